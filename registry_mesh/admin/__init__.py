@@ -1,0 +1,1 @@
+"""The wall towards operators: health, metrics, status."""

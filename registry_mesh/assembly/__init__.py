@@ -1,0 +1,1 @@
+"""Constructs, starts and stops; nothing else does."""

@@ -1,0 +1,1 @@
+"""YAML to frozen values; every fault with its file and line."""

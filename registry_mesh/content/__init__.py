@@ -1,0 +1,1 @@
+"""Moves and shares bytes wherever they lie; knows no place."""

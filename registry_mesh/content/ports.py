@@ -1,0 +1,411 @@
+"""The ports: sources nested in sources.
+
+Memory, a disk, a bucket, another registry, a cache in front of any of them, a choice among several: all have
+these shapes. What a place may lack is an answer that can be None, never a type to probe for, so that a wrapper
+cannot lose it.
+
+What may be raised, by every method unless said otherwise:
+`oci.errors.Refusal` (the thing is known not to exist, or is not allowed) and `content.errors.Failure` (a side
+could not do its part). "Unknown" is only raised by a source that knows; one that cannot tell raises a failure.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from registry_mesh.chunks.chunk_map import ChunkMap
+from registry_mesh.oci.descriptor import Descriptor
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.manifest import Manifest
+from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
+from registry_mesh.oci.span import Span
+
+TO_END: Final = 1 << 62
+"""As a span's stop: to the end, wherever that is. Every source clips a span at the blob's size."""
+
+PIECE: Final = 1 << 20
+"""No piece of bytes is larger than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileSlice:
+    """Bytes [start, stop) of the open file `fd`; good until the next piece is asked for or the reading closes."""
+
+    fd: int
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+Piece = bytes | FileSlice
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """How an answer came about, for Cache-Status (RFC 9211), Age and Warning."""
+
+    hit: bool = True
+    source: str = ""
+    age: float | None = None  # seconds since the source last confirmed it; None where it cannot be stale
+    stale: bool = False
+
+
+HELD: Final = Provenance()
+
+
+@dataclass(frozen=True, slots=True)
+class BlobInfo:
+    """That a blob exists, and its length in bytes."""
+
+    digest: Digest
+    size: int
+
+
+class Reading(Protocol):
+    """An opened span of a blob."""
+
+    @property
+    def info(self) -> BlobInfo: ...
+    @property
+    def span(self) -> Span:
+        """What `pieces` will give: the span asked for, clipped at the blob's size."""
+        ...
+
+    @property
+    def address(self) -> str | None:
+        """A URL where a client may fetch the very blob itself (presigned), where there is one."""
+        ...
+
+    @property
+    def provenance(self) -> Provenance: ...
+    def pieces(self) -> AsyncIterator[Piece]:
+        """The span's bytes, in order, once. Ends early only by raising; what was given is then a true prefix."""
+        ...
+
+
+class BlobSource(Protocol):
+    """Where blobs can be read from."""
+
+    async def stat(self, digest: Digest) -> BlobInfo:
+        """Size of the blob. `BlobUnknown` where the source knows that it has none."""
+        ...
+
+    def open(self, digest: Digest, span: Span | None = None) -> AbstractAsyncContextManager[Reading]:
+        """Open the whole blob or `span` of it. `BlobUnknown`; `SpanUnsatisfiable` where span starts past the end.
+
+        Raised on entering, before any piece.
+        """
+        ...
+
+    async def chunk_map(self, digest: Digest) -> ChunkMap | None:
+        """The digests of its chunks, where the source has them."""
+        ...
+
+
+class Ingest(Protocol):
+    """Bytes on their way in. Leaving the context without commit is abort: nothing of it stays."""
+
+    @property
+    def offset(self) -> int:
+        """Bytes written so far."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Append. `StoreFull`, `StoreBroken`."""
+        ...
+
+    async def commit(self, expected: Digest | None = None) -> BlobInfo:
+        """Make it a blob: durable (by the store's fsync policy) and visible at once. `DigestInvalid` and nothing
+        kept where `expected` does not fit. Committing what the store already has is fine."""
+        ...
+
+
+class BlobStore(BlobSource, Protocol):
+    """Where blobs can also be put."""
+
+    def ingest(
+        self, expected: Digest | None = None, size: int | None = None, algorithm: str = "sha256"
+    ) -> AbstractAsyncContextManager[Ingest]:
+        """Begin a blob. `expected` and `size`, where known, let a store place and reserve; commit still checks."""
+        ...
+
+    async def delete(self, digest: Digest) -> None:
+        """Forget it; readings that are open go on. `BlobUnknown`."""
+        ...
+
+    def blobs(self) -> AsyncIterator[BlobInfo]:
+        """Every complete blob, in no order, without loading them all at once."""
+        ...
+
+
+class ChunkState(enum.IntEnum):
+    """Of one chunk of a partial blob."""
+
+    MISSING = 0
+    UNPROVEN = 1  # written; no chunk map was there to check it, and the blob is not complete
+    PROVEN = 2  # checked against a chunk map, or the whole blob's digest fitted
+
+
+class Hold(Protocol):
+    """A partial blob: a sparse file and the state of each of its chunks (`chunks.chunk_map.CHUNK` bytes).
+
+    Several processes may hold the same digest at once. State, claims and `committed` are shared among them;
+    a process that dies loses its claims and nothing else.
+    """
+
+    @property
+    def info(self) -> BlobInfo: ...
+    @property
+    def committed(self) -> bool:
+        """Somebody, here or in another process, committed it: every chunk is proven."""
+        ...
+
+    @property
+    def discarded(self) -> bool:
+        """Somebody discarded it: nothing of this hold may be served any more."""
+        ...
+
+    def state(self, index: int) -> ChunkState: ...
+    def run(self, index: int, stop: int, state: ChunkState) -> int:
+        """The first chunk in [index, stop) whose state is less than `state`; `stop` where there is none."""
+        ...
+
+    def claim(self, chunks: range) -> range:
+        """Claim the leading part of `chunks` that no other process has claimed, and that is MISSING.
+
+        Empty where the first is claimed elsewhere or not missing. Never blocks.
+        """
+        ...
+
+    def unclaim(self, chunks: range) -> None:
+        """Give claims back; those of chunks not claimed here are left alone."""
+        ...
+
+    async def write(self, offset: int, data: Sequence[bytes], then: Callable[[], None]) -> None:
+        """Write `data` at `offset`, then call `then` in the same worker thread (to hash). `StoreFull`, `StoreBroken`.
+
+        Room for a chunk is reserved against the quota when its first byte is written.
+        """
+        ...
+
+    def mark(self, index: int, state: ChunkState) -> None:
+        """Set a chunk's state; MISSING gives its room back. Written data is synced before the mark is durable."""
+        ...
+
+    async def read(self, span: Span) -> bytes:
+        """Bytes that were written, at most `PIECE`."""
+        ...
+
+    def slice(self, span: Span) -> FileSlice:
+        """Where those bytes lie, for sendfile."""
+        ...
+
+    async def check(self, index: int) -> bool:
+        """Whether a chunk still has the bytes that were marked (bit rot, truncation); cheap when it was checked
+        lately and the file has not changed since. A chunk that has not is set MISSING."""
+        ...
+
+    async def commit(self, chunk_map: ChunkMap | None) -> None:
+        """The digest fits (the caller checked): it becomes a complete blob of the store, atomically."""
+        ...
+
+    async def discard(self) -> None:
+        """Drop every byte and state: what was written cannot be trusted."""
+        ...
+
+
+class CacheStore(BlobStore, Protocol):
+    """A store that can also hold blobs in part. `open` gives complete blobs only."""
+
+    def hold(self, digest: Digest, size: int) -> AbstractAsyncContextManager[Hold]:
+        """The partial blob, made where there is none. `StoreFull`, `StoreBroken`."""
+        ...
+
+    def lock(self, digest: Digest, purpose: str) -> AbstractAsyncContextManager[bool]:
+        """Try to be the one among all processes that does `purpose` for `digest`; False: another does."""
+        ...
+
+    async def known_size(self, digest: Digest) -> int | None:
+        """The size of a blob that is held, in part, or named by a manifest that `note_sizes` was told of."""
+        ...
+
+    async def note_sizes(self, descriptors: Sequence[Descriptor]) -> None:
+        """A verified manifest names these: remember their sizes."""
+        ...
+
+
+class Records(Protocol):
+    """Small named documents on a disk, in a bucket or in memory. Keys are path-like: `a/b/c`, no empty, `.` or
+    `..` component. What one process wrote every other sees at once."""
+
+    async def get(self, key: str) -> bytes | None: ...
+    async def put(self, key: str, data: bytes) -> None:
+        """Create or replace, atomically."""
+        ...
+
+    async def create(self, key: str, data: bytes) -> bool:
+        """Create-only: False where the key exists. One winner among all processes and hosts."""
+        ...
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Those that are there."""
+        ...
+
+    async def children(self, prefix: str) -> list[str]:
+        """The distinct next components below `prefix` (which ends in `/` or is empty), in ASCII order."""
+        ...
+
+    def walk(self, prefix: str) -> AsyncIterator[str]:
+        """Every key below `prefix`, in no promised order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What a tag points at."""
+
+    descriptor: Descriptor
+    provenance: Provenance = HELD
+
+
+@dataclass(frozen=True, slots=True)
+class TagPage:
+    """Some of a repository's tags, sorted; `more` where others follow the last."""
+
+    tags: tuple[Tag, ...]
+    more: bool = False
+    provenance: Provenance = HELD
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedManifest:
+    """A manifest whose bytes fit its digest."""
+
+    manifest: Manifest
+    provenance: Provenance = HELD
+
+
+class ManifestSource(Protocol):
+    """Where manifests can be read from, whole."""
+
+    async def manifest(self, digest: Digest) -> FetchedManifest:
+        """Verified against `digest`. `ManifestUnknown`."""
+        ...
+
+
+class TagSource(Protocol):
+    """Where tags can be resolved."""
+
+    async def resolve(self, tag: Tag) -> Resolved:
+        """`ManifestUnknown` where the source knows that there is no such tag, `NameUnknown` no such repository."""
+        ...
+
+    async def tags(self, limit: int, last: str = "") -> TagPage:
+        """At most `limit` tags after `last`, in ASCII order. `NameUnknown`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Referrers:
+    """Manifests whose subject is some digest."""
+
+    descriptors: tuple[Descriptor, ...] = ()
+    provenance: Provenance = HELD
+
+
+class ReferrerSource(Protocol):
+    async def referrers(self, subject: Digest) -> Referrers:
+        """All of them, unfiltered, by the API and by the tag schema together; empty where there are none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """One repository of one registry, as some place offers it: the bundle that roles hand to the edge."""
+
+    registry: RegistryName
+    name: RepositoryName
+    blobs: BlobSource
+    manifests: ManifestSource
+    tags: TagSource
+    referrers: ReferrerSource
+    pushes: Pushes | None = None
+    """Where the place takes pushes; None at replicas and sites."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A running upload session. `id` is unguessable and good only for its repository and subject."""
+
+    id: str
+    offset: int
+    algorithm: str = "sha256"
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """A manifest that was taken."""
+
+    digest: Digest
+    subject: Digest | None = None
+    tags: tuple[Tag, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pusher:
+    """Who pushes: bound to upload sessions and written to the tag history."""
+
+    subject: str = "anonymous"
+    address: str = field(default="", compare=False)
+
+
+class Pushes(Protocol):
+    """The write side of one repository (distribution-spec, "Pushing"). Every method takes who asks."""
+
+    async def begin(self, who: Pusher, algorithm: str = "sha256") -> Upload: ...
+    async def status(self, who: Pusher, upload: str) -> Upload:
+        """`BlobUploadUnknown` where there is no such session of this repository and subject."""
+        ...
+
+    def append(self, who: Pusher, upload: str, start: int | None) -> AbstractAsyncContextManager[Ingest]:
+        """Go on with a session at `start` (None: where it stands; `RangeInvalid` where it stands elsewhere).
+
+        Leaving keeps what was written; `commit` ends the session and links the blob to the repository.
+        One append at a time: a second one is `BlobUploadInvalid`.
+        """
+        ...
+
+    def monolithic(
+        self, who: Pusher, expected: Digest, size: int | None
+    ) -> AbstractAsyncContextManager[Ingest]:
+        """A whole blob in one request (POST with digest)."""
+        ...
+
+    async def cancel(self, who: Pusher, upload: str) -> None: ...
+    async def mount(self, who: Pusher, digest: Digest, source: RepositoryName | None) -> bool:
+        """Link a blob that another repository (any readable one where None) has. False: begin an upload instead."""
+        ...
+
+    async def put_manifest(
+        self,
+        who: Pusher,
+        manifest: Manifest,
+        tags: Sequence[Tag],
+        if_match: str | None = None,
+        create_only: bool = False,
+    ) -> Pushed:
+        """Store, link, tag. `ManifestBlobUnknown` names what it lacks; a missing subject is fine. `Conflict` where
+        `if_match` (an ETag; the digest in quotes, or `*`) is not what a tag points at, or a tag is immutable."""
+        ...
+
+    async def delete_tag(self, who: Pusher, tag: Tag, if_match: str | None = None) -> None: ...
+    async def delete_manifest(self, who: Pusher, digest: Digest) -> None: ...
+    async def delete_blob(self, who: Pusher, digest: Digest) -> None:
+        """Unlink it from this repository."""
+        ...

@@ -1,0 +1,1 @@
+"""The wall towards clients: HTTP in, ports out."""

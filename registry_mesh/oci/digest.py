@@ -1,0 +1,75 @@
+"""Content digests (OCI image-spec, descriptor.md, "Digests")."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from registry_mesh.oci.errors import DigestInvalid
+
+
+class Hasher(Protocol):
+    """What `hashlib` objects offer."""
+
+    def update(self, data: bytes | bytearray | memoryview, /) -> None: ...
+    def digest(self) -> bytes: ...
+    def hexdigest(self) -> str: ...
+
+
+_HASHERS: Final[dict[str, tuple[Callable[[], Hasher], int]]] = {
+    "sha256": (hashlib.sha256, 64),
+    "sha512": (hashlib.sha512, 128),
+}
+_HEX: Final = re.compile(r"[0-9a-f]+")
+
+ALGORITHMS: Final = tuple(_HASHERS)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Digest:
+    """`algorithm:hex`, e.g. `sha256:9f86…`. Only registered algorithms, only lower-case hex."""
+
+    algorithm: str
+    hex: str
+
+    @classmethod
+    def parse(cls, text: str) -> Digest:
+        """The digest that `text` spells; `DigestInvalid` where it spells none that we can check."""
+        algorithm, colon, encoded = text.partition(":")
+        if not colon:
+            raise DigestInvalid("a digest is ALGORITHM:HEX", given=text[:200])
+        known = _HASHERS.get(algorithm)
+        if known is None:
+            raise DigestInvalid(
+                f"unsupported algorithm; supported: {', '.join(ALGORITHMS)}", given=text[:200]
+            )
+        if len(encoded) != known[1] or not _HEX.fullmatch(encoded):
+            raise DigestInvalid(f"{algorithm} takes {known[1]} lower-case hex digits", given=text[:200])
+        return cls(algorithm, encoded)
+
+    @classmethod
+    def of(cls, data: bytes | bytearray | memoryview, algorithm: str = "sha256") -> Digest:
+        """The digest of `data`."""
+        hasher = new_hasher(algorithm)
+        hasher.update(data)
+        return cls(algorithm, hasher.hexdigest())
+
+    def hasher(self) -> Hasher:
+        """A fresh hasher of this digest's algorithm."""
+        return _HASHERS[self.algorithm][0]()
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}:{self.hex}"
+
+
+def new_hasher(algorithm: str) -> Hasher:
+    """A fresh hasher; `DigestInvalid` for an algorithm we do not support."""
+    known = _HASHERS.get(algorithm)
+    if known is None:
+        raise DigestInvalid(
+            f"unsupported algorithm; supported: {', '.join(ALGORITHMS)}", given=algorithm[:200]
+        )
+    return known[0]()

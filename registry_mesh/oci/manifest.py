@@ -1,0 +1,173 @@
+"""Image manifests and indexes (OCI image-spec manifest.md, image-index.md; Docker manifest v2, list v2)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from registry_mesh.oci.descriptor import Descriptor, parse_annotations
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.errors import ManifestInvalid
+from registry_mesh.oci.media_types import INDEXES, MANIFESTS, OCI_INDEX, OCI_MANIFEST, is_media_type
+
+MAX_DEPTH: Final = 32
+MAX_DESCRIPTORS: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A manifest or an index: its exact bytes, its media type, and what it refers to."""
+
+    media_type: str
+    data: bytes = field(repr=False)
+    digest: Digest
+    config: Descriptor | None = None
+    layers: tuple[Descriptor, ...] = ()
+    manifests: tuple[Descriptor, ...] = ()
+    subject: Descriptor | None = None
+    artifact_type: str | None = None
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """Itself, as a referrers list shows it (distribution-spec, "Listing Referrers")."""
+        return Descriptor(self.media_type, self.digest, len(self.data), self.artifact_type, self.annotations)
+
+    def blobs(self) -> Iterator[Descriptor]:
+        """The config and the layers, each as often as it is named."""
+        if self.config is not None:
+            yield self.config
+        yield from self.layers
+
+    @classmethod
+    def parse(cls, data: bytes, media_type: str, digest: Digest | None = None) -> Manifest:
+        """The document, checked; `ManifestInvalid` says what is wrong.
+
+        `media_type` is what it was announced as (its parameters cut off); `digest` the known digest, else
+        sha256 is computed. A media type that is neither manifest nor index is kept opaque: any OCI artifact
+        passes, and refers to nothing we know of.
+        """
+        document = _decode(data)
+        media_type = _media_type(document, media_type)
+        if "layers" in document and "manifests" in document:
+            raise ManifestInvalid(
+                "both layers and manifests: neither a manifest nor an index"
+            )  # CVE-2021-41190
+        digest = digest or Digest.of(data)
+        subject = (
+            Descriptor.parse(document["subject"], "subject") if document.get("subject") is not None else None
+        )
+        annotations = parse_annotations(document.get("annotations"), "manifest")
+        artifact_type = document.get("artifactType")
+        if artifact_type is not None and not isinstance(artifact_type, str):
+            raise ManifestInvalid("artifactType is not a string")
+        if media_type in INDEXES:
+            children = _descriptors(document, "manifests", required=True)
+            return cls(media_type, data, digest, None, (), children, subject, artifact_type, annotations)
+        if media_type not in MANIFESTS:
+            return cls(media_type, data, digest, None, (), (), subject, artifact_type, annotations)
+        if "config" not in document:
+            raise ManifestInvalid("config is missing")
+        config = Descriptor.parse(document["config"], "config")
+        layers = _descriptors(document, "layers", required=media_type == OCI_MANIFEST and not artifact_type)
+        return cls(
+            media_type,
+            data,
+            digest,
+            config,
+            layers,
+            (),
+            subject,
+            artifact_type or config.media_type,
+            annotations,
+        )
+
+
+def _decode(data: bytes) -> dict[str, Any]:
+    try:
+        text = data.decode("utf-8")
+        _guard_depth(text)
+        document = json.loads(
+            text, parse_constant=_no_constant, parse_int=_bounded_int, object_pairs_hook=_unique_keys
+        )
+    except (ValueError, RecursionError) as fault:
+        raise ManifestInvalid(f"not JSON: {str(fault)[:200]}") from None
+    if not isinstance(document, dict):
+        raise ManifestInvalid("not a JSON object")
+    version = document.get("schemaVersion")
+    if version != 2 or isinstance(version, bool):
+        raise ManifestInvalid(
+            "schemaVersion is not 2", given=version if isinstance(version, int | str) else None
+        )
+    return document
+
+
+def _guard_depth(text: str) -> None:
+    """Refuse deep nesting before the recursive decoder sees it."""
+    depth = deepest = 0
+    inside = escaped = False
+    if text.count("{") + text.count("[") <= MAX_DEPTH:
+        return
+    for char in text:
+        if inside:
+            if escaped:
+                escaped = False
+            elif char == "\\":
+                escaped = True
+            elif char == '"':
+                inside = False
+        elif char == '"':
+            inside = True
+        elif char in "{[":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif char in "}]":
+            depth -= 1
+    if deepest > MAX_DEPTH:
+        raise ValueError(f"nested deeper than {MAX_DEPTH}")
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise ValueError("an object names a key twice")
+    return document
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _bounded_int(digits: str) -> int:
+    if len(digits) > 20:
+        raise ValueError("a number of more than 20 digits")
+    return int(digits)
+
+
+def _media_type(document: dict[str, Any], announced: str) -> str:
+    announced = announced.partition(";")[0].strip()
+    stated = document.get("mediaType")
+    if stated is not None and not isinstance(stated, str):
+        raise ManifestInvalid("mediaType is not a string")
+    if announced and not is_media_type(announced):
+        raise ManifestInvalid("Content-Type is not a media type", given=announced[:200])
+    if announced and stated and announced != stated:
+        raise ManifestInvalid(
+            "mediaType differs from Content-Type", mediaType=stated[:200], contentType=announced
+        )
+    if announced or stated:
+        return announced or str(stated)
+    return OCI_INDEX if "manifests" in document else OCI_MANIFEST
+
+
+def _descriptors(document: dict[str, Any], name: str, *, required: bool) -> tuple[Descriptor, ...]:
+    value = document.get(name)
+    if value is None and not required:
+        return ()
+    if not isinstance(value, list):
+        raise ManifestInvalid(f"{name} is missing or not a list")
+    if len(value) > MAX_DESCRIPTORS:
+        raise ManifestInvalid(f"more than {MAX_DESCRIPTORS} {name}")
+    return tuple(Descriptor.parse(each, f"{name}[{i}]") for i, each in enumerate(value))

@@ -1,0 +1,35 @@
+"""Media types of manifests and their parts (OCI image-spec media-types.md; Docker image manifest v2)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+OCI_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
+OCI_INDEX: Final = "application/vnd.oci.image.index.v1+json"
+DOCKER_MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_LIST: Final = "application/vnd.docker.distribution.manifest.list.v2+json"
+OCI_CONFIG: Final = "application/vnd.oci.image.config.v1+json"
+OCI_EMPTY: Final = "application/vnd.oci.empty.v1+json"
+OCTETS: Final = "application/octet-stream"
+
+MANIFESTS: Final = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
+INDEXES: Final = frozenset({OCI_INDEX, DOCKER_LIST})
+
+ACCEPT: Final = (OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST)
+"""What we ask a parent for."""
+
+_NON_DISTRIBUTABLE: Final = re.compile(
+    r"application/vnd\.(oci\.image\.layer\.nondistributable|docker\.image\.rootfs\.foreign)\b.*"
+)
+_GRAMMAR: Final = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}")  # RFC 6838, 4.2
+
+
+def is_media_type(text: str) -> bool:
+    """Whether `text` is a bare media type (no parameters)."""
+    return _GRAMMAR.fullmatch(text) is not None
+
+
+def is_non_distributable(media_type: str) -> bool:
+    """Layers that a registry need not hold (image-spec layer.md, "Non-Distributable Layers")."""
+    return _NON_DISTRIBUTABLE.fullmatch(media_type) is not None

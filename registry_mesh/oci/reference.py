@@ -1,0 +1,65 @@
+"""Repository names, tags and references (distribution-spec, "Pulling manifests")."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NewType
+
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.errors import ManifestInvalid, NameInvalid, NameUnknown
+
+RepositoryName = NewType("RepositoryName", str)
+Tag = NewType("Tag", str)
+RegistryName = NewType("RegistryName", str)
+"""A namespace of repositories, named by host: what containerd sends as `ns=`."""
+
+Reference = Tag | Digest
+
+_COMPONENT: Final = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_NAME: Final = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
+_TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_HOST: Final = re.compile(
+    r"(?:\[[0-9a-fA-F:]{2,45}\]|[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?)(?::[0-9]{1,5})?"
+)
+
+NAME_LIMIT: Final = 255
+
+
+def parse_name(text: str) -> RepositoryName:
+    """A repository name; `NameInvalid` otherwise."""
+    if len(text) > NAME_LIMIT or not _NAME.fullmatch(text):
+        raise NameInvalid(
+            "a repository name is lower-case words joined by . _ __ - and /, at most 255 characters",
+            given=text[:300],
+        )
+    return RepositoryName(text)
+
+
+def is_tag(text: str) -> bool:
+    return _TAG.fullmatch(text) is not None
+
+
+def parse_tag(text: str) -> Tag:
+    """A tag; `ManifestInvalid` otherwise (the specification has no code for a bad tag)."""
+    if not is_tag(text):
+        raise ManifestInvalid(
+            "a tag is 1 to 128 of A-Z a-z 0-9 _ . - and starts with none of . -", given=text[:200]
+        )
+    return Tag(text)
+
+
+def parse_reference(text: str) -> Reference:
+    """A tag, or a digest where there is a colon (which no tag may hold)."""
+    return Digest.parse(text) if ":" in text else parse_tag(text)
+
+
+def parse_registry(text: str) -> RegistryName:
+    """A registry's host, with a port where it has one; `NameUnknown` otherwise, as for any registry not ours."""
+    if not _HOST.fullmatch(text):
+        raise NameUnknown("a registry is named HOST or HOST:PORT", given=text[:300])
+    return RegistryName(text.lower())
+
+
+def referrers_tag(digest: Digest) -> Tag:
+    """The tag that lists referrers where a registry lacks the API (distribution-spec, "Referrers Tag Schema")."""
+    return Tag(f"{digest.algorithm[:32]}-{digest.hex[:64]}")

@@ -1,0 +1,1 @@
+"""Decides what is wanted: patterns, rules, plans. Touches nothing."""

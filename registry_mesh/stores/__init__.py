@@ -1,0 +1,1 @@
+"""The wall towards disks and buckets."""

@@ -1,0 +1,1 @@
+"""The wall towards other registries."""
