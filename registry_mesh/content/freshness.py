@@ -1,0 +1,1 @@
+"""Decides how old an answer may be."""
