@@ -1,0 +1,94 @@
+# Everything that is done to registry-mesh by hand or by machine. `make help` lists it.
+# A fresh Debian 12 with git, make and python3 is enough: demo and test set themselves up.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest -p no:cacheprovider
+QUICK  := not client and not s3 and not slow
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input
+UV     := $(BIN)/uv pip compile --universal --generate-hashes --no-header --quiet --python-version 3.11
+LOCK   := $(UV) pyproject.toml --extra speed --extra otlp
+
+export PYTHONDONTWRITEBYTECODE = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-run fmt lint check test mesh demo bench bench-quick load docs lock upgrade clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.dev ## a virtual environment in .venv with all that development needs
+
+setup-run: $(VENV)/.run ## the same with only what the program itself needs
+
+fmt: setup ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix-only --quiet .
+
+lint: setup ## format, ruff, mypy, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy --cache-dir $(VENV)/.mypy
+	$(BIN)/lint-imports --no-cache
+
+check: lint ## lint and the quick tests: before every commit
+	$(PYTEST) -q -m "$(QUICK)"
+
+test: setup ## everything, real container clients included (root: it installs Debian packages)
+	@test "$$(id -u)" = 0 || { echo "make test drives real container clients: run it as root, or run 'make check'"; exit 1; }
+	tests/clients/setup.sh
+	$(PYTEST)
+
+mesh: setup ## whole trees and real clients only
+	$(PYTEST) tests/mesh
+
+demo: setup-run ## three tiers on loopback, an image through all of them, a table of what it cost
+	$(BIN)/registry-mesh demo
+
+bench: setup $(VENV)/.bench ## measure the data plane (loadtests/), with a report
+	$(BIN)/python -m loadtests
+
+bench-quick: setup $(VENV)/.bench ## the same in a few minutes
+	$(BIN)/python -m loadtests --quick
+
+load: bench-quick
+
+docs: setup ## write again what is generated: the schema of the configuration
+	$(BIN)/python -m registry_mesh.config.schema config/schema
+
+lock: setup ## write the lock files again, keeping versions where they still fit
+	$(LOCK) --group build -o requirements.lock
+	$(LOCK) --group build --group dev -c requirements.lock -o requirements-dev.lock
+	$(UV) --group pyproject.toml:bench -c requirements-dev.lock -o requirements-bench.lock
+
+upgrade: setup ## write the lock files again with the newest versions
+	$(LOCK) --group build --upgrade -o requirements.lock
+	$(LOCK) --group build --group dev --upgrade -c requirements.lock -o requirements-dev.lock
+	$(UV) --group pyproject.toml:bench --upgrade -c requirements-dev.lock -o requirements-bench.lock
+
+clean: ## forget the virtual environment and every cache
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is newer than the lock file that was installed.
+$(VENV)/.run: requirements.lock pyproject.toml | $(BIN)/pip
+	$(PIP) install --quiet --require-hashes -r requirements.lock
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.run
+	$(PIP) install --quiet --require-hashes -r requirements-dev.lock
+	@touch $@
+
+$(VENV)/.bench: requirements-bench.lock $(VENV)/.dev
+	$(PIP) install --quiet --require-hashes -r requirements-bench.lock
+	@touch $@
+
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "registry-mesh needs Python 3.11 or later; name one: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+	  DEBIAN_FRONTEND=noninteractive sh -c 'apt-get update -qq && apt-get install -y -qq python3-venv' >/dev/null; } || { \
+	  echo "this Python cannot make virtual environments; run: sudo apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,54 @@
+"""The rooms import downwards only, and what a library is used for stays in its room."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LINT = Path(sys.executable).with_name("lint-imports")
+
+
+def lint(folder: Path, config: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [LINT, "--no-cache", "--config", config],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_import_contracts_hold() -> None:
+    outcome = lint(ROOT, ROOT / "pyproject.toml")
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("room", "line"),
+    [
+        ("oci/wrong.py", "import asyncio"),
+        ("content/wrong.py", "import aiohttp"),
+        ("content/wrong.py", "import registry_mesh.stores"),
+        ("roles/wrong.py", "import registry_mesh.edge"),
+        ("edge/wrong.py", "import boto3"),
+        ("stores/wrong.py", "import registry_mesh.upstream"),
+        ("replication/wrong.py", "import time"),
+    ],
+)
+def test_a_wrong_import_is_caught(tmp_path: Path, room: str, line: str) -> None:
+    for package in (ROOT / "registry_mesh").rglob("__init__.py"):
+        copy = tmp_path / package.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.touch()
+    (tmp_path / "registry_mesh" / "content" / "freshness.py").touch()
+    for role in ("origin", "replica", "site"):
+        (tmp_path / "registry_mesh" / "roles" / f"{role}.py").touch()
+    (tmp_path / "registry_mesh" / room).write_text(line + "\n")
+    outcome = lint(tmp_path, ROOT / "pyproject.toml")
+    assert outcome.returncode != 0, f"{line} in {room} went unnoticed"
+    assert "BROKEN" in outcome.stdout
