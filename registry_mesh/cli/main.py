@@ -1,11 +1,61 @@
-"""The console script."""
+"""The console script. Every command lives in a file of its own, imported when it is called."""
 
 from __future__ import annotations
 
+import importlib
+from typing import Final
+
 import click
 
+COMMANDS: Final = {
+    "serve": "Serve an origin, a replica or a site.",
+    "replicate": "Bring to a replica what its rules select.",
+    "check-config": "Check configuration files; list every fault.",
+    "client-config": "Point container clients at a site.",
+    "demo": "Show a tree of three on this machine.",
+}
 
-@click.group()
+EPILOG: Final = """\b
+Exit codes:
+  0   it worked
+  1   it failed
+  2   the command line or a file is wrong
+  78  serve: the configuration is invalid (not worth a restart)
+
+\b
+A first tree, all on this machine:
+  registry-mesh demo
+
+\b
+A node of your own:
+  registry-mesh check-config site.yaml
+  registry-mesh serve site.yaml
+  registry-mesh client-config containerd --help
+"""
+
+
+class _Commands(click.Group):
+    """Knows the commands by name; imports one when it is asked for, so that --help stays quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"registry_mesh.cli.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(cls=_Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="registry-mesh")
 def main() -> None:
-    """Serve, replicate and cache container images."""
+    """A tree of container registries: an origin, replicas of it, and caches at sites.
+
+    Every node is one `serve` with one YAML file.
+    """

@@ -1,1 +1,1 @@
-"""YAML to frozen values; every fault with its file and line."""
+"""YAML to frozen values; faults are reported all together, with file and line."""

@@ -1,0 +1,61 @@
+"""`registry-mesh check-config`."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from registry_mesh.config.finding import ConfigInvalid
+from registry_mesh.config.load import load
+from registry_mesh.config.schema import Config
+from registry_mesh.oci.reference import RegistryName
+
+EXIT_INVALID = 2
+
+
+@click.command(epilog="Exit codes: 0 all can be used; 2 at least one cannot.")
+@click.argument("configs", metavar="CONFIG...", nargs=-1, required=True, type=click.Path())
+def command(configs: tuple[str, ...]) -> None:
+    """Check configuration files without starting anything.
+
+    Every fault of every file is listed as FILE:LINE:COLUMN: KEY: what is wrong; how to mend it.
+
+    \b
+    Example:
+      registry-mesh check-config config/site.yaml
+    """
+    sys.exit(EXIT_INVALID if [path for path in configs if not _check(path)] else 0)
+
+
+def _check(path: str) -> bool:
+    try:
+        loaded = load(path)
+    except ConfigInvalid as invalid:
+        for finding in invalid.findings:
+            click.echo(str(finding), err=True)
+        return False
+    for warning in loaded.warnings:
+        click.echo(str(warning), err=True)
+    click.echo(f"{path}: {summary(loaded.config)}")
+    return True
+
+
+def summary(config: Config) -> str:
+    """A node in one line."""
+    store = f"s3://{config.store.s3.bucket}" if config.store.s3 else "disk"
+    if config.store.disk:
+        quota = config.store.disk.quota
+        store = f"{config.store.disk.path}" + (f" (at most {quota / 2**30:.4g} GiB)" if quota else "")
+    scheme = "https" if config.listen.tls else "http"
+    registries = ", ".join(_registries(config)) or "any"
+    return (
+        f"ok: {config.role} {config.name or ''}".rstrip()
+        + f" at {scheme}://{config.listen.address}:{config.listen.port}, store {store}, registries: {registries}"
+    )
+
+
+def _registries(config: Config) -> list[str]:
+    if config.registry:
+        return [RegistryName(config.registry)]
+    return [host + (" (default)" if registry.default else "") for host, registry in config.registries.items()]

@@ -1,0 +1,141 @@
+"""What no single key can tell: keys that need each other, exclude each other, or name something outside the file.
+
+These run on the document as it was written, so that they are reported together with faults of type.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import stat
+from typing import Final
+
+from registry_mesh.config.certificates import check_pair
+from registry_mesh.config.document import Document, mapping
+from registry_mesh.config.finding import Finding, Path, Severity
+
+_NEEDS: Final[dict[str, dict[str, str]]] = {
+    "origin": {},
+    "replica": {
+        "registries": "name the registries it brings, with their parents",
+        "rules": "name the directory of rule files",
+    },
+    "site": {"registries": "name the registries it serves, with their parents"},
+}
+
+
+def check_document(document: Document) -> None:
+    """Add what is wrong to the document's findings."""
+    _check_role(document)
+    _check_store(document)
+    _check_registries(document)
+    _check_listeners(document)
+    _check_tls(document)
+
+
+def _check_role(document: Document) -> None:
+    role = document.find("role")
+    for key, how in _NEEDS.get(role if isinstance(role, str) else "", {}).items():
+        if not document.find(key):
+            document.report((key,), f"a {role} needs {key}", how, key=True)
+    if role == "origin":
+        for key in ("registries", "rules"):
+            if document.find(key):
+                document.report(
+                    (key,), f"an origin has no {key}", "leave it out: it fetches from nobody", key=True
+                )
+    elif role in _NEEDS and document.find("registry"):
+        document.report(("registry",), "only an origin has a registry of its own", "use registries", key=True)
+    elif role == "site" and document.find("rules"):
+        document.report(
+            ("rules",), "a site has no rules", "leave it out: a site fetches what is asked for", key=True
+        )
+
+
+def _check_store(document: Document) -> None:
+    store = document.find("store")
+    if not isinstance(store, dict):
+        return
+    kinds = [kind for kind in ("disk", "s3") if kind in store]
+    if not kinds:
+        document.report(("store",), "neither disk nor s3", "name one of them", key=True)
+    elif len(kinds) > 1:
+        document.report(("store", "s3"), "disk and s3 exclude each other", "keep one", key=True)
+
+
+def _check_registries(document: Document) -> None:
+    role, defaults = document.find("role"), list[Path]()
+    for host, registry in mapping(document.find("registries")).items():
+        path: Path = ("registries", host)
+        registry = mapping(registry)
+        if registry.get("default") is True:
+            defaults.append((*path, "default"))
+        if role in ("replica", "site") and not registry.get("parents"):
+            document.report(
+                (*path, "parents"), "no parent to fetch from", "add parents: [[https://HOST]]", key=True
+            )
+        _check_parents_once(document, path)
+        if registry.get("trust") is not None:
+            _warn(document, (*path, "trust"), "signed catalogs are not checked by this version",
+                  "bytes are still checked against their digests")  # fmt: skip
+        _check_credentials(document, (*path, "credentials"))
+    for path in defaults[1:]:
+        first = document.mark(defaults[0]).line
+        document.report(
+            path, f"a second default registry: {defaults[0][1]} on line {first} is one", "keep one"
+        )
+
+
+def _check_parents_once(document: Document, path: Path) -> None:
+    seen: set[str] = set()
+    groups = document.find(*path, "parents")
+    for i, group in enumerate(groups if isinstance(groups, list) else ()):
+        for j, url in enumerate(group if isinstance(group, list) else ()):
+            if isinstance(url, str):
+                if (bare := url.rstrip("/").lower()) in seen:
+                    document.report((*path, "parents", i, j), f"{url} stands twice", "keep one")
+                seen.add(bare)
+
+
+def _check_credentials(document: Document, path: Path) -> None:
+    named = document.find(*path)
+    if not isinstance(named, str):
+        return
+    kind, _, target = named.partition(":")
+    if kind == "env" and target not in os.environ:
+        _warn(
+            document, path, f"{target} is not in this environment", "without it parents are asked anonymously"
+        )
+    if kind != "file":
+        return
+    try:
+        mode = pathlib.Path(target).stat().st_mode
+    except OSError as fault:
+        _warn(document, path, f"{target}: {fault.strerror}", "without it parents are asked anonymously")
+        return
+    if mode & (stat.S_IROTH | stat.S_IWOTH):
+        document.report(path, f"{target} is open to everybody on this machine", f"chmod 640 {target}")
+
+
+def _check_listeners(document: Document) -> None:
+    listen, admin = mapping(document.find("listen")), mapping(document.find("admin"))
+    port = listen.get("port", 5000)
+    if port != admin.get("port", 5001) or port == 0:
+        return
+    ours, theirs = listen.get("address", "127.0.0.1"), admin.get("address", "127.0.0.1")
+    if ours == theirs or {ours, theirs} & {"0.0.0.0", "::", ""}:  # noqa: S104 (compared, not bound)
+        path: Path = ("admin", "port") if "port" in admin else ("listen", "port")
+        document.report(path, f"listen and admin both want port {port}", "give one another port")
+
+
+def _check_tls(document: Document) -> None:
+    certificate, key = document.find("listen", "tls", "certificate"), document.find("listen", "tls", "key")
+    if isinstance(certificate, str) and isinstance(key, str):
+        for part, what, how in check_pair(certificate, key):
+            document.report(("listen", "tls", part), what, how)
+
+
+def _warn(document: Document, path: Path, what: str, how: str) -> None:
+    document.findings.append(
+        Finding(document.file, document.mark(path), path, what, how, severity=Severity.WARNING)
+    )

@@ -1,0 +1,57 @@
+"""What is wrong with a configuration file, and where."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Path = tuple[str | int, ...]
+"""Where a value stands: `("registries", "docker.io", "parents", 0)`."""
+
+
+class Severity(enum.Enum):
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Mark:
+    """A place in a file; both count from 1."""
+
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One fault: `file:line:column: path: what; how to mend`."""
+
+    file: str
+    mark: Mark
+    path: Path
+    what: str
+    how: str = ""
+    severity: Severity = Severity.ERROR
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.mark.line}:{self.mark.column}: "
+        kind = "warning: " if self.severity is Severity.WARNING else ""
+        path = f"{dotted(self.path)}: " if self.path else ""
+        return where + kind + path + self.what + (f"; {self.how}" if self.how else "")
+
+
+class ConfigInvalid(Exception):
+    """A configuration file cannot be used. Carries every fault that was found, in the file's order."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        self.findings = tuple(sorted(findings, key=lambda finding: finding.mark))
+        super().__init__("\n".join(map(str, self.findings)))
+
+
+def dotted(path: Path) -> str:
+    """`registries.docker.io.parents[0][1]`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text

@@ -1,0 +1,54 @@
+"""From a file to a `Config`, or to every fault of the file at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from registry_mesh.config.checks import check_document
+from registry_mesh.config.document import Document, read_document
+from registry_mesh.config.finding import ConfigInvalid, Finding, Mark, Severity
+from registry_mesh.config.model_errors import report_model_errors
+from registry_mesh.config.schema import Config
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration that can be used, and what to know about it all the same."""
+
+    config: Config
+    warnings: tuple[Finding, ...]
+
+
+def load(path: str | Path) -> Loaded:
+    """The configuration in the file at `path`. `ConfigInvalid` lists every fault."""
+    try:
+        text = Path(path).read_bytes()
+    except OSError as fault:
+        raise ConfigInvalid([Finding(str(path), Mark(1, 1), (), fault.strerror or "unreadable")]) from None
+    return parse(text, str(path))
+
+
+def parse(text: str | bytes, file: str) -> Loaded:
+    """The configuration that `text` spells; `file` is what findings call it."""
+    document = read_document(text, file)
+    config = _validate(document)
+    if isinstance(document.value, dict):
+        check_document(document)
+    faults = [finding for finding in document.findings if finding.severity is Severity.ERROR]
+    if config is None or faults:
+        raise ConfigInvalid(document.findings)
+    return Loaded(config, tuple(document.findings))
+
+
+def _validate(document: Document) -> Config | None:
+    if not isinstance(document.value, dict):
+        document.report((), "a configuration is a mapping", "begin with role: origin, replica or site")
+        return None
+    try:
+        return Config.model_validate(document.value)
+    except ValidationError as invalid:
+        report_model_errors(document, Config, invalid)
+        return None

@@ -1,0 +1,121 @@
+"""Pydantic's errors as findings: its location becomes a place in the file, its words become ours."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from registry_mesh.config.document import Document
+from registry_mesh.config.finding import Path
+
+_WANTED: Final = {
+    "string_type": "wants a text",
+    "int_type": "wants a whole number",
+    "int_from_float": "wants a whole number",
+    "float_type": "wants a number",
+    "bool_type": "wants true or false",
+    "tuple_type": "wants a list",
+    "list_type": "wants a list",
+    "dict_type": "wants a mapping (key: value)",
+    "model_type": "wants a mapping (key: value)",
+    "model_attributes_type": "wants a mapping (key: value)",
+    "is_instance_of": "wants a text",
+    "string_too_short": "is empty",
+    "too_short": "is an empty list",
+}
+
+
+def report_model_errors(document: Document, model: type[BaseModel], invalid: ValidationError) -> None:
+    """Add one finding to `document` for every error that validation against `model` raised."""
+    for error in invalid.errors(include_url=False):
+        path = tuple(part for part in error["loc"] if part != "[key]")
+        if error["type"] == "extra_forbidden":
+            _report_unknown(document, model, path)
+        elif error["type"] == "missing":
+            document.report(path[:-1], f"{path[-1]} is missing", f"add {path[-1]}:", key=True)
+        else:
+            document.report(path, *_words(document, path, error), key=error["loc"] != path)
+
+
+def _report_unknown(document: Document, model: type[BaseModel], path: Path) -> None:
+    around = model_at(model, path[:-1])
+    known = sorted(around.model_fields) if around else []
+    near = difflib.get_close_matches(str(path[-1]), known, 1, 0.6)
+    how = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
+    document.report(path, "unknown key", how, key=True)
+
+
+def _words(document: Document, path: Path, error: ErrorDetails) -> tuple[str, str]:
+    kind, given = error["type"], error["input"]
+    if kind == "value_error":
+        return _seen(document, path, given, str(error["ctx"]["error"])), ""
+    if kind == "literal_error":
+        return f"{_shown(given)} is none of {str(error['ctx']['expected']).replace(' or ', ', ')}", ""
+    if kind in _WANTED:
+        spelled = document.spelled.get(path)
+        if kind == "string_type" and spelled:
+            return f"wants a text, and {spelled} is {_kind(given)}", f'put it in quotes: "{spelled}"'
+        if kind in ("string_too_short", "too_short"):
+            return _WANTED[kind], "fill it or leave the key out"
+        return f"{_WANTED[kind]}, not {_kind(given)}", _trap(kind, given)
+    return f"{_shown(given)}: {error['msg'][0].lower()}{error['msg'][1:]}", ""
+
+
+def _trap(kind: str, given: object) -> str:
+    if given is None:
+        return "fill it or leave the key out"
+    if kind == "bool_type" and isinstance(given, str) and given.lower() in ("yes", "no", "on", "off"):
+        return f"write {'true' if given.lower() in ('yes', 'on') else 'false'}"
+    if kind == "int_type" and isinstance(given, str) and given.strip().isdigit():
+        return f"without quotes: {given.strip()}"
+    return ""
+
+
+def _seen(document: Document, path: Path, given: object, why: str) -> str:
+    """`why`, with the value in front unless it may be a secret."""
+    secret = any(word in str(path[-1:]) for word in ("credentials", "key", "password", "token"))
+    return why if secret or "@" in str(given) else f"{_shown(document.spelled.get(path, given))}: {why}"
+
+
+def _shown(value: object) -> str:
+    text = f'"{value}"' if isinstance(value, str) else str(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _kind(value: object) -> str:
+    if value is None:
+        return "nothing"
+    names = {bool: "true or false", int: "a number", float: "a number", str: "a text", dict: "a mapping"}
+    return names.get(type(value), "a list")
+
+
+def model_at(model: type[BaseModel], path: Path) -> type[BaseModel] | None:
+    """The model that holds what stands at `path`; None where that is no mapping of named keys."""
+    kind: Any = model  # Any: a type expression
+    for part in path:
+        kind = _step(kind, part)
+    kind = _bare(kind)
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def _step(kind: Any, part: str | int) -> Any:
+    kind = _bare(kind)
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        known = kind.model_fields.get(str(part))
+        return known.annotation if known else None
+    arguments = get_args(kind)
+    if get_origin(kind) in (dict, Mapping) or isinstance(part, int):
+        return arguments[-1] if arguments[-1:] != (...,) else arguments[0]
+    return None
+
+
+def _bare(kind: Any) -> Any:
+    """Without Annotated and `| None`."""
+    while get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
+    some = [each for each in get_args(kind) if each is not type(None)]
+    return _bare(some[0]) if type(None) in get_args(kind) and len(some) == 1 else kind

@@ -1,0 +1,266 @@
+"""The keys of a node's configuration file. What stands here is the whole of it; the JSON Schema is made from it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from registry_mesh.config.scalars import (
+    DURATION_PATTERN,
+    SECRET_PATTERN,
+    SIZE_PATTERN,
+    SecretReference,
+    parse_duration,
+    parse_size,
+)
+from registry_mesh.oci.errors import NameUnknown
+from registry_mesh.oci.reference import parse_registry
+
+RoleName = Literal["origin", "replica", "site"]
+Right = Literal["nothing", "pull", "push", "admin"]
+
+
+def _duration(value: object) -> object:
+    if isinstance(value, int) and not isinstance(value, bool) and value == 0:
+        return 0.0
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise ValueError(
+            f'a duration needs a unit: write "{value:g}s"' if not isinstance(value, bool) else ""
+        )
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+def _size(value: object) -> object:
+    return parse_size(value) if isinstance(value, str) else value
+
+
+def _secret(value: object) -> object:
+    return SecretReference.parse(value) if isinstance(value, str) else value
+
+
+def _workers(value: object) -> object:
+    return max(1, len(os.sched_getaffinity(0))) if value == "auto" else value
+
+
+def _tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _parent(value: object) -> object:
+    """An address of another node or registry: `http(s)://HOST[:PORT]`, nothing after it."""
+    if not isinstance(value, str):
+        return value
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("a parent is http://HOST:PORT or https://HOST:PORT")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("a parent's address carries no user or password: use credentials")
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise ValueError("a parent's address ends after the port: /v2/ stands at its root")
+    try:
+        parts.port  # noqa: B018 (raises where the port is none)
+    except ValueError:
+        raise ValueError("a port is 1 to 65535") from None
+    return value.rstrip("/")
+
+
+def _registry(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_registry(value)
+    except NameUnknown as refusal:
+        raise ValueError(refusal.reason) from None
+
+
+Duration = Annotated[
+    float, BeforeValidator(_duration), Field(ge=0),
+    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "examples": ["30s", "10m", "1h30m", "7d"]}),
+]  # fmt: skip
+"""Seconds."""
+
+Size = Annotated[
+    int, BeforeValidator(_size), Field(gt=0),
+    WithJsonSchema({"type": ["string", "integer"], "pattern": SIZE_PATTERN, "examples": ["500GiB", "10GB"]}),
+]  # fmt: skip
+"""Bytes."""
+
+Secret = Annotated[
+    SecretReference, BeforeValidator(_secret), WithJsonSchema({"type": "string", "pattern": SECRET_PATTERN}),
+]  # fmt: skip
+
+Workers = Annotated[
+    int, BeforeValidator(_workers), Field(ge=1, le=256),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": 256}, {"const": "auto"}]}),
+]  # fmt: skip
+
+ParentUrl = Annotated[
+    str, BeforeValidator(_parent), WithJsonSchema({"type": "string", "pattern": "^https?://[^/@?#]+/?$"}),
+]  # fmt: skip
+
+RegistryHost = Annotated[
+    str, BeforeValidator(_registry), WithJsonSchema({"type": "string", "examples": ["docker.io"]}),
+]  # fmt: skip
+
+Text = Annotated[str, Field(min_length=1)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+ParentGroup = Annotated[tuple[ParentUrl, ...], BeforeValidator(_tuple), Field(min_length=1)]
+ParentGroups = Annotated[tuple[ParentGroup, ...], BeforeValidator(_tuple)]
+
+
+class Section(BaseModel):
+    """A part of the file: strict types, no key that is not named here, never changed."""
+
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True, arbitrary_types_allowed=True, use_attribute_docstrings=True
+    )
+
+
+class Tls(Section):
+    certificate: Text
+    """PEM file: the certificate, then its chain."""
+    key: Text
+    """PEM file: the private key."""
+
+
+class Listen(Section):
+    address: Text = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 or :: for all."""
+    port: Port = 5000
+    tls: Tls | None = None
+
+
+class Admin(Section):
+    address: Text = "127.0.0.1"
+    """Address of /healthz, /readyz, /metrics and /status; keep it away from clients."""
+    port: Port = 5001
+
+
+class Disk(Section):
+    path: Text
+    """Directory; made where there is none. A relative path starts at the working directory."""
+    quota: Size | None = None
+    """Bytes that may be stored; unlimited where absent."""
+
+
+class Spool(Section):
+    path: Text
+    """Directory for partial and hot blobs."""
+    quota: Size | None = None
+
+
+class S3(Section):
+    bucket: Text
+    endpoint: ParentUrl | None = None
+    """Address of an S3 server other than AWS."""
+    prefix: str = ""
+    """Keys begin with it."""
+    region: Text | None = None
+    spool: Spool | None = None
+
+
+class Store(Section):
+    """Exactly one of `disk` and `s3`."""
+
+    disk: Disk | None = None
+    s3: S3 | None = None
+
+
+class Tags(Section):
+    """How old an answer about a tag may be (plain registries)."""
+
+    ttl: Duration = 60.0
+    """Answered without asking a parent."""
+    stale_while_revalidate: Duration = 0.0
+    """After that, answered at once while a parent is asked in the background."""
+    stale_if_error: Duration = 7 * 86400.0
+    """Answered with the old value where parents answer with errors."""
+    negative_ttl: Duration = 30.0
+    """That a tag does not exist is believed for so long."""
+    offline_grace: Duration = 30 * 86400.0
+    """Answered with the old value where no parent can be reached at all."""
+
+
+class Registry(Section):
+    default: bool = False
+    """Meant where a request names no registry."""
+    trust: Text | None = None
+    """Signed registries: the file with its root of trust."""
+    parents: ParentGroups = ()
+    """Groups in the order they are tried; members of a group share the load."""
+    tags: Tags = Tags()
+    credentials: Secret | None = None
+    """`file:PATH` or `env:NAME`: JSON {"username": …, "password": …} or USER:PASSWORD."""
+
+
+class Access(Section):
+    anonymous: Right = "pull"
+    """What a caller without credentials may do; each right includes those before it."""
+
+
+class Replication(Section):
+    interval: Duration = 300.0
+    """Between two runs of the rules."""
+
+
+class Log(Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    access: bool = True
+    """One line a request."""
+
+
+class Config(Section):
+    """One node."""
+
+    role: RoleName
+    name: Text | None = None
+    """What the node calls itself in answers, logs and metrics; the host's name where absent."""
+    listen: Listen = Listen()
+    admin: Admin = Admin()
+    workers: Workers = Field(default_factory=lambda: int(str(_workers("auto"))))
+    """Processes that serve; auto = cores."""
+    loop: Literal["auto", "asyncio", "uvloop"] = "auto"
+    """Event loop; auto = uvloop where it is installed."""
+    drain: Duration = 30.0
+    """On SIGTERM running bodies may go on for so long."""
+    store: Store
+    registry: RegistryHost | None = None
+    """Origin: the name of its own registry, as clients send it in `ns=`."""
+    registries: dict[RegistryHost, Registry] = Field(default_factory=dict)
+    """By host. Any other registry is unknown here, and never fetched."""
+    rules: Text | None = None
+    """Replica: directory of rule files."""
+    replication: Replication = Replication()
+    access: Access = Access()
+    log: Log = Log()
+
+
+SCHEMA_ID: Final = "registry-mesh.json"
+
+
+def json_schema() -> dict[str, Any]:
+    """For editors: `# yaml-language-server: $schema=config/schema/registry-mesh.json`."""
+    schema = Config.model_json_schema(mode="validation")
+    schema["properties"]["workers"].setdefault("default", "auto")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": SCHEMA_ID,
+        **schema,
+        "title": "registry-mesh configuration",
+    }
+
+
+def publish(directory: Path) -> None:
+    """Write the JSON Schema to `directory`."""
+    text = json.dumps(json_schema(), indent=2, ensure_ascii=False)
+    (directory / SCHEMA_ID).write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    publish(Path(sys.argv[1]))

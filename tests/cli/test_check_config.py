@@ -1,0 +1,37 @@
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from registry_mesh.cli.main import main
+
+CONFIG = Path(__file__).parents[2] / "config"
+
+
+def test_good_files_get_a_line_each() -> None:
+    paths = [str(path) for path in sorted(CONFIG.glob("*.yaml"))]
+    result = CliRunner().invoke(main, ["check-config", *paths])
+    assert result.exit_code == 0, result.output
+    assert len(result.stdout.splitlines()) == len(paths) == 4
+    assert (
+        "site.yaml: ok: site ch-zurich-1 at http://127.0.0.1:5200, store var/site (at most 500 GiB)"
+        in result.stdout
+    )
+    assert "registry.cern.example (default), docker.io" in result.stdout
+
+
+def test_all_faults_of_all_files_and_exit_2(tmp_path: Path) -> None:
+    bad, worse = tmp_path / "bad.yaml", tmp_path / "worse.yaml"
+    bad.write_text("role: origin\nstore: {disk: {path: x, quotas: 1}}\nworkers: none\n")
+    worse.write_text("role: [")
+    result = CliRunner().invoke(main, ["check-config", str(bad), str(CONFIG / "site.yaml"), str(worse)])
+    assert result.exit_code == 2
+    lines = result.stderr.splitlines()
+    assert lines[0] == f"{bad}:2:25: store.disk.quotas: unknown key; did you mean quota?"
+    assert lines[1].startswith(f"{bad}:3:10: workers:")
+    assert lines[2].startswith(f"{worse}:")
+    assert len(lines) == 3
+    assert "site.yaml: ok" in result.stdout
+
+
+def test_no_file_is_a_usage_error() -> None:
+    assert CliRunner().invoke(main, ["check-config"]).exit_code == 2
