@@ -1,0 +1,155 @@
+"""Counters that several processes share: one table of 64-bit integers, a row for each process.
+
+Every process adds to its own row, without a lock and without a system call; whoever wants to know reads all rows.
+A row belongs to a place (worker 0, worker 1, … the keeper), not to a process: who takes over a dead one's place goes
+on counting where that one stopped, so a counter never falls.
+"""
+
+from __future__ import annotations
+
+import mmap
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Final
+
+from registry_mesh.telemetry.names import METRICS, Kind, Merge, Metric
+
+_WORD: Final = 8
+Key = tuple[str, tuple[str, ...]]
+"""A metric's name and its labels' values, in the order the metric names them."""
+
+
+class Layout:
+    """Which cell of a row means what. The same metrics and label values give the same layout."""
+
+    def __init__(
+        self, metrics: Sequence[Metric] = METRICS, values: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
+        """`values` are those of the labels that the configuration closes."""
+        self.metrics = tuple(metrics)
+        self.cells: dict[Key, int] = {}
+        self.width = 0
+        for metric in self.metrics:
+            known = [given or (values or {}).get(label, ()) for label, given in metric.labels.items()]
+            for labels in product(*known):
+                self.cells[metric.name, labels] = self.width
+                self.width += len(metric.bounds) + 2 if metric.kind is Kind.HISTOGRAM else 1
+
+
+class Table:
+    """`rows` rows of a layout, in memory that is shared with every process forked later."""
+
+    def __init__(self, layout: Layout, rows: int) -> None:
+        self.layout = layout
+        self._memory = mmap.mmap(-1, max(1, rows * layout.width) * _WORD)
+        self._words = memoryview(self._memory).cast("q")
+        self.rows = rows
+
+    def row(self, index: int) -> Instruments:
+        """The instruments of one process."""
+        width = self.layout.width
+        return Instruments(self.layout, self._words[index * width : (index + 1) * width])
+
+    def read(self) -> Iterator[Sample]:
+        """Every metric, all rows merged."""
+        width = self.layout.width
+        names = {metric.name: metric for metric in self.layout.metrics}
+        for (name, labels), cell in self.layout.cells.items():
+            metric = names[name]
+            length = len(metric.bounds) + 2 if metric.kind is Kind.HISTOGRAM else 1
+            columns = [
+                [self._words[row * width + cell + i] for row in range(self.rows)] for i in range(length)
+            ]
+            merge = max if metric.kind is Kind.GAUGE and metric.merge is Merge.MAX else sum
+            yield Sample(metric, labels, tuple(merge(column) for column in columns))
+
+    def total(self, metric: Metric, **labels: str) -> float:
+        """The sum over every label value that is not named."""
+        wanted = list(labels.items())
+        names = list(metric.labels)
+        return sum(
+            sample.value
+            for sample in self.read()
+            if sample.metric.name == metric.name
+            and all(sample.labels[names.index(label)] == value for label, value in wanted)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One metric with one set of label values. A histogram's cells: its buckets, those above, the scaled sum."""
+
+    metric: Metric
+    labels: tuple[str, ...]
+    cells: tuple[int, ...]
+
+    @property
+    def value(self) -> float:
+        """A counter's or gauge's value; how often a histogram was fed."""
+        if self.metric.kind is Kind.HISTOGRAM:
+            return sum(self.cells[:-1])
+        return self.cells[0] / self.metric.scale if self.metric.scale != 1 else self.cells[0]
+
+
+class Counter:
+    """Only rises. `add` is a plain integer addition."""
+
+    __slots__ = ("_cell", "_row")
+
+    def __init__(self, row: memoryview[int], cell: int) -> None:
+        self._row = row
+        self._cell = cell
+
+    def add(self, amount: int = 1) -> None:
+        self._row[self._cell] += amount
+
+
+class Gauge(Counter):
+    """Rises, falls, is set."""
+
+    __slots__ = ()
+
+    def set(self, value: int) -> None:
+        self._row[self._cell] = value
+
+
+class Histogram:
+    """How often a value fell between which bounds."""
+
+    __slots__ = ("_bounds", "_cell", "_row", "_scale", "_sum")
+
+    def __init__(self, row: memoryview[int], cell: int, metric: Metric) -> None:
+        self._row = row
+        self._cell = cell
+        self._bounds = metric.bounds
+        self._sum = cell + len(metric.bounds) + 1
+        self._scale = metric.scale
+
+    def observe(self, value: float) -> None:
+        self._row[self._cell + bisect_left(self._bounds, value)] += 1
+        self._row[self._sum] += round(value * self._scale)
+
+
+class Instruments:
+    """One process's row. Take an instrument once and keep it: taking costs more than using."""
+
+    def __init__(self, layout: Layout, row: memoryview[int]) -> None:
+        self._layout = layout
+        self._row = row
+
+    @classmethod
+    def alone(cls) -> Instruments:
+        """For a process, or a test, that nobody else reads."""
+        return Table(Layout(), 1).row(0)
+
+    def counter(self, metric: Metric, *labels: str) -> Counter:
+        """`KeyError` for a label value outside its closed set."""
+        return Counter(self._row, self._layout.cells[metric.name, labels])
+
+    def gauge(self, metric: Metric, *labels: str) -> Gauge:
+        return Gauge(self._row, self._layout.cells[metric.name, labels])
+
+    def histogram(self, metric: Metric, *labels: str) -> Histogram:
+        return Histogram(self._row, self._layout.cells[metric.name, labels], metric)

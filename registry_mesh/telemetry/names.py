@@ -1,0 +1,123 @@
+"""Every metric and phase by its name, once. Dashboards, alerts and tests read them here.
+
+Labels come from small closed sets: never a digest, a repository or a client. The sets in `FROM_CONFIG` are closed
+too, by the node's configuration.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+PREFIX: Final = "registry_mesh_"
+FROM_CONFIG: Final = ("parent",)
+
+Labels = Mapping[str, tuple[str, ...] | None]
+"""Each label with its values; None: they come from the configuration."""
+
+
+class Kind(enum.Enum):
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+class Merge(enum.Enum):
+    """How the rows of several processes become one value of a gauge."""
+
+    SUM = "sum"
+    MAX = "max"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric. `bounds` are a histogram's upper bounds, in `unit`s of its name (seconds, bytes)."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: Labels = field(default_factory=dict, hash=False)
+    bounds: tuple[float, ...] = ()
+    merge: Merge = Merge.SUM
+    scale: int = 1
+    """A stored integer is the value times this: seconds are kept as nanoseconds."""
+
+
+_NANO: Final = 10**9
+_SECONDS: Final = (0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0)
+
+ENDPOINTS: Final = (
+    "base",
+    "blob",
+    "manifest",
+    "tags",
+    "upload",
+    "referrers",
+    "catalog",
+    "extension",
+    "other",
+)
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "other")
+CODES: Final = ("2xx", "3xx", "4xx", "5xx")
+CACHED: Final = ("blob", "manifest", "tag")
+RESULTS: Final = ("hit", "miss", "stale")
+OUTCOMES: Final = ("complete", "failed")
+ANSWERS: Final = ("ok", "not_modified", "unknown", "denied", "throttled", "error", "unreachable")
+
+REQUESTS: Final = Metric(
+    "requests_total", Kind.COUNTER, "Requests answered",
+    {"endpoint": ENDPOINTS, "method": METHODS, "code": CODES},
+)  # fmt: skip
+REQUEST_SECONDS: Final = Metric(
+    "request_seconds", Kind.HISTOGRAM, "Time from a request to the end of its answer",
+    {"endpoint": ENDPOINTS}, bounds=_SECONDS, scale=_NANO,
+)  # fmt: skip
+SENT_BYTES: Final = Metric(
+    "sent_bytes_total", Kind.COUNTER, "Bytes of bodies sent to clients", {"endpoint": ENDPOINTS}
+)
+RECEIVED_BYTES: Final = Metric(
+    "received_bytes_total", Kind.COUNTER, "Bytes of bodies received from clients", {"endpoint": ENDPOINTS}
+)
+REQUESTS_RUNNING: Final = Metric("requests_running", Kind.GAUGE, "Requests being answered now")
+CACHE: Final = Metric(
+    "cache_total", Kind.COUNTER, "Answers by where they came from", {"kind": CACHED, "result": RESULTS}
+)
+UPSTREAM_REQUESTS: Final = Metric(
+    "upstream_requests_total", Kind.COUNTER, "Requests sent to parents", {"parent": None, "answer": ANSWERS}
+)
+UPSTREAM_BYTES: Final = Metric(
+    "upstream_bytes_total", Kind.COUNTER, "Bytes of bodies received from parents", {"parent": None}
+)
+FILLS: Final = Metric("fills_total", Kind.COUNTER, "Fills that ended", {"outcome": OUTCOMES})
+VERIFIED: Final = Metric(
+    "verified_total", Kind.COUNTER, "Digests of whole blobs checked", {"result": ("match", "mismatch")}
+)
+STORE_USED: Final = Metric("store_used_bytes", Kind.GAUGE, "Bytes stored", merge=Merge.MAX)
+STORE_QUOTA: Final = Metric(
+    "store_quota_bytes", Kind.GAUGE, "Bytes that may be stored; 0: no bound", merge=Merge.MAX
+)
+EVICTED_BYTES: Final = Metric("evicted_bytes_total", Kind.COUNTER, "Bytes evicted to make room")
+REPLICATIONS: Final = Metric("replications_total", Kind.COUNTER, "Runs of the rules", {"outcome": OUTCOMES})
+REPLICATED_BYTES: Final = Metric("replicated_bytes_total", Kind.COUNTER, "Bytes brought by runs of the rules")
+REPLICATED_AT: Final = Metric(
+    "replicated_timestamp_seconds", Kind.GAUGE, "When the last complete run ended", merge=Merge.MAX
+)
+WORKERS: Final = Metric("workers", Kind.GAUGE, "Processes that serve now", merge=Merge.MAX)
+WORKER_RESTARTS: Final = Metric(
+    "worker_restarts_total", Kind.COUNTER, "Processes that died and were started again"
+)
+RELOAD_OK: Final = Metric(
+    "config_last_reload_successful", Kind.GAUGE, "1: the last reload took effect; 0: the old configuration holds",
+    merge=Merge.MAX,
+)  # fmt: skip
+DRAINING: Final = Metric("draining", Kind.GAUGE, "1: shutting down", merge=Merge.MAX)
+
+METRICS: Final = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
+
+FILL: Final = "fill"
+REPLICATE: Final = "replicate"
+SERVE: Final = "serve"
+RELOAD: Final = "reload"
+DRAIN: Final = "drain"

@@ -1,0 +1,70 @@
+"""The shared table: what is counted where, and what all rows come to."""
+
+import os
+
+import pytest
+
+from registry_mesh.telemetry import names
+from registry_mesh.telemetry.instruments import Instruments, Layout, Table
+from registry_mesh.telemetry.names import METRICS, Kind
+
+
+def test_rows_are_summed_and_never_mixed() -> None:
+    table = Table(Layout(), 3)
+    for worker in range(3):
+        table.row(worker).counter(names.REQUESTS, "blob", "GET", "2xx").add(worker + 1)
+    table.row(1).counter(names.REQUESTS, "blob", "GET", "5xx").add()
+    assert table.total(names.REQUESTS) == 7
+    assert table.total(names.REQUESTS, code="2xx") == 6
+    assert table.total(names.REQUESTS, endpoint="manifest") == 0
+
+
+def test_a_child_process_counts_into_the_same_table_and_its_successor_goes_on() -> None:
+    table = Table(Layout(), 2)
+    for _ in range(2):
+        if (pid := os.fork()) == 0:
+            table.row(1).counter(names.SENT_BYTES, "blob").add(1 << 40)
+            os._exit(0)
+        os.waitpid(pid, 0)
+    assert table.total(names.SENT_BYTES, endpoint="blob") == 2 << 40
+
+
+def test_gauges_that_all_rows_share_are_not_summed() -> None:
+    table = Table(Layout(), 2)
+    for row in range(2):
+        table.row(row).gauge(names.STORE_USED).set(500)
+        table.row(row).gauge(names.REQUESTS_RUNNING).add(3)
+    assert table.total(names.STORE_USED) == 500
+    assert table.total(names.REQUESTS_RUNNING) == 6
+
+
+def test_histogram_buckets() -> None:
+    table = Table(Layout(), 1)
+    histogram = table.row(0).histogram(names.REQUEST_SECONDS, "blob")
+    for seconds in (0.0005, 0.001, 0.002, 1000.0):
+        histogram.observe(seconds)
+    (sample,) = [s for s in table.read() if s.metric is names.REQUEST_SECONDS and s.labels == ("blob",)]
+    assert sample.cells[0] == 2
+    assert sample.cells[1] == 1
+    assert sample.cells[len(names.REQUEST_SECONDS.bounds)] == 1
+    assert sample.cells[-1] == pytest.approx(1000.0035 * 10**9)
+    assert sample.value == 4
+
+
+def test_labels_are_closed_sets_of_the_code_or_of_the_configuration() -> None:
+    instruments = Instruments.alone()
+    with pytest.raises(KeyError):
+        instruments.counter(names.REQUESTS, "blob", "BREW", "2xx")
+    with pytest.raises(KeyError):
+        instruments.counter(names.UPSTREAM_BYTES, "http://p")
+    table = Table(Layout(values={"parent": ["http://p"]}), 1)
+    table.row(0).counter(names.UPSTREAM_BYTES, "http://p").add(5)
+    assert table.total(names.UPSTREAM_BYTES) == 5
+
+
+def test_names_follow_the_conventions() -> None:
+    assert len({metric.name for metric in METRICS}) == len(METRICS) > 15
+    for metric in METRICS:
+        assert metric.name.endswith("_total") == (metric.kind is Kind.COUNTER), metric.name
+        assert bool(metric.bounds) == (metric.kind is Kind.HISTOGRAM)
+        assert not {"digest", "repository", "tag", "client"} & set(metric.labels)

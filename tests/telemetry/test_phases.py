@@ -1,0 +1,65 @@
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from registry_mesh.telemetry.logs import log_to
+from registry_mesh.telemetry.phases import Tracing, phase
+
+
+@pytest.fixture
+def lines() -> Iterator[io.StringIO]:
+    stream = io.StringIO()
+    handler = log_to(stream, "debug", role="site", node="s1")
+    yield stream
+    logging.getLogger().removeHandler(handler)
+
+
+def read(stream: io.StringIO) -> list[dict[str, object]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+async def test_started_and_complete(lines: io.StringIO) -> None:
+    async with phase("fill", digest="sha256:x") as running:
+        running.note(bytes=7)
+    started, complete = read(lines)
+    assert started["event"] == "fill started"
+    assert complete["event"] == "fill complete"
+    assert (complete["digest"], complete["bytes"], complete["node"]) == ("sha256:x", 7, "s1")
+    assert float(str(complete["seconds"])) >= 0
+
+
+async def test_failed_says_why_and_goes_on_raising(lines: io.StringIO) -> None:
+    with pytest.raises(ValueError, match="bad"):
+        async with phase("fill"):
+            raise ValueError("bad\nline")
+    failed = read(lines)[-1]
+    assert (failed["event"], failed["level"], failed["why"]) == (
+        "fill failed",
+        "warning",
+        "ValueError: bad\nline",
+    )
+
+
+async def test_spans_only_where_tracing_is_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    async with phase("fill"):
+        pass
+    assert exporter.get_finished_spans() == ()
+    monkeypatch.setattr(Tracing, "tracer", provider.get_tracer("test"))
+    async with phase("serve"):
+        async with phase("fill", size=3):
+            pass
+    inner, outer = exporter.get_finished_spans()
+    assert (inner.name, outer.name) == ("fill", "serve")
+    assert inner.parent is not None
+    assert inner.parent.span_id == outer.context.span_id
+    assert inner.attributes is not None
+    assert inner.attributes["registry_mesh.size"] == 3
