@@ -1,20 +1,53 @@
-"""Blocking calls leave the event loop here, and only here."""
+"""The one place that runs blocking calls: a bounded pool of threads beside the event loop."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
-from functools import partial
-from typing import ParamSpec, TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+THREADS: Final = 32
+"""Enough that a slow disk's waits overlap; hashing and writing let go of the interpreter lock."""
+
+_pools: dict[int, ThreadPoolExecutor] = {}
+"""By process id: threads do not survive a fork."""
+
+
+def _pool() -> ThreadPoolExecutor:
+    pool = _pools.get(os.getpid())
+    if pool is None:
+        _pools.clear()
+        pool = _pools[os.getpid()] = ThreadPoolExecutor(THREADS, thread_name_prefix="offload")
+    return pool
+
+
+def submit(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+    """Start `fn` in a thread. The future is good for `settle`, or for nobody."""
+    return _pool().submit(fn, *args, **kwargs)
+
+
+async def settle(future: Future[T]) -> T:
+    """The outcome of `submit`. Cancelled, it still waits until the thread is done: a thread cannot be stopped, and
+    what it works on (a descriptor, a buffer) must not be taken from under it."""
+    waiting = asyncio.wrap_future(future)
+    try:
+        return await asyncio.shield(waiting)
+    except asyncio.CancelledError:
+        while not waiting.done():
+            try:
+                await asyncio.wait([waiting])
+            except asyncio.CancelledError:
+                continue
+        if not waiting.cancelled():
+            waiting.exception()  # retrieved: the cancellation is what is told
+        raise
+
 
 async def offload(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run `fn` in a thread of the loop's executor and give its result.
-
-    A call that has begun runs to its end even where the caller is cancelled.
-    """
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(None, partial(fn, *args, **kwargs))
+    """Run `fn` in a thread and give what it gives."""
+    return await settle(submit(fn, *args, **kwargs))

@@ -1,0 +1,29 @@
+"""From the operating system's errors to failures."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from registry_mesh.content.errors import Failure, StoreBroken, StoreFull
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def failure(fault: OSError | sqlite3.Error | ValueError, doing: str) -> Failure:
+    """`StoreFull` where there was no room, `StoreBroken` for everything else."""
+    if isinstance(fault, OSError) and fault.errno in _FULL:
+        return StoreFull(f"{doing}: {fault.strerror}")
+    return StoreBroken(f"{doing}: {getattr(fault, 'strerror', None) or fault}")
+
+
+@contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Raise failures in place of `OSError`s."""
+    try:
+        yield
+    except OSError as fault:
+        raise failure(fault, doing) from fault

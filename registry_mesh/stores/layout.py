@@ -1,0 +1,90 @@
+"""Where things lie below a disk store's root.
+
+blobs/ALGORITHM/XX/HEX           a complete blob
+blobs/ALGORITHM/XX/HEX.hold      its chunks' checksums, where it came in chunk by chunk (`hold_file`)
+blobs/ALGORITHM/XX/HEX.chunks    its chunk map, where it has more than one chunk
+partial/ALGORITHM/XX/HEX         a sparse file: some chunks of a blob
+partial/ALGORITHM/XX/HEX.hold    which
+quarantine/ALGORITHM-HEX         a blob that rotted where there is nobody to repair it from
+records/                         small documents (`records`)
+tmp/                             on their way in; locked by their owner, swept when it is gone
+index/                           SQLite: least recently used, sizes. May be deleted: it is rebuilt
+run/                             locks and the ledger, worth nothing when nothing runs
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+from registry_mesh.oci.digest import Digest
+
+HOLD: Final = ".hold"
+CHUNKS: Final = ".chunks"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The paths below `root`."""
+
+    root: Path
+
+    @cached_property
+    def blobs(self) -> Path:
+        return self.root / "blobs"
+
+    @cached_property
+    def partial(self) -> Path:
+        return self.root / "partial"
+
+    @cached_property
+    def quarantine(self) -> Path:
+        return self.root / "quarantine"
+
+    @cached_property
+    def records(self) -> Path:
+        return self.root / "records"
+
+    @cached_property
+    def tmp(self) -> Path:
+        return self.root / "tmp"
+
+    @cached_property
+    def index(self) -> Path:
+        return self.root / "index" / "index.sqlite3"
+
+    @cached_property
+    def run(self) -> Path:
+        return self.root / "run"
+
+    def directories(self) -> tuple[Path, ...]:
+        """Those that must be there before anything else."""
+        return (
+            self.blobs,
+            self.partial,
+            self.quarantine,
+            self.records,
+            self.tmp,
+            self.index.parent,
+            self.run / "locks",
+        )
+
+    def blob(self, digest: Digest) -> Path:
+        return self.blobs / digest.algorithm / digest.hex[:2] / digest.hex
+
+    def blob_hold(self, digest: Digest) -> Path:
+        return self.blobs / digest.algorithm / digest.hex[:2] / (digest.hex + HOLD)
+
+    def blob_chunks(self, digest: Digest) -> Path:
+        return self.blobs / digest.algorithm / digest.hex[:2] / (digest.hex + CHUNKS)
+
+    def part(self, digest: Digest) -> Path:
+        return self.partial / digest.algorithm / digest.hex[:2] / digest.hex
+
+    def part_hold(self, digest: Digest) -> Path:
+        return self.partial / digest.algorithm / digest.hex[:2] / (digest.hex + HOLD)
+
+    def rotten(self, digest: Digest) -> Path:
+        return self.quarantine / f"{digest.algorithm}-{digest.hex}"

@@ -1,0 +1,69 @@
+"""Locks that the kernel gives back when their owner dies.
+
+Two kinds, which do not see each other: `flock` on a whole file (readers share, an evictor is alone) and
+open-file-description locks on ranges of bytes (fcntl(2), "Open file description locks"), which belong to one
+`open` and not to a process, so that they also exclude each other inside one process.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+_FLOCK: Final = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux: type, whence, start, len, pid
+_BUSY: Final = frozenset({errno.EAGAIN, errno.EACCES})
+
+
+def _set(fd: int, kind: int, start: int, length: int) -> None:
+    fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, start, length, 0))
+
+
+def lock_range(fd: int, start: int, length: int) -> bool:
+    """Try to lock bytes of `fd` for its open file; False where another open file has some of them."""
+    try:
+        _set(fd, fcntl.F_WRLCK, start, length)
+    except OSError as fault:
+        if fault.errno in _BUSY:
+            return False
+        raise
+    return True
+
+
+def unlock_range(fd: int, start: int, length: int) -> None:
+    _set(fd, fcntl.F_UNLCK, start, length)
+
+
+def lock_lead(fd: int, start: int, stop: int) -> int:
+    """Lock the longest leading part of [start, stop) that is free; gives where it ends."""
+    while start < stop and not lock_range(fd, start, stop - start):
+        probe = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, start, stop - start, 0)
+        kind, _, taken, _, _ = _FLOCK.unpack(fcntl.fcntl(fd, fcntl.F_OFD_GETLK, probe))
+        if kind != fcntl.F_UNLCK:  # else it was freed meanwhile: try again
+            stop = min(stop, max(start, taken))
+    return stop
+
+
+def try_flock(fd: int, *, shared: bool) -> bool:
+    """Try to lock the whole file; False where another open file is in the way."""
+    try:
+        fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Be alone with `path`, among all threads and processes; waits. The file is made where there is none."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)

@@ -1,0 +1,26 @@
+"""Room for bytes: reserved in the ledger before they are written, made by eviction where the store is a cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from registry_mesh.content.errors import StoreFull
+from registry_mesh.stores.ledger import Ledger
+
+
+class Room:
+    """Takes and gives back room. `evict` is called with the bytes wanted when there is none; it gives whether it
+    made some."""
+
+    def __init__(self, ledger: Ledger, evict: Callable[[int], bool] | None = None) -> None:
+        self.ledger = ledger
+        self.evict = evict
+
+    def take(self, room: int) -> None:
+        """Reserve; `StoreFull` where there is no room and none can be made. In a thread: it may evict."""
+        while not self.ledger.reserve(room):
+            if self.evict is None or not self.evict(room):
+                raise StoreFull(f"{self.ledger.used} of {self.ledger.limit} bytes are used")
+
+    def give(self, room: int) -> None:
+        self.ledger.release(room)

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import pytest
+
+from registry_mesh.content.errors import StoreFull
+from registry_mesh.content.ports import Records
+from registry_mesh.stores.memory import MemoryRecords, MemoryStore
+from tests.suites.blob_store import BlobStoreSuite
+from tests.suites.records import RecordsSuite
+
+
+class TestMemoryBlobs(BlobStoreSuite):
+    @pytest.fixture
+    def store(self) -> MemoryStore:
+        return MemoryStore()
+
+
+class TestMemoryRecords(RecordsSuite):
+    @pytest.fixture
+    def records(self) -> Records:
+        return MemoryRecords()
+
+
+async def test_quota() -> None:
+    store = MemoryStore(quota=1000)
+    async with store.ingest() as ingest:
+        await ingest.write(b"x" * 900)
+        with pytest.raises(StoreFull):
+            await ingest.write(b"x" * 101)
+    async with store.ingest() as ingest:
+        await ingest.write(b"x" * 1000)
+        await ingest.commit()

@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from registry_mesh.content.ports import Records
+from registry_mesh.stores.records import DiskRecords
+from tests.suites.records import RecordsSuite
+
+
+class TestDiskRecords(RecordsSuite):
+    @pytest.fixture
+    def records(self, tmp_path: Path) -> Records:
+        return DiskRecords(tmp_path / "records", tmp_path / "tmp")
+
+
+async def test_leaves_no_temporary_files(tmp_path: Path) -> None:
+    records = DiskRecords(tmp_path / "records", tmp_path / "tmp")
+    await records.put("a", b"1")
+    await records.create("a", b"2")
+    assert list((tmp_path / "tmp").iterdir()) == []

@@ -1,0 +1,34 @@
+"""Bytes of a reading, whatever its pieces are."""
+
+from __future__ import annotations
+
+import os
+import random
+
+from registry_mesh.content.ports import PIECE, BlobSource, FileSlice, Reading
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.span import Span
+
+
+def pattern(size: int, seed: int = 1) -> bytes:
+    """Bytes without a pattern, the same for the same seed."""
+    return random.Random(seed).randbytes(size)
+
+
+async def drain(reading: Reading) -> bytes:
+    """All the reading gives."""
+    out = bytearray()
+    async for piece in reading.pieces():
+        if isinstance(piece, FileSlice):
+            out += os.pread(piece.fd, len(piece), piece.start)
+        else:
+            assert len(piece) <= PIECE
+            out += piece
+    return bytes(out)
+
+
+async def read(source: BlobSource, digest: Digest, span: Span | None = None) -> bytes:
+    async with source.open(digest, span) as reading:
+        data = await drain(reading)
+        assert len(data) == len(reading.span)
+        return data
