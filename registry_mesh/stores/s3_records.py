@@ -1,0 +1,69 @@
+"""`Records` in a bucket: one object a record, create-only by If-None-Match."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+from registry_mesh.stores.s3_client import S3Client
+from registry_mesh.stores.s3_control import S3Control
+
+ROOM = "records/"
+"""Records lie below it, so that they and blobs never meet."""
+
+
+class S3Records:
+    """Small documents in the bucket. Reads and listings see every earlier write, as all S3 of today promise.
+
+    A server that keeps objects in directories (SeaweedFS) may name a child whose last record was deleted for a
+    moment longer.
+    """
+
+    def __init__(self, client: S3Client, control: S3Control) -> None:
+        self._client = client
+        self._control = control
+
+    async def get(self, key: str) -> bytes | None:
+        return await self._client.get(_object(key))
+
+    async def put(self, key: str, data: bytes) -> None:
+        await self._client.put(_object(key), data)
+
+    async def create(self, key: str, data: bytes) -> bool:
+        return await self._client.create(_object(key), data)
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        objects = [_object(key) for key in keys]
+        if len(objects) == 1:
+            await self._client.delete(objects[0])
+        elif objects:
+            await self._control.delete(objects)
+
+    async def children(self, prefix: str) -> list[str]:
+        room = _below(prefix)
+        found: set[str] = set()
+        async for page in self._control.list(room, delimiter="/"):
+            names = (*(listed.key for listed in page.objects), *page.prefixes)
+            found.update(name[len(room) :].rstrip("/") for name in names)
+        found.discard("")
+        return sorted(found)
+
+    async def walk(self, prefix: str) -> AsyncIterator[str]:
+        room = _below(prefix)
+        async for page in self._control.list(room):
+            for listed in page.objects:
+                yield listed.key[len(ROOM) :]
+
+
+def _object(key: str) -> str:
+    """Where a record lies; ValueError for a key that is not path-like."""
+    if any(part in ("", ".", "..") for part in key.split("/")):
+        raise ValueError(f"not a record's key: {key!r}")
+    return ROOM + key
+
+
+def _below(prefix: str) -> str:
+    if not prefix:
+        return ROOM
+    if not prefix.endswith("/"):
+        raise ValueError(f"a prefix ends in a slash: {prefix!r}")
+    return _object(prefix[:-1]) + "/"
