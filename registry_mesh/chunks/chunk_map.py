@@ -62,8 +62,8 @@ class ChunkMap:
         return _HEAD.pack(_MAGIC, CHUNK, self.size) + self.sums
 
     @classmethod
-    def decode(cls, data: bytes, size: int) -> ChunkMap:
-        """The map of a blob of `size` bytes; `ChunkMapInvalid` says what does not fit."""
+    def decode(cls, data: bytes, size: int | None = None) -> ChunkMap:
+        """The map of a blob (of `size` bytes, where known); `ChunkMapInvalid` says what does not fit."""
         if len(data) < _HEAD.size:
             raise ChunkMapInvalid("shorter than its head")
         magic, chunk, stated = _HEAD.unpack_from(data)
@@ -71,9 +71,9 @@ class ChunkMap:
             raise ChunkMapInvalid("not a chunk map of version 1")
         if chunk != CHUNK:
             raise ChunkMapInvalid(f"chunks of {chunk} bytes; {CHUNK} are supported")
-        if stated != size:
+        if size is not None and stated != size:
             raise ChunkMapInvalid(f"is of a blob of {stated} bytes, not {size}")
-        return cls(size, data[_HEAD.size :])
+        return cls(stated, data[_HEAD.size :])
 
 
 class ChunkMapper:

@@ -202,6 +202,10 @@ class Hold(Protocol):
         """Bytes that were written, at most `PIECE`."""
         ...
 
+    async def feed(self, span: Span, sink: Callable[[memoryview], None]) -> None:
+        """Call `sink` with the bytes of `span`, in order, in pieces, in a worker thread (to hash them)."""
+        ...
+
     def slice(self, span: Span) -> FileSlice:
         """Where those bytes lie, for sendfile."""
         ...

@@ -1,1 +1,103 @@
-"""The site."""
+"""The site: serves the nodes from what it holds, and from its parents by way of that."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from cachetools import LRUCache
+
+from registry_mesh.content.failover import Candidate, Distrusted, Failover, Parent
+from registry_mesh.content.fills import Fills
+from registry_mesh.content.freshness import Freshness
+from registry_mesh.content.ports import CacheStore, Records, Repository
+from registry_mesh.content.pull_through import PullThrough
+from registry_mesh.content.remembered import Remembered
+from registry_mesh.content.remembered_repository import RememberedManifests, RememberedTags
+from registry_mesh.oci.errors import NameUnknown
+from registry_mesh.oci.reference import RegistryName, RepositoryName, parse_registry
+
+
+class ParentRegistry(Protocol):
+    """One parent's offer of one registry: what `upstream.registry` makes."""
+
+    @property
+    def parent(self) -> Parent: ...
+    def repository(self, name: RepositoryName) -> Repository: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SiteRegistry:
+    """One registry that the site serves: groups of parents, and how old its tags may be."""
+
+    parents: Sequence[Sequence[ParentRegistry]]
+    freshness: Freshness = field(default_factory=Freshness)
+
+
+class Site:
+    """See the module. `close` it, then `fills`, then the store."""
+
+    name = "site"
+
+    def __init__(
+        self,
+        store: CacheStore,
+        records: Records,
+        fills: Fills,
+        registries: Mapping[RegistryName, SiteRegistry],
+        *,
+        default: RegistryName | None = None,
+        lied: Callable[[str], None] | None = None,
+    ) -> None:
+        self._store = store
+        self._fills = fills
+        self._registries = registries
+        self._default = default or (next(iter(registries)) if len(registries) == 1 else None)
+        self._distrusted = Distrusted(count=lied)
+        self._manifests = RememberedManifests(store, records)
+        self._remembered = {
+            name: Remembered(records, alive=_alive(registry)) for name, registry in registries.items()
+        }
+        self._repositories: LRUCache[tuple[str, str], Repository] = LRUCache(10_000)
+
+    @property
+    def registries(self) -> Set[str]:
+        return self._registries.keys()
+
+    def repository(self, registry: str | None, name: RepositoryName) -> Repository:
+        key = parse_registry(registry) if registry is not None else self._default
+        if key is None or key not in self._registries:
+            raise NameUnknown("this site does not serve that registry", registry=registry or "")
+        cached = self._repositories.get((key, name))
+        if cached is None:
+            cached = self._repositories[key, name] = self._made(key, name)
+        return cached
+
+    def _made(self, registry: RegistryName, name: RepositoryName) -> Repository:
+        served = self._registries[registry]
+        groups = [[Candidate(p.parent, p.repository(name)) for p in group] for group in served.parents]
+        source = Failover(groups, self._distrusted)
+        tags = RememberedTags(registry, name, source, source, self._remembered[registry], served.freshness)
+        blobs = PullThrough(self._store, source, self._fills, self._distrusted.note)
+        return Repository(registry, name, blobs, self._manifests.of(source), tags, tags)
+
+    async def repositories(self, registry: RegistryName | None) -> AsyncIterator[RepositoryName]:
+        """A site cannot tell what its registries hold: nothing is listed."""
+        return
+        yield RepositoryName("")
+
+    async def close(self) -> None:
+        """End what runs in the background."""
+        for remembered in self._remembered.values():
+            await remembered.close()
+        await self._manifests.close()
+
+
+def _alive(registry: SiteRegistry) -> Callable[[], bool]:
+    """Whether some parent is known to answer."""
+
+    def alive() -> bool:
+        return any(p.parent.confirmed for group in registry.parents for p in group)
+
+    return alive

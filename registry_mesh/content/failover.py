@@ -1,0 +1,167 @@
+"""A choice among several sources of one repository: groups in order, the members of a group sharing the load."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeVar
+
+from cachetools import TTLCache
+
+from registry_mesh.chunks.chunk_map import ChunkMap
+from registry_mesh.content.errors import Failure, SourceDenied, SourceUnavailable
+from registry_mesh.content.ports import (
+    BlobInfo,
+    FetchedManifest,
+    Reading,
+    Referrers,
+    Repository,
+    Resolved,
+    TagPage,
+)
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.errors import BlobUnknown, ManifestUnknown, NameUnknown
+from registry_mesh.oci.reference import Tag
+from registry_mesh.oci.span import Span
+
+T = TypeVar("T")
+
+Unknown: Final = (BlobUnknown, ManifestUnknown, NameUnknown)
+
+
+class Parent(Protocol):
+    """One place to fetch from, and how it is doing."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def available(self) -> bool:
+        """False while it is known to be down: asking it would only cost time."""
+        ...
+
+    @property
+    def confirmed(self) -> bool:
+        """It answered lately, and nothing was amiss since."""
+        ...
+
+    @property
+    def load(self) -> float:
+        """Smaller is better; for choosing among the members of a group."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A repository as one parent offers it."""
+
+    parent: Parent
+    repository: Repository
+
+
+class Distrusted:
+    """Which parent sent wrong bytes for which digest, lately. Shared by all repositories of a process."""
+
+    LIMIT: Final = 2
+
+    def __init__(self, ttl: float = 300.0, count: Callable[[str], None] | None = None) -> None:
+        self._lies: TTLCache[tuple[str, Digest], int] = TTLCache(10_000, ttl)
+        self._count = count
+
+    def note(self, source: str, digest: Digest, reason: str) -> None:
+        """`source` names one parent or several, joined by a comma and a space."""
+        for name in filter(None, source.split(", ")):
+            key = (name, digest)
+            self._lies[key] = self._lies.get(key, 0) + 1
+            if self._count is not None:
+                self._count(name)
+
+    def lies(self, source: str, digest: Digest) -> int:
+        return self._lies.get((source, digest), 0)
+
+
+class Failover:
+    """Blobs, manifests, tags and referrers of one repository from the first candidate that can tell.
+
+    What one candidate does not know another may; only when every one said so is it unknown. When one could not
+    be asked the answer is a failure: "unknown" would be a wrong fact.
+    """
+
+    def __init__(self, groups: Sequence[Sequence[Candidate]], distrusted: Distrusted) -> None:
+        self._groups = groups
+        self._distrusted = distrusted
+
+    def _order(self, digest: Digest | None) -> tuple[list[Candidate], list[str]]:
+        """Candidates to ask, best first, and the names of those not worth asking."""
+        asked: list[Candidate] = []
+        left: list[str] = []
+        suspects: list[Candidate] = []
+        for group in self._groups:
+            for candidate in sorted(group, key=lambda c: c.parent.load):
+                lies = self._distrusted.lies(candidate.parent.name, digest) if digest else 0
+                if not candidate.parent.available:
+                    left.append(f"{candidate.parent.name}: down")
+                elif lies >= Distrusted.LIMIT:
+                    left.append(f"{candidate.parent.name}: sent wrong bytes")
+                else:
+                    (suspects if lies else asked).append(candidate)
+        return asked + suspects, left
+
+    async def _first(self, ask: Callable[[Repository], Awaitable[T]], digest: Digest | None = None) -> T:
+        candidates, reasons = self._order(digest)
+        unknown: Exception | None = None
+        failures: list[Failure] = []
+        for candidate in candidates:
+            try:
+                return await ask(candidate.repository)
+            except Unknown as refusal:
+                unknown = refusal
+            except Failure as failure:
+                failures.append(failure)
+                reasons.append(f"{candidate.parent.name}: {failure.reason}")
+        if unknown is not None and not reasons:
+            raise unknown
+        raise _together(failures, reasons)
+
+    async def stat(self, digest: Digest) -> BlobInfo:
+        return await self._first(lambda r: r.blobs.stat(digest), digest)
+
+    @asynccontextmanager
+    async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[Reading]:
+        async with AsyncExitStack() as stack:
+            yield await self._first(lambda r: stack.enter_async_context(r.blobs.open(digest, span)), digest)
+
+    async def chunk_map(self, digest: Digest) -> ChunkMap | None:
+        """Of the first candidate that has one; that none has is no failure."""
+        for candidate in self._order(digest)[0]:
+            try:
+                found = await candidate.repository.blobs.chunk_map(digest)
+            except (Failure, *Unknown):
+                continue
+            if found is not None:
+                return found
+        return None
+
+    async def manifest(self, digest: Digest) -> FetchedManifest:
+        return await self._first(lambda r: r.manifests.manifest(digest), digest)
+
+    async def resolve(self, tag: Tag) -> Resolved:
+        return await self._first(lambda r: r.tags.resolve(tag))
+
+    async def tags(self, limit: int, last: str = "") -> TagPage:
+        return await self._first(lambda r: r.tags.tags(limit, last))
+
+    async def referrers(self, subject: Digest) -> Referrers:
+        return await self._first(lambda r: r.referrers.referrers(subject))
+
+
+def _together(failures: Sequence[Failure], reasons: Sequence[str]) -> Failure:
+    """One failure that tells of all: denied only where nobody had another trouble."""
+    if failures and all(isinstance(f, SourceDenied) for f in failures) and len(reasons) == len(failures):
+        return failures[0]
+    if len(failures) == 1 and len(reasons) == 1:
+        return failures[0]
+    waits = [f.retry_after for f in failures if f.retry_after is not None]
+    return SourceUnavailable(
+        "; ".join(reasons) or "no parent is configured", retry_after=min(waits) if waits else None
+    )

@@ -1,0 +1,507 @@
+"""A fill: a blob on its way in, with readers following.
+
+Owned by the server, not by a request. Readers say where they stand and how far they want to go; transfers
+(`content.transfer`) bring missing chunks in; every chunk is brought by one transfer, here or in another process
+(`Hold.claim`). A reader waits only for its own next bytes.
+
+When is a byte released?
+- A chunk map is there (the parent is one of ours): when its chunk was proven.
+- None is: as soon as it is written, but the end of a chunk only when the chunk is complete.
+- In both: once every chunk is written, nothing more leaves until the whole digest fitted. So a complete wrong
+  answer cannot be, and the last bytes of a blob are proof of all before them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Final
+
+from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, chunk_span, count
+from registry_mesh.chunks.steal import SKIP, StealPolicy
+from registry_mesh.content.errors import Failure, SourceLied, SourceUnavailable, StoreBroken, StoreFull
+from registry_mesh.content.ports import BlobSource, CacheStore, ChunkState, FileSlice, Hold, Reading
+from registry_mesh.content.prover import Prover
+from registry_mesh.content.transfer import Transfer
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.errors import Refusal
+from registry_mesh.oci.span import Span
+
+TRANSFERS: Final = 64
+"""Streams for one blob at a time."""
+
+SLICE: Final = 32 * CHUNK
+"""A reader is handed at most this much at a time, so that it is seen to move."""
+
+
+@dataclass(frozen=True, slots=True)
+class FillPolicy:
+    """`window`: bytes a transfer runs ahead of the reader that wants it. `complete_after`: the held share from
+    which the rest is fetched unasked (0: always; above 1: never). `wake`: seconds between wake-ups of followers."""
+
+    window: int = 16 * CHUNK
+    complete_after: float = 0.9
+    steal: StealPolicy = field(default_factory=StealPolicy)
+    wake: float = 0.002
+    poll: float = 0.004
+
+
+Distrust = Callable[[str, Digest, str], None]
+"""Told (source, digest, reason) when a source's bytes were wrong."""
+
+
+@dataclass(slots=True, eq=False)
+class Reader:
+    """Where one reader stands, and how far it wants to go."""
+
+    position: int
+    stop: int
+    epoch: int
+    waiting: asyncio.Future[None] | None = None
+
+
+class Fill:
+    """See the module. Made by `content.fills`, which also closes it."""
+
+    def __init__(
+        self, store: CacheStore, hold: Hold, source: BlobSource, policy: FillPolicy, distrust: Distrust
+    ) -> None:
+        self.hold = hold
+        self.digest = hold.info.digest
+        self.size = hold.info.size
+        self.source = source
+        self.prover = Prover(hold)
+        self.wasted = 0
+        self.fetched = 0
+        self.unstorable: Failure | None = None
+        self.lied = False
+        self._store = store
+        self._policy = policy
+        self._distrust = distrust
+        self._map: ChunkMap | None = None
+        self._map_task: asyncio.Task[None] | None = None
+        self._rejected: dict[int, dict[str, bytes]] = {}  # chunk → source → the sum it had from there
+        self._early: dict[int, bytes] = {}  # sums of chunks that came before the map
+        self._sources: set[str] = set()
+        self._readers: set[Reader] = set()
+        self._transfers: dict[Transfer, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._finishing: asyncio.Task[None] | None = None
+        self._polling: asyncio.Task[None] | None = None
+        self._checked = bytearray(count(self.size))
+        self._first_missing = 0
+        self._held = sum(hold.state(i) != ChunkState.MISSING for i in range(count(self.size)))
+        self._epoch = 0
+        self._failure: Exception | None = None
+        self._last_failure: Failure | None = None
+        self._pending_wake: asyncio.TimerHandle | None = None
+        self._unwoken = 0
+        self._loop = asyncio.get_running_loop()
+        self._moved = asyncio.Event()
+
+    def __repr__(self) -> str:
+        return (
+            f"<Fill {str(self.digest)[:19]} {self.size} bytes, {len(self._readers)} readers, "
+            f"{len(self._transfers)} transfers, fetched {self.fetched}, wasted {self.wasted}>"
+        )
+
+    # -- readers ---------------------------------------------------------------------------------------------
+
+    @property
+    def idle(self) -> bool:
+        return not self._readers and not self._transfers and not self._tasks and self._finishing is None
+
+    @property
+    def proving(self) -> bool:
+        """Whether chunks are to be checked against a map that is there or on its way."""
+        return self._map is not None or self._map_task is not None
+
+    def holds(self, span: Span) -> bool:
+        """Whether all of `span` could be given now."""
+        return self._released(span.start, span.stop) >= span.stop
+
+    async def follow(self, span: Span) -> AsyncIterator[FileSlice]:
+        """The span's bytes as they come. Raises what keeps them from coming; then what was given is a prefix."""
+        reader = Reader(span.start, span.stop, self._epoch)
+        self._readers.add(reader)
+        try:
+            while reader.position < reader.stop:
+                stop = await self._proven_until(reader)
+                if stop > reader.position:
+                    yield self.hold.slice(Span(reader.position, stop))
+                    reader.position = stop
+                    self._moved.set()
+                    continue
+                self._raise_if_hopeless(reader)
+                reader.waiting = self._loop.create_future()
+                self._demand(reader)
+                try:
+                    await reader.waiting
+                finally:
+                    reader.waiting = None
+        finally:
+            self._readers.discard(reader)
+            self._moved.set()
+
+    def _raise_if_hopeless(self, reader: Reader) -> None:
+        if self.lied or self.hold.discarded:
+            raise SourceLied("the bytes that came do not have the digest asked for", source=self._blamed())
+        if self.unstorable is not None:
+            raise self.unstorable
+        if self._failure is not None and reader.epoch < self._epoch:
+            raise self._failure
+
+    async def _proven_until(self, reader: Reader) -> int:
+        """How far the reader may go now. Chunks of an earlier life are checked for rot on their first use."""
+        stop = min(self._released(reader.position, reader.stop), reader.position + SLICE)
+        index = reader.position // CHUNK
+        while index * CHUNK < stop:
+            if not self._checked[index] and self.hold.state(index) != ChunkState.MISSING:
+                if not await self.hold.check(index):
+                    self._first_missing = min(self._first_missing, index)
+                    return max(reader.position, index * CHUNK)
+                self._checked[index] = 1
+            index += 1
+        return stop
+
+    def _released(self, position: int, stop: int) -> int:
+        if self.lied or self.hold.discarded:
+            return position
+        if self.hold.committed:
+            return stop
+        if self._complete():
+            return position
+        need = ChunkState.PROVEN if self.proving else ChunkState.UNPROVEN
+        index = position // CHUNK
+        upto = self.hold.run(index, count(stop), need)
+        released = max(position, min(stop, upto * CHUNK))
+        if released < stop and not self.proving:
+            for transfer in self._transfers:
+                if transfer.covers(upto):
+                    return max(released, min(stop, transfer.readable))
+        return released
+
+    def _complete(self) -> bool:
+        """Every chunk is written."""
+        chunks = count(self.size)
+        self._first_missing = self.hold.run(self._first_missing, chunks, ChunkState.UNPROVEN)
+        return self._first_missing >= chunks
+
+    # -- what is to be done for a reader ----------------------------------------------------------------------
+
+    def _demand(self, reader: Reader) -> None:
+        if self.hold.committed:
+            self._wake_now()
+            return
+        if self._complete():
+            self._finish()
+            return
+        index = reader.position // CHUNK
+        if self.hold.state(index) != ChunkState.MISSING:
+            self._prove_later(index)
+            return
+        wanted = range(index, min(count(self.size), count(reader.stop)))
+        transfer = next((t for t in self._transfers if t.covers(index)), None)
+        if transfer is None:
+            self._start(wanted)
+        elif self._worth_stealing(transfer, index, reader):
+            self._steal(transfer, wanted)
+
+    def _worth_stealing(self, transfer: Transfer, index: int, reader: Reader) -> bool:
+        ahead = index * CHUNK - transfer.position
+        wanted = min(reader.stop, self.size) - reader.position
+        return len(self._transfers) < TRANSFERS and self._policy.steal.steal(
+            ahead, transfer.rate, wanted, self.size, self.wasted
+        )
+
+    def _steal(self, transfer: Transfer, wanted: range) -> None:
+        stop = min(wanted.stop, transfer.chunks.stop, wanted.start + SKIP // CHUNK)
+        for hole in transfer.holes:
+            if hole.start > wanted.start:
+                stop = min(stop, hole.start)
+        chunks = range(wanted.start, stop)
+        transfer.carve(chunks)
+        self._launch(Transfer(self, chunks))
+
+    def _start(self, wanted: range) -> None:
+        """Bring in the leading run of `wanted` that is missing and nobody brings."""
+        if len(self._transfers) >= TRANSFERS:
+            return  # a transfer that ends wakes the readers, who ask again
+        stop = wanted.start + 1
+        while (
+            stop < wanted.stop
+            and self.hold.state(stop) == ChunkState.MISSING
+            and not any(t.covers(stop) for t in self._transfers)
+        ):
+            stop += 1
+        claimed = self.hold.claim(range(wanted.start, stop))
+        if claimed:
+            self._launch(Transfer(self, claimed))
+        else:
+            self._watch_others()
+
+    def adopt(self, reading: Reading, stack: AsyncExitStack) -> bool:
+        """Take over a stream that was opened to learn the size. False, and the stream is the caller's, where
+        another process fills its first chunk already."""
+        first = reading.span.start // CHUNK
+        claimed = self.hold.claim(range(first, count(reading.span.stop)))
+        if not claimed or reading.span.start % CHUNK:
+            self.hold.unclaim(claimed)
+            return False
+        self._launch(Transfer(self, claimed), (stack, reading))
+        return True
+
+    def _launch(self, transfer: Transfer, opened: tuple[AsyncExitStack, Reading] | None = None) -> None:
+        self._begin_proving()
+        task = self._loop.create_task(self._run(transfer, opened))
+        self._transfers[transfer] = task
+
+    async def _run(self, transfer: Transfer, opened: tuple[AsyncExitStack, Reading] | None) -> None:
+        claimed = transfer.chunks
+        try:
+            await transfer.run(opened)
+        except (StoreFull, StoreBroken) as failure:
+            self.unstorable = failure
+        except Failure as failure:
+            self._fail(self._last_failure or failure)
+        except Refusal as refusal:
+            self._fail(refusal)
+        finally:
+            self._transfers.pop(transfer, None)
+            self.hold.unclaim(claimed)
+            self._wake_now()
+        if self._complete() and not self.hold.committed:
+            self._finish()
+        elif self._policy.complete_after <= 1:
+            self._complete_rest()
+
+    def _complete_rest(self) -> None:
+        """Most of it is here: fetch the rest, so that the whole is proven and served at full speed."""
+        if self._transfers or self._failure is not None or self.unstorable is not None:
+            return
+        chunks = count(self.size)
+        if chunks > 1 and self._held >= self._policy.complete_after * chunks and not self._complete():
+            self._start(range(self._first_missing, chunks))
+
+    async def wanted(self, transfer: Transfer) -> bool:
+        """Hold a transfer back while it is a window ahead of every reader; False where nobody wants more of it.
+
+        It never ends inside a chunk: the bytes on their way are kept.
+        """
+        while True:
+            if self._policy.complete_after <= 0:
+                return True
+            ahead = self._room(transfer)
+            if ahead > 0:
+                return True
+            if ahead < 0:
+                return transfer.position % CHUNK != 0 or self._nearly_whole()
+            self._moved.clear()
+            await self._moved.wait()
+
+    def _room(self, transfer: Transfer) -> int:
+        """1: go on. 0: a window ahead of all who want it. -1: nobody wants it."""
+        position, end, wanted = transfer.position, transfer.end, -1
+        for reader in self._readers:
+            if reader.stop > position and reader.position < end:
+                if reader.position + self._policy.window > position:
+                    return 1
+                wanted = 0
+        return wanted
+
+    def _nearly_whole(self) -> bool:
+        return self._held >= self._policy.complete_after * count(self.size)
+
+    # -- what transfers tell ----------------------------------------------------------------------------------
+
+    def moved(self, size: int, source: str) -> None:
+        self.fetched += size
+        self._sources.add(source)
+
+    def stumbled(self, failure: Failure) -> None:
+        """A stream broke, or was wrong; the transfer goes on elsewhere if it can."""
+        self._last_failure = failure
+        if isinstance(failure, SourceLied):
+            self._distrust(failure.source, self.digest, failure.reason)
+
+    def written(self, index: int, summed: bytes | None, transfer: Transfer) -> None:
+        """Chunk `index` is whole. With a map it is proven or thrown away; `SourceLied` ends the stream."""
+        if self._map is None:
+            self.hold.mark(index, ChunkState.UNPROVEN)
+            if self._map_task is not None and summed is not None:
+                self._early[index] = summed
+        elif summed is None:
+            self.hold.mark(index, ChunkState.UNPROVEN)
+            self._prove_later(index)
+        elif self._fits(index, summed):
+            self.hold.mark(index, ChunkState.PROVEN)
+        else:
+            self.hold.mark(index, ChunkState.MISSING)
+            transfer.position = index * CHUNK
+            self._reject(index, summed, transfer.source)
+        self._held += 1
+        self._checked[index] = 1
+        if self.prover.behind(4):
+            self._spawn(self.prover.catch_up())
+
+    def _fits(self, index: int, summed: bytes) -> bool:
+        assert self._map is not None
+        return self._map.sums[index * 32 : index * 32 + 32] == summed
+
+    def _reject(self, index: int, summed: bytes, source: str) -> None:
+        """A chunk that is not what the map says. Two sources that agree against the map convict the map."""
+        seen = self._rejected.setdefault(index, {})
+        agree = any(other != source and other and value == summed for other, value in seen.items())
+        seen[source] = summed
+        if agree:
+            self._map = None
+        raise SourceLied(f"chunk {index} does not fit the chunk map", source=source)
+
+    def _fail(self, failure: Exception) -> None:
+        self._failure = failure
+        self._epoch += 1
+
+    # -- chunk maps -------------------------------------------------------------------------------------------
+
+    def _begin_proving(self) -> None:
+        if self._map is None and self._map_task is None and self.fetched == 0 and not self._transfers:
+            self._map_task = self._loop.create_task(self._fetch_map())
+
+    async def _fetch_map(self) -> None:
+        try:
+            self._map = await self.source.chunk_map(self.digest)
+        except (Failure, Refusal):
+            self._map = None
+        if self._map is not None and self._map.size != self.size:
+            self._map = None
+        self._map_task = None
+        early, self._early = self._early, {}
+        if self._map is not None:
+            for index in range(count(self.size)):
+                if self.hold.state(index) == ChunkState.UNPROVEN:
+                    await self._prove(index, early.get(index))
+        self._wake_now()
+
+    def _prove_later(self, index: int) -> None:
+        if self._map is not None and self.hold.state(index) == ChunkState.UNPROVEN:
+            self._spawn(self._prove(index, None))
+
+    async def _prove(self, index: int, summed: bytes | None) -> None:
+        """A chunk that was written before its map was here."""
+        chunk_map = self._map
+        if chunk_map is None:
+            return
+        if summed is None:
+            hasher = Digest("sha256", "").hasher()
+            await self.hold.feed(chunk_span(index, self.size), hasher.update)
+            summed = hasher.digest()
+        if self._map is not None and self._fits(index, summed):
+            self.hold.mark(index, ChunkState.PROVEN)
+        else:
+            self.hold.mark(index, ChunkState.MISSING)
+            self._first_missing = min(self._first_missing, index)
+            self._distrust(self._blamed(), self.digest, f"chunk {index} does not fit the chunk map")
+        self._wake_now()
+
+    # -- the end ----------------------------------------------------------------------------------------------
+
+    def _finish(self) -> None:
+        if self._finishing is None:
+            self._finishing = self._loop.create_task(self._prove_whole())
+
+    async def _prove_whole(self) -> None:
+        try:
+            while not self.hold.committed and not self.hold.discarded:
+                async with self._store.lock(self.digest, "commit") as mine:
+                    if mine and not self.hold.committed:
+                        await self._commit()
+                if not mine:
+                    await asyncio.sleep(self._policy.poll)
+                if not self._complete():
+                    return
+        except Failure as failure:
+            self._fail(failure)
+        finally:
+            self._finishing = None
+            self._wake_now()
+
+    async def _commit(self) -> None:
+        while self.prover.offset < self.size:
+            before = self.prover.offset
+            await self.prover.catch_up()
+            if self.prover.offset == before:
+                if not self._complete():
+                    return
+                await asyncio.sleep(self._policy.poll)
+        if self.prover.fits():
+            await self.hold.commit(self._map)
+            return
+        self.lied = True
+        for source in self._sources:
+            self._distrust(source, self.digest, "the bytes do not have the digest asked for")
+        await self.hold.discard()
+
+    def _blamed(self) -> str:
+        return ", ".join(sorted(filter(None, self._sources)))
+
+    # -- waking -----------------------------------------------------------------------------------------------
+
+    def wake(self, size: int) -> None:
+        """Bytes came: tell the followers, at once or together with the next few."""
+        self._unwoken += size
+        if self._unwoken >= CHUNK or self.fetched <= CHUNK:
+            self._wake_now()
+        elif self._pending_wake is None:
+            self._pending_wake = self._loop.call_later(self._policy.wake, self._wake_now)
+
+    def _wake_now(self) -> None:
+        self._unwoken = 0
+        if self._pending_wake is not None:
+            self._pending_wake.cancel()
+            self._pending_wake = None
+        for reader in self._readers:
+            if reader.waiting is not None and not reader.waiting.done():
+                reader.waiting.set_result(None)
+        self._moved.set()
+
+    def _watch_others(self) -> None:
+        """Another process brings the chunk: look at the shared states until it is here or its claim is free."""
+        if self._polling is None:
+            self._polling = self._loop.create_task(self._poll())
+
+    async def _poll(self) -> None:
+        for _ in range(10):
+            await asyncio.sleep(self._policy.poll)
+            if self.hold.committed or self.hold.discarded:
+                break
+            for reader in self._readers:
+                waiting = reader.waiting
+                if waiting is None or waiting.done():
+                    continue
+                if self.hold.state(reader.position // CHUNK) != ChunkState.MISSING:
+                    waiting.set_result(None)
+        self._polling = None
+        self._wake_now()  # all ask again: the process that held a claim may have died
+
+    def _spawn(self, work: object) -> None:
+        task: asyncio.Task[None] = self._loop.create_task(work)  # type: ignore[arg-type]  # coroutines are Any here
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Stop every transfer; what was written stays held."""
+        tasks = [*self._transfers.values(), *self._tasks]
+        tasks += [t for t in (self._map_task, self._finishing, self._polling) if t is not None]
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await task
+        if self._pending_wake is not None:
+            self._pending_wake.cancel()
+        if self.unstorable is None and self._readers:
+            self._fail(SourceUnavailable("the server is closing"))
+            self._wake_now()

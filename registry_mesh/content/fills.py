@@ -1,0 +1,116 @@
+"""The fills of a process: at most one a digest, kept while anybody needs it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Final
+
+from registry_mesh.chunks.chunk_map import CHUNK
+from registry_mesh.content.errors import SourceLied
+from registry_mesh.content.fill import Distrust, Fill, FillPolicy
+from registry_mesh.content.flights import Flights
+from registry_mesh.content.ports import BlobSource, CacheStore, Reading
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.span import Span
+
+LINGER: Final = 2.0
+"""Seconds a fill that nobody uses is kept: the next range of the same reader is on its way."""
+
+
+class Fills:
+    """Begins fills, hands them out, closes them."""
+
+    def __init__(self, store: CacheStore, policy: FillPolicy | None = None) -> None:
+        self._store = store
+        self._policy = policy or FillPolicy()
+        self._fills: dict[Digest, tuple[Fill, AsyncExitStack]] = {}
+        self._beginnings: Flights[Digest, Fill] = Flights()
+        self._used: dict[Digest, float] = {}
+        self._sweeper: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Fills {[fill for fill, _ in self._fills.values()]}>"
+
+    def get(self, digest: Digest) -> Fill | None:
+        """The fill under way, if it can still be followed."""
+        entry = self._fills.get(digest)
+        if entry is None or entry[0].lied or entry[0].hold.discarded or entry[0].unstorable is not None:
+            return None
+        self._used[digest] = asyncio.get_running_loop().time()
+        return entry[0]
+
+    async def join(self, digest: Digest, source: BlobSource, span: Span | None, distrust: Distrust) -> Fill:
+        """The fill of `digest`, begun from `source` where there is none. `span` is what its first reader wants.
+
+        `StoreFull`, `StoreBroken` where it cannot be held; whatever `source` says where its size is not known
+        and cannot be learned.
+        """
+        fill = self.get(digest)
+        if fill is not None:
+            return fill
+        return await self._beginnings.join(digest, lambda: self._begin(digest, source, span, distrust))
+
+    async def _begin(self, digest: Digest, source: BlobSource, span: Span | None, distrust: Distrust) -> Fill:
+        await self._drop(digest)
+        size = await self._store.known_size(digest)
+        if size is not None:
+            return await self._made(digest, size, source, distrust)
+        stack = AsyncExitStack()
+        try:
+            reading: Reading = await stack.enter_async_context(source.open(digest, _opening(span)))
+            fill = await self._made(digest, reading.info.size, source, distrust)
+        except BaseException:
+            await stack.aclose()
+            raise
+        if not fill.adopt(reading, stack):
+            await stack.aclose()
+        return fill
+
+    async def _made(self, digest: Digest, size: int, source: BlobSource, distrust: Distrust) -> Fill:
+        stack = AsyncExitStack()
+        hold = await stack.enter_async_context(self._store.hold(digest, size))
+        if hold.info.size != size:
+            await stack.aclose()
+            raise SourceLied(f"a length of {size} bytes; {hold.info.size} is what is held")
+        fill = Fill(self._store, hold, source, self._policy, distrust)
+        self._fills[digest] = (fill, stack)
+        self._used[digest] = asyncio.get_running_loop().time()
+        if self._sweeper is None:
+            self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
+        return fill
+
+    async def _sweep(self) -> None:
+        """Close what nobody has used for a while."""
+        loop = asyncio.get_running_loop()
+        while self._fills:
+            await asyncio.sleep(LINGER / 4)
+            for digest, (fill, _) in list(self._fills.items()):
+                if not fill.idle:
+                    self._used[digest] = loop.time()
+                elif loop.time() - self._used.get(digest, 0) > LINGER or fill.hold.discarded:
+                    await self._drop(digest)
+        self._sweeper = None
+
+    async def _drop(self, digest: Digest) -> None:
+        entry = self._fills.pop(digest, None)
+        self._used.pop(digest, None)
+        if entry is not None:
+            fill, stack = entry
+            await fill.close()
+            await stack.aclose()
+
+    async def close(self) -> None:
+        """End every fill; what was written stays held."""
+        await self._beginnings.close()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for digest in list(self._fills):
+            await self._drop(digest)
+
+
+def _opening(span: Span | None) -> Span | None:
+    """What to ask for when the size is not known: whole chunks, and no range at all for the whole blob."""
+    if span is None or (span.start < CHUNK and span.stop >= 1 << 60):
+        return None
+    return Span(span.start // CHUNK * CHUNK, -(-span.stop // CHUNK) * CHUNK)

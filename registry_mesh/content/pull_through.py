@@ -1,0 +1,173 @@
+"""A cache in front of a source: the heart of a site."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+
+from cachetools import LRUCache
+
+from registry_mesh.chunks.chunk_map import ChunkMap
+from registry_mesh.content.bypass import bypass
+from registry_mesh.content.errors import SourceLied, SpanUnsatisfiable, StoreBroken, StoreFull
+from registry_mesh.content.fill import Distrust, Fill
+from registry_mesh.content.fills import Fills
+from registry_mesh.content.ports import (
+    HELD,
+    BlobInfo,
+    BlobSource,
+    CacheStore,
+    Piece,
+    Provenance,
+    Reading,
+)
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.errors import BlobUnknown
+from registry_mesh.oci.span import Span
+
+ATTEMPTS: Final = 3
+"""Fills that a reader who has been given no byte yet is moved through when a source lied."""
+
+
+def _nobody(source: str, digest: Digest, reason: str) -> None:
+    """Nobody is told."""
+
+
+class PullThrough:
+    """Blobs of `store`, and of `source` by way of `store`. One per repository; `fills` is the process's."""
+
+    def __init__(
+        self, store: CacheStore, source: BlobSource, fills: Fills, distrust: Distrust = _nobody
+    ) -> None:
+        self._store = store
+        self._source = source
+        self._fills = fills
+        self._distrust = distrust
+        self._sizes: LRUCache[Digest, int] = LRUCache(4096)
+
+    async def stat(self, digest: Digest) -> BlobInfo:
+        """From what is held or was told by a held manifest; else one question to the source."""
+        try:
+            return await self._store.stat(digest)
+        except (BlobUnknown, StoreBroken):
+            pass
+        fill = self._fills.get(digest)
+        size = fill.size if fill else self._sizes.get(digest)
+        if size is None:
+            size = await self._known_size(digest)
+        if size is None:
+            size = (await self._source.stat(digest)).size
+            self._sizes[digest] = size
+        return BlobInfo(digest, size)
+
+    async def _known_size(self, digest: Digest) -> int | None:
+        try:
+            return await self._store.known_size(digest)
+        except StoreBroken:
+            return None
+
+    async def chunk_map(self, digest: Digest) -> ChunkMap | None:
+        """The store's, else the source's."""
+        return await self._store.chunk_map(digest) or await self._source.chunk_map(digest)
+
+    @asynccontextmanager
+    async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[Reading]:
+        """Held, or filling, or past the store where that cannot hold it."""
+        async with AsyncExitStack() as stack:
+            if digest == Digest.of(b"", digest.algorithm):
+                yield _Nothing(digest, _clip(span, 0))
+            else:
+                yield await self._held(stack, digest, span) or await self._filling(digest, span)
+
+    async def _held(self, stack: AsyncExitStack, digest: Digest, span: Span | None) -> Reading | None:
+        fill = self._fills.get(digest)
+        if fill is not None and not fill.hold.committed:
+            return None
+        try:
+            return await stack.enter_async_context(self._store.open(digest, span))
+        except (BlobUnknown, StoreBroken):
+            return None
+
+    async def _filling(self, digest: Digest, span: Span | None) -> Reading:
+        try:
+            fill = await self._join(digest, span)
+        except (StoreFull, StoreBroken):
+            info = await self.stat(digest)
+            return _Past(self._source, info, _clip(span, info.size))
+        return _Following(self, fill, _clip(span, fill.size))
+
+    async def _join(self, digest: Digest, span: Span | None) -> Fill:
+        return await self._fills.join(digest, self._source, span, self._distrust)
+
+    async def pieces(self, fill: Fill, span: Span) -> AsyncIterator[Piece]:
+        """Follow `fill`; on past the store when that fails, on to a new fill when a source lied."""
+        position = span.start
+        for attempt in range(ATTEMPTS):
+            try:
+                async for piece in fill.follow(Span(position, span.stop)):
+                    position += len(piece)
+                    yield piece
+                return
+            except (StoreFull, StoreBroken):
+                break
+            except SourceLied:
+                if position > span.start or attempt == ATTEMPTS - 1:
+                    raise
+                fill = await self._join(fill.digest, span)
+        async for data in bypass(self._source, BlobInfo(fill.digest, fill.size), Span(position, span.stop)):
+            yield data
+
+
+def _clip(span: Span | None, size: int) -> Span:
+    if span is None:
+        return Span(0, size)
+    if span.start >= size:
+        raise SpanUnsatisfiable(size)
+    return Span(span.start, min(span.stop, size))
+
+
+class _Nothing:
+    """A reading of the empty blob, which every registry has."""
+
+    address: str | None = None
+    provenance = HELD
+
+    def __init__(self, digest: Digest, span: Span) -> None:
+        self.info = BlobInfo(digest, 0)
+        self.span = span
+
+    async def pieces(self) -> AsyncIterator[Piece]:
+        return
+        yield b""
+
+
+class _Following:
+    """A reading of a fill under way."""
+
+    address: str | None = None
+
+    def __init__(self, through: PullThrough, fill: Fill, span: Span) -> None:
+        self._through = through
+        self._fill = fill
+        self.info = BlobInfo(fill.digest, fill.size)
+        self.span = span
+        self.provenance = Provenance(hit=fill.holds(span), source="")
+
+    def pieces(self) -> AsyncIterator[Piece]:
+        return self._through.pieces(self._fill, self.span)
+
+
+class _Past:
+    """A reading past the store."""
+
+    address: str | None = None
+
+    def __init__(self, source: BlobSource, info: BlobInfo, span: Span) -> None:
+        self._source = source
+        self.info = info
+        self.span = span
+        self.provenance = Provenance(hit=False)
+
+    def pieces(self) -> AsyncIterator[Piece]:
+        return bypass(self._source, self.info, self.span)

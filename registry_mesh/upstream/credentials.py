@@ -1,0 +1,81 @@
+"""Who we are towards a parent, and the tokens it gave us for that."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+
+class CredentialsInvalid(ValueError):
+    """A credentials file that cannot be used; says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A user and a password (or a robot's token)."""
+
+    username: str
+    password: str = field(repr=False)
+
+    @property
+    def basic(self) -> str:
+        """As an Authorization header."""
+        return "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+
+
+def parse_credentials(text: str, url: str) -> Credentials:
+    """From `{"username": …, "password": …}`, from a Docker `config.json` with `auths`, or from `USER:PASSWORD`."""
+    text = text.strip()
+    if not text.startswith("{"):
+        username, colon, password = text.partition(":")
+        if not colon or "\n" in text:
+            raise CredentialsInvalid("neither JSON nor USER:PASSWORD on one line")
+        return Credentials(username, password)
+    try:
+        document = json.loads(text)
+    except ValueError as fault:
+        raise CredentialsInvalid(f"not JSON: {fault}") from None
+    if "auths" in document:
+        document = _from_docker(document["auths"], url)
+    try:
+        return Credentials(str(document["username"]), str(document["password"]))
+    except (KeyError, TypeError):
+        raise CredentialsInvalid("username or password is missing") from None
+
+
+def _from_docker(auths: object, url: str) -> dict[str, str]:
+    host = urlsplit(url).netloc
+    if not isinstance(auths, dict):
+        raise CredentialsInvalid("auths is not an object")
+    for key, value in auths.items():
+        if key in (host, f"https://{host}", f"http://{host}", url) and isinstance(value, dict):
+            if "auth" in value:
+                username, _, password = base64.b64decode(value["auth"]).decode().partition(":")
+                return {"username": username, "password": password}
+            return value
+    raise CredentialsInvalid(f"auths has no entry for {host}")
+
+
+class Tokens:
+    """Bearer tokens by scope, until shortly before they end."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._tokens: dict[str, tuple[str, float]] = {}
+        self._clock = clock
+
+    def get(self, scope: str) -> str | None:
+        token, until = self._tokens.get(scope, ("", 0.0))
+        return token if token and self._clock() < until else None
+
+    def put(self, scope: str, token: str, lifetime: float) -> None:
+        """`lifetime` in seconds, as the token service said; a tenth is left unused."""
+        if len(self._tokens) >= 10_000:
+            self._tokens.clear()
+        self._tokens[scope] = (token, self._clock() + lifetime * 0.9)
+
+    def drop(self, scope: str) -> None:
+        self._tokens.pop(scope, None)

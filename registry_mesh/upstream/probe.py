@@ -1,0 +1,45 @@
+"""Looks after the parents between requests: closes an open breaker when they answer again, and notices a parent
+that hangs before a client has to."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Iterable
+from typing import Final
+
+from registry_mesh.upstream.session import ParentSession
+
+QUIET: Final = 10.0
+"""Seconds without an answer after which a parent in use is pinged."""
+
+
+class Probe:
+    """One task for all parents of a process."""
+
+    def __init__(self, parents: Iterable[ParentSession], quiet: float = QUIET) -> None:
+        self._parents = list(parents)
+        self._quiet = quiet
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def _run(self) -> None:
+        while True:
+            due = [p for p in self._parents if self._due(p)]
+            if due:
+                await asyncio.gather(*(p.ping() for p in due))
+            await asyncio.sleep(0.5 + random.random() * 0.2)
+
+    def _due(self, parent: ParentSession) -> bool:
+        breaker = parent.breaker
+        if breaker.open:
+            return breaker.due
+        return not breaker.confirmed or time.monotonic() - breaker.last_success > self._quiet
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)

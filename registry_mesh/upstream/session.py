@@ -1,0 +1,323 @@
+"""One parent as an HTTP peer: requests, redirects, credentials, time limits.
+
+The only place where the aiohttp client is spoken to. Its exceptions end here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urljoin, urlsplit
+
+import aiohttp
+from yarl import URL
+
+from registry_mesh import __version__
+from registry_mesh.auth.challenge import (
+    Challenge,
+    inner_host,
+    may_ask,
+    may_tell,
+    parse_challenges,
+    same_place,
+)
+from registry_mesh.content.errors import SourceDenied, SourceLied, SourceThrottled, SourceUnavailable
+from registry_mesh.upstream.breaker import Breaker
+from registry_mesh.upstream.credentials import Credentials, Tokens
+
+HOPS: Final = 5
+TOKEN_LIMIT: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds. `connect` to be connected; `suspect` until an answer's head is late enough to ping the parent;
+    `ping` for it to answer that; `head` for the head in all; `stall` between two pieces of a body."""
+
+    connect: float = 3.0
+    suspect: float = 0.5
+    ping: float = 0.4
+    head: float = 30.0
+    stall: float = 5.0
+
+
+def open_session(connections: int = 128) -> aiohttp.ClientSession:
+    """A client session with the traps set right: no total time limit (it kills a 60 GB pull), no decompression
+    and no Accept-Encoding (a blob must arrive as it is), long header lines for signed redirects."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, limit_per_host=connections, ttl_dns_cache=60),
+        timeout=aiohttp.ClientTimeout(total=None),
+        auto_decompress=False,
+        skip_auto_headers=("Accept-Encoding", "Accept", "User-Agent"),
+        headers={"User-Agent": f"registry-mesh/{__version__}"},
+        requote_redirect_url=False,
+        read_bufsize=1 << 20,
+        max_line_size=64 << 10,
+        max_field_size=64 << 10,
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
+
+
+class ParentSession:
+    """Requests to one parent, with its credentials and tokens, and its breaker."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        credentials: Credentials | None = None,
+        patience: Patience | None = None,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self.name = urlsplit(url).netloc
+        self.breaker = Breaker()
+        self.mesh = False
+        self.inflight = 0
+        self._session = session
+        self._credentials = credentials
+        self._patience = patience or Patience()
+        self._tokens = Tokens()
+        self._scheme = ""
+        self._pinging: asyncio.Task[bool] | None = None
+
+    @property
+    def available(self) -> bool:
+        return not self.breaker.open
+
+    @property
+    def confirmed(self) -> bool:
+        return self.breaker.confirmed
+
+    @property
+    def load(self) -> float:
+        return (self.breaker.latency + 0.001) * (1 + self.inflight)
+
+    def __repr__(self) -> str:
+        return f"<Parent {self.name} {self.breaker!r}>"
+
+    @asynccontextmanager
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        scope: str,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """An answer whose status is below 500 and neither 401, 403 nor 429. Failures are raised."""
+        url = self.url + path
+        self.inflight += 1
+        try:
+            async with AsyncExitStack() as stack:
+                response = await self._authorized(stack, method, url, scope, query, dict(headers or {}))
+                self.mesh = "Registry-Mesh" in response.headers or self.mesh
+                yield response
+        except (TimeoutError, aiohttp.ClientError, OSError) as fault:
+            raise SourceUnavailable(
+                f"broke off: {str(fault) or type(fault).__name__}", source=self.name
+            ) from fault
+        finally:
+            self.inflight -= 1
+
+    async def _authorized(
+        self,
+        stack: AsyncExitStack,
+        method: str,
+        url: str,
+        scope: str,
+        query: Mapping[str, str] | None,
+        headers: dict[str, str],
+    ) -> aiohttp.ClientResponse:
+        authorization = self._known_authorization(scope)
+        for attempt in range(2):
+            response = await self._send(stack, method, url, query, headers, authorization)
+            if response.status != 401 or attempt:
+                break
+            demanded = parse_challenges(response.headers.getall("WWW-Authenticate", []))
+            response.release()
+            self._tokens.drop(scope)
+            authorization = await self._answer(demanded, scope)
+            if authorization is None:
+                break
+        return self._checked(response)
+
+    def _known_authorization(self, scope: str) -> str | None:
+        if self._scheme == "basic" and self._credentials is not None:
+            return self._credentials.basic
+        token = self._tokens.get(scope)
+        return f"Bearer {token}" if token else None
+
+    async def _answer(self, demanded: Sequence[Challenge], scope: str) -> str | None:
+        for challenge in demanded:
+            if challenge.scheme == "bearer" and "realm" in challenge.parameters:
+                return f"Bearer {await self._token(challenge, scope)}"
+            if challenge.scheme == "basic" and self._credentials is not None:
+                self._scheme = "basic"
+                return self._credentials.basic
+        return None
+
+    async def _token(self, challenge: Challenge, scope: str) -> str:
+        realm = challenge.parameters["realm"]
+        if not may_ask(realm, self.url):
+            raise SourceDenied(f"names a token service that it may not: {realm[:200]}", source=self.name)
+        query = {"scope": scope}
+        if service := challenge.parameters.get("service"):
+            query["service"] = service
+        headers = {"Accept": "application/json"}
+        if self._credentials is not None and may_tell(realm, self.url):
+            headers["Authorization"] = self._credentials.basic
+        limit = aiohttp.ClientTimeout(total=10, sock_connect=self._patience.connect)
+        async with self._session.get(
+            realm, params=query, headers=headers, allow_redirects=False, timeout=limit
+        ) as response:
+            if response.status != 200:
+                raise SourceDenied(
+                    f"the token service answered {response.status}", source=self.name, unauthorized=True
+                )
+            data = await response.content.read(TOKEN_LIMIT)
+        return self._token_of(data, scope)
+
+    def _token_of(self, data: bytes, scope: str) -> str:
+        try:
+            document = json.loads(data)
+            token = document.get("token") or document["access_token"]
+            if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]+", token):
+                raise ValueError("no token")
+            lifetime = float(document.get("expires_in") or 60)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise SourceDenied("the token service's answer holds no token", source=self.name) from None
+        self._tokens.put(scope, token, min(lifetime, 86400.0))
+        return token
+
+    async def _send(
+        self,
+        stack: AsyncExitStack,
+        method: str,
+        url: str,
+        query: Mapping[str, str] | None,
+        headers: dict[str, str],
+        authorization: str | None,
+    ) -> aiohttp.ClientResponse:
+        """One request and the redirects it leads to. Credentials stay with the parent's own host and port."""
+        for _ in range(HOPS + 1):
+            own = same_place(url, self.url)
+            sent = {**headers, "Authorization": authorization} if authorization and own else headers
+            response = await self._timed(stack, method, url, query, sent, own)
+            if response.status not in (301, 302, 303, 307, 308):
+                return response
+            location = response.headers.get("Location", "")
+            response.release()
+            url, query = self._follow(url, location), None
+        raise SourceUnavailable(f"more than {HOPS} redirects", source=self.name)
+
+    def _follow(self, url: str, location: str) -> str:
+        target = urljoin(url, location)
+        there, here = urlsplit(target), urlsplit(url)
+        if there.scheme not in ("http", "https") or not there.hostname:
+            raise SourceLied("redirects to no http address", source=self.name)
+        if here.scheme == "https" and there.scheme == "http":
+            raise SourceLied("redirects from https to http", source=self.name)
+        if inner_host(target) and not inner_host(self.url):
+            raise SourceLied("redirects into a private network", source=self.name)
+        return target
+
+    async def _timed(
+        self,
+        stack: AsyncExitStack,
+        method: str,
+        url: str,
+        query: Mapping[str, str] | None,
+        headers: Mapping[str, str],
+        own: bool,
+    ) -> aiohttp.ClientResponse:
+        began = time.monotonic()
+        limit = aiohttp.ClientTimeout(
+            total=None, sock_connect=self._patience.connect, sock_read=self._patience.stall
+        )
+        target = URL(url, encoded=True)
+        if query:
+            target = target.update_query(query)
+        request = asyncio.ensure_future(
+            self._session.request(method, target, headers=headers, allow_redirects=False, timeout=limit)
+        )
+        try:
+            response = await self._head(request, own)
+        except (TimeoutError, aiohttp.ClientError, OSError) as fault:
+            reason = f"no answer: {str(fault) or type(fault).__name__}"
+            if own:
+                self.breaker.failed(reason, hard=not isinstance(fault, aiohttp.ServerDisconnectedError))
+            raise SourceUnavailable(reason, source=self.name) from None
+        finally:
+            if not request.done():
+                request.cancel()
+                with suppress(asyncio.CancelledError, Exception):
+                    await request
+        stack.push_async_exit(response)
+        if own and response.status >= 500:
+            self.breaker.failed(f"answered {response.status}", hard=False)
+        elif own:
+            self.breaker.succeeded(time.monotonic() - began)
+        return response
+
+    async def _head(
+        self, request: asyncio.Future[aiohttp.ClientResponse], own: bool
+    ) -> aiohttp.ClientResponse:
+        """The answer's head. When it is late, a ping tells a slow parent from a hung one."""
+        late = max(self._patience.suspect, 8 * self.breaker.latency)
+        done, _ = await asyncio.wait({request}, timeout=late)
+        if not done and own and not await self._alive(request):
+            raise TimeoutError("accepts, and never answers")
+        async with asyncio.timeout(self._patience.head):
+            return await request
+
+    async def _alive(self, request: asyncio.Future[aiohttp.ClientResponse]) -> bool:
+        if self._pinging is None or self._pinging.done():
+            self._pinging = asyncio.ensure_future(self.ping())
+        waited: set[asyncio.Future[Any]] = {request, self._pinging}  # Any: of two result types
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        return request.done() or self._pinging.result()
+
+    async def ping(self) -> bool:
+        """Whether the parent answers GET /v2/ at all, soon, on a connection of its own."""
+        seconds = max(self._patience.ping, 8 * self.breaker.latency)
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(seconds):
+                async with self._session.get(
+                    self.url + "/v2/", headers={"Connection": "close"}, allow_redirects=False
+                ) as response:
+                    answered = response.status < 500
+        except (TimeoutError, aiohttp.ClientError, OSError) as fault:
+            self.breaker.failed(f"no answer to a ping: {str(fault) or type(fault).__name__}", hard=True)
+            return False
+        if answered:
+            self.breaker.succeeded(time.monotonic() - began)
+        return answered
+
+    def _checked(self, response: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
+        """Statuses that say something of the parent, not of the thing asked for, become failures."""
+        status = response.status
+        if status in (429, 503):
+            raise (SourceThrottled if status == 429 else SourceUnavailable)(
+                f"answered {status}", source=self.name, retry_after=_seconds(response)
+            )
+        if status >= 500 or status == 408:
+            raise SourceUnavailable(f"answered {status}", source=self.name)
+        if status in (401, 403):
+            raise SourceDenied(f"answered {status}", source=self.name, unauthorized=status == 401)
+        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise SourceLied("sent a content encoding that was not asked for", source=self.name)
+        return response
+
+
+def _seconds(response: aiohttp.ClientResponse) -> float | None:
+    """Retry-After, where it is a number of seconds; at most an hour is believed."""
+    text = response.headers.get("Retry-After", "")
+    return min(3600.0, float(text)) if text.isdigit() else None
