@@ -18,7 +18,8 @@ a 1 Gbit/s link of 30 ms when a stream is broken off."""
 
 @dataclass(frozen=True, slots=True)
 class StealPolicy:
-    """`near` bytes or `soon` seconds ahead is waited for; at most `waste` of the blob may move twice."""
+    """`near` bytes or `soon` seconds ahead is waited for; at most `waste` of the blob may move twice.
+    `wasted` counts what was stolen before, whether it has moved twice yet or not."""
 
     near: int = 8 * CHUNK
     soon: float = 1.0

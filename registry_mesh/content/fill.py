@@ -212,7 +212,7 @@ class Fill:
 
     def _worth_stealing(self, transfer: Transfer, index: int, reader: Reader) -> bool:
         ahead = index * CHUNK - transfer.position
-        wanted = min(reader.stop, self.size) - reader.position
+        wanted = count(min(reader.stop, self.size)) * CHUNK - index * CHUNK
         return len(self._transfers) < TRANSFERS and self._policy.steal.steal(
             ahead, transfer.rate, wanted, self.size, self.wasted
         )
@@ -224,6 +224,7 @@ class Fill:
                 stop = min(stop, hole.start)
         chunks = range(wanted.start, stop)
         transfer.carve(chunks)
+        self.wasted += len(chunks) * CHUNK
         self._launch(Transfer(self, chunks))
 
     def _start(self, wanted: range) -> None:
@@ -339,13 +340,20 @@ class Fill:
         elif self._fits(index, summed):
             self.hold.mark(index, ChunkState.PROVEN)
         else:
-            self.hold.mark(index, ChunkState.MISSING)
+            self._throw_away(index)
             transfer.position = index * CHUNK
             self._reject(index, summed, transfer.source)
-        self._held += 1
+        self._held += 1  # a lower bound: other processes write too
         self._checked[index] = 1
         if self.prover.behind(4):
             self._spawn(self.prover.catch_up())
+
+    def _throw_away(self, index: int) -> None:
+        """Wrong bytes: missing again, and out of the hash."""
+        self.hold.mark(index, ChunkState.MISSING)
+        self._first_missing = min(self._first_missing, index)
+        if self.prover.offset > index * CHUNK:
+            self.prover = Prover(self.hold)
 
     def _fits(self, index: int, summed: bytes) -> bool:
         assert self._map is not None
@@ -401,8 +409,7 @@ class Fill:
         if self._map is not None and self._fits(index, summed):
             self.hold.mark(index, ChunkState.PROVEN)
         else:
-            self.hold.mark(index, ChunkState.MISSING)
-            self._first_missing = min(self._first_missing, index)
+            self._throw_away(index)
             self._distrust(self._blamed(), self.digest, f"chunk {index} does not fit the chunk map")
         self._wake_now()
 

@@ -121,7 +121,6 @@ class Transfer:
             hole = self.holes[0] if self.holes else None
             if hole is not None and self.position >= hole.start * CHUNK:
                 skipped = min(len(view), hole.stop * CHUNK - self.position)
-                self._fill.wasted += skipped
                 self.position += skipped
                 view = view[skipped:]
                 if self.position >= hole.stop * CHUNK:

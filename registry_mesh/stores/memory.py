@@ -199,6 +199,10 @@ class MemoryHold:
             raise ValueError(f"{len(span)} bytes at once")
         return os.pread(self._part.file.fd, len(span), span.start)
 
+    async def feed(self, span: Span, sink: Callable[[memoryview], None]) -> None:
+        for start in range(span.start, span.stop, PIECE):
+            sink(memoryview(await self.read(Span(start, min(span.stop, start + PIECE)))))
+
     def slice(self, span: Span) -> FileSlice:
         return FileSlice(self._part.file.fd, span.start, span.stop)
 

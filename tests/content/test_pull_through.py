@@ -1,0 +1,278 @@
+"""A cache in front of a source: what leaves is right, and every byte comes once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from registry_mesh.chunks.chunk_map import CHUNK
+from registry_mesh.content.errors import SourceLied, SourceUnavailable, SpanUnsatisfiable
+from registry_mesh.content.fill import FillPolicy
+from registry_mesh.content.fills import Fills
+from registry_mesh.content.pieces import in_memory
+from registry_mesh.content.pull_through import PullThrough
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.errors import BlobUnknown
+from registry_mesh.oci.span import Span
+from registry_mesh.stores.memory import MemoryStore
+from tests.simulators.source import SimulatedSource
+
+NEVER = FillPolicy(complete_after=2)
+
+
+def blob(size: int, seed: int = 0) -> bytes:
+    return random.Random(seed).randbytes(size)
+
+
+class Cache:
+    """A pull-through over a simulated source, and what its clients received."""
+
+    def __init__(self, policy: FillPolicy = NEVER, *, quota: int | None = None, **knobs: object) -> None:
+        self.source = SimulatedSource(**knobs)  # type: ignore[arg-type]
+        self.store = MemoryStore(quota)
+        self.fills = Fills(self.store, policy)
+        self.lies: list[tuple[str, str]] = []
+        self.through = PullThrough(
+            self.store, self.source, self.fills, lambda s, d, r: self.lies.append((s, r))
+        )
+
+    async def get(self, digest: Digest, span: Span | None = None, into: bytearray | None = None) -> bytes:
+        got = into if into is not None else bytearray()
+        async with self.through.open(digest, span) as reading:
+            async for data in in_memory(reading):
+                got += data
+            assert len(got) == len(reading.span)
+        return bytes(got)
+
+
+@pytest.fixture
+async def make() -> AsyncIterator[type[Cache]]:
+    made: list[Cache] = []
+
+    class Kept(Cache):
+        def __init__(self, *args: object, **knobs: object) -> None:
+            super().__init__(*args, **knobs)  # type: ignore[arg-type]
+            made.append(self)
+
+    yield Kept
+    for cache in made:
+        await cache.fills.close()
+
+
+@pytest.mark.parametrize("maps", [False, True])
+@pytest.mark.parametrize("size", [1, 1000, CHUNK, CHUNK + 1, 3 * CHUNK, 5 * CHUNK + 77])
+async def test_whole_blob_comes_once_and_is_kept(make: type[Cache], size: int, maps: bool) -> None:
+    cache = make(maps=maps)
+    data = blob(size)
+    digest = cache.source.add(data)
+    assert await cache.get(digest) == data
+    assert cache.source.opened == [Span(0, size)]
+    cache.source.down = True
+    assert await cache.get(digest) == data
+    assert await cache.get(digest, Span(size // 2, size)) == data[size // 2 :]
+    assert (await cache.store.stat(digest)).size == size
+
+
+async def test_the_empty_blob_needs_nobody(make: type[Cache]) -> None:
+    cache = make(down=True)
+    assert await cache.get(Digest.of(b"")) == b""
+
+
+async def test_cold_range_moves_only_its_chunks(make: type[Cache]) -> None:
+    cache = make()
+    data = blob(9 * CHUNK + 5)
+    digest = cache.source.add(data)
+    span = Span(4 * CHUNK - 10, 4 * CHUNK + 10)
+    assert await cache.get(digest, span) == data[span.start : span.stop]
+    assert cache.source.sent == 2 * CHUNK
+    assert await cache.get(digest, span) == data[span.start : span.stop]
+    assert cache.source.sent == 2 * CHUNK
+
+
+async def test_range_at_the_end_and_past_it(make: type[Cache]) -> None:
+    cache = make()
+    data = blob(2 * CHUNK + 5)
+    digest = cache.source.add(data)
+    assert await cache.get(digest, Span(2 * CHUNK, 1 << 62)) == data[2 * CHUNK :]
+    with pytest.raises(SpanUnsatisfiable) as caught:
+        await cache.get(digest, Span(len(data), 1 << 62))
+    assert caught.value.size == len(data)
+
+
+async def test_unknown_is_unknown_and_down_is_a_failure(make: type[Cache]) -> None:
+    cache = make()
+    with pytest.raises(BlobUnknown):
+        await cache.get(Digest.of(b"nowhere"))
+    cache.source.down = True
+    with pytest.raises(SourceUnavailable):
+        await cache.get(Digest.of(b"nowhere"))
+
+
+@pytest.mark.parametrize("maps", [False, True])
+async def test_many_readers_share_one_stream(make: type[Cache], maps: bool) -> None:
+    cache = make(maps=maps)
+    data = blob(6 * CHUNK)
+    digest = cache.source.add(data)
+    assert all(got == data for got in await asyncio.gather(*(cache.get(digest) for _ in range(50))))
+    assert cache.source.opened == [Span(0, len(data))]
+    assert cache.source.sent == len(data)
+
+
+@pytest.mark.parametrize("maps", [False, True])
+async def test_readers_of_all_kinds_move_each_byte_once(make: type[Cache], maps: bool) -> None:
+    cache = make(maps=maps)
+    data = blob(20 * CHUNK + 123)
+    digest = cache.source.add(data)
+    rng = random.Random(1)
+
+    async def reader() -> None:
+        if rng.random() < 0.3:
+            assert await cache.get(digest) == data
+            return
+        start = rng.randrange(len(data))
+        stop = min(len(data), start + rng.randrange(1, 3 * CHUNK))
+        await asyncio.sleep(rng.random() * 0.05)
+        assert await cache.get(digest, Span(start, stop)) == data[start:stop]
+
+    await asyncio.gather(*(reader() for _ in range(50)))
+    assert cache.source.sent <= 1.01 * len(data)
+
+
+async def test_bytes_flow_before_the_fill_ends(make: type[Cache]) -> None:
+    cache = make(delay=0.001)
+    data = blob(4 * CHUNK)
+    digest = cache.source.add(data)
+    async with cache.through.open(digest) as reading:
+        first = await anext(in_memory(reading))
+        assert data.startswith(first)
+        assert cache.source.sent < len(data)
+
+
+async def test_abort_keeps_what_came_and_the_next_pull_moves_the_rest(make: type[Cache]) -> None:
+    cache = make(FillPolicy(window=CHUNK, complete_after=2))
+    data = blob(12 * CHUNK)
+    digest = cache.source.add(data)
+    got = 0
+    async with cache.through.open(digest) as reading:
+        async for piece in in_memory(reading):
+            got += len(piece)
+            if got >= 4 * CHUNK:
+                break
+    while not all(fill.idle for fill, _ in cache.fills._fills.values()):
+        await asyncio.sleep(0.01)
+    before = cache.source.sent
+    assert before <= 7 * CHUNK
+    assert await cache.get(digest) == data
+    assert cache.source.sent == len(data)
+
+
+async def test_a_leaver_does_not_hurt_a_follower(make: type[Cache]) -> None:
+    cache = make(delay=0.0005)
+    data = blob(4 * CHUNK)
+    digest = cache.source.add(data)
+    leaver = asyncio.create_task(cache.get(digest))
+    await asyncio.sleep(0.01)
+    follower = asyncio.create_task(cache.get(digest))
+    await asyncio.sleep(0.01)
+    leaver.cancel()
+    assert await follower == data
+    assert cache.source.sent == len(data)
+
+
+async def test_a_stream_that_is_cut_resumes_at_the_same_byte(make: type[Cache]) -> None:
+    cache = make(cut_every=300_000, piece=100_000)
+    data = blob(3 * CHUNK)
+    digest = cache.source.add(data)
+    assert await cache.get(digest) == data
+    assert cache.source.sent == len(data)
+    assert len(cache.source.opened) == 11
+
+
+@pytest.mark.parametrize("flip", [0, 2 * CHUNK + 5, 4 * CHUNK - 1])
+async def test_a_wrong_byte_never_completes(make: type[Cache], flip: int) -> None:
+    cache = make(flip_at=flip)
+    data = blob(4 * CHUNK)
+    digest = cache.source.add(data)
+    got = bytearray()
+    with pytest.raises(SourceLied):
+        await cache.get(digest, into=got)
+    assert len(got) < len(data)
+    assert cache.lies
+    with pytest.raises(BlobUnknown):
+        await cache.store.stat(digest)
+    cache.source.flip_at = None
+    assert await cache.get(digest) == data
+
+
+@pytest.mark.parametrize("flip", [0, 2 * CHUNK + 5, 4 * CHUNK - 1])
+async def test_with_a_chunk_map_no_wrong_byte_leaves(make: type[Cache], flip: int) -> None:
+    cache = make(flip_at=flip, maps=True)
+    data = blob(4 * CHUNK)
+    digest = cache.source.add(data)
+    got = bytearray()
+    with pytest.raises(SourceLied):
+        await cache.get(digest, into=got)
+    assert data.startswith(got)
+    assert cache.lies[0] == ("parent", f"chunk {flip // CHUNK} does not fit the chunk map")
+    cache.source.flip_at = None
+    assert await cache.get(digest) == data
+
+
+@pytest.mark.parametrize("maps", [False, True])
+@pytest.mark.parametrize("quota", [0, 2 * CHUNK])
+async def test_a_full_store_is_read_past(make: type[Cache], quota: int, maps: bool) -> None:
+    cache = make(quota=quota, maps=maps)
+    data = blob(5 * CHUNK + 9)
+    digest = cache.source.add(data)
+    assert await cache.get(digest) == data
+    span = Span(CHUNK + 5, 4 * CHUNK)
+    assert await cache.get(digest, span) == data[span.start : span.stop]
+    with pytest.raises(BlobUnknown):
+        await cache.store.stat(digest)
+
+
+async def test_most_of_a_blob_read_brings_the_rest(make: type[Cache]) -> None:
+    cache = make(FillPolicy(complete_after=0.5))
+    data = blob(8 * CHUNK)
+    digest = cache.source.add(data)
+    assert await cache.get(digest, Span(0, 5 * CHUNK)) == data[: 5 * CHUNK]
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                assert (await cache.store.stat(digest)).size == len(data)
+                break
+            except BlobUnknown:
+                await asyncio.sleep(0.01)
+    assert cache.source.sent == len(data)
+
+
+spans = st.tuples(st.integers(0, 6 * CHUNK - 1), st.integers(1, 3 * CHUNK), st.integers(0, 3))
+
+
+@settings(max_examples=25, deadline=None)
+@given(readers=st.lists(spans, min_size=1, max_size=12), maps=st.booleans(), cut=st.booleans())
+def test_any_interleaving_gives_right_bytes_once(
+    readers: list[tuple[int, int, int]], maps: bool, cut: bool
+) -> None:
+    async def story() -> None:
+        cache = Cache(maps=maps, cut_every=CHUNK + 4567 if cut else None, piece=200_000)
+        data = blob(6 * CHUNK)
+        digest = cache.source.add(data)
+
+        async def read(start: int, length: int, turns: int) -> None:
+            for _ in range(turns * 5):
+                await asyncio.sleep(0)
+            span = Span(start, min(len(data), start + length))
+            assert await cache.get(digest, span) == data[span.start : span.stop]
+
+        async with asyncio.timeout(20):
+            await asyncio.gather(*(read(*r) for r in readers))
+        await cache.fills.close()
+        assert cache.source.sent <= len(data) * 1.01
+
+    asyncio.run(story())

@@ -1,0 +1,99 @@
+"""A source of blobs that can break off, lie, stall, throttle and count what was asked of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from registry_mesh.chunks.chunk_map import ChunkMap, ChunkMapper
+from registry_mesh.content.errors import SourceUnavailable, SpanUnsatisfiable
+from registry_mesh.content.ports import BlobInfo, Piece, Provenance
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.errors import BlobUnknown
+from registry_mesh.oci.span import Span
+
+
+@dataclass
+class SimulatedSource:
+    """Blobs by digest. The knobs may be turned while it is read from."""
+
+    name: str = "parent"
+    blobs: dict[Digest, bytes] = field(default_factory=dict)
+    maps: bool = False
+    piece: int = 64 << 10
+    delay: float = 0.0
+    """Seconds before each piece."""
+    cut_every: int | None = None
+    flip_at: int | None = None
+    down: bool = False
+    gate: asyncio.Event | None = None
+    """Where set, no piece leaves before it is."""
+    opened: list[Span] = field(default_factory=list)
+    stats: int = 0
+    sent: int = 0
+    maps_asked: int = 0
+
+    def add(self, data: bytes) -> Digest:
+        digest = Digest.of(data)
+        self.blobs[digest] = data
+        return digest
+
+    def _blob(self, digest: Digest) -> bytes:
+        if self.down:
+            raise SourceUnavailable("is down", source=self.name)
+        if digest not in self.blobs:
+            raise BlobUnknown(digest=str(digest))
+        return self.blobs[digest]
+
+    async def stat(self, digest: Digest) -> BlobInfo:
+        self.stats += 1
+        return BlobInfo(digest, len(self._blob(digest)))
+
+    async def chunk_map(self, digest: Digest) -> ChunkMap | None:
+        self.maps_asked += 1
+        if not self.maps:
+            return None
+        mapper = ChunkMapper()
+        mapper.update(self._blob(digest))
+        return mapper.finish()
+
+    @asynccontextmanager
+    async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[_Reading]:
+        data = self._blob(digest)
+        wanted = span or Span(0, len(data))
+        if span is not None and wanted.start >= len(data):
+            raise SpanUnsatisfiable(len(data))
+        wanted = Span(wanted.start, min(wanted.stop, len(data)))
+        self.opened.append(wanted)
+        yield _Reading(self, BlobInfo(digest, len(data)), wanted, data)
+
+
+class _Reading:
+    address: str | None = None
+
+    def __init__(self, source: SimulatedSource, info: BlobInfo, span: Span, data: bytes) -> None:
+        self._source = source
+        self._data = data
+        self.info = info
+        self.span = span
+        self.provenance = Provenance(hit=False, source=source.name)
+
+    async def pieces(self) -> AsyncIterator[Piece]:
+        source, position = self._source, self.span.start
+        while position < self.span.stop:
+            if source.gate is not None:
+                await source.gate.wait()
+            await asyncio.sleep(source.delay)
+            if source.down:
+                raise SourceUnavailable("went down", source=source.name)
+            stop = min(self.span.stop, position + source.piece)
+            if source.cut_every is not None and stop - self.span.start > source.cut_every:
+                raise SourceUnavailable("cut", source=source.name)
+            data = bytearray(self._data[position:stop])
+            if source.flip_at is not None and position <= source.flip_at < stop:
+                data[source.flip_at - position] ^= 1
+            source.sent += len(data)
+            yield bytes(data)
+            position = stop
