@@ -49,7 +49,6 @@ class Cache:
             assert len(got) == len(reading.span)
         return bytes(got)
 
-
     async def settled(self) -> None:
         """Until no fill moves anything."""
         while not all(fill.idle for fill, _ in self.fills._fills.values()):
