@@ -84,6 +84,19 @@ class ChunkMapper:
         self._hasher = hashlib.sha256()
         self._size = 0
 
+    @classmethod
+    def resumed(cls, sums: bytes) -> ChunkMapper:
+        """One that has seen as many whole chunks as `sums` has digests; goes on with the next chunk's first byte."""
+        mapper = cls()
+        mapper._sums += sums
+        mapper._size = len(sums) // _SUM * CHUNK
+        return mapper
+
+    @property
+    def sums(self) -> bytes:
+        """The digests of the whole chunks so far."""
+        return bytes(self._sums)
+
     def update(self, data: bytes | bytearray | memoryview) -> None:
         view = memoryview(data)
         while view:

@@ -19,7 +19,7 @@ from registry_mesh.stores.durability import FsyncPolicy
 from registry_mesh.stores.faults import translated
 from registry_mesh.stores.ingest import DiskIngest, IncomingFile
 from registry_mesh.stores.layout import Layout
-from registry_mesh.stores.ledger import Ledger
+from registry_mesh.stores.ledger import Ledger, charge
 from registry_mesh.stores.memory import clip
 from registry_mesh.stores.offload import offload
 from registry_mesh.stores.records import DiskRecords
@@ -134,6 +134,20 @@ class DiskStore:
             yield ingest
         finally:
             await ingest.leave()
+
+    async def adopt(self, path: Path, digest: Digest, size: int, chunk_map: ChunkMap) -> BlobInfo:
+        """Make the finished, synced file at `path`, on the store's file system, the blob; it is renamed or removed.
+
+        The caller has checked its digest. `StoreFull`, `StoreBroken`."""
+        return await offload(self._adopt, path, digest, size, chunk_map)
+
+    def _adopt(self, path: Path, digest: Digest, size: int, chunk_map: ChunkMap) -> BlobInfo:
+        with translated("adopting a file"):
+            self._shelf.room.take(charge(size))
+            if not self._shelf.place(digest, path, size, chunk_map):
+                self._shelf.room.give(charge(size))
+                path.unlink(missing_ok=True)
+        return BlobInfo(digest, size)
 
     async def delete(self, digest: Digest) -> None:
         with translated("deleting a blob"):

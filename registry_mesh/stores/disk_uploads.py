@@ -1,0 +1,178 @@
+"""Upload sessions on a disk, beside the blobs: any process may go on with one, also after a crash."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Final, Protocol
+
+from registry_mesh.chunks.chunk_map import ChunkMap
+from registry_mesh.content.ports import BlobInfo, Upload
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.errors import BlobUploadInvalid, BlobUploadUnknown, DigestInvalid
+from registry_mesh.stores import upload_file
+from registry_mesh.stores.durability import FsyncPolicy
+from registry_mesh.stores.faults import translated
+from registry_mesh.stores.locks import try_flock
+from registry_mesh.stores.offload import offload
+from registry_mesh.stores.upload_file import UploadFile, UploadState
+from registry_mesh.stores.uploads import EXPIRY, Owner, demand_id, demand_start, new_id
+
+_BATCH: Final = 1 << 20  # a hop to a thread costs as much as hashing some 100 KiB
+
+
+class Adopter(Protocol):
+    """A store that takes a finished file over by its name."""
+
+    async def adopt(self, path: Path, digest: Digest, size: int, chunk_map: ChunkMap) -> BlobInfo: ...
+
+
+class _UploadIngest:
+    """Implements `content.ports.Ingest`."""
+
+    def __init__(self, store: Adopter, file: UploadFile) -> None:
+        self._store = store
+        self._file = file
+        self._gathered: list[bytes] = []
+        self.offset = file.offset
+        self.ended = False
+
+    async def write(self, data: bytes) -> None:
+        self._gathered.append(data)
+        self.offset += len(data)
+        if self.offset - self._file.offset >= _BATCH:
+            await self.flush()
+
+    async def flush(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        if gathered:
+            with translated("writing an upload"):
+                await offload(self._file.write, gathered)
+
+    async def commit(self, expected: Digest | None = None) -> BlobInfo:
+        await self.flush()
+        algorithm = expected.algorithm if expected else self._file.algorithm
+        with translated("committing an upload"):
+            digest, chunk_map = await offload(self._file.finish, algorithm)
+            if expected is not None and digest != expected:
+                self.ended = True
+                raise DigestInvalid(given=str(expected), computed=str(digest))
+            info = await self._store.adopt(self._file.path, digest, self._file.offset, chunk_map)
+            self.ended = True
+            return info
+
+
+class DiskUploads:
+    """Implements `uploads.Uploads`: one directory a session below `root`, which is on the store's file system."""
+
+    def __init__(
+        self,
+        root: Path,
+        store: Adopter,
+        clock: Callable[[], float],
+        *,
+        fsync: FsyncPolicy = FsyncPolicy.COMMIT,
+        expiry: float = EXPIRY,
+    ) -> None:
+        self._root = root
+        self._store = store
+        self._clock = clock
+        self._fsync = fsync
+        self._expiry = expiry
+
+    async def begin(self, owner: Owner, algorithm: str) -> Upload:
+        id = new_id()
+        with translated("beginning an upload"):
+            await offload(upload_file.create, self._root / id, owner, algorithm, self._clock(), self._fsync)
+        return Upload(id, 0, algorithm)
+
+    async def status(self, owner: Owner, id: str) -> Upload:
+        with translated("reading an upload"):
+            return await offload(self._status, owner, id)
+
+    def _status(self, owner: Owner, id: str) -> Upload:
+        state = self._find(owner, id)
+        try:
+            length = (self._root / id / "data").stat().st_size
+        except FileNotFoundError:
+            raise BlobUploadUnknown(upload=id) from None
+        return Upload(id, state.reliable(length), state.algorithm)
+
+    def _find(self, owner: Owner, id: str) -> UploadState:
+        state = UploadState.read(self._root / demand_id(id))
+        if state.owner != owner or state.at < self._clock() - self._expiry:
+            raise BlobUploadUnknown(upload=id)
+        return state
+
+    @asynccontextmanager
+    async def append(self, owner: Owner, id: str, start: int | None) -> AsyncIterator[_UploadIngest]:
+        with translated("opening an upload"):
+            file = await offload(self._open, owner, id, start)
+        ingest = _UploadIngest(self._store, file)
+        try:
+            yield ingest
+        finally:
+            await self._leave(ingest, file)
+
+    def _open(self, owner: Owner, id: str, start: int | None) -> UploadFile:
+        self._find(owner, id)
+        file = UploadFile(self._root / id, self._fsync)
+        try:
+            demand_start(start, file.offset)
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    async def _leave(self, ingest: _UploadIngest, file: UploadFile) -> None:
+        try:
+            with translated("keeping an upload"):
+                if ingest.ended:
+                    await offload(file.end)
+                else:
+                    await ingest.flush()
+                    await offload(file.save, self._clock())
+        finally:
+            file.close()
+
+    async def cancel(self, owner: Owner, id: str) -> None:
+        with translated("cancelling an upload"):
+            await offload(self._cancel, owner, id)
+
+    def _cancel(self, owner: Owner, id: str) -> None:
+        self._find(owner, id)
+        if not _remove_alone(self._root / id):
+            raise BlobUploadInvalid("another request is writing to this upload")
+
+    async def sweep(self) -> int:
+        with translated("sweeping uploads"):
+            return await offload(lambda: sum(_remove_alone(each) for each in self._expired()))
+
+    def _expired(self) -> Iterator[Path]:
+        late = self._clock() - self._expiry
+        with suppress(FileNotFoundError):
+            for directory in list(self._root.iterdir()):
+                try:
+                    at = UploadState.read(directory).at
+                except BlobUploadUnknown:  # half begun, or half removed
+                    at = directory.stat().st_mtime
+                if at < late:
+                    yield directory
+
+
+def _remove_alone(directory: Path) -> bool:
+    """Remove a session that nobody writes to; False where somebody does."""
+    try:
+        fd = os.open(directory / "data", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        upload_file.remove(directory)
+        return True
+    try:
+        if not try_flock(fd, shared=False):
+            return False
+        upload_file.remove(directory)
+        return True
+    finally:
+        os.close(fd)
