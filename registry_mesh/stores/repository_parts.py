@@ -1,0 +1,42 @@
+"""One repository's documents, for those that work on the store itself: pushes, history, collection, self-check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from registry_mesh.content.ports import BlobStore, Records
+from registry_mesh.oci.reference import RepositoryName
+from registry_mesh.stores.linked_blobs import LinkedBlobs
+from registry_mesh.stores.manifest_shelf import ManifestShelf
+from registry_mesh.stores.repository_keys import RepositoryKeys
+from registry_mesh.stores.tag_log import TagLogs
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryParts:
+    """Its tags, its manifests, its blobs, and where their documents lie."""
+
+    name: RepositoryName
+    keys: RepositoryKeys
+    tags: TagLogs
+    shelf: ManifestShelf
+    blobs: LinkedBlobs
+
+    @classmethod
+    def of(
+        cls,
+        name: RepositoryName,
+        records: Records,
+        blobs: BlobStore,
+        clock: Callable[[], float],
+        history: int,
+    ) -> RepositoryParts:
+        keys = RepositoryKeys(name)
+        return cls(
+            name,
+            keys,
+            TagLogs(records, keys, clock, history),
+            ManifestShelf(records, blobs, keys),
+            LinkedBlobs(records, blobs, keys),
+        )
