@@ -1,0 +1,97 @@
+"""Where each process of a node sits, and how it fares: a small table in memory that all of them share."""
+
+from __future__ import annotations
+
+import enum
+import mmap
+import time
+from dataclasses import dataclass
+from typing import Final
+
+_WORDS: Final = 4
+_PID, _STATE, _BEAT, _SINCE = range(_WORDS)
+
+STALE_AFTER: Final = 30.0
+"""A process that gave no sign of life for so many seconds is stuck."""
+
+
+class State(enum.IntEnum):
+    VACANT = 0
+    STARTING = 1
+    SERVING = 2
+    DRAINING = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Sitter:
+    """Who sits in a seat. Times are of the monotonic clock, in seconds."""
+
+    pid: int
+    state: State
+    beat: float
+    since: float
+
+    def serves(self, now: float) -> bool:
+        return self.state is State.SERVING and now - self.beat < STALE_AFTER
+
+
+class Seat:
+    """One process's own seat: it alone writes here, the supervisor when it is gone."""
+
+    def __init__(self, words: memoryview[int], index: int) -> None:
+        self._words = words
+        self.index = index
+
+    def take(self, pid: int) -> None:
+        self._words[_PID] = pid
+        self._words[_SINCE] = time.monotonic_ns()
+        self.enter(State.STARTING)
+
+    def enter(self, state: State) -> None:
+        self._words[_STATE] = state
+        self.beat()
+
+    def beat(self) -> None:
+        self._words[_BEAT] = time.monotonic_ns()
+
+    def leave(self) -> None:
+        self._words[_STATE] = State.VACANT
+        self._words[_PID] = 0
+
+    @property
+    def sitter(self) -> Sitter:
+        pid, state, beat, since = self._words
+        return Sitter(pid, State(state), beat / 1e9, since / 1e9)
+
+
+class Seats:
+    """`workers` seats that serve, and the keeper's after them."""
+
+    def __init__(self, workers: int) -> None:
+        memory = memoryview(mmap.mmap(-1, (workers + 1) * _WORDS * 8)).cast("q")
+        self._seats = [Seat(memory[i * _WORDS : (i + 1) * _WORDS], i) for i in range(workers + 1)]
+
+    @property
+    def workers(self) -> list[Seat]:
+        return self._seats[:-1]
+
+    @property
+    def keeper(self) -> Seat:
+        return self._seats[-1]
+
+    def serving(self, now: float) -> int:
+        """How many processes serve."""
+        return sum(seat.sitter.serves(now) for seat in self.workers)
+
+    def draining(self) -> bool:
+        """Whether the node is on its way out: nobody serves, and somebody drains."""
+        states = {seat.sitter.state for seat in self.workers}
+        return State.DRAINING in states and State.SERVING not in states
+
+    def stuck(self, now: float) -> list[Seat]:
+        """Processes that were up and give no sign of life."""
+        return [
+            seat
+            for seat in self._seats
+            if seat.sitter.state is not State.VACANT and now - seat.sitter.beat >= STALE_AFTER
+        ]
