@@ -1,1 +1,1 @@
-"""The wall towards operators: health, metrics, status."""
+"""For operators' eyes: health, metrics and status, on a listener of their own."""

@@ -1,0 +1,58 @@
+"""The shared table in Prometheus' words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import accumulate, groupby
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+from registry_mesh.telemetry.instruments import Sample, Table
+from registry_mesh.telemetry.names import PREFIX, Kind
+
+
+class TableCollector(Collector):
+    """All rows of `table`, read when asked; `info` becomes the labels of `registry_mesh_build_info`."""
+
+    def __init__(self, table: Table, info: Mapping[str, str]) -> None:
+        self._table = table
+        self._info = dict(info)
+
+    def collect(self) -> Iterator[Metric]:
+        info = GaugeMetricFamily(f"{PREFIX}build_info", "What runs here", labels=list(self._info))
+        info.add_metric(list(self._info.values()), 1)
+        yield info
+        for _, samples in groupby(self._table.read(), lambda sample: sample.metric.name):
+            yield _family(list(samples))
+
+
+def exposition(collector: Collector, accept: str) -> tuple[bytes, str]:
+    """The text of all metrics and its content type, in the format that `accept` asks for."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(collector)
+    encode, content_type = choose_encoder(accept)
+    return encode(registry), content_type
+
+
+def _family(samples: list[Sample]) -> Metric:
+    metric = samples[0].metric
+    name, labels = PREFIX + metric.name, list(metric.labels)
+    if metric.kind is Kind.HISTOGRAM:
+        histogram = HistogramMetricFamily(name, metric.help, labels=labels)
+        for sample in samples:
+            histogram.add_metric(sample.labels, list(_buckets(sample)), sample.cells[-1] / metric.scale)
+        return histogram
+    kind = CounterMetricFamily if metric.kind is Kind.COUNTER else GaugeMetricFamily
+    family = kind(name, metric.help, labels=labels)
+    for sample in samples:
+        family.add_metric(sample.labels, sample.value)
+    return family
+
+
+def _buckets(sample: Sample) -> Iterable[tuple[str, float]]:
+    bounds = [floatToGoString(bound) for bound in (*sample.metric.bounds, float("inf"))]  # type: ignore[no-untyped-call]  # theirs has none
+    return zip(bounds, accumulate(sample.cells[:-1]), strict=True)

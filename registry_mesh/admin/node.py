@@ -1,0 +1,27 @@
+"""What the admin listener asks of the node it belongs to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from registry_mesh.telemetry.instruments import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether requests should be sent here. A dead parent is no reason against: what is held still pulls."""
+
+    ready: bool
+    why: str = ""
+
+
+class Node(Protocol):
+    """One node as its operator sees it."""
+
+    @property
+    def table(self) -> Table: ...
+    def readiness(self) -> Readiness: ...
+    async def status(self) -> dict[str, Any]:
+        """JSON (hence Any): role, name, version, uptime, store, workers, counters, parents."""
+        ...

@@ -1,0 +1,57 @@
+"""The admin listener: /livez, /healthz, /readyz, /metrics, /status."""
+
+from __future__ import annotations
+
+import json
+from socket import socket
+from typing import Final
+
+from aiohttp import web
+
+from registry_mesh.admin.exposition import TableCollector, exposition
+from registry_mesh.admin.node import Node
+
+_PLAIN: Final = {"Cache-Control": "no-store"}
+
+
+class AdminServer:
+    """Serves `node` to its operator on `listener`, from `start` to `close`."""
+
+    def __init__(self, node: Node, info: dict[str, str]) -> None:
+        """`info`: role, name and version, for `registry_mesh_build_info`."""
+        self._node = node
+        self._collector = TableCollector(node.table, info)
+        app = web.Application()
+        app.router.add_get("/", self._index)
+        for path in ("/livez", "/healthz"):
+            app.router.add_get(path, self._live)
+        app.router.add_get("/readyz", self._ready)
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/status", self._status)
+        self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=75.0, shutdown_timeout=1.0)
+
+    async def start(self, listener: socket) -> None:
+        await self._runner.setup()
+        await web.SockSite(self._runner, listener).start()
+
+    async def close(self) -> None:
+        await self._runner.cleanup()
+
+    async def _index(self, _: web.Request) -> web.Response:
+        return web.Response(text="/livez /readyz /metrics /status\n", headers=_PLAIN)
+
+    async def _live(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok\n", headers=_PLAIN)
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        readiness = self._node.readiness()
+        text = "ok\n" if readiness.ready else f"not ready: {readiness.why}\n"
+        return web.Response(status=200 if readiness.ready else 503, text=text, headers=_PLAIN)
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        body, content_type = exposition(self._collector, request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type, **_PLAIN})
+
+    async def _status(self, _: web.Request) -> web.Response:
+        text = json.dumps(await self._node.status(), indent=2, ensure_ascii=False, default=str)
+        return web.Response(text=text + "\n", content_type="application/json", headers=_PLAIN)

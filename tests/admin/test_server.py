@@ -1,0 +1,83 @@
+"""The admin listener over real sockets, read by Prometheus' own parser."""
+
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from registry_mesh.admin.node import Readiness
+from registry_mesh.admin.server import AdminServer
+from registry_mesh.telemetry import names
+from registry_mesh.telemetry.instruments import Layout, Table
+
+
+class FakeNode:
+    """Implements `admin.node.Node`."""
+
+    def __init__(self) -> None:
+        self.table = Table(Layout(values={"parent": ["http://p"]}), 2)
+        self.answer = Readiness(True)
+
+    def readiness(self) -> Readiness:
+        return self.answer
+
+    async def status(self) -> dict[str, Any]:
+        return {"role": "site", "name": "zürich"}
+
+
+@pytest.fixture
+def node() -> FakeNode:
+    return FakeNode()
+
+
+@pytest.fixture
+async def client(node: FakeNode) -> AsyncIterator[aiohttp.ClientSession]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = AdminServer(node, {"role": "site", "name": "s1", "version": "0"})
+    await server.start(listener)
+    port = listener.getsockname()[1]
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+        yield session
+    await server.close()
+
+
+async def test_health_and_readiness(client: aiohttp.ClientSession, node: FakeNode) -> None:
+    for path in ("/livez", "/healthz", "/readyz"):
+        async with client.get(path) as answer:
+            assert (answer.status, await answer.text()) == (200, "ok\n")
+    node.answer = Readiness(False, "shutting down")
+    async with client.get("/readyz") as answer:
+        assert (answer.status, await answer.text()) == (503, "not ready: shutting down\n")
+    async with client.get("/livez") as answer:
+        assert answer.status == 200
+
+
+async def test_metrics_of_all_rows(client: aiohttp.ClientSession, node: FakeNode) -> None:
+    for row in range(2):
+        instruments = node.table.row(row)
+        instruments.counter(names.REQUESTS, "blob", "GET", "2xx").add(row + 1)
+        instruments.histogram(names.REQUEST_SECONDS, "blob").observe(0.05)
+        instruments.counter(names.UPSTREAM_BYTES, "http://p").add(7)
+    async with client.get("/metrics") as answer:
+        assert answer.headers["Content-Type"].startswith("text/plain; version=")
+        families = {family.name: family for family in text_string_to_metric_families(await answer.text())}
+    values = {
+        (s.name, tuple(sorted(s.labels.items()))): s.value for f in families.values() for s in f.samples
+    }
+    blob_gets = (("code", "2xx"), ("endpoint", "blob"), ("method", "GET"))
+    assert values["registry_mesh_requests_total", blob_gets] == 3
+    assert values["registry_mesh_upstream_bytes_total", (("parent", "http://p"),)] == 14
+    assert values["registry_mesh_request_seconds_bucket", (("endpoint", "blob"), ("le", "0.025"))] == 0
+    assert values["registry_mesh_request_seconds_bucket", (("endpoint", "blob"), ("le", "+Inf"))] == 2
+    assert values["registry_mesh_request_seconds_sum", (("endpoint", "blob"),)] == pytest.approx(0.1)
+    assert values["registry_mesh_build_info", (("name", "s1"), ("role", "site"), ("version", "0"))] == 1
+    assert not [name for name in families if name.endswith("_created")]
+
+
+async def test_status_is_json(client: aiohttp.ClientSession) -> None:
+    async with client.get("/status") as answer:
+        assert answer.content_type == "application/json"
+        assert await answer.json() == {"role": "site", "name": "zürich"}
