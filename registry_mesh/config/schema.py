@@ -211,8 +211,8 @@ class Replication(Section):
 
 class Log(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
-    access: bool = True
-    """One line a request."""
+    access: Text | None = None
+    """Where to write a JSON line for each request: a file, or - for standard output; nowhere where absent."""
 
 
 class Config(Section):

@@ -1,0 +1,1 @@
+"""What each container client wants written where, so that it pulls through a site."""
