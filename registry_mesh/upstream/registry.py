@@ -101,7 +101,7 @@ class UpstreamRegistry:
                 raise NameUnknown(f"{self.name} knows no such {what}")
             if response.status != 200:
                 raise SourceUnavailable(f"answered {response.status} to a {what}", source=self.name)
-            data = await limited(response, LIST_LIMIT, self.name)
+            data = await limited(response, LIST_LIMIT, self.session)
             following = self._next(response, path)
         try:
             document = json.loads(data)
@@ -186,7 +186,7 @@ class UpstreamRepository:
             if wanted.start >= size and size:
                 raise SpanUnsatisfiable(size)
             clipped = Span(min(wanted.start, size), min(wanted.stop, size))
-            return _Streaming(response, BlobInfo(digest, size), clipped, clipped.start, self._here)
+            return _Streaming(response, BlobInfo(digest, size), clipped, clipped.start, self._session)
         if response.status != 206 or span is None:
             raise SourceUnavailable(f"answered {response.status} to a blob", source=self._session.name)
         found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
@@ -202,7 +202,7 @@ class UpstreamRepository:
         stated = response.content_length
         if stated is not None and stated != len(clipped):
             raise SourceLied("Content-Length and Content-Range differ", source=self._session.name)
-        return _Streaming(response, BlobInfo(digest, size), clipped, 0, self._here)
+        return _Streaming(response, BlobInfo(digest, size), clipped, 0, self._session)
 
     async def chunk_map(self, digest: Digest) -> ChunkMap | None:
         """From a parent of our own kind; None from any other, without asking."""
@@ -211,7 +211,7 @@ class UpstreamRepository:
         async with self._request("GET", Endpoint.CHUNK_MAP, str(digest)) as response:
             if response.status != 200:
                 return None
-            data = await limited(response, MANIFEST_LIMIT, self._session.name)
+            data = await limited(response, MANIFEST_LIMIT, self._session)
         try:
             return ChunkMap.decode(data)
         except ChunkMapInvalid as fault:
@@ -223,7 +223,7 @@ class UpstreamRepository:
         headers = {"Accept": ", ".join((*ACCEPT, "*/*"))}
         async with self._request("GET", Endpoint.MANIFEST, str(digest), headers) as response:
             self._expect(response, 200, ManifestUnknown)
-            data = await limited(response, MANIFEST_LIMIT, self._session.name)
+            data = await limited(response, MANIFEST_LIMIT, self._session)
             media_type = response.headers.get("Content-Type", "")
         if Digest.of(data, digest.algorithm) != digest:
             raise SourceLied("sent a manifest that does not have its digest", source=self._session.name)
@@ -256,7 +256,7 @@ class UpstreamRepository:
         headers = {"Accept": ", ".join((*ACCEPT, "*/*"))}
         async with self._request("GET", Endpoint.MANIFEST, tag, headers) as response:
             self._expect(response, 200, ManifestUnknown)
-            data = await limited(response, MANIFEST_LIMIT, self._session.name)
+            data = await limited(response, MANIFEST_LIMIT, self._session)
             media_type = response.headers.get("Content-Type", "")
         try:
             return Manifest.parse(data, media_type)
@@ -326,19 +326,26 @@ class _Streaming:
     address: str | None = None
 
     def __init__(
-        self, response: aiohttp.ClientResponse, info: BlobInfo, span: Span, skip: int, provenance: Provenance
+        self,
+        response: aiohttp.ClientResponse,
+        info: BlobInfo,
+        span: Span,
+        skip: int,
+        session: ParentSession,
     ) -> None:
         self._response = response
+        self._received = session.received
         self._skip = skip
         self.info = info
         self.span = span
-        self.provenance = provenance
+        self.provenance = Provenance(hit=False, source=session.name)
 
     async def pieces(self) -> AsyncIterator[bytes]:
         left, skip = len(self.span), self._skip
         content = self._response.content
         while left:
             data = await content.readany()
+            self._received.add(len(data))
             if not data:
                 raise SourceUnavailable(
                     f"broke off {left} bytes before the end", source=self.provenance.source
@@ -353,14 +360,16 @@ class _Streaming:
                 yield data if len(data) <= PIECE else data[start : start + PIECE]
 
 
-async def limited(response: aiohttp.ClientResponse, limit: int, source: str) -> bytes:
+async def limited(response: aiohttp.ClientResponse, limit: int, session: ParentSession) -> bytes:
     """The whole body; `SourceLied` where it is longer than `limit` bytes."""
+    source = session.name
     if (response.content_length or 0) > limit:
         raise SourceLied(f"sent more than {limit} bytes", source=source)
     parts: list[bytes] = []
     total = 0
     async for data in response.content.iter_any():
         total += len(data)
+        session.received.add(len(data))
         if total > limit:
             raise SourceLied(f"sent more than {limit} bytes", source=source)
         parts.append(data)

@@ -28,11 +28,16 @@ from registry_mesh.auth.challenge import (
     same_place,
 )
 from registry_mesh.content.errors import SourceDenied, SourceLied, SourceThrottled, SourceUnavailable
+from registry_mesh.telemetry.instruments import Instruments, Layout, Table
+from registry_mesh.telemetry.names import ANSWERS, UPSTREAM_BYTES, UPSTREAM_REQUESTS
 from registry_mesh.upstream.breaker import Breaker
 from registry_mesh.upstream.credentials import Credentials, Tokens
 
 HOPS: Final = 5
 TOKEN_LIMIT: Final = 1 << 20
+
+
+_ANSWERED: Final = {304: "not_modified", 404: "unknown", 401: "denied", 403: "denied", 429: "throttled"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +78,14 @@ class ParentSession:
         url: str,
         credentials: Credentials | None = None,
         patience: Patience | None = None,
+        instruments: Instruments | None = None,
     ) -> None:
+        """`instruments`: laid out with this parent's `name` among the values of the label `parent`."""
         self.url = url.rstrip("/")
         self.name = urlsplit(url).netloc
+        instruments = instruments or Table(Layout(values={"parent": [self.name]}), 1).row(0)
+        self._answers = {a: instruments.counter(UPSTREAM_REQUESTS, self.name, a) for a in ANSWERS}
+        self.received = instruments.counter(UPSTREAM_BYTES, self.name)
         self.breaker = Breaker()
         self.mesh = False
         self.inflight = 0
@@ -250,6 +260,7 @@ class ParentSession:
         try:
             response = await self._head(request, own)
         except (TimeoutError, aiohttp.ClientError, OSError) as fault:
+            self._answers["unreachable"].add()
             reason = f"no answer: {str(fault) or type(fault).__name__}"
             if own:
                 self.breaker.failed(reason, hard=not isinstance(fault, aiohttp.ServerDisconnectedError))
@@ -260,6 +271,7 @@ class ParentSession:
                 with suppress(asyncio.CancelledError, Exception):
                     await request
         stack.push_async_exit(response)
+        self._answers[_ANSWERED.get(response.status, "error" if response.status >= 400 else "ok")].add()
         if own and response.status >= 500:
             self.breaker.failed(f"answered {response.status}", hard=False)
         elif own:

@@ -1,0 +1,410 @@
+"""What a parent may do to us, over a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import pytest
+from aiohttp import web
+
+from registry_mesh.chunks.chunk_map import ChunkMapper
+from registry_mesh.content.errors import (
+    Failure,
+    SourceDenied,
+    SourceLied,
+    SourceThrottled,
+    SourceUnavailable,
+    SpanUnsatisfiable,
+)
+from registry_mesh.content.pieces import in_memory
+from registry_mesh.content.ports import TO_END, Repository
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.errors import BlobUnknown, ManifestUnknown, NameUnknown
+from registry_mesh.oci.media_types import OCI_INDEX, OCI_MANIFEST
+from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag, referrers_tag
+from registry_mesh.oci.span import Span
+from registry_mesh.upstream.credentials import Credentials
+from registry_mesh.upstream.registry import UpstreamRegistry
+from registry_mesh.upstream.session import ParentSession, Patience, open_session
+from tests.simulators.registry import SimulatedRegistry, simulated_registry
+
+DATA = bytes(range(256)) * 500
+DIGEST = Digest.of(DATA)
+BLOB = f"/v2/team/app/blobs/{DIGEST}"
+SOON = Patience(connect=1, suspect=0.2, ping=0.2, head=5, stall=0.5)
+
+
+class World:
+    """A client of ours and as many simulated registries as a test wants."""
+
+    def __init__(self, stack: AsyncExitStack) -> None:
+        self.stack = stack
+
+    async def registry(self) -> SimulatedRegistry:
+        return await self.stack.enter_async_context(simulated_registry())
+
+    async def upstream(
+        self,
+        registry: SimulatedRegistry,
+        credentials: Credentials | None = None,
+        name: str = "registry.example",
+    ) -> UpstreamRegistry:
+        session = await self.stack.enter_async_context(open_session())
+        parent = ParentSession(session, registry.url, credentials, SOON)
+        return UpstreamRegistry(parent, RegistryName(name))
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    async with AsyncExitStack() as stack:
+        yield World(stack)
+
+
+@pytest.fixture
+async def parent(world: World) -> SimulatedRegistry:
+    return await world.registry()
+
+
+@pytest.fixture
+async def app(world: World, parent: SimulatedRegistry) -> Repository:
+    return (await world.upstream(parent)).repository(RepositoryName("team/app"))
+
+
+async def read(app: Repository, span: Span | None = None) -> bytes:
+    async with app.blobs.open(DIGEST, span) as reading:
+        data = b"".join([piece async for piece in in_memory(reading)])
+        assert len(data) == len(reading.span)
+        return data
+
+
+async def test_a_whole_blob_is_asked_for_plainly(parent: SimulatedRegistry, app: Repository) -> None:
+    parent.says(BLOB, body=DATA)
+    assert await read(app) == DATA
+    (method, path, headers) = parent.seen[0]
+    assert (method, path) == ("GET", f"{BLOB}?ns=registry.example")
+    assert "Range" not in headers and "Accept-Encoding" not in headers
+
+
+async def test_no_ns_where_the_host_is_the_registry(world: World, parent: SimulatedRegistry) -> None:
+    parent.says(BLOB, body=DATA)
+    upstream = await world.upstream(parent, name=parent.url.removeprefix("http://"))
+    assert await read(upstream.repository(RepositoryName("team/app"))) == DATA
+    assert parent.seen[0][1] == BLOB
+
+
+def ranged(request: web.Request, *, shift: int = 0, total: int = len(DATA)) -> web.Response:
+    first, _, last = request.headers["Range"].removeprefix("bytes=").partition("-")
+    start, stop = int(first), int(last) + 1 if last else len(DATA)
+    stop = min(stop, len(DATA))
+    return web.Response(
+        status=206,
+        body=DATA[start:stop],
+        headers={"Content-Range": f"bytes {start + shift}-{stop - 1 + shift}/{total}"},
+    )
+
+
+@pytest.mark.parametrize("span", [Span(0, 1), Span(100, 5000), Span(127_990, 200_000), Span(9, TO_END)])
+async def test_a_span_is_asked_for_and_clipped(
+    parent: SimulatedRegistry, app: Repository, span: Span
+) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return ranged(request)
+
+    parent.answers[BLOB] = answer
+    assert await read(app, span) == DATA[span.start : span.stop]
+
+
+async def test_200_to_a_range_is_never_taken_for_the_range(
+    parent: SimulatedRegistry, app: Repository
+) -> None:
+    parent.says(BLOB, body=DATA)
+    assert await read(app, Span(70_000, 70_010)) == DATA[70_000:70_010]
+
+
+@pytest.mark.parametrize("wrong", [{"shift": 1}, {"total": 100_000}])
+async def test_a_wrong_content_range_is_a_lie(
+    parent: SimulatedRegistry, app: Repository, wrong: dict[str, int]
+) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return ranged(request, **wrong)
+
+    parent.answers[BLOB] = answer
+    with pytest.raises(SourceLied):
+        await read(app, Span(100_500, 200_000))
+
+
+async def test_past_the_end(parent: SimulatedRegistry, app: Repository) -> None:
+    parent.says(BLOB, status=416, headers={"Content-Range": f"bytes */{len(DATA)}"})
+    with pytest.raises(SpanUnsatisfiable) as caught:
+        await read(app, Span(1 << 30, TO_END))
+    assert caught.value.size == len(DATA)
+
+
+@pytest.mark.parametrize(
+    ("status", "failure"),
+    [
+        (404, BlobUnknown),
+        (401, SourceDenied),
+        (403, SourceDenied),
+        (429, SourceThrottled),
+        (500, SourceUnavailable),
+        (502, SourceUnavailable),
+        (418, SourceUnavailable),
+    ],
+)
+async def test_statuses(
+    parent: SimulatedRegistry, app: Repository, status: int, failure: type[Exception]
+) -> None:
+    parent.says(BLOB, status=status, headers={"Retry-After": "7"})
+    with pytest.raises(failure) as caught:
+        await read(app)
+    if status == 429:
+        assert isinstance(caught.value, Failure) and caught.value.retry_after == 7
+
+
+async def test_a_body_that_breaks_off_is_a_failure(parent: SimulatedRegistry, app: Repository) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": str(len(DATA))})
+        await response.prepare(request)
+        await response.write(DATA[:1000])
+        assert request.transport is not None
+        request.transport.abort()
+        return response
+
+    parent.answers[BLOB] = answer
+    with pytest.raises(SourceUnavailable):
+        await read(app)
+
+
+async def test_a_body_that_stalls_is_a_failure(parent: SimulatedRegistry, app: Repository) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": str(len(DATA))})
+        await response.prepare(request)
+        await response.write(DATA[:1000])
+        await asyncio.sleep(30)
+        return response
+
+    parent.answers[BLOB] = answer
+    async with asyncio.timeout(5):
+        with pytest.raises(SourceUnavailable):
+            await read(app)
+
+
+async def test_a_hung_parent_is_found_out_and_left_alone(parent: SimulatedRegistry, app: Repository) -> None:
+    parent.hung = True
+    began = time.monotonic()
+    with pytest.raises(SourceUnavailable, match="never answers"):
+        await app.blobs.stat(DIGEST)
+    assert time.monotonic() - began < 3
+    assert app.blobs._session.breaker.open  # type: ignore[attr-defined]
+
+
+async def test_a_slow_parent_is_not_taken_for_a_hung_one(parent: SimulatedRegistry, app: Repository) -> None:
+    parent.says("/v2/", status=200)
+
+    async def answer(request: web.Request) -> web.Response:
+        await asyncio.sleep(0.4)
+        return web.Response(body=DATA)
+
+    parent.answers[BLOB] = answer
+    assert await read(app) == DATA
+
+
+async def test_content_encoding_is_refused(parent: SimulatedRegistry, app: Repository) -> None:
+    parent.says(BLOB, body=DATA, headers={"Content-Encoding": "gzip"})
+    with pytest.raises(SourceLied, match="encoding"):
+        await read(app)
+
+
+# -- credentials ----------------------------------------------------------------------------------------------
+
+
+ME = Credentials("robot", "s3cret")
+
+
+def demanding(realm: str, token: str = "t0ken") -> object:
+    async def answer(request: web.Request) -> web.Response:
+        if request.headers.get("Authorization") != f"Bearer {token}":
+            challenge = f'Bearer realm="{realm}",service="s",scope="repository:team/app:pull"'
+            return web.Response(status=401, headers={"WWW-Authenticate": challenge})
+        return web.Response(body=DATA)
+
+    return answer
+
+
+async def test_a_token_is_fetched_once_and_reused(world: World, parent: SimulatedRegistry) -> None:
+    app = (await world.upstream(parent, ME)).repository(RepositoryName("team/app"))
+    parent.answers[BLOB] = demanding(f"{parent.url}/token")  # type: ignore[assignment]
+    parent.says("/token", text=json.dumps({"token": "t0ken", "expires_in": 300}))
+    assert await read(app) == DATA
+    assert await read(app) == DATA
+    tokens = [seen for seen in parent.seen if seen[1].startswith("/token")]
+    assert len(tokens) == 1
+    assert tokens[0][1] == "/token?scope=repository:team/app:pull&service=s"
+    assert base64.b64decode(tokens[0][2]["Authorization"].removeprefix("Basic ")) == b"robot:s3cret"
+
+
+async def test_credentials_are_not_told_to_another_port(world: World, parent: SimulatedRegistry) -> None:
+    thief = await world.registry()
+    thief.says("/token", text=json.dumps({"token": "t0ken"}))
+    parent.answers[BLOB] = demanding(f"{thief.url}/token")  # type: ignore[assignment]
+    app = (await world.upstream(parent, ME)).repository(RepositoryName("team/app"))
+    with pytest.raises(SourceDenied, match="may not"):
+        await read(app)
+    assert not thief.seen
+
+
+@pytest.mark.parametrize("realm", ["http://169.254.169.254/latest", "file:///etc/passwd", "http://user@x/t"])
+async def test_bad_realms_are_not_asked(world: World, parent: SimulatedRegistry, realm: str) -> None:
+    parent.answers[BLOB] = demanding(realm)  # type: ignore[assignment]
+    app = (await world.upstream(parent, ME)).repository(RepositoryName("team/app"))
+    with pytest.raises(SourceDenied):
+        await read(app)
+
+
+async def test_a_401_loop_ends(world: World, parent: SimulatedRegistry) -> None:
+    parent.answers[BLOB] = demanding(f"{parent.url}/token", "never")  # type: ignore[assignment]
+    parent.says("/token", text=json.dumps({"token": "t0ken"}))
+    app = (await world.upstream(parent, ME)).repository(RepositoryName("team/app"))
+    with pytest.raises(SourceDenied):
+        await read(app)
+    assert len(parent.seen) == 3
+
+
+async def test_a_token_with_a_line_break_is_refused(world: World, parent: SimulatedRegistry) -> None:
+    parent.answers[BLOB] = demanding(f"{parent.url}/token")  # type: ignore[assignment]
+    parent.says("/token", text=json.dumps({"token": "a\r\nX: y"}))
+    app = (await world.upstream(parent, ME)).repository(RepositoryName("team/app"))
+    with pytest.raises(SourceDenied, match="no token"):
+        await read(app)
+
+
+async def test_authorization_does_not_follow_a_redirect(world: World, parent: SimulatedRegistry) -> None:
+    bucket = await world.registry()
+    bucket.says("/there", body=DATA)
+
+    async def answer(request: web.Request) -> web.Response:
+        if "Authorization" not in request.headers:
+            return web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="r"'})
+        return web.Response(status=307, headers={"Location": f"{bucket.url}/there?X-Sig=a%2Fb%3D"})
+
+    parent.answers[BLOB] = answer
+    app = (await world.upstream(parent, ME)).repository(RepositoryName("team/app"))
+    assert await read(app) == DATA
+    assert bucket.seen[0][1] == "/there?X-Sig=a%2Fb%3D"
+    assert "Authorization" not in bucket.seen[0][2]
+
+
+@pytest.mark.parametrize("location", ["", "ftp://x/y", "gopher://127.0.0.1/"])
+async def test_redirects_to_nowhere(parent: SimulatedRegistry, app: Repository, location: str) -> None:
+    parent.says(BLOB, status=307, headers={"Location": location})
+    with pytest.raises(Failure):
+        await read(app)
+    assert len(parent.seen) <= 6
+
+
+# -- manifests, tags, lists -----------------------------------------------------------------------------------
+
+MANIFEST = json.dumps(
+    {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": str(DIGEST), "size": 1},
+        "layers": [],
+    }
+).encode()
+NAMED = Digest.of(MANIFEST)
+
+
+async def test_a_manifest_is_checked_against_its_digest(parent: SimulatedRegistry, app: Repository) -> None:
+    path = f"/v2/team/app/manifests/{NAMED}"
+    parent.says(path, body=MANIFEST, content_type=OCI_MANIFEST)
+    assert (await app.manifests.manifest(NAMED)).manifest.data == MANIFEST
+    parent.says(
+        path, body=MANIFEST + b" ", content_type=OCI_MANIFEST, headers={"Docker-Content-Digest": str(NAMED)}
+    )
+    with pytest.raises(SourceLied):
+        await app.manifests.manifest(NAMED)
+
+
+async def test_a_tag_is_one_head_and_a_get_where_that_tells_too_little(
+    parent: SimulatedRegistry, app: Repository
+) -> None:
+    path = "/v2/team/app/manifests/1"
+    parent.says(path, body=MANIFEST, content_type=OCI_MANIFEST, headers={"Docker-Content-Digest": str(NAMED)})
+    assert (await app.tags.resolve(Tag("1"))).descriptor.digest == NAMED
+    assert [seen[0] for seen in parent.seen] == ["HEAD"]
+    parent.says(path, body=MANIFEST, content_type=OCI_MANIFEST)
+    assert (await app.tags.resolve(Tag("1"))).descriptor.digest == NAMED
+    assert [seen[0] for seen in parent.seen] == ["HEAD", "HEAD", "GET"]
+    with pytest.raises(ManifestUnknown):
+        await app.tags.resolve(Tag("2"))
+
+
+async def test_tags_are_paged_at_the_parent_only(parent: SimulatedRegistry, app: Repository) -> None:
+    path = "/v2/team/app/tags/list"
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.query.get("last") == "b":
+            return web.json_response({"tags": ["c"]})
+        link = f'<{path}?n=2&last=b>; rel="next"'
+        return web.json_response({"tags": ["a", "b"]}, headers={"Link": link})
+
+    parent.answers[path] = answer
+    page = await app.tags.tags(2)
+    assert (page.tags, page.more) == (("a", "b"), True)
+    assert (await app.tags.tags(2, "b")).tags == ("c",)
+    for evil in ("http://127.0.0.1:1/v2/team/app/tags/list?n=2", "/v2/other/tags/list"):
+        parent.says(path, text='{"tags": ["a"]}', headers={"Link": f'<{evil}>; rel="next"'})
+        with pytest.raises(SourceLied):
+            await app.tags.tags(2)
+
+
+async def test_an_endless_catalog_ends(world: World, parent: SimulatedRegistry) -> None:
+    parent.says(
+        "/v2/_catalog",
+        text='{"repositories": ["a", "Not A Name"]}',
+        headers={"Link": '</v2/_catalog?n=1000>; rel="next"'},
+    )
+    upstream = await world.upstream(parent)
+    assert [name async for name in upstream.repositories()] == ["a"] * 1
+    parent.answers.clear()
+    with pytest.raises(NameUnknown):
+        [name async for name in upstream.repositories()]
+
+
+async def test_referrers_by_api_and_by_tag_are_one_list(parent: SimulatedRegistry, app: Repository) -> None:
+    def listed(*digests: Digest) -> str:
+        manifests = [{"mediaType": OCI_MANIFEST, "digest": str(d), "size": 3} for d in digests]
+        return json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests})
+
+    one, two, three = (Digest.of(n) for n in (b"1", b"2", b"3"))
+    assert not (await app.referrers.referrers(DIGEST)).descriptors
+    parent.says(f"/v2/team/app/referrers/{DIGEST}", text=listed(one, two), content_type=OCI_INDEX)
+    parent.says(
+        f"/v2/team/app/manifests/{referrers_tag(DIGEST)}", text=listed(two, three), content_type=OCI_INDEX
+    )
+    found = {d.digest for d in (await app.referrers.referrers(DIGEST)).descriptors}
+    assert found == {one, two, three}
+
+
+async def test_chunk_maps_are_asked_only_of_our_own_kind(parent: SimulatedRegistry, app: Repository) -> None:
+    mapper = ChunkMapper()
+    mapper.update(DATA)
+    path = f"/v2/team/app/_mesh/chunks/{DIGEST}"
+    parent.says(path, body=mapper.finish().encode())
+    parent.says(BLOB, body=DATA)
+    assert await app.blobs.chunk_map(DIGEST) is None
+    assert not parent.seen
+    parent.says(BLOB, body=DATA, headers={"Registry-Mesh": "origin"})
+    await app.blobs.stat(DIGEST)
+    found = await app.blobs.chunk_map(DIGEST)
+    assert found is not None and found.size == len(DATA)
+    parent.says(path, body=b"nonsense")
+    with pytest.raises(SourceLied):
+        await app.blobs.chunk_map(DIGEST)
