@@ -42,6 +42,10 @@ any grace period of a collection."""
 BATCH: Final = 100
 """Entries asked for at once."""
 
+LINGER: Final = 3600.0
+"""Age in seconds for a regular sweep: for so long an open reading goes on, wherever the blob is deleted. Longer than
+any moment between a blob's data and its entry."""
+
 INCOMPLETE_DAYS: Final = 7
 """After which the bucket drops multipart uploads by itself, where it can."""
 
@@ -106,7 +110,7 @@ class S3Store:
         self, expected: Digest | None = None, size: int | None = None, algorithm: str = "sha256"
     ) -> AsyncIterator[S3Ingest]:
         algorithm = expected.algorithm if expected else algorithm
-        ingest = S3Ingest(self._client, self._control, algorithm, self._sound)
+        ingest = S3Ingest(self._client, self._control, algorithm, self._sound, expected)
         try:
             yield ingest
         finally:
@@ -138,8 +142,8 @@ class S3Store:
             for listed in page.objects:
                 yield digest_of(listed.key)
 
-    async def sweep(self, age: float) -> Swept:
-        """Tidy up after what began more than `age` seconds ago and died on its way."""
+    async def sweep(self, age: float = LINGER) -> Swept:
+        """Take away the data of what was deleted, or died on its way in, more than `age` seconds ago."""
         return await sweep(self._client, self._control, time.time() - age)
 
     async def expire_incomplete(self) -> bool:
@@ -185,14 +189,13 @@ class S3Store:
         return None
 
     async def _take_away(self, entries: Sequence[Entry]) -> None:
-        """Entries first: from then on the blobs are unknown. A mark stays until the data has followed."""
+        """The entries: from then on the blobs are unknown. Their data lingers, marked, for readings that are open
+        here or on other hosts, until the sweep."""
         large = [entry for entry in entries if entry.name]
         await asyncio.gather(*(self._client.put(pending_key(e.name), str(e.digest).encode()) for e in large))
         await self._control.delete([entry_key(entry.digest) for entry in entries])
         for entry in entries:
             self._entries.drop(entry.digest)
-        await self._control.delete([key for entry in large for key in entry.objects])
-        await self._control.delete([pending_key(entry.name) for entry in large])
 
     async def _fetch_map(self, entry: Entry) -> ChunkMap:
         data = await self._client.get(map_key(entry.name))

@@ -131,10 +131,12 @@ class S3Ingest:
         control: S3Control,
         algorithm: str,
         lookup: Callable[[Digest], Awaitable[Entry | None]],
+        expected: Digest | None = None,
     ) -> None:
         self._client = client
         self._control = control
         self._lookup = lookup
+        self._expected = expected
         self._name = uuid.uuid4().hex
         self._sum = StreamSum(algorithm)
         self._part = PartBuffer()
@@ -156,8 +158,9 @@ class S3Ingest:
 
     async def commit(self, expected: Digest | None = None) -> BlobInfo:
         digest, chunk_map = await self._sum.finish()
-        if expected is not None and expected != digest:
-            raise DigestInvalid(given=str(expected), found=str(digest))
+        for wanted in (expected, self._expected):
+            if wanted is not None and wanted != digest:
+                raise DigestInvalid(given=str(wanted), found=str(digest))
         self.entry = await self._lookup(digest) or await self._decide(digest, chunk_map)
         return self.entry.info
 

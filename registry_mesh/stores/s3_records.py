@@ -43,27 +43,40 @@ class S3Records:
         found: set[str] = set()
         async for page in self._control.list(room, delimiter="/"):
             names = (*(listed.key for listed in page.objects), *page.prefixes)
-            found.update(name[len(room) :].rstrip("/") for name in names)
-        found.discard("")
+            found.update(_key(name[len(room) :]) for name in names)
         return sorted(found)
 
     async def walk(self, prefix: str) -> AsyncIterator[str]:
         room = _below(prefix)
         async for page in self._control.list(room):
             for listed in page.objects:
-                yield listed.key[len(ROOM) :]
+                yield _key(listed.key[len(ROOM) :])
 
 
 def _object(key: str) -> str:
-    """Where a record lies; ValueError for a key that is not path-like."""
-    if any(part in ("", ".", "..") for part in key.split("/")):
-        raise ValueError(f"not a record's key: {key!r}")
-    return ROOM + key
+    """Where a record lies; ValueError for a key that is not path-like.
+
+    A record's own component ends in an odd number of `$`, one on the way to others in an even number: so `a` and
+    `a/b` live side by side even on servers that keep objects in directories.
+    """
+    *way, name = _components(key)
+    return ROOM + "".join(f"{part}/" for part in way) + name + "$"
 
 
 def _below(prefix: str) -> str:
-    if not prefix:
-        return ROOM
-    if not prefix.endswith("/"):
+    """Where the records below `prefix` lie."""
+    if prefix and not prefix.endswith("/"):
         raise ValueError(f"a prefix ends in a slash: {prefix!r}")
-    return _object(prefix[:-1]) + "/"
+    return ROOM + "".join(f"{part}/" for part in _components(prefix[:-1])) if prefix else ROOM
+
+
+def _components(key: str) -> list[str]:
+    parts = key.split("/")
+    if "\0" in key or any(part in ("", ".", "..") for part in parts):
+        raise ValueError(f"not a record's key: {key!r}")
+    return [part.replace("$", "$$") for part in parts]
+
+
+def _key(name: str) -> str:
+    """The key, or the component, that was written as `name`."""
+    return name.removesuffix("/").replace("$$", "\0").replace("$", "").replace("\0", "$")

@@ -8,6 +8,7 @@ the mark is stale; else nobody will ever point there again, and the data goes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from registry_mesh.content.errors import StoreBroken
 from registry_mesh.oci.digest import Digest
@@ -16,13 +17,16 @@ from registry_mesh.stores.s3_client import S3Client
 from registry_mesh.stores.s3_control import S3Control
 from registry_mesh.stores.s3_entry import Entry, data_key, entry_key, map_key, pending_key
 
+_UNENDED: Final = 86_400.0
+"""Seconds more that a multipart upload is given: a large blob over a slow line takes hours."""
+
 
 @dataclass(frozen=True, slots=True)
 class Swept:
     """What a sweep did."""
 
     settled: int = 0  # marks of blobs that are whole
-    dropped: int = 0  # blobs that nobody committed
+    dropped: int = 0  # data that no entry points at
     aborted: int = 0  # multipart uploads that nobody ended
 
 
@@ -37,7 +41,7 @@ async def sweep(client: S3Client, control: S3Control, before: float) -> Swept:
                 else:
                     dropped += 1
     async for pending in control.pending():
-        if pending.begun < before:
+        if pending.begun < before - _UNENDED:
             await control.abort(pending.key, pending.upload)
             aborted += 1
     return Swept(settled, dropped, aborted)
