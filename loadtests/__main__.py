@@ -1,0 +1,160 @@
+"""`python -m loadtests`: install the peers, go into a network of our own, measure, report."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import fnmatch
+import importlib
+import os
+import pkgutil
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import loadtests
+from loadtests import peers, report
+from loadtests.bench import Bench
+from loadtests.corpus import Corpus
+from loadtests.scenario import ALL, Outcome, Scenario
+
+REPOSITORY = Path(__file__).parent.parent
+INSIDE = "REGISTRY_MESH_BENCH_INSIDE"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m loadtests", description=loadtests.__doc__)
+    parser.add_argument("names", nargs="*", help="scenarios to run, with wildcards (default: all)")
+    parser.add_argument("--quick", action="store_true", help="shorter runs, under 3 minutes in all")
+    parser.add_argument("--list", action="store_true", help="say what is measured, and stop")
+    parser.add_argument("--rounds", type=int, help="rounds of each comparison (default: 3)")
+    parser.add_argument(
+        "--cache", type=Path, default=REPOSITORY / ".cache/loadtests", help="content and stores"
+    )
+    parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--mtu", type=int, default=1500, help="of loopback (default: an Ethernet's)")
+    parser.add_argument("--figures", type=Path, help="draw SVG figures here (docs/figures)")
+    return parser.parse_args()
+
+
+def _load_scenarios() -> None:
+    for role in ("origin", "site", "mesh"):
+        for module in pkgutil.iter_modules([str(Path(__file__).parent / role)]):
+            importlib.import_module(f"loadtests.{role}.{module.name}")
+
+
+def _chosen(options: argparse.Namespace) -> list[Scenario]:
+    if options.names:
+        return [
+            one
+            for name, one in ALL.items()
+            if any(fnmatch.fnmatch(name, f"*{wish}*") for wish in options.names)
+        ]
+    return [one for one in ALL.values() if one.quick or not options.quick]
+
+
+def _go_inside(mtu: int) -> None:
+    """Again in our own network and process namespaces: loopback has an Ethernet's MTU, nothing outside can be
+    reached, and the kernel ends whatever is left when we end. Returns where that is not allowed."""
+    base = ["unshare", "--net", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc"]
+    if os.geteuid() != 0:
+        base[1:1] = ["--map-root-user"]
+    if subprocess.run([*base, "ip", "link", "set", "lo", "up"], capture_output=True).returncode:
+        return
+    script = f'ip link set lo mtu {mtu} up && exec "$0" -m loadtests "$@"'
+    environment = {**os.environ, INSIDE: "1", "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"}
+    command = [*base, "sh", "-c", script, sys.executable, *sys.argv[1:]]
+    os.chdir(REPOSITORY)
+    os.execvpe(command[0], command, environment)
+
+
+def _facts(options: argparse.Namespace) -> dict[str, Any]:
+    commit = subprocess.run(
+        ["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty"], capture_output=True, text=True
+    )
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        "",
+    )
+    return {
+        "commit": commit.stdout.strip() or "unknown",
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "quick": options.quick,
+        "cores": len(os.sched_getaffinity(0)),
+        "cpu": model,
+        "python": sys.version.split()[0],
+        "loopback_mtu": options.mtu
+        if INSIDE in os.environ
+        else int(Path("/sys/class/net/lo/mtu").read_text()),
+        "own_namespaces": INSIDE in os.environ,
+        "peers": peers.versions(),
+    }
+
+
+def _run(bench: Bench, one: Scenario) -> Outcome:
+    try:
+        return one.run(bench)
+    except Exception as error:  # the outer ring: one scenario's failure is not the others'
+        traceback.print_exc()
+        return Outcome(remarks=[f"failed: {type(error).__name__}: {error}"[:800]])
+
+
+def main() -> int:
+    options = _arguments()
+    _load_scenarios()
+    chosen = _chosen(options)
+    if options.list:
+        for one in chosen:
+            print(
+                f"{one.name}{'' if one.quick else '  (full run only)'}\n{textwrap.indent(one.about, '    ')}"
+            )
+        return 0
+    if INSIDE not in os.environ:
+        peers.install()
+        _go_inside(options.mtu)
+        print("no namespaces of our own here: loopback keeps its MTU, others share it", file=sys.stderr)
+    work = options.cache / f"work-{os.getpid()}"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    facts = _facts(options)
+    bench = Bench(Corpus(options.cache / "corpus"), work, quick=options.quick, rounds=options.rounds)
+    outcomes: dict[str, Outcome] = {}
+    begun = time.monotonic()
+    try:
+        for one in chosen:
+            bench.dirty = 0.0
+            started = time.monotonic()
+            outcome = outcomes[one.name] = _run(bench, one)
+            if bench.dirty > 0.12:
+                outcome.remarks.append(
+                    f"others used up to {bench.dirty:.2f} cores during runs that are counted"
+                )
+            print(f"\n{one.name}  ({time.monotonic() - started:.0f} s)\n{report.table(outcome)}", flush=True)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+        facts["seconds"] = round(time.monotonic() - begun)
+        stamp = datetime.date.today().isoformat()
+        file = options.results / f"{stamp}-{facts['commit']}{'-quick' if options.quick else ''}.json"
+        report.write(file, outcomes, facts)
+        print(f"\n{facts['seconds']} s, {file}")
+    if options.figures:
+        from loadtests import figures
+
+        figures.draw(outcomes, options.figures)
+    failed = [
+        name for name, outcome in outcomes.items() if any(r.startswith("failed:") for r in outcome.remarks)
+    ]
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
