@@ -147,9 +147,9 @@ def main() -> int:
         report.write(file, outcomes, facts)
         print(f"\n{facts['seconds']} s, {file}")
     if options.figures:
-        from loadtests import figures
+        from loadtests.figures import draw
 
-        figures.draw(outcomes, options.figures)
+        draw(outcomes, options.figures)
     failed = [
         name for name, outcome in outcomes.items() if any(r.startswith("failed:") for r in outcome.remarks)
     ]

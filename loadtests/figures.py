@@ -11,7 +11,7 @@ import matplotlib
 from loadtests.scenario import Outcome
 
 matplotlib.use("svg")
-import matplotlib.pyplot as plt  # noqa: E402  # the backend comes first
+import matplotlib.pyplot as plt  # the backend comes first
 
 OURS, THEIRS = "#0b6e4f", "#9aa5b1"
 BARS = {
