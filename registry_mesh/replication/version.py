@@ -1,0 +1,168 @@
+"""Semantic versions in tags, and ranges of them (semver.org 2.0; ranges as node-semver and Masterminds read them).
+
+A tag is a version when it is `[v]MAJOR[.MINOR[.PATCH]]` with an optional `-suffix`; `21` is 21.0.0. Tags cannot
+hold `+`, so there is no build part. A suffix is a pre-release: it comes before its version, and a range takes it
+only where one of its own bounds is a pre-release of the same version (so `>=1.2` never brings `2.0.0-rc.1`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import total_ordering
+from typing import Final
+
+_NUMBER: Final = r"(?:0|[1-9][0-9]{0,17})"
+_VERSION: Final = re.compile(
+    rf"v?({_NUMBER})(?:\.({_NUMBER}))?(?:\.({_NUMBER}))?(?:-([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?"
+)
+_PARTIAL: Final = re.compile(
+    rf"v?(?:[xX*]|({_NUMBER})(?:\.(?:[xX*]|({_NUMBER})(?:\.(?:[xX*]|({_NUMBER})"
+    r"(?:-([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?))?))?)"
+)
+_COMPARATOR: Final = re.compile(r"(>=|<=|>|<|=|\^|~)?\s*(\S+)")
+
+
+@total_ordering
+@dataclass(frozen=True, slots=True)
+class Version:
+    numbers: tuple[int, int, int]
+    suffix: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, tag: str) -> Version | None:
+        """The version that a tag spells, if it spells one."""
+        found = _VERSION.fullmatch(tag)
+        if found is None:
+            return None
+        major, minor, patch, suffix = found.groups()
+        return cls((int(major), int(minor or 0), int(patch or 0)), tuple(suffix.split(".")) if suffix else ())
+
+    def _key(self) -> tuple[tuple[int, int, int], bool, tuple[tuple[bool, int, str], ...]]:
+        """Numbers first; a pre-release before its version; numeric identifiers before words (semver.org 11)."""
+        identifiers = tuple(
+            (False, int(each), "") if each.isdecimal() else (True, 0, each) for each in self.suffix
+        )
+        return self.numbers, not self.suffix, identifiers
+
+    def __lt__(self, other: Version) -> bool:
+        return self._key() < other._key()
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """`low <= version < high`, or with the edge taken the other way; None where there is no bound."""
+
+    low: Version | None = None
+    high: Version | None = None
+    low_open: bool = False
+    high_closed: bool = False
+
+    def __contains__(self, version: Version) -> bool:
+        if self.low is not None and (version < self.low or (self.low_open and version == self.low)):
+            return False
+        if self.high is None:
+            return True
+        return version < self.high or (self.high_closed and version == self.high)
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRange:
+    """Options joined by `||`, each a list of bounds that must all hold."""
+
+    options: tuple[tuple[Bounds, ...], ...]
+    ignore_suffix: bool = False
+    """`semver~:`, a suffix is a flavour (`1.2.3-alpine`) and is not looked at."""
+
+    @classmethod
+    def parse(cls, text: str, *, ignore_suffix: bool = False) -> VersionRange:
+        """`ValueError` says what cannot be read."""
+        options = tuple(_bounds(option) for option in text.split("||"))
+        return cls(options, ignore_suffix)
+
+    def accepts(self, tag: str) -> bool:
+        version = Version.parse(tag)
+        if version is None:
+            return False
+        if self.ignore_suffix:
+            version = Version(version.numbers)
+        return any(self._within(version, bounds) for bounds in self.options)
+
+    def _within(self, version: Version, option: tuple[Bounds, ...]) -> bool:
+        if not all(version in bounds for bounds in option):
+            return False
+        if not version.suffix:
+            return True
+        named = (edge for bounds in option for edge in (bounds.low, bounds.high))
+        return any(edge is not None and edge.suffix and edge.numbers == version.numbers for edge in named)
+
+
+def _bounds(option: str) -> tuple[Bounds, ...]:
+    spaced = re.sub(r"(>=|<=|>|<|=|\^|~)\s+", r"\1", option.replace(",", " ")).split()
+    if not spaced:
+        raise ValueError("an empty version range")
+    return tuple(_comparator(each) for each in spaced)
+
+
+def _comparator(text: str) -> Bounds:
+    found = _COMPARATOR.fullmatch(text)
+    parts = _PARTIAL.fullmatch(found[2]) if found else None
+    if found is None or parts is None:
+        raise ValueError(f"{text!r} is not a version or a comparison with one")
+    given = tuple(int(each) for each in parts.groups()[:3] if each is not None)
+    suffix = tuple(parts[4].split(".")) if parts[4] else ()
+    return _OPERATORS[found[1] or ""](given, suffix)
+
+
+Numbers = tuple[int, ...]
+Suffix = tuple[str, ...]
+
+
+def _floor(given: Numbers, suffix: Suffix = ()) -> Version:
+    major, minor, patch = (*given, 0, 0, 0)[:3]
+    return Version((major, minor, patch), suffix)
+
+
+def _next(given: Numbers, kept: int) -> Version | None:
+    """The first version past all that agree with `given` in the first `kept` numbers."""
+    if not kept:
+        return None
+    return _floor((*given[: kept - 1], given[kept - 1] + 1))
+
+
+def _equal(given: Numbers, suffix: Suffix) -> Bounds:
+    if len(given) == 3:
+        return Bounds(_floor(given, suffix), _floor(given, suffix), high_closed=True)
+    return Bounds(_floor(given), _next(given, len(given)))
+
+
+def _greater(given: Numbers, suffix: Suffix) -> Bounds:
+    if len(given) == 3:
+        return Bounds(_floor(given, suffix), low_open=True)
+    above = _next(given, len(given))  # >1.2 is >=1.3
+    return Bounds(above) if above else Bounds(_floor(()), _floor(()))  # >* takes nothing
+
+
+def _at_most(given: Numbers, suffix: Suffix) -> Bounds:
+    if len(given) == 3:
+        return Bounds(None, _floor(given, suffix), high_closed=True)
+    return Bounds(None, _next(given, len(given)))
+
+
+def _caret(given: Numbers, suffix: Suffix) -> Bounds:
+    """Up to the first number that is not zero: ^1.2 is <2, ^0.2 is <0.3, ^0.0.3 is <0.0.4."""
+    kept = next((i + 1 for i, each in enumerate(given) if each), len(given))
+    return Bounds(_floor(given, suffix), _next(given, kept))
+
+
+_OPERATORS: Final[dict[str, Callable[[Numbers, Suffix], Bounds]]] = {
+    "": _equal,
+    "=": _equal,
+    ">=": lambda given, suffix: Bounds(_floor(given, suffix)),
+    ">": _greater,
+    "<": lambda given, suffix: Bounds(None, _floor(given, suffix)),
+    "<=": _at_most,
+    "^": _caret,
+    "~": lambda given, suffix: Bounds(_floor(given, suffix), _next(given, min(len(given), 2))),
+}

@@ -1,0 +1,71 @@
+"""Ranges as in node-semver's own tables (ranges and comparisons), and the order of semver.org, section 11."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from registry_mesh.replication.version import Version, VersionRange
+
+
+@pytest.mark.parametrize(
+    ("text", "yes", "no"),
+    [
+        (">=21 <25", ["21.0.0", "21", "v24.9", "24.9.9"], ["25.0.0", "25", "20.9", "25.0.0-rc.1", "latest"]),
+        ("1.2.3", ["1.2.3", "v1.2.3"], ["1.2.4", "1.2.3-rc1"]),
+        ("1.2", ["1.2", "1.2.0", "1.2.9"], ["1.3.0", "1.1.9"]),
+        ("1.x", ["1.0", "1.9.9"], ["2.0.0"]),
+        ("1.2.*", ["1.2.3"], ["1.3.0"]),
+        ("*", ["0", "1.2.3"], ["1.0.0-rc1", "stable"]),
+        ("^1.2.3", ["1.2.3", "1.9"], ["2.0.0", "1.2.2"]),
+        ("^0.2.3", ["0.2.3", "0.2.9"], ["0.3.0"]),
+        ("^0.0.3", ["0.0.3"], ["0.0.4"]),
+        ("^1.2", ["1.2", "1.9"], ["2"]),
+        ("^0.1", ["0.1.5"], ["0.2.0"]),
+        ("^0", ["0.9.9"], ["1.0.0"]),
+        ("~1.2.3", ["1.2.3", "1.2.9"], ["1.3.0"]),
+        ("~1.2", ["1.2.0", "1.2.9"], ["1.3.0"]),
+        ("~1", ["1.9.9"], ["2.0.0"]),
+        (">1.2", ["1.3.0"], ["1.2.9"]),
+        (">1", ["2.0.0"], ["1.9.9"]),
+        ("<=1.2", ["1.2.9", "0.1"], ["1.3.0"]),
+        ("<1.2", ["1.1.9"], ["1.2.0"]),
+        (">*", [], ["1.0.0"]),
+        (">=1, <2", ["1.5"], ["2.0"]),
+        (">= 1.0  < 2", ["1.5"], ["2.0"]),
+        ("1.2 || >=3", ["1.2.5", "3.1"], ["2.0"]),
+        (">1.2.3-alpha.3", ["1.2.3-alpha.7", "3.4.5", "1.2.3"], ["3.4.5-alpha.9", "1.2.3-alpha.2"]),
+        ("^1.2.3-beta.2", ["1.2.3-beta.4", "1.2.3"], ["1.2.3-beta.1", "1.2.4-beta.2"]),
+    ],
+)
+def test_ranges(text: str, yes: list[str], no: list[str]) -> None:
+    wanted = VersionRange.parse(text)
+    assert [tag for tag in yes if not wanted.accepts(tag)] == []
+    assert [tag for tag in no if wanted.accepts(tag)] == []
+
+
+def test_a_suffix_can_be_a_flavour() -> None:
+    assert VersionRange.parse(">=1.2 <2", ignore_suffix=True).accepts("1.4.0-alpine")
+    assert not VersionRange.parse(">=1.2 <2").accepts("1.4.0-alpine")
+
+
+@pytest.mark.parametrize("text", ["", "1 ||", "banana", "1.2.3.4", ">>1", "1.2-", "01.2", ">=1.2.x.y"])
+def test_what_is_no_range(text: str) -> None:
+    with pytest.raises(ValueError, match=r"version"):
+        VersionRange.parse(text)
+
+
+def test_the_order_of_section_11() -> None:
+    ordered = "1.0.0-alpha 1.0.0-alpha.1 1.0.0-alpha.beta 1.0.0-beta 1.0.0-beta.2 1.0.0-beta.11 1.0.0-rc.1 1.0.0 2.0.0"
+    versions = [Version.parse(each) for each in ordered.split()]
+    assert None not in versions
+    for lower, higher in itertools.pairwise(v for v in versions if v):
+        assert lower < higher
+        assert not higher < lower
+
+
+@given(st.text("v0123456789.-abx", max_size=20))
+def test_any_tag_is_a_version_or_not(tag: str) -> None:
+    version = Version.parse(tag)
+    assert version is None or VersionRange.parse("*", ignore_suffix=True).accepts(tag)
