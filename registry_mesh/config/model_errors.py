@@ -43,7 +43,7 @@ def report_model_errors(document: Document, model: type[BaseModel], invalid: Val
 
 def _report_unknown(document: Document, model: type[BaseModel], path: Path) -> None:
     around = model_at(model, path[:-1])
-    known = sorted(around.model_fields) if around else []
+    known = sorted(each.alias or name for name, each in around.model_fields.items()) if around else []
     near = difflib.get_close_matches(str(path[-1]), known, 1, 0.6)
     how = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
     document.report(path, "unknown key", how, key=True)
