@@ -413,3 +413,46 @@ class Pushes(Protocol):
     async def delete_blob(self, who: Pusher, digest: Digest) -> None:
         """Unlink it from this repository."""
         ...
+
+
+class RegistrySource(Protocol):
+    """A registry as a parent offers it, one repository or all."""
+
+    def repository(self, name: RepositoryName) -> Repository:
+        """The repository, whether there is one or not."""
+        ...
+
+    def repositories(self) -> AsyncIterator[RepositoryName]:
+        """All that the registry lists. `Unsupported` or `SourceDenied` where it does not tell."""
+        ...
+
+
+class HeldRepository(Protocol):
+    """One repository as a store has it, and the way to bring things in. Nobody pushes here: what is put has been
+    verified, and its parts were put before it. Putting what is there already is fine."""
+
+    @property
+    def held(self) -> Repository:
+        """What is here, and no more."""
+        ...
+
+    async def link(self, blob: Digest) -> None:
+        """The blob, which the store has, belongs to this repository."""
+        ...
+
+    async def put_manifest(self, manifest: Manifest) -> None:
+        """Durable, readable by digest, and listed among the referrers of its subject."""
+        ...
+
+    async def tag(self, tag: Tag, target: Descriptor, source: str) -> None:
+        """Point the tag at a manifest that was put; `source` goes into its history."""
+        ...
+
+
+class RepositoryStore(Protocol):
+    """Where repositories of several registries are held."""
+
+    def repository(self, registry: RegistryName, name: RepositoryName) -> HeldRepository: ...
+    def repositories(self, registry: RegistryName) -> AsyncIterator[RepositoryName]:
+        """Those that hold anything, sorted."""
+        ...

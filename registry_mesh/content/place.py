@@ -1,0 +1,18 @@
+"""Where a repository is: its registry and its name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from registry_mesh.oci.reference import RegistryName, RepositoryName
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """A repository of a registry."""
+
+    registry: RegistryName
+    repository: RepositoryName
+
+    def __str__(self) -> str:
+        return f"{self.registry}/{self.repository}"

@@ -1,0 +1,77 @@
+"""How far a copy has come: values for a terminal, a page or a metric."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Final
+
+_SMOOTHING: Final = 10.0
+"""Seconds over which the rate is averaged."""
+
+
+class Phase(enum.Enum):
+    LISTING = "listing"
+    COPYING = "copying"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One look at a run. Sizes in bytes, rate in bytes a second, ETA in seconds."""
+
+    phase: Phase
+    repositories: int
+    tags: int
+    tags_done: int
+    objects: int
+    objects_done: int
+    failed: int
+    size: int
+    size_done: int
+    size_held: int
+    """Of what the changed tags need, what was here already."""
+    rate: float
+    eta: float | None
+
+    @property
+    def size_left(self) -> int:
+        return self.size - self.size_done
+
+
+class Meter:
+    """Counts what a run does. The clock is the caller's: `now` in seconds, never going back."""
+
+    def __init__(self) -> None:
+        self.phase = Phase.LISTING
+        self.repositories = self.tags = self.tags_done = 0
+        self.objects = self.objects_done = self.failed = 0
+        self.size = self.size_done = self.size_held = 0
+        self._rate = 0.0
+        self._looked: tuple[float, int] | None = None
+
+    def look(self, now: float) -> Progress:
+        """Where the run stands; the rate is what came in between looks."""
+        if self._looked is None:
+            self._looked = (now, self.size_done)
+        before, size = self._looked
+        passed = now - before
+        if passed > 0:
+            weight = min(1.0, passed / _SMOOTHING) if self._rate else 1.0
+            self._rate += weight * ((self.size_done - size) / passed - self._rate)
+            self._looked = (now, self.size_done)
+        left = self.size - self.size_done
+        return Progress(
+            self.phase,
+            self.repositories,
+            self.tags,
+            self.tags_done,
+            self.objects,
+            self.objects_done,
+            self.failed,
+            self.size,
+            self.size_done,
+            self.size_held,
+            self._rate,
+            left / self._rate if self._rate > 0 else None,
+        )

@@ -1,0 +1,211 @@
+"""A registry to copy from: images made on the spot, every question counted, faults on demand."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from registry_mesh.chunks.chunk_map import ChunkMap
+from registry_mesh.content.errors import SourceUnavailable
+from registry_mesh.content.ports import (
+    HELD,
+    BlobInfo,
+    FetchedManifest,
+    Provenance,
+    Reading,
+    Referrers,
+    Repository,
+    Resolved,
+    TagPage,
+)
+from registry_mesh.oci.descriptor import Descriptor
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.errors import BlobUnknown, ManifestUnknown, NameUnknown
+from registry_mesh.oci.manifest import Manifest
+from registry_mesh.oci.media_types import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
+from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
+from registry_mesh.oci.span import Span
+
+HOST = RegistryName("registry.example")
+LAYER = "application/vnd.oci.image.layer.v1.tar"
+
+Fault = Callable[[int, bytes], bytes]
+"""Given (how often the blob was opened before, the rest of its bytes): what to send. A short answer is a stream
+that breaks off there; an exception is raised before any byte."""
+
+
+def random_bytes(seed: str, size: int) -> bytes:
+    return hashlib.shake_128(seed.encode()).digest(size)
+
+
+def descriptor(media_type: str, data: bytes, **more: object) -> dict[str, object]:
+    return {"mediaType": media_type, "digest": str(Digest.of(data)), "size": len(data), **more}
+
+
+@dataclass(slots=True)
+class Content:
+    """What one repository has."""
+
+    tags: dict[Tag, Digest] = field(default_factory=dict)
+    manifests: dict[Digest, Manifest] = field(default_factory=dict)
+    blobs: dict[Digest, bytes] = field(default_factory=dict)
+
+    def blob(self, data: bytes) -> bytes:
+        self.blobs[Digest.of(data)] = data
+        return data
+
+    def put(self, document: dict[str, object], *tags: str) -> Manifest:
+        manifest = Manifest.parse(json.dumps(document).encode(), str(document["mediaType"]))
+        self.manifests[manifest.digest] = manifest
+        self.tags.update({Tag(tag): manifest.digest for tag in tags})
+        return manifest
+
+    def image(
+        self, seed: str, *tags: str, layers: Sequence[bytes] = (), subject: Manifest | None = None
+    ) -> Manifest:
+        """An image with two small layers of its own besides `layers`."""
+        parts = [*layers, random_bytes(seed + "/a", 3_000), random_bytes(seed + "/b", 1_000)]
+        document: dict[str, object] = {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "config": descriptor(OCI_CONFIG, self.blob(json.dumps({"seed": seed}).encode())),
+            "layers": [descriptor(LAYER, self.blob(part)) for part in parts],
+        }
+        if subject is not None:
+            document |= {
+                "subject": subject.descriptor.document(),
+                "artifactType": "application/vnd.example.sig",
+            }
+        return self.put(document, *tags)
+
+    def index(self, platforms: dict[str, Manifest], *tags: str) -> Manifest:
+        children = []
+        for name, child in platforms.items():
+            os, _, architecture = name.partition("/")
+            platform = {"platform": {"os": os, "architecture": architecture}} if architecture else {}
+            children.append(child.descriptor.document() | platform)
+        return self.put({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": children}, *tags)
+
+
+class SourceRegistry:
+    """Implements `content.ports.RegistrySource`."""
+
+    def __init__(self, name: RegistryName = HOST) -> None:
+        self.name = name
+        self.content: dict[RepositoryName, Content] = {}
+        self.asked: Counter[str] = Counter()
+        self.sent = 0
+        self.faults: dict[Digest, Fault] = {}
+        self.lies: dict[Digest, Manifest] = {}
+        """Manifests that are answered for another digest."""
+        self.injected: dict[Digest, list[Descriptor]] = {}
+        """Added to the referrers of a digest."""
+        self.down = False
+
+    def __getitem__(self, name: str) -> Content:
+        return self.content.setdefault(RepositoryName(name), Content())
+
+    def repository(self, name: RepositoryName) -> Repository:
+        place = _Place(self, name)
+        return Repository(self.name, name, place, place, place, place)
+
+    async def repositories(self) -> AsyncIterator[RepositoryName]:
+        self.ask("catalog")
+        for name in sorted(self.content):
+            yield name
+
+    def ask(self, kind: str) -> None:
+        self.asked[kind] += 1
+        if self.down:
+            raise SourceUnavailable("connection refused", source=self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Implements the sources of one repository."""
+
+    registry: SourceRegistry
+    name: RepositoryName
+
+    def content(self, kind: str) -> Content:
+        self.registry.ask(kind)
+        if self.name not in self.registry.content:
+            raise NameUnknown(name=self.name)
+        return self.registry.content[self.name]
+
+    async def stat(self, digest: Digest) -> BlobInfo:
+        blobs = self.content("stat").blobs
+        if digest not in blobs:
+            raise BlobUnknown(digest=str(digest))
+        return BlobInfo(digest, len(blobs[digest]))
+
+    @asynccontextmanager
+    async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[Reading]:
+        before = self.registry.asked[f"blob {digest}"]
+        self.registry.asked[f"blob {digest}"] += 1
+        blobs = self.content("blob").blobs
+        if digest not in blobs:
+            raise BlobUnknown(digest=str(digest))
+        whole = blobs[digest]
+        span = (span or Span(0, len(whole))).clip(Span(0, len(whole)))
+        data = whole[span.start : span.stop]
+        if digest in self.registry.faults:
+            data = self.registry.faults[digest](before, data)
+        yield _Reading(self.registry, BlobInfo(digest, len(whole)), span, data)
+
+    async def chunk_map(self, digest: Digest) -> ChunkMap | None:
+        return None
+
+    async def manifest(self, digest: Digest) -> FetchedManifest:
+        self.registry.asked[f"manifest {digest}"] += 1
+        manifests = self.content("manifest").manifests
+        if digest in self.registry.lies:
+            return FetchedManifest(self.registry.lies[digest])
+        if digest not in manifests:
+            raise ManifestUnknown(digest=str(digest))
+        return FetchedManifest(manifests[digest])
+
+    async def resolve(self, tag: Tag) -> Resolved:
+        content = self.content("resolve")
+        if tag not in content.tags:
+            raise ManifestUnknown(tag=tag)
+        digest = content.tags[tag]
+        manifest = content.manifests.get(digest)
+        return Resolved(manifest.descriptor if manifest else Descriptor(OCI_MANIFEST, digest, 1))
+
+    async def tags(self, limit: int, last: str = "") -> TagPage:
+        after = sorted(tag for tag in self.content("tags").tags if tag > last)
+        return TagPage(tuple(after[:limit]), len(after) > limit)
+
+    async def referrers(self, subject: Digest) -> Referrers:
+        content = self.content("referrers")
+        found = [
+            each.descriptor
+            for each in content.manifests.values()
+            if each.subject is not None and each.subject.digest == subject
+        ]
+        return Referrers((*found, *self.registry.injected.get(subject, ())))
+
+
+@dataclass(slots=True)
+class _Reading:
+    """Implements `content.ports.Reading`."""
+
+    registry: SourceRegistry
+    info: BlobInfo
+    span: Span
+    data: bytes
+    address: str | None = None
+    provenance: Provenance = HELD
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        for start in range(0, len(self.data), 1_000):
+            piece = self.data[start : start + 1_000]
+            self.registry.sent += len(piece)
+            yield piece
+        if len(self.data) < len(self.span):
+            raise SourceUnavailable("the connection broke", source=self.registry.name)
