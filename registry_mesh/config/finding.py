@@ -45,7 +45,7 @@ class ConfigInvalid(Exception):
     """A configuration file cannot be used. Carries every fault that was found, in the file's order."""
 
     def __init__(self, findings: Sequence[Finding]) -> None:
-        self.findings = tuple(sorted(findings, key=lambda finding: finding.mark))
+        self.findings = tuple(sorted(findings, key=lambda finding: (finding.file, finding.mark)))
         super().__init__("\n".join(map(str, self.findings)))
 
 

@@ -168,7 +168,7 @@ class _Reader:
             place = (*at, i) if isinstance(written, list) else at
             if isinstance(text, str):
                 patterns += self._patterns(place, text, subject)
-        if not texts or len(self._document.findings) > before:
+        if not patterns or len(self._document.findings) > before:
             return None
         if all(pattern.negative for pattern in patterns):
             self._document.report(

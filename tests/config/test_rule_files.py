@@ -1,5 +1,7 @@
 """Rule files: what they mean, and every fault with its place."""
 
+# ruff: noqa: E501  (a fault is one line, here as in a terminal)
+
 from pathlib import Path
 
 import pytest
