@@ -64,6 +64,14 @@ class ChunkMap:
     @classmethod
     def decode(cls, data: bytes, size: int | None = None) -> ChunkMap:
         """The map of a blob (of `size` bytes, where known); `ChunkMapInvalid` says what does not fit."""
+        stated = cls.decode_size(data)
+        if size is not None and stated != size:
+            raise ChunkMapInvalid(f"is of a blob of {stated} bytes, not {size}")
+        return cls(stated, data[_HEAD.size :])
+
+    @staticmethod
+    def decode_size(data: bytes) -> int:
+        """The size of the blob that a chunk map, of which `data` are the first bytes, is of."""
         if len(data) < _HEAD.size:
             raise ChunkMapInvalid("shorter than its head")
         magic, chunk, stated = _HEAD.unpack_from(data)
@@ -71,9 +79,7 @@ class ChunkMap:
             raise ChunkMapInvalid("not a chunk map of version 1")
         if chunk != CHUNK:
             raise ChunkMapInvalid(f"chunks of {chunk} bytes; {CHUNK} are supported")
-        if size is not None and stated != size:
-            raise ChunkMapInvalid(f"is of a blob of {stated} bytes, not {size}")
-        return cls(stated, data[_HEAD.size :])
+        return int(stated)
 
 
 class ChunkMapper:

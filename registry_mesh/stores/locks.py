@@ -67,3 +67,24 @@ def held(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+class FileLock:
+    """Try to be the one, among all threads and processes, who has `path`; `mine` says whether. In a thread.
+
+    The file goes with the lock: whoever opened it meanwhile notices that it has no name any more, and begins again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        while True:
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self.mine = try_flock(self._fd, shared=False)
+            if not self.mine or os.fstat(self._fd).st_nlink:
+                return
+            os.close(self._fd)
+
+    def release(self) -> None:
+        if self.mine:
+            self._path.unlink(missing_ok=True)
+        os.close(self._fd)

@@ -207,7 +207,7 @@ class MemoryHold:
         return FileSlice(self._part.file.fd, span.start, span.stop)
 
     async def check(self, index: int) -> bool:
-        if self._part.states[index] and self._sum(index) == self._part.sums[index]:
+        if self._part.states[index] and self._sum(index) == self._part.sums.get(index, self._sum(index)):
             return True
         if self._part.states[index]:
             self.mark(index, ChunkState.MISSING)

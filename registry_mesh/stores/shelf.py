@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap
+from registry_mesh.content.ports import BlobInfo
 from registry_mesh.oci.digest import Digest
 from registry_mesh.stores import points, temporary
 from registry_mesh.stores.durability import FsyncPolicy
@@ -29,6 +30,10 @@ class Shelf:
     def alone(self, digest: Digest) -> AbstractContextManager[None]:
         """Be the only one to change what is there of `digest`, among all processes."""
         return held(self.layout.run / "locks" / f"shelf-{digest.hex[:2]}")
+
+    def has(self, info: BlobInfo) -> bool:
+        """Whether a complete blob of that length stands there."""
+        return _size(self.layout.blob(info.digest)) == info.size
 
     def place(self, digest: Digest, source: Path, size: int, chunk_map: ChunkMap | None) -> bool:
         """Make the finished, synced file `source`, whose room is reserved, the blob. False where the blob is
@@ -82,17 +87,21 @@ class Shelf:
         size = _size(target)
         points.reach("shelf.remove")
         target.unlink(missing_ok=True)
+        self.remove_beside(digest)
+        if size is None:
+            return False
+        self.fsync.sync_entry(target.parent)
+        self.room.give(charge(size))
+        return True
+
+    def remove_beside(self, digest: Digest) -> None:
+        """Remove what stands beside a blob."""
         for beside in (self.layout.blob_chunks(digest), self.layout.blob_hold(digest)):
             points.reach("shelf.remove_beside")
             length = _size(beside)
             if length is not None:
                 beside.unlink(missing_ok=True)
                 self.room.give(charge(length))
-        if size is None:
-            return False
-        self.fsync.sync_entry(target.parent)
-        self.room.give(charge(size))
-        return True
 
 
 def _size(path: Path) -> int | None:

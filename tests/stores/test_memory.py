@@ -6,10 +6,17 @@ from registry_mesh.content.errors import StoreFull
 from registry_mesh.content.ports import Records
 from registry_mesh.stores.memory import MemoryRecords, MemoryStore
 from tests.suites.blob_store import BlobStoreSuite
+from tests.suites.cache_store import CacheStoreSuite
 from tests.suites.records import RecordsSuite
 
 
 class TestMemoryBlobs(BlobStoreSuite):
+    @pytest.fixture
+    def store(self) -> MemoryStore:
+        return MemoryStore()
+
+
+class TestMemoryHolds(CacheStoreSuite):
     @pytest.fixture
     def store(self) -> MemoryStore:
         return MemoryStore()

@@ -1,0 +1,69 @@
+"""Bytes of a complete blob that are no longer what they were."""
+
+from __future__ import annotations
+
+import os
+
+from registry_mesh.content.ports import BlobInfo
+from registry_mesh.stores import hold_file, points
+from registry_mesh.stores.hold_file import HoldFile
+from registry_mesh.stores.ledger import charge
+from registry_mesh.stores.shelf import Shelf
+
+
+class Rot:
+    """A blob of which a chunk has rotted, as it is open at `fd`. In threads."""
+
+    def __init__(self, shelf: Shelf, info: BlobInfo, fd: int) -> None:
+        self._shelf = shelf
+        self._info = info
+        self._fd = fd
+
+    def demote(self, index: int) -> None:
+        """Make it a partial blob again that lacks chunk `index`, so that a fill brings it back. One whose chunks
+        cannot be told apart goes as a whole."""
+        digest = self._info.digest
+        with self._shelf.alone(digest):
+            if not self._is_still_there():
+                return
+            table = self._table()
+            if table is None:
+                self._shelf.remove_alone(digest)
+                return
+            self._shelf.fsync.make_directory(self._shelf.layout.part(digest).parent)
+            # A kill between two steps leaves the complete blob, and its rot to be found again; or a complete blob
+            # and a table without data, which the next to hold it clears away.
+            self._shelf.room.take(charge(len(table)))
+            with self._shelf.written(hold_file.clear_state(table, index)) as source:
+                points.reach("rot.table")
+                source.replace(self._shelf.layout.part_hold(digest))
+            points.reach("rot.name")
+            self._shelf.layout.blob(digest).replace(self._shelf.layout.part(digest))
+            points.reach("rot.beside")
+            self._shelf.remove_beside(digest)
+
+    def quarantine(self, index: int) -> None:
+        """Put it aside for a person to look at: a push or a repair brings it back."""
+        digest = self._info.digest
+        with self._shelf.alone(digest):
+            if self._is_still_there():
+                points.reach("rot.quarantine")
+                self._shelf.layout.blob(digest).replace(self._shelf.layout.rotten(digest))
+                self._shelf.remove_beside(digest)
+
+    def _is_still_there(self) -> bool:
+        try:
+            return os.path.samestat(os.fstat(self._fd), self._shelf.layout.blob(self._info.digest).stat())
+        except FileNotFoundError:
+            return False
+
+    def _table(self) -> bytes | None:
+        path = self._shelf.layout.blob_hold(self._info.digest)
+        size = hold_file.stated_size(path)  # not that of the file, which may be cut short
+        if size is None:
+            return None
+        table = HoldFile(os.open(path, os.O_RDWR | os.O_CLOEXEC), size)
+        try:
+            return table.copy()
+        finally:
+            table.close()

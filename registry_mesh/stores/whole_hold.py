@@ -1,0 +1,70 @@
+"""The hold of a blob that is complete: somebody committed it before it was asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Sequence
+
+from registry_mesh.chunks.chunk_map import ChunkMap
+from registry_mesh.content.errors import StoreBroken
+from registry_mesh.content.ports import PIECE, BlobInfo, ChunkState, FileSlice
+from registry_mesh.oci.span import Span
+from registry_mesh.stores.faults import translated
+from registry_mesh.stores.hold import feed
+from registry_mesh.stores.offload import offload
+
+
+class WholeHold:
+    """Implements `content.ports.Hold`: all proven, nothing to claim. `prove` reads and checks a chunk."""
+
+    committed = True
+    discarded = False
+
+    def __init__(self, info: BlobInfo, fd: int, prove: Callable[[int], Awaitable[bool]]) -> None:
+        self.info = info
+        self._fd = fd
+        self._prove = prove
+
+    def __repr__(self) -> str:
+        return f"<hold of {self.info.digest}: complete>"
+
+    def state(self, index: int) -> ChunkState:
+        return ChunkState.PROVEN
+
+    def run(self, index: int, stop: int, state: ChunkState) -> int:
+        return max(index, stop)
+
+    def claim(self, chunks: range) -> range:
+        return range(chunks.start, chunks.start)
+
+    def unclaim(self, chunks: range) -> None:
+        """Nothing can be claimed."""
+
+    async def write(self, offset: int, data: Sequence[bytes], then: Callable[[], None]) -> None:
+        raise StoreBroken("the blob is complete")
+
+    def mark(self, index: int, state: ChunkState) -> None:
+        if state is ChunkState.MISSING:
+            raise StoreBroken("the blob is complete")
+
+    async def read(self, span: Span) -> bytes:
+        if len(span) > PIECE:
+            raise ValueError(f"{len(span)} bytes at once")
+        with translated("reading a blob"):
+            return await offload(os.pread, self._fd, len(span), span.start)
+
+    async def feed(self, span: Span, sink: Callable[[memoryview], None]) -> None:
+        with translated("reading a blob"):
+            await offload(feed, self._fd, span, sink)
+
+    def slice(self, span: Span) -> FileSlice:
+        return FileSlice(self._fd, span.start, span.stop)
+
+    async def check(self, index: int) -> bool:
+        return await self._prove(index)
+
+    async def commit(self, chunk_map: ChunkMap | None) -> None:
+        """It is."""
+
+    async def discard(self) -> None:
+        """A blob that was committed is not dropped for what one hold believes."""
