@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -15,10 +16,12 @@ from registry_mesh.content.errors import SourceLied, SourceUnavailable, SpanUnsa
 from registry_mesh.content.fill import FillPolicy
 from registry_mesh.content.fills import Fills
 from registry_mesh.content.pieces import in_memory
+from registry_mesh.content.ports import CacheStore
 from registry_mesh.content.pull_through import PullThrough
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import BlobUnknown
 from registry_mesh.oci.span import Span
+from registry_mesh.stores.disk import DiskStore
 from registry_mesh.stores.memory import MemoryStore
 from tests.simulators.source import SimulatedSource
 
@@ -32,9 +35,11 @@ def blob(size: int, seed: int = 0) -> bytes:
 class Cache:
     """A pull-through over a simulated source, and what its clients received."""
 
-    def __init__(self, policy: FillPolicy = NEVER, *, quota: int | None = None, **knobs: object) -> None:
+    def __init__(
+        self, policy: FillPolicy = NEVER, *, store: CacheStore | None = None, **knobs: object
+    ) -> None:
         self.source = SimulatedSource(**knobs)  # type: ignore[arg-type]
-        self.store = MemoryStore(quota)
+        self.store = store or MemoryStore()
         self.fills = Fills(self.store, policy)
         self.lies: list[tuple[str, str]] = []
         self.through = PullThrough(
@@ -55,24 +60,31 @@ class Cache:
             await asyncio.sleep(0.01)
 
 
-@pytest.fixture
-async def make() -> AsyncIterator[type[Cache]]:
+Make = Callable[..., Awaitable[Cache]]
+
+
+@pytest.fixture(params=["memory", "disk"])
+async def make(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Make]:
+    """Caches over a store of each kind."""
     made: list[Cache] = []
 
-    class Kept(Cache):
-        def __init__(self, *args: object, **knobs: object) -> None:
-            super().__init__(*args, **knobs)  # type: ignore[arg-type]
-            made.append(self)
+    async def one(policy: FillPolicy = NEVER, *, quota: int | None = None, **knobs: object) -> Cache:
+        store: CacheStore = MemoryStore(quota)
+        if request.param == "disk":
+            store = await DiskStore.start(tmp_path / str(len(made)), quota=quota, evict=True)
+        made.append(Cache(policy, store=store, **knobs))
+        return made[-1]
 
-    yield Kept
+    yield one
     for cache in made:
         await cache.fills.close()
+        await cache.store.close()  # type: ignore[attr-defined]  # not of the port
 
 
 @pytest.mark.parametrize("maps", [False, True])
 @pytest.mark.parametrize("size", [1, 1000, CHUNK, CHUNK + 1, 3 * CHUNK, 5 * CHUNK + 77])
-async def test_whole_blob_comes_once_and_is_kept(make: type[Cache], size: int, maps: bool) -> None:
-    cache = make(maps=maps)
+async def test_whole_blob_comes_once_and_is_kept(make: Make, size: int, maps: bool) -> None:
+    cache = await make(maps=maps)
     data = blob(size)
     digest = cache.source.add(data)
     assert await cache.get(digest) == data
@@ -83,13 +95,13 @@ async def test_whole_blob_comes_once_and_is_kept(make: type[Cache], size: int, m
     assert (await cache.store.stat(digest)).size == size
 
 
-async def test_the_empty_blob_needs_nobody(make: type[Cache]) -> None:
-    cache = make(down=True)
+async def test_the_empty_blob_needs_nobody(make: Make) -> None:
+    cache = await make(down=True)
     assert await cache.get(Digest.of(b"")) == b""
 
 
-async def test_cold_range_moves_only_its_chunks(make: type[Cache]) -> None:
-    cache = make()
+async def test_cold_range_moves_only_its_chunks(make: Make) -> None:
+    cache = await make()
     data = blob(9 * CHUNK + 5)
     digest = cache.source.add(data)
     span = Span(4 * CHUNK - 10, 4 * CHUNK + 10)
@@ -100,8 +112,8 @@ async def test_cold_range_moves_only_its_chunks(make: type[Cache]) -> None:
     assert cache.source.sent == 2 * CHUNK
 
 
-async def test_range_at_the_end_and_past_it(make: type[Cache]) -> None:
-    cache = make()
+async def test_range_at_the_end_and_past_it(make: Make) -> None:
+    cache = await make()
     data = blob(2 * CHUNK + 5)
     digest = cache.source.add(data)
     assert await cache.get(digest, Span(2 * CHUNK, 1 << 62)) == data[2 * CHUNK :]
@@ -110,8 +122,8 @@ async def test_range_at_the_end_and_past_it(make: type[Cache]) -> None:
     assert caught.value.size == len(data)
 
 
-async def test_unknown_is_unknown_and_down_is_a_failure(make: type[Cache]) -> None:
-    cache = make()
+async def test_unknown_is_unknown_and_down_is_a_failure(make: Make) -> None:
+    cache = await make()
     with pytest.raises(BlobUnknown):
         await cache.get(Digest.of(b"nowhere"))
     cache.source.down = True
@@ -120,8 +132,8 @@ async def test_unknown_is_unknown_and_down_is_a_failure(make: type[Cache]) -> No
 
 
 @pytest.mark.parametrize("maps", [False, True])
-async def test_many_readers_share_one_stream(make: type[Cache], maps: bool) -> None:
-    cache = make(maps=maps)
+async def test_many_readers_share_one_stream(make: Make, maps: bool) -> None:
+    cache = await make(maps=maps)
     data = blob(6 * CHUNK)
     digest = cache.source.add(data)
     assert all(got == data for got in await asyncio.gather(*(cache.get(digest) for _ in range(50))))
@@ -130,8 +142,8 @@ async def test_many_readers_share_one_stream(make: type[Cache], maps: bool) -> N
 
 
 @pytest.mark.parametrize("maps", [False, True])
-async def test_readers_of_all_kinds_move_each_byte_once(make: type[Cache], maps: bool) -> None:
-    cache = make(maps=maps)
+async def test_readers_of_all_kinds_move_each_byte_once(make: Make, maps: bool) -> None:
+    cache = await make(maps=maps)
     data = blob(20 * CHUNK + 123)
     digest = cache.source.add(data)
     rng = random.Random(1)
@@ -149,8 +161,8 @@ async def test_readers_of_all_kinds_move_each_byte_once(make: type[Cache], maps:
     assert cache.source.sent <= 1.01 * len(data)
 
 
-async def test_bytes_flow_before_the_fill_ends(make: type[Cache]) -> None:
-    cache = make(delay=0.001)
+async def test_bytes_flow_before_the_fill_ends(make: Make) -> None:
+    cache = await make(delay=0.001)
     data = blob(4 * CHUNK)
     digest = cache.source.add(data)
     async with cache.through.open(digest) as reading:
@@ -159,8 +171,8 @@ async def test_bytes_flow_before_the_fill_ends(make: type[Cache]) -> None:
         assert cache.source.sent < len(data)
 
 
-async def test_abort_keeps_what_came_and_the_next_pull_moves_the_rest(make: type[Cache]) -> None:
-    cache = make(FillPolicy(window=CHUNK, complete_after=2))
+async def test_abort_keeps_what_came_and_the_next_pull_moves_the_rest(make: Make) -> None:
+    cache = await make(FillPolicy(window=CHUNK, complete_after=2))
     data = blob(12 * CHUNK)
     digest = cache.source.add(data)
     got = 0
@@ -176,8 +188,8 @@ async def test_abort_keeps_what_came_and_the_next_pull_moves_the_rest(make: type
     assert cache.source.sent == len(data)
 
 
-async def test_a_leaver_does_not_hurt_a_follower(make: type[Cache]) -> None:
-    cache = make(delay=0.0005)
+async def test_a_leaver_does_not_hurt_a_follower(make: Make) -> None:
+    cache = await make(delay=0.0005)
     data = blob(4 * CHUNK)
     digest = cache.source.add(data)
     leaver = asyncio.create_task(cache.get(digest))
@@ -189,8 +201,8 @@ async def test_a_leaver_does_not_hurt_a_follower(make: type[Cache]) -> None:
     assert cache.source.sent == len(data)
 
 
-async def test_a_stream_that_is_cut_resumes_at_the_same_byte(make: type[Cache]) -> None:
-    cache = make(cut_every=300_000, piece=100_000)
+async def test_a_stream_that_is_cut_resumes_at_the_same_byte(make: Make) -> None:
+    cache = await make(cut_every=300_000, piece=100_000)
     data = blob(3 * CHUNK)
     digest = cache.source.add(data)
     assert await cache.get(digest) == data
@@ -199,8 +211,8 @@ async def test_a_stream_that_is_cut_resumes_at_the_same_byte(make: type[Cache]) 
 
 
 @pytest.mark.parametrize("flip", [0, 2 * CHUNK + 5, 4 * CHUNK - 1])
-async def test_a_wrong_byte_never_completes(make: type[Cache], flip: int) -> None:
-    cache = make(flip_at=flip)
+async def test_a_wrong_byte_never_completes(make: Make, flip: int) -> None:
+    cache = await make(flip_at=flip)
     data = blob(4 * CHUNK)
     digest = cache.source.add(data)
     got = bytearray()
@@ -215,8 +227,8 @@ async def test_a_wrong_byte_never_completes(make: type[Cache], flip: int) -> Non
 
 
 @pytest.mark.parametrize("flip", [0, 2 * CHUNK + 5, 4 * CHUNK - 1])
-async def test_with_a_chunk_map_no_wrong_byte_leaves(make: type[Cache], flip: int) -> None:
-    cache = make(flip_at=flip, maps=True)
+async def test_with_a_chunk_map_no_wrong_byte_leaves(make: Make, flip: int) -> None:
+    cache = await make(flip_at=flip, maps=True)
     data = blob(4 * CHUNK)
     digest = cache.source.add(data)
     got = bytearray()
@@ -230,8 +242,8 @@ async def test_with_a_chunk_map_no_wrong_byte_leaves(make: type[Cache], flip: in
 
 @pytest.mark.parametrize("maps", [False, True])
 @pytest.mark.parametrize("quota", [0, 2 * CHUNK])
-async def test_a_full_store_is_read_past(make: type[Cache], quota: int, maps: bool) -> None:
-    cache = make(quota=quota, maps=maps)
+async def test_a_full_store_is_read_past(make: Make, quota: int, maps: bool) -> None:
+    cache = await make(quota=quota, maps=maps)
     data = blob(5 * CHUNK + 9)
     digest = cache.source.add(data)
     assert await cache.get(digest) == data
@@ -241,8 +253,8 @@ async def test_a_full_store_is_read_past(make: type[Cache], quota: int, maps: bo
         await cache.store.stat(digest)
 
 
-async def test_most_of_a_blob_read_brings_the_rest(make: type[Cache]) -> None:
-    cache = make(FillPolicy(complete_after=0.5))
+async def test_most_of_a_blob_read_brings_the_rest(make: Make) -> None:
+    cache = await make(FillPolicy(complete_after=0.5))
     data = blob(8 * CHUNK)
     digest = cache.source.add(data)
     assert await cache.get(digest, Span(0, 5 * CHUNK)) == data[: 5 * CHUNK]
