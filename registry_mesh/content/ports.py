@@ -88,6 +88,22 @@ class Reading(Protocol):
         """The span's bytes, in order, once. Ends early only by raising; what was given is then a true prefix."""
         ...
 
+    def ready(self, span: Span) -> FileSlice | None:
+        """`span` as a slice of a file, where nothing of it needs to be waited for or checked; None otherwise.
+
+        May be asked again and again, of any span of the blob, while the reading is open. Costs a microsecond.
+        """
+        ...
+
+
+class Streamed:
+    """What a reading lacks whose bytes have no place of their own."""
+
+    address: str | None = None
+
+    def ready(self, span: Span) -> FileSlice | None:
+        return None
+
 
 class BlobSource(Protocol):
     """Where blobs can be read from."""

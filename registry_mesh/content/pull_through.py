@@ -21,6 +21,7 @@ from registry_mesh.content.ports import (
     Piece,
     Provenance,
     Reading,
+    Streamed,
 )
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import BlobUnknown
@@ -127,10 +128,9 @@ def _clip(span: Span | None, size: int) -> Span:
     return Span(span.start, min(span.stop, size))
 
 
-class _Nothing:
+class _Nothing(Streamed):
     """A reading of the empty blob, which every registry has."""
 
-    address: str | None = None
     provenance = HELD
 
     def __init__(self, digest: Digest, span: Span) -> None:
@@ -142,10 +142,8 @@ class _Nothing:
         yield b""
 
 
-class _Following:
+class _Following(Streamed):
     """A reading of a fill under way."""
-
-    address: str | None = None
 
     def __init__(self, through: PullThrough, fill: Fill, span: Span) -> None:
         self._through = through
@@ -158,10 +156,8 @@ class _Following:
         return self._through.pieces(self._fill, self.span)
 
 
-class _Past:
+class _Past(Streamed):
     """A reading past the store."""
-
-    address: str | None = None
 
     def __init__(self, source: BlobSource, info: BlobInfo, span: Span) -> None:
         self._source = source

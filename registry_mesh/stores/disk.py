@@ -30,7 +30,7 @@ from registry_mesh.stores.locks import FileLock
 from registry_mesh.stores.memory import clip
 from registry_mesh.stores.offload import offload
 from registry_mesh.stores.open_files import OpenFile, OpenFiles
-from registry_mesh.stores.proof import Proofs
+from registry_mesh.stores.proof import Proofs, signature
 from registry_mesh.stores.records import DiskRecords
 from registry_mesh.stores.room import Room
 from registry_mesh.stores.rot import Rot
@@ -79,6 +79,17 @@ class DiskReading:
 
     async def __aexit__(self, *_: object) -> None:
         self._store.files.release(self._file)
+
+    def ready(self, span: Span) -> FileSlice | None:
+        """Where the file is unchanged and every chunk of the span was proven before."""
+        file = self._file
+        status = os.fstat(file.fd)
+        proof = file.proof
+        if not status.st_nlink or proof.signature != signature(status):
+            return None
+        if not proof.complete and proof.run(span.start // CHUNK, count(span.stop)) < count(span.stop):
+            return None
+        return FileSlice(file.fd, span.start, span.stop)
 
     async def pieces(self) -> AsyncIterator[Piece]:
         """One slice, where all is proven; else a slice after each step of proving."""

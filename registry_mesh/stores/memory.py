@@ -57,6 +57,9 @@ class _Reading:
         self.address: str | None = None
         self.provenance: Provenance = HELD
 
+    def ready(self, span: Span) -> FileSlice | None:
+        return FileSlice(self._file.fd, span.start, span.stop)
+
     async def pieces(self) -> AsyncIterator[Piece]:
         if len(self.span) >= _SLICED_FROM:
             yield FileSlice(self._file.fd, self.span.start, self.span.stop)

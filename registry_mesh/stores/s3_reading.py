@@ -10,7 +10,7 @@ from contextlib import aclosing
 
 from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, chunk_span
 from registry_mesh.content.errors import StoreBroken
-from registry_mesh.content.ports import HELD, BlobInfo, Provenance
+from registry_mesh.content.ports import HELD, BlobInfo, Provenance, Streamed
 from registry_mesh.oci.span import Span
 from registry_mesh.stores.offload import offload
 from registry_mesh.stores.s3_client import S3Client
@@ -18,7 +18,7 @@ from registry_mesh.stores.s3_entry import Known, data_key
 from registry_mesh.stores.s3_errors import ObjectMissing
 
 
-class S3Reading:
+class S3Reading(Streamed):
     """An opened span. `chunk_map` is needed where not all of it is proven yet."""
 
     def __init__(self, client: S3Client, known: Known, span: Span, address: str | None) -> None:

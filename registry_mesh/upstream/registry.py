@@ -23,6 +23,7 @@ from registry_mesh.content.ports import (
     Referrers,
     Repository,
     Resolved,
+    Streamed,
     TagPage,
 )
 from registry_mesh.oci.descriptor import Descriptor
@@ -320,10 +321,8 @@ class UpstreamRepository:
         return response.content_length
 
 
-class _Streaming:
+class _Streaming(Streamed):
     """A reading of an answer's body. More or less than was announced is a failure, never an end."""
-
-    address: str | None = None
 
     def __init__(
         self,

@@ -20,6 +20,7 @@ from registry_mesh.content.ports import (
     Referrers,
     Repository,
     Resolved,
+    Streamed,
     TagPage,
 )
 from registry_mesh.oci.descriptor import Descriptor
@@ -192,7 +193,7 @@ class _Place:
 
 
 @dataclass(slots=True)
-class _Reading:
+class _Reading(Streamed):
     """Implements `content.ports.Reading`."""
 
     registry: SourceRegistry

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from registry_mesh.chunks.chunk_map import ChunkMap, ChunkMapper
 from registry_mesh.content.errors import SourceUnavailable, SpanUnsatisfiable
-from registry_mesh.content.ports import BlobInfo, Piece, Provenance
+from registry_mesh.content.ports import BlobInfo, Piece, Provenance, Streamed
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import BlobUnknown
 from registry_mesh.oci.span import Span
@@ -70,9 +70,7 @@ class SimulatedSource:
         yield _Reading(self, BlobInfo(digest, len(data)), wanted, data)
 
 
-class _Reading:
-    address: str | None = None
-
+class _Reading(Streamed):
     def __init__(self, source: SimulatedSource, info: BlobInfo, span: Span, data: bytes) -> None:
         self._source = source
         self._data = data
