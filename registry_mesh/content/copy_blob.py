@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from registry_mesh.content.errors import SourceLied, SourceUnavailable
+from registry_mesh.content.fill import Distrust
 from registry_mesh.content.pieces import in_memory
 from registry_mesh.content.ports import BlobSource, BlobStore, Ingest
 from registry_mesh.oci.descriptor import Descriptor
@@ -32,61 +33,80 @@ async def is_held(store: BlobStore, blob: Descriptor) -> bool:
     return True
 
 
-async def copy_blob(source: BlobSource, store: BlobStore, blob: Descriptor, moved: Moved) -> None:
-    """Bring it in. A stream that breaks is resumed at the same byte; wrong bytes are thrown away and asked for
-    once more, since another parent may answer. `SourceLied`, `SourceUnavailable`, and what both sides raise."""
-    for last in (False, True):
-        try:
-            await _attempt(source, store, blob, moved)
-            return
-        except SourceLied:
-            if last:
+class CopyByIngest:
+    """Implements `copy_graph.Bring` for any store. A stream that breaks is resumed at the same byte; wrong bytes
+    are thrown away and asked for once more, since another parent may answer."""
+
+    def __init__(self, store: BlobStore, distrust: Distrust = lambda source, digest, reason: None) -> None:
+        self._store = store
+        self._distrust = distrust
+
+    async def __call__(self, source: BlobSource, blob: Descriptor, moved: Moved) -> None:
+        for last in (False, True):
+            try:
+                return await self._attempt(_Arriving(source, blob, moved))
+            except SourceLied as failure:
+                for name in filter(None, failure.source.split(", ")):
+                    self._distrust(name, blob.digest, failure.reason)
+                if last:
+                    raise
+        return None
+
+    async def _attempt(self, arriving: _Arriving) -> None:
+        blob = arriving.blob
+        async with self._store.ingest(blob.digest, blob.size, blob.digest.algorithm) as ingest:
+            try:
+                await arriving.stream(ingest)
+                await ingest.commit(blob.digest)
+            except BaseException as fault:
+                arriving.take_back()
+                if isinstance(fault, DigestInvalid):
+                    raise arriving.lied(f"other bytes than those of {blob.digest}") from None
                 raise
 
 
-async def _attempt(source: BlobSource, store: BlobStore, blob: Descriptor, moved: Moved) -> None:
-    async with store.ingest(blob.digest, blob.size, blob.digest.algorithm) as ingest:
-        came = 0
+class _Arriving:
+    """One try to bring a blob in; remembers who sent of it, and how much."""
 
-        def count(size: int) -> None:
-            nonlocal came
-            came += size
-            moved(size)
+    def __init__(self, source: BlobSource, blob: Descriptor, moved: Moved) -> None:
+        self.blob = blob
+        self._source = source
+        self._moved = moved
+        self._came = 0
+        self._senders: set[str] = set()
 
-        try:
-            await _stream(source, ingest, blob, count)
-            await ingest.commit(blob.digest)
-        except BaseException as fault:
-            moved(-came)
-            if isinstance(fault, DigestInvalid):
-                raise SourceLied(f"other bytes than those of {blob.digest}") from None
-            raise
+    def take_back(self) -> None:
+        self._moved(-self._came)
 
+    def lied(self, reason: str) -> SourceLied:
+        return SourceLied(reason, source=", ".join(sorted(self._senders)))
 
-async def _stream(source: BlobSource, ingest: Ingest, blob: Descriptor, moved: Moved) -> None:
-    idle = 0
-    while ingest.offset < blob.size:
-        before = ingest.offset
-        try:
-            await _read(source, ingest, blob, moved)
-            if ingest.offset < blob.size:
-                raise SourceUnavailable(
-                    f"the stream of {blob.digest} ended at {ingest.offset} of {blob.size} bytes"
+    async def stream(self, ingest: Ingest) -> None:
+        idle = 0
+        while ingest.offset < self.blob.size:
+            before = ingest.offset
+            try:
+                await self._read(ingest)
+                if ingest.offset < self.blob.size:
+                    raise SourceUnavailable(f"the stream of {self.blob.digest} ended at byte {ingest.offset}")
+            except SourceUnavailable:
+                idle = 0 if ingest.offset > before else idle + 1
+                if idle >= TRIES:
+                    raise
+                await asyncio.sleep(0.05 * 2**idle if idle else 0)
+
+    async def _read(self, ingest: Ingest) -> None:
+        span = Span(ingest.offset, self.blob.size) if ingest.offset else None
+        async with self._source.open(self.blob.digest, span) as reading:
+            if reading.provenance.source:
+                self._senders.add(reading.provenance.source)
+            if reading.info.size != self.blob.size:
+                raise self.lied(
+                    f"{self.blob.digest} has {reading.info.size} bytes there, {self.blob.size} are named"
                 )
-        except SourceUnavailable:
-            idle = 0 if ingest.offset > before else idle + 1
-            if idle >= TRIES:
-                raise
-            await asyncio.sleep(0.05 * 2**idle if idle else 0)
-
-
-async def _read(source: BlobSource, ingest: Ingest, blob: Descriptor, moved: Moved) -> None:
-    span = Span(ingest.offset, blob.size) if ingest.offset else None
-    async with source.open(blob.digest, span) as reading:
-        if reading.info.size != blob.size:
-            raise SourceLied(f"{blob.digest} has {reading.info.size} bytes there, {blob.size} are named")
-        async for data in in_memory(reading):
-            if ingest.offset + len(data) > blob.size:
-                raise SourceLied(f"more than the {blob.size} bytes of {blob.digest} came")
-            await ingest.write(data)
-            moved(len(data))
+            async for data in in_memory(reading):
+                if ingest.offset + len(data) > self.blob.size:
+                    raise self.lied(f"more than the {self.blob.size} bytes of {self.blob.digest} came")
+                await ingest.write(data)
+                self._came += len(data)
+                self._moved(len(data))

@@ -6,12 +6,12 @@ A tag is switched when a second look (`content.closure`) finds everything that i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Awaitable, Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
 from registry_mesh.content.closure import first_gap
-from registry_mesh.content.copy_blob import copy_blob, is_held
+from registry_mesh.content.copy_blob import Moved, is_held
 from registry_mesh.content.errors import Failure, SourceUnavailable, StoreBroken
 from registry_mesh.content.graph import Graph, Node, held_data
 from registry_mesh.content.jobs import Job, Jobs, Lane, Undone, Widths
@@ -64,6 +64,11 @@ class TagCopy:
     """Told when it is complete, and whether the tag moved for it."""
 
 
+Bring = Callable[[BlobSource, Descriptor, Moved], Awaitable[None]]
+"""Brings one blob of a source into the store, checked; `SourceLied`, `SourceUnavailable`, `BlobUnknown`, and what
+the store raises. Nothing wrong stays."""
+
+
 @dataclass(slots=True)
 class _Wanted:
     blob: Descriptor
@@ -73,8 +78,9 @@ class _Wanted:
 class GraphCopy:
     """Gathers what is to be copied (`add`), leaves out what is held (`prune`), then copies (`run`)."""
 
-    def __init__(self, store: BlobStore, meter: Meter, widths: Widths | None = None) -> None:
+    def __init__(self, store: BlobStore, bring: Bring, meter: Meter, widths: Widths | None = None) -> None:
         self._store = store
+        self._bring_blob = bring
         self._meter = meter
         self._widths = widths
         self._blobs: dict[Digest, _Wanted] = {}
@@ -132,7 +138,7 @@ class GraphCopy:
         failure: Failure | Refusal = SourceUnavailable(f"nobody has {wanted.blob.digest}")
         for source in wanted.sources:
             try:
-                await copy_blob(source, self._store, wanted.blob, self._moved)
+                await self._bring_blob(source, wanted.blob, self._moved)
                 self._meter.objects_done += 1
                 return
             except StoreBroken:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
-from registry_mesh.content.copy_graph import GraphCopy, TagCopy
+from registry_mesh.content.copy_graph import Bring, GraphCopy, TagCopy
 from registry_mesh.content.errors import Failure, SourceLied
 from registry_mesh.content.graph import Explorer
 from registry_mesh.content.jobs import Undone, Widths
@@ -47,9 +47,10 @@ class SnapshotPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The replica's side: where blobs, repositories and notes are kept."""
+    """The replica's side: where blobs, repositories and notes are kept, and how a blob is brought in."""
 
     blobs: BlobStore
+    bring: Bring
     repositories: RepositoryStore
     records: Records
 
@@ -102,7 +103,7 @@ class Snapshot:
         self._receipts = Receipts(held.records)
         self._asks = asyncio.Semaphore(policy.asks)
         self._explorer = Explorer(held.blobs, self._asks)
-        self._copy = GraphCopy(held.blobs, meter, policy.widths)
+        self._copy = GraphCopy(held.blobs, held.bring, meter, policy.widths)
         self._troubles: list[Trouble] = []
         self._notes: list[str] = []
         self._switched = 0

@@ -133,15 +133,20 @@ class Repositories:
         if await self.records.get(parts.keys.existence) is None:
             await self.records.create(parts.keys.existence, encode({"at": self.lifecycle.clock()}))
 
-    async def names(self, below: str = "") -> AsyncIterator[RepositoryName]:
+    def names(self) -> AsyncIterator[RepositoryName]:
         """Every repository that exists, sorted by path component."""
-        children = await self.records.children(REPOSITORIES + below)
-        if below and "_repository" in children:
-            try:
-                yield parse_name(below[:-1])
-            except NameInvalid:
-                return
-        for child in children:
-            if not child.startswith("_"):
-                async for name in self.names(f"{below}{child}/"):
-                    yield name
+        return repository_names(self.records)
+
+
+async def repository_names(records: Records, below: str = "") -> AsyncIterator[RepositoryName]:
+    """The repositories in `records`, or those below a prefix that ends in `/`, sorted by path component."""
+    children = await records.children(REPOSITORIES + below)
+    if below and "_repository" in children:
+        try:
+            yield parse_name(below[:-1])
+        except NameInvalid:
+            return
+    for child in children:
+        if not child.startswith("_"):
+            async for name in repository_names(records, f"{below}{child}/"):
+                yield name

@@ -1,82 +1,56 @@
-"""A replica's store in memory that keeps a diary: what was put, in which order."""
+"""A replica's repositories that keep a diary: what was put, in which order."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from registry_mesh.content.ports import BlobStore, FetchedManifest, Referrers, Repository, Resolved, TagPage
+from registry_mesh.content.ports import BlobStore, Records, Repository
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.errors import ManifestUnknown, NameUnknown
 from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
+from registry_mesh.stores.held_repositories import HeldRepositories, HeldRepository
 
 
-class HeldRepositories:
-    """Implements `content.ports.RepositoryStore`."""
+class DiaryRepositories:
+    """Implements `content.ports.RepositoryStore` over the real one."""
 
-    def __init__(self, blobs: BlobStore) -> None:
-        self.blobs = blobs
-        self.places: dict[tuple[str, str], HeldPlace] = {}
+    def __init__(self, records: Records, blobs: BlobStore) -> None:
+        self.real = HeldRepositories(records, blobs, lambda: 1_000.0)
         self.diary: list[str] = []
+        self.instead: dict[str, type[DiaryRepository]] = {}
+        """Repositories that misbehave."""
 
-    def repository(self, registry: RegistryName, name: RepositoryName) -> HeldPlace:
-        return self.places.setdefault((registry, name), HeldPlace(self, registry, name))
+    def repository(self, registry: RegistryName, name: RepositoryName) -> DiaryRepository:
+        kind = self.instead.get(name, DiaryRepository)
+        return kind(self.real.repository(registry, name), self.diary)
 
-    async def repositories(self, registry: RegistryName) -> AsyncIterator[RepositoryName]:
-        for host, name in sorted(self.places):
-            if host == registry:
-                yield RepositoryName(name)
+    def repositories(self, registry: RegistryName) -> object:
+        return self.real.repositories(registry)
 
 
 @dataclass(slots=True)
-class HeldPlace:
-    """Implements `content.ports.HeldRepository` and the sources of what it holds."""
+class DiaryRepository:
+    """Implements `content.ports.HeldRepository`; checks that parts come before what needs them."""
 
-    store: HeldRepositories
-    registry: RegistryName
-    name: RepositoryName
-    linked: set[Digest] = field(default_factory=set)
-    manifests: dict[Digest, Manifest] = field(default_factory=dict)
-    pointing: dict[Tag, Descriptor] = field(default_factory=dict)
-    moves: int = 0
+    real: HeldRepository
+    diary: list[str]
 
     @property
     def held(self) -> Repository:
-        return Repository(self.registry, self.name, self.store.blobs, self, self, self)
+        return self.real.held
 
     async def link(self, blob: Digest) -> None:
-        await self.store.blobs.stat(blob)
-        self.linked.add(blob)
+        await self.real.link(blob)
 
     async def put_manifest(self, manifest: Manifest) -> None:
-        assert {blob.digest for blob in manifest.blobs() if blob.distributable} <= self.linked
-        self.store.diary.append(f"manifest {manifest.digest}")
-        self.manifests[manifest.digest] = manifest
+        for blob in manifest.blobs():
+            if blob.distributable:
+                await self.held.blobs.stat(blob.digest)
+        await self.real.put_manifest(manifest)
+        self.diary.append(f"manifest {manifest.digest}")
 
     async def tag(self, tag: Tag, target: Descriptor, source: str) -> None:
-        assert target.digest in self.manifests
-        self.store.diary.append(f"tag {tag}")
-        self.pointing[tag] = target
-        self.moves += 1
-
-    async def manifest(self, digest: Digest) -> FetchedManifest:
-        if digest not in self.manifests:
-            raise ManifestUnknown(digest=str(digest))
-        return FetchedManifest(self.manifests[digest])
-
-    async def resolve(self, tag: Tag) -> Resolved:
-        if tag not in self.pointing:
-            raise ManifestUnknown(tag=tag)
-        return Resolved(self.pointing[tag])
-
-    async def tags(self, limit: int, last: str = "") -> TagPage:
-        if not self.pointing:
-            raise NameUnknown(name=self.name)
-        after = sorted(tag for tag in self.pointing if tag > last)
-        return TagPage(tuple(after[:limit]), len(after) > limit)
-
-    async def referrers(self, subject: Digest) -> Referrers:
-        found = (m.descriptor for m in self.manifests.values() if m.subject and m.subject.digest == subject)
-        return Referrers(tuple(found))
+        await self.held.manifests.manifest(target.digest)
+        await self.real.tag(tag, target, source)
+        self.diary.append(f"tag {tag}")

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from registry_mesh.chunks.chunk_map import ChunkMap
 from registry_mesh.content.errors import SourceUnavailable
 from registry_mesh.content.ports import (
-    HELD,
     BlobInfo,
     FetchedManifest,
     Provenance,
@@ -201,7 +200,10 @@ class _Reading(Streamed):
     span: Span
     data: bytes
     address: str | None = None
-    provenance: Provenance = HELD
+
+    @property
+    def provenance(self) -> Provenance:
+        return Provenance(hit=False, source=self.registry.name)
 
     async def pieces(self) -> AsyncIterator[bytes]:
         for start in range(0, len(self.data), 1_000):
