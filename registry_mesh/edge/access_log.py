@@ -1,0 +1,108 @@
+"""The access log: one JSON line a request, gathered and written once a second by a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import time
+from typing import Final
+
+from registry_mesh.edge.exchange import Exchange
+from registry_mesh.edge.threads import in_thread
+
+log: Final = logging.getLogger(__name__)
+
+_FLUSH: Final = 1.0
+_MOST: Final = 100_000
+"""Lines held while the disk does not take them; more are counted and dropped."""
+
+
+class AccessLog:
+    """`path` is a file to append to, `-` for standard output, None for no log."""
+
+    def __init__(self, path: str | None) -> None:
+        self._path = path
+        self._fd = -1
+        self._lines: list[str] = []
+        self._dropped = 0
+        self._task: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        """Begin; OSError where the file cannot be opened."""
+        if self._path is None:
+            return
+        if self._path == "-":
+            self._fd = os.dup(1)
+        else:
+            self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        self._task = asyncio.get_running_loop().create_task(self._flush_for_ever(), name="access-log")
+
+    async def close(self) -> None:
+        """Write what is left."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        self._task = None
+        self._write(self._take())
+        os.close(self._fd)
+        self._fd = -1
+
+    def add(self, exchange: Exchange, seconds: float) -> None:
+        """The line of a request that is over."""
+        if self._task is None:
+            return
+        if len(self._lines) >= _MOST:
+            self._dropped += 1
+            return
+        self._lines.append(render(exchange, seconds))
+
+    async def _flush_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(_FLUSH)
+            if self._lines:
+                await in_thread(self._write, self._take())
+
+    def _take(self) -> bytes:
+        lines, self._lines = self._lines, []
+        if self._dropped:
+            lines.append(json.dumps({"time": round(time.time(), 3), "dropped": self._dropped}))
+            self._dropped = 0
+        return "".join(f"{line}\n" for line in lines).encode()
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self._fd, view) :]
+        except OSError as fault:
+            log.error("access log: %d bytes lost: %s", len(view), fault)
+
+
+def render(exchange: Exchange, seconds: float) -> str:
+    """Status 0: the client left before an answer began. The query is left out: it may hold secrets of others."""
+    line: dict[str, object] = {
+        "time": round(time.time(), 3),
+        "id": exchange.id,
+        "client": exchange.request.remote or "",
+        "method": exchange.method,
+        "path": exchange.request.raw_path.partition("?")[0][:1024],
+        "status": exchange.status,
+        "bytes": exchange.sent,
+        "seconds": round(seconds, 6),
+        "agent": exchange.headers.get("User-Agent", "")[:200],
+    }
+    call, provenance = exchange.call, exchange.provenance
+    if call is not None and call.repository is not None:
+        line["registry"] = call.repository.registry
+    if provenance is not None:
+        line["cache"] = "stale" if provenance.stale else "hit" if provenance.hit else "miss"
+        if provenance.source:
+            line["source"] = provenance.source
+    if "Range" in exchange.headers:
+        line["range"] = exchange.headers["Range"][:100]
+    if exchange.broken:
+        line["broken"] = exchange.broken
+    return json.dumps(line, separators=(",", ":"))

@@ -1,0 +1,190 @@
+"""GET, HEAD and DELETE of blobs (distribution-spec end-2, end-10)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Final
+
+from registry_mesh.auth.access import Action, Asked, Verdict
+from registry_mesh.content.errors import Failure, SpanUnsatisfiable
+from registry_mesh.content.ports import BlobInfo, BlobSource, Reading, Repository
+from registry_mesh.edge import conditional, ranges
+from registry_mesh.edge.errors import PreconditionFailed
+from registry_mesh.edge.exchange import Call, Exchange, writable
+from registry_mesh.edge.head import Fields
+from registry_mesh.edge.respond import provenance_fields, send_parts, send_reading
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.errors import NameUnknown, Refusal
+from registry_mesh.oci.media_types import OCTETS
+from registry_mesh.oci.span import Span
+
+IMMUTABLE: Final = "max-age=31536000, immutable"
+
+
+async def head_blob(exchange: Exchange, call: Call) -> None:
+    """The true length, without moving a byte. A Range is not looked at: it is defined for GET only."""
+    digest = Digest.parse(call.reference)
+    _, info = await _stat(exchange, call, digest)
+    if await _decided_by_condition(exchange, digest):
+        return
+    fields = [*_fields(digest), ("Content-Type", OCTETS), ("Content-Length", str(info.size))]
+    await exchange.begin(200, fields)
+
+
+async def get_blob(exchange: Exchange, call: Call) -> None:
+    digest = Digest.parse(call.reference)
+    headers = exchange.headers
+    if "If-None-Match" in headers or "If-Match" in headers:
+        await _stat(exchange, call, digest)
+        if await _decided_by_condition(exchange, digest):
+            return
+    wanted = ranges.parse_range(headers.get("Range"))
+    if wanted is None or not ranges.range_applies(headers.get("If-Range"), conditional.etag(digest)):
+        await _send_whole(exchange, call, digest)
+    elif len(wanted) == 1 and wanted[0].suffix is None and wanted[0].stop > wanted[0].start:
+        await _send_span(exchange, call, digest, Span(wanted[0].start, wanted[0].stop))
+    else:
+        await _send_resolved(exchange, call, digest, wanted)
+
+
+async def delete_blob(exchange: Exchange, call: Call) -> None:
+    pushes = writable(call).pushes
+    assert pushes is not None
+    digest = Digest.parse(call.reference)
+    if conditional.precondition_failed(exchange.headers.get("If-Match"), conditional.etag(digest)):
+        raise PreconditionFailed
+    await pushes.delete_blob(call.who, digest)
+    await exchange.reply(202, [])
+
+
+async def _decided_by_condition(exchange: Exchange, digest: Digest) -> bool:
+    """Whether If-Match (412) or If-None-Match (304) settled it; the blob is known to exist."""
+    tag = conditional.etag(digest)
+    if conditional.precondition_failed(exchange.headers.get("If-Match"), tag):
+        raise PreconditionFailed
+    if not conditional.not_modified(exchange.headers.get("If-None-Match"), tag):
+        return False
+    await exchange.reply(304, _fields(digest))
+    return True
+
+
+def _fields(digest: Digest) -> Fields:
+    return [
+        ("Docker-Content-Digest", str(digest)),
+        ("ETag", conditional.etag(digest)),
+        ("Accept-Ranges", "bytes"),
+        ("Cache-Control", IMMUTABLE),
+    ]
+
+
+async def _send_whole(exchange: Exchange, call: Call, digest: Digest) -> None:
+    async def send(blobs: BlobSource) -> None:
+        async with blobs.open(digest) as reading:
+            await _send_opened(exchange, call, digest, reading, 200, [])
+
+    await _first_that_has(exchange, call, send)
+
+
+async def _send_span(exchange: Exchange, call: Call, digest: Digest, span: Span) -> None:
+    async def send(blobs: BlobSource) -> None:
+        async with blobs.open(digest, span) as reading:
+            given, size = reading.span, reading.info.size
+            if size:
+                content_range = ("Content-Range", f"bytes {given.start}-{given.stop - 1}/{size}")
+                await _send_opened(exchange, call, digest, reading, 206, [content_range])
+            else:  # no byte for any range, but clients that put `bytes=0-` on everything want the blob
+                await _send_opened(exchange, call, digest, reading, 200, [])
+
+    try:
+        await _first_that_has(exchange, call, send)
+    except SpanUnsatisfiable as fault:
+        if fault.size or exchange.status:
+            raise
+        await _send_whole(exchange, call, digest)
+
+
+async def _send_resolved(
+    exchange: Exchange, call: Call, digest: Digest, wanted: tuple[ranges.Wanted, ...]
+) -> None:
+    """Ranges that need the size first: suffixes, several."""
+    blobs, info = await _stat(exchange, call, digest)
+    spans = ranges.satisfiable(wanted, info.size)
+    if not info.size:
+        await _send_whole(exchange, call, digest)
+    elif not spans:
+        raise SpanUnsatisfiable(info.size)
+    elif len(spans) == 1:
+        await _send_span(exchange, call, digest, spans[0])
+    else:
+        await send_parts(exchange, blobs, digest, info.size, spans, _fields(digest))
+
+
+async def _send_opened(
+    exchange: Exchange, call: Call, digest: Digest, reading: Reading, status: int, fields: Fields
+) -> None:
+    smallest = exchange.settings.redirect_from
+    if smallest is not None and len(reading.span) >= smallest and reading.address:
+        # The answer's life is the address's, not the blob's.
+        await exchange.reply(307, [("Location", reading.address), ("Cache-Control", "no-store")])
+        return
+    cache = call.role.name != "origin"
+    fields = [
+        *fields,
+        *_fields(digest),
+        ("Content-Type", OCTETS),
+        *provenance_fields(exchange, reading.provenance, cache=cache),
+    ]
+    await send_reading(exchange, status, fields, reading)
+
+
+# A blob asked for without a registry
+
+
+async def _stat(exchange: Exchange, call: Call, digest: Digest) -> tuple[BlobSource, BlobInfo]:
+    found: list[tuple[BlobSource, BlobInfo]] = []
+
+    async def stat(blobs: BlobSource) -> None:
+        found.append((blobs, await blobs.stat(digest)))
+
+    await _first_that_has(exchange, call, stat)
+    return found[0]
+
+
+async def _first_that_has(
+    exchange: Exchange, call: Call, attempt: Callable[[BlobSource], Awaitable[None]]
+) -> None:
+    """Try the repository asked for, then, where the request named no registry, those of the same name in the
+    others that the caller may read: lazy readers send no `ns` even when the pull that made them did.
+
+    The first fault is the one told. An answer that has begun is never begun again.
+    """
+    fault: Refusal | Failure | None = None
+    for repository in _candidates(exchange, call):
+        try:
+            return await attempt(repository.blobs)
+        except SpanUnsatisfiable:
+            raise
+        except (Refusal, Failure) as raised:
+            if exchange.status:
+                raise
+            fault = fault or raised
+    assert fault is not None
+    raise fault
+
+
+def _candidates(exchange: Exchange, call: Call) -> Iterator[Repository]:
+    assert call.repository is not None
+    yield call.repository
+    if call.registry is not None:
+        return
+    authorization = exchange.headers.get("Authorization")
+    for registry in sorted(call.role.registries):
+        if registry == call.repository.registry:
+            continue
+        asked = Asked(Action.PULL, registry, call.name)
+        if exchange.settings.policy.decide(authorization, asked).verdict is not Verdict.ALLOW:
+            continue
+        try:
+            yield call.role.repository(registry, call.name)
+        except NameUnknown:
+            continue

@@ -1,0 +1,159 @@
+"""From a request to its handler: target, registry, name, rights, method, in this order."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from registry_mesh.auth.access import Action, Verdict
+from registry_mesh.content.ports import Pusher, Repository
+from registry_mesh.edge import blobs, chunk_maps, listing, manifests, referrers, uploads
+from registry_mesh.edge.errors import NotFound
+from registry_mesh.edge.exchange import Call, Exchange
+from registry_mesh.edge.target import Target, parse_target
+from registry_mesh.oci.endpoints import Endpoint, Match, match
+from registry_mesh.oci.errors import Denied, NameUnknown, RequestInvalid, Unauthorized, Unsupported
+from registry_mesh.oci.reference import RegistryName, RepositoryName, parse_name, parse_registry
+from registry_mesh.roles.role import Role
+
+Handler = Callable[[Exchange, Call], Awaitable[None]]
+
+
+async def get_base(exchange: Exchange, call: Call) -> None:
+    """That this is a registry: from local state alone, whatever the parents do."""
+    await exchange.reply(200, [("Content-Type", "application/json")], b"{}")
+
+
+PULL, PUSH, DELETE = Action.PULL, Action.PUSH, Action.DELETE
+
+ROUTES: Final[Mapping[Endpoint, Mapping[str, tuple[Action, Handler]]]] = {
+    Endpoint.BASE: {"GET": (PULL, get_base), "HEAD": (PULL, get_base)},
+    Endpoint.CATALOG: {"GET": (PULL, listing.get_catalog), "HEAD": (PULL, listing.get_catalog)},
+    Endpoint.BLOB: {
+        "GET": (PULL, blobs.get_blob),
+        "HEAD": (PULL, blobs.head_blob),
+        "DELETE": (DELETE, blobs.delete_blob),
+    },
+    Endpoint.UPLOADS: {"POST": (PUSH, uploads.post_upload)},
+    Endpoint.UPLOAD: {
+        "GET": (PUSH, uploads.get_upload),
+        "HEAD": (PUSH, uploads.get_upload),
+        "PATCH": (PUSH, uploads.patch_upload),
+        "PUT": (PUSH, uploads.put_upload),
+        "DELETE": (PUSH, uploads.delete_upload),
+    },
+    Endpoint.MANIFEST: {
+        "GET": (PULL, manifests.get_manifest),
+        "HEAD": (PULL, manifests.get_manifest),
+        "PUT": (PUSH, manifests.put_manifest),
+        "DELETE": (DELETE, manifests.delete_manifest),
+    },
+    Endpoint.TAGS: {"GET": (PULL, listing.get_tags), "HEAD": (PULL, listing.get_tags)},
+    Endpoint.REFERRERS: {"GET": (PULL, referrers.get_referrers), "HEAD": (PULL, referrers.get_referrers)},
+    Endpoint.CHUNK_MAP: {"GET": (PULL, chunk_maps.get_chunk_map), "HEAD": (PULL, chunk_maps.get_chunk_map)},
+}
+
+
+class MethodNotAllowed(Unsupported):
+    """405, with what is allowed."""
+
+    def __init__(self, reason: str, allowed: list[str]) -> None:
+        super().__init__(reason)
+        self.fields = [("Allow", ", ".join(allowed))]
+
+
+class Dispatch:
+    """`extensions` are handlers of `/v2/_mesh/…` by the first component that follows."""
+
+    def __init__(self, role: Role, extensions: Mapping[str, Handler] | None = None) -> None:
+        self._role = role
+        self._extensions = extensions or {}
+
+    async def __call__(self, exchange: Exchange) -> None:
+        target = parse_target(exchange.request.raw_path)
+        found = match(target.path, self._role.registries)
+        if found is None:
+            raise NotFound
+        named = _named_registry(found, target)
+        name = parse_name(found.name) if found.name else RepositoryName("")
+        repository = self._repository(exchange, named, name)
+        registry = repository.registry if repository is not None else named or ""
+        subject = _admit(exchange, Action.PULL, registry, name)
+        action, handler = self._route(exchange.method, found)
+        call = Call(
+            self._role,
+            found.reference,
+            target.query,
+            named,
+            found.registry is not None,
+            name,
+            repository,
+            Pusher(subject, exchange.request.remote or ""),
+        )
+        exchange.call = call
+        if action is not Action.PULL:
+            if repository is None or repository.pushes is None:
+                raise MethodNotAllowed(
+                    "this node takes no pushes: push to the origin", _reading_methods(found.endpoint)
+                )
+            _admit(exchange, action, registry, name)
+        await handler(exchange, call)
+
+    def _repository(
+        self, exchange: Exchange, named: RegistryName | None, name: RepositoryName
+    ) -> Repository | None:
+        """None for what belongs to no repository. A registry that is not ours is unknown, after the rights to
+        ask at all."""
+        try:
+            if name:
+                return self._role.repository(named or self._default(exchange), name)
+            if named is not None and named not in self._role.registries:
+                raise NameUnknown("this registry is not served here", given=named)
+        except NameUnknown:
+            _admit(exchange, Action.PULL, named or "", name)
+            raise
+        return None
+
+    def _default(self, exchange: Exchange) -> RegistryName | None:
+        settings = exchange.settings
+        if not settings.default_by_host:
+            return settings.default_registry
+        host = exchange.headers.get("Host", "").lower()
+        bare = host if host.endswith("]") else host.rpartition(":")[0] or host
+        return settings.default_by_host.get(bare, settings.default_registry)
+
+    def _route(self, method: str, found: Match) -> tuple[Action, Handler]:
+        if found.endpoint is Endpoint.EXTENSION:
+            handler = self._extensions.get(found.reference.partition("/")[0])
+            if handler is None:
+                raise NotFound
+            return Action.PULL, handler
+        methods = ROUTES[found.endpoint]
+        if method not in methods:
+            raise MethodNotAllowed(f"{method[:20]} is not for this end point", list(methods))
+        return methods[method]
+
+
+def _named_registry(found: Match, target: Target) -> RegistryName | None:
+    """By path or by `ns=`; two that differ are a mistake nobody should guess about."""
+    ns = target.query.one("ns")
+    by_query = parse_registry(ns) if ns is not None else None
+    if found.registry is None:
+        return by_query
+    if by_query is not None and by_query != found.registry:
+        raise RequestInvalid("ns and the path name different registries", ns=by_query, path=found.registry)
+    return RegistryName(found.registry)
+
+
+def _admit(exchange: Exchange, action: Action, registry: str, name: str) -> str:
+    """The subject; `Unauthorized` or `Denied`."""
+    decision = exchange.decide(action, registry, name)
+    if decision.verdict is Verdict.ALLOW:
+        return decision.subject
+    if decision.verdict is Verdict.AUTHENTICATE:
+        raise Unauthorized(decision.reason)
+    raise Denied(decision.reason, action=action.name.lower(), repository=name)
+
+
+def _reading_methods(endpoint: Endpoint) -> list[str]:
+    return [method for method, (action, _) in ROUTES[endpoint].items() if action is Action.PULL]

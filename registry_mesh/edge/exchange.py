@@ -1,0 +1,196 @@
+"""One request and its answer on their way through the edge."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urlencode
+
+from aiohttp import web
+from aiohttp.streams import StreamReader
+from aiohttp.web_protocol import RequestPayloadError
+
+from registry_mesh.auth.access import Action, Asked, Decision, Verdict
+from registry_mesh.content.ports import PIECE, Provenance, Pusher, Repository
+from registry_mesh.edge import head
+from registry_mesh.edge.connection import Connection
+from registry_mesh.edge.errors import BodyTimeout, ExpectationFailed
+from registry_mesh.edge.head import Fields
+from registry_mesh.edge.settings import Settings
+from registry_mesh.edge.target import NO_QUERY, Query
+from registry_mesh.edge.wire import Wire
+from registry_mesh.oci.errors import SizeInvalid, Unsupported
+from registry_mesh.oci.reference import RegistryName, RepositoryName
+from registry_mesh.roles.role import Role
+
+SMALL: Final = 64 << 10
+"""A body up to this many bytes leaves in one write with its head."""
+_DRAIN: Final = 1 << 20
+"""What is left of a refused request body and is read for the sake of the connection; beyond it the connection ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What is asked for, taken apart and checked; `repository` is None for end points outside of any."""
+
+    role: Role
+    reference: str = ""
+    query: Query = NO_QUERY
+    registry: RegistryName | None = None
+    """As the request named it."""
+    by_path: bool = False
+    """Named as the first component of the path, not by `ns=`."""
+    name: RepositoryName = RepositoryName("")  # noqa: RUF009 - a NewType of str
+    repository: Repository | None = None
+    who: Pusher = field(default_factory=Pusher)
+
+    def path(self, rest: str, **params: str) -> str:
+        """The path, with a query, of `rest` in the same repository; it goes on naming the same registry."""
+        prefix = f"/v2/{self.registry}" if self.registry and self.by_path else "/v2"
+        if self.registry and not self.by_path:
+            params["ns"] = self.registry
+        path = f"{prefix}/{self.name}/{rest}" if self.name else f"{prefix}/{rest}"
+        return f"{path}?{urlencode(params)}" if params else path
+
+    def location(self, rest: str) -> tuple[str, str]:
+        return ("Location", self.path(rest))
+
+
+class Exchange:
+    """The request, and the only way to answer it: `reply`, or `begin` and then `wire`."""
+
+    def __init__(self, request: web.BaseRequest, settings: Settings, request_id: str) -> None:
+        connection = request.protocol
+        assert isinstance(connection, Connection) and connection.wire is not None
+        self.request = request
+        self.connection = connection
+        self.wire: Wire = connection.wire
+        self.settings = settings
+        self.id = request_id
+        self.method = request.method
+        self.headers = request.headers
+        self.call: Call | None = None
+        self.status = 0
+        """0 until an answer has begun."""
+        self.sent = 0
+        """Bytes of the body that were sent."""
+        self.provenance: Provenance | None = None
+        self.keep_alive = request.keep_alive
+        self.cut_off = False
+        """We ended the connection in the middle of a body."""
+        self.broken = ""
+        """Whose fault it was that an answer did not end: for the log."""
+        self._expects = self._expectation()
+
+    def _expectation(self) -> bool:
+        return self.headers.get("Expect", "").lower() == "100-continue" and not self.request.content.at_eof()
+
+    # What the client may do
+
+    def decide(self, action: Action, registry: str, name: str) -> Decision:
+        return self.settings.policy.decide(self.headers.get("Authorization"), Asked(action, registry, name))
+
+    def may(self, action: Action, call: Call, name: str) -> bool:
+        """Whether it may do so in another repository of the same registry."""
+        registry = call.repository.registry if call.repository is not None else call.registry or ""
+        return self.decide(action, registry, name).verdict is Verdict.ALLOW
+
+    # The request's body
+
+    async def body(self) -> AsyncIterator[bytes]:
+        """The request's body in pieces of at most `PIECE` bytes, as the client sends them.
+
+        `SizeInvalid` where it ends early or is badly framed, `BodyTimeout` where it stops coming.
+        """
+        await self._invite()
+        content: StreamReader = self.request.content
+        while True:
+            try:
+                async with asyncio.timeout(self.settings.body_timeout):
+                    data = await content.readany()
+            except TimeoutError:
+                self.keep_alive = False
+                raise BodyTimeout() from None
+            except RequestPayloadError as fault:
+                self.keep_alive = False
+                raise SizeInvalid(f"the request body is broken: {str(fault)[:200]}") from None
+            if not data:
+                return
+            for start in range(0, len(data), PIECE):
+                yield data if len(data) <= PIECE else data[start : start + PIECE]
+
+    async def _invite(self) -> None:
+        if self.headers.get("Expect") and self.headers["Expect"].lower() != "100-continue":
+            raise ExpectationFailed(given=self.headers["Expect"][:100])
+        if self._expects:
+            self._expects = False
+            await self.wire.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def declared_length(self) -> int | None:
+        """The body's Content-Length; None where it comes in chunks. Without either, a request has no body."""
+        if self.headers.get("Transfer-Encoding"):
+            return None
+        length = self.headers.get("Content-Length", "0")
+        return int(length) if length.isascii() and length.isdigit() else 0
+
+    def _settle(self) -> None:
+        """An answer is due while the request's body may not have been read: read on only where that is little."""
+        if self._expects:
+            self.keep_alive = False  # the client may send its body, or may not
+        elif not self.request.content.at_eof():
+            length = self.declared_length()
+            if length is None or length > _DRAIN:
+                self.keep_alive = False
+
+    # The answer
+
+    async def reply(self, status: int, fields: Fields, body: bytes = b"") -> None:
+        """A whole answer. To HEAD the body is not sent, its length is told."""
+        if status not in (204, 304):
+            fields = [*fields, ("Content-Length", str(len(body)))]
+        if self.method == "HEAD" or not body:
+            await self.begin(status, fields)
+        elif len(body) <= SMALL:
+            await self.wire.write(self._head(status, fields) + body)
+            self.sent += len(body)
+        else:
+            await self.begin(status, fields)
+            await self.wire.send(body)
+            self.sent += len(body)
+
+    async def begin(self, status: int, fields: Fields) -> None:
+        """Send the head; what `Content-Length` promises must follow through `wire`, or the connection be cut."""
+        await self.wire.write(self._head(status, fields))
+
+    def _head(self, status: int, fields: Fields) -> bytes:
+        assert not self.status, "an answer has begun"
+        self._settle()
+        self.status = status
+        common: Fields = [
+            ("Date", head.date()),
+            ("Docker-Distribution-Api-Version", "registry/2.0"),
+            ("X-Request-Id", self.id),
+        ]
+        if self.call is not None and self.call.registry is not None:
+            common.append(("OCI-Namespace", self.call.registry))
+        if not self.keep_alive:
+            common.append(("Connection", "close"))
+        elif self.request.version < (1, 1):
+            common.append(("Connection", "keep-alive"))
+        return head.render(status, [*fields, *common])
+
+    def cut(self) -> None:
+        """A body that cannot be completed: the connection ends here and now, so that nobody takes it for whole."""
+        self.keep_alive = False
+        self.cut_off = True
+        self.connection.abort()
+
+
+def writable(call: Call) -> Repository:
+    """The repository; `Unsupported` where its place takes no pushes."""
+    assert call.repository is not None
+    if call.repository.pushes is None:
+        raise Unsupported("this node takes no pushes: push to the origin")
+    return call.repository

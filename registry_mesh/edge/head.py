@@ -1,0 +1,37 @@
+"""Status line and header fields, rendered to bytes."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Final
+
+Fields = list[tuple[str, str]]
+
+_REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
+_UNSAFE: Final = re.compile(r"[^\t\x20-\x7e]")
+
+
+class _Clock:
+    """The Date field, made once a second."""
+
+    second = 0
+    text = ""
+
+
+def date() -> str:
+    now = int(time.time())
+    if now != _Clock.second:
+        _Clock.second, _Clock.text = now, formatdate(now, usegmt=True)
+    return _Clock.text
+
+
+def render(status: int, fields: Iterable[tuple[str, str]]) -> bytes:
+    """A whole head. A character that no field may hold becomes `?`: a value can never become a second field."""
+    lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}"]
+    lines += [f"{name}: {_UNSAFE.sub('?', value)}" for name, value in fields]
+    lines.append("\r\n")
+    return "\r\n".join(lines).encode("ascii")

@@ -1,0 +1,62 @@
+"""Pages of lists: `n`, `last`, and the Link to the next (distribution-spec end-8, end-12; RFC 8288)."""
+
+from __future__ import annotations
+
+import json
+
+from registry_mesh.auth.access import Action
+from registry_mesh.edge.exchange import Call, Exchange
+from registry_mesh.edge.head import Fields
+from registry_mesh.edge.respond import provenance_fields
+from registry_mesh.oci.errors import RequestInvalid
+
+_LONGEST_LAST = 1024
+
+
+def page(call: Call, limit: int) -> tuple[int, str]:
+    """How many at most, and after which. `RequestInvalid` for an `n` that is no count; a huge one is clamped."""
+    n, last = call.query.one("n"), call.query.one("last")
+    if n is not None and not (n.isascii() and n.isdigit() and len(n) <= 20):
+        raise RequestInvalid("n is not a count", given=n[:100])
+    if last is not None and len(last) > _LONGEST_LAST:
+        raise RequestInvalid("last is longer than anything listed", length=len(last))
+    return limit if n is None else min(int(n), limit), last or ""
+
+
+def link(call: Call, rest: str, **params: str) -> tuple[str, str]:
+    return ("Link", f'<{call.path(rest, **params)}>; rel="next"')
+
+
+async def answer(
+    exchange: Exchange, document: object, fields: Fields, media_type: str = "application/json"
+) -> None:
+    data = json.dumps(document, separators=(",", ":")).encode()
+    await exchange.reply(200, [("Content-Type", media_type), ("Cache-Control", "no-cache"), *fields], data)
+
+
+async def get_tags(exchange: Exchange, call: Call) -> None:
+    assert call.repository is not None
+    limit, last = page(call, exchange.settings.page_limit)
+    found = await call.repository.tags.tags(max(limit, 1), last)
+    tags = list(found.tags[:limit])
+    fields = provenance_fields(exchange, found.provenance, cache=call.role.name != "origin")
+    if tags and found.more:
+        fields.append(link(call, "tags/list", n=str(limit), last=tags[-1]))
+    await answer(exchange, {"name": call.name, "tags": tags}, fields)
+
+
+async def get_catalog(exchange: Exchange, call: Call) -> None:
+    """The listing of repositories that have content here (reserved by the specification, asked for by tools)."""
+    limit, last = page(call, exchange.settings.page_limit)
+    names: list[str] = []
+    more = False
+    async for name in call.role.repositories(call.registry):
+        if name <= last:
+            continue
+        if len(names) >= limit:
+            more = True
+            break
+        if exchange.may(Action.PULL, call, name):
+            names.append(name)
+    fields = [link(call, "_catalog", n=str(limit), last=names[-1])] if names and more else []
+    await answer(exchange, {"repositories": names}, fields)

@@ -1,0 +1,154 @@
+"""GET, HEAD, PUT and DELETE of manifests (distribution-spec end-3, end-7, end-9).
+
+Accept is read by nobody: the stored bytes are the only representation, Content-Type names what they are, and a
+client that cannot use it says so itself. (A 404 for a type that is not listed, as some registries answer, makes OCI
+images vanish behind a proxy that keeps one of several Accept lines.)
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from registry_mesh.content.ports import Provenance
+from registry_mesh.edge import conditional
+from registry_mesh.edge.blobs import IMMUTABLE
+from registry_mesh.edge.errors import PreconditionFailed
+from registry_mesh.edge.exchange import Call, Exchange, writable
+from registry_mesh.edge.head import Fields
+from registry_mesh.edge.respond import provenance_fields
+from registry_mesh.edge.threads import in_thread
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.errors import DigestInvalid, ManifestInvalid, ManifestTooLarge
+from registry_mesh.oci.manifest import Manifest
+from registry_mesh.oci.reference import Tag, parse_reference, parse_tag
+
+MAX_TAGS: Final = 256
+"""`?tag=` parameters in one push; the specification wants at least 10."""
+_BIG: Final = 64 << 10
+"""A manifest beyond it is parsed in a thread."""
+
+
+async def get_manifest(exchange: Exchange, call: Call) -> None:
+    """GET and HEAD. HEAD of a tag, the hottest request of a site, needs the tag alone."""
+    assert call.repository is not None
+    reference = parse_reference(call.reference)
+    if isinstance(reference, Digest):
+        fetched = await call.repository.manifests.manifest(reference)
+        fields = _fields(exchange, call, reference, fetched.manifest.media_type, fetched.provenance)
+        await _answer(exchange, reference, fields, fetched.manifest.data)
+        return
+    resolved = await call.repository.tags.resolve(reference)
+    digest, media_type = resolved.descriptor.digest, resolved.descriptor.media_type
+    fields = _fields(exchange, call, digest, media_type, resolved.provenance, by_tag=True)
+    if exchange.method == "HEAD":
+        if not await _decided_by_condition(exchange, digest, fields):
+            await exchange.begin(200, [*fields, ("Content-Length", str(resolved.descriptor.size))])
+        return
+    manifest = (await call.repository.manifests.manifest(digest)).manifest
+    await _answer(exchange, digest, fields, manifest.data)
+
+
+async def _answer(exchange: Exchange, digest: Digest, fields: Fields, data: bytes) -> None:
+    if not await _decided_by_condition(exchange, digest, fields):
+        await exchange.reply(200, fields, data)
+
+
+async def _decided_by_condition(exchange: Exchange, digest: Digest, fields: Fields) -> bool:
+    tag = conditional.etag(digest)
+    if conditional.precondition_failed(exchange.headers.get("If-Match"), tag):
+        raise PreconditionFailed
+    if not conditional.not_modified(exchange.headers.get("If-None-Match"), tag):
+        return False
+    await exchange.reply(304, fields)
+    return True
+
+
+def _fields(
+    exchange: Exchange,
+    call: Call,
+    digest: Digest,
+    media_type: str,
+    provenance: Provenance,
+    *,
+    by_tag: bool = False,
+) -> Fields:
+    return [
+        ("Content-Type", media_type),
+        ("Docker-Content-Digest", str(digest)),
+        ("ETag", conditional.etag(digest)),
+        ("Cache-Control", "no-cache" if by_tag else IMMUTABLE),
+        *provenance_fields(exchange, provenance, cache=call.role.name != "origin"),
+    ]
+
+
+async def put_manifest(exchange: Exchange, call: Call) -> None:
+    pushes = writable(call).pushes
+    assert pushes is not None
+    reference = parse_reference(call.reference)
+    tags = _tags(call)
+    expected = reference if isinstance(reference, Digest) else None
+    if not isinstance(reference, Digest) and reference not in tags:
+        tags.insert(0, reference)
+    if_match, create_only = _preconditions(exchange)
+    data = await _read(exchange)
+    digest = Digest.of(data, expected.algorithm if expected else "sha256")
+    if expected is not None and digest != expected:
+        raise DigestInvalid(
+            "the manifest has another digest than the path names", given=str(expected), actual=str(digest)
+        )
+    media_type = exchange.headers.get("Content-Type", "")
+    if len(data) > _BIG:
+        manifest = await in_thread(Manifest.parse, data, media_type, digest)
+    else:
+        manifest = Manifest.parse(data, media_type, digest)
+    pushed = await pushes.put_manifest(call.who, manifest, tags, if_match, create_only)
+    fields: Fields = [
+        call.location(f"manifests/{pushed.digest}"),
+        ("Docker-Content-Digest", str(pushed.digest)),
+    ]
+    if pushed.subject is not None:
+        fields.append(("OCI-Subject", str(pushed.subject)))
+    fields += [("OCI-Tag", tag) for tag in pushed.tags]
+    await exchange.reply(201, fields)
+
+
+def _tags(call: Call) -> list[Tag]:
+    tags = list(dict.fromkeys(parse_tag(text) for text in call.query.all("tag")))
+    if len(tags) > MAX_TAGS:
+        raise ManifestInvalid(f"more than {MAX_TAGS} tags in one push", given=len(tags))
+    return tags
+
+
+def _preconditions(exchange: Exchange) -> tuple[str | None, bool]:
+    """If-Match as it came, and whether If-None-Match forbids that the tag exists (only `*` has a meaning here)."""
+    if_none_match = exchange.headers.get("If-None-Match")
+    return exchange.headers.get("If-Match"), if_none_match is not None and if_none_match.strip() == "*"
+
+
+async def _read(exchange: Exchange) -> bytes:
+    limit = exchange.settings.manifest_limit
+    declared = exchange.declared_length()
+    data = bytearray()
+    if declared is None or declared <= limit:
+        async for piece in exchange.body():
+            data += piece
+            if len(data) > limit:
+                break
+        else:
+            return bytes(data)
+    raise ManifestTooLarge(f"a manifest may have {limit} bytes", limit=limit)
+
+
+async def delete_manifest(exchange: Exchange, call: Call) -> None:
+    """By digest the manifest and every tag that points at it; by tag the tag alone."""
+    repository = writable(call)
+    assert repository.pushes is not None
+    reference = parse_reference(call.reference)
+    if_match = exchange.headers.get("If-Match")
+    if not isinstance(reference, Digest):
+        await repository.pushes.delete_tag(call.who, reference, if_match)
+    elif conditional.precondition_failed(if_match, conditional.etag(reference)):
+        raise PreconditionFailed
+    else:
+        await repository.pushes.delete_manifest(call.who, reference)
+    await exchange.reply(202, [])

@@ -1,0 +1,124 @@
+"""The outer ring: a request id, a bound on what goes on at once, every fault turned into its answer, the log."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import re
+import secrets
+from typing import Final
+
+from aiohttp import web
+
+from registry_mesh.auth.access import Action, Asked
+from registry_mesh.content.errors import Failure
+from registry_mesh.edge.access_log import AccessLog
+from registry_mesh.edge.connection import Connection
+from registry_mesh.edge.dispatch import Dispatch
+from registry_mesh.edge.errors import Circumstances, ErrorAnswer, Overloaded, answer_for, unexpected
+from registry_mesh.edge.exchange import Exchange
+from registry_mesh.edge.settings import Settings
+from registry_mesh.oci.errors import Refusal
+
+log: Final = logging.getLogger(__name__)
+
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_READING: Final = ("GET", "HEAD")
+
+
+class Answered(web.StreamResponse):
+    """Tells aiohttp that the answer has left, and whether another request may come."""
+
+    def __init__(self, keep_alive: bool) -> None:
+        super().__init__()
+        self._goes_on = keep_alive
+
+    @property
+    def keep_alive(self) -> bool:
+        return self._goes_on
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        return None
+
+
+class Ring:
+    """What aiohttp calls for every request it has parsed."""
+
+    def __init__(self, dispatch: Dispatch, role_name: str, settings: Settings, access_log: AccessLog) -> None:
+        self._dispatch = dispatch
+        self._site = role_name == "site"
+        self._settings = settings
+        self._access_log = access_log
+        self._ids = itertools.count(1)
+        self._prefix = secrets.token_hex(4)
+        self.running = 0
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        connection = request.protocol
+        assert isinstance(connection, Connection)
+        exchange = Exchange(request, self._settings, self._request_id(request))
+        connection.busy = True
+        self.running += 1
+        try:
+            await self._answer(exchange)
+        except (ConnectionError, asyncio.CancelledError) as fault:
+            exchange.broken = exchange.broken or ("client" if not exchange.cut_off else "source")
+            exchange.keep_alive = False
+            if isinstance(fault, asyncio.CancelledError):
+                raise
+        finally:
+            self.running -= 1
+            connection.busy = False
+            connection.last_used = loop.time()
+            self._access_log.add(exchange, loop.time() - began)
+        return Answered(exchange.keep_alive)
+
+    def _request_id(self, request: web.BaseRequest) -> str:
+        given = request.headers.get("X-Request-Id", "")
+        return given if _REQUEST_ID.fullmatch(given) else f"{self._prefix}-{next(self._ids):x}"
+
+    async def _answer(self, exchange: Exchange) -> None:
+        try:
+            if self.running > self._settings.max_streams or exchange.connection.acceptor.full:
+                exchange.keep_alive = exchange.connection.acceptor.full is False and exchange.keep_alive
+                raise Overloaded("this node is busy", retry_after=1)
+            await self._dispatch(exchange)
+        except (Refusal, Failure) as fault:
+            await self._tell(exchange, answer_for(fault, self._circumstances(exchange)), fault)
+        except ConnectionError:
+            raise
+        except Exception as fault:
+            log.exception("request %s: unexpected %s", exchange.id, type(fault).__name__)
+            await self._tell(exchange, unexpected(exchange.id), fault)
+
+    async def _tell(self, exchange: Exchange, answer: ErrorAnswer, fault: Exception) -> None:
+        if exchange.status:
+            # An answer has begun: no error text may follow inside of it.
+            log.warning("request %s: cut after %d bytes: %s", exchange.id, exchange.sent, fault)
+            exchange.cut()
+            raise ConnectionAbortedError("answer cut")
+        fields = [("Content-Type", "application/json"), *answer.fields, *getattr(fault, "fields", [])]
+        await exchange.reply(answer.status, fields, answer.body())
+
+    def _circumstances(self, exchange: Exchange) -> Circumstances:
+        headers = exchange.headers
+        return Circumstances(
+            site=self._site,
+            write=exchange.method not in _READING,
+            precondition="If-Match" in headers or "If-None-Match" in headers,
+            challenge=self._challenge(exchange),
+        )
+
+    def _challenge(self, exchange: Exchange) -> str:
+        call = exchange.call
+        action = Action.PULL if exchange.method in _READING else Action.PUSH
+        repository = call.repository if call is not None else None
+        if repository is None:
+            return self._settings.policy.challenge(Asked(action))
+        return self._settings.policy.challenge(Asked(action, repository.registry, repository.name))

@@ -1,0 +1,161 @@
+"""Answers that are made of a Reading: the head, then its pieces; or a cut, but never anything else."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import Final
+
+from registry_mesh.content.errors import Failure, SourceLied
+from registry_mesh.content.ports import PIECE, BlobSource, FileSlice, Piece, Provenance, Reading
+from registry_mesh.edge.exchange import Exchange
+from registry_mesh.edge.head import Fields
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.errors import Refusal
+from registry_mesh.oci.media_types import OCTETS
+from registry_mesh.oci.span import Span
+
+log: Final = logging.getLogger(__name__)
+
+
+def provenance_fields(exchange: Exchange, provenance: Provenance, *, cache: bool) -> Fields:
+    """Cache-Status (RFC 9211), Age, and Warning where the answer is stale. An origin is no cache."""
+    exchange.provenance = provenance
+    fields: Fields = []
+    if cache:
+        name = "".join(char for char in exchange.settings.name if char.isalnum() or char in "-_.") or "cache"
+        status = f'"{name}"; hit' if provenance.hit else f'"{name}"; fwd=uri-miss'
+        if provenance.source and not provenance.hit:
+            source = "".join(char for char in provenance.source if " " <= char <= "~" and char not in '"\\')
+            status += f'; detail="{source}"'
+        fields.append(("Cache-Status", status))
+    if provenance.age is not None:
+        fields.append(("Age", str(max(0, int(provenance.age)))))
+    if provenance.stale:
+        fields.append(("Warning", '110 - "Response is Stale"'))
+        fields.append(("Warning", '299 - "served from what is held: no parent has confirmed it"'))
+    return fields
+
+
+async def send_reading(exchange: Exchange, status: int, fields: Fields, reading: Reading) -> None:
+    """Head and body of one opened span."""
+    await _send(exchange, status, fields, _pieces(reading), len(reading.span))
+
+
+async def _send(
+    exchange: Exchange, status: int, fields: Fields, pieces: AsyncGenerator[Piece, None], length: int
+) -> None:
+    """Before the first byte a failure is raised, for an answer of its own; after it the connection is cut. The
+    client's leaving closes the pieces at once, for the handler is cancelled."""
+    async with aclosing(pieces):
+        first = await anext(pieces, None) if length else None
+        if first is None and length:
+            raise SourceLied("the source gave no byte of what it opened")
+        await exchange.begin(status, [*fields, ("Content-Length", str(length))])
+        if first is not None:
+            with _Completed(exchange):
+                await _send_pieces(exchange, first, pieces, length)
+
+
+async def _pieces(reading: Reading) -> AsyncGenerator[Piece, None]:
+    iterator = reading.pieces()
+    try:
+        async for piece in iterator:
+            yield piece
+    finally:
+        close = getattr(iterator, "aclose", None)  # AsyncIterator does not promise one, generators have it
+        if close is not None:
+            await close()
+
+
+async def _send_pieces(exchange: Exchange, first: Piece, rest: AsyncIterator[Piece], length: int) -> None:
+    left = length
+    piece: Piece | None = first
+    while piece is not None:
+        left -= len(piece)
+        if left < 0:
+            raise SourceLied("the source gave more than it opened")
+        await _send_piece(exchange, piece)
+        piece = await anext(rest, None) if left else None
+    if left:
+        raise SourceLied(f"the source ended {left} bytes early without saying so")
+
+
+async def _send_piece(exchange: Exchange, piece: Piece) -> None:
+    if isinstance(piece, FileSlice):
+        await exchange.wire.send_file(piece)
+    else:
+        await exchange.wire.send(piece)
+        if len(piece) >= PIECE // 2:
+            await asyncio.sleep(0)  # memory to a fast client: nothing above may ever have waited
+    exchange.sent += len(piece)
+
+
+class _Completed:
+    """What happens inside must finish, or the connection is cut: also when a client is slow beyond measure."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._loop = asyncio.get_running_loop()
+        self._seen = -1
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> None:
+        self._watch()
+
+    def _watch(self) -> None:
+        progress = self._exchange.wire.progress
+        if progress == self._seen and self._exchange.wire.waiting:
+            log.info("request %s: the client stopped reading", self._exchange.id)
+            self._exchange.cut()
+            return
+        self._seen = progress
+        self._timer = self._loop.call_later(self._exchange.settings.send_timeout, self._watch)
+
+    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if kind is None:
+            return
+        self._exchange.cut()
+        if isinstance(fault, Failure | Refusal):
+            log.warning(
+                "request %s: body cut after %d bytes: %s", self._exchange.id, self._exchange.sent, fault
+            )
+            raise ConnectionAbortedError("body cut") from fault
+
+
+async def send_parts(
+    exchange: Exchange, blobs: BlobSource, digest: Digest, size: int, spans: Sequence[Span], fields: Fields
+) -> None:
+    """A multipart/byteranges answer (RFC 9110, 14.6): exactly these spans, in this order, exact length."""
+    boundary = secrets.token_hex(16)
+    heads = [_part_head(boundary, span, size, first=not index) for index, span in enumerate(spans)]
+    tail = f"\r\n--{boundary}--\r\n".encode()
+    length = sum(map(len, heads)) + sum(map(len, spans)) + len(tail)
+    fields = [*fields, ("Content-Type", f"multipart/byteranges; boundary={boundary}")]
+
+    async def parts() -> AsyncGenerator[Piece, None]:
+        for head, span in zip(heads, spans, strict=True):
+            async with blobs.open(digest, span) as reading, aclosing(_pieces(reading)) as pieces:
+                if reading.span != span or reading.info.size != size:
+                    raise SourceLied("the source opened another span than was asked for")
+                first = await anext(pieces)
+                yield head
+                yield first
+                async for piece in pieces:
+                    yield piece
+        yield tail
+
+    await _send(exchange, 206, fields, parts(), length)
+
+
+def _part_head(boundary: str, span: Span, size: int, *, first: bool) -> bytes:
+    lead = "" if first else "\r\n"
+    return (
+        f"{lead}--{boundary}\r\nContent-Type: {OCTETS}\r\n"
+        f"Content-Range: bytes {span.start}-{span.stop - 1}/{size}\r\n\r\n"
+    ).encode()

@@ -1,0 +1,105 @@
+"""A listener over a role: started, drained, closed."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl as tls
+from collections.abc import Mapping
+
+from registry_mesh.edge.acceptor import Acceptor
+from registry_mesh.edge.access_log import AccessLog
+from registry_mesh.edge.connection import Connection
+from registry_mesh.edge.dispatch import Dispatch, Handler
+from registry_mesh.edge.middleware import Ring
+from registry_mesh.edge.settings import Settings
+from registry_mesh.roles.role import Role
+
+BACKLOG = 1024
+
+
+class Server:
+    """Serves `role` on one address. Several may serve the same role, e.g. with and without TLS."""
+
+    def __init__(
+        self,
+        role: Role,
+        settings: Settings,
+        *,
+        extensions: Mapping[str, Handler] | None = None,
+        connection: type[Connection] = Connection,
+    ) -> None:
+        self._settings = settings
+        self._access_log = AccessLog(settings.access_log)
+        self._ring = Ring(Dispatch(role, extensions), role.name, settings, self._access_log)
+        self._connection = connection
+        self._acceptor: Acceptor | None = None
+        self._listener: asyncio.Server | None = None
+        self.port = 0
+
+    def __repr__(self) -> str:
+        open_ = len(self._acceptor.connections) if self._acceptor else 0
+        return f"<Server :{self.port} {open_} connections, {self._ring.running} running>"
+
+    @property
+    def running(self) -> int:
+        """Requests being answered."""
+        return self._ring.running
+
+    @property
+    def connections(self) -> int:
+        return len(self._acceptor.connections) if self._acceptor else 0
+
+    async def start(
+        self,
+        sock: socket.socket | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        ssl: tls.SSLContext | None = None,
+    ) -> None:
+        """Listen on `sock`, else on `host` and `port` (0: any that is free). OSError where that is not to be had."""
+        self._access_log.open()
+        self._acceptor = Acceptor(
+            self._ring,
+            self._connection,
+            keepalive=self._settings.keepalive_timeout,
+            limit=self._settings.max_connections,
+        )
+        loop = asyncio.get_running_loop()
+        if sock is not None:
+            self._listener = await loop.create_server(self._acceptor, sock=sock, ssl=ssl, backlog=BACKLOG)
+        else:
+            self._listener = await loop.create_server(self._acceptor, host, port, ssl=ssl, backlog=BACKLOG)
+        self.port = self._listener.sockets[0].getsockname()[1]
+
+    async def drain(self, seconds: float) -> None:
+        """Accept no more; go on answering on the connections there are, ranges of lazy readers above all, until
+        all have gone quiet or `seconds` are over. Then `close`."""
+        if self._acceptor is None:
+            return
+        self._stop_listening()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while self.connections and loop.time() < deadline:
+            for connection in self._acceptor.open_connections():
+                quiet = loop.time() - connection.last_used
+                if not connection.busy and quiet >= self._settings.drain_idle:
+                    connection.force_close()
+            await asyncio.sleep(min(0.05, seconds))
+
+    async def close(self) -> None:
+        """End now: bodies on their way are cut."""
+        if self._acceptor is None:
+            return
+        self._stop_listening()
+        while self._acceptor.connections:
+            for connection in self._acceptor.open_connections():
+                connection.abort()
+            await asyncio.sleep(0.01)
+        self._acceptor = None
+        await self._access_log.close()
+
+    def _stop_listening(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None

@@ -1,0 +1,40 @@
+"""What a listener may be told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from registry_mesh.auth.access import AnonymousAccess, Level, Policy
+from registry_mesh.oci.reference import RegistryName
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Sizes in bytes, times in seconds."""
+
+    name: str = "registry_mesh"
+    """The node's name: in Cache-Status and request ids."""
+    policy: Policy = field(default_factory=lambda: AnonymousAccess(Level.PULL))
+    default_registry: RegistryName | None = None
+    """For requests that name none on this listener; None: the role's default."""
+    default_by_host: Mapping[str, RegistryName] = field(default_factory=dict)
+    """The same by the Host a client used (lower case, without port); goes before `default_registry`."""
+    manifest_limit: int = 16 << 20
+    max_streams: int = 4096
+    """Bodies on their way at once, in and out; one more is answered 503 with Retry-After."""
+    max_connections: int = 0
+    """Connections beyond it are answered 503 and closed; 0: no limit."""
+    keepalive_timeout: float = 75.0
+    send_timeout: float = 300.0
+    """A client that takes not one byte for so long is cut off."""
+    body_timeout: float = 120.0
+    """The same for a client that sends not one byte of the body it announced."""
+    drain_idle: float = 1.0
+    """While draining, a connection that has asked nothing for so long is closed."""
+    page_limit: int = 10_000
+    """Entries of a tag list, listing or referrers list in one answer."""
+    redirect_from: int | None = None
+    """Blobs and spans of at least so many bytes are redirected where the store has an address; None: never."""
+    access_log: str | None = None
+    """A file's path, `-` for standard output; None: no log."""
