@@ -28,12 +28,14 @@ from registry_mesh.stores.s3_entry import (
     map_key,
     pending_key,
 )
-from registry_mesh.stores.s3_ingest import S3Ingest
+from registry_mesh.stores.s3_ingest import Intake, S3Ingest
 from registry_mesh.stores.s3_reading import S3Reading
 from registry_mesh.stores.s3_records import S3Records
 from registry_mesh.stores.s3_settings import S3Settings
 from registry_mesh.stores.s3_signing import Signer
 from registry_mesh.stores.s3_sweep import Swept, sweep
+from registry_mesh.stores.s3_uploads import S3Uploads
+from registry_mesh.stores.uploads import EXPIRY
 
 FRESH: Final = 30.0
 """Seconds for which we believe that a blob we saw is still there: another host may have deleted it since. Far below
@@ -110,13 +112,18 @@ class S3Store:
         self, expected: Digest | None = None, size: int | None = None, algorithm: str = "sha256"
     ) -> AsyncIterator[S3Ingest]:
         algorithm = expected.algorithm if expected else algorithm
-        ingest = S3Ingest(self._client, self._control, algorithm, self._sound, expected)
+        intake = Intake.begin(self._client, self._control, algorithm)
+        ingest = S3Ingest(self._client, self._control, intake, self._sound, expected)
         try:
             yield ingest
         finally:
             await ingest.close()
         if ingest.entry is not None:
             self._entries.add(Known(ingest.entry, self._monotonic()))
+
+    def uploads(self, clock: Callable[[], float] = time.time, *, expiry: float = EXPIRY) -> S3Uploads:
+        """The upload sessions that lie beside the blobs."""
+        return S3Uploads(self._client, self._control, self._sound, clock, expiry=expiry)
 
     async def delete(self, digest: Digest) -> None:
         known = await self._look(digest)

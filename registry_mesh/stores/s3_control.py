@@ -20,7 +20,6 @@ from registry_mesh.stores.s3_settings import S3Settings
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client as Boto
     from mypy_boto3_s3.type_defs import (
-        CompletedPartTypeDef,
         LifecycleRuleTypeDef,
         ListObjectsV2RequestTypeDef,
     )
@@ -47,6 +46,14 @@ class Pending:
     key: str
     upload: str
     begun: float
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part that has arrived."""
+
+    number: int
+    etag: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,18 +120,15 @@ class S3Control:
             )
         return answer["UploadId"]
 
-    async def complete(self, key: str, upload: str, etags: Sequence[str]) -> None:
-        """Join the parts 1.. of `etags` into the object. Done twice, it is done."""
-        parts: list[CompletedPartTypeDef] = [
-            {"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, 1)
-        ]
+    async def complete(self, key: str, upload: str, parts: Sequence[Part]) -> None:
+        """Join the parts into the object, in the order of their numbers. Done twice, it is done."""
         try:
             await offload(
                 self._boto.complete_multipart_upload,
                 Bucket=self._bucket,
                 Key=self._prefix + key,
                 UploadId=upload,
-                MultipartUpload={"Parts": parts},
+                MultipartUpload={"Parts": [{"PartNumber": p.number, "ETag": p.etag} for p in parts]},
             )
         except ClientError as error:
             if _code(error) == "NoSuchUpload" and await self._exists(key):

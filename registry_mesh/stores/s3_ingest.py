@@ -7,19 +7,19 @@ the other's bytes are dropped.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
-from typing import Final
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field, replace
 
 from registry_mesh.chunks.chunk_map import ChunkMap, count
-from registry_mesh.content.errors import Failure, StoreBroken, StoreFull
+from registry_mesh.content.errors import Failure, StoreBroken
 from registry_mesh.content.ports import BlobInfo
-from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.digest import Digest, Hasher, new_hasher
 from registry_mesh.oci.errors import DigestInvalid
+from registry_mesh.oci.span import Span
 from registry_mesh.stores.offload import offload
 from registry_mesh.stores.s3_client import S3Client
 from registry_mesh.stores.s3_control import S3Control
@@ -32,135 +32,76 @@ from registry_mesh.stores.s3_entry import (
     map_key,
     pending_key,
 )
+from registry_mesh.stores.s3_multipart import Multipart, PartBuffer, md5
 from registry_mesh.stores.s3_signing import UNSIGNED
 from registry_mesh.stores.stream_sum import StreamSum
 
-MiB: Final = 1 << 20
-MOST_PARTS: Final = 10_000
+Lookup = Callable[[Digest], Awaitable[Entry | None]]
 
 
-def part_size(number: int) -> int:
-    """Bytes of part `number`. 10,000 parts reach 113 GiB, with two parts of a stream in memory at most."""
-    return 8 * MiB if number <= 1000 else 12 * MiB
+@dataclass
+class Intake:
+    """Where a stream of bytes stands: everything that must be known to go on with it."""
 
+    name: str
+    sum: StreamSum
+    multipart: Multipart
+    part: PartBuffer = field(default_factory=PartBuffer)
+    offset: int = 0
 
-class PartBuffer:
-    """Collects pieces into one part without copying them."""
+    @classmethod
+    def begin(cls, client: S3Client, control: S3Control, algorithm: str) -> Intake:
+        name = uuid.uuid4().hex
+        return cls(name, StreamSum.begin(algorithm), Multipart(client, control, data_key(name)))
 
-    def __init__(self) -> None:
-        self.pieces: list[bytes | memoryview] = []
-        self.size = 0
-
-    def take(self, data: memoryview, most: int) -> memoryview:
-        """Append what fits below `most` bytes; gives the rest."""
-        cut = min(len(data), most - self.size)
-        self.pieces.append(data[:cut] if cut < len(data) else data)
-        self.size += cut
-        return data[cut:]
-
-
-def md5(pieces: Sequence[bytes | memoryview]) -> bytes:
-    """For Content-MD5: the one checksum of a body that every S3 checks."""
-    hasher = hashlib.md5(usedforsecurity=False)
-    for piece in pieces:
-        hasher.update(piece)
-    return hasher.digest()
-
-
-class Multipart:
-    """One multipart upload: a part is on its way while the next is collected."""
-
-    def __init__(self, client: S3Client, control: S3Control, key: str) -> None:
-        self._client = client
-        self._control = control
-        self.key = key
-        self.upload: str | None = None
-        self._etags: list[str] = []
-        self._sending: asyncio.Task[str] | None = None
-        self._number = 1
-
-    @property
-    def begun(self) -> bool:
-        return self.upload is not None
-
-    @property
-    def room(self) -> int:
-        """Bytes of the part that is next."""
-        return part_size(self._number)
-
-    async def send(self, part: PartBuffer) -> None:
-        """Begin to send the next part, when the one before has arrived."""
-        if self.upload is None:
-            self.upload = await self._control.begin(self.key)
-        await self._arrived()
-        if self._number > MOST_PARTS:
-            raise StoreFull("a blob of more than 10,000 parts does not fit into a bucket")
-        self._sending = asyncio.create_task(self._send(self.upload, self._number, part.pieces))
-        self._number += 1
-
-    async def _send(self, upload: str, number: int, pieces: Sequence[bytes | memoryview]) -> str:
-        return await self._client.put_part(self.key, upload, number, pieces, await offload(md5, pieces))
-
-    async def _arrived(self) -> None:
-        if self._sending is not None:
-            self._etags.append(await self._sending)
-            self._sending = None
-
-    async def complete(self) -> None:
-        """All parts have been sent: join them."""
-        await self._arrived()
-        assert self.upload is not None, "complete follows send"
-        await self._control.complete(self.key, self.upload, self._etags)
-
-    async def abort(self) -> None:
-        """Nothing of it stays."""
-        if self._sending is not None:
-            self._sending.cancel()
-            with suppress(asyncio.CancelledError, Failure):
-                await self._sending
-        if self.upload is not None:
-            await self._control.abort(self.key, self.upload)
+    async def take(self, rest: memoryview) -> memoryview:
+        """Take what fits into the part that is being collected, and send it when it is full; gives the rest."""
+        taken = self.part.take(rest, self.multipart.room)
+        await self.sum.update(taken)
+        self.offset += len(taken)
+        if self.part.size == self.multipart.room:
+            part, self.part = self.part, PartBuffer()
+            await self.multipart.send(part)
+        return rest[len(taken) :]
 
 
 class S3Ingest:
-    """A blob on its way in. `committed` is told of the entry that holds it in the end."""
+    """A blob on its way in. After commit, `entry` is the one that holds it."""
 
     def __init__(
         self,
         client: S3Client,
         control: S3Control,
-        algorithm: str,
-        lookup: Callable[[Digest], Awaitable[Entry | None]],
+        intake: Intake,
+        lookup: Lookup,
         expected: Digest | None = None,
     ) -> None:
         self._client = client
         self._control = control
+        self._intake = intake
         self._lookup = lookup
         self._expected = expected
-        self._name = uuid.uuid4().hex
-        self._sum = StreamSum(algorithm)
-        self._part = PartBuffer()
-        self._multipart = Multipart(client, control, data_key(self._name))
-        self._stored = False  # data/<id> is there
+        self.stored = False  # data/<id> may be there, without an entry
         self._deciding = False  # the entry may be there and point at data/<id>
         self.entry: Entry | None = None
-        self.offset = 0
+
+    @property
+    def offset(self) -> int:
+        return self._intake.offset
 
     async def write(self, data: bytes) -> None:
-        await self._sum.update(data)
-        self.offset += len(data)
         rest = memoryview(data)
         while rest:
-            rest = self._part.take(rest, self._multipart.room)
-            if self._part.size == self._multipart.room:
-                part, self._part = self._part, PartBuffer()
-                await self._multipart.send(part)
+            rest = await self._intake.take(rest)
 
     async def commit(self, expected: Digest | None = None) -> BlobInfo:
-        digest, chunk_map = await self._sum.finish()
-        for wanted in (expected, self._expected):
-            if wanted is not None and wanted != digest:
-                raise DigestInvalid(given=str(wanted), found=str(digest))
+        digest, chunk_map = await self._intake.sum.finish()
+        wanted = expected or self._expected
+        if digest is None or (wanted and wanted.algorithm != digest.algorithm):
+            digest = await self._hash_anew(wanted.algorithm if wanted else self._intake.sum.algorithm)
+        for each in (expected, self._expected):
+            if each is not None and each != digest:
+                raise DigestInvalid(given=str(each), computed=str(digest))
         self.entry = await self._lookup(digest) or await self._decide(digest, chunk_map)
         return self.entry.info
 
@@ -168,53 +109,77 @@ class S3Ingest:
         """Store the bytes, then be the one whose entry is created; or take the entry of the one who was."""
         entry = self._entry(digest, chunk_map)
         if entry.inline is None:
-            await self._client.put(pending_key(self._name), str(digest).encode())
-            await self._store(entry, chunk_map)
+            await self._client.put(pending_key(entry.name), str(digest).encode())
+            await self._store(digest)
+            if entry.map_sum:
+                await self._client.put(map_key(entry.name), chunk_map.encode())
         self._deciding = True
-        if await self._client.create(entry_key(digest), entry.encode()):
-            if entry.inline is None:
-                with suppress(Failure):  # the sweep will find that it is settled
-                    await self._client.delete(pending_key(self._name))
-            self._stored = False
-            return entry
-        other = await self._lookup(digest)
-        if other is None:  # it was there, and has just been deleted
-            return await self._again(entry)
+        won = await self._create(entry)
         self._deciding = False
-        return other
-
-    async def _again(self, entry: Entry) -> Entry:
-        if not await self._client.create(entry_key(entry.digest), entry.encode()):
-            raise StoreBroken(f"{entry.digest} comes and goes in the bucket")
-        self._stored = False
+        if won is not entry:
+            return won
+        self.stored = False  # it belongs to the entry now
+        if entry.inline is None:
+            with suppress(Failure):  # the sweep will find that it is settled
+                await self._client.delete(pending_key(entry.name))
         return entry
 
-    def _entry(self, digest: Digest, chunk_map: ChunkMap) -> Entry:
-        now = time.time()
-        if self.offset <= INLINE and not self._multipart.begun:
-            return Entry(digest, self.offset, now, inline=b"".join(self._part.pieces))
-        if count(self.offset) <= SUMS_INLINE:
-            return Entry(digest, self.offset, now, self._name, sums=chunk_map.sums)
-        encoded = hashlib.sha256(chunk_map.encode()).hexdigest()
-        return Entry(digest, self.offset, now, self._name, map_sum=encoded)
+    async def _create(self, entry: Entry) -> Entry:
+        for _ in range(3):
+            if await self._client.create(entry_key(entry.digest), entry.encode()):
+                return entry
+            other = await self._lookup(entry.digest)
+            if other is not None:
+                return other
+        raise StoreBroken(f"{entry.digest} comes and goes in the bucket")
 
-    async def _store(self, entry: Entry, chunk_map: ChunkMap) -> None:
-        """The bytes and the map, whole, in the bucket."""
-        self._stored = True
-        if self._multipart.begun:
-            if self._part.size:
-                await self._multipart.send(self._part)
-            await self._multipart.complete()
+    def _entry(self, digest: Digest, chunk_map: ChunkMap) -> Entry:
+        intake = self._intake
+        entry = Entry(digest, intake.offset, time.time(), intake.name)
+        if intake.offset <= INLINE and not intake.multipart.begun:
+            return replace(entry, name="", inline=intake.part.after(0))
+        if count(intake.offset) <= SUMS_INLINE:
+            return replace(entry, sums=chunk_map.sums)
+        return replace(entry, map_sum=hashlib.sha256(chunk_map.encode()).hexdigest())
+
+    async def _store(self, digest: Digest) -> None:
+        """The bytes, whole, in the bucket."""
+        intake = self._intake
+        if self.stored:
+            return
+        self.stored = True
+        if intake.multipart.begun:
+            if intake.part.size:
+                await intake.multipart.send(intake.part)
+            await intake.multipart.complete()
         else:
-            payload = entry.digest.hex if entry.digest.algorithm == "sha256" else UNSIGNED
-            sums = await offload(md5, self._part.pieces)
-            await self._client.put_object(data_key(self._name), self._part.pieces, payload, sums)
-        if entry.map_sum:
-            await self._client.put(map_key(self._name), chunk_map.encode())
+            payload = digest.hex if digest.algorithm == "sha256" else UNSIGNED
+            sums = await offload(md5, intake.part.pieces)
+            await self._client.put_object(data_key(intake.name), intake.part.pieces, payload, sums)
+
+    async def _hash_anew(self, algorithm: str) -> Digest:
+        """Another algorithm than the upload began with, or one whose state was lost: read what was stored."""
+        hasher, intake = new_hasher(algorithm), self._intake
+        if not intake.multipart.begun:
+            await offload(_update, hasher, intake.part.pieces)
+        else:
+            await self._client.put(pending_key(intake.name), b"")
+            await self._store(Digest(algorithm, ""))
+            whole = Span(0, intake.offset)
+            async with aclosing(self._client.pieces(data_key(intake.name), whole, intake.offset)) as pieces:
+                async for piece in pieces:
+                    await offload(hasher.update, piece)
+        return Digest(algorithm, hasher.hexdigest())
 
     async def close(self) -> None:
         """Drop what is not needed: all of it without commit, our copy where another's entry won."""
-        if self.entry is None or self.entry.name != self._name:
-            await self._multipart.abort()
-        if self._stored and not self._deciding:
-            await self._control.delete([data_key(self._name), map_key(self._name), pending_key(self._name)])
+        name = self._intake.name
+        if self.entry is None or self.entry.name != name:
+            await self._intake.multipart.abort()
+        if self.stored and not self._deciding:
+            await self._control.delete([data_key(name), map_key(name), pending_key(name)])
+
+
+def _update(hasher: Hasher, pieces: list[bytes | memoryview]) -> None:
+    for piece in pieces:
+        hasher.update(piece)

@@ -7,45 +7,76 @@ from collections.abc import Sequence
 from typing import Final
 
 from registry_mesh.chunks.chunk_map import ChunkMap, ChunkMapper
-from registry_mesh.oci.digest import Digest, new_hasher
+from registry_mesh.oci.digest import Digest
+from registry_mesh.stores import resumable_hash
 from registry_mesh.stores.offload import offload
+from registry_mesh.stores.resumable_hash import ResumableHasher
 
 _BATCH: Final = 1 << 20
 """Bytes handed to the thread at once: a hop costs as much as hashing some 100 KiB."""
 
+Data = bytes | memoryview
+
 
 class StreamSum:
-    """Hashes one batch while the next comes in. At most two batches of bytes are waiting."""
+    """Hashes one batch while the next comes in. At most two batches of bytes are waiting.
 
-    def __init__(self, algorithm: str) -> None:
-        self._algorithm = algorithm
-        self._hasher = new_hasher(algorithm)
-        self._mapper = ChunkMapper()
-        self._waiting: list[bytes] = []
+    `hasher` None: the digest's state was lost, only the chunk map is made.
+    """
+
+    def __init__(self, algorithm: str, hasher: ResumableHasher | None, mapper: ChunkMapper) -> None:
+        self.algorithm = algorithm
+        self._hasher = hasher
+        self._mapper = mapper
+        self._waiting: list[Data] = []
         self._bytes = 0
         self._running: asyncio.Future[None] | None = None
 
-    async def update(self, data: bytes) -> None:
+    @classmethod
+    def begin(cls, algorithm: str) -> StreamSum:
+        """Of nothing yet; `DigestInvalid` for an algorithm we do not support."""
+        return cls(algorithm, resumable_hash.new(algorithm), ChunkMapper())
+
+    async def update(self, data: Data) -> None:
         """Append; waits only where the thread is a batch behind."""
         self._waiting.append(data)
         self._bytes += len(data)
         if self._bytes >= _BATCH:
             await self._settle()
-            batch, self._waiting, self._bytes = self._waiting, [], 0
-            self._running = asyncio.ensure_future(offload(self._hash, batch))
+            self._running = asyncio.ensure_future(offload(self._hash, self._batch()))
 
-    async def finish(self) -> tuple[Digest, ChunkMap]:
-        """The sums of all that came; spent."""
+    async def flush(self) -> None:
+        """All that came is in the sums."""
         await self._settle()
-        await offload(self._hash, self._waiting)
-        return Digest(self._algorithm, self._hasher.hexdigest()), self._mapper.finish()
+        await offload(self._hash, self._batch())
+
+    async def finish(self) -> tuple[Digest | None, ChunkMap]:
+        """The sums of all that came; spent."""
+        await self.flush()
+        digest = Digest(self.algorithm, self._hasher.hexdigest()) if self._hasher else None
+        return digest, self._mapper.finish()
+
+    @property
+    def state(self) -> bytes | None:
+        """For `resumable_hash.resume`, after `flush`; None where the digest cannot be put aside, or is lost."""
+        return self._hasher.state() if self._hasher else None
+
+    @property
+    def sums(self) -> bytes:
+        """For `ChunkMapper.resumed`, after `flush`."""
+        return self._mapper.sums
+
+    def _batch(self) -> list[Data]:
+        batch, self._waiting, self._bytes = self._waiting, [], 0
+        return batch
 
     async def _settle(self) -> None:
         if self._running is not None:
-            await self._running
-            self._running = None
+            running, self._running = self._running, None
+            await running
 
-    def _hash(self, batch: Sequence[bytes]) -> None:
+    def _hash(self, batch: Sequence[Data]) -> None:
         for data in batch:
-            self._hasher.update(data)
+            if self._hasher is not None:
+                self._hasher.update(data)
             self._mapper.update(data)
