@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from registry_mesh.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted((ROOT / "config").glob("*.yaml"))
@@ -17,14 +19,10 @@ UNIT = ROOT / "deploy" / "systemd" / "registry-mesh@.service"
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
-def test_examples_pass_check_config(path: Path) -> None:
-    outcome = subprocess.run(
-        [sys.executable, "-m", "registry_mesh", "check-config", path.relative_to(ROOT)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+def test_examples_pass_check_config(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    outcome = CliRunner().invoke(main, ["check-config", str(path.relative_to(ROOT))])
+    assert outcome.exit_code == 0, outcome.output
 
 
 def test_there_is_an_example_of_each_role() -> None:

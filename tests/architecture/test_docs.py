@@ -1,0 +1,79 @@
+"""What the documents say exists."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from registry_mesh.cli.main import COMMANDS, main
+
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "README.md"
+DOCUMENTS = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md")]
+DOCUMENTS += sorted((ROOT / "docs").rglob("*.md"))
+
+
+def schema_keys(schema: dict[str, Any], whole: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """Dotted names of every key that holds a value."""
+    for name, entry in schema.get("properties", {}).items():
+        inner = next((e for e in [entry, *entry.get("anyOf", [])] if "$ref" in e), None)
+        if inner is not None:
+            target = whole["$defs"][inner["$ref"].rpartition("/")[2]]
+            if "properties" in target:
+                yield from schema_keys(target, whole, f"{prefix}{name}.")
+                continue
+        mapped = entry.get("additionalProperties")
+        if isinstance(mapped, dict) and "$ref" in mapped:
+            yield f"{prefix}{name}.HOST"
+            target = whole["$defs"][mapped["$ref"].rpartition("/")[2]]
+            yield from schema_keys(target, whole, f"{prefix}{name}.HOST.")
+            continue
+        yield prefix + name
+
+
+def test_every_key_of_the_configuration_is_described() -> None:
+    whole = json.loads((ROOT / "config" / "schema" / "registry-mesh.json").read_text())
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    described = set(re.findall(r"^\| `([a-zA-Z0-9_.]+)` \|", page, re.MULTILINE))
+    assert described == set(schema_keys(whole, whole))
+
+
+def test_the_readme_names_every_command_and_no_other() -> None:
+    named = set(re.findall(r"registry-mesh ([a-z][a-z-]+)", README.read_text()))
+    assert named == set(COMMANDS)
+
+
+def test_the_readme_s_make_targets_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"\bmake ([a-z-]+)", README.read_text())) <= targets
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text()):
+        if "://" not in target:
+            assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+def test_decisions_are_numbered_once() -> None:
+    numbers = [path.name[:4] for path in (ROOT / "docs" / "adr").glob("*.md")]
+    assert len(numbers) == len(set(numbers))
+
+
+def test_the_readme_s_configurations_are_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files of the three-tier set-up, as they stand there."""
+    blocks = re.findall(r"```yaml\n# ([\w/.-]+)\n(.*?)```", README.read_text(), re.DOTALL)
+    assert {name for name, _ in blocks} >= {"origin.yaml", "replica.yaml", "site.yaml", "rules/all.yaml"}
+    for name, text in blocks:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    monkeypatch.chdir(tmp_path)
+    outcome = CliRunner().invoke(main, ["check-config", *(name for name, _ in blocks if "/" not in name)])
+    assert outcome.exit_code == 0, outcome.output
