@@ -1,1 +1,58 @@
-"""The replica."""
+"""The replica: stratum 1, serves what its rules brought, whole and whatever happens to its source."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence, Set
+
+from registry_mesh.content.fall_through import FallThrough
+from registry_mesh.content.ports import Repository, RepositoryStore
+from registry_mesh.oci.errors import NameUnknown
+from registry_mesh.oci.reference import RegistryName, RepositoryName, parse_registry
+
+Beyond = Callable[[RegistryName, RepositoryName], Repository]
+"""Where what is not held may be fetched from."""
+
+
+class Replica:
+    """Implements `role.Role`. Reads its store at every question: what a snapshot switches is served at once.
+
+    `beyond` None refuses what is not held.
+    """
+
+    name = "replica"
+
+    def __init__(
+        self,
+        store: RepositoryStore,
+        registries: Sequence[RegistryName],
+        *,
+        default: RegistryName | None = None,
+        beyond: Beyond | None = None,
+    ) -> None:
+        self._store = store
+        self._registries = tuple(registries)
+        self._default = default or (self._registries[0] if len(self._registries) == 1 else None)
+        self._beyond = beyond
+
+    def __repr__(self) -> str:
+        return f"<replica of {', '.join(self._registries)}>"
+
+    @property
+    def registries(self) -> Set[str]:
+        return frozenset(self._registries)
+
+    def repository(self, registry: str | None, name: RepositoryName) -> Repository:
+        known = self._known(registry)
+        held = self._store.repository(known, name).held
+        if self._beyond is None:
+            return held
+        return FallThrough(held, self._beyond(known, name)).repository()
+
+    def repositories(self, registry: RegistryName | None) -> AsyncIterator[RepositoryName]:
+        return self._store.repositories(self._known(registry))
+
+    def _known(self, registry: str | None) -> RegistryName:
+        known = parse_registry(registry) if registry is not None else self._default
+        if known is None or known not in self._registries:
+            raise NameUnknown("this replica does not hold that registry", registry=(registry or "")[:300])
+        return known
