@@ -1,0 +1,145 @@
+"""The half of a node that serves no client: its operator's listener, and what goes on in the background.
+
+One process a node runs it, beside the workers. What it tells of them it reads from memory that all share.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from socket import socket
+from typing import Any, Final
+
+from registry_mesh import __version__
+from registry_mesh.admin.node import Readiness
+from registry_mesh.admin.server import AdminServer
+from registry_mesh.assembly.names import node_name
+from registry_mesh.assembly.seats import Seats
+from registry_mesh.assembly.stores import Store, open_store
+from registry_mesh.config.schema import Config
+from registry_mesh.stores.disk import DiskStore
+from registry_mesh.telemetry import names
+from registry_mesh.telemetry.instruments import Table
+
+log: Final = logging.getLogger(__name__)
+
+_LOOK: Final = 2.0
+"""Seconds between two looks at what is shown as a gauge."""
+
+
+class Keeper:
+    """Implements `admin.node.Node`. `row` of the table is its own."""
+
+    def __init__(self, config: Config, table: Table, seats: Seats, row: int) -> None:
+        self._config = config
+        self._seats = seats
+        self._stack = AsyncExitStack()
+        self._store: Store | None = None
+        self._started = time.time()
+        self._instruments = table.row(row)
+        self.table = table
+
+    async def start(self, listener: socket) -> None:
+        """Answer the operator on `listener`. `StoreBroken`, `NotBuilt`; nothing is left behind then."""
+        async with AsyncExitStack() as stack:
+            self._store = await open_store(self._config)
+            stack.push_async_callback(self._store.close)
+            tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            for each in self._background():
+                stack.callback(tasks.create_task(each()).cancel)
+            info = {"role": self._config.role, "name": node_name(self._config), "version": __version__}
+            admin = AdminServer(self, info)
+            await admin.start(listener)
+            stack.push_async_callback(admin.close)
+            self._stack = stack.pop_all()
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+
+    def reload(self, config: Config) -> None:
+        """Take over what can change while running."""
+        self._config = config
+
+    def _background(self) -> list[Callable[[], Awaitable[None]]]:
+        return [self._look]
+
+    async def _look(self) -> None:
+        """Keep the gauges true."""
+        while True:
+            self._measure()
+            await asyncio.sleep(_LOOK)
+
+    def _measure(self) -> None:
+        gauge = self._instruments.gauge
+        gauge(names.WORKERS).set(self._seats.serving(time.monotonic()))
+        gauge(names.DRAINING).set(int(self._seats.draining()))
+        used, quota = self._stored()
+        gauge(names.STORE_USED).set(used or 0)
+        gauge(names.STORE_QUOTA).set(quota or 0)
+
+    # What the operator is told
+
+    def readiness(self) -> Readiness:
+        if self._seats.draining():
+            return Readiness(False, "shutting down")
+        serving = self._seats.serving(time.monotonic())
+        return Readiness(serving > 0, "" if serving else "no process serves")
+
+    async def status(self) -> dict[str, Any]:
+        self._measure()
+        used, quota = self._stored()
+        return {
+            "role": self._config.role,
+            "name": node_name(self._config),
+            "version": __version__,
+            "uptime_seconds": round(time.time() - self._started, 1),
+            "ready": self.readiness().ready,
+            "listen": f"{self._config.listen.address}:{self._config.listen.port}",
+            "store": {
+                "kind": "disk" if self._config.store.disk else "s3",
+                "used_bytes": used,
+                "quota_bytes": quota,
+            },
+            "workers": self._workers(),
+            "registries": self._registries(),
+            "counters": counters(self.table),
+        }
+
+    def _workers(self) -> list[dict[str, Any]]:
+        now = time.monotonic()
+        return [
+            {
+                "pid": sitter.pid,
+                "state": sitter.state.name.lower(),
+                "since_seconds": round(now - sitter.since, 1),
+                "silent_seconds": round(now - sitter.beat, 1),
+            }
+            for sitter in (seat.sitter for seat in self._seats.workers)
+        ]
+
+    def _registries(self) -> dict[str, Any]:
+        return {
+            host: {"default": registry.default, "parents": registry.parents}
+            for host, registry in self._config.registries.items()
+        }
+
+    def _stored(self) -> tuple[int | None, int | None]:
+        if isinstance(self._store, DiskStore):
+            disk = self._config.store.disk
+            return self._store.used, disk.quota if disk else None
+        return None, None
+
+
+def counters(table: Table) -> dict[str, Any]:
+    """Every counter that is not zero, by name, then by its labels' values joined with `/`."""
+    out: dict[str, Any] = {}
+    for sample in table.read():
+        if sample.metric.kind is names.Kind.COUNTER and sample.value:
+            if sample.labels:
+                out.setdefault(sample.metric.name, {})["/".join(sample.labels)] = int(sample.value)
+            else:
+                out[sample.metric.name] = int(sample.value)
+    return out

@@ -1,0 +1,71 @@
+"""The role that a configuration names, over an open store."""
+
+from __future__ import annotations
+
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from registry_mesh.assembly.parents import Parents
+from registry_mesh.assembly.stores import NotBuilt, Store
+from registry_mesh.config.schema import Config, Tags
+from registry_mesh.content.fills import Fills
+from registry_mesh.content.freshness import Freshness
+from registry_mesh.oci.reference import RegistryName
+from registry_mesh.roles.origin import Origin
+from registry_mesh.roles.role import Role
+from registry_mesh.roles.site import Site, SiteRegistry
+from registry_mesh.stores.disk import DiskStore
+from registry_mesh.stores.disk_uploads import DiskUploads
+from registry_mesh.stores.lifecycle import Lifecycle
+from registry_mesh.stores.repositories import Repositories
+
+
+async def open_role(config: Config, store: Store, stack: AsyncExitStack) -> tuple[Role, Parents | None]:
+    """Ready to answer; `stack` ends what it began."""
+    if config.role == "origin":
+        return _origin(config, store), None
+    parents = await stack.enter_async_context(Parents(config))
+    if config.role == "site":
+        return _site(config, store, parents, stack), parents
+    raise NotBuilt("replica: this version cannot serve one yet")
+
+
+def _origin(config: Config, store: Store) -> Origin:
+    if not isinstance(store, DiskStore):
+        raise NotBuilt("store.s3: this version keeps an origin on a disk only")
+    assert config.store.disk is not None
+    uploads = DiskUploads(Path(config.store.disk.path) / "uploads", store, time.time)
+    repositories = Repositories(store.records, store, uploads, Lifecycle(store.records, time.time))
+    name = RegistryName(config.registry) if config.registry else None
+    return Origin(name, repositories.repository, repositories.names)
+
+
+def _site(config: Config, store: Store, parents: Parents, stack: AsyncExitStack) -> Site:
+    if not isinstance(store, DiskStore):
+        raise NotBuilt("store.s3: this version keeps a site on a disk only")
+    fills = Fills(store)
+    registries = {
+        name: SiteRegistry(groups, freshness(config.registries[name].tags))
+        for name, groups in parents.groups.items()
+    }
+    site = Site(store, store.records, fills, registries, default=default_registry(config))
+    stack.push_async_callback(fills.close)
+    stack.push_async_callback(site.close)
+    return site
+
+
+def default_registry(config: Config) -> RegistryName | None:
+    """The registry that is meant where a request names none; None: the role's own choice."""
+    return next((RegistryName(host) for host, known in config.registries.items() if known.default), None)
+
+
+def freshness(tags: Tags) -> Freshness:
+    """`offline_grace`, where it is given, prolongs `stale_if_error`: both say how long old is better than nothing."""
+    given = "offline_grace" in tags.model_fields_set
+    return Freshness(
+        ttl=tags.ttl,
+        stale_while_revalidate=tags.stale_while_revalidate,
+        stale_if_error=max(tags.stale_if_error, tags.offline_grace) if given else tags.stale_if_error,
+        negative_ttl=tags.negative_ttl,
+    )

@@ -1,0 +1,68 @@
+"""The half of a node that answers clients. Several of them, in processes of their own, serve one port."""
+
+from __future__ import annotations
+
+import ssl
+from contextlib import AsyncExitStack
+from socket import socket
+
+from registry_mesh.assembly.access import SwitchedPolicy
+from registry_mesh.assembly.names import node_name
+from registry_mesh.assembly.parents import Parents
+from registry_mesh.assembly.roles import default_registry, open_role
+from registry_mesh.assembly.stores import open_store
+from registry_mesh.config.schema import Config, Listen
+from registry_mesh.edge.server import Server
+from registry_mesh.edge.settings import Settings
+from registry_mesh.telemetry.instruments import Instruments
+
+
+class Worker:
+    """Started, drained, closed once each."""
+
+    def __init__(self, config: Config, instruments: Instruments | None = None) -> None:
+        self._config = config
+        self._instruments = instruments or Instruments.alone()
+        self._stack = AsyncExitStack()
+        self._policy = SwitchedPolicy(config.access)
+        self.server: Server | None = None
+        self.parents: Parents | None = None
+
+    async def start(self, listener: socket) -> None:
+        """Serve on `listener`. `StoreBroken`, `NotBuilt`; nothing is left behind then."""
+        async with AsyncExitStack() as stack:
+            store = await open_store(self._config)
+            stack.push_async_callback(store.close)
+            role, self.parents = await open_role(self._config, store, stack)
+            self.server = Server(role, self._settings())
+            await self.server.start(listener, ssl=tls_context(self._config.listen))
+            stack.push_async_callback(self.server.close)
+            self._stack = stack.pop_all()
+
+    def _settings(self) -> Settings:
+        return Settings(
+            name=node_name(self._config),
+            policy=self._policy,
+            default_registry=default_registry(self._config),
+            access_log=self._config.log.access,
+        )
+
+    def reload(self, config: Config) -> None:
+        """Take over what can change while serving."""
+        self._policy.switch(config.access)
+
+    async def drain(self, seconds: float) -> None:
+        """Accept nothing more; let bodies on their way go on for so long."""
+        if self.server is not None:
+            await self.server.drain(seconds)
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+
+
+def tls_context(listen: Listen) -> ssl.SSLContext | None:
+    if listen.tls is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(listen.tls.certificate, listen.tls.key)
+    return context

@@ -1,0 +1,47 @@
+"""`registry-mesh serve`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Final
+
+import click
+
+from registry_mesh.config.finding import ConfigInvalid
+from registry_mesh.config.load import load
+
+EXIT_CONFIG: Final = 78  # sysexits.h EX_CONFIG: RestartPreventExitStatus=78
+
+
+@click.command(epilog="Exit codes: 0 ended as told; 1 failed; 78 the configuration is invalid.")
+@click.argument("config", type=click.Path(path_type=Path))
+def command(config: Path) -> None:
+    """Serve the origin, replica or site that CONFIG describes, until SIGTERM or Ctrl-C.
+
+    \b
+    Signals:
+      TERM, INT  accept nothing more, finish running pulls (at most `drain`), end; twice: end now
+      HUP        read CONFIG again; what needs a restart is said in the log
+
+    \b
+    Example:
+      registry-mesh serve config/site.yaml
+    """
+    try:
+        loaded = load(config)
+    except ConfigInvalid as invalid:
+        click.echo(str(invalid), err=True)
+        sys.exit(EXIT_CONFIG)
+    for warning in loaded.warnings:
+        click.echo(str(warning), err=True)
+
+    from registry_mesh.assembly.lifecycle import serve
+    from registry_mesh.assembly.loops import LoopMissing
+    from registry_mesh.assembly.sockets import AddressTaken
+
+    try:
+        sys.exit(serve(config, loaded.config))
+    except (AddressTaken, LoopMissing) as fault:
+        click.echo(f"error: {fault}", err=True)
+        sys.exit(1)
