@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from socket import socket
 from typing import Any, Final
@@ -20,9 +20,11 @@ from registry_mesh.assembly.names import node_name
 from registry_mesh.assembly.seats import Seats
 from registry_mesh.assembly.stores import Store, open_store
 from registry_mesh.config.schema import Config
+from registry_mesh.content.errors import Failure
 from registry_mesh.stores.disk import DiskStore
 from registry_mesh.telemetry import names
 from registry_mesh.telemetry.instruments import Table
+from registry_mesh.telemetry.logs import FIELDS
 
 log: Final = logging.getLogger(__name__)
 
@@ -47,9 +49,8 @@ class Keeper:
         async with AsyncExitStack() as stack:
             self._store = await open_store(self._config)
             stack.push_async_callback(self._store.close)
-            tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            for each in self._background():
-                stack.callback(tasks.create_task(each()).cancel)
+            for job in self._background():
+                stack.push_async_callback(_ended, asyncio.create_task(job()))
             info = {"role": self._config.role, "name": node_name(self._config), "version": __version__}
             admin = AdminServer(self, info)
             await admin.start(listener)
@@ -63,13 +64,16 @@ class Keeper:
         """Take over what can change while running."""
         self._config = config
 
-    def _background(self) -> list[Callable[[], Awaitable[None]]]:
+    def _background(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
         return [self._look]
 
     async def _look(self) -> None:
         """Keep the gauges true."""
         while True:
-            self._measure()
+            try:
+                self._measure()
+            except Failure as fault:
+                log.warning("cannot look at the store", extra={FIELDS: {"why": fault.reason}})
             await asyncio.sleep(_LOOK)
 
     def _measure(self) -> None:
@@ -131,6 +135,11 @@ class Keeper:
             disk = self._config.store.disk
             return self._store.used, disk.quota if disk else None
         return None, None
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
 
 
 def counters(table: Table) -> dict[str, Any]:

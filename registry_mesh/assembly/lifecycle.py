@@ -111,7 +111,7 @@ class Service:
         """The keeper answers the operator until the last worker has gone."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
-        while loop.time() < deadline and any(s.sitter.state is not State.VACANT for s in self.seats.workers):
+        while loop.time() < deadline and not self.seats.empty():  # noqa: ASYNC110 (memory of other processes)
             await asyncio.sleep(0.05)
 
     def _live(

@@ -83,6 +83,10 @@ class Seats:
         """How many processes serve."""
         return sum(seat.sitter.serves(now) for seat in self.workers)
 
+    def empty(self) -> bool:
+        """Whether no worker is left."""
+        return all(seat.sitter.state is State.VACANT for seat in self.workers)
+
     def draining(self) -> bool:
         """Whether the node is on its way out: nobody serves, and somebody drains."""
         states = {seat.sitter.state for seat in self.workers}

@@ -18,27 +18,31 @@ class Origin:
     name = "origin"
 
     def __init__(
-        self, registry: RegistryName, open_repository: OpenRepository, list_repositories: ListRepositories
+        self,
+        registry: RegistryName | None,
+        open_repository: OpenRepository,
+        list_repositories: ListRepositories,
     ) -> None:
+        """Without a name of its own (`registry` None) it answers to any: whoever asks has chosen it already."""
         self._registry = registry
         self._open = open_repository
         self._list = list_repositories
 
     def __repr__(self) -> str:
-        return f"<origin of {self._registry}>"
+        return f"<origin of {self._registry or 'any registry'}>"
 
     @property
     def registries(self) -> Set[str]:
-        return frozenset({self._registry})
+        return frozenset({self._registry} if self._registry else ())
 
     def repository(self, registry: str | None, name: RepositoryName) -> Repository:
         self._demand(registry)
-        return self._open(self._registry, name)
+        return self._open(RegistryName(self._registry or registry or "origin"), name)
 
     def repositories(self, registry: RegistryName | None) -> AsyncIterator[RepositoryName]:
         self._demand(registry)
         return self._list()
 
     def _demand(self, registry: str | None) -> None:
-        if registry is not None and registry != self._registry:
+        if registry is not None and self._registry is not None and registry != self._registry:
             raise NameUnknown("this origin does not hold that registry", registry=registry[:300])

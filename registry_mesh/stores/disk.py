@@ -119,7 +119,12 @@ class DiskStore:
         self.records = DiskRecords(shelf.layout.records, shelf.layout.tmp, shelf.fsync)
 
     def __repr__(self) -> str:
-        return f"<disk {self._layout.root}: {self._shelf.room.ledger.used} bytes>"
+        return f"<disk {self._layout.root}: {self.used} bytes>"
+
+    @property
+    def used(self) -> int:
+        """Bytes stored, by all processes."""
+        return self._shelf.room.ledger.used
 
     @classmethod
     async def start(
