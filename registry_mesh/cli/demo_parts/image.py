@@ -1,0 +1,176 @@
+"""An OCI image of files that this machine has: layers of real bytes, made the same way every time."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import platform
+import sys
+import sysconfig
+import tarfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+LAYER: Final = 48 << 20
+"""Bytes of files a layer, before compression."""
+ENOUGH: Final = 104 * 10**6
+"""Bytes of the whole image, compressed."""
+MOST_LAYERS: Final = 16
+_SMALLEST: Final = 4 << 10
+"""Smaller files make tar slow and the image no larger."""
+
+_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
+_CONFIG: Final = "application/vnd.oci.image.config.v1+json"
+_LAYER: Final = "application/vnd.oci.image.layer.v1.tar+gzip"
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A layer or a config, in a file."""
+
+    media_type: str
+    digest: str
+    size: int
+    path: Path
+    diff_id: str = ""
+
+    def descriptor(self) -> dict[str, Any]:
+        return {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A manifest and what it names."""
+
+    manifest: bytes
+    blobs: tuple[Blob, ...]
+
+    media_type: str = _MANIFEST
+
+    @property
+    def digest(self) -> str:
+        return f"sha256:{hashlib.sha256(self.manifest).hexdigest()}"
+
+    @property
+    def size(self) -> int:
+        """Bytes of all: manifest, config, layers."""
+        return len(self.manifest) + sum(blob.size for blob in self.blobs)
+
+
+def make_image(directory: Path, enough: int = ENOUGH) -> Image:
+    """Write blobs to `directory`. Takes a few seconds: files are compressed on all cores."""
+    layers: list[Blob] = []
+    batches = _batches(_files())
+    with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
+        while sum(layer.size for layer in layers) < enough and len(layers) < MOST_LAYERS:
+            batch = [files for files, _ in zip(batches, range(threads._max_workers), strict=False)]
+            if not batch:
+                break
+            paths = [directory / f"layer-{len(layers) + i}" for i in range(len(batch))]
+            layers += threads.map(_layer, paths, batch)
+    config = _config(directory / "config", layers)
+    document = {
+        "schemaVersion": 2,
+        "mediaType": _MANIFEST,
+        "config": config.descriptor(),
+        "layers": [layer.descriptor() for layer in layers],
+        "annotations": {"org.opencontainers.image.title": "registry-mesh demo"},
+    }
+    return Image(json.dumps(document, indent=1).encode(), (config, *layers))
+
+
+def _files() -> Iterator[Path]:
+    """Files worth packing: Python's own, then programs, libraries and documents of the system."""
+    seen: set[str] = set()
+    for root in (sysconfig.get_path("stdlib"), sys.prefix, "/usr/bin", "/usr/lib", "/usr/share"):
+        for folder, folders, names in os.walk(root):
+            folders.sort()
+            for name in sorted(names):
+                path = os.path.join(folder, name)
+                if path not in seen and not name.endswith(".pyc"):
+                    seen.add(path)
+                    yield Path(path)
+
+
+def _batches(files: Iterator[Path]) -> Iterator[list[Path]]:
+    """Files of about `LAYER` bytes together."""
+    batch: list[Path] = []
+    size = 0
+    for path in files:
+        try:
+            found = path.lstat()
+        except OSError:
+            continue
+        if path.is_symlink() or not path.is_file() or not _SMALLEST <= found.st_size <= LAYER:
+            continue
+        batch.append(path)
+        size += found.st_size
+        if size >= LAYER:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+class _Hashed:
+    """A file that is written, hashed on its way."""
+
+    def __init__(self, out: Any) -> None:  # Any: a binary file, or gzip's, that can only be written
+        self._out = out
+        self.hash = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: bytes) -> int:
+        self.hash.update(data)
+        self.size += len(data)
+        self._out.write(data)
+        return len(data)
+
+    def flush(self) -> None:
+        self._out.flush()
+
+
+def _layer(path: Path, files: list[Path]) -> Blob:
+    """A tar of `files`, without the times and owners that would make it another one tomorrow."""
+    with path.open("wb") as out:
+        packed = _Hashed(out)
+        with gzip.GzipFile("", "wb", 1, packed, mtime=0) as squeezed:
+            plain = _Hashed(squeezed)
+            with tarfile.open(fileobj=plain, mode="w|", format=tarfile.GNU_FORMAT, bufsize=1 << 20) as tar:  # type: ignore[call-overload]  # writes only
+                for each in files:
+                    _add(tar, each)
+    digest = f"sha256:{packed.hash.hexdigest()}"
+    return Blob(_LAYER, digest, packed.size, path, f"sha256:{plain.hash.hexdigest()}")
+
+
+def _add(tar: tarfile.TarFile, path: Path) -> None:
+    try:
+        source = path.open("rb")
+    except OSError:
+        return
+    with source:
+        entry = tar.gettarinfo(str(path), fileobj=source)
+        if not entry.isreg():  # another name of a file that is in the tar already
+            return
+        entry.mtime = 0
+        entry.uid = entry.gid = 0
+        entry.uname = entry.gname = ""
+        tar.addfile(entry, source)
+
+
+def _config(path: Path, layers: list[Blob]) -> Blob:
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    document = {
+        "architecture": machine,
+        "os": "linux",
+        "config": {},
+        "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},
+    }
+    data = json.dumps(document).encode()
+    path.write_bytes(data)
+    return Blob(_CONFIG, f"sha256:{hashlib.sha256(data).hexdigest()}", len(data), path)

@@ -1,0 +1,134 @@
+"""Three nodes as three services on loopback, in a directory that goes with them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from registry_mesh.cli.demo_parts.client import Unexpected, fetch_json
+
+REGISTRY: Final = "registry.example"
+_PATIENCE: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One running service."""
+
+    role: str
+    port: int
+    admin_port: int
+    config: Path
+    log: Path
+    process: subprocess.Popen[bytes]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def sent(self) -> int:
+        """Bytes of bodies that it has sent, by its own counters."""
+        return int(sum(self._counters().get("sent_bytes_total", {}).values()))
+
+    def _counters(self) -> dict[str, Any]:
+        counters: dict[str, Any] = fetch_json(f"http://127.0.0.1:{self.admin_port}", "/status")["counters"]
+        return counters
+
+
+@contextmanager
+def tree(directory: Path) -> Iterator[tuple[Node, Node, Node]]:
+    """Origin, replica and site, ready; ended, by their process ids, on the way out."""
+    (directory / "rules").mkdir()
+    rule = {"name": "demo", "from": REGISTRY, "repos": ["demo/**"], "tags": ["*", "!*-dev"]}
+    (directory / "rules" / "demo.yaml").write_text(
+        json.dumps({"schema": "registry-mesh/rules/1", "rules": [rule]})
+    )
+    with ExitStack() as stack:
+        origin = _start(
+            stack, directory, {"role": "origin", "registry": REGISTRY, "access": {"anonymous": "push"}}
+        )
+        replica = _start(stack, directory, {
+            "role": "replica", "rules": str(directory / "rules"), "replication": {"interval": "1h"},
+            "registries": _registries(origin),
+        })  # fmt: skip
+        site = _start(stack, directory, {"role": "site", "registries": _registries(replica)})
+        for node in (origin, replica, site):
+            _await(node)
+        yield origin, replica, site
+
+
+def _registries(parent: Node) -> dict[str, Any]:
+    return {REGISTRY: {"default": True, "parents": [[parent.url]]}}
+
+
+def _start(stack: ExitStack, directory: Path, config: dict[str, Any]) -> Node:
+    role = config["role"]
+    port, admin_port = _free_ports(2)
+    path, log = directory / f"{role}.yaml", directory / f"{role}.log"
+    whole = {
+        **config, "name": f"demo-{role}", "workers": 1, "drain": "1s",
+        "listen": {"port": port}, "admin": {"port": admin_port},
+        "store": {"disk": {"path": str(directory / role)}},
+    }  # fmt: skip
+    path.write_text(json.dumps(whole))  # JSON is YAML
+    process = subprocess.Popen(
+        [*command(), "serve", str(path)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stderr=stack.enter_context(log.open("wb")), start_new_session=True,
+    )  # fmt: skip
+    stack.callback(_end, process)
+    return Node(role, port, admin_port, path, log, process)
+
+
+def command() -> Sequence[str]:
+    """How this very program is called."""
+    return sys.executable, "-m", "registry_mesh"
+
+
+def replicate(replica: Node) -> None:
+    """Let the rules run once."""
+    done = subprocess.run(
+        [*command(), "replicate", str(replica.config), "--once"], stdin=subprocess.DEVNULL, capture_output=True,
+        text=True, timeout=_PATIENCE * 4, start_new_session=True, check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise Unexpected(f"replicate failed: {(done.stderr or done.stdout).strip()[-1000:]}")
+
+
+def _await(node: Node) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        if node.process.poll() is not None:
+            break
+        try:
+            if fetch_json(f"http://127.0.0.1:{node.admin_port}", "/status")["ready"]:
+                return
+        except (OSError, Unexpected):
+            pass
+        time.sleep(0.05)
+    tail = node.log.read_text(errors="replace")[-1000:]
+    raise Unexpected(f"the {node.role} does not serve:\n{tail}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)  # the session that we gave it, nothing else
+        process.wait()
+
+
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        trials = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [int(each.getsockname()[1]) for each in trials]
