@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -11,120 +12,65 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, ChunkMapInvalid, ChunkMapper, count
+from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, ChunkMapInvalid, ChunkMapper
 from registry_mesh.content.errors import StoreBroken
-from registry_mesh.content.ports import HELD, BlobInfo, FileSlice, Hold, Piece, Provenance
+from registry_mesh.content.ports import BlobInfo, Hold
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import ALGORITHMS, Digest
 from registry_mesh.oci.errors import BlobUnknown
 from registry_mesh.oci.span import Span
-from registry_mesh.stores import temporary
+from registry_mesh.stores import rebuild
 from registry_mesh.stores.durability import FsyncPolicy
+from registry_mesh.stores.evict import Evictor
 from registry_mesh.stores.faults import translated
+from registry_mesh.stores.held_blobs import DiskReading, HeldBlobs
 from registry_mesh.stores.hold import DiskHold, open_part
 from registry_mesh.stores.hold_file import stated_size
+from registry_mesh.stores.index import Index
 from registry_mesh.stores.ingest import DiskIngest, IncomingFile
 from registry_mesh.stores.layout import Layout
 from registry_mesh.stores.ledger import Ledger, charge
-from registry_mesh.stores.locks import FileLock
-from registry_mesh.stores.memory import clip
+from registry_mesh.stores.locks import FileLock, ProcessLock
 from registry_mesh.stores.offload import offload
-from registry_mesh.stores.open_files import OpenFile, OpenFiles
-from registry_mesh.stores.proof import Proofs, signature
 from registry_mesh.stores.records import DiskRecords
 from registry_mesh.stores.room import Room
-from registry_mesh.stores.rot import Rot
 from registry_mesh.stores.shelf import Shelf
+from registry_mesh.stores.upkeep import PERIOD, Upkeep
 from registry_mesh.stores.whole_hold import WholeHold
 
 _BATCH: Final = 1_000
-_STEP: Final = 8
-"""Chunks proven at a time: the next bytes are not long in coming, and a thread is not woken for little."""
+_MARGIN: Final = 1 / 64
+_MARGIN_LIMIT: Final = 64 << 20
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class DiskCounts:
     """What happened since this process opened the store."""
 
-    rotten: int = 0
-    evictions: int = 0
-    evicted_bytes: int = 0
-
-
-class DiskReading:
-    """Implements `content.ports.Reading`, and its own context: a hit neither waits nor wakes a thread."""
-
-    def __init__(self, store: DiskStore, digest: Digest, span: Span | None) -> None:
-        self._store = store
-        self._digest = digest
-        self._asked = span
-        self._file: OpenFile
-        self.info: BlobInfo
-        self.span: Span
-        self.address: str | None = None
-        self.provenance: Provenance = HELD
-
-    async def __aenter__(self) -> DiskReading:
-        self._file = await self._store.open_file(self._digest)
-        try:
-            self.info = BlobInfo(self._digest, self._file.size)
-            self.span = clip(self.info, self._asked)
-            first = self.span.start // CHUNK
-            if self.span:
-                await self._store.prove(self._file, first, first + 1, opening=True)
-        except BaseException:
-            self._store.files.release(self._file)
-            raise
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._store.files.release(self._file)
-
-    def ready(self, span: Span) -> FileSlice | None:
-        """Where the file is unchanged and every chunk of the span was proven before."""
-        file = self._file
-        status = os.fstat(file.fd)
-        proof = file.proof
-        if not status.st_nlink or proof.signature != signature(status):
-            return None
-        if not proof.complete and proof.run(span.start // CHUNK, count(span.stop)) < count(span.stop):
-            return None
-        return FileSlice(file.fd, span.start, span.stop)
-
-    async def pieces(self) -> AsyncIterator[Piece]:
-        """One slice, where all is proven; else a slice after each step of proving."""
-        start, stop = self.span.start, self.span.stop
-        while start < stop:
-            proven = self._file.proof.run(start // CHUNK, count(stop)) * CHUNK
-            if proven <= start:
-                first = start // CHUNK
-                last = min(first + _STEP, count(stop))
-                await self._store.prove(self._file, first, last)
-                continue
-            yield FileSlice(self._file.fd, start, min(stop, proven))
-            start = proven
+    rotten: int
+    evictions: int
+    evicted_bytes: int
 
 
 class DiskStore:
-    """Implements `content.ports.CacheStore`. Made by `start`."""
+    """Implements `content.ports.CacheStore`. Made by `start`. `held_blobs` is its reading side, `use` notes that a blob
+    is used: for who answers hits himself."""
 
-    def __init__(self, shelf: Shelf, cache: bool) -> None:
+    def __init__(self, shelf: Shelf, alive: ProcessLock, *, cache: bool) -> None:
         self._shelf = shelf
         self._layout = shelf.layout
-        self._cache = cache
-        self._proofs = Proofs(shelf.layout)
-        self.files = OpenFiles(shelf.layout, self._proofs)
-        self.counts = DiskCounts()
-        self._noted: dict[Digest, int] = {}
+        self._alive = alive
+        self._upkeep = Upkeep(shelf, shelf.clock)
+        self._upkeep_task: asyncio.Task[None] | None = None
+        self.use = self._upkeep.use
+        self.held_blobs = HeldBlobs(shelf, self.use, cache=cache)
+        self._evictor = Evictor(shelf, self.held_blobs.files, self._upkeep.flush, self.use)
+        if cache:
+            shelf.room.evict = self._evictor
         self.records = DiskRecords(shelf.layout.records, shelf.layout.tmp, shelf.fsync)
 
     def __repr__(self) -> str:
-        return f"<disk {self._layout.root}: {self.used} bytes>"
-
-    @property
-    def used(self) -> int:
-        """Bytes stored, by all processes."""
-        return self._shelf.room.ledger.used
+        return f"<disk {self._layout.root}: {self.used} of {self._shelf.room.ledger.limit} bytes>"
 
     @classmethod
     async def start(
@@ -136,70 +82,77 @@ class DiskStore:
         fsync: FsyncPolicy = FsyncPolicy.COMMIT,
         clock: Callable[[], float] = time.time,
     ) -> DiskStore:
-        """The store below `root`, made where there is none. `quota` is in bytes; `evict`: it is a cache, and
-        drops what was not used for longest instead of being full. `StoreBroken`."""
-        return await offload(cls._start, Layout(root), quota, evict, fsync)
+        """The store below `root`, made where there is none. `StoreBroken`.
+
+        `quota` is in bytes. `evict`: it is a cache, and drops what was not used for longest instead of being full;
+        a 64th of the quota (at most 64 MiB) is kept for what is not counted: index, records, directories.
+        """
+        with translated(f"opening the store in {root}"):
+            store = await offload(cls._start, Layout(root), quota, evict, fsync, clock)
+        store._upkeep_task = asyncio.create_task(store._keep_up(), name="disk store upkeep")
+        return store
 
     @classmethod
-    def _start(cls, layout: Layout, quota: int | None, evict: bool, fsync: FsyncPolicy) -> DiskStore:
-        with translated(f"opening the store in {layout.root}"):
-            for directory in layout.directories():
-                fsync.make_directory(directory)
-            ledger = Ledger(layout.run / "ledger", quota)
-            for room in temporary.sweep(layout.tmp):
-                ledger.release(room)
-        return cls(Shelf(layout, Room(ledger), fsync), evict)
+    def _start(
+        cls,
+        layout: Layout,
+        quota: int | None,
+        evict: bool,
+        fsync: FsyncPolicy,
+        clock: Callable[[], float],
+    ) -> DiskStore:
+        for directory in layout.directories():
+            fsync.make_directory(directory)
+        limit = quota
+        if quota is not None and evict:
+            limit = quota - min(int(quota * _MARGIN), _MARGIN_LIMIT)
+        room = Room(Ledger(layout.run / "ledger", limit))
+        shelf = Shelf(layout, room, Index(layout.index), fsync, clock)
+        alive = ProcessLock(layout.run / "alive")
+        if alive.first:
+            rebuild.recover(shelf)
+        else:
+            rebuild.sweep_orphans(shelf)
+        alive.share()
+        return cls(shelf, alive, cache=evict)
+
+    async def _keep_up(self) -> None:
+        while True:
+            await offload(self._upkeep.round, self.held_blobs.files)
+            await asyncio.sleep(PERIOD)
 
     async def close(self) -> None:
-        self.files.close()
-        await offload(self._shelf.room.ledger.close)
+        """Tell the index the last; close files. Readings must have ended."""
+        if self._upkeep_task is not None:
+            self._upkeep_task.cancel()
+            await asyncio.wait([self._upkeep_task])
+        await offload(self._close)
+
+    def _close(self) -> None:
+        self.held_blobs.files.close()
+        self._upkeep.flush()
+        if self._alive.is_last():
+            rebuild.note_clean_end(self._shelf)
+        self._shelf.index.close()
+        self._shelf.room.ledger.close()
+        self._alive.close()
+
+    @property
+    def used(self) -> int:
+        """Bytes that the store's files take, in all processes."""
+        return self._shelf.room.ledger.used
+
+    @property
+    def counts(self) -> DiskCounts:
+        return DiskCounts(self.held_blobs.rotten, self._evictor.evictions, self._evictor.evicted_bytes)
 
     async def stat(self, digest: Digest) -> BlobInfo:
-        file = await self.open_file(digest)
-        self.files.release(file)
+        file = await self.held_blobs.open(digest)
+        self.held_blobs.files.release(file)
         return BlobInfo(digest, file.size)
 
     def open(self, digest: Digest, span: Span | None = None) -> DiskReading:
-        return DiskReading(self, digest, span)
-
-    async def open_file(self, digest: Digest) -> OpenFile:
-        """The blob's file, as long as the blob; `files.release` it. `BlobUnknown`."""
-        file = self.files.again(digest)
-        if file is None:
-            with translated("opening a blob"):
-                file = await offload(self.files.open, digest)
-        if file is None:
-            raise BlobUnknown(digest=str(digest))
-        if not file.proof.sized:
-            try:
-                await self._found(file, await self._read(self._proofs.size_up, file), opening=True)
-            except BaseException:
-                self.files.release(file)
-                raise
-        return file
-
-    async def prove(self, file: OpenFile, start: int, stop: int, *, opening: bool = False) -> None:
-        """Have chunks [start, stop) read and checked, where they are not proven."""
-        if file.proof.run(start, stop) < stop:
-            bad = await self._read(self._proofs.prove, file, start, stop)
-            await self._found(file, bad, opening=opening)
-
-    async def _read(self, check: Callable[..., int | None], file: OpenFile, *chunks: int) -> int | None:
-        with translated("checking a blob"):
-            return await offload(check, file.digest, file.fd, file.proof, *chunks)
-
-    async def _found(self, file: OpenFile, bad: int | None, *, opening: bool) -> None:
-        """Chunk `bad` has rotted, where it is not None. A cache sets it missing, and has the blob in part only from
-        then on (`BlobUnknown` while opening); any other store puts the blob aside (`StoreBroken`)."""
-        if bad is None:
-            return
-        self.counts.rotten += 1
-        rot = Rot(self._shelf, BlobInfo(file.digest, file.size), file.fd)
-        with translated("taking a rotten blob away"):
-            await offload(rot.demote if self._cache else rot.quarantine, bad)
-        if opening and self._cache:
-            raise BlobUnknown(digest=str(file.digest))
-        raise StoreBroken(f"chunk {bad} of {file.digest} has rotted")
+        return DiskReading(self.held_blobs, digest, span)
 
     async def chunk_map(self, digest: Digest) -> ChunkMap | None:
         return await offload(self._chunk_map, digest)
@@ -262,16 +215,17 @@ class DiskStore:
         with self._shelf.alone(digest):
             if self._shelf.has(BlobInfo(digest, size)):
                 return None
+            self.use(digest)
             files = open_part(self._shelf, digest, size)
             return DiskHold(files) if files else None
 
     @asynccontextmanager
     async def _whole(self, digest: Digest) -> AsyncIterator[WholeHold]:
-        file = await self.open_file(digest)
+        file = await self.held_blobs.open(digest)
 
         async def prove(index: int) -> bool:
             try:
-                await self.prove(file, index, index + 1)
+                await self.held_blobs.prove(file, index, index + 1)
             except StoreBroken:
                 return False
             return True
@@ -279,7 +233,7 @@ class DiskStore:
         try:
             yield WholeHold(BlobInfo(digest, file.size), file.fd, prove)
         finally:
-            self.files.release(file)
+            self.held_blobs.files.release(file)
 
     @asynccontextmanager
     async def lock(self, digest: Digest, purpose: str) -> AsyncIterator[bool]:
@@ -300,7 +254,8 @@ class DiskStore:
             stated_size(path) for path in (self._layout.blob_hold(digest), self._layout.part_hold(digest))
         )
         return next(
-            (size for size in stated if size is not None), self._size(digest) or self._noted.get(digest)
+            (size for size in stated if size is not None),
+            self._size(digest) or self._shelf.index.size(digest),
         )
 
     def _size(self, digest: Digest) -> int | None:
@@ -310,8 +265,7 @@ class DiskStore:
             return None
 
     async def note_sizes(self, descriptors: Sequence[Descriptor]) -> None:
-        for each in descriptors:
-            self._noted[each.digest] = each.size
+        await offload(self._shelf.index.note_sizes, [(each.digest, each.size) for each in descriptors])
 
     async def delete(self, digest: Digest) -> None:
         with translated("deleting a blob"):

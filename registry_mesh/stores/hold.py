@@ -29,12 +29,16 @@ from registry_mesh.stores import hold_file, points, temporary
 from registry_mesh.stores.durability import FsyncPolicy
 from registry_mesh.stores.faults import translated
 from registry_mesh.stores.hold_file import HoldFile, stated_size
+from registry_mesh.stores.index import RowState
 from registry_mesh.stores.ingest import write_all
 from registry_mesh.stores.ledger import charge
 from registry_mesh.stores.locks import lock_lead, lock_range, try_flock, unlock_range
 from registry_mesh.stores.offload import offload, settle, submit
 from registry_mesh.stores.punch import punch
 from registry_mesh.stores.shelf import Shelf
+
+INDEX_AHEAD: Final = 32
+"""Chunks by which a partial blob's row in the index is ahead of it."""
 
 SYNC_EVERY: Final = 32 << 20
 """Bytes after which written chunks are synced (`FsyncPolicy.COMMIT`)."""
@@ -48,7 +52,9 @@ class PartFiles:
         self.info = info
         self.fd = data_fd
         self.table = table
+        self.table_room = charge(hold_file.length(info.size))
         self._lock = threading.Lock()
+        self._ahead = 0
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -70,9 +76,29 @@ class PartFiles:
             if self.table.discarded:
                 raise StoreBroken("the hold was discarded")
             if not self.table.reserved(index):
+                self._index_ahead()
                 self.shelf.room.take(self.room(index))
                 points.reach("hold.reserved")
                 self.table.set_reserved(index, True)
+
+    def reserved(self) -> int:
+        """What the ledger counts of both files."""
+        taken = [index for index, each in enumerate(self.table.reservations()) if each]
+        last = self.table.chunks - 1
+        whole = len(taken) - (1 if last in taken[-1:] else 0)
+        return self.table_room + whole * CHUNK + (self.room(last) if whole < len(taken) else 0)
+
+    def _index_ahead(self) -> None:
+        """Keep the row's `held` ahead of what is reserved, without writing it for every chunk."""
+        self._ahead -= 1
+        if self._ahead < 0:
+            self._ahead = INDEX_AHEAD
+            held = self.reserved() + INDEX_AHEAD * CHUNK + CHUNK
+            self.shelf.enter(self.info.digest, self.info.size, held, RowState.PARTIAL)
+
+    def index_exactly(self) -> None:
+        """Write the row. By who has the blob for itself."""
+        self.shelf.enter(self.info.digest, self.info.size, self.reserved(), RowState.PARTIAL)
 
     def give_back(self, index: int) -> None:
         """Drop the bytes of a chunk that is missing. The caller has it claimed."""
@@ -93,7 +119,7 @@ class PartFiles:
             if reserved:
                 self.table.set_reserved(index, False)
                 self.shelf.room.give(self.room(index))
-        self.shelf.room.give(charge(hold_file.length(self.info.size)))
+        self.shelf.room.give(self.table_room)
 
     def tidy(self) -> None:
         """Give back what a process that died had reserved and not finished."""
@@ -116,6 +142,8 @@ class PartFiles:
         self.shelf.layout.part_hold(self.info.digest).unlink(missing_ok=True)
         points.reach("hold.dropped")
         self.give_all_back()
+        if not self.table.committed:
+            self.shelf.index.forget(self.info.digest)
 
     def close(self) -> None:
         self.table.close()
@@ -136,7 +164,18 @@ def open_part(shelf: Shelf, digest: Digest, size: int | None) -> PartFiles | Non
         if size is None:
             return None
         _make(shelf, digest, size)
-    return _open(shelf, BlobInfo(digest, stated if size is None else size))  # type: ignore[arg-type] # one is set
+    return _settle(_open(shelf, BlobInfo(digest, stated if size is None else size)))  # type: ignore[arg-type]  # one is set
+
+
+def _settle(files: PartFiles) -> PartFiles:
+    """Where the ledger counts the row's bound of it (since the last start), have it count what is reserved."""
+    row = files.shelf.index.row(files.info.digest)
+    if row is not None and row.state is RowState.BOUNDED:
+        files.tidy()
+        held = files.reserved()
+        files.index_exactly()
+        files.shelf.room.give(row.held - held)
+    return files
 
 
 def _clear(shelf: Shelf, digest: Digest) -> None:
@@ -164,6 +203,7 @@ def _make(shelf: Shelf, digest: Digest, size: int) -> None:
     data_path, table_path = shelf.layout.part(digest), shelf.layout.part_hold(digest)
     shelf.fsync.make_directory(data_path.parent)
     table = hold_file.fresh(size)
+    shelf.enter(digest, size, charge(len(table)), RowState.PARTIAL)
     shelf.room.take(charge(len(table)))
     try:
         points.reach("hold.make_data")
@@ -438,16 +478,18 @@ class DiskHold:
                     self._sync()
                 unlock_range(self._table.fd, 0, self._table.chunks)
                 self._files.tidy()
-                if not any(self._table.reservations()):
-                    self._drop_unused()
+                self._leave_alone()
         finally:
             self._files.close()
 
-    def _drop_unused(self) -> None:
+    def _leave_alone(self) -> None:
+        """The last one out writes the row, or drops the files where nothing is held."""
         with self._files.shelf.alone(self.info.digest):
-            if try_flock(self._files.fd, shared=False) and not (
-                self._table.committed or self._table.discarded or any(self._table.reservations())
-            ):
+            if not try_flock(self._files.fd, shared=False) or self._table.committed or self._table.discarded:
+                return
+            if any(self._table.reservations()):
+                self._files.index_exactly()
+            else:
                 self._files.drop()
 
 
@@ -474,6 +516,7 @@ def promote(files: PartFiles, chunk_map: ChunkMap | None) -> None:
             with files.alone():
                 files.drop()
         return
+    shelf.enter(info.digest, info.size, charge(info.size), RowState.PENDING)
     shelf.fsync.make_directory(layout.blob(info.digest).parent)
     beside = layout.blob_hold(info.digest)
     if info.size > CHUNK:  # a small blob is checked by its digest
@@ -488,5 +531,7 @@ def promote(files: PartFiles, chunk_map: ChunkMap | None) -> None:
     files.table.set_committed()
     layout.part_hold(info.digest).unlink(missing_ok=True)
     if info.size <= CHUNK:
-        shelf.room.give(charge(hold_file.length(info.size)))
+        shelf.room.give(files.table_room)
+    points.reach("hold.enter")
+    shelf.enter_complete(info.digest, info.size)
     shelf.fsync.sync_entry(layout.blob(info.digest).parent)

@@ -51,6 +51,11 @@ class Ledger:
             self._used[0] = after
             return True
 
+    def take(self, room: int) -> None:
+        """Count `room` bytes that must be, over the limit or not: a moment's table of a few KiB."""
+        with self._alone():
+            self._used[0] += room
+
     def release(self, room: int) -> None:
         with self._alone():
             self._used[0] = max(0, self._used[0] - room)
@@ -59,6 +64,17 @@ class Ledger:
         """State what is used, known by counting."""
         with self._alone():
             self._used[0] = used
+            self._used[1] = 1
+
+    def forget(self) -> None:
+        """What is used is not known any more."""
+        with self._alone():
+            self._used[0] = self._used[1] = 0
+
+    @property
+    def counted(self) -> bool:
+        """Whether it has ever been said what is used: False for a ledger just made."""
+        return bool(self._used[1])
 
     def is_at(self, path: Path) -> bool:
         """Whether this is still the file of that name."""

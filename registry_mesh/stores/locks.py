@@ -59,6 +59,16 @@ def try_flock(fd: int, *, shared: bool) -> bool:
 
 
 @contextmanager
+def held_now(path: Path) -> Iterator[bool]:
+    """Like `held`, but without waiting: False where another is alone with it."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        yield try_flock(fd, shared=False)
+    finally:
+        os.close(fd)
+
+
+@contextmanager
 def held(path: Path) -> Iterator[None]:
     """Be alone with `path`, among all threads and processes; waits. The file is made where there is none."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -87,4 +97,25 @@ class FileLock:
     def release(self) -> None:
         if self.mine:
             self._path.unlink(missing_ok=True)
+        os.close(self._fd)
+
+
+class ProcessLock:
+    """Who shares something: `first` where nobody else does when it is made. Then `share` it."""
+
+    def __init__(self, path: Path) -> None:
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self.first = try_flock(self._fd, shared=False)
+        if not self.first:
+            fcntl.flock(self._fd, fcntl.LOCK_SH)  # waits until the first is ready
+
+    def share(self) -> None:
+        """Let others in."""
+        fcntl.flock(self._fd, fcntl.LOCK_SH)
+
+    def is_last(self) -> bool:
+        """Whether nobody else is left; if so, nobody comes in until it is closed."""
+        return try_flock(self._fd, shared=False)
+
+    def close(self) -> None:
         os.close(self._fd)

@@ -105,10 +105,10 @@ class DiskRecords:
 
     def _temporary(self) -> tuple[int, Path]:
         try:
-            return temporary.create(self._tmp)
+            return temporary.create(self._tmp, counted=False)
         except FileNotFoundError:  # the store's directory vanished and may be back
             self._fsync.make_directory(self._tmp)
-            return temporary.create(self._tmp)
+            return temporary.create(self._tmp, counted=False)
 
     def _name(self, source: Path, path: Path, replace: bool) -> bool:
         while True:

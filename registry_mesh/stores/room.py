@@ -18,6 +18,11 @@ class Room:
 
     def take(self, room: int) -> None:
         """Reserve; `StoreFull` where there is no room and none can be made. In a thread: it may evict."""
+        if room <= 0:
+            return
+        limit = self.ledger.limit
+        if limit is not None and (room > limit or not self.ledger.counted):
+            raise StoreFull("not within the quota" if room > limit else "what is stored is being counted")
         while not self.ledger.reserve(room):
             if self.evict is None or not self.evict(room):
                 raise StoreFull(f"{self.ledger.used} of {self.ledger.limit} bytes are used")

@@ -7,6 +7,7 @@ import os
 from registry_mesh.content.ports import BlobInfo
 from registry_mesh.stores import hold_file, points
 from registry_mesh.stores.hold_file import HoldFile
+from registry_mesh.stores.index import RowState
 from registry_mesh.stores.ledger import charge
 from registry_mesh.stores.shelf import Shelf
 
@@ -22,25 +23,32 @@ class Rot:
     def demote(self, index: int) -> None:
         """Make it a partial blob again that lacks chunk `index`, so that a fill brings it back. One whose chunks
         cannot be told apart goes as a whole."""
-        digest = self._info.digest
-        with self._shelf.alone(digest):
-            if not self._is_still_there():
-                return
-            table = self._table()
-            if table is None:
-                self._shelf.remove_alone(digest)
-                return
-            self._shelf.fsync.make_directory(self._shelf.layout.part(digest).parent)
-            # A kill between two steps leaves the complete blob, and its rot to be found again; or a complete blob
-            # and a table without data, which the next to hold it clears away.
-            self._shelf.room.take(charge(len(table)))
-            with self._shelf.written(hold_file.clear_state(table, index)) as source:
-                points.reach("rot.table")
-                source.replace(self._shelf.layout.part_hold(digest))
-            points.reach("rot.name")
-            self._shelf.layout.blob(digest).replace(self._shelf.layout.part(digest))
-            points.reach("rot.beside")
-            self._shelf.remove_beside(digest)
+        with self._shelf.alone(self._info.digest):
+            if self._is_still_there() and not self.make_partial(index):
+                self._shelf.remove_alone(self._info.digest)
+
+    def make_partial(self, missing: int | None = None) -> bool:
+        """Make it a partial blob, of chunk `missing` or of all; False where it has no table. Under `Shelf.alone`.
+
+        A kill between two steps leaves the complete blob, and its rot to be found again; or a complete blob and a
+        table without data, which the next to hold it clears away."""
+        digest, layout = self._info.digest, self._shelf.layout
+        table = self._table()
+        if table is None:
+            return False
+        size = hold_file.read_size(table)
+        self._shelf.enter(digest, size, charge(size) + charge(len(table)), RowState.PARTIAL)
+        self._shelf.fsync.make_directory(layout.part(digest).parent)
+        self._shelf.room.ledger.take(charge(len(table)))
+        data = table if missing is None else hold_file.clear_state(table, missing)
+        with self._shelf.written(data) as source:
+            points.reach("rot.table")
+            source.replace(layout.part_hold(digest))
+        points.reach("rot.name")
+        layout.blob(digest).replace(layout.part(digest))
+        points.reach("rot.beside")
+        self._shelf.remove_beside(digest)
+        return True
 
     def quarantine(self, index: int) -> None:
         """Put it aside for a person to look at: a push or a repair brings it back."""
@@ -50,6 +58,7 @@ class Rot:
                 points.reach("rot.quarantine")
                 self._shelf.layout.blob(digest).replace(self._shelf.layout.rotten(digest))
                 self._shelf.remove_beside(digest)
+                self._shelf.index.forget(digest)
 
     def _is_still_there(self) -> bool:
         try:

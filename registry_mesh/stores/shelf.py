@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -13,23 +13,45 @@ from registry_mesh.content.ports import BlobInfo
 from registry_mesh.oci.digest import Digest
 from registry_mesh.stores import points, temporary
 from registry_mesh.stores.durability import FsyncPolicy
+from registry_mesh.stores.index import Index, Row, RowState
 from registry_mesh.stores.layout import Layout
 from registry_mesh.stores.ledger import charge
-from registry_mesh.stores.locks import held
+from registry_mesh.stores.locks import held, held_now
 from registry_mesh.stores.room import Room
 
 
 class Shelf:
     """Complete blobs below `layout`."""
 
-    def __init__(self, layout: Layout, room: Room, fsync: FsyncPolicy) -> None:
+    def __init__(
+        self, layout: Layout, room: Room, index: Index, fsync: FsyncPolicy, clock: Callable[[], float]
+    ) -> None:
         self.layout = layout
         self.room = room
+        self.index = index
         self.fsync = fsync
+        self.clock = clock
 
     def alone(self, digest: Digest) -> AbstractContextManager[None]:
         """Be the only one to change what is there of `digest`, among all processes."""
-        return held(self.layout.run / "locks" / f"shelf-{digest.hex[:2]}")
+        return held(self._board(digest))
+
+    def alone_now(self, digest: Digest) -> AbstractContextManager[bool]:
+        """`alone` without waiting, for who may be alone with something else already."""
+        return held_now(self._board(digest))
+
+    def _board(self, digest: Digest) -> Path:
+        return self.layout.run / "locks" / f"shelf-{digest.hex[:2]}"
+
+    def enter(self, digest: Digest, size: int, held: int, state: RowState) -> None:
+        """Write the blob's row in the index, used just now."""
+        self.index.put([Row(digest, size, held, int(self.clock() * 1000), state)])
+
+    def enter_complete(self, digest: Digest, size: int) -> None:
+        """Write the row of a blob that stands there."""
+        beside = (self.layout.blob_chunks(digest), self.layout.blob_hold(digest))
+        held = charge(size) + sum(charge(_size(path) or 0) for path in beside)
+        self.enter(digest, size, held, RowState.COMPLETE)
 
     def has(self, info: BlobInfo) -> bool:
         """Whether a complete blob of that length stands there."""
@@ -43,6 +65,7 @@ class Shelf:
             before = _size(target)
             if before == size:
                 return False
+            self.enter(digest, size, charge(size), RowState.PENDING)
             self.fsync.make_directory(target.parent)
             if chunk_map is not None and size > CHUNK:
                 self.put_chunk_map(digest, chunk_map)
@@ -52,6 +75,8 @@ class Shelf:
             self.fsync.sync_entry(target.parent)
             if before is not None:  # what stood there was cut short
                 self.room.give(charge(before))
+            points.reach("shelf.enter")
+            self.enter_complete(digest, size)
             return True
 
     def put_chunk_map(self, digest: Digest, chunk_map: ChunkMap) -> None:
@@ -79,29 +104,35 @@ class Shelf:
     def remove(self, digest: Digest) -> bool:
         """Take the blob off; False where it is not there. Whoever has it open reads on."""
         with self.alone(digest):
-            return self.remove_alone(digest)
+            return self.remove_alone(digest) is not None
 
-    def remove_alone(self, digest: Digest) -> bool:
-        """`remove`, by who is alone already."""
+    def remove_alone(self, digest: Digest) -> int | None:
+        """`remove`, by who is alone already; gives the bytes freed."""
         target = self.layout.blob(digest)
         size = _size(target)
+        if size is not None:
+            self.enter(digest, size, charge(size), RowState.PENDING)
         points.reach("shelf.remove")
         target.unlink(missing_ok=True)
-        self.remove_beside(digest)
-        if size is None:
-            return False
-        self.fsync.sync_entry(target.parent)
-        self.room.give(charge(size))
-        return True
+        freed = self.remove_beside(digest)
+        if size is not None:
+            self.fsync.sync_entry(target.parent)
+            self.room.give(charge(size))
+        points.reach("shelf.forget")
+        self.index.forget(digest)
+        return None if size is None else freed + charge(size)
 
-    def remove_beside(self, digest: Digest) -> None:
-        """Remove what stands beside a blob."""
+    def remove_beside(self, digest: Digest) -> int:
+        """Remove what stands beside a blob; gives the bytes freed."""
+        freed = 0
         for beside in (self.layout.blob_chunks(digest), self.layout.blob_hold(digest)):
             points.reach("shelf.remove_beside")
             length = _size(beside)
             if length is not None:
                 beside.unlink(missing_ok=True)
-                self.room.give(charge(length))
+                freed += charge(length)
+        self.room.give(freed)
+        return freed
 
 
 def _size(path: Path) -> int | None:

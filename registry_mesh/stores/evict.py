@@ -1,0 +1,142 @@
+"""Makes room in a cache: what was not used for longest goes first.
+
+A step frees what is wanted and a little more, up to the low mark, and never more than a small part of the quota
+beyond what is wanted. A small complete blob goes whole; of a large or a partial one chunks go, from its end, because
+readers begin at the front. What anybody has open is spared.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from registry_mesh.content.errors import Failure
+from registry_mesh.content.ports import BlobInfo, ChunkState
+from registry_mesh.oci.digest import Digest
+from registry_mesh.stores import points
+from registry_mesh.stores.hold import PartFiles, open_part
+from registry_mesh.stores.index import Row
+from registry_mesh.stores.locks import try_flock
+from registry_mesh.stores.open_files import OpenFiles
+from registry_mesh.stores.rot import Rot
+from registry_mesh.stores.shelf import Shelf
+
+LOW: Final = 0.97
+"""Of the limit: where a step stops."""
+
+LARGE: Final = 0.01
+"""Of the limit: a complete blob of more is evicted by chunks."""
+
+_BATCH: Final = 32
+_SPARED: Final = 1_024
+"""Blobs in use that a step passes before it gives up."""
+
+
+class Evictor:
+    """Called by `Room` in a thread. `flush` brings the times of use up to date; `use` notes one."""
+
+    def __init__(
+        self, shelf: Shelf, files: OpenFiles, flush: Callable[[], None], use: Callable[[Digest], None]
+    ) -> None:
+        self._shelf = shelf
+        self._files = files
+        self._flush = flush
+        self._use = use
+        self._lock = threading.Lock()
+        self.evictions = 0
+        self.evicted_bytes = 0
+
+    def __call__(self, wanted: int) -> bool:
+        """Free room for `wanted` bytes; False where nothing could be freed."""
+        with self._lock:
+            ledger = self._shelf.room.ledger
+            limit = ledger.limit or 0
+            goal = ledger.used + wanted - int(limit * LOW)
+            if ledger.used + wanted <= limit:  # another thread or process has been here
+                return True
+            freed = self._step(goal)
+            self.evicted_bytes += freed
+            return freed > 0
+
+    def _step(self, goal: int) -> int:
+        freed = spared = 0
+        while freed < goal and spared < _SPARED:
+            self._flush()
+            rows = self._shelf.index.least_used(_BATCH)
+            for row in rows:
+                gone = self._evict(row, goal - freed)
+                freed += gone
+                if not gone:
+                    spared += 1
+                    self._use(row.digest)
+                if freed >= goal:
+                    break
+            if not rows:
+                break
+        return freed
+
+    def _evict(self, row: Row, goal: int) -> int:
+        """Bytes freed of one blob; 0 where it is in use."""
+        if not self._files.let_go(row.digest):
+            return 0
+        with suppress(OSError, Failure), self._shelf.alone_now(row.digest) as alone:
+            if alone:
+                return self._evict_alone(row, goal)
+        return 0
+
+    def _evict_alone(self, row: Row, goal: int) -> int:
+        try:
+            fd = os.open(self._shelf.layout.blob(row.digest), os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return self._evict_part(row, goal)
+        try:
+            if not try_flock(fd, shared=False):
+                return 0
+            if row.size > (self._shelf.room.ledger.limit or 0) * LARGE and goal < row.held:
+                rot = Rot(self._shelf, BlobInfo(row.digest, row.size), fd)
+                if rot.make_partial():
+                    os.close(fd)
+                    fd = -1
+                    return self._evict_part(row, goal)
+            points.reach("evict.whole")
+            self.evictions += 1
+            return self._shelf.remove_alone(row.digest) or 0
+        finally:
+            if fd >= 0:
+                os.close(fd)
+
+    def _evict_part(self, row: Row, goal: int) -> int:
+        files = open_part(self._shelf, row.digest, None)
+        if files is None:
+            self._shelf.index.forget(row.digest)
+            return 0
+        try:
+            if not try_flock(files.fd, shared=False):
+                return 0
+            self.evictions += 1
+            return self._punch(files, goal)
+        finally:
+            files.close()
+
+    def _punch(self, files: PartFiles, goal: int) -> int:
+        """Chunks from the end on; the blob as a whole where none stays."""
+        freed = 0
+        reserved = files.table.reservations()
+        for index in range(files.table.chunks - 1, -1, -1):
+            if freed >= goal:
+                break
+            if reserved[index]:
+                points.reach("evict.chunk")
+                files.table.set_state(index, ChunkState.MISSING)
+                files.table.set_synced(index, False)
+                files.give_back(index)
+                freed += 0 if files.table.reserved(index) else files.room(index)
+        if not any(files.table.reservations()):
+            freed += files.table_room
+            files.drop()
+        else:
+            files.index_exactly()
+        return freed

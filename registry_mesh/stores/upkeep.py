@@ -1,0 +1,68 @@
+"""What a disk store does beside serving: times of use to the index, idle files closed, a lost index made anew, and
+its own files found again when the disk went away and came back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from registry_mesh.content.errors import Failure
+from registry_mesh.oci.digest import Digest
+from registry_mesh.stores import rebuild
+from registry_mesh.stores.ledger import Ledger
+from registry_mesh.stores.open_files import OpenFiles
+from registry_mesh.stores.shelf import Shelf
+
+PERIOD: Final = 2.0
+"""Seconds from one round to the next."""
+
+_log = logging.getLogger(__name__)
+
+
+class Upkeep:
+    """Rounds of one process, in a thread."""
+
+    def __init__(self, shelf: Shelf, clock: Callable[[], float]) -> None:
+        self._shelf = shelf
+        self._clock = clock
+        self._used: dict[str, float] = {}
+        self._tidied = False
+
+    def use(self, digest: Digest) -> None:
+        """The blob is used now. A dict's write: readers call it on every hit."""
+        self._used[digest.hex] = self._clock()
+
+    def flush(self) -> None:
+        """Tell the index when blobs were used."""
+        used, self._used = self._used, {}
+        if used:
+            self._shelf.index.touch([(int(at * 1000), bytes.fromhex(hex)) for hex, at in used.items()])
+
+    def round(self, files: OpenFiles) -> None:
+        files.sweep()
+        try:
+            self._come_back()
+            self.flush()
+            if self._shelf.index.broken:
+                self._shelf.index.renew()
+            if not self._shelf.index.fact(rebuild.BUILT):
+                rebuild.rebuild(self._shelf)
+            if not self._tidied:
+                rebuild.tidy(self._shelf)
+                self._tidied = True
+        except (OSError, Failure) as fault:
+            _log.warning("the store in %s needs attention: %s", self._shelf.layout.root, fault)
+
+    def _come_back(self) -> None:
+        """Where the directory was taken away, or another one mounted: begin again in what is there now."""
+        ledger, path = self._shelf.room.ledger, self._shelf.layout.run / "ledger"
+        if ledger.is_at(path):
+            return
+        for directory in self._shelf.layout.directories():
+            self._shelf.fsync.make_directory(directory)
+        # The old one stays open: threads may be about to count in it.
+        self._shelf.room.ledger = Ledger(path, ledger.limit)
+        self._shelf.index.renew()
+        rebuild.recover(self._shelf)
+        _log.warning("the store in %s was gone and is back", self._shelf.layout.root)
