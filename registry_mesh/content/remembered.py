@@ -71,7 +71,7 @@ class Remembered:
             return _told(await self._fetch(key, fetch), Provenance(hit=False))
         age, verdict = self._judge(entry, freshness)
         if verdict is Verdict.FRESH:
-            return _told(entry, Provenance(age=age))
+            return _told(entry, Provenance(age=age, fresh_for=freshness.ttl - age))
         if verdict is Verdict.STALE_NOW:
             self._flights.launch(key, lambda: self._fetched(key, fetch))
             return _told(entry, Provenance(age=age, stale=True))

@@ -82,6 +82,7 @@ class Dispatch:
         action, handler = self._route(exchange.method, found)
         call = Call(
             self._role,
+            found.endpoint,
             found.reference,
             target.query,
             named,

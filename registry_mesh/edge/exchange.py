@@ -21,6 +21,7 @@ from registry_mesh.edge.head import Fields
 from registry_mesh.edge.settings import Settings
 from registry_mesh.edge.target import NO_QUERY, Query
 from registry_mesh.edge.wire import Wire
+from registry_mesh.oci.endpoints import Endpoint
 from registry_mesh.oci.errors import SizeInvalid, Unsupported
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.roles.role import Role
@@ -36,6 +37,7 @@ class Call:
     """What is asked for, taken apart and checked; `repository` is None for end points outside of any."""
 
     role: Role
+    endpoint: Endpoint
     reference: str = ""
     query: Query = NO_QUERY
     registry: RegistryName | None = None
@@ -76,7 +78,11 @@ class Exchange:
         """0 until an answer has begun."""
         self.sent = 0
         """Bytes of the body that were sent."""
+        self.received = 0
+        """Bytes of the request's body that were read."""
         self.provenance: Provenance | None = None
+        self.by_tag = False
+        """A tag was resolved for it."""
         self.keep_alive = request.keep_alive
         self.cut_off = False
         """We ended the connection in the middle of a body."""
@@ -118,6 +124,7 @@ class Exchange:
                 raise SizeInvalid(f"the request body is broken: {str(fault)[:200]}") from None
             if not data:
                 return
+            self.received += len(data)
             for start in range(0, len(data), PIECE):
                 yield data if len(data) <= PIECE else data[start : start + PIECE]
 
@@ -173,8 +180,8 @@ class Exchange:
             ("Docker-Distribution-Api-Version", "registry/2.0"),
             ("X-Request-Id", self.id),
         ]
-        if self.call is not None and self.call.registry is not None:
-            common.append(("OCI-Namespace", self.call.registry))
+        if self.call is not None:
+            common += namespace(self.call)
         if not self.keep_alive:
             common.append(("Connection", "close"))
         elif self.request.version < (1, 1):
@@ -186,6 +193,12 @@ class Exchange:
         self.keep_alive = False
         self.cut_off = True
         self.connection.abort()
+
+
+def namespace(call: Call) -> Fields:
+    """Whose answer it is: the registry that was named (spec, "Registry Proxying"), and that a mesh node speaks."""
+    fields: Fields = [("OCI-Namespace", call.registry)] if call.registry is not None else []
+    return [*fields, ("Registry-Mesh", call.role.name)]
 
 
 def writable(call: Call) -> Repository:

@@ -37,6 +37,7 @@ async def get_manifest(exchange: Exchange, call: Call) -> None:
         fields = _fields(exchange, call, reference, fetched.manifest.media_type, fetched.provenance)
         await _answer(exchange, reference, fields, fetched.manifest.data)
         return
+    exchange.by_tag = True
     resolved = await call.repository.tags.resolve(reference)
     digest, media_type = resolved.descriptor.digest, resolved.descriptor.media_type
     fields = _fields(exchange, call, digest, media_type, resolved.provenance, by_tag=True)

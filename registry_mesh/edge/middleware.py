@@ -18,7 +18,9 @@ from registry_mesh.edge.connection import Connection
 from registry_mesh.edge.dispatch import Dispatch
 from registry_mesh.edge.errors import Circumstances, ErrorAnswer, Overloaded, answer_for, unexpected
 from registry_mesh.edge.exchange import Exchange
+from registry_mesh.edge.meters import Meters
 from registry_mesh.edge.settings import Settings
+from registry_mesh.oci.endpoints import Endpoint
 from registry_mesh.oci.errors import Refusal
 
 log: Final = logging.getLogger(__name__)
@@ -48,11 +50,14 @@ class Answered(web.StreamResponse):
 class Ring:
     """What aiohttp calls for every request it has parsed."""
 
-    def __init__(self, dispatch: Dispatch, role_name: str, settings: Settings, access_log: AccessLog) -> None:
+    def __init__(
+        self, dispatch: Dispatch, role_name: str, settings: Settings, access_log: AccessLog, meters: Meters
+    ) -> None:
         self._dispatch = dispatch
         self._site = role_name == "site"
         self._settings = settings
         self._access_log = access_log
+        self.meters = meters
         self._ids = itertools.count(1)
         self._prefix = secrets.token_hex(4)
         self.running = 0
@@ -65,6 +70,7 @@ class Ring:
         exchange = Exchange(request, self._settings, self._request_id(request))
         connection.busy = True
         self.running += 1
+        self.meters.running.add()
         try:
             await self._answer(exchange)
         except (ConnectionError, asyncio.CancelledError) as fault:
@@ -74,14 +80,30 @@ class Ring:
                 raise
         finally:
             self.running -= 1
+            self.meters.running.add(-1)
             connection.busy = False
             connection.last_used = loop.time()
-            self._access_log.add(exchange, loop.time() - began)
+            self._over(exchange, connection.last_used - began)
         return Answered(exchange.keep_alive)
+
+    def _over(self, exchange: Exchange, seconds: float) -> None:
+        """Count and log it."""
+        call = exchange.call
+        endpoint = call.endpoint if call is not None else None
+        self.meters.answered(
+            endpoint, exchange.method, exchange.status, exchange.sent, exchange.received, seconds
+        )
+        if exchange.provenance is not None and call is not None and call.role.name != "origin":
+            kind = "blob" if endpoint is Endpoint.BLOB else "manifest"
+            self.meters.cached("tag" if exchange.by_tag else kind, exchange.provenance)
+        self._access_log.add(exchange, seconds)
+
+    def new_id(self) -> str:
+        return f"{self._prefix}-{next(self._ids):x}"
 
     def _request_id(self, request: web.BaseRequest) -> str:
         given = request.headers.get("X-Request-Id", "")
-        return given if _REQUEST_ID.fullmatch(given) else f"{self._prefix}-{next(self._ids):x}"
+        return given if _REQUEST_ID.fullmatch(given) else self.new_id()
 
     async def _answer(self, exchange: Exchange) -> None:
         try:

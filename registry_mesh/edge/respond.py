@@ -26,8 +26,7 @@ def provenance_fields(exchange: Exchange, provenance: Provenance, *, cache: bool
     exchange.provenance = provenance
     fields: Fields = []
     if cache:
-        name = "".join(char for char in exchange.settings.name if char.isalnum() or char in "-_.") or "cache"
-        status = f'"{name}"; hit' if provenance.hit else f'"{name}"; fwd=uri-miss'
+        status = f'"{exchange.settings.cache_name}"; {"hit" if provenance.hit else "fwd=uri-miss"}'
         if provenance.source and not provenance.hit:
             source = "".join(char for char in provenance.source if " " <= char <= "~" and char not in '"\\')
             status += f'; detail="{source}"'

@@ -11,9 +11,11 @@ from registry_mesh.edge.acceptor import Acceptor
 from registry_mesh.edge.access_log import AccessLog
 from registry_mesh.edge.connection import Connection
 from registry_mesh.edge.dispatch import Dispatch, Handler
+from registry_mesh.edge.meters import Meters
 from registry_mesh.edge.middleware import Ring
 from registry_mesh.edge.settings import Settings
 from registry_mesh.roles.role import Role
+from registry_mesh.telemetry.instruments import Instruments
 
 BACKLOG = 1024
 
@@ -27,11 +29,13 @@ class Server:
         settings: Settings,
         *,
         extensions: Mapping[str, Handler] | None = None,
+        instruments: Instruments | None = None,
         connection: type[Connection] = Connection,
     ) -> None:
         self._settings = settings
         self._access_log = AccessLog(settings.access_log)
-        self._ring = Ring(Dispatch(role, extensions), role.name, settings, self._access_log)
+        meters = Meters(instruments or Instruments.alone())
+        self._ring = Ring(Dispatch(role, extensions), role.name, settings, self._access_log, meters)
         self._connection = connection
         self._acceptor: Acceptor | None = None
         self._listener: asyncio.Server | None = None

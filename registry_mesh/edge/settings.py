@@ -38,3 +38,10 @@ class Settings:
     """Blobs and spans of at least so many bytes are redirected where the store has an address; None: never."""
     access_log: str | None = None
     """A file's path, `-` for standard output; None: no log."""
+    fast: bool = True
+    """Answer hits before the request is parsed in full (`edge.fast`)."""
+
+    @property
+    def cache_name(self) -> str:
+        """The name as Cache-Status can hold it (RFC 9211, section 2)."""
+        return "".join(char for char in self.name if char.isalnum() or char in "-_.") or "cache"

@@ -1,0 +1,73 @@
+"""What the edge counts. Instruments are taken once; a request costs a few integer additions."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from registry_mesh.content.ports import Provenance
+from registry_mesh.oci.endpoints import Endpoint
+from registry_mesh.telemetry.instruments import Counter, Histogram, Instruments
+from registry_mesh.telemetry.names import (
+    CACHE,
+    CACHED,
+    CODES,
+    ENDPOINTS,
+    METHODS,
+    RECEIVED_BYTES,
+    REQUEST_SECONDS,
+    REQUESTS,
+    REQUESTS_RUNNING,
+    RESULTS,
+    SENT_BYTES,
+)
+
+_LABELS: Final = {
+    Endpoint.BASE: "base",
+    Endpoint.CATALOG: "catalog",
+    Endpoint.EXTENSION: "extension",
+    Endpoint.CHUNK_MAP: "extension",
+    Endpoint.BLOB: "blob",
+    Endpoint.UPLOADS: "upload",
+    Endpoint.UPLOAD: "upload",
+    Endpoint.MANIFEST: "manifest",
+    Endpoint.TAGS: "tags",
+    Endpoint.REFERRERS: "referrers",
+}
+
+
+class Meters:
+    """Of one listener."""
+
+    def __init__(self, instruments: Instruments) -> None:
+        self.running = instruments.gauge(REQUESTS_RUNNING)
+        self.requests: dict[tuple[str, str, str], Counter] = {
+            (endpoint, method, code): instruments.counter(REQUESTS, endpoint, method, code)
+            for endpoint in ENDPOINTS
+            for method in METHODS
+            for code in CODES
+        }
+        self.seconds: dict[str, Histogram] = {
+            endpoint: instruments.histogram(REQUEST_SECONDS, endpoint) for endpoint in ENDPOINTS
+        }
+        self.sent = {endpoint: instruments.counter(SENT_BYTES, endpoint) for endpoint in ENDPOINTS}
+        self.received = {endpoint: instruments.counter(RECEIVED_BYTES, endpoint) for endpoint in ENDPOINTS}
+        self.cache = {
+            (kind, result): instruments.counter(CACHE, kind, result) for kind in CACHED for result in RESULTS
+        }
+
+    def answered(
+        self, endpoint: Endpoint | None, method: str, status: int, sent: int, received: int, seconds: float
+    ) -> None:
+        """`status` 0: the client left before an answer began; counted with its connection, not here."""
+        label = _LABELS[endpoint] if endpoint is not None else "other"
+        if status:
+            known = method if method in METHODS else "other"
+            self.requests[label, known, f"{status // 100}xx"].add()
+        self.seconds[label].observe(seconds)
+        self.sent[label].add(sent)
+        self.received[label].add(received)
+
+    def cached(self, kind: str, provenance: Provenance) -> None:
+        """An answer of a cache; `kind` is one of `CACHED`."""
+        result = "stale" if provenance.stale else "hit" if provenance.hit else "miss"
+        self.cache[kind, result].add()
