@@ -12,7 +12,7 @@ from typing import Final
 
 from registry_mesh.chunks.chunk_map import ChunkMap, ChunkMapInvalid
 from registry_mesh.content.errors import SpanUnsatisfiable, StoreBroken
-from registry_mesh.content.ports import BlobInfo
+from registry_mesh.content.ports import BlobInfo, BlobStore
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import BlobUnknown
 from registry_mesh.oci.span import Span
@@ -89,6 +89,14 @@ class S3Store:
 
     async def stat(self, digest: Digest) -> BlobInfo:
         return (await self._known(digest)).entry.info
+
+    async def has(self, digest: Digest) -> bool:
+        """Whether it is there, as far as the last seconds go."""
+        try:
+            await self._known(digest)
+        except BlobUnknown:
+            return False
+        return True
 
     @asynccontextmanager
     async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[S3Reading]:
@@ -234,3 +242,6 @@ async def _batches(digests: AsyncIterator[Digest], size: int) -> AsyncIterator[l
             batch = []
     if batch:
         yield batch
+
+
+_: type[BlobStore] = S3Store

@@ -27,6 +27,7 @@ class S3Reading(Streamed):
         self._key = data_key(known.entry.name)
         self.span = span
         self.address = address
+        self.rotten = False  # a chunk was wrong, twice
 
     @property
     def info(self) -> BlobInfo:
@@ -96,6 +97,7 @@ class S3Reading(Streamed):
             async with aclosing(self._client.pieces(self._key, place, self.info.size)) as pieces:
                 data = b"".join([piece async for piece in pieces])
             if not await offload(ChunkMap.proves, chunk_map, index, data):
+                self.rotten = True
                 raise StoreBroken(
                     f"chunk {index} of {self.info.digest} is wrong in the bucket", source="bucket"
                 )

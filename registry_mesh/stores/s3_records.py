@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
+from registry_mesh.content.ports import Records
 from registry_mesh.stores.s3_client import S3Client
 from registry_mesh.stores.s3_control import S3Control
 
@@ -51,6 +52,9 @@ class S3Records:
         async for page in self._control.list(room):
             for listed in page.objects:
                 yield _key(listed.key[len(ROOM) :])
+
+
+_: type[Records] = S3Records
 
 
 def _object(key: str) -> str:

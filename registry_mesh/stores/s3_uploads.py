@@ -25,17 +25,20 @@ from registry_mesh.stores.s3_control import S3Control
 from registry_mesh.stores.s3_entry import data_key
 from registry_mesh.stores.s3_ingest import Intake, Lookup, S3Ingest
 from registry_mesh.stores.s3_multipart import Multipart, PartBuffer
-from registry_mesh.stores.s3_session import Hold, Session, Tail, base_of, replay
+from registry_mesh.stores.s3_session import FULL_EVERY, Hold, Session, Tail, base_of, replay
 from registry_mesh.stores.stream_sum import StreamSum
 from registry_mesh.stores.together import ask_each
 from registry_mesh.stores.upload_file import boot_id
-from registry_mesh.stores.uploads import EXPIRY, Owner, demand_id, demand_start, new_id
+from registry_mesh.stores.uploads import EXPIRY, Owner, Uploads, demand_id, demand_start, new_id
 
 LEASE: Final = 30.0
 """Seconds for which an append that has not said a word is believed to run."""
 
 SAVE_EVERY: Final = 64 << 20
 """Bytes after which a running append writes down where it stands: the most that a crash costs."""
+
+MOST_TAILS: Final = 16
+"""Objects that a part's beginning is put aside in; then they are joined into one."""
 
 _SKIP: Final = 32
 """Part numbers left out behind an append that died: it may have sent some that it did not write down."""
@@ -93,8 +96,8 @@ class S3Uploads:
     async def _intake(self, session: Session) -> Intake:
         """Everything as it was when the session was last left."""
         part = PartBuffer()
-        for tail in session.tails:
-            data = await self._client.get(tail.key)
+        tails = await ask_each(self._client.get, [tail.key for tail in session.tails])
+        for tail, data in zip(session.tails, tails, strict=True):
             if data is None or len(data) != tail.size:
                 raise StoreBroken("an upload's bytes are not in the bucket")
             part.take(memoryview(data), part.size + len(data))
@@ -203,8 +206,8 @@ class _Log:
         if not await self._client.create(_record(self._id, session.number), session.encode(before)):
             raise BlobUploadInvalid("another request is writing to this upload")
         self.session = session
-        if session.number and base_of(session.number) == session.number:
-            gone = range(max(0, session.number - 64), session.number)
+        if base_of(session.number) == session.number:
+            gone = range(session.number - FULL_EVERY, session.number)
             await self._control.delete([_record(self._id, number) for number in gone])
 
     @property
@@ -267,8 +270,9 @@ class _SessionIngest:
         await intake.sum.flush()
         await intake.multipart.arrived()
         if intake.part.size > self._aside:
-            tail = await self._log.put_aside(intake.part.after(self._aside))
-            self._tails, self._aside = (*self._tails, tail), intake.part.size
+            kept = self._tails if len(self._tails) < MOST_TAILS else ()
+            tail = await self._log.put_aside(intake.part.after(self._aside if kept else 0))
+            self._tails, self._aside = (*kept, tail), intake.part.size
         session = replace(
             self._log.session,
             offset=intake.offset,
@@ -313,6 +317,9 @@ class _SessionIngest:
             if self._log.session.held is not None:
                 with suppress(Failure, BlobUploadInvalid):  # it will lapse
                     await self._log.add(self._log.session, hold=False)
+
+
+_: type[Uploads] = S3Uploads
 
 
 def _record(id: str, number: int) -> str:
