@@ -114,8 +114,11 @@ class RepositoryPushes:
     async def mount(self, who: Pusher, digest: Digest, source: RepositoryName | None) -> bool:
         if await self._parts.blobs.linked_at(digest) is not None:
             source = self._parts.name
+        source = await self._readable_source(who, digest, source)
+        if source is None:
+            return False
         await self.touch(digest)
-        if not await self._readable_source(who, digest, source):
+        if not await self._links(source, digest):  # it went before the touch
             return False
         try:
             info = await self._store.blobs.stat(digest)
@@ -140,8 +143,8 @@ class RepositoryPushes:
         for tag, decide in zip(tags, decisions, strict=True):
             entry = await self._parts.tags.current(tag)  # refuse early, before anything is written
             decide(entry.digest if entry else None)
-        await self.touch(manifest.digest)
         await self._demand_references(manifest)
+        await self.touch(manifest.digest)
         await self._keep_bytes(manifest)
         await self._store.found(self._parts)
         await self._shelve(manifest, who)
@@ -187,16 +190,18 @@ class RepositoryPushes:
         await self._store.found(self._parts)
         await self._parts.blobs.link(info, self._store.lifecycle.clock(), who.subject)
 
-    async def _readable_source(self, who: Pusher, digest: Digest, source: RepositoryName | None) -> bool:
-        """Whether `source`, or any repository that `who` may read, has the blob."""
+    async def _readable_source(
+        self, who: Pusher, digest: Digest, source: RepositoryName | None
+    ) -> RepositoryName | None:
+        """`source`, else any repository that `who` may read, if it has the blob."""
         if source is not None:
-            return await self._links(source, digest)
+            return source if await self._links(source, digest) else None
         prefix = repository_keys.linked(digest)
         async for key in self._store.records.walk(prefix):
             name = repository_keys.linked_name(digest, key)
             if self._store.may_read(who, name) and await self._links(name, digest):
-                return True
-        return False
+                return name
+        return None
 
     async def _links(self, name: RepositoryName, digest: Digest) -> bool:
         blobs = LinkedBlobs(self._store.records, self._store.blobs, RepositoryKeys(name))

@@ -9,6 +9,7 @@
     repositories/<name>/_blobs/<alg>/<hex>                   a blob of the repository
     repositories/<name>/_referrers/<alg>/<hex>/<alg>-<hex>   a referrer of the first digest
     digests/<alg>/<hex>/<number>                             life of a digest (`lifecycle`)
+    loose/<alg>/<hex>                                        a collection found that nothing refers to it
     linked/<alg>/<hex>/<name>/_here                          a repository that may hold the digest
 
 No component of a repository's name begins with `_`, so names and documents never meet.
@@ -25,6 +26,7 @@ from registry_mesh.oci.reference import RepositoryName, Tag
 
 REPOSITORIES: Final = "repositories/"
 DIGESTS: Final = "digests/"
+LOOSE: Final = "loose/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,10 @@ class RepositoryKeys:
 
 def life(digest: Digest) -> str:
     return f"{DIGESTS}{_path(digest)}/"
+
+
+def loose(digest: Digest) -> str:
+    return f"{LOOSE}{_path(digest)}"
 
 
 def linked(digest: Digest) -> str:

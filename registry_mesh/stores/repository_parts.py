@@ -18,6 +18,7 @@ class RepositoryParts:
     """Its tags, its manifests, its blobs, and where their documents lie."""
 
     name: RepositoryName
+    records: Records
     keys: RepositoryKeys
     tags: TagLogs
     shelf: ManifestShelf
@@ -35,6 +36,7 @@ class RepositoryParts:
         keys = RepositoryKeys(name)
         return cls(
             name,
+            records,
             keys,
             TagLogs(records, keys, clock, history),
             ManifestShelf(records, blobs, keys),

@@ -80,7 +80,8 @@ class TagLogs:
             if before is not None and _same(standing, to):
                 return before
             if to is None:
-                await self._records.put(f"{self._keys.untagged}{tag}/{secrets.token_hex(8)}", b"")
+                marker = f"{self._keys.untagged}{tag}/{secrets.token_hex(8)}"
+                await self._records.put(marker, encode({"at": self._clock()}))
             else:
                 await self._records.put(f"{self._keys.tagged(to.digest)}{tag}", b"")
             document = self._document(to, who, standing)
