@@ -16,7 +16,7 @@ from typing import Any, Final
 from registry_mesh import __version__
 from registry_mesh.admin.node import Readiness
 from registry_mesh.admin.server import AdminServer
-from registry_mesh.assembly.names import node_name
+from registry_mesh.assembly.names import node_name, parent_label
 from registry_mesh.assembly.seats import Seats
 from registry_mesh.assembly.stores import Store, open_store
 from registry_mesh.config.schema import Config
@@ -125,8 +125,15 @@ class Keeper:
         ]
 
     def _registries(self) -> dict[str, Any]:
+        asking = {s.labels[0]: s.value for s in self.table.read() if s.metric is names.PARENT_AVAILABLE}
         return {
-            host: {"default": registry.default, "parents": registry.parents}
+            host: {
+                "default": registry.default,
+                "parents": [
+                    [{"url": url, "available_to": int(asking.get(parent_label(url), 0))} for url in group]
+                    for group in registry.parents
+                ],
+            }
             for host, registry in self._config.registries.items()
         }
 

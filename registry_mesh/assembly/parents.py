@@ -11,7 +11,9 @@ from typing import Final
 from registry_mesh.config.scalars import SecretReference
 from registry_mesh.config.schema import Config, Registry
 from registry_mesh.oci.reference import RegistryName
+from registry_mesh.telemetry.instruments import Instruments
 from registry_mesh.telemetry.logs import FIELDS
+from registry_mesh.telemetry.names import PARENT_AVAILABLE
 from registry_mesh.upstream.credentials import Credentials, CredentialsInvalid, parse_credentials
 from registry_mesh.upstream.probe import Probe
 from registry_mesh.upstream.registry import UpstreamRegistry
@@ -25,8 +27,10 @@ Groups = list[list[UpstreamRegistry]]
 class Parents:
     """All parents of a node. Entered: connections may be made; left: they are closed."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, instruments: Instruments) -> None:
+        """`instruments` are laid out by `names.layout` of the same configuration."""
         self._config = config
+        self._instruments = instruments
         self._sessions: dict[tuple[str, SecretReference | None], ParentSession] = {}
         self._stack = AsyncExitStack()
         self.groups: dict[RegistryName, Groups] = {}
@@ -52,11 +56,17 @@ class Parents:
     def sessions(self) -> list[ParentSession]:
         return list(self._sessions.values())
 
+    def tell(self) -> None:
+        """Set the gauges of who is available."""
+        available = {session.name: session.available for session in self._sessions.values()}
+        for name, yes in available.items():
+            self._instruments.gauge(PARENT_AVAILABLE, name).set(int(yes))
+
     def _session(self, url: str, registry: Registry) -> ParentSession:
         key = (url, registry.credentials)
         if key not in self._sessions:
             credentials = read_credentials(registry.credentials, url) if registry.credentials else None
-            self._sessions[key] = ParentSession(self._http, url, credentials)
+            self._sessions[key] = ParentSession(self._http, url, credentials, instruments=self._instruments)
         return self._sessions[key]
 
 

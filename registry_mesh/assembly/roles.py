@@ -19,13 +19,16 @@ from registry_mesh.stores.disk import DiskStore
 from registry_mesh.stores.disk_uploads import DiskUploads
 from registry_mesh.stores.lifecycle import Lifecycle
 from registry_mesh.stores.repositories import Repositories
+from registry_mesh.telemetry.instruments import Instruments
 
 
-async def open_role(config: Config, store: Store, stack: AsyncExitStack) -> tuple[Role, Parents | None]:
-    """Ready to answer; `stack` ends what it began."""
+async def open_role(
+    config: Config, store: Store, stack: AsyncExitStack, instruments: Instruments
+) -> tuple[Role, Parents | None]:
+    """Ready to answer, with its parents where it has any; `stack` ends what it began."""
     if config.role == "origin":
         return _origin(config, store), None
-    parents = await stack.enter_async_context(Parents(config))
+    parents = await stack.enter_async_context(Parents(config, instruments))
     if config.role == "site":
         return _site(config, store, parents, stack), parents
     raise NotBuilt("replica: this version cannot serve one yet")

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from contextlib import AsyncExitStack
 from socket import socket
+from typing import Final
 
 from registry_mesh.assembly.access import SwitchedPolicy
-from registry_mesh.assembly.names import node_name
+from registry_mesh.assembly.names import layout, node_name
 from registry_mesh.assembly.parents import Parents
 from registry_mesh.assembly.roles import default_registry, open_role
 from registry_mesh.assembly.stores import open_store
 from registry_mesh.config.schema import Config, Listen
 from registry_mesh.edge.server import Server
 from registry_mesh.edge.settings import Settings
-from registry_mesh.telemetry.instruments import Instruments
+from registry_mesh.telemetry.instruments import Instruments, Table
+
+_TELL: Final = 1.0
+"""Seconds between two looks at how parents fare."""
 
 
 class Worker:
@@ -22,7 +27,7 @@ class Worker:
 
     def __init__(self, config: Config, instruments: Instruments | None = None) -> None:
         self._config = config
-        self._instruments = instruments or Instruments.alone()
+        self._instruments = instruments or Table(layout(config), 1).row(0)
         self._stack = AsyncExitStack()
         self._policy = SwitchedPolicy(config.access)
         self.server: Server | None = None
@@ -33,10 +38,12 @@ class Worker:
         async with AsyncExitStack() as stack:
             store = await open_store(self._config)
             stack.push_async_callback(store.close)
-            role, self.parents = await open_role(self._config, store, stack)
+            role, self.parents = await open_role(self._config, store, stack, self._instruments)
             self.server = Server(role, self._settings())
             await self.server.start(listener, ssl=tls_context(self._config.listen))
             stack.push_async_callback(self.server.close)
+            if self.parents is not None:
+                stack.push_async_callback(_ended, asyncio.create_task(_tell(self.parents)))
             self._stack = stack.pop_all()
 
     def _settings(self) -> Settings:
@@ -58,6 +65,17 @@ class Worker:
 
     async def close(self) -> None:
         await self._stack.aclose()
+
+
+async def _tell(parents: Parents) -> None:
+    while True:
+        parents.tell()
+        await asyncio.sleep(_TELL)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
 
 
 def tls_context(listen: Listen) -> ssl.SSLContext | None:

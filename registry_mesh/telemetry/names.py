@@ -90,6 +90,9 @@ UPSTREAM_REQUESTS: Final = Metric(
 UPSTREAM_BYTES: Final = Metric(
     "upstream_bytes_total", Kind.COUNTER, "Bytes of bodies received from parents", {"parent": None}
 )
+PARENT_AVAILABLE: Final = Metric(
+    "parent_available", Kind.GAUGE, "Processes that would ask this parent now", {"parent": None}
+)
 FILLS: Final = Metric("fills_total", Kind.COUNTER, "Fills that ended", {"outcome": OUTCOMES})
 VERIFIED: Final = Metric(
     "verified_total", Kind.COUNTER, "Digests of whole blobs checked", {"result": ("match", "mismatch")}

@@ -1,0 +1,199 @@
+"""`serve` as people run it: real processes, real signals, a real pull in the middle of it."""
+
+import contextlib
+import hashlib
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.clients import nodes
+
+DATA = random.Random(5).randbytes(24 << 20)
+DIGEST = f"sha256:{hashlib.sha256(DATA).hexdigest()}"
+
+
+@pytest.fixture
+def origin(tmp_path: Path) -> Iterator[nodes.Node]:
+    with nodes.origin(tmp_path / "origin", workers=2, drain="20s") as node:
+        request = urllib.request.Request(
+            f"{node.url}/v2/team/app/blobs/uploads/?digest={DIGEST}", data=DATA, method="POST"
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            assert answer.status == 201
+        yield node
+
+
+def get(node: nodes.Node, path: str) -> bytes:
+    with urllib.request.urlopen(node.admin + path, timeout=10) as answer:
+        data: bytes = answer.read()
+        return data
+
+
+def workers(node: nodes.Node) -> set[int]:
+    status: dict[str, Any] = json.loads(get(node, "/status"))
+    return {each["pid"] for each in status["workers"] if each["state"] == "serving"}
+
+
+def eventually(true: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+def supervisor(node: nodes.Node) -> subprocess.Popen[bytes]:
+    assert node._process is not None
+    return node._process
+
+
+class SlowPull:
+    """A client that has taken a little of the blob, and will take the rest when told."""
+
+    def __init__(self, node: nodes.Node) -> None:
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        self._socket.settimeout(30)
+        self._socket.connect(("127.0.0.1", node.port))
+        self._socket.sendall(f"GET /v2/team/app/blobs/{DIGEST} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        self._answer = self._socket.recv(4096)
+        assert self._answer.startswith(b"HTTP/1.1 200")
+
+    def finish(self) -> str:
+        """The digest of all that came."""
+        while b"\r\n\r\n" not in self._answer:
+            self._answer += self._socket.recv(4096)
+        body = self._answer.partition(b"\r\n\r\n")[2]
+        found, size = hashlib.sha256(body), len(body)
+        while size < len(DATA) and (data := self._socket.recv(1 << 20)):
+            found.update(data)
+            size += len(data)
+        self._socket.close()
+        return f"sha256:{found.hexdigest()}"
+
+
+def refuses(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), 5):
+            return False
+    except ConnectionRefusedError:
+        return True
+
+
+def test_term_lets_a_running_pull_finish_and_takes_no_other(origin: nodes.Node) -> None:
+    pull = SlowPull(origin)
+    supervisor(origin).terminate()
+    eventually(lambda: refuses(origin.port), "it accepts nothing more")
+    with pytest.raises(urllib.error.HTTPError, match="503"):
+        get(origin, "/readyz")
+    assert pull.finish() == DIGEST
+    assert supervisor(origin).wait(30) == 0
+
+
+def test_a_second_term_cuts_it(origin: nodes.Node) -> None:
+    pull = SlowPull(origin)
+    supervisor(origin).terminate()
+    eventually(lambda: '"stopping"' in origin.log.read_text(), "the first is heard")
+    supervisor(origin).terminate()
+    assert supervisor(origin).wait(15) == 0
+    with contextlib.suppress(ConnectionResetError):
+        assert pull.finish() != DIGEST
+
+
+def test_a_killed_worker_comes_back_and_the_other_is_unharmed(origin: nodes.Node) -> None:
+    eventually(lambda: len(workers(origin)) == 2, "both serve")
+    pull = SlowPull(origin)
+    (victim,) = (pid for pid in workers(origin) if not holds_connection(pid, origin.port))
+    os.kill(victim, signal.SIGKILL)
+    eventually(lambda: len(workers(origin) - {victim}) == 2, "another serves")
+    assert pull.finish() == DIGEST
+    assert b"registry_mesh_worker_restarts_total 1.0" in get(origin, "/metrics")
+
+
+def holds_connection(pid: int, port: int) -> bool:
+    """Whether the process has an established connection on the port."""
+    inodes = set()
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[1].endswith(f":{port:04X}") and fields[3] == "01":
+            inodes.add(f"socket:[{fields[9]}]")
+    links = Path(f"/proc/{pid}/fd").iterdir()
+    return any(str(link.readlink()) in inodes for link in links if link.is_symlink())
+
+
+def test_hup_takes_over_access_and_says_what_needs_a_restart(origin: nodes.Node) -> None:
+    path = f"{origin.url}/v2/team/app/blobs/{DIGEST}"
+    origin.change(
+        {"role": "origin", "access": {"anonymous": "nothing"}, "workers": 3, "registry": nodes.REGISTRY}
+    )
+    supervisor(origin).send_signal(signal.SIGHUP)
+
+    def closed() -> bool:
+        try:
+            with urllib.request.urlopen(urllib.request.Request(path, method="HEAD"), timeout=10):
+                return False
+        except urllib.error.HTTPError as refusal:
+            return refusal.code == 401
+
+    eventually(lambda: all(closed() for _ in range(6)), "the new access holds, whichever worker answers")
+    line = next(line for line in origin.log.read_text().splitlines() if "read again" in line)
+    assert json.loads(line)["took_effect"] == ["access"]
+    assert set(json.loads(line)["needs_restart"]) == {"drain", "workers"}
+    origin.config.write_text("role: nobody\n")
+    supervisor(origin).send_signal(signal.SIGHUP)
+    eventually(lambda: "the old one holds" in origin.log.read_text(), "the fault is told")
+    eventually(
+        lambda: b"registry_mesh_config_last_reload_successful 0.0" in get(origin, "/metrics"), "and counted"
+    )
+
+
+def serve(path: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "registry_mesh", "serve", str(path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_an_invalid_configuration_is_exit_78(tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text("role: site\nstore: {disk: {path: x}}\n")
+    done = serve(path)
+    assert done.returncode == 78
+    assert "a site needs registries" in done.stderr
+
+
+def test_a_taken_port_is_said_in_a_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        path = tmp_path / "node.yaml"
+        path.write_text(
+            f"role: origin\nstore: {{disk: {{path: {tmp_path}/x}}}}\nlisten: {{port: {port}}}\nadmin: {{port: 0}}\n"
+        )
+        done = serve(path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(f"error: cannot listen on 127.0.0.1:{port}")
+
+
+def test_a_store_that_cannot_be_opened_ends_the_node(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    path = tmp_path / "node.yaml"
+    path.write_text(
+        f"role: origin\nstore: {{disk: {{path: {tmp_path}/file}}}}\nlisten: {{port: 0}}\nadmin: {{port: 0}}\n"
+    )
+    done = serve(path)
+    assert done.returncode == 1
+    assert "cannot start" in done.stderr

@@ -1,0 +1,172 @@
+"""The supervisor with real forks, in a process of its own; what its children did is what they say."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+PROLOGUE = """
+import os, signal, sys, time
+from registry_mesh.assembly.seats import Seats, State
+from registry_mesh.assembly.supervisor import Child, Supervisor
+seats = Seats(2)
+def say(*words):
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())
+"""
+SERVING = """
+def child(seat):
+    def run():
+        ended = []
+        signal.signal(signal.SIGTERM, lambda *_: ended.append(1))
+        signal.signal(signal.SIGHUP, lambda *_: say("reloaded", seat.index))
+        seat.enter(State.SERVING)
+        say("serving", seat.index, os.getpid())
+        while len(ended) < PATIENCE:
+            time.sleep(0.02)
+            seat.beat()
+        say("drained", seat.index)
+        return 0
+    return Child(seat, run)
+def supervise(**more):
+    children = [child(seat) for seat in seats.workers]
+    return Supervisor(seats, children, drain=30, restarted=lambda: say("restarted"), **more)
+"""
+
+
+class Supervised:
+    """A script with a supervisor in it; lines that it and its children say."""
+
+    def __init__(self, script: str, **env: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", PROLOGUE + textwrap.dedent(script)],
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env={**os.environ, **env},
+        )
+
+    def hear(self, start: str) -> str:
+        """The next line that begins so."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith(start):
+                return line.strip()
+        raise AssertionError(f"nothing said {start}")
+
+    def tell(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def wait(self) -> int:
+        return self.process.wait(30)
+
+
+@pytest.fixture
+def supervise() -> Iterator[Callable[..., Supervised]]:
+    running: list[Supervised] = []
+
+    def start(script: str, **env: str) -> Supervised:
+        running.append(Supervised(script, **env))
+        return running[-1]
+
+    yield start
+    for each in running:
+        if each.process.poll() is None:
+            os.killpg(each.process.pid, signal.SIGKILL)
+            each.process.wait()
+
+
+def serving(
+    supervise: Callable[..., Supervised], arguments: str = "", patience: int = 1, **env: str
+) -> Supervised:
+    """Two children that serve."""
+    return supervise(f"PATIENCE = {patience}{SERVING}\nsys.exit(supervise({arguments}).run())", **env)
+
+
+def test_term_ends_all_in_good_order(supervise: Callable[..., Supervised]) -> None:
+    service = serving(supervise, "stopping=lambda: say('stopping')")
+    service.hear("serving")
+    service.hear("serving")
+    service.tell(signal.SIGTERM)
+    assert service.hear("stopping")
+    assert {service.hear("drained"), service.hear("drained")} == {"drained 0", "drained 1"}
+    assert service.wait() == 0
+
+
+def test_a_killed_child_is_replaced_in_its_seat_and_the_other_lives(
+    supervise: Callable[..., Supervised],
+) -> None:
+    service = serving(supervise)
+    pids = dict(service.hear("serving").split()[1:] for _ in range(2))
+    os.kill(int(pids["1"]), signal.SIGKILL)
+    service.hear("restarted")
+    _, seat, pid = service.hear("serving").split()
+    assert seat == "1"
+    assert pid != pids["1"]
+    os.kill(int(pids["0"]), 0)  # still there
+    service.tell(signal.SIGINT)
+    assert service.wait() == 0
+
+
+def test_a_second_term_reaches_the_children_at_once(supervise: Callable[..., Supervised]) -> None:
+    service = serving(supervise, "stopping=lambda: say('stopping')", patience=2)
+    service.hear("serving")
+    service.hear("serving")
+    service.tell(signal.SIGTERM)
+    service.hear("stopping")
+    service.tell(signal.SIGTERM)
+    assert service.wait() == 0
+
+
+def test_hup_reaches_the_children_only_if_the_new_file_is_good(supervise: Callable[..., Supervised]) -> None:
+    service = supervise(
+        f"PATIENCE = 1{SERVING}\nanswers = [False, True]\n"
+        "sys.exit(supervise(reload=lambda: (say('asked'), answers.pop(0))[1]).run())"
+    )
+    service.hear("serving")
+    service.hear("serving")
+    service.tell(signal.SIGHUP)
+    service.hear("asked")
+    service.tell(signal.SIGHUP)
+    service.hear("asked")
+    assert service.hear("reloaded")
+    service.tell(signal.SIGTERM)
+    assert service.wait() == 0
+
+
+def test_a_node_that_never_serves_gives_up(supervise: Callable[..., Supervised]) -> None:
+    service = supervise(
+        "sys.exit(Supervisor(seats, [Child(s, lambda: 1) for s in seats.workers], drain=1).run())"
+    )
+    assert service.wait() == 1
+
+
+def test_children_end_when_the_supervisor_is_killed(supervise: Callable[..., Supervised]) -> None:
+    service = serving(supervise)
+    service.hear("serving")
+    service.hear("serving")
+    service.process.kill()
+    assert {service.hear("drained"), service.hear("drained")} == {"drained 0", "drained 1"}
+
+
+def test_the_service_manager_hears_of_it(supervise: Callable[..., Supervised], tmp_path: Path) -> None:
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(path))
+        manager.settimeout(20)
+        service = serving(supervise, NOTIFY_SOCKET=str(path), WATCHDOG_USEC="2000000")
+        heard = ""
+        deadline = time.monotonic() + 20
+        while not ("READY=1" in heard and "WATCHDOG=1" in heard) and time.monotonic() < deadline:
+            heard += manager.recv(4096).decode() + "\n"
+        assert f"MAINPID={service.process.pid}" in heard
+        service.tell(signal.SIGTERM)
+        while "STOPPING=1" not in heard:
+            heard += manager.recv(4096).decode() + "\n"
+    assert service.wait() == 0
