@@ -18,10 +18,9 @@ from registry_mesh.admin.node import Readiness
 from registry_mesh.admin.server import AdminServer
 from registry_mesh.assembly.names import node_name, parent_label
 from registry_mesh.assembly.seats import Seats
-from registry_mesh.assembly.stores import Store, open_store
+from registry_mesh.assembly.stores import Store, open_store, stored
 from registry_mesh.config.schema import Config
 from registry_mesh.content.errors import Failure
-from registry_mesh.stores.disk import DiskStore
 from registry_mesh.telemetry import names
 from registry_mesh.telemetry.instruments import Table
 from registry_mesh.telemetry.logs import FIELDS
@@ -138,10 +137,7 @@ class Keeper:
         }
 
     def _stored(self) -> tuple[int | None, int | None]:
-        if isinstance(self._store, DiskStore):
-            disk = self._config.store.disk
-            return self._store.used, disk.quota if disk else None
-        return None, None
+        return stored(self._config, self._store)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

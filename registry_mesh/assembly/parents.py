@@ -8,10 +8,11 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
+from registry_mesh.assembly.names import layout
 from registry_mesh.config.scalars import SecretReference
 from registry_mesh.config.schema import Config, Registry
 from registry_mesh.oci.reference import RegistryName
-from registry_mesh.telemetry.instruments import Instruments
+from registry_mesh.telemetry.instruments import Instruments, Table
 from registry_mesh.telemetry.logs import FIELDS
 from registry_mesh.telemetry.names import PARENT_AVAILABLE
 from registry_mesh.upstream.credentials import Credentials, CredentialsInvalid, parse_credentials
@@ -27,10 +28,10 @@ Groups = list[list[UpstreamRegistry]]
 class Parents:
     """All parents of a node. Entered: connections may be made; left: they are closed."""
 
-    def __init__(self, config: Config, instruments: Instruments) -> None:
+    def __init__(self, config: Config, instruments: Instruments | None = None) -> None:
         """`instruments` are laid out by `names.layout` of the same configuration."""
         self._config = config
-        self._instruments = instruments
+        self._instruments = instruments or Table(layout(config), 1).row(0)
         self._sessions: dict[tuple[str, SecretReference | None], ParentSession] = {}
         self._stack = AsyncExitStack()
         self.groups: dict[RegistryName, Groups] = {}

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 from registry_mesh.assembly.parents import Parents
-from registry_mesh.assembly.stores import NotBuilt, Store
+from registry_mesh.assembly.stores import NotBuilt, Store, as_cache, open_uploads
 from registry_mesh.config.schema import Config, Tags
 from registry_mesh.content.fills import Fills
 from registry_mesh.content.freshness import Freshness
@@ -15,8 +14,6 @@ from registry_mesh.oci.reference import RegistryName
 from registry_mesh.roles.origin import Origin
 from registry_mesh.roles.role import Role
 from registry_mesh.roles.site import Site, SiteRegistry
-from registry_mesh.stores.disk import DiskStore
-from registry_mesh.stores.disk_uploads import DiskUploads
 from registry_mesh.stores.lifecycle import Lifecycle
 from registry_mesh.stores.repositories import Repositories
 from registry_mesh.telemetry.instruments import Instruments
@@ -35,24 +32,20 @@ async def open_role(
 
 
 def _origin(config: Config, store: Store) -> Origin:
-    if not isinstance(store, DiskStore):
-        raise NotBuilt("store.s3: this version keeps an origin on a disk only")
-    assert config.store.disk is not None
-    uploads = DiskUploads(Path(config.store.disk.path) / "uploads", store, time.time)
+    uploads = open_uploads(config, store)
     repositories = Repositories(store.records, store, uploads, Lifecycle(store.records, time.time))
     name = RegistryName(config.registry) if config.registry else None
     return Origin(name, repositories.repository, repositories.names)
 
 
 def _site(config: Config, store: Store, parents: Parents, stack: AsyncExitStack) -> Site:
-    if not isinstance(store, DiskStore):
-        raise NotBuilt("store.s3: this version keeps a site on a disk only")
-    fills = Fills(store)
+    cache = as_cache(store)
+    fills = Fills(cache)
     registries = {
         name: SiteRegistry(groups, freshness(config.registries[name].tags))
         for name, groups in parents.groups.items()
     }
-    site = Site(store, store.records, fills, registries, default=default_registry(config))
+    site = Site(cache, store.records, fills, registries, default=default_registry(config))
     stack.push_async_callback(fills.close)
     stack.push_async_callback(site.close)
     return site

@@ -1,15 +1,25 @@
-"""The store that a configuration names."""
+"""The store that a configuration names. What speaks to buckets is imported only where one is named."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from registry_mesh.config.schema import S3, Config
+from registry_mesh.content.ports import CacheStore
 from registry_mesh.stores.disk import DiskStore
-from registry_mesh.stores.s3 import S3Store
-from registry_mesh.stores.s3_settings import S3Settings, SpoolSettings
+from registry_mesh.stores.disk_uploads import DiskUploads
+from registry_mesh.stores.uploads import Uploads
 
-Store = DiskStore | S3Store
+if TYPE_CHECKING:
+    from registry_mesh.stores.s3 import S3Store
+    from registry_mesh.stores.s3_cache import S3CacheStore
+    from registry_mesh.stores.s3_settings import S3Settings
+
+    Store = DiskStore | S3Store | S3CacheStore
+else:
+    Store = DiskStore
 
 
 class NotBuilt(Exception):
@@ -17,15 +27,21 @@ class NotBuilt(Exception):
 
 
 async def open_store(config: Config) -> Store:
-    """Open it, made where there is none. `StoreBroken`."""
+    """Open it, made where there is none; a site's can hold blobs in part. `StoreBroken`."""
     if config.store.disk is not None:
         disk = config.store.disk
         return await DiskStore.start(Path(disk.path), quota=disk.quota, evict=config.role == "site")
     assert config.store.s3 is not None, "the schema demands one of them"
-    return await S3Store.start(s3_settings(config.store.s3))
+    from registry_mesh.stores.s3 import S3Store
+    from registry_mesh.stores.s3_cache import S3CacheStore
+
+    settings = s3_settings(config.store.s3)
+    return await (S3CacheStore if config.role == "site" else S3Store).start(settings)
 
 
 def s3_settings(s3: S3) -> S3Settings:
+    from registry_mesh.stores.s3_settings import S3Settings, SpoolSettings
+
     return S3Settings(
         bucket=s3.bucket,
         endpoint=s3.endpoint,
@@ -33,3 +49,34 @@ def s3_settings(s3: S3) -> S3Settings:
         region=s3.region,
         spool=SpoolSettings(Path(s3.spool.path), s3.spool.quota) if s3.spool else None,
     )
+
+
+def open_uploads(config: Config, store: Store) -> Uploads:
+    """Where an origin keeps uploads under way: beside the blobs."""
+    if isinstance(store, DiskStore):
+        assert config.store.disk is not None
+        return DiskUploads(Path(config.store.disk.path) / "uploads", store, time.time)
+    from registry_mesh.stores.s3 import S3Store
+
+    if isinstance(store, S3Store):
+        return store.uploads()
+    raise NotBuilt("an origin does not run on a cache")
+
+
+def as_cache(store: Store) -> CacheStore:
+    """The store, that can hold blobs in part; `NotBuilt` where it cannot."""
+    if isinstance(store, DiskStore):
+        return store
+    from registry_mesh.stores.s3_cache import S3CacheStore
+
+    if isinstance(store, S3CacheStore):
+        return store
+    raise NotBuilt("blobs in part are not kept in a bucket without a spool")
+
+
+def stored(config: Config, store: Store | None) -> tuple[int | None, int | None]:
+    """Bytes used and allowed on this machine's disk; None where that is not known, or not bounded."""
+    spool = config.store.s3.spool if config.store.s3 else None
+    disk = config.store.disk or spool
+    here = store if isinstance(store, DiskStore) else getattr(store, "spool", None)
+    return (here.used if isinstance(here, DiskStore) else None), disk.quota if disk else None

@@ -39,7 +39,7 @@ class Worker:
             store = await open_store(self._config)
             stack.push_async_callback(store.close)
             role, self.parents = await open_role(self._config, store, stack, self._instruments)
-            self.server = Server(role, self._settings())
+            self.server = Server(role, self._settings(), instruments=self._instruments)
             await self.server.start(listener, ssl=tls_context(self._config.listen))
             stack.push_async_callback(self.server.close)
             if self.parents is not None:

@@ -61,6 +61,13 @@ def _check_store(document: Document) -> None:
         document.report(("store",), "neither disk nor s3", "name one of them", key=True)
     elif len(kinds) > 1:
         document.report(("store", "s3"), "disk and s3 exclude each other", "keep one", key=True)
+    elif kinds == ["s3"] and document.find("role") == "site" and not document.find("store", "s3", "spool"):
+        document.report(
+            ("store", "s3"),
+            "a site on a bucket needs a spool",
+            "add spool: {path: DIR, quota: 50GiB}",
+            key=True,
+        )
 
 
 def _check_registries(document: Document) -> None:

@@ -118,6 +118,7 @@ def test_all_faults_are_reported_together_in_the_files_order() -> None:
         ("role: origin\nstore: {disk: {path: x}}\nrules: r\n", "an origin has no rules"),
         ("role: origin\nstore: {disk: {path: x}, s3: {bucket: b}}\n", "exclude each other"),
         ("role: origin\nstore: {}\n", "neither disk nor s3"),
+        ("role: site\nstore: {s3: {bucket: b}}\n", "a site on a bucket needs a spool"),
         ("role: origin\nstore:\n", "wants a mapping (key: value), not nothing"),
         ("role: origin\nstore: {disk: {path: x, quota: 0}}\n", "greater than 0"),
         ("role: origin\nstore: {disk: {path: x}}\nadmin: {port: 5000}\n", "both want port 5000"),
