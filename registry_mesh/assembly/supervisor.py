@@ -148,10 +148,10 @@ class Supervisor:
             if child.due is not None and now >= child.due:
                 child.due = None
                 child.started = now
+                child.seat.take(0)  # before the fork: afterwards the seat is the child's to write
                 child.pid = os.fork()
                 if child.pid == 0:
                     _become(child)
-                child.seat.take(child.pid)
 
     def _report(self, now: float) -> None:
         serving = self._seats.serving(now)
