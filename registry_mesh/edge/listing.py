@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 
 from registry_mesh.auth.access import Action
@@ -48,15 +49,12 @@ async def get_tags(exchange: Exchange, call: Call) -> None:
 async def get_catalog(exchange: Exchange, call: Call) -> None:
     """The listing of repositories that have content here (reserved by the specification, asked for by tools)."""
     limit, last = page(call, exchange.settings.page_limit)
-    names: list[str] = []
-    more = False
+    after: list[str] = []
     async for name in call.role.repositories(call.registry):
-        if name <= last:
-            continue
-        if len(names) >= limit:
-            more = True
-            break
-        if exchange.may(Action.PULL, call, name):
-            names.append(name)
-    fields = [link(call, "_catalog", n=str(limit), last=names[-1])] if names and more else []
+        if name > last and exchange.may(Action.PULL, call, name):
+            after.append(name)
+    names = heapq.nsmallest(limit, after)  # a store walks its names by path component, which is another order
+    fields = (
+        [link(call, "_catalog", n=str(limit), last=names[-1])] if len(names) < len(after) and names else []
+    )
     await answer(exchange, {"repositories": names}, fields)

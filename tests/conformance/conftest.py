@@ -1,4 +1,4 @@
-"""What is tested: the registry at REGISTRY_URL, else an origin in this process.
+"""What is tested: the registry at REGISTRY_URL, else origins in this process, in memory and on a disk.
 
     REGISTRY_URL=http://127.0.0.1:5000 pytest tests/conformance
 
@@ -10,23 +10,33 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import AsyncIterator
+from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from registry_mesh.auth.access import AnonymousAccess, Level
 from registry_mesh.edge.server import Server
 from registry_mesh.edge.settings import Settings
+from registry_mesh.roles.origin import Origin
 from tests.conformance.registry import Registry
-from tests.simulators.role import SimulatedRole
+from tests.simulators.origins import REGISTRY, disk_origin, memory_origin
 
 
-@pytest_asyncio.fixture
-async def url() -> AsyncIterator[str]:
-    given = os.environ.get("REGISTRY_URL")
-    if given:
-        yield given.rstrip("/")
+GIVEN = os.environ.get("REGISTRY_URL", "").rstrip("/")
+
+
+@pytest_asyncio.fixture(params=[GIVEN] if GIVEN else ["memory", "disk"])
+async def url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+    if GIVEN:
+        yield GIVEN
         return
-    server = Server(SimulatedRole(), Settings(policy=AnonymousAccess(Level.ADMIN)))
+    if request.param == "disk":
+        store = await disk_origin(tmp_path / "origin", may_read=lambda who, name: True)
+    else:
+        store = memory_origin(may_read=lambda who, name: True)
+    role = Origin(REGISTRY, store.repository, store.names)
+    server = Server(role, Settings(policy=AnonymousAccess(Level.ADMIN)))
     await server.start()
     yield f"http://127.0.0.1:{server.port}"
     await server.close()

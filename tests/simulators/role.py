@@ -26,6 +26,7 @@ from registry_mesh.content.ports import (
     Referrers,
     Repository,
     Resolved,
+    Streamed,
     TagPage,
     Upload,
 )
@@ -61,7 +62,7 @@ class Scripted:
     closed: int = 0
 
 
-class _ScriptedReading:
+class _ScriptedReading(Streamed):
     def __init__(self, blob: Scripted, span: Span) -> None:
         self._blob = blob
         self.info = blob.info
