@@ -49,10 +49,8 @@ async def get_tags(exchange: Exchange, call: Call) -> None:
 async def get_catalog(exchange: Exchange, call: Call) -> None:
     """The listing of repositories that have content here (reserved by the specification, asked for by tools)."""
     limit, last = page(call, exchange.settings.page_limit)
-    after: list[str] = []
-    async for name in call.role.repositories(call.registry):
-        if name > last and exchange.may(Action.PULL, call, name):
-            after.append(name)
+    listed = call.role.repositories(call.registry)
+    after = [name async for name in listed if name > last and exchange.may(Action.PULL, call, name)]
     names = heapq.nsmallest(limit, after)  # a store walks its names by path component, which is another order
     fields = (
         [link(call, "_catalog", n=str(limit), last=names[-1])] if len(names) < len(after) and names else []

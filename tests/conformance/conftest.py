@@ -22,7 +22,6 @@ from registry_mesh.roles.origin import Origin
 from tests.conformance.registry import Registry
 from tests.simulators.origins import REGISTRY, disk_origin, memory_origin
 
-
 GIVEN = os.environ.get("REGISTRY_URL", "").rstrip("/")
 
 
