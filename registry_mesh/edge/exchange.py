@@ -84,10 +84,8 @@ class Exchange:
         self.by_tag = False
         """A tag was resolved for it."""
         self.keep_alive = request.keep_alive
-        self.cut_off = False
-        """We ended the connection in the middle of a body."""
         self.broken = ""
-        """Whose fault it was that an answer did not end: for the log."""
+        """Why an answer did not end: `client` (it left), `slow client`, `source`."""
         self._expects = self._expectation()
 
     def _expectation(self) -> bool:
@@ -144,8 +142,8 @@ class Exchange:
 
     def _settle(self) -> None:
         """An answer is due while the request's body may not have been read: read on only where that is little."""
-        if self._expects:
-            self.keep_alive = False  # the client may send its body, or may not
+        if self._expects or self.method == "CONNECT":
+            self.keep_alive = False  # the client may send its body, or may not; a tunnel has no end
         elif not self.request.content.at_eof():
             length = self.declared_length()
             if length is None or length > _DRAIN:
@@ -188,10 +186,10 @@ class Exchange:
             common.append(("Connection", "keep-alive"))
         return head.render(status, [*fields, *common])
 
-    def cut(self) -> None:
+    def cut(self, why: str) -> None:
         """A body that cannot be completed: the connection ends here and now, so that nobody takes it for whole."""
         self.keep_alive = False
-        self.cut_off = True
+        self.broken = self.broken or why
         self.connection.abort()
 
 

@@ -74,7 +74,7 @@ class Ring:
         try:
             await self._answer(exchange)
         except (ConnectionError, asyncio.CancelledError) as fault:
-            exchange.broken = exchange.broken or ("client" if not exchange.cut_off else "source")
+            exchange.broken = exchange.broken or "client"
             exchange.keep_alive = False
             if isinstance(fault, asyncio.CancelledError):
                 raise
@@ -123,7 +123,7 @@ class Ring:
         if exchange.status:
             # An answer has begun: no error text may follow inside of it.
             log.warning("request %s: cut after %d bytes: %s", exchange.id, exchange.sent, fault)
-            exchange.cut()
+            exchange.cut("source")
             raise ConnectionAbortedError("answer cut")
         fields = [("Content-Type", "application/json"), *answer.fields, *getattr(fault, "fields", [])]
         await exchange.reply(answer.status, fields, answer.body())

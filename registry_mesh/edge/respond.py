@@ -53,6 +53,8 @@ async def _send(
         first = await anext(pieces, None) if length else None
         if first is None and length:
             raise SourceLied("the source gave no byte of what it opened")
+        if first is not None and len(first) > length:
+            raise SourceLied("the source gave more than it opened")
         await exchange.begin(status, [*fields, ("Content-Length", str(length))])
         if first is not None:
             with _Completed(exchange):
@@ -108,8 +110,7 @@ class _Completed:
     def _watch(self) -> None:
         progress = self._exchange.wire.progress
         if progress == self._seen and self._exchange.wire.waiting:
-            log.info("request %s: the client stopped reading", self._exchange.id)
-            self._exchange.cut()
+            self._exchange.cut("slow client")
             return
         self._seen = progress
         self._timer = self._loop.call_later(self._exchange.settings.send_timeout, self._watch)
@@ -119,7 +120,8 @@ class _Completed:
             self._timer.cancel()
         if kind is None:
             return
-        self._exchange.cut()
+        left = isinstance(fault, ConnectionError | asyncio.CancelledError)
+        self._exchange.cut("client" if left else "source")
         if isinstance(fault, Failure | Refusal):
             log.warning(
                 "request %s: body cut after %d bytes: %s", self._exchange.id, self._exchange.sent, fault
@@ -142,7 +144,9 @@ async def send_parts(
             async with blobs.open(digest, span) as reading, aclosing(_pieces(reading)) as pieces:
                 if reading.span != span or reading.info.size != size:
                     raise SourceLied("the source opened another span than was asked for")
-                first = await anext(pieces)
+                first = await anext(pieces, None)  # before its head: a failure of the first part is an answer
+                if first is None:
+                    raise SourceLied("the source gave no byte of what it opened")
                 yield head
                 yield first
                 async for piece in pieces:

@@ -1,0 +1,136 @@
+"""Manifests: conditions, limits, negotiation, provenance."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from registry_mesh.auth.access import AnonymousAccess, Level
+from registry_mesh.content.ports import Provenance
+from registry_mesh.edge.settings import Settings
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.media_types import OCI_INDEX
+from tests.edge.conftest import Edge, Start
+from tests.simulators.role import SimulatedRole
+
+
+def index(**more: object) -> bytes:
+    return json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [], **more}).encode()
+
+
+async def put(edge: Edge, reference: str, data: bytes, **headers: str) -> int:
+    headers = {"Content_Type": OCI_INDEX, **headers}
+    return (await edge.ask("PUT", f"/v2/team/app/manifests/{reference}", data, **headers)).status
+
+
+async def test_stored_bytes_come_whatever_is_accepted(edge: Edge) -> None:
+    data = b"\n " + index(a=1) + b" \n"
+    assert await put(edge, "t", data) == 201
+    for accept in ("*/*", OCI_INDEX, "application/vnd.docker.distribution.manifest.v2+json", "text/html", ""):
+        answer = await edge.ask(
+            "GET", "/v2/team/app/manifests/t", Accept=accept, Accept_Encoding="gzip, zstd"
+        )
+        assert (answer.status, answer.body) == (200, data)
+        assert answer.headers["content-type"] == OCI_INDEX
+        assert "content-encoding" not in answer.headers
+
+
+async def test_conditional(edge: Edge) -> None:
+    assert await put(edge, "t", index()) == 201
+    digest = Digest.of(index())
+    for reference in ("t", str(digest)):
+        path = f"/v2/team/app/manifests/{reference}"
+        for method in ("GET", "HEAD"):
+            answer = await edge.ask(method, path, If_None_Match=f'"{digest}"')
+            assert (answer.status, answer.body) == (304, b"")
+            assert answer.headers["docker-content-digest"] == str(digest)
+            assert (await edge.ask(method, path, If_Match='"x"')).status == 412
+        assert (await edge.ask("GET", path, If_None_Match='"x"')).status == 200
+    assert "immutable" in (await edge.ask("GET", f"/v2/team/app/manifests/{digest}")).headers["cache-control"]
+    assert (await edge.ask("GET", "/v2/team/app/manifests/t")).headers["cache-control"] == "no-cache"
+
+
+async def test_compare_and_set(edge: Edge) -> None:
+    first, second = index(), index(annotations={"a": "b"})
+    assert await put(edge, "t", first, If_None_Match="*") == 201
+    assert await put(edge, "t", second, If_None_Match="*") == 412
+    assert await put(edge, "t", second, If_Match='"other"') == 412
+    assert await put(edge, "t", second, If_Match=f'"{Digest.of(first)}"') == 201
+    path = f"/v2/team/app/manifests/{Digest.of(second)}"
+    assert (await edge.ask("DELETE", path, If_Match='"other"')).status == 412
+    assert (await edge.ask("DELETE", path, If_Match=f'"{Digest.of(second)}"')).status == 202
+
+
+async def test_the_limit(start: Start) -> None:
+    edge = await start(settings=Settings(policy=AnonymousAccess(Level.ADMIN), manifest_limit=100_000))
+    fits = index(annotations={"a": "x" * 99_000})
+    large = index(annotations={"a": "x" * 100_000})
+
+    async def chunked(data: bytes):  # type: ignore[no-untyped-def]
+        for start in range(0, len(data), 10_000):
+            yield data[start : start + 10_000]
+
+    assert await put(edge, "t", fits) == 201
+    for body in (large, chunked(large)):
+        answer = await edge.ask("PUT", "/v2/team/app/manifests/t", body, Content_Type=OCI_INDEX)
+        assert (answer.status, answer.code) == (413, "MANIFEST_INVALID")
+    assert await put(edge, "t", fits) == 201
+
+
+@pytest.mark.parametrize(
+    ("content_type", "status"),
+    [(OCI_INDEX, 201), (f"{OCI_INDEX}; charset=utf-8", 201), ("application/vnd.oci.image.manifest.v1+json", 400),
+     ("nonsense", 400), ("a/b\x01", 400)],
+)  # fmt: skip
+async def test_content_types(edge: Edge, content_type: str, status: int) -> None:
+    async with edge.raw() as (reader, writer):
+        data = index()
+        head = f"PUT /v2/team/app/manifests/t HTTP/1.1\r\nHost: a\r\nContent-Length: {len(data)}\r\n"
+        writer.write(f"{head}Content-Type: {content_type}\r\n\r\n".encode() + data)
+        assert f" {status} ".encode() in await reader.readline()
+
+
+async def test_manifests_that_bite(edge: Edge) -> None:
+    both = {"schemaVersion": 2, "manifests": [], "layers": [], "config": {}}
+    for data in (
+        b"[" * 100_000,
+        b'{"schemaVersion":2,"a":' + b"[" * 50_000 + b"]" * 50_000 + b"}",
+        b'{"schemaVersion":2,"schemaVersion":2,"manifests":[]}',
+        b'{"schemaVersion":2,"manifests":[],"x":' + b"9" * 5000 + b"}",
+        b'{"schemaVersion":2,"manifests":[],"x":NaN}',
+        b'{"schemaVersion":2,"manifests":["\xff"]}',
+        json.dumps(both).encode(),
+    ):
+        answer = await edge.ask("PUT", "/v2/team/app/manifests/t", data, Content_Type=OCI_INDEX)
+        assert (answer.status, answer.code) == (400, "MANIFEST_INVALID"), data[:80]
+
+
+async def test_head_of_a_tag_needs_the_tag_alone(edge: Edge) -> None:
+    assert await put(edge, "t", index()) == 201
+    edge.role.faults["manifest"] = AssertionError("asked for the manifest")
+    answer = await edge.ask("HEAD", "/v2/team/app/manifests/t")
+    assert (answer.status, answer.headers["content-length"]) == (200, str(len(index())))
+
+
+async def test_what_a_cache_tells(start: Start) -> None:
+    origin = await start()
+    assert await put(origin, "t", index()) == 201
+    assert "cache-status" not in (await origin.ask("GET", "/v2/team/app/manifests/t")).headers
+
+    role = SimulatedRole("site")
+    role.shelves = origin.role.shelves
+    site = await start(role, Settings(name="zurich-1"))
+    for shelf in role.shelves.values():
+        shelf.role = role
+    answer = await site.ask("GET", "/v2/team/app/manifests/t")
+    assert answer.headers["cache-status"] == '"zurich-1"; hit'
+    role.provenance = Provenance(hit=False, source="http://parent\r\nX: y")
+    answer = await site.ask("HEAD", "/v2/team/app/manifests/t")
+    assert answer.headers["cache-status"] == '"zurich-1"; fwd=uri-miss; detail="http://parentX: y"'
+    role.provenance = Provenance(age=75.9, stale=True)
+    for path in ("manifests/t", "tags/list", f"referrers/{Digest.of(index())}"):
+        answer = await site.ask("GET", f"/v2/team/app/{path}")
+        assert answer.headers["age"] == "75"
+        warnings = [value for name, value in answer.lines if name.lower() == "warning"]
+        assert [value[:6] for value in warnings] == ["110 - ", "299 - "]

@@ -1,0 +1,209 @@
+"""Start, drain and close; the access log; limits on connections."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from registry_mesh.auth.access import AnonymousAccess, Level
+from registry_mesh.content.ports import Piece, Provenance
+from registry_mesh.edge.connection import Connection
+from registry_mesh.edge.server import Server
+from registry_mesh.edge.settings import Settings
+from registry_mesh.oci.span import Span
+from tests.edge.conftest import ADMIN, Start
+from tests.simulators.role import SimulatedRole
+
+GET = b"GET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+async def test_a_socket_of_the_caller() -> None:
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    sock.bind(("127.0.0.1", 0))
+    server = Server(SimulatedRole(), Settings())
+    await server.start(sock)
+    assert server.port == sock.getsockname()[1]
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(GET)
+    assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+    await server.close()
+    assert (await reader.read()).endswith(b"{}")
+    writer.close()
+    with pytest.raises(OSError, match=r"\[Errno 111\]"):
+        await asyncio.open_connection("127.0.0.1", server.port)
+    await server.close()
+
+
+async def test_another_protocol_can_take_its_place() -> None:
+    class Counting(Connection):
+        __slots__ = ()
+        seen: list[bytes] = []  # noqa: RUF012
+
+        def data_received(self, data: bytes) -> None:
+            self.seen.append(data)
+            super().data_received(data)
+
+    server = Server(SimulatedRole(), Settings(), connection=Counting)
+    await server.start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(GET)
+    await reader.readline()
+    writer.close()
+    await server.close()
+    assert Counting.seen[0] == GET
+
+
+async def test_draining_finishes_bodies_and_goes_on_answering_open_connections(start: Start) -> None:
+    gate = asyncio.Event()
+
+    async def pieces(span: Span) -> AsyncIterator[Piece]:
+        yield b"a"
+        await gate.wait()
+        yield b"b"
+
+    edge = await start(settings=Settings(policy=AnonymousAccess(Level.PULL), drain_idle=0.3))
+    blob = edge.shelf.script(b"ab", pieces)
+    digest = await edge.shelf.put_blob(b"0123456789")
+    async with edge.raw() as (slow, slow_writer), edge.raw() as (lazy, lazy_writer), edge.raw() as (idle, _):
+        slow_writer.write(f"GET /v2/team/app/blobs/{blob.info.digest} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        await slow.readuntil(b"\r\n\r\n")
+        drain = asyncio.ensure_future(edge.server.drain(20))
+        await asyncio.sleep(0.05)
+        with pytest.raises(OSError, match="111"):
+            await asyncio.open_connection("127.0.0.1", edge.server.port)
+        for _ in range(5):
+            ranged = f"GET /v2/team/app/blobs/{digest} HTTP/1.1\r\nHost: a\r\nRange: bytes=2-4\r\n\r\n"
+            lazy_writer.write(ranged.encode())
+            head = await lazy.readuntil(b"\r\n\r\n")
+            assert b" 206 " in head
+            assert b"Connection: close" not in head
+            assert await lazy.readexactly(3) == b"234"
+            await asyncio.sleep(0.05)
+        assert await idle.read() == b""
+        assert not drain.done()
+        gate.set()
+        assert await slow.read() == b"ab"
+        await asyncio.wait_for(drain, 5)
+        assert edge.server.connections == 0
+
+
+async def test_draining_ends_at_its_deadline(start: Start) -> None:
+    async def pieces(span: Span) -> AsyncIterator[Piece]:
+        yield b"a"
+        await asyncio.sleep(3600)
+
+    edge = await start()
+    blob = edge.shelf.script(b"ab", pieces)
+    async with edge.raw() as (reader, writer):
+        writer.write(f"GET /v2/team/app/blobs/{blob.info.digest} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        await reader.readuntil(b"\r\n\r\n")
+        await asyncio.wait_for(edge.server.drain(0.2), 5)
+        assert edge.server.running == 1
+        await edge.server.close()
+        assert await reader.read() == b"a"
+        assert (blob.opened, blob.closed) == (1, 1)
+
+
+async def test_too_many_connections(start: Start) -> None:
+    edge = await start(settings=Settings(policy=AnonymousAccess(Level.PULL), max_connections=2))
+    async with edge.raw() as (one, first), edge.raw() as (two, second), edge.raw() as (three, third):
+        for reader, writer, status in ((one, first, b"503"), (two, second, b"200"), (three, third, b"200")):
+            writer.write(GET)
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.split(b" ")[1] == status
+            if status == b"503":
+                assert b"Retry-After: 1" in head
+                assert b"Connection: close" in head
+                await reader.read()
+                await asyncio.sleep(0.05)
+
+
+async def test_the_access_log(start: Start, tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    role = SimulatedRole("site")
+    role.provenance = Provenance(hit=False, source="parent", age=1)
+    edge = await start(role, Settings(access_log=str(path)))
+    digest = await edge.shelf.put_blob(bytes(5000))
+    blob = f"/v2/team/app/blobs/{digest}"
+    await edge.ask("GET", blob + "?secret=1", Range="bytes=0-99", User_Agent='x"\\y', X_Request_Id="id-1")
+    await edge.ask("HEAD", blob)
+    await edge.ask("GET", "/v2/team/app/tags/list")
+    await edge.ask("PUT", "/v2/team/app/manifests/t", b"x")
+    await edge.ask("GET", "/v2/%2e%2e")
+    await edge.server.close()
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["status"] for line in lines] == [206, 200, 200, 405, 400]
+    first = lines[0]
+    assert first | {"time": 0, "seconds": 0, "client": ""} == {
+        "time": 0,
+        "id": "id-1",
+        "client": "",
+        "method": "GET",
+        "path": blob,
+        "status": 206,
+        "bytes": 100,
+        "seconds": 0,
+        "agent": 'x"\\y',
+        "registry": "registry.example",
+        "cache": "hit",
+        "range": "bytes=0-99",
+    }
+    assert lines[2]["cache"] == "miss"
+    assert lines[2]["source"] == "parent"
+    assert "secret" not in path.read_text()
+
+
+async def test_the_log_says_who_left(start: Start, tmp_path: Path) -> None:
+    async def pieces(span: Span) -> AsyncIterator[Piece]:
+        yield b"a"
+        await asyncio.sleep(3600)
+
+    path = tmp_path / "access.log"
+    edge = await start(settings=Settings(policy=AnonymousAccess(Level.PULL), access_log=str(path)))
+    blob = edge.shelf.script(b"ab", pieces)
+    async with edge.raw() as (reader, writer):
+        writer.write(f"GET /v2/team/app/blobs/{blob.info.digest} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        await reader.readuntil(b"\r\n\r\n")
+    while edge.server.running:
+        await asyncio.sleep(0.01)
+    await edge.server.close()
+    line = json.loads(path.read_text())
+    assert (line["status"], line["bytes"], line["broken"]) == (200, 1, "client")
+
+
+async def test_the_log_is_written_every_second(start: Start, tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    edge = await start(settings=Settings(policy=AnonymousAccess(Level.PULL), access_log=str(path)))
+    await edge.ask("GET", "/v2/")
+    assert path.read_text() == ""
+    async with asyncio.timeout(10):
+        while not path.read_text():
+            await asyncio.sleep(0.05)
+
+
+async def test_no_descriptor_is_lost(start: Start) -> None:
+    edge = await start(settings=ADMIN)
+    digest = await edge.shelf.put_blob(bytes(3 << 20))
+    path = f"/v2/team/app/blobs/{digest}"
+    await edge.ask("GET", path)
+    await edge.session.close()
+    while edge.server.connections:
+        await asyncio.sleep(0.01)
+    before = len(os.listdir("/proc/self/fd"))
+    for number in range(30):
+        async with edge.raw() as (reader, writer):
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+            await reader.readexactly(1 + number * 1000)
+            writer.transport.abort()
+    async with asyncio.timeout(10):
+        while edge.server.connections:
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
+    assert len(os.listdir("/proc/self/fd")) <= before
