@@ -28,6 +28,9 @@ from registry_mesh.stores.s3_settings import S3Settings
 SENDERS: Final = 2
 """Uploads at once, in a process."""
 
+_SPOOL: Final = Digest.of(b"")
+"""Stands for the spool itself, where a lock wants a digest."""
+
 _PAUSE: Final = (1.0, 60.0)
 """Seconds before an upload that failed is tried again: at first, and at most."""
 
@@ -184,10 +187,13 @@ class S3CacheStore:
 
     async def _take_up(self) -> None:
         """Send what is complete in the spool and not in the bucket: a process may have died in between."""
-        async for info in self.spool.blobs():
-            with suppress(Failure):
-                if not await self.bucket.has(info.digest):
-                    self._send(info.digest)
+        async with self.spool.lock(_SPOOL, "take-up") as mine:
+            if not mine:
+                return  # another process of the site does
+            async for info in self.spool.blobs():
+                with suppress(Failure):
+                    if not await self.bucket.has(info.digest):
+                        self._send(info.digest)
 
     async def _send_all(self) -> None:
         pause = _PAUSE[0]
