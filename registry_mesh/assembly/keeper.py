@@ -17,6 +17,7 @@ from registry_mesh import __version__
 from registry_mesh.admin.node import Readiness
 from registry_mesh.admin.server import AdminServer
 from registry_mesh.assembly.names import node_name, parent_label
+from registry_mesh.assembly.replicator import Replicator
 from registry_mesh.assembly.seats import Seats
 from registry_mesh.assembly.stores import Store, open_store, stored
 from registry_mesh.config.schema import Config
@@ -39,6 +40,7 @@ class Keeper:
         self._seats = seats
         self._stack = AsyncExitStack()
         self._store: Store | None = None
+        self._replicator: Replicator | None = None
         self._started = time.time()
         self._instruments = table.row(row)
         self.table = table
@@ -48,6 +50,9 @@ class Keeper:
         async with AsyncExitStack() as stack:
             self._store = await open_store(self._config)
             stack.push_async_callback(self._store.close)
+            if self._config.role == "replica":
+                replicator = Replicator(self._config, self._store, self._instruments)
+                self._replicator = await stack.enter_async_context(replicator)
             for job in self._background():
                 stack.push_async_callback(_ended, asyncio.create_task(job()))
             info = {"role": self._config.role, "name": node_name(self._config), "version": __version__}
@@ -62,9 +67,11 @@ class Keeper:
     def reload(self, config: Config) -> None:
         """Take over what can change while running."""
         self._config = config
+        if self._replicator is not None:
+            self._replicator.reload(config)
 
     def _background(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
-        return [self._look]
+        return [self._look] if self._replicator is None else [self._look, self._replicator.repeat]
 
     async def _look(self) -> None:
         """Keep the gauges true."""
@@ -108,6 +115,7 @@ class Keeper:
             },
             "workers": self._workers(),
             "registries": self._registries(),
+            "replication": self._replicator.status() if self._replicator else None,
             "counters": counters(self.table),
         }
 

@@ -6,14 +6,16 @@ import time
 from contextlib import AsyncExitStack
 
 from registry_mesh.assembly.parents import Parents
-from registry_mesh.assembly.stores import NotBuilt, Store, as_cache, open_uploads
+from registry_mesh.assembly.stores import Store, as_cache, open_uploads
 from registry_mesh.config.schema import Config, Tags
 from registry_mesh.content.fills import Fills
 from registry_mesh.content.freshness import Freshness
 from registry_mesh.oci.reference import RegistryName
 from registry_mesh.roles.origin import Origin
+from registry_mesh.roles.replica import Replica
 from registry_mesh.roles.role import Role
 from registry_mesh.roles.site import Site, SiteRegistry
+from registry_mesh.stores.held_repositories import HeldRepositories
 from registry_mesh.stores.lifecycle import Lifecycle
 from registry_mesh.stores.repositories import Repositories
 from registry_mesh.telemetry.instruments import Instruments
@@ -28,7 +30,7 @@ async def open_role(
     parents = await stack.enter_async_context(Parents(config, instruments))
     if config.role == "site":
         return _site(config, store, parents, stack), parents
-    raise NotBuilt("replica: this version cannot serve one yet")
+    return _replica(config, store, parents, stack), parents
 
 
 def _origin(config: Config, store: Store) -> Origin:
@@ -36,6 +38,18 @@ def _origin(config: Config, store: Store) -> Origin:
     repositories = Repositories(store.records, store, uploads, Lifecycle(store.records, time.time))
     name = RegistryName(config.registry) if config.registry else None
     return Origin(name, repositories.repository, repositories.names)
+
+
+def _replica(config: Config, store: Store, parents: Parents, stack: AsyncExitStack) -> Replica:
+    """What it does not hold it refuses, or fetches as a site would, into the same store."""
+    held = HeldRepositories(store.records, store, time.time)
+    site = _site(config, store, parents, stack) if config.replication.fallthrough == "pull-through" else None
+    return Replica(
+        held,
+        [RegistryName(host) for host in config.registries],
+        default=default_registry(config),
+        beyond=site.repository if site else None,
+    )
 
 
 def _site(config: Config, store: Store, parents: Parents, stack: AsyncExitStack) -> Site:

@@ -207,6 +207,8 @@ class Access(Section):
 class Replication(Section):
     interval: Duration = 300.0
     """Between two runs of the rules."""
+    fallthrough: Literal["refuse", "pull-through"] = "refuse"
+    """What no rule selects: unknown here, or fetched from the parents when it is asked for, as at a site."""
 
 
 class Log(Section):

@@ -70,6 +70,8 @@ class Outcome:
     repositories: int
     tags: int
     """Wanted."""
+    held: int
+    """Of those, complete here now."""
     switched: int
     size: int
     """Brought."""
@@ -130,6 +132,7 @@ class Snapshot:
         return Outcome(
             meter.repositories,
             meter.tags,
+            meter.tags_done,
             self._switched,
             meter.size_done,
             tuple(sorted(self._troubles)),

@@ -1,0 +1,188 @@
+"""Runs of a replica's rules: once on demand, or again and again beside the workers.
+
+Rule files are read anew for every run. Runs of several processes on one machine take turns (`stores.exclusive`);
+those of several hosts over one bucket may meet, which costs bytes and does no harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from pathlib import Path
+from typing import Any, Final
+
+from registry_mesh.assembly.names import layout
+from registry_mesh.assembly.parents import Parents
+from registry_mesh.assembly.stores import Store, open_store
+from registry_mesh.config.finding import ConfigInvalid
+from registry_mesh.config.rule_files import load_rules, rule_paths
+from registry_mesh.config.schema import Config
+from registry_mesh.content.copy_blob import CopyByIngest
+from registry_mesh.content.copy_by_fill import CopyByFill
+from registry_mesh.content.copy_graph import Bring
+from registry_mesh.content.errors import Failure
+from registry_mesh.content.failover import Distrusted
+from registry_mesh.content.failover_registry import FailoverRegistry
+from registry_mesh.content.fill import FillPolicy
+from registry_mesh.content.fills import Fills
+from registry_mesh.content.progress import Meter
+from registry_mesh.content.snapshot import Held, Outcome, Snapshot, SnapshotPolicy
+from registry_mesh.replication.rules import Rules
+from registry_mesh.stores.disk import DiskStore
+from registry_mesh.stores.exclusive import exclusive
+from registry_mesh.stores.held_repositories import HeldRepositories
+from registry_mesh.telemetry import names
+from registry_mesh.telemetry.instruments import Instruments, Table
+from registry_mesh.telemetry.logs import FIELDS
+
+log: Final = logging.getLogger(__name__)
+
+_SHOWN: Final = 20
+"""Troubles that the log tells of one run; the command shows all."""
+
+
+class Replicator:
+    """Entered: connections may be made; left: they are closed."""
+
+    def __init__(self, config: Config, store: Store, instruments: Instruments | None = None) -> None:
+        self._config = config
+        self._store = store
+        self._instruments = instruments or Table(layout(config), 1).row(0)
+        self._stack = AsyncExitStack()
+        self._distrusted = Distrusted()
+        self._nudged = asyncio.Event()
+        self.meter = Meter()
+        """Of the run under way, or of the last one."""
+        self.last: Outcome | None = None
+        self._ended = 0.0  # of the last run, seconds since the epoch
+
+    async def __aenter__(self) -> Replicator:
+        parents = await self._stack.enter_async_context(Parents(self._config, self._instruments))
+        self._sources = {
+            name: FailoverRegistry(name, groups, self._distrusted) for name, groups in parents.groups.items()
+        }
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    def reload(self, config: Config) -> None:
+        """Go by the new rules and interval, at once. Parents stay as they were."""
+        self._config = config
+        self._nudged.set()
+
+    def rules(self) -> Rules:
+        """As the files stand now. `ConfigInvalid`."""
+        assert self._config.rules is not None, "the checks demand it of a replica"
+        return load_rules(rule_paths(self._config.rules), tuple(self._config.registries))
+
+    async def run(self, busy: Callable[[int | None], None] = lambda owner: None) -> Outcome:
+        """One run; `busy` is told where it has to wait for another process. `ConfigInvalid`, `StoreBroken`."""
+        rules = await asyncio.to_thread(self.rules)
+        async with self._alone(busy), self._bring() as bring:
+            self.meter = Meter()
+            repositories = HeldRepositories(self._store.records, self._store, time.time)
+            held = Held(self._store, bring, repositories, self._store.records)
+            snapshot = Snapshot(rules, self._sources, held, time.time, self.meter, SnapshotPolicy())
+            outcome = await snapshot.run()
+        self._count(outcome)
+        self.last, self._ended = outcome, time.time()
+        return outcome
+
+    async def repeat(self) -> None:
+        """Run for ever, `interval` from the end of one to the beginning of the next; sooner after a reload."""
+        while True:
+            self._nudged.clear()
+            try:
+                _tell(await self.run())
+            except ConfigInvalid as invalid:
+                log.error("rules cannot be used", extra={FIELDS: {"why": [str(f) for f in invalid.findings]}})
+            except Failure as fault:
+                log.error("replication failed", extra={FIELDS: {"why": fault.reason}})
+            wait = self._config.replication.interval * random.uniform(0.95, 1.05)
+            try:
+                await asyncio.wait_for(self._nudged.wait(), max(1.0, wait))
+            except TimeoutError:
+                continue
+
+    def status(self) -> dict[str, Any]:
+        """The run under way and the last one, for the operator. Any: JSON."""
+        now = self.meter.look(time.monotonic())
+        last = self.last
+        return {
+            "phase": now.phase.value,
+            "tags": now.tags,
+            "tags_done": now.tags_done,
+            "bytes_done": now.size_done,
+            "bytes_left": now.size_left,
+            "bytes_per_second": round(now.rate),
+            "eta_seconds": None if now.eta is None else round(now.eta),
+            "last": None
+            if last is None
+            else {
+                "complete": last.complete,
+                "ended": round(self._ended, 1),
+                "tags": last.tags,
+                "held": last.held,
+                "switched": last.switched,
+                "bytes": last.size,
+                "failed": len(last.troubles),
+                "troubles": [f"{trouble.what}: {trouble.why}" for trouble in last.troubles[:_SHOWN]],
+            },
+        }
+
+    def _alone(self, busy: Callable[[int | None], None]) -> AbstractAsyncContextManager[None]:
+        disk, s3 = self._config.store.disk, self._config.store.s3
+        path = disk.path if disk else s3.spool.path if s3 and s3.spool else None
+        return exclusive(Path(path) / "run" / "replication", busy) if path else nullcontext()
+
+    @asynccontextmanager
+    async def _bring(self) -> AsyncIterator[Bring]:
+        """By fills where the store can hold blobs in part. A bucket takes a blob as a whole, and only then may a tag
+        of it be seen by other hosts; a spool in front of it would tell too early."""
+        if not isinstance(self._store, DiskStore):
+            yield CopyByIngest(self._store, self._distrusted.note)
+            return
+        fills = Fills(self._store, FillPolicy(complete_after=0))
+        try:
+            yield CopyByFill(self._store, fills, self._distrusted.note)
+        finally:
+            await fills.close()
+
+    def _count(self, outcome: Outcome) -> None:
+        result = "complete" if outcome.complete else "failed"
+        self._instruments.counter(names.REPLICATIONS, result).add()
+        self._instruments.counter(names.REPLICATED_BYTES).add(outcome.size)
+        if outcome.complete:
+            self._instruments.gauge(names.REPLICATED_AT).set(int(time.time()))
+
+
+@asynccontextmanager
+async def open_replicator(config: Config) -> AsyncIterator[Replicator]:
+    """One of its own, over a store of its own, beside whatever serves that store. `StoreBroken`."""
+    store = await open_store(config)
+    try:
+        async with Replicator(config, store) as replicator:
+            yield replicator
+    finally:
+        await store.close()
+
+
+def _tell(outcome: Outcome) -> None:
+    fields = {
+        "repositories": outcome.repositories,
+        "tags": outcome.tags,
+        "held": outcome.held,
+        "switched": outcome.switched,
+        "bytes": outcome.size,
+        "failed": len(outcome.troubles),
+    }
+    if outcome.complete:
+        log.info("replication complete", extra={FIELDS: fields})
+        return
+    shown = [f"{trouble.what}: {trouble.why}" for trouble in outcome.troubles[:_SHOWN]]
+    log.warning("replication incomplete", extra={FIELDS: {**fields, "why": shown}})

@@ -1,0 +1,109 @@
+"""`registry-mesh replicate`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from registry_mesh.config.finding import ConfigInvalid, Finding, Mark
+from registry_mesh.config.load import load
+from registry_mesh.config.schema import Config
+
+if TYPE_CHECKING:
+    from registry_mesh.assembly.replicator import Replicator
+    from registry_mesh.content.snapshot import Outcome
+
+EXIT_INCOMPLETE: Final = 1
+EXIT_INVALID: Final = 2
+EXIT_INTERRUPTED: Final = 130
+
+
+@click.command(
+    epilog="Exit codes: 0 everything that is wanted is held; 1 something failed, and is listed; 2 the configuration or "
+    "a rule file is wrong; 130 interrupted (what came is kept)."
+)
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option(
+    "--once", is_flag=True, help="Run once and end; else again and again, as `replication.interval` says."
+)
+@click.option("--quiet", is_flag=True, help="No progress, only the result.")
+def command(config: Path, once: bool, quiet: bool) -> None:
+    """Bring to the replica that CONFIG describes what its rules select.
+
+    What is held already is not fetched again; a tag is switched when everything it stands for is here and checked.
+    The replica may be serving meanwhile, and may run its rules itself: runs take turns. A run that is killed is gone on
+    with by the next.
+
+    \b
+    Example:
+      registry-mesh replicate config/replica.yaml --once
+    """
+    try:
+        sys.exit(asyncio.run(_replicate(_loaded(config), once, quiet)))
+    except ConfigInvalid as invalid:
+        click.echo(str(invalid), err=True)
+        sys.exit(EXIT_INVALID)
+    except KeyboardInterrupt:
+        click.echo("interrupted; what came is kept", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def _loaded(path: Path) -> Config:
+    """`ConfigInvalid` where it cannot be used, or is not a replica's."""
+    loaded = load(path)
+    for warning in loaded.warnings:
+        click.echo(str(warning), err=True)
+    if loaded.config.role != "replica":
+        what = f"{loaded.config.role}: only a replica has rules to run"
+        raise ConfigInvalid(
+            [Finding(str(path), Mark(1, 1), ("role",), what, "give a replica's configuration")]
+        )
+    return loaded.config
+
+
+async def _replicate(config: Config, once: bool, quiet: bool) -> int:
+    from registry_mesh.assembly.replicator import open_replicator
+    from registry_mesh.assembly.stores import NotBuilt
+    from registry_mesh.content.errors import Failure
+
+    try:
+        async with open_replicator(config) as replicator:
+            while True:
+                outcome = await _shown(replicator, quiet)
+                if once:
+                    return 0 if outcome.complete else EXIT_INCOMPLETE
+                await asyncio.sleep(max(1.0, config.replication.interval))
+    except Failure as fault:
+        click.echo(f"error: {fault.reason}", err=True)
+    except NotBuilt as fault:
+        click.echo(f"error: {fault}", err=True)
+    return EXIT_INCOMPLETE
+
+
+async def _shown(replicator: Replicator, quiet: bool) -> Outcome:
+    """One run, its progress while it lasts, and what it came to."""
+    from registry_mesh.cli.replication_view import outcome_lines, show_progress
+
+    def busy(owner: int | None) -> None:
+        click.echo(
+            f"another run is under way{f' (process {owner})' if owner else ''}; waiting for it", err=True
+        )
+
+    began = time.monotonic()
+    showing = asyncio.create_task(show_progress(lambda: replicator.meter, sys.stderr)) if not quiet else None
+    try:
+        outcome = await replicator.run(busy)
+    finally:
+        if showing is not None:
+            showing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await showing
+    for line in outcome_lines(outcome, time.monotonic() - began):
+        click.echo(line, err=not outcome.complete)
+    return outcome

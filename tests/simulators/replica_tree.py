@@ -1,0 +1,111 @@
+"""A real origin, a link, and the configuration of a replica at its other end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from registry_mesh.assembly.build import Node, running
+from registry_mesh.config.load import parse
+from registry_mesh.config.schema import Config
+from tests.simulators.images import HOST, Content
+from tests.simulators.link import Link
+
+
+@dataclass
+class ReplicaTree:
+    """`push` what a replica may want; `replicate` runs the command."""
+
+    directory: Path
+    origin: Node
+    link: Link
+    client: aiohttp.ClientSession
+
+    @property
+    def replica_path(self) -> Path:
+        return self.directory / "replica.yaml"
+
+    def replica_config(self, **replication: Any) -> Config:
+        """Written to `replica_path` too."""
+        document = {
+            "role": "replica",
+            "name": "replica",
+            "listen": {"port": 0},
+            "admin": {"port": 0},
+            "workers": 1,
+            "store": {"disk": {"path": str(self.directory / "replica")}},
+            "registries": {HOST: {"default": True, "parents": [[self.link.url]]}},
+            "rules": str(self.directory / "rules"),
+            "replication": {"interval": "1h"} | replication,
+        }
+        text = json.dumps(document)  # JSON is YAML
+        self.replica_path.write_text(text)
+        return parse(text, str(self.replica_path)).config
+
+    def write_rules(self, *rules: dict[str, Any]) -> None:
+        (self.directory / "rules").mkdir(exist_ok=True)
+        named = [{"name": f"rule-{n}", "from": HOST, "tags": ["*"]} | rule for n, rule in enumerate(rules)]
+        document = {"schema": "registry-mesh/rules/1", "rules": named}
+        (self.directory / "rules" / "rules.yaml").write_text(json.dumps(document))
+
+    async def push(self, name: str, content: Content) -> None:
+        """All of it: blobs, then manifests in the order they were made, then tags."""
+        base = f"{self.origin.url}/v2/{name}"
+        for digest, data in content.blobs.items():
+            await self._send(
+                "POST", f"{base}/blobs/uploads/?digest={digest}", data, "application/octet-stream"
+            )
+        for manifest in content.manifests.values():
+            await self._send("PUT", f"{base}/manifests/{manifest.digest}", manifest.data, manifest.media_type)
+        for tag, digest in content.tags.items():
+            manifest = content.manifests[digest]
+            await self._send("PUT", f"{base}/manifests/{tag}", manifest.data, manifest.media_type)
+
+    async def _send(self, method: str, url: str, data: bytes, media_type: str) -> None:
+        async with self.client.request(
+            method, url, data=data, headers={"Content-Type": media_type}
+        ) as answer:
+            assert answer.status == 201, await answer.text()
+
+    async def start(self, *options: str) -> Process:
+        """`registry-mesh replicate`, running."""
+        command = [sys.executable, "-m", "registry_mesh", "replicate", str(self.replica_path), *options]
+        return await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE)
+
+    async def replicate(self, *options: str) -> tuple[int | None, str, str]:
+        """Exit code, standard output, standard error."""
+        process = await self.start("--once", *options)
+        out, err = await process.communicate()
+        return process.returncode, out.decode(), err.decode()
+
+
+@asynccontextmanager
+async def replica_tree(directory: Path) -> AsyncIterator[ReplicaTree]:
+    document = {
+        "role": "origin",
+        "name": "origin",
+        "listen": {"port": 0},
+        "admin": {"port": 0},
+        "workers": 1,
+        "store": {"disk": {"path": str(directory / "origin")}},
+        "registry": HOST,
+        "access": {"anonymous": "admin"},
+    }
+    async with running(parse(json.dumps(document), "origin.yaml").config) as origin:
+        async with (
+            Link("127.0.0.1", urlsplit(origin.url).port or 0) as link,
+            aiohttp.ClientSession() as client,
+        ):
+            tree = ReplicaTree(directory, origin, link, client)
+            tree.replica_config()
+            yield tree
