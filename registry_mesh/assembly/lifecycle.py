@@ -29,7 +29,8 @@ from registry_mesh.telemetry.logs import FIELDS, log_to
 
 log: Final = logging.getLogger(__name__)
 
-_RELOADED: Final = frozenset({"access", "log", "rules", "replication"})
+_TAGS: Final = "registries.tags"
+_RELOADED: Final = frozenset({"access", "log", "rules", "replication", _TAGS})
 """Keys that take effect without a restart."""
 
 
@@ -201,13 +202,25 @@ class _Told:
 
 
 def changed_keys(old: Config, new: Config) -> set[str]:
-    """Top-level keys whose values differ."""
-    return {key for key in Config.model_fields if getattr(old, key) != getattr(new, key)}
+    """Top-level keys whose values differ, and `registries.tags`."""
+    changed = {key for key in Config.model_fields if getattr(old, key) != getattr(new, key)}
+    if "registries" in changed:
+        took = adopted(old, new)
+        changed |= {_TAGS} if took.registries != old.registries else set()
+        changed -= {"registries"} if took.registries == new.registries else set()
+    return changed
 
 
 def adopted(old: Config, new: Config) -> Config:
     """`old` with what can be reloaded from `new`."""
-    return old.model_copy(update={key: getattr(new, key) for key in _RELOADED})
+    registries = {
+        host: known.model_copy(update={"tags": new.registries[host].tags})
+        if host in new.registries
+        else known
+        for host, known in old.registries.items()
+    }
+    update = {key: getattr(new, key) for key in _RELOADED if key in Config.model_fields}
+    return old.model_copy(update={**update, "registries": registries})
 
 
 def serve(path: Path, config: Config) -> int:

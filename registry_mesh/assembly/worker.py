@@ -11,11 +11,14 @@ from typing import Final
 from registry_mesh.assembly.access import SwitchedPolicy
 from registry_mesh.assembly.names import layout, node_name
 from registry_mesh.assembly.parents import Parents
-from registry_mesh.assembly.roles import default_registry, open_role
+from registry_mesh.assembly.roles import default_registry, freshness, open_role
 from registry_mesh.assembly.stores import open_store
 from registry_mesh.config.schema import Config, Listen
 from registry_mesh.edge.server import Server
 from registry_mesh.edge.settings import Settings
+from registry_mesh.oci.reference import RegistryName
+from registry_mesh.roles.role import Role
+from registry_mesh.roles.site import Site
 from registry_mesh.telemetry.instruments import Instruments, Table
 
 _TELL: Final = 1.0
@@ -30,6 +33,7 @@ class Worker:
         self._instruments = instruments or Table(layout(config), 1).row(0)
         self._stack = AsyncExitStack()
         self._policy = SwitchedPolicy(config.access)
+        self._role: Role | None = None
         self.server: Server | None = None
         self.parents: Parents | None = None
 
@@ -38,8 +42,8 @@ class Worker:
         async with AsyncExitStack() as stack:
             store = await open_store(self._config)
             stack.push_async_callback(store.close)
-            role, self.parents = await open_role(self._config, store, stack, self._instruments)
-            self.server = Server(role, self._settings(), instruments=self._instruments)
+            self._role, self.parents = await open_role(self._config, store, stack, self._instruments)
+            self.server = Server(self._role, self._settings(), instruments=self._instruments)
             await self.server.start(listener, ssl=tls_context(self._config.listen))
             stack.push_async_callback(self.server.close)
             if self.parents is not None:
@@ -57,6 +61,10 @@ class Worker:
     def reload(self, config: Config) -> None:
         """Take over what can change while serving."""
         self._policy.switch(config.access)
+        if isinstance(self._role, Site):
+            self._role.refresh(
+                {RegistryName(host): freshness(r.tags) for host, r in config.registries.items()}
+            )
 
     async def drain(self, seconds: float) -> None:
         """Accept nothing more; let bodies on their way go on for so long."""

@@ -8,6 +8,7 @@ import click
 
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.load import load
+from registry_mesh.config.rule_files import load_rules, rule_paths
 from registry_mesh.config.schema import Config
 from registry_mesh.oci.reference import RegistryName
 
@@ -19,7 +20,8 @@ EXIT_INVALID = 2
 def command(configs: tuple[str, ...]) -> None:
     """Check configuration files without starting anything.
 
-    Every fault of every file is listed as FILE:LINE:COLUMN: KEY: what is wrong; how to mend it.
+    Every fault of every file is listed as FILE:LINE:COLUMN: KEY: what is wrong; how to mend it. A replica's rule files
+    are checked with it.
 
     \b
     Example:
@@ -31,6 +33,8 @@ def command(configs: tuple[str, ...]) -> None:
 def _check(path: str) -> bool:
     try:
         loaded = load(path)
+        if loaded.config.rules is not None:
+            load_rules(rule_paths(loaded.config.rules), list(loaded.config.registries))
     except ConfigInvalid as invalid:
         for finding in invalid.findings:
             click.echo(str(finding), err=True)

@@ -62,6 +62,10 @@ class MethodNotAllowed(Unsupported):
         self.fields = [("Allow", ", ".join(allowed))]
 
 
+_WHICHEVER: Final = RepositoryName("whichever")
+"""Asked for only to learn whether the registry is one of the role's."""
+
+
 class Dispatch:
     """`extensions` are handlers of `/v2/_mesh/…` by the first component that follows."""
 
@@ -108,8 +112,8 @@ class Dispatch:
         try:
             if name:
                 return self._role.repository(named or self._default(exchange), name)
-            if named is not None and named not in self._role.registries:
-                raise NameUnknown("this registry is not served here", given=named)
+            if named is not None:
+                self._role.repository(named, _WHICHEVER)
         except NameUnknown:
             _admit(exchange, Action.PULL, named or "", name)
             raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from cachetools import LRUCache
@@ -52,7 +52,7 @@ class Site:
     ) -> None:
         self._store = store
         self._fills = fills
-        self._registries = registries
+        self._registries = dict(registries)
         self._default = default or (next(iter(registries)) if len(registries) == 1 else None)
         self._distrusted = Distrusted(count=lied)
         self._manifests = RememberedManifests(store, records)
@@ -86,6 +86,12 @@ class Site:
         """A site cannot tell what its registries hold: nothing is listed."""
         return
         yield RepositoryName("")
+
+    def refresh(self, freshness: Mapping[RegistryName, Freshness]) -> None:
+        """From now on answers of these registries may be so old; requests that run keep to what held before."""
+        for name, changed in freshness.items():
+            self._registries[name] = replace(self._registries[name], freshness=changed)
+        self._repositories.clear()
 
     async def close(self) -> None:
         """End what runs in the background."""

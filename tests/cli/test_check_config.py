@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from registry_mesh.cli.main import main
@@ -7,7 +8,8 @@ from registry_mesh.cli.main import main
 CONFIG = Path(__file__).parents[2] / "config"
 
 
-def test_good_files_get_a_line_each() -> None:
+def test_good_files_get_a_line_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(CONFIG.parent)  # relative paths start at the working directory
     paths = [str(path) for path in sorted(CONFIG.glob("*.yaml"))]
     result = CliRunner().invoke(main, ["check-config", *paths])
     assert result.exit_code == 0, result.output
@@ -31,6 +33,22 @@ def test_all_faults_of_all_files_and_exit_2(tmp_path: Path) -> None:
     assert lines[2].startswith(f"{worse}:")
     assert len(lines) == 3
     assert "site.yaml: ok" in result.stdout
+
+
+def test_the_rule_files_of_a_replica_are_checked_with_it(tmp_path: Path) -> None:
+    rules = tmp_path / "rules"
+    rules.mkdir()
+    (rules / "a.yaml").write_text(
+        'schema: registry-mesh/rules/1\nrules:\n  - {name: a, from: other.example, repos: "**", tags: "*"}\n'
+    )
+    config = tmp_path / "replica.yaml"
+    config.write_text(
+        f"role: replica\nstore: {{disk: {{path: x}}}}\nrules: {rules}\nregistries: {{a.example: {{parents: [[http://p]]}}}}\n"
+    )
+    result = CliRunner().invoke(main, ["check-config", str(config)])
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"{rules}/a.yaml:3:")
+    assert "other.example is no configured registry" in result.stderr
 
 
 def test_no_file_is_a_usage_error() -> None:

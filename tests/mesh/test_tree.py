@@ -164,6 +164,36 @@ async def test_a_tag_that_moved_is_seen(tree: Tree) -> None:
     assert (await tree.get("/v2/team/app/manifests/1"))[1] == moved
 
 
+async def test_an_origin_without_a_name_answers_to_any(tree: Tree, tmp_path: Path) -> None:
+    nameless = configured(tmp_path / "nameless", role="origin", access={"anonymous": "push"})
+    other = await tree.stack.enter_async_context(running(nameless))
+    tree.origin = other
+    await push(tree)
+    for path in ("/v2/_catalog?ns=any.example", "/v2/team/app/manifests/1?ns=any.example"):
+        async with tree.client.get(other.url + path) as answer:
+            assert answer.status == 200, path
+
+
+async def test_a_listing_of_a_registry_that_is_not_ours_is_unknown(tree: Tree) -> None:
+    async with tree.client.get(f"{tree.origin.url}/v2/_catalog?ns=other.example") as answer:
+        assert answer.status == 404
+
+
+async def test_a_tags_lifetime_changes_without_a_restart(tree: Tree) -> None:
+    await push(tree)
+    await tree.get("/v2/team/app/manifests/1")
+    config = tree.site.config
+    known = config.registries[REGISTRY]
+    longer = known.model_copy(update={"tags": known.tags.model_copy(update={"ttl": 3600.0})})
+    tree.site.worker.reload(config.model_copy(update={"registries": {REGISTRY: longer}}))
+    moved = json.dumps({**json.loads(MANIFEST), "annotations": {"moved": "yes"}}).encode()
+    async with tree.client.put(
+        f"{tree.origin.url}/v2/team/app/manifests/1", data=moved, headers={"Content-Type": IMAGE}
+    ) as answer:
+        assert answer.status == 201
+    assert (await tree.get("/v2/team/app/manifests/1"))[1] == MANIFEST
+
+
 async def test_a_site_takes_no_pushes(tree: Tree) -> None:
     async with tree.client.post(f"{tree.site.url}/v2/team/app/blobs/uploads/") as answer:
         assert answer.status == 405
