@@ -27,15 +27,21 @@ class Fills:
         self._fills: dict[Digest, tuple[Fill, AsyncExitStack]] = {}
         self._beginnings: Flights[Digest, Fill] = Flights()
         self._used: dict[Digest, float] = {}
+        self._retired: list[tuple[Fill, AsyncExitStack]] = []
+        """Followed to their end by who follows them."""
         self._sweeper: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"<Fills {[fill for fill, _ in self._fills.values()]}>"
 
     def get(self, digest: Digest) -> Fill | None:
-        """The fill under way, if it can still be followed."""
+        """The fill under way, if a new reader may follow it. One that is committed is the store's to serve: the
+        store looks at the bytes again."""
         entry = self._fills.get(digest)
-        if entry is None or entry[0].lied or entry[0].hold.discarded or entry[0].unstorable is not None:
+        if entry is None:
+            return None
+        fill = entry[0]
+        if fill.lied or fill.unstorable is not None or fill.hold.discarded or fill.hold.committed:
             return None
         self._used[digest] = asyncio.get_running_loop().time()
         return entry[0]
@@ -52,7 +58,8 @@ class Fills:
         return await self._beginnings.join(digest, lambda: self._begin(digest, source, span, distrust))
 
     async def _begin(self, digest: Digest, source: BlobSource, span: Span | None, distrust: Distrust) -> Fill:
-        await self._drop(digest)
+        if digest in self._fills:
+            self._retired.append(self._fills.pop(digest))
         size = await self._store.known_size(digest)
         if size is not None:
             return await self._made(digest, size, source, distrust)
@@ -83,8 +90,14 @@ class Fills:
     async def _sweep(self) -> None:
         """Close what nobody has used for a while."""
         loop = asyncio.get_running_loop()
-        while self._fills:
+        while self._fills or self._retired:
             await asyncio.sleep(LINGER / 4)
+            retired, self._retired = self._retired, []
+            for fill, stack in retired:
+                if fill.idle:
+                    await self._end(fill, stack)
+                else:
+                    self._retired.append((fill, stack))
             for digest, (fill, _) in list(self._fills.items()):
                 if not fill.idle:
                     self._used[digest] = loop.time()
@@ -96,9 +109,11 @@ class Fills:
         entry = self._fills.pop(digest, None)
         self._used.pop(digest, None)
         if entry is not None:
-            fill, stack = entry
-            await fill.close()
-            await stack.aclose()
+            await self._end(*entry)
+
+    async def _end(self, fill: Fill, stack: AsyncExitStack) -> None:
+        await fill.close()
+        await stack.aclose()
 
     async def close(self) -> None:
         """End every fill; what was written stays held."""
@@ -107,6 +122,9 @@ class Fills:
             self._sweeper.cancel()
         for digest in list(self._fills):
             await self._drop(digest)
+        for fill, stack in self._retired:
+            await self._end(fill, stack)
+        self._retired.clear()
 
 
 def _opening(span: Span | None) -> Span | None:

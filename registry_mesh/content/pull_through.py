@@ -82,8 +82,7 @@ class PullThrough:
                 yield await self._held(stack, digest, span) or await self._filling(digest, span)
 
     async def _held(self, stack: AsyncExitStack, digest: Digest, span: Span | None) -> Reading | None:
-        fill = self._fills.get(digest)
-        if fill is not None and not fill.hold.committed:
+        if self._fills.get(digest) is not None:
             return None
         try:
             return await stack.enter_async_context(self._store.open(digest, span))

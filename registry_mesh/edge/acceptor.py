@@ -9,6 +9,7 @@ from typing import Final
 from aiohttp import web
 
 from registry_mesh.edge.connection import Connection
+from registry_mesh.edge.fast import FastPath
 
 _LINE: Final = 32 << 10
 """podman sends 12 kB of ranges in one field."""
@@ -30,11 +31,13 @@ class Acceptor(web.Server):
         *,
         keepalive: float = 75.0,
         limit: int = 0,
+        fast: FastPath | None = None,
     ) -> None:
         super().__init__(handler, handler_cancellation=True)
         self._connection = connection
         self._keepalive = keepalive
         self._limit = limit
+        self.fast = fast
 
     def __call__(self) -> Connection:
         return self._connection(

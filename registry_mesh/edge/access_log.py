@@ -52,12 +52,17 @@ class AccessLog:
 
     def add(self, exchange: Exchange, seconds: float) -> None:
         """The line of a request that is over."""
+        if self._task is not None:
+            self.add_line(render(exchange, seconds))
+
+    def add_line(self, line: str) -> None:
+        """A line that was rendered elsewhere."""
         if self._task is None:
             return
         if len(self._lines) >= _MOST:
             self._dropped += 1
             return
-        self._lines.append(render(exchange, seconds))
+        self._lines.append(line)
 
     async def _flush_for_ever(self) -> None:
         while True:

@@ -9,6 +9,7 @@ from registry_mesh.auth.access import Action, Asked, Verdict
 from registry_mesh.content.errors import Failure, SpanUnsatisfiable
 from registry_mesh.content.ports import BlobInfo, BlobSource, Reading, Repository
 from registry_mesh.edge import conditional, ranges
+from registry_mesh.edge.admit import admit_blob
 from registry_mesh.edge.errors import PreconditionFailed
 from registry_mesh.edge.exchange import Call, Exchange, writable
 from registry_mesh.edge.head import Fields
@@ -80,7 +81,7 @@ def _fields(digest: Digest) -> Fields:
 async def _send_whole(exchange: Exchange, call: Call, digest: Digest) -> None:
     async def send(blobs: BlobSource) -> None:
         async with blobs.open(digest) as reading:
-            await _send_opened(exchange, call, digest, reading, 200, [])
+            await _send_opened(exchange, call, blobs, digest, reading, 200, [])
 
     await _first_that_has(exchange, call, send)
 
@@ -91,9 +92,9 @@ async def _send_span(exchange: Exchange, call: Call, digest: Digest, span: Span)
             given, size = reading.span, reading.info.size
             if size:
                 content_range = ("Content-Range", f"bytes {given.start}-{given.stop - 1}/{size}")
-                await _send_opened(exchange, call, digest, reading, 206, [content_range])
+                await _send_opened(exchange, call, blobs, digest, reading, 206, [content_range])
             else:  # no byte for any range, but clients that put `bytes=0-` on everything want the blob
-                await _send_opened(exchange, call, digest, reading, 200, [])
+                await _send_opened(exchange, call, blobs, digest, reading, 200, [])
 
     try:
         await _first_that_has(exchange, call, send)
@@ -120,7 +121,13 @@ async def _send_resolved(
 
 
 async def _send_opened(
-    exchange: Exchange, call: Call, digest: Digest, reading: Reading, status: int, fields: Fields
+    exchange: Exchange,
+    call: Call,
+    blobs: BlobSource,
+    digest: Digest,
+    reading: Reading,
+    status: int,
+    fields: Fields,
 ) -> None:
     smallest = exchange.settings.redirect_from
     if smallest is not None and len(reading.span) >= smallest and reading.address:
@@ -135,6 +142,8 @@ async def _send_opened(
         *provenance_fields(exchange, reading.provenance, cache=cache),
     ]
     await send_reading(exchange, status, fields, reading)
+    if call.repository is not None and blobs is call.repository.blobs:
+        admit_blob(exchange, call, digest, fields, reading)
 
 
 # A blob asked for without a registry

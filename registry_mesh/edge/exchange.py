@@ -18,6 +18,7 @@ from registry_mesh.edge import head
 from registry_mesh.edge.connection import Connection
 from registry_mesh.edge.errors import BodyTimeout, ExpectationFailed
 from registry_mesh.edge.head import Fields
+from registry_mesh.edge.hot import Hot
 from registry_mesh.edge.settings import Settings
 from registry_mesh.edge.target import NO_QUERY, Query
 from registry_mesh.edge.wire import Wire
@@ -63,7 +64,9 @@ class Call:
 class Exchange:
     """The request, and the only way to answer it: `reply`, or `begin` and then `wire`."""
 
-    def __init__(self, request: web.BaseRequest, settings: Settings, request_id: str) -> None:
+    def __init__(
+        self, request: web.BaseRequest, settings: Settings, request_id: str, hot: Hot | None = None
+    ) -> None:
         connection = request.protocol
         assert isinstance(connection, Connection) and connection.wire is not None
         self.request = request
@@ -71,6 +74,7 @@ class Exchange:
         self.wire: Wire = connection.wire
         self.settings = settings
         self.id = request_id
+        self.hot = hot
         self.method = request.method
         self.headers = request.headers
         self.call: Call | None = None

@@ -29,9 +29,13 @@ def date() -> str:
     return _Clock.text
 
 
+def lines(fields: Iterable[tuple[str, str]]) -> bytes:
+    """Fields, each ended. A character that no field may hold becomes `?`: a value can never become a second field."""
+    return "".join(f"{name}: {_UNSAFE.sub('?', value)}\r\n" for name, value in fields).encode("ascii")
+
+
 def render(status: int, fields: Iterable[tuple[str, str]]) -> bytes:
-    """A whole head. A character that no field may hold becomes `?`: a value can never become a second field."""
-    lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}"]
-    lines += [f"{name}: {_UNSAFE.sub('?', value)}" for name, value in fields]
-    lines.append("\r\n")
-    return "\r\n".join(lines).encode("ascii")
+    """A whole head."""
+    return (
+        f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}\r\n".encode("ascii") + lines(fields) + b"\r\n"
+    )

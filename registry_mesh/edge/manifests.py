@@ -11,6 +11,7 @@ from typing import Final
 
 from registry_mesh.content.ports import Provenance
 from registry_mesh.edge import conditional
+from registry_mesh.edge.admit import admit_manifest
 from registry_mesh.edge.blobs import IMMUTABLE
 from registry_mesh.edge.errors import PreconditionFailed
 from registry_mesh.edge.exchange import Call, Exchange, writable
@@ -35,7 +36,7 @@ async def get_manifest(exchange: Exchange, call: Call) -> None:
     if isinstance(reference, Digest):
         fetched = await call.repository.manifests.manifest(reference)
         fields = _fields(exchange, call, reference, fetched.manifest.media_type, fetched.provenance)
-        await _answer(exchange, reference, fields, fetched.manifest.data)
+        await _answer(exchange, call, reference, fields, fetched.provenance, fetched.manifest.data)
         return
     exchange.by_tag = True
     resolved = await call.repository.tags.resolve(reference)
@@ -43,15 +44,21 @@ async def get_manifest(exchange: Exchange, call: Call) -> None:
     fields = _fields(exchange, call, digest, media_type, resolved.provenance, by_tag=True)
     if exchange.method == "HEAD":
         if not await _decided_by_condition(exchange, digest, fields):
-            await exchange.begin(200, [*fields, ("Content-Length", str(resolved.descriptor.size))])
+            size = resolved.descriptor.size
+            await exchange.begin(200, [*fields, ("Content-Length", str(size))])
+            admit_manifest(exchange, call, fields, resolved.provenance, size, b"")
         return
     manifest = (await call.repository.manifests.manifest(digest)).manifest
-    await _answer(exchange, digest, fields, manifest.data)
+    await _answer(exchange, call, digest, fields, resolved.provenance, manifest.data)
 
 
-async def _answer(exchange: Exchange, digest: Digest, fields: Fields, data: bytes) -> None:
+async def _answer(
+    exchange: Exchange, call: Call, digest: Digest, fields: Fields, provenance: Provenance, data: bytes
+) -> None:
     if not await _decided_by_condition(exchange, digest, fields):
         await exchange.reply(200, fields, data)
+        body = b"" if exchange.method == "HEAD" else data
+        admit_manifest(exchange, call, fields, provenance, len(data), body)
 
 
 async def _decided_by_condition(exchange: Exchange, digest: Digest, fields: Fields) -> bool:

@@ -18,6 +18,7 @@ from registry_mesh.edge.connection import Connection
 from registry_mesh.edge.dispatch import Dispatch
 from registry_mesh.edge.errors import Circumstances, ErrorAnswer, Overloaded, answer_for, unexpected
 from registry_mesh.edge.exchange import Exchange
+from registry_mesh.edge.hot import Hot
 from registry_mesh.edge.meters import Meters
 from registry_mesh.edge.settings import Settings
 from registry_mesh.oci.endpoints import Endpoint
@@ -55,9 +56,12 @@ class Ring:
     ) -> None:
         self._dispatch = dispatch
         self._site = role_name == "site"
-        self._settings = settings
+        self.cache = role_name != "origin"
+        """What an origin answers may change with any push, here or in another process: it has no hot answers."""
+        self._settings = self.settings = settings
         self._access_log = access_log
         self.meters = meters
+        self.hot = Hot(settings.hot_idle)
         self._ids = itertools.count(1)
         self._prefix = secrets.token_hex(4)
         self.running = 0
@@ -67,7 +71,7 @@ class Ring:
         began = loop.time()
         connection = request.protocol
         assert isinstance(connection, Connection)
-        exchange = Exchange(request, self._settings, self._request_id(request))
+        exchange = Exchange(request, self._settings, self._request_id(request), self.hot)
         connection.busy = True
         self.running += 1
         self.meters.running.add()
@@ -97,6 +101,14 @@ class Ring:
             kind = "blob" if endpoint is Endpoint.BLOB else "manifest"
             self.meters.cached("tag" if exchange.by_tag else kind, exchange.provenance)
         self._access_log.add(exchange, seconds)
+
+    def log_line(self, line: str) -> None:
+        """A line of the access log, made elsewhere."""
+        self._access_log.add_line(line)
+
+    def has_room(self, connection: Connection) -> bool:
+        """Whether one more answer may begin."""
+        return self.running < self._settings.max_streams and not connection.acceptor.full
 
     def new_id(self) -> str:
         return f"{self._prefix}-{next(self._ids):x}"

@@ -11,6 +11,7 @@ from registry_mesh.edge.acceptor import Acceptor
 from registry_mesh.edge.access_log import AccessLog
 from registry_mesh.edge.connection import Connection
 from registry_mesh.edge.dispatch import Dispatch, Handler
+from registry_mesh.edge.fast import FastConnection, FastPath
 from registry_mesh.edge.meters import Meters
 from registry_mesh.edge.middleware import Ring
 from registry_mesh.edge.settings import Settings
@@ -30,7 +31,7 @@ class Server:
         *,
         extensions: Mapping[str, Handler] | None = None,
         instruments: Instruments | None = None,
-        connection: type[Connection] = Connection,
+        connection: type[Connection] = FastConnection,
     ) -> None:
         self._settings = settings
         self._access_log = AccessLog(settings.access_log)
@@ -68,7 +69,9 @@ class Server:
             self._connection,
             keepalive=self._settings.keepalive_timeout,
             limit=self._settings.max_connections,
+            fast=FastPath(self._ring) if self._settings.fast and self._ring.cache else None,
         )
+        self._ring.hot.start()
         loop = asyncio.get_running_loop()
         if sock is not None:
             self._listener = await loop.create_server(self._acceptor, sock=sock, ssl=ssl, backlog=BACKLOG)
@@ -101,6 +104,7 @@ class Server:
                 connection.abort()
             await asyncio.sleep(0.01)
         self._acceptor = None
+        await self._ring.hot.close()
         await self._access_log.close()
 
     def _stop_listening(self) -> None:

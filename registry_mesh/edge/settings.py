@@ -40,6 +40,8 @@ class Settings:
     """A file's path, `-` for standard output; None: no log."""
     fast: bool = True
     """Answer hits before the request is parsed in full (`edge.fast`)."""
+    hot_idle: float = 1.0
+    """A hot blob is kept open so long after its last use, and cannot be evicted meanwhile."""
 
     @property
     def cache_name(self) -> str:

@@ -128,6 +128,14 @@ class Wire:
     async def _direct(self) -> socket.socket:
         """The duplicate, with nothing of ours left in the transport."""
         await self.drain()
+        sock = self.direct()
+        assert sock is not None, "plain TCP"
+        return sock
+
+    def direct(self) -> socket.socket | None:
+        """The duplicate; the caller has seen that the transport is empty. None on TLS and after the end."""
+        if self._tls or self._closed:
+            return None
         if self._socket is None:
             fd = self._transport.get_extra_info("socket").fileno()
             self._socket = socket.socket(fileno=os.dup(fd))

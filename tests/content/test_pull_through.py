@@ -253,6 +253,27 @@ async def test_a_full_store_is_read_past(make: Make, quota: int, maps: bool) -> 
         await cache.store.stat(digest)
 
 
+async def test_rot_right_after_a_fill_is_found_and_mended(tmp_path: Path) -> None:
+    store = await DiskStore.start(tmp_path, evict=True)
+    cache = Cache(store=store)
+    data = blob(3 * CHUNK)
+    digest = cache.source.add(data)
+    for offset in (0, CHUNK + 7, 3 * CHUNK - 1):
+        assert await cache.get(digest) == data
+        path = next(p for p in tmp_path.rglob(digest.hex) if p.is_file())
+        with path.open("r+b") as file:
+            file.seek(offset)
+            file.write(bytes([data[offset] ^ 1]))
+        before = cache.source.sent
+        span = Span(offset // CHUNK * CHUNK, offset + 1)
+        assert await cache.get(digest, span) == data[span.start : span.stop]
+        await cache.settled()
+        assert cache.source.sent - before == CHUNK
+        assert await cache.get(digest) == data
+    await cache.fills.close()
+    await store.close()
+
+
 async def test_most_of_a_blob_read_brings_the_rest(make: Make) -> None:
     cache = await make(FillPolicy(complete_after=0.5))
     data = blob(8 * CHUNK)
