@@ -22,12 +22,13 @@ The races, one by one:
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
 from registry_mesh.content.collect import Looseness, Names, Order, Step, next_step, referenced
+from registry_mesh.content.ports import BlobStore
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import BlobUnknown
 from registry_mesh.oci.reference import RepositoryName
@@ -47,6 +48,9 @@ Progress = Callable[[str], None]
 
 ExtraRoots = Callable[[RepositoryName], Awaitable[frozenset[Digest]]]
 """What else of a repository is to be kept with all it names: the tags of retained revisions."""
+
+RemoveBlobs = Callable[[Sequence[Digest]], Awaitable[None]]
+"""Forgets those blobs that are there; in batches where the store can."""
 
 
 async def no_roots(name: RepositoryName) -> frozenset[Digest]:
@@ -73,9 +77,11 @@ class Collection:
         *,
         dry_run: bool = False,
         extra_roots: ExtraRoots = no_roots,
+        remove_blobs: RemoveBlobs | None = None,
         progress: Progress = lambda _: None,
     ) -> None:
         self._origin = origin
+        self._remove_blobs = remove_blobs or one_by_one(origin.blobs)
         self._lifecycle = origin.lifecycle
         self._extra_roots = extra_roots
         self._progress = progress
@@ -183,7 +189,7 @@ class Collection:
         return next_step(record, self._started, self._lifecycle.clock(), grace.period, grace.stall)
 
     async def _remove(self, due: list[Digest]) -> list[Digest]:
-        """Condemn all, then delete: documents, bytes, log. What there was no time for is let go again."""
+        """Condemn all, then delete: documents, bytes, logs. What there is no time for is let go again."""
         deadline = _Deadline(self._lifecycle)
         won = [
             digest
@@ -191,45 +197,57 @@ class Collection:
             if await self._lifecycle.advance(digest, self._loose[digest].life, LifeState.CONDEMNED)
         ]
         self.report.spared += len(due) - len(won)
-        gone = []
-        for digest in won:
-            if deadline.over:
-                await self._let_go(digest)
-                continue
-            self._progress(f"removing {digest}")
-            await self._remove_one(digest)
-            gone.append(digest)
-            self.report.removed += 1
-            self.report.removed_bytes += self._loose[digest].size
-        return gone
+        self._progress(f"removing {len(won)} of {len(self._loose)}")
+        documents = [key for keys in await ask_each(self._documents, won) for key in keys]
+        if deadline.over:
+            return await self._let_go(won)
+        await self._origin.records.delete(documents)
+        if deadline.over:
+            return await self._let_go(won)
+        await self._remove_blobs(won)
+        await self._origin.records.delete([repository_keys.loose(digest) for digest in won])
+        await ask_each(self._lifecycle.forget, won)
+        self.report.removed += len(won)
+        self.report.removed_bytes += sum(self._loose[digest].size for digest in won)
+        return won
 
-    async def _let_go(self, digest: Digest) -> None:
-        life = await self._lifecycle.read(digest)
-        if life is not None and life.state is LifeState.CONDEMNED:
-            await self._lifecycle.advance(digest, life, LifeState.UNREFERENCED)
+    async def _let_go(self, condemned: list[Digest]) -> list[Digest]:
+        """There is no time left: the next run takes them up. None is gone."""
 
-    async def _remove_one(self, digest: Digest) -> None:
-        loose = self._loose[digest]
-        await self._origin.records.delete([key async for key in self._documents(digest, loose)])
-        with suppress(BlobUnknown):
-            await self._origin.blobs.delete(digest)
-        await self._origin.records.delete([repository_keys.loose(digest)])
-        await self._lifecycle.forget(digest)
+        async def let_go(digest: Digest) -> None:
+            life = await self._lifecycle.read(digest)
+            if life is not None and life.state is LifeState.CONDEMNED:
+                await self._lifecycle.advance(digest, life, LifeState.UNREFERENCED)
 
-    async def _documents(self, digest: Digest, loose: _Loose) -> AsyncIterator[str]:
+        await ask_each(let_go, condemned)
+        return []
+
+    async def _documents(self, digest: Digest) -> list[str]:
         """The manifest's own first: from then on nobody sees it. What it names goes in a later step."""
+        loose = self._loose[digest]
+        found = []
         for name in loose.repositories:
             keys = RepositoryKeys(name)
-            yield keys.manifest(digest)
-            yield keys.deleted_manifest(digest)
-            yield keys.blob(digest)
-            for tag in await self._origin.records.children(keys.tagged(digest)):
-                yield keys.tagged(digest) + tag
-            for names in loose.names:
-                if names.subject is not None:
-                    yield keys.referrer(names.subject, digest)
-        async for key in self._origin.records.walk(repository_keys.linked(digest)):
-            yield key
+            tagged = keys.tagged(digest)
+            found += [keys.manifest(digest), keys.deleted_manifest(digest), keys.blob(digest)]
+            found += [tagged + tag for tag in await self._origin.records.children(tagged)]
+            subjects = {names.subject for names in loose.names if names.subject is not None}
+            found += [keys.referrer(subject, digest) for subject in subjects]
+        found += [key async for key in self._origin.records.walk(repository_keys.linked(digest))]
+        return found
+
+
+def one_by_one(blobs: BlobStore) -> RemoveBlobs:
+    """For stores that delete no batches."""
+
+    async def remove(digest: Digest) -> None:
+        with suppress(BlobUnknown):
+            await blobs.delete(digest)
+
+    async def remove_all(digests: Sequence[Digest]) -> None:
+        await ask_each(remove, digests)
+
+    return remove_all
 
 
 class _Deadline:

@@ -80,6 +80,7 @@ class HeldBlobs:
         rot = Rot(self._shelf, BlobInfo(file.digest, file.size), file.fd)
         with translated("taking a rotten blob away"):
             await offload(rot.demote if self._cache else rot.quarantine, bad)
+        self.files.drop(file)
         if opening and self._cache:
             raise BlobUnknown(digest=str(file.digest))
         raise StoreBroken(f"chunk {bad} of {file.digest} has rotted")

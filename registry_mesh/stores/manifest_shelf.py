@@ -1,7 +1,8 @@
 """The manifests of one repository: their documents, their bytes, who refers to whom.
 
 A manifest's document says what it names, so that a collection reads no manifest's bytes:
-{mediaType, size, subject?, artifactType?, annotations?, blobs, manifests, at, by}.
+{mediaType, size, subject?, artifactType?, annotations?, blobs, manifests, at, by}, `blobs` without the
+non-distributable ones.
 """
 
 from __future__ import annotations
@@ -153,7 +154,7 @@ def _document(manifest: Manifest, at: float, by: str) -> Document:
         descriptor
         | subject
         | {
-            "blobs": sorted({str(each.digest) for each in manifest.blobs()}),
+            "blobs": sorted({str(each.digest) for each in manifest.blobs() if each.distributable}),
             "manifests": sorted({str(each.digest) for each in manifest.manifests}),
             "at": at,
             "by": by,

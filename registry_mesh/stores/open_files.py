@@ -114,6 +114,12 @@ class OpenFiles:
             self._forget(file)
             return True
 
+    def drop(self, file: OpenFile) -> None:
+        """It is the blob's no more: whoever asks next opens anew."""
+        with self._lock:
+            if self._files.get(file.digest.hex) is file:
+                self._forget(file)
+
     def close(self) -> None:
         with self._lock:
             for file in list(self._files.values()):
