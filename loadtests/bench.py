@@ -57,8 +57,8 @@ class Bench:
         self.cores = set(cores)
         self.drain = Drain(corpus.folder.parent / "bin")
         self.rounds = rounds or 3
-        self.seconds = 1.0 if quick else 2.0
-        self.tries = 2 if quick else 8
+        self.seconds = 0.7 if quick else 2.0
+        self.tries = 1 if quick else 8
         self._numbers = count()
         self.dirty = 0.0  # the worst foreign share that was let through
 

@@ -57,6 +57,13 @@ def origin(corpus: Corpus, folder: Path) -> Server:
     return Server("docker-registry", ["docker-registry", "serve", file], folder, port)
 
 
+def empty(folder: Path) -> Server:
+    """An origin that holds nothing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    return Server("docker-registry", ["docker-registry", "serve", _configuration(folder, port)], folder, port)
+
+
 def pull_through(parent_url: str, folder: Path) -> Server:
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadtests.corpus import MANIFEST_TYPE, REPOSITORY, Corpus
+from loadtests.corpus import MANIFEST_TYPE, REPOSITORY, Blob, Corpus
 from loadtests.processes import Server, free_port
 
 _FRAME = """
@@ -81,6 +82,13 @@ def lay_out(corpus: Corpus, tree: Path) -> None:
     for manifest in corpus.manifests:
         hard_link(manifest.file, tree / "manifests" / manifest.digest)
         hard_link(manifest.file, tree / "manifests" / manifest.tag)
+
+
+def add_blobs(corpus: Corpus, blobs: Iterable[Blob]) -> None:
+    """More blobs for the static servers of this corpus."""
+    lay_out(corpus, corpus.folder / "tree")
+    for blob in blobs:
+        hard_link(blob.file, corpus.folder / "tree/blobs" / blob.digest)
 
 
 def hard_link(source: Path, place: Path) -> None:

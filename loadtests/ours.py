@@ -9,6 +9,7 @@ from pathlib import Path
 
 from loadtests.nginx import Certificate
 from loadtests.processes import Server, free_port
+from tests.simulators.bucket import Bucket
 
 REGISTRY = "registry.example"
 
@@ -34,6 +35,7 @@ def _node(
         "workers": workers,
         "drain": "1s",
         "access": {"anonymous": "pull"},
+        "log": {"access": str(folder / "access.log")},
         **document,
     }
     file = folder / "node.yaml"
@@ -47,6 +49,24 @@ def _node(
 
 def disk(folder: Path, quota: str = "200GiB") -> dict[str, object]:
     return {"disk": {"path": str(folder / "store"), "quota": quota}}
+
+
+def bucket(place: Bucket, prefix: str, spool: Path) -> dict[str, object]:
+    """A store in a bucket, with a spool on this disk. Its keys come from the environment (`bucket_keys`)."""
+    spooled = {"path": str(spool), "quota": "20GiB"}
+    return {
+        "s3": {
+            "bucket": place.name,
+            "endpoint": place.endpoint,
+            "region": place.region,
+            "prefix": prefix,
+            "spool": spooled,
+        }
+    }
+
+
+def bucket_keys(place: Bucket) -> dict[str, str]:
+    return {"AWS_ACCESS_KEY_ID": place.access_key, "AWS_SECRET_ACCESS_KEY": place.secret_key}
 
 
 def site(

@@ -42,9 +42,13 @@ class Parent:
         self._settle()
         self._from = self._log.stat().st_size
 
-    def sent(self) -> Sent:
+    def bodies(self) -> list[int]:
+        """Bytes of each answer's body, in order."""
         self._settle()
         with open(self._log) as log:
             log.seek(self._from)
-            bodies = [int(line.split('" ')[1].split()[1]) for line in log if '" ' in line]
+            return [int(line.split('" ')[1].split()[1]) for line in log if '" ' in line]
+
+    def sent(self) -> Sent:
+        bodies = self.bodies()
         return Sent(len(bodies), sum(bodies))

@@ -92,7 +92,7 @@ def over_20ms(bench: Bench) -> Outcome:
     )
 
 
-@scenario()
+@scenario(quick=False)
 def over_100ms(bench: Bench) -> Outcome:
     """The same with 100 ms."""
     return _over(
@@ -109,7 +109,7 @@ def over_loopback(bench: Bench) -> Outcome:
     parent = Parent(bench.corpus, bench.folder("parent"))
     direct, us, them, slow = _Trials(), _Trials(), _Trials(), _Trials()
     with bench.running(parent.server, pinned=False):
-        for _ in range(bench.rounds):
+        for _ in range(1 if bench.quick else bench.rounds):
             direct.add(_pull(bench, parent.port, blob))
             for server, trials in (
                 (nginx.cache(parent.port, bench.folder("cache")), them),

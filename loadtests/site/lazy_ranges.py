@@ -35,6 +35,17 @@ def _warm(bench: Bench, size: int) -> Outcome:
         runs = bench.paired(
             {one: partial(_ranges, bench, one, blob, size) for one in (static, mesh, registry)}
         )
+        for server, figures in runs.items():
+            outcome.row(
+                server.name,
+                requests_per_s=figures.requests_per_second,
+                p50_ms=figures.p50,
+                p99_ms=figures.p99,
+                cpu_us_per_request=figures.us_per_request,
+                ratio_to_nginx=ratio(figures.us_per_request, runs[static].us_per_request),
+                failed=figures.failed,
+                said=figures.complaint,
+            )
         us, them, slow = runs[mesh], runs[static], runs[registry]
         outcome.at_most("nobody fails", us.failed, 0)
         if size == 64 * KIB:

@@ -45,17 +45,18 @@ def _storm(bench: Bench, parent: Parent, server: Server, blob: Blob, clients: in
                 server,
                 lambda: bench.drain.run(
                     server.port, [(blob.path, blob.size)], connections=clients, stampede=True, check=2, compare=blob,
-                    timeout=900,
+                    timeout=1800,
                 ),
             )  # fmt: skip
-        seen = measured.seen
+        seen, sent = measured.seen, parent.sent()
         outcome.row(
             server.name,
             clients=clients,
             total_s=seen.total.worst / 1000,
             first_byte_p50_ms=seen.first_byte.p50,
             first_byte_worst_ms=seen.first_byte.worst,
-            upstream_x=parent.sent().body_bytes / blob.size,
+            upstream_x=sent.body_bytes / blob.size,
+            upstream_requests=sent.requests,
             cpu_s=measured.cpu_seconds,
             peak_mib=max(memory),
             failed=seen.failed + seen.wrong_bytes,
