@@ -10,6 +10,7 @@ import click
 COMMANDS: Final = {
     "serve": "Serve an origin, a replica or a site.",
     "replicate": "Bring to a replica what its rules select.",
+    "rules": "Check rule files; say what they select.",
     "check-config": "Check configuration files; list every fault.",
     "client-config": "Point container clients at a site.",
     "demo": "Show a tree of three on this machine.",

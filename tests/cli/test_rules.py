@@ -1,0 +1,57 @@
+"""`registry-mesh rules`: what it says, and its exit codes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from registry_mesh.cli.main import main
+
+RULES = Path(__file__).parents[2] / "config" / "rules"
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["rules", *arguments])
+
+
+def test_the_rules_we_ship_are_fine() -> None:
+    result = run("lint", str(RULES))
+    assert (result.exit_code, result.output) == (0, "ok: 2 rules, from registry.cern.example\n")
+
+
+def test_lint_lists_the_faults_of_all_files(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("schema: registry-mesh/rules/1\nrule: []\n")
+    (tmp_path / "b.yaml").write_text("[")
+    result = run("lint", str(tmp_path))
+    assert result.exit_code == 2
+    assert "a.yaml:2:1: rule: unknown key; did you mean rules?" in result.output
+    assert "b.yaml:2:1: not YAML" in result.output
+    assert run("lint", str(tmp_path / "none.yaml")).exit_code == 2
+
+
+def test_explain_names_rule_and_pattern() -> None:
+    result = run("explain", "registry.cern.example/atlas/athena:22.0.3", str(RULES))
+    assert result.exit_code == 0
+    assert result.output.splitlines() == [
+        "releases: selects it",
+        "  repos: atlas/athena is taken by atlas/**",
+        "  tags: 22.0.3 is taken by semver: >=21 <25",
+        "  platforms: linux/amd64, linux/arm64",
+        "base-images: no",
+        "  repos: atlas/athena is taken by none of library/{alma,debian}",
+        "wanted",
+    ]
+
+
+def test_explain_says_what_keeps_it_out() -> None:
+    result = run("explain", "registry.cern.example/atlas/scratch/x:latest", str(RULES))
+    assert result.exit_code == 1
+    assert "  repos: atlas/scratch/x is excluded by !**/scratch/**" in result.output
+    assert run("explain", "other.example/a:1", str(RULES)).exit_code == 1
+
+
+@pytest.mark.parametrize("ref", ["a", "a/b", "a/B:1", "a/b:", ":1", "a b/c:1"])
+def test_what_is_no_reference(ref: str) -> None:
+    assert run("explain", ref, str(RULES)).exit_code == 2
