@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -14,6 +15,11 @@ from registry_mesh.oci.media_types import INDEXES, MANIFESTS, OCI_INDEX, OCI_MAN
 
 MAX_DEPTH: Final = 32
 MAX_DESCRIPTORS: Final = 100_000
+
+_STRINGS: Final = re.compile(
+    r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL
+)  # linear: an unfinished one matches
+_BRACKETS: Final = re.compile(r"[\[\]{}]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,26 +111,14 @@ def _decode(data: bytes) -> dict[str, Any]:
 
 
 def _guard_depth(text: str) -> None:
-    """Refuse deep nesting before the recursive decoder sees it."""
-    depth = deepest = 0
-    inside = escaped = False
+    """Refuse deep nesting before the recursive decoder sees it. (What an unfinished string hides from the count, the
+    decoder never reaches.)"""
     if text.count("{") + text.count("[") <= MAX_DEPTH:
         return
-    for char in text:
-        if inside:
-            if escaped:
-                escaped = False
-            elif char == "\\":
-                escaped = True
-            elif char == '"':
-                inside = False
-        elif char == '"':
-            inside = True
-        elif char in "{[":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif char in "}]":
-            depth -= 1
+    depth = deepest = 0
+    for bracket in _BRACKETS.findall(_STRINGS.sub("", text)):
+        depth += 1 if bracket in "{[" else -1
+        deepest = max(deepest, depth)
     if deepest > MAX_DEPTH:
         raise ValueError(f"nested deeper than {MAX_DEPTH}")
 
