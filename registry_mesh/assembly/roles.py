@@ -7,10 +7,12 @@ from contextlib import AsyncExitStack
 
 from registry_mesh.assembly.parents import Parents
 from registry_mesh.assembly.stores import Store, as_cache, open_uploads
+from registry_mesh.auth.access import Action, Asked, Policy, Verdict
 from registry_mesh.config.schema import Config, Tags
 from registry_mesh.content.fills import Fills
 from registry_mesh.content.freshness import Freshness
-from registry_mesh.oci.reference import RegistryName
+from registry_mesh.content.ports import Pusher
+from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.roles.origin import Origin
 from registry_mesh.roles.replica import Replica
 from registry_mesh.roles.role import Role
@@ -22,21 +24,31 @@ from registry_mesh.telemetry.instruments import Instruments
 
 
 async def open_role(
-    config: Config, store: Store, stack: AsyncExitStack, instruments: Instruments
+    config: Config, store: Store, stack: AsyncExitStack, instruments: Instruments, policy: Policy
 ) -> tuple[Role, Parents | None]:
     """Ready to answer, with its parents where it has any; `stack` ends what it began."""
     if config.role == "origin":
-        return _origin(config, store), None
+        return _origin(config, store, policy), None
     parents = await stack.enter_async_context(Parents(config, instruments))
     if config.role == "site":
         return _site(config, store, parents, stack), parents
     return _replica(config, store, parents, stack), parents
 
 
-def _origin(config: Config, store: Store) -> Origin:
-    uploads = open_uploads(config, store)
-    repositories = Repositories(store.records, store, uploads, Lifecycle(store.records, time.time))
+def _origin(config: Config, store: Store, policy: Policy) -> Origin:
     name = RegistryName(config.registry) if config.registry else None
+
+    def anybody_may_read(who: Pusher, repository: RepositoryName) -> bool:
+        asked = Asked(Action.PULL, name or "", repository)
+        return policy.decide(None, asked).verdict is Verdict.ALLOW
+
+    repositories = Repositories(
+        store.records,
+        store,
+        open_uploads(config, store),
+        Lifecycle(store.records, time.time),
+        may_read=anybody_may_read,
+    )
     return Origin(name, repositories.repository, repositories.names)
 
 

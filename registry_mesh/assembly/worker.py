@@ -42,7 +42,9 @@ class Worker:
         async with AsyncExitStack() as stack:
             store = await open_store(self._config)
             stack.push_async_callback(store.close)
-            self._role, self.parents = await open_role(self._config, store, stack, self._instruments)
+            self._role, self.parents = await open_role(
+                self._config, store, stack, self._instruments, self._policy
+            )
             self.server = Server(self._role, self._settings(), instruments=self._instruments)
             await self.server.start(listener, ssl=tls_context(self._config.listen))
             stack.push_async_callback(self.server.close)
