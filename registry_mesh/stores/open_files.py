@@ -15,7 +15,7 @@ from typing import Final
 from registry_mesh.oci.digest import Digest
 from registry_mesh.stores.layout import Layout
 from registry_mesh.stores.locks import try_flock
-from registry_mesh.stores.proof import Proof, Proofs
+from registry_mesh.stores.proof import Proof, Proofs, signature
 
 IDLE: Final = 2.0
 """Seconds an unused file stays open."""
@@ -24,7 +24,7 @@ KEPT: Final = 512
 
 
 class OpenFile:
-    """A blob's file. `size` and `proof` are of the moment it was last asked for."""
+    """A blob's file as it was when it was opened: `again` gives it only as long as nothing changes it."""
 
     __slots__ = ("digest", "fd", "idle_since", "proof", "readers", "size")
 
@@ -56,12 +56,11 @@ class OpenFiles:
             file = self._files.get(digest.hex)
             if file is None:
                 return None
-            status = os.fstat(file.fd)
-            if not status.st_nlink:  # deleted or replaced
+            if (
+                signature(os.fstat(file.fd)) != file.proof.signature
+            ):  # written to, renamed or removed: look again
                 self._forget(file)
                 return None
-            file.size = status.st_size
-            file.proof = self._proofs.of(digest, status)
             file.readers += 1
             self._files.move_to_end(digest.hex)
             return file

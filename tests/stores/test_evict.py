@@ -1,0 +1,226 @@
+"""A cache within its quota: never over it, least recently used first, in small steps, sparing what is read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from registry_mesh.chunks.chunk_map import CHUNK, chunk_span
+from registry_mesh.content.errors import StoreFull
+from registry_mesh.content.ports import ChunkState
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.errors import BlobUnknown
+from registry_mesh.stores.disk import DiskStore
+from registry_mesh.stores.durability import FsyncPolicy
+from registry_mesh.stores.ledger import charge
+from tests.suites.blob_store import put
+from tests.suites.bytes_of import drain, pattern, read
+from tests.suites.cache_store import fill, map_of
+
+QUOTA = 64 * CHUNK
+
+
+class Clock:
+    now = 1_000_000.0
+
+    def __call__(self) -> float:
+        self.now += 0.01
+        return self.now
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[DiskStore]:
+    store = await DiskStore.start(
+        tmp_path / "store", quota=QUOTA, evict=True, fsync=FsyncPolicy.NEVER, clock=Clock()
+    )
+    yield store
+    await store.close()
+
+
+def on_disk(store: DiskStore) -> int:
+    """Bytes that the blobs' files really take."""
+    layout = store._layout
+    places = [layout.blobs, layout.partial, layout.tmp, layout.quarantine]
+    return sum(p.stat().st_blocks * 512 for place in places for p in place.rglob("*") if p.is_file())
+
+
+async def bring(store: DiskStore, data: bytes) -> Digest:
+    digest = Digest.of(data)
+    async with store.hold(digest, len(data)) as hold:
+        await fill(hold, range(-(-len(data) // CHUNK)), data=data)
+        await hold.commit(map_of(data))
+    return digest
+
+
+async def has(store: DiskStore, digest: Digest) -> bool:
+    try:
+        await store.stat(digest)
+    except BlobUnknown:
+        return False
+    return True
+
+
+async def test_the_least_recently_used_goes_first(store: DiskStore) -> None:
+    digests = [await put(store, pattern(CHUNK // 2, i)) for i in range(100)]
+    assert await read(store, digests[0])
+    for i in range(100, 160):
+        await put(store, pattern(CHUNK // 2, i))
+        assert store.used <= QUOTA
+        assert on_disk(store) <= QUOTA
+    assert (await read(store, digests[0])) == pattern(CHUNK // 2, 0)
+    held = [await has(store, each) for each in digests[1:]]
+    assert not held[0]
+    assert held == sorted(held), "the longest unused are gone, and only they"
+
+
+async def test_steps_are_small(store: DiskStore) -> None:
+    for i in range(300):
+        await put(store, pattern(CHUNK // 2, i))
+        if i > 150:
+            assert store.used > 0.92 * QUOTA
+    assert store.counts.evictions > 100
+
+
+async def test_what_is_read_is_spared(store: DiskStore) -> None:
+    first = await put(store, pattern(CHUNK, 1))
+    async with store.open(first) as reading:
+        for i in range(2, 150):
+            await put(store, pattern(CHUNK // 2, i))
+        assert await drain(reading) == pattern(CHUNK, 1)
+    assert await has(store, first)
+
+
+async def test_what_another_process_reads_is_spared(store: DiskStore, tmp_path: Path) -> None:
+    other = await DiskStore.start(tmp_path / "store", quota=QUOTA, evict=True, fsync=FsyncPolicy.NEVER)
+    first = await put(store, pattern(CHUNK, 1))
+    async with other.open(first) as reading:
+        for i in range(2, 150):
+            await put(store, pattern(CHUNK // 2, i))
+        assert await drain(reading) == pattern(CHUNK, 1)
+    await other.close()
+
+
+async def test_a_large_blob_goes_from_its_end(store: DiskStore) -> None:
+    data = pattern(40 * CHUNK)
+    digest = await bring(store, data)
+    assert await read(store, digest) == data
+    for i in range(30):
+        await bring(store, pattern(CHUNK, 100 + i))
+        assert store.used <= QUOTA
+        assert on_disk(store) <= QUOTA
+    assert not await has(store, digest)
+    async with store.hold(digest, len(data)) as hold:
+        held = hold.run(0, 40, ChunkState.PROVEN)
+        assert 20 <= held < 40
+        assert all([await hold.check(i) for i in range(held)])
+        assert hold.run(held, 40, ChunkState.UNPROVEN) == held
+
+
+async def test_partial_blobs_go_from_their_end(store: DiskStore) -> None:
+    data = pattern(50 * CHUNK)
+    digest = Digest.of(data)
+    async with store.hold(digest, len(data)) as hold:
+        await fill(hold, range(40), data=data)
+        assert store.used >= 40 * CHUNK
+    for i in range(40):
+        await bring(store, pattern(CHUNK, 100 + i))
+        assert on_disk(store) <= QUOTA
+    async with store.hold(digest, len(data)) as hold:
+        held = hold.run(0, 50, ChunkState.PROVEN)
+        assert 10 <= held < 40
+        span = chunk_span(held - 1, len(data))
+        assert await hold.read(span) == data[span.start : span.stop]
+
+
+async def test_full_where_nothing_can_go(store: DiskStore) -> None:
+    data = pattern(80 * CHUNK)
+    digest = Digest.of(data)
+    async with store.hold(digest, len(data)) as hold:
+        with pytest.raises(StoreFull):
+            await fill(hold, range(80), data=data)
+        assert store.used <= QUOTA
+        await hold.discard()
+    assert store.used == 0
+    await put(store, pattern(CHUNK))
+
+
+async def test_a_blob_larger_than_the_quota_evicts_nothing(store: DiskStore) -> None:
+    digest = await put(store, pattern(CHUNK))
+    with pytest.raises(StoreFull):
+        async with store.ingest(size=QUOTA + 1):
+            pass
+    assert await has(store, digest)
+
+
+async def test_an_origin_is_full_and_evicts_nothing(tmp_path: Path) -> None:
+    store = await DiskStore.start(tmp_path, quota=4 * CHUNK, fsync=FsyncPolicy.NEVER)
+    digests = [await put(store, pattern(CHUNK, i)) for i in range(4)]
+    with pytest.raises(StoreFull):
+        await put(store, pattern(CHUNK, 9))
+    assert all([await has(store, each) for each in digests])
+    await store.delete(digests[0])
+    await put(store, pattern(CHUNK, 9))
+    await store.close()
+
+
+async def test_all_is_given_back(store: DiskStore) -> None:
+    """Every way a byte may leave."""
+    data = pattern(3 * CHUNK + 5)
+    await store.delete(await put(store, data))
+    await store.delete(await bring(store, data))
+    async with store.ingest(size=len(data)) as ingest:
+        await ingest.write(data)
+    async with store.hold(Digest.of(data), len(data)) as hold:
+        await fill(hold, range(2), data=data)
+        await hold.discard()
+    async with store.hold(Digest.of(data), len(data)) as hold:
+        await fill(hold, range(2), data=data)
+        hold.mark(0, ChunkState.MISSING)
+        hold.mark(1, ChunkState.MISSING)
+    async with store.hold(Digest.of(data), len(data)) as hold:
+        hold.claim(range(1))
+        await hold.write(0, [data[:1000]], lambda: None)
+    assert store.used == 0
+    assert on_disk(store) == 0
+
+
+async def test_the_count_is_right(store: DiskStore) -> None:
+    data = pattern(3 * CHUNK + 5)
+    await bring(store, data)
+    assert store.used == on_disk(store)
+    async with store.hold(Digest.of(b"x"), 5 * CHUNK) as hold:
+        await fill(hold, range(2), data=data[: 2 * CHUNK])
+        assert store.used == on_disk(store)
+    await put(store, pattern(100_000))
+    await put(store, pattern(2 * CHUNK, 5), "sha512")
+    assert store.used == on_disk(store)
+
+
+async def test_many_writers_stay_within(store: DiskStore) -> None:
+    async def one(i: int) -> None:
+        for n in range(6):
+            await put(store, pattern(CHUNK + 100 * i, i * 100 + n))
+            assert store.used <= QUOTA
+
+    await asyncio.gather(*(one(i) for i in range(24)))
+    assert on_disk(store) <= store.used
+    assert charge(store.used) == store.used
+
+
+async def test_count_after_a_restart(store: DiskStore, tmp_path: Path) -> None:
+    await put(store, pattern(5 * CHUNK))
+    async with store.hold(Digest.of(b"x"), 9 * CHUNK) as hold:
+        await fill(hold, range(3), data=pattern(3 * CHUNK))
+    used = store.used
+    await store.close()
+    again = await DiskStore.start(tmp_path / "store", quota=QUOTA, evict=True)
+    assert again.used == used
+    await again.close()
+    store.close = _nothing  # type: ignore[method-assign]
+
+
+async def _nothing() -> None:
+    """Closed already."""
