@@ -83,10 +83,7 @@ class PartFiles:
 
     def reserved(self) -> int:
         """What the ledger counts of both files."""
-        taken = [index for index, each in enumerate(self.table.reservations()) if each]
-        last = self.table.chunks - 1
-        whole = len(taken) - (1 if last in taken[-1:] else 0)
-        return self.table_room + whole * CHUNK + (self.room(last) if whole < len(taken) else 0)
+        return hold_file.counted(self.table.copy())
 
     def _index_ahead(self) -> None:
         """Keep the row's `held` ahead of what is reserved, without writing it for every chunk."""
@@ -107,7 +104,7 @@ class PartFiles:
                 return
             span = chunk_span(index, self.info.size)
             points.reach("hold.punch")
-            if punch(self.fd, span.start, len(span)):
+            if punch(self.fd, span.start, charge(len(span))):  # a page that is punched in part stays
                 self.note_mtime()
                 points.reach("hold.punched")
                 self.table.set_reserved(index, False)
@@ -171,31 +168,41 @@ def _settle(files: PartFiles) -> PartFiles:
     """Where the ledger counts the row's bound of it (since the last start), have it count what is reserved."""
     row = files.shelf.index.row(files.info.digest)
     if row is not None and row.state is RowState.BOUNDED:
-        files.tidy()
-        held = files.reserved()
         files.index_exactly()
-        files.shelf.room.give(row.held - held)
+        files.shelf.room.give(row.held - files.reserved())
+        files.tidy()
     return files
 
 
 def _clear(shelf: Shelf, digest: Digest) -> None:
-    """Remove files that are of no use: one without the other, garbled, or of another size."""
+    """Remove files that are of no use: one without the other, garbled, discarded or of another size."""
     data_path, table_path = shelf.layout.part(digest), shelf.layout.part_hold(digest)
     with suppress(FileNotFoundError, NotADirectoryError):
         fd = os.open(data_path, os.O_RDWR | os.O_CLOEXEC)
         try:
             if not try_flock(fd, shared=False):
                 raise StoreBroken(f"{digest} is being held with another size")
-            room = charge(os.fstat(fd).st_blocks * 512)
             data_path.unlink(missing_ok=True)
-            shelf.room.give(room)
         finally:
             os.close(fd)
-    with suppress(FileNotFoundError, NotADirectoryError):
-        status = table_path.stat()
-        table_path.unlink()
-        if status.st_nlink == 1:  # else it is a complete blob's, too
-            shelf.room.give(charge(status.st_size))
+    room = _counted(shelf, digest)
+    table_path.unlink(missing_ok=True)
+    shelf.index.forget(digest)
+    shelf.room.give(room)
+
+
+def _counted(shelf: Shelf, digest: Digest) -> int:
+    """What the ledger counts of a partial blob that is not open; 0 where its table cannot tell."""
+    row = shelf.index.row(digest)
+    if row is not None and row.state is RowState.BOUNDED:
+        return row.held
+    try:
+        table_path = shelf.layout.part_hold(digest)
+        if table_path.stat().st_nlink > 1:  # it is a complete blob's, too
+            return 0
+        return hold_file.counted(table_path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, hold_file.HoldFileInvalid):
+        return 0
 
 
 def _make(shelf: Shelf, digest: Digest, size: int) -> None:

@@ -27,6 +27,7 @@ from typing import Final
 
 from registry_mesh.chunks.chunk_map import CHUNK, count
 from registry_mesh.content.ports import ChunkState
+from registry_mesh.stores.ledger import charge
 
 _MAGIC: Final = b"RMHOLD01"
 _HEAD: Final = struct.Struct("<8sQQ8xQ16s8x")
@@ -69,13 +70,25 @@ def read_size(head: bytes) -> int:
 
 
 def stated_size(path: Path) -> int | None:
-    """The size of the blob whose hold file lies there; None where none does."""
+    """The size of the blob whose hold file lies there; None where none does, or it was discarded."""
     try:
         with path.open("rb") as file:
-            size = read_size(file.read(_HEAD.size))
-            return size if os.fstat(file.fileno()).st_size == length(size) else None
+            head = file.read(_HEAD.size)
+            size = read_size(head)
+            fits = os.fstat(file.fileno()).st_size == length(size)
+            return size if fits and not head[_DISCARDED] else None
     except (FileNotFoundError, NotADirectoryError, HoldFileInvalid):
         return None
+
+
+def counted(table: bytes) -> int:
+    """What the ledger counts of the blob whose hold file's bytes these are: its chunks, and the file itself."""
+    size = read_size(table)
+    reserved = table[_RECORDS + _RESERVED :: _RECORD]
+    if not reserved:
+        return charge(len(table))
+    last = size - (len(reserved) - 1) * CHUNK
+    return charge(len(table)) + sum(reserved[:-1]) * CHUNK + reserved[-1] * charge(last)
 
 
 class HoldFile:

@@ -11,7 +11,7 @@ from typing import Final
 from registry_mesh.oci.digest import ALGORITHMS, Digest
 from registry_mesh.stores import temporary
 from registry_mesh.stores.hold import open_part
-from registry_mesh.stores.hold_file import boot_id, length, stated_size
+from registry_mesh.stores.hold_file import HoldFileInvalid, boot_id, counted
 from registry_mesh.stores.index import Row, RowState
 from registry_mesh.stores.layout import CHUNKS, HOLD
 from registry_mesh.stores.ledger import charge
@@ -97,15 +97,11 @@ def tidy(shelf: Shelf) -> None:
 
 def _tidy(shelf: Shelf, row: Row) -> None:
     files = open_part(shelf, row.digest, None)
-    if files is None:
-        shelf.index.forget(row.digest)
-        if row.state is RowState.BOUNDED:
-            shelf.room.give(row.held)
-        return
-    try:
-        files.tidy()
-    finally:
-        files.close()
+    if files is not None:  # else opening has cleared it away
+        try:
+            files.tidy()
+        finally:
+            files.close()
 
 
 def rebuild(shelf: Shelf) -> bool:
@@ -143,16 +139,12 @@ def _rows(shelf: Shelf) -> Iterator[Row]:
 
 def _held_in_part(shelf: Shelf, digest: Digest) -> int | None:
     """What a partial blob takes at most: blocks of its data, or what is reserved."""
-    size = stated_size(shelf.layout.part_hold(digest))
-    if size is None:
-        return None
     try:
+        table = shelf.layout.part_hold(digest).read_bytes()
         blocks = shelf.layout.part(digest).stat().st_blocks * 512
-    except FileNotFoundError:
-        blocks = 0
-    records = shelf.layout.part_hold(digest).read_bytes()[64:]
-    reserved = sum(records[1::8]) << 20
-    return charge(length(size)) + max(blocks, min(reserved, charge(size)))
+        return max(counted(table), charge(len(table)) + blocks)
+    except (FileNotFoundError, HoldFileInvalid):
+        return None
 
 
 def _files(directory: Path) -> Iterator[os.DirEntry[str]]:

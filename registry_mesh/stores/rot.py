@@ -37,7 +37,8 @@ class Rot:
         if table is None:
             return False
         size = hold_file.read_size(table)
-        self._shelf.enter(digest, size, charge(size) + charge(len(table)), RowState.PARTIAL)
+        held = charge(size) + charge(len(table))
+        self._shelf.enter(digest, size, held, RowState.PENDING)
         self._shelf.fsync.make_directory(layout.part(digest).parent)
         self._shelf.room.ledger.take(charge(len(table)))
         data = table if missing is None else hold_file.clear_state(table, missing)
@@ -48,6 +49,8 @@ class Rot:
         layout.blob(digest).replace(layout.part(digest))
         points.reach("rot.beside")
         self._shelf.remove_beside(digest)
+        points.reach("rot.enter")
+        self._shelf.enter(digest, size, held, RowState.PARTIAL)
         return True
 
     def quarantine(self, index: int) -> None:

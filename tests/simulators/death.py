@@ -1,0 +1,69 @@
+"""Death at a chosen moment: work in a process of its own that is killed (-9) when it reaches a write point."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import traceback
+from collections.abc import Awaitable, Callable, Iterator
+
+from registry_mesh.stores import points
+
+Work = Callable[[], Awaitable[None]]
+
+
+def run_and_die(work: Work, at: int) -> list[str]:
+    """Run `work` in a child that dies at the `at`-th write point (0: never); the names it reached, in order."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        _live(work, at, writer)
+    os.close(writer)
+    with os.fdopen(reader) as lines:
+        names = lines.read().split()
+    _, status = os.waitpid(child, 0)
+    died = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+    assert died or status == 0, f"the child ended with {status:#x}"
+    assert died == (0 < at == len(names)), "it dies where it should"
+    return names
+
+
+def _live(work: Work, at: int, writer: int) -> None:
+    reached = 0
+
+    def hook(name: str) -> None:
+        nonlocal reached
+        reached += 1
+        os.write(writer, f"{name}\n".encode())
+        if reached == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    code = 1
+    try:
+        points.arm(hook)
+        asyncio.run(_awaited(work))
+        code = 0
+    except BaseException:  # the child says what failed, and ends
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+async def _awaited(work: Work) -> None:
+    await work()
+
+
+def deaths(prepare: Callable[[], Work]) -> Iterator[str]:
+    """Kill the work that `prepare` sets up at every kind of point it reaches, the first, the second and the last time
+    it reaches it; the name of each."""
+    names = run_and_die(prepare(), 0)
+    reached: dict[str, list[int]] = {}
+    for at, name in enumerate(names, 1):
+        reached.setdefault(name, []).append(at)
+    for times in reached.values():
+        for at in sorted({*times[:2], times[-1]}):
+            died = run_and_die(prepare(), at)
+            if len(died) == at:
+                yield died[-1]
