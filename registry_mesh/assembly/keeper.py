@@ -16,6 +16,7 @@ from typing import Any, Final
 from registry_mesh import __version__
 from registry_mesh.admin.node import Readiness
 from registry_mesh.admin.server import AdminServer
+from registry_mesh.assembly.collection import collect_again_and_again
 from registry_mesh.assembly.names import node_name, parent_label
 from registry_mesh.assembly.replicator import Replicator
 from registry_mesh.assembly.seats import Seats
@@ -71,7 +72,16 @@ class Keeper:
             self._replicator.reload(config)
 
     def _background(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
-        return [self._look] if self._replicator is None else [self._look, self._replicator.repeat]
+        jobs: list[Callable[[], Coroutine[Any, Any, None]]] = [self._look]
+        if self._replicator is not None:
+            jobs.append(self._replicator.repeat)
+        if self._config.role == "origin":
+            jobs.append(self._collect)
+        return jobs
+
+    async def _collect(self) -> None:
+        assert self._store is not None, "opened before any job begins"
+        await collect_again_and_again(lambda: self._config, self._store)
 
     async def _look(self) -> None:
         """Keep the gauges true."""

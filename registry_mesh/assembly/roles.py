@@ -6,7 +6,8 @@ import time
 from contextlib import AsyncExitStack
 
 from registry_mesh.assembly.parents import Parents
-from registry_mesh.assembly.stores import Store, as_cache, open_uploads
+from registry_mesh.assembly.repositories import open_repositories
+from registry_mesh.assembly.stores import Store, as_cache
 from registry_mesh.auth.access import Action, Asked, Policy, Verdict
 from registry_mesh.config.schema import Config, Tags
 from registry_mesh.content.fills import Fills
@@ -18,8 +19,6 @@ from registry_mesh.roles.replica import Replica
 from registry_mesh.roles.role import Role
 from registry_mesh.roles.site import Site, SiteRegistry
 from registry_mesh.stores.held_repositories import HeldRepositories
-from registry_mesh.stores.lifecycle import Lifecycle
-from registry_mesh.stores.repositories import Repositories
 from registry_mesh.telemetry.instruments import Instruments
 
 
@@ -42,13 +41,7 @@ def _origin(config: Config, store: Store, policy: Policy) -> Origin:
         asked = Asked(Action.PULL, name or "", repository)
         return policy.decide(None, asked).verdict is Verdict.ALLOW
 
-    repositories = Repositories(
-        store.records,
-        store,
-        open_uploads(config, store),
-        Lifecycle(store.records, time.time),
-        may_read=anybody_may_read,
-    )
+    repositories = open_repositories(config, store, anybody_may_read)
     return Origin(name, repositories.repository, repositories.names)
 
 

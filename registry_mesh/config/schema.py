@@ -109,6 +109,7 @@ RegistryHost = Annotated[
 ]  # fmt: skip
 
 Text = Annotated[str, Field(min_length=1)]
+Patterns = Annotated[tuple[Text, ...], BeforeValidator(_tuple)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 ParentGroup = Annotated[tuple[ParentUrl, ...], BeforeValidator(_tuple), Field(min_length=1)]
 ParentGroups = Annotated[tuple[ParentGroup, ...], BeforeValidator(_tuple)]
@@ -211,6 +212,22 @@ class Replication(Section):
     """What no rule selects: unknown here, or fetched from the parents when it is asked for, as at a site."""
 
 
+class Pushes(Section):
+    immutable: Patterns = ()
+    """Tags that never move once they are set: globs of TAG or REPOSITORY:TAG."""
+    history: int = Field(default=20, ge=2, le=10_000)
+    """Changes of each tag that are remembered, and whose images are kept."""
+    grace: Annotated[Duration, Field(ge=3600)] = 86400.0
+    """What was deleted can be brought back, and what nothing refers to is spared, for so long; at least 1h."""
+    sparse: bool = False
+    """Accept manifests whose layers or children are not here."""
+
+
+class Collection(Section):
+    interval: Duration = 6 * 3600.0
+    """Between two collections of what nothing refers to; 0: only by `registry-mesh gc`."""
+
+
 class Log(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     access: Text | None = None
@@ -240,6 +257,10 @@ class Config(Section):
     """Replica: directory of rule files."""
     replication: Replication = Replication()
     access: Access = Access()
+    pushes: Pushes = Pushes()
+    """Origin: what may be pushed, and how long it can be brought back."""
+    collection: Collection = Collection()
+    """Origin: garbage collection, beside running pushes and pulls."""
     log: Log = Log()
 
 

@@ -35,12 +35,12 @@ class HeldRepositories:
         self._lifecycle = Lifecycle(records, clock)
 
     def repository(self, registry: RegistryName, name: RepositoryName) -> HeldRepository:
-        kept = RepositoryName(f"{_component(registry)}/{name}")
+        kept = RepositoryName(f"{registry_component(registry)}/{name}")
         parts = RepositoryParts.of(kept, self._records, self._blobs, self._lifecycle.clock, HISTORY)
         return HeldRepository(registry, name, parts, self._records, self._blobs, self._lifecycle)
 
     async def repositories(self, registry: RegistryName) -> AsyncIterator[RepositoryName]:
-        prefix = f"{_component(registry)}/"
+        prefix = f"{registry_component(registry)}/"
         async for name in repository_names(self._records, prefix):
             yield RepositoryName(name.removeprefix(prefix))
 
@@ -85,6 +85,6 @@ class HeldRepository:
         await self._parts.tags.move(tag, target, who, lambda standing: None)
 
 
-def _component(registry: RegistryName) -> str:
+def registry_component(registry: RegistryName) -> str:
     """The registry's name as a repository's component: a port's colon and an address's brackets replaced."""
     return re.sub(r"[^a-z0-9.-]+", "_", registry).strip("_")

@@ -13,7 +13,7 @@ from typing import Final
 
 from registry_mesh.chunks.chunk_map import ChunkMapper
 from registry_mesh.content.errors import Failure, StoreBroken
-from registry_mesh.content.ports import BlobSource, BlobStore, Piece, Reading
+from registry_mesh.content.ports import BlobSource, BlobStore, Piece, Reading, Repository
 from registry_mesh.content.verify import (
     REPAIRABLE,
     BlobFacts,
@@ -33,11 +33,11 @@ _PIECE: Final = 1 << 20
 
 Progress = Callable[[str], None]
 
-Parents = Callable[[RepositoryName], Sequence[BlobSource]]
-"""Where a repository's blobs may be fetched again, in order."""
+Parents = Callable[[RepositoryName], Sequence[Repository]]
+"""Where what a repository has may be fetched again, in order."""
 
 
-def no_parents(name: RepositoryName) -> Sequence[BlobSource]:
+def no_parents(name: RepositoryName) -> Sequence[Repository]:
     return ()
 
 
@@ -98,7 +98,7 @@ class SelfCheck:
         return await survey(parts, now, self._origin.policy.grace), tags
 
     async def _blob(
-        self, where: str, digest: Digest, stated: int | None, parents: Sequence[BlobSource]
+        self, where: str, digest: Digest, stated: int | None, parents: Sequence[Repository]
     ) -> AsyncIterator[Finding]:
         self._checked.add(digest)
         fault, detail = await self._fault_of(digest, stated)
@@ -125,7 +125,7 @@ class SelfCheck:
         parts = self._origin.parts(RepositoryName(where))
         return await parts.blobs.linked_at(digest) is not None or await parts.shelf.find(digest) is not None
 
-    async def _repair(self, digest: Digest, parents: Sequence[BlobSource]) -> bool:
+    async def _repair(self, digest: Digest, parents: Sequence[Repository]) -> bool:
         for parent in parents:
             try:
                 await refetch(self._origin.blobs, parent, digest)
@@ -146,20 +146,28 @@ async def read_facts(store: BlobSource, digest: Digest, reading: Reading) -> Blo
     return BlobFacts(Digest(digest.algorithm, hasher.hexdigest()), size, fits)
 
 
-async def refetch(store: BlobStore, parent: BlobSource, digest: Digest) -> None:
+async def refetch(store: BlobStore, parent: Repository, digest: Digest) -> None:
     """Put what `parent` has in the place of what `store` has. Nothing is given up before the new bytes are here."""
-    async with parent.open(digest) as reading, store.ingest(digest, reading.info.size) as ingest:
-        async for piece in reading.pieces():
-            if isinstance(piece, bytes):
-                await ingest.write(piece)
-            else:
-                for start in range(piece.start, piece.stop, _PIECE):
-                    await ingest.write(
-                        await offload(_pread, piece.fd, start, min(piece.stop, start + _PIECE))
-                    )
+    async with store.ingest(digest) as ingest:
+        async for data in _bytes_of(parent, digest):
+            await ingest.write(data)
         with suppress(BlobUnknown):
             await store.delete(digest)
         await ingest.commit(digest)
+
+
+async def _bytes_of(parent: Repository, digest: Digest) -> AsyncIterator[bytes]:
+    """A blob, or a manifest: registries serve each at its own place only."""
+    try:
+        async with parent.blobs.open(digest) as reading:
+            async for piece in reading.pieces():
+                if isinstance(piece, bytes):
+                    yield piece
+                    continue
+                for start in range(piece.start, piece.stop, _PIECE):
+                    yield await offload(_pread, piece.fd, start, min(piece.stop, start + _PIECE))
+    except BlobUnknown:
+        yield (await parent.manifests.manifest(digest)).manifest.data
 
 
 def _take_in(piece: Piece, hasher: Hasher, mapper: ChunkMapper) -> int:

@@ -13,6 +13,7 @@ from registry_mesh.stores.repositories import Repositories
 from registry_mesh.stores.self_check import SelfCheck
 from tests.simulators.origins import (
     ALICE,
+    REGISTRY,
     disk_origin,
     image,
     index,
@@ -32,7 +33,7 @@ def file_of(root: Path, digest: Digest) -> Path:
 
 
 async def check(origin: Repositories, parent: Repositories | None = None) -> list[Finding]:
-    run = SelfCheck(origin, parents=lambda name: [parent.blobs] if parent else [])
+    run = SelfCheck(origin, parents=lambda name: [parent.repository(REGISTRY, name)] if parent else [])
     return [each async for each in run.findings()]
 
 
@@ -88,6 +89,10 @@ async def test_a_manifest_without_bytes(origin: Repositories, tmp_path: Path) ->
     manifest = await push_image(repository(origin), "one", "t")
     file_of(tmp_path, manifest.digest).unlink()
     assert [(each.fault, each.digest) for each in await check(origin)] == [(Fault.MISSING, manifest.digest)]
+    parent = memory_origin()
+    await push_image(repository(parent), "one")
+    assert [each.repaired for each in await check(origin, parent)] == [True]
+    assert await check(origin) == []
 
 
 async def test_dangling_references(origin: Repositories) -> None:

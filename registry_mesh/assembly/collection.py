@@ -1,0 +1,64 @@
+"""Collections of an origin's store: one at a command, or again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from typing import Final
+
+from registry_mesh.assembly.repositories import open_repositories
+from registry_mesh.assembly.stores import Store
+from registry_mesh.config.schema import Config
+from registry_mesh.content.errors import Failure
+from registry_mesh.stores.collection_report import CollectionReport
+from registry_mesh.stores.collector import Collection, Progress
+from registry_mesh.stores.disk import DiskStore
+from registry_mesh.telemetry.logs import FIELDS
+
+log: Final = logging.getLogger(__name__)
+
+_LOOK: Final = 60.0
+"""Seconds between two looks whether collections were switched on."""
+
+
+def new_collection(
+    config: Config, store: Store, *, dry_run: bool = False, progress: Progress = lambda _: None
+) -> Collection:
+    """A collection of the store, ready to run."""
+    # By name: what talks to a bucket is only imported where there is one.
+    remove = None if isinstance(store, DiskStore) else getattr(store, "delete_many", None)
+    return Collection(
+        open_repositories(config, store), dry_run=dry_run, remove_blobs=remove, progress=progress
+    )
+
+
+async def collect_again_and_again(config: Callable[[], Config], store: Store) -> None:
+    """Never ends. The first comes after one interval, give or take a tenth: hosts that start together take turns."""
+    while True:
+        interval = config().collection.interval
+        if not interval:
+            await asyncio.sleep(_LOOK)
+            continue
+        await asyncio.sleep(interval * random.uniform(0.9, 1.1))
+        try:
+            _tell(await new_collection(config(), store).run())
+        except Failure as fault:
+            log.warning(
+                "the collection failed; the next goes on with it", extra={FIELDS: {"why": fault.reason}}
+            )
+
+
+def _tell(report: CollectionReport) -> None:
+    log.info(
+        "collected",
+        extra={
+            FIELDS: {
+                "removed": report.removed,
+                "removed_bytes": report.removed_bytes,
+                "waiting": report.waiting,
+                "spared": report.spared,
+            }
+        },
+    )

@@ -1,0 +1,65 @@
+"""`registry-mesh gc`."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from registry_mesh.cli import store_command
+from registry_mesh.cli.replication_view import size
+
+if TYPE_CHECKING:
+    from registry_mesh.config.schema import Config
+    from registry_mesh.stores.collection_report import CollectionReport
+
+
+@click.command(epilog="Exit codes: 0 done; 1 the store failed (run it again); 2 the configuration is wrong.")
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Remove nothing; say what would go, by repository.")
+@click.option("--quiet", is_flag=True, help="No progress, only the result.")
+def command(config: Path, dry_run: bool, quiet: bool) -> None:
+    """Remove from the origin that CONFIG describes what no tag needs any more.
+
+    Servers may run, and be pushed to, meanwhile. What is found for the first time only begins its grace
+    (`pushes.grace`); it goes with a run after that. A run that is killed is simply run again.
+
+    \b
+    Example:
+      registry-mesh gc config/origin.yaml --dry-run
+    """
+
+    async def work(loaded: Config) -> int:
+        from registry_mesh.assembly.collection import new_collection
+        from registry_mesh.assembly.stores import open_store
+
+        async with AsyncExitStack() as stack:
+            store = await open_store(loaded)
+            stack.push_async_callback(store.close)
+            show = store_command.progress(quiet)
+            report = await new_collection(loaded, store, dry_run=dry_run, progress=show).run()
+        for line in lines(report):
+            click.echo(line)
+        return 0
+
+    store_command.run(config, ("origin",), work)
+
+
+def lines(report: CollectionReport) -> list[str]:
+    """What a collection found and did."""
+    shown = [
+        f"{name}: {size(each.bytes)}, {each.loose} loose ({size(each.loose_bytes)})"
+        for name, each in sorted(report.repositories.items())
+    ]
+    if report.dry_run:
+        shown.append(f"would remove {report.removable} ({size(report.removable_bytes)})")
+    else:
+        shown.append(f"removed {report.removed} ({size(report.removed_bytes)}), spared {report.spared}")
+    shown.append(f"in their grace: {report.waiting} ({size(report.waiting_bytes)})")
+    if report.uploads_expired or report.tags_forgotten:
+        shown.append(
+            f"{report.uploads_expired} uploads expired, {report.tags_forgotten} deleted tags forgotten"
+        )
+    return shown

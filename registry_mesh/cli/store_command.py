@@ -1,0 +1,64 @@
+"""What the commands that work on a store have in common: its configuration, its failures, its exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from registry_mesh.config.finding import ConfigInvalid, Finding, Mark
+from registry_mesh.config.load import load
+from registry_mesh.config.schema import Config
+
+EXIT_FAILED: Final = 1
+EXIT_INVALID: Final = 2
+EXIT_INTERRUPTED: Final = 130
+
+Work = Callable[[Config], Coroutine[Any, Any, int]]
+
+
+def run(path: Path, roles: tuple[str, ...], work: Work) -> None:
+    """Do `work` with the configuration, if it is of one of `roles`, and exit with what it gives."""
+    try:
+        sys.exit(asyncio.run(_guarded(_loaded(path, roles), work)))
+    except ConfigInvalid as invalid:
+        click.echo(str(invalid), err=True)
+        sys.exit(EXIT_INVALID)
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def _loaded(path: Path, roles: tuple[str, ...]) -> Config:
+    loaded = load(path)
+    for warning in loaded.warnings:
+        click.echo(str(warning), err=True)
+    if loaded.config.role not in roles:
+        what = f"{loaded.config.role}: this command is for {' and '.join(f'{role}s' for role in roles)}"
+        raise ConfigInvalid([Finding(str(path), Mark(1, 1), ("role",), what, "give another configuration")])
+    return loaded.config
+
+
+async def _guarded(config: Config, work: Work) -> int:
+    from registry_mesh.assembly.stores import NotBuilt
+    from registry_mesh.content.errors import Failure
+    from registry_mesh.oci.errors import Refusal
+
+    try:
+        return await work(config)
+    except (Failure, Refusal) as fault:
+        click.echo(f"error: {fault.reason}", err=True)
+    except NotBuilt as fault:
+        click.echo(f"error: {fault}", err=True)
+    return EXIT_FAILED
+
+
+def progress(quiet: bool) -> Callable[[str], None]:
+    """Shows, on a terminal, what is being done."""
+    if quiet or not sys.stderr.isatty():
+        return lambda _: None
+    return lambda text: click.echo(f"\r\x1b[2K{text[:110]}", err=True, nl=False)

@@ -1,0 +1,104 @@
+"""`registry-mesh tags`."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from registry_mesh.cli import store_command
+from registry_mesh.oci.errors import Refusal
+from registry_mesh.oci.reference import RepositoryName, Tag, parse_name, parse_tag
+
+if TYPE_CHECKING:
+    from registry_mesh.config.schema import Config
+    from registry_mesh.stores.tag_history import TagHistory
+    from registry_mesh.stores.tag_log import TagEntry
+
+CODES = (
+    "Exit codes: 0 done; 1 there is no such tag, nothing to go back to, or the store failed; "
+    "2 the command line or the configuration is wrong."
+)
+
+
+@click.group()
+def command() -> None:
+    """Show a tag's history; bring back what was deleted or moved."""
+
+
+class Reference(click.ParamType):  # type: ignore[type-arg]  # generic in click's stubs only
+    """REPOSITORY:TAG."""
+
+    name = "repository:tag"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[RepositoryName, Tag]:
+        repository, _, tag = str(value).rpartition(":")
+        try:
+            return parse_name(repository), parse_tag(tag)
+        except Refusal as refusal:
+            self.fail(refusal.reason, param, ctx)
+
+
+@command.command(epilog=CODES)
+@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("reference", type=Reference())
+def history(config: Path, reference: tuple[RepositoryName, Tag]) -> None:
+    """What the tag pointed at, since when, and who said so; the newest last.
+
+    \b
+    Example:
+      registry-mesh tags history config/origin.yaml atlas/athena:latest
+    """
+
+    async def show(tags: TagHistory) -> None:
+        for entry in await tags.entries(reference[1]):
+            click.echo(line(entry))
+
+    _with_history(config, reference[0], show)
+
+
+@command.command(epilog=CODES)
+@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("reference", type=Reference())
+@click.option("--to", type=int, help="The number of the change to go back to; else the last that differs.")
+def undo(config: Path, reference: tuple[RepositoryName, Tag], to: int | None) -> None:
+    """Point the tag at what it pointed at before. A manifest that was deleted comes back with it, in its grace.
+
+    \b
+    Example:
+      registry-mesh tags undo config/origin.yaml atlas/athena:latest
+    """
+
+    async def bring_back(tags: TagHistory) -> None:
+        from registry_mesh.content.ports import Pusher
+
+        entry = await tags.undo(Pusher(f"{getpass.getuser()} (tags undo)"), reference[1], to)
+        click.echo(f"{reference[0]}:{reference[1]} points at {entry.digest} again")
+
+    _with_history(config, reference[0], bring_back)
+
+
+def line(entry: TagEntry) -> str:
+    when = datetime.fromtimestamp(entry.at, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return f"{entry.number:>6}  {when}Z  {entry.by or '-':<20}  {entry.digest or 'deleted'}"
+
+
+def _with_history(config: Path, name: RepositoryName, work: Callable[[TagHistory], Awaitable[None]]) -> None:
+    async def opened(loaded: Config) -> int:
+        from registry_mesh.assembly.repositories import open_repositories
+        from registry_mesh.assembly.stores import open_store
+
+        async with AsyncExitStack() as stack:
+            store = await open_store(loaded)
+            stack.push_async_callback(store.close)
+            await work(open_repositories(loaded, store).history(name))
+        return 0
+
+    store_command.run(config, ("origin",), opened)

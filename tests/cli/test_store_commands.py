@@ -1,0 +1,117 @@
+"""`gc`, `verify` and `tags` over an origin's store on a disk."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from registry_mesh.assembly.repositories import open_repositories
+from registry_mesh.cli.main import main
+from registry_mesh.config.load import load
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.reference import Tag
+from registry_mesh.stores.disk import DiskStore
+from registry_mesh.stores.repositories import Repositories
+from tests.simulators.origins import ALICE, push_blob, push_image, pushes, repository
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "origin.yaml"
+    path.write_text(
+        f"role: origin\nstore: {{disk: {{path: {tmp_path / 'store'}}}}}\npushes: {{immutable: ['v*'], grace: 1h}}\n"
+    )
+    return path
+
+
+def with_origin(config: Path, work: Callable[[Repositories], object]) -> object:
+    async def opened() -> object:
+        loaded = load(config).config
+        assert loaded.store.disk is not None
+        store = await DiskStore.start(Path(loaded.store.disk.path))
+        try:
+            return await work(open_repositories(loaded, store))  # type: ignore[misc]
+        finally:
+            await store.close()
+
+    return asyncio.run(opened())
+
+
+def run(*args: object) -> Result:
+    return CliRunner().invoke(main, [str(each) for each in args])
+
+
+async def _two(origin: Repositories) -> list[Digest]:
+    repo = repository(origin)
+    return [(await push_image(repo, text, "latest")).digest for text in ("one", "two")]
+
+
+def test_a_tag_s_history_and_the_way_back(config: Path) -> None:
+    one, two = with_origin(config, _two)  # type: ignore[misc]
+    shown = run("tags", "history", config, "atlas/athena:latest")
+    assert shown.exit_code == 0, shown.output
+    first, second = shown.output.splitlines()
+    assert "alice" in first and str(one) in first and str(two) in second
+    back = run("tags", "undo", config, "atlas/athena:latest")
+    assert back.exit_code == 0 and str(one) in back.output
+    assert run("tags", "undo", config, "atlas/athena:latest", "--to", 99).exit_code == 1
+    assert run("tags", "history", config, "atlas/athena:never").exit_code == 1
+    assert run("tags", "history", config, "Atlas:x").exit_code == 2
+
+
+def test_gc_says_what_would_go_and_then_removes_it(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fill(origin: Repositories) -> None:
+        await push_image(repository(origin), "kept", "latest")
+        await push_blob(repository(origin), b"loose")
+
+    with_origin(config, fill)
+    first = run("gc", config)
+    assert first.exit_code == 0, first.output
+    assert "removed 0 (0 B)" in first.output and "in their grace: 1 (5 B)" in first.output
+    later = time.time() + 3700
+    monkeypatch.setattr(time, "time", lambda: later)
+    dry = run("gc", config, "--dry-run")
+    assert "atlas/athena: " in dry.output and "1 loose (5 B)" in dry.output
+    assert "would remove 1 (5 B)" in dry.output
+    assert "removed 1 (5 B)" in run("gc", config).output
+    assert "removed 0" in run("gc", config).output
+    assert run("verify", config).exit_code == 0
+
+
+def test_verify_lists_what_is_wrong(config: Path) -> None:
+    assert run("verify", config).exit_code == 0
+    one, _ = with_origin(config, _two)  # type: ignore[misc]
+    assert "0 wrong" in run("verify", config).output
+    for path in (config.parent / "store" / "blobs").rglob(one.hex):
+        path.unlink()
+    found = run("verify", config, "--repair")
+    assert found.exit_code == 1
+    assert f"atlas/athena: {one}: the bytes are gone" in found.output
+    assert "1 wrong, 0 mended" in found.output
+
+
+def test_the_configuration_s_rules_hold(config: Path) -> None:
+    async def push(origin: Repositories) -> None:
+        await push_image(repository(origin), "one", "v1")
+        two = await push_image(repository(origin), "two")
+        await pushes(repository(origin)).put_manifest(ALICE, two, [Tag("v1")])
+
+    with pytest.raises(Exception, match="immutable"):
+        with_origin(config, push)
+
+
+@pytest.mark.parametrize("command", [("gc",), ("tags", "history")])
+def test_a_site_has_nothing_of_the_kind(command: tuple[str, ...], tmp_path: Path) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text(
+        "role: site\nstore: {disk: {path: x}}\nregistries: {docker.io: {parents: [[http://a]]}}\n"
+    )
+    more = ["a:b"] if command[0] == "tags" else []
+    found = run(*command, path, *more)
+    assert found.exit_code == 2
+    assert "this command is for origins" in found.output
