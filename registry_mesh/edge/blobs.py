@@ -13,7 +13,8 @@ from registry_mesh.edge.admit import admit_blob
 from registry_mesh.edge.errors import PreconditionFailed
 from registry_mesh.edge.exchange import Call, Exchange, writable
 from registry_mesh.edge.head import Fields
-from registry_mesh.edge.respond import provenance_fields, send_parts, send_reading
+from registry_mesh.edge.multipart import send_parts
+from registry_mesh.edge.respond import provenance_fields, send_reading
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import NameUnknown, Refusal
 from registry_mesh.oci.media_types import OCTETS

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Final
 
 from registry_mesh.content.errors import Failure, SourceLied
-from registry_mesh.content.ports import PIECE, BlobSource, FileSlice, Piece, Provenance, Reading
+from registry_mesh.content.ports import PIECE, FileSlice, Piece, Provenance, Reading
 from registry_mesh.edge.exchange import Exchange
 from registry_mesh.edge.head import Fields
-from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import Refusal
-from registry_mesh.oci.media_types import OCTETS
-from registry_mesh.oci.span import Span
 
 log: Final = logging.getLogger(__name__)
 
@@ -41,10 +37,10 @@ def provenance_fields(exchange: Exchange, provenance: Provenance, *, cache: bool
 
 async def send_reading(exchange: Exchange, status: int, fields: Fields, reading: Reading) -> None:
     """Head and body of one opened span."""
-    await _send(exchange, status, fields, _pieces(reading), len(reading.span))
+    await send_pieces(exchange, status, fields, pieces_of(reading), len(reading.span))
 
 
-async def _send(
+async def send_pieces(
     exchange: Exchange, status: int, fields: Fields, pieces: AsyncGenerator[Piece, None], length: int
 ) -> None:
     """Before the first byte a failure is raised, for an answer of its own; after it the connection is cut. The
@@ -61,7 +57,8 @@ async def _send(
                 await _send_pieces(exchange, first, pieces, length)
 
 
-async def _pieces(reading: Reading) -> AsyncGenerator[Piece, None]:
+async def pieces_of(reading: Reading) -> AsyncGenerator[Piece, None]:
+    """Its pieces, as something that can be closed."""
     iterator = reading.pieces()
     try:
         async for piece in iterator:
@@ -127,38 +124,3 @@ class _Completed:
                 "request %s: body cut after %d bytes: %s", self._exchange.id, self._exchange.sent, fault
             )
             raise ConnectionAbortedError("body cut") from fault
-
-
-async def send_parts(
-    exchange: Exchange, blobs: BlobSource, digest: Digest, size: int, spans: Sequence[Span], fields: Fields
-) -> None:
-    """A multipart/byteranges answer (RFC 9110, 14.6): exactly these spans, in this order, exact length."""
-    boundary = secrets.token_hex(16)
-    heads = [_part_head(boundary, span, size, first=not index) for index, span in enumerate(spans)]
-    tail = f"\r\n--{boundary}--\r\n".encode()
-    length = sum(map(len, heads)) + sum(map(len, spans)) + len(tail)
-    fields = [*fields, ("Content-Type", f"multipart/byteranges; boundary={boundary}")]
-
-    async def parts() -> AsyncGenerator[Piece, None]:
-        for head, span in zip(heads, spans, strict=True):
-            async with blobs.open(digest, span) as reading, aclosing(_pieces(reading)) as pieces:
-                if reading.span != span or reading.info.size != size:
-                    raise SourceLied("the source opened another span than was asked for")
-                first = await anext(pieces, None)  # before its head: a failure of the first part is an answer
-                if first is None:
-                    raise SourceLied("the source gave no byte of what it opened")
-                yield head
-                yield first
-                async for piece in pieces:
-                    yield piece
-        yield tail
-
-    await _send(exchange, 206, fields, parts(), length)
-
-
-def _part_head(boundary: str, span: Span, size: int, *, first: bool) -> bytes:
-    lead = "" if first else "\r\n"
-    return (
-        f"{lead}--{boundary}\r\nContent-Type: {OCTETS}\r\n"
-        f"Content-Range: bytes {span.start}-{span.stop - 1}/{size}\r\n\r\n"
-    ).encode()

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
+from registry_mesh.content.errors import SourceUnavailable
+from registry_mesh.content.ports import Provenance, Reading
+from registry_mesh.edge.parts import AHEAD
+from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import BlobUnknown
+from registry_mesh.oci.span import Span
 from tests.edge.conftest import Answer, Edge
 
 DATA = os.urandom(3 << 20)
@@ -106,3 +114,78 @@ async def test_nothing_is_sent_to_head(edge: Edge, method: str) -> None:
     digest = await edge.shelf.put_blob(DATA)
     answer = await edge.ask(method, f"/v2/team/app/blobs/{digest}", Range="bytes=0-1,5-6")
     assert answer.status == (206 if method == "GET" else 200)
+
+
+class Slow:
+    """Opens of spans that take a while; counts how many are open."""
+
+    def __init__(self, edge: Edge, *, hit: bool) -> None:
+        self.now = self.most = self.in_all = 0
+        self._hit = hit
+        self._real = edge.shelf.open
+        edge.shelf.open = self.open  # type: ignore[method-assign, assignment]
+
+    @asynccontextmanager
+    async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[Reading]:
+        self.now += 1
+        self.in_all += 1
+        self.most = max(self.most, self.now)
+        try:
+            await asyncio.sleep(0.01)
+            async with self._real(digest, span) as reading:
+                reading.provenance = Provenance(hit=self._hit)  # type: ignore[misc]
+                yield reading
+        finally:
+            self.now -= 1
+
+
+@pytest.mark.parametrize("hit", [True, False])
+async def test_what_is_not_held_is_fetched_ahead(edge: Edge, hit: bool) -> None:
+    digest = await edge.shelf.put_blob(DATA)
+    slow = Slow(edge, hit=hit)
+    spans = [(i * 60_000, i * 60_000 + 70_000 * (i % 2) + 5) for i in range(40)]
+    field = "bytes=" + ",".join(f"{a}-{b - 1}" for a, b in spans)
+    answer = await edge.ask("GET", f"/v2/team/app/blobs/{digest}", Range=field)
+    assert [data for _, data in parts(answer)] == [DATA[a:b] for a, b in spans]
+    assert slow.most == (1 if hit else AHEAD)
+    assert (slow.in_all, slow.now) == (40, 0)
+
+
+async def test_a_hang_up_closes_what_was_fetched_ahead(edge: Edge) -> None:
+    digest = await edge.shelf.put_blob(DATA)
+    slow = Slow(edge, hit=False)
+    field = "bytes=" + ",".join(f"{i * 2000}-{i * 2000 + 1000}" for i in range(1000))
+    async with edge.raw() as (reader, writer):
+        writer.write(
+            f"GET /v2/team/app/blobs/{digest} HTTP/1.1\r\nHost: a\r\nRange: {field}\r\n\r\n".encode()
+        )
+        await reader.readexactly(20_000)
+        writer.transport.abort()
+        async with asyncio.timeout(5):
+            while edge.server.running:
+                await asyncio.sleep(0.01)
+    assert slow.now == 0
+    assert slow.in_all < 1000
+
+
+async def test_a_failure_ahead_is_told_or_cuts_in_its_turn(edge: Edge) -> None:
+    digest = await edge.shelf.put_blob(DATA)
+    slow = Slow(edge, hit=False)
+    real = edge.shelf._fault
+
+    def fault(method: str) -> None:
+        if slow.in_all >= 6:
+            raise SourceUnavailable("gone")
+        real(method)
+
+    edge.shelf._fault = fault  # type: ignore[method-assign]
+    async with edge.raw() as (reader, writer):
+        field = "bytes=" + ",".join(f"{i * 2000}-{i * 2000 + 1000}" for i in range(20))
+        writer.write(
+            f"GET /v2/team/app/blobs/{digest} HTTP/1.1\r\nHost: a\r\nRange: {field}\r\n\r\n".encode()
+        )
+        answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 206 ")
+    assert DATA[0:1001] in answer
+    assert b"errors" not in answer
+    assert slow.now == 0
