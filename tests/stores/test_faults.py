@@ -1,0 +1,140 @@
+"""Disks that are full, and directories that go away: failures by their name, and recovery without a restart."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from registry_mesh.chunks.chunk_map import CHUNK
+from registry_mesh.content.errors import StoreBroken, StoreFull
+from registry_mesh.content.ports import ChunkState
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.errors import BlobUnknown
+from registry_mesh.stores.disk import DiskStore
+from registry_mesh.stores.durability import FsyncPolicy
+from registry_mesh.stores.offload import offload
+from tests.suites.blob_store import put
+from tests.suites.bytes_of import pattern, read
+from tests.suites.cache_store import DATA, DIGEST, SIZE, fill
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 6 MiB."""
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=6m", "none", tmp_path], check=False, capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("may not mount a file system")
+    yield tmp_path
+    subprocess.run(["umount", "-l", tmp_path], check=True)
+
+
+async def test_a_full_disk(small_disk: Path) -> None:
+    store = await DiskStore.start(small_disk / "store", evict=True, fsync=FsyncPolicy.NEVER)
+    digest = await put(store, pattern(CHUNK))
+    with pytest.raises(StoreFull):
+        await put(store, pattern(8 * CHUNK))
+    with pytest.raises(StoreFull):
+        async with store.hold(DIGEST, 8 * CHUNK) as hold:
+            await fill(hold, range(8), data=pattern(8 * CHUNK))
+    assert await read(store, digest) == pattern(CHUNK)
+    async with store.hold(DIGEST, 8 * CHUNK) as hold:
+        await hold.discard()
+    assert await put(store, pattern(2 * CHUNK, 2))
+    await store.close()
+
+
+async def upkeep(store: DiskStore) -> None:
+    await offload(store._upkeep.round, store.held_blobs.files)
+
+
+@pytest.mark.parametrize("quota", [None, 50 * CHUNK])
+async def test_the_directory_goes_and_comes_back_empty(tmp_path: Path, quota: int | None) -> None:
+    root = tmp_path / "store"
+    store = await DiskStore.start(root, quota=quota, evict=True, fsync=FsyncPolicy.NEVER)
+    digest = await put(store, DATA)
+    assert await read(store, digest) == DATA
+    shutil.rmtree(root)
+    with pytest.raises(BlobUnknown):
+        await store.stat(digest)
+    with pytest.raises(BlobUnknown):
+        await read(store, digest)
+    await upkeep(store)
+    assert store.used == 0
+    assert await put(store, DATA) == digest
+    async with store.hold(Digest.of(b"x"), SIZE) as hold:
+        await fill(hold, range(5))
+    assert await read(store, digest) == DATA
+    await store.records.put("a", b"1")
+    await store.close()
+    again = await DiskStore.start(root, quota=quota, evict=True, fsync=FsyncPolicy.NEVER)
+    assert await read(again, digest) == DATA
+    await again.close()
+
+
+async def test_the_directory_comes_back_with_what_was_in_it(tmp_path: Path) -> None:
+    root, away = tmp_path / "store", tmp_path / "away"
+    store = await DiskStore.start(root, quota=50 * CHUNK, evict=True, fsync=FsyncPolicy.NEVER)
+    digest = await put(store, DATA)
+    used = store.used
+    root.rename(away)
+    root.write_bytes(b"not a directory")
+    with pytest.raises(StoreBroken):
+        await put(store, pattern(CHUNK))
+    with pytest.raises(StoreBroken):
+        async with store.hold(Digest.of(b"x"), SIZE):
+            pass
+    await upkeep(store)  # cannot help it, and says so
+    root.unlink()
+    away.rename(root)
+    await upkeep(store)
+    assert await read(store, digest) == DATA
+    assert store.used == used
+    await put(store, pattern(CHUNK))
+    await store.close()
+
+
+async def test_a_hold_outlives_its_directory_and_fails_by_name(tmp_path: Path) -> None:
+    store = await DiskStore.start(tmp_path / "store", evict=True, fsync=FsyncPolicy.NEVER)
+    with pytest.raises(StoreBroken):
+        async with store.hold(DIGEST, SIZE) as hold:
+            await fill(hold, range(5))
+            shutil.rmtree(tmp_path / "store")
+            assert hold.run(0, 5, ChunkState.PROVEN) == 5
+            assert await hold.check(2)
+            await hold.commit(None)
+    await upkeep(store)
+    await put(store, DATA)
+    await store.close()
+
+
+@pytest.mark.parametrize("damage", ["removed", "garbled"])
+async def test_a_lost_index_is_made_anew(tmp_path: Path, damage: str) -> None:
+    store = await DiskStore.start(tmp_path, quota=50 * CHUNK, evict=True, fsync=FsyncPolicy.NEVER)
+    digest = await put(store, DATA)
+    async with store.hold(Digest.of(b"x"), SIZE) as hold:
+        await fill(hold, range(2))
+    used = store.used
+    await store.close()
+    for path in (tmp_path / "index").iterdir():
+        if damage == "removed":
+            path.unlink()
+        else:
+            path.write_bytes(b"garbage" * 1000)
+    (tmp_path / "run" / "ledger").unlink()
+    store = await DiskStore.start(tmp_path, quota=50 * CHUNK, evict=True, fsync=FsyncPolicy.NEVER)
+    assert await read(store, digest) == DATA, "serves meanwhile"
+    await upkeep(store)
+    assert store.used == used
+    assert store._shelf.index.count() == 2
+    for i in range(60):  # and what it found can be evicted
+        await put(store, pattern(CHUNK, i))
+    assert store.used <= 50 * CHUNK
+    with pytest.raises(BlobUnknown):
+        await store.stat(digest)
+    await store.close()
