@@ -160,6 +160,20 @@ async def test_a_serving_replica_brings_by_itself_and_again(tree: ReplicaTree) -
             assert (await answer.json())["replication"]["last"]["complete"]
 
 
+async def test_a_tag_that_moved_is_served_as_soon_as_the_run_ends(tree: ReplicaTree) -> None:
+    old, new = Content(), Content()
+    before, after = old.image("old", "v1"), new.image("new", "v1")
+    await tree.push("team/app", old)
+    assert (await tree.replicate())[0] == 0
+    async with running(tree.replica_config()) as replica:
+        for _ in range(3):
+            await pull(tree.client, replica.url, "team/app", "v1", before)
+        await tree.push("team/app", new)
+        assert (await tree.replicate())[0] == 0
+        await pull(tree.client, replica.url, "team/app", "v1", after)
+        await pull(tree.client, replica.url, "team/app", str(before.digest), before)
+
+
 async def test_a_command_beside_a_serving_replica_does_no_harm(tree: ReplicaTree) -> None:
     content = Content()
     images = [content.image(str(n), f"v{n}", layers=[random_bytes(str(n), MIB)]) for n in range(4)]
