@@ -21,7 +21,7 @@ log: Final = logging.getLogger(__name__)
 class Connection(RequestHandler):
     """A subclass may override `data_received` to answer what it knows before aiohttp parses anything."""
 
-    __slots__ = ("acceptor", "busy", "last_used", "wire")
+    __slots__ = ("acceptor", "busy", "last_used", "surplus", "wire")
 
     def __init__(self, acceptor: Acceptor, **kwargs: Any) -> None:  # Any: aiohttp's own keywords
         super().__init__(acceptor, **kwargs)
@@ -29,6 +29,8 @@ class Connection(RequestHandler):
         self.busy = False
         """Whether a request is being answered."""
         self.last_used = 0.0
+        self.surplus = False
+        """Came when there were too many already: is answered 503 and closed."""
         self.wire: Wire | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -36,6 +38,7 @@ class Connection(RequestHandler):
         self.wire = Wire(self._loop, cast(asyncio.Transport, transport))
         self.last_used = self._loop.time()
         super().connection_made(transport)
+        self.surplus = self.acceptor.full
 
     def connection_lost(self, exc: BaseException | None) -> None:
         # First the writer goes, then the task is cancelled, which closes whatever was being read.

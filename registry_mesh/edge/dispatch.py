@@ -90,6 +90,7 @@ class Dispatch:
             found.reference,
             target.query,
             named,
+            named or self._default(exchange),
             found.registry is not None,
             name,
             repository,

@@ -43,6 +43,8 @@ class Call:
     query: Query = NO_QUERY
     registry: RegistryName | None = None
     """As the request named it."""
+    meant: RegistryName | None = None
+    """The same, or the listener's default; None: the role's."""
     by_path: bool = False
     """Named as the first component of the path, not by `ns=`."""
     name: RepositoryName = RepositoryName("")  # noqa: RUF009 - a NewType of str
@@ -100,9 +102,9 @@ class Exchange:
     def decide(self, action: Action, registry: str, name: str) -> Decision:
         return self.settings.policy.decide(self.headers.get("Authorization"), Asked(action, registry, name))
 
-    def may(self, action: Action, call: Call, name: str) -> bool:
+    def may(self, action: Action, call: Call, name: RepositoryName) -> bool:
         """Whether it may do so in another repository of the same registry."""
-        registry = call.repository.registry if call.repository is not None else call.registry or ""
+        registry = call.role.repository(call.meant, name).registry
         return self.decide(action, registry, name).verdict is Verdict.ALLOW
 
     # The request's body

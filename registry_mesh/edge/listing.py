@@ -49,7 +49,7 @@ async def get_tags(exchange: Exchange, call: Call) -> None:
 async def get_catalog(exchange: Exchange, call: Call) -> None:
     """The listing of repositories that have content here (reserved by the specification, asked for by tools)."""
     limit, last = page(call, exchange.settings.page_limit)
-    listed = call.role.repositories(call.registry)
+    listed = call.role.repositories(call.meant)
     after = [name async for name in listed if name > last and exchange.may(Action.PULL, call, name)]
     names = heapq.nsmallest(limit, after)  # a store walks its names by path component, which is another order
     fields = (

@@ -119,8 +119,8 @@ class Ring:
 
     async def _answer(self, exchange: Exchange) -> None:
         try:
-            if self.running > self._settings.max_streams or exchange.connection.acceptor.full:
-                exchange.keep_alive = exchange.connection.acceptor.full is False and exchange.keep_alive
+            if self.running > self._settings.max_streams or exchange.connection.surplus:
+                exchange.keep_alive = exchange.keep_alive and not exchange.connection.surplus
                 raise Overloaded("this node is busy", retry_after=1)
             await self._dispatch(exchange)
         except (Refusal, Failure) as fault:

@@ -279,6 +279,17 @@ async def test_the_listing(edge: Edge) -> None:
     assert await page("?n=99999999999999999999") == (names, None)
 
 
+async def test_the_listing_of_what_is_meant_and_may_be_read(start: Start) -> None:
+    role = several()
+    await role.shelf("a", HUB).put_blob(b"x")
+    await role.shelf("b", QUAY).put_blob(b"x")
+    edge = await start(role, Settings(policy=QuayIsPrivate(), default_registry=RegistryName(QUAY)))
+    for query, listed in (("", []), (f"?ns={HUB}", ["a"])):
+        assert json.loads((await edge.ask("GET", f"/v2/_catalog{query}")).body)["repositories"] == listed
+    answer = await edge.ask("GET", "/v2/_catalog", Authorization="Bearer good")
+    assert json.loads(answer.body)["repositories"] == ["b"]
+
+
 async def test_chunk_maps(edge: Edge) -> None:
     data = bytes(3_000_000)
     digest = await edge.shelf.put_blob(data)
