@@ -56,6 +56,9 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--mtu", type=int, default=1500, help="of loopback (default: an Ethernet's)")
+    parser.add_argument(
+        "--profile", type=Path, help="put py-spy's stacks of our own server here (figures suffer)"
+    )
     parser.add_argument("--figures", type=Path, help="draw SVG figures here (docs/figures)")
     return parser.parse_args()
 
@@ -151,6 +154,7 @@ def main() -> int:
     work.mkdir(parents=True)
     facts = _facts(options)
     bench = Bench(Corpus(options.cache / "corpus"), work, quick=options.quick, rounds=options.rounds)
+    bench.profiles = options.profile
     outcomes: dict[str, Outcome] = {}
     begun = time.monotonic()
     try:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from loadtests import processes
+from loadtests import processes, profiling
 from loadtests.corpus import ACCEPT, GIB, Corpus
 from loadtests.drain import Drain, Drained
 from loadtests.processes import Server
@@ -60,6 +60,7 @@ class Bench:
         self.seconds = 0.7 if quick else 2.0
         self.tries = 1 if quick else 8
         self._numbers = count()
+        self.profiles: Path | None = None
         self.dirty = 0.0  # the worst foreign share that was let through
 
     def folder(self, name: str) -> Path:
@@ -100,7 +101,8 @@ class Bench:
             server.cpu_seconds(),
             time.monotonic(),
         )
-        seen = run()
+        with profiling.recorded(server, self.profiles):
+            seen = run()
         wall = time.monotonic() - begun
         used = server.cpu_seconds() - cpu
         foreign = processes.machine_busy_seconds() - busy - (_own_seconds() - own)

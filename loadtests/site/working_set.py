@@ -63,10 +63,14 @@ def lru_hits(trace: Sequence[int], room: int) -> int:
     return hits
 
 
-def allocated(folder: Path) -> int:
-    """Bytes of disk below `folder`, whatever vanishes while we look."""
+KEPT = ("blobs", "partial", "tmp", "quarantine")
+"""Rooms of a disk store that hold bytes of blobs: what the quota bounds, beside an index and a few records."""
+
+
+def allocated(store: Path) -> int:
+    """Bytes of disk that blobs take in a store, whatever vanishes while we look."""
     total = 0
-    for root, _, names in os.walk(folder):
+    for root, _, names in itertools.chain.from_iterable(os.walk(store / room) for room in KEPT):
         for name in names:
             try:
                 total += os.lstat(os.path.join(root, name)).st_blocks * 512
