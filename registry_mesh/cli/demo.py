@@ -77,39 +77,29 @@ def _run(directory: Path, keep: bool, say: Callable[..., None]) -> None:
         )
         rows = _rows(origin, replica, site, image)
         say(_table(rows, image))
-        say(f"{time.monotonic() - began:.1f} s in all. {_advice(site)}")
+        say(f"{time.monotonic() - began:.1f} s in all. {_advice(site, keep)}")
         if keep:
             say("running until Ctrl-C")
             signal.pause()
 
 
 def _rows(origin: Node, replica: Node, site: Node, image: Image) -> list[Row]:
-    rows = []
+    count = len(image.blobs) + 1
     _, seconds = _timed(lambda: client.push(origin.url, NAME, TAG, image))
-    rows.append(Row("push", "client → origin", image.size, seconds, f"{len(image.blobs) + 1} by the origin"))
+    rows = [Row("push", "client → origin", origin.received(), seconds, origin.verify_store(count))]
     before = origin.sent()
     _, seconds = _timed(lambda: replicate(replica))
     rows.append(
-        Row(
-            "replicate",
-            "origin → replica",
-            origin.sent() - before,
-            seconds,
-            f"{len(image.blobs) + 1} by the replica",
-        )
+        Row("replicate", "origin → replica", origin.sent() - before, seconds, replica.verify_store(count))
     )
     for step in ("cold pull", "warm pull"):
         above, below = replica.sent(), site.sent()
         pulled, seconds = _timed(lambda: client.pull(site.url, REGISTRY, NAME, TAG))
         _demand(pulled.size == image.size, f"{pulled.size} bytes came, not {image.size}")
+        rows.append(Row(step, "replica → site", replica.sent() - above, seconds, site.verify_store(count)))
         cache = f"{pulled.hits} hit, {pulled.misses} miss"
-        verified = f"{pulled.verified} by the site"
-        rows.append(
-            Row(step, "replica → site", replica.sent() - above, seconds, verified if step[0] == "c" else "")
-        )
-        rows.append(
-            Row("", "site → client", site.sent() - below, seconds, f"{pulled.verified} by the client", cache)
-        )
+        verified = f"{pulled.verified} come to the client"
+        rows.append(Row("", "site → client", site.sent() - below, seconds, verified, cache))
     return rows
 
 
@@ -147,11 +137,13 @@ def _size(size: int) -> str:
     return f"{size / 1e6:.1f} MB"
 
 
-def _advice(site: Node) -> str:
+def _advice(site: Node, running: bool) -> str:
+    address = site.url if running else "SITE_URL"
+    before = "" if running else "run this with --keep and then:"
     if shutil.which("ctr") and shutil.which("containerd"):
         return (
-            "containerd is here. To pull with it, run this with --keep and then:\n"
-            f"  registry-mesh client-config containerd SITE_URL {REGISTRY} --fallback none --output /tmp/certs.d\n"
+            f"containerd is here. To pull with it, {before}\n"
+            f"  registry-mesh client-config containerd {address} {REGISTRY} --fallback none --output /tmp/certs.d\n"
             f"  ctr images pull --hosts-dir /tmp/certs.d {REGISTRY}/{NAME}:{TAG}"
         )
     return "For a real client: registry-mesh client-config containerd --help"

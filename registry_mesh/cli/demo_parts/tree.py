@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -39,6 +40,31 @@ class Node:
     def sent(self) -> int:
         """Bytes of bodies that it has sent, by its own counters."""
         return int(sum(self._counters().get("sent_bytes_total", {}).values()))
+
+    def received(self) -> int:
+        """The same, of bodies that it has received."""
+        return int(sum(self._counters().get("received_bytes_total", {}).values()))
+
+    def verify_store(self, count: int) -> str:
+        """Hash every blob on its disk; there must be `count`. What the table says of it. `Unexpected`."""
+        deadline = time.monotonic() + _PATIENCE
+        while (
+            len(
+                paths := list(
+                    (self.config.parent / self.role / "blobs" / "sha256").glob("*/" + "[0-9a-f]" * 64)
+                )
+            )
+            < count
+        ):
+            if time.monotonic() > deadline:
+                raise Unexpected(f"the {self.role} stored {len(paths)} blobs, not {count}")
+            time.sleep(0.05)  # the last is being committed
+        for path in paths:
+            with path.open("rb") as data:
+                found = hashlib.file_digest(data, "sha256").hexdigest()
+            if found != path.name:
+                raise Unexpected(f"the {self.role} stored sha256:{found} as sha256:{path.name}")
+        return f"{len(paths)} stored at the {self.role}"
 
     def _counters(self) -> dict[str, Any]:
         counters: dict[str, Any] = fetch_json(f"http://127.0.0.1:{self.admin_port}", "/status")["counters"]
