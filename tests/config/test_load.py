@@ -4,6 +4,7 @@ import json
 import textwrap
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from registry_mesh.config.finding import ConfigInvalid
@@ -69,7 +70,6 @@ def test_the_published_schema_is_the_models() -> None:
 
 @pytest.mark.parametrize("path", sorted(CONFIG.glob("*.yaml")), ids=lambda path: path.name)
 def test_every_example_fits_the_published_schema(path: Path) -> None:
-    jsonschema = pytest.importorskip("jsonschema")
     from registry_mesh.config.document import read_document
 
     jsonschema.validate(read_document(path.read_text(), path.name).value, json_schema())

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-LAYER: Final = 32 << 20
+LAYER: Final = 26 << 20
 """Bytes of files a layer, before compression."""
 ENOUGH: Final = 104 * 10**6
 """Bytes of the whole image, compressed."""
 MOST_LAYERS: Final = 16
-_SMALLEST: Final = 4 << 10
+_SMALLEST: Final = 32 << 10
 """Smaller files make tar slow and the image no larger."""
 
 _MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
