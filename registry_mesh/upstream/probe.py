@@ -11,7 +11,7 @@ from typing import Final
 
 from registry_mesh.upstream.session import ParentSession
 
-QUIET: Final = 10.0
+QUIET: Final = 3.0
 """Seconds without an answer after which a parent in use is pinged."""
 
 

@@ -333,7 +333,7 @@ class _Streaming(Streamed):
         session: ParentSession,
     ) -> None:
         self._response = response
-        self._received = session.received
+        self._session = session
         self._skip = skip
         self.info = info
         self.span = span
@@ -344,7 +344,7 @@ class _Streaming(Streamed):
         content = self._response.content
         while left:
             data = await content.readany()
-            self._received.add(len(data))
+            self._session.heard(len(data))
             if not data:
                 raise SourceUnavailable(
                     f"broke off {left} bytes before the end", source=self.provenance.source
@@ -368,7 +368,7 @@ async def limited(response: aiohttp.ClientResponse, limit: int, session: ParentS
     total = 0
     async for data in response.content.iter_any():
         total += len(data)
-        session.received.add(len(data))
+        session.heard(len(data))
         if total > limit:
             raise SourceLied(f"sent more than {limit} bytes", source=source)
         parts.append(data)

@@ -47,7 +47,7 @@ class Patience:
 
     connect: float = 3.0
     suspect: float = 0.5
-    ping: float = 0.4
+    ping: float = 1.0
     head: float = 30.0
     stall: float = 5.0
 
@@ -85,7 +85,8 @@ class ParentSession:
         self.name = urlsplit(url).netloc
         instruments = instruments or Table(Layout(values={"parent": [self.name]}), 1).row(0)
         self._answers = {a: instruments.counter(UPSTREAM_REQUESTS, self.name, a) for a in ANSWERS}
-        self.received = instruments.counter(UPSTREAM_BYTES, self.name)
+        self._received = instruments.counter(UPSTREAM_BYTES, self.name)
+        self._heard = 0.0
         self.breaker = Breaker()
         self.mesh = False
         self.inflight = 0
@@ -107,6 +108,11 @@ class ParentSession:
     @property
     def load(self) -> float:
         return (self.breaker.latency + 0.001) * (1 + self.inflight)
+
+    def heard(self, size: int) -> None:
+        """Bytes of a body came from it."""
+        self._received.add(size)
+        self._heard = time.monotonic()
 
     def __repr__(self) -> str:
         return f"<Parent {self.name} {self.breaker!r}>"
@@ -281,11 +287,14 @@ class ParentSession:
     async def _head(
         self, request: asyncio.Future[aiohttp.ClientResponse], own: bool
     ) -> aiohttp.ClientResponse:
-        """The answer's head. When it is late, a ping tells a slow parent from a hung one."""
+        """The answer's head. When it is late, a ping tells a slow parent from a hung one; one that sends us
+        bytes of anything else meanwhile is not hung."""
         late = max(self._patience.suspect, 8 * self.breaker.latency)
         done, _ = await asyncio.wait({request}, timeout=late)
-        if not done and own and not await self._alive(request):
-            raise TimeoutError("accepts, and never answers")
+        while not done and own and not await self._alive(request):
+            if time.monotonic() - self._heard > late:
+                raise TimeoutError("accepts, and never answers")
+            done, _ = await asyncio.wait({request}, timeout=late)
         async with asyncio.timeout(self._patience.head):
             return await request
 
@@ -307,7 +316,8 @@ class ParentSession:
                 ) as response:
                     answered = response.status < 500
         except (TimeoutError, aiohttp.ClientError, OSError) as fault:
-            self.breaker.failed(f"no answer to a ping: {str(fault) or type(fault).__name__}", hard=True)
+            if time.monotonic() - self._heard > seconds:
+                self.breaker.failed(f"no answer to a ping: {str(fault) or type(fault).__name__}", hard=True)
             return False
         if answered:
             self.breaker.succeeded(time.monotonic() - began)

@@ -1,0 +1,82 @@
+"""A site, served by processes of its own, behind a link that can be made to misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest_asyncio
+
+from registry_mesh.oci.digest import Digest
+from tests.clients import nodes
+from tests.simulators.link import Link
+from tests.simulators.parent import PlainParent, plain_parent
+
+
+@dataclass
+class SiteBehindLink:
+    """`parent` ← `link` ← `node`, and a client of the node."""
+
+    parent: PlainParent
+    link: Link
+    node: nodes.Node
+    client: aiohttp.ClientSession
+
+    @property
+    def moved(self) -> int:
+        """Bytes of bodies that crossed the link."""
+        return self.link.counts.body_bytes
+
+    def blob(self, digest: Digest) -> str:
+        return f"{self.node.url}/v2/team/app/blobs/{digest}"
+
+    async def get(self, url: str, span: tuple[int, int] | None = None) -> tuple[int, bytes]:
+        """Status and body; a body that breaks off raises aiohttp.ClientPayloadError."""
+        headers = {"Range": f"bytes={span[0]}-{span[1] - 1}"} if span else {}
+        async with self.client.get(url, headers=headers) as answer:
+            return answer.status, await answer.read()
+
+    async def start(self) -> None:
+        await asyncio.to_thread(self.node.start)
+
+    async def stop(self) -> None:
+        await asyncio.to_thread(self.node.stop)
+
+    async def kill(self) -> None:
+        await asyncio.to_thread(self.node.kill)
+
+    def configure(self, **more: Any) -> None:
+        """Write the configuration anew; it holds from the next start."""
+        tags = more.pop("tags", {"ttl": "1s", "stale_while_revalidate": "1s"})
+        store = more.pop("store", None)
+        config: dict[str, Any] = {
+            "role": "site",
+            "registries": nodes.registries(self.link.url, tags=tags),
+            **more,
+        }
+        if store is not None:
+            config["store"] = store
+        self.node.change(config)
+
+
+@pytest_asyncio.fixture
+async def behind_link(tmp_path: Path) -> AsyncIterator[SiteBehindLink]:
+    """Not started yet. Two workers."""
+    async with AsyncExitStack() as stack:
+        parent = await stack.enter_async_context(plain_parent())
+        link = await stack.enter_async_context(Link("127.0.0.1", parent.port))
+        client = await stack.enter_async_context(
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True))
+        )
+        node = nodes.site(tmp_path / "site", link.url)
+        world = SiteBehindLink(parent, link, node, client)
+        world.configure(workers=2)
+        try:
+            yield world
+        finally:
+            await world.kill()

@@ -1,0 +1,259 @@
+"""What a site does when its parents, its link, its disk or its own process fail. Real processes, real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import shutil
+import time
+
+import aiohttp
+import pytest
+
+from registry_mesh.chunks.chunk_map import CHUNK
+from registry_mesh.oci.digest import Digest
+from tests.mesh.conftest import SiteBehindLink
+from tests.suites.bytes_of import pattern
+
+pytestmark = pytest.mark.slow
+
+BROKEN = (aiohttp.ClientError, ConnectionError, TimeoutError)
+
+
+async def prefix(world: SiteBehindLink, digest: Digest, whole: bytes) -> int:
+    """Pull it; whatever comes must be a prefix of it. How much came."""
+    got = bytearray()
+    try:
+        async with world.client.get(world.blob(digest)) as answer:
+            if answer.status != 200:
+                return 0
+            async for data in answer.content.iter_any():
+                got += data
+    except BROKEN:
+        pass
+    assert whole.startswith(got), f"{len(got)} bytes are no prefix"
+    return len(got)
+
+
+async def test_many_readers_over_two_workers_move_each_byte_once(behind_link: SiteBehindLink) -> None:
+    world = behind_link
+    whole = pattern(24 * CHUNK + 99)
+    digest = world.parent.add(whole)
+    world.link.conditions.rate = 60e6
+    await world.start()
+    rng = random.Random(5)
+
+    async def reader(index: int) -> None:
+        if index % 3 == 0:
+            assert await world.get(world.blob(digest)) == (200, whole)
+        else:
+            start = rng.randrange(len(whole))
+            stop = min(len(whole), start + rng.randrange(1, 4 * CHUNK))
+            await asyncio.sleep(rng.random() / 10)
+            assert await world.get(world.blob(digest), (start, stop)) == (206, whole[start:stop])
+
+    await asyncio.gather(*(reader(i) for i in range(60)))
+    assert world.moved <= 1.01 * len(whole)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [{"cut_every": 5_000_000}, {"ignore_ranges": True}, {"cut_every": 3_000_000, "ignore_ranges": True}],
+    ids=["cut", "ranges ignored", "both"],
+)
+async def test_a_bad_link_is_not_seen_by_the_client(
+    behind_link: SiteBehindLink, fault: dict[str, object]
+) -> None:
+    world = behind_link
+    whole = pattern(16 * CHUNK)
+    digest = world.parent.add(whole)
+    for name, value in fault.items():
+        setattr(world.link.conditions, name, value)
+    await world.start()
+    if "ignore_ranges" not in fault or "cut_every" not in fault:
+        assert await world.get(world.blob(digest), (9_000_000, 9_000_100)) == (
+            206,
+            whole[9_000_000:9_000_100],
+        )
+        assert await world.get(world.blob(digest)) == (200, whole)
+    else:  # what lies behind the cut cannot be had by anybody
+        assert await prefix(world, digest, whole) < len(whole)
+
+
+@pytest.mark.parametrize("flip", [5, 8 * CHUNK + 5, 16 * CHUNK - 1], ids=["first", "middle", "last"])
+async def test_a_flipped_bit_never_completes_and_is_not_kept(behind_link: SiteBehindLink, flip: int) -> None:
+    world = behind_link
+    whole = pattern(16 * CHUNK)
+    digest = world.parent.add(whole)
+    world.link.conditions.flip_at = flip
+    await world.start()
+    got = bytearray()
+    with pytest.raises(BROKEN):
+        async with world.client.get(world.blob(digest)) as answer:
+            async for data in answer.content.iter_any():
+                got += data
+    assert len(got) < len(whole)
+    world.link.conditions.flip_at = None
+    async with asyncio.timeout(20):
+        while (answer_ := await world.get(world.blob(digest)))[0] != 200:
+            await asyncio.sleep(0.2)
+    assert answer_ == (200, whole)
+
+
+async def test_killed_at_45_percent_the_next_pull_moves_the_rest(behind_link: SiteBehindLink) -> None:
+    world = behind_link
+    whole = pattern(40 * CHUNK)
+    digest = world.parent.add(whole)
+    world.link.conditions.rate = 20e6
+    await world.start()
+    pull = asyncio.create_task(prefix(world, digest, whole))
+    async with asyncio.timeout(30):
+        while world.moved < 0.45 * len(whole):
+            await asyncio.sleep(0.01)
+    await world.kill()
+    assert await pull < len(whole)
+    arrived = world.moved
+    world.link.conditions.rate = None
+    world.link.reset_counts()
+    await world.start()
+    assert await world.get(world.blob(digest)) == (200, whole)
+    on_its_way = 4 * CHUNK  # left the link, but had not been read from its socket when the process was killed
+    assert world.moved <= len(whole) - arrived + CHUNK + on_its_way
+
+
+async def test_killed_again_and_again_under_load_it_never_says_a_wrong_byte(
+    behind_link: SiteBehindLink,
+) -> None:
+    world = behind_link
+    rng = random.Random(11)
+    blobs = {}
+    for index in range(6):
+        whole = pattern(rng.randrange(1, 8 * CHUNK), seed=index)
+        blobs[world.parent.add(whole)] = whole
+    world.configure(
+        workers=2, store={"disk": {"path": str(world.node.folder / "store"), "quota": 20 * CHUNK}}
+    )
+
+    async def reader(until: float) -> None:
+        while time.monotonic() < until:
+            digest = rng.choice(list(blobs))
+            whole = blobs[digest]
+            start = rng.randrange(len(whole))
+            stop = rng.randrange(start, len(whole)) + 1
+            try:
+                if rng.random() < 0.5:
+                    await prefix(world, digest, whole)
+                    continue
+                status, body = await world.get(world.blob(digest), (start, stop))
+                assert status != 206 or body == whole[start:stop]
+            except BROKEN:
+                await asyncio.sleep(0.05)
+
+    for _ in range(8):
+        world.link.conditions.cut_every = rng.choice([None, 3_000_000])
+        await world.start()
+        seconds = rng.uniform(0.1, 1.5)
+        readers = [asyncio.create_task(reader(time.monotonic() + seconds + 0.2)) for _ in range(8)]
+        await asyncio.sleep(seconds)
+        await world.kill()
+        await asyncio.gather(*readers)
+    world.link.conditions.cut_every = None
+    await world.start()
+    for digest, whole in blobs.items():
+        assert await world.get(world.blob(digest)) == (200, whole)
+    store = world.node.folder / "store"
+    files = [p for p in store.rglob("*") if p.is_file() and "index" not in p.relative_to(store).parts]
+    assert sum(p.stat().st_blocks * 512 for p in files) <= 20 * CHUNK
+
+
+@pytest.mark.parametrize("how", ["refuse", "hang"])
+async def test_without_parents_what_is_held_is_served_and_the_rest_is_a_clear_503(
+    behind_link: SiteBehindLink, how: str
+) -> None:
+    world = behind_link
+    layer = pattern(3 * CHUNK)
+    digest = world.parent.add_image("1", layer)
+    manifests = f"{world.node.url}/v2/team/app/manifests"
+    await world.start()
+    held = [f"{manifests}/1", f"{manifests}/{digest}", world.blob(Digest.of(layer))]
+    bodies = [(await world.get(url))[1] for url in held]
+    setattr(world.link.conditions, how, True)
+    await asyncio.sleep(2.5)  # the tag is stale now
+    for _ in range(2):
+        for url, body in zip(held, bodies, strict=True):
+            assert await world.get(url) == (200, body)
+        await world.stop()
+        await world.start()
+    async with world.client.get(f"{manifests}/1") as answer:
+        assert answer.status == 200
+        assert int(answer.headers["Age"]) >= 2
+        assert answer.headers["Warning"].startswith("110 ")
+    began = time.monotonic()
+    async with world.client.get(f"{manifests}/unheard-of") as answer:
+        assert answer.status == 503
+        assert "Retry-After" in answer.headers
+        assert "127.0.0.1" in await answer.text()
+    assert time.monotonic() - began < 5
+    setattr(world.link.conditions, how, False)
+    other = world.parent.add(pattern(CHUNK, seed=9))
+    async with asyncio.timeout(60):
+        while (await world.get(world.blob(other)))[0] != 200:
+            await asyncio.sleep(0.2)
+
+
+async def test_a_stale_tag_is_answered_at_once_while_the_parent_hangs(behind_link: SiteBehindLink) -> None:
+    world = behind_link
+    world.parent.add_image("1", b"layer")
+    url = f"{world.node.url}/v2/team/app/manifests/1"
+    await world.start()
+    assert (await world.get(url))[0] == 200
+    world.link.conditions.hang = True
+    await asyncio.sleep(3)
+    await world.get(url)  # this one may find out that the parent hangs
+    await asyncio.sleep(2)
+    passed = world.link.counts.requests
+    assert (await world.get(url))[0] == 200
+    assert world.link.counts.requests <= passed + 2
+
+
+async def test_a_warm_pull_within_the_ttl_asks_nobody(behind_link: SiteBehindLink) -> None:
+    world = behind_link
+    layer = pattern(2 * CHUNK)
+    digest = world.parent.add_image("1", layer)
+    world.configure(workers=2, tags={"ttl": "10m"})
+    await world.start()
+    urls = [f"{world.node.url}/v2/team/app/manifests/{r}" for r in ("1", digest)] + [
+        world.blob(Digest.of(layer))
+    ]
+    for url in urls:
+        assert (await world.get(url))[0] == 200
+    world.parent.requests.clear()
+    for _ in range(4):  # whichever worker answers
+        for url in urls:
+            assert (await world.get(url))[0] == 200
+    assert [r for r in world.parent.requests if r[1] != "/v2/"] == []
+
+
+@pytest.mark.parametrize("what", ["vanished", "full"])
+async def test_pulls_go_on_without_a_disk_and_it_comes_back(behind_link: SiteBehindLink, what: str) -> None:
+    world = behind_link
+    whole = pattern(5 * CHUNK)
+    digest = world.parent.add(whole)
+    store = world.node.folder / "store"
+    if what == "full":
+        world.configure(workers=2, store={"disk": {"path": str(store), "quota": 2 * CHUNK}})
+    await world.start()
+    if what == "vanished":
+        shutil.rmtree(store)
+    assert await world.get(world.blob(digest)) == (200, whole)
+    assert await world.get(world.blob(digest), (100, 2 * CHUNK)) == (206, whole[100 : 2 * CHUNK])
+    small = pattern(CHUNK, seed=4)
+    other = world.parent.add(small)
+    async with asyncio.timeout(30):
+        while True:
+            assert await world.get(world.blob(other)) == (200, small)
+            world.link.reset_counts()
+            assert await world.get(world.blob(other)) == (200, small)
+            if world.moved == 0:
+                break
+            await asyncio.sleep(0.2)
