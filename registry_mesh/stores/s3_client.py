@@ -15,7 +15,6 @@ import time
 import uuid
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
@@ -194,9 +193,16 @@ class S3Client:
         while at < span.stop:
             before = at
             try:
-                async with aclosing(self._stream(key, Span(at, span.stop), size)) as stream:
-                    async for piece in stream:
+                known = self._presigned.get(key)
+                url = known[0] if known and known[1] > time.monotonic() else await self._presign(key)
+                headers = {"Range": f"bytes={at}-{span.stop - 1}"}
+                async with self._session.get(url, headers=headers, allow_redirects=False) as response:
+                    await self._check(response, key, Span(at, span.stop), size)
+                    content = response.content
+                    while at < span.stop and (piece := await content.readany()):
                         at += len(piece)
+                        if at > span.stop:
+                            raise SourceLied(f"the bucket sent more of {key} than asked", source="bucket")
                         yield piece
                 if at < span.stop:
                     raise aiohttp.ClientPayloadError("ended early")
@@ -207,21 +213,6 @@ class S3Client:
                         f"the bucket broke off {key} at {at}: {type(error).__name__}"
                     ) from error
                 await self._sleep(delay(failed))
-
-    async def _stream(self, key: str, span: Span, size: int) -> AsyncGenerator[bytes, None]:
-        headers = {"Range": f"bytes={span.start}-{span.stop - 1}"}
-        url = await self._readable(key)
-        async with self._session.get(url, headers=headers, allow_redirects=False) as response:
-            await self._check(response, key, span, size)
-            left = len(span)
-            while left:
-                piece = await response.content.readany()
-                if not piece:
-                    return
-                if len(piece) > left:
-                    raise SourceLied(f"the bucket sent more of {key} than asked", source="bucket")
-                left -= len(piece)
-                yield piece
 
     async def _check(self, response: aiohttp.ClientResponse, key: str, span: Span, size: int) -> None:
         if response.status == 206:
@@ -242,15 +233,11 @@ class S3Client:
             raise aiohttp.ClientPayloadError(f"{response.status} {code}")
         raise refused(f"GET {key}", response.status, code, response.headers)
 
-    async def _readable(self, key: str) -> URL:
+    async def _presign(self, key: str) -> URL:
         """A presigned URL, used again for many ranges: signing once is cheaper than signing each request."""
-        now = time.monotonic()
-        known = self._presigned.get(key)
-        if known is not None and known[1] > now:
-            self._presigned.move_to_end(key)
-            return known[0]
         url = URL(await self.presigned(key, _PRESIGNED_SECONDS), encoded=True)
-        self._presigned[key] = (url, now + _PRESIGNED_SECONDS / 4)
+        self._presigned.pop(key, None)
+        self._presigned[key] = (url, time.monotonic() + _PRESIGNED_SECONDS / 4)
         while len(self._presigned) > _PRESIGNED_KEPT:
             self._presigned.popitem(last=False)
         return url

@@ -18,10 +18,6 @@ _FULL: Final = frozenset({"QuotaExceeded", "InsufficientStorage", "XMinioStorage
 _CODE: Final = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
 
 
-class ObjectMissing(StoreBroken):
-    """An object that should be there is not."""
-
-
 def code_in(body: bytes) -> str:
     """The error code of an S3 error document; empty where there is none (every answer to HEAD)."""
     found = _CODE.search(body[:4096])
@@ -33,8 +29,6 @@ def refused(what: str, status: int, code: str, headers: Mapping[str, str] | None
     reason = f"the bucket answered {status} {code}".rstrip() + f" to {what}"
     if status == 507 or code in _FULL:
         return StoreFull(reason)
-    if status == 404 and code != "NoSuchBucket":
-        return ObjectMissing(reason)
     after = (headers or {}).get("Retry-After", "")
     return StoreBroken(reason, retry_after=float(after) if after.isdigit() else None)
 

@@ -15,7 +15,6 @@ from registry_mesh.oci.span import Span
 from registry_mesh.stores.offload import offload
 from registry_mesh.stores.s3_client import S3Client
 from registry_mesh.stores.s3_entry import Known, data_key
-from registry_mesh.stores.s3_errors import ObjectMissing
 
 
 class S3Reading(Streamed):
@@ -37,25 +36,18 @@ class S3Reading(Streamed):
     def provenance(self) -> Provenance:
         return HELD
 
-    async def pieces(self) -> AsyncGenerator[bytes, None]:
-        inline = self._known.entry.inline
-        if not self.span:
-            return
-        if inline is not None:
-            yield inline[self.span.start : self.span.stop]
-            return
+    def pieces(self) -> AsyncGenerator[bytes, None]:
+        if self._known.entry.inline is not None or not self.span:
+            return self._inline()
         index, stop = self.span.start // CHUNK, -(-self.span.stop // CHUNK)
         if self._known.proves(index, stop):
-            source = self._client.pieces(self._key, self.span, self.info.size)
-        else:
-            source = self._checked(index, stop)
-        try:
-            async with aclosing(source):
-                async for piece in source:
-                    yield piece
-        except ObjectMissing:
-            self._known.seen = float("-inf")  # deleted by another host: look again before it is opened again
-            raise
+            return self._client.pieces(self._key, self.span, self.info.size)
+        return self._checked(index, stop)
+
+    async def _inline(self) -> AsyncGenerator[bytes, None]:
+        inline = self._known.entry.inline
+        if self.span and inline is not None:
+            yield inline[self.span.start : self.span.stop]
 
     async def _checked(self, index: int, stop: int) -> AsyncGenerator[bytes, None]:
         """The span by way of whole chunks."""
