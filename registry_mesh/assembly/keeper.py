@@ -20,7 +20,7 @@ from registry_mesh.assembly.collection import collect_again_and_again
 from registry_mesh.assembly.names import node_name, parent_label
 from registry_mesh.assembly.replicator import Replicator
 from registry_mesh.assembly.seats import Seats
-from registry_mesh.assembly.stores import Store, open_store, stored
+from registry_mesh.assembly.stores import Store, open_store, stored, tidy
 from registry_mesh.config.schema import Config
 from registry_mesh.content.errors import Failure
 from registry_mesh.telemetry import names
@@ -31,6 +31,10 @@ log: Final = logging.getLogger(__name__)
 
 _LOOK: Final = 2.0
 """Seconds between two looks at what is shown as a gauge."""
+
+
+_TIDY: Final = 3600.0
+"""Seconds between two times of tidying up."""
 
 
 class Keeper:
@@ -72,7 +76,7 @@ class Keeper:
             self._replicator.reload(config)
 
     def _background(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
-        jobs: list[Callable[[], Coroutine[Any, Any, None]]] = [self._look]
+        jobs: list[Callable[[], Coroutine[Any, Any, None]]] = [self._look, self._tidy]
         if self._replicator is not None:
             jobs.append(self._replicator.repeat)
         if self._config.role == "origin":
@@ -91,6 +95,15 @@ class Keeper:
             except Failure as fault:
                 log.warning("cannot look at the store", extra={FIELDS: {"why": fault.reason}})
             await asyncio.sleep(_LOOK)
+
+    async def _tidy(self) -> None:
+        """Clean up behind what died, now and every hour."""
+        while self._store is not None:
+            try:
+                await tidy(self._store)
+            except Failure as fault:
+                log.warning("cannot tidy the store", extra={FIELDS: {"why": fault.reason}})
+            await asyncio.sleep(_TIDY)
 
     def _measure(self) -> None:
         gauge = self._instruments.gauge

@@ -47,6 +47,10 @@ def s3_settings(s3: S3) -> S3Settings:
         endpoint=s3.endpoint,
         prefix=s3.prefix,
         region=s3.region,
+        redirect=s3.redirect,
+        redirect_min=s3.redirect_min,
+        path_style=s3.path_style,
+        ca=Path(s3.ca) if s3.ca else None,
         spool=SpoolSettings(Path(s3.spool.path), s3.spool.quota) if s3.spool else None,
     )
 
@@ -61,6 +65,12 @@ def open_uploads(config: Config, store: Store) -> Uploads:
     if isinstance(store, S3Store):
         return store.uploads()
     raise NotBuilt("an origin does not run on a cache")
+
+
+async def tidy(store: Store) -> None:
+    """What a store needs done now and then, by one process of a node: forget what died on its way."""
+    if not isinstance(store, DiskStore):
+        await store.sweep()
 
 
 def as_cache(store: Store) -> CacheStore:

@@ -163,6 +163,14 @@ class S3(Section):
     prefix: str = ""
     """Keys begin with it."""
     region: Text | None = None
+    path_style: bool | None = None
+    """Bucket in the path of a URL instead of its host; where absent: with an `endpoint` of one's own."""
+    ca: Text | None = None
+    """PEM file of certificate authorities for the endpoint."""
+    redirect: Literal["off", "blobs"] = "off"
+    """`blobs`: clients fetch large blobs from the bucket itself, by presigned addresses."""
+    redirect_min: Size = 1 << 20
+    """Bytes asked for below which blobs are served from here all the same."""
     spool: Spool | None = None
 
 

@@ -158,7 +158,9 @@ class S3Store:
                 yield digest_of(listed.key)
 
     async def sweep(self, age: float = LINGER) -> Swept:
-        """Take away the data of what was deleted, or died on its way in, more than `age` seconds ago."""
+        """Take away the data of what was deleted, or died on its way in, more than `age` seconds ago. The bucket
+        itself is told to drop old multipart uploads, where it can be."""
+        await self.expire_incomplete()
         return await sweep(self._client, self._control, time.time() - age)
 
     async def expire_incomplete(self) -> bool:

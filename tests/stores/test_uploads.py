@@ -28,6 +28,7 @@ from registry_mesh.stores.disk import DiskStore
 from registry_mesh.stores.disk_uploads import DiskUploads
 from registry_mesh.stores.memory import MemoryStore
 from registry_mesh.stores.memory_uploads import MemoryUploads
+from registry_mesh.stores.s3 import S3Store
 from registry_mesh.stores.uploads import Owner, Uploads
 from tests.simulators.origins import HandClock
 
@@ -45,10 +46,14 @@ async def store(tmp_path: Path) -> DiskStore:
     return await DiskStore.start(tmp_path)
 
 
-@pytest.fixture(params=["memory", "disk"])
+@pytest.fixture(params=["memory", "disk", pytest.param("s3", marks=pytest.mark.s3)])
 async def uploads(request: pytest.FixtureRequest, tmp_path: Path, clock: HandClock) -> AsyncIterator[Uploads]:
     if request.param == "memory":
         yield MemoryUploads(MemoryStore(), clock, expiry=100)
+    elif request.param == "s3":
+        bucket = await S3Store.start(request.getfixturevalue("s3_settings"))
+        yield bucket.uploads(clock, expiry=100)
+        await bucket.close()
     else:
         store = await DiskStore.start(tmp_path)
         yield DiskUploads(tmp_path / "uploads", store, clock, expiry=100)
