@@ -55,6 +55,12 @@ def s3_settings(s3: S3) -> S3Settings:
     )
 
 
+def redirect_from(config: Config) -> int | None:
+    """Bytes from which on clients are sent to the store itself; None: never."""
+    s3 = config.store.s3
+    return s3.redirect_min if s3 is not None and s3.redirect == "blobs" else None
+
+
 def open_uploads(config: Config, store: Store) -> Uploads:
     """Where an origin keeps uploads under way: beside the blobs."""
     if isinstance(store, DiskStore):

@@ -12,7 +12,7 @@ from registry_mesh.assembly.access import SwitchedPolicy
 from registry_mesh.assembly.names import layout, node_name
 from registry_mesh.assembly.parents import Parents
 from registry_mesh.assembly.roles import default_registry, freshness, open_role
-from registry_mesh.assembly.stores import open_store
+from registry_mesh.assembly.stores import open_store, redirect_from
 from registry_mesh.config.schema import Config, Listen
 from registry_mesh.edge.server import Server
 from registry_mesh.edge.settings import Settings
@@ -57,6 +57,7 @@ class Worker:
             name=node_name(self._config),
             policy=self._policy,
             default_registry=default_registry(self._config),
+            redirect_from=redirect_from(self._config),
             access_log=self._config.log.access,
         )
 
