@@ -1,8 +1,8 @@
 """Records on a disk: one file a document.
 
 A key's components are directories, its last one a file with `SUFFIX`, so that `a` and `a/b` may both be keys.
-Components are escaped where they could be mistaken. A directory goes with its last entry, so that `children`
-never names a prefix without keys.
+Components are escaped where they could be mistaken. A directory goes with its last entry; `children` never names
+a prefix without keys.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ class DiskRecords:
 
     def _children(self, directory: Path) -> list[str]:
         with translated("listing records"):
-            return sorted({name for name, _ in _entries(directory)})
+            return sorted({name for name, below in _entries(directory) if below is None or _leads_on(below)})
 
     def _walk(self, directory: Path, prefix: str) -> Iterator[str]:
         with translated("listing records"):
@@ -179,6 +179,11 @@ def _entries(directory: Path) -> Iterator[tuple[str, Path | None]]:
                 yield _unescape(entry.name), Path(entry.path)
             elif entry.name.endswith(SUFFIX):
                 yield _unescape(entry.name.removesuffix(SUFFIX)), None
+
+
+def _leads_on(directory: Path) -> bool:
+    """Whether there is a key below: a record that is just being made, or never was, leaves a directory without."""
+    return any(below is None or _leads_on(below) for _, below in _entries(directory))
 
 
 def _write_all(fd: int, data: bytes) -> None:

@@ -20,3 +20,10 @@ async def test_leaves_no_temporary_files(tmp_path: Path) -> None:
     await records.put("a", b"1")
     await records.create("a", b"2")
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+async def test_a_directory_that_leads_to_no_key_is_no_child(tmp_path: Path) -> None:
+    records = DiskRecords(tmp_path / "records", tmp_path / "tmp")
+    await records.put("tags/one/1", b"1")
+    (tmp_path / "records" / "tags" / "cut off" / "deeper").mkdir(parents=True)
+    assert await records.children("tags/") == ["one"]
