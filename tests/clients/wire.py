@@ -116,21 +116,21 @@ class Wire:
 
     def seen(self) -> list[Seen]:
         """Everything since the last `forget`, answered or broken off, in the order of ending."""
-        return [
-            Seen(
-                r["method"],
-                r["target"],
-                r["status"],
-                r["sent"],
-                r["headers"],
-                r.get("resp", {}),
-                r.get("fault"),
-            )
-            for r in map(json.loads, self.log.read_text().splitlines())
-        ]
+        return read_log(self.log)
 
     def forget(self) -> None:
         self.log.write_text("")
+
+
+def read_log(path: Path) -> list[Seen]:
+    """What wirelog.py wrote to a file; a line that is being written is left out."""
+    lines = path.read_text().splitlines(keepends=True)
+    return [
+        Seen(
+            r["method"], r["target"], r["status"], r["sent"], r["headers"], r.get("resp", {}), r.get("fault")
+        )
+        for r in map(json.loads, (line for line in lines if line.endswith("\n")))
+    ]
 
 
 def table(seen: Sequence[Seen]) -> str:
