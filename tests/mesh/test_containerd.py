@@ -126,8 +126,8 @@ def test_a_killed_site_goes_on_where_it_was(
     sizes = sizes_of(stocked_origin, "team/app", "1")
     biggest = max(sizes, key=lambda digest: sizes[digest])
     wire.fault(
-        {"match": f"GET .*{biggest}", "do": "truncate", "at": 8_000_000, "times": 1},
-        {"match": f"GET .*{biggest}", "do": "status", "code": 503},
+        {"match": f"GET .*/blobs/{biggest}", "do": "truncate", "at": 8_000_000, "times": 1},
+        {"match": f"GET .*/blobs/{biggest}", "do": "status", "code": 503},
     )
     log = tmp_path / "client.jsonl"
     log.touch()
