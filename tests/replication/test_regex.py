@@ -26,7 +26,12 @@ expressions = st.recursive(
 )
 
 
-@given(expressions, st.lists(st.text("ab0.-z/", max_size=8), max_size=8))
+def one_loop(expression: str) -> bool:
+    """At most one group is repeated: nested repetitions of what may be empty take `re` minutes, or for ever."""
+    return len(re.findall(r"\)[*+?{]", expression)) <= 1
+
+
+@given(expressions.filter(one_loop), st.lists(st.text("ab0.-z/", max_size=8), max_size=8))
 def test_generated_expressions_agree(expression: str, words: list[str]) -> None:
     ours, theirs = Automaton(parse_regex(expression)), re.compile(expression, re.ASCII)
     assert [w for w in words if ours.accepts(w) != bool(theirs.fullmatch(w))] == []
@@ -43,6 +48,7 @@ def test_any_text_that_both_take_means_the_same(expression: str, words: list[str
     except (re.error, FutureWarning):
         assume(False)
         return
+    assume(one_loop(expression))
     assert [w for w in words if ours.accepts(w) != bool(theirs.fullmatch(w))] == []
 
 
