@@ -60,9 +60,21 @@ class Fills:
     async def _begin(self, digest: Digest, source: BlobSource, span: Span | None, distrust: Distrust) -> Fill:
         if digest in self._fills:
             self._retired.append(self._fills.pop(digest))
-        size = await self._store.known_size(digest)
-        if size is not None:
-            return await self._made(digest, size, source, distrust)
+        while True:
+            size = await self._store.known_size(digest)
+            if size is not None:
+                return await self._made(digest, size, source, distrust)
+            async with self._store.lock(digest, "begin") as mine:
+                if mine:
+                    return await self._opened(digest, source, span, distrust)
+            await asyncio.sleep(
+                self._policy.poll
+            )  # another process learns the size: no second stream for that
+
+    async def _opened(
+        self, digest: Digest, source: BlobSource, span: Span | None, distrust: Distrust
+    ) -> Fill:
+        """Learn the size from the first stream, and go on with it."""
         stack = AsyncExitStack()
         try:
             reading: Reading = await stack.enter_async_context(source.open(digest, _opening(span)))
