@@ -35,6 +35,8 @@ _LOOK: Final = 2.0
 
 _TIDY: Final = 3600.0
 """Seconds between two times of tidying up."""
+_PAUSE: Final = 30.0
+"""Seconds before a background job that failed begins anew."""
 
 
 class Keeper:
@@ -59,7 +61,7 @@ class Keeper:
                 replicator = Replicator(self._config, self._store, self._instruments)
                 self._replicator = await stack.enter_async_context(replicator)
             for job in self._background():
-                stack.push_async_callback(_ended, asyncio.create_task(job()))
+                stack.push_async_callback(_ended, asyncio.create_task(_again_and_again(job)))
             info = {"role": self._config.role, "name": node_name(self._config), "version": __version__}
             admin = AdminServer(self, info)
             await admin.start(listener)
@@ -169,6 +171,16 @@ class Keeper:
 
     def _stored(self) -> tuple[int | None, int | None]:
         return stored(self._config, self._store)
+
+
+async def _again_and_again(job: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """A job that fails as it should not is told of, and begun anew: the keeper's other work goes on."""
+    while True:
+        try:
+            await job()
+        except Exception:
+            log.exception("a background job failed")
+        await asyncio.sleep(_PAUSE)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

@@ -14,7 +14,7 @@ from registry_mesh.config.schema import Config, Registry
 from registry_mesh.oci.reference import RegistryName
 from registry_mesh.telemetry.instruments import Instruments, Table
 from registry_mesh.telemetry.logs import FIELDS
-from registry_mesh.telemetry.names import PARENT_AVAILABLE
+from registry_mesh.telemetry.names import LIES, PARENT_AVAILABLE
 from registry_mesh.upstream.credentials import Credentials, CredentialsInvalid, parse_credentials
 from registry_mesh.upstream.probe import Probe
 from registry_mesh.upstream.registry import UpstreamRegistry
@@ -56,6 +56,11 @@ class Parents:
     @property
     def sessions(self) -> list[ParentSession]:
         return list(self._sessions.values())
+
+    def lied(self, source: str) -> None:
+        """Count wrong bytes from the parent of that name."""
+        if any(session.name == source for session in self._sessions.values()):
+            self._instruments.counter(LIES, source).add()
 
     def tell(self) -> None:
         """Set the gauges of who is available."""

@@ -38,6 +38,8 @@ from registry_mesh.stores.held_repositories import HeldRepositories
 from registry_mesh.telemetry import names
 from registry_mesh.telemetry.instruments import Instruments, Table
 from registry_mesh.telemetry.logs import FIELDS
+from registry_mesh.telemetry.names import REPLICATE
+from registry_mesh.telemetry.phases import phase
 
 log: Final = logging.getLogger(__name__)
 
@@ -98,7 +100,10 @@ class Replicator:
         while True:
             self._nudged.clear()
             try:
-                _tell(await self.run())
+                async with phase(REPLICATE) as running:
+                    outcome = await self.run()
+                    running.note(tags=outcome.tags, switched=outcome.switched, bytes=outcome.size)
+                _tell(outcome)
             except ConfigInvalid as invalid:
                 log.error("rules cannot be used", extra={FIELDS: {"why": [str(f) for f in invalid.findings]}})
             except Failure as fault:

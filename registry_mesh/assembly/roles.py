@@ -64,7 +64,7 @@ def _site(config: Config, store: Store, parents: Parents, stack: AsyncExitStack)
         name: SiteRegistry(groups, freshness(config.registries[name].tags))
         for name, groups in parents.groups.items()
     }
-    site = Site(cache, store.records, fills, registries, default=default_registry(config))
+    site = Site(cache, store.records, fills, registries, default=default_registry(config), lied=parents.lied)
     stack.push_async_callback(fills.close)
     stack.push_async_callback(site.close)
     return site

@@ -12,14 +12,16 @@ from registry_mesh.assembly.access import SwitchedPolicy
 from registry_mesh.assembly.names import layout, node_name
 from registry_mesh.assembly.parents import Parents
 from registry_mesh.assembly.roles import default_registry, freshness, open_role
-from registry_mesh.assembly.stores import open_store, redirect_from
+from registry_mesh.assembly.stores import Store, open_store, redirect_from
 from registry_mesh.config.schema import Config, Listen
 from registry_mesh.edge.server import Server
 from registry_mesh.edge.settings import Settings
 from registry_mesh.oci.reference import RegistryName
 from registry_mesh.roles.role import Role
 from registry_mesh.roles.site import Site
+from registry_mesh.stores.disk import DiskCounts, DiskStore
 from registry_mesh.telemetry.instruments import Instruments, Table
+from registry_mesh.telemetry.names import EVICTED_BYTES, ROTTEN
 
 _TELL: Final = 1.0
 """Seconds between two looks at how parents fare."""
@@ -48,8 +50,7 @@ class Worker:
             self.server = Server(self._role, self._settings(), instruments=self._instruments)
             await self.server.start(listener, ssl=tls_context(self._config.listen))
             stack.push_async_callback(self.server.close)
-            if self.parents is not None:
-                stack.push_async_callback(_ended, asyncio.create_task(_tell(self.parents)))
+            stack.push_async_callback(_ended, asyncio.create_task(self._tell(store)))
             self._stack = stack.pop_all()
 
     def _settings(self) -> Settings:
@@ -69,6 +70,20 @@ class Worker:
                 {RegistryName(host): freshness(r.tags) for host, r in config.registries.items()}
             )
 
+    async def _tell(self, store: Store) -> None:
+        """Keep true what is not counted where it happens."""
+        evicted, rotten = self._instruments.counter(EVICTED_BYTES), self._instruments.counter(ROTTEN)
+        before = DiskCounts(0, 0, 0)
+        while True:
+            if self.parents is not None:
+                self.parents.tell()
+            if isinstance(store, DiskStore):
+                now = store.counts
+                evicted.add(now.evicted_bytes - before.evicted_bytes)
+                rotten.add(now.rotten - before.rotten)
+                before = now
+            await asyncio.sleep(_TELL)
+
     async def drain(self, seconds: float) -> None:
         """Accept nothing more; let bodies on their way go on for so long."""
         if self.server is not None:
@@ -76,12 +91,6 @@ class Worker:
 
     async def close(self) -> None:
         await self._stack.aclose()
-
-
-async def _tell(parents: Parents) -> None:
-    while True:
-        parents.tell()
-        await asyncio.sleep(_TELL)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

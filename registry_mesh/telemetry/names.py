@@ -93,14 +93,17 @@ UPSTREAM_BYTES: Final = Metric(
 PARENT_AVAILABLE: Final = Metric(
     "parent_available", Kind.GAUGE, "Processes that would ask this parent now", {"parent": None}
 )
-FILLS: Final = Metric("fills_total", Kind.COUNTER, "Fills that ended", {"outcome": OUTCOMES})
-VERIFIED: Final = Metric(
-    "verified_total", Kind.COUNTER, "Digests of whole blobs checked", {"result": ("match", "mismatch")}
+LIES: Final = Metric(
+    "lies_total",
+    Kind.COUNTER,
+    "Wrong bytes, lengths or ranges that a parent sent; none was passed on",
+    {"parent": None},
 )
 STORE_USED: Final = Metric("store_used_bytes", Kind.GAUGE, "Bytes stored", merge=Merge.MAX)
 STORE_QUOTA: Final = Metric(
     "store_quota_bytes", Kind.GAUGE, "Bytes that may be stored; 0: no bound", merge=Merge.MAX
 )
+ROTTEN: Final = Metric("rotten_total", Kind.COUNTER, "Stored chunks found not to have their digest any more")
 EVICTED_BYTES: Final = Metric("evicted_bytes_total", Kind.COUNTER, "Bytes evicted to make room")
 REPLICATIONS: Final = Metric("replications_total", Kind.COUNTER, "Runs of the rules", {"outcome": OUTCOMES})
 REPLICATED_BYTES: Final = Metric("replicated_bytes_total", Kind.COUNTER, "Bytes brought by runs of the rules")
@@ -119,8 +122,4 @@ DRAINING: Final = Metric("draining", Kind.GAUGE, "1: shutting down", merge=Merge
 
 METRICS: Final = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
 
-FILL: Final = "fill"
 REPLICATE: Final = "replicate"
-SERVE: Final = "serve"
-RELOAD: Final = "reload"
-DRAIN: Final = "drain"

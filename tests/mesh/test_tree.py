@@ -15,6 +15,7 @@ import yaml
 
 from registry_mesh.assembly.build import Node, running
 from registry_mesh.config.load import parse
+from registry_mesh.telemetry import names
 
 REGISTRY = "registry.example"
 LAYER = random.Random(1).randbytes(3 * (1 << 20) + 12345)
@@ -198,6 +199,29 @@ async def test_a_site_takes_no_pushes(tree: Tree) -> None:
     async with tree.client.post(f"{tree.site.url}/v2/team/app/blobs/uploads/") as answer:
         assert answer.status == 405
         assert (await answer.json())["errors"][0]["code"] == "UNSUPPORTED"
+
+
+async def test_every_hop_is_counted_once(tree: Tree) -> None:
+    await push(tree)
+    for _ in range(2):
+        for path in ("manifests/1", f"blobs/{digest_of(LAYER)}"):
+            assert (await tree.get(f"/v2/team/app/{path}"))[0] == 200
+    site, origin = tree.site.table, tree.origin.table
+    assert site.total(names.SENT_BYTES, endpoint="blob") == 2 * len(LAYER)
+    assert origin.total(names.SENT_BYTES, endpoint="blob") == len(LAYER)
+    pings = origin.total(names.SENT_BYTES, endpoint="base")
+    assert site.total(names.UPSTREAM_BYTES) == origin.total(names.SENT_BYTES) - pings
+    assert origin.total(names.RECEIVED_BYTES) == len(LAYER) + len(CONFIG) + len(MANIFEST)
+    assert site.total(names.REQUESTS, endpoint="blob", method="GET", code="2xx") == 2
+    assert (site.total(names.CACHE, kind="blob", result="miss"), site.total(names.LIES)) == (1, 0)
+    async with tree.client.get(f"{tree.site.admin_url}/metrics") as answer:
+        text = await answer.text()
+    (line,) = (
+        each
+        for each in text.splitlines()
+        if each.startswith('registry_mesh_sent_bytes_total{endpoint="blob"}')
+    )
+    assert float(line.split()[1]) == 2 * len(LAYER)
 
 
 async def test_the_operator_sees_the_node(tree: Tree) -> None:
