@@ -14,7 +14,6 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -26,6 +25,7 @@ from registry_mesh.content.ports import PIECE, BlobInfo, ChunkState, FileSlice
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
 from registry_mesh.stores import hold_file, points, temporary
+from registry_mesh.stores.checksum import crc32
 from registry_mesh.stores.durability import FsyncPolicy
 from registry_mesh.stores.faults import translated
 from registry_mesh.stores.hold_file import HoldFile, stated_size
@@ -339,9 +339,9 @@ class DiskHold:
             while view:
                 index, start = divmod(offset, CHUNK)
                 part = view[: CHUNK - start]
-                done, crc32 = self._sums.get(index, (0, 0)) if start else (0, 0)
+                done, summed = self._sums.get(index, (0, 0)) if start else (0, 0)
                 if done == start:  # else it began elsewhere: `mark` reads it again
-                    self._sums[index] = (start + len(part), zlib.crc32(part, crc32))
+                    self._sums[index] = (start + len(part), crc32(part, summed))
                 offset, view = offset + len(part), view[len(part) :]
 
     def _sync(self) -> None:
@@ -359,10 +359,10 @@ class DiskHold:
             self._mark_missing(index)
             return
         if not self._table.state(index):
-            done, crc32 = self._sums.pop(index, (0, 0))
+            done, summed = self._sums.pop(index, (0, 0))
             if done != len(chunk_span(index, self.info.size)):
-                crc32 = self._read_sum(index)
-            self._table.set_crc32(index, crc32)
+                summed = self._read_sum(index)
+            self._table.set_crc32(index, summed)
             self._checked[index] = 1
             if self._files.shelf.fsync is FsyncPolicy.ALWAYS:
                 self._table.set_synced(index, True)
@@ -433,7 +433,7 @@ class DiskHold:
 
     def _read_sum(self, index: int) -> int:
         span = chunk_span(index, self.info.size)
-        return zlib.crc32(os.pread(self._files.fd, len(span), span.start))
+        return crc32(os.pread(self._files.fd, len(span), span.start))
 
     async def commit(self, chunk_map: ChunkMap | None) -> None:
         with translated(f"committing {self.info.digest}"):

@@ -7,7 +7,6 @@ file's bytes.
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
@@ -19,6 +18,7 @@ from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest, new_hasher
 from registry_mesh.oci.errors import BlobUnknown, DigestInvalid
 from registry_mesh.oci.span import Span
+from registry_mesh.stores.checksum import crc32
 from registry_mesh.stores.records import components
 
 _SLICED_FROM: Final = 64 << 10
@@ -195,7 +195,7 @@ class MemoryHold:
 
     def _sum(self, index: int) -> int:
         span = chunk_span(index, self.info.size)
-        return zlib.crc32(os.pread(self._part.file.fd, len(span), span.start))
+        return crc32(os.pread(self._part.file.fd, len(span), span.start))
 
     async def read(self, span: Span) -> bytes:
         if len(span) > PIECE:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 import threading
-import zlib
 from collections import OrderedDict
 from typing import Final
 
 from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, ChunkMapInvalid, chunk_span, count
 from registry_mesh.oci.digest import Digest
 from registry_mesh.stores import hold_file
+from registry_mesh.stores.checksum import crc32
 from registry_mesh.stores.hold_file import stated_size
 from registry_mesh.stores.layout import Layout
 
@@ -147,7 +147,7 @@ class _Checksums:
     def fits(self, fd: int, index: int) -> bool:
         span = chunk_span(index, self._size)
         stated = hold_file.crc32_in(self._records, index - self._first)
-        return zlib.crc32(os.pread(fd, len(span), span.start)) == stated
+        return crc32(os.pread(fd, len(span), span.start)) == stated
 
 
 class _Sums:
