@@ -42,12 +42,20 @@ class Parent:
         self._settle()
         self._from = self._log.stat().st_size
 
-    def bodies(self) -> list[int]:
-        """Bytes of each answer's body, in order."""
+    def _lines(self) -> list[list[str]]:
+        """Of each answer: what stands around and between the quotes of nginx's combined format."""
         self._settle()
         with open(self._log) as log:
             log.seek(self._from)
-            return [int(line.split('" ')[1].split()[1]) for line in log if '" ' in line]
+            return [line.split('"') for line in log]
+
+    def bodies(self) -> list[int]:
+        """Bytes of each answer's body, in order."""
+        return [int(line[2].split()[1]) for line in self._lines()]
+
+    def asked(self) -> list[str]:
+        """The request lines, in order."""
+        return [line[1] for line in self._lines()]
 
     def sent(self) -> Sent:
         bodies = self.bodies()
