@@ -11,6 +11,8 @@ READ: Final = 256 << 10
 """Bytes read at once where sendfile is not to be had."""
 
 _AHEAD: Final = 4 << 20
+_BYTE: Final = (bytearray(1),)
+"""Where a probed byte goes: nobody reads it."""
 
 
 def resident(fd: int, start: int, stop: int) -> bool:
@@ -18,10 +20,9 @@ def resident(fd: int, start: int, stop: int) -> bool:
 
     Also True at the end of the file: what reads next finds out. False where the file system cannot tell.
     """
-    byte = bytearray(1)
     try:
-        os.preadv(fd, [byte], start, os.RWF_NOWAIT)
-        os.preadv(fd, [byte], stop - 1, os.RWF_NOWAIT)
+        os.preadv(fd, _BYTE, start, os.RWF_NOWAIT)
+        os.preadv(fd, _BYTE, stop - 1, os.RWF_NOWAIT)
     except OSError:
         return False
     return True

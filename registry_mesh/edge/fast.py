@@ -101,6 +101,7 @@ class FastConnection(Connection):
         "_busy_with",
         "_end",
         "_fast",
+        "_fd",
         "_head",
         "_log",
         "_offset",
@@ -120,6 +121,7 @@ class FastConnection(Connection):
         self._stash = b""
         self._timer: asyncio.TimerHandle | None = None
         self._head = b""
+        self._fd = -1
         self._offset = self._end = 0
         self._log: tuple[str, str, float, int] = ("", "", 0.0, 0)
         self._peer = '""'
@@ -133,7 +135,7 @@ class FastConnection(Connection):
         if self._busy_with is not None:
             if self._sock is not None:
                 self._loop.remove_writer(self._sock.fileno())
-            self._over(broken=True)
+            self._over(broken="client")
             self._quiet()
         self._sock = None
         super().connection_lost(exc)
@@ -249,6 +251,7 @@ class FastConnection(Connection):
             return False
         if not cold_pages.resident(slice_.fd, span.start, span.stop):
             return False
+        self._fd = slice_.fd
         self._begin(path, entry, span, at >= 0, agent, asked_range)
         return True
 
@@ -303,22 +306,19 @@ class FastConnection(Connection):
 
     def _step(self) -> bool:
         """Send what the socket takes; True at the end, whichever it is."""
-        entry, sock = self._busy_with, self._sock
-        assert entry is not None and sock is not None
+        sock = self._sock
+        assert sock is not None
         try:
             if self._head:
                 sent = sock.send(self._head, socket.MSG_MORE)
                 self._head = self._head[sent:]
                 if self._head:
                     return False
-            slice_ = entry.reading.ready(Span(self._offset, self._end))
-            if slice_ is None:
-                raise OSError("the file has changed under an answer")
-            self._offset += os.sendfile(sock.fileno(), slice_.fd, self._offset, self._end - self._offset)
+            self._offset += os.sendfile(sock.fileno(), self._fd, self._offset, self._end - self._offset)
         except BlockingIOError:
             return False
         except OSError:
-            self._over(broken=True)
+            self._over(broken="client")
             return True
         if self._offset < self._end:
             return False
@@ -326,8 +326,14 @@ class FastConnection(Connection):
         return True
 
     def _pump(self) -> None:
-        sock = self._sock
-        if self._step():
+        sock, entry = self._sock, self._busy_with
+        assert entry is not None
+        if entry.reading.ready(Span(self._offset, self._end)) is None:
+            self._over(broken="store")  # the file has changed under the answer
+            ended = True
+        else:
+            ended = self._step()
+        if ended:
             if sock is not None and sock.fileno() >= 0:
                 self._loop.remove_writer(sock.fileno())
             self._quiet()
@@ -351,8 +357,8 @@ class FastConnection(Connection):
             self._timer.cancel()
             self._timer = None
 
-    def _over(self, *, broken: bool = False) -> None:
-        """The answer has left, or never will."""
+    def _over(self, *, broken: str = "") -> None:
+        """The answer has left, or, by somebody's fault, never will."""
         path, entry = self._path, self._busy_with
         assert path is not None and entry is not None
         self._busy_with = None
@@ -360,7 +366,7 @@ class FastConnection(Connection):
         start, rest, began, size = self._log
         sent = size - (self._end - self._offset)
         self._note(path, "GET", "blob", "blob", sent, began)
-        tail = ',"broken":"client"}' if broken else "}"
+        tail = f',"broken":"{broken}"}}' if broken else "}"
         path.ring.log_line(f'{start}"bytes":{sent},"seconds":{self._loop.time() - began:.6f},{rest}{tail}')
         if broken and self.transport is not None:
             self.abort()
