@@ -115,11 +115,14 @@ def _demand(true: bool, otherwise: str) -> None:
 
 
 def _table(rows: list[Row], image: Image) -> object:
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(title=f"{NAME}:{TAG}, {_size(image.size)}")
+    table = Table(title=f"{NAME}:{TAG}, {_size(image.size)}", box=SIMPLE_HEAD)
     for name in ("step", "hop", "bytes", "of the image", "seconds", "digests verified", "cache"):
-        table.add_column(name, justify="right" if name in ("bytes", "of the image", "seconds") else "left")
+        number = name in ("bytes", "of the image", "seconds")
+        whole = name in ("step", "hop", "bytes", "seconds")
+        table.add_column(name, justify="right" if number else "left", no_wrap=whole)
     for row in rows:
         table.add_row(
             row.step,
