@@ -12,9 +12,6 @@ from loadtests.processes import Server
 from loadtests.scenario import Outcome, scenario
 from loadtests.upstream import Parent
 
-PROBE = "GET /v2/ HTTP/1.1"
-"""A site looks now and then whether its parents live; that is no request for a manifest."""
-
 
 def _paths(bench: Bench, kind: str) -> list[tuple[str, int]]:
     chosen = bench.corpus.manifests[:200] if bench.quick else bench.corpus.manifests
@@ -54,7 +51,7 @@ def warm(bench: Bench) -> Outcome:
                 _fetch_each(bench, server, kind)
             parent.forget()
             runs = bench.paired({one: partial(_pull, bench, one, kind) for one in (static, mesh, registry)})
-            asked = [line for line in parent.asked() if line != PROBE]
+            asked = parent.asked()
             for server, figures in runs.items():
                 outcome.row(
                     f"{server.name} by {kind}",
