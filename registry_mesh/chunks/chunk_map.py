@@ -3,11 +3,11 @@
 Format, version 1 (all integers big-endian), itself a content-addressed blob of media type `MEDIA_TYPE`:
 
     8 bytes   magic  b"RMCHUNK1"
-    4 bytes   chunk size in bytes (1 MiB)
+    4 bytes   chunk size in bytes (128 KiB)
     8 bytes   size of the blob in bytes
     n × 32    sha256 of each chunk, n = ceil(size / chunk size)
 
-A 60 GiB layer has a map of 1.97 MB.
+A 60 GiB layer has a map of 15.7 MB: 1/4096 of it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from typing import Final
 
 from registry_mesh.oci.span import Span
 
-CHUNK: Final = 1 << 20
-"""Bytes in a chunk: the grain of holding, proving and fetching (lazy-pull trials: 1 MiB beats 64 KiB by
-1.8 in time and 8 MiB by 1.8 in bytes at 50 ms)."""
+MIB: Final = 1 << 20
+
+CHUNK: Final = 128 << 10
+"""Bytes in a chunk: the grain of holding, proving and fetching (ADR 60: a lazy start moves 1.17 times what it
+reads with 128 KiB, 1.74 times with 1 MiB)."""
 
 MEDIA_TYPE: Final = "application/vnd.registry-mesh.chunk-map.v1"
 _MAGIC: Final = b"RMCHUNK1"

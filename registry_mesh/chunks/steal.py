@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from registry_mesh.chunks.chunk_map import CHUNK
+from registry_mesh.chunks.chunk_map import MIB
 
-SKIP: Final = 4 * CHUNK
+SKIP: Final = 4 * MIB
 """A stream reads on through a hole of at most this many bytes; a longer one ends it. About what is on the wire of
 a 1 Gbit/s link of 30 ms when a stream is broken off."""
 
@@ -21,7 +21,7 @@ class StealPolicy:
     """`near` bytes or `soon` seconds ahead is waited for; at most `waste` of the blob may move twice.
     `wasted` counts what was stolen before, whether it has moved twice yet or not."""
 
-    near: int = 8 * CHUNK
+    near: int = 8 * MIB
     soon: float = 1.0
     waste: float = 0.005
 

@@ -20,7 +20,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Final
 
-from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, chunk_span, count
+from registry_mesh.chunks.chunk_map import CHUNK, MIB, ChunkMap, chunk_span, count
 from registry_mesh.chunks.steal import SKIP, StealPolicy
 from registry_mesh.content.errors import Failure, SourceLied, SourceUnavailable, StoreBroken, StoreFull
 from registry_mesh.content.ports import BlobSource, CacheStore, ChunkState, FileSlice, Hold, Reading
@@ -33,7 +33,10 @@ from registry_mesh.oci.span import Span
 TRANSFERS: Final = 64
 """Streams for one blob at a time."""
 
-SLICE: Final = 32 * CHUNK
+BEHIND: Final = 4 * MIB // CHUNK
+"""Written chunks that wait to be hashed before a thread is sent after them."""
+
+SLICE: Final = 32 * MIB
 """A reader is handed at most this much at a time, so that it is seen to move."""
 
 
@@ -42,7 +45,7 @@ class FillPolicy:
     """`window`: bytes a transfer runs ahead of the reader that wants it. `complete_after`: the held share from
     which the rest is fetched unasked (0: always; above 1: never). `wake`: seconds between wake-ups of followers."""
 
-    window: int = 16 * CHUNK
+    window: int = 16 * MIB
     complete_after: float = 0.9
     steal: StealPolicy = field(default_factory=StealPolicy)
     wake: float = 0.002
@@ -345,7 +348,7 @@ class Fill:
             self._reject(index, summed, transfer.source)
         self._held += 1  # a lower bound: other processes write too
         self._checked[index] = 1
-        if self.prover.behind(4):
+        if self.prover.behind(BEHIND):
             self._spawn(self.prover.catch_up())
 
     def _throw_away(self, index: int) -> None:
@@ -459,7 +462,7 @@ class Fill:
     def wake(self, size: int) -> None:
         """Bytes came: tell the followers, at once or together with the next few."""
         self._unwoken += size
-        if self._unwoken >= CHUNK or self.fetched <= CHUNK:
+        if self._unwoken >= MIB or self.fetched <= MIB:
             self._wake_now()
         elif self._pending_wake is None:
             self._pending_wake = self._loop.call_later(self._policy.wake, self._wake_now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from registry_mesh.chunks.chunk_map import CHUNK
+from registry_mesh.chunks.chunk_map import CHUNK, MIB
 from registry_mesh.content.ports import ChunkState, Hold
 from registry_mesh.oci.span import Span
 
@@ -33,7 +33,7 @@ class Prover:
         self._busy = True
         try:
             while (stop := self._written()) > self.offset:
-                await self._hold.feed(Span(self.offset, min(stop, self.offset + 8 * CHUNK)), self._take)
+                await self._hold.feed(Span(self.offset, min(stop, self.offset + 8 * MIB)), self._take)
         finally:
             self._busy = False
 
@@ -41,7 +41,7 @@ class Prover:
         """Whether at least that many written chunks wait to be hashed and nobody is at it."""
         return not self._busy and self._written(chunks) - self.offset >= chunks * CHUNK
 
-    def _written(self, at_most: int = 64) -> int:
+    def _written(self, at_most: int = 64 * MIB // CHUNK) -> int:
         size = self._hold.info.size
         first = self.offset // CHUNK
         last = min(-(-size // CHUNK), first + at_most + 1)

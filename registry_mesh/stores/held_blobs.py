@@ -6,7 +6,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
-from registry_mesh.chunks.chunk_map import CHUNK, count
+from registry_mesh.chunks.chunk_map import CHUNK, MIB, count
 from registry_mesh.content.errors import StoreBroken
 from registry_mesh.content.ports import HELD, BlobInfo, FileSlice, Piece, Provenance
 from registry_mesh.oci.digest import Digest
@@ -20,7 +20,7 @@ from registry_mesh.stores.proof import Proofs, signature
 from registry_mesh.stores.rot import Rot
 from registry_mesh.stores.shelf import Shelf
 
-_STEP: Final = 8
+_STEP: Final = 8 * MIB // CHUNK
 """Chunks proven at a time: the next bytes are not long in coming, and a thread is not woken for little."""
 
 

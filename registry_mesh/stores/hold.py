@@ -19,7 +19,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, chunk_span, count
+from registry_mesh.chunks.chunk_map import CHUNK, MIB, ChunkMap, chunk_span, count
 from registry_mesh.content.errors import StoreBroken
 from registry_mesh.content.ports import PIECE, BlobInfo, ChunkState, FileSlice
 from registry_mesh.oci.digest import Digest
@@ -37,7 +37,7 @@ from registry_mesh.stores.offload import offload, settle, submit
 from registry_mesh.stores.punch import punch
 from registry_mesh.stores.shelf import Shelf
 
-INDEX_AHEAD: Final = 32
+INDEX_AHEAD: Final = 32 * MIB // CHUNK
 """Chunks by which a partial blob's row in the index is ahead of it."""
 
 SYNC_EVERY: Final = 32 << 20

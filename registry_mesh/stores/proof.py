@@ -20,7 +20,7 @@ from registry_mesh.stores.hold_file import stated_size
 from registry_mesh.stores.layout import Layout
 
 _KEPT: Final = 65_536
-"""Blobs remembered: some 20 MiB."""
+"""Blobs remembered: some 30 MiB."""
 
 Signature = tuple[int, int, int, int]
 

@@ -202,12 +202,12 @@ async def test_a_leaver_does_not_hurt_a_follower(make: Make) -> None:
 
 
 async def test_a_stream_that_is_cut_resumes_at_the_same_byte(make: Make) -> None:
-    cache = await make(cut_every=300_000, piece=100_000)
+    cache = await make(cut_every=30_000, piece=10_000)
     data = blob(3 * CHUNK)
     digest = cache.source.add(data)
     assert await cache.get(digest) == data
     assert cache.source.sent == len(data)
-    assert len(cache.source.opened) == 11
+    assert len(cache.source.opened) == 14
 
 
 @pytest.mark.parametrize("flip", [0, 2 * CHUNK + 5, 4 * CHUNK - 1])
@@ -298,7 +298,7 @@ def test_any_interleaving_gives_right_bytes_once(
     readers: list[tuple[int, int, int]], maps: bool, cut: bool
 ) -> None:
     async def story() -> None:
-        cache = Cache(maps=maps, cut_every=CHUNK + 4567 if cut else None, piece=200_000)
+        cache = Cache(maps=maps, cut_every=CHUNK + 4567 if cut else None, piece=25_000)
         data = blob(6 * CHUNK)
         digest = cache.source.add(data)
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from registry_mesh.auth.access import Action, AnonymousAccess, Asked, Decision, Level, Verdict
-from registry_mesh.chunks.chunk_map import MEDIA_TYPE, ChunkMap
+from registry_mesh.chunks.chunk_map import CHUNK, MEDIA_TYPE, ChunkMap
 from registry_mesh.content.errors import SourceUnavailable
 from registry_mesh.edge.exchange import Call, Exchange
 from registry_mesh.edge.server import Server
@@ -295,7 +295,7 @@ async def test_chunk_maps(edge: Edge) -> None:
     digest = await edge.shelf.put_blob(data)
     answer = await edge.ask("GET", f"/v2/team/app/_mesh/chunks/{digest}")
     assert (answer.status, answer.headers["content-type"]) == (200, MEDIA_TYPE)
-    assert ChunkMap.decode(answer.body, len(data)).proves(2, data[2 << 20 :])
+    assert ChunkMap.decode(answer.body, len(data)).proves(22, data[22 * CHUNK :])
     answer = await edge.ask("GET", f"/v2/team/app/_mesh/chunks/{ZERO}")
     assert (answer.status, answer.code) == (404, "BLOB_UNKNOWN")
 

@@ -10,12 +10,10 @@ import aiohttp
 import pytest
 
 from registry_mesh.assembly.build import Node, running
-from registry_mesh.chunks.chunk_map import CHUNK
+from registry_mesh.chunks.chunk_map import MIB
 from registry_mesh.oci.manifest import Manifest
 from tests.simulators.images import Content, random_bytes
 from tests.simulators.replica_tree import ReplicaTree, replica_tree
-
-MIB = 1 << 20
 
 
 @pytest.fixture
@@ -117,7 +115,7 @@ async def test_killed_runs_send_a_chunk_a_stream_again_at_most(tree: ReplicaTree
     moved = sum(each.body_bytes for each in tree.link.counts.passed if "/blobs/" in each.target)
     whole = sum(blob.size for blob in image.blobs())
     flying = 2 * MIB  # in sockets' buffers when the reader died
-    assert whole <= tree.link.counts.body_bytes <= whole + 2 * (2 * CHUNK + flying), (moved, out)
+    assert whole <= tree.link.counts.body_bytes <= whole + 2 * (2 * MIB + flying), (moved, out)
     async with running(tree.replica_config()) as replica:
         await pull(tree.client, replica.url, "team/app", "v1", image)
 
@@ -196,7 +194,7 @@ async def test_a_broken_link_is_gone_on_with(tree: ReplicaTree) -> None:
     tree.link.conditions.rate = 16e6  # else what a reset takes along is whatever sockets hold
     code, _, err = await tree.replicate()
     assert code == 0, err
-    assert tree.link.counts.body_bytes < sum(blob.size for blob in image.blobs()) + 4 * CHUNK
+    assert tree.link.counts.body_bytes < sum(blob.size for blob in image.blobs()) + 4 * MIB
 
 
 async def test_flipped_bytes_are_refused_and_said(tree: ReplicaTree) -> None:

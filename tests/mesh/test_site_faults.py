@@ -10,7 +10,7 @@ import time
 import aiohttp
 import pytest
 
-from registry_mesh.chunks.chunk_map import CHUNK
+from registry_mesh.chunks.chunk_map import MIB
 from registry_mesh.oci.digest import Digest
 from tests.mesh.conftest import SiteBehindLink
 from tests.suites.bytes_of import pattern
@@ -37,7 +37,7 @@ async def prefix(world: SiteBehindLink, digest: Digest, whole: bytes) -> int:
 
 async def test_many_readers_over_two_workers_move_each_byte_once(behind_link: SiteBehindLink) -> None:
     world = behind_link
-    whole = pattern(24 * CHUNK + 99)
+    whole = pattern(24 * MIB + 99)
     digest = world.parent.add(whole)
     world.link.conditions.rate = 60e6
     await world.start()
@@ -48,7 +48,7 @@ async def test_many_readers_over_two_workers_move_each_byte_once(behind_link: Si
             assert await world.get(world.blob(digest)) == (200, whole)
         else:
             start = rng.randrange(len(whole))
-            stop = min(len(whole), start + rng.randrange(1, 4 * CHUNK))
+            stop = min(len(whole), start + rng.randrange(1, 4 * MIB))
             await asyncio.sleep(rng.random() / 10)
             assert await world.get(world.blob(digest), (start, stop)) == (206, whole[start:stop])
 
@@ -65,7 +65,7 @@ async def test_a_bad_link_is_not_seen_by_the_client(
     behind_link: SiteBehindLink, fault: dict[str, object]
 ) -> None:
     world = behind_link
-    whole = pattern(16 * CHUNK)
+    whole = pattern(16 * MIB)
     digest = world.parent.add(whole)
     for name, value in fault.items():
         setattr(world.link.conditions, name, value)
@@ -80,10 +80,10 @@ async def test_a_bad_link_is_not_seen_by_the_client(
         assert await prefix(world, digest, whole) < len(whole)
 
 
-@pytest.mark.parametrize("flip", [5, 8 * CHUNK + 5, 16 * CHUNK - 1], ids=["first", "middle", "last"])
+@pytest.mark.parametrize("flip", [5, 8 * MIB + 5, 16 * MIB - 1], ids=["first", "middle", "last"])
 async def test_a_flipped_bit_never_completes_and_is_not_kept(behind_link: SiteBehindLink, flip: int) -> None:
     world = behind_link
-    whole = pattern(16 * CHUNK)
+    whole = pattern(16 * MIB)
     digest = world.parent.add(whole)
     world.link.conditions.flip_at = flip
     await world.start()
@@ -102,7 +102,7 @@ async def test_a_flipped_bit_never_completes_and_is_not_kept(behind_link: SiteBe
 
 async def test_killed_at_45_percent_the_next_pull_moves_the_rest(behind_link: SiteBehindLink) -> None:
     world = behind_link
-    whole = pattern(40 * CHUNK)
+    whole = pattern(40 * MIB)
     digest = world.parent.add(whole)
     world.link.conditions.rate = 20e6
     await world.start()
@@ -117,8 +117,8 @@ async def test_killed_at_45_percent_the_next_pull_moves_the_rest(behind_link: Si
     world.link.reset_counts()
     await world.start()
     assert await world.get(world.blob(digest)) == (200, whole)
-    on_its_way = 4 * CHUNK  # left the link, but had not been read from its socket when the process was killed
-    assert world.moved <= len(whole) - arrived + CHUNK + on_its_way
+    on_its_way = 4 * MIB  # left the link, but had not been read from its socket when the process was killed
+    assert world.moved <= len(whole) - arrived + MIB + on_its_way
 
 
 async def test_killed_again_and_again_under_load_it_never_says_a_wrong_byte(
@@ -128,11 +128,9 @@ async def test_killed_again_and_again_under_load_it_never_says_a_wrong_byte(
     rng = random.Random(11)
     blobs = {}
     for index in range(6):
-        whole = pattern(rng.randrange(1, 8 * CHUNK), seed=index)
+        whole = pattern(rng.randrange(1, 8 * MIB), seed=index)
         blobs[world.parent.add(whole)] = whole
-    world.configure(
-        workers=2, store={"disk": {"path": str(world.node.folder / "store"), "quota": 20 * CHUNK}}
-    )
+    world.configure(workers=2, store={"disk": {"path": str(world.node.folder / "store"), "quota": 20 * MIB}})
 
     async def reader(until: float) -> None:
         while time.monotonic() < until:
@@ -163,7 +161,7 @@ async def test_killed_again_and_again_under_load_it_never_says_a_wrong_byte(
         assert await world.get(world.blob(digest)) == (200, whole)
     store = world.node.folder / "store"
     files = [p for p in store.rglob("*") if p.is_file() and "index" not in p.relative_to(store).parts]
-    assert sum(p.stat().st_blocks * 512 for p in files) <= 20 * CHUNK
+    assert sum(p.stat().st_blocks * 512 for p in files) <= 20 * MIB
 
 
 @pytest.mark.parametrize("how", ["refuse", "hang"])
@@ -171,7 +169,7 @@ async def test_without_parents_what_is_held_is_served_and_the_rest_is_a_clear_50
     behind_link: SiteBehindLink, how: str
 ) -> None:
     world = behind_link
-    layer = pattern(3 * CHUNK)
+    layer = pattern(3 * MIB)
     digest = world.parent.add_image("1", layer)
     manifests = f"{world.node.url}/v2/team/app/manifests"
     await world.start()
@@ -195,7 +193,7 @@ async def test_without_parents_what_is_held_is_served_and_the_rest_is_a_clear_50
         assert "127.0.0.1" in await answer.text()
     assert time.monotonic() - began < 5
     setattr(world.link.conditions, how, False)
-    other = world.parent.add(pattern(CHUNK, seed=9))
+    other = world.parent.add(pattern(MIB, seed=9))
     async with asyncio.timeout(60):
         while (await world.get(world.blob(other)))[0] != 200:
             await asyncio.sleep(0.2)
@@ -218,7 +216,7 @@ async def test_a_stale_tag_is_answered_at_once_while_the_parent_hangs(behind_lin
 
 async def test_a_warm_pull_within_the_ttl_asks_nobody(behind_link: SiteBehindLink) -> None:
     world = behind_link
-    layer = pattern(2 * CHUNK)
+    layer = pattern(2 * MIB)
     digest = world.parent.add_image("1", layer)
     world.configure(workers=2, tags={"ttl": "10m"})
     await world.start()
@@ -237,17 +235,17 @@ async def test_a_warm_pull_within_the_ttl_asks_nobody(behind_link: SiteBehindLin
 @pytest.mark.parametrize("what", ["vanished", "full"])
 async def test_pulls_go_on_without_a_disk_and_it_comes_back(behind_link: SiteBehindLink, what: str) -> None:
     world = behind_link
-    whole = pattern(5 * CHUNK)
+    whole = pattern(5 * MIB)
     digest = world.parent.add(whole)
     store = world.node.folder / "store"
     if what == "full":
-        world.configure(workers=2, store={"disk": {"path": str(store), "quota": 2 * CHUNK}})
+        world.configure(workers=2, store={"disk": {"path": str(store), "quota": 2 * MIB}})
     await world.start()
     if what == "vanished":
         shutil.rmtree(store)
     assert await world.get(world.blob(digest)) == (200, whole)
-    assert await world.get(world.blob(digest), (100, 2 * CHUNK)) == (206, whole[100 : 2 * CHUNK])
-    small = pattern(CHUNK, seed=4)
+    assert await world.get(world.blob(digest), (100, 2 * MIB)) == (206, whole[100 : 2 * MIB])
+    small = pattern(MIB, seed=4)
     other = world.parent.add(small)
     async with asyncio.timeout(30):
         while True:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from registry_mesh.chunks.chunk_map import CHUNK
+from registry_mesh.chunks.chunk_map import CHUNK, MIB
 from registry_mesh.content.errors import StoreBroken, StoreFull
 from registry_mesh.content.ports import ChunkState
 from registry_mesh.oci.digest import Digest
@@ -36,16 +36,16 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 async def test_a_full_disk(small_disk: Path) -> None:
     store = await DiskStore.start(small_disk / "store", evict=True, fsync=FsyncPolicy.NEVER)
-    digest = await put(store, pattern(CHUNK))
+    digest = await put(store, pattern(MIB))
     with pytest.raises(StoreFull):
-        await put(store, pattern(8 * CHUNK))
+        await put(store, pattern(8 * MIB))
     with pytest.raises(StoreFull):
-        async with store.hold(DIGEST, 8 * CHUNK) as hold:
-            await fill(hold, range(8), data=pattern(8 * CHUNK))
-    assert await read(store, digest) == pattern(CHUNK)
-    async with store.hold(DIGEST, 8 * CHUNK) as hold:
+        async with store.hold(DIGEST, 8 * MIB) as hold:
+            await fill(hold, range(8 * MIB // CHUNK), data=pattern(8 * MIB))
+    assert await read(store, digest) == pattern(MIB)
+    async with store.hold(DIGEST, 8 * MIB) as hold:
         await hold.discard()
-    assert await put(store, pattern(2 * CHUNK, 2))
+    assert await put(store, pattern(2 * MIB, 2))
     await store.close()
 
 

@@ -71,7 +71,7 @@ async def commit(uploads: Uploads, id: str, expected: Digest) -> Digest:
 
 async def test_a_blob_in_several_requests(uploads: Uploads) -> None:
     id = (await uploads.begin(OWNER, "sha256")).id
-    cuts = [0, 1, 700_000, CHUNK, CHUNK + 1, 2 * CHUNK + 5, len(DATA)]
+    cuts = [0, 1, 70_000, CHUNK, CHUNK + 1, 2 * CHUNK + 5, len(DATA)]
     for start, stop in pairwise(cuts):
         await send(uploads, id, DATA[start:stop], start)
         assert (await uploads.status(OWNER, id)).offset == stop
