@@ -10,6 +10,7 @@ from registry_mesh.config.schema import S3, Config
 from registry_mesh.content.ports import CacheStore
 from registry_mesh.stores.disk import DiskStore
 from registry_mesh.stores.disk_uploads import DiskUploads
+from registry_mesh.stores.durability import FsyncPolicy
 from registry_mesh.stores.uploads import Uploads
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ async def open_store(config: Config) -> Store:
     """Open it, made where there is none; a site's can hold blobs in part. `StoreBroken`."""
     if config.store.disk is not None:
         disk = config.store.disk
-        return await DiskStore.start(Path(disk.path), quota=disk.quota, evict=config.role == "site")
+        cache = config.role == "site"
+        fsync = FsyncPolicy(disk.fsync) if disk.fsync else FsyncPolicy.NEVER if cache else FsyncPolicy.COMMIT
+        return await DiskStore.start(Path(disk.path), quota=disk.quota, evict=cache, fsync=fsync)
     assert config.store.s3 is not None, "the schema demands one of them"
     from registry_mesh.stores.s3 import S3Store
     from registry_mesh.stores.s3_cache import S3CacheStore

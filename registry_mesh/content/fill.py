@@ -98,6 +98,7 @@ class Fill:
         self._first_missing = 0
         self._held = sum(hold.state(i) != ChunkState.MISSING for i in range(count(self.size)))
         self._epoch = 0
+        self._followed = False
         self._failure: Exception | None = None
         self._last_failure: Failure | None = None
         self._pending_wake: asyncio.TimerHandle | None = None
@@ -128,6 +129,7 @@ class Fill:
 
     async def follow(self, span: Span) -> AsyncIterator[FileSlice]:
         """The span's bytes as they come. Raises what keeps them from coming; then what was given is a prefix."""
+        self._followed = True
         reader = Reader(span.start, span.stop, self._epoch)
         self._readers.add(reader)
         try:
@@ -302,13 +304,15 @@ class Fill:
             if ahead > 0:
                 return True
             if ahead < 0:
-                return transfer.position % CHUNK != 0 or self._nearly_whole()
+                return transfer.received % CHUNK != 0 or self._nearly_whole()
             self._moved.clear()
             await self._moved.wait()
 
     def _room(self, transfer: Transfer) -> int:
         """1: go on. 0: a window ahead of all who want it. -1: nobody wants it."""
-        position, end, wanted = transfer.position, transfer.end, -1
+        position, end, wanted = transfer.received, transfer.end, -1
+        if not self._followed and position - transfer.chunks.start * CHUNK < self._policy.window:
+            return 1  # who made it begin is about to follow
         for reader in self._readers:
             if reader.stop > position and reader.position < end:
                 if reader.position + self._policy.window > position:

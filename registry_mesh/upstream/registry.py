@@ -343,7 +343,7 @@ class _Streaming(Streamed):
         left, skip = len(self.span), self._skip
         content = self._response.content
         while left:
-            data = await content.readany()
+            data, _ = await content.readchunk()  # a buffer as it came, without joining several
             self._session.heard(len(data))
             if not data:
                 raise SourceUnavailable(
@@ -353,10 +353,14 @@ class _Streaming(Streamed):
                 passed = min(skip, len(data))
                 skip -= passed
                 data = data[passed:]
-            data = data[:left]
+            if len(data) > left:
+                data = data[:left]
             left -= len(data)
+            if len(data) <= PIECE:
+                yield data
+                continue
             for start in range(0, len(data), PIECE):
-                yield data if len(data) <= PIECE else data[start : start + PIECE]
+                yield data[start : start + PIECE]
 
 
 async def limited(response: aiohttp.ClientResponse, limit: int, session: ParentSession) -> bytes:
