@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from socket import socket
 from typing import Any, Final
@@ -157,17 +157,18 @@ class Keeper:
         ]
 
     def _registries(self) -> dict[str, Any]:
-        asking = {s.labels[0]: s.value for s in self.table.read() if s.metric is names.PARENT_AVAILABLE}
+        asking = self._by_parent(names.PARENT_AVAILABLE)
+        lies = self._by_parent(names.LIES)
         return {
             host: {
                 "default": registry.default,
-                "parents": [
-                    [{"url": url, "available_to": int(asking.get(parent_label(url), 0))} for url in group]
-                    for group in registry.parents
-                ],
+                "parents": [[_parent(url, asking, lies) for url in group] for group in registry.parents],
             }
             for host, registry in self._config.registries.items()
         }
+
+    def _by_parent(self, metric: names.Metric) -> dict[str, int]:
+        return {s.labels[0]: int(s.value) for s in self.table.read() if s.metric is metric}
 
     def _stored(self) -> tuple[int | None, int | None]:
         return stored(self._config, self._store)
@@ -186,6 +187,11 @@ async def _again_and_again(job: Callable[[], Coroutine[Any, Any, None]]) -> None
 async def _ended(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.wait([task])
+
+
+def _parent(url: str, asking: Mapping[str, int], lies: Mapping[str, int]) -> dict[str, Any]:
+    label = parent_label(url)
+    return {"url": url, "available_to": asking.get(label, 0), "lies": lies.get(label, 0)}
 
 
 def counters(table: Table) -> dict[str, Any]:

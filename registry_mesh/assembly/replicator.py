@@ -55,7 +55,6 @@ class Replicator:
         self._store = store
         self._instruments = instruments or Table(layout(config), 1).row(0)
         self._stack = AsyncExitStack()
-        self._distrusted = Distrusted()
         self._nudged = asyncio.Event()
         self.meter = Meter()
         """Of the run under way, or of the last one."""
@@ -64,6 +63,7 @@ class Replicator:
 
     async def __aenter__(self) -> Replicator:
         parents = await self._stack.enter_async_context(Parents(self._config, self._instruments))
+        self._distrusted = Distrusted(count=parents.lied)
         self._sources = {
             name: FailoverRegistry(name, groups, self._distrusted) for name, groups in parents.groups.items()
         }

@@ -3,55 +3,63 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 
 from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, count
 from registry_mesh.content.errors import SourceLied, SourceUnavailable
+from registry_mesh.content.fill import Distrust
 from registry_mesh.content.pieces import in_memory
 from registry_mesh.content.ports import BlobInfo, BlobSource
-from registry_mesh.oci.digest import Hasher
 from registry_mesh.oci.span import Span
 
 TRIES = 4
 
 
-async def bypass(source: BlobSource, info: BlobInfo, span: Span) -> AsyncIterator[bytes]:
+async def bypass(source: BlobSource, info: BlobInfo, span: Span, distrust: Distrust) -> AsyncIterator[bytes]:
     """The span from `source`, as proven as can be without keeping it.
 
-    With a chunk map every chunk is checked in memory before it is given. Without one, a reader of the whole
+    With a chunk map every chunk is checked in memory before it is given, and asked for again where it is wrong:
+    `distrust` is told, so that another answers. Without one, a reader of the whole
     blob gets its last piece only when the digest fitted; a part of a blob cannot be proven.
     """
     chunk_map = await source.chunk_map(info.digest)
     if chunk_map is not None and chunk_map.size == info.size:
-        async for data in _by_chunks(source, info, span, chunk_map):
+        async for data in _by_chunks(source, info, span, chunk_map, distrust):
             yield data
         return
     whole = span.start == 0 and span.stop == info.size
     hasher = info.digest.hasher() if whole else None
     kept = b""
-    async for data in _stream(source, info, span):
+    senders: set[str] = set()
+    async for data in _stream(source, info, span, senders):
         if kept:
             yield kept
         if hasher is not None:
             await asyncio.to_thread(hasher.update, data)
         kept = data
-    _check(hasher, info)
+    if hasher is not None and hasher.hexdigest() != info.digest.hex:
+        raise _lie(senders, info, distrust, "the bytes that came do not have the digest asked for")
     if kept:
         yield kept
 
 
-def _check(hasher: Hasher | None, info: BlobInfo) -> None:
-    if hasher is not None and hasher.hexdigest() != info.digest.hex:
-        raise SourceLied("the bytes that came do not have the digest asked for")
+def _lie(senders: set[str], info: BlobInfo, distrust: Distrust, reason: str) -> SourceLied:
+    source = ", ".join(sorted(filter(None, senders)))
+    distrust(source, info.digest, reason)
+    return SourceLied(reason, source=source)
 
 
-async def _stream(source: BlobSource, info: BlobInfo, span: Span) -> AsyncIterator[bytes]:
-    """Bytes in order, resumed at the same byte when the stream breaks."""
+async def _stream(
+    source: BlobSource, info: BlobInfo, span: Span, senders: set[str]
+) -> AsyncGenerator[bytes, None]:
+    """Bytes in order, resumed at the same byte when the stream breaks. Who sends is added to `senders`."""
     position, idle = span.start, 0
     while position < span.stop:
         before = position
         try:
             async with source.open(info.digest, Span(position, span.stop)) as reading:
+                senders.add(reading.provenance.source)
                 async for data in in_memory(reading):
                     position += len(data)
                     yield data
@@ -64,19 +72,34 @@ async def _stream(source: BlobSource, info: BlobInfo, span: Span) -> AsyncIterat
 
 
 async def _by_chunks(
-    source: BlobSource, info: BlobInfo, span: Span, chunk_map: ChunkMap
+    source: BlobSource, info: BlobInfo, span: Span, chunk_map: ChunkMap, distrust: Distrust
 ) -> AsyncIterator[bytes]:
     aligned = span.align(CHUNK, info.size)
-    buffer = bytearray()
     index, last = aligned.start // CHUNK, count(aligned.stop)
-    async for data in _stream(source, info, aligned):
-        buffer += data
-        while index < last and len(buffer) >= (need := min(CHUNK, info.size - index * CHUNK)):
-            chunk = bytes(buffer[:need])
-            del buffer[:need]
-            if not await asyncio.to_thread(chunk_map.proves, index, chunk):
-                raise SourceLied(f"chunk {index} does not fit the chunk map")
-            offset = index * CHUNK
-            part = span.clip(Span(offset, offset + need))
-            yield chunk[part.start - offset : part.stop - offset]
-            index += 1
+    for _ in range(TRIES):
+        senders: set[str] = set()
+        left = Span(index * CHUNK, aligned.stop)
+        async with aclosing(_chunks(_stream(source, info, left, senders), index, info.size)) as chunks:
+            async for chunk in chunks:
+                if not await asyncio.to_thread(chunk_map.proves, index, chunk):
+                    lie = _lie(senders, info, distrust, f"chunk {index} does not fit the chunk map")
+                    break
+                offset = index * CHUNK
+                part = span.clip(Span(offset, offset + len(chunk)))
+                yield chunk[part.start - offset : part.stop - offset]
+                index += 1
+        if index >= last:
+            return
+    raise lie
+
+
+async def _chunks(stream: AsyncGenerator[bytes, None], index: int, size: int) -> AsyncGenerator[bytes, None]:
+    """The stream in whole chunks, of which `index` is the first."""
+    buffer = bytearray()
+    async with aclosing(stream):
+        async for data in stream:
+            buffer += data
+            while len(buffer) >= (need := min(CHUNK, size - index * CHUNK)) and need > 0:
+                yield bytes(buffer[:need])
+                del buffer[:need]
+                index += 1

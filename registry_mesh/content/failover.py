@@ -10,7 +10,7 @@ from typing import Final, Protocol, TypeVar
 from cachetools import TTLCache
 
 from registry_mesh.chunks.chunk_map import ChunkMap
-from registry_mesh.content.errors import Failure, SourceDenied, SourceUnavailable
+from registry_mesh.content.errors import Failure, SourceDenied, SourceLied, SourceUnavailable
 from registry_mesh.content.ports import (
     BlobInfo,
     FetchedManifest,
@@ -73,8 +73,12 @@ class Distrusted:
         for name in filter(None, source.split(", ")):
             key = (name, digest)
             self._lies[key] = self._lies.get(key, 0) + 1
-            if self._count is not None:
-                self._count(name)
+            self.count(name)
+
+    def count(self, name: str) -> None:
+        """A parent's answer was wrong, whatever it was about."""
+        if self._count is not None:
+            self._count(name)
 
     def lies(self, source: str, digest: Digest) -> int:
         return self._lies.get((source, digest), 0)
@@ -117,11 +121,21 @@ class Failover:
             except Unknown as refusal:
                 unknown = refusal
             except Failure as failure:
+                if isinstance(failure, SourceLied):
+                    failure = self._noted(failure, candidate.parent.name, digest)
                 failures.append(failure)
                 reasons.append(f"{candidate.parent.name}: {failure.reason}")
         if unknown is not None and not reasons:
             raise unknown
         raise _together(failures, reasons)
+
+    def _noted(self, lie: SourceLied, name: str, digest: Digest | None) -> Failure:
+        """Count it here, where another candidate may make up for it; who asked us is not to count it again."""
+        if digest is None:
+            self._distrusted.count(name)
+        else:
+            self._distrusted.note(name, digest, lie.reason)
+        return SourceUnavailable(lie.reason, source=name)
 
     async def stat(self, digest: Digest) -> BlobInfo:
         return await self._first(lambda r: r.blobs.stat(digest), digest)

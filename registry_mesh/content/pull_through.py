@@ -94,7 +94,7 @@ class PullThrough:
             fill = await self._join(digest, span)
         except (StoreFull, StoreBroken):
             info = await self.stat(digest)
-            return _Past(self._source, info, _clip(span, info.size))
+            return _Past(self, info, _clip(span, info.size))
         return _Following(self, fill, _clip(span, fill.size))
 
     async def _join(self, digest: Digest, span: Span | None) -> Fill:
@@ -115,8 +115,12 @@ class PullThrough:
                 if position > span.start or attempt == ATTEMPTS - 1:
                     raise
                 fill = await self._join(fill.digest, span)
-        async for data in bypass(self._source, BlobInfo(fill.digest, fill.size), Span(position, span.stop)):
+        async for data in self.past(BlobInfo(fill.digest, fill.size), Span(position, span.stop)):
             yield data
+
+    def past(self, info: BlobInfo, span: Span) -> AsyncIterator[bytes]:
+        """Past the store."""
+        return bypass(self._source, info, span, self._distrust)
 
 
 def _clip(span: Span | None, size: int) -> Span:
@@ -158,11 +162,11 @@ class _Following(Streamed):
 class _Past(Streamed):
     """A reading past the store."""
 
-    def __init__(self, source: BlobSource, info: BlobInfo, span: Span) -> None:
-        self._source = source
+    def __init__(self, through: PullThrough, info: BlobInfo, span: Span) -> None:
+        self._through = through
         self.info = info
         self.span = span
         self.provenance = Provenance(hit=False)
 
     def pieces(self) -> AsyncIterator[Piece]:
-        return bypass(self._source, self.info, self.span)
+        return self._through.past(self.info, self.span)

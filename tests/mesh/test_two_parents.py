@@ -1,0 +1,192 @@
+"""A site with two parents of which the first is bad: what its clients get, and who is blamed. Real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from registry_mesh.chunks.chunk_map import CHUNK
+from registry_mesh.oci.digest import Digest
+from tests.clients import nodes
+from tests.mesh.conftest import SiteBehindLink
+from tests.simulators.link import Link
+from tests.simulators.parent import plain_parent
+from tests.suites.bytes_of import pattern
+
+pytestmark = pytest.mark.slow
+
+BROKEN = (aiohttp.ClientError, ConnectionError, TimeoutError)
+SIZE = 12 * CHUNK + 777
+
+
+@dataclass
+class TwoParents(SiteBehindLink):
+    """`link`, asked first, is the bad way; `honest` leads to the same parent and is good."""
+
+    honest: Link
+    origin: nodes.Node | None = None
+
+    async def add(self, data: bytes) -> Digest:
+        """To the parent, whichever it is."""
+        if self.origin is None:
+            return self.parent.add(data)
+        digest = Digest.of(data)
+        url = f"{self.origin.url}/v2/team/app/blobs/uploads/?digest={digest}"
+        async with self.client.post(url, data=data) as answer:
+            assert answer.status == 201, await answer.text()
+        return digest
+
+    async def lies(self) -> tuple[int, int]:
+        """Of the bad parent and of the honest one, as the operator sees them."""
+        async with self.client.get(f"{self.node.admin}/status") as answer:
+            groups = (await answer.json())["registries"][nodes.REGISTRY]["parents"]
+        async with self.client.get(f"{self.node.admin}/metrics") as answer:
+            metrics = await answer.text()
+        shown = tuple(group[0]["lies"] for group in groups)
+        for group, count in zip(groups, shown, strict=True):
+            name = group[0]["url"].partition("://")[2]
+            assert f'registry_mesh_lies_total{{parent="{name}"}} {float(count)}' in metrics
+        return shown[0], shown[1]
+
+
+@pytest_asyncio.fixture(params=["plain", "ours"])
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[TwoParents]:
+    """The parent is a plain registry, or an origin of ours, which has chunk maps."""
+    async with AsyncExitStack() as stack:
+        origin = nodes.origin(tmp_path / "origin") if request.param == "ours" else None
+        if origin is not None:
+            await asyncio.to_thread(origin.start)
+            stack.push_async_callback(asyncio.to_thread, origin.kill)
+        parent = await stack.enter_async_context(plain_parent())
+        port = origin.port if origin is not None else parent.port
+        bad = await stack.enter_async_context(Link("127.0.0.1", port))
+        honest = await stack.enter_async_context(Link("127.0.0.1", port))
+        client = await stack.enter_async_context(
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True))
+        )
+        node = nodes.site(tmp_path / "site", bad.url, honest.url, workers=2)
+        made = TwoParents(parent, bad, node, client, honest, origin)
+        stack.push_async_callback(made.kill)
+        yield made
+
+
+plain = pytest.mark.parametrize("world", ["plain"], indirect=True)
+ours = pytest.mark.parametrize("world", ["ours"], indirect=True)
+FLIPS = pytest.mark.parametrize("flip", [5, 6 * CHUNK + 5, SIZE - 1], ids=["first", "middle", "last"])
+
+
+@plain
+@FLIPS
+async def test_a_lying_registry_is_named_and_asked_no_more(world: TwoParents, flip: int) -> None:
+    whole = pattern(SIZE)
+    digest = await world.add(whole)
+    world.link.conditions.flip_at = flip
+    await world.start()
+    broken = 0
+    while True:
+        try:
+            assert await world.get(world.blob(digest)) == (200, whole)
+            break
+        except BROKEN:  # it was cut off before its end
+            broken += 1
+    assert broken <= 4, "a lie for each of two workers, twice"
+    lies, honest = await world.lies()
+    assert lies >= 1
+    assert honest == 0
+
+
+@ours
+@FLIPS
+async def test_with_a_chunk_map_a_liar_is_not_even_noticed(world: TwoParents, flip: int) -> None:
+    whole = pattern(SIZE)
+    digest = await world.add(whole)
+    world.link.conditions.flip_at = flip
+    await world.start()
+    start = max(0, flip - 70_000)
+    assert await world.get(world.blob(digest), (start, flip + 1)) == (206, whole[start : flip + 1])
+    assert await world.get(world.blob(digest)) == (200, whole)
+    lies, honest = await world.lies()
+    assert lies >= 1
+    assert honest == 0
+
+
+@ours
+@FLIPS
+async def test_without_another_parent_a_range_that_is_wrong_does_not_leave(
+    world: TwoParents, flip: int
+) -> None:
+    whole = pattern(SIZE)
+    digest = await world.add(whole)
+    world.link.conditions.flip_at = flip
+    world.honest.conditions.refuse = True
+    await world.start()
+    chunk = flip // CHUNK * CHUNK
+    for span in ((chunk, min(SIZE, chunk + CHUNK)), (flip, flip + 1)):
+        try:
+            status, _ = await world.get(world.blob(digest), span)
+        except BROKEN:
+            continue
+        assert status == 503, "a wrong byte left"
+    got = b""
+    try:
+        async with world.client.get(world.blob(digest)) as answer:
+            async for data in answer.content.iter_any():
+                got += data if answer.status == 200 else b""
+    except BROKEN:
+        pass
+    assert whole[:chunk].startswith(got)
+    world.honest.conditions.refuse = False
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                if (answered := await world.get(world.blob(digest)))[0] == 200:
+                    break
+            except BROKEN:
+                pass
+            await asyncio.sleep(0.2)
+    assert answered[1] == whole
+
+
+async def test_a_stream_that_stalls_goes_on_at_the_other_parent(world: TwoParents) -> None:
+    whole = pattern(SIZE)
+    digest = await world.add(whole)
+    world.link.conditions.stall_after = 5_000_000
+    await world.start()
+    began = time.monotonic()
+    assert await world.get(world.blob(digest)) == (200, whole)
+    assert time.monotonic() - began < 20
+    assert await world.lies() == (0, 0)
+    moved = world.link.counts.body_bytes + world.honest.counts.body_bytes
+    assert moved <= len(whole) + 2 * CHUNK
+
+
+async def test_a_wrong_content_range_is_made_up_for_by_the_other_parent(world: TwoParents) -> None:
+    whole = pattern(SIZE)
+    digest = await world.add(whole)
+    world.link.conditions.wrong_content_range = True
+    await world.start()
+    span = (3 * CHUNK + 9, 5 * CHUNK + 70)
+    assert await world.get(world.blob(digest), span) == (206, whole[span[0] : span[1]])
+    assert await world.get(world.blob(digest)) == (200, whole)
+    lies, honest = await world.lies()
+    assert lies >= 1
+    assert honest == 0
+
+
+@plain
+async def test_a_link_that_breaks_every_20_mib_is_not_seen(world: TwoParents) -> None:
+    whole = pattern(64 * CHUNK)
+    digest = await world.add(whole)
+    world.link.conditions.cut_every = world.honest.conditions.cut_every = 20 * CHUNK
+    await world.start()
+    assert await world.get(world.blob(digest)) == (200, whole)
+    moved = world.link.counts.body_bytes + world.honest.counts.body_bytes
+    assert moved <= 1.01 * len(whole) + CHUNK
