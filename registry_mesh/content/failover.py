@@ -146,14 +146,25 @@ class Failover:
             yield await self._first(lambda r: stack.enter_async_context(r.blobs.open(digest, span)), digest)
 
     async def chunk_map(self, digest: Digest) -> ChunkMap | None:
-        """Of the first candidate that has one; that none has is no failure."""
-        for candidate in self._order(digest)[0]:
+        """Of the first candidate that has one. None where those that can be asked say that they have none: one that
+        has, and fails to tell, must not pass for one that has not."""
+        candidates, reasons = self._order(digest)
+        failures: list[Failure] = []
+        for candidate in candidates:
             try:
                 found = await candidate.repository.blobs.chunk_map(digest)
-            except (Failure, *Unknown):
+            except Unknown:
+                continue
+            except Failure as failure:
+                if isinstance(failure, SourceLied):
+                    failure = self._noted(failure, candidate.parent.name, digest)
+                failures.append(failure)
+                reasons.append(f"{candidate.parent.name}: {failure.reason}")
                 continue
             if found is not None:
                 return found
+        if failures or not candidates:
+            raise _together(failures, reasons)
         return None
 
     async def manifest(self, digest: Digest) -> FetchedManifest:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Final
@@ -52,6 +52,9 @@ class FillPolicy:
     poll: float = 0.004
 
 
+MAP_PAUSES: Final = (0.0, 0.1, 0.3, 0.6)
+"""Seconds before each try to get the chunk map."""
+
 Distrust = Callable[[str, Digest, str], None]
 """Told (source, digest, reason) when a source's bytes were wrong."""
 
@@ -86,11 +89,13 @@ class Fill:
         self._distrust = distrust
         self._map: ChunkMap | None = None
         self._map_task: asyncio.Task[None] | None = None
+        self._map_lacking = False  # there is one, and it could not be had
         self._rejected: dict[int, dict[str, bytes]] = {}  # chunk → source → the sum it had from there
-        self._early: dict[int, bytes] = {}  # sums of chunks that came before the map
+        self._early: dict[int, bytes | None] = {}  # chunks that came before the map, unmarked, and their sums
         self._sources: set[str] = set()
         self._readers: set[Reader] = set()
         self._transfers: dict[Transfer, asyncio.Task[None]] = {}
+        self._claims: dict[Transfer, range] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._finishing: asyncio.Task[None] | None = None
         self._polling: asyncio.Task[None] | None = None
@@ -121,7 +126,7 @@ class Fill:
     @property
     def proving(self) -> bool:
         """Whether chunks are to be checked against a map that is there or on its way."""
-        return self._map is not None or self._map_task is not None
+        return self._map is not None or self._map_task is not None or self._map_lacking
 
     def holds(self, span: Span) -> bool:
         """Whether all of `span` could be given now."""
@@ -205,6 +210,8 @@ class Fill:
             self._finish()
             return
         index = reader.position // CHUNK
+        if index in self._early:
+            return  # the map is on its way
         if self.hold.state(index) != ChunkState.MISSING:
             self._prove_later(index)
             return
@@ -240,6 +247,7 @@ class Fill:
         while (
             stop < wanted.stop
             and self.hold.state(stop) == ChunkState.MISSING
+            and stop not in self._early
             and not any(t.covers(stop) for t in self._transfers)
         ):
             stop += 1
@@ -262,13 +270,15 @@ class Fill:
 
     def _launch(self, transfer: Transfer, opened: tuple[AsyncExitStack, Reading] | None = None) -> None:
         self._begin_proving()
+        self._claims[transfer] = transfer.chunks
         task = self._loop.create_task(self._run(transfer, opened))
         self._transfers[transfer] = task
 
     async def _run(self, transfer: Transfer, opened: tuple[AsyncExitStack, Reading] | None) -> None:
-        claimed = transfer.chunks
         try:
             await transfer.run(opened)
+            while self._map_task is not None:  # chunks that came before the map are ours until it is here
+                await asyncio.wait({self._map_task})
         except (StoreFull, StoreBroken) as failure:
             self.unstorable = failure
         except Failure as failure:
@@ -277,7 +287,8 @@ class Fill:
             self._fail(refusal)
         finally:
             self._transfers.pop(transfer, None)
-            self.hold.unclaim(claimed)
+            for chunks in _without(self._claims.pop(transfer), self._claims.values()):
+                self.hold.unclaim(chunks)
             self._wake_now()
         if self._complete() and not self.hold.committed:
             self._finish()
@@ -289,6 +300,8 @@ class Fill:
         if self._transfers or self._failure is not None or self.unstorable is not None:
             return
         chunks = count(self.size)
+        if self._first_missing in self._early:
+            return
         if chunks > 1 and self._held >= self._policy.complete_after * chunks and not self._complete():
             self._start(range(self._first_missing, chunks))
 
@@ -298,6 +311,8 @@ class Fill:
         It never ends inside a chunk: the bytes on their way are kept.
         """
         while True:
+            if self._map_lacking and self._map_task is None:
+                return False
             if self._policy.complete_after <= 0:
                 return True
             ahead = self._room(transfer)
@@ -337,10 +352,10 @@ class Fill:
 
     def written(self, index: int, summed: bytes | None, transfer: Transfer) -> None:
         """Chunk `index` is whole. With a map it is proven or thrown away; `SourceLied` ends the stream."""
-        if self._map is None:
-            self.hold.mark(index, ChunkState.UNPROVEN)
-            if self._map_task is not None and summed is not None:
-                self._early[index] = summed
+        if self._map is None and self._map_task is not None:
+            self._early[index] = summed
+        elif self._map is None:
+            self.hold.mark(index, ChunkState.MISSING if self._map_lacking else ChunkState.UNPROVEN)
         elif summed is None:
             self.hold.mark(index, ChunkState.UNPROVEN)
             self._prove_later(index)
@@ -382,25 +397,56 @@ class Fill:
     # -- chunk maps -------------------------------------------------------------------------------------------
 
     def _begin_proving(self) -> None:
-        if self._map is None and self._map_task is None and self.fetched == 0 and not self._transfers:
+        first = self.fetched == 0 and not self._transfers
+        if self._map is None and self._map_task is None and (first or self._map_lacking):
             self._map_task = self._loop.create_task(self._fetch_map())
 
     async def _fetch_map(self) -> None:
-        try:
-            self._map = await self.source.chunk_map(self.digest)
-        except (Failure, Refusal):
-            self._map = None
-        if self._map is not None and self._map.size != self.size:
-            self._map = None
-        self._map_task = None
-        early, self._early = self._early, {}
+        failure = await self._ask_for_map()
+        self._map_lacking = failure is not None
+        if failure is not None:
+            self._fail(failure)  # nothing leaves unproven from a parent that could prove it
+        await self._settle_early()
         if self._map is not None:
             for index in range(count(self.size)):
                 if self.hold.state(index) == ChunkState.UNPROVEN:
-                    await self._prove(index, early.get(index))
+                    await self._prove(index, None)
+        self._map_task = None
         self._wake_now()
 
+    async def _settle_early(self) -> None:
+        """Mark what came before it was known whether there is a map. Until then nobody takes it for held: not
+        another process, and not the next one to open it after this one died."""
+        while self._early:
+            index, summed = next(iter(self._early.items()))
+            if self._map is not None:
+                await self._prove(index, summed)
+            else:
+                self.hold.mark(index, ChunkState.MISSING if self._map_lacking else ChunkState.UNPROVEN)
+            self._early.pop(index, None)
+
+    async def _ask_for_map(self) -> Failure | None:
+        """What keeps the map from coming; None where it came, or there is none."""
+        failure: Failure | None = None
+        for pause in MAP_PAUSES:
+            await asyncio.sleep(pause)
+            try:
+                found = await self.source.chunk_map(self.digest)
+            except Refusal:
+                return None
+            except Failure as again:
+                failure = again
+                continue
+            if found is None or found.size == self.size:
+                self._map = found
+                return None
+            failure = SourceLied(f"a chunk map of {found.size} bytes; the blob has {self.size}")
+            self._distrust(self._blamed(), self.digest, failure.reason)
+        return failure
+
     def _prove_later(self, index: int) -> None:
+        if self._map_lacking:
+            self._begin_proving()
         if self._map is not None and self.hold.state(index) == ChunkState.UNPROVEN:
             self._spawn(self._prove(index, None))
 
@@ -519,3 +565,19 @@ class Fill:
         if self.unstorable is None and self._readers:
             self._fail(SourceUnavailable("the server is closing"))
             self._wake_now()
+
+
+def _without(chunks: range, others: Iterable[range]) -> list[range]:
+    """`chunks` less those of the others."""
+    left = [chunks]
+    for other in others:
+        parts = [
+            part
+            for each in left
+            for part in (
+                range(each.start, min(each.stop, other.start)),
+                range(max(each.start, other.stop), each.stop),
+            )
+        ]
+        left = [part for part in parts if part]
+    return left

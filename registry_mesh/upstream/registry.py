@@ -206,12 +206,15 @@ class UpstreamRepository:
         return _Streaming(response, BlobInfo(digest, size), clipped, 0, self._session)
 
     async def chunk_map(self, digest: Digest) -> ChunkMap | None:
-        """From a parent of our own kind; None from any other, without asking."""
+        """From a parent of our own kind; None from any other. Which it is tells its first answer."""
+        if self._session.mesh is None and not await self._session.ping():
+            raise SourceUnavailable("has not answered yet", source=self._session.name)
         if not self._session.mesh:
             return None
         async with self._request("GET", Endpoint.CHUNK_MAP, str(digest)) as response:
-            if response.status != 200:
+            if response.status == 404:
                 return None
+            self._expect(response, 200, BlobUnknown)
             data = await limited(response, MANIFEST_LIMIT, self._session)
         try:
             return ChunkMap.decode(data)

@@ -88,7 +88,8 @@ class ParentSession:
         self._received = instruments.counter(UPSTREAM_BYTES, self.name)
         self._heard = 0.0
         self.breaker = Breaker()
-        self.mesh = False
+        self.mesh: bool | None = None
+        """Whether it is one of ours; None: it has not answered yet."""
         self.inflight = 0
         self._session = session
         self._credentials = credentials
@@ -133,7 +134,7 @@ class ParentSession:
         try:
             async with AsyncExitStack() as stack:
                 response = await self._authorized(stack, method, url, scope, query, dict(headers or {}))
-                self.mesh = "Registry-Mesh" in response.headers or self.mesh
+                self._recognise(response)
                 yield response
         except (TimeoutError, aiohttp.ClientError, OSError) as fault:
             raise SourceUnavailable(
@@ -315,6 +316,7 @@ class ParentSession:
                     self.url + "/v2/", headers={"Connection": "close"}, allow_redirects=False
                 ) as response:
                     answered = response.status < 500
+                    self._recognise(response)
         except (TimeoutError, aiohttp.ClientError, OSError) as fault:
             if time.monotonic() - self._heard > seconds:
                 self.breaker.failed(f"no answer to a ping: {str(fault) or type(fault).__name__}", hard=True)
@@ -322,6 +324,9 @@ class ParentSession:
         if answered:
             self.breaker.succeeded(time.monotonic() - began)
         return answered
+
+    def _recognise(self, response: aiohttp.ClientResponse) -> None:
+        self.mesh = "Registry-Mesh" in response.headers or bool(self.mesh)
 
     def _checked(self, response: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
         """Statuses that say something of the parent, not of the thing asked for, become failures."""

@@ -44,6 +44,11 @@ class TwoParents(SiteBehindLink):
             assert answer.status == 201, await answer.text()
         return digest
 
+    async def received(self) -> int:
+        """Bytes of bodies that reached the site; a link that breaks loses some on their way."""
+        async with self.client.get(f"{self.node.admin}/status") as answer:
+            return sum((await answer.json())["counters"]["upstream_bytes_total"].values())
+
     async def lies(self) -> tuple[int, int]:
         """Of the bad parent and of the honest one, as the operator sees them."""
         async with self.client.get(f"{self.node.admin}/status") as answer:
@@ -164,8 +169,7 @@ async def test_a_stream_that_stalls_goes_on_at_the_other_parent(world: TwoParent
     assert await world.get(world.blob(digest)) == (200, whole)
     assert time.monotonic() - began < 20
     assert await world.lies() == (0, 0)
-    moved = world.link.counts.body_bytes + world.honest.counts.body_bytes
-    assert moved <= len(whole) + 2 * CHUNK
+    assert await world.received() <= len(whole) + 2 * CHUNK
 
 
 async def test_a_wrong_content_range_is_made_up_for_by_the_other_parent(world: TwoParents) -> None:
@@ -188,5 +192,4 @@ async def test_a_link_that_breaks_every_20_mib_is_not_seen(world: TwoParents) ->
     world.link.conditions.cut_every = world.honest.conditions.cut_every = 20 * CHUNK
     await world.start()
     assert await world.get(world.blob(digest)) == (200, whole)
-    moved = world.link.counts.body_bytes + world.honest.counts.body_bytes
-    assert moved <= 1.01 * len(whole) + CHUNK
+    assert await world.received() <= 1.01 * len(whole)
