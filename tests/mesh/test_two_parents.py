@@ -24,7 +24,7 @@ from tests.suites.bytes_of import pattern
 pytestmark = pytest.mark.slow
 
 BROKEN = (aiohttp.ClientError, ConnectionError, TimeoutError)
-SIZE = 12 * CHUNK + 777
+SIZE = (12 << 20) + 777
 
 
 @dataclass
@@ -85,7 +85,7 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 plain = pytest.mark.parametrize("world", ["plain"], indirect=True)
 ours = pytest.mark.parametrize("world", ["ours"], indirect=True)
-FLIPS = pytest.mark.parametrize("flip", [5, 6 * CHUNK + 5, SIZE - 1], ids=["first", "middle", "last"])
+FLIPS = pytest.mark.parametrize("flip", [5, (6 << 20) + 5, SIZE - 1], ids=["first", "middle", "last"])
 
 
 @plain
@@ -187,9 +187,9 @@ async def test_a_wrong_content_range_is_made_up_for_by_the_other_parent(world: T
 
 @plain
 async def test_a_link_that_breaks_every_20_mib_is_not_seen(world: TwoParents) -> None:
-    whole = pattern(64 * CHUNK)
+    whole = pattern(64 << 20)
     digest = await world.add(whole)
-    world.link.conditions.cut_every = world.honest.conditions.cut_every = 20 * CHUNK
+    world.link.conditions.cut_every = world.honest.conditions.cut_every = 20 << 20
     await world.start()
     assert await world.get(world.blob(digest)) == (200, whole)
-    assert await world.received() <= 1.01 * len(whole)
+    assert await world.received() <= 1.03 * len(whole)
