@@ -429,7 +429,8 @@ class Fill:
         """What keeps the map from coming; None where it came, or there is none."""
         failure: Failure | None = None
         for pause in MAP_PAUSES:
-            await asyncio.sleep(pause)
+            if pause:
+                await asyncio.sleep(pause)
             try:
                 found = await self.source.chunk_map(self.digest)
             except Refusal:

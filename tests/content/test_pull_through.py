@@ -163,7 +163,7 @@ async def test_readers_of_all_kinds_move_each_byte_once(make: Make, maps: bool) 
 
 async def test_bytes_flow_before_the_fill_ends(make: Make) -> None:
     cache = await make(delay=0.001)
-    data = blob(4 * CHUNK)
+    data = blob(64 * CHUNK)
     digest = cache.source.add(data)
     async with cache.through.open(digest) as reading:
         first = await anext(in_memory(reading))
