@@ -164,7 +164,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         start = time.monotonic()
         try:
             self.answer(rec)
-        except (BrokenPipeError, ConnectionResetError, ssl.SSLError, TimeoutError) as e:
+        except (ConnectionError, ssl.SSLError, TimeoutError, http.client.HTTPException) as e:
             rec["gone"] = type(e).__name__
             self.close_connection = True
         finally:
@@ -307,6 +307,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             rec["sent"] += len(buf)
             if rate:
                 time.sleep(len(buf) / rate)
+        if left:  # the upstream broke off: so do we
+            rec["gone"] = "upstream"
+            self.up = None
+            return self.cut()
         if chunked:
             self.wfile.write(b"0\r\n\r\n")
         if do == "short" and self.up:
