@@ -55,6 +55,9 @@ class FillPolicy:
 MAP_PAUSES: Final = (0.0, 0.1, 0.3, 0.6)
 """Seconds before each try to get the chunk map."""
 
+LOOK: Final = 256
+"""Chunks whose states are looked at at once: a layer of 60 GiB has half a million."""
+
 Distrust = Callable[[str, Digest, str], None]
 """Told (source, digest, reason) when a source's bytes were wrong."""
 
@@ -101,7 +104,7 @@ class Fill:
         self._polling: asyncio.Task[None] | None = None
         self._checked = bytearray(count(self.size))
         self._first_missing = 0
-        self._held = sum(hold.state(i) != ChunkState.MISSING for i in range(count(self.size)))
+        self._held = count(self.size) - hold.missing()
         self._epoch = 0
         self._followed = False
         self._failure: Exception | None = None
@@ -166,7 +169,7 @@ class Fill:
 
     async def _proven_until(self, reader: Reader) -> int:
         """How far the reader may go now. Chunks of an earlier life are checked for rot on their first use."""
-        stop = min(self._released(reader.position, reader.stop), reader.position + SLICE)
+        stop = self._released(reader.position, min(reader.stop, reader.position + SLICE))
         index = reader.position // CHUNK
         while index * CHUNK < stop:
             if not self._checked[index] and self.hold.state(index) != ChunkState.MISSING:
@@ -197,8 +200,12 @@ class Fill:
     def _complete(self) -> bool:
         """Every chunk is written."""
         chunks = count(self.size)
-        self._first_missing = self.hold.run(self._first_missing, chunks, ChunkState.UNPROVEN)
-        return self._first_missing >= chunks
+        while self._first_missing < chunks:
+            stop = min(chunks, self._first_missing + LOOK)
+            self._first_missing = self.hold.run(self._first_missing, stop, ChunkState.UNPROVEN)
+            if self._first_missing < stop:
+                return False
+        return True
 
     # -- what is to be done for a reader ----------------------------------------------------------------------
 
@@ -243,15 +250,9 @@ class Fill:
         """Bring in the leading run of `wanted` that is missing and nobody brings."""
         if len(self._transfers) >= TRANSFERS:
             return  # a transfer that ends wakes the readers, who ask again
-        stop = wanted.start + 1
-        while (
-            stop < wanted.stop
-            and self.hold.state(stop) == ChunkState.MISSING
-            and stop not in self._early
-            and not any(t.covers(stop) for t in self._transfers)
-        ):
-            stop += 1
-        claimed = self.hold.claim(range(wanted.start, stop))
+        others = [t.next_after(wanted.start) for t in self._transfers]
+        early = [index for index in self._early if index > wanted.start]
+        claimed = self.hold.claim(range(wanted.start, min([wanted.stop, *others, *early])))
         if claimed:
             self._launch(Transfer(self, claimed))
         else:
@@ -340,10 +341,6 @@ class Fill:
 
     # -- what transfers tell ----------------------------------------------------------------------------------
 
-    def moved(self, size: int, source: str) -> None:
-        self.fetched += size
-        self._sources.add(source)
-
     def stumbled(self, failure: Failure) -> None:
         """A stream broke, or was wrong; the transfer goes on elsewhere if it can."""
         self._last_failure = failure
@@ -367,8 +364,14 @@ class Fill:
             self._reject(index, summed, transfer.source)
         self._held += 1  # a lower bound: other processes write too
         self._checked[index] = 1
+
+    def stored(self, size: int, source: str) -> None:
+        """A batch was written, and its whole chunks were told of."""
+        self.fetched += size
+        self._sources.add(source)
         if self.prover.behind(BEHIND):
             self._spawn(self.prover.catch_up())
+        self.wake(size)
 
     def _throw_away(self, index: int) -> None:
         """Wrong bytes: missing again, and out of the hash."""
@@ -409,6 +412,8 @@ class Fill:
         await self._settle_early()
         if self._map is not None:
             for index in range(count(self.size)):
+                if index % LOOK == 0:
+                    await asyncio.sleep(0)
                 if self.hold.state(index) == ChunkState.UNPROVEN:
                     await self._prove(index, None)
         self._map_task = None

@@ -65,6 +65,13 @@ class Transfer:
             index in hole for hole in self.holes
         )
 
+    def next_after(self, index: int) -> int:
+        """The first chunk after `index`, which it does not cover, that it is going to fill; far away where none."""
+        begin = self.position // CHUNK
+        if begin > index:
+            return begin if begin < self.chunks.stop else 1 << 62
+        return next((hole.stop for hole in self.holes if index in hole), 1 << 62)
+
     def carve(self, chunks: range) -> None:
         """Leave `chunks` to another transfer."""
         if chunks.stop >= self.chunks.stop:
@@ -198,14 +205,13 @@ class Transfer:
 
         await fill.hold.write(begin, batch, then)
         self.position = offset
-        fill.moved(offset - begin, self.source)
         first = begin // CHUNK
         last = offset // CHUNK if offset < self._size else -(-self._size // CHUNK)
         for index in range(first, last):
             fill.written(index, self._summed.pop(0) if self._summed else None, self)
         elapsed = monotonic() - self._began
         self.rate = (offset - self.chunks.start * CHUNK) / elapsed if elapsed > 0.01 else 0.0
-        fill.wake(offset - begin)
+        fill.stored(offset - begin, self.source)
 
     def _add_to_sums(self, offset: int, data: bytes) -> None:
         """sha256 of each chunk as it passes. A chunk whose beginning was not seen here yields no sum."""

@@ -150,6 +150,9 @@ class MemoryHold:
     def state(self, index: int) -> ChunkState:
         return ChunkState(self._part.states[index])
 
+    def missing(self) -> int:
+        return self._part.states.count(0)
+
     def run(self, index: int, stop: int, state: ChunkState) -> int:
         return next((i for i in range(index, stop) if self._part.states[i] < state), stop)
 

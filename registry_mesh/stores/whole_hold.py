@@ -31,6 +31,9 @@ class WholeHold:
     def state(self, index: int) -> ChunkState:
         return ChunkState.PROVEN
 
+    def missing(self) -> int:
+        return 0
+
     def run(self, index: int, stop: int, state: ChunkState) -> int:
         return max(index, stop)
 
