@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from registry_mesh.chunks.chunk_map import CHUNK, MIB, ChunkMap, chunk_span, count
+from registry_mesh.chunks.readahead import Readahead, ReadaheadPolicy
 from registry_mesh.chunks.steal import SKIP, StealPolicy
 from registry_mesh.content.errors import Failure, SourceLied, SourceUnavailable, StoreBroken, StoreFull
 from registry_mesh.content.ports import BlobSource, CacheStore, ChunkState, FileSlice, Hold, Reading
@@ -48,6 +49,7 @@ class FillPolicy:
     window: int = 16 * MIB
     complete_after: float = 0.9
     steal: StealPolicy = field(default_factory=StealPolicy)
+    readahead: ReadaheadPolicy = field(default_factory=ReadaheadPolicy)
     wake: float = 0.002
     poll: float = 0.004
 
@@ -97,6 +99,7 @@ class Fill:
         self._early: dict[int, bytes | None] = {}  # chunks that came before the map, unmarked, and their sums
         self._sources: set[str] = set()
         self._readers: set[Reader] = set()
+        self._readahead = Readahead(policy.readahead)
         self._transfers: dict[Transfer, asyncio.Task[None]] = {}
         self._claims: dict[Transfer, range] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -140,6 +143,7 @@ class Fill:
         self._followed = True
         reader = Reader(span.start, span.stop, self._epoch)
         self._readers.add(reader)
+        self._fetch_ahead(self._readahead.after(span))
         try:
             while reader.position < reader.stop:
                 stop = await self._proven_until(reader)
@@ -246,17 +250,30 @@ class Fill:
         self.wasted += len(chunks) * CHUNK
         self._launch(Transfer(self, chunks))
 
-    def _start(self, wanted: range) -> None:
-        """Bring in the leading run of `wanted` that is missing and nobody brings."""
+    def _start(self, wanted: range, *, unasked: bool = False) -> None:
+        """Bring in the leading run of `wanted` that is missing and nobody brings; `unasked`: whoever reads it."""
         if len(self._transfers) >= TRANSFERS:
             return  # a transfer that ends wakes the readers, who ask again
         others = [t.next_after(wanted.start) for t in self._transfers]
         early = [index for index in self._early if index > wanted.start]
         claimed = self.hold.claim(range(wanted.start, min([wanted.stop, *others, *early])))
         if claimed:
-            self._launch(Transfer(self, claimed))
-        else:
+            self._launch(Transfer(self, claimed, unasked=unasked))
+        elif not unasked:
             self._watch_others()
+
+    def _fetch_ahead(self, span: Span) -> None:
+        """Have what a sequence of ranges comes to next; not before half of it is missing, so that few requests do."""
+        if self._failure is not None or self.unstorable is not None:
+            return
+        first, stop = span.start // CHUNK, min(count(self.size), span.stop // CHUNK)
+        held = first
+        while held < stop and (
+            self.hold.state(held) != ChunkState.MISSING or any(t.covers(held) for t in self._transfers)
+        ):
+            held += 1
+        if held - first <= (stop - first) // 2 and held < stop and not self._complete():
+            self._start(range(held, stop), unasked=True)
 
     def adopt(self, reading: Reading, stack: AsyncExitStack) -> bool:
         """Take over a stream that was opened to learn the size. False, and the stream is the caller's, where
@@ -282,10 +299,9 @@ class Fill:
                 await asyncio.wait({self._map_task})
         except (StoreFull, StoreBroken) as failure:
             self.unstorable = failure
-        except Failure as failure:
-            self._fail(self._last_failure or failure)
-        except Refusal as refusal:
-            self._fail(refusal)
+        except (Failure, Refusal) as failure:
+            if not transfer.unasked:  # else nobody waits for it; who comes to want it asks again
+                self._fail(self._last_failure or failure if isinstance(failure, Failure) else failure)
         finally:
             self._transfers.pop(transfer, None)
             for chunks in _without(self._claims.pop(transfer), self._claims.values()):
@@ -326,6 +342,8 @@ class Fill:
 
     def _room(self, transfer: Transfer) -> int:
         """1: go on. 0: a window ahead of all who want it. -1: nobody wants it."""
+        if transfer.unasked:
+            return 1
         position, end, wanted = transfer.received, transfer.end, -1
         if not self._followed and position - transfer.chunks.start * CHUNK < self._policy.window:
             return 1  # who made it begin is about to follow

@@ -30,12 +30,14 @@ reader before its digest is known to fit."""
 
 
 class Transfer:
-    """Fills chunks [first, stop) of `fill`, in order, less the holes that were carved out of it."""
+    """Fills chunks [first, stop) of `fill`, in order, less the holes that were carved out of it. `unasked`: all
+    of them, whether a reader waits for them or not."""
 
-    def __init__(self, fill: Fill, chunks: range) -> None:
+    def __init__(self, fill: Fill, chunks: range, *, unasked: bool = False) -> None:
         self._fill = fill
         self._size = fill.hold.info.size
         self.chunks = chunks
+        self.unasked = unasked
         self.holes: list[range] = []
         self.position = chunks.start * CHUNK
         self.source = ""

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from registry_mesh.chunks.chunk_map import CHUNK
+from registry_mesh.chunks.chunk_map import CHUNK, MIB
+from registry_mesh.chunks.readahead import ReadaheadPolicy
 from registry_mesh.content.errors import SourceLied, SourceUnavailable, SpanUnsatisfiable
 from registry_mesh.content.fill import FillPolicy
 from registry_mesh.content.fills import Fills
@@ -287,6 +288,51 @@ async def test_most_of_a_blob_read_brings_the_rest(make: Make) -> None:
             except BlobUnknown:
                 await asyncio.sleep(0.01)
     assert cache.source.sent == len(data)
+
+
+@pytest.mark.parametrize("maps", [False, True])
+async def test_ranges_in_sequence_find_the_next_bytes_there(make: Make, maps: bool) -> None:
+    data = blob(12 * MIB)
+    waits = {}
+    for share in (0, 1 / 4):
+        policy = FillPolicy(complete_after=2, readahead=ReadaheadPolicy(share=share))
+        cache = await make(policy, maps=maps)
+        digest = cache.source.add(data)
+        waits[share] = 0
+        for start in range(0, 8 * MIB, MIB):
+            span = Span(start, start + MIB)
+            async with cache.through.open(digest, span) as reading:
+                waits[share] += not reading.provenance.hit
+                assert b"".join([d async for d in in_memory(reading)]) == data[start : start + MIB]
+            await cache.settled()
+        assert cache.source.sent <= 8 * MIB * (1 + share)
+    assert waits[0] == 8
+    assert waits[1 / 4] < 8
+    assert cache.source.sent > 8 * MIB, "something was fetched ahead"
+
+
+async def test_nothing_is_fetched_ahead_of_jumps(make: Make) -> None:
+    cache = await make(FillPolicy(complete_after=2))
+    data = blob(24 * MIB)
+    digest = cache.source.add(data)
+    for start in (20 * MIB, 4 * MIB, 11 * MIB, 0, 16 * MIB):
+        span = Span(start, start + CHUNK)
+        assert await cache.get(digest, span) == data[span.start : span.stop]
+        await cache.settled()
+    assert cache.source.sent == 5 * CHUNK
+
+
+async def test_what_fails_ahead_fails_nobody(make: Make) -> None:
+    cache = await make(FillPolicy(complete_after=2, readahead=ReadaheadPolicy(share=1)))
+    data = blob(4 * MIB)
+    digest = cache.source.add(data)
+    assert await cache.get(digest, Span(0, MIB)) == data[:MIB]
+    await cache.settled()
+    cache.source.down = True
+    assert await cache.get(digest, Span(MIB, 2 * MIB)) == data[MIB : 2 * MIB], "it was there already"
+    await cache.settled()
+    cache.source.down = False
+    assert await cache.get(digest) == data
 
 
 spans = st.tuples(st.integers(0, 6 * CHUNK - 1), st.integers(1, 3 * CHUNK), st.integers(0, 3))
