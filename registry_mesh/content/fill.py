@@ -100,6 +100,7 @@ class Fill:
         self._sources: set[str] = set()
         self._readers: set[Reader] = set()
         self._readahead = Readahead(policy.readahead)
+        self._unread: set[int] = set()  # chunks that were fetched ahead
         self._transfers: dict[Transfer, asyncio.Task[None]] = {}
         self._claims: dict[Transfer, range] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -143,7 +144,9 @@ class Fill:
         self._followed = True
         reader = Reader(span.start, span.stop, self._epoch)
         self._readers.add(reader)
-        self._fetch_ahead(self._readahead.after(span))
+        ahead = self._readahead.after(span)
+        if self._is_news(span):
+            self._fetch_ahead(ahead)
         try:
             while reader.position < reader.stop:
                 stop = await self._proven_until(reader)
@@ -258,9 +261,21 @@ class Fill:
         early = [index for index in self._early if index > wanted.start]
         claimed = self.hold.claim(range(wanted.start, min([wanted.stop, *others, *early])))
         if claimed:
+            if unasked:
+                self._unread.update(claimed)
             self._launch(Transfer(self, claimed, unasked=unasked))
         elif not unasked:
             self._watch_others()
+
+    def _is_news(self, span: Span) -> bool:
+        """Whether something of `span` is missing, or was fetched ahead and is read now for the first time: who
+        reads again what is held has nothing fetched."""
+        chunks = range(span.start // CHUNK, count(span.stop))
+        unread = len(self._unread)
+        if unread:
+            self._unread.difference_update(chunks)
+        missing = self.hold.run(chunks.start, chunks.stop, ChunkState.UNPROVEN) < chunks.stop
+        return missing or len(self._unread) < unread
 
     def _fetch_ahead(self, span: Span) -> None:
         """Have what a sequence of ranges comes to next; not before half of it is missing, so that few requests do."""

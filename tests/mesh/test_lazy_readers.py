@@ -24,6 +24,9 @@ pytestmark = pytest.mark.slow
 BLOCK = 50_000
 """The stargz snapshotter's grid."""
 
+PROBES = 100
+"""Bytes that asking a parent whether it lives may bring."""
+
 Range = tuple[int, int]
 
 
@@ -121,9 +124,16 @@ async def far(behind_link: SiteBehindLink) -> SiteBehindLink:
     return behind_link
 
 
-def client(world: SiteBehindLink, size: int, seed: int = 0) -> Client:
-    whole = pattern(size, seed=seed)
-    return Client(world, world.parent.add(whole), whole)
+def content(size: int, seed: int) -> tuple[Digest, bytes]:
+    whole = b"".join(pattern(min(4 * MIB, size - at), seed + at) for at in range(0, size, 4 * MIB))
+    return Digest.of(whole), whole
+
+
+async def client(world: SiteBehindLink, size: int, seed: int = 0) -> Client:
+    """In a thread: the parent and the link live in this loop, and are to look alive."""
+    digest, whole = await asyncio.to_thread(content, size, seed)
+    world.parent.blobs[str(digest)] = whole
+    return Client(world, digest, whole)
 
 
 def report(name: str, one: Client, moved: int, began: float) -> None:
@@ -145,12 +155,12 @@ async def cold_then_warm(name: str, one: Client, replay: object, most: float) ->
         began = time.monotonic()
         await replay()  # type: ignore[operator]
         report(f"{name}, {temperature}", one, one.world.moved, began)
-        assert one.world.moved <= (most if temperature == "cold" else 0)
+        assert one.world.moved <= (most if temperature == "cold" else 0) + PROBES
 
 
 async def test_stargz(far: SiteBehindLink) -> None:
     size = 24 * MIB + 12_345
-    one = client(far, size)
+    one = await client(far, size)
     rng = random.Random(4)
     reads: list[Range] = []
     for _ in range(12):  # aligned outwards to the grid, 50 kB to 4 MB
@@ -171,7 +181,7 @@ async def test_stargz(far: SiteBehindLink) -> None:
 async def test_soci(far: SiteBehindLink) -> None:
     """Exact spans, some in parallel; 3 s to the head."""
     size = 30 * MIB + 7
-    one = client(far, size)
+    one = await client(far, size)
     rng = random.Random(5)
     spans = [(a, min(size, a + rng.randrange(MIB, 2 * MIB))) for a in rng.sample(range(size - MIB), 12)]
 
@@ -185,7 +195,7 @@ async def test_soci(far: SiteBehindLink) -> None:
 
 async def test_soci_parallel_pull(far: SiteBehindLink) -> None:
     size = 40 * MIB + 99
-    one = client(far, size)
+    one = await client(far, size)
     todo = [(start, min(size, start + 8 * MIB)) for start in range(0, size, 8 * MIB)]
 
     async def replay() -> None:
@@ -204,7 +214,7 @@ async def test_soci_parallel_pull(far: SiteBehindLink) -> None:
 async def test_nydus(far: SiteBehindLink) -> None:
     """Exact MiBs, eight at once; the whole answer within 5 s."""
     size = 24 * MIB
-    one = client(far, size)
+    one = await client(far, size)
     starts = random.Random(6).sample(range(size // MIB - 1), 16)
 
     async def replay() -> None:
@@ -220,7 +230,7 @@ async def test_nydus(far: SiteBehindLink) -> None:
 async def test_podman_partial_pull(far: SiteBehindLink) -> None:
     """The table by two ranges, then 1,024 scattered ones in one field, exactly so many parts in order."""
     size = 256 * MIB
-    one = client(far, size)
+    one = await client(far, size)
     step = size // 1024
     scattered = [(i * step + 700, i * step + 1700 + i % 900) for i in range(1024)]
     table = [(size - 70_000, size - 30_000), (size - 30_000, size)]
@@ -234,7 +244,7 @@ async def test_podman_partial_pull(far: SiteBehindLink) -> None:
 
 
 async def test_podman_asks_for_too_many(far: SiteBehindLink) -> None:
-    one = client(far, MIB)
+    one = await client(far, MIB)
     header = "bytes=" + ",".join(f"{i * 10}-{i * 10 + 4}" for i in range(2000))
     async with one.asks(header, 30) as answer:
         assert answer.status == 400, "podman merges its ranges and asks again"
@@ -243,7 +253,7 @@ async def test_podman_asks_for_too_many(far: SiteBehindLink) -> None:
 async def test_containerd_parallel_layer_fetch(far: SiteBehindLink) -> None:
     """Open ranges, of which one buffer is read before the connection is dropped: never drained upstream."""
     size, buffer = 96 * MIB + 4321, 8 * MIB
-    one = client(far, size)
+    one = await client(far, size)
 
     async def replay() -> None:
         gate = asyncio.Semaphore(4)
@@ -260,18 +270,18 @@ async def test_containerd_parallel_layer_fetch(far: SiteBehindLink) -> None:
 
 async def test_a_resume_after_a_cut(far: SiteBehindLink) -> None:
     size = 24 * MIB
-    one = client(far, size)
+    one = await client(far, size)
     await one.take(0, 5 * MIB)
     await one.take(5 * MIB + 1, size)
     assert one.world.moved <= size + 4 * MIB
     far.link.reset_counts()
     async with one.asks(f"bytes={size - 1}-", 30) as answer:
         assert (answer.status, await answer.read()) == (206, one.whole[-1:])
-    assert far.moved == 0
+    assert far.moved <= PROBES
 
 
 async def test_plain_pull(far: SiteBehindLink) -> None:
-    one = client(far, 20 * MIB + 5)
+    one = await client(far, 20 * MIB + 5)
 
     async def replay() -> None:
         async with one.asks(None, 30) as answer:
@@ -285,7 +295,9 @@ async def test_twenty_nodes_in_background_fetch(behind_link: SiteBehindLink) -> 
     """Every node asks for every block of every layer, each in an order of its own, two in flight."""
     world = behind_link
     await world.start()
-    layers = [client(world, size, seed) for seed, size in enumerate((6_682_559, 6_294_163, 7_090_438, 890))]
+    layers = [
+        await client(world, size, seed) for seed, size in enumerate((6_682_559, 6_294_163, 7_090_438, 890))
+    ]
     image = sum(len(layer.whole) for layer in layers)
     blocks = [
         (layer, start, min(len(layer.whole), start + BLOCK))
