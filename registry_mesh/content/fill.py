@@ -284,7 +284,9 @@ class Fill:
         first, stop = span.start // CHUNK, min(count(self.size), span.stop // CHUNK)
         held = first
         while held < stop and (
-            self.hold.state(held) != ChunkState.MISSING or any(t.covers(held) for t in self._transfers)
+            self.hold.state(held) != ChunkState.MISSING
+            or held in self._early
+            or any(t.covers(held) for t in self._transfers)
         ):
             held += 1
         if held - first <= (stop - first) // 2 and held < stop and not self._complete():
