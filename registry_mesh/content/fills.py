@@ -61,15 +61,14 @@ class Fills:
         if digest in self._fills:
             self._retired.append(self._fills.pop(digest))
         while True:
-            size = await self._store.known_size(digest)
-            if size is not None:
-                return await self._made(digest, size, source, distrust)
             async with self._store.lock(digest, "begin") as mine:
                 if mine:
+                    size = await self._store.known_size(digest)
+                    if size is not None:
+                        return await self._made(digest, size, source, distrust)
                     return await self._opened(digest, source, span, distrust)
-            await asyncio.sleep(
-                self._policy.poll
-            )  # another process learns the size: no second stream for that
+            # Another process learns the size and claims what its stream brings: no second stream for that.
+            await asyncio.sleep(self._policy.poll)
 
     async def _opened(
         self, digest: Digest, source: BlobSource, span: Span | None, distrust: Distrust
