@@ -68,15 +68,16 @@ KEPT = ("blobs", "partial", "tmp", "quarantine")
 
 
 def allocated(store: Path) -> int:
-    """Bytes of disk that blobs take in a store, whatever vanishes while we look."""
-    total = 0
+    """Bytes of disk that blobs take in a store, whatever vanishes or moves to another room while we look."""
+    seen: dict[int, int] = {}
     for root, _, names in itertools.chain.from_iterable(os.walk(store / room) for room in KEPT):
         for name in names:
             try:
-                total += os.lstat(os.path.join(root, name)).st_blocks * 512
+                status = os.lstat(os.path.join(root, name))
             except OSError:
                 continue
-    return total
+            seen[status.st_ino] = status.st_blocks * 512
+    return sum(seen.values())
 
 
 @contextmanager

@@ -60,11 +60,11 @@ class DiskStore:
         self._shelf = shelf
         self._layout = shelf.layout
         self._alive = alive
-        self._upkeep = Upkeep(shelf, shelf.clock)
+        self._upkeep = Upkeep(shelf)
         self._upkeep_task: asyncio.Task[None] | None = None
         self.use = self._upkeep.use
         self.held_blobs = HeldBlobs(shelf, self.use, cache=cache)
-        self._evictor = Evictor(shelf, self.held_blobs.files, self._upkeep.flush, self.use)
+        self._evictor = Evictor(shelf, self.held_blobs.files, self._upkeep.flush)
         if cache:
             shelf.room.evict = self._evictor
         self.records = DiskRecords(shelf.layout.records, shelf.layout.tmp, shelf.fsync)
@@ -84,7 +84,7 @@ class DiskStore:
     ) -> DiskStore:
         """The store below `root`, made where there is none. `StoreBroken`.
 
-        `quota` is in bytes. `evict`: it is a cache, and drops what was not used for longest instead of being full;
+        `quota` is in bytes. `evict`: it is a cache, and drops what is of least use instead of being full;
         a 64th of the quota (at most 64 MiB) is kept for what is not counted: index, records, directories.
         """
         with translated(f"opening the store in {root}"):
@@ -215,9 +215,12 @@ class DiskStore:
         with self._shelf.alone(digest):
             if self._shelf.has(BlobInfo(digest, size)):
                 return None
-            self.use(digest)
             files = open_part(self._shelf, digest, size)
-            return DiskHold(files) if files else None
+            if files is None:
+                return None
+            if any(files.table.states()):  # else its row says so, made just now
+                self.use(digest)
+            return DiskHold(files)
 
     @asynccontextmanager
     async def _whole(self, digest: Digest) -> AsyncIterator[WholeHold]:

@@ -1,4 +1,4 @@
-"""Makes room in a cache: what was not used for longest goes first.
+"""Makes room in a cache: what is of least use goes first (`content.eviction`).
 
 A step frees what is wanted and a little more, up to the low mark, and never more than a small part of the quota
 beyond what is wanted. A small complete blob goes whole; of a large or a partial one chunks go, from its end, because
@@ -15,7 +15,6 @@ from typing import Final
 
 from registry_mesh.content.errors import Failure
 from registry_mesh.content.ports import BlobInfo, ChunkState
-from registry_mesh.oci.digest import Digest
 from registry_mesh.stores import points
 from registry_mesh.stores.hold import PartFiles, open_part
 from registry_mesh.stores.index import Row
@@ -24,7 +23,7 @@ from registry_mesh.stores.open_files import OpenFiles
 from registry_mesh.stores.rot import Rot
 from registry_mesh.stores.shelf import Shelf
 
-LOW: Final = 0.97
+LOW: Final = 0.99
 """Of the limit: where a step stops."""
 
 LARGE: Final = 0.01
@@ -36,15 +35,12 @@ _SPARED: Final = 1_024
 
 
 class Evictor:
-    """Called by `Room` in a thread. `flush` brings the times of use up to date; `use` notes one."""
+    """Called by `Room` in a thread. `flush` tells the index of the last uses in this process."""
 
-    def __init__(
-        self, shelf: Shelf, files: OpenFiles, flush: Callable[[], None], use: Callable[[Digest], None]
-    ) -> None:
+    def __init__(self, shelf: Shelf, files: OpenFiles, flush: Callable[[], None]) -> None:
         self._shelf = shelf
         self._files = files
         self._flush = flush
-        self._use = use
         self._lock = threading.Lock()
         self.evictions = 0
         self.evicted_bytes = 0
@@ -63,19 +59,20 @@ class Evictor:
 
     def _step(self, goal: int) -> int:
         freed = spared = 0
+        self._flush()
+        after: Row | None = None
         while freed < goal and spared < _SPARED:
-            self._flush()
-            rows = self._shelf.index.least_used(_BATCH)
+            rows = self._shelf.index.least_used(_BATCH, after)
             for row in rows:
                 gone = self._evict(row, goal - freed)
                 freed += gone
-                if not gone:
-                    spared += 1
-                    self._use(row.digest)
+                spared += not gone
                 if freed >= goal:
                     break
-            if not rows:
+            if not rows and after is None:
                 break
+            after = rows[-1] if rows else None  # from the lowest again: what was in use may be free by now
+        self._shelf.note_gone(freed)
         return freed
 
     def _evict(self, row: Row, goal: int) -> int:

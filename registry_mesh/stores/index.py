@@ -1,4 +1,4 @@
-"""The index: which blob was used least recently, what each takes, and sizes that manifests told.
+"""The index: which blob is of least use, what each takes, and sizes that manifests told.
 
 SQLite in write-ahead mode, shared by all processes of a store. It is worth nothing that cannot be found again: a
 fault of it never fails a read or a write of a blob, and a damaged one is put away and rebuilt (`rebuild`).
@@ -8,6 +8,7 @@ All methods block: in threads.
 from __future__ import annotations
 
 import enum
+import math
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -15,24 +16,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
+from registry_mesh.content.eviction import APART, risen
 from registry_mesh.oci.digest import Digest
 
 T = TypeVar("T")
-_Values = tuple[bytes, int, int, int, int]
+_Values = tuple[bytes, int, int, int, float]
 
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS blobs (
-    key BLOB PRIMARY KEY, size INTEGER NOT NULL, held INTEGER NOT NULL, atime INTEGER NOT NULL, state INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS by_atime ON blobs (atime);
-CREATE INDEX IF NOT EXISTS unsettled ON blobs (state) WHERE state != 1;
-CREATE TABLE IF NOT EXISTS sizes (number INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, size INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-"""
+_VERSION: Final = 2
+"""Of the schema. A database of another one begins anew: what is in it can be found again."""
+
+_SCHEMA: Final = (
+    """CREATE TABLE blobs (
+    key BLOB PRIMARY KEY, size INTEGER NOT NULL, held INTEGER NOT NULL, state INTEGER NOT NULL,
+    rank REAL NOT NULL, counted REAL NOT NULL
+) WITHOUT ROWID""",
+    "CREATE INDEX by_rank ON blobs (rank)",
+    "CREATE INDEX unsettled ON blobs (state) WHERE state != 1",
+    "CREATE TABLE past (number INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, rank REAL NOT NULL)",
+    "CREATE TABLE sizes (number INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, size INTEGER NOT NULL)",
+    "CREATE TABLE facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
+)
+_TABLES: Final = ("blobs", "past", "sizes", "facts")
+_COLUMNS: Final = "key, size, held, state, rank"
 _WAIT: Final = 10.0
 _CACHE_KIB: Final = 8_192
 _BATCH: Final = 1_000
 SIZES_KEPT: Final = 2_000_000
+
+PAST_KEPT: Final = 100_000
+"""Blobs gone whose rank is remembered for when they come back."""
 
 
 class RowState(enum.IntEnum):
@@ -48,13 +60,13 @@ class RowState(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A blob's row. `held` is in bytes, as the ledger counts them; `atime` in ms."""
+    """A blob's row. `held` is in bytes, as the ledger counts them; `rank` as in `content.eviction`."""
 
     digest: Digest
     size: int
     held: int
-    atime: int
     state: RowState
+    rank: float = 0.0
 
 
 class Index:
@@ -92,46 +104,72 @@ class Index:
     def state_fact(self, name: str, value: int) -> None:
         self._change(lambda db: db.execute("REPLACE INTO facts VALUES (?, ?)", (name, value)))
 
-    def put(self, rows: Iterable[Row]) -> None:
-        """Set the rows; what was said of their blobs before is forgotten."""
-        values = [_values(row) for row in rows]
-        self._change(lambda db: db.executemany("REPLACE INTO blobs VALUES (?, ?, ?, ?, ?)", values))
+    def add_fact(self, name: str, value: int) -> None:
+        change = (
+            "INSERT INTO facts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value"
+        )
+        self._change(lambda db: db.execute(change, (name, value)))
+
+    def put(self, row: Row, now: float) -> None:
+        """Set the row, but for the rank of one that is there: a new one is used `now`, as is one that comes back."""
+        change = (
+            "INSERT INTO blobs VALUES (?1, ?2, ?3, ?4, risen((SELECT rank FROM past WHERE key = ?1), ?5), ?5)"
+            " ON CONFLICT (key) DO UPDATE SET size = excluded.size, held = excluded.held, state = excluded.state"
+        )
+        values = (key_of(row.digest), row.size, row.held, row.state, now)
+        self._change(lambda db: db.execute(change, values))
 
     def put_new(self, rows: Iterable[Row]) -> None:
-        """Set the rows of blobs that have none."""
-        values = [_values(row) for row in rows]
-        self._change(lambda db: db.executemany("INSERT OR IGNORE INTO blobs VALUES (?, ?, ?, ?, ?)", values))
+        """Set the rows of blobs that have none, as they stand."""
+        values = [(key_of(row.digest), row.size, row.held, row.state, row.rank) for row in rows]
+        change = "INSERT OR IGNORE INTO blobs VALUES (?, ?, ?, ?, ?, 0)"
+        self._change(lambda db: db.executemany(change, values))
 
     def forget(self, digest: Digest) -> None:
-        self._change(lambda db: db.execute("DELETE FROM blobs WHERE key = ?", (key_of(digest),)))
+        """Drop the row; its rank is remembered, as one of the last `PAST_KEPT`."""
+        key = (key_of(digest),)
+        remember = "REPLACE INTO past (key, rank) SELECT key, rank FROM blobs WHERE key = ?"
+
+        def forget(db: sqlite3.Connection) -> None:
+            if db.execute(remember, key).rowcount:
+                db.execute(
+                    "DELETE FROM past WHERE number <= (SELECT max(number) FROM past) - ?", (PAST_KEPT,)
+                )
+                db.execute("DELETE FROM blobs WHERE key = ?", key)
+
+        self._change(forget)
 
     def row(self, digest: Digest) -> Row | None:
-        query = "SELECT * FROM blobs WHERE key = ?"
+        query = f"SELECT {_COLUMNS} FROM blobs WHERE key = ?"
         nothing: _Values | None = None
         found = self._try(nothing, lambda db: db.execute(query, (key_of(digest),)).fetchone())
         return _row(found) if found else None
 
-    def touch(self, atimes: Sequence[tuple[int, bytes]]) -> None:
-        """Set the times of use (ms) of the blobs with these keys."""
-        for start in range(0, len(atimes), _BATCH):
-            self._touch(atimes[start : start + _BATCH])
+    def touch(self, keys: Sequence[bytes], now: float) -> None:
+        """The blobs with these keys are used `now` (turnovers), whichever process saw it: see `APART`."""
+        for start in range(0, len(keys), _BATCH):
+            self._touch(keys[start : start + _BATCH], now)
 
-    def _touch(self, atimes: Sequence[tuple[int, bytes]]) -> None:
-        self._change(lambda db: db.executemany("UPDATE blobs SET atime = ? WHERE key = ?", atimes))
+    def _touch(self, keys: Sequence[bytes], now: float) -> None:
+        change = (
+            "UPDATE blobs SET rank = risen(rank, ?1), counted = ?1 WHERE key = ?2 AND abs(?1 - counted) >= ?3"
+        )
+        values = [(now, key, APART) for key in keys]
+        self._change(lambda db: db.executemany(change, values))
 
-    def least_used(self, limit: int) -> list[Row]:
-        """Rows by their time of use, the longest ago first."""
-        return self._rows("SELECT * FROM blobs WHERE state != 2 ORDER BY atime LIMIT ?", limit)
+    def least_used(self, limit: int, after: Row | None = None) -> list[Row]:
+        """Rows by their rank, the lowest first; on from `after`."""
+        query = f"SELECT {_COLUMNS} FROM blobs WHERE (rank, key) > (?, ?) AND state != 2 ORDER BY rank, key LIMIT ?"
+        rank, key = (after.rank, key_of(after.digest)) if after else (-math.inf, b"")
+        return self._rows(query, rank, key, limit)
 
     def unsettled(self, state: RowState) -> list[Row]:
         """Rows with a state other than COMPLETE."""
-        return self._rows("SELECT * FROM blobs WHERE state != 1 AND state = ?", state)
+        return self._rows(f"SELECT {_COLUMNS} FROM blobs WHERE state != 1 AND state = ?", state)
 
-    def _rows(self, query: str, value: int) -> list[Row]:
+    def _rows(self, query: str, *values: object) -> list[Row]:
         nothing: list[_Values] = []
-        return [
-            _row(found) for found in self._try(nothing, lambda db: db.execute(query, (value,)).fetchall())
-        ]
+        return [_row(found) for found in self._try(nothing, lambda db: db.execute(query, values).fetchall())]
 
     def bound_partial(self) -> None:
         """Say of every partial row that the ledger counts its `held`."""
@@ -192,13 +230,9 @@ def _digest_of(key: bytes) -> Digest:
     return Digest("sha256" if len(key) == 32 else "sha512", key.hex())
 
 
-def _values(row: Row) -> _Values:
-    return key_of(row.digest), row.size, row.held, row.atime, row.state
-
-
 def _row(found: _Values) -> Row:
-    key, size, held, atime, state = found
-    return Row(_digest_of(key), size, held, atime, RowState(state))
+    key, size, held, state, rank = found
+    return Row(_digest_of(key), size, held, RowState(state), rank)
 
 
 def _one(db: sqlite3.Connection, query: str, *values: object) -> int:
@@ -213,11 +247,33 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         connection.execute("PRAGMA journal_size_limit = 4194304")
-        connection.executescript(_SCHEMA)
+        connection.create_function("risen", 2, risen, deterministic=True)
+        if not _is_current(connection):
+            _begin_anew(connection)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _is_current(connection: sqlite3.Connection) -> bool:
+    return _one(connection, "PRAGMA user_version") == _VERSION
+
+
+def _begin_anew(connection: sqlite3.Connection) -> None:
+    """In one step, for processes that start together."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if not _is_current(connection):  # else another process has been here
+            for table in _TABLES:
+                connection.execute(f"DROP TABLE IF EXISTS {table}")
+            for statement in _SCHEMA:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {_VERSION}")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
 
 
 def _put_away(path: Path) -> None:

@@ -8,7 +8,7 @@ partial/ALGORITHM/XX/HEX.hold    which
 quarantine/ALGORITHM-HEX         a blob that rotted where there is nobody to repair it from
 records/                         small documents (`records`)
 tmp/                             on their way in; locked by their owner, swept when it is gone
-index/                           SQLite: least recently used, sizes. May be deleted: it is rebuilt
+index/                           SQLite: what is of least use, sizes. May be deleted: it is rebuilt
 run/                             locks and the ledger, worth nothing when nothing runs
 """
 

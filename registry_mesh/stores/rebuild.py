@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from registry_mesh.content.eviction import rank_by_age
 from registry_mesh.oci.digest import ALGORITHMS, Digest
 from registry_mesh.stores import temporary
 from registry_mesh.stores.hold import open_part
@@ -68,7 +69,7 @@ def settle(shelf: Shelf, row: Row) -> None:
             beside.unlink(missing_ok=True)
         held = _held_in_part(shelf, row.digest)
         if held is not None:
-            shelf.index.put([Row(row.digest, row.size, held, row.atime, RowState.PARTIAL)])
+            shelf.enter(row.digest, row.size, held, RowState.PARTIAL)
         return
     shelf.layout.part_hold(row.digest).unlink(missing_ok=True)
     shelf.enter_complete(row.digest, size)
@@ -128,13 +129,14 @@ def _rows(shelf: Shelf) -> Iterator[Row]:
                 charge(_length(path))
                 for path in (shelf.layout.blob_chunks(digest), shelf.layout.blob_hold(digest))
             )
-            atime = int(max(status.st_atime, status.st_mtime) * 1000)
-            yield Row(digest, status.st_size, held, atime, RowState.COMPLETE)
+            rank = rank_by_age(shelf.clock() - max(status.st_atime, status.st_mtime))
+            yield Row(digest, status.st_size, held, RowState.COMPLETE, rank)
         for entry in _files(shelf.layout.partial / algorithm):
             digest, status = Digest(algorithm, entry.name), entry.stat()
             held_in_part = _held_in_part(shelf, digest)
             if held_in_part is not None:
-                yield Row(digest, status.st_size, held_in_part, int(status.st_mtime * 1000), RowState.PARTIAL)
+                rank = rank_by_age(shelf.clock() - status.st_mtime)
+                yield Row(digest, status.st_size, held_in_part, RowState.PARTIAL, rank)
 
 
 def _held_in_part(shelf: Shelf, digest: Digest) -> int | None:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Final
 
 from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap
 from registry_mesh.content.ports import BlobInfo
@@ -18,6 +19,10 @@ from registry_mesh.stores.layout import Layout
 from registry_mesh.stores.ledger import charge
 from registry_mesh.stores.locks import held, held_now
 from registry_mesh.stores.room import Room
+
+_GONE: Final = "gone"
+_TURNOVER: Final = 10**12
+"""Of the fact `_GONE`: kept in turnovers and not in bytes, so that a new quota does not change what was."""
 
 
 class Shelf:
@@ -43,9 +48,19 @@ class Shelf:
     def _board(self, digest: Digest) -> Path:
         return self.layout.run / "locks" / f"shelf-{digest.hex[:2]}"
 
+    def turnovers(self) -> float:
+        """What ever came into a cache, in quotas: what went, and what is there. 0 where there is no limit."""
+        ledger = self.room.ledger
+        return self.index.fact(_GONE) / _TURNOVER + ledger.used / ledger.limit if ledger.limit else 0.0
+
+    def note_gone(self, freed: int) -> None:
+        """Bytes were evicted."""
+        if self.room.ledger.limit:
+            self.index.add_fact(_GONE, int(freed / self.room.ledger.limit * _TURNOVER))
+
     def enter(self, digest: Digest, size: int, held: int, state: RowState) -> None:
-        """Write the blob's row in the index, used just now."""
-        self.index.put([Row(digest, size, held, int(self.clock() * 1000), state)])
+        """Write the blob's row in the index; a new one is used just now."""
+        self.index.put(Row(digest, size, held, state), self.turnovers())
 
     def enter_complete(self, digest: Digest, size: int) -> None:
         """Write the row of a blob that stands there."""

@@ -1,10 +1,9 @@
-"""What a disk store does beside serving: times of use to the index, idle files closed, a lost index made anew, and
+"""What a disk store does beside serving: uses to the index, idle files closed, a lost index made anew, and
 its own files found again when the disk went away and came back."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from typing import Final
 
 from registry_mesh.content.errors import Failure
@@ -23,21 +22,20 @@ _log = logging.getLogger(__name__)
 class Upkeep:
     """Rounds of one process, in a thread."""
 
-    def __init__(self, shelf: Shelf, clock: Callable[[], float]) -> None:
+    def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
-        self._clock = clock
-        self._used: dict[str, float] = {}
+        self._used: set[str] = set()
         self._tidied = False
 
     def use(self, digest: Digest) -> None:
-        """The blob is used now. A dict's write: readers call it on every hit."""
-        self._used[digest.hex] = self._clock()
+        """The blob is used now. An entry in a set: readers call it on every hit."""
+        self._used.add(digest.hex)
 
     def flush(self) -> None:
-        """Tell the index when blobs were used."""
-        used, self._used = self._used, {}
+        """Tell the index which blobs were used since the last time."""
+        used, self._used = self._used, set()
         if used:
-            self._shelf.index.touch([(int(at * 1000), bytes.fromhex(hex)) for hex, at in used.items()])
+            self._shelf.index.touch([bytes.fromhex(hex) for hex in list(used)], self._shelf.turnovers())
 
     def round(self, files: OpenFiles) -> None:
         files.sweep()

@@ -45,7 +45,8 @@ def test_a_wrong_import_is_caught(tmp_path: Path, room: str, line: str) -> None:
         copy = tmp_path / package.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.touch()
-    (tmp_path / "registry_mesh" / "content" / "freshness.py").touch()
+    for name in ("freshness", "eviction"):
+        (tmp_path / "registry_mesh" / "content" / f"{name}.py").touch()
     for role in ("origin", "replica", "site"):
         (tmp_path / "registry_mesh" / "roles" / f"{role}.py").touch()
     (tmp_path / "registry_mesh" / room).write_text(line + "\n")
