@@ -85,6 +85,8 @@ class Fill:
         self.size = hold.info.size
         self.source = source
         self.prover = Prover(hold)
+        self.readings = 0
+        """Open ones: whoever has one may follow the fill at any moment."""
         self.wasted = 0
         self.fetched = 0
         self.unstorable: Failure | None = None
@@ -128,7 +130,12 @@ class Fill:
 
     @property
     def idle(self) -> bool:
-        return not self._readers and not self._transfers and not self._tasks and self._finishing is None
+        busy = self._readers or self._transfers or self._tasks or self._finishing
+        return not self.readings and not busy
+
+    def leave(self) -> None:
+        """A reading of it ends."""
+        self.readings -= 1
 
     @property
     def proving(self) -> bool:

@@ -17,6 +17,9 @@ from registry_mesh.oci.span import Span
 LINGER: Final = 2.0
 """Seconds a fill that nobody uses is kept: the next range of the same reader is on its way."""
 
+_SWEEP: Final = 0.1
+"""Seconds between two looks; a fill that is committed lingers no longer, as it keeps its blob from eviction."""
+
 
 class Fills:
     """Begins fills, hands them out, closes them."""
@@ -102,7 +105,7 @@ class Fills:
         """Close what nobody has used for a while."""
         loop = asyncio.get_running_loop()
         while self._fills or self._retired:
-            await asyncio.sleep(LINGER / 4)
+            await asyncio.sleep(_SWEEP)
             retired, self._retired = self._retired, []
             for fill, stack in retired:
                 if fill.idle:
@@ -112,7 +115,7 @@ class Fills:
             for digest, (fill, _) in list(self._fills.items()):
                 if not fill.idle:
                     self._used[digest] = loop.time()
-                elif loop.time() - self._used.get(digest, 0) > LINGER or fill.hold.discarded:
+                elif loop.time() - self._used.get(digest, 0) > _linger(fill) or fill.hold.discarded:
                     await self._drop(digest)
         self._sweeper = None
 
@@ -136,6 +139,10 @@ class Fills:
         for fill, stack in self._retired:
             await self._end(fill, stack)
         self._retired.clear()
+
+
+def _linger(fill: Fill) -> float:
+    return _SWEEP if fill.hold.committed else LINGER
 
 
 def _opening(span: Span | None) -> Span | None:

@@ -79,7 +79,7 @@ class PullThrough:
             if digest == Digest.of(b"", digest.algorithm):
                 yield _Nothing(digest, _clip(span, 0))
             else:
-                yield await self._held(stack, digest, span) or await self._filling(digest, span)
+                yield await self._held(stack, digest, span) or await self._filling(stack, digest, span)
 
     async def _held(self, stack: AsyncExitStack, digest: Digest, span: Span | None) -> Reading | None:
         if self._fills.get(digest) is not None:
@@ -89,12 +89,14 @@ class PullThrough:
         except (BlobUnknown, StoreBroken):
             return None
 
-    async def _filling(self, digest: Digest, span: Span | None) -> Reading:
+    async def _filling(self, stack: AsyncExitStack, digest: Digest, span: Span | None) -> Reading:
         try:
             fill = await self._join(digest, span)
         except (StoreFull, StoreBroken):
             info = await self.stat(digest)
             return _Past(self, info, _clip(span, info.size))
+        fill.readings += 1
+        stack.callback(fill.leave)
         return _Following(self, fill, _clip(span, fill.size))
 
     async def _join(self, digest: Digest, span: Span | None) -> Fill:
