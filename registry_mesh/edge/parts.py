@@ -17,7 +17,7 @@ from registry_mesh.edge.respond import pieces_of
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
 
-AHEAD: Final = 8
+AHEAD: Final = 16
 """Spans on their way at once; each holds one piece at most."""
 
 
