@@ -19,8 +19,9 @@ from registry_mesh.admin.server import AdminServer
 from registry_mesh.assembly.collection import collect_again_and_again
 from registry_mesh.assembly.names import node_name, parent_label
 from registry_mesh.assembly.replicator import Replicator
+from registry_mesh.assembly.scrubbing import Scrubber
 from registry_mesh.assembly.seats import Seats
-from registry_mesh.assembly.stores import Store, open_store, stored, tidy
+from registry_mesh.assembly.stores import Store, disk_of, open_store, stored, tidy, write_fault
 from registry_mesh.config.schema import Config
 from registry_mesh.content.errors import Failure
 from registry_mesh.telemetry import names
@@ -48,8 +49,10 @@ class Keeper:
         self._stack = AsyncExitStack()
         self._store: Store | None = None
         self._replicator: Replicator | None = None
+        self._scrubber: Scrubber | None = None
         self._started = time.time()
         self._instruments = table.row(row)
+        self._fault: str | None = None
         self.table = table
 
     async def start(self, listener: socket) -> None:
@@ -60,6 +63,8 @@ class Keeper:
             if self._config.role == "replica":
                 replicator = Replicator(self._config, self._store, self._instruments)
                 self._replicator = await stack.enter_async_context(replicator)
+            if self._config.role != "origin" and (disk := disk_of(self._store)) is not None:
+                self._scrubber = Scrubber(lambda: self._config, self._store, disk, self._instruments)
             for job in self._background():
                 stack.push_async_callback(_ended, asyncio.create_task(_again_and_again(job)))
             info = {"role": self._config.role, "name": node_name(self._config), "version": __version__}
@@ -78,7 +83,9 @@ class Keeper:
             self._replicator.reload(config)
 
     def _background(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
-        jobs: list[Callable[[], Coroutine[Any, Any, None]]] = [self._look, self._tidy]
+        jobs: list[Callable[[], Coroutine[Any, Any, None]]] = [self._look, self._tidy, self._watch]
+        if self._scrubber is not None:
+            jobs.append(self._scrubber.repeat)
         if self._replicator is not None:
             jobs.append(self._replicator.repeat)
         if self._config.role == "origin":
@@ -98,6 +105,20 @@ class Keeper:
                 log.warning("cannot look at the store", extra={FIELDS: {"why": fault.reason}})
             await asyncio.sleep(_LOOK)
 
+    async def _watch(self) -> None:
+        """Raise the alarm while the disk cannot be written to, and say once when that begins and ends."""
+        while self._store is not None:
+            fault = await write_fault(self._store)
+            if fault is not None and self._fault is None:
+                log.error(
+                    "the store cannot be written to: pulls go on without it", extra={FIELDS: {"why": fault}}
+                )
+            elif fault is None and self._fault is not None:
+                log.warning("the store can be written to again", extra={FIELDS: {"was": self._fault}})
+            self._fault = fault
+            self._instruments.gauge(names.STORE_FAULTY).set(int(fault is not None))
+            await asyncio.sleep(_LOOK)
+
     async def _tidy(self) -> None:
         """Clean up behind what died, now and every hour."""
         while self._store is not None:
@@ -111,6 +132,8 @@ class Keeper:
         gauge = self._instruments.gauge
         gauge(names.WORKERS).set(self._seats.serving(time.monotonic()))
         gauge(names.DRAINING).set(int(self._seats.draining()))
+        if self._scrubber is not None:
+            self._scrubber.tell()
         used, quota = self._stored()
         gauge(names.STORE_USED).set(used or 0)
         gauge(names.STORE_QUOTA).set(quota or 0)
@@ -137,9 +160,11 @@ class Keeper:
                 "kind": "disk" if self._config.store.disk else "s3",
                 "used_bytes": used,
                 "quota_bytes": quota,
+                "fault": self._fault,
             },
             "workers": self._workers(),
             "registries": self._registries(),
+            "scrub": self._scrubber.status() if self._scrubber else None,
             "replication": self._replicator.status() if self._replicator else None,
             "counters": counters(self.table),
         }

@@ -30,7 +30,7 @@ async def open_role(
         return _origin(config, store, policy), None
     parents = await stack.enter_async_context(Parents(config, instruments))
     if config.role == "site":
-        return _site(config, store, parents, stack), parents
+        return open_site(config, store, parents, stack), parents
     return _replica(config, store, parents, stack), parents
 
 
@@ -48,7 +48,9 @@ def _origin(config: Config, store: Store, policy: Policy) -> Origin:
 def _replica(config: Config, store: Store, parents: Parents, stack: AsyncExitStack) -> Replica:
     """What it does not hold it refuses, or fetches as a site would, into the same store."""
     held = HeldRepositories(store.records, store, time.time)
-    site = _site(config, store, parents, stack) if config.replication.fallthrough == "pull-through" else None
+    site = None
+    if config.replication.fallthrough == "pull-through":
+        site = open_site(config, store, parents, stack)
     return Replica(
         held,
         [RegistryName(host) for host in config.registries],
@@ -57,7 +59,8 @@ def _replica(config: Config, store: Store, parents: Parents, stack: AsyncExitSta
     )
 
 
-def _site(config: Config, store: Store, parents: Parents, stack: AsyncExitStack) -> Site:
+def open_site(config: Config, store: Store, parents: Parents, stack: AsyncExitStack) -> Site:
+    """A site over an open store; `stack` ends what it began."""
     cache = as_cache(store)
     fills = Fills(cache)
     registries = {

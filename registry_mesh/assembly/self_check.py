@@ -25,11 +25,11 @@ async def open_self_check(
         stack.push_async_callback(store.close)
         asked = no_parents
         if repair:
-            asked = _Repairers(config, await stack.enter_async_context(Parents(config)))
+            asked = Repairers(config, await stack.enter_async_context(Parents(config)))
         yield SelfCheck(open_repositories(config, store), parents=asked, progress=progress)
 
 
-class _Repairers:
+class Repairers:
     """Implements `self_check.Parents`: an origin's repositories bear their own names, a replica's those of their
     registries before them."""
 

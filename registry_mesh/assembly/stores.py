@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from registry_mesh.config.schema import S3, Config
+from registry_mesh.content.errors import Failure
 from registry_mesh.content.ports import CacheStore
 from registry_mesh.stores.disk import DiskStore
 from registry_mesh.stores.disk_uploads import DiskUploads
@@ -97,5 +98,23 @@ def stored(config: Config, store: Store | None) -> tuple[int | None, int | None]
     """Bytes used and allowed on this machine's disk; None where that is not known, or not bounded."""
     spool = config.store.s3.spool if config.store.s3 else None
     disk = config.store.disk or spool
+    here = disk_of(store)
+    return (here.used if here else None), disk.quota if disk else None
+
+
+def disk_of(store: Store | None) -> DiskStore | None:
+    """The part of a store that lies on this machine's disk."""
     here = store if isinstance(store, DiskStore) else getattr(store, "spool", None)
-    return (here.used if isinstance(here, DiskStore) else None), disk.quota if disk else None
+    return here if isinstance(here, DiskStore) else None
+
+
+async def write_fault(store: Store) -> str | None:
+    """What keeps its disk from being written to; None where nothing does."""
+    disk = disk_of(store)
+    if disk is None:
+        return None
+    try:
+        await disk.try_writing()
+    except Failure as fault:
+        return fault.reason
+    return None

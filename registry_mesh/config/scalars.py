@@ -15,6 +15,7 @@ _BYTES: Final = {
 }  # fmt: skip
 DURATION_PATTERN: Final = r"^(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d|w))+$"
 SIZE_PATTERN: Final = r"^[0-9]+(?:\.[0-9]+)? ?(?:[kKMGTP]i?)?B?$"
+RATE_PATTERN: Final = SIZE_PATTERN[:-1] + "(?:/s)?$"
 SECRET_PATTERN: Final = r"^(?:file:.+|env:[A-Za-z_][A-Za-z0-9_]*)$"  # noqa: S105 (names one)
 
 _DURATION: Final = re.compile(DURATION_PATTERN)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 from registry_mesh.config.scalars import (
     DURATION_PATTERN,
+    RATE_PATTERN,
     SECRET_PATTERN,
     SIZE_PATTERN,
     SecretReference,
@@ -38,6 +39,10 @@ def _duration(value: object) -> object:
 
 def _size(value: object) -> object:
     return parse_size(value) if isinstance(value, str) else value
+
+
+def _rate(value: object) -> object:
+    return parse_size(value.removesuffix("/s")) if isinstance(value, str) else value
 
 
 def _secret(value: object) -> object:
@@ -90,6 +95,12 @@ Size = Annotated[
     WithJsonSchema({"type": ["string", "integer"], "pattern": SIZE_PATTERN, "examples": ["500GiB", "10GB"]}),
 ]  # fmt: skip
 """Bytes."""
+
+Rate = Annotated[
+    int, BeforeValidator(_rate), Field(ge=0),
+    WithJsonSchema({"type": ["string", "integer"], "pattern": RATE_PATTERN, "examples": ["20MiB/s"]}),
+]  # fmt: skip
+"""Bytes a second."""
 
 Secret = Annotated[
     SecretReference, BeforeValidator(_secret), WithJsonSchema({"type": "string", "pattern": SECRET_PATTERN}),
@@ -239,6 +250,13 @@ class Collection(Section):
     """Between two collections of what nothing refers to; 0: only by `registry-mesh gc`."""
 
 
+class Scrub(Section):
+    rate: Rate = 20 << 20
+    """Bytes a second that are read again in search of rot; 0: none."""
+    every: Duration = 7 * 86400.0
+    """From the beginning of one walk over all that is held to that of the next."""
+
+
 class Log(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     access: Text | None = None
@@ -272,6 +290,8 @@ class Config(Section):
     """Origin: what may be pushed, and how long it can be brought back."""
     collection: Collection = Collection()
     """Origin: garbage collection, beside running pushes and pulls."""
+    scrub: Scrub = Scrub()
+    """Replica, site: what is held is read again and again, and repaired."""
     log: Log = Log()
 
 

@@ -33,6 +33,7 @@ class Fills:
         self._retired: list[tuple[Fill, AsyncExitStack]] = []
         """Followed to their end by who follows them."""
         self._sweeper: asyncio.Task[None] | None = None
+        self._notes: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
         return f"<Fills {[fill for fill, _ in self._fills.values()]}>"
@@ -49,8 +50,11 @@ class Fills:
         self._used[digest] = asyncio.get_running_loop().time()
         return entry[0]
 
-    async def join(self, digest: Digest, source: BlobSource, span: Span | None, distrust: Distrust) -> Fill:
-        """The fill of `digest`, begun from `source` where there is none. `span` is what its first reader wants.
+    async def join(
+        self, digest: Digest, source: BlobSource, span: Span | None, distrust: Distrust, place: str = ""
+    ) -> Fill:
+        """The fill of `digest`, begun from `source` where there is none. `span` is what its first reader wants;
+        `place` is noted as where it comes from.
 
         `StoreFull`, `StoreBroken` where it cannot be held; whatever `source` says where its size is not known
         and cannot be learned.
@@ -58,7 +62,12 @@ class Fills:
         fill = self.get(digest)
         if fill is not None:
             return fill
-        return await self._beginnings.join(digest, lambda: self._begin(digest, source, span, distrust))
+        fill = await self._beginnings.join(digest, lambda: self._begin(digest, source, span, distrust))
+        if place:  # behind the reader's back
+            note = asyncio.get_running_loop().create_task(self._store.note_place(digest, place))
+            self._notes.add(note)
+            note.add_done_callback(self._notes.discard)
+        return fill
 
     async def _begin(self, digest: Digest, source: BlobSource, span: Span | None, distrust: Distrust) -> Fill:
         if digest in self._fills:
@@ -132,6 +141,7 @@ class Fills:
     async def close(self) -> None:
         """End every fill; what was written stays held."""
         await self._beginnings.close()
+        await asyncio.gather(*self._notes)
         if self._sweeper is not None:
             self._sweeper.cancel()
         for digest in list(self._fills):

@@ -264,6 +264,15 @@ class CacheStore(BlobStore, Protocol):
         """A verified manifest names these: remember their sizes."""
         ...
 
+    async def note_place(self, digest: Digest, place: str) -> None:
+        """Remember where the blob can be had again (REGISTRY/REPOSITORY), as long as it is held. Never fails: who
+        does not know it any more asks nobody."""
+        ...
+
+    async def place_of(self, digest: Digest) -> str | None:
+        """What was noted last."""
+        ...
+
 
 class Records(Protocol):
     """Small named documents on a disk, in a bucket or in memory. Keys are path-like: `a/b/c`, no empty, `.` or

@@ -39,8 +39,14 @@ class PullThrough:
     """Blobs of `store`, and of `source` by way of `store`. One per repository; `fills` is the process's."""
 
     def __init__(
-        self, store: CacheStore, source: BlobSource, fills: Fills, distrust: Distrust = _nobody
+        self,
+        store: CacheStore,
+        source: BlobSource,
+        fills: Fills,
+        distrust: Distrust = _nobody,
+        place: str = "",
     ) -> None:
+        self._place = place
         self._store = store
         self._source = source
         self._fills = fills
@@ -100,7 +106,7 @@ class PullThrough:
         return _Following(self, fill, _clip(span, fill.size))
 
     async def _join(self, digest: Digest, span: Span | None) -> Fill:
-        return await self._fills.join(digest, self._source, span, self._distrust)
+        return await self._fills.join(digest, self._source, span, self._distrust, self._place)
 
     async def pieces(self, fill: Fill, span: Span) -> AsyncIterator[Piece]:
         """Follow `fill`; on past the store when that fails, on to a new fill when a source lied."""

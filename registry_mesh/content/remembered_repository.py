@@ -97,17 +97,18 @@ class RememberedManifests:
         self._hot: LRUCache[Digest, Manifest] = LRUCache(memory, getsizeof=lambda m: len(m.data) + 1024)
         self._flights: Flights[Digest, Manifest] = Flights()
 
-    def of(self, source: ManifestSource) -> _Bound:
-        return _Bound(self, source)
+    def of(self, source: ManifestSource, place: str = "") -> _Bound:
+        """`place` is noted as where manifests come from."""
+        return _Bound(self, source, place)
 
-    async def manifest(self, digest: Digest, source: ManifestSource) -> FetchedManifest:
+    async def manifest(self, digest: Digest, source: ManifestSource, place: str = "") -> FetchedManifest:
         held = self._hot.get(digest)
         if held is None:
             held = await self._stored(digest)
         if held is not None:
             self._remember(held)
             return FetchedManifest(held)
-        fetched = await self._flights.join(digest, lambda: self._fetch(digest, source))
+        fetched = await self._flights.join(digest, lambda: self._fetch(digest, source, place))
         return FetchedManifest(fetched, Provenance(hit=False))
 
     def _remember(self, manifest: Manifest) -> None:
@@ -126,10 +127,12 @@ class RememberedManifests:
         except ManifestInvalid:
             return None  # a blob of that digest, but no manifest
 
-    async def _fetch(self, digest: Digest, source: ManifestSource) -> Manifest:
+    async def _fetch(self, digest: Digest, source: ManifestSource, place: str) -> Manifest:
         manifest = (await source.manifest(digest)).manifest
         with contextlib.suppress(StoreFull, StoreBroken):  # served all the same
             await self._keep(manifest)
+            if place:
+                await self._store.note_place(digest, place)
         self._remember(manifest)
         return manifest
 
@@ -145,12 +148,13 @@ class RememberedManifests:
 
 
 class _Bound:
-    def __init__(self, manifests: RememberedManifests, source: ManifestSource) -> None:
+    def __init__(self, manifests: RememberedManifests, source: ManifestSource, place: str) -> None:
         self._manifests = manifests
         self._source = source
+        self._place = place
 
     async def manifest(self, digest: Digest) -> FetchedManifest:
-        return await self._manifests.manifest(digest, self._source)
+        return await self._manifests.manifest(digest, self._source, self._place)
 
 
 def _media_type_key(digest: Digest) -> str:

@@ -79,8 +79,9 @@ class Site:
         groups = [[Candidate(p.parent, p.repository(name)) for p in group] for group in served.parents]
         source = Failover(groups, self._distrusted)
         tags = RememberedTags(registry, name, source, source, self._remembered[registry], served.freshness)
-        blobs = PullThrough(self._store, source, self._fills, self._distrusted.note)
-        return Repository(registry, name, blobs, self._manifests.of(source), tags, tags)
+        place = f"{registry}/{name}"
+        blobs = PullThrough(self._store, source, self._fills, self._distrusted.note, place)
+        return Repository(registry, name, blobs, self._manifests.of(source, place), tags, tags)
 
     async def repositories(self, registry: RegistryName | None) -> AsyncIterator[RepositoryName]:
         """A site cannot tell what its registries hold: nothing is listed."""

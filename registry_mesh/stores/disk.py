@@ -19,7 +19,7 @@ from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import ALGORITHMS, Digest
 from registry_mesh.oci.errors import BlobUnknown
 from registry_mesh.oci.span import Span
-from registry_mesh.stores import rebuild
+from registry_mesh.stores import rebuild, temporary
 from registry_mesh.stores.durability import FsyncPolicy
 from registry_mesh.stores.evict import Evictor
 from registry_mesh.stores.faults import translated
@@ -27,7 +27,8 @@ from registry_mesh.stores.held_blobs import DiskReading, HeldBlobs
 from registry_mesh.stores.hold import DiskHold, open_part
 from registry_mesh.stores.hold_file import stated_size
 from registry_mesh.stores.index import Index
-from registry_mesh.stores.ingest import DiskIngest, IncomingFile
+from registry_mesh.stores.ingest import DiskIngest, IncomingFile, write_all
+from registry_mesh.stores.inspection import Inspection
 from registry_mesh.stores.layout import Layout
 from registry_mesh.stores.ledger import Ledger, charge
 from registry_mesh.stores.locks import FileLock, ProcessLock
@@ -67,6 +68,7 @@ class DiskStore:
         self._evictor = Evictor(shelf, self.held_blobs.files, self._upkeep.flush)
         if cache:
             shelf.room.evict = self._evictor
+        self.inspection = Inspection(shelf, cache=cache)
         self.records = DiskRecords(shelf.layout.records, shelf.layout.tmp, shelf.fsync)
 
     def __repr__(self) -> str:
@@ -269,6 +271,26 @@ class DiskStore:
 
     async def note_sizes(self, descriptors: Sequence[Descriptor]) -> None:
         await offload(self._shelf.index.note_sizes, [(each.digest, each.size) for each in descriptors])
+
+    async def note_place(self, digest: Digest, place: str) -> None:
+        await offload(self._shelf.index.note_place, digest, place)
+
+    async def place_of(self, digest: Digest) -> str | None:
+        return await offload(self._shelf.index.place, digest)
+
+    async def try_writing(self) -> None:
+        """`StoreFull` or `StoreBroken` where a page cannot be written to the disk."""
+        with translated("writing to the store"):
+            await offload(self._try_writing)
+
+    def _try_writing(self) -> None:
+        fd, path = temporary.create(self._layout.tmp, counted=False)
+        try:
+            write_all(fd, [bytes(4096)], 0)
+            os.fsync(fd)
+        finally:
+            path.unlink(missing_ok=True)
+            os.close(fd)
 
     async def delete(self, digest: Digest) -> None:
         with translated("deleting a blob"):

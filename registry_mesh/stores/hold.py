@@ -35,6 +35,7 @@ from registry_mesh.stores.ledger import charge
 from registry_mesh.stores.locks import lock_lead, lock_range, try_flock, unlock_range
 from registry_mesh.stores.offload import offload, settle, submit
 from registry_mesh.stores.punch import punch
+from registry_mesh.stores.read_apart import read_apart
 from registry_mesh.stores.shelf import Shelf
 
 INDEX_AHEAD: Final = 32 * MIB // CHUNK
@@ -421,6 +422,25 @@ class DiskHold:
         elif self._table.state(index) and not self._table.committed:
             self._mark_missing(index)
         return good
+
+    async def recheck(self, chunks: Sequence[int]) -> list[int]:
+        """Read chunks that are held, whatever was checked before and without keeping them in memory. Gives those
+        that have rotted, which are MISSING from then on."""
+        with translated(f"checking a part of {self.info.digest}"):
+            bad = await offload(self._rotten, chunks)
+        for index in bad:
+            if self._table.state(index) and not self._table.committed:
+                self._mark_missing(index)
+        return bad
+
+    def _rotten(self, chunks: Sequence[int]) -> list[int]:
+        return [
+            i for i in chunks if not self._still_fits(i) and not self._still_fits(i)
+        ]  # once more: it was torn?
+
+    def _still_fits(self, index: int) -> bool:
+        span = chunk_span(index, self.info.size)
+        return crc32(read_apart(self._files.fd, span.start, len(span))) == self._table.crc32(index)
 
     def _is_checked(self, index: int) -> bool:
         """Whether it was checked and nobody but us and our like has written to the file since."""

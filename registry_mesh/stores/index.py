@@ -22,7 +22,7 @@ from registry_mesh.oci.digest import Digest
 T = TypeVar("T")
 _Values = tuple[bytes, int, int, int, float]
 
-_VERSION: Final = 2
+_VERSION: Final = 3
 """Of the schema. A database of another one begins anew: what is in it can be found again."""
 
 _SCHEMA: Final = (
@@ -34,9 +34,10 @@ _SCHEMA: Final = (
     "CREATE INDEX unsettled ON blobs (state) WHERE state != 1",
     "CREATE TABLE past (number INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, rank REAL NOT NULL)",
     "CREATE TABLE sizes (number INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, size INTEGER NOT NULL)",
+    "CREATE TABLE places (number INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, place TEXT NOT NULL)",
     "CREATE TABLE facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
 )
-_TABLES: Final = ("blobs", "past", "sizes", "facts")
+_TABLES: Final = ("blobs", "past", "sizes", "places", "facts")
 _COLUMNS: Final = "key, size, held, state, rank"
 _WAIT: Final = 10.0
 _CACHE_KIB: Final = 8_192
@@ -195,6 +196,23 @@ class Index:
 
     def size(self, digest: Digest) -> int | None:
         query = "SELECT size FROM sizes WHERE key = ?"
+        found = self._try(None, lambda db: db.execute(query, (key_of(digest),)).fetchone())
+        return found[0] if found else None
+
+    def note_place(self, digest: Digest, place: str) -> None:
+        """Remember; the oldest beyond `SIZES_KEPT` are forgotten."""
+        values = (key_of(digest), place)
+
+        def note(db: sqlite3.Connection) -> None:
+            db.execute("INSERT OR REPLACE INTO places (key, place) VALUES (?, ?)", values)
+            db.execute(
+                "DELETE FROM places WHERE number <= (SELECT max(number) FROM places) - ?", (SIZES_KEPT,)
+            )
+
+        self._change(note)
+
+    def place(self, digest: Digest) -> str | None:
+        query = "SELECT place FROM places WHERE key = ?"
         found = self._try(None, lambda db: db.execute(query, (key_of(digest),)).fetchone())
         return found[0] if found else None
 

@@ -253,6 +253,7 @@ class MemoryStore:
         self._blobs: dict[Digest, _Blob] = {}
         self._parts: dict[Digest, _Part] = {}
         self._sizes: dict[Digest, int] = {}
+        self._places: dict[Digest, str] = {}
         self._locks: set[tuple[Digest, str]] = set()
         self.records = MemoryRecords()
 
@@ -319,6 +320,12 @@ class MemoryStore:
     async def note_sizes(self, descriptors: Sequence[Descriptor]) -> None:
         for each in descriptors:
             self._sizes[each.digest] = each.size
+
+    async def note_place(self, digest: Digest, place: str) -> None:
+        self._places[digest] = place
+
+    async def place_of(self, digest: Digest) -> str | None:
+        return self._places.get(digest)
 
     def reserve(self, room: int) -> None:
         """Take room (give it back, where negative); `StoreFull` where there is none."""

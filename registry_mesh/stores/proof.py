@@ -85,18 +85,19 @@ class Proofs:
             return start
         if size <= CHUNK:
             return self._prove_whole(digest, fd, proof)
-        checks = self._checks(digest, size, start, stop)
+        checks = self.checks(digest, size, start, stop)
         if checks is None:
             return self._prove_whole(digest, fd, proof)
         for index in range(start, stop):
-            if not checks.fits(fd, index):
+            span = chunk_span(index, size)
+            if not checks.fits(index, os.pread(fd, len(span), span.start)):
                 return index
             proof.add(index)
         return None
 
     def size_up(self, digest: Digest, fd: int, proof: Proof) -> int | None:
         """See that the file is as long as the blob, so that no wrong size is told; like `prove`."""
-        stated = stated_size(self._layout.blob_hold(digest)) or self._mapped_size(digest)
+        stated = self.stated_size(digest)
         size = os.fstat(fd).st_size
         if stated is None and size <= CHUNK:
             return self._prove_whole(digest, fd, proof)
@@ -104,6 +105,10 @@ class Proofs:
             return min(size, stated) // CHUNK
         proof.sized = True
         return None
+
+    def stated_size(self, digest: Digest) -> int | None:
+        """What stands beside the blob says of its length."""
+        return stated_size(self._layout.blob_hold(digest)) or self._mapped_size(digest)
 
     def _mapped_size(self, digest: Digest) -> int | None:
         try:
@@ -122,12 +127,13 @@ class Proofs:
         proof.add_all()
         return None
 
-    def _checks(self, digest: Digest, size: int, start: int, stop: int) -> _Checksums | _Sums | None:
+    def checks(self, digest: Digest, size: int, start: int, stop: int) -> _Checksums | _Sums | None:
+        """What chunks [start, stop) of a blob can be checked by; None where only its digest is known."""
         try:
             with self._layout.blob_hold(digest).open("rb", buffering=0) as file:
                 if hold_file.read_size(file.read(64)) == size:
                     offset, length = hold_file.records_at(start, stop - start)
-                    return _Checksums(os.pread(file.fileno(), length, offset), start, size)
+                    return _Checksums(os.pread(file.fileno(), length, offset), start)
         except (FileNotFoundError, hold_file.HoldFileInvalid):
             pass
         try:
@@ -139,15 +145,12 @@ class Proofs:
 class _Checksums:
     """The records of some chunks in a hold file."""
 
-    def __init__(self, records: bytes, first: int, size: int) -> None:
+    def __init__(self, records: bytes, first: int) -> None:
         self._records = records
         self._first = first
-        self._size = size
 
-    def fits(self, fd: int, index: int) -> bool:
-        span = chunk_span(index, self._size)
-        stated = hold_file.crc32_in(self._records, index - self._first)
-        return crc32(os.pread(fd, len(span), span.start)) == stated
+    def fits(self, index: int, data: bytes) -> bool:
+        return crc32(data) == hold_file.crc32_in(self._records, index - self._first)
 
 
 class _Sums:
@@ -156,6 +159,5 @@ class _Sums:
     def __init__(self, chunk_map: ChunkMap) -> None:
         self._map = chunk_map
 
-    def fits(self, fd: int, index: int) -> bool:
-        span = chunk_span(index, self._map.size)
-        return self._map.proves(index, os.pread(fd, len(span), span.start))
+    def fits(self, index: int, data: bytes) -> bool:
+        return self._map.proves(index, data)

@@ -27,6 +27,12 @@ class Rot:
             if self._is_still_there() and not self.make_partial(index):
                 self._shelf.remove_alone(self._info.digest)
 
+    def remove(self) -> None:
+        """Take all of it away."""
+        with self._shelf.alone(self._info.digest):
+            if self._is_still_there():
+                self._shelf.remove_alone(self._info.digest)
+
     def make_partial(self, missing: int | None = None) -> bool:
         """Make it a partial blob, of chunk `missing` or of all; False where it has no table. Under `Shelf.alone`.
 

@@ -150,6 +150,12 @@ class S3CacheStore:
     async def note_sizes(self, descriptors: Sequence[Descriptor]) -> None:
         await self.spool.note_sizes(descriptors)
 
+    async def note_place(self, digest: Digest, place: str) -> None:
+        await self.spool.note_place(digest, place)
+
+    async def place_of(self, digest: Digest) -> str | None:
+        return await self.spool.place_of(digest)
+
     async def delete(self, digest: Digest) -> None:
         """From both. Another site that has it in its spool keeps that."""
         gone = 0

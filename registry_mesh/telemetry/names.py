@@ -104,6 +104,18 @@ STORE_QUOTA: Final = Metric(
     "store_quota_bytes", Kind.GAUGE, "Bytes that may be stored; 0: no bound", merge=Merge.MAX
 )
 ROTTEN: Final = Metric("rotten_total", Kind.COUNTER, "Stored chunks found not to have their digest any more")
+SCRUBBED_BYTES: Final = Metric(
+    "scrubbed_bytes_total", Kind.COUNTER, "Stored bytes read again in search of rot"
+)
+REPAIRED: Final = Metric(
+    "repaired_total", Kind.COUNTER, "Rotten chunks that the scrub brought anew from a parent"
+)
+SCRUBBED_AT: Final = Metric(
+    "scrubbed_timestamp_seconds", Kind.GAUGE, "When all that is held was last read again", merge=Merge.MAX
+)
+STORE_FAULTY: Final = Metric(
+    "store_faulty", Kind.GAUGE, "1: the store cannot be written to; pulls go on without it", merge=Merge.MAX
+)
 EVICTED_BYTES: Final = Metric("evicted_bytes_total", Kind.COUNTER, "Bytes evicted to make room")
 REPLICATIONS: Final = Metric("replications_total", Kind.COUNTER, "Runs of the rules", {"outcome": OUTCOMES})
 REPLICATED_BYTES: Final = Metric("replicated_bytes_total", Kind.COUNTER, "Bytes brought by runs of the rules")

@@ -1,0 +1,196 @@
+"""The rolling scrub: everything held is read again, slowly, and what has rotted is brought anew.
+
+Decides the order, the speed and when to begin; knows no place. Blobs go by their digest, so that one number says how
+far a walk has come, and a restart goes on where the last blob was finished.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from typing import Final, Protocol
+
+from registry_mesh.content.errors import Failure
+from registry_mesh.content.ports import Records
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.errors import DigestInvalid
+from registry_mesh.oci.span import Span
+
+KEY: Final = "scrub/progress"
+
+SAVED_EVERY: Final = 10.0
+"""Seconds between two notes of how far it has come."""
+
+LOOK: Final = 5.0
+"""Seconds at most until a changed pace is seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """`rate`: bytes a second; 0: never. `every`: seconds from the beginning of one walk to that of the next."""
+
+    rate: int
+    every: float
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """A step of reading one blob: how many bytes, and which spans are not what they were. Those are held no more."""
+
+    size: int
+    rotten: tuple[Span, ...] = ()
+
+
+class Inspectable(Protocol):
+    """A store whose bytes can be read again past everything that is remembered of them."""
+
+    def held(self, after: Digest | None) -> AsyncIterator[Digest]:
+        """Every blob held, whole or in part, in the order of their digests, those that follow `after`."""
+        ...
+
+    def inspect(self, digest: Digest) -> AsyncIterator[Inspected]:
+        """Read what is held of it, in steps of at most 1 MiB. Nothing where it is held no more. `StoreBroken`."""
+        ...
+
+
+Repair = Callable[[Digest, Sequence[Span]], Awaitable[bool]]
+"""Bring these spans of a blob anew; whether that worked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Of the walk under way, or of the last one. Times are in seconds since the epoch; 0: never."""
+
+    began: float = 0.0
+    completed: float = 0.0
+    after: str = ""
+    running: bool = False
+    read: int = 0
+    rotten: int = 0
+    repaired: int = 0
+
+    def encode(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def decode(cls, data: bytes | None) -> Progress:
+        """A note that cannot be read is none: the walk begins anew."""
+        with suppress(ValueError, TypeError):
+            if data is not None:
+                return cls(**json.loads(data))
+        return cls()
+
+    @property
+    def last(self) -> Digest | None:
+        with suppress(DigestInvalid):
+            return Digest.parse(self.after)
+        return None
+
+
+class Budget:
+    """So many bytes a second, without saving up."""
+
+    def __init__(self) -> None:
+        self._free_at = 0.0
+
+    def spend(self, now: float, size: int, rate: int) -> float:
+        """Seconds to wait after reading `size` bytes."""
+        self._free_at = max(self._free_at, now) + size / rate
+        return self._free_at - now
+
+
+def wait_for_next(progress: Progress, pace: Pace, now: float) -> float | None:
+    """Seconds until a walk is due; 0 where one is, or was interrupted; None: never."""
+    if not pace.rate:
+        return None
+    if progress.running:
+        return 0.0
+    return max(0.0, progress.began + pace.every - now)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Who is told of what happens: each gets a number of bytes, or of spans."""
+
+    read: Callable[[int], None] = lambda size: None
+    rotten: Callable[[int], None] = lambda spans: None
+    repaired: Callable[[int], None] = lambda spans: None
+
+
+class Scrub:
+    """`repeat` for ever, in one process of a node. `progress` may be looked at."""
+
+    def __init__(
+        self,
+        store: Inspectable,
+        records: Records,
+        repair: Repair,
+        pace: Callable[[], Pace],
+        told: Told | None = None,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._store = store
+        self._records = records
+        self._repair = repair
+        self._pace = pace
+        self._told = told or Told()
+        self._clock = clock
+        self._sleep = sleep
+        self._budget = Budget()
+        self._saved = 0.0
+        self.progress = Progress()
+
+    async def load(self) -> None:
+        """Take up what an earlier process noted."""
+        with suppress(Failure):
+            self.progress = Progress.decode(await self._records.get(KEY))
+
+    async def repeat(self) -> None:
+        """Walk whenever a walk is due. `StoreBroken` where the store cannot even be listed."""
+        await self.load()
+        while True:
+            wait = wait_for_next(self.progress, self._pace(), self._clock())
+            if wait == 0.0:
+                await self.walk()
+            else:
+                await self._sleep(LOOK if wait is None else min(wait, LOOK))
+
+    async def walk(self) -> None:
+        """One walk, or the rest of the one that was interrupted."""
+        if not self.progress.running:
+            began = replace(Progress(), completed=self.progress.completed, began=self._clock(), running=True)
+            self.progress = began
+            await self._save()
+        async for digest in self._store.held(self.progress.last):
+            with suppress(Failure):  # this one cannot be read now; whoever asks for it is told
+                await self._blob(digest)
+            self.progress = replace(self.progress, after=str(digest))
+            if self._clock() - self._saved > SAVED_EVERY:
+                await self._save()
+        self.progress = replace(self.progress, completed=self._clock(), after="", running=False)
+        await self._save()
+
+    async def _blob(self, digest: Digest) -> None:
+        rotten: list[Span] = []
+        async for step in self._store.inspect(digest):
+            rotten += step.rotten
+            self._told.read(step.size)
+            self._told.rotten(len(step.rotten))
+            counted = replace(self.progress, read=self.progress.read + step.size)
+            self.progress = replace(counted, rotten=counted.rotten + len(step.rotten))
+            rate = self._pace().rate
+            if rate:
+                await self._sleep(self._budget.spend(self._clock(), step.size, rate))
+        if rotten and await self._repair(digest, rotten):
+            self._told.repaired(len(rotten))
+            self.progress = replace(self.progress, repaired=self.progress.repaired + len(rotten))
+
+    async def _save(self) -> None:
+        self._saved = self._clock()
+        with suppress(Failure):  # a disk that is full or read-only; then a restart begins a little earlier
+            await self._records.put(KEY, self.progress.encode())

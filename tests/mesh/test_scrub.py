@@ -1,0 +1,108 @@
+"""Bytes rot on the disk of a running site: found and brought anew, while nobody asks for them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from registry_mesh.oci.digest import Digest
+from tests.mesh.conftest import SiteBehindLink
+from tests.suites.bytes_of import pattern
+
+pytestmark = pytest.mark.slow
+
+MIB = 1 << 20
+
+
+def overwrite(path: Path, at: int, data: bytes) -> None:
+    """As a disk does: behind everybody's back."""
+    status = path.stat()
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(data)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+async def scrubbed(world: SiteBehindLink) -> dict[str, Any]:
+    async with world.client.get(f"{world.node.admin}/status") as answer:
+        status: dict[str, Any] = await answer.json()
+    return status
+
+
+async def test_a_running_site_mends_what_rots(behind_link: SiteBehindLink) -> None:
+    world = behind_link
+    world.configure(workers=2, scrub={"rate": "1GiB/s", "every": "1s"})
+    bits, cut, emptied, doubled, part = (pattern(5 * MIB + 77, seed=i) for i in range(5))
+    manifest = world.parent.add_image("1", bits)
+    digests = [world.parent.add(data) for data in (bits, cut, emptied, doubled, part)]
+    await world.start()
+    for digest, whole in zip(digests[:4], (bits, cut, emptied, doubled), strict=True):
+        assert await world.get(world.blob(digest)) == (200, whole)
+    assert (await world.get(world.blob(digests[4]), (MIB, 2 * MIB)))[0] == 206
+    image = f"{world.node.url}/v2/team/app/manifests/1"
+    text = (await world.get(image))[1]
+    await asyncio.sleep(3)  # the fills have let go
+    world.link.reset_counts()
+    store = world.node.folder / "store"
+
+    def path(digest: Digest, place: str = "blobs") -> Path:
+        return store / place / "sha256" / digest.hex[:2] / digest.hex
+
+    overwrite(path(digests[0]), 3 * MIB, bytes([bits[3 * MIB] ^ 1]))
+    os.truncate(path(digests[1]), 4 * MIB)
+    os.truncate(path(digests[2]), 0)
+    overwrite(path(digests[3]), 4096, doubled[:4096])
+    overwrite(path(digests[4], "partial"), MIB + 9, b"rotten")
+    overwrite(path(manifest), 5, b"~")
+
+    def good() -> bool:
+        try:
+            whole = all(
+                path(digest).read_bytes() == data
+                for digest, data in zip(digests[:4], (bits, cut, emptied, doubled), strict=True)
+            )
+            with path(digests[4], "partial").open("rb") as file:
+                file.seek(MIB)
+                in_part = file.read(MIB) == part[MIB : 2 * MIB]
+            return whole and in_part and path(manifest).read_bytes() == text
+        except FileNotFoundError:
+            return False
+
+    async with asyncio.timeout(60):
+        while not await asyncio.to_thread(good):
+            await asyncio.sleep(0.3)
+    assert world.moved <= 9 * MIB, "what was good has not been fetched again"
+    async with asyncio.timeout(20):  # what is told is told a moment later
+        while (status := await scrubbed(world))["counters"].get("repaired_total", 0) < 6:
+            await asyncio.sleep(0.3)
+    assert status["scrub"]["age_seconds"] is not None
+    assert status["counters"]["rotten_total"] >= 6
+    assert status["counters"]["scrubbed_bytes_total"] > 20 * MIB
+    for digest, whole in zip(digests[:4], (bits, cut, emptied, doubled), strict=True):
+        assert await world.get(world.blob(digest)) == (200, whole)
+
+
+async def test_without_parents_what_has_rotted_is_not_served(behind_link: SiteBehindLink) -> None:
+    world = behind_link
+    world.configure(workers=2, scrub={"rate": "1GiB/s", "every": "1s"})
+    whole = pattern(5 * MIB)
+    digest = world.parent.add(whole)
+    await world.start()
+    assert await world.get(world.blob(digest)) == (200, whole)
+    await asyncio.sleep(3)
+    world.link.conditions.refuse = True
+    path = world.node.folder / "store" / "blobs" / "sha256" / digest.hex[:2] / digest.hex
+    overwrite(path, 3 * MIB, b"rotten")
+    async with asyncio.timeout(60):
+        while not (await scrubbed(world))["counters"].get("rotten_total", 0):
+            await asyncio.sleep(0.3)
+    assert await world.get(world.blob(digest), (0, MIB)) == (206, whole[:MIB])
+    world.link.conditions.refuse = False
+    async with asyncio.timeout(60):
+        while (await world.get(world.blob(digest), (3 * MIB, 4 * MIB)))[0] != 206:
+            await asyncio.sleep(0.3)
+    assert await world.get(world.blob(digest)) == (200, whole)

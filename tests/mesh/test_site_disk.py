@@ -1,0 +1,194 @@
+"""What a site does on a disk that turns read-only, is full, or answers with errors. Real file systems; needs root."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import struct
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from tests.mesh.conftest import SiteBehindLink
+from tests.suites.bytes_of import pattern
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.geteuid() != 0, reason="mounts file systems"),
+]
+
+MIB = 1 << 20
+SHUTDOWN = 0x8004587D
+"""EXT4_IOC_SHUTDOWN: from then on everything answers EIO, as with a disk that was pulled out."""
+
+
+def run(*command: object) -> None:
+    subprocess.run([str(part) for part in command], check=True, capture_output=True)
+
+
+class Disk:
+    """A file system of its own, for `folder`/store."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "store"
+        self._image = folder / "image"
+        self.path.mkdir(parents=True)
+        self._image.touch()
+        os.truncate(self._image, 96 * MIB)
+        run("mkfs.ext4", "-q", "-F", self._image)
+        self.mount()
+
+    def mount(self) -> None:
+        run("mount", "-o", "loop", self._image, self.path)
+
+    def come_back(self) -> None:
+        """As an operator would: whoever still has files open there keeps them, on the old mount."""
+        run("umount", "-l", self.path)
+        run("mkfs.ext4", "-q", "-F", self._image)
+        self.mount()
+
+    def turn_read_only(self) -> None:
+        """As ext4 does by itself (errors=remount-ro) on a fault."""
+        run("mount", "-o", "remount,abort", self.path)
+
+    def fail(self) -> None:
+        fd = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.ioctl(fd, SHUTDOWN, struct.pack("I", 2))
+        finally:
+            os.close(fd)
+
+    def fill(self) -> Path:
+        """Until nothing more fits."""
+        ballast = self.path / "ballast"
+        with ballast.open("wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(bytes(MIB))
+            except OSError:
+                pass
+            try:
+                while True:
+                    file.write(bytes(4096))
+            except OSError:
+                pass
+        return ballast
+
+    def close(self) -> None:
+        subprocess.run(["umount", "-l", str(self.path)], check=False, capture_output=True)
+
+
+@pytest_asyncio.fixture
+async def disk(behind_link: SiteBehindLink) -> AsyncIterator[Disk]:
+    made = await asyncio.to_thread(Disk, behind_link.node.folder)
+    try:
+        yield made
+    finally:
+        await behind_link.kill()
+        made.close()
+
+
+async def status(world: SiteBehindLink) -> dict[str, Any]:
+    async with world.client.get(f"{world.node.admin}/readyz") as answer:
+        assert answer.status == 200, "what can pull is ready"
+    async with world.client.get(f"{world.node.admin}/status") as answer:
+        told: dict[str, Any] = await answer.json()
+    return told
+
+
+async def alarm(world: SiteBehindLink, raised: bool) -> None:
+    async with asyncio.timeout(40):
+        while ((await status(world))["store"]["fault"] is not None) is not raised:
+            await asyncio.sleep(0.3)
+    async with world.client.get(f"{world.node.admin}/metrics") as answer:
+        assert f"registry_mesh_store_faulty {float(raised)}" in await answer.text()
+
+
+async def stored_again(world: SiteBehindLink, seed: int) -> None:
+    data = pattern(2 * MIB, seed=seed)
+    digest = world.parent.add(data)
+    async with asyncio.timeout(40):
+        while True:
+            assert await world.get(world.blob(digest)) == (200, data)
+            world.link.reset_counts()
+            assert await world.get(world.blob(digest)) == (200, data)
+            if world.moved == 0:
+                return
+            await asyncio.sleep(0.3)
+
+
+FAULTS = pytest.mark.parametrize("fault", ["read-only", "errors", "full"])
+
+
+@FAULTS
+async def test_pulls_go_on_and_it_comes_back_without_a_restart(
+    behind_link: SiteBehindLink, disk: Disk, fault: str
+) -> None:
+    world = behind_link
+    held, cold = pattern(3 * MIB + 5), pattern(5 * MIB + 9, seed=1)
+    warm, new = world.parent.add(held), world.parent.add(cold)
+    image = world.parent.add_image("1", pattern(999, seed=7))
+    await world.start()
+    assert await world.get(world.blob(warm)) == (200, held)
+    await alarm(world, raised=False)
+    ballast = None
+    if fault == "read-only":
+        disk.turn_read_only()
+    elif fault == "errors":
+        disk.fail()
+    else:
+        ballast = await asyncio.to_thread(disk.fill)
+    for _ in range(3):
+        assert await world.get(world.blob(warm)) == (200, held)
+        assert await world.get(world.blob(new)) == (200, cold)
+        assert await world.get(world.blob(new), (MIB, MIB + 70_000)) == (206, cold[MIB : MIB + 70_000])
+        for reference in ("1", image):
+            url = f"{world.node.url}/v2/team/app/manifests/{reference}"
+            assert (await world.get(url))[0] == 200
+    await alarm(world, raised=True)
+    await asyncio.sleep(6)
+    assert world.node.log.read_text().count("the store cannot be written to") == 1
+    if ballast is not None:
+        ballast.unlink()
+    else:
+        await asyncio.to_thread(disk.come_back)
+    await alarm(world, raised=False)
+    await stored_again(world, seed=3)
+    assert await world.get(world.blob(new)) == (200, cold)
+
+
+@FAULTS
+async def test_while_a_fill_runs(behind_link: SiteBehindLink, disk: Disk, fault: str) -> None:
+    world = behind_link
+    whole = pattern(24 * MIB + 3)
+    digest = world.parent.add(whole)
+    world.link.conditions.rate = 12e6
+    await world.start()
+    readers = [asyncio.create_task(world.get(world.blob(digest))) for _ in range(3)]
+    ranged = asyncio.create_task(world.get(world.blob(digest), (20 * MIB, 21 * MIB)))
+    async with asyncio.timeout(30):
+        while world.moved < 8 * MIB:
+            await asyncio.sleep(0.01)
+    ballast = None
+    if fault == "read-only":
+        disk.turn_read_only()
+    elif fault == "errors":
+        disk.fail()
+    else:
+        ballast = await asyncio.to_thread(disk.fill)
+    for reader in readers:
+        assert await reader == (200, whole)
+    assert await ranged == (206, whole[20 * MIB : 21 * MIB])
+    world.link.conditions.rate = None
+    assert await world.get(world.blob(digest)) == (200, whole)
+    if ballast is not None:
+        ballast.unlink()
+    else:
+        await asyncio.to_thread(disk.come_back)
+    await stored_again(world, seed=3)
+    assert await world.get(world.blob(digest)) == (200, whole)
