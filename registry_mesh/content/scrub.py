@@ -25,6 +25,9 @@ KEY: Final = "scrub/progress"
 SAVED_EVERY: Final = 10.0
 """Seconds between two notes of how far it has come."""
 
+TRIES: Final = 10
+"""Times that a repair is tried; then it is left to who asks for the bytes."""
+
 LOOK: Final = 5.0
 """Seconds at most until a changed pace is seen."""
 
@@ -143,6 +146,7 @@ class Scrub:
         self._sleep = sleep
         self._budget = Budget()
         self._saved = 0.0
+        self._unmended: dict[Digest, tuple[Sequence[Span], int]] = {}
         self.progress = Progress()
 
     async def load(self) -> None:
@@ -157,7 +161,9 @@ class Scrub:
             wait = wait_for_next(self.progress, self._pace(), self._clock())
             if wait == 0.0:
                 await self.walk()
+                await self.mend_again()
             else:
+                await self.mend_again()
                 await self._sleep(LOOK if wait is None else min(wait, LOOK))
 
     async def walk(self) -> None:
@@ -186,9 +192,21 @@ class Scrub:
             rate = self._pace().rate
             if rate:
                 await self._sleep(self._budget.spend(self._clock(), step.size, rate))
-        if rotten and await self._repair(digest, rotten):
-            self._told.repaired(len(rotten))
-            self.progress = replace(self.progress, repaired=self.progress.repaired + len(rotten))
+        if rotten:
+            await self._mend(digest, rotten, TRIES)
+
+    async def _mend(self, digest: Digest, spans: Sequence[Span], tries: int) -> None:
+        if await self._repair(digest, spans):
+            self._told.repaired(len(spans))
+            self.progress = replace(self.progress, repaired=self.progress.repaired + len(spans))
+        elif tries > 1:
+            self._unmended[digest] = (spans, tries - 1)
+
+    async def mend_again(self) -> None:
+        """Try once more what could not be repaired: a parent may be back."""
+        unmended, self._unmended = self._unmended, {}
+        for digest, (spans, tries) in unmended.items():
+            await self._mend(digest, spans, tries)
 
     async def _save(self) -> None:
         self._saved = self._clock()

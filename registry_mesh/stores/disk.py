@@ -252,7 +252,8 @@ class DiskStore:
             await offload(lock.release)
 
     async def known_size(self, digest: Digest) -> int | None:
-        return await offload(self._known_size, digest)
+        with translated("looking for a blob's size"):
+            return await offload(self._known_size, digest)
 
     def _known_size(self, digest: Digest) -> int | None:
         stated = (

@@ -71,6 +71,22 @@ async def test_what_cannot_be_repaired_is_counted_as_rotten_only() -> None:
     assert (walk.progress.rotten, walk.progress.repaired) == (1, 0)
 
 
+async def test_a_repair_that_fails_is_tried_again_and_not_for_ever() -> None:
+    asked: list[Digest] = []
+
+    async def repair(digest: Digest, spans: Sequence[Span]) -> bool:
+        asked.append(digest)
+        return digest == DIGESTS[1] and asked.count(digest) == 3
+
+    held, clock = Held(rotten={DIGESTS[1], DIGESTS[2]}), Clock()
+    walk = Scrub(held, MemoryRecords(), repair, lambda: Pace(1000, 100), None, clock, clock.sleep)
+    await walk.walk()
+    for _ in range(20):
+        await walk.mend_again()
+    assert (asked.count(DIGESTS[1]), asked.count(DIGESTS[2])) == (3, 10)
+    assert walk.progress.repaired == 1
+
+
 async def test_what_cannot_be_read_stops_nothing() -> None:
     held = Held(broken={DIGESTS[0], DIGESTS[4]})
     await scrub(held, MemoryRecords(), Clock()).walk()

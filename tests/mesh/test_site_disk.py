@@ -38,19 +38,19 @@ class Disk:
         self.path = folder / "store"
         self._image = folder / "image"
         self.path.mkdir(parents=True)
+        self._make()
+
+    def _make(self) -> None:
         self._image.touch()
         os.truncate(self._image, 96 * MIB)
         run("mkfs.ext4", "-q", "-F", self._image)
-        self.mount()
-
-    def mount(self) -> None:
         run("mount", "-o", "loop", self._image, self.path)
 
     def come_back(self) -> None:
         """As an operator would: whoever still has files open there keeps them, on the old mount."""
         run("umount", "-l", self.path)
-        run("mkfs.ext4", "-q", "-F", self._image)
-        self.mount()
+        self._image = self._image.with_name("another-image")
+        self._make()
 
     def turn_read_only(self) -> None:
         """As ext4 does by itself (errors=remount-ro) on a fault."""
