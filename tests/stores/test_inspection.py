@@ -132,8 +132,17 @@ def test_reading_apart_leaves_no_pages_behind(tmp_path: Path) -> None:
     os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
     os.pread(fd, 4096, 0)
     alone(fd)
+    pages = range(512 << 10, 768 << 10, 4096)
+    before = {at for at in pages if is_resident(fd, at)}
     assert read_apart(fd, 512 << 10, 256 << 10) == pattern(1 << 20)[512 << 10 : 768 << 10]
-    with pytest.raises(BlockingIOError):
-        os.preadv(fd, [bytearray(1)], 600 << 10, os.RWF_NOWAIT)
-    assert os.preadv(fd, [bytearray(1)], 0, os.RWF_NOWAIT) == 1
+    after = {at for at in pages if is_resident(fd, at)}
+    assert len(after - before) <= 16, "of 64 pages; the kernel may keep some that it is busy with"
+    assert is_resident(fd, 0)
     os.close(fd)
+
+
+def is_resident(fd: int, at: int) -> bool:
+    try:
+        return os.preadv(fd, [bytearray(1)], at, os.RWF_NOWAIT) == 1
+    except BlockingIOError:
+        return False
