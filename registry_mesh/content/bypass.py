@@ -11,33 +11,43 @@ from registry_mesh.content.errors import SourceLied, SourceUnavailable
 from registry_mesh.content.fill import Distrust
 from registry_mesh.content.pieces import in_memory
 from registry_mesh.content.ports import BlobInfo, BlobSource
+from registry_mesh.oci.digest import Hasher
 from registry_mesh.oci.span import Span
 
 TRIES = 4
 
 
-async def bypass(source: BlobSource, info: BlobInfo, span: Span, distrust: Distrust) -> AsyncIterator[bytes]:
+async def bypass(
+    source: BlobSource,
+    info: BlobInfo,
+    span: Span,
+    distrust: Distrust,
+    before: tuple[Hasher, int] | None = None,
+) -> AsyncIterator[bytes]:
     """The span from `source`, as proven as can be without keeping it.
 
     With a chunk map every chunk is checked in memory before it is given, and asked for again where it is wrong:
     `distrust` is told, so that another answers. Without one, a reader of the whole
-    blob gets its last piece only when the digest fitted; a part of a blob cannot be proven.
+    blob gets its last piece only when the digest fitted; a part of a blob cannot be proven. `before`, where the
+    span is the rest of a blob: a hasher, and the offset it has come to; what lies between is asked for again.
     """
     chunk_map = await source.chunk_map(info.digest)
     if chunk_map is not None and chunk_map.size == info.size:
         async for data in _by_chunks(source, info, span, chunk_map, distrust):
             yield data
         return
-    whole = span.start == 0 and span.stop == info.size
-    hasher = info.digest.hasher() if whole else None
+    if before is None and span.start == 0:
+        before = info.digest.hasher(), 0
+    hasher, begin = before if before is not None and span.stop == info.size else (None, span.start)
+    passed = span.start - begin
     kept = b""
     senders: set[str] = set()
-    async for data in _stream(source, info, span, senders):
+    async for data in _stream(source, info, Span(begin, span.stop), senders):
         if kept:
             yield kept
         if hasher is not None:
             await asyncio.to_thread(hasher.update, data)
-        kept = data
+        kept, passed = data[passed:], max(0, passed - len(data))
     if hasher is not None and hasher.hexdigest() != info.digest.hex:
         raise _lie(senders, info, distrust, "the bytes that came do not have the digest asked for")
     if kept:

@@ -27,7 +27,7 @@ from registry_mesh.content.errors import Failure, SourceLied, SourceUnavailable,
 from registry_mesh.content.ports import BlobSource, CacheStore, ChunkState, FileSlice, Hold, Reading
 from registry_mesh.content.prover import Prover
 from registry_mesh.content.transfer import Transfer
-from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.digest import Digest, Hasher
 from registry_mesh.oci.errors import Refusal
 from registry_mesh.oci.span import Span
 
@@ -172,6 +172,17 @@ class Fill:
         finally:
             self._readers.discard(reader)
             self._moved.set()
+
+    async def hashed(self, stop: int) -> tuple[Hasher, int]:
+        """A hasher for who goes on without the store from `stop` on, and the offset that it has come to: as far as
+        whole chunks are held."""
+        hasher = self.digest.hasher()
+        upto = self.hold.run(0, stop // CHUNK, ChunkState.UNPROVEN) * CHUNK
+        try:
+            await self.hold.feed(Span(0, upto), hasher.update)
+        except Failure:
+            return self.digest.hasher(), 0
+        return hasher, upto
 
     def _raise_if_hopeless(self, reader: Reader) -> None:
         if self.lied or self.hold.discarded:

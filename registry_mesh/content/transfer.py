@@ -177,9 +177,15 @@ class Transfer:
             await self._write_queued()
 
     def _raise_of_writing(self) -> None:
+        """Whatever came after bytes that could not be written has no place: it must not be written in theirs."""
         writing, self._writing = self._writing, None
-        if writing is not None:
+        if writing is None:
+            return
+        try:
             writing.result()
+        except BaseException:
+            self._queue.clear()
+            raise
 
     async def _write_queued(self) -> None:
         """Store what is queued, and what is queued meanwhile: one thread's turn takes all that has come."""

@@ -275,6 +275,27 @@ async def test_rot_right_after_a_fill_is_found_and_mended(tmp_path: Path) -> Non
     await store.close()
 
 
+@pytest.mark.parametrize("quota", [CHUNK, 8 * CHUNK, 16 * CHUNK])
+async def test_a_store_that_fills_up_on_the_way_spoils_nobody(make: Make, quota: int) -> None:
+    """What was received and could not be written must not be written anywhere else."""
+    for seed in range(5):
+        cache = await make(quota=quota)
+        data = blob(40 * CHUNK + 5, seed)
+        digest = cache.source.add(data)
+        assert all(got == data for got in await asyncio.gather(*(cache.get(digest) for _ in range(3))))
+
+
+async def test_a_wrong_byte_past_a_full_store_never_completes(make: Make) -> None:
+    for flip in (0, 20 * CHUNK, 40 * CHUNK - 1):
+        cache = await make(quota=8 * CHUNK, flip_at=flip)
+        data = blob(40 * CHUNK)
+        digest = cache.source.add(data)
+        got = bytearray()
+        with pytest.raises(SourceLied):
+            await cache.get(digest, into=got)
+        assert len(got) < len(data)
+
+
 async def test_most_of_a_blob_read_brings_the_rest(make: Make) -> None:
     cache = await make(FillPolicy(complete_after=0.5))
     data = blob(8 * CHUNK)
