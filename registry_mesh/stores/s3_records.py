@@ -44,13 +44,16 @@ class S3Records:
         found: set[str] = set()
         async for page in self._control.list(room, delimiter="/"):
             names = (*(listed.key for listed in page.objects), *page.prefixes)
-            found.update(_key(name[len(room) :]) for name in names)
+            # Some servers list a directory that was emptied as an object of its own, named as the prefix.
+            found.update(_key(name[len(room) :]) for name in names if name != room)
         return sorted(found)
 
     async def walk(self, prefix: str) -> AsyncIterator[str]:
         room = _below(prefix)
         async for page in self._control.list(room):
             for listed in page.objects:
+                if listed.key.endswith("/"):
+                    continue  # an emptied directory
                 yield _key(listed.key[len(ROOM) :])
 
 
