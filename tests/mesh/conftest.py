@@ -18,6 +18,11 @@ from tests.simulators.link import Link
 from tests.simulators.parent import PlainParent, plain_parent
 
 
+def same(answer: tuple[int, bytes], status: int, body: bytes) -> bool:
+    """Whether that is what came. A function: pytest would look for the difference of megabytes for minutes."""
+    return answer[0] == status and answer[1] == body
+
+
 @dataclass
 class SiteBehindLink:
     """`parent` ← `link` ← `node`, and a client of the node."""

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.mesh.conftest import SiteBehindLink
+from tests.mesh.conftest import SiteBehindLink, same
 from tests.suites.bytes_of import pattern
 
 pytestmark = [
@@ -114,9 +114,9 @@ async def stored_again(world: SiteBehindLink, seed: int) -> None:
     digest = world.parent.add(data)
     async with asyncio.timeout(40):
         while True:
-            assert await world.get(world.blob(digest)) == (200, data)
+            assert same(await world.get(world.blob(digest)), 200, data)
             world.link.reset_counts()
-            assert await world.get(world.blob(digest)) == (200, data)
+            assert same(await world.get(world.blob(digest)), 200, data)
             if world.moved == 0:
                 return
             await asyncio.sleep(0.3)
@@ -134,7 +134,7 @@ async def test_pulls_go_on_and_it_comes_back_without_a_restart(
     warm, new = world.parent.add(held), world.parent.add(cold)
     image = world.parent.add_image("1", pattern(999, seed=7))
     await world.start()
-    assert await world.get(world.blob(warm)) == (200, held)
+    assert same(await world.get(world.blob(warm)), 200, held)
     await alarm(world, raised=False)
     ballast = None
     if fault == "read-only":
@@ -144,9 +144,9 @@ async def test_pulls_go_on_and_it_comes_back_without_a_restart(
     else:
         ballast = await asyncio.to_thread(disk.fill)
     for _ in range(3):
-        assert await world.get(world.blob(warm)) == (200, held)
-        assert await world.get(world.blob(new)) == (200, cold)
-        assert await world.get(world.blob(new), (MIB, MIB + 70_000)) == (206, cold[MIB : MIB + 70_000])
+        assert same(await world.get(world.blob(warm)), 200, held)
+        assert same(await world.get(world.blob(new)), 200, cold)
+        assert same(await world.get(world.blob(new), (MIB, MIB + 70_000)), 206, cold[MIB : MIB + 70_000])
         for reference in ("1", image):
             url = f"{world.node.url}/v2/team/app/manifests/{reference}"
             assert (await world.get(url))[0] == 200
@@ -159,7 +159,7 @@ async def test_pulls_go_on_and_it_comes_back_without_a_restart(
         await asyncio.to_thread(disk.come_back)
     await alarm(world, raised=False)
     await stored_again(world, seed=3)
-    assert await world.get(world.blob(new)) == (200, cold)
+    assert same(await world.get(world.blob(new)), 200, cold)
 
 
 @FAULTS
@@ -185,10 +185,10 @@ async def test_while_a_fill_runs(behind_link: SiteBehindLink, disk: Disk, fault:
         assert await reader == (200, whole)
     assert await ranged == (206, whole[20 * MIB : 21 * MIB])
     world.link.conditions.rate = None
-    assert await world.get(world.blob(digest)) == (200, whole)
+    assert same(await world.get(world.blob(digest)), 200, whole)
     if ballast is not None:
         ballast.unlink()
     else:
         await asyncio.to_thread(disk.come_back)
     await stored_again(world, seed=3)
-    assert await world.get(world.blob(digest)) == (200, whole)
+    assert same(await world.get(world.blob(digest)), 200, whole)
