@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from registry_mesh.chunks.chunk_map import CHUNK
+from registry_mesh.chunks.chunk_map import CHUNK, MIB
 from registry_mesh.content.errors import Failure, StoreBroken
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
@@ -43,7 +43,7 @@ async def far(link: Link, s3_settings: S3Settings) -> AsyncIterator[S3Store]:
 async def test_a_stream_that_breaks_off_goes_on_at_the_same_byte(
     s3_store: S3Store, far: S3Store, link: Link
 ) -> None:
-    data = pattern(6 * CHUNK + 77)
+    data = pattern(6 * MIB + 77)
     digest = await put(s3_store, data)
     link.conditions.cut_every = 1_500_000
     for _ in range(2):  # checked, then as it comes
@@ -52,7 +52,7 @@ async def test_a_stream_that_breaks_off_goes_on_at_the_same_byte(
         starts = [int(p.range[6:].split("-")[0]) for p in link.counts.passed if p.range]
         assert len(starts) > 3
         assert starts == sorted(starts)
-    assert await read(far, digest, Span(CHUNK + 5, 5 * CHUNK)) == data[CHUNK + 5 : 5 * CHUNK]
+    assert await read(far, digest, Span(MIB + 5, 5 * MIB)) == data[MIB + 5 : 5 * MIB]
 
 
 async def test_a_stream_that_ends_without_a_byte_is_given_up(
@@ -129,7 +129,7 @@ async def test_an_upload_survives_a_server_that_refuses_now_and_then(far: S3Stor
 
 @pytest.mark.slow
 async def test_memory_of_a_stream_is_bounded(s3_store: S3Store) -> None:
-    block, pieces = pattern(CHUNK), 256
+    block, pieces = pattern(MIB), 256
     tracemalloc.start()
     try:
         async with s3_store.ingest() as ingest:
@@ -140,7 +140,7 @@ async def test_memory_of_a_stream_is_bounded(s3_store: S3Store) -> None:
         async with s3_store.open(digest) as reading:
             async for piece in reading.pieces():
                 got += len(piece)
-        assert got == pieces * CHUNK
-        assert tracemalloc.get_traced_memory()[1] < 32 * CHUNK
+        assert got == pieces * MIB
+        assert tracemalloc.get_traced_memory()[1] < 32 * MIB
     finally:
         tracemalloc.stop()
