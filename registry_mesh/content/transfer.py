@@ -21,17 +21,14 @@ if TYPE_CHECKING:
 TRIES: Final = 4
 """Attempts in a row that bring no byte before a transfer gives up."""
 
-QUEUED: Final = 4 << 20
-"""Bytes received and not yet written before the stream is made to wait."""
-
 GATE: Final = 64 << 10
 """The end of a chunk that is not released before the chunk is marked, so that no blob is ever complete at a
 reader before its digest is known to fit."""
 
 
 class Transfer:
-    """Fills chunks [first, stop) of `fill`, in order, less the holes that were carved out of it. `unasked`: all
-    of them, whether a reader waits for them or not."""
+    """Fills chunks [first, stop) of `fill`, in order, less the holes that were carved out of it. `unasked`:
+    all of them, whether a reader waits for them or not."""
 
     def __init__(self, fill: Fill, chunks: range, *, unasked: bool = False) -> None:
         self._fill = fill
@@ -45,10 +42,6 @@ class Transfer:
         self._began = monotonic()
         self._sum: hashlib._Hash | None = None
         self._summed: list[bytes] = []
-        self.received = self.position
-        """`position` and what is queued."""
-        self._queue: list[bytes] = []
-        self._writing: asyncio.Future[None] | None = None
 
     @property
     def end(self) -> int:
@@ -66,6 +59,11 @@ class Transfer:
         return self.position // CHUNK <= index < self.chunks.stop and not any(
             index in hole for hole in self.holes
         )
+
+    @property
+    def received(self) -> int:
+        """Bytes before this have come."""
+        return self.position
 
     def next_after(self, index: int) -> int:
         """The first chunk after `index`, which it does not cover, that it is going to fill; far away where none."""
@@ -87,15 +85,14 @@ class Transfer:
         while self.position < self.end:
             before = self.position
             try:
-                async with AsyncExitStack() as stack:
-                    if opened is None:
-                        source = self._fill.source.open(self._fill.digest, self._ask())
-                        reading = await stack.enter_async_context(source)
-                    else:
-                        own, reading = opened
-                        opened = None
-                        await stack.enter_async_context(own)
-                    await self._stream(reading)
+                if opened is not None:
+                    stack, reading = opened
+                    opened = None
+                    async with stack:
+                        await self._stream(reading)
+                else:
+                    async with self._fill.source.open(self._fill.digest, self._ask()) as reading:
+                        await self._stream(reading)
                 if not await self._fill.wanted(self) or self._over_long_hole():
                     return
             except (SourceUnavailable, SourceLied) as failure:
@@ -115,111 +112,61 @@ class Transfer:
         return Span(self.position, self.end)
 
     async def _stream(self, reading: Reading) -> None:
-        """Take what comes while a thread writes and hashes what came before."""
         self.source = reading.provenance.source
         if reading.info.size != self._size:
             raise SourceLied(f"a length of {reading.info.size} bytes, not {self._size}", source=self.source)
-        self.received = self.position
-        self._queue.clear()
-        try:
-            async for data in in_memory(reading):
-                await self._take(data)
-                if self.received >= self.end or self._over_long_hole():
-                    break
-                if not await self._fill.wanted(self):
-                    break
-            else:
-                if self.received < self.end:
-                    raise SourceUnavailable("the stream ended early", source=self.source)
-        finally:
-            await self._settle()
+        async for data in in_memory(reading):
+            await self._take(data)
+            if self.position >= self.end or not await self._fill.wanted(self) or self._over_long_hole():
+                return
+        if self.position < self.end:
+            raise SourceUnavailable("the stream ended early", source=self.source)
 
     def _over_long_hole(self) -> bool:
         """Drop holes that were passed; true where the stream should rather end than read through the next."""
-        while self.holes and self.received >= self.holes[0].stop * CHUNK:
+        while self.holes and self.position >= self.holes[0].stop * CHUNK:
             self.holes.pop(0)
-        if self.holes and self.received == self.holes[0].start * CHUNK and len(self.holes[0]) * CHUNK > SKIP:
+        if self.holes and self.position == self.holes[0].start * CHUNK and len(self.holes[0]) * CHUNK > SKIP:
             self.chunks = range(self.chunks.start, self.holes[0].start)
             return True
         return False
 
     async def _take(self, data: bytes) -> None:
-        """Queue what arrived, less what lies in a hole; wait while too much is queued."""
-        view = memoryview(data)[: self.end - self.received]
+        """Store what arrived, chunk by chunk where sums are needed."""
+        view = memoryview(data)[: self.end - self.position]
         while view:
             hole = self.holes[0] if self.holes else None
-            if hole is not None and self.received >= hole.start * CHUNK:
-                await self._settle()  # what is queued lies before the hole
-                passed = min(len(view), hole.stop * CHUNK - self.received)
-                self.received += passed
-                self.position = self.received
-                view = view[passed:]
-                if self.received >= hole.stop * CHUNK:
+            if hole is not None and self.position >= hole.start * CHUNK:
+                skipped = min(len(view), hole.stop * CHUNK - self.position)
+                self.position += skipped
+                view = view[skipped:]
+                if self.position >= hole.stop * CHUNK:
                     self.holes.pop(0)
                 continue
-            limit = hole.start * CHUNK - self.received if hole is not None else len(view)
-            part = view[:limit]
-            self._queue.append(data if len(part) == len(data) else bytes(part))
-            self.received += len(part)
+            limit = hole.start * CHUNK - self.position if hole is not None else len(view)
+            await self._store(bytes(view[:limit]) if limit < len(data) else data)
             view = view[limit:]
-        if self._writing is None or self._writing.done():
-            self._raise_of_writing()
-            self._writing = asyncio.ensure_future(self._write_queued())
-        while self.received - self.position > QUEUED and not self._writing.done():
-            await asyncio.wait({self._writing})
+        elapsed = monotonic() - self._began
+        self.rate = (self.position - self.chunks.start * CHUNK) / elapsed if elapsed > 0.01 else 0.0
 
-    async def _settle(self) -> None:
-        """Everything that was queued is written. Raises what kept it from that."""
-        while self._writing is not None and not self._writing.done():
-            await asyncio.wait({self._writing})
-        self._raise_of_writing()
-        if self._queue:
-            await self._write_queued()
-
-    def _raise_of_writing(self) -> None:
-        """Whatever came after bytes that could not be written has no place: it must not be written in theirs."""
-        writing, self._writing = self._writing, None
-        if writing is None:
-            return
-        try:
-            writing.result()
-        except BaseException:
-            self._queue.clear()
-            raise
-
-    async def _write_queued(self) -> None:
-        """Store what is queued, and what is queued meanwhile: one thread's turn takes all that has come."""
-        try:
-            while self._queue:
-                batch, self._queue = self._queue, []
-                await self._store(batch)
-        except BaseException:
-            self._queue.clear()
-            raise
-
-    async def _store(self, batch: list[bytes]) -> None:
-        begin = offset = self.position
+    async def _store(self, data: bytes) -> None:
+        offset = self.position
         fill = self._fill
 
         def then() -> None:
-            nonlocal offset
-            for data in batch:
-                fill.prover.inline(offset, data)
-                if fill.proving:
-                    self._add_to_sums(offset, data)
-                else:
-                    self._sum = None
-                offset += len(data)
+            fill.prover.inline(offset, data)
+            if fill.proving:
+                self._add_to_sums(offset, data)
+            else:
+                self._sum = None
 
-        await fill.hold.write(begin, batch, then)
-        self.position = offset
-        first = begin // CHUNK
-        last = offset // CHUNK if offset < self._size else -(-self._size // CHUNK)
+        await fill.hold.write(offset, [data], then)
+        self.position = offset + len(data)
+        first = offset // CHUNK
+        last = self.position // CHUNK if self.position < self._size else -(-self._size // CHUNK)
         for index in range(first, last):
             fill.written(index, self._summed.pop(0) if self._summed else None, self)
-        elapsed = monotonic() - self._began
-        self.rate = (offset - self.chunks.start * CHUNK) / elapsed if elapsed > 0.01 else 0.0
-        fill.stored(offset - begin, self.source)
+        fill.stored(len(data), self.source)
 
     def _add_to_sums(self, offset: int, data: bytes) -> None:
         """sha256 of each chunk as it passes. A chunk whose beginning was not seen here yields no sum."""
