@@ -164,6 +164,27 @@ async def test_killed_again_and_again_under_load_it_never_says_a_wrong_byte(
     assert sum(p.stat().st_blocks * 512 for p in files) <= 20 * MIB
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_quota_that_never_suffices_spoils_no_body(behind_link: SiteBehindLink, workers: int) -> None:
+    world = behind_link
+    rng = random.Random(11)
+    blobs = {}
+    for index in range(6):
+        whole = pattern(rng.randrange(1, 8 * MIB), seed=index)
+        blobs[world.parent.add(whole)] = whole
+    store = {"disk": {"path": str(world.node.folder / "store"), "quota": 20 * MIB}}
+    world.configure(workers=workers, store=store)
+    await world.start()
+    until = time.monotonic() + 6
+
+    async def reader() -> None:
+        while time.monotonic() < until:
+            digest = rng.choice(list(blobs))
+            await prefix(world, digest, blobs[digest])
+
+    await asyncio.gather(*(reader() for _ in range(8)))
+
+
 @pytest.mark.parametrize("how", ["refuse", "hang"])
 async def test_without_parents_what_is_held_is_served_and_the_rest_is_a_clear_503(
     behind_link: SiteBehindLink, how: str
