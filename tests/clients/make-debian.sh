@@ -16,9 +16,9 @@ read -r mirror suite < <(apt-get indextargets --format '$(REPO_URI) $(CODENAME)'
   'Origin: Debian' 'Label: Debian' 'Codename: bookworm' 2>/dev/null | head -1) || true
 eval "$(apt-config shell proxy Acquire::http::Proxy)"
 rm_workdir
-rm_note "debootstrap ${suite:=bookworm} from ${mirror:=http://deb.debian.org/debian/}"
+rm_note "debootstrap ${suite:=bookworm} from ${mirror:-its own default}"
 env ${proxy:+"http_proxy=$proxy"} debootstrap --variant=minbase --include=build-essential,git,perl,python3 \
-  "$suite" "$T/root" "$mirror" >"$T/debootstrap.log" 2>&1 </dev/null || { tail -5 "$T/debootstrap.log" >&2; exit 1; }
+  "$suite" "$T/root" ${mirror:+"$mirror"} >"$T/debootstrap.log" 2>&1 </dev/null || { tail -5 "$T/debootstrap.log" >&2; exit 1; }
 rm -rf "$T"/root/var/cache/apt/* "$T"/root/var/lib/apt/lists/* "$T"/root/dev/* "$T"/root/proc/* "$T"/root/sys/*
 
 rm_note 'layers'
