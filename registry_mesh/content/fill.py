@@ -6,7 +6,8 @@ Owned by the server, not by a request. Readers say where they stand and how far 
 
 When is a byte released?
 - A chunk map is there (the parent is one of ours): when its chunk was proven.
-- None is: as soon as it is written, but the end of a chunk only when the chunk is complete.
+- None is: when its chunk is written. Never a part of a chunk: what came of one that stays incomplete is given back
+  to the disk, under the eyes of a reader that was given a slice of it.
 - In both: once every chunk is written, nothing more leaves until the whole digest fitted. So a complete wrong
   answer cannot be, and the last bytes of a blob are proof of all before them.
 """
@@ -215,12 +216,7 @@ class Fill:
         need = ChunkState.PROVEN if self.proving else ChunkState.UNPROVEN
         index = position // CHUNK
         upto = self.hold.run(index, count(stop), need)
-        released = max(position, min(stop, upto * CHUNK))
-        if released < stop and not self.proving:
-            for transfer in self._transfers:
-                if transfer.covers(upto):
-                    return max(released, min(stop, transfer.readable))
-        return released
+        return max(position, min(stop, upto * CHUNK))
 
     def _complete(self) -> bool:
         """Every chunk is written."""
@@ -255,7 +251,7 @@ class Fill:
             self._steal(transfer, wanted)
 
     def _worth_stealing(self, transfer: Transfer, index: int, reader: Reader) -> bool:
-        ahead = index * CHUNK - transfer.position
+        ahead = index * CHUNK - transfer.received
         wanted = count(min(reader.stop, self.size)) * CHUNK - index * CHUNK
         return len(self._transfers) < TRANSFERS and self._policy.steal.steal(
             ahead, transfer.rate, wanted, self.size, self.wasted

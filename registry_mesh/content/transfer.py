@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from registry_mesh.chunks.chunk_map import CHUNK, chunk_span
 from registry_mesh.chunks.steal import SKIP
 from registry_mesh.content.errors import SourceLied, SourceUnavailable
+from registry_mesh.content.landing import Landing
 from registry_mesh.content.pieces import in_memory
 from registry_mesh.content.ports import Reading
 from registry_mesh.oci.span import Span
@@ -20,11 +22,6 @@ if TYPE_CHECKING:
 
 TRIES: Final = 4
 """Attempts in a row that bring no byte before a transfer gives up."""
-
-GATE: Final = 64 << 10
-"""The end of a chunk that is not released before the chunk is marked, so that no blob is ever complete at a
-reader before its digest is known to fit."""
-
 
 class Transfer:
     """Fills chunks [first, stop) of `fill`, in order, less the holes that were carved out of it. `unasked`:
@@ -37,9 +34,11 @@ class Transfer:
         self.unasked = unasked
         self.holes: list[range] = []
         self.position = chunks.start * CHUNK
+        """Bytes before this are stored, or lie in a hole."""
         self.source = ""
         self.rate = 0.0  # bytes/s, smoothed
         self._began = monotonic()
+        self._landing = Landing(self._store)
         self._sum: hashlib._Hash | None = None
         self._summed: list[bytes] = []
 
@@ -47,12 +46,6 @@ class Transfer:
     def end(self) -> int:
         """The byte after the last one to be filled."""
         return min(self._size, self.chunks.stop * CHUNK)
-
-    @property
-    def readable(self) -> int:
-        """Bytes before this are written, and far enough from the end of their chunk to be released unmarked."""
-        chunk_end = min(self._size, (self.position // CHUNK + 1) * CHUNK)
-        return min(self.position, max(self.position // CHUNK * CHUNK, chunk_end - GATE))
 
     def covers(self, index: int) -> bool:
         """Whether this transfer is going to fill that chunk."""
@@ -63,7 +56,7 @@ class Transfer:
     @property
     def received(self) -> int:
         """Bytes before this have come."""
-        return self.position
+        return self.position + self._landing.waiting
 
     def next_after(self, index: int) -> int:
         """The first chunk after `index`, which it does not cover, that it is going to fill; far away where none."""
@@ -112,61 +105,69 @@ class Transfer:
         return Span(self.position, self.end)
 
     async def _stream(self, reading: Reading) -> None:
+        """Take what comes while a thread stores what came before. All that was taken is stored at the end."""
         self.source = reading.provenance.source
         if reading.info.size != self._size:
             raise SourceLied(f"a length of {reading.info.size} bytes, not {self._size}", source=self.source)
-        async for data in in_memory(reading):
-            await self._take(data)
-            if self.position >= self.end or not await self._fill.wanted(self) or self._over_long_hole():
-                return
-        if self.position < self.end:
-            raise SourceUnavailable("the stream ended early", source=self.source)
+        try:
+            async for data in in_memory(reading):
+                await self._take(data)
+                if self.received >= self.end or not await self._fill.wanted(self) or self._over_long_hole():
+                    return
+            if self.received < self.end:
+                raise SourceUnavailable("the stream ended early", source=self.source)
+        finally:
+            await self._landing.settle()
 
     def _over_long_hole(self) -> bool:
         """Drop holes that were passed; true where the stream should rather end than read through the next."""
-        while self.holes and self.position >= self.holes[0].stop * CHUNK:
+        while self.holes and self.received >= self.holes[0].stop * CHUNK:
             self.holes.pop(0)
-        if self.holes and self.position == self.holes[0].start * CHUNK and len(self.holes[0]) * CHUNK > SKIP:
+        if self.holes and self.received == self.holes[0].start * CHUNK and len(self.holes[0]) * CHUNK > SKIP:
             self.chunks = range(self.chunks.start, self.holes[0].start)
             return True
         return False
 
     async def _take(self, data: bytes) -> None:
-        """Store what arrived, chunk by chunk where sums are needed."""
-        view = memoryview(data)[: self.end - self.position]
+        """Have stored what arrived, less what lies in holes."""
+        view = memoryview(data)[: self.end - self.received]
         while view:
             hole = self.holes[0] if self.holes else None
-            if hole is not None and self.position >= hole.start * CHUNK:
+            if hole is not None and self.received >= hole.start * CHUNK:
+                await self._landing.settle()  # all of it lies before the hole
                 skipped = min(len(view), hole.stop * CHUNK - self.position)
                 self.position += skipped
                 view = view[skipped:]
                 if self.position >= hole.stop * CHUNK:
                     self.holes.pop(0)
                 continue
-            limit = hole.start * CHUNK - self.position if hole is not None else len(view)
-            await self._store(bytes(view[:limit]) if limit < len(data) else data)
+            limit = hole.start * CHUNK - self.received if hole is not None else len(view)
+            await self._landing.put(bytes(view[:limit]) if limit < len(data) else data)
             view = view[limit:]
-        elapsed = monotonic() - self._began
-        self.rate = (self.position - self.chunks.start * CHUNK) / elapsed if elapsed > 0.01 else 0.0
 
-    async def _store(self, data: bytes) -> None:
-        offset = self.position
+    async def _store(self, batch: Sequence[bytes]) -> None:
+        begin = offset = self.position
         fill = self._fill
 
         def then() -> None:
-            fill.prover.inline(offset, data)
-            if fill.proving:
-                self._add_to_sums(offset, data)
-            else:
-                self._sum = None
+            nonlocal offset
+            for data in batch:
+                fill.prover.inline(offset, data)
+                if fill.proving:
+                    self._add_to_sums(offset, data)
+                else:
+                    self._sum = None
+                offset += len(data)
 
-        await fill.hold.write(offset, [data], then)
-        self.position = offset + len(data)
-        first = offset // CHUNK
-        last = self.position // CHUNK if self.position < self._size else -(-self._size // CHUNK)
+        await fill.hold.write(begin, batch, then)
+        self.position = offset
+        elapsed = monotonic() - self._began
+        self.rate = (offset - self.chunks.start * CHUNK) / elapsed if elapsed > 0.01 else 0.0
+        first = begin // CHUNK
+        last = offset // CHUNK if offset < self._size else -(-self._size // CHUNK)
         for index in range(first, last):
             fill.written(index, self._summed.pop(0) if self._summed else None, self)
-        fill.stored(len(data), self.source)
+        fill.stored(offset - begin, self.source)
 
     def _add_to_sums(self, offset: int, data: bytes) -> None:
         """sha256 of each chunk as it passes. A chunk whose beginning was not seen here yields no sum."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from registry_mesh.content.errors import SourceLied, SourceUnavailable, SpanUnsa
 from registry_mesh.content.fill import FillPolicy
 from registry_mesh.content.fills import Fills
 from registry_mesh.content.pieces import in_memory
-from registry_mesh.content.ports import CacheStore
+from registry_mesh.content.ports import CacheStore, FileSlice, Piece
 from registry_mesh.content.pull_through import PullThrough
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import BlobUnknown
@@ -283,6 +284,30 @@ async def test_a_store_that_fills_up_on_the_way_spoils_nobody(make: Make, quota:
         data = blob(40 * CHUNK + 5, seed)
         digest = cache.source.add(data)
         assert all(got == data for got in await asyncio.gather(*(cache.get(digest) for _ in range(3))))
+
+
+async def test_what_a_slow_reader_was_given_stays_when_the_fill_fails(make: Make) -> None:
+    """A reader holds a slice of the growing file while the stream ends for good: the part of a chunk that came is
+    given back to the disk, and must not be part of that slice."""
+    cache = await make(piece=48 << 10, delay=0.001)
+    data = blob(8 * CHUNK)
+    digest = cache.source.add(data)
+    given: list[Piece] = []
+    async with cache.through.open(digest) as reading:
+        with pytest.raises(SourceUnavailable):
+            async for piece in reading.pieces():
+                given.append(piece)
+                came = sum(map(len, given))
+                if not cache.source.down and (came % CHUNK or came >= 4 * CHUNK):
+                    cache.source.down = True
+                    while any(fill._transfers for fill, _ in cache.fills._fills.values()):
+                        await asyncio.sleep(0.01)
+                    await asyncio.sleep(0.1)  # a thread gives back what is of no use
+        got = b"".join(
+            os.pread(piece.fd, len(piece), piece.start) if isinstance(piece, FileSlice) else piece
+            for piece in given
+        )
+    assert got and got == data[: len(got)]
 
 
 async def test_a_wrong_byte_past_a_full_store_never_completes(make: Make) -> None:
