@@ -27,22 +27,17 @@ async def bypass(
     """The span from `source`, as proven as can be without keeping it.
 
     With a chunk map every chunk is checked in memory before it is given, and asked for again where it is wrong:
-    `distrust` is told, so that another answers. Without one, a reader of the whole
-    blob gets its last piece only when the digest fitted; a part of a blob cannot be proven. `before`, where the
-    span is the rest of a blob: a hasher, and the offset it has come to; what lies between is asked for again.
+    `distrust` is told, so that another answers. With a map or without, a reader of the whole blob gets its last
+    piece only when the digest fitted; without one, a part of a blob cannot be proven. `before`, where the span is
+    the rest of a blob: a hasher, and the offset it has come to; what lies between is asked for again.
     """
-    chunk_map = await source.chunk_map(info.digest)
-    if chunk_map is not None and chunk_map.size == info.size:
-        async for data in _by_chunks(source, info, span, chunk_map, distrust):
-            yield data
-        return
     if before is None and span.start == 0:
         before = info.digest.hasher(), 0
     hasher, begin = before if before is not None and span.stop == info.size else (None, span.start)
+    senders: set[str] = set()
     passed = span.start - begin
     kept = b""
-    senders: set[str] = set()
-    async for data in _stream(source, info, Span(begin, span.stop), senders):
+    async for data in _pieces(source, info, Span(begin, span.stop), distrust, senders):
         if kept:
             yield kept
         if hasher is not None:
@@ -52,6 +47,20 @@ async def bypass(
         raise _lie(senders, info, distrust, "the bytes that came do not have the digest asked for")
     if kept:
         yield kept
+
+
+async def _pieces(
+    source: BlobSource, info: BlobInfo, span: Span, distrust: Distrust, senders: set[str]
+) -> AsyncGenerator[bytes, None]:
+    """The span's bytes, proven chunk by chunk where there is a map. Who sends is added to `senders`."""
+    chunk_map = await source.chunk_map(info.digest)
+    if chunk_map is None or chunk_map.size != info.size:
+        pieces = _stream(source, info, span, senders)
+    else:
+        pieces = _by_chunks(source, info, span, chunk_map, distrust, senders)
+    async with aclosing(pieces):
+        async for data in pieces:
+            yield data
 
 
 def _lie(senders: set[str], info: BlobInfo, distrust: Distrust, reason: str) -> SourceLied:
@@ -82,18 +91,19 @@ async def _stream(
 
 
 async def _by_chunks(
-    source: BlobSource, info: BlobInfo, span: Span, chunk_map: ChunkMap, distrust: Distrust
-) -> AsyncIterator[bytes]:
+    source: BlobSource, info: BlobInfo, span: Span, chunk_map: ChunkMap, distrust: Distrust, senders: set[str]
+) -> AsyncGenerator[bytes, None]:
     aligned = span.align(CHUNK, info.size)
     index, last = aligned.start // CHUNK, count(aligned.stop)
     for _ in range(TRIES):
-        senders: set[str] = set()
+        blamed: set[str] = set()
         left = Span(index * CHUNK, aligned.stop)
-        async with aclosing(_chunks(_stream(source, info, left, senders), index, info.size)) as chunks:
+        async with aclosing(_chunks(_stream(source, info, left, blamed), index, info.size)) as chunks:
             async for chunk in chunks:
                 if not await asyncio.to_thread(chunk_map.proves, index, chunk):
-                    lie = _lie(senders, info, distrust, f"chunk {index} does not fit the chunk map")
+                    lie = _lie(blamed, info, distrust, f"chunk {index} does not fit the chunk map")
                     break
+                senders |= blamed
                 offset = index * CHUNK
                 part = span.clip(Span(offset, offset + len(chunk)))
                 yield chunk[part.start - offset : part.stop - offset]

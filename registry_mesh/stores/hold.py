@@ -70,28 +70,30 @@ class PartFiles:
     def room(self, index: int) -> int:
         return charge(len(chunk_span(index, self.info.size)))
 
-    def reserve(self, index: int) -> None:
-        if self.table.reserved(index):
+    def reserve(self, chunks: range) -> None:
+        """Have room for all of them, or `StoreFull` and for no more than before."""
+        if all(map(self.table.reserved, chunks)):
             return
         with self.alone():
             if self.table.discarded:
                 raise StoreBroken("the hold was discarded")
-            if not self.table.reserved(index):
-                self._index_ahead()
-                self.shelf.room.take(self.room(index))
-                points.reach("hold.reserved")
+            new = [index for index in chunks if not self.table.reserved(index)]
+            self._index_ahead(len(new))
+            self.shelf.room.take(sum(map(self.room, new)))
+            points.reach("hold.reserved")
+            for index in new:
                 self.table.set_reserved(index, True)
 
     def reserved(self) -> int:
         """What the ledger counts of both files."""
         return hold_file.counted(self.table.copy())
 
-    def _index_ahead(self) -> None:
-        """Keep the row's `held` ahead of what is reserved, without writing it for every chunk."""
-        self._ahead -= 1
+    def _index_ahead(self, chunks: int) -> None:
+        """Keep the row's `held` ahead of what is reserved, without writing it each time."""
+        self._ahead -= chunks
         if self._ahead < 0:
             self._ahead = INDEX_AHEAD
-            held = self.reserved() + INDEX_AHEAD * CHUNK + CHUNK
+            held = self.reserved() + (INDEX_AHEAD + chunks) * CHUNK
             self.shelf.enter(self.info.digest, self.info.size, held, RowState.PARTIAL)
 
     def index_exactly(self) -> None:
@@ -323,8 +325,7 @@ class DiskHold:
         length = sum(map(len, data))
         if offset + length > self.info.size:
             raise ValueError(f"{offset + length - self.info.size} bytes past the end")
-        for index in range(offset // CHUNK, count(offset + length)):
-            self._files.reserve(index)
+        self._files.reserve(range(offset // CHUNK, count(offset + length)))
         points.reach("hold.write")
         write_all(self._files.fd, list(data), offset)
         self._files.note_mtime()

@@ -310,9 +310,10 @@ async def test_what_a_slow_reader_was_given_stays_when_the_fill_fails(make: Make
     assert got and got == data[: len(got)]
 
 
-async def test_a_wrong_byte_past_a_full_store_never_completes(make: Make) -> None:
+@pytest.mark.parametrize("map_lies_too", [False, True])
+async def test_a_wrong_byte_past_a_full_store_never_completes(make: Make, map_lies_too: bool) -> None:
     for flip in (0, 20 * CHUNK, 40 * CHUNK - 1):
-        cache = await make(quota=8 * CHUNK, flip_at=flip)
+        cache = await make(quota=8 * CHUNK, flip_at=flip, maps=map_lies_too, maps_lie=map_lies_too)
         data = blob(40 * CHUNK)
         digest = cache.source.add(data)
         got = bytearray()

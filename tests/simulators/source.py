@@ -22,6 +22,8 @@ class SimulatedSource:
     name: str = "parent"
     blobs: dict[Digest, bytes] = field(default_factory=dict)
     maps: bool = False
+    maps_lie: bool = False
+    """Chunk maps are of the bytes that it sends, flipped ones included."""
     piece: int = 64 << 10
     delay: float = 0.0
     """Seconds before each piece."""
@@ -55,8 +57,11 @@ class SimulatedSource:
         self.maps_asked += 1
         if not self.maps:
             return None
+        data = bytearray(self._blob(digest))
+        if self.maps_lie and self.flip_at is not None:
+            data[self.flip_at] ^= 1
         mapper = ChunkMapper()
-        mapper.update(self._blob(digest))
+        mapper.update(data)
         return mapper.finish()
 
     @asynccontextmanager
