@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 TRIES: Final = 4
 """Attempts in a row that bring no byte before a transfer gives up."""
 
+
 class Transfer:
     """Fills chunks [first, stop) of `fill`, in order, less the holes that were carved out of it. `unasked`:
     all of them, whether a reader waits for them or not."""
@@ -86,7 +87,7 @@ class Transfer:
                 else:
                     async with self._fill.source.open(self._fill.digest, self._ask()) as reading:
                         await self._stream(reading)
-                if not await self._fill.wanted(self) or self._over_long_hole():
+                if not await self._fill.transfers.wanted(self) or self._over_long_hole():
                     return
             except (SourceUnavailable, SourceLied) as failure:
                 idle = 0 if self.position > before else idle + 1
@@ -112,7 +113,11 @@ class Transfer:
         try:
             async for data in in_memory(reading):
                 await self._take(data)
-                if self.received >= self.end or not await self._fill.wanted(self) or self._over_long_hole():
+                if (
+                    self.received >= self.end
+                    or not await self._fill.transfers.wanted(self)
+                    or self._over_long_hole()
+                ):
                     return
             if self.received < self.end:
                 raise SourceUnavailable("the stream ended early", source=self.source)
@@ -153,7 +158,7 @@ class Transfer:
             nonlocal offset
             for data in batch:
                 fill.prover.inline(offset, data)
-                if fill.proving:
+                if fill.proof.proving:
                     self._add_to_sums(offset, data)
                 else:
                     self._sum = None

@@ -2,20 +2,22 @@
 
 A step frees what is wanted and a little more, up to the low mark, and never more than a small part of the quota
 beyond what is wanted. A small complete blob goes whole; of a large or a partial one chunks go, from its end, because
-readers begin at the front. What anybody has open is spared.
+readers begin at the front. What anybody has open is spared, and so is what the kernel still has to send.
 """
 
 from __future__ import annotations
 
+import mmap
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Final
 
+from registry_mesh.chunks.chunk_map import CHUNK, MIB
 from registry_mesh.content.errors import Failure
 from registry_mesh.content.ports import BlobInfo, ChunkState
-from registry_mesh.stores import points
+from registry_mesh.stores import page_cache, points
 from registry_mesh.stores.hold import PartFiles, open_part
 from registry_mesh.stores.index import Row
 from registry_mesh.stores.locks import try_flock
@@ -28,6 +30,9 @@ LOW: Final = 0.99
 
 LARGE: Final = 0.01
 """Of the limit: a complete blob of more is evicted by chunks."""
+
+_LOOK: Final = 8 * MIB // CHUNK
+"""Chunks of a blob that are asked to leave the memory at once."""
 
 _BATCH: Final = 32
 _SPARED: Final = 1_024
@@ -119,21 +124,37 @@ class Evictor:
             files.close()
 
     def _punch(self, files: PartFiles, goal: int) -> int:
-        """Chunks from the end on; the blob as a whole where none stays."""
+        """Chunks from the end on; the blob as a whole where none stays, or all are still on their way to clients."""
         freed = 0
-        reserved = files.table.reservations()
-        for index in range(files.table.chunks - 1, -1, -1):
+        for index in _chunks_to_go(files):
+            points.reach("evict.chunk")
+            files.table.set_state(index, ChunkState.MISSING)
+            files.table.set_synced(index, False)
+            files.give_back(index)
+            freed += 0 if files.table.reserved(index) else files.room(index)
             if freed >= goal:
                 break
-            if reserved[index]:
-                points.reach("evict.chunk")
-                files.table.set_state(index, ChunkState.MISSING)
-                files.table.set_synced(index, False)
-                files.give_back(index)
-                freed += 0 if files.table.reserved(index) else files.room(index)
-        if not any(files.table.reservations()):
-            freed += files.table_room
+        if not freed or not any(files.table.reservations()):
+            freed += files.reserved()
             files.drop()
         else:
             files.index_exactly()
         return freed
+
+
+def _chunks_to_go(files: PartFiles) -> Iterator[int]:
+    """Those that are held, from the last on, but for those that a socket's queue may still refer to
+    (`stores.page_cache`). A file system that lives in memory (tmpfs) lets go of none."""
+    reserved = files.table.reservations()
+    stop = files.table.chunks
+    while stop > 0:
+        start = max(0, stop - _LOOK)
+        if any(reserved[start:stop]):
+            begin, end = start * CHUNK, min(files.info.size, stop * CHUNK)
+            left = page_cache.leave(files.fd, begin, end, files.info.size)
+            pages = CHUNK // mmap.PAGESIZE
+            for index in range(stop - 1, start - 1, -1):
+                at = (index - start) * pages
+                if reserved[index] and not any(page & 1 for page in left[at : at + pages]):
+                    yield index
+        stop = start

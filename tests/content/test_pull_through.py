@@ -300,7 +300,7 @@ async def test_what_a_slow_reader_was_given_stays_when_the_fill_fails(make: Make
                 came = sum(map(len, given))
                 if not cache.source.down and (came % CHUNK or came >= 4 * CHUNK):
                     cache.source.down = True
-                    while any(fill._transfers for fill, _ in cache.fills._fills.values()):
+                    while any(len(fill.transfers) for fill, _ in cache.fills._fills.values()):
                         await asyncio.sleep(0.01)
                     await asyncio.sleep(0.1)  # a thread gives back what is of no use
         got = b"".join(

@@ -31,7 +31,12 @@ async def prefix(world: SiteBehindLink, digest: Digest, whole: bytes) -> int:
                 got += data
     except BROKEN:
         pass
-    assert whole.startswith(got), f"{len(got)} bytes are no prefix"
+    if not whole.startswith(got):
+        wrong = [at for at in range(len(got)) if got[at] != whole[at]]
+        pytest.fail(
+            f"of {len(got)} bytes {len(wrong)} are wrong, {wrong[0]} to {wrong[-1]}: {got[wrong[0] :][:9]!r}"
+            f" ({answer.headers.get('Cache-Status')})"
+        )
     return len(got)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 
 from registry_mesh.chunks.chunk_map import CHUNK, chunk_span
 from registry_mesh.content.errors import StoreFull
-from registry_mesh.content.ports import ChunkState
+from registry_mesh.content.ports import ChunkState, FileSlice
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import BlobUnknown
 from registry_mesh.stores.disk import DiskStore
@@ -252,3 +254,30 @@ async def test_count_after_a_restart(store: DiskStore, tmp_path: Path) -> None:
 
 async def _nothing() -> None:
     """Closed already."""
+
+
+async def test_what_is_still_in_a_sockets_queue_arrives_as_it_was(store: DiskStore) -> None:
+    """sendfile(2) queues pages, not copies: a hole punched into a part of a large folio would zero them there."""
+    data = pattern(8 * CHUNK)
+    digest = Digest.of(data)
+    async with store.hold(digest, len(data)) as hold:
+        assert hold.claim(range(8)) == range(8)
+        await hold.write(0, [data], lambda: None)  # one write: one folio
+        for index in range(8):
+            hold.mark(index, ChunkState.PROVEN)
+        await hold.commit(map_of(data))
+    listener = socket.create_server(("127.0.0.1", 0))
+    with listener, socket.create_connection(listener.getsockname()) as client:
+        server, _ = listener.accept()
+        with server:
+            async with store.open(digest) as reading:
+                async for part in reading.pieces():
+                    assert isinstance(part, FileSlice)
+                    assert os.sendfile(server.fileno(), part.fd, part.start, len(part)) == len(part)
+            await put(store, pattern(60 * CHUNK, 1))
+            assert not await has(store, digest)
+            assert on_disk(store) <= QUOTA
+            got = bytearray()
+            while len(got) < len(data):
+                got += client.recv(1 << 20)
+    assert got == data

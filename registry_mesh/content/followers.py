@@ -1,0 +1,95 @@
+"""The readers of a fill: where each stands, and how they learn that something moved."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from registry_mesh.chunks.chunk_map import MIB
+from registry_mesh.oci.span import Span
+
+
+@dataclass(slots=True, eq=False)
+class Reader:
+    """Where one reader stands, and how far it wants to go. `epoch`: failures that are older do not concern it."""
+
+    position: int
+    stop: int
+    epoch: int
+    waiting: asyncio.Future[None] | None = None
+
+
+class Followers:
+    """All readers of one fill. They are woken at once for the first MiB of a fill, so that first bytes flow, and
+    from then on once a MiB or after `pause` seconds: a thousand readers cost a thousand wake-ups each time."""
+
+    def __init__(self, pause: float) -> None:
+        self._pause = pause
+        self._loop = asyncio.get_running_loop()
+        self._readers: set[Reader] = set()
+        self._pending: asyncio.TimerHandle | None = None
+        self._unwoken = 0
+        self._woken_for = 0
+        self.moved = asyncio.Event()
+        """Set when a reader moves, leaves, or is told to look again."""
+
+    def __len__(self) -> int:
+        return len(self._readers)
+
+    def __iter__(self) -> Iterator[Reader]:
+        return iter(self._readers)
+
+    def enter(self, span: Span, epoch: int) -> Reader:
+        reader = Reader(span.start, span.stop, epoch)
+        self._readers.add(reader)
+        return reader
+
+    def leave(self, reader: Reader) -> None:
+        self._readers.discard(reader)
+        self.moved.set()
+
+    def advance(self, reader: Reader, position: int) -> None:
+        """The reader has been given all before `position`."""
+        reader.position = position
+        self.moved.set()
+
+    def expect(self, reader: Reader) -> asyncio.Future[None]:
+        """Done when the reader should look again."""
+        reader.waiting = self._loop.create_future()
+        return reader.waiting
+
+    def wake(self, size: int) -> None:
+        """`size` bytes came: tell the readers, at once or together with the next few."""
+        self._unwoken += size
+        self._woken_for += size
+        if self._unwoken >= MIB or self._woken_for <= MIB:
+            self.wake_now()
+        elif self._pending is None:
+            self._pending = self._loop.call_later(self._pause, self.wake_now)
+
+    def wake_now(self) -> None:
+        """Every reader looks again, and so does a transfer that waits for one."""
+        self._unwoken = 0
+        self.close()
+        for reader in self._readers:
+            if reader.waiting is not None and not reader.waiting.done():
+                reader.waiting.set_result(None)
+        self.moved.set()
+
+    def close(self) -> None:
+        """Forget what is pending."""
+        if self._pending is not None:
+            self._pending.cancel()
+            self._pending = None
+
+    def room(self, received: int, end: int, window: int) -> int:
+        """Of a transfer that has come to `received` and goes to `end`. 1: a reader wants what comes next. 0: all who
+        want some of it are a window behind. -1: nobody does."""
+        wanted = -1
+        for reader in self._readers:
+            if reader.stop > received and reader.position < end:
+                if reader.position + window > received:
+                    return 1
+                wanted = 0
+        return wanted
