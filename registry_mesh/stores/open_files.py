@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 from registry_mesh.oci.digest import Digest
+from registry_mesh.stores import points
 from registry_mesh.stores.layout import Layout
 from registry_mesh.stores.locks import try_flock
 from registry_mesh.stores.proof import Proof, Proofs, signature
@@ -74,10 +75,11 @@ class OpenFiles:
             fd = os.open(self._layout.blob(digest), os.O_RDONLY | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        status = os.fstat(fd)
-        if not try_flock(fd, shared=True) or not os.fstat(fd).st_nlink:
+        points.reach("open.opened")
+        if not try_flock(fd, shared=True) or not self._is_named(fd, digest):
             os.close(fd)
             return None
+        status = os.fstat(fd)
         file = OpenFile(digest, fd, status.st_size, self._proofs.of(digest, status))
         file.readers = 1
         with self._lock:
@@ -87,6 +89,14 @@ class OpenFiles:
                 os.close(before.fd)
             self._trim()
         return file
+
+    def _is_named(self, fd: int, digest: Digest) -> bool:
+        """Whether `fd`, locked by now, is still the complete blob: an evictor that was faster has renamed the file,
+        and its name is that of a partial blob."""
+        try:
+            return os.path.samestat(os.fstat(fd), self._layout.blob(digest).stat())
+        except (FileNotFoundError, NotADirectoryError):
+            return False
 
     def release(self, file: OpenFile) -> None:
         with self._lock:

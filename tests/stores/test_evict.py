@@ -15,6 +15,7 @@ from registry_mesh.content.errors import StoreFull
 from registry_mesh.content.ports import ChunkState, FileSlice
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import BlobUnknown
+from registry_mesh.stores import points
 from registry_mesh.stores.disk import DiskStore
 from registry_mesh.stores.durability import FsyncPolicy
 from registry_mesh.stores.ledger import charge
@@ -281,3 +282,26 @@ async def test_what_is_still_in_a_sockets_queue_arrives_as_it_was(store: DiskSto
             while len(got) < len(data):
                 got += client.recv(1 << 20)
     assert got == data
+
+
+async def test_who_opens_a_blob_while_it_is_evicted_in_part_gets_none_of_its_holes(store: DiskStore) -> None:
+    data = pattern(8 * CHUNK)
+    digest = await bring(store, data)
+    assert await read(store, digest) == data  # proven, and remembered as that
+    store.held_blobs.files.close()
+    evictor = store._evictor
+    assert evictor is not None
+
+    def evict(point: str) -> None:
+        if point == "open.opened":
+            points.arm(None)
+            row = store._shelf.index.row(digest)
+            assert row is not None
+            assert evictor._evict(row, 3 * CHUNK) == 3 * CHUNK
+
+    points.arm(evict)
+    try:
+        with pytest.raises(BlobUnknown):
+            await read(store, digest)
+    finally:
+        points.arm(None)
