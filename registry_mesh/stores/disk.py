@@ -24,7 +24,7 @@ from registry_mesh.stores.durability import FsyncPolicy
 from registry_mesh.stores.evict import Evictor
 from registry_mesh.stores.faults import translated
 from registry_mesh.stores.held_blobs import DiskReading, HeldBlobs
-from registry_mesh.stores.hold import DiskHold, open_part
+from registry_mesh.stores.hold import DiskHold
 from registry_mesh.stores.hold_file import stated_size
 from registry_mesh.stores.index import Index
 from registry_mesh.stores.ingest import DiskIngest, IncomingFile, write_all
@@ -33,6 +33,7 @@ from registry_mesh.stores.layout import Layout
 from registry_mesh.stores.ledger import Ledger, charge
 from registry_mesh.stores.locks import FileLock, ProcessLock
 from registry_mesh.stores.offload import offload
+from registry_mesh.stores.part_files import open_part
 from registry_mesh.stores.records import DiskRecords
 from registry_mesh.stores.room import Room
 from registry_mesh.stores.shelf import Shelf

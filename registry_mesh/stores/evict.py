@@ -18,10 +18,10 @@ from registry_mesh.chunks.chunk_map import CHUNK, MIB
 from registry_mesh.content.errors import Failure
 from registry_mesh.content.ports import BlobInfo, ChunkState
 from registry_mesh.stores import page_cache, points
-from registry_mesh.stores.hold import PartFiles, open_part
 from registry_mesh.stores.index import Row
 from registry_mesh.stores.locks import try_flock
 from registry_mesh.stores.open_files import OpenFiles
+from registry_mesh.stores.part_files import PartFiles, open_part
 from registry_mesh.stores.rot import Rot
 from registry_mesh.stores.shelf import Shelf
 

@@ -15,10 +15,11 @@ from registry_mesh.content.scrub import Inspected
 from registry_mesh.oci.digest import ALGORITHMS, Digest
 from registry_mesh.oci.span import Span
 from registry_mesh.stores.faults import translated
-from registry_mesh.stores.hold import DiskHold, open_part
+from registry_mesh.stores.hold import DiskHold
 from registry_mesh.stores.layout import CHUNKS, HOLD
 from registry_mesh.stores.locks import try_flock
 from registry_mesh.stores.offload import offload
+from registry_mesh.stores.part_files import open_part
 from registry_mesh.stores.proof import Proofs
 from registry_mesh.stores.read_apart import alone, read_apart
 from registry_mesh.stores.rot import Rot

@@ -11,12 +11,12 @@ from typing import Final
 from registry_mesh.content.eviction import rank_by_age
 from registry_mesh.oci.digest import ALGORITHMS, Digest
 from registry_mesh.stores import temporary
-from registry_mesh.stores.hold import open_part
 from registry_mesh.stores.hold_file import HoldFileInvalid, boot_id, counted
 from registry_mesh.stores.index import Row, RowState
 from registry_mesh.stores.layout import CHUNKS, HOLD
 from registry_mesh.stores.ledger import charge
 from registry_mesh.stores.locks import held_now
+from registry_mesh.stores.part_files import open_part
 from registry_mesh.stores.shelf import Shelf
 
 _BOOT: Final = "boot"
