@@ -73,6 +73,10 @@ class Transfer:
         else:
             self.holes = sorted([*self.holes, chunks], key=lambda hole: hole.start)
 
+    def end_with_chunk(self) -> None:
+        """Nobody wants more: end where the chunk under way ends, wherever the pieces of the stream do."""
+        self.chunks = range(self.chunks.start, -(-self.received // CHUNK))
+
     async def run(self, opened: tuple[AsyncExitStack, Reading] | None = None) -> None:
         """Until all is filled or nobody wants more. Resumes at the same byte, at whichever source is next."""
         idle = 0

@@ -185,7 +185,9 @@ class Transfers:
             if room > 0:
                 return True
             if room < 0:
-                return transfer.received % CHUNK != 0 or fill.nearly_whole()
+                if not fill.nearly_whole():
+                    transfer.end_with_chunk()
+                return transfer.received < transfer.end
             fill.followers.moved.clear()
             await fill.followers.moved.wait()
 
