@@ -97,7 +97,6 @@ async def put_manifest(exchange: Exchange, call: Call) -> None:
     expected = reference if isinstance(reference, Digest) else None
     if not isinstance(reference, Digest) and reference not in tags:
         tags.insert(0, reference)
-    if_match, create_only = _preconditions(exchange)
     data = await _read(exchange)
     digest = Digest.of(data, expected.algorithm if expected else "sha256")
     if expected is not None and digest != expected:
@@ -109,7 +108,7 @@ async def put_manifest(exchange: Exchange, call: Call) -> None:
         manifest = await in_thread(Manifest.parse, data, media_type, digest)
     else:
         manifest = Manifest.parse(data, media_type, digest)
-    pushed = await pushes.put_manifest(call.who, manifest, tags, if_match, create_only)
+    pushed = await pushes.put_manifest(call.who, manifest, tags, **_preconditions(exchange))
     fields: Fields = [
         call.location(f"manifests/{pushed.digest}"),
         ("Docker-Content-Digest", str(pushed.digest)),
@@ -127,10 +126,9 @@ def _tags(call: Call) -> list[Tag]:
     return tags
 
 
-def _preconditions(exchange: Exchange) -> tuple[str | None, bool]:
-    """If-Match as it came, and whether If-None-Match forbids that the tag exists (only `*` has a meaning here)."""
-    if_none_match = exchange.headers.get("If-None-Match")
-    return exchange.headers.get("If-Match"), if_none_match is not None and if_none_match.strip() == "*"
+def _preconditions(exchange: Exchange) -> dict[str, str | None]:
+    headers = exchange.headers
+    return {"if_match": headers.get("If-Match"), "if_none_match": headers.get("If-None-Match")}
 
 
 async def _read(exchange: Exchange) -> bytes:
