@@ -65,13 +65,17 @@ async def test_an_append_that_went_silent_is_overtaken_and_told(s3_store: S3Stor
     slow = s3_store.uploads()
     id = (await slow.begin(OWNER, "sha256")).id
     late = S3Uploads(
-        s3_other._client, s3_other._control, s3_other._sound, wall=lambda: s3_uploads.time.time() + LEASE + 1
+        s3_other._client,
+        s3_other._control,
+        s3_other._sound,
+        wall=lambda: s3_uploads.time.time() + LEASE + 1,
+        patience=0.3,
     )
     with pytest.raises(BlobUploadInvalid):
         async with slow.append(OWNER, id, 0) as ingest:
             await ingest.write(data[: 9 * MiB])
             with pytest.raises(BlobUploadInvalid):
-                await send(s3_other.uploads(), id, b"x")
+                await send(s3_other.uploads(patience=0.3), id, b"x")
             await send(late, id, data[: 17 * MiB], 0)
             await ingest.write(b"wrong" * MiB)
     await commit_rest(s3_other.uploads(), id, data)
