@@ -64,7 +64,7 @@ async def _answer(
 async def _decided_by_condition(exchange: Exchange, digest: Digest, fields: Fields) -> bool:
     tag = conditional.etag(digest)
     if conditional.precondition_failed(exchange.headers.get("If-Match"), tag):
-        raise PreconditionFailed
+        raise PreconditionFailed(etag=tag)
     if not conditional.not_modified(exchange.headers.get("If-None-Match"), tag):
         return False
     await exchange.reply(304, fields)
@@ -154,7 +154,7 @@ async def delete_manifest(exchange: Exchange, call: Call) -> None:
     if not isinstance(reference, Digest):
         await repository.pushes.delete_tag(call.who, reference, if_match)
     elif conditional.precondition_failed(if_match, conditional.etag(reference)):
-        raise PreconditionFailed
+        raise PreconditionFailed(etag=conditional.etag(reference))
     else:
         await repository.pushes.delete_manifest(call.who, reference)
     await exchange.reply(202, [])

@@ -109,7 +109,9 @@ def _decode(data: bytes) -> dict[str, Any]:
         if _SURROGATE.search(text):  # half a character is no Unicode text, and nothing can be written of it
             json.dumps(document, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as fault:
-        raise ManifestInvalid(f"not JSON: {str(fault)[:200]}") from None
+        raise ManifestInvalid(
+            f"not JSON: {str(fault)[:200]}", bytes=len(data), position=getattr(fault, "pos", None)
+        ) from None
     if not isinstance(document, dict):
         raise ManifestInvalid("not a JSON object")
     return document

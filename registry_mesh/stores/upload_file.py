@@ -56,7 +56,7 @@ class UploadState:
         try:
             document = decode((directory / "state").read_bytes(), "an upload's state")
         except (FileNotFoundError, NotADirectoryError):
-            raise BlobUploadUnknown() from None
+            raise BlobUploadUnknown(upload=directory.name) from None
         return cls(
             Owner(RepositoryName(document["repository"]), document["subject"]),
             document["algorithm"],
@@ -101,12 +101,12 @@ class UploadFile:
         try:
             self._fd = os.open(directory / "data", os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
-            raise BlobUploadUnknown() from None
+            raise BlobUploadUnknown(upload=directory.name) from None
         try:
             if not try_flock(self._fd, shared=False):
                 raise Busy(upload=directory.name)
             if not os.fstat(self._fd).st_nlink:  # it ended between the two
-                raise BlobUploadUnknown()
+                raise BlobUploadUnknown(upload=directory.name)
             (directory / ASKED).unlink(missing_ok=True)
             self._state = state = UploadState.read(directory)
             self._recover(state)
