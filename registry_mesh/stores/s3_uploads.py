@@ -39,8 +39,8 @@ LEASE: Final = 12.0
 PATIENCE: Final = LEASE + 5
 """Seconds that a request waits for its turn: until the lease of one that went silent is over."""
 
-SAVE_EVERY: Final = 64 << 20
-"""Bytes after which a running append writes down where it stands: the most that a crash costs."""
+SAVE_EVERY: Final = 16 << 20
+"""Bytes after which a running append writes down where it stands. A crash costs a part more: the one on its way."""
 
 MOST_TAILS: Final = 16
 """Objects that a part's beginning is put aside in; then they are joined into one."""
@@ -262,6 +262,9 @@ class _SessionIngest:
         self._spent = False  # its sums were finished
         self._aside = intake.part.size  # bytes of the part that are in tails
         self._tails = log.session.tails
+        self._behind: tuple[int, bytes] | None = (
+            None  # where the last part handed over ended, and the hash there
+        )
 
     @property
     def offset(self) -> int:
@@ -274,13 +277,31 @@ class _SessionIngest:
             rest = await self._intake.take(rest)
             if self._intake.part is not part:
                 self._aside, self._tails = 0, ()
-                if self.offset - self._log.session.offset >= SAVE_EVERY:
-                    await self._save(hold=True)
+                await self._between_parts()
         if self._log.waning:
             await self._log.add(self._log.session, hold=True)
 
+    async def _between_parts(self) -> None:
+        """A part has just been handed over, so the one before it has arrived. Where *that* ended is written down,
+        now and then, and nobody waits for the part on its way."""
+        intake, behind = self._intake, self._behind
+        if behind is not None and behind[0] - self._log.session.offset >= SAVE_EVERY:
+            session = replace(
+                self._log.session,
+                offset=behind[0],
+                hash=behind[1],
+                sums=intake.sum.sums[: behind[0] // CHUNK * 32],
+                upload=intake.multipart.upload,
+                parts=tuple(intake.multipart.parts),
+                next_part=intake.multipart.number,
+                tails=(),
+            )
+            await self._log.add(session, hold=True)
+        await intake.sum.flush()
+        self._behind = (intake.offset, intake.sum.state or b"")
+
     async def _save(self, *, hold: bool) -> None:
-        """Write down where it stands. Only between parts, or with what does not fill a part put aside."""
+        """Write down where it stands, with what does not fill a part put aside."""
         intake = self._intake
         await intake.sum.flush()
         await intake.multipart.arrived()
