@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -202,3 +204,28 @@ async def test_methods(registry: Registry, method: str) -> None:
 async def test_no_end_point(registry: Registry) -> None:
     for path in ("", "v1/", "v2/x", "v2/a/b/c", "v2/_nothing", "v2/a/_oci/ext/discover"):
         refused(await registry.ask("GET", f"{registry.url}/{path}"), 404, "NAME_UNKNOWN")
+
+
+@pytest.mark.parametrize(
+    "request_",
+    ["GET /v2/ HTTP/9.9\r\n\r\n", "\0\1\2\r\n\r\n", "GET /v2/ HTTP/1.1\r\nX: " + "a" * 40_000 + "\r\n\r\n",
+     "POST {uploads} HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+     "POST {uploads} HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+     "PATCH {upload} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n",
+     "PATCH {upload} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+     "GET /v2/#x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"],
+)  # fmt: skip
+async def test_what_is_hardly_http(registry: Registry, request_: str) -> None:
+    upload = urlsplit((await registry.begin()).location).path
+    text = request_.replace("{uploads}", f"/v2/{registry.name}/blobs/uploads/").replace("{upload}", upload)
+    where = urlsplit(registry.url)
+    reader, writer = await asyncio.open_connection(where.hostname, where.port or 80)
+    writer.write(text.encode("latin-1"))
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    assert head.split(b" ")[1] == b"400"
+    assert b"aiohttp" not in head
+    (error,) = json.loads(body)["errors"]
+    assert error["code"] in ("UNSUPPORTED", "SIZE_INVALID", "NAME_INVALID")
+    assert error["message"] and error["detail"]
+    assert (await registry.ask("GET", f"{registry.url}{upload}")).expect(204).headers["Range"] == "0-0"
