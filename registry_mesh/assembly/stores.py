@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from registry_mesh.config.schema import S3, Config
+from registry_mesh.config.schema import S3, Config, Disk
 from registry_mesh.content.errors import Failure
 from registry_mesh.content.ports import CacheStore
 from registry_mesh.stores.disk import DiskStore
@@ -32,15 +32,22 @@ async def open_store(config: Config) -> Store:
     """Open it, made where there is none; a site's can hold blobs in part. `StoreBroken`."""
     if config.store.disk is not None:
         disk = config.store.disk
-        cache = config.role == "site"
-        fsync = FsyncPolicy(disk.fsync) if disk.fsync else FsyncPolicy.NEVER if cache else FsyncPolicy.COMMIT
-        return await DiskStore.start(Path(disk.path), quota=disk.quota, evict=cache, fsync=fsync)
+        evict = config.role == "site"
+        return await DiskStore.start(
+            Path(disk.path), quota=disk.quota, evict=evict, fsync=_fsync(config, disk)
+        )
     assert config.store.s3 is not None, "the schema demands one of them"
     from registry_mesh.stores.s3 import S3Store
     from registry_mesh.stores.s3_cache import S3CacheStore
 
     settings = s3_settings(config.store.s3)
     return await (S3CacheStore if config.role == "site" else S3Store).start(settings)
+
+
+def _fsync(config: Config, disk: Disk) -> FsyncPolicy:
+    if disk.fsync is not None:
+        return FsyncPolicy(disk.fsync)
+    return FsyncPolicy.NEVER if config.role == "site" else FsyncPolicy.COMMIT
 
 
 def s3_settings(s3: S3) -> S3Settings:
@@ -66,14 +73,17 @@ def redirect_from(config: Config) -> int | None:
 
 
 def open_uploads(config: Config, store: Store) -> Uploads:
-    """Where an origin keeps uploads under way: beside the blobs."""
+    """Where an origin keeps uploads under way: beside the blobs, and as durable as they."""
+    expiry = config.pushes.upload_expiry
     if isinstance(store, DiskStore):
-        assert config.store.disk is not None
-        return DiskUploads(Path(config.store.disk.path) / "uploads", store, time.time)
+        disk = config.store.disk
+        assert disk is not None
+        fsync = _fsync(config, disk)
+        return DiskUploads(Path(disk.path) / "uploads", store, time.time, fsync=fsync, expiry=expiry)
     from registry_mesh.stores.s3 import S3Store
 
     if isinstance(store, S3Store):
-        return store.uploads()
+        return store.uploads(expiry=expiry)
     raise NotBuilt("an origin does not run on a cache")
 
 

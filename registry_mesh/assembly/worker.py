@@ -58,6 +58,7 @@ class Worker:
             name=node_name(self._config),
             policy=self._policy,
             default_registry=default_registry(self._config),
+            manifest_limit=self._config.pushes.manifest_limit,
             redirect_from=redirect_from(self._config),
             access_log=self._config.log.access,
         )

@@ -45,6 +45,16 @@ def chunk_span(index: int, size: int) -> Span:
     return Span(index * CHUNK, min(size, (index + 1) * CHUNK))
 
 
+def sums_at(index: int, chunks: int) -> tuple[int, int]:
+    """Where in an encoded map the sums of so many chunks from `index` on are: offset and length."""
+    return _HEAD.size + index * _SUM, chunks * _SUM
+
+
+def proves(sums: bytes, index: int, data: bytes | bytearray | memoryview) -> bool:
+    """Whether `data` is the chunk that the sum at `index` of `sums` is of."""
+    return hashlib.sha256(data).digest() == sums[index * _SUM : (index + 1) * _SUM]
+
+
 @dataclass(frozen=True, slots=True)
 class ChunkMap:
     """The sha256 of every chunk of a blob of `size` bytes."""
@@ -58,7 +68,7 @@ class ChunkMap:
 
     def proves(self, index: int, data: bytes | bytearray | memoryview) -> bool:
         """Whether `data` is chunk `index`."""
-        return hashlib.sha256(data).digest() == self.sums[index * _SUM : (index + 1) * _SUM]
+        return proves(self.sums, index, data)
 
     def encode(self) -> bytes:
         return _HEAD.pack(_MAGIC, CHUNK, self.size) + self.sums

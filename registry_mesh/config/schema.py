@@ -243,6 +243,10 @@ class Pushes(Section):
     """What was deleted can be brought back, and what nothing refers to is spared, for so long; at least 1h."""
     sparse: bool = False
     """Accept manifests whose layers or children are not here."""
+    manifest_limit: Annotated[Size, Field(ge=4 << 20, le=64 << 20)] = 16 << 20
+    """A larger manifest is refused (413); 4MiB to 64MiB, for parts of the mesh take no larger ones."""
+    upload_expiry: Annotated[Duration, Field(ge=60, le=7 * 86400)] = 86400.0
+    """An upload that nobody has gone on with for so long is forgotten; 1m to 7d."""
 
 
 class Collection(Section):

@@ -1,10 +1,10 @@
 """What may be collected: decides from documents that were read, touches nothing.
 
 A manifest is referenced where a tag points or, as far as the history goes, pointed at it; where a referenced index
-names it; where its subject is referenced; and where it was deleted so lately that it may be brought back. A
-manifest whose subject was never here is kept: its publisher put it where others look for it. A blob is referenced
-where a referenced manifest names it. Digests are one for all repositories: what any repository refers to is loose
-in none.
+names it, or a document of an unknown media type mentions it; where its subject is referenced; and where it was
+deleted so lately that it may be brought back. A manifest whose subject was never here is kept: its publisher put it
+where others look for it. A blob is referenced where a referenced manifest names it. Digests are one for all
+repositories: what any repository refers to is loose in none.
 
 What is loose goes from the top down: a digest goes only after every manifest that names it is gone, and a subject
 after its referrers. So whatever manifest there is, everything it names is there too, and a push that finds a child
@@ -28,10 +28,13 @@ class Names:
     blobs: tuple[Digest, ...] = ()
     manifests: tuple[Digest, ...] = ()
     subject: Digest | None = None
+    mentions: tuple[Digest, ...] = ()
+    """Of a document whose media type is not known: manifests or blobs, here or not."""
 
     def children(self) -> Iterator[Digest]:
         yield from self.blobs
         yield from self.manifests
+        yield from self.mentions
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +60,22 @@ def referenced(facts: RepositoryFacts) -> set[Digest]:
         if each.subject is not None:
             referrers.setdefault(each.subject, []).append(each.digest)
     marked: set[Digest] = set()
+    seen: set[Digest] = set()
     ahead = [*facts.roots, *facts.deleted, *_without_subject(facts)]
     while ahead:
         digest = ahead.pop()
         names = known.get(digest)
-        if names is None or digest in marked:
+        if names is None:
+            if digest in facts.blobs:  # an index may name what is no manifest: caches of builders do
+                marked.add(digest)
             continue
+        if digest in seen:  # (marked is another thing: a manifest may also be named as a blob)
+            continue
+        seen.add(digest)
         marked.add(digest)
         marked.update(names.blobs)
         ahead += names.manifests
+        ahead += names.mentions
         ahead += referrers.get(digest, ())
     return marked
 

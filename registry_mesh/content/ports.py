@@ -432,10 +432,11 @@ class Pushes(Protocol):
         manifest: Manifest,
         tags: Sequence[Tag],
         if_match: str | None = None,
-        create_only: bool = False,
+        if_none_match: str | None = None,
     ) -> Pushed:
         """Store, link, tag. `ManifestBlobUnknown` names what it lacks; a missing subject is fine. `Conflict` where
-        `if_match` (an ETag; the digest in quotes, or `*`) is not what a tag points at, or a tag is immutable."""
+        what a tag points at (without tags: the manifest, where it is here already) is none of `if_match` or one of
+        `if_none_match` (entity tags, digests in quotes, or `*`: anything), or a tag is immutable."""
         ...
 
     async def delete_tag(self, who: Pusher, tag: Tag, if_match: str | None = None) -> None: ...

@@ -40,23 +40,28 @@ class PushPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Precondition:
-    """What a request demands of a tag before it is changed: an If-Match, or that there is none yet."""
+    """What a request demands of a tag before it is changed: If-Match and If-None-Match (RFC 9110, section 13.1).
+    The first compares strongly, so a weak entity tag never fits; the second weakly."""
 
     if_match: str | None = None
-    create_only: bool = False
+    if_none_match: str | None = None
 
-    def check(self, tag: Tag, current: Digest | None) -> None:
-        """`Conflict` where `current` is not what was demanded."""
-        if self.create_only and current is not None:
-            raise Conflict("the tag exists", tag=tag, digest=str(current))
-        if self.if_match is not None and not self._fits(current):
-            raise Conflict("the tag points elsewhere", tag=tag, digest=str(current) if current else None)
+    def check(self, reference: str, current: Digest | None) -> None:
+        """`Conflict` where `current`, which `reference` stands for now, is not what was demanded."""
+        if self.if_none_match is not None and _listed(self.if_none_match.replace("W/", ""), current):
+            raise Conflict("it exists already", reference=reference, digest=str(current))
+        if self.if_match is not None and not _listed(self.if_match, current):
+            raise Conflict(
+                "it is something else by now", reference=reference, digest=str(current) if current else None
+            )
 
-    def _fits(self, current: Digest | None) -> bool:
-        if current is None or self.if_match is None:
-            return False
-        wanted = [each.strip() for each in self.if_match.split(",")]
-        return "*" in wanted or f'"{current}"' in wanted
+
+CREATE = Precondition(if_none_match="*")
+
+
+def _listed(header: str, current: Digest | None) -> bool:
+    listed = [each.strip() for each in header.split(",")]
+    return current is not None and ("*" in listed or f'"{current}"' in listed)
 
 
 def settle(

@@ -73,5 +73,5 @@ def reference_faults(
             if blob not in facts.blobs:
                 yield Finding(Fault.DANGLING_BLOB, where, blob)
         for child in names.manifests:
-            if child not in facts.manifests:
+            if child not in facts.manifests and child not in facts.blobs:
                 yield Finding(Fault.DANGLING_CHILD, where, child)

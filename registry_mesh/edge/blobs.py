@@ -54,7 +54,7 @@ async def delete_blob(exchange: Exchange, call: Call) -> None:
     assert pushes is not None
     digest = Digest.parse(call.reference)
     if conditional.precondition_failed(exchange.headers.get("If-Match"), conditional.etag(digest)):
-        raise PreconditionFailed
+        raise PreconditionFailed(etag=conditional.etag(digest))
     await pushes.delete_blob(call.who, digest)
     await exchange.reply(202, [])
 
@@ -63,7 +63,7 @@ async def _decided_by_condition(exchange: Exchange, digest: Digest) -> bool:
     """Whether If-Match (412) or If-None-Match (304) settled it; the blob is known to exist."""
     tag = conditional.etag(digest)
     if conditional.precondition_failed(exchange.headers.get("If-Match"), tag):
-        raise PreconditionFailed
+        raise PreconditionFailed(etag=tag)
     if not conditional.not_modified(exchange.headers.get("If-None-Match"), tag):
         return False
     await exchange.reply(304, _fields(digest))

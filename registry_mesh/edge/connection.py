@@ -76,9 +76,12 @@ class Connection(RequestHandler):
             reason = "internal error"
         else:
             reason = (message or "malformed HTTP").strip().splitlines()[0][:200]
-        body = {"errors": [{"code": "UNSUPPORTED" if status < 500 else "UNKNOWN", "message": reason}]}
-        response = web.Response(
-            status=status, body=json.dumps(body).encode(), headers={"Content-Type": "application/json"}
-        )
+        code = "UNSUPPORTED" if status < 500 else "UNKNOWN"
+        body = {"errors": [{"code": code, "message": reason, "detail": {"protocol": "HTTP/1.1"}}]}
+        headers = {
+            "Content-Type": "application/json",
+            "Server": "registry-mesh",
+        }  # else aiohttp says its version
+        response = web.Response(status=status, body=json.dumps(body).encode(), headers=headers)
         response.force_close()
         return response

@@ -58,7 +58,7 @@ class MethodNotAllowed(Unsupported):
     """405, with what is allowed."""
 
     def __init__(self, reason: str, allowed: list[str]) -> None:
-        super().__init__(reason)
+        super().__init__(reason, allowed=allowed)
         self.fields = [("Allow", ", ".join(allowed))]
 
 
@@ -77,7 +77,7 @@ class Dispatch:
         target = parse_target(exchange.request.raw_path)
         found = match(target.path, self._role.registries)
         if found is None:
-            raise NotFound
+            raise NotFound(path=target.path[:300])
         named = _named_registry(found, target)
         name = parse_name(found.name) if found.name else RepositoryName("")
         repository = self._repository(exchange, named, name)
@@ -132,7 +132,7 @@ class Dispatch:
         if found.endpoint is Endpoint.EXTENSION:
             handler = self._extensions.get(found.reference.partition("/")[0])
             if handler is None:
-                raise NotFound
+                raise NotFound(extension=found.reference[:300])
             return Action.PULL, handler
         methods = ROUTES[found.endpoint]
         if method not in methods:

@@ -135,6 +135,9 @@ class Exchange:
     async def _invite(self) -> None:
         if self.headers.get("Expect") and self.headers["Expect"].lower() != "100-continue":
             raise ExpectationFailed(given=self.headers["Expect"][:100])
+        coding = self.headers.get("Transfer-Encoding", "chunked")
+        if coding.lower() != "chunked":
+            raise SizeInvalid("of transfer codings only chunked is understood", given=coding[:100])
         if self._expects:
             self._expects = False
             await self.wire.write(b"HTTP/1.1 100 Continue\r\n\r\n")

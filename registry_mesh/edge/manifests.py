@@ -64,7 +64,7 @@ async def _answer(
 async def _decided_by_condition(exchange: Exchange, digest: Digest, fields: Fields) -> bool:
     tag = conditional.etag(digest)
     if conditional.precondition_failed(exchange.headers.get("If-Match"), tag):
-        raise PreconditionFailed
+        raise PreconditionFailed(etag=tag)
     if not conditional.not_modified(exchange.headers.get("If-None-Match"), tag):
         return False
     await exchange.reply(304, fields)
@@ -97,7 +97,6 @@ async def put_manifest(exchange: Exchange, call: Call) -> None:
     expected = reference if isinstance(reference, Digest) else None
     if not isinstance(reference, Digest) and reference not in tags:
         tags.insert(0, reference)
-    if_match, create_only = _preconditions(exchange)
     data = await _read(exchange)
     digest = Digest.of(data, expected.algorithm if expected else "sha256")
     if expected is not None and digest != expected:
@@ -109,7 +108,7 @@ async def put_manifest(exchange: Exchange, call: Call) -> None:
         manifest = await in_thread(Manifest.parse, data, media_type, digest)
     else:
         manifest = Manifest.parse(data, media_type, digest)
-    pushed = await pushes.put_manifest(call.who, manifest, tags, if_match, create_only)
+    pushed = await pushes.put_manifest(call.who, manifest, tags, **_preconditions(exchange))
     fields: Fields = [
         call.location(f"manifests/{pushed.digest}"),
         ("Docker-Content-Digest", str(pushed.digest)),
@@ -127,10 +126,9 @@ def _tags(call: Call) -> list[Tag]:
     return tags
 
 
-def _preconditions(exchange: Exchange) -> tuple[str | None, bool]:
-    """If-Match as it came, and whether If-None-Match forbids that the tag exists (only `*` has a meaning here)."""
-    if_none_match = exchange.headers.get("If-None-Match")
-    return exchange.headers.get("If-Match"), if_none_match is not None and if_none_match.strip() == "*"
+def _preconditions(exchange: Exchange) -> dict[str, str | None]:
+    headers = exchange.headers
+    return {"if_match": headers.get("If-Match"), "if_none_match": headers.get("If-None-Match")}
 
 
 async def _read(exchange: Exchange) -> bytes:
@@ -156,7 +154,7 @@ async def delete_manifest(exchange: Exchange, call: Call) -> None:
     if not isinstance(reference, Digest):
         await repository.pushes.delete_tag(call.who, reference, if_match)
     elif conditional.precondition_failed(if_match, conditional.etag(reference)):
-        raise PreconditionFailed
+        raise PreconditionFailed(etag=conditional.etag(reference))
     else:
         await repository.pushes.delete_manifest(call.who, reference)
     await exchange.reply(202, [])

@@ -36,7 +36,7 @@ class Query:
         """Its value; None where absent, `RequestInvalid` where it is given twice."""
         values = self.all(name)
         if len(values) > 1:
-            raise RequestInvalid(f"the parameter {name} is given {len(values)} times")
+            raise RequestInvalid(f"the parameter {name} is given {len(values)} times", parameter=name)
         return values[0] if values else None
 
 

@@ -80,7 +80,7 @@ async def patch_upload(exchange: Exchange, call: Call) -> None:
 async def put_upload(exchange: Exchange, call: Call) -> None:
     given = call.query.one("digest")
     if given is None:
-        raise DigestInvalid("the digest parameter is missing")
+        raise DigestInvalid("the digest parameter is missing", parameter="digest")
     digest = Digest.parse(given)
     try:
         start, length = _content_range(exchange)

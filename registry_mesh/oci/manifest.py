@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from registry_mesh.oci.descriptor import Descriptor, parse_annotations
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.errors import ManifestInvalid
+from registry_mesh.oci.errors import DigestInvalid, ManifestInvalid
 from registry_mesh.oci.media_types import INDEXES, MANIFESTS, OCI_INDEX, OCI_MANIFEST, is_media_type
 
 MAX_DEPTH: Final = 32
@@ -19,6 +20,7 @@ MAX_DESCRIPTORS: Final = 100_000
 _STRINGS: Final = re.compile(
     r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL
 )  # linear: an unfinished one matches
+_SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 _BRACKETS: Final = re.compile(r"[\[\]{}]")
 
 
@@ -35,6 +37,9 @@ class Manifest:
     subject: Descriptor | None = None
     artifact_type: str | None = None
     annotations: Mapping[str, str] = field(default_factory=dict)
+    mentions: tuple[Digest, ...] = ()
+    """What a document of a media type that we do not know says by descriptors: it need not be here, but is kept
+    while the document is."""
 
     @property
     def descriptor(self) -> Descriptor:
@@ -52,11 +57,13 @@ class Manifest:
         """The document, checked; `ManifestInvalid` says what is wrong.
 
         `media_type` is what it was announced as (its parameters cut off); `digest` the known digest, else
-        sha256 is computed. A media type that is neither manifest nor index is kept opaque: any OCI artifact
-        passes, and refers to nothing we know of.
+        sha256 is computed. A media type that is neither manifest nor index is kept opaque: any JSON object
+        passes, and what it refers to is not demanded.
         """
         document = _decode(data)
         media_type = _media_type(document, media_type)
+        if media_type in MANIFESTS or media_type in INDEXES:
+            _demand_version(document)
         if "layers" in document and "manifests" in document:
             raise ManifestInvalid(
                 "both layers and manifests: neither a manifest nor an index"
@@ -73,7 +80,8 @@ class Manifest:
             children = _descriptors(document, "manifests", required=True)
             return cls(media_type, data, digest, None, (), children, subject, artifact_type, annotations)
         if media_type not in MANIFESTS:
-            return cls(media_type, data, digest, None, (), (), subject, artifact_type, annotations)
+            mentions = tuple(dict.fromkeys(_mentioned(document)))
+            return cls(media_type, data, digest, None, (), (), subject, artifact_type, annotations, mentions)
         if "config" not in document:
             raise ManifestInvalid("config is missing")
         config = Descriptor.parse(document["config"], "config")
@@ -98,16 +106,37 @@ def _decode(data: bytes) -> dict[str, Any]:
         document = json.loads(
             text, parse_constant=_no_constant, parse_int=_bounded_int, object_pairs_hook=_unique_keys
         )
+        if _SURROGATE.search(text):  # half a character is no Unicode text, and nothing can be written of it
+            json.dumps(document, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as fault:
-        raise ManifestInvalid(f"not JSON: {str(fault)[:200]}") from None
+        raise ManifestInvalid(
+            f"not JSON: {str(fault)[:200]}", bytes=len(data), position=getattr(fault, "pos", None)
+        ) from None
     if not isinstance(document, dict):
         raise ManifestInvalid("not a JSON object")
+    return document
+
+
+def _demand_version(document: dict[str, Any]) -> None:
     version = document.get("schemaVersion")
     if version != 2 or isinstance(version, bool):
         raise ManifestInvalid(
             "schemaVersion is not 2", given=version if isinstance(version, int | str) else None
         )
-    return document
+
+
+def _mentioned(value: object) -> Iterator[Digest]:
+    """The digest of every descriptor in a document, wherever it stands; what is no digest is passed over."""
+    ahead = [value]
+    while ahead:
+        each = ahead.pop()
+        if isinstance(each, dict):
+            if isinstance(each.get("digest"), str):
+                with suppress(DigestInvalid):
+                    yield Digest.parse(each["digest"])
+            ahead += each.values()
+        elif isinstance(each, list):
+            ahead += each
 
 
 def _guard_depth(text: str) -> None:
@@ -145,6 +174,8 @@ def _media_type(document: dict[str, Any], announced: str) -> str:
     stated = document.get("mediaType")
     if stated is not None and not isinstance(stated, str):
         raise ManifestInvalid("mediaType is not a string")
+    if stated and not is_media_type(stated):
+        raise ManifestInvalid("mediaType is not a media type", given=stated[:200])
     if announced and not is_media_type(announced):
         raise ManifestInvalid("Content-Type is not a media type", given=announced[:200])
     if announced and stated and announced != stated:

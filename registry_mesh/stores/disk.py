@@ -32,6 +32,7 @@ from registry_mesh.stores.inspection import Inspection
 from registry_mesh.stores.layout import Layout
 from registry_mesh.stores.ledger import Ledger, charge
 from registry_mesh.stores.locks import FileLock, ProcessLock
+from registry_mesh.stores.map_maker import MapMaker
 from registry_mesh.stores.offload import offload
 from registry_mesh.stores.part_files import open_part
 from registry_mesh.stores.records import DiskRecords
@@ -69,6 +70,7 @@ class DiskStore:
         self._evictor = Evictor(shelf, self.held_blobs.files, self._upkeep.flush)
         if cache:
             shelf.room.evict = self._evictor
+        self._maps = None if cache else MapMaker(shelf)  # a cache asks its parents
         self.inspection = Inspection(shelf, cache=cache)
         self.records = DiskRecords(shelf.layout.records, shelf.layout.tmp, shelf.fsync)
 
@@ -158,7 +160,9 @@ class DiskStore:
         return DiskReading(self.held_blobs, digest, span)
 
     async def chunk_map(self, digest: Digest) -> ChunkMap | None:
-        return await offload(self._chunk_map, digest)
+        """What is beside the blob; a store that is no cache makes one at once where there is none."""
+        found = await offload(self._chunk_map, digest)
+        return found if found is not None or self._maps is None else await self._maps.make(digest)
 
     def _chunk_map(self, digest: Digest) -> ChunkMap | None:
         with translated("reading a chunk map"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -11,13 +12,14 @@ from typing import Final, Protocol
 from registry_mesh.chunks.chunk_map import ChunkMap
 from registry_mesh.content.ports import BlobInfo, Upload
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.errors import BlobUploadInvalid, BlobUploadUnknown, DigestInvalid
+from registry_mesh.oci.errors import BlobUploadUnknown, DigestInvalid
 from registry_mesh.stores import upload_file
 from registry_mesh.stores.durability import FsyncPolicy
 from registry_mesh.stores.faults import translated
 from registry_mesh.stores.locks import try_flock
 from registry_mesh.stores.offload import offload
-from registry_mesh.stores.upload_file import UploadFile, UploadState
+from registry_mesh.stores.turns import PATIENCE, QUIET, Busy, Pulse, giving_way, turn
+from registry_mesh.stores.upload_file import ASKED, UploadFile, UploadState
 from registry_mesh.stores.uploads import EXPIRY, Owner, demand_id, demand_start, new_id
 
 _BATCH: Final = 1 << 20  # a hop to a thread costs as much as hashing some 100 KiB
@@ -32,26 +34,39 @@ class Adopter(Protocol):
 class _UploadIngest:
     """Implements `content.ports.Ingest`."""
 
-    def __init__(self, store: Adopter, file: UploadFile) -> None:
+    def __init__(self, store: Adopter, file: UploadFile, quiet: float) -> None:
         self._store = store
         self._file = file
         self._gathered: list[bytes] = []
+        self._one_at_a_time = asyncio.Lock()
+        self.pulse = Pulse(quiet)
         self.offset = file.offset
         self.ended = False
 
     async def write(self, data: bytes) -> None:
-        self._gathered.append(data)
-        self.offset += len(data)
-        if self.offset - self._file.offset >= _BATCH:
-            await self.flush()
+        with self.pulse:
+            self._gathered.append(data)
+            self.offset += len(data)
+            if self.offset - self._file.offset >= _BATCH:
+                await self.flush()
 
     async def flush(self) -> None:
-        gathered, self._gathered = self._gathered, []
-        if gathered:
-            with translated("writing an upload"):
-                await offload(self._file.write, gathered)
+        async with self._one_at_a_time:
+            gathered, self._gathered = self._gathered, []
+            if gathered:
+                with translated("writing an upload"):
+                    await offload(self._file.write, gathered)
+
+    async def asked(self) -> bool:
+        """Whether another waits for its turn. It asks where the session stands first, so that is made true."""
+        await self.flush()
+        return await offload((self._file.path.parent / ASKED).exists)
 
     async def commit(self, expected: Digest | None = None) -> BlobInfo:
+        with self.pulse:
+            return await self._commit(expected)
+
+    async def _commit(self, expected: Digest | None) -> BlobInfo:
         await self.flush()
         algorithm = expected.algorithm if expected else self._file.algorithm
         with translated("committing an upload"):
@@ -75,12 +90,16 @@ class DiskUploads:
         *,
         fsync: FsyncPolicy = FsyncPolicy.COMMIT,
         expiry: float = EXPIRY,
+        patience: float = PATIENCE,
+        quiet: float = QUIET,
     ) -> None:
         self._root = root
         self._store = store
         self._clock = clock
         self._fsync = fsync
         self._expiry = expiry
+        self._patience = patience
+        self._quiet = quiet
 
     async def begin(self, owner: Owner, algorithm: str) -> Upload:
         id = new_id()
@@ -109,22 +128,33 @@ class DiskUploads:
     @asynccontextmanager
     async def append(self, owner: Owner, id: str, start: int | None) -> AsyncIterator[_UploadIngest]:
         with translated("opening an upload"):
-            file = await offload(self._open, owner, id, start)
-        ingest = _UploadIngest(self._store, file)
+            file = await turn(lambda: offload(self._open, owner, id, start), self._patience)
+        ingest = _UploadIngest(self._store, file, self._quiet)
         try:
-            yield ingest
+            async with giving_way(ingest.pulse, ingest.asked):
+                yield ingest
         finally:
             await self._leave(ingest, file)
 
     def _open(self, owner: Owner, id: str, start: int | None) -> UploadFile:
         self._find(owner, id)
-        file = UploadFile(self._root / id, self._fsync)
+        try:
+            file = UploadFile(self._root / id, self._fsync)
+        except Busy:
+            if start is not None:
+                demand_start(start, self._status(owner, id).offset)
+                self._ask(id)
+            raise
         try:
             demand_start(start, file.offset)
         except BaseException:
             file.close()
             raise
         return file
+
+    def _ask(self, id: str) -> None:
+        with suppress(FileNotFoundError):  # it is over just now
+            (self._root / id / ASKED).touch()
 
     async def _leave(self, ingest: _UploadIngest, file: UploadFile) -> None:
         try:
@@ -139,12 +169,13 @@ class DiskUploads:
 
     async def cancel(self, owner: Owner, id: str) -> None:
         with translated("cancelling an upload"):
-            await offload(self._cancel, owner, id)
+            await turn(lambda: offload(self._cancel, owner, id), self._patience)
 
     def _cancel(self, owner: Owner, id: str) -> None:
         self._find(owner, id)
         if not _remove_alone(self._root / id):
-            raise BlobUploadInvalid("another request is writing to this upload")
+            self._ask(id)
+            raise Busy(upload=id)
 
     async def sweep(self) -> int:
         with translated("sweeping uploads"):

@@ -1,8 +1,8 @@
 """The manifests of one repository: their documents, their bytes, who refers to whom.
 
 A manifest's document says what it names, so that a collection reads no manifest's bytes:
-{mediaType, size, subject?, artifactType?, annotations?, blobs, manifests, at, by}, `blobs` without the
-non-distributable ones.
+{mediaType, size, subject?, artifactType?, annotations?, blobs, manifests, mentions?, at, by}, `blobs` without the
+non-distributable ones, `mentions` of a document of an unknown media type.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class ShelvedManifest:
     blobs: tuple[Digest, ...]
     manifests: tuple[Digest, ...]
     at: float  # seconds since the epoch
+    mentions: tuple[Digest, ...] = ()
 
     @property
     def digest(self) -> Digest:
@@ -55,7 +56,8 @@ class ShelvedManifest:
             subject = Digest.parse(document["subject"]) if "subject" in document else None
             blobs = tuple(Digest.parse(each) for each in document["blobs"])
             manifests = tuple(Digest.parse(each) for each in document["manifests"])
-            return cls(descriptor, subject, blobs, manifests, float(document["at"]))
+            mentions = tuple(Digest.parse(each) for each in document.get("mentions") or ())
+            return cls(descriptor, subject, blobs, manifests, float(document["at"]), mentions)
         except (KeyError, ValueError, TypeError, AttributeError, DigestInvalid):
             raise StoreBroken(f"{key} is no manifest's document") from None
 
@@ -150,9 +152,11 @@ def _document(manifest: Manifest, at: float, by: str) -> Document:
     descriptor: dict[str, Any] = manifest.descriptor.document()  # Any: as a descriptor is spelled
     del descriptor["digest"]
     subject = {"subject": str(manifest.subject.digest)} if manifest.subject else {}
+    mentions = {"mentions": sorted(map(str, manifest.mentions))} if manifest.mentions else {}
     return (
         descriptor
         | subject
+        | mentions
         | {
             "blobs": sorted({str(each.digest) for each in manifest.blobs() if each.distributable}),
             "manifests": sorted({str(each.digest) for each in manifest.manifests}),

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from registry_mesh.content.ports import BlobInfo, BlobStore, Upload
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.errors import BlobUploadInvalid, BlobUploadUnknown
+from registry_mesh.oci.errors import BlobUploadUnknown
+from registry_mesh.stores.turns import PATIENCE, QUIET, Busy, Pulse, giving_way, turn
 from registry_mesh.stores.uploads import EXPIRY, Owner, demand_start, new_id
 
 
@@ -20,12 +21,15 @@ class _Session:
     touched: float
     data: bytearray = field(default_factory=bytearray)
     alone: asyncio.Lock = field(default_factory=asyncio.Lock)
+    asked: bool = False
+    """Another waits for its turn."""
 
 
 class _SessionIngest:
     """Implements `content.ports.Ingest`."""
 
-    def __init__(self, uploads: MemoryUploads, id: str, session: _Session) -> None:
+    def __init__(self, uploads: MemoryUploads, id: str, session: _Session, pulse: Pulse) -> None:
+        self.pulse = pulse
         self._uploads = uploads
         self._id = id
         self._session = session
@@ -35,23 +39,34 @@ class _SessionIngest:
         return len(self._session.data)
 
     async def write(self, data: bytes) -> None:
-        self._session.data += data
+        with self.pulse:
+            self._session.data += data
 
     async def commit(self, expected: Digest | None = None) -> BlobInfo:
         self._uploads.end(self._id)
         algorithm = expected.algorithm if expected else self._session.algorithm
-        async with self._uploads.blobs.ingest(expected, self.offset, algorithm) as ingest:
-            await ingest.write(bytes(self._session.data))
-            return await ingest.commit(expected)
+        with self.pulse:
+            async with self._uploads.blobs.ingest(expected, self.offset, algorithm) as ingest:
+                await ingest.write(bytes(self._session.data))
+                return await ingest.commit(expected)
 
 
 class MemoryUploads:
     """Implements `uploads.Uploads`."""
 
-    def __init__(self, blobs: BlobStore, clock: Callable[[], float], expiry: float = EXPIRY) -> None:
+    def __init__(
+        self,
+        blobs: BlobStore,
+        clock: Callable[[], float],
+        expiry: float = EXPIRY,
+        patience: float = PATIENCE,
+        quiet: float = QUIET,
+    ) -> None:
         self.blobs = blobs
         self._clock = clock
         self._expiry = expiry
+        self._patience = patience
+        self._quiet = quiet
         self._sessions: dict[str, _Session] = {}
 
     async def begin(self, owner: Owner, algorithm: str) -> Upload:
@@ -65,15 +80,24 @@ class MemoryUploads:
 
     @asynccontextmanager
     async def append(self, owner: Owner, id: str, start: int | None) -> AsyncIterator[_SessionIngest]:
-        session = self._find(owner, id)
-        if session.alone.locked():
-            raise BlobUploadInvalid("another request is writing to this upload")
+        session = await turn(lambda: self._free(owner, id, start), self._patience)
         async with session.alone:
-            demand_start(start, len(session.data))
+            session.asked = False
+            pulse = Pulse(self._quiet)
             try:
-                yield _SessionIngest(self, id, session)
+                async with giving_way(pulse, lambda: _truth(session)):
+                    yield _SessionIngest(self, id, session, pulse)
             finally:
                 session.touched = self._clock()
+
+    async def _free(self, owner: Owner, id: str, start: int | None) -> _Session:
+        """The session, with nobody writing to it: the caller locks it before anything else runs."""
+        session = self._find(owner, id)
+        demand_start(start, len(session.data))
+        if session.alone.locked():
+            session.asked = session.asked or start is not None
+            raise Busy(upload=id)
+        return session
 
     async def cancel(self, owner: Owner, id: str) -> None:
         self._find(owner, id)
@@ -96,3 +120,7 @@ class MemoryUploads:
         if session is None or session.owner != owner or session.touched < self._clock() - self._expiry:
             raise BlobUploadUnknown(upload=id[:64])
         return session
+
+
+async def _truth(session: _Session) -> bool:
+    return session.asked

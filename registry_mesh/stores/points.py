@@ -1,4 +1,5 @@
-"""Write points: the named moments between two steps that reach a disk.
+"""Write points: the named moments between two steps that reach a disk, and before and after each request that changes
+a bucket.
 
 In production nothing happens there. A test arms a hook, kills the process at each point in turn, starts again
 and looks whether it finds the old state or the new.

@@ -135,11 +135,13 @@ class RepositoryPushes:
         manifest: Manifest,
         tags: Sequence[Tag],
         if_match: str | None = None,
-        create_only: bool = False,
+        if_none_match: str | None = None,
     ) -> Pushed:
-        decisions = [
-            self._decision(tag, manifest.digest, Precondition(if_match, create_only)) for tag in tags
-        ]
+        precondition = Precondition(if_match, if_none_match)
+        if not tags:
+            known = await self._parts.shelf.find(manifest.digest)
+            precondition.check(str(manifest.digest), manifest.digest if known else None)
+        decisions = [self._decision(tag, manifest.digest, precondition) for tag in tags]
         for tag, decide in zip(tags, decisions, strict=True):
             entry = await self._parts.tags.current(tag)  # refuse early, before anything is written
             decide(entry.digest if entry else None)
@@ -209,20 +211,22 @@ class RepositoryPushes:
 
     async def _demand_references(self, manifest: Manifest) -> None:
         """Everything that the manifest names is here, and will be for the grace; else `ManifestBlobUnknown`."""
-        blobs = await self._missing(required_blobs(manifest).values(), self._blob_at)
-        children = await self._missing(required_manifests(manifest).values(), self._manifest_at)
+        blobs = await self._missing(required_blobs(manifest), self._blob_at)
+        children = await self._missing(required_manifests(manifest), self._child_at)
+        await self._missing(
+            dict.fromkeys(manifest.mentions), self._child_at
+        )  # none is demanded, all are touched
         if not self._store.policy.sparse:
-            refuse_missing([*blobs, *children])
+            wanted = required_blobs(manifest) | required_manifests(manifest)
+            refuse_missing([wanted[digest] for digest in (*blobs, *children)])
 
-    async def _missing(self, wanted: Iterable[Descriptor], written_at: _WrittenAt) -> list[Descriptor]:
-        async def lacks(descriptor: Descriptor) -> bool:
-            at = await written_at(descriptor.digest)
+    async def _missing(self, wanted: Iterable[Digest], written_at: _WrittenAt) -> list[Digest]:
+        async def lacks(digest: Digest) -> bool:
+            at = await written_at(digest)
             if at is None or self._store.lifecycle.fresh(at):
                 return at is None
-            await self.touch(
-                descriptor.digest
-            )  # it is old: it may be about to go, so touch it and look again
-            return await written_at(descriptor.digest) is None
+            await self.touch(digest)  # it is old: it may be about to go, so touch it and look again
+            return await written_at(digest) is None
 
         wanted = list(wanted)
         return [each for each, lacking in zip(wanted, await ask_each(lacks, wanted), strict=True) if lacking]
@@ -233,6 +237,11 @@ class RepositoryPushes:
     async def _manifest_at(self, digest: Digest) -> float | None:
         shelved = await self._parts.shelf.find(digest)
         return shelved.at if shelved else None
+
+    async def _child_at(self, digest: Digest) -> float | None:
+        """An index may name what is no manifest (image-spec image-index.md): then it is a blob."""
+        at = await self._manifest_at(digest)
+        return await self._blob_at(digest) if at is None else at
 
     async def _keep_bytes(self, manifest: Manifest) -> None:
         size = len(manifest.data)

@@ -81,7 +81,7 @@ class RepositoryReferrers:
             listed = (await self._shelf.manifest(entry.descriptor.digest)).manifest.manifests
             here = await ask_each(self._shelf.find, [each.digest for each in listed])
             for descriptor, shelved in zip(listed, here, strict=True):
-                if shelved is not None:
+                if shelved is not None and shelved.subject in (None, subject):
                     found.setdefault(descriptor.digest, descriptor)
         return Referrers(tuple(found[digest] for digest in sorted(found)))
 

@@ -34,7 +34,7 @@ from registry_mesh.stores.s3_records import S3Records
 from registry_mesh.stores.s3_settings import S3Settings
 from registry_mesh.stores.s3_signing import Signer
 from registry_mesh.stores.s3_sweep import Swept, sweep
-from registry_mesh.stores.s3_uploads import S3Uploads
+from registry_mesh.stores.s3_uploads import PATIENCE, S3Uploads
 from registry_mesh.stores.uploads import EXPIRY
 
 FRESH: Final = 30.0
@@ -129,9 +129,11 @@ class S3Store:
         if ingest.entry is not None:
             self._entries.add(Known(ingest.entry, self._monotonic()))
 
-    def uploads(self, clock: Callable[[], float] = time.time, *, expiry: float = EXPIRY) -> S3Uploads:
+    def uploads(
+        self, clock: Callable[[], float] = time.time, *, expiry: float = EXPIRY, patience: float = PATIENCE
+    ) -> S3Uploads:
         """The upload sessions that lie beside the blobs."""
-        return S3Uploads(self._client, self._control, self._sound, clock, expiry=expiry)
+        return S3Uploads(self._client, self._control, self._sound, clock, expiry=expiry, patience=patience)
 
     async def delete(self, digest: Digest) -> None:
         known = await self._look(digest)

@@ -26,6 +26,7 @@ from yarl import URL
 from registry_mesh.content.errors import SourceLied, StoreBroken
 from registry_mesh.content.ports import PIECE
 from registry_mesh.oci.span import Span
+from registry_mesh.stores import points
 from registry_mesh.stores.s3_errors import RETRIED, code_in, refused
 from registry_mesh.stores.s3_signing import EMPTY, UNSIGNED, Signer
 
@@ -37,6 +38,7 @@ _PRESIGNED_KEPT: Final = 4096
 _PRESIGNED_SECONDS: Final = 3600
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _SKIPPED: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+_WRITING: Final = ("PUT", "DELETE")
 _BROKEN: Final = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -255,9 +257,13 @@ class S3Client:
     ) -> Answer:
         """One request and its whole answer, tried again while that may help. `conflicts`: 409 is tried again too."""
         url = self.url(key) + query
+        if method in _WRITING:
+            points.reach(f"bucket.{method.lower()}")
         for attempt in range(1, TRIES + 1):
             try:
                 answer = await self._once(method, url, body, payload, headers or {})
+                if method in _WRITING:
+                    points.reach(f"bucket.{method.lower()}_answered")
                 if answer.status not in RETRIED and not (conflicts and answer.status == 409):
                     return answer
             except _BROKEN as error:

@@ -13,6 +13,7 @@ from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError
 
 from registry_mesh.content.errors import StoreBroken
+from registry_mesh.stores import points
 from registry_mesh.stores.offload import offload
 from registry_mesh.stores.s3_errors import refused, translated
 from registry_mesh.stores.s3_settings import S3Settings
@@ -114,14 +115,17 @@ class S3Control:
 
     async def begin(self, key: str) -> str:
         """Begin a multipart upload; gives its id."""
+        points.reach("bucket.begin")
         with translated(f"begin a multipart upload of {key}"):
             answer = await offload(
                 self._boto.create_multipart_upload, Bucket=self._bucket, Key=self._prefix + key
             )
+        points.reach("bucket.begin_answered")
         return answer["UploadId"]
 
     async def complete(self, key: str, upload: str, parts: Sequence[Part]) -> None:
         """Join the parts into the object, in the order of their numbers. Done twice, it is done."""
+        points.reach("bucket.complete")
         try:
             await offload(
                 self._boto.complete_multipart_upload,
@@ -138,6 +142,7 @@ class S3Control:
             raise StoreBroken(
                 f"the bucket did not answer to complete {key}: {type(error).__name__}"
             ) from error
+        points.reach("bucket.complete_answered")
 
     async def _exists(self, key: str) -> bool:
         try:
@@ -148,6 +153,7 @@ class S3Control:
 
     async def abort(self, key: str, upload: str) -> None:
         """Drop a multipart upload and its parts, if it is there."""
+        points.reach("bucket.abort")
         try:
             await offload(
                 self._boto.abort_multipart_upload,
@@ -216,6 +222,7 @@ class S3Control:
     async def delete(self, keys: Sequence[str]) -> None:
         """Forget those that are there, 1,000 a request."""
         for start in range(0, len(keys), _BATCH):
+            points.reach("bucket.delete_batch")
             await offload(self._delete, keys[start : start + _BATCH])
 
     def _delete(self, keys: Sequence[str]) -> None:

@@ -32,7 +32,7 @@ from registry_mesh.stores.s3_entry import (
     map_key,
     pending_key,
 )
-from registry_mesh.stores.s3_multipart import Multipart, PartBuffer, md5
+from registry_mesh.stores.s3_multipart import AHEAD, Multipart, PartBuffer, md5
 from registry_mesh.stores.s3_signing import UNSIGNED
 from registry_mesh.stores.stream_sum import StreamSum
 
@@ -56,7 +56,9 @@ class Intake:
 
     async def take(self, rest: memoryview) -> memoryview:
         """Take what fits into the part that is being collected, and send it when it is full; gives the rest."""
-        taken = self.part.take(rest, self.multipart.room)
+        if self.part.size == AHEAD:
+            await self.multipart.arrived()
+        taken = self.part.take(rest, self.multipart.room if self.part.size >= AHEAD else AHEAD)
         await self.sum.update(taken)
         self.offset += len(taken)
         if self.part.size == self.multipart.room:

@@ -1,4 +1,7 @@
-"""One multipart upload: a part is on its way while the next is collected, so two parts of a stream are in memory."""
+"""One multipart upload: a part is on its way while the next is collected.
+
+In memory of a stream are the part on its way and at most `AHEAD` of the next: 20 MiB.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,13 @@ MiB: Final = 1 << 20
 MOST_PARTS: Final = 10_000
 
 
+AHEAD: Final = 8 * MiB
+"""Bytes of a part that are collected while the one before is still on its way."""
+
+
 def part_size(number: int) -> int:
-    """Bytes of part `number`: 10,000 parts reach 113 GiB. A multiple of the chunks of a chunk map."""
-    return 8 * MiB if number <= 1000 else 12 * MiB
+    """Bytes of part `number`: 10,000 parts reach 105 GiB. A multiple of the chunks of a chunk map."""
+    return 8 * MiB if number <= 3000 else 12 * MiB
 
 
 def md5(pieces: Sequence[bytes | memoryview]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import time
@@ -28,14 +29,18 @@ from registry_mesh.stores.s3_multipart import Multipart, PartBuffer
 from registry_mesh.stores.s3_session import FULL_EVERY, Hold, Session, Tail, base_of, replay
 from registry_mesh.stores.stream_sum import StreamSum
 from registry_mesh.stores.together import ask_each
+from registry_mesh.stores.turns import Busy, turn
 from registry_mesh.stores.upload_file import boot_id
 from registry_mesh.stores.uploads import EXPIRY, Owner, Uploads, demand_id, demand_start, new_id
 
-LEASE: Final = 30.0
+LEASE: Final = 12.0
 """Seconds for which an append that has not said a word is believed to run."""
 
-SAVE_EVERY: Final = 64 << 20
-"""Bytes after which a running append writes down where it stands: the most that a crash costs."""
+PATIENCE: Final = LEASE + 5
+"""Seconds that a request waits for its turn: until the lease of one that went silent is over."""
+
+SAVE_EVERY: Final = 16 << 20
+"""Bytes after which a running append writes down where it stands. A crash costs a part more: the one on its way."""
 
 MOST_TAILS: Final = 16
 """Objects that a part's beginning is put aside in; then they are joined into one."""
@@ -56,7 +61,9 @@ class S3Uploads:
         *,
         expiry: float = EXPIRY,
         wall: Callable[[], float] = time.time,
+        patience: float = PATIENCE,
     ) -> None:
+        self._patience = patience
         self._client = client
         self._control = control
         self._lookup = lookup
@@ -79,12 +86,7 @@ class S3Uploads:
 
     @asynccontextmanager
     async def append(self, owner: Owner, id: str, start: int | None) -> AsyncIterator[_SessionIngest]:
-        session = await self._find(owner, id)
-        self._demand_free(session)
-        demand_start(start, session.offset)
-        log = _Log(self._client, self._control, id, session, self._clock, self._wall)
-        lapsed = session.held is not None
-        await log.add(replace(session, next_part=session.next_part + (_SKIP if lapsed else 0)), hold=True)
+        log = await turn(lambda: self._take_hold(owner, id, start), self._patience)
         ingest = _SessionIngest(
             self._client, self._control, await self._intake(log.session), self._lookup, log
         )
@@ -117,9 +119,26 @@ class S3Uploads:
         )
         return Intake(session.name, summed, multipart, part, session.offset)
 
-    async def cancel(self, owner: Owner, id: str) -> None:
+    async def _take_hold(self, owner: Owner, id: str, start: int | None) -> _Log:
+        session = await self._free(owner, id, start)
+        log = _Log(self._client, self._control, id, session, self._clock, self._wall)
+        lapsed = session.held is not None
+        try:
+            await log.add(replace(session, next_part=session.next_part + (_SKIP if lapsed else 0)), hold=True)
+        except BlobUploadInvalid:
+            raise Busy(upload=id) from None
+        return log
+
+    async def _free(self, owner: Owner, id: str, start: int | None = None) -> Session:
+        """The session, where nobody is known to write to it; `Busy`."""
         session = await self._find(owner, id)
-        self._demand_free(session)
+        demand_start(start, session.offset)
+        if self._running(session):
+            raise Busy(upload=id)
+        return session
+
+    async def cancel(self, owner: Owner, id: str) -> None:
+        session = await turn(lambda: self._free(owner, id), self._patience)
         await _Log(self._client, self._control, id, session, self._clock, self._wall).end()
 
     async def sweep(self) -> int:
@@ -133,10 +152,6 @@ class S3Uploads:
                         await _Log(self._client, self._control, id, session, self._clock, self._wall).end()
                         swept += 1
         return swept
-
-    def _demand_free(self, session: Session) -> None:
-        if self._running(session):
-            raise BlobUploadInvalid("another request is writing to this upload")
 
     def _running(self, session: Session) -> bool:
         held = session.held
@@ -247,6 +262,9 @@ class _SessionIngest:
         self._spent = False  # its sums were finished
         self._aside = intake.part.size  # bytes of the part that are in tails
         self._tails = log.session.tails
+        self._behind: tuple[int, bytes] | None = (
+            None  # where the last part handed over ended, and the hash there
+        )
 
     @property
     def offset(self) -> int:
@@ -259,13 +277,31 @@ class _SessionIngest:
             rest = await self._intake.take(rest)
             if self._intake.part is not part:
                 self._aside, self._tails = 0, ()
-                if self.offset - self._log.session.offset >= SAVE_EVERY:
-                    await self._save(hold=True)
+                await self._between_parts()
         if self._log.waning:
             await self._log.add(self._log.session, hold=True)
 
+    async def _between_parts(self) -> None:
+        """A part has just been handed over, so the one before it has arrived. Where *that* ended is written down,
+        now and then, and nobody waits for the part on its way."""
+        intake, behind = self._intake, self._behind
+        if behind is not None and behind[0] - self._log.session.offset >= SAVE_EVERY:
+            session = replace(
+                self._log.session,
+                offset=behind[0],
+                hash=behind[1],
+                sums=intake.sum.sums[: behind[0] // CHUNK * 32],
+                upload=intake.multipart.upload,
+                parts=tuple(intake.multipart.parts),
+                next_part=intake.multipart.number,
+                tails=(),
+            )
+            await self._log.add(session, hold=True)
+        await intake.sum.flush()
+        self._behind = (intake.offset, intake.sum.state or b"")
+
     async def _save(self, *, hold: bool) -> None:
-        """Write down where it stands. Only between parts, or with what does not fill a part put aside."""
+        """Write down where it stands, with what does not fill a part put aside."""
         intake = self._intake
         await intake.sum.flush()
         await intake.multipart.arrived()
@@ -289,7 +325,8 @@ class _SessionIngest:
         await self._log.add(self._log.session, hold=True)  # nobody else goes on with it now
         self._spent = True
         try:
-            info = await self._blob.commit(expected)
+            async with self._holding():
+                info = await self._blob.commit(expected)
         except Failure:
             self._ended = self._blob.stored
             raise
@@ -298,6 +335,26 @@ class _SessionIngest:
             raise
         self._ended = True
         return info
+
+    @asynccontextmanager
+    async def _holding(self) -> AsyncIterator[None]:
+        """Say now and then that we are still there: joining the parts of a large blob takes a while."""
+        done = asyncio.Event()
+
+        async def say() -> None:
+            while not done.is_set():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(done.wait(), LEASE / 3)
+                if self._log.waning and not done.is_set():
+                    await self._log.add(self._log.session, hold=True)
+
+        saying = asyncio.create_task(say(), name="upload lease")
+        try:
+            yield
+        finally:
+            done.set()
+            with suppress(Failure, BlobUploadInvalid):  # what is committed is whole, whoever has the session
+                await saying
 
     async def leave(self) -> None:
         """Keep what came. After a commit, fitting or not, nothing of the session stays; where the bucket failed

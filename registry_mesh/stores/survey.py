@@ -49,7 +49,7 @@ async def survey(
 
 
 def _names(shelved: ShelvedManifest) -> Names:
-    return Names(shelved.digest, shelved.blobs, shelved.manifests, shelved.subject)
+    return Names(shelved.digest, shelved.blobs, shelved.manifests, shelved.subject, shelved.mentions)
 
 
 async def _blob_sizes(parts: RepositoryParts) -> dict[Digest, int]:

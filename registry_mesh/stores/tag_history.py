@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from registry_mesh.content.ports import Pusher
-from registry_mesh.content.publish import Precondition, PushPolicy, settle
+from registry_mesh.content.publish import CREATE, Precondition, PushPolicy, settle
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import ManifestUnknown
 from registry_mesh.oci.reference import Tag
@@ -42,7 +42,7 @@ class TagHistory:
         at_stake = current.digest
 
         def decide(standing: Digest | None) -> None:
-            expected = Precondition(f'"{at_stake}"') if at_stake else Precondition(create_only=True)
+            expected = Precondition(f'"{at_stake}"') if at_stake else CREATE
             settle(self._policy, self._parts.name, tag, standing, target.digest, expected)
 
         await self._parts.tags.move(tag, target.descriptor, who, decide)

@@ -2,6 +2,7 @@
 
     uploads/<id>/data     the bytes; locked by whoever appends
     uploads/<id>/sums     sha256 of each whole chunk, 32 bytes each
+    uploads/<id>/asked    there while another waits for its turn
     uploads/<id>/state    {repository, subject, algorithm, offset, hash, boot, at}
 
 The state is saved at the end of every request and every `SAVE_EVERY` bytes, after the data it speaks of is synced.
@@ -22,16 +23,18 @@ from typing import Final
 
 from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, ChunkMapper
 from registry_mesh.oci.digest import Digest, new_hasher
-from registry_mesh.oci.errors import BlobUploadInvalid, BlobUploadUnknown
+from registry_mesh.oci.errors import BlobUploadUnknown
 from registry_mesh.oci.reference import RepositoryName
 from registry_mesh.stores import points, resumable_hash
 from registry_mesh.stores.documents import decode, encode
 from registry_mesh.stores.durability import FsyncPolicy
 from registry_mesh.stores.ingest import write_all
 from registry_mesh.stores.locks import try_flock
+from registry_mesh.stores.turns import Busy
 from registry_mesh.stores.uploads import Owner
 
 SAVE_EVERY: Final = 64 << 20
+ASKED: Final = "asked"
 _PIECE: Final = 1 << 20
 _SUM: Final = 32
 
@@ -53,7 +56,7 @@ class UploadState:
         try:
             document = decode((directory / "state").read_bytes(), "an upload's state")
         except (FileNotFoundError, NotADirectoryError):
-            raise BlobUploadUnknown() from None
+            raise BlobUploadUnknown(upload=directory.name) from None
         return cls(
             Owner(RepositoryName(document["repository"]), document["subject"]),
             document["algorithm"],
@@ -98,12 +101,13 @@ class UploadFile:
         try:
             self._fd = os.open(directory / "data", os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
-            raise BlobUploadUnknown() from None
+            raise BlobUploadUnknown(upload=directory.name) from None
         try:
             if not try_flock(self._fd, shared=False):
-                raise BlobUploadInvalid("another request is writing to this upload")
+                raise Busy(upload=directory.name)
             if not os.fstat(self._fd).st_nlink:  # it ended between the two
-                raise BlobUploadUnknown()
+                raise BlobUploadUnknown(upload=directory.name)
+            (directory / ASKED).unlink(missing_ok=True)
             self._state = state = UploadState.read(directory)
             self._recover(state)
         except BaseException:

@@ -53,7 +53,7 @@ def new_id() -> str:
 def demand_id(id: str) -> str:
     """`id`, if it can be one at all (it becomes part of a path)."""
     if not _ID.fullmatch(id):
-        raise BlobUploadUnknown()
+        raise BlobUploadUnknown(upload=id[:64])
     return id
 
 

@@ -84,3 +84,49 @@ def test_the_readme_s_configurations_are_valid(tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     outcome = CliRunner().invoke(main, ["check-config", *(name for name, _ in blocks if "/" not in name)])
     assert outcome.exit_code == 0, outcome.output
+
+
+def _named_in(page: str) -> set[tuple[str, str]]:
+    return set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs" / page).read_text()))
+
+
+def test_every_test_that_the_conformance_page_names_exists() -> None:
+    named = _named_in("conformance.md")
+    assert len(named) > 50
+    for path, name in sorted(named):
+        assert re.search(rf"^\s*(async )?def {name}\(", (ROOT / path).read_text(), re.MULTILINE), (
+            f"{path}::{name}"
+        )
+
+
+def test_every_row_of_the_conformance_page_names_a_test() -> None:
+    page = (ROOT / "docs" / "conformance.md").read_text().partition("## Write points")[0]
+    rows = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith("|---")]
+    for row in rows:
+        assert "::test_" in row or row.rstrip(" |").endswith("| test"), row
+
+
+def test_the_conformance_page_has_every_end_point() -> None:
+    page = (ROOT / "docs" / "conformance.md").read_text()
+    ends = [
+        "1",
+        "2",
+        "3",
+        "4a",
+        "4b",
+        "4c",
+        "5",
+        "6",
+        "7a",
+        "7b",
+        "8a",
+        "8b",
+        "9",
+        "10",
+        "11",
+        "12a",
+        "12b",
+        "13",
+        "14",
+    ]
+    assert [end for end in ends if f"**end-{end}**" not in page] == []

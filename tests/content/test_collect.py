@@ -29,6 +29,25 @@ def test_a_tag_keeps_all_below_it() -> None:
     assert found == {A, B, C, D}
 
 
+def test_an_index_keeps_children_that_are_blobs() -> None:
+    """As the caches of builders have them."""
+    index = Names(A, manifests=(B, C))
+    assert referenced(facts(index, Names(B, blobs=(D,)), roots={A}, blobs={C, D, E})) == {A, B, C, D}
+
+
+def test_what_an_unknown_document_mentions_is_kept() -> None:
+    unknown = Names(A, mentions=(B, C, F))
+    assert referenced(facts(unknown, Names(B, blobs=(D,)), roots={A}, blobs={C, D, E})) == {A, B, C, D}
+    order = Order([A, B, C], [unknown])
+    assert order.first() == [A]
+    assert set(order.gone(A)) == {B, C}
+
+
+def test_a_manifest_that_is_also_named_as_a_blob_keeps_what_it_names() -> None:
+    found = referenced(facts(Names(A, blobs=(B,), manifests=(B,)), Names(B, blobs=(C,)), roots={A}))
+    assert found == {A, B, C}
+
+
 def test_a_referrer_lives_as_long_as_its_subject() -> None:
     image, signature = Names(A, blobs=(B,)), Names(C, blobs=(D,), subject=A)
     of_signature = Names(E, subject=C)

@@ -55,6 +55,7 @@ async def test_compare_and_set(edge: Edge) -> None:
     first, second = index(), index(annotations={"a": "b"})
     assert await put(edge, "t", first, If_None_Match="*") == 201
     assert await put(edge, "t", second, If_None_Match="*") == 412
+    assert await put(edge, "t", second, If_None_Match=f'"{Digest.of(first)}"') == 412
     assert await put(edge, "t", second, If_Match='"other"') == 412
     assert await put(edge, "t", second, If_Match=f'"{Digest.of(first)}"') == 201
     path = f"/v2/team/app/manifests/{Digest.of(second)}"

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import ManifestInvalid
 from registry_mesh.oci.manifest import MAX_DEPTH, Manifest
 from registry_mesh.oci.media_types import OCI_INDEX
@@ -41,6 +42,35 @@ def test_what_is_made_to_take_long_does_not(data: bytes) -> None:
     """Each takes minutes where a step of the reader is quadratic."""
     with pytest.raises(ManifestInvalid):
         Manifest.parse(data, OCI_INDEX)
+
+
+@pytest.mark.parametrize(
+    "half", ['"annotations": {"a": "\\ud800"}', '"artifactType": "\\uDFFF"', '"x": ["\\ud83d \\ude00"]']
+)
+def test_half_a_character_is_refused(half: str) -> None:
+    with pytest.raises(ManifestInvalid):
+        Manifest.parse(b'{"schemaVersion": 2, "manifests": [], %s}' % half.encode(), OCI_INDEX)
+
+
+def test_a_whole_character_in_two_escapes_passes() -> None:
+    data = b'{"schemaVersion": 2, "manifests": [], "annotations": {"a": "\\ud83d\\ude00", "b": "\\\\ud800"}}'
+    assert Manifest.parse(data, OCI_INDEX).annotations == {"a": "\U0001f600", "b": "\\ud800"}
+
+
+@pytest.mark.parametrize("stated", ["a", "a/b; c=d", "a/b\r\nX: y", " ", "a/b/c", "a/" + "b" * 200])
+def test_a_stated_media_type_must_be_one(stated: str) -> None:
+    with pytest.raises(ManifestInvalid):
+        Manifest.parse(json.dumps({"schemaVersion": 2, "mediaType": stated}).encode(), "")
+
+
+def test_an_unknown_media_type_needs_no_version_and_mentions_what_it_holds() -> None:
+    here, there = Digest.of(b"1"), Digest.of(b"2", "sha512")
+    document = {"blobs": [{"digest": str(here)}, {"digest": "md5:x"}], "a": {"b": [{"digest": str(there)}]}}
+    parsed = Manifest.parse(json.dumps(document).encode(), "application/vnd.oci.artifact.manifest.v1+json")
+    assert set(parsed.mentions) == {here, there}
+    assert not list(parsed.blobs()) and not parsed.manifests
+    with pytest.raises(ManifestInvalid):
+        Manifest.parse(b'{"manifests": []}', OCI_INDEX)
 
 
 @given(st.binary(max_size=200) | st.text('{}[]":,\\0a', max_size=200).map(str.encode))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
 
@@ -32,13 +33,15 @@ def run_and_die(work: Work, at: int) -> list[str]:
 
 def _live(work: Work, at: int, writer: int) -> None:
     reached = 0
+    one_at_a_time = threading.Lock()  # points are reached in several threads
 
     def hook(name: str) -> None:
         nonlocal reached
-        reached += 1
-        os.write(writer, f"{name}\n".encode())
-        if reached == at:
-            os.kill(os.getpid(), signal.SIGKILL)
+        with one_at_a_time:
+            reached += 1
+            os.write(writer, f"{name}\n".encode())
+            if reached == at:
+                os.kill(os.getpid(), signal.SIGKILL)
 
     code = 1
     try:

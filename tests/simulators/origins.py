@@ -21,6 +21,7 @@ from registry_mesh.stores.lifecycle import Grace, Lifecycle
 from registry_mesh.stores.memory import MemoryStore
 from registry_mesh.stores.memory_uploads import MemoryUploads
 from registry_mesh.stores.repositories import MayRead, Repositories, nobody
+from registry_mesh.stores.s3 import S3Store
 
 REGISTRY = RegistryName("registry.example")
 ALICE = Pusher("alice")
@@ -67,6 +68,18 @@ async def disk_origin(
     lifecycle = Lifecycle(store.records, clock, grace, clock.sleep)
     uploads = DiskUploads(root / "uploads", store, clock, fsync=FsyncPolicy.NEVER)
     return Repositories(store.records, store, uploads, lifecycle, policy, may_read)
+
+
+def bucket_origin(
+    store: S3Store,
+    policy: PushPolicy | None = None,
+    grace: Grace | None = None,
+    may_read: MayRead = nobody,
+    clock: HandClock | None = None,
+) -> Repositories:
+    clock = clock or HandClock()
+    lifecycle = Lifecycle(store.records, clock, grace, clock.sleep)
+    return Repositories(store.records, store, store.uploads(clock), lifecycle, policy, may_read)
 
 
 def name(text: str) -> RepositoryName:

@@ -192,12 +192,14 @@ class Shelf:
         manifest: Manifest,
         tags: Sequence[Tag],
         if_match: str | None = None,
-        create_only: bool = False,
+        if_none_match: str | None = None,
     ) -> Pushed:
         self._fault("put_manifest")
         for tag in tags:
             now = self.pointing.get(tag)
-            if (create_only and now) or (if_match is not None and if_match not in ("*", f'"{now}"')):
+            if (if_none_match is not None and now and if_none_match in ("*", f'"{now}"')) or (
+                if_match is not None and if_match not in ("*", f'"{now}"')
+            ):
                 raise Conflict(tag=tag)
         missing = [str(b.digest) for b in manifest.blobs() if b.distributable and b.digest not in self.links]
         if missing:

@@ -45,7 +45,7 @@ from tests.simulators.origins import (
     repository,
 )
 
-SEEDS = int(os.environ.get("ORIGIN_SEEDS", "20"))
+SEEDS = int(os.environ.get("ORIGIN_SEEDS", "60"))
 GRACE = Grace(period=1000.0, fresh=50.0, stall=120.0, deadline=20.0, poll=0.5)
 DAY = 24 * 3600.0
 

@@ -1,24 +1,37 @@
-"""A push that is cut off at any write point leaves the old state or the new, and nothing wrong.
+"""kill -9 at every write point of an origin's work leaves the old state or the new, and nothing wrong.
 
-ORIGIN_CRASHES=1 tries every point (some 190; a minute), the default every 17th.
+The quick tests die at some of the points, the slow ones at each: what a disk is asked to do and, in a bucket, before
+and after every request that changes it (there at each with ORIGIN_CRASHES=1, which takes minutes).
 """
 
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from registry_mesh.content.ports import Repository
+from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import ManifestUnknown, NameUnknown
 from registry_mesh.oci.reference import Tag
-from registry_mesh.stores import points
 from registry_mesh.stores.collector import Collection
 from registry_mesh.stores.repositories import Repositories
+from registry_mesh.stores.s3 import S3Store
+from registry_mesh.stores.s3_settings import S3Credentials, S3Settings
 from registry_mesh.stores.self_check import SelfCheck
+from tests.simulators.bucket import Bucket
+from tests.simulators.death import run_and_die
 from tests.simulators.origins import (
     ALICE,
+    LAYER,
     HandClock,
+    bucket_origin,
     disk_origin,
     image,
     index,
@@ -28,85 +41,170 @@ from tests.simulators.origins import (
     pushes,
     repository,
 )
+from tests.suites.bytes_of import pattern
 
-STRIDE = int(os.environ.get("ORIGIN_CRASHES", "17"))
+IN_BUCKET = int(os.environ.get("ORIGIN_CRASHES", "7"))
 DAY = 24 * 3600.0
+MIB = 1 << 20
+
+Story = Callable[[Repositories, HandClock], Awaitable[None]]
+Opened = Callable[[HandClock], AbstractAsyncContextManager[Repositories]]
 
 
-class Crash(BaseException):
-    """The process ends here."""
-
-
-class Countdown:
-    """Ends the process at the `n`th write point; nothing reaches the disk after that."""
-
-    def __init__(self, n: int) -> None:
-        self.left = n
-
-    def __call__(self, point: str) -> None:
-        self.left -= 1
-        if self.left < 0:
-            raise Crash
-
-
-async def release(repo: Repository) -> None:
+async def release(origin: Repositories, clock: HandClock) -> None:
     """A blob in two requests, an image, an index, a signature of it, two tags; the old tag goes."""
+    repo = repository(origin)
+    layer = pattern(200_000)
     begun = await pushes(repo).begin(ALICE)
     async with pushes(repo).append(ALICE, begun.id, 0) as ingest:
-        await ingest.write(b"new ")
-    async with pushes(repo).append(ALICE, begun.id, 4) as ingest:
-        await ingest.write(b"layer")
-        await ingest.commit(Digest.of(b"new layer"))
-    layer = await push_blob(repo, b"new config")
-    new = image(layer, layer)
+        await ingest.write(layer[:150_000])
+    async with pushes(repo).append(ALICE, begun.id, 150_000) as ingest:
+        await ingest.write(layer[150_000:])
+        await ingest.commit(Digest.of(layer))
+    config = await push_blob(repo, b"new config")
+    new = image(config, config)
     await pushes(repo).put_manifest(ALICE, new, [])
     await pushes(repo).put_manifest(ALICE, index(new), [Tag("latest"), Tag("new")])
     await push_image(repo, "signature", subject=plain(index(new)).document())
     await pushes(repo).delete_tag(ALICE, Tag("old"))
 
 
-async def tag_of(origin: Repositories, tag: str) -> Digest | None:
+async def housekeeping(origin: Repositories, clock: HandClock) -> None:
+    """A release is deleted, brought back, deleted again, and collected; then it is pushed anew."""
+    repo = repository(origin)
+    old = (await repo.tags.resolve(Tag("latest"))).descriptor.digest
+    await pushes(repo).delete_manifest(ALICE, old)
+    await origin.history(repo.name).undo(ALICE, Tag("latest"))
+    await pushes(repo).delete_manifest(ALICE, old)
+    removed = 0
+    for _ in range(5):
+        removed += (await Collection(origin).run()).removed
+        clock.now += DAY + 1
+    assert removed >= 3
+    await push_image(repo, "old", "latest")
+
+
+async def large(origin: Repositories, clock: HandClock) -> None:
+    """A blob of several parts in two requests, and one that is given up."""
+    repo = repository(origin)
+    data = pattern(18 * MIB)
+    begun, given_up = await pushes(repo).begin(ALICE), await pushes(repo).begin(ALICE)
+    for id in (begun.id, given_up.id):
+        async with pushes(repo).append(ALICE, id, 0) as ingest:
+            await ingest.write(data[: 10 * MIB])
+    await pushes(repo).cancel(ALICE, given_up.id)
+    async with pushes(repo).append(ALICE, begun.id, 10 * MIB) as ingest:
+        await ingest.write(data[10 * MIB :])
+        await ingest.commit(Digest.of(data))
+    layer = Descriptor(LAYER, Digest.of(data), len(data))
+    await pushes(repo).put_manifest(ALICE, image(layer, layer), [Tag("latest"), Tag("new")])
+
+
+STORIES: dict[str, Story] = {"release": release, "housekeeping": housekeeping, "large": large}
+
+
+async def begin(opened: Opened) -> None:
+    async with opened(HandClock()) as origin:
+        await push_image(repository(origin), "old", "latest", "old")
+
+
+async def live(opened: Opened, story: Story) -> None:
+    clock = HandClock()
+    async with opened(clock) as origin:
+        await story(origin, clock)
+
+
+async def tag_of(repo: Repository, tag: str) -> Digest | None:
     try:
-        return (await repository(origin).tags.resolve(Tag(tag))).descriptor.digest
+        return (await repo.tags.resolve(Tag(tag))).descriptor.digest
     except (ManifestUnknown, NameUnknown):
         return None
 
 
-async def test_every_write_point_of_a_release(tmp_path: Path) -> None:
-    tried, finished = STRIDE // 2, False
-    while not finished:
-        root = tmp_path / str(tried)
-        origin = await disk_origin(root)
-        old = await push_image(repository(origin), "old", "latest", "old")
-        points.arm(Countdown(tried))
-        try:
-            await release(repository(origin))
-            finished = True
-        except Crash:
-            tried += STRIDE
-        finally:
-            points.arm(None)
-        await look(root, old.digest)
-        assert tried < 1000
-    assert tried > 150
-    print(f"{tried} write points")
-
-
-async def look(root: Path, old: Digest) -> None:
-    """By a process that is started afterwards."""
+async def look(opened: Opened, story: Story) -> None:
+    """By a process that is started afterwards: nothing is wrong, and the same work can be done."""
     clock = HandClock()
-    origin = await disk_origin(root, clock=clock)
-    assert [each async for each in SelfCheck(origin).findings()] == []
-    latest, new = await tag_of(origin, "latest"), await tag_of(origin, "new")
-    assert latest is not None
-    if new is not None:
-        assert latest == new
-    listed = (await repository(origin).tags.tags(9)).tags
-    assert list(listed) == [tag for tag in ("latest", "new", "old") if await tag_of(origin, tag) is not None]
-    if "old" in listed:
-        await release(repository(origin))
-    assert await tag_of(origin, "latest") != old
-    for _ in range(2):  # what was left half done is in nobody's way
-        await Collection(origin).run()
-        clock.now += DAY + 1
-    assert [each async for each in SelfCheck(origin).findings()] == []
+    async with opened(clock) as origin:
+        repo = repository(origin)
+        assert [each async for each in SelfCheck(origin).findings()] == []
+        latest, new = await tag_of(repo, "latest"), await tag_of(repo, "new")
+        assert new is None or latest == new
+        listed = (await repo.tags.tags(9)).tags
+        assert list(listed) == [
+            tag for tag in ("latest", "new", "old") if await tag_of(repo, tag) is not None
+        ]
+        clock.now += 60
+        await push_image(repo, "old", "latest", "old")
+        await story(origin, clock)
+        for _ in range(2):  # what was left half done is in nobody's way
+            await Collection(origin).run()
+            clock.now += DAY + 1
+        assert [each async for each in SelfCheck(origin).findings()] == []
+        assert await tag_of(repo, "latest") is not None
+
+
+def die_at_every(every: int, story: Story, fresh: Callable[[int], Opened]) -> int:
+    """How many points the story has. `fresh` gives a store as `begin` left it."""
+    points = run_and_die(lambda: live(fresh(0), story), 0)
+    for at in range(1 + every // 2, len(points) + 1, every):
+        opened = fresh(at)
+        reached = run_and_die(lambda opened=opened: live(opened, story), at)  # type: ignore[misc]
+        try:
+            run_and_die(lambda opened=opened: look(opened, story), 0)  # type: ignore[misc]
+        except AssertionError as fault:
+            raise AssertionError(f"killed at {reached[-1]}, point {at} of {len(points)}") from fault
+    print(f"{len(points)} write points, killed at every {every}th")
+    return len(points)
+
+
+def on_disk(root: Path) -> Opened:
+    @asynccontextmanager
+    async def opened(clock: HandClock) -> AsyncIterator[Repositories]:
+        yield await disk_origin(root, clock=clock)
+
+    return opened
+
+
+def in_bucket(bucket: Bucket, prefix: str) -> Opened:
+    credentials = S3Credentials(bucket.access_key, bucket.secret_key)
+    settings = S3Settings(bucket.name, bucket.endpoint, prefix, region=bucket.region, credentials=credentials)
+
+    @asynccontextmanager
+    async def opened(clock: HandClock) -> AsyncIterator[Repositories]:
+        store = await S3Store.start(settings)
+        yield bucket_origin(store, clock=clock)
+        await store.close()
+
+    return opened
+
+
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """Hundreds of stores are opened, and the kernel outlives them all: no disk is needed."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        yield Path(directory)
+
+
+@pytest.mark.parametrize("every", [29, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("story", STORIES)
+def test_on_a_disk(memory: Path, story: str, every: int) -> None:
+    run_and_die(lambda: begin(on_disk(memory / "saved")), 0)
+
+    def fresh(at: int) -> Opened:
+        shutil.rmtree(memory / "store", ignore_errors=True)
+        shutil.copytree(memory / "saved", memory / "store")
+        return on_disk(memory / "store")
+
+    assert die_at_every(every, STORIES[story], fresh) > 60
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize("every", [29, pytest.param(IN_BUCKET, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("story", STORIES)
+def test_in_a_bucket(bucket: Bucket, story: str, every: int) -> None:
+    def fresh(at: int) -> Opened:
+        opened = in_bucket(bucket, bucket.prefix())
+        run_and_die(lambda: begin(opened), 0)
+        return opened
+
+    assert die_at_every(every, STORIES[story], fresh) > 60

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from registry_mesh.oci.media_types import OCI_INDEX
 from registry_mesh.oci.reference import RepositoryName, Tag, referrers_tag
 from registry_mesh.stores.numbered_log import NumberedLog
 from registry_mesh.stores.repositories import Repositories
+from registry_mesh.stores.self_check import SelfCheck
 from tests.simulators.origins import (
     ALICE,
     BOB,
@@ -148,6 +150,19 @@ async def test_an_index_needs_its_children(origin: Repositories) -> None:
     assert (await pushes(repo).put_manifest(ALICE, index(), [])).digest == index().digest
 
 
+async def test_an_index_may_name_blobs(origin: Repositories) -> None:
+    """As the caches of builders do."""
+    repo = repository(origin)
+    layer = Descriptor(LAYER, Digest.of(b"layer"), 5)
+    document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [layer.document()]}
+    cache = Manifest.parse(json.dumps(document).encode(), OCI_INDEX)
+    with pytest.raises(ManifestBlobUnknown):
+        await pushes(repo).put_manifest(ALICE, cache, [Tag("cache")])
+    await push_blob(repo, b"layer")
+    await pushes(repo).put_manifest(ALICE, cache, [Tag("cache")])
+    assert [each async for each in SelfCheck(origin).findings()] == []
+
+
 async def test_a_sparse_index_passes_where_the_operator_says_so() -> None:
     repo = repository(memory_origin(PushPolicy(sparse=True)))
     absent = image(Descriptor(LAYER, Digest.of(b"x"), 1))
@@ -225,7 +240,9 @@ async def test_referrers_by_the_tag_schema_are_merged_in(origin: Repositories) -
     subject = await push_image(repo, "subject", "t")
     by_api = await push_image(repo, "new", subject=plain(subject).document())
     by_tag = await push_image(repo, "old")
-    fallback = index(by_tag, by_api)
+    other = await push_image(repo, "other")
+    of_another = await push_image(repo, "elsewhere", subject=plain(other).document())
+    fallback = index(by_tag, by_api, of_another)
     await pushes(repo).put_manifest(ALICE, fallback, [referrers_tag(subject.digest)])
     found = (await repo.referrers.referrers(subject.digest)).descriptors
     assert {each.digest for each in found} == {by_api.digest, by_tag.digest}
@@ -255,7 +272,7 @@ async def test_compare_and_set(origin: Repositories) -> None:
     one, two = await push_image(repo, "one", "t"), await push_image(repo, "two")
     put = pushes(repo).put_manifest
     with pytest.raises(Conflict):
-        await put(ALICE, two, [Tag("t")], create_only=True)
+        await put(ALICE, two, [Tag("t")], if_none_match="*")
     with pytest.raises(Conflict):
         await put(ALICE, two, [Tag("t")], if_match=f'"{two.digest}"')
     with pytest.raises(Conflict):
@@ -267,7 +284,31 @@ async def test_compare_and_set(origin: Repositories) -> None:
     with pytest.raises(Conflict):
         await pushes(repo).delete_tag(ALICE, Tag("t"), if_match=f'"{one.digest}"')
     await pushes(repo).delete_tag(ALICE, Tag("t"), if_match=f'"{two.digest}"')
-    await put(ALICE, one, [Tag("t")], create_only=True)
+    await put(ALICE, one, [Tag("t")], if_none_match="*")
+
+
+async def test_if_none_match(origin: Repositories) -> None:
+    repo = repository(origin)
+    one, two = await push_image(repo, "one", "t"), await push_image(repo, "two")
+    put = pushes(repo).put_manifest
+    for taken in (f'"{one.digest}"', f'"x", W/"{one.digest}"', "*"):
+        with pytest.raises(Conflict):
+            await put(ALICE, two, [Tag("t")], if_none_match=taken)
+    await put(ALICE, two, [Tag("t")], if_none_match=f'"{two.digest}"')
+    assert (await repo.tags.resolve(Tag("t"))).descriptor.digest == two.digest
+
+
+async def test_preconditions_of_a_push_by_digest(origin: Repositories) -> None:
+    repo = repository(origin)
+    one = await push_image(repo, "one")
+    put = pushes(repo).put_manifest
+    other = index(one)
+    with pytest.raises(Conflict):
+        await put(ALICE, other, [], if_match="*")
+    await put(ALICE, other, [], if_none_match="*")
+    with pytest.raises(Conflict):
+        await put(ALICE, other, [], if_none_match="*")
+    await put(ALICE, other, [], if_match=f'"{other.digest}"')
 
 
 async def test_one_of_many_wins_a_compare_and_set(origin: Repositories) -> None:

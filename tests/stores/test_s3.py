@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,8 @@ from registry_mesh.oci.errors import BlobUnknown, DigestInvalid
 from registry_mesh.oci.span import Span
 from registry_mesh.stores.s3 import FRESH, S3Store
 from registry_mesh.stores.s3_entry import INLINE, data_key
+from registry_mesh.stores.s3_ingest import Intake
+from registry_mesh.stores.s3_multipart import AHEAD
 from registry_mesh.stores.s3_settings import S3Settings
 from tests.suites.blob_store import BlobStoreSuite, put
 from tests.suites.bytes_of import pattern, read
@@ -218,3 +221,39 @@ async def test_without_the_bucket_it_does_not_start(s3_settings: S3Settings) -> 
         await S3Store.start(replace(s3_settings, bucket="nowhere"))
     with pytest.raises(StoreBroken):
         await S3Store.start(replace(s3_settings, endpoint="http://127.0.0.1:1"))
+
+
+async def test_of_a_large_part_no_more_is_ahead_than_of_a_small_one(
+    s3_store: S3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is in memory of a stream: the part on its way, and `AHEAD`."""
+    client = s3_store._client
+    intake = Intake.begin(client, s3_store._control, "sha256")
+    intake.multipart.number = 3001
+    large = intake.multipart.room
+    assert large > AHEAD
+    may_arrive, put_part = asyncio.Event(), client.put_part
+
+    async def slow(*given: Any) -> str:  # Any: as `put_part` takes them
+        await may_arrive.wait()
+        return await put_part(*given)
+
+    monkeypatch.setattr(client, "put_part", slow)
+
+    async def feed() -> None:
+        rest = memoryview(bytes(large))
+        while rest:
+            rest = await intake.take(rest)
+
+    await feed()
+    assert intake.part.size == 0
+    second = asyncio.create_task(feed())
+    while intake.part.size < AHEAD:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    assert (intake.part.size, second.done()) == (AHEAD, False)
+    may_arrive.set()
+    await second
+    await intake.multipart.arrived()
+    assert [part.number for part in intake.multipart.parts] == [3001, 3002]
+    await intake.multipart.abort()

@@ -65,13 +65,17 @@ async def test_an_append_that_went_silent_is_overtaken_and_told(s3_store: S3Stor
     slow = s3_store.uploads()
     id = (await slow.begin(OWNER, "sha256")).id
     late = S3Uploads(
-        s3_other._client, s3_other._control, s3_other._sound, wall=lambda: s3_uploads.time.time() + LEASE + 1
+        s3_other._client,
+        s3_other._control,
+        s3_other._sound,
+        wall=lambda: s3_uploads.time.time() + LEASE + 1,
+        patience=0.3,
     )
     with pytest.raises(BlobUploadInvalid):
         async with slow.append(OWNER, id, 0) as ingest:
             await ingest.write(data[: 9 * MiB])
             with pytest.raises(BlobUploadInvalid):
-                await send(s3_other.uploads(), id, b"x")
+                await send(s3_other.uploads(patience=0.3), id, b"x")
             await send(late, id, data[: 17 * MiB], 0)
             await ingest.write(b"wrong" * MiB)
     await commit_rest(s3_other.uploads(), id, data)
@@ -146,3 +150,27 @@ async def test_nothing_of_an_expired_session_stays(s3_store: S3Store) -> None:
     assert await uploads.sweep() == 1
     assert [listed async for page in s3_store._control.list("") for listed in page.objects] == []
     assert await left_over(s3_store) == []
+
+
+async def test_what_a_killed_append_had_sent_is_mostly_there(
+    s3_store: S3Store, s3_other: S3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It never left, so nothing was written down but between its parts."""
+    data = pattern(70 * MiB)
+    uploads = s3_store.uploads()
+    id = (await uploads.begin(OWNER, "sha256")).id
+    killed = uploads.append(OWNER, id, None)
+    with monkeypatch.context() as patch:
+        patch.setattr(s3_uploads, "_me", lambda: f"{s3_uploads._machine()}/{2**22 + 1}")
+        ingest = await killed.__aenter__()
+        for start in range(0, len(data), MiB):
+            await ingest.write(data[start : start + MiB])
+            stands = (await s3_other.uploads().status(OWNER, id)).offset
+            assert start - stands <= 24 * MiB
+        await ingest._intake.multipart.stop()  # type: ignore[attr-defined]
+    assert stands == 48 * MiB
+    await commit_rest(s3_other.uploads(), id, data)
+    assert await read(s3_store, Digest.of(data)) == data
+    mapper = ChunkMapper()
+    mapper.update(data)
+    assert await s3_other.chunk_map(Digest.of(data)) == mapper.finish()

@@ -49,14 +49,14 @@ async def store(tmp_path: Path) -> DiskStore:
 @pytest.fixture(params=["memory", "disk", pytest.param("s3", marks=pytest.mark.s3)])
 async def uploads(request: pytest.FixtureRequest, tmp_path: Path, clock: HandClock) -> AsyncIterator[Uploads]:
     if request.param == "memory":
-        yield MemoryUploads(MemoryStore(), clock, expiry=100)
+        yield MemoryUploads(MemoryStore(), clock, expiry=100, patience=0.3, quiet=0.1)
     elif request.param == "s3":
         bucket = await S3Store.start(request.getfixturevalue("s3_settings"))
-        yield bucket.uploads(clock, expiry=100)
+        yield bucket.uploads(clock, expiry=100, patience=0.3)
         await bucket.close()
     else:
         store = await DiskStore.start(tmp_path)
-        yield DiskUploads(tmp_path / "uploads", store, clock, expiry=100)
+        yield DiskUploads(tmp_path / "uploads", store, clock, expiry=100, patience=0.3, quiet=0.1)
 
 
 async def send(uploads: Uploads, id: str, data: bytes, start: int | None = None) -> None:
@@ -114,6 +114,55 @@ async def test_one_append_at_a_time(uploads: Uploads) -> None:
         with pytest.raises(BlobUploadInvalid):
             await send(uploads, id, b"x")
     await commit(uploads, id, Digest.of(b"abc"))
+
+
+async def test_who_comes_back_waits_for_the_end_of_the_one_before(uploads: Uploads) -> None:
+    uploads._patience = 30  # type: ignore[attr-defined]
+    id = (await uploads.begin(OWNER, "sha256")).id
+    async with asyncio.TaskGroup() as tasks:
+        async with uploads.append(OWNER, id, None):
+            tasks.create_task(send(uploads, id, b"abc", 0))
+            await asyncio.sleep(0.1)
+    assert (await uploads.status(OWNER, id)).offset == 3
+    await commit(uploads, id, Digest.of(b"abc"))
+
+
+async def test_a_holder_at_work_keeps_its_turn(uploads: Uploads) -> None:
+    id = (await uploads.begin(OWNER, "sha256")).id
+    async with uploads.append(OWNER, id, None) as ingest:
+        late = asyncio.create_task(send(uploads, id, b"x", 0))
+        while not late.done():
+            await ingest.write(b"")
+            await asyncio.sleep(0.01)
+        with pytest.raises(BlobUploadInvalid):
+            await late
+        await ingest.write(b"abc")
+    await commit(uploads, id, Digest.of(b"abc"))
+
+
+@pytest.fixture(params=["memory", "disk"])
+async def impatient(request: pytest.FixtureRequest, tmp_path: Path, clock: HandClock) -> Uploads:
+    """Sessions whose holders give way soon (in a bucket the lease is what runs out)."""
+    if request.param == "memory":
+        return MemoryUploads(MemoryStore(), clock, patience=60, quiet=0.1)
+    store = await DiskStore.start(tmp_path)
+    return DiskUploads(tmp_path / "uploads", store, clock, patience=60, quiet=0.1)
+
+
+async def test_a_quiet_holder_gives_way_to_who_goes_on_where_it_stands(impatient: Uploads) -> None:
+    """The connection of the first is dead, and nobody has told the server."""
+    id = (await impatient.begin(OWNER, "sha256")).id
+    async with asyncio.TaskGroup() as tasks:
+        with pytest.raises(BlobUploadInvalid):
+            async with impatient.append(OWNER, id, None) as ingest:
+                await ingest.write(b"abc")
+                with pytest.raises(RangeInvalid):
+                    await send(impatient, id, b"x", 7)
+                while (await impatient.status(OWNER, id)).offset < 3:
+                    await asyncio.sleep(0.01)
+                tasks.create_task(send(impatient, id, b"def", 3))
+                await asyncio.Event().wait()
+    await commit(impatient, id, Digest.of(b"abcdef"))
 
 
 @pytest.mark.parametrize("stranger", [Owner(OWNER.repository, "bob"), Owner(RepositoryName("x"), "alice")])

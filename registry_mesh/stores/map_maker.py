@@ -1,0 +1,50 @@
+"""Chunk maps of blobs that came without: read once more, proven by the digest, and kept beside the blob."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, ChunkMapper
+from registry_mesh.content.errors import StoreFull
+from registry_mesh.oci.digest import Digest
+from registry_mesh.stores.faults import translated
+from registry_mesh.stores.offload import offload
+from registry_mesh.stores.shelf import Shelf
+
+_PIECE: Final = 8 * CHUNK
+
+
+class MapMaker:
+    """Of one store. However many ask at once, a blob is read once."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+        self._making: dict[Digest, asyncio.Task[ChunkMap | None]] = {}
+
+    async def make(self, digest: Digest) -> ChunkMap | None:
+        """The map of a whole blob; None where its bytes are not those of the digest. An asker that leaves does not
+        stop it: the next will want it too."""
+        task = self._making.get(digest)
+        if task is None:
+            task = self._making[digest] = asyncio.create_task(self._make(digest), name="chunk map")
+            task.add_done_callback(lambda _: self._making.pop(digest, None))
+        return await asyncio.shield(task)
+
+    async def _make(self, digest: Digest) -> ChunkMap | None:
+        with translated("making a chunk map"):
+            return await offload(self._read, digest)
+
+    def _read(self, digest: Digest) -> ChunkMap | None:
+        hasher, mapper = digest.hasher(), ChunkMapper()
+        with self._shelf.layout.blob(digest).open("rb", buffering=0) as file:
+            while piece := file.read(_PIECE):
+                hasher.update(piece)
+                mapper.update(piece)
+        if hasher.hexdigest() != digest.hex:
+            return None
+        made = mapper.finish()
+        with suppress(StoreFull):  # then it is made again when it is asked for again
+            self._shelf.put_chunk_map(digest, made)
+        return made
