@@ -40,6 +40,11 @@ def count(size: int) -> int:
     return -(-size // CHUNK)
 
 
+def chunk_length(index: int, size: int) -> int:
+    """How many bytes chunk `index` has."""
+    return min(CHUNK, size - index * CHUNK)
+
+
 def chunk_span(index: int, size: int) -> Span:
     """The bytes of chunk `index`."""
     return Span(index * CHUNK, min(size, (index + 1) * CHUNK))

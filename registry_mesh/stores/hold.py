@@ -17,7 +17,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Final
 
-from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, chunk_span, count
+from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, chunk_length, chunk_span, count
 from registry_mesh.content.errors import StoreBroken
 from registry_mesh.content.ports import PIECE, ChunkState, FileSlice
 from registry_mesh.oci.span import Span
@@ -145,7 +145,7 @@ class DiskHold:
             return
         if not self._table.state(index):
             done, summed = self._sums.pop(index, (0, 0))
-            if done != len(chunk_span(index, self.info.size)):
+            if done != chunk_length(index, self.info.size):
                 summed = self._read_sum(index)
             self._table.set_crc32(index, summed)
             self._checked[index] = 1

@@ -14,16 +14,16 @@ T = TypeVar("T")
 THREADS: Final = 32
 """Enough that a slow disk's waits overlap; hashing and writing let go of the interpreter lock."""
 
-_pools: dict[int, ThreadPoolExecutor] = {}
-"""By process id: threads do not survive a fork."""
+_pools: list[ThreadPoolExecutor] = []
+"""The one of this process, once it was needed: threads do not survive a fork."""
+
+os.register_at_fork(after_in_child=_pools.clear)
 
 
 def _pool() -> ThreadPoolExecutor:
-    pool = _pools.get(os.getpid())
-    if pool is None:
-        _pools.clear()
-        pool = _pools[os.getpid()] = ThreadPoolExecutor(THREADS, thread_name_prefix="offload")
-    return pool
+    if not _pools:
+        _pools.append(ThreadPoolExecutor(THREADS, thread_name_prefix="offload"))
+    return _pools[0]
 
 
 def submit(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:

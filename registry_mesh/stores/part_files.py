@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from registry_mesh.chunks.chunk_map import CHUNK, MIB, ChunkMap, chunk_span
+from registry_mesh.chunks.chunk_map import CHUNK, MIB, ChunkMap, chunk_length, chunk_span
 from registry_mesh.content.errors import StoreBroken
 from registry_mesh.content.ports import BlobInfo
 from registry_mesh.oci.digest import Digest
@@ -52,7 +52,7 @@ class PartFiles:
                 fcntl.flock(self.table.fd, fcntl.LOCK_UN)
 
     def room(self, index: int) -> int:
-        return charge(len(chunk_span(index, self.info.size)))
+        return charge(chunk_length(index, self.info.size))
 
     def reserve(self, chunks: range) -> None:
         """Have room for all of them, or `StoreFull` and for no more than before."""
