@@ -96,16 +96,14 @@ class Failover:
         self._distrusted = distrusted
 
     def _order(self, digest: Digest | None) -> tuple[list[Candidate], list[str]]:
-        """Candidates to ask, best first, and the names of those not worth asking."""
+        """Candidates to ask, best first, and the names of those who lied."""
         asked: list[Candidate] = []
         left: list[str] = []
         suspects: list[Candidate] = []
         for group in self._groups:
             for candidate in sorted(group, key=lambda c: c.parent.load):
                 lies = self._distrusted.lies(candidate.parent.name, digest) if digest else 0
-                if not candidate.parent.available:
-                    left.append(f"{candidate.parent.name}: down")
-                elif lies >= Distrusted.LIMIT:
+                if lies >= Distrusted.LIMIT:
                     left.append(f"{candidate.parent.name}: sent wrong bytes")
                 else:
                     (suspects if lies else asked).append(candidate)
@@ -116,6 +114,9 @@ class Failover:
         unknown: Exception | None = None
         failures: list[Failure] = []
         for candidate in candidates:
+            if not candidate.parent.available:  # seen now: it may have gone while another was asked
+                reasons.append(f"{candidate.parent.name}: down")
+                continue
             try:
                 return await ask(candidate.repository)
             except Unknown as refusal:
@@ -150,10 +151,15 @@ class Failover:
         has, and fails to tell, must not pass for one that has not."""
         candidates, reasons = self._order(digest)
         failures: list[Failure] = []
+        answered = False
         for candidate in candidates:
+            if not candidate.parent.available:
+                reasons.append(f"{candidate.parent.name}: down")
+                continue
             try:
                 found = await candidate.repository.blobs.chunk_map(digest)
             except Unknown:
+                answered = True
                 continue
             except Failure as failure:
                 if isinstance(failure, SourceLied):
@@ -163,7 +169,8 @@ class Failover:
                 continue
             if found is not None:
                 return found
-        if failures or not candidates:
+            answered = True
+        if failures or not answered:
             raise _together(failures, reasons)
         return None
 

@@ -140,8 +140,8 @@ class RememberedManifests:
         async with self._store.ingest(manifest.digest, len(manifest.data)) as ingest:
             await ingest.write(manifest.data)
             await ingest.commit(manifest.digest)
-        await self._records.put(_media_type_key(manifest.digest), manifest.media_type.encode())
         await self._store.note_sizes([*manifest.blobs(), *manifest.manifests])
+        await self._records.put(_media_type_key(manifest.digest), manifest.media_type.encode())
 
     async def close(self) -> None:
         await self._flights.close()

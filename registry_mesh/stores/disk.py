@@ -34,6 +34,7 @@ from registry_mesh.stores.ledger import Ledger, charge
 from registry_mesh.stores.locks import FileLock, ProcessLock
 from registry_mesh.stores.map_maker import MapMaker
 from registry_mesh.stores.offload import offload
+from registry_mesh.stores.overhead import Overhead
 from registry_mesh.stores.part_files import open_part
 from registry_mesh.stores.records import DiskRecords
 from registry_mesh.stores.room import Room
@@ -42,8 +43,6 @@ from registry_mesh.stores.upkeep import PERIOD, Upkeep
 from registry_mesh.stores.whole_hold import WholeHold
 
 _BATCH: Final = 1_000
-_MARGIN: Final = 1 / 64
-_MARGIN_LIMIT: Final = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +58,13 @@ class DiskStore:
     """Implements `content.ports.CacheStore`. Made by `start`. `held_blobs` is its reading side, `use` notes that a blob
     is used: for who answers hits himself."""
 
-    def __init__(self, shelf: Shelf, alive: ProcessLock, *, cache: bool) -> None:
+    def __init__(
+        self, shelf: Shelf, alive: ProcessLock, overhead: Overhead | None = None, *, cache: bool
+    ) -> None:
         self._shelf = shelf
         self._layout = shelf.layout
         self._alive = alive
-        self._upkeep = Upkeep(shelf)
+        self._upkeep = Upkeep(shelf, overhead)
         self._upkeep_task: asyncio.Task[None] | None = None
         self.use = self._upkeep.use
         self.held_blobs = HeldBlobs(shelf, self.use, cache=cache)
@@ -90,7 +91,7 @@ class DiskStore:
         """The store below `root`, made where there is none. `StoreBroken`.
 
         `quota` is in bytes. `evict`: it is a cache, and drops what is of least use instead of being full;
-        a 64th of the quota (at most 64 MiB) is kept for what is not counted: index, records, directories.
+        what is not counted blob by blob (index, records) is kept out of the quota, too (`stores.overhead`).
         """
         with translated(f"opening the store in {root}"):
             store = await offload(cls._start, Layout(root), quota, evict, fsync, clock)
@@ -108,10 +109,8 @@ class DiskStore:
     ) -> DiskStore:
         for directory in layout.directories():
             fsync.make_directory(directory)
-        limit = quota
-        if quota is not None and evict:
-            limit = quota - min(int(quota * _MARGIN), _MARGIN_LIMIT)
-        room = Room(Ledger(layout.run / "ledger", limit))
+        overhead = Overhead(layout, quota) if quota is not None and evict else None
+        room = Room(Ledger(layout.run / "ledger", overhead.limit() if overhead else quota))
         shelf = Shelf(layout, room, Index(layout.index), fsync, clock)
         alive = ProcessLock(layout.run / "alive")
         if alive.first:
@@ -119,7 +118,7 @@ class DiskStore:
         else:
             rebuild.sweep_orphans(shelf)
         alive.share()
-        return cls(shelf, alive, cache=evict)
+        return cls(shelf, alive, overhead, cache=evict)
 
     async def _keep_up(self) -> None:
         while True:

@@ -264,7 +264,8 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-        connection.execute("PRAGMA journal_size_limit = 4194304")
+        connection.execute("PRAGMA wal_autocheckpoint = 500")  # pages of 4 KiB: see `overhead.LOG`
+        connection.execute("PRAGMA journal_size_limit = 2097152")
         connection.create_function("risen", 2, risen, deterministic=True)
         if not _is_current(connection):
             _begin_anew(connection)

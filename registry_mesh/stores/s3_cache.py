@@ -14,7 +14,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import Final
 
 from registry_mesh.chunks.chunk_map import ChunkMap
-from registry_mesh.content.errors import Failure, StoreFull
+from registry_mesh.content.errors import Failure, StoreBroken, StoreFull
 from registry_mesh.content.ports import PIECE, BlobInfo, CacheStore, FileSlice, Hold, Ingest, Reading
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
@@ -23,6 +23,7 @@ from registry_mesh.oci.span import Span
 from registry_mesh.stores.disk import DiskStore
 from registry_mesh.stores.offload import offload
 from registry_mesh.stores.s3 import S3Store
+from registry_mesh.stores.s3_guard import Guard, GuardedRecords
 from registry_mesh.stores.s3_settings import S3Settings
 
 SENDERS: Final = 2
@@ -41,7 +42,8 @@ class S3CacheStore:
     def __init__(self, bucket: S3Store, spool: DiskStore) -> None:
         self.bucket = bucket
         self.spool = spool
-        self.records = bucket.records
+        self._guard = Guard()
+        self.records = GuardedRecords(bucket.records, self._guard)
         self.rotten = 0
         self.sent = 0
         self._queue: asyncio.Queue[Digest] = asyncio.Queue()
@@ -85,22 +87,23 @@ class S3CacheStore:
         await self._idle.wait()
 
     async def stat(self, digest: Digest) -> BlobInfo:
-        with suppress(BlobUnknown):
+        with suppress(BlobUnknown, StoreBroken):
             return await self.spool.stat(digest)
-        return await self.bucket.stat(digest)
+        return await self._guard.ask(lambda: self.bucket.stat(digest))
 
     @asynccontextmanager
     async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[Reading]:
         async with AsyncExitStack() as stack:
             try:
                 reading: Reading = await stack.enter_async_context(self.spool.open(digest, span))
-            except BlobUnknown:
+            except (BlobUnknown, StoreBroken):
                 reading = await stack.enter_async_context(self._from_bucket(digest, span))
             yield reading
 
     @asynccontextmanager
     async def _from_bucket(self, digest: Digest, span: Span | None) -> AsyncIterator[Reading]:
-        async with self.bucket.open(digest, span) as reading:
+        async with AsyncExitStack() as stack:
+            reading = await self._guard.ask(lambda: stack.enter_async_context(self.bucket.open(digest, span)))
             try:
                 yield reading
             finally:
@@ -110,11 +113,11 @@ class S3CacheStore:
                         await self.bucket.delete(digest)
 
     async def chunk_map(self, digest: Digest) -> ChunkMap | None:
-        with suppress(BlobUnknown):
+        with suppress(BlobUnknown, StoreBroken):
             found = await self.spool.chunk_map(digest)
             if found is not None:
                 return found
-        return await self.bucket.chunk_map(digest)
+        return await self._guard.ask(lambda: self.bucket.chunk_map(digest))
 
     @asynccontextmanager
     async def ingest(
@@ -141,10 +144,11 @@ class S3CacheStore:
         return self.spool.lock(digest, purpose)
 
     async def known_size(self, digest: Digest) -> int | None:
+        """A bucket that does not answer knows none: the blob is brought to the spool all the same."""
         size = await self.spool.known_size(digest)
         if size is None:
-            with suppress(BlobUnknown):
-                size = (await self.bucket.stat(digest)).size
+            with suppress(BlobUnknown, StoreBroken):
+                size = (await self._guard.ask(lambda: self.bucket.stat(digest))).size
         return size
 
     async def note_sizes(self, descriptors: Sequence[Descriptor]) -> None:

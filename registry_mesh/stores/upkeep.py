@@ -11,6 +11,7 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.stores import rebuild
 from registry_mesh.stores.ledger import Ledger
 from registry_mesh.stores.open_files import OpenFiles
+from registry_mesh.stores.overhead import Overhead
 from registry_mesh.stores.shelf import Shelf
 
 PERIOD: Final = 2.0
@@ -22,8 +23,9 @@ _log = logging.getLogger(__name__)
 class Upkeep:
     """Rounds of one process, in a thread."""
 
-    def __init__(self, shelf: Shelf) -> None:
+    def __init__(self, shelf: Shelf, overhead: Overhead | None = None) -> None:
         self._shelf = shelf
+        self._overhead = overhead
         self._used: set[str] = set()
         self._tidied = False
 
@@ -42,6 +44,8 @@ class Upkeep:
         try:
             self._come_back()
             self.flush()
+            if self._overhead is not None:
+                self._shelf.room.ledger.limit = self._overhead.limit()
             if self._shelf.index.broken:
                 self._shelf.index.renew()
             if not self._shelf.index.fact(rebuild.BUILT):

@@ -35,6 +35,11 @@ class Breaker:
         return self._open
 
     @property
+    def pause(self) -> float:
+        """Seconds between two tries while it is open."""
+        return self._pause
+
+    @property
     def due(self) -> bool:
         """Open, and it is time to try again."""
         return self._open and self._clock() >= self._open_until

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable
 from typing import Final
 
+from registry_mesh.upstream.liveness import LATELY
 from registry_mesh.upstream.session import ParentSession
 
 QUIET: Final = 3.0
@@ -22,6 +23,14 @@ class Probe:
         self._parents = list(parents)
         self._quiet = quiet
         self._task: asyncio.Task[None] | None = None
+        for parent in self._parents:
+            parent.liveness.on_late = self._look_at_all
+
+    def _look_at_all(self) -> None:
+        """One is late, and its link may be that of the others: find out about all at once, not one by one."""
+        for parent in self._parents:
+            if not parent.breaker.open and not parent.liveness.heard_within(LATELY):
+                parent.liveness.check()
 
     def start(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self._run())
@@ -43,3 +52,5 @@ class Probe:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        for parent in self._parents:
+            await parent.liveness.close()

@@ -11,8 +11,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
@@ -32,24 +31,13 @@ from registry_mesh.telemetry.instruments import Instruments, Layout, Table
 from registry_mesh.telemetry.names import ANSWERS, UPSTREAM_BYTES, UPSTREAM_REQUESTS
 from registry_mesh.upstream.breaker import Breaker
 from registry_mesh.upstream.credentials import Credentials, Tokens
+from registry_mesh.upstream.liveness import Liveness, Patience, Silent
 
 HOPS: Final = 5
 TOKEN_LIMIT: Final = 1 << 20
 
 
 _ANSWERED: Final = {304: "not_modified", 404: "unknown", 401: "denied", 403: "denied", 429: "throttled"}
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """Seconds. `connect` to be connected; `suspect` until an answer's head is late enough to ping the parent;
-    `ping` for it to answer that; `head` for the head in all; `stall` between two pieces of a body."""
-
-    connect: float = 3.0
-    suspect: float = 0.5
-    ping: float = 1.0
-    head: float = 30.0
-    stall: float = 5.0
 
 
 def open_session(connections: int = 128) -> aiohttp.ClientSession:
@@ -86,7 +74,6 @@ class ParentSession:
         instruments = instruments or Table(Layout(values={"parent": [self.name]}), 1).row(0)
         self._answers = {a: instruments.counter(UPSTREAM_REQUESTS, self.name, a) for a in ANSWERS}
         self._received = instruments.counter(UPSTREAM_BYTES, self.name)
-        self._heard = 0.0
         self.breaker = Breaker()
         self.mesh: bool | None = None
         """Whether it is one of ours; None: it has not answered yet."""
@@ -96,11 +83,11 @@ class ParentSession:
         self._patience = patience or Patience()
         self._tokens = Tokens()
         self._scheme = ""
-        self._pinging: asyncio.Task[bool] | None = None
+        self.liveness = Liveness(self._ping, self._patience, self.breaker)
 
     @property
     def available(self) -> bool:
-        return not self.breaker.open
+        return not self.breaker.open and not self.liveness.silent
 
     @property
     def confirmed(self) -> bool:
@@ -113,7 +100,7 @@ class ParentSession:
     def heard(self, size: int) -> None:
         """Bytes of a body came from it."""
         self._received.add(size)
-        self._heard = time.monotonic()
+        self.liveness.heard()
 
     def __repr__(self) -> str:
         return f"<Parent {self.name} {self.breaker!r}>"
@@ -265,11 +252,14 @@ class ParentSession:
             self._session.request(method, target, headers=headers, allow_redirects=False, timeout=limit)
         )
         try:
-            response = await self._head(request, own)
+            if own:
+                await self.liveness.wait(request)
+            async with asyncio.timeout(self._patience.head):
+                response = await request
         except (TimeoutError, aiohttp.ClientError, OSError) as fault:
             self._answers["unreachable"].add()
             reason = f"no answer: {str(fault) or type(fault).__name__}"
-            if own:
+            if own and not isinstance(fault, Silent):  # of that the ping decides
                 self.breaker.failed(reason, hard=not isinstance(fault, aiohttp.ServerDisconnectedError))
             raise SourceUnavailable(reason, source=self.name) from None
         finally:
@@ -285,45 +275,20 @@ class ParentSession:
             self.breaker.succeeded(time.monotonic() - began)
         return response
 
-    async def _head(
-        self, request: asyncio.Future[aiohttp.ClientResponse], own: bool
-    ) -> aiohttp.ClientResponse:
-        """The answer's head. When it is late, a ping tells a slow parent from a hung one; one that sends us
-        bytes of anything else meanwhile is not hung."""
-        late = max(self._patience.suspect, 8 * self.breaker.latency)
-        done, _ = await asyncio.wait({request}, timeout=late)
-        while not done and own and not await self._alive(request):
-            if time.monotonic() - self._heard > late:
-                raise TimeoutError("accepts, and never answers")
-            done, _ = await asyncio.wait({request}, timeout=late)
-        async with asyncio.timeout(self._patience.head):
-            return await request
-
-    async def _alive(self, request: asyncio.Future[aiohttp.ClientResponse]) -> bool:
-        if self._pinging is None or self._pinging.done():
-            self._pinging = asyncio.ensure_future(self.ping())
-        waited: set[asyncio.Future[Any]] = {request, self._pinging}  # Any: of two result types
-        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-        return request.done() or self._pinging.result()
-
     async def ping(self) -> bool:
-        """Whether the parent answers GET /v2/ at all, soon, on a connection of its own."""
-        seconds = max(self._patience.ping, 8 * self.breaker.latency)
-        began = time.monotonic()
+        """Whether the parent answers at all, soon; one ping is out at a time."""
+        return await asyncio.shield(self.liveness.check())
+
+    async def _ping(self) -> bool:
+        """GET /v2/ on a connection of its own."""
         try:
-            async with asyncio.timeout(seconds):
-                async with self._session.get(
-                    self.url + "/v2/", headers={"Connection": "close"}, allow_redirects=False
-                ) as response:
-                    answered = response.status < 500
-                    self._recognise(response)
-        except (TimeoutError, aiohttp.ClientError, OSError) as fault:
-            if time.monotonic() - self._heard > seconds:
-                self.breaker.failed(f"no answer to a ping: {str(fault) or type(fault).__name__}", hard=True)
-            return False
-        if answered:
-            self.breaker.succeeded(time.monotonic() - began)
-        return answered
+            async with self._session.get(
+                self.url + "/v2/", headers={"Connection": "close"}, allow_redirects=False
+            ) as response:
+                self._recognise(response)
+                return response.status < 500
+        except aiohttp.ClientError as fault:
+            raise OSError(str(fault) or type(fault).__name__) from fault
 
     def _recognise(self, response: aiohttp.ClientResponse) -> None:
         self.mesh = "Registry-Mesh" in response.headers or bool(self.mesh)

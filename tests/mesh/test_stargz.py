@@ -5,10 +5,7 @@ Each test prints its figures (`pytest -s`).
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,39 +13,11 @@ import pytest
 
 from tests.clients import nodes
 from tests.clients.nodes import Node
+from tests.clients.registries import docker_registry
 from tests.clients.scripts import run, stargz_pull
-from tests.clients.wire import Seen, Wire, answers, free_port, table, wait_until
+from tests.clients.wire import Seen, Wire, table
 
 pytestmark = [pytest.mark.client, pytest.mark.slow]
-
-
-@contextmanager
-def docker_registry(folder: Path) -> Iterator[str]:
-    """Debian's docker-registry, empty."""
-    folder.mkdir(parents=True)
-    if not Path("/usr/bin/docker-registry").exists():
-        run("apt-get", "install", "-y", "-qq", "--no-install-recommends", "docker-registry")
-    port = free_port()
-    document = {
-        "version": 0.1,
-        "log": {"level": "warn"},
-        "storage": {"filesystem": {"rootdirectory": str(folder / "store")}},
-        "http": {"addr": f"127.0.0.1:{port}"},
-    }
-    (folder / "config.yml").write_text(json.dumps(document))
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            ["docker-registry", "serve", folder / "config.yml"],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        wait_until(lambda: answers(f"http://127.0.0.1:{port}/v2/"), 20, "docker-registry")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.kill()
-        process.wait()
 
 
 @pytest.fixture(params=["our origin", "docker-registry"])

@@ -19,6 +19,7 @@ from registry_mesh.stores import points
 from registry_mesh.stores.disk import DiskStore
 from registry_mesh.stores.durability import FsyncPolicy
 from registry_mesh.stores.ledger import charge
+from registry_mesh.stores.overhead import Overhead
 from tests.suites.blob_store import put
 from tests.suites.bytes_of import drain, pattern, read
 from tests.suites.cache_store import fill, map_of
@@ -104,7 +105,8 @@ async def test_what_is_left_of_a_victim_goes_next(store: DiskStore) -> None:
     assert held == sorted(held)
     async with store.hold(digest, len(victim)) as hold:
         left = hold.run(0, 30, ChunkState.PROVEN)
-    assert 64 - 4 <= left + sum(held) <= 64
+    limit = (store._shelf.room.ledger.limit or 0) // CHUNK
+    assert limit - 4 <= left + sum(held) <= limit
     assert left == 0 or all(held)
 
 
@@ -112,7 +114,7 @@ async def test_steps_are_small(store: DiskStore) -> None:
     for i in range(300):
         await put(store, pattern(CHUNK // 2, i))
         if i > 150:
-            assert store.used > 0.92 * QUOTA
+            assert store.used > 0.93 * (store._shelf.room.ledger.limit or 0)
     assert store.counts.evictions > 100
 
 
@@ -275,7 +277,7 @@ async def test_what_is_still_in_a_sockets_queue_arrives_as_it_was(store: DiskSto
                 async for part in reading.pieces():
                     assert isinstance(part, FileSlice)
                     assert os.sendfile(server.fileno(), part.fd, part.start, len(part)) == len(part)
-            await put(store, pattern(60 * CHUNK, 1))
+            await put(store, pattern(52 * CHUNK, 1))
             assert not await has(store, digest)
             assert on_disk(store) <= QUOTA
             got = bytearray()
@@ -305,3 +307,19 @@ async def test_who_opens_a_blob_while_it_is_evicted_in_part_gets_none_of_its_hol
             await read(store, digest)
     finally:
         points.arm(None)
+
+
+async def test_records_and_the_index_are_within_the_quota_too(tmp_path: Path) -> None:
+    quota = 800 * CHUNK
+    store = await DiskStore.start(tmp_path, quota=quota, evict=True, fsync=FsyncPolicy.NEVER)
+    try:
+        before = store._shelf.room.ledger.limit or 0
+        for number in range(1_500):
+            await store.records.put(f"media-types/{number % 50}/{number}", b"application/x")
+        overhead = Overhead(store._layout, quota)
+        index = store._layout.index.stat().st_size
+        assert overhead.limit() <= quota - 1_500 * 4096 - index
+        assert overhead.limit() < before
+        assert Overhead(store._layout, 80 * CHUNK).limit() == 70 * CHUNK, "a cache must cache"
+    finally:
+        await store.close()

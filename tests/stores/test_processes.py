@@ -62,7 +62,7 @@ def test_claims_of_a_killed_process_are_free(tmp_path: Path) -> None:
         async with store.hold(DIGEST, SIZE) as hold:
             await fill(hold, range(1))
             assert hold.claim(range(1, 4)) == range(1, 4)
-            await hold.write(CHUNK, [DATA[CHUNK : CHUNK + 500_000]], lambda: None)
+            await hold.write(CHUNK, [DATA[CHUNK : 4 * CHUNK - 1000]], lambda: None)
             ready()
             await asyncio.sleep(60)
 

@@ -36,7 +36,7 @@ from tests.simulators.registry import SimulatedRegistry, simulated_registry
 DATA = bytes(range(256)) * 500
 DIGEST = Digest.of(DATA)
 BLOB = f"/v2/team/app/blobs/{DIGEST}"
-SOON = Patience(connect=1, suspect=0.2, ping=0.2, head=5, stall=0.5)
+SOON = Patience(connect=1, suspect=0.2, silent=0.1, ping=0.2, head=5, stall=0.5)
 
 
 class World:
@@ -201,7 +201,34 @@ async def test_a_hung_parent_is_found_out_and_left_alone(parent: SimulatedRegist
     with pytest.raises(SourceUnavailable, match="never answers"):
         await app.blobs.stat(DIGEST)
     assert time.monotonic() - began < 3
-    assert app.blobs._session.breaker.open  # type: ignore[attr-defined]
+    session = app.blobs._session  # type: ignore[attr-defined]
+    assert not session.available
+    async with asyncio.timeout(5):
+        while not session.breaker.open:
+            assert not session.available, "between silence and its breaker nobody asks it"
+            await asyncio.sleep(0.01)
+
+
+async def test_a_parent_that_answers_a_little_later_was_never_away(
+    parent: SimulatedRegistry, app: Repository
+) -> None:
+    async def late(request: web.Request) -> web.Response:
+        await asyncio.sleep(0.15)  # longer than anybody waits, sooner than a ping is given up
+        return web.Response()
+
+    async def hung(request: web.Request) -> web.Response:
+        await asyncio.sleep(3600)
+        raise AssertionError
+
+    parent.answers["/v2/"] = late
+    parent.answers[BLOB] = hung
+    with pytest.raises(SourceUnavailable, match="never answers"):
+        await app.blobs.stat(DIGEST)
+    session = app.blobs._session  # type: ignore[attr-defined]
+    async with asyncio.timeout(5):
+        while not session.available:
+            await asyncio.sleep(0.01)
+    assert not session.breaker.open
 
 
 async def test_a_slow_parent_is_not_taken_for_a_hung_one(parent: SimulatedRegistry, app: Repository) -> None:

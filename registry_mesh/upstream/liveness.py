@@ -1,0 +1,143 @@
+"""Whether a parent is alive: asked with a ping when it is late, and not waited for longer than that takes.
+
+A ping that is out says more the longer it is out. After `silent` nobody waits for the parent any more, which opens
+nothing: who asks gets a clear answer in less than a second, and a parent that answers a little later was never away.
+After `ping` the breaker opens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from registry_mesh.upstream.breaker import Breaker
+
+LONGEST_PING: Final = 10.0
+"""Seconds that a parent far away, or one that was away, has to answer a ping behind everybody's back."""
+
+LATELY: Final = 0.25
+"""Seconds since an answer within which a parent is not pinged for another's sake."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds. `connect` to be connected; `suspect` until an answer's head is late enough to ping the parent;
+    `silent` for that ping until the parent is waited for no more; `ping` until it is given up; `head` for the
+    head in all; `stall` between two pieces of a body. The usual latency, eight times, is always waited for."""
+
+    connect: float = 3.0
+    suspect: float = 0.3
+    silent: float = 0.4
+    ping: float = 1.0
+    head: float = 30.0
+    stall: float = 5.0
+
+
+class Silent(TimeoutError):
+    """It accepts, and has not answered a ping for too long to be waited for."""
+
+
+class Liveness:
+    """Of one parent. `ask` pings it: True when it answered well; it may raise, and may take for ever."""
+
+    def __init__(
+        self,
+        ask: Callable[[], Awaitable[bool]],
+        patience: Patience,
+        breaker: Breaker,
+    ) -> None:
+        self._ask = ask
+        self._patience = patience
+        self.breaker = breaker
+        self._ping: asyncio.Task[bool] | None = None
+        self._pinged = 0.0
+        self._heard = -math.inf
+        self.on_late: Callable[[], None] = lambda: None
+        """Called when an answer is late: others may be away, too."""
+
+    def heard(self) -> None:
+        """Bytes came from it: whatever else is late, it is not hung."""
+        self._heard = time.monotonic()
+
+    @property
+    def silent(self) -> bool:
+        """A ping is out, and has been for too long to wait for the parent."""
+        return self._left() <= 0
+
+    @property
+    def _last(self) -> float:
+        return max(self._heard, self.breaker.last_success)
+
+    def heard_within(self, seconds: float) -> bool:
+        """Whether anything came from it so lately."""
+        return time.monotonic() - self._last <= seconds
+
+    def _usual(self, least: float) -> float:
+        return max(least, 8 * self.breaker.latency)
+
+    def _left(self) -> float:
+        """Seconds until the parent is waited for no more; infinite while no ping is out."""
+        if self._ping is None or self._ping.done():
+            return math.inf
+        return max(self._pinged, self._last) + self._usual(self._patience.silent) - time.monotonic()
+
+    def check(self) -> asyncio.Task[bool]:
+        """The ping that is out, or a new one. Its result: whether the parent is alive."""
+        if self._ping is None or self._ping.done():
+            self._pinged = time.monotonic()
+            self._ping = asyncio.ensure_future(self._pinging())
+        return self._ping
+
+    async def _pinging(self) -> bool:
+        breaker = self.breaker
+        seconds = self._usual(self._patience.ping)
+        if breaker.open:  # nobody waits for this one
+            seconds = max(seconds, min(LONGEST_PING, breaker.pause))
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(seconds):
+                answered = await self._ask()
+        except (TimeoutError, OSError) as fault:
+            if time.monotonic() - self._heard > seconds:
+                breaker.failed(f"no answer to a ping: {str(fault) or type(fault).__name__}", hard=True)
+            return False
+        if answered:
+            breaker.succeeded(time.monotonic() - began)
+        else:
+            breaker.failed("answers a ping with an error", hard=False)
+        return answered
+
+    async def wait(self, request: asyncio.Future[Any]) -> None:
+        """Until `request`, of whatever type, is done or the parent is known to be slow and not hung; `Silent` where
+        it is neither."""
+        late = self._usual(self._patience.suspect)
+        await asyncio.wait({request}, timeout=min(late, max(0.0, self._left())))
+        while not request.done():
+            if self._left() == math.inf:
+                self.on_late()
+            ping = self.check()
+            both: set[asyncio.Future[Any]] = {request, ping}
+            await asyncio.wait(both, timeout=max(0.0, self._left()), return_when=asyncio.FIRST_COMPLETED)
+            if ping.done() and ping.result():
+                return
+            if ping.done() and self.heard_within(late):  # not hung, though it fails pings
+                await asyncio.wait({request}, timeout=late)
+            elif (ping.done() or self.silent) and not await _done_by_now(request):
+                raise Silent("accepts, and never answers")
+
+    async def close(self) -> None:
+        """Take back the ping that is out."""
+        if self._ping is not None:
+            self._ping.cancel()
+            await asyncio.gather(self._ping, return_exceptions=True)
+
+
+async def _done_by_now(request: asyncio.Future[Any]) -> bool:
+    """It was perhaps we who were late: let what has arrived be seen before it is said that nothing has."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+    return request.done()

@@ -1,0 +1,95 @@
+"""Plain registries that are none of ours, as processes: Debian's docker-registry, and nginx over files."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from registry_mesh.oci.digest import Digest
+from tests.clients.scripts import run
+from tests.clients.wire import answers, free_port, wait_until
+
+NGINX = """
+daemon off;
+master_process off;
+pid {folder}/pid;
+error_log {folder}/log warn;
+events {{ worker_connections 1024; }}
+http {{
+    access_log off;
+    sendfile on;
+    default_type application/octet-stream;
+    {temporary}
+    server {{
+        listen 127.0.0.1:{port};
+        root {folder}/files;
+        location = /v2/ {{ return 200 '{{}}'; }}
+    }}
+}}
+"""
+TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+
+
+def installed(package: str, binary: str) -> None:
+    if not Path(binary).exists():
+        run("apt-get", "install", "-y", "-qq", "--no-install-recommends", package)
+
+
+@contextmanager
+def serving(command: list[str], folder: Path, port: int) -> Iterator[str]:
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        wait_until(lambda: answers(f"http://127.0.0.1:{port}/v2/"), 20, command[0])
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def docker_registry(folder: Path) -> Iterator[str]:
+    """Debian's docker-registry (CNCF distribution 2.8), empty. Its URL."""
+    folder.mkdir(parents=True)
+    installed("docker-registry", "/usr/bin/docker-registry")
+    port = free_port()
+    document = {
+        "version": 0.1,
+        "log": {"level": "warn"},
+        "storage": {"filesystem": {"rootdirectory": str(folder / "store")}},
+        "http": {"addr": f"127.0.0.1:{port}"},
+    }
+    (folder / "config.yml").write_text(json.dumps(document))
+    with serving(["docker-registry", "serve", str(folder / "config.yml")], folder, port) as url:
+        yield url
+
+
+@contextmanager
+def nginx(folder: Path) -> Iterator[tuple[str, Path]]:
+    """nginx, whose files below `files` are what it serves. Its URL, and that folder."""
+    (folder / "files/v2/team/app/blobs").mkdir(parents=True)
+    installed("nginx-light", "/usr/sbin/nginx")
+    port = free_port()
+    temporary = "\n    ".join(f"{name}_temp_path {folder}/{name};" for name in TEMPORARY)
+    (folder / "conf").write_text(NGINX.format(folder=folder, port=port, temporary=temporary))
+    with serving(["/usr/sbin/nginx", "-c", str(folder / "conf")], folder, port) as url:
+        yield url, folder / "files"
+
+
+async def push(client: aiohttp.ClientSession, url: str, data: bytes, repository: str = "team/app") -> Digest:
+    """A blob in two requests, which every registry takes."""
+    digest = Digest.of(data)
+    async with client.post(f"{url}/v2/{repository}/blobs/uploads/") as answer:
+        assert answer.status == 202, await answer.text()
+        location = answer.headers["Location"]
+    parts = urlsplit(location)
+    query = f"{parts.query}&digest={digest}" if parts.query else f"digest={digest}"
+    async with client.put(f"{url}{parts.path}?{query}", data=data) as answer:
+        assert answer.status == 201, await answer.text()
+    return digest

@@ -1,0 +1,215 @@
+"""Two servers of a site over one bucket, each with a spool of its own and two processes; the bucket is a real one,
+behind a link that can fail."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from registry_mesh.chunks.chunk_map import MIB
+from registry_mesh.oci.digest import Digest
+from tests.clients import nodes
+from tests.mesh.conftest import same
+from tests.simulators.bucket import Bucket
+from tests.simulators.link import Link
+from tests.simulators.parent import PlainParent, plain_parent
+from tests.suites.bytes_of import pattern
+
+pytestmark = [pytest.mark.s3, pytest.mark.slow]
+
+BROKEN = (aiohttp.ClientError, ConnectionError, TimeoutError)
+
+
+@dataclass
+class Servers:
+    """Two servers, neither started."""
+
+    parent: PlainParent
+    link: Link
+    to_bucket: Link
+    nodes: list[nodes.Node]
+    client: aiohttp.ClientSession
+    blobs: dict[Digest, bytes] = field(default_factory=dict)
+
+    def add(self, data: bytes) -> Digest:
+        digest = self.parent.add(data)
+        self.blobs[digest] = data
+        return digest
+
+    async def start(self, index: int) -> None:
+        await asyncio.to_thread(self.nodes[index].start)
+
+    async def get(self, index: int, path: str, span: tuple[int, int] | None = None) -> tuple[int, bytes]:
+        headers = {"Range": f"bytes={span[0]}-{span[1] - 1}"} if span else {}
+        async with self.client.get(f"{self.nodes[index].url}/v2/team/app/{path}", headers=headers) as answer:
+            return answer.status, await answer.read()
+
+    async def sent(self, digest: Digest) -> None:
+        """Until the other server has it from the bucket: the parent is dead meanwhile."""
+        self.link.conditions.refuse = True
+        async with asyncio.timeout(60):
+            while not same(await self.get(1, f"blobs/{digest}"), 200, self.blobs[digest]):
+                await asyncio.sleep(0.2)
+        self.link.conditions.refuse = False
+
+
+@pytest_asyncio.fixture
+async def servers(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Servers]:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", bucket.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", bucket.secret_key)
+    prefix = bucket.prefix()
+    async with AsyncExitStack() as stack:
+        parent = await stack.enter_async_context(plain_parent())
+        link = await stack.enter_async_context(Link("127.0.0.1", parent.port))
+        to_bucket = await stack.enter_async_context(
+            Link("127.0.0.1", int(bucket.endpoint.rpartition(":")[2]))
+        )
+        client = await stack.enter_async_context(
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True))
+        )
+        made = [
+            nodes.site(
+                tmp_path / name,
+                link.url,
+                workers=2,
+                store={"s3": s3_of(bucket, prefix, to_bucket.url, tmp_path / name / "spool", redirect)},
+            )
+            for name, redirect in (("one", "off"), ("two", "blobs"))
+        ]
+        for node in made:
+            stack.push_async_callback(asyncio.to_thread, node.kill)
+        yield Servers(parent, link, to_bucket, made, client)
+
+
+def s3_of(bucket: Bucket, prefix: str, endpoint: str, spool: Path, redirect: str) -> dict[str, Any]:
+    return {
+        "bucket": bucket.name,
+        "endpoint": endpoint,
+        "region": bucket.region,
+        "prefix": prefix,
+        "redirect": redirect,
+        "spool": {"path": str(spool), "quota": 48 * MIB},
+    }
+
+
+async def test_many_readers_of_a_cold_blob_and_then_the_other_server_has_it(servers: Servers) -> None:
+    whole = pattern(20 * MIB + 99)
+    digest = servers.add(whole)
+    servers.link.conditions.rate = 60e6
+    await servers.start(0)
+    rng = random.Random(5)
+
+    async def reader(index: int) -> None:
+        if index % 3 == 0:
+            assert same(await servers.get(0, f"blobs/{digest}"), 200, whole)
+            return
+        start = rng.randrange(len(whole))
+        stop = min(len(whole), start + rng.randrange(1, 4 * MIB))
+        assert same(await servers.get(0, f"blobs/{digest}", (start, stop)), 206, whole[start:stop])
+
+    servers.link.reset_counts()
+    await asyncio.gather(*(reader(i) for i in range(40)))
+    assert servers.link.counts.body_bytes <= 1.01 * len(whole)
+    await servers.start(1)
+    await servers.sent(digest)
+    assert same(await servers.get(1, f"blobs/{digest}", (5, 3 * MIB)), 206, whole[5 : 3 * MIB])
+
+
+async def test_clients_are_sent_to_the_bucket_for_what_is_large(servers: Servers) -> None:
+    whole = pattern(6 * MIB)
+    digest = servers.add(whole)
+    await servers.start(0)
+    assert same(await servers.get(0, f"blobs/{digest}"), 200, whole)
+    await servers.start(1)
+    await servers.sent(digest)
+    url = f"{servers.nodes[1].url}/v2/team/app/blobs/{digest}"
+    async with servers.client.get(url, allow_redirects=False) as answer:
+        assert answer.status == 307
+        assert answer.headers["Location"].startswith(servers.to_bucket.url)
+    for ranges, status in (("bytes=0-99", 206), ("bytes=0-9,100-109", 206), ("bytes=-2000000", 307)):
+        async with servers.client.get(url, headers={"Range": ranges}, allow_redirects=False) as answer:
+            assert answer.status == status, ranges
+    async with servers.client.get(url, headers={"Range": "bytes=1000000-4000000"}) as answer:
+        assert (answer.status, await answer.read()) == (206, whole[1_000_000:4_000_001])
+    async with servers.client.get(
+        f"{servers.nodes[0].url}/v2/team/app/blobs/{digest}", allow_redirects=False
+    ) as answer:
+        assert answer.status == 200, "redirects are off there"
+
+
+async def test_killed_under_load_neither_says_a_wrong_byte(servers: Servers) -> None:
+    """A spool smaller than what is pulled, servers that die in turn."""
+    rng = random.Random(11)
+    for index in range(8):
+        servers.add(pattern(rng.randrange(1, 12 * MIB), seed=index))
+    digests = list(servers.blobs)
+
+    async def reader(until: float) -> None:
+        while time.monotonic() < until:
+            digest, server = rng.choice(digests), rng.randrange(2)
+            whole = servers.blobs[digest]
+            start = rng.randrange(len(whole))
+            stop = rng.randrange(start, len(whole)) + 1
+            try:
+                span = (start, stop) if rng.random() < 0.5 else (0, len(whole))
+                status, body = await servers.get(server, f"blobs/{digest}", span)
+                assert status in (206, 503)
+                assert status == 503 or body == whole[span[0] : span[1]], "a wrong byte"
+            except BROKEN:
+                await asyncio.sleep(0.05)
+
+    for life in range(6):
+        for index in (0, 1):
+            if servers.nodes[index]._process is None:
+                await servers.start(index)
+        seconds = rng.uniform(0.3, 2)
+        readers = [asyncio.create_task(reader(time.monotonic() + seconds + 0.2)) for _ in range(6)]
+        await asyncio.sleep(seconds)
+        await asyncio.to_thread(servers.nodes[life % 2].kill)
+        await asyncio.gather(*readers)
+    await servers.start(1)
+    for index in (0, 1):
+        if servers.nodes[index]._process is None:
+            await servers.start(index)
+        for digest, whole in servers.blobs.items():
+            assert same(await servers.get(index, f"blobs/{digest}"), 200, whole)
+
+
+@pytest.mark.parametrize("how", ["refuse", "hang"])
+async def test_a_bucket_that_is_gone_holds_up_nobody(servers: Servers, how: str) -> None:
+    image = servers.parent.add_image("1", pattern(2 * MIB))
+    warm = ["manifests/1", f"manifests/{image}", f"blobs/{Digest.of(pattern(2 * MIB))}"]
+    await servers.start(0)
+    for path in warm:
+        assert (await servers.get(0, path))[0] == 200
+    setattr(servers.to_bucket.conditions, how, True)
+    took = []
+    for seed in range(3, 7):
+        data = pattern(3 * MIB, seed=seed)
+        began = time.monotonic()
+        assert same(await servers.get(0, f"blobs/{servers.add(data)}"), 200, data)
+        took.append(time.monotonic() - began)
+        for path in warm:
+            began = time.monotonic()
+            assert (await servers.get(0, path))[0] == 200
+            took.append(time.monotonic() - began)
+    print(f"\nbucket {how}s:", *(f"{seconds * 1e3:.0f}" for seconds in took), "ms")
+    assert max(took) < 10
+    moved = servers.link.counts.body_bytes
+    for seed in range(3, 7):
+        data = pattern(3 * MIB, seed=seed)
+        assert same(await servers.get(0, f"blobs/{Digest.of(data)}"), 200, data)
+    assert servers.link.counts.body_bytes <= moved + 100, "they are in the spool"
+    setattr(servers.to_bucket.conditions, how, False)
+    await servers.start(1)
+    await servers.sent(Digest.of(pattern(3 * MIB, seed=6)))

@@ -1,0 +1,173 @@
+"""What many clients ask of a blob that nobody has yet: right bytes, each over the link once. Real processes; the
+parents are one of ours and two that are not. Each test prints its figures (`pytest -s`)."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from registry_mesh.chunks.chunk_map import CHUNK, MIB
+from registry_mesh.oci.digest import Digest
+from tests.clients import nodes, registries
+from tests.mesh.conftest import SiteBehindLink, same
+from tests.mesh.test_lazy_readers import parts
+from tests.simulators.link import Link, Passed
+from tests.simulators.parent import PlainParent
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass
+class Cold(SiteBehindLink):
+    """A site behind a link to a parent of some kind. Start it when the blobs are there: making them stops this loop,
+    and the link, which then looks dead."""
+
+    url: str = ""
+    files: Path | None = None
+    seed: int = 0
+
+    async def add(self, size: int) -> tuple[Digest, bytes]:
+        """A new blob at the parent."""
+        self.seed += 1
+        data = await asyncio.to_thread(random.Random(self.seed).randbytes, size)
+        if self.files is None:
+            return await registries.push(self.client, self.url, data), data
+        digest = Digest.of(data)
+        (self.files / f"v2/team/app/blobs/{digest}").write_bytes(data)
+        return digest, data
+
+    def asked(self) -> list[Passed]:
+        """Requests for blobs' bytes that crossed the link."""
+        return [each for each in self.link.counts.passed if "/blobs/" in each.target and each.method == "GET"]
+
+
+@pytest_asyncio.fixture(params=["ours", "docker-registry", "nginx"])
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Cold]:
+    async with AsyncExitStack() as stack:
+        files: Path | None = None
+        if request.param == "ours":
+            origin = nodes.origin(tmp_path / "origin")
+            await asyncio.to_thread(origin.start)
+            stack.push_async_callback(asyncio.to_thread, origin.kill)
+            url = origin.url
+        elif request.param == "nginx":
+            url, files = stack.enter_context(registries.nginx(tmp_path / "nginx"))
+        else:
+            url = stack.enter_context(registries.docker_registry(tmp_path / "registry"))
+        link = await stack.enter_async_context(Link("127.0.0.1", int(url.rpartition(":")[2])))
+        client = await stack.enter_async_context(
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True))
+        )
+        node = nodes.site(tmp_path / "site", link.url, workers=2)
+        made = Cold(PlainParent(), link, node, client, url, files)
+        stack.push_async_callback(made.kill)
+        yield made
+
+
+async def test_a_hundred_clients_want_the_same_cold_range(world: Cold) -> None:
+    digest, whole = await world.add(64 * MIB)
+    await world.start()
+    world.link.conditions.rtt = 0.02
+    world.link.reset_counts()
+    span = (40 * MIB, 40 * MIB + (64 << 10))
+
+    async def one() -> None:
+        assert same(await world.get(world.blob(digest), span), 206, whole[span[0] : span[1]])
+
+    await asyncio.gather(*(one() for _ in range(100)))
+    asked, moved = world.asked(), world.moved
+    print(
+        f"\n100 clients, one cold range: {[(each.range, each.body_bytes) for each in asked]}, {moved} bytes"
+    )
+    of_blob = [each for each in asked if each.range is not None]
+    assert len(of_blob) == 1
+    assert moved <= 2 * MIB
+    world.link.reset_counts()
+    await asyncio.gather(*(one() for _ in range(20)))
+    assert world.asked() == []
+
+
+async def test_two_hundred_readers_of_all_kinds(world: Cold) -> None:
+    size = 128 * MIB + 77
+    digest, whole = await world.add(size)
+    await world.start()
+    world.link.conditions.rtt = 0.02
+    world.link.conditions.rate = 60e6
+    world.link.reset_counts()
+    rng = random.Random(7)
+
+    async def reader(index: int) -> None:
+        if index % 4 == 0:
+            async with world.client.get(world.blob(digest)) as answer:
+                assert answer.status == 200
+                position = 0
+                async for data in answer.content.iter_any():
+                    assert data == whole[position : position + len(data)], "a wrong byte"
+                    position += len(data)
+                assert position == size
+            return
+        start = rng.randrange(size)
+        stop = min(size, start + rng.randrange(64 << 10, 8 * MIB))
+        await asyncio.sleep(rng.random())
+        assert same(await world.get(world.blob(digest), (start, stop)), 206, whole[start:stop])
+
+    await asyncio.gather(*(reader(index) for index in range(200)))
+    print(
+        f"\n200 readers: {world.moved} bytes for {size} ({world.moved / size:.4f}), {len(world.asked())} requests"
+    )
+    assert world.moved <= 1.01 * size
+
+
+async def test_every_kind_of_range_of_a_cold_blob(world: Cold) -> None:
+    size = 9 * MIB + 5
+    etag = None
+    await world.start()
+
+    async def ask(ranges: str, method: str = "GET", **more: str) -> tuple[aiohttp.ClientResponse, bytes]:
+        """Of a blob that nobody has asked for before."""
+        nonlocal whole, etag
+        digest, whole = await world.add(size)
+        etag = f'"{digest}"'
+        headers = {"Range": ranges, **{k.replace("_", "-"): v.replace("ETAG", etag) for k, v in more.items()}}
+        world.link.reset_counts()
+        async with world.client.request(method, world.blob(digest), headers=headers) as answer:
+            body = await answer.read()
+        return answer, body
+
+    whole = b""
+    answer, body = await ask("bytes=-70000")
+    assert (answer.status, body) == (206, whole[-70000:])
+    assert answer.headers["Accept-Ranges"] == "bytes"
+    assert answer.headers["Content-Range"] == f"bytes {size - 70000}-{size - 1}/{size}"
+    assert world.moved <= 2 * MIB
+    answer, body = await ask(f"bytes={size - 1000}-")
+    assert (answer.status, body) == (206, whole[-1000:])
+    assert world.moved <= 2 * MIB
+    answer, body = await ask("bytes=5000000-5000099,100-199,9000000-9000000")
+    assert answer.status == 206
+    assert parts(answer.headers["Content-Type"], body) == [
+        (5_000_000, whole[5_000_000:5_000_100]),
+        (100, whole[100:200]),
+        (9_000_000, whole[9_000_000:9_000_001]),
+    ]
+    assert world.moved <= 3 * CHUNK + 2 * MIB
+    answer, body = await ask("bytes=100-199", If_Range="ETAG")
+    assert (answer.status, body) == (206, whole[100:200])
+    answer, body = await ask("bytes=100-199", If_Range='"another"')
+    assert (answer.status, body) == (200, whole)
+    answer, body = await ask(f"bytes={size}-")
+    assert (answer.status, answer.headers["Content-Range"]) == (416, f"bytes */{size}")
+    assert world.moved <= 2 * MIB
+    answer, body = await ask("lines=1-2")
+    assert (answer.status, body) == (200, whole)
+    answer, body = await ask("bytes=0-99", "HEAD")
+    assert int(answer.headers["Content-Length"]) in (100, size)
+    assert world.moved == 0

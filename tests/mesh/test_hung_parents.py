@@ -1,0 +1,129 @@
+"""Parents that accept and never answer: what is held is served at once, what is not is a clear 503 soon."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from registry_mesh.chunks.chunk_map import MIB
+from registry_mesh.oci.digest import Digest
+from tests.clients import nodes
+from tests.mesh.conftest import same
+from tests.mesh.test_two_parents import TwoParents
+from tests.simulators.link import Link
+from tests.simulators.parent import plain_parent
+from tests.suites.bytes_of import pattern
+
+pytestmark = pytest.mark.slow
+
+LAYER = pattern(3 * MIB)
+NAMED = pattern(5 * MIB, seed=3)
+"""A layer that a held manifest names, and that nobody pulled."""
+
+
+@pytest_asyncio.fixture
+async def world(tmp_path: Path) -> AsyncIterator[TwoParents]:
+    """Two parents in two groups; tags are good for a second."""
+    async with AsyncExitStack() as stack:
+        parent = await stack.enter_async_context(plain_parent())
+        links = [await stack.enter_async_context(Link("127.0.0.1", parent.port)) for _ in range(2)]
+        client = await stack.enter_async_context(
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True))
+        )
+        config = {
+            "workers": 2,
+            "registries": nodes.registries(links[0].url, links[1].url, tags={"ttl": "1s"}),
+        }
+        node = nodes.site(tmp_path / "site", links[0].url)
+        node.change({"role": "site", **config})
+        made = TwoParents(parent, links[0], node, client, links[1])
+        stack.push_async_callback(made.kill)
+        yield made
+
+
+def hang(world: TwoParents, whether: bool) -> None:
+    world.link.conditions.hang = world.honest.conditions.hang = whether
+
+
+async def asked(world: TwoParents, method: str, path: str) -> tuple[int, float, Mapping[str, str]]:
+    """Status, seconds to the end of the answer, header fields."""
+    began = time.monotonic()
+    async with world.client.request(method, f"{world.node.url}/v2/team/app/{path}") as answer:
+        body = await answer.read()
+        if method == "GET" and answer.status == 503:
+            assert b"127.0.0.1" in body, "it says which parent"
+        return answer.status, time.monotonic() - began, answer.headers
+
+
+async def test_held_is_served_at_once_and_the_rest_is_a_503_soon(world: TwoParents) -> None:
+    image = world.parent.add_image("1", LAYER)
+    named = world.parent.add_image("2", NAMED)
+    unknown = Digest.of(b"nobody has it")
+    await world.start()
+    warm = ["manifests/1", f"manifests/{image}", f"blobs/{Digest.of(LAYER)}"]
+    for path in (*warm, f"manifests/{named}"):
+        assert (await asked(world, "GET", path))[0] == 200
+    cold = [
+        ("GET", f"blobs/{unknown}"),
+        ("HEAD", f"blobs/{unknown}"),
+        ("GET", f"blobs/{Digest.of(NAMED)}"),
+        ("GET", "manifests/3"),
+        ("HEAD", "manifests/3"),
+        ("GET", f"manifests/{unknown}"),
+        ("HEAD", f"manifests/{unknown}"),
+        ("GET", f"referrers/{image}"),
+        ("GET", "tags/list"),
+    ]
+    hang(world, True)
+    worst: dict[str, list[float]] = {"warm": [], "cold": []}
+    for life in range(3):
+        if life:
+            await world.stop()
+            await world.start()
+        answers = await asyncio.gather(*(asked(world, *one) for one in cold))
+        for (method, path), (status, seconds, fields) in zip(cold, answers, strict=True):
+            assert (status, "Retry-After" in fields) == (503, True), f"{method} {path}"
+            print(f"life {life}: {method} {path[:24]}: {status} in {seconds * 1e3:.0f} ms")
+        retried = ("GET", f"blobs/{Digest.of(NAMED)}")  # its size is known: a fill tries again for 0.6 s
+        took = [seconds for one, (_, seconds, _) in zip(cold, answers, strict=True) if one != retried]
+        worst["cold"].append(max(took))
+        slow = 0.0
+        for _ in range(5):
+            for path in warm:
+                status, seconds, _ = await asked(world, "GET", path)
+                assert status == 200, path
+                slow = max(slow, seconds)
+        worst["warm"].append(slow)
+        assert (await asked(world, "HEAD", f"blobs/{Digest.of(NAMED)}"))[0] == 200
+    for name, seconds_of_lives in worst.items():
+        print(f"{name}, worst of each life:", *(f"{s * 1e3:.0f} ms" for s in seconds_of_lives))
+    assert min(worst["cold"]) < 1
+    assert min(worst["warm"]) < 0.05
+    hang(world, False)
+    async with asyncio.timeout(60):
+        while not same(await world.get(world.blob(Digest.of(NAMED))), 200, NAMED):
+            await asyncio.sleep(0.1)
+
+
+async def test_parents_so_far_away_that_they_look_dead_are_found(world: TwoParents) -> None:
+    """1.6 s to an answer on a new connection: longer than a ping may take at first."""
+    for link in (world.link, world.honest):
+        link.conditions.rtt = 0.8
+    digests = [world.parent.add(pattern(MIB, seed=seed)) for seed in range(8)]
+    await world.start()
+    async with asyncio.timeout(60):
+        while (await world.get(world.blob(digests[0])))[0] != 200:
+            await asyncio.sleep(0.2)
+    async with asyncio.timeout(60):  # the other process has to find out, too
+        while True:
+            answers = await asyncio.gather(*(world.get(world.blob(each)) for each in digests))
+            if all(status == 200 for status, _ in answers):
+                break
+            await asyncio.sleep(0.2)
