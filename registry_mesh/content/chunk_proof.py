@@ -11,7 +11,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from registry_mesh.chunks.chunk_map import ChunkMap, chunk_span, count
-from registry_mesh.content.errors import Failure, SourceLied
+from registry_mesh.content.errors import Failure, SourceDown, SourceLied
 from registry_mesh.content.ports import ChunkState
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import Refusal
@@ -110,6 +110,8 @@ class ChunkProof:
                 found = await fill.source.chunk_map(fill.digest)
             except Refusal:
                 return None
+            except SourceDown as down:
+                return down
             except Failure as again:
                 failure = again
                 continue

@@ -21,6 +21,10 @@ class SourceUnavailable(Failure):
     """The source did not answer: unreachable, timed out, 5xx, broken off."""
 
 
+class SourceDown(SourceUnavailable):
+    """Nobody was asked: all are known to be down. To try again at once is of no use."""
+
+
 class SourceThrottled(SourceUnavailable):
     """The source asks us to come later (429)."""
 

@@ -10,7 +10,7 @@ from typing import Final, Protocol, TypeVar
 from cachetools import TTLCache
 
 from registry_mesh.chunks.chunk_map import ChunkMap
-from registry_mesh.content.errors import Failure, SourceDenied, SourceLied, SourceUnavailable
+from registry_mesh.content.errors import Failure, SourceDenied, SourceDown, SourceLied, SourceUnavailable
 from registry_mesh.content.ports import (
     BlobInfo,
     FetchedManifest,
@@ -194,6 +194,5 @@ def _together(failures: Sequence[Failure], reasons: Sequence[str]) -> Failure:
     if len(failures) == 1 and len(reasons) == 1:
         return failures[0]
     waits = [f.retry_after for f in failures if f.retry_after is not None]
-    return SourceUnavailable(
-        "; ".join(reasons) or "no parent is configured", retry_after=min(waits) if waits else None
-    )
+    kind = SourceUnavailable if failures else SourceDown
+    return kind("; ".join(reasons) or "no parent is configured", retry_after=min(waits) if waits else None)

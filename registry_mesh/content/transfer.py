@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from registry_mesh.chunks.chunk_map import CHUNK, chunk_span
 from registry_mesh.chunks.steal import SKIP
-from registry_mesh.content.errors import SourceLied, SourceUnavailable
+from registry_mesh.content.errors import SourceDown, SourceLied, SourceUnavailable
 from registry_mesh.content.landing import Landing
 from registry_mesh.content.pieces import in_memory
 from registry_mesh.content.ports import Reading
@@ -99,7 +99,8 @@ class Transfer:
                 if isinstance(failure, SourceLied):
                     self._summed.clear()
                     self._sum = None
-                if idle >= TRIES:
+                nothing_came = self.position == self.chunks.start * CHUNK
+                if idle >= TRIES or (isinstance(failure, SourceDown) and nothing_came):
                     raise
                 if idle > 1:
                     await asyncio.sleep(0.05 * 2**idle)

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import pytest
 
-from registry_mesh.content.errors import SourceUnavailable
+from registry_mesh.content.errors import SourceDown, SourceUnavailable
 from registry_mesh.content.failover import Candidate, Distrusted, Failover
 from registry_mesh.content.fill import FillPolicy
 from registry_mesh.content.fills import Fills
 from registry_mesh.content.pieces import in_memory
 from registry_mesh.content.ports import Repository
 from registry_mesh.content.pull_through import PullThrough
+from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import BlobUnknown
 from registry_mesh.oci.reference import RegistryName, RepositoryName
@@ -78,6 +79,30 @@ async def test_a_parent_known_to_be_down_is_not_asked() -> None:
     with pytest.raises(SourceUnavailable, match="down: down"):
         await choice.stat(Digest.of(DATA))
     assert down.stats == 0
+
+
+async def test_where_all_are_known_to_be_down_nothing_is_tried_again() -> None:
+    """A cold blob whose size is known: its fill begins, and ends at once."""
+    looks: list[str] = []
+
+    class Down(Place):
+        def __getattribute__(self, name: str) -> object:
+            if name == "available":
+                looks.append(name)
+            return super().__getattribute__(name)
+
+    source, store = holding("down"), MemoryStore()
+    choice = Failover(
+        [[Candidate(Down("down", available=False), candidate(source).repository)]], Distrusted()
+    )
+    fills = Fills(store, FillPolicy())
+    try:
+        await store.note_sizes([Descriptor("application/x", Digest.of(DATA), len(DATA))])
+        with pytest.raises(SourceDown):
+            await read(PullThrough(store, choice, fills), Digest.of(DATA))
+    finally:
+        await fills.close()
+    assert len(looks) == 2, "asked for the blob, and for its chunk map"
 
 
 @pytest.mark.parametrize("maps", [False, True])
