@@ -43,6 +43,7 @@ from registry_mesh.oci.media_types import ACCEPT, OCI_INDEX
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag, is_tag, parse_name, referrers_tag
 from registry_mesh.oci.span import Span
 from registry_mesh.upstream.session import ParentSession
+from registry_mesh.upstream.stall import Stall
 
 MANIFEST_LIMIT: Final = 64 << 20
 LIST_LIMIT: Final = 16 << 20
@@ -344,26 +345,39 @@ class _Streaming(Streamed):
 
     async def pieces(self) -> AsyncIterator[bytes]:
         left, skip = len(self.span), self._skip
-        content = self._response.content
-        while left:
-            data, _ = await content.readchunk()  # a buffer as it came, without joining several
-            self._session.heard(len(data))
-            if not data:
-                raise SourceUnavailable(
-                    f"broke off {left} bytes before the end", source=self.provenance.source
-                )
-            if skip:
-                passed = min(skip, len(data))
-                skip -= passed
-                data = data[passed:]
-            if len(data) > left:
-                data = data[:left]
-            left -= len(data)
-            if len(data) <= PIECE:
-                yield data
-                continue
-            for start in range(0, len(data), PIECE):
-                yield data[start : start + PIECE]
+        with Stall(self._session.stall, self._response.close) as stall:
+            while left:
+                data = await self._next(stall, left)
+                if skip:
+                    passed = min(skip, len(data))
+                    skip -= passed
+                    data = data[passed:]
+                if len(data) > left:
+                    data = data[:left]
+                left -= len(data)
+                for start in range(0, len(data), PIECE):
+                    yield data[start : start + PIECE] if len(data) > PIECE else data
+
+    async def _next(self, stall: Stall, left: int) -> bytes:
+        """A buffer as it came, without joining several."""
+        data = await received(self._response, stall, self._session)
+        if not data:
+            raise SourceUnavailable(f"broke off {left} bytes before the end", source=self.provenance.source)
+        return data
+
+
+async def received(response: aiohttp.ClientResponse, stall: Stall, session: ParentSession) -> bytes:
+    """The next bytes of a body, as they came; empty at its end."""
+    stall.wait()
+    try:
+        data, _ = await response.content.readchunk()
+    except aiohttp.ClientError:
+        if stall.stalled:
+            raise SourceUnavailable("stands still", source=session.name) from None
+        raise
+    stall.came()
+    session.heard(len(data))
+    return data
 
 
 async def limited(response: aiohttp.ClientResponse, limit: int, session: ParentSession) -> bytes:
@@ -373,10 +387,10 @@ async def limited(response: aiohttp.ClientResponse, limit: int, session: ParentS
         raise SourceLied(f"sent more than {limit} bytes", source=source)
     parts: list[bytes] = []
     total = 0
-    async for data in response.content.iter_any():
-        total += len(data)
-        session.heard(len(data))
-        if total > limit:
-            raise SourceLied(f"sent more than {limit} bytes", source=source)
-        parts.append(data)
+    with Stall(session.stall, response.close) as stall:
+        while data := await received(response, stall, session):
+            total += len(data)
+            if total > limit:
+                raise SourceLied(f"sent more than {limit} bytes", source=source)
+            parts.append(data)
     return b"".join(parts)

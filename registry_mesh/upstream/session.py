@@ -94,6 +94,11 @@ class ParentSession:
         return self.breaker.confirmed
 
     @property
+    def stall(self) -> float:
+        """Seconds for which a body may stand still."""
+        return self._patience.stall
+
+    @property
     def load(self) -> float:
         return (self.breaker.latency + 0.001) * (1 + self.inflight)
 
@@ -185,7 +190,11 @@ class ParentSession:
                 raise SourceDenied(
                     f"the token service answered {response.status}", source=self.name, unauthorized=True
                 )
-            data = await response.content.read(TOKEN_LIMIT)
+            data = b""
+            async for part in response.content.iter_any():
+                data += part
+                if len(data) > TOKEN_LIMIT:
+                    raise SourceDenied("the token service's answer has no end", source=self.name)
         return self._token_of(data, scope)
 
     def _token_of(self, data: bytes, scope: str) -> str:
@@ -242,9 +251,7 @@ class ParentSession:
         own: bool,
     ) -> aiohttp.ClientResponse:
         began = time.monotonic()
-        limit = aiohttp.ClientTimeout(
-            total=None, sock_connect=self._patience.connect, sock_read=self._patience.stall
-        )
+        limit = aiohttp.ClientTimeout(total=None, sock_connect=self._patience.connect, sock_read=None)
         target = URL(url, encoded=True)
         if query:
             target = target.update_query(query)

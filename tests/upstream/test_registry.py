@@ -276,6 +276,21 @@ async def test_a_token_is_fetched_once_and_reused(world: World, parent: Simulate
     assert base64.b64decode(tokens[0][2]["Authorization"].removeprefix("Basic ")) == b"robot:s3cret"
 
 
+async def test_a_token_may_come_in_pieces(world: World, parent: SimulatedRegistry) -> None:
+    async def in_pieces(request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        for part in (b'{"token": "t0', b'ken", "expires_in": 300}'):
+            await answer.write(part)
+            await asyncio.sleep(0.05)
+        return answer
+
+    app = (await world.upstream(parent, ME)).repository(RepositoryName("team/app"))
+    parent.answers[BLOB] = demanding(f"{parent.url}/token")  # type: ignore[assignment]
+    parent.answers["/token"] = in_pieces  # type: ignore[assignment]
+    assert await read(app) == DATA
+
+
 async def test_credentials_are_not_told_to_another_port(world: World, parent: SimulatedRegistry) -> None:
     thief = await world.registry()
     thief.says("/token", text=json.dumps({"token": "t0ken"}))
