@@ -64,15 +64,15 @@ class Server:
     ) -> None:
         """Listen on `sock`, else on `host` and `port` (0: any that is free). OSError where that is not to be had."""
         self._access_log.open()
+        loop = asyncio.get_running_loop()
         self._acceptor = Acceptor(
             self._ring,
             self._connection,
             keepalive=self._settings.keepalive_timeout,
             limit=self._settings.max_connections,
-            fast=FastPath(self._ring) if self._settings.fast and self._ring.cache else None,
+            fast=FastPath(self._ring, loop) if self._settings.fast and self._ring.cache else None,
         )
         self._ring.hot.start()
-        loop = asyncio.get_running_loop()
         if sock is not None:
             self._listener = await loop.create_server(self._acceptor, sock=sock, ssl=ssl, backlog=BACKLOG)
         else:
