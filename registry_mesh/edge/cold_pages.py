@@ -15,7 +15,7 @@ BLOCK: Final = 1 << _SHIFT
 """Bytes of a file about which one thing is remembered."""
 LARGEST: Final = 16 << 30
 """Bytes of a file about which anything is remembered: a quarter of a MiB of memory."""
-REMEMBERED: Final = 5.0
+REMEMBERED: Final = 30.0
 DISTRUST: Final = 10.0
 
 _AHEAD: Final = 4 << 20

@@ -22,7 +22,7 @@ from registry_mesh.auth.access import Verdict
 from registry_mesh.edge import head
 from registry_mesh.edge.connection import Connection
 from registry_mesh.edge.hot import MOMENT, NEVER, HotBlob, Right
-from registry_mesh.edge.recognise import END, KnownBlob, KnownManifest, Recogniser
+from registry_mesh.edge.recognise import END, Known, KnownBlob, KnownManifest, Recogniser
 from registry_mesh.edge.rest import Line, Rest
 from registry_mesh.edge.tally import Tallies, Tally
 from registry_mesh.oci.span import Span
@@ -136,6 +136,15 @@ class FastConnection(Connection):
         return not (self._messages or self._force_close or self._close or self.busy)
 
     def _answer(self, path: FastPath, data: bytes) -> bool:
+        known, asked = self._known(path, data)
+        if known is None:
+            return False
+        if isinstance(known, KnownBlob):
+            return self._send_blob(path, known, asked)
+        return asked is None and self._send_manifest(path, known)
+
+    def _known(self, path: FastPath, data: bytes) -> tuple[Known | None, bytes | None]:
+        """What is asked for, where it is hot and nothing else in the head matters, and the range's text."""
         at = data.find(_RANGE)
         if at < 0:
             asked, line = None, data
@@ -146,11 +155,7 @@ class FastConnection(Connection):
         known = path.recogniser.known.get(line) if data[-4:] == END else None
         if known is None or known.entry.gone:
             known = path.recogniser.recognise(line) if _complete(data) else None
-            if known is None:
-                return False
-        if isinstance(known, KnownBlob):
-            return self._send_blob(path, known, asked)
-        return asked is None and self._send_manifest(path, known)
+        return known, asked
 
     def _direct(self) -> socket.socket | None:
         """The plain socket; None on TLS and after the end."""
