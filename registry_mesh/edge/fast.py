@@ -15,21 +15,18 @@ import asyncio
 import json
 import os
 import socket
-import time
 from typing import TYPE_CHECKING, Any, Final
 
-from registry_mesh.auth.access import Verdict
-from registry_mesh.edge import head
 from registry_mesh.edge.connection import Connection
-from registry_mesh.edge.hot import MOMENT, NEVER, HotBlob, Right
-from registry_mesh.edge.recognise import END, Known, KnownBlob, KnownManifest, Recogniser
+from registry_mesh.edge.fast_path import FastPath
+from registry_mesh.edge.hot import HotBlob
+from registry_mesh.edge.recognise import END, Known, KnownBlob, KnownManifest
 from registry_mesh.edge.rest import Line, Rest
-from registry_mesh.edge.tally import Tallies, Tally
+from registry_mesh.edge.tally import Tally
 from registry_mesh.oci.span import Span
 
 if TYPE_CHECKING:
     from registry_mesh.edge.acceptor import Acceptor
-    from registry_mesh.edge.middleware import Ring
 
 MOST: Final = 4 << 20
 """Bytes of a span answered here; a longer one has its own task, whose cost it does not feel."""
@@ -43,42 +40,6 @@ COPIED: Final = 256 << 10
 _RANGE: Final = b"\r\nRange: bytes="
 _VALUE: Final = len(_RANGE)
 _MORE: Final = socket.MSG_MORE
-_ALLOW: Final = Verdict.ALLOW
-
-
-class FastPath:
-    """What the connections of one listener share."""
-
-    def __init__(self, ring: Ring, loop: asyncio.AbstractEventLoop) -> None:
-        self.ring = ring
-        self.ids = ring.ids
-        self.hot = ring.hot
-        self.tallies = Tallies(ring.meters, loop)
-        self.recogniser = Recogniser(ring.hot, self.tallies)
-        self.log = ring.access_log.add_line
-        self._policy = ring.settings.policy
-        self.until = NEVER
-        """The loop's time until which `common` and `stamp` hold."""
-        self.common = b""
-        """The lines from Date to X-Request-Id, up to the second half of the id."""
-        self.stamp = ""
-        """The beginning of a line in the access log, up to the same place."""
-
-    def turn(self, now: float) -> None:
-        """The clock has moved on."""
-        self.until = now + MOMENT
-        prefix = self.ring.prefix
-        self.stamp = f'{{"time":{time.time():.3f},"id":"{prefix}-'
-        self.common = (
-            f"Date: {head.date()}\r\nDocker-Distribution-Api-Version: registry/2.0\r\nX-Request-Id: {prefix}-"
-        ).encode()
-
-    def ask(self, right: Right, now: float) -> bool:
-        """Ask the policy, without credentials."""
-        if self._policy.decide(None, right.asked).verdict is not _ALLOW:
-            return False
-        right.until = now + MOMENT
-        return True
 
 
 class FastConnection(Connection):

@@ -11,7 +11,8 @@ from registry_mesh.edge.acceptor import Acceptor
 from registry_mesh.edge.access_log import AccessLog
 from registry_mesh.edge.connection import Connection
 from registry_mesh.edge.dispatch import Dispatch, Handler
-from registry_mesh.edge.fast import FastConnection, FastPath
+from registry_mesh.edge.fast import FastConnection
+from registry_mesh.edge.fast_path import FastPath
 from registry_mesh.edge.meters import Meters
 from registry_mesh.edge.middleware import Ring
 from registry_mesh.edge.settings import Settings
@@ -103,6 +104,8 @@ class Server:
             for connection in self._acceptor.open_connections():
                 connection.abort()
             await asyncio.sleep(0.01)
+        if self._acceptor.fast is not None:
+            self._acceptor.fast.tallies.settle()
         self._acceptor = None
         await self._ring.hot.close()
         await self._access_log.close()
