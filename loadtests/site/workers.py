@@ -49,6 +49,8 @@ def two_beside_one(bench: Bench) -> Outcome:
     with bench.running(parent.server, *mesh.values(), *static.values(), pinned=False):
         for server in (*mesh.values(), *static.values()):
             bench.get(server, blob.path)
+        for server in (mesh[1], *[mesh[2]] * 8):  # each worker proves what is stored when it first reads it
+            bench.get(server, blob.path)
         for name, pair in (("nginx static", static), ("registry-mesh", mesh)):
             runs = bench.paired({pair[n]: partial(_ranges, bench, pair[n], bench.seconds) for n in (1, 2)})
             _, shares = _shares(pair[2], partial(_ranges, bench, pair[2], bench.seconds))

@@ -9,7 +9,7 @@ from typing import Final
 from aiohttp import web
 
 from registry_mesh.edge.connection import Connection
-from registry_mesh.edge.fast import FastPath
+from registry_mesh.edge.fast_path import FastPath
 
 _LINE: Final = 32 << 10
 """podman sends 12 kB of ranges in one field."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -15,6 +16,10 @@ from registry_mesh.edge.threads import in_thread
 log: Final = logging.getLogger(__name__)
 
 _FLUSH: Final = 1.0
+_PLENTY: Final = 16_384
+"""Lines that are written before the second is over."""
+_TOGETHER: Final = 1024
+"""Lines joined at once: a thread that joined all of them would keep the loop from running meanwhile."""
 _MOST: Final = 100_000
 """Lines held while the disk does not take them; more are counted and dropped."""
 
@@ -28,6 +33,7 @@ class AccessLog:
         self._lines: list[str] = []
         self._dropped = 0
         self._task: asyncio.Task[None] | None = None
+        self._plenty = asyncio.Event()
 
     def open(self) -> None:
         """Begin; OSError where the file cannot be opened."""
@@ -53,37 +59,46 @@ class AccessLog:
     def add(self, exchange: Exchange, seconds: float) -> None:
         """The line of a request that is over."""
         if self._task is not None:
-            self.add_line(render(exchange, seconds))
+            self.add_line(render(exchange, seconds) + "\n")
 
     def add_line(self, line: str) -> None:
-        """A line that was rendered elsewhere."""
+        """A line, with its end, that was rendered elsewhere."""
         if self._task is None:
             return
-        if len(self._lines) >= _MOST:
-            self._dropped += 1
-            return
-        self._lines.append(line)
+        lines = self._lines
+        lines.append(line)
+        if len(lines) >= _PLENTY:
+            self._plenty.set()
+            if len(lines) > _MOST:
+                lines.pop()
+                self._dropped += 1
 
     async def _flush_for_ever(self) -> None:
         while True:
-            await asyncio.sleep(_FLUSH)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_FLUSH):
+                    await self._plenty.wait()
+            self._plenty.clear()
             if self._lines:
                 await in_thread(self._write, self._take())
 
-    def _take(self) -> bytes:
+    def _take(self) -> list[str]:
         lines, self._lines = self._lines, []
         if self._dropped:
-            lines.append(json.dumps({"time": round(time.time(), 3), "dropped": self._dropped}))
+            lines.append(json.dumps({"time": round(time.time(), 3), "dropped": self._dropped}) + "\n")
             self._dropped = 0
-        return "".join(f"{line}\n" for line in lines).encode()
+        return lines
 
-    def _write(self, data: bytes) -> None:
-        view = memoryview(data)
+    def _write(self, lines: list[str]) -> None:
+        written = 0
         try:
-            while view:
-                view = view[os.write(self._fd, view) :]
+            for first in range(0, len(lines), _TOGETHER):
+                view = memoryview("".join(lines[first : first + _TOGETHER]).encode())
+                while view:
+                    view = view[os.write(self._fd, view) :]
+                written = first + _TOGETHER
         except OSError as fault:
-            log.error("access log: %d bytes lost: %s", len(view), fault)
+            log.error("access log: %d lines lost: %s", len(lines) - written, fault)
 
 
 def render(exchange: Exchange, seconds: float) -> str:

@@ -61,8 +61,10 @@ def _shape(exchange: Exchange, call: Call, fields: Fields) -> Shape:
     assert call.repository is not None
     repository = call.repository
     path = json.dumps(exchange.request.raw_path.partition("?")[0][:1024])
+    hot = exchange.hot
+    assert hot is not None
     return Shape(
-        Asked(Action.PULL, repository.registry, repository.name),
+        hot.right(Asked(Action.PULL, repository.registry, repository.name)),
         exchange.method,
         head.lines(field for field in fields if field[0] not in _DYNAMIC),
         head.lines(namespace(call)) + b"\r\n",

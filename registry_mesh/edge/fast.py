@@ -6,8 +6,7 @@ Everything else goes to aiohttp untouched, and so do all requests that come whil
 slow way. What the answer holds is what the slow path would have answered, byte for byte but for the variable
 fields (Date, X-Request-Id, Age); a differential test sends every shape of request through both.
 
-Measured beside nginx static on one pinned core, without access check, log and metrics: manifests 0.83 ×, ranges of
-64 KiB 1.1 × its CPU time.
+What a hit costs and why it is done so: docs/performance.md.
 """
 
 from __future__ import annotations
@@ -15,20 +14,19 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 import socket
-import time
 from typing import TYPE_CHECKING, Any, Final
 
-from registry_mesh.auth.access import Verdict
-from registry_mesh.edge import cold_pages, head
 from registry_mesh.edge.connection import Connection
+from registry_mesh.edge.fast_path import FastPath
+from registry_mesh.edge.hot import HotBlob
+from registry_mesh.edge.recognise import END, Known, KnownBlob, KnownManifest
+from registry_mesh.edge.rest import Line, Rest
+from registry_mesh.edge.tally import Tally
 from registry_mesh.oci.span import Span
 
 if TYPE_CHECKING:
     from registry_mesh.edge.acceptor import Acceptor
-    from registry_mesh.edge.hot import HotBlob, HotManifest
-    from registry_mesh.edge.middleware import Ring
 
 MOST: Final = 4 << 20
 """Bytes of a span answered here; a longer one has its own task, whose cost it does not feel."""
@@ -36,125 +34,56 @@ MOST: Final = 4 << 20
 STASH: Final = 64 << 10
 """Bytes of pipelined requests kept while an answer is on its way; then the client is made to wait."""
 
-_FIELDS: Final = re.compile(
-    rb" HTTP/1\.1\r\n"
-    rb"(?=(?:(?!host:)[^\r\n]*\r\n)*host:[^\r\n]*\r\n(?!(?:[^\r\n]+\r\n)*host:))"  # exactly one Host
-    rb"(?:(?:host|user-agent|accept|accept-encoding|accept-language):[ \t]*[\x21-\x7e]?[\x20-\x7e]*\r\n)+\r\n",
-    re.IGNORECASE,
-)
-_AGENT: Final = re.compile(rb"\r\nuser-agent:[ \t]*([\x20-\x7e]*?)[ \t]*\r\n", re.IGNORECASE)
+COPIED: Final = 256 << 10
+"""Bytes of a span answered here over TLS, where they are read and written."""
+
 _RANGE: Final = b"\r\nRange: bytes="
-_KNOWN: Final = 1024
-"""Different field blocks remembered as harmless."""
-
-
-class FastPath:
-    """What the connections of one listener share."""
-
-    def __init__(self, ring: Ring) -> None:
-        self.ring = ring
-        self.hot = ring.hot
-        self.policy = ring.settings.policy
-        meters = ring.meters
-        self.ok = {
-            (endpoint, method): meters.requests[endpoint, method, "2xx"]
-            for endpoint in ("blob", "manifest")
-            for method in ("GET", "HEAD")
-        }
-        self.sent = meters.sent
-        self.seconds = meters.seconds
-        self.hits = {kind: meters.cache[kind, "hit"] for kind in ("blob", "manifest", "tag")}
-        self._harmless: dict[bytes, str] = {}
-        self._second = 0
-        self._common = b""
-
-    def agent_of(self, block: bytes) -> str | None:
-        """The User-Agent, as JSON, of a block of fields that cannot change an answer; None for any other."""
-        agent = self._harmless.get(block)
-        if agent is None and _FIELDS.fullmatch(block):
-            found = _AGENT.search(block)
-            agent = json.dumps(found[1].decode("ascii")[:200] if found else "")
-            if len(self._harmless) >= _KNOWN:
-                self._harmless.clear()
-            self._harmless[block] = agent
-        return agent
-
-    def common(self, now: float) -> bytes:
-        """The lines between Content-Length and the request's id."""
-        second = int(now)
-        if second != self._second:
-            self._second = second
-            self._common = (
-                b"Date: %s\r\nDocker-Distribution-Api-Version: registry/2.0\r\nX-Request-Id: "
-                % head.date().encode()
-            )
-        return self._common
-
-    def allowed(self, asked: Any) -> bool:  # Any: Asked, kept short on the hot path
-        return self.policy.decide(None, asked).verdict is Verdict.ALLOW
+_VALUE: Final = len(_RANGE)
+_MORE: Final = socket.MSG_MORE
 
 
 class FastConnection(Connection):
     """See the module."""
 
-    __slots__ = (
-        "_busy_with",
-        "_end",
-        "_fast",
-        "_fd",
-        "_head",
-        "_log",
-        "_offset",
-        "_path",
-        "_peer",
-        "_sock",
-        "_stash",
-        "_timer",
-    )
+    __slots__ = ("_client", "_out", "_path", "_rest", "_sock", "_stash")
 
     def __init__(self, acceptor: Acceptor, **kwargs: Any) -> None:  # Any: aiohttp's own keywords
         super().__init__(acceptor, **kwargs)
         self._path: FastPath | None = acceptor.fast
-        self._fast = self._path is not None
-        self._busy_with: HotBlob | None = None
+        """None from the moment on that the parser may hold the state: half a head, a body, two requests."""
+        self._rest: Rest | None = None
         self._sock: socket.socket | None = None
+        self._out = -1
         self._stash = b""
-        self._timer: asyncio.TimerHandle | None = None
-        self._head = b""
-        self._fd = -1
-        self._offset = self._end = 0
-        self._log: tuple[str, str, float, int] = ("", "", 0.0, 0)
-        self._peer = '""'
+        self._client = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         peer = transport.get_extra_info("peername")
-        self._peer = json.dumps(str(peer[0]) if isinstance(peer, tuple) else "")
+        name = json.dumps(str(peer[0]) if isinstance(peer, tuple) else "")
+        self._client = f'","client":{name},'
+        if self.surplus:
+            self._path = None
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        if self._busy_with is not None:
-            if self._sock is not None:
-                self._loop.remove_writer(self._sock.fileno())
-            self._over(broken="client")
-            self._quiet()
+        if self._rest is not None:
+            self._rest.leave()
+            self._rest = None
         self._sock = None
         super().connection_lost(exc)
 
     # -- requests ---------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        if self._busy_with is not None:
-            self._stash += data
-            if len(self._stash) > STASH and self.transport is not None:
-                self.transport.pause_reading()
-            return
-        if self._fast:
-            if data[-4:] != b"\r\n\r\n" or data.find(b"\r\n\r\n") != len(data) - 4:
-                self._fast = (
-                    False  # half a head, a body, two requests: from here on the parser holds the state
-                )
-            elif self._idle() and self._answer(data):
+        path = self._path
+        if path is not None:
+            if self._rest is not None:
+                self._keep(data)
                 return
+            if self._idle() and self._answer(path, data):
+                return
+            if not _complete(data):
+                self._path = None
         super().data_received(data)
 
     def _idle(self) -> bool:
@@ -167,225 +96,198 @@ class FastConnection(Connection):
             return False
         return not (self._messages or self._force_close or self._close or self.busy)
 
-    def _answer(self, data: bytes) -> bool:
-        path = self._path
-        assert path is not None
-        end = data.find(b" HTTP/1.1\r\n")
-        key = data[:end]
-        blob = path.hot.blobs.get(key)
-        if blob is not None:
-            return self._send_blob(path, blob, key, data, end)
-        manifest = path.hot.manifests.get(key)
-        return manifest is not None and self._send_manifest(path, manifest, key, data[end:])
-
-    # -- manifests --------------------------------------------------------------------------------------------
-
-    def _send_manifest(self, path: FastPath, entry: HotManifest, key: bytes, block: bytes) -> bool:
-        agent = path.agent_of(block)
-        shape = entry.shape
-        transport = self.transport
-        if agent is None or transport is None or not path.allowed(shape.asked):
+    def _answer(self, path: FastPath, data: bytes) -> bool:
+        known, asked = self._known(path, data)
+        if known is None:
             return False
-        now = self._loop.time()
-        if now >= entry.until:
-            path.hot.forget_manifest(key)
-            return False
-        if transport.get_write_buffer_size():
-            return False
-        wall = time.time()
-        request_id = path.ring.new_id()
-        age = b"" if entry.confirmed is None else b"Age: %d\r\n" % max(0, int(now - entry.confirmed))
-        transport.write(
-            b"".join(
-                (
-                    b"HTTP/1.1 200 OK\r\n",
-                    shape.fields,
-                    age,
-                    entry.length,
-                    path.common(wall),
-                    request_id.encode(),
-                    b"\r\n",
-                    shape.tail,
-                    entry.body,
-                )
-            )
-        )
-        self._note(path, shape.method, "manifest", entry.kind, len(entry.body), now)
-        path.ring.log_line(
-            f'{{"time":{wall:.3f},"id":"{request_id}","client":{self._peer},{shape.log}"status":200,'
-            f'"bytes":{len(entry.body)},"seconds":0.0,"agent":{agent},"cache":"hit"}}'
-        )
-        return True
+        if isinstance(known, KnownBlob):
+            return self._send_blob(path, known, asked)
+        return asked is None and self._send_manifest(path, known)
 
-    def _note(self, path: FastPath, method: str, endpoint: str, kind: str, size: int, began: float) -> None:
-        now = self._loop.time()
-        path.ok[endpoint, method].add()
-        path.sent[endpoint].add(size)
-        path.seconds[endpoint].observe(now - began)
-        path.hits[kind].add()
+    def _known(self, path: FastPath, data: bytes) -> tuple[Known | None, bytes | None]:
+        """What is asked for, where it is hot and nothing else in the head matters, and the range's text."""
+        at = data.find(_RANGE)
+        if at < 0:
+            asked, line = None, data
+        else:
+            stop = data.find(b"\r\n", at + _VALUE)
+            asked, line = data[at + _VALUE : stop], data[:at] + data[stop:]
+        # A known head is complete; so are the bytes it was taken from, if they too end with an empty line.
+        known = path.recogniser.known.get(line) if data[-4:] == END else None
+        if known is None or known.entry.gone:
+            known = path.recogniser.recognise(line) if _complete(data) else None
+        return known, asked
+
+    def _direct(self) -> socket.socket | None:
+        """The plain socket; None on TLS and after the end."""
+        if self.wire is not None and (sock := self.wire.direct()) is not None:
+            self._sock, self._out = sock, sock.fileno()
+        return self._sock
+
+    def _used(self, path: FastPath, tally: Tally, size: int, now: float) -> None:
+        tally.answers += 1
+        tally.bytes += size
+        if not path.tallies.is_due:
+            path.tallies.due()
         self.last_used = now
         self._keepalive = True
         self._next_keepalive_close_time = now + self._keepalive_timeout
 
+    # -- manifests --------------------------------------------------------------------------------------------
+
+    def _send_manifest(self, path: FastPath, known: KnownManifest) -> bool:
+        entry, transport, now = known.entry, self.transport, self._loop.time()
+        if transport is None or transport.get_write_buffer_size():
+            return False
+        right = entry.shape.right
+        if now >= right.until and not path.ask(right, now):
+            return False
+        if now >= entry.until:
+            return False  # no longer fresh: the slow path asks, and admits it anew
+        if now >= entry.front_until:
+            entry.render(now)
+        if now >= path.until:
+            path.turn(now)
+        number = next(path.ids)
+        self._write(transport, b"".join((entry.front, path.common, b"%x" % number, entry.back)))
+        path.log(f"{path.stamp}{number:x}{self._client}{known.log}")
+        self._used(path, known.tally, entry.size, now)
+        return True
+
+    def _write(self, transport: asyncio.Transport, data: bytes) -> None:
+        """At once where the socket is plain; a transport leaves it for the end of its turn."""
+        sock, sent = self._sock or self._direct(), 0
+        if sock is not None:
+            try:
+                sent = sock.send(data)
+            except OSError:
+                sent = 0  # full, or gone: the transport will see which
+        if sent < len(data):
+            transport.write(data[sent:])
+
     # -- blobs ------------------------------------------------------------------------------------------------
 
-    def _send_blob(self, path: FastPath, entry: HotBlob, key: bytes, data: bytes, end: int) -> bool:
-        """A whole small blob, or one closed or open range of at most `MOST` bytes."""
-        block, asked_range = data[end:], b""
-        at = block.find(_RANGE)
-        if at >= 0:
-            stop = block.find(b"\r\n", at + 2)
-            asked_range = block[at + len(_RANGE) : stop]
-            block = block[:at] + block[stop:]
-        agent = path.agent_of(block)
-        if agent is None or not path.allowed(entry.shape.asked):
+    def _send_blob(self, path: FastPath, known: KnownBlob, asked: bytes | None) -> bool:
+        """A whole small blob, or one range of at most `MOST` bytes."""
+        entry, now = known.entry, self._loop.time()
+        bounds = (0, entry.size) if asked is None else _bounds(asked, entry.size)
+        if bounds is None:
             return False
-        span = _span(asked_range, entry.size) if at >= 0 else Span(0, entry.size)
-        if span is None or not 0 < len(span) <= MOST or not path.ring.has_room(self):
+        start, stop = bounds
+        if not 0 < stop - start <= MOST or not self._may_send(path, entry, start, stop, now):
             return False
-        sock = self._socket()
-        slice_ = entry.reading.ready(span) if sock is not None else None
-        if slice_ is None:
-            if sock is not None:
-                path.hot.forget_blob(key)
-            return False
-        if not cold_pages.resident(slice_.fd, span.start, span.stop):
-            return False
-        self._fd = slice_.fd
-        self._begin(path, entry, span, at >= 0, agent, asked_range)
-        return True
-
-    def _socket(self) -> socket.socket | None:
-        """The plain socket, with nothing waiting before it; None on TLS or while the client does not read."""
-        transport = self.transport
-        if transport is None or self.wire is None or transport.get_write_buffer_size():
-            return None
-        self._sock = self.wire.direct()
-        return self._sock
-
-    def _begin(
-        self, path: FastPath, entry: HotBlob, span: Span, partial: bool, agent: str, asked_range: bytes
-    ) -> None:
-        shape = entry.shape
-        wall = time.time()
-        began = self._loop.time()
-        request_id = path.ring.new_id()
-        if partial:
-            first = b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes %d-%d/%d\r\n" % (
-                span.start,
-                span.stop - 1,
-                entry.size,
-            )
-            ranged = f',"range":"bytes={asked_range.decode()}"'
-        else:
-            first, ranged = b"HTTP/1.1 200 OK\r\n", ""
-        self._head = b"%s%sContent-Length: %d\r\n%s%s\r\n%s" % (
-            first,
-            shape.fields,
-            len(span),
-            path.common(wall),
-            request_id.encode(),
-            shape.tail,
-        )
-        self._log = (
-            f'{{"time":{wall:.3f},"id":"{request_id}","client":{self._peer},{shape.log}'
-            f'"status":{206 if partial else 200},',
-            f'"agent":{agent},"cache":"hit"{ranged}',
-            began,
-            len(span),
-        )
-        self._offset, self._end = span.start, span.stop
-        entry.used = began
-        entry.sending += 1
-        self._busy_with = entry
-        if not self._step() and self._sock is not None:
-            path.ring.running += 1
-            self.busy = True
-            self._loop.add_writer(self._sock.fileno(), self._pump)
-            self._watch(-1)
-
-    def _step(self) -> bool:
-        """Send what the socket takes; True at the end, whichever it is."""
-        sock = self._sock
-        assert sock is not None
+        sock = self._sock or self._direct()
+        if sock is None:
+            return self._copy(path, known, asked, start, stop)
+        front, log, ranged = self._render(path, known, asked, start, stop, now)
+        left, sent = front, 0
         try:
-            if self._head:
-                sent = sock.send(self._head, socket.MSG_MORE)
-                self._head = self._head[sent:]
-                if self._head:
-                    return False
-            self._offset += os.sendfile(sock.fileno(), self._fd, self._offset, self._end - self._offset)
-        except BlockingIOError:
-            return False
+            left = front[sock.send(front, _MORE) :]
+            if not left:
+                sent = os.sendfile(self._out, entry.fd, start, stop - start)
         except OSError:
-            self._over(broken="client")
+            pass  # full, or gone: the rest will see which
+        if sent == stop - start:
+            path.log(f"{log}{sent}{known.log}{ranged}}}\n")
+            self._used(path, known.tally, sent, now)
             return True
-        if self._offset < self._end:
-            return False
-        self._over()
+        line = Line(log, f"{known.rest_log}{ranged}")
+        self.busy = True
+        self._rest = Rest(path.ring, self._loop, sock, entry, line, self._go_on, self.abort)
+        self._rest.begin(left, Span(start + sent, stop), sent)
         return True
 
-    def _pump(self) -> None:
-        sock, entry = self._sock, self._busy_with
-        assert entry is not None
-        if entry.reading.ready(Span(self._offset, self._end)) is None:
-            self._over(broken="store")  # the file has changed under the answer
-            ended = True
+    def _may_send(self, path: FastPath, entry: HotBlob, start: int, stop: int, now: float) -> bool:
+        """Whether the client may have it, it is good, and neither the client nor a disk needs to be waited for."""
+        transport = self.transport
+        if transport is None or transport.get_write_buffer_size():
+            return False
+        right = entry.shape.right
+        if now >= right.until and not path.ask(right, now):
+            return False
+        if now >= entry.until and not entry.ready(Span(start, stop), now):
+            path.hot.forget_blob(entry.key)
+            return False
+        entry.used = now
+        pages = entry.pages
+        first, last = start >> pages.shift, stop - 1 >> pages.shift
+        return pages.warm.find(0, first, last + 1) < 0 or pages.see(start, stop, now)
+
+    def _render(
+        self, path: FastPath, known: KnownBlob, asked: bytes | None, start: int, stop: int, now: float
+    ) -> tuple[bytes, str, str]:
+        """The head; the log's line up to the bytes sent, and its end from the range on."""
+        if now >= path.until:
+            path.turn(now)
+        number, entry = next(path.ids), known.entry
+        if asked is None:
+            front, log, ranged = entry.whole, known.whole_log, ""
         else:
-            ended = self._step()
-        if ended:
-            if sock is not None and sock.fileno() >= 0:
-                self._loop.remove_writer(sock.fileno())
-            self._quiet()
-            self._go_on()
+            front, log = entry.part % (start, stop - 1, stop - start), known.part_log
+            ranged = f',"range":"bytes={asked.decode()}"'
+        return (
+            b"".join((front, path.common, b"%x" % number, entry.back)),
+            f"{path.stamp}{number:x}{self._client}{log}",
+            ranged,
+        )
 
-    def _watch(self, offset: int) -> None:
-        """Cut off a client that takes nothing."""
-        assert self._path is not None
-        if self._offset == offset:
-            self.abort()
-            return
-        seconds = self._path.ring.settings.send_timeout
-        self._timer = self._loop.call_later(seconds, self._watch, self._offset)
+    def _copy(self, path: FastPath, known: KnownBlob, asked: bytes | None, start: int, stop: int) -> bool:
+        """The same over TLS, where a file's bytes have to be read."""
+        transport, now = self.transport, self._loop.time()
+        if stop - start > COPIED or transport is None:
+            return False
+        try:
+            data = os.pread(known.entry.fd, stop - start, start)
+        except OSError:
+            return False
+        if len(data) != stop - start:
+            return False
+        front, log, ranged = self._render(path, known, asked, start, stop, now)
+        transport.writelines((front, data))
+        path.log(f"{log}{len(data)}{known.log}{ranged}}}\n")
+        self._used(path, known.tally, len(data), now)
+        return True
 
-    def _quiet(self) -> None:
-        """Nothing is on its way any more."""
-        assert self._path is not None
-        self._path.ring.running -= 1
-        self.busy = False
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    # -- what comes meanwhile ---------------------------------------------------------------------------------
 
-    def _over(self, *, broken: str = "") -> None:
-        """The answer has left, or, by somebody's fault, never will."""
-        path, entry = self._path, self._busy_with
-        assert path is not None and entry is not None
-        self._busy_with = None
-        entry.sending -= 1
-        start, rest, began, size = self._log
-        sent = size - (self._end - self._offset)
-        self._note(path, "GET", "blob", "blob", sent, began)
-        tail = f',"broken":"{broken}"}}' if broken else "}"
-        path.ring.log_line(f'{start}"bytes":{sent},"seconds":{self._loop.time() - began:.6f},{rest}{tail}')
-        if broken and self.transport is not None:
-            self.abort()
+    def _keep(self, data: bytes) -> None:
+        self._stash += data
+        if len(self._stash) > STASH and self.transport is not None:
+            self.transport.pause_reading()
 
     def _go_on(self) -> None:
-        """Requests that came meanwhile."""
+        """The rest has left: now for requests that came meanwhile."""
+        self._rest = None
+        self.busy = False
+        now = self._loop.time()
+        self.last_used = now
+        self._keepalive = True
+        self._next_keepalive_close_time = now + self._keepalive_timeout
         stash, self._stash = self._stash, b""
         if stash and self.transport is not None and not self.transport.is_closing():
             self.transport.resume_reading()
             self.data_received(stash)
 
+    def _process_keepalive(self) -> None:
+        """A client that is slow to read is not an idle one."""
+        if self._rest is None:
+            super()._process_keepalive()
+        else:
+            self._keepalive_handle = self._loop.call_later(self._keepalive_timeout, self._process_keepalive)
 
-def _span(text: bytes, size: int) -> Span | None:
-    """`FIRST-LAST` or `FIRST-`, both short and satisfiable; None for the slow path to judge."""
+
+def _complete(data: bytes) -> bool:
+    """Whether it is one head, to the end."""
+    return data[-4:] == END and data.find(END) == len(data) - 4
+
+
+def _bounds(text: bytes, size: int) -> tuple[int, int] | None:
+    """Start and stop of `FIRST-LAST`, `FIRST-` or `-LENGTH`, all short; None for the slow path to judge."""
     first, dash, last = text.partition(b"-")
-    if not (
-        dash and first.isdigit() and len(first) < 19 and (not last or (last.isdigit() and len(last) < 19))
-    ):
+    if not dash or len(text) > 36 or (last and not last.isdigit()):
         return None
-    start = int(first)
-    stop = min(size, int(last) + 1) if last else size
-    return Span(start, stop) if start < stop else None
+    if not first:
+        return (max(0, size - int(last)), size) if last else None
+    if not first.isdigit():
+        return None
+    return int(first), min(size, int(last) + 1) if last else size

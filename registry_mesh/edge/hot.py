@@ -1,13 +1,14 @@
 """What is hot: answers whose every byte is known and in place, by the very bytes of the request line.
 
 The slow path admits an answer when it was a hit; the fast path (`edge.fast`) takes it from here. An entry is never
-a permission (the policy is asked each time) and never a fact of its own: a blob's bytes are sent only while its
-reading says that they are ready, a tag's only while it is fresh.
+a permission (the policy is asked) and never a fact of its own: a blob's bytes are sent only while its reading says
+that they are ready, a tag's only while it is fresh. Policy and reading are asked at most once in `MOMENT`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import OrderedDict
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -16,8 +17,10 @@ from typing import Final
 from registry_mesh.auth.access import Asked
 from registry_mesh.content.errors import Failure
 from registry_mesh.content.ports import BlobSource, Reading
+from registry_mesh.edge import cold_pages
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import Refusal
+from registry_mesh.oci.span import Span
 
 PINNED: Final = 512
 """Blobs kept open."""
@@ -25,13 +28,31 @@ PINNED: Final = 512
 MEMORY: Final = 64 << 20
 """Bytes of manifests kept, with 1 KiB for each entry."""
 
+MOMENT: Final = 0.001
+"""Seconds for which a right that was granted and a file that was looked at count as still the same. A loop that
+keeps its clock still for a turn (uvloop does) asks once a turn and millisecond, however many hits that has."""
+
+NEVER: Final = -math.inf
+RIGHTS: Final = 4096
+"""Rights remembered, one a repository."""
+
+
+class Right:
+    """What must be allowed for an answer, and until when it is known to be."""
+
+    __slots__ = ("asked", "until")
+
+    def __init__(self, asked: Asked) -> None:
+        self.asked = asked
+        self.until = NEVER
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
     """The parts of an answer that are the same each time. `fields`: the head's lines up to Age or Content-Length;
     `tail`: those after X-Request-Id, with the empty line; `log`: the access log's line between client and status."""
 
-    asked: Asked
+    right: Right
     method: str
     fields: bytes
     tail: bytes
@@ -39,37 +60,115 @@ class Shape:
 
 
 class HotManifest:
-    """`body` is empty for HEAD; `length` is Content-Length's line."""
+    """`front` are the answer's bytes before Date, as they are until `front_until`; `back` those after
+    X-Request-Id."""
 
-    __slots__ = ("body", "confirmed", "kind", "length", "shape", "until")
+    __slots__ = (
+        "_confirmed",
+        "_length",
+        "back",
+        "front",
+        "front_until",
+        "gone",
+        "kind",
+        "shape",
+        "size",
+        "until",
+    )
 
     def __init__(
         self, shape: Shape, kind: str, size: int, body: bytes, confirmed: float | None, until: float
     ) -> None:
+        """`size` is what Content-Length says; `body` is empty for HEAD. `confirmed`: when the source last did so,
+        in the loop's time; None where it cannot be stale."""
         self.shape = shape
         self.kind = kind
         """For the cache counter: tag or manifest."""
-        self.length = b"Content-Length: %d\r\n" % size
-        self.body = body
-        self.confirmed = confirmed
-        """When the source last confirmed it, in the loop's time; None where it cannot be stale."""
+        self.size = len(body)
+        """Bytes of body that are sent."""
+        self._length = b"Content-Length: %d\r\n" % size
+        self.back = b"\r\n" + shape.tail + body
+        self._confirmed = confirmed
         self.until = until
         """The loop's time from which it is no longer fresh."""
+        self.gone = False
+        """Forgotten, or another has its place."""
+        self.front = b""
+        self.front_until = NEVER
+
+    def render(self, now: float) -> None:
+        """Make `front` anew: Age has changed."""
+        age = b""
+        self.front_until = math.inf
+        if self._confirmed is not None:
+            seconds = max(0, int(now - self._confirmed))
+            self.front_until = self._confirmed + seconds + 1
+            age = b"Age: %d\r\n" % seconds
+        self.front = b"".join((b"HTTP/1.1 200 OK\r\n", self.shape.fields, age, self._length))
 
 
 class HotBlob:
-    """A complete blob, kept open."""
+    """A complete blob, kept open. Of an answer, `part` are the bytes before Date, with places for first, last and
+    length; `whole` the same for the whole blob, `back` those after X-Request-Id."""
 
-    __slots__ = ("reading", "sending", "shape", "size", "stack", "used")
+    __slots__ = (
+        "_ask_whole",
+        "back",
+        "fd",
+        "gone",
+        "key",
+        "pages",
+        "part",
+        "reading",
+        "sending",
+        "shape",
+        "size",
+        "stack",
+        "until",
+        "used",
+        "whole",
+    )
 
-    def __init__(self, shape: Shape, reading: Reading, stack: AsyncExitStack, now: float) -> None:
+    def __init__(self, key: bytes, shape: Shape, reading: Reading, stack: AsyncExitStack, now: float) -> None:
+        self.key = key
         self.shape = shape
         self.reading = reading
         self.stack = stack
-        self.size = reading.info.size
+        self.size = size = reading.info.size
+        fields = shape.fields.replace(b"%", b"%%")
+        self.part = (
+            b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes %%d-%%d/%d\r\n" % size
+            + fields
+            + b"Content-Length: %d\r\n"
+        )
+        self.whole = b"HTTP/1.1 200 OK\r\n" + shape.fields + b"Content-Length: %d\r\n" % size
+        self.back = b"\r\n" + shape.tail
         self.used = now
         self.sending = 0
         """Answers on their way from its file."""
+        self.gone = False
+        """Let go: its reading is, or will be, closed."""
+        self.fd = -1
+        self.until = NEVER
+        """The loop's time until which every byte of `fd` is known to be good."""
+        self._ask_whole = now
+        self.pages = cold_pages.Pages(size)
+
+    def ready(self, span: Span, now: float) -> bool:
+        """Whether the span is good, by a look at the file; and the whole blob for a moment, where it is proven."""
+        if now >= self._ask_whole:
+            whole = self.reading.ready(Span(0, self.size))
+            if whole is not None:
+                self.fd = whole.fd
+                self.until = now + MOMENT
+                self.pages.begin(whole.fd, now)
+                return True
+            self._ask_whole = now + 1.0
+        part = self.reading.ready(span)
+        if part is not None:
+            self.fd = part.fd
+            self.pages.begin(part.fd, now)
+        return part is not None
 
 
 class Hot:
@@ -84,6 +183,7 @@ class Hot:
         self._opening: dict[bytes, asyncio.Task[None]] = {}
         self._leaving: list[HotBlob] = []  # let go while an answer was on its way
         self._sweeper: asyncio.Task[None] | None = None
+        self._rights: dict[Asked, Right] = {}
 
     def __repr__(self) -> str:
         return f"<Hot {len(self.blobs)} blobs, {len(self.manifests)} manifests of {self._bytes} bytes>"
@@ -101,6 +201,15 @@ class Hot:
         self.blobs.clear()
         self._leaving.clear()
 
+    def right(self, asked: Asked) -> Right:
+        """The one for what is asked: answers of one repository share it."""
+        right = self._rights.get(asked)
+        if right is None:
+            if len(self._rights) >= RIGHTS:
+                self._rights.clear()
+            right = self._rights[asked] = Right(asked)
+        return right
+
     # -- manifests and tags -----------------------------------------------------------------------------------
 
     def admit_manifest(self, key: bytes, entry: HotManifest) -> None:
@@ -113,6 +222,7 @@ class Hot:
     def forget_manifest(self, key: bytes) -> None:
         entry = self.manifests.pop(key, None)
         if entry is not None:
+            entry.gone = True
             self._bytes -= _cost(key, entry)
 
     # -- blobs ------------------------------------------------------------------------------------------------
@@ -137,7 +247,7 @@ class Hot:
             reading = await stack.enter_async_context(blobs.open(digest))
         except (Failure, Refusal):
             return
-        self.blobs[key] = HotBlob(shape, reading, stack, asyncio.get_running_loop().time())
+        self.blobs[key] = HotBlob(key, shape, reading, stack, asyncio.get_running_loop().time())
 
     def forget_blob(self, key: bytes) -> None:
         """It is not what it was: the slow path finds out."""
@@ -149,6 +259,7 @@ class Hot:
         entry = self.blobs.pop(key, None)
         if entry is None:
             return
+        entry.gone = True
         if entry.sending:
             self._leaving.append(entry)
         else:
@@ -168,4 +279,4 @@ class Hot:
 
 
 def _cost(key: bytes, entry: HotManifest) -> int:
-    return len(entry.body) + len(key) + 1024
+    return entry.size + len(key) + 1024

@@ -59,11 +59,12 @@ class Ring:
         self.cache = role_name != "origin"
         """What an origin answers may change with any push, here or in another process: it has no hot answers."""
         self._settings = self.settings = settings
-        self._access_log = access_log
+        self.access_log = access_log
         self.meters = meters
         self.hot = Hot(settings.hot_idle)
-        self._ids = itertools.count(1)
-        self._prefix = secrets.token_hex(4)
+        self.ids = itertools.count(1)
+        self.prefix = secrets.token_hex(4)
+        """A request's id is this, a dash and the next of `ids` in hexadecimal."""
         self.running = 0
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -100,18 +101,10 @@ class Ring:
         if exchange.provenance is not None and call is not None and call.role.name != "origin":
             kind = "blob" if endpoint is Endpoint.BLOB else "manifest"
             self.meters.cached("tag" if exchange.by_tag else kind, exchange.provenance)
-        self._access_log.add(exchange, seconds)
-
-    def log_line(self, line: str) -> None:
-        """A line of the access log, made elsewhere."""
-        self._access_log.add_line(line)
-
-    def has_room(self, connection: Connection) -> bool:
-        """Whether one more answer may begin."""
-        return self.running < self._settings.max_streams and not connection.acceptor.full
+        self.access_log.add(exchange, seconds)
 
     def new_id(self) -> str:
-        return f"{self._prefix}-{next(self._ids):x}"
+        return f"{self.prefix}-{next(self.ids):x}"
 
     def _request_id(self, request: web.BaseRequest) -> str:
         given = request.headers.get("X-Request-Id", "")

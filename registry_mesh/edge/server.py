@@ -11,7 +11,8 @@ from registry_mesh.edge.acceptor import Acceptor
 from registry_mesh.edge.access_log import AccessLog
 from registry_mesh.edge.connection import Connection
 from registry_mesh.edge.dispatch import Dispatch, Handler
-from registry_mesh.edge.fast import FastConnection, FastPath
+from registry_mesh.edge.fast import FastConnection
+from registry_mesh.edge.fast_path import FastPath
 from registry_mesh.edge.meters import Meters
 from registry_mesh.edge.middleware import Ring
 from registry_mesh.edge.settings import Settings
@@ -64,15 +65,15 @@ class Server:
     ) -> None:
         """Listen on `sock`, else on `host` and `port` (0: any that is free). OSError where that is not to be had."""
         self._access_log.open()
+        loop = asyncio.get_running_loop()
         self._acceptor = Acceptor(
             self._ring,
             self._connection,
             keepalive=self._settings.keepalive_timeout,
             limit=self._settings.max_connections,
-            fast=FastPath(self._ring) if self._settings.fast and self._ring.cache else None,
+            fast=FastPath(self._ring, loop) if self._settings.fast and self._ring.cache else None,
         )
         self._ring.hot.start()
-        loop = asyncio.get_running_loop()
         if sock is not None:
             self._listener = await loop.create_server(self._acceptor, sock=sock, ssl=ssl, backlog=BACKLOG)
         else:
@@ -103,6 +104,8 @@ class Server:
             for connection in self._acceptor.open_connections():
                 connection.abort()
             await asyncio.sleep(0.01)
+        if self._acceptor.fast is not None:
+            self._acceptor.fast.tallies.settle()
         self._acceptor = None
         await self._ring.hot.close()
         await self._access_log.close()

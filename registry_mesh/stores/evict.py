@@ -105,7 +105,7 @@ class Evictor:
                     return self._evict_part(row, goal)
             points.reach("evict.whole")
             self.evictions += 1
-            return self._shelf.remove_alone(row.digest) or 0
+            return self._shelf.remove_alone(row.digest, fd) or 0
         finally:
             if fd >= 0:
                 os.close(fd)

@@ -118,13 +118,16 @@ class PartFiles:
     def note_mtime(self) -> None:
         self.table.set_mtime_ns(os.fstat(self.fd).st_mtime_ns)
 
-    def drop(self) -> None:
-        """Take both names away, which must be ours. Under `Shelf.alone`."""
+    def drop(self, *, bytes_too: bool = True) -> None:
+        """Take both names away, which must be ours, and the bytes from whoever has them open: what is given back is
+        free then. Under `Shelf.alone`."""
         points.reach("hold.drop_data")
         self.shelf.layout.part(self.info.digest).unlink(missing_ok=True)
         points.reach("hold.drop_table")
         self.shelf.layout.part_hold(self.info.digest).unlink(missing_ok=True)
         points.reach("hold.dropped")
+        if bytes_too:
+            os.ftruncate(self.fd, 0)
         self.give_all_back()
         if not self.table.committed:
             self.shelf.index.forget(self.info.digest)
@@ -248,7 +251,7 @@ def promote(files: PartFiles, chunk_map: ChunkMap | None) -> None:
             layout.part_hold(info.digest).unlink(missing_ok=True)  # who committed it died before this
         else:  # it came another way meanwhile
             with files.alone():
-                files.drop()
+                files.drop(bytes_too=False)  # readers follow them
         return
     shelf.enter(info.digest, info.size, charge(info.size), RowState.PENDING)
     shelf.fsync.make_directory(layout.blob(info.digest).parent)

@@ -121,14 +121,16 @@ class Shelf:
         with self.alone(digest):
             return self.remove_alone(digest) is not None
 
-    def remove_alone(self, digest: Digest) -> int | None:
-        """`remove`, by who is alone already; gives the bytes freed."""
+    def remove_alone(self, digest: Digest, fd: int | None = None) -> int | None:
+        """`remove`, by who is alone already; gives the bytes freed. `fd`: the blob's file, open for nobody else."""
         target = self.layout.blob(digest)
         size = _size(target)
         if size is not None:
             self.enter(digest, size, charge(size), RowState.PENDING)
         points.reach("shelf.remove")
         target.unlink(missing_ok=True)
+        if fd is not None:
+            os.ftruncate(fd, 0)  # it takes room as long as it is open
         freed = self.remove_beside(digest)
         if size is not None:
             self.fsync.sync_entry(target.parent)

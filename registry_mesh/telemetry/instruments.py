@@ -127,9 +127,10 @@ class Histogram:
         self._sum = cell + len(metric.bounds) + 1
         self._scale = metric.scale
 
-    def observe(self, value: float) -> None:
-        self._row[self._cell + bisect_left(self._bounds, value)] += 1
-        self._row[self._sum] += round(value * self._scale)
+    def observe(self, value: float, times: int = 1) -> None:
+        """`times`: how many had this value."""
+        self._row[self._cell + bisect_left(self._bounds, value)] += times
+        self._row[self._sum] += times * round(value * self._scale)
 
 
 class Instruments:

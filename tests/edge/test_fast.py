@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import re
+import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import pytest_asyncio
+import trustme
 
 from registry_mesh.auth.access import AnonymousAccess, Level
 from registry_mesh.content.fills import Fills
 from registry_mesh.edge import fast
+from registry_mesh.edge.fast_path import FastPath
 from registry_mesh.edge.hot import Hot
 from registry_mesh.edge.server import Server
 from registry_mesh.edge.settings import Settings
@@ -23,6 +28,7 @@ from registry_mesh.oci.media_types import OCI_MANIFEST
 from registry_mesh.oci.reference import RegistryName
 from registry_mesh.roles.site import Site, SiteRegistry
 from registry_mesh.stores.disk import DiskStore
+from registry_mesh.telemetry.instruments import Layout, Table
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession, open_session
 from tests.simulators.registry import SimulatedRegistry, simulated_registry
@@ -54,6 +60,13 @@ FIELDS = [
     "Range: bytes=2999990-\r\n",
     "Range: bytes=2999990-9999999\r\n",
     "Range: bytes=-5\r\n",
+    "Range: bytes=-9999999\r\n",
+    "Range: bytes=-0\r\n",
+    "Range: bytes=-\r\n",
+    "Range: bytes=+1-2\r\n",
+    "Range: bytes= 1-2\r\n",
+    "Range: bytes=1_0-2_0\r\n",
+    "Range: bytes=00001-0000000000000000000000000000000000000002\r\n",
     "Range: bytes=5-1\r\n",
     "Range: bytes=3000000-\r\n",
     "Range: bytes=0-0,5-9\r\n",
@@ -73,32 +86,43 @@ FIELDS = [
 
 
 class Twins:
-    """One site served twice: with the fast path and without."""
+    """One site served twice: with the fast path and without. Each has a log and counters of its own."""
 
-    def __init__(self, parent: SimulatedRegistry, site: Site) -> None:
+    def __init__(self, parent: SimulatedRegistry, site: Site, logs: Path) -> None:
         self.parent = parent
+        self.site = site
         policy = AnonymousAccess(Level.PULL)
         self.settings = Settings(
-            name="twin", policy=policy, default_registry=RegistryName("registry.example"), hot_idle=30
+            name="twin",
+            policy=policy,
+            default_registry=RegistryName("registry.example"),
+            hot_idle=30,
+            access_log=str(logs / "fast.log"),
         )
-        self.fast = Server(site, self.settings)
-        self.slow = Server(site, replace(self.settings, fast=False))
+        self.tables = [Table(Layout(), 1), Table(Layout(), 1)]
+        slow = replace(self.settings, fast=False, access_log=str(logs / "slow.log"))
+        self.fast = Server(site, self.settings, instruments=self.tables[0].row(0))
+        self.slow = Server(site, slow, instruments=self.tables[1].row(0))
 
     @property
     def hot(self) -> Hot:
         return self.fast._ring.hot
 
-    async def warm(self) -> None:
-        """Ask for everything until it is hot."""
-        for target, method in itertools.product(TARGETS[:5], ("GET", "HEAD")):
-            for _ in range(3):
-                await ask(self.fast, f"{method} {target} HTTP/1.1\r\nHost: x\r\n\r\n")
-                await asyncio.sleep(0.01)
+    async def warm(self) -> int:
+        """Ask for everything until it is hot; how often was asked."""
+        requests = [
+            f"{method} {target} HTTP/1.1\r\nHost: x\r\n\r\n"
+            for target, method in itertools.product(TARGETS[:5], ("GET", "HEAD"))
+        ] * 3
+        for request in sorted(requests):
+            await ask(self.fast, request)
+            await asyncio.sleep(0.01)
+        return len(requests)
 
 
-async def ask(server: Server, request: str | bytes) -> bytes:
+async def ask(server: Server, request: str | bytes, tls: ssl.SSLContext | None = None) -> bytes:
     """Everything that comes back, on a connection of its own."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=tls)
     writer.write(request if isinstance(request, bytes) else request.encode())
     head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
     length = re.search(rb"\r\nContent-Length: (\d+)", head)
@@ -127,7 +151,7 @@ async def twins(tmp_path: Path) -> AsyncIterator[Twins]:
         site = Site(
             store, store.records, fills, {RegistryName("registry.example"): SiteRegistry([[upstream]])}
         )
-        twins = Twins(parent, site)
+        twins = Twins(parent, site, tmp_path)
         await twins.fast.start()
         await twins.slow.start()
         yield twins
@@ -156,13 +180,39 @@ async def test_every_shape_of_request_gets_the_same_answer(twins: Twins) -> None
         assert settled(answers[0]) == settled(answers[1]), request
 
 
+async def test_every_shape_of_request_is_logged_and_counted_the_same(twins: Twins, tmp_path: Path) -> None:
+    warmed = await twins.warm()
+    before = counts(twins.tables[0])
+    for target, fields, method in itertools.product(TARGETS, FIELDS, ("GET", "HEAD")):
+        for server in (twins.fast, twins.slow):
+            await ask(server, f"{method} {target} HTTP/1.1\r\nHost: site\r\n{fields}\r\n")
+    await twins.fast.close()
+    await twins.slow.close()
+    logs = [[json.loads(line) for line in (tmp_path / name).open()] for name in ("fast.log", "slow.log")]
+    fast_lines, slow_lines = logs[0][warmed:], logs[1]
+    malformed = FIELDS.count("Host: again\r\n")  # is no request
+    assert len(fast_lines) == len(slow_lines) == len(TARGETS) * (len(FIELDS) - malformed) * 2
+    for quick, slow in zip(fast_lines, slow_lines, strict=True):
+        for line in (quick, slow):
+            assert line.pop("seconds") < 10
+            del line["time"], line["id"]
+        assert quick == slow
+    after = counts(twins.tables[0])
+    assert {key: count - before[key] for key, count in after.items()} == counts(twins.tables[1])
+
+
+def counts(table: Table) -> dict[tuple[str, tuple[str, ...]], float]:
+    """Every counter and gauge, and how often each histogram was fed."""
+    return {(sample.metric.name, sample.labels): sample.value for sample in table.read()}
+
+
 async def test_hits_do_not_reach_the_slow_path(twins: Twins) -> None:
     await twins.warm()
     asked: list[bytes] = []
     original = fast.FastConnection._answer
 
-    def answer(self: fast.FastConnection, data: bytes) -> bool:
-        done = original(self, data)
+    def answer(self: fast.FastConnection, path: FastPath, data: bytes) -> bool:
+        done = original(self, path, data)
         if not done:
             asked.append(data)
         return done
@@ -171,7 +221,7 @@ async def test_hits_do_not_reach_the_slow_path(twins: Twins) -> None:
     try:
         for target in TARGETS[:5]:
             await ask(twins.fast, f"GET {target} HTTP/1.1\r\nHost: x\r\nUser-Agent: y\r\n\r\n")
-        for span in ("0-65535", "100000-165535", "2000000-"):
+        for span in ("0-65535", "100000-165535", "2000000-", "-5", "-9999999"):
             await ask(twins.fast, f"GET {BLOB} HTTP/1.1\r\nHost: x\r\nRange: bytes={span}\r\n\r\n")
     finally:
         fast.FastConnection._answer = original  # type: ignore[method-assign]
@@ -232,6 +282,92 @@ async def test_a_stored_byte_that_rots_is_not_sent(twins: Twins, tmp_path: Path)
     request = f"GET {BLOB} HTTP/1.1\r\nHost: x\r\nRange: bytes=1499990-1500010\r\n\r\n"
     answer = await ask(twins.fast, request)
     assert answer.endswith(DATA[1_499_990:1_500_011])
+
+
+async def test_a_chunk_that_nobody_has_proven_is_not_sent_unseen(twins: Twins, tmp_path: Path) -> None:
+    """Ranges of one chunk are hot when the rest of the blob has not been read since the start."""
+    await ask(twins.fast, f"GET {BLOB} HTTP/1.1\r\nHost: x\r\n\r\n")
+    path = next(p for p in tmp_path.rglob(DIGEST.hex) if p.is_file())
+    with path.open("r+b") as file:
+        file.seek(2_500_000)
+        file.write(bytes([DATA[2_500_000] ^ 1]))
+    for _ in range(5):
+        await asyncio.sleep(0.01)
+        answer = await ask(twins.fast, f"GET {BLOB} HTTP/1.1\r\nHost: x\r\nRange: bytes=5-9\r\n\r\n")
+        assert answer.endswith(DATA[5:10])
+    for _ in range(3):
+        answer = await ask(
+            twins.fast, f"GET {BLOB} HTTP/1.1\r\nHost: x\r\nRange: bytes=2499990-2500010\r\n\r\n"
+        )
+        assert answer.endswith(DATA[2_499_990:2_500_011])
+
+
+async def test_a_client_slow_to_read_is_not_taken_for_an_idle_one(twins: Twins) -> None:
+    await twins.warm()
+    server = Server(twins.site, replace(twins.settings, keepalive_timeout=0.1, access_log=None))
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
+    await server.start(listener)
+    for _ in range(3):
+        await ask(server, f"GET {BLOB} HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asyncio.sleep(0.02)
+    loop = asyncio.get_running_loop()
+    for sent in (b"", b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n"):
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.setblocking(False)
+        await loop.sock_connect(sock, ("127.0.0.1", server.port))
+        reader, writer = await asyncio.open_connection(sock=sock, limit=4096)
+        writer.write(f"GET {BLOB} HTTP/1.1\r\nHost: x\r\nRange: bytes=1-\r\n\r\n".encode() + sent)
+        await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(0.3)
+        assert server.running == 1
+        assert await reader.readexactly(len(DATA) - 1) == DATA[1:]
+        if sent:
+            assert (await reader.readuntil(b"{}")).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+    await server.close()
+
+
+async def test_a_connection_too_many_is_refused_what_is_hot(twins: Twins) -> None:
+    await twins.warm()
+    server = Server(twins.site, replace(twins.settings, max_connections=1, access_log=None))
+    await server.start()
+    request = f"GET {TARGETS[3]} HTTP/1.1\r\nHost: x\r\n\r\n"
+    for _ in range(3):
+        assert (await ask(server, request)).endswith(MANIFEST)
+        while server.connections:
+            await asyncio.sleep(0.01)
+    _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    while not server.connections:
+        await asyncio.sleep(0.01)
+    assert (await ask(server, request)).startswith(b"HTTP/1.1 503 ")
+    writer.close()
+    await server.close()
+
+
+async def test_over_tls(twins: Twins) -> None:
+    authority = trustme.CA()
+    server_context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(server_context)
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    servers = [
+        Server(twins.site, replace(twins.settings, fast=fast, access_log=None)) for fast in (True, False)
+    ]
+    for server in servers:
+        await server.start(ssl=server_context)
+    for _ in range(3):
+        for target in TARGETS[:4]:
+            await ask(servers[0], f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n", context)
+            await asyncio.sleep(0.01)
+    assert servers[0]._ring.hot.blobs and servers[0]._ring.hot.manifests
+    for target, fields in itertools.product(TARGETS, [*FIELDS, "Range: bytes=0-262144\r\n"]):
+        request = f"GET {target} HTTP/1.1\r\nHost: site\r\n{fields}\r\n"
+        answers = [await ask(server, request, context) for server in servers]
+        assert settled(answers[0]) == settled(answers[1]), request
+    for server in servers:
+        await server.close()
 
 
 async def test_what_nobody_asks_for_is_let_go(twins: Twins) -> None:

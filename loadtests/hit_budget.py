@@ -1,0 +1,224 @@
+"""`python -m loadtests.hit_budget`: what a hit costs beside the send, whole and part by part, in microseconds.
+
+A real server over a real store on this machine's disk; a client on loopback. `data_received` of the accepted
+connection is called with the bytes of a request, the clock stands still while the client reads. The system calls
+that carry the bytes are timed alone, on the same connection, and taken off: the rest is parsing, rights, head,
+counters, log line, and the looks at file and pages.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import uvloop
+
+from registry_mesh.auth.access import AnonymousAccess, Level
+from registry_mesh.content.fills import Fills
+from registry_mesh.edge import cold_pages, fast
+from registry_mesh.edge.fast import FastConnection
+from registry_mesh.edge.hot import HotBlob
+from registry_mesh.edge.recognise import KnownBlob
+from registry_mesh.edge.server import Server
+from registry_mesh.edge.settings import Settings
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.reference import RegistryName
+from registry_mesh.oci.span import Span
+from registry_mesh.roles.site import Site, SiteRegistry
+from registry_mesh.stores.disk import DiskStore
+
+BUDGET: Final = 10.0
+"""Microseconds a hit may cost beside the send."""
+SIZE: Final = 32 << 20
+RANGE: Final = 64 << 10
+ROUNDS: Final = 60
+CALLS: Final = 100
+REGISTRY: Final = RegistryName("registry.example")
+FIELDS: Final = "Host: site\r\nUser-Agent: Go-http-client/1.1\r\nAccept-Encoding: identity\r\n"
+
+
+class Client:
+    """The other end of one connection; it reads so that the server's socket is never full."""
+
+    def __init__(self, port: int) -> None:
+        self._sock = socket.create_connection(("127.0.0.1", port))
+        self._sock.setblocking(False)
+
+    async def ask(self, request: bytes) -> bytes:
+        """The whole answer."""
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(self._sock, request)
+        answer = await loop.sock_recv(self._sock, 1 << 20)
+        head, _, body = answer.partition(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+        while len(body) < length:
+            body += await loop.sock_recv(self._sock, 1 << 20)
+        return head + b"\r\n\r\n" + body
+
+    def drop(self) -> int:
+        """Let the kernel drop all that has come."""
+        total = 0
+        while True:
+            try:
+                total += len(self._sock.recv(1 << 20))
+            except BlockingIOError:
+                return total
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+def timed(call: Callable[[int], object], between: Callable[[], object] = lambda: None) -> float:
+    """Microseconds of one call: the lowest of the means of rounds, for what others do on the machine only adds to
+    it. `between` is not counted."""
+    clock, means = time.perf_counter_ns, []
+    for _ in range(ROUNDS):
+        spent = 0
+        for number in range(CALLS):
+            begun = clock()
+            call(number)
+            spent += clock() - begun
+            between()
+        means.append(spent / CALLS / 1000)
+    return min(means)
+
+
+async def _site(folder: Path) -> tuple[Site, DiskStore, Fills, Digest]:
+    store = await DiskStore.start(folder, evict=True)
+    data = os.urandom(SIZE)
+    digest = Digest.of(data)
+    async with store.ingest(digest, SIZE) as ingest:
+        for start in range(0, SIZE, 1 << 20):
+            await ingest.write(data[start : start + (1 << 20)])
+        await ingest.commit(digest)
+    fills = Fills(store)
+    return Site(store, store.records, fills, {REGISTRY: SiteRegistry([[]])}), store, fills, digest
+
+
+async def measure(folder: Path) -> float:
+    """Print the table; the cost of a ranged hit beside its send."""
+    site, store, fills, digest = await _site(folder / "store")
+    settings = Settings(
+        policy=AnonymousAccess(Level.PULL),
+        default_registry=REGISTRY,
+        access_log=str(folder / "access.log"),
+        hot_idle=60,
+    )
+    server = Server(site, settings)
+    await server.start()
+    client = Client(server.port)
+    try:
+        return await _measure_ranges(server, client, digest)
+    finally:
+        client.close()
+        await server.close()
+        await site.close()
+        await fills.close()
+        await store.close()
+
+
+def _request(digest: Digest, number: int) -> bytes:
+    start = number * 7919 * 4096 % (SIZE - RANGE)
+    path = f"/v2/team/app/blobs/{digest}"
+    return f"GET {path} HTTP/1.1\r\n{FIELDS}Range: bytes={start}-{start + RANGE - 1}\r\n\r\n".encode()
+
+
+async def _measure_ranges(server: Server, client: Client, digest: Digest) -> float:
+    for number in range(4):
+        await client.ask(f"GET /v2/team/app/blobs/{digest} HTTP/1.1\r\n{FIELDS}\r\n".encode())
+        await client.ask(_request(digest, number))
+        await asyncio.sleep(0.05)
+    assert server._acceptor is not None
+    connection = next(server._acceptor.open_connections())
+    assert isinstance(connection, FastConnection) and connection.wire is not None
+    sock = connection.wire.direct()
+    entry = next(iter(server._ring.hot.blobs.values()))
+    assert sock is not None
+    requests = [_request(digest, number) for number in range(CALLS)]
+    front = b"H" * 560
+
+    def send(number: int) -> None:
+        sock.send(front, socket.MSG_MORE)
+        os.sendfile(sock.fileno(), entry.fd, number * 4096, RANGE)
+
+    totals, sends = [], []
+    for _ in range(3):
+        totals.append(timed(lambda number: connection.data_received(requests[number]), client.drop))
+        await asyncio.sleep(0)
+        sends.append(timed(send, client.drop))
+        await asyncio.sleep(0)
+    total, alone = min(totals), min(sends)
+    print(f"{'a range of 64 KiB, answered':52} {total:6.2f}")
+    print(f"{'its send and sendfile alone':52} {alone:6.2f}")
+    print(f"{f'beside the send (budget {BUDGET:.0f})':52} {total - alone:6.2f}")
+    await _measure_parts(connection, entry, requests)
+    return total - alone
+
+
+async def _measure_parts(connection: FastConnection, entry: HotBlob, requests: list[bytes]) -> None:
+    """Each alone: their sum is not quite the whole."""
+    path, loop = connection._path, asyncio.get_running_loop()
+    assert path is not None
+    asked = [request.partition(b"bytes=")[2].partition(b"\r")[0] for request in requests]
+    bounds = [(int(text.split(b"-")[0]), int(text.split(b"-")[1]) + 1) for text in asked]
+    heads = [
+        request.replace(b"\r\nRange: bytes=" + text, b"")
+        for request, text in zip(requests, asked, strict=True)
+    ]
+    known = path.recogniser.recognise(heads[0])
+    assert isinstance(known, KnownBlob)
+    entry.pages.begin(entry.fd, loop.time())
+    pages = cold_pages.Pages(entry.size)
+    pages.begin(entry.fd, loop.time())
+
+    def at_hand(number: int) -> None:
+        entry.until = entry.shape.right.until = loop.time() + 1
+        connection._may_send(path, entry, *bounds[number], loop.time())
+
+    def probe(number: int) -> None:
+        cold_pages.resident(entry.fd, *bounds[number])
+
+    parts: dict[str, Callable[[int], object]] = {
+        "on every hit": lambda _: None,
+        "  idle, and the head known by its bytes": lambda n: (
+            connection._idle(),
+            connection._known(path, requests[n]),
+        ),
+        "  the range's bounds": lambda n: fast._bounds(asked[n], entry.size),
+        "  rights, file and pages as seen before": at_hand,
+        "  head and log line": lambda n: connection._render(path, known, asked[n], *bounds[n], loop.time()),
+        "  the line kept": lambda _: path.log("line"),
+        "  counters and the connection's times": lambda _: connection._used(path, known.tally, RANGE, 0.0),
+        "once a turn of the loop": lambda _: None,
+        "  rights asked (each repository)": lambda _: path.ask(entry.shape.right, loop.time()),
+        "  file looked at (each blob)": lambda n: entry.ready(Span(*bounds[n]), loop.time()),
+        "  counters settled": lambda _: path.tallies.settle(),
+        "  date and time rendered": lambda _: path.turn(loop.time()),
+        "once in 30 s": lambda _: None,
+        "  two pages of a piece probed": probe,
+    }
+    for name, call in parts.items():
+        print(f"{name:52} {timed(call) - timed(lambda _: None):6.2f}" if name.startswith(" ") else name)
+        await asyncio.sleep(0)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m loadtests.hit_budget", description=__doc__)
+    parser.add_argument("--loop", choices=("uvloop", "asyncio"), default="uvloop")
+    options = parser.parse_args()
+    factory = uvloop.new_event_loop if options.loop == "uvloop" else asyncio.new_event_loop
+    with tempfile.TemporaryDirectory() as folder, asyncio.Runner(loop_factory=factory) as runner:
+        beside = runner.run(measure(Path(folder)))
+    return 0 if beside <= BUDGET else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

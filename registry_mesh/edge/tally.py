@@ -1,0 +1,54 @@
+"""Counts of hits, gathered for a turn of the loop and then added to the instruments together."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from registry_mesh.edge.meters import Meters
+
+_METHODS: Final = ("GET", "HEAD")
+_KINDS: Final = (("blob", "blob"), ("manifest", "manifest"), ("manifest", "tag"))
+
+
+class Tally:
+    """Of answers of one kind, since the last turn."""
+
+    __slots__ = ("answers", "bytes")
+
+    def __init__(self) -> None:
+        self.answers = 0
+        self.bytes = 0
+        """Bytes of bodies sent."""
+
+
+class Tallies:
+    """Who adds to a tally calls `due`: at the loop's next turn the instruments get it."""
+
+    def __init__(self, meters: Meters, loop: asyncio.AbstractEventLoop) -> None:
+        self._meters = meters
+        self._loop = loop
+        self._all = {(end, method, kind): Tally() for end, kind in _KINDS for method in _METHODS}
+        self.is_due = False
+
+    def of(self, endpoint: str, method: str, kind: str) -> Tally:
+        """Answers 2xx to `method` at `endpoint`; `kind` is the cache counter's."""
+        return self._all[endpoint, method, kind]
+
+    def due(self) -> None:
+        """Only while `is_due` is False: a hit's costs are counted in tens of nanoseconds."""
+        self.is_due = True
+        self._loop.call_soon(self.settle)
+
+    def settle(self) -> None:
+        """Add all that is new. Each answer counts as one that took less than the clock can tell: it left in the
+        step that its request came in."""
+        self.is_due = False
+        meters = self._meters
+        for (endpoint, method, kind), tally in self._all.items():
+            if answers := tally.answers:
+                meters.requests[endpoint, method, "2xx"].add(answers)
+                meters.sent[endpoint].add(tally.bytes)
+                meters.seconds[endpoint].observe(0.0, answers)
+                meters.cache[kind, "hit"].add(answers)
+                tally.answers = tally.bytes = 0
