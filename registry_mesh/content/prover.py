@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from registry_mesh.chunks.chunk_map import CHUNK, MIB
 from registry_mesh.content.ports import ChunkState, Hold
 from registry_mesh.oci.span import Span
@@ -17,29 +19,31 @@ class Prover:
     def __init__(self, hold: Hold) -> None:
         self._hold = hold
         self._hasher = hold.info.digest.hasher()
-        self._busy = False
+        self._hand = threading.Lock()
         self.offset = 0
 
     def inline(self, offset: int, data: bytes) -> None:
         """In a worker thread, while its transfer waits: take `data` if it continues the hash."""
-        if offset == self.offset and not self._busy:
-            self._hasher.update(data)
-            self.offset += len(data)
+        if self._hand.acquire(blocking=False):
+            try:
+                if offset == self.offset:
+                    self._take(data)
+            finally:
+                self._hand.release()
 
     async def catch_up(self) -> None:
         """Hash the whole chunks that are written from where the hash stands."""
-        if self._busy:
+        if not self._hand.acquire(blocking=False):
             return
-        self._busy = True
         try:
             while (stop := self._written()) > self.offset:
                 await self._hold.feed(Span(self.offset, min(stop, self.offset + 8 * MIB)), self._take)
         finally:
-            self._busy = False
+            self._hand.release()
 
     def behind(self, chunks: int) -> bool:
         """Whether at least that many written chunks wait to be hashed and nobody is at it."""
-        return not self._busy and self._written(chunks) - self.offset >= chunks * CHUNK
+        return not self._hand.locked() and self._written(chunks) - self.offset >= chunks * CHUNK
 
     def _written(self, at_most: int = 64 * MIB // CHUNK) -> int:
         size = self._hold.info.size
@@ -47,7 +51,7 @@ class Prover:
         last = min(-(-size // CHUNK), first + at_most + 1)
         return min(size, self._hold.run(first, last, ChunkState.UNPROVEN) * CHUNK)
 
-    def _take(self, data: memoryview) -> None:
+    def _take(self, data: bytes | memoryview) -> None:
         self._hasher.update(data)
         self.offset += len(data)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from registry_mesh.chunks.chunk_map import CHUNK, count
 from registry_mesh.chunks.readahead import Readahead
 from registry_mesh.chunks.steal import SKIP
+from registry_mesh.content.chunk_proof import LOOK
 from registry_mesh.content.errors import Failure, StoreBroken, StoreFull
 from registry_mesh.content.followers import Reader
 from registry_mesh.content.ports import ChunkState, Reading
@@ -33,7 +34,7 @@ class Transfers:
         self._running: dict[Transfer, asyncio.Task[None]] = {}
         self._claims: dict[Transfer, range] = {}
         self._readahead = Readahead(policy.readahead)
-        self._unread: set[int] = set()  # chunks that were fetched ahead
+        self._unread: set[int] = set()  # chunks that were fetched ahead of their readers
         self.wasted = 0
         """Bytes that were fetched apart and may come a second time."""
 
@@ -82,6 +83,8 @@ class Transfers:
         if not claimed or reading.span.start % CHUNK:
             self._fill.hold.unclaim(claimed)
             return False
+        if len(claimed) <= LOOK:  # a range: it may be here before who asked for it begins to read
+            self._unread.update(claimed)
         self._launch(Transfer(self._fill, claimed), (stack, reading))
         return True
 
