@@ -51,7 +51,7 @@ class FillPolicy:
     complete_after: float = 0.9
     steal: StealPolicy = field(default_factory=StealPolicy)
     readahead: ReadaheadPolicy = field(default_factory=ReadaheadPolicy)
-    wake: float = 0.002
+    wake: float = 0.004
     poll: float = 0.004
 
 

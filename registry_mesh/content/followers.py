@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from registry_mesh.chunks.chunk_map import MIB
 from registry_mesh.oci.span import Span
@@ -20,14 +21,26 @@ class Reader:
     waiting: asyncio.Future[None] | None = None
 
 
+SMALL: Final = MIB
+"""Bytes of a span whose reader waits for nothing but all of it."""
+
+TOGETHER: Final = 4 * MIB
+"""Bytes that readers of long spans are woken for."""
+
+
 class Followers:
-    """All readers of one fill. They are woken at once for the first MiB of a fill, so that first bytes flow, and
-    from then on once a MiB or after `pause` seconds: a thousand readers cost a thousand wake-ups each time."""
+    """All readers of one fill.
+
+    Whoever reads a small span is woken whenever bytes came. The others are woken at once for the first MiB, so that
+    first bytes flow, and from then on once for `TOGETHER` bytes or after `pause` seconds: to wake a reader and have
+    it send costs 150 us, however much there is to send, and there may be a thousand.
+    """
 
     def __init__(self, pause: float) -> None:
         self._pause = pause
         self._loop = asyncio.get_running_loop()
         self._readers: set[Reader] = set()
+        self._small: set[Reader] = set()
         self._pending: asyncio.TimerHandle | None = None
         self._unwoken = 0
         self._woken_for = 0
@@ -43,10 +56,13 @@ class Followers:
     def enter(self, span: Span, epoch: int) -> Reader:
         reader = Reader(span.start, span.stop, epoch)
         self._readers.add(reader)
+        if len(span) <= SMALL:
+            self._small.add(reader)
         return reader
 
     def leave(self, reader: Reader) -> None:
         self._readers.discard(reader)
+        self._small.discard(reader)
         self.moved.set()
 
     def advance(self, reader: Reader, position: int) -> None:
@@ -63,18 +79,18 @@ class Followers:
         """`size` bytes came: tell the readers, at once or together with the next few."""
         self._unwoken += size
         self._woken_for += size
-        if self._unwoken >= MIB or self._woken_for <= MIB:
+        if self._unwoken >= TOGETHER or self._woken_for <= MIB:
             self.wake_now()
-        elif self._pending is None:
+            return
+        _wake(self._small)
+        if self._pending is None:
             self._pending = self._loop.call_later(self._pause, self.wake_now)
 
     def wake_now(self) -> None:
         """Every reader looks again, and so does a transfer that waits for one."""
         self._unwoken = 0
         self.close()
-        for reader in self._readers:
-            if reader.waiting is not None and not reader.waiting.done():
-                reader.waiting.set_result(None)
+        _wake(self._readers)
         self.moved.set()
 
     def close(self) -> None:
@@ -93,3 +109,9 @@ class Followers:
                     return 1
                 wanted = 0
         return wanted
+
+
+def _wake(readers: Iterable[Reader]) -> None:
+    for reader in readers:
+        if reader.waiting is not None and not reader.waiting.done():
+            reader.waiting.set_result(None)
