@@ -263,7 +263,7 @@ async def test_broken_http_is_refused_and_nothing_behind_it_is_read(edge: Edge, 
             async with asyncio.timeout(8):
                 answer = await reader.read()
     assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 ")), answer[:200]
-    assert answer.count(b"HTTP/1.") == 1
+    assert answer.count(b"HTTP/1.0 ") + answer.count(b"HTTP/1.1 ") == 1
     assert b'"errors"' in answer
     assert (await edge.ask("GET", "/v2/")).status == 200
 
@@ -287,7 +287,7 @@ async def test_chunks_that_are_none(edge: Edge) -> None:
         writer.write(head.encode() + b"5\r\n12345\r\nzz\r\nGET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n")
         answer = await reader.read()
     assert b" 20" not in answer.split(b"\r\n")[0]
-    assert answer.count(b"HTTP/1.") <= 1
+    assert answer.count(b"HTTP/1.0 ") + answer.count(b"HTTP/1.1 ") <= 1
 
 
 async def test_a_compressed_upload_is_stored_as_it_came(edge: Edge) -> None:
