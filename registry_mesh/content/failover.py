@@ -20,6 +20,7 @@ from registry_mesh.content.ports import (
     Resolved,
     TagPage,
 )
+from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import BlobUnknown, ManifestUnknown, NameUnknown
 from registry_mesh.oci.reference import Tag
@@ -177,8 +178,8 @@ class Failover:
     async def manifest(self, digest: Digest) -> FetchedManifest:
         return await self._first(lambda r: r.manifests.manifest(digest), digest)
 
-    async def resolve(self, tag: Tag) -> Resolved:
-        return await self._first(lambda r: r.tags.resolve(tag))
+    async def resolve(self, tag: Tag, known: Descriptor | None = None) -> Resolved:
+        return await self._first(lambda r: r.tags.resolve(tag, known))
 
     async def tags(self, limit: int, last: str = "") -> TagPage:
         return await self._first(lambda r: r.tags.tags(limit, last))
