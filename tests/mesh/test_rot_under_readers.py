@@ -95,7 +95,16 @@ class Readers:
         self.seen[outcome] += 1
         expected = self.whole[start:stop]
         if outcome == "right" and got != expected:
-            self.wrong.append(f"{start}-{stop}: {len(got)} bytes")
+            bad = (
+                [at for at in range(len(got)) if got[at] != expected[at]]
+                if len(got) == len(expected)
+                else [-1]
+            )
+            zeros = not any(got[bad[0] : bad[-1] + 1])
+            self.wrong.append(
+                f"{start}-{stop}: {len(got)} bytes, {len(bad)} wrong from {start + bad[0]} to {start + bad[-1]},"
+                f" zeros: {zeros}, {answer.headers.get('Cache-Status')} {answer.headers.get('X-Request-Id')}"
+            )
         if outcome == "cut off" and not expected.startswith(got):
             self.wrong.append(f"{start}-{stop}: cut off after {len(got)} bytes")
 
