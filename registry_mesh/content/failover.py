@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from registry_mesh.content.ports import (
     Resolved,
     TagPage,
 )
+from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import BlobUnknown, ManifestUnknown, NameUnknown
 from registry_mesh.oci.reference import Tag
@@ -59,20 +61,40 @@ class Candidate:
     repository: Repository
 
 
+@dataclass(frozen=True, slots=True)
+class _Lies:
+    """Of one parent about one digest."""
+
+    told: int
+    last: float
+
+
 class Distrusted:
-    """Which parent sent wrong bytes for which digest, lately. Shared by all repositories of a process."""
+    """Which parent sent wrong bytes for which digest, lately. Shared by all repositories of a process.
+
+    Who lied is asked after all others. Who lied `LIMIT` times is not asked for `PAUSE` seconds, and for twice as long
+    after each further lie, up to `ttl`: the bytes may be right again soon, and where they are not, a large blob is not
+    to be moved in vain again and again.
+    """
 
     LIMIT: Final = 2
+    PAUSE: Final = 5.0
 
-    def __init__(self, ttl: float = 300.0, count: Callable[[str], None] | None = None) -> None:
-        self._lies: TTLCache[tuple[str, Digest], int] = TTLCache(10_000, ttl)
+    def __init__(
+        self,
+        ttl: float = 300.0,
+        count: Callable[[str], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ttl = ttl
+        self._clock = clock
+        self._lies: TTLCache[tuple[str, Digest], _Lies] = TTLCache(10_000, ttl, timer=clock)
         self._count = count
 
     def note(self, source: str, digest: Digest, reason: str) -> None:
         """`source` names one parent or several, joined by a comma and a space."""
         for name in filter(None, source.split(", ")):
-            key = (name, digest)
-            self._lies[key] = self._lies.get(key, 0) + 1
+            self._lies[name, digest] = _Lies(self.lies(name, digest) + 1, self._clock())
             self.count(name)
 
     def count(self, name: str) -> None:
@@ -81,7 +103,16 @@ class Distrusted:
             self._count(name)
 
     def lies(self, source: str, digest: Digest) -> int:
-        return self._lies.get((source, digest), 0)
+        known = self._lies.get((source, digest))
+        return known.told if known is not None else 0
+
+    def shunned(self, source: str, digest: Digest) -> bool:
+        """Whether it is not to be asked now."""
+        known = self._lies.get((source, digest))
+        if known is None or known.told < self.LIMIT:
+            return False
+        pause = min(self._ttl, self.PAUSE * 2.0 ** min(known.told - self.LIMIT, 30))
+        return self._clock() - known.last < pause
 
 
 class Failover:
@@ -102,11 +133,13 @@ class Failover:
         suspects: list[Candidate] = []
         for group in self._groups:
             for candidate in sorted(group, key=lambda c: c.parent.load):
-                lies = self._distrusted.lies(candidate.parent.name, digest) if digest else 0
-                if lies >= Distrusted.LIMIT:
-                    left.append(f"{candidate.parent.name}: sent wrong bytes")
+                name = candidate.parent.name
+                if digest is None or not self._distrusted.lies(name, digest):
+                    asked.append(candidate)
+                elif self._distrusted.shunned(name, digest):
+                    left.append(f"{name}: sent wrong bytes")
                 else:
-                    (suspects if lies else asked).append(candidate)
+                    suspects.append(candidate)
         return asked + suspects, left
 
     async def _first(self, ask: Callable[[Repository], Awaitable[T]], digest: Digest | None = None) -> T:
@@ -177,8 +210,8 @@ class Failover:
     async def manifest(self, digest: Digest) -> FetchedManifest:
         return await self._first(lambda r: r.manifests.manifest(digest), digest)
 
-    async def resolve(self, tag: Tag) -> Resolved:
-        return await self._first(lambda r: r.tags.resolve(tag))
+    async def resolve(self, tag: Tag, known: Descriptor | None = None) -> Resolved:
+        return await self._first(lambda r: r.tags.resolve(tag, known))
 
     async def tags(self, limit: int, last: str = "") -> TagPage:
         return await self._first(lambda r: r.tags.tags(limit, last))

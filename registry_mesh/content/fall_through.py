@@ -20,6 +20,7 @@ from registry_mesh.content.ports import (
     Resolved,
     TagPage,
 )
+from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import BlobUnknown, ManifestUnknown, NameUnknown
 from registry_mesh.oci.reference import Tag
@@ -63,11 +64,11 @@ class FallThrough:
         except ManifestUnknown:
             return await self._beyond.manifests.manifest(digest)
 
-    async def resolve(self, tag: Tag) -> Resolved:
+    async def resolve(self, tag: Tag, known: Descriptor | None = None) -> Resolved:
         try:
-            return await self._held.tags.resolve(tag)
+            return await self._held.tags.resolve(tag, known)
         except (ManifestUnknown, NameUnknown):
-            return await self._beyond.tags.resolve(tag)
+            return await self._beyond.tags.resolve(tag, known)
 
     async def tags(self, limit: int, last: str = "") -> TagPage:
         try:

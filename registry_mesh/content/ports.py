@@ -336,8 +336,12 @@ class ManifestSource(Protocol):
 class TagSource(Protocol):
     """Where tags can be resolved."""
 
-    async def resolve(self, tag: Tag) -> Resolved:
-        """`ManifestUnknown` where the source knows that there is no such tag, `NameUnknown` no such repository."""
+    async def resolve(self, tag: Tag, known: Descriptor | None = None) -> Resolved:
+        """`ManifestUnknown` where the source knows that there is no such tag, `NameUnknown` no such repository.
+
+        `known` is what the tag pointed at when somebody last heard. It changes nothing of the answer: a source may
+        ask its own source whether that still holds, which costs less than being told anew.
+        """
         ...
 
     async def tags(self, limit: int, last: str = "") -> TagPage:

@@ -16,7 +16,8 @@ from registry_mesh.content.freshness import Freshness, Verdict
 from registry_mesh.content.ports import Provenance, Records
 from registry_mesh.oci.errors import ManifestUnknown, NameUnknown
 
-Fetch = Callable[[], Awaitable[str]]
+Fetch = Callable[[str | None], Awaitable[str]]
+"""Asks the source. Is given what it said last, however old, where it said something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +69,16 @@ class Remembered:
         if entry is None or self._judge(entry, freshness)[1] is not Verdict.FRESH:
             entry = await self._recorded(key) or entry  # another process may have asked since
         if entry is None:
-            return _told(await self._fetch(key, fetch), Provenance(hit=False))
+            return _told(await self._fetch(key, fetch, None), Provenance(hit=False))
         age, verdict = self._judge(entry, freshness)
+        known = entry.answer
         if verdict is Verdict.FRESH:
             return _told(entry, Provenance(age=age, fresh_for=freshness.ttl - age))
         if verdict is Verdict.STALE_NOW:
-            self._flights.launch(key, lambda: self._fetched(key, fetch))
+            self._flights.launch(key, lambda: self._fetched(key, fetch, known))
             return _told(entry, Provenance(age=age, stale=True))
         try:
-            return _told(await self._fetch(key, fetch), Provenance(hit=False))
+            return _told(await self._fetch(key, fetch, known), Provenance(hit=False))
         except Failure:
             if verdict is Verdict.EXPIRED:
                 raise
@@ -96,12 +98,12 @@ class Remembered:
             self._entries[key] = entry
         return entry
 
-    async def _fetch(self, key: str, fetch: Fetch) -> Entry:
-        return await self._flights.join(key, lambda: self._fetched(key, fetch))
+    async def _fetch(self, key: str, fetch: Fetch, known: str | None) -> Entry:
+        return await self._flights.join(key, lambda: self._fetched(key, fetch, known))
 
-    async def _fetched(self, key: str, fetch: Fetch) -> Entry:
+    async def _fetched(self, key: str, fetch: Fetch, known: str | None) -> Entry:
         try:
-            entry = Entry(await fetch(), self._clock())
+            entry = Entry(await fetch(known), self._clock())
         except (ManifestUnknown, NameUnknown) as refusal:
             entry = Entry(None, self._clock(), type(refusal).__name__)
         self._entries[key] = entry

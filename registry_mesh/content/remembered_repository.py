@@ -56,15 +56,16 @@ class RememberedTags:
         self._remembered = remembered
         self._freshness = freshness
 
-    async def resolve(self, tag: Tag) -> Resolved:
-        async def fetch() -> str:
-            return json.dumps((await self._tags.resolve(tag)).descriptor.document())
+    async def resolve(self, tag: Tag, known: Descriptor | None = None) -> Resolved:
+        async def fetch(last: str | None) -> str:
+            resolved = await self._tags.resolve(tag, _descriptor(last) or known)
+            return json.dumps(resolved.descriptor.document())
 
         answer, provenance = await self._remembered.ask(f"{self._prefix}/_tags/{tag}", self._freshness, fetch)
         return Resolved(Descriptor.parse(json.loads(answer), "tag"), provenance)
 
     async def tags(self, limit: int, last: str = "") -> TagPage:
-        async def fetch() -> str:
+        async def fetch(_: str | None) -> str:
             tags: list[str] = []
             page = await self._tags.tags(_LISTED)
             tags += page.tags
@@ -78,7 +79,7 @@ class RememberedTags:
         return TagPage(tuple(after[:limit]), len(after) > limit, provenance)
 
     async def referrers(self, subject: Digest) -> Referrers:
-        async def fetch() -> str:
+        async def fetch(_: str | None) -> str:
             found = await self._referrers.referrers(subject)
             return json.dumps([d.document() for d in found.descriptors])
 
@@ -155,6 +156,14 @@ class _Bound:
 
     async def manifest(self, digest: Digest) -> FetchedManifest:
         return await self._manifests.manifest(digest, self._source, self._place)
+
+
+def _descriptor(answer: str | None) -> Descriptor | None:
+    """What a tag was said to point at. None also for a damaged record: then it is asked for as for the first time."""
+    try:
+        return Descriptor.parse(json.loads(answer), "tag") if answer is not None else None
+    except (ValueError, ManifestInvalid):
+        return None
 
 
 def _media_type_key(digest: Digest) -> str:

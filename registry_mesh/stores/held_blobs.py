@@ -23,6 +23,9 @@ from registry_mesh.stores.shelf import Shelf
 _STEP: Final = 8 * MIB // CHUNK
 """Chunks proven at a time: the next bytes are not long in coming, and a thread is not woken for little."""
 
+_TRIES: Final = 10
+"""Openings of a file that another process is changing."""
+
 
 class HeldBlobs:
     """Complete blobs of `shelf`. In a cache, a blob that rots becomes a partial one; elsewhere it is put aside.
@@ -38,20 +41,32 @@ class HeldBlobs:
 
     async def open(self, digest: Digest) -> OpenFile:
         """The blob's file, as long as the blob; `files.release` it. `BlobUnknown`."""
-        file = self.files.again(digest)
-        if file is None:
-            with translated("opening a blob"):
-                file = await offload(self.files.open, digest)
+        for _ in range(_TRIES):
+            file = self.files.again(digest)
             if file is None:
-                raise BlobUnknown(digest=str(digest))
-        if not file.proof.sized:
+                with translated("opening a blob"):
+                    file = await offload(self.files.open, digest)
+                if file is None:
+                    raise BlobUnknown(digest=str(digest))
             try:
-                await self._found(file, await self._read(self._proofs.size_up, file), opening=True)
+                if file.proof.sized or await self._is_sized(file):
+                    self.use(digest)
+                    return file
             except BaseException:
                 self.files.release(file)
                 raise
-        self.use(digest)
-        return file
+            self.files.drop(file)
+            self.files.release(file)
+        raise StoreBroken(f"{digest} changes all the time")
+
+    async def _is_sized(self, file: OpenFile) -> bool:
+        """Whether the file is as it was when it was opened, and as long as the blob. False where it has changed since:
+        it was cut short then, and has been mended in place; its length at the opening must not be told."""
+        bad = await self._read(self._proofs.size_up, file)
+        if signature(os.fstat(file.fd)) != file.proof.signature:
+            return False
+        await self._found(file, bad, opening=True)
+        return True
 
     def at_hand(self, digest: Digest) -> OpenFile | None:
         """`open` without waiting: None where the file is not open or not proven as a whole."""

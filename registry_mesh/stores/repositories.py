@@ -18,6 +18,7 @@ from registry_mesh.content.ports import (
     TagPage,
 )
 from registry_mesh.content.publish import PushPolicy
+from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import ManifestUnknown, NameInvalid, NameUnknown
 from registry_mesh.oci.media_types import INDEXES
@@ -49,7 +50,7 @@ class RepositoryTags:
         self._keys = keys
         self._logs = logs
 
-    async def resolve(self, tag: Tag) -> Resolved:
+    async def resolve(self, tag: Tag, known: Descriptor | None = None) -> Resolved:
         entry = await self._logs.current(tag)
         if entry is not None and entry.descriptor is not None:
             return Resolved(entry.descriptor)

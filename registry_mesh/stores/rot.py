@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from typing import Final
 
 from registry_mesh.content.ports import BlobInfo
-from registry_mesh.stores import hold_file, points
+from registry_mesh.stores import hold_file, points, temporary
 from registry_mesh.stores.hold_file import HoldFile
 from registry_mesh.stores.index import RowState
 from registry_mesh.stores.ledger import charge
 from registry_mesh.stores.shelf import Shelf
+
+_GULP: Final = 64 << 20
 
 
 class Rot:
@@ -52,12 +55,31 @@ class Rot:
             points.reach("rot.table")
             source.replace(layout.part_hold(digest))
         points.reach("rot.name")
-        layout.blob(digest).replace(layout.part(digest))
+        if os.fstat(self._fd).st_size < size:
+            self._leave_to_readers()
+        else:
+            layout.blob(digest).replace(layout.part(digest))
         points.reach("rot.beside")
         self._shelf.remove_beside(digest)
         points.reach("rot.enter")
         self._shelf.enter(digest, size, held, RowState.PARTIAL)
         return True
+
+    def _leave_to_readers(self) -> None:
+        """Make the part a copy of a file that was cut short. Whoever is reading that file finds its end and breaks off;
+        were it made as long as the blob again, he would be sent the zeros of its holes."""
+        layout, digest = self._shelf.layout, self._info.digest
+        fd, path = temporary.create(layout.tmp)
+        try:
+            offset = 0
+            while copied := os.copy_file_range(self._fd, fd, _GULP, offset, offset):
+                offset += copied
+            self._shelf.fsync.sync_data(fd)
+            path.replace(layout.part(digest))
+        finally:
+            os.close(fd)
+            path.unlink(missing_ok=True)
+        layout.blob(digest).unlink()
 
     def quarantine(self, index: int) -> None:
         """Put it aside for a person to look at: a push or a repair brings it back."""

@@ -120,7 +120,8 @@ class ParentSession:
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """An answer whose status is below 500 and neither 401, 403 nor 429. Failures are raised."""
+        """An answer whose status is below 500 and neither 401, 403 nor 429, nor 304 where `headers` have no
+        If-None-Match. Failures are raised."""
         url = self.url + path
         self.inflight += 1
         try:
@@ -155,7 +156,7 @@ class ParentSession:
             authorization = await self._answer(demanded, scope)
             if authorization is None:
                 break
-        return self._checked(response)
+        return self._checked(response, headers)
 
     def _known_authorization(self, scope: str) -> str | None:
         if self._scheme == "basic" and self._credentials is not None:
@@ -300,9 +301,11 @@ class ParentSession:
     def _recognise(self, response: aiohttp.ClientResponse) -> None:
         self.mesh = "Registry-Mesh" in response.headers or bool(self.mesh)
 
-    def _checked(self, response: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
+    def _checked(self, response: aiohttp.ClientResponse, sent: Mapping[str, str]) -> aiohttp.ClientResponse:
         """Statuses that say something of the parent, not of the thing asked for, become failures."""
         status = response.status
+        if status == 304 and "If-None-Match" not in sent:
+            raise SourceLied("answered 304 to what was asked without a condition", source=self.name)
         if status in (429, 503):
             raise (SourceThrottled if status == 429 else SourceUnavailable)(
                 f"answered {status}", source=self.name, retry_after=_seconds(response)

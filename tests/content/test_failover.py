@@ -134,3 +134,30 @@ async def test_a_stream_goes_on_at_the_next_parent() -> None:
     through = PullThrough(store, choice, fills)
     assert await read(through, Digest.of(DATA)) == DATA
     await fills.close()
+
+
+async def test_who_lied_twice_is_left_out_for_longer_and_longer_and_asked_last() -> None:
+    now = [0.0]
+    digest = Digest.of(DATA)
+    distrusted = Distrusted(clock=lambda: now[0])
+    liar, other = holding("liar"), holding("other")
+    unsuspected = liar.add(b"other")
+    alone = Failover([[candidate(liar)]], distrusted)
+    both = Failover([[candidate(liar)], [candidate(other)]], distrusted)
+    distrusted.note("liar", digest, "wrong")
+    assert await read(alone, digest) == DATA
+    for lies, pause in enumerate((5, 10, 20, 40, 80, 160, 300), start=2):
+        distrusted.note("liar", digest, "wrong")
+        assert distrusted.lies("liar", digest) == lies
+        now[0] += pause - 0.1
+        with pytest.raises(SourceDown, match="liar: sent wrong bytes"):
+            await alone.stat(digest)
+        assert (await alone.stat(unsuspected)).size == 5, "about other things it is asked"
+        if pause < 300:
+            now[0] += 0.2
+            await alone.stat(digest)
+            asked = len(liar.opened)
+            assert await read(both, digest) == DATA
+            assert len(liar.opened) == asked, "the other goes first"
+    now[0] += 0.2
+    assert distrusted.lies("liar", digest) == 0, "forgiven"

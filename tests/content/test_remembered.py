@@ -22,6 +22,7 @@ class Story:
         self.now = 1000.0
         self.asked = 0
         self.answer: str | Exception = "v{}"
+        self.known: list[str | None] = []
         self.alive = True
         self.records = records or MemoryRecords()
         self.restart()
@@ -29,8 +30,9 @@ class Story:
     def restart(self) -> None:
         self.remembered = Remembered(self.records, clock=lambda: self.now, alive=lambda: self.alive)
 
-    async def fetch(self) -> str:
+    async def fetch(self, known: str | None) -> str:
         self.asked += 1
+        self.known.append(known)
         await asyncio.sleep(0)
         if isinstance(self.answer, Exception):
             raise self.answer
@@ -118,6 +120,33 @@ async def test_it_outlives_the_process_and_another_process_refreshes_it() -> Non
     assert (await other.ask())[0] == "v11"
     story.now = other.now + 1
     assert await story.ask() == ("v11", False, 1)
+
+
+async def test_who_is_asked_again_is_told_what_it_said_last() -> None:
+    story = Story()
+    await story.ask()
+    story.now += 61
+    await story.ask()  # behind its back
+    await asyncio.sleep(0.01)
+    story.now += 1000
+    story.restart()
+    await story.ask()
+    story.now += 100_000  # too old to be served, but the source may still say that it holds
+    await story.ask()
+    assert story.known == [None, "v1", "v2", "v3"]
+
+
+async def test_after_unknown_nothing_is_known() -> None:
+    story = Story()
+    await story.ask()
+    story.answer = ManifestUnknown()
+    story.now += 1000
+    with pytest.raises(ManifestUnknown):
+        await story.ask()
+    story.answer = "v{}"
+    story.now += 1000
+    await story.ask()
+    assert story.known == [None, "v1", None]
 
 
 async def test_many_askers_make_one_question() -> None:

@@ -169,7 +169,7 @@ class _Place:
             raise ManifestUnknown(digest=str(digest))
         return FetchedManifest(manifests[digest])
 
-    async def resolve(self, tag: Tag) -> Resolved:
+    async def resolve(self, tag: Tag, known: Descriptor | None = None) -> Resolved:
         content = self.content("resolve")
         if tag not in content.tags:
             raise ManifestUnknown(tag=tag)

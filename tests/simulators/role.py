@@ -130,7 +130,7 @@ class Shelf:
             raise ManifestUnknown(digest=str(digest))
         return FetchedManifest(self.held[digest], self.role.provenance)
 
-    async def resolve(self, tag: Tag) -> Resolved:
+    async def resolve(self, tag: Tag, known: Descriptor | None = None) -> Resolved:
         self._fault("resolve")
         if tag not in self.pointing:
             raise ManifestUnknown(tag=tag)

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack
 
 import pytest
@@ -23,6 +23,7 @@ from registry_mesh.content.errors import (
 )
 from registry_mesh.content.pieces import in_memory
 from registry_mesh.content.ports import TO_END, Repository
+from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import BlobUnknown, ManifestUnknown, NameUnknown
 from registry_mesh.oci.media_types import OCI_INDEX, OCI_MANIFEST
@@ -386,6 +387,109 @@ async def test_a_tag_is_one_head_and_a_get_where_that_tells_too_little(
     assert [seen[0] for seen in parent.seen] == ["HEAD", "HEAD", "GET"]
     with pytest.raises(ManifestUnknown):
         await app.tags.resolve(Tag("2"))
+
+
+TAGGED = "/v2/team/app/manifests/1"
+KNOWN = Descriptor(OCI_MANIFEST, NAMED, len(MANIFEST))
+OTHER = f"sha256:{'0' * 64}"
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        {},
+        {"ETag": f'"{NAMED}"', "Docker-Content-Digest": str(NAMED)},
+        {"ETag": f'W/"{NAMED}"'},
+    ],
+    ids=["bare", "in full", "weakened"],
+)
+async def test_a_known_tag_is_confirmed_by_304(
+    parent: SimulatedRegistry, app: Repository, stated: dict[str, str]
+) -> None:
+    parent.says(TAGGED, status=304, headers=stated)
+    assert (await app.tags.resolve(Tag("1"), KNOWN)).descriptor == KNOWN
+    ((method, path, headers),) = parent.seen
+    assert (method, path) == ("HEAD", f"{TAGGED}?ns=registry.example")
+    assert headers["If-None-Match"] == f'"{NAMED}"'
+    assert "Range" not in headers and OCI_INDEX in headers["Accept"]
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        {"ETag": f'"{OTHER}"'},
+        {"ETag": f'W/"{OTHER}"'},
+        {"ETag": str(NAMED)},
+        {"ETag": '"5f-1a2b"', "Docker-Content-Digest": str(NAMED)},
+        {"ETag": f'"{NAMED}"', "Docker-Content-Digest": OTHER},
+        {"Docker-Content-Digest": OTHER},
+    ],
+    ids=["other", "other, weak", "no quotes", "not the digest", "other digest", "other digest alone"],
+)
+async def test_a_304_about_something_else_is_a_lie(
+    parent: SimulatedRegistry, app: Repository, stated: dict[str, str]
+) -> None:
+    parent.says(TAGGED, status=304, headers=stated)
+    with pytest.raises(SourceLied, match="confirmed"):
+        await app.tags.resolve(Tag("1"), KNOWN)
+
+
+async def test_a_304_that_nobody_asked_for_is_a_lie(parent: SimulatedRegistry, app: Repository) -> None:
+    for path in (TAGGED, BLOB, f"/v2/team/app/manifests/{NAMED}", "/v2/team/app/tags/list"):
+        parent.says(path, status=304, headers={"ETag": f'"{NAMED}"'})
+    asking: list[Awaitable[object]] = [
+        app.tags.resolve(Tag("1")),
+        app.manifests.manifest(NAMED),
+        app.blobs.stat(DIGEST),
+        read(app),
+        read(app, Span(0, 9)),
+        app.tags.tags(10),
+    ]
+    for question in asking:
+        with pytest.raises(SourceLied, match="304"):
+            await question
+
+
+@pytest.mark.parametrize("etag", [None, f'"{OTHER}"', '"5f-1a2b"', f'W/"{NAMED}"'])
+async def test_a_200_to_a_known_tag_is_believed_as_ever(
+    parent: SimulatedRegistry, app: Repository, etag: str | None
+) -> None:
+    headers = {"Docker-Content-Digest": OTHER} | ({"ETag": etag} if etag else {})
+    parent.says(TAGGED, body=MANIFEST, content_type=OCI_MANIFEST, headers=headers)
+    assert str((await app.tags.resolve(Tag("1"), KNOWN)).descriptor.digest) == OTHER
+    assert [seen[0] for seen in parent.seen] == ["HEAD"]
+
+
+async def test_where_no_digest_is_stated_a_known_tag_is_fetched_unconditionally(
+    parent: SimulatedRegistry, app: Repository
+) -> None:
+    parent.says(TAGGED, body=MANIFEST, content_type=OCI_MANIFEST, headers={"ETag": '"5f-1a2b"'})
+    assert (await app.tags.resolve(Tag("1"), KNOWN)).descriptor.digest == NAMED
+    assert [(seen[0], "If-None-Match" in seen[2]) for seen in parent.seen] == [("HEAD", True), ("GET", False)]
+
+
+async def test_a_known_tag_that_is_gone_is_unknown(app: Repository) -> None:
+    with pytest.raises(ManifestUnknown):
+        await app.tags.resolve(Tag("1"), KNOWN)
+
+
+async def test_the_condition_survives_a_challenge_and_a_redirect(
+    world: World, parent: SimulatedRegistry
+) -> None:
+    other = await world.registry()
+    moved = f"{other.url}/elsewhere"
+    other.says("/elsewhere", status=304)
+
+    async def answer(request: web.Request) -> web.Response:
+        if "Authorization" not in request.headers:
+            return web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="x"'})
+        return web.Response(status=307, headers={"Location": moved})
+
+    parent.answers[TAGGED] = answer
+    app = (await world.upstream(parent, Credentials("u", "p"))).repository(RepositoryName("team/app"))
+    assert (await app.tags.resolve(Tag("1"), KNOWN)).descriptor == KNOWN
+    asked = [seen[2]["If-None-Match"] for seen in (*parent.seen, *other.seen)]
+    assert asked == [f'"{NAMED}"'] * 3
 
 
 async def test_tags_are_paged_at_the_parent_only(parent: SimulatedRegistry, app: Repository) -> None:
