@@ -151,9 +151,9 @@ class Transfer:
                 if self.position >= hole.stop * CHUNK:
                     self.holes.pop(0)
                 continue
-            limit = hole.start * CHUNK - self.received if hole is not None else len(view)
-            await self._landing.put(bytes(view[:limit]) if limit < len(data) else data)
-            view = view[limit:]
+            part = view[: hole.start * CHUNK - self.received] if hole is not None else view
+            await self._landing.put(data if len(part) == len(data) else bytes(part))
+            view = view[len(part) :]
 
     async def _store(self, batch: Sequence[bytes]) -> None:
         begin = offset = self.position

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from registry_mesh.chunks.chunk_map import CHUNK, MIB
 from registry_mesh.chunks.readahead import ReadaheadPolicy
+from registry_mesh.chunks.steal import StealPolicy
 from registry_mesh.content.errors import SourceLied, SourceUnavailable, SpanUnsatisfiable
 from registry_mesh.content.fill import FillPolicy
 from registry_mesh.content.fills import Fills
@@ -190,6 +191,27 @@ async def test_abort_keeps_what_came_and_the_next_pull_moves_the_rest(make: Make
     assert before <= 7 * CHUNK
     assert await cache.get(digest) == data
     assert cache.source.sent <= len(data) + size
+
+
+@pytest.mark.parametrize("maps", [False, True])
+async def test_a_stream_that_passes_several_holes_goes_on_behind_each(make: Make, maps: bool) -> None:
+    """Readers far ahead have their chunks fetched apart; pieces of the long stream end anywhere."""
+    steal = StealPolicy(near=CHUNK, soon=0.0, waste=1.0)
+    cache = await make(FillPolicy(steal=steal), piece=50_001, delay=0.002, maps=maps)
+    data = blob(40 * CHUNK)
+    digest = cache.source.add(data)
+
+    async def ahead(chunk: int) -> bytes:
+        while not cache.source.sent:
+            await asyncio.sleep(0.001)
+        return await cache.get(digest, Span(chunk * CHUNK, (chunk + 1) * CHUNK))
+
+    holes = (12, 20, 21, 30)
+    whole, *parts = await asyncio.gather(cache.get(digest), *(ahead(chunk) for chunk in holes))
+    assert whole == data
+    assert parts == [data[chunk * CHUNK : (chunk + 1) * CHUNK] for chunk in holes]
+    assert len(cache.source.opened) > 2, "something was fetched apart"
+    assert not cache.lies
 
 
 async def test_a_leaver_does_not_hurt_a_follower(make: Make) -> None:
