@@ -27,23 +27,26 @@ SMALL: Final = MIB
 TOGETHER: Final = 4 * MIB
 """Bytes that readers of long spans are woken for."""
 
+CROWD: Final = 8
+LONGEST: Final = 25
+"""From so many readers on the pause grows with their number, to so many times its length."""
+
 
 class Followers:
     """All readers of one fill.
 
-    Whoever reads a small span is woken whenever bytes came. The others are woken at once for the first MiB, so that
-    first bytes flow, and from then on once for `TOGETHER` bytes or after `pause` seconds: to wake a reader and have
-    it send costs 150 us, however much there is to send, and there may be a thousand.
+    Whoever has had no byte yet, or reads a small span, is woken whenever bytes came. The others are woken once for
+    `TOGETHER` bytes, or after a pause of `pause` seconds that grows with the crowd: to wake a reader and have it send
+    costs 150 us, however much there is to send, and a hundred of them must not be kept busy with crumbs.
     """
 
     def __init__(self, pause: float) -> None:
         self._pause = pause
         self._loop = asyncio.get_running_loop()
         self._readers: set[Reader] = set()
-        self._small: set[Reader] = set()
+        self._eager: set[Reader] = set()
         self._pending: asyncio.TimerHandle | None = None
         self._unwoken = 0
-        self._woken_for = 0
         self.moved = asyncio.Event()
         """Set when a reader moves, leaves, or is told to look again."""
 
@@ -56,18 +59,19 @@ class Followers:
     def enter(self, span: Span, epoch: int) -> Reader:
         reader = Reader(span.start, span.stop, epoch)
         self._readers.add(reader)
-        if len(span) <= SMALL:
-            self._small.add(reader)
+        self._eager.add(reader)
         return reader
 
     def leave(self, reader: Reader) -> None:
         self._readers.discard(reader)
-        self._small.discard(reader)
+        self._eager.discard(reader)
         self.moved.set()
 
     def advance(self, reader: Reader, position: int) -> None:
         """The reader has been given all before `position`."""
         reader.position = position
+        if reader.stop - position > SMALL:
+            self._eager.discard(reader)
         self.moved.set()
 
     def expect(self, reader: Reader) -> asyncio.Future[None]:
@@ -78,13 +82,13 @@ class Followers:
     def wake(self, size: int) -> None:
         """`size` bytes came: tell the readers, at once or together with the next few."""
         self._unwoken += size
-        self._woken_for += size
-        if self._unwoken >= TOGETHER or self._woken_for <= MIB:
+        if self._unwoken >= TOGETHER:
             self.wake_now()
             return
-        _wake(self._small)
+        _wake(self._eager)
         if self._pending is None:
-            self._pending = self._loop.call_later(self._pause, self.wake_now)
+            times = min(max(1.0, len(self._readers) / CROWD), LONGEST)
+            self._pending = self._loop.call_later(self._pause * times, self.wake_now)
 
     def wake_now(self) -> None:
         """Every reader looks again, and so does a transfer that waits for one."""
