@@ -55,6 +55,8 @@ class FillPolicy:
     poll: float = 0.004
 
 
+_OF_THIS_LIFE: Final = bytes(state == ChunkState.MISSING for state in range(256))
+
 Distrust = Callable[[str, Digest, str], None]
 """Told (source, digest, reason) when a source's bytes were wrong."""
 
@@ -87,9 +89,11 @@ class Fill:
         self._tasks: set[asyncio.Task[None]] = set()
         self._finishing: asyncio.Task[None] | None = None
         self._polling: asyncio.Task[None] | None = None
-        self._checked = bytearray(count(self.size))
+        states = hold.states()
+        self._checked = bytearray(states.translate(_OF_THIS_LIFE))  # what came in this life needs no check
+        self._checking = asyncio.Lock()
         self._first_missing = 0
-        self._held = count(self.size) - hold.missing()  # a lower bound: other processes write too
+        self._held = len(states) - states.count(0)  # a lower bound: other processes write too
         self._epoch = 0
         self._failure: Exception | None = None
         self._loop = asyncio.get_running_loop()
@@ -167,13 +171,20 @@ class Fill:
         stop = self._released(reader.position, min(reader.stop, reader.position + SLICE))
         index = reader.position // CHUNK
         while index * CHUNK < stop:
-            if not self._checked[index] and self.hold.state(index) != ChunkState.MISSING:
-                if not await self.hold.check(index):
-                    self._first_missing = min(self._first_missing, index)
-                    return max(reader.position, index * CHUNK)
-                self._checked[index] = 1
+            if not (self._checked[index] or await self._check(index)):
+                return max(reader.position, index * CHUNK)
             index += 1
         return stop
+
+    async def _check(self, index: int) -> bool:
+        """Whether a chunk that was held before this fill began is still good. Many readers come to it at once."""
+        async with self._checking:
+            if not self._checked[index]:
+                if not await self.hold.check(index):
+                    self._first_missing = min(self._first_missing, index)
+                    return False
+                self._checked[index] = 1
+        return True
 
     def _released(self, position: int, stop: int) -> int:
         if self.lied or self.hold.discarded:

@@ -189,8 +189,8 @@ class Hold(Protocol):
         ...
 
     def state(self, index: int) -> ChunkState: ...
-    def missing(self) -> int:
-        """How many chunks are MISSING."""
+    def states(self) -> bytes:
+        """The state of every chunk, a byte each."""
         ...
 
     def run(self, index: int, stop: int, state: ChunkState) -> int:

@@ -67,8 +67,8 @@ class DiskHold:
         state = self._table.state(index)
         return ChunkState(state) if state <= ChunkState.PROVEN else ChunkState.MISSING
 
-    def missing(self) -> int:
-        return self._table.states().count(0)
+    def states(self) -> bytes:
+        return self._table.states()
 
     def run(self, index: int, stop: int, state: ChunkState) -> int:
         return self._table.run(index, stop, state)

@@ -150,8 +150,8 @@ class MemoryHold:
     def state(self, index: int) -> ChunkState:
         return ChunkState(self._part.states[index])
 
-    def missing(self) -> int:
-        return self._part.states.count(0)
+    def states(self) -> bytes:
+        return bytes(self._part.states)
 
     def run(self, index: int, stop: int, state: ChunkState) -> int:
         return next((i for i in range(index, stop) if self._part.states[i] < state), stop)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, Sequence
 
-from registry_mesh.chunks.chunk_map import ChunkMap
+from registry_mesh.chunks.chunk_map import ChunkMap, count
 from registry_mesh.content.errors import StoreBroken
 from registry_mesh.content.ports import PIECE, BlobInfo, ChunkState, FileSlice
 from registry_mesh.oci.span import Span
@@ -31,8 +31,8 @@ class WholeHold:
     def state(self, index: int) -> ChunkState:
         return ChunkState.PROVEN
 
-    def missing(self) -> int:
-        return 0
+    def states(self) -> bytes:
+        return bytes((ChunkState.PROVEN,)) * count(self.info.size)
 
     def run(self, index: int, stop: int, state: ChunkState) -> int:
         return max(index, stop)
