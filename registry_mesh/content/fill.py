@@ -25,7 +25,7 @@ from registry_mesh.chunks.chunk_map import CHUNK, MIB, count
 from registry_mesh.chunks.readahead import ReadaheadPolicy
 from registry_mesh.chunks.steal import StealPolicy
 from registry_mesh.content.chunk_proof import LOOK, ChunkProof
-from registry_mesh.content.errors import Failure, SourceLied, SourceUnavailable
+from registry_mesh.content.errors import Failure, SourceLied, SourceUnavailable, StoreBroken
 from registry_mesh.content.followers import Followers, Reader
 from registry_mesh.content.ports import BlobSource, CacheStore, ChunkState, FileSlice, Hold, Reading
 from registry_mesh.content.prover import Prover
@@ -137,7 +137,8 @@ class Fill:
             while reader.position < reader.stop:
                 stop = await self._proven_until(reader)
                 if stop > reader.position:
-                    yield self.hold.slice(Span(reader.position, stop))
+                    part = self.hold.slice(Span(reader.position, stop))
+                    yield FileSlice(part.fd, part.start, part.stop, self._unreadable)
                     self.followers.advance(reader, stop)
                     continue
                 self._raise_if_hopeless(reader)
@@ -196,6 +197,11 @@ class Fill:
         need = ChunkState.PROVEN if self.proof.proving else ChunkState.UNPROVEN
         upto = self.hold.run(position // CHUNK, count(stop), need)
         return max(position, min(stop, upto * CHUNK))
+
+    def _unreadable(self) -> None:
+        """A reader found that what is held cannot be read: who comes next goes past the store."""
+        self.unstorable = StoreBroken("what is held cannot be read")
+        self.followers.wake_now()
 
     def _demand(self, reader: Reader) -> None:
         """Have done what the reader waits for."""

@@ -50,6 +50,10 @@ class Fills:
         self._used[digest] = asyncio.get_running_loop().time()
         return entry[0]
 
+    def begins(self, digest: Digest) -> bool:
+        """Whether a fill is being begun: who asks now is to join it, without looking whether the blob is held."""
+        return digest in self._beginnings
+
     async def join(
         self, digest: Digest, source: BlobSource, span: Span | None, distrust: Distrust, place: str = ""
     ) -> Fill:

@@ -88,7 +88,7 @@ class PullThrough:
                 yield await self._held(stack, digest, span) or await self._filling(stack, digest, span)
 
     async def _held(self, stack: AsyncExitStack, digest: Digest, span: Span | None) -> Reading | None:
-        if self._fills.get(digest) is not None:
+        if self._fills.get(digest) is not None or self._fills.begins(digest):
             return None
         try:
             return await stack.enter_async_context(self._store.open(digest, span))

@@ -108,10 +108,15 @@ class Wire:
 
     async def send_file(self, part: FileSlice) -> None:
         """Send a part of a file. `StoreBroken` where the file is shorter, or its disk fails."""
-        if self._tls:
-            await self._copy_file(part)
-        else:
-            await _Pump(self, await self._direct(), part).run()
+        try:
+            if self._tls:
+                await self._copy_file(part)
+            else:
+                await _Pump(self, await self._direct(), part).run()
+        except StoreBroken:
+            if part.broken is not None:
+                part.broken()
+            raise
 
     async def _copy_file(self, part: FileSlice) -> None:
         offset = part.start
