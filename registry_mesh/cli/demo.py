@@ -118,7 +118,9 @@ def _table(rows: list[Row], image: Image) -> object:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(title=f"{NAME}:{TAG}, {_size(image.size)}", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(
+        title=f"{NAME}:{TAG}, {_size(image.size)}", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
+    )
     for name in ("step", "hop", "bytes", "image", "s", "verified", "cache"):
         number = name in ("bytes", "image", "s")
         table.add_column(name, justify="right" if number else "left", no_wrap=True)
@@ -127,7 +129,7 @@ def _table(rows: list[Row], image: Image) -> object:
             row.step,
             row.hop,
             f"{row.size:,}",
-            f"{row.size / image.size:.2f} x",
+            f"{row.size / image.size:.2f}",
             f"{row.seconds:.2f}",
             row.verified,
             row.cache,
