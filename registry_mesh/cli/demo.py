@@ -98,7 +98,7 @@ def _rows(origin: Node, replica: Node, site: Node, image: Image) -> list[Row]:
         _demand(pulled.size == image.size, f"{pulled.size} bytes came, not {image.size}")
         rows.append(Row(step, "replica → site", replica.sent() - above, seconds, site.verify_store(count)))
         cache = f"{pulled.hits} hit, {pulled.misses} miss"
-        verified = f"{pulled.verified} received"
+        verified = f"{pulled.verified} right"
         rows.append(Row("", "site → client", site.sent() - below, seconds, verified, cache))
     return rows
 
@@ -118,10 +118,9 @@ def _table(rows: list[Row], image: Image) -> object:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(
-        title=f"{NAME}:{TAG}, {_size(image.size)}", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
-    )
-    for name in ("step", "hop", "bytes", "image", "s", "verified", "cache"):
+    title = f"{NAME}:{TAG}, {_size(image.size)}"
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for name in ("step", "hop", "bytes", "image", "s", "digests", "cache"):
         number = name in ("bytes", "image", "s")
         table.add_column(name, justify="right" if number else "left", no_wrap=True)
     for row in rows:

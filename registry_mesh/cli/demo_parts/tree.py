@@ -64,7 +64,7 @@ class Node:
                 found = hashlib.file_digest(data, "sha256").hexdigest()
             if found != path.name:
                 raise Unexpected(f"the {self.role} stored sha256:{found} as sha256:{path.name}")
-        return f"{len(paths)} stored"
+        return f"{len(paths)} right"
 
     def _counters(self) -> dict[str, Any]:
         counters: dict[str, Any] = fetch_json(f"http://127.0.0.1:{self.admin_port}", "/status")["counters"]
