@@ -37,7 +37,7 @@ class Followers:
 
     Whoever has had no byte yet, or reads a small span, is woken whenever bytes came. The others are woken once for
     `TOGETHER` bytes, or after a pause of `pause` seconds that grows with the crowd: to wake a reader and have it send
-    costs 150 us, however much there is to send, and a hundred of them must not be kept busy with crumbs.
+    costs some 150 us, however much there is to send, and a hundred of them must not be kept busy with crumbs.
     """
 
     def __init__(self, pause: float) -> None:

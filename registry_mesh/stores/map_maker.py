@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import suppress
 from typing import Final
 
 from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, ChunkMapper
 from registry_mesh.content.errors import StoreFull
+from registry_mesh.content.flights import Flights
 from registry_mesh.oci.digest import Digest
 from registry_mesh.stores.faults import translated
 from registry_mesh.stores.offload import offload
@@ -21,16 +21,12 @@ class MapMaker:
 
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
-        self._making: dict[Digest, asyncio.Task[ChunkMap | None]] = {}
+        self._making: Flights[Digest, ChunkMap | None] = Flights()
 
     async def make(self, digest: Digest) -> ChunkMap | None:
         """The map of a whole blob; None where its bytes are not those of the digest. An asker that leaves does not
         stop it: the next will want it too."""
-        task = self._making.get(digest)
-        if task is None:
-            task = self._making[digest] = asyncio.create_task(self._make(digest), name="chunk map")
-            task.add_done_callback(lambda _: self._making.pop(digest, None))
-        return await asyncio.shield(task)
+        return await self._making.join(digest, lambda: self._make(digest))
 
     async def _make(self, digest: Digest) -> ChunkMap | None:
         with translated("making a chunk map"):
