@@ -37,6 +37,7 @@ def _cold(bench: Bench, server: Server, blob: Blob, trials: _Trials) -> Measured
     """On a server that has just been started; a first small pull wakes it and its connection to the parent."""
     with bench.running(server, pinned=False):
         bench.get(server, bench.corpus.tiny.path)
+        bench.take_memory(blob.size)
         before = server.cpu_seconds()
         measured = bench.measure(server, lambda: _pull(bench, server.port, blob))
         trials.add(measured.seen)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -70,6 +70,20 @@ class BlobInfo:
     size: int
 
 
+class DirectBody(Protocol):
+    """A reading's bytes, received by the very thread that stores them."""
+
+    async def ready(self, least: int) -> None:
+        """To be awaited before each `receive_into`: returns when `least` bytes are there, or the end of the stream,
+        or, after a while, fewer. `SourceUnavailable` where it stands still."""
+        ...
+
+    def receive_into(self, buffer: memoryview) -> int:
+        """In a worker thread: what is there, as far as it fits; how many bytes. `SourceUnavailable` where the stream
+        broke off."""
+        ...
+
+
 class Reading(Protocol):
     """An opened span of a blob."""
 
@@ -91,6 +105,10 @@ class Reading(Protocol):
         """The span's bytes, in order, once. Ends early only by raising; what was given is then a true prefix."""
         ...
 
+    def direct(self) -> AbstractContextManager[DirectBody | None]:
+        """Entered instead of `pieces`, by who stores the bytes; None where `pieces` has to be asked."""
+        ...
+
     def ready(self, span: Span) -> FileSlice | None:
         """`span` as a slice of a file, where nothing of it needs to be waited for or checked; None otherwise.
 
@@ -99,7 +117,14 @@ class Reading(Protocol):
         ...
 
 
-class Streamed:
+class Buffered:
+    """What a reading lacks whose bytes do not come from a socket of its own."""
+
+    def direct(self) -> AbstractContextManager[DirectBody | None]:
+        return nullcontext()
+
+
+class Streamed(Buffered):
     """What a reading lacks whose bytes have no place of their own."""
 
     address: str | None = None
@@ -171,6 +196,10 @@ class ChunkState(enum.IntEnum):
     PROVEN = 2  # checked against a chunk map, or the whole blob's digest fitted
 
 
+Give = Callable[[], Sequence[bytes | memoryview]]
+"""Bytes, asked for where they are wanted."""
+
+
 class Hold(Protocol):
     """A partial blob: a sparse file and the state of each of its chunks (`chunks.chunk_map.CHUNK` bytes).
 
@@ -210,8 +239,10 @@ class Hold(Protocol):
         """Give claims back; those of chunks not claimed here are left alone."""
         ...
 
-    async def write(self, offset: int, data: Sequence[bytes], then: Callable[[], None]) -> None:
-        """Write `data` at `offset`, then call `then` in the same worker thread (to hash). `StoreFull`, `StoreBroken`.
+    async def write(self, offset: int, give: Give, then: Callable[[], None]) -> None:
+        """Write what `give` gives, from `offset` on, and call `then` (to hash): again and again until nothing is given.
+        Both are called in the worker thread that writes; what was given may change after `then`. `StoreFull`,
+        `StoreBroken`, and what `give` raises.
 
         Room for a chunk is reserved against the quota when its first byte is written.
         """

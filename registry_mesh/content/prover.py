@@ -22,7 +22,7 @@ class Prover:
         self._hand = threading.Lock()
         self.offset = 0
 
-    def inline(self, offset: int, data: bytes) -> None:
+    def inline(self, offset: int, data: bytes | memoryview) -> None:
         """In a worker thread, while its transfer waits: take `data` if it continues the hash."""
         if self._hand.acquire(blocking=False):
             try:

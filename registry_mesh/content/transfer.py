@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import deque
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from registry_mesh.chunks.chunk_map import CHUNK, chunk_span
+from registry_mesh.chunks.chunk_map import CHUNK, MIB, chunk_span
 from registry_mesh.chunks.steal import SKIP
 from registry_mesh.content.errors import SourceDown, SourceLied, SourceUnavailable
-from registry_mesh.content.landing import Landing
+from registry_mesh.content.landing import BATCH, Landing
 from registry_mesh.content.pieces import in_memory
-from registry_mesh.content.ports import Reading
+from registry_mesh.content.ports import DirectBody, Give, Reading
 from registry_mesh.oci.span import Span
 
 if TYPE_CHECKING:
     from registry_mesh.content.fill import Fill
+
+TURN: Final = 4 * MIB
+"""Bytes that a thread receives and stores before the loop has a say again."""
 
 TRIES: Final = 4
 """Attempts in a row that bring no byte before a transfer gives up."""
@@ -36,12 +40,13 @@ class Transfer:
         self.holes: list[range] = []
         self.position = chunks.start * CHUNK
         """Bytes before this are stored, or lie in a hole."""
+        self.received = self.position
+        """Bytes before this have come, or are being received by a thread."""
         self.source = ""
         self.rate = 0.0  # bytes/s, smoothed
         self._began = monotonic()
-        self._landing = Landing(self._store)
+        self._landing = Landing(self._store_batch)
         self._sum: hashlib._Hash | None = None
-        self._summed: list[bytes] = []
 
     @property
     def end(self) -> int:
@@ -53,11 +58,6 @@ class Transfer:
         return self.position // CHUNK <= index < self.chunks.stop and not any(
             index in hole for hole in self.holes
         )
-
-    @property
-    def received(self) -> int:
-        """Bytes before this have come."""
-        return self.position + self._landing.waiting
 
     def next_after(self, index: int) -> int:
         """The first chunk after `index`, which it does not cover, that it is going to fill; far away where none."""
@@ -97,7 +97,6 @@ class Transfer:
                 idle = 0 if self.position > before else idle + 1
                 self._fill.stumbled(failure)
                 if isinstance(failure, SourceLied):
-                    self._summed.clear()
                     self._sum = None
                 nothing_came = self.position == self.chunks.start * CHUNK
                 if idle >= TRIES or (isinstance(failure, SourceDown) and nothing_came):
@@ -115,19 +114,59 @@ class Transfer:
         self.source = reading.provenance.source
         if reading.info.size != self._size:
             raise SourceLied(f"a length of {reading.info.size} bytes, not {self._size}", source=self.source)
+        self.received = self.position
         try:
-            async for data in in_memory(reading):
-                await self._take(data)
-                if (
-                    self.received >= self.end
-                    or not await self._fill.transfers.wanted(self)
-                    or self._over_long_hole()
-                ):
-                    return
-            if self.received < self.end:
-                raise SourceUnavailable("the stream ended early", source=self.source)
+            with reading.direct() as body:
+                if body is not None:
+                    await self._receive(body)
+                else:
+                    await self._take_all(reading)
         finally:
-            await self._landing.settle()
+            try:
+                await self._landing.settle()
+            finally:
+                self.received = self.position
+
+    async def _take_all(self, reading: Reading) -> None:
+        async for data in in_memory(reading):
+            await self._take(data)
+            if (
+                self.received >= self.end
+                or not await self._fill.transfers.wanted(self)
+                or self._over_long_hole()
+            ):
+                return
+        if self.received < self.end:
+            raise SourceUnavailable("the stream ended early", source=self.source)
+
+    async def _receive(self, body: DirectBody) -> None:
+        """Have a thread receive and store, as long as it finds something to receive, and up to `TURN` bytes."""
+        buffer = memoryview(bytearray(min(BATCH, self.end - self.position)))
+        while self.position < self.end:
+            await body.ready(min(CHUNK - self.position % CHUNK, self.end - self.position))
+            hole = self.holes[0] if self.holes else range(self.chunks.stop, self.chunks.stop)
+            if self.position < hole.start * CHUNK:
+                edge = min(self.end, hole.start * CHUNK, self.position + TURN)
+                await self._store_from(body, buffer, edge)
+            else:
+                room = buffer[: min(self.end, hole.stop * CHUNK) - self.position]
+                self.position += await asyncio.to_thread(body.receive_into, room)
+            self.received = self.position
+            if not await self._fill.transfers.wanted(self) or self._over_long_hole():
+                return
+
+    async def _store_from(self, body: DirectBody, buffer: memoryview, edge: int) -> None:
+        """Bytes up to `edge`, no more than are there now."""
+        offset = self.position
+        self.received = edge
+
+        def give() -> Sequence[memoryview]:
+            nonlocal offset
+            size = body.receive_into(buffer[: edge - offset])
+            offset += size
+            return (buffer[:size],) if size else ()
+
+        await self._store(give)
 
     def _over_long_hole(self) -> bool:
         """Drop holes that were passed; true where the stream should rather end than read through the next."""
@@ -147,50 +186,79 @@ class Transfer:
                 await self._landing.settle()  # all of it lies before the hole
                 skipped = min(len(view), hole.stop * CHUNK - self.position)
                 self.position += skipped
+                self.received = self.position
                 view = view[skipped:]
                 if self.position >= hole.stop * CHUNK:
                     self.holes.pop(0)
                 continue
             part = view[: hole.start * CHUNK - self.received] if hole is not None else view
+            self.received += len(part)
             await self._landing.put(data if len(part) == len(data) else bytes(part))
             view = view[len(part) :]
 
-    async def _store(self, batch: Sequence[bytes]) -> None:
-        begin = offset = self.position
-        fill = self._fill
+    async def _store_batch(self, batch: Sequence[bytes]) -> None:
+        once = iter((batch,))
+        await self._store(lambda: next(once, ()))
+
+    async def _store(self, give: Give) -> None:
+        """Have a thread store what `give` gives. It tells of each batch, and goes on with the next at once."""
+        offset = self.position
+        batch: Sequence[bytes | memoryview] = ()
+        stored: deque[tuple[int, list[bytes | None]]] = deque()
+        wrong: list[SourceLied] = []
+        loop = asyncio.get_running_loop()
+
+        def given() -> Sequence[bytes | memoryview]:
+            nonlocal batch
+            batch = () if wrong else give()
+            return batch
 
         def then() -> None:
             nonlocal offset
+            sums: list[bytes | None] = []
             for data in batch:
-                fill.prover.inline(offset, data)
-                if fill.proof.proving:
-                    self._add_to_sums(offset, data)
-                else:
-                    self._sum = None
+                self._hash(offset, data, sums)
                 offset += len(data)
+            stored.append((offset, sums))
+            loop.call_soon_threadsafe(tell)
 
-        await fill.hold.write(begin, batch, then)
+        def tell() -> None:
+            while stored and not wrong:
+                try:
+                    self._stored(*stored.popleft())
+                except SourceLied as lie:
+                    wrong.append(lie)
+
+        await self._fill.hold.write(offset, given, then)
+        tell()
+        if wrong:
+            raise wrong[0]
+
+    def _stored(self, offset: int, sums: Sequence[bytes | None]) -> None:
+        """Bytes up to `offset` are written; `sums`: of each chunk that they completed."""
+        fill, begin = self._fill, self.position
         self.position = offset
         elapsed = monotonic() - self._began
         self.rate = (offset - self.chunks.start * CHUNK) / elapsed if elapsed > 0.01 else 0.0
-        first = begin // CHUNK
-        last = offset // CHUNK if offset < self._size else -(-self._size // CHUNK)
-        for index in range(first, last):
-            fill.written(index, self._summed.pop(0) if self._summed else None, self)
+        for index, summed in enumerate(sums, begin // CHUNK):
+            fill.written(index, summed, self)
         fill.stored(offset - begin, self.source)
 
-    def _add_to_sums(self, offset: int, data: bytes) -> None:
-        """sha256 of each chunk as it passes. A chunk whose beginning was not seen here yields no sum."""
+    def _hash(self, offset: int, data: bytes | memoryview, sums: list[bytes | None]) -> None:
+        """In the thread that wrote `data`: the blob's digest, and the sha256 of each chunk as it passes, where there
+        is, or may be, a chunk map; None of one whose beginning was not seen."""
+        self._fill.prover.inline(offset, data)
+        proving = self._fill.proof.proving
         view = memoryview(data)
         while view:
             span = chunk_span(offset // CHUNK, self._size)
             piece = view[: span.stop - offset]
             if offset == span.start:
-                self._sum = hashlib.sha256()
+                self._sum = hashlib.sha256() if proving else None
             offset += len(piece)
             if self._sum is not None:
                 self._sum.update(piece)
-                if offset == span.stop:
-                    self._summed.append(self._sum.digest())
-                    self._sum = None
+            if offset == span.stop:
+                sums.append(self._sum.digest() if self._sum is not None else None)
+                self._sum = None
             view = view[len(piece) :]

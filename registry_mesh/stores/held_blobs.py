@@ -8,7 +8,7 @@ from typing import Final
 
 from registry_mesh.chunks.chunk_map import CHUNK, MIB, count
 from registry_mesh.content.errors import StoreBroken
-from registry_mesh.content.ports import HELD, BlobInfo, FileSlice, Piece, Provenance
+from registry_mesh.content.ports import HELD, BlobInfo, Buffered, FileSlice, Piece, Provenance
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import BlobUnknown
 from registry_mesh.oci.span import Span
@@ -101,7 +101,7 @@ class HeldBlobs:
         raise StoreBroken(f"chunk {bad} of {file.digest} has rotted")
 
 
-class DiskReading:
+class DiskReading(Buffered):
     """Implements `content.ports.Reading`, and its own context: a hit neither waits nor wakes a thread."""
 
     def __init__(self, blobs: HeldBlobs, digest: Digest, span: Span | None) -> None:

@@ -12,6 +12,7 @@ Who may change what, and under which lock:
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -19,7 +20,7 @@ from typing import Final
 
 from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, chunk_length, chunk_span, count
 from registry_mesh.content.errors import StoreBroken
-from registry_mesh.content.ports import PIECE, ChunkState, FileSlice
+from registry_mesh.content.ports import PIECE, ChunkState, FileSlice, Give
 from registry_mesh.oci.span import Span
 from registry_mesh.stores import points
 from registry_mesh.stores.checksum import crc32
@@ -47,6 +48,7 @@ class DiskHold:
         self._checked = bytearray(self._table.chunks)
         self._checked_mtime = 0
         self._unsynced: set[int] = set()
+        self._marking = threading.Lock()  # the loop marks while a thread syncs
         self._unsynced_bytes = 0
         self._giving_back: list[Future[None]] = []
 
@@ -95,11 +97,18 @@ class DiskHold:
                 self._sums.pop(index, None)
                 self._begin_give_back(index)
 
-    async def write(self, offset: int, data: Sequence[bytes], then: Callable[[], None]) -> None:
+    async def write(self, offset: int, give: Give, then: Callable[[], None]) -> None:
         with translated(f"writing a part of {self.info.digest}"):
-            await offload(self._write, offset, data, then)
+            await offload(self._write_all, offset, give, then)
 
-    def _write(self, offset: int, data: Sequence[bytes], then: Callable[[], None]) -> None:
+    def _write_all(self, offset: int, give: Give, then: Callable[[], None]) -> None:
+        while data := give():
+            self._write(offset, data)
+            then()
+            self._sync_now_and_then()
+            offset += sum(map(len, data))
+
+    def _write(self, offset: int, data: Sequence[bytes | memoryview]) -> None:
         if self._table.committed or self._table.discarded:
             raise StoreBroken("the hold was committed or discarded")
         length = sum(map(len, data))
@@ -110,15 +119,16 @@ class DiskHold:
         write_all(self._files.fd, list(data), offset)
         self._files.note_mtime()
         self._sum(offset, data)
-        then()
         self._unsynced_bytes += length
+
+    def _sync_now_and_then(self) -> None:
         policy = self._files.shelf.fsync
         if policy is FsyncPolicy.ALWAYS or (
             policy is FsyncPolicy.COMMIT and self._unsynced_bytes >= SYNC_EVERY
         ):
             self._sync()
 
-    def _sum(self, offset: int, data: Sequence[bytes]) -> None:
+    def _sum(self, offset: int, data: Sequence[bytes | memoryview]) -> None:
         for piece in data:
             view = memoryview(piece)
             while view:
@@ -131,7 +141,8 @@ class DiskHold:
 
     def _sync(self) -> None:
         """Chunks that were marked before the sync began are safe after it."""
-        marked, self._unsynced = self._unsynced, set()
+        with self._marking:
+            marked, self._unsynced = self._unsynced, set()
         self._unsynced_bytes = 0
         points.reach("hold.sync")
         os.fdatasync(self._files.fd)
@@ -152,7 +163,8 @@ class DiskHold:
             if self._files.shelf.fsync is FsyncPolicy.ALWAYS:
                 self._table.set_synced(index, True)
             else:
-                self._unsynced.add(index)
+                with self._marking:
+                    self._unsynced.add(index)
         self._table.set_state(index, state)
 
     def _mark_missing(self, index: int) -> None:

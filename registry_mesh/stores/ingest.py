@@ -7,6 +7,7 @@ batches and a piece are in memory. The digest and the chunk map come out of the 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Final
@@ -159,7 +160,7 @@ def _wait(future: Future[None]) -> None:
     future.exception()
 
 
-def write_all(fd: int, pieces: list[bytes], offset: int) -> None:
+def write_all(fd: int, pieces: Sequence[bytes | memoryview], offset: int) -> None:
     """All of `pieces` from `offset` on, however little a call takes."""
     views = [memoryview(piece) for piece in pieces if piece]
     while views:

@@ -13,7 +13,17 @@ from typing import Final
 
 from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, ChunkMapper, chunk_span, count
 from registry_mesh.content.errors import SpanUnsatisfiable, StoreBroken, StoreFull
-from registry_mesh.content.ports import HELD, PIECE, BlobInfo, ChunkState, FileSlice, Piece, Provenance
+from registry_mesh.content.ports import (
+    HELD,
+    PIECE,
+    BlobInfo,
+    Buffered,
+    ChunkState,
+    FileSlice,
+    Give,
+    Piece,
+    Provenance,
+)
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest, new_hasher
 from registry_mesh.oci.errors import BlobUnknown, DigestInvalid
@@ -47,7 +57,7 @@ def clip(info: BlobInfo, span: Span | None) -> Span:
     return span.clip(whole)
 
 
-class _Reading:
+class _Reading(Buffered):
     """Implements `content.ports.Reading`."""
 
     def __init__(self, file: AnonymousFile, info: BlobInfo, span: Span) -> None:
@@ -170,17 +180,18 @@ class MemoryHold:
             if self._part.claims.get(index) is self:
                 del self._part.claims[index]
 
-    async def write(self, offset: int, data: Sequence[bytes], then: Callable[[], None]) -> None:
+    async def write(self, offset: int, give: Give, then: Callable[[], None]) -> None:
         self._must_be_open()
-        length = sum(map(len, data))
-        for index in range(offset // CHUNK, count(offset + length)):
-            if not self._part.reserved[index]:
-                self._store.reserve(self._part.room(index))
-                self._part.reserved[index] = 1
-        for each in data:
-            _pwrite(self._part.file.fd, offset, each)
-            offset += len(each)
-        then()
+        while data := give():
+            length = sum(map(len, data))
+            for index in range(offset // CHUNK, count(offset + length)):
+                if not self._part.reserved[index]:
+                    self._store.reserve(self._part.room(index))
+                    self._part.reserved[index] = 1
+            for each in data:
+                _pwrite(self._part.file.fd, offset, each)
+                offset += len(each)
+            then()
 
     def _must_be_open(self) -> None:
         if self._part.committed or self._part.discarded:
@@ -410,7 +421,7 @@ class MemoryRecords:
         return (key for key in self._documents if key.startswith(prefix))
 
 
-def _pwrite(fd: int, offset: int, data: bytes) -> None:
+def _pwrite(fd: int, offset: int, data: bytes | memoryview) -> None:
     view = memoryview(data)
     while view:
         done = os.pwrite(fd, view, offset)

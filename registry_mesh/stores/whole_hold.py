@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 from registry_mesh.chunks.chunk_map import ChunkMap, count
 from registry_mesh.content.errors import StoreBroken
-from registry_mesh.content.ports import PIECE, BlobInfo, ChunkState, FileSlice
+from registry_mesh.content.ports import PIECE, BlobInfo, ChunkState, FileSlice, Give
 from registry_mesh.oci.span import Span
 from registry_mesh.stores.faults import translated
 from registry_mesh.stores.hold import feed
@@ -43,7 +43,7 @@ class WholeHold:
     def unclaim(self, chunks: range) -> None:
         """Nothing can be claimed."""
 
-    async def write(self, offset: int, data: Sequence[bytes], then: Callable[[], None]) -> None:
+    async def write(self, offset: int, give: Give, then: Callable[[], None]) -> None:
         raise StoreBroken("the blob is complete")
 
     def mark(self, index: int, state: ChunkState) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import Any, Final
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
@@ -18,6 +18,7 @@ from registry_mesh.content.ports import (
     PIECE,
     TO_END,
     BlobInfo,
+    DirectBody,
     FetchedManifest,
     Provenance,
     Referrers,
@@ -42,6 +43,7 @@ from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.media_types import ACCEPT, OCI_INDEX
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag, is_tag, parse_name, referrers_tag
 from registry_mesh.oci.span import Span
+from registry_mesh.upstream.direct import direct_body
 from registry_mesh.upstream.session import ParentSession
 from registry_mesh.upstream.stall import Stall
 
@@ -358,6 +360,11 @@ class _Streaming(Streamed):
         self.info = info
         self.span = span
         self.provenance = Provenance(hit=False, source=session.name)
+
+    def direct(self) -> AbstractContextManager[DirectBody | None]:
+        if self._skip:
+            return nullcontext()
+        return direct_body(self._response, len(self.span), self._session)
 
     async def pieces(self) -> AsyncIterator[bytes]:
         left, skip = len(self.span), self._skip

@@ -66,16 +66,16 @@ class Cache:
 Make = Callable[..., Awaitable[Cache]]
 
 
-@pytest.fixture(params=["memory", "disk"])
+@pytest.fixture(params=["memory", "disk", "disk, direct"])
 async def make(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Make]:
-    """Caches over a store of each kind."""
+    """Caches over a store of each kind; and where the thread that stores also receives."""
     made: list[Cache] = []
 
     async def one(policy: FillPolicy = NEVER, *, quota: int | None = None, **knobs: object) -> Cache:
         store: CacheStore = MemoryStore(quota)
-        if request.param == "disk":
+        if request.param != "memory":
             store = await DiskStore.start(tmp_path / str(len(made)), quota=quota, evict=True)
-        made.append(Cache(policy, store=store, **knobs))
+        made.append(Cache(policy, store=store, direct=request.param == "disk, direct", **knobs))
         return made[-1]
 
     yield one

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 from registry_mesh.chunks.chunk_map import ChunkMap, ChunkMapper
 from registry_mesh.content.errors import SourceUnavailable, SpanUnsatisfiable
-from registry_mesh.content.ports import BlobInfo, Piece, Provenance, Streamed
+from registry_mesh.content.ports import BlobInfo, Provenance, Streamed
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import BlobUnknown
 from registry_mesh.oci.span import Span
@@ -24,6 +24,8 @@ class SimulatedSource:
     maps: bool = False
     maps_lie: bool = False
     """Chunk maps are of the bytes that it sends, flipped ones included."""
+    direct: bool = False
+    """Bodies are received by the thread that stores them."""
     piece: int = 64 << 10
     delay: float = 0.0
     """Seconds before each piece."""
@@ -75,6 +77,24 @@ class SimulatedSource:
         yield _Reading(self, BlobInfo(digest, len(data)), wanted, data)
 
 
+class _DirectBody:
+    """Pieces, as if they lay in a socket."""
+
+    def __init__(self, pieces: AsyncIterator[bytes]) -> None:
+        self._pieces = pieces
+        self._there = memoryview(b"")
+
+    async def ready(self, least: int) -> None:
+        if not self._there:
+            self._there = memoryview(await anext(self._pieces))
+
+    def receive_into(self, buffer: memoryview) -> int:
+        size = min(len(buffer), len(self._there))
+        buffer[:size] = self._there[:size]
+        self._there = self._there[size:]
+        return size
+
+
 class _Reading(Streamed):
     def __init__(self, source: SimulatedSource, info: BlobInfo, span: Span, data: bytes) -> None:
         self._source = source
@@ -83,7 +103,11 @@ class _Reading(Streamed):
         self.span = span
         self.provenance = Provenance(hit=False, source=source.name)
 
-    async def pieces(self) -> AsyncIterator[Piece]:
+    @contextmanager
+    def direct(self) -> Iterator[_DirectBody | None]:
+        yield _DirectBody(self.pieces()) if self._source.direct else None
+
+    async def pieces(self) -> AsyncIterator[bytes]:
         source, position = self._source, self.span.start
         while position < self.span.stop:
             if source.gate is not None:

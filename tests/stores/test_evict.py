@@ -22,7 +22,7 @@ from registry_mesh.stores.ledger import charge
 from registry_mesh.stores.overhead import Overhead
 from tests.suites.blob_store import put
 from tests.suites.bytes_of import drain, pattern, read
-from tests.suites.cache_store import fill, map_of
+from tests.suites.cache_store import fill, given, map_of
 
 QUOTA = 64 * CHUNK
 
@@ -215,7 +215,7 @@ async def test_all_is_given_back(store: DiskStore) -> None:
         hold.mark(1, ChunkState.MISSING)
     async with store.hold(Digest.of(data), len(data)) as hold:
         hold.claim(range(1))
-        await hold.write(0, [data[:1000]], lambda: None)
+        await hold.write(0, given(data[:1000]), lambda: None)
     assert store.used == 0
     assert on_disk(store) == 0
 
@@ -265,7 +265,7 @@ async def test_what_is_still_in_a_sockets_queue_arrives_as_it_was(store: DiskSto
     digest = Digest.of(data)
     async with store.hold(digest, len(data)) as hold:
         assert hold.claim(range(8)) == range(8)
-        await hold.write(0, [data], lambda: None)  # one write: one folio
+        await hold.write(0, given(data), lambda: None)  # one write: one folio
         for index in range(8):
             hold.mark(index, ChunkState.PROVEN)
         await hold.commit(map_of(data))

@@ -20,7 +20,7 @@ from registry_mesh.stores.ledger import PAGE, Ledger
 from tests.simulators.death import run_and_die
 from tests.suites.blob_store import put
 from tests.suites.bytes_of import pattern, read
-from tests.suites.cache_store import DATA, DIGEST, SIZE, fill
+from tests.suites.cache_store import DATA, DIGEST, SIZE, fill, given
 
 
 async def start(root: Path, quota: int | None = None) -> DiskStore:
@@ -62,7 +62,7 @@ def test_claims_of_a_killed_process_are_free(tmp_path: Path) -> None:
         async with store.hold(DIGEST, SIZE) as hold:
             await fill(hold, range(1))
             assert hold.claim(range(1, 4)) == range(1, 4)
-            await hold.write(CHUNK, [DATA[CHUNK : 4 * CHUNK - 1000]], lambda: None)
+            await hold.write(CHUNK, given(DATA[CHUNK : 4 * CHUNK - 1000]), lambda: None)
             ready()
             await asyncio.sleep(60)
 

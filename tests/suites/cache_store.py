@@ -9,7 +9,7 @@ import pytest
 
 from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, ChunkMapper, chunk_span, count
 from registry_mesh.content.errors import StoreBroken
-from registry_mesh.content.ports import BlobInfo, CacheStore, ChunkState, Hold
+from registry_mesh.content.ports import BlobInfo, CacheStore, ChunkState, Give, Hold
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import BlobUnknown
@@ -26,6 +26,12 @@ def nothing() -> None:
     """Nothing to hash."""
 
 
+def given(*pieces: bytes) -> Give:
+    """What gives those, once."""
+    once = iter((pieces,))
+    return lambda: next(once, ())
+
+
 def map_of(data: bytes) -> ChunkMap:
     mapper = ChunkMapper()
     mapper.update(data)
@@ -39,7 +45,7 @@ async def fill(hold: Hold, chunks: range, state: ChunkState = PROVEN, data: byte
     stop = min(len(data), chunks.stop * CHUNK)
     for at in range(start, stop, 700_001):
         piece = data[at : min(stop, at + 700_001)]
-        await hold.write(at, [piece[:1000], piece[1000:]], nothing)
+        await hold.write(at, given(piece[:1000], piece[1000:]), nothing)
     for index in chunks:
         hold.mark(index, state)
     hold.unclaim(chunks)
@@ -124,7 +130,7 @@ class CacheStoreSuite:
     async def test_write_calls_then(self, store: CacheStore) -> None:
         called = []
         async with store.hold(DIGEST, SIZE) as hold:
-            await hold.write(0, [DATA[:10]], lambda: called.append(1))
+            await hold.write(0, given(DATA[:10]), lambda: called.append(1))
         assert called == [1]
 
     async def test_commit(self, store: CacheStore) -> None:
@@ -188,7 +194,7 @@ class CacheStoreSuite:
             assert one.discarded
             assert two.discarded
             with pytest.raises(StoreBroken):
-                await two.write(0, [b"x"], nothing)
+                await two.write(0, given(b"x"), nothing)
             with pytest.raises(StoreBroken):
                 await two.commit(None)
             async with store.hold(DIGEST, SIZE) as three:
@@ -241,7 +247,7 @@ class CacheStoreSuite:
                     claimed = hold.claim(range(index % 5, index % 5 + 1))
                     for mine in claimed:
                         span = chunk_span(mine, SIZE)
-                        await hold.write(span.start, [DATA[span.start : span.stop]], nothing)
+                        await hold.write(span.start, given(DATA[span.start : span.stop]), nothing)
                         hold.mark(mine, PROVEN)
                     hold.unclaim(claimed)
 

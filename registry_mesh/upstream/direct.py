@@ -1,0 +1,146 @@
+"""A body received by a worker thread straight from its socket, past the HTTP client.
+
+The client's way of a byte is: a read by the loop, a copy into bytes, a copy by the parser, a queue, a thread. Of a
+large body over plain HTTP the client parses the head; then its transport stands still, and whoever stores the body
+reads the rest in the thread that writes and hashes it. A body received to its last byte leaves the connection as the
+client would, good for the next request. TLS is the client's business: those bodies go the client's way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import aiohttp
+
+from registry_mesh.chunks.chunk_map import MIB
+from registry_mesh.content.errors import SourceUnavailable
+from registry_mesh.upstream.session import ParentSession
+
+LEAST: Final = 4 * MIB
+"""Bodies that are smaller are not worth it: most of it is here by the time the head was read."""
+
+
+class DirectBody:
+    """Implements `content.ports.DirectBody`. Made by `direct_body`."""
+
+    def __init__(
+        self, connection: socket.socket, early: deque[memoryview], length: int, session: ParentSession
+    ) -> None:
+        self._connection = connection
+        self._early = early
+        self._session = session
+        self._drained = False  # the socket had no more at the last look
+        self._unheard = 0
+        self.left = length
+        """Bytes of the body that were not received yet."""
+
+    async def ready(self, least: int) -> None:
+        """Return when `least` bytes are there, or the stream's end; when fewer are and no more came for a quarter of
+        the time for which a body may stand still. `SourceUnavailable` after the whole of it without a byte."""
+        self.note()
+        if not self._drained:
+            return
+        stall = self._session.stall
+        for bytes_wanted, seconds in ((min(least, self.left), stall / 4), (1, stall * 3 / 4)):
+            _wake_for(self._connection, bytes_wanted)
+            if await _readable(self._connection, seconds):
+                return
+        raise SourceUnavailable("stands still", source=self._session.name)
+
+    def receive_into(self, buffer: memoryview) -> int:
+        """In a worker thread: what is there, up to the buffer's end; the number of bytes."""
+        received = 0
+        limit = min(len(buffer), self.left)
+        self._drained = False
+        while received < limit and not self._drained:
+            received += self._some(buffer[received:limit], received)
+        self.left -= received
+        self._unheard += received
+        return received
+
+    def _some(self, buffer: memoryview, before: int) -> int:
+        if self._early:
+            data = self._early.popleft()
+            size = min(len(data), len(buffer))
+            buffer[:size] = data[:size]
+            if size < len(data):
+                self._early.appendleft(data[size:])
+            return size
+        try:
+            size = self._connection.recv_into(buffer)
+        except BlockingIOError:
+            self._drained = True
+            return 0
+        except OSError as fault:
+            raise SourceUnavailable(f"broke off: {fault.strerror}", source=self._session.name) from None
+        if not size and not before:
+            raise SourceUnavailable(f"broke off {self.left} bytes before the end", source=self._session.name)
+        self._drained = not size
+        return size
+
+    def note(self) -> None:
+        """Count what was received."""
+        if self._unheard:
+            self._session.heard(self._unheard)
+            self._unheard = 0
+
+
+@contextmanager
+def direct_body(
+    response: aiohttp.ClientResponse, length: int, session: ParentSession
+) -> Iterator[DirectBody | None]:
+    """The body of `length` bytes whose head was read just now; None where it should go the client's way."""
+    transport = response.connection.transport if response.connection is not None else None
+    if (
+        length < LEAST
+        or transport is None
+        or transport.is_closing()
+        or transport.get_extra_info("sslcontext") is not None
+    ):
+        yield None
+        return
+    early: deque[memoryview] = deque()
+    while data := response.content.read_nowait():  # has the client go on where it had stopped
+        early.append(memoryview(data))
+    transport.pause_reading()
+    with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as connection:
+        body = DirectBody(connection, early, length, session)
+        try:
+            yield body
+        finally:
+            body.note()
+            _wake_for(connection, 1)
+    if not body.left:
+        response.content.feed_eof()  # the connection is free, as if the client had parsed the body
+
+
+def _wake_for(connection: socket.socket, size: int) -> None:
+    """Take it for readable once it has `size` bytes, or its end (socket(7), SO_RCVLOWAT)."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
+
+
+async def _readable(connection: socket.socket, seconds: float) -> bool:
+    """Whether it became readable in that time."""
+    loop = asyncio.get_running_loop()
+    readable: asyncio.Future[None] = loop.create_future()
+    fd = connection.fileno()
+    loop.add_reader(fd, _done, readable)
+    try:
+        async with asyncio.timeout(seconds):
+            await readable
+    except TimeoutError:
+        return False
+    finally:
+        loop.remove_reader(fd)
+    return True
+
+
+def _done(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -1,0 +1,162 @@
+"""A body received past the HTTP client, from a real socket of a scripted server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+
+import pytest
+
+from registry_mesh.content.errors import SourceUnavailable
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.reference import RegistryName, RepositoryName
+from registry_mesh.oci.span import Span
+from registry_mesh.upstream.direct import LEAST
+from registry_mesh.upstream.registry import UpstreamRegistry
+from registry_mesh.upstream.session import ParentSession, Patience, open_session
+from tests.suites.bytes_of import pattern
+
+DATA = pattern(LEAST + 300_000, 5)
+DIGEST = Digest.of(DATA)
+Body = Callable[[asyncio.StreamWriter, bytes], Awaitable[None]]
+
+
+class Server:
+    """Answers every GET with 206 or 200, and has the body sent by `body`."""
+
+    def __init__(self) -> None:
+        self.body: Body = whole
+        self.connections = 0
+        self.requests = 0
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                self.requests += 1
+                await self._answer(head, writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    async def _answer(self, head: bytes, writer: asyncio.StreamWriter) -> None:
+        fields = [line for line in head.decode().split("\r\n") if line.lower().startswith("range: bytes=")]
+        first = int(fields[0].partition("=")[2].partition("-")[0]) if fields else 0
+        data = DATA[first:]
+        status = f"206 Partial Content\r\nContent-Range: bytes {first}-{len(DATA) - 1}/{len(DATA)}"
+        writer.write(
+            f"HTTP/1.1 {status if fields else '200 OK'}\r\nContent-Length: {len(data)}\r\n\r\n".encode()
+        )
+        await self.body(writer, data)
+
+
+async def whole(writer: asyncio.StreamWriter, data: bytes) -> None:
+    writer.write(data)
+    await writer.drain()
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    yield Server()
+
+
+@pytest.fixture
+async def app(server: Server) -> AsyncIterator[UpstreamRegistry]:
+    async with AsyncExitStack() as stack:
+        listening = await asyncio.start_server(server, "127.0.0.1", 0)
+        port = listening.sockets[0].getsockname()[1]
+        session = await stack.enter_async_context(open_session())
+        parent = ParentSession(session, f"http://127.0.0.1:{port}", None, Patience(stall=0.4))
+        yield UpstreamRegistry(parent, RegistryName("registry.example"))
+        listening.close()
+
+
+async def receive(app: UpstreamRegistry, span: Span | None = None, *, buffer: int = 100_000) -> bytes:
+    """As a transfer does: wait, then let a thread take what is there."""
+    got = bytearray()
+    blobs = app.repository(RepositoryName("team/app")).blobs
+    async with blobs.open(DIGEST, span) as reading:
+        with reading.direct() as body:
+            assert body is not None
+            while len(got) < len(reading.span):
+                await body.ready(min(65536, len(reading.span) - len(got)))
+                room = memoryview(bytearray(buffer))
+                got += room[: await asyncio.to_thread(body.receive_into, room)]
+    return bytes(got)
+
+
+async def test_every_byte_comes_once_and_in_order(app: UpstreamRegistry) -> None:
+    assert await receive(app) == DATA
+    assert await receive(app, Span(1000, len(DATA))) == DATA[1000:]
+
+
+async def test_the_connection_is_good_for_the_next_request(server: Server, app: UpstreamRegistry) -> None:
+    for _ in range(4):
+        assert await receive(app) == DATA
+    small = Span(len(DATA) - 10, len(DATA))
+    blobs = app.repository(RepositoryName("team/app")).blobs
+    async with (
+        asyncio.timeout(10),
+        blobs.open(DIGEST, small) as reading,
+    ):  # its head is less than was waited for
+        assert b"".join([piece async for piece in reading.pieces()]) == DATA[-10:]  # type: ignore[misc]
+    assert (server.connections, server.requests) == (1, 5)
+
+
+async def test_a_connection_with_bytes_left_on_it_is_not_used_again(
+    server: Server, app: UpstreamRegistry
+) -> None:
+    async with app.repository(RepositoryName("team/app")).blobs.open(DIGEST) as reading:
+        with reading.direct() as body:
+            assert body is not None
+            await body.ready(1)
+            body.receive_into(memoryview(bytearray(1000)))
+    assert await receive(app) == DATA
+    assert server.connections == 2
+
+
+async def test_a_stream_that_breaks_off_is_a_failure(server: Server, app: UpstreamRegistry) -> None:
+    async def half(writer: asyncio.StreamWriter, data: bytes) -> None:
+        writer.write(data[: len(data) // 2])
+        await writer.drain()
+        writer.close()
+
+    server.body = half
+    with pytest.raises(SourceUnavailable, match=rf"broke off {len(DATA) - len(DATA) // 2} bytes before"):
+        await receive(app)
+
+
+async def test_a_stream_that_stands_still_is_a_failure(server: Server, app: UpstreamRegistry) -> None:
+    never = asyncio.Event()
+
+    async def half(writer: asyncio.StreamWriter, data: bytes) -> None:
+        writer.write(data[: len(data) // 2])
+        await never.wait()
+
+    server.body = half
+    with pytest.raises(SourceUnavailable, match="stands still"):
+        async with asyncio.timeout(10):
+            await receive(app)
+
+
+async def test_a_trickle_is_not_taken_for_a_standstill(server: Server, app: UpstreamRegistry) -> None:
+    async def trickle(writer: asyncio.StreamWriter, data: bytes) -> None:
+        writer.write(data[:-40])
+        for at in range(
+            len(data) - 40, len(data), 8
+        ):  # 5 times 0.2 s, and none moves as much as is waited for
+            await asyncio.sleep(0.2)
+            writer.write(data[at : at + 8])
+
+    server.body = trickle
+    assert await receive(app) == DATA
+
+
+async def test_small_bodies_go_the_clients_way(app: UpstreamRegistry) -> None:
+    span = Span(len(DATA) - LEAST + 1, len(DATA))
+    async with app.repository(RepositoryName("team/app")).blobs.open(DIGEST, span) as reading:
+        with reading.direct() as body:
+            assert body is None
+        assert b"".join([piece async for piece in reading.pieces()]) == DATA[span.start :]  # type: ignore[misc]
