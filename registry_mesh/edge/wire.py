@@ -23,6 +23,11 @@ from registry_mesh.edge import cold_pages
 STEP: Final = 1 << 20
 """Bytes handed to the kernel at once; then other connections have their turn."""
 
+CROWD: Final = 8
+SHARE: Final = 256 << 10
+"""While so many connections of a process are sent files, a turn is no longer than this: who comes new has its request
+read, its fill joined and its head sent in turns of its own, between those of all the others."""
+
 
 class Wire:
     """The sending side of one connection. One sender at a time."""
@@ -183,6 +188,9 @@ class _Pump:
 
     __slots__ = ("_fault", "_offset", "_out", "_part", "_warm_until", "_wire")
 
+    running = 0
+    """Of the process."""
+
     def __init__(self, wire: Wire, out: socket.socket, part: FileSlice) -> None:
         self._wire = wire
         self._out = out
@@ -192,6 +200,13 @@ class _Pump:
         self._fault: OSError | None = None
 
     async def run(self) -> None:
+        _Pump.running += 1
+        try:
+            await self._run()
+        finally:
+            _Pump.running -= 1
+
+    async def _run(self) -> None:
         stop = self._part.stop
         while self._offset < stop:
             if not self._is_warm():
@@ -223,6 +238,8 @@ class _Pump:
     def _step(self) -> None:
         """Send what is warm, once, as much as the socket takes."""
         until = min(self._part.stop, self._warm_until)
+        if _Pump.running > CROWD:
+            until = min(until, self._offset + SHARE)
         try:
             sent = os.sendfile(self._out.fileno(), self._part.fd, self._offset, until - self._offset)
         except BlockingIOError:

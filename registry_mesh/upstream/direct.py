@@ -47,8 +47,9 @@ class DirectBody:
         """Bytes of the body that were not received yet."""
 
     async def ready(self, least: int) -> None:
-        """Return when `least` bytes are there, a little later where more are likely, or at the stream's end; when fewer
-        are and no more came for a quarter of the time for which a body may stand still. `SourceUnavailable` after the whole of it without a byte."""
+        """Return when `least` bytes are there, a little later where more are likely, or at the stream's end; when
+        fewer are and no more came for a quarter of the time for which a body may stand still. `SourceUnavailable`
+        after the whole of it without a byte."""
         self.note()
         if not self._drained:
             return
