@@ -46,6 +46,7 @@ def document(outcomes: Mapping[str, Outcome], facts: Mapping[str, Any]) -> dict[
             "rows": outcome.rows,
             "bars": [{**asdict(bar), "met": bar.met} for bar in outcome.bars],
             "remarks": outcome.remarks,
+            "run": {"date": facts["date"], "loopback_mtu": outcome.mtu},
         }
         for name, outcome in outcomes.items()
     }
@@ -53,5 +54,12 @@ def document(outcomes: Mapping[str, Outcome], facts: Mapping[str, Any]) -> dict[
 
 
 def write(file: Path, outcomes: Mapping[str, Outcome], facts: Mapping[str, Any]) -> None:
+    """Write the outcomes, and keep those of other scenarios that the file has: a commit's figures may be measured in
+    several runs. Each has the facts of its own run."""
+    told = document(outcomes, facts)
+    if file.exists():
+        told["scenarios"] = {**json.loads(file.read_text())["scenarios"], **told["scenarios"]}
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(document(outcomes, facts), indent=1) + "\n")
+    new = file.with_suffix(".new")
+    new.write_text(json.dumps(told, indent=1) + "\n")
+    new.replace(file)

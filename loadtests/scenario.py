@@ -33,6 +33,8 @@ class Outcome:
     rows: list[dict[str, Any]] = field(default_factory=list)
     bars: list[Bar] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    mtu: int = 0
+    """Of the loopback it was measured on."""
 
     def row(self, subject: str, **figures: Any) -> None:
         self.rows.append({"subject": subject, **figures})
@@ -49,11 +51,13 @@ Run = Callable[[Bench], Outcome]
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One thing that is measured. `quick`: it is part of the quick run."""
+    """One thing that is measured. `quick`: it is part of the quick run. `crowd`: what it moves is a hundred times what
+    it measures, so loopback has its own MTU, or that would be measured."""
 
     name: str
     run: Run
     quick: bool
+    crowd: bool = False
 
     @property
     def about(self) -> str:
@@ -63,13 +67,13 @@ class Scenario:
 ALL: dict[str, Scenario] = {}
 
 
-def scenario(*, quick: bool = True) -> Callable[[Run], Run]:
+def scenario(*, quick: bool = True, crowd: bool = False) -> Callable[[Run], Run]:
     """Make a function of a `Bench` a scenario, named by its module and itself."""
 
     def keep(run: Run) -> Run:
         place = ".".join(run.__module__.split(".")[1:])
         name = f"{place}.{run.__name__}"
-        ALL[name] = Scenario(name, run, quick)
+        ALL[name] = Scenario(name, run, quick, crowd)
         return run
 
     return keep

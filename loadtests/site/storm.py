@@ -82,7 +82,7 @@ def _storms(bench: Bench, blob: Blob, clients: int, workers: int = 2) -> Outcome
     return outcome
 
 
-@scenario()
+@scenario(crowd=True)
 def hundred(bench: Bench) -> Outcome:
     """100 clients at once on one cold blob (1 GiB; quick: 256 MiB), two workers, free loopback.
 
@@ -91,13 +91,13 @@ def hundred(bench: Bench) -> Outcome:
     return _storms(bench, bench.corpus.layer if bench.quick else bench.corpus.giant, 100)
 
 
-@scenario(quick=False)
+@scenario(quick=False, crowd=True)
 def thousand(bench: Bench) -> Outcome:
     """The same with 1,000 clients."""
     return _storms(bench, bench.corpus.giant, 1000)
 
 
-@scenario()
+@scenario(crowd=True)
 def over_slow_link(bench: Bench) -> Outcome:
     """100 clients at once on one cold 64 MiB blob behind 125 MB/s and 20 ms.
 
@@ -156,7 +156,7 @@ def _crowd_row(outcome: Outcome, name: str, seen: Drained, direct: Drained, **mo
     )
 
 
-@scenario()
+@scenario(crowd=True)
 def mixed_readers(bench: Bench) -> Outcome:
     """200 clients on one cold blob (1 GiB; quick: 256 MiB): 60 whole readers, 139 with random ranges of 64 KiB to
     8 MiB, and one that reads at 1 MB/s, behind 125 MB/s and 20 ms.
