@@ -160,10 +160,10 @@ class Fill:
         return hasher, upto
 
     def _raise_if_hopeless(self, reader: Reader) -> None:
-        if self.lied or self.hold.discarded:
-            raise SourceLied("the bytes that came do not have the digest asked for", source=self._blamed())
         if self.unstorable is not None:
             raise self.unstorable
+        if self.lied or self.hold.discarded:
+            raise SourceLied("the bytes that came do not have the digest asked for", source=self._blamed())
         if self._failure is not None and reader.epoch < self._epoch:
             raise self._failure
 

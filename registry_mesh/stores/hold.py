@@ -35,6 +35,8 @@ from registry_mesh.stores.read_apart import read_apart
 SYNC_EVERY: Final = 32 << 20
 """Bytes after which written chunks are synced (`FsyncPolicy.COMMIT`)."""
 
+_CUT: Final = "the file of a partial blob was cut short"
+
 
 class DiskHold:
     """Implements `content.ports.Hold`. Each has its own open files: two of one process exclude each other's claims
@@ -112,6 +114,9 @@ class DiskHold:
         if self._table.committed or self._table.discarded:
             raise StoreBroken("the hold was committed or discarded")
         length = sum(map(len, data))
+        if self._files.is_cut_short():  # written to behind its end it would have a hole where chunks are held
+            self._discard()
+            raise StoreBroken(_CUT)
         if offset + length > self.info.size:
             raise ValueError(f"{offset + length - self.info.size} bytes past the end")
         self._files.reserve(range(offset // CHUNK, count(offset + length)))
@@ -264,6 +269,9 @@ class DiskHold:
                 raise StoreBroken("the hold was discarded")
             if self._table.run(0, self._table.chunks, ChunkState.UNPROVEN) < self._table.chunks:
                 raise ValueError("a blob with missing chunks cannot be committed")
+            if files.is_cut_short():
+                files.end()
+                raise StoreBroken(_CUT)
             points.reach("hold.commit_sync")
             shelf.fsync.sync_data(files.fd)
             for index in range(self._table.chunks):
@@ -279,12 +287,9 @@ class DiskHold:
             await offload(self._discard)
 
     def _discard(self) -> None:
-        with self._files.shelf.alone(self.info.digest), self._files.alone():
-            if self._table.committed or self._table.discarded:
-                return
-            points.reach("hold.discard")
-            self._table.set_discarded()
-            self._files.drop()
+        with self._files.shelf.alone(self.info.digest):
+            if not self._table.committed and not self._table.discarded:
+                self._files.end()
 
     async def close(self) -> None:
         """Give up claims, sync what was marked, drop the files where nothing is held and nobody else has them."""

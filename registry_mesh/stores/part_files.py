@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Final
 
 from registry_mesh.chunks.chunk_map import CHUNK, MIB, ChunkMap, chunk_length, chunk_span
@@ -118,6 +119,17 @@ class PartFiles:
     def note_mtime(self) -> None:
         self.table.set_mtime_ns(os.fstat(self.fd).st_mtime_ns)
 
+    def is_cut_short(self) -> bool:
+        """Whether somebody else cut the file, which was made as long as the blob."""
+        return os.fstat(self.fd).st_size < self.info.size
+
+    def end(self) -> None:
+        """Discard it: whoever has it open is told. Under `Shelf.alone`."""
+        with self.alone():
+            points.reach("hold.discard")
+            self.table.set_discarded()
+            self.drop()
+
     def drop(self, *, bytes_too: bool = True) -> None:
         """Take both names away, which must be ours, and the bytes from whoever has them open: what is given back is
         free then. Under `Shelf.alone`."""
@@ -147,11 +159,27 @@ def open_part(shelf: Shelf, digest: Digest, size: int | None) -> PartFiles | Non
     if stated is None or (size is not None and stated != size) or not data_path.exists():
         _clear(shelf, digest)
         stated = None
+    elif _is_cut_under_others(data_path, stated):
+        files = _open(shelf, BlobInfo(digest, stated))
+        files.end()
+        files.close()
+        stated = None
     if stated is None:
         if size is None:
             return None
         _make(shelf, digest, size)
-    return _settle(_open(shelf, BlobInfo(digest, stated if size is None else size)))  # type: ignore[arg-type]  # one is set
+    info = BlobInfo(digest, stated if size is None else size)  # type: ignore[arg-type]  # one is set
+    return _settle(_set_length(_open(shelf, info)))
+
+
+def _is_cut_under_others(data_path: Path, size: int) -> bool:
+    """Whether the file is shorter than its blob, and somebody has it open. Who reads it finds its end and breaks off;
+    were it made as long as the blob again, he would be sent the zeros of its hole."""
+    fd = os.open(data_path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.fstat(fd).st_size < size and not try_flock(fd, shared=False)
+    finally:
+        os.close(fd)
 
 
 def _settle(files: PartFiles) -> PartFiles:
@@ -227,8 +255,6 @@ def _open(shelf: Shelf, info: BlobInfo) -> PartFiles:
     data_fd = os.open(shelf.layout.part(info.digest), os.O_RDWR | os.O_CLOEXEC)
     try:
         fcntl.flock(data_fd, fcntl.LOCK_SH)  # an evictor lets go of it within a step
-        if os.fstat(data_fd).st_size != info.size:
-            os.ftruncate(data_fd, info.size)  # cut short: the checksums find what is gone
         table_fd = os.open(shelf.layout.part_hold(info.digest), os.O_RDWR | os.O_CLOEXEC)
         try:
             table = HoldFile(table_fd, info.size)
@@ -240,6 +266,13 @@ def _open(shelf: Shelf, info: BlobInfo) -> PartFiles:
         raise
     table.forget_doubtful()
     return PartFiles(shelf, info, data_fd, table)
+
+
+def _set_length(files: PartFiles) -> PartFiles:
+    """Of a file that was cut short or grew while nobody had it: the checksums find what is gone."""
+    if os.fstat(files.fd).st_size != files.info.size:
+        os.ftruncate(files.fd, files.info.size)
+    return files
 
 
 def promote(files: PartFiles, chunk_map: ChunkMap | None) -> None:

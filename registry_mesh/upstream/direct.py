@@ -108,6 +108,7 @@ def direct_body(
     transport = response.connection.transport if response.connection is not None else None
     if (
         length < LEAST
+        or response.content_length != length  # it comes in chunks
         or transport is None
         or transport.is_closing()
         or transport.get_extra_info("sslcontext") is not None

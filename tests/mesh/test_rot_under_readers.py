@@ -190,3 +190,30 @@ async def test_rot_under_readers_is_never_sent_and_mended(
     async with asyncio.timeout(60):
         while not await rotten(world):  # workers tell of it now and then
             await asyncio.sleep(0.2)
+
+
+async def test_a_part_that_is_cut_under_readers_is_never_sent_wrong(world: Cold) -> None:  # noqa: F811
+    """A partial blob's file is cut short, again and again, while both workers have it open: then they are asked for
+    what is gone, and for what they have to bring, behind the new end. (What is on its way through a socket while the
+    file is cut becomes zeros in the kernel, see ADR 32: nobody reads behind the cut at that moment.)"""
+    digest, whole = await world.add(SIZE)
+    world.configure(workers=2)
+    await world.start()
+    readers = Readers(world, digest, whole, limit=3 * MIB)
+    part = world.node.folder / "store" / "partial" / "sha256" / digest.hex[:2] / digest.hex
+    tasks = [asyncio.create_task(readers.read_on(seed)) for seed in range(16)]
+    try:
+        await readers.more(200)
+        for cut, limit in ((2 * MIB + 700, 3 * MIB), (2 * MIB, 3 * MIB), (MIB + 4096, 4 * MIB)):
+            readers.limit = QUIET
+            await readers.more(100)
+            os.truncate(part, cut)
+            readers.limit = limit
+            await readers.more(300)
+    finally:
+        readers.stop = True
+        await asyncio.gather(*tasks)
+    print(dict(readers.seen), f"moved {world.moved} bytes")
+    assert readers.wrong == []
+    assert set(readers.seen) <= {"right", "cut off"}
+    assert same(await world.get(world.blob(digest)), 200, whole)

@@ -27,6 +27,7 @@ class Server:
 
     def __init__(self) -> None:
         self.body: Body = whole
+        self.chunked = False
         self.connections = 0
         self.requests = 0
 
@@ -46,9 +47,8 @@ class Server:
         first = int(fields[0].partition("=")[2].partition("-")[0]) if fields else 0
         data = DATA[first:]
         status = f"206 Partial Content\r\nContent-Range: bytes {first}-{len(DATA) - 1}/{len(DATA)}"
-        writer.write(
-            f"HTTP/1.1 {status if fields else '200 OK'}\r\nContent-Length: {len(data)}\r\n\r\n".encode()
-        )
+        length = "Transfer-Encoding: chunked" if self.chunked else f"Content-Length: {len(data)}"
+        writer.write(f"HTTP/1.1 {status if fields else '200 OK'}\r\n{length}\r\n\r\n".encode())
         await self.body(writer, data)
 
 
@@ -152,6 +152,20 @@ async def test_a_trickle_is_not_taken_for_a_standstill(server: Server, app: Upst
 
     server.body = trickle
     assert await receive(app) == DATA
+
+
+async def test_a_body_in_chunks_goes_the_clients_way(server: Server, app: UpstreamRegistry) -> None:
+    async def in_two(writer: asyncio.StreamWriter, data: bytes) -> None:
+        for part in (data[:1000], data[1000:], b""):
+            writer.write(b"%x\r\n%s\r\n" % (len(part), part))
+        await writer.drain()
+
+    server.chunked, server.body = True, in_two
+    span = Span(10, len(DATA))
+    async with app.repository(RepositoryName("team/app")).blobs.open(DIGEST, span) as reading:
+        with reading.direct() as body:
+            assert body is None
+        assert b"".join([piece async for piece in reading.pieces()]) == DATA[10:]  # type: ignore[misc]
 
 
 async def test_small_bodies_go_the_clients_way(app: UpstreamRegistry) -> None:
