@@ -53,17 +53,13 @@ def _warm(bench: Bench, size: int) -> Outcome:
             )
         us, them, slow = runs[mesh], runs[static], runs[registry]
         outcome.at_most("nobody fails", us.failed, 0)
+        outcome.at_most("CPU per request to nginx static", ratio(us.us_per_request, them.us_per_request), 1.5)
+        outcome.at_most("p99 to nginx static", ratio(us.p99, them.p99), 3)
         if size == 64 * KIB:
-            outcome.at_most(
-                "CPU per request to nginx static", ratio(us.us_per_request, them.us_per_request), 1.5
-            )
             outcome.at_most("the goal beyond: the same", ratio(us.us_per_request, them.us_per_request), 1.1)
-            outcome.at_most("p99 to nginx static", ratio(us.p99, them.p99), 3)
-        outcome.at_least(
-            "docker-registry's CPU per request to ours",
-            ratio(slow.us_per_request, us.us_per_request),
-            40 if size == 64 * KIB else 10,
-        )
+            outcome.at_least(
+                "docker-registry's CPU per request to ours", ratio(slow.us_per_request, us.us_per_request), 40
+            )
     return outcome
 
 

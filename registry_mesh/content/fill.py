@@ -19,6 +19,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from registry_mesh.chunks.chunk_map import CHUNK, MIB, count
@@ -26,6 +27,7 @@ from registry_mesh.chunks.readahead import ReadaheadPolicy
 from registry_mesh.chunks.steal import StealPolicy
 from registry_mesh.content.chunk_proof import LOOK, ChunkProof
 from registry_mesh.content.errors import Failure, SourceLied, SourceUnavailable, StoreBroken
+from registry_mesh.content.flights import Flights
 from registry_mesh.content.followers import Followers, Reader
 from registry_mesh.content.ports import BlobSource, CacheStore, ChunkState, FileSlice, Hold, Reading
 from registry_mesh.content.prover import Prover
@@ -91,7 +93,7 @@ class Fill:
         self._polling: asyncio.Task[None] | None = None
         states = hold.states()
         self._checked = bytearray(states.translate(_OF_THIS_LIFE))  # what came in this life needs no check
-        self._checking = asyncio.Lock()
+        self._checks: Flights[int, bool] = Flights()
         self._first_missing = 0
         self._held = len(states) - states.count(0)  # a lower bound: other processes write too
         self._epoch = 0
@@ -168,23 +170,22 @@ class Fill:
             raise self._failure
 
     async def _proven_until(self, reader: Reader) -> int:
-        """How far the reader may go now. Chunks of an earlier life are checked for rot on their first use."""
+        """How far the reader may go now. Chunks of an earlier life are checked for rot on their first use, each once
+        for all who come to it at the same time."""
         stop = self._released(reader.position, min(reader.stop, reader.position + SLICE))
         index = reader.position // CHUNK
         while index * CHUNK < stop:
-            if not (self._checked[index] or await self._check(index)):
+            if not (self._checked[index] or await self._checks.join(index, partial(self._check, index))):
                 return max(reader.position, index * CHUNK)
             index += 1
         return stop
 
     async def _check(self, index: int) -> bool:
-        """Whether a chunk that was held before this fill began is still good. Many readers come to it at once."""
-        async with self._checking:
-            if not self._checked[index]:
-                if not await self.hold.check(index):
-                    self._first_missing = min(self._first_missing, index)
-                    return False
-                self._checked[index] = 1
+        """Whether a chunk that was held before this fill began is still good."""
+        if not await self.hold.check(index):
+            self._first_missing = min(self._first_missing, index)
+            return False
+        self._checked[index] = 1
         return True
 
     def _released(self, position: int, stop: int) -> int:
@@ -363,6 +364,7 @@ class Fill:
         for task in tasks:
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await task
+        await self._checks.close()
         self.followers.close()
         if self.unstorable is None and len(self.followers):
             self.fail(SourceUnavailable("the server is closing"))

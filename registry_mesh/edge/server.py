@@ -13,6 +13,7 @@ from registry_mesh.edge.connection import Connection
 from registry_mesh.edge.dispatch import Dispatch, Handler
 from registry_mesh.edge.fast import FastConnection
 from registry_mesh.edge.fast_path import FastPath
+from registry_mesh.edge.listener import Listener
 from registry_mesh.edge.meters import Meters
 from registry_mesh.edge.middleware import Ring
 from registry_mesh.edge.settings import Settings
@@ -40,7 +41,7 @@ class Server:
         self._ring = Ring(Dispatch(role, extensions), role.name, settings, self._access_log, meters)
         self._connection = connection
         self._acceptor: Acceptor | None = None
-        self._listener: asyncio.Server | None = None
+        self._listener: Listener | None = None
         self.port = 0
 
     def __repr__(self) -> str:
@@ -74,11 +75,11 @@ class Server:
             fast=FastPath(self._ring, loop) if self._settings.fast and self._ring.cache else None,
         )
         self._ring.hot.start()
-        if sock is not None:
-            self._listener = await loop.create_server(self._acceptor, sock=sock, ssl=ssl, backlog=BACKLOG)
-        else:
-            self._listener = await loop.create_server(self._acceptor, host, port, ssl=ssl, backlog=BACKLOG)
-        self.port = self._listener.sockets[0].getsockname()[1]
+        if sock is None:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            sock = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        self._listener = Listener(sock, self._acceptor, ssl)
+        self.port = sock.getsockname()[1]
 
     async def drain(self, seconds: float) -> None:
         """Accept no more; go on answering on the connections there are, ranges of lazy readers above all, until

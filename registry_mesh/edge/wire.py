@@ -25,15 +25,21 @@ STEP: Final = 1 << 20
 
 CROWD: Final = 8
 SHARE: Final = 256 << 10
-"""While so many connections of a process are sent files, a turn is no longer than this: who comes new has its request
-read, its fill joined and its head sent in turns of its own, between those of all the others."""
+NEW: Final = 1.0
+"""While so many connections of a process are sent files, and one came within the last second, a turn is no longer than
+this: who comes new has its request read, its fill joined and its head sent in turns of its own, between those of all
+the others."""
 
 
 class Wire:
     """The sending side of one connection. One sender at a time."""
 
+    newest = 0.0
+    """When the last connection of the process came, in the loop's time."""
+
     def __init__(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport) -> None:
         self._loop = loop
+        Wire.newest = loop.time()
         self._transport = transport
         self._tls = transport.get_extra_info("sslcontext") is not None
         self._socket: socket.socket | None = None
@@ -238,7 +244,7 @@ class _Pump:
     def _step(self) -> None:
         """Send what is warm, once, as much as the socket takes."""
         until = min(self._part.stop, self._warm_until)
-        if _Pump.running > CROWD:
+        if _Pump.running > CROWD and self._wire._loop.time() < Wire.newest + NEW:
             until = min(until, self._offset + SHARE)
         try:
             sent = os.sendfile(self._out.fileno(), self._part.fd, self._offset, until - self._offset)

@@ -300,6 +300,41 @@ async def test_rot_right_after_a_fill_is_found_and_mended(tmp_path: Path) -> Non
     await store.close()
 
 
+async def turns_between(cache: Cache, digest: Digest, readers: int) -> int:
+    """Turns of the loop from the first reader's first piece to the last one's."""
+    turns, ended = 0, list[int]()
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def read_one() -> None:
+        async with cache.through.open(digest, Span(0, CHUNK)) as reading:
+            await anext(aiter(reading.pieces()))
+        ended.append(turns)
+
+    counting = asyncio.create_task(count())
+    await asyncio.gather(*(read_one() for _ in range(readers)))
+    counting.cancel()
+    await cache.settled()
+    return max(ended) - min(ended)
+
+
+async def test_a_crowd_is_let_go_at_once_by_one_check(tmp_path: Path) -> None:
+    """Chunks of an earlier life are checked when they are first read: once, and nobody queues for having it checked."""
+    data = blob(3 * CHUNK)
+    for life, crowd in enumerate((1, 200)):
+        store = await DiskStore.start(tmp_path, evict=True)
+        cache = Cache(store=store)
+        digest = cache.source.add(data)
+        assert await turns_between(cache, digest, crowd) < 50
+        assert len(cache.source.opened) == 1 - life, "in the second life it is held"
+        await cache.fills.close()
+        await store.close()
+
+
 @pytest.mark.parametrize("quota", [CHUNK, 8 * CHUNK, 16 * CHUNK])
 async def test_a_store_that_fills_up_on_the_way_spoils_nobody(make: Make, quota: int) -> None:
     """What was received and could not be written must not be written anywhere else."""
