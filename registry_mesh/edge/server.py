@@ -20,7 +20,7 @@ from registry_mesh.edge.settings import Settings
 from registry_mesh.roles.role import Role
 from registry_mesh.telemetry.instruments import Instruments
 
-BACKLOG = 1024
+BACKLOG = 4096
 
 
 class Server:
@@ -77,7 +77,8 @@ class Server:
         self._ring.hot.start()
         if sock is None:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            sock = socket.create_server((host, port), family=family, backlog=BACKLOG)
+            sock = socket.create_server((host, port), family=family)
+        sock.listen(BACKLOG)
         self._listener = Listener(sock, self._acceptor, ssl)
         self.port = sock.getsockname()[1]
 
