@@ -47,7 +47,7 @@ demo: setup-run ## three tiers on loopback, an image through all of them, a tabl
 	$(BIN)/registry-mesh demo
 
 bench: setup $(VENV)/.bench ## measure the data plane (loadtests/), with a report
-	$(BIN)/python -m loadtests
+	$(BIN)/python -m loadtests --figures docs/figures
 
 bench-quick: setup $(VENV)/.bench ## the same in a few minutes
 	$(BIN)/python -m loadtests --quick

@@ -184,7 +184,7 @@ def main() -> int:
     if options.figures:
         from loadtests.figures import draw
 
-        draw(outcomes, options.figures)
+        draw(report.rows(file), options.figures)
     failed = [
         name for name, outcome in outcomes.items() if any(r.startswith("failed:") for r in outcome.remarks)
     ]

@@ -1,14 +1,18 @@
-"""SVG figures of a run, for the docs."""
+"""SVG figures of what was measured, for the docs.
+
+python -m loadtests.figures loadtests/results/FILE.json docs/figures
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 
-from loadtests.scenario import Outcome
+from loadtests import report
 
 matplotlib.use("svg")
 import matplotlib.pyplot as plt  # the backend comes first
@@ -28,7 +32,7 @@ BARS = {
 CURVES = {
     "site.growth.blobs_held": (
         "blobs",
-        ("start_s", "cpu_us_per_request", "memory_mib"),
+        ("start_s", "cpu_us_per_request", "cpu_us_per_evicted_blob", "memory_mib"),
         "cost by blobs held",
     ),
     "site.crowd.churn": ("second", ("memory_mib",), "memory under churn, MiB"),
@@ -73,13 +77,17 @@ def _curves(
     plt.close(fig)
 
 
-def draw(outcomes: Mapping[str, Outcome], folder: Path) -> None:
-    """One file a scenario, named by it; scenarios that were not run keep the file they have."""
+def draw(results: Mapping[str, list[dict[str, Any]]], folder: Path) -> None:
+    """One file for the rows of each scenario, named by it; scenarios that were not run keep the file they have."""
     folder.mkdir(parents=True, exist_ok=True)
     matplotlib.rcParams["svg.hashsalt"] = "registry-mesh"
-    for name, outcome in outcomes.items():
+    for name, rows in results.items():
         file = folder / f"{name}.svg"
-        if name in BARS and outcome.rows:
-            _bars(outcome.rows, *BARS[name], file)
-        elif name in CURVES and outcome.rows:
-            _curves(outcome.rows, *CURVES[name], file)
+        if name in BARS and rows:
+            _bars(rows, *BARS[name], file)
+        elif name in CURVES and rows:
+            _curves(rows, *CURVES[name], file)
+
+
+if __name__ == "__main__":
+    draw(report.rows(Path(sys.argv[1])), Path(sys.argv[2]))

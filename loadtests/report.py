@@ -53,6 +53,11 @@ def document(outcomes: Mapping[str, Outcome], facts: Mapping[str, Any]) -> dict[
     return {"facts": dict(facts), "scenarios": scenarios}
 
 
+def rows(file: Path) -> dict[str, list[dict[str, Any]]]:
+    """The rows of each scenario that a file of results has."""
+    return {name: told["rows"] for name, told in json.loads(file.read_text())["scenarios"].items()}
+
+
 def write(file: Path, outcomes: Mapping[str, Outcome], facts: Mapping[str, Any]) -> None:
     """Write the outcomes, and keep those of other scenarios that the file has: a commit's figures may be measured in
     several runs. Each has the facts of its own run."""
