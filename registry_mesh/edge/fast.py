@@ -34,6 +34,9 @@ MOST: Final = 4 << 20
 STASH: Final = 64 << 10
 """Bytes of pipelined requests kept while an answer is on its way; then the client is made to wait."""
 
+TURNS: Final = 8
+"""Of the loop, for which a hit waits for aiohttp to be done with the answer before it."""
+
 COPIED: Final = 256 << 10
 """Bytes of a span answered here over TLS, where they are read and written."""
 
@@ -77,14 +80,44 @@ class FastConnection(Connection):
     def data_received(self, data: bytes) -> None:
         path = self._path
         if path is not None:
-            if self._rest is not None:
+            if self._rest is not None or self._stash:
                 self._keep(data)
                 return
-            if self._idle() and self._answer(path, data):
+            if self._idle():
+                if self._answer(path, data):
+                    return
+            elif self._is_between() and self._known(path, data)[0] is not None:
+                self._stash = data
+                self._loop.call_soon(self._look_again, TURNS)
                 return
-            if not _complete(data):
-                self._path = None
+            self._give(data)
+            return
         super().data_received(data)
+
+    def _give(self, data: bytes) -> None:
+        """To aiohttp."""
+        if not _complete(data):
+            self._path = None
+        super().data_received(data)
+
+    def _is_between(self) -> bool:
+        """Whether aiohttp has had its last answer sent and comes back to wait within a few turns. A client that asks at
+        once finds it so each time, and would have all its hits answered the slow way."""
+        return self._waiter is None and not (
+            self.busy or self._messages or self._force_close or self._close or self.transport is None
+        )
+
+    def _look_again(self, turns: int) -> None:
+        path, stash = self._path, self._stash
+        if self.transport is None or self.transport.is_closing():
+            return
+        if not self._idle() and self._is_between() and turns:
+            self._loop.call_soon(self._look_again, turns - 1)
+            return
+        self._stash = b""
+        self.transport.resume_reading()
+        if path is None or not (self._idle() and self._answer(path, stash)):
+            self._give(stash)
 
     def _idle(self) -> bool:
         """Whether aiohttp waits for a request and has nothing of ours in its buffers."""

@@ -13,12 +13,14 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 import trustme
 
 from registry_mesh.auth.access import AnonymousAccess, Level
 from registry_mesh.content.fills import Fills
 from registry_mesh.edge import fast
+from registry_mesh.edge.exchange import Exchange
 from registry_mesh.edge.fast_path import FastPath
 from registry_mesh.edge.hot import Hot
 from registry_mesh.edge.server import Server
@@ -226,6 +228,40 @@ async def test_hits_do_not_reach_the_slow_path(twins: Twins) -> None:
     finally:
         fast.FastConnection._answer = original  # type: ignore[method-assign]
     assert asked == []
+
+
+async def test_a_hit_asked_for_at_once_after_a_slow_answer_is_a_fast_one(
+    twins: Twins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes before aiohttp waits again: a client that asks at once would find it so each time."""
+    await twins.warm()
+    fast_ones: list[bool] = []
+    original = fast.FastConnection._answer
+
+    def answer(self: fast.FastConnection, path: FastPath, data: bytes) -> bool:
+        fast_ones.append(original(self, path, data))
+        return fast_ones[-1]
+
+    reader, writer = await asyncio.open_connection("127.0.0.1", twins.fast.port)
+    writer.write(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n")
+    await reader.readuntil(b"{}")
+    assert twins.fast._acceptor is not None
+    (connection,) = (each for each in twins.fast._acceptor.open_connections() if each.last_used)
+    hit = f"GET {BLOB} HTTP/1.1\r\nHost: x\r\nRange: bytes=7-9\r\n\r\n".encode()
+    ring, over = twins.fast._ring, twins.fast._ring._over
+
+    def at_once(exchange: Exchange, seconds: float) -> None:
+        over(exchange, seconds)
+        asyncio.get_running_loop().call_soon(connection.data_received, hit)
+
+    monkeypatch.setattr(fast.FastConnection, "_answer", answer)
+    monkeypatch.setattr(ring, "_over", at_once)
+    writer.write(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n")
+    await asyncio.wait_for(reader.readuntil(b"{}"), 10)
+    await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+    assert await asyncio.wait_for(reader.readexactly(3), 10) == DATA[7:10]
+    assert fast_ones == [False, True]
+    writer.close()
 
 
 async def test_pipelined_split_and_mixed_requests_are_answered_in_order(twins: Twins) -> None:
