@@ -205,7 +205,7 @@ class Transfer:
         offset = self.position
         batch: Sequence[bytes | memoryview] = ()
         stored: deque[tuple[int, list[bytes | None]]] = deque()
-        wrong: list[SourceLied] = []
+        wrong: list[SourceLied | OSError] = []
         loop = asyncio.get_running_loop()
 
         def given() -> Sequence[bytes | memoryview]:
@@ -226,8 +226,8 @@ class Transfer:
             while stored and not wrong:
                 try:
                     self._stored(*stored.popleft())
-                except SourceLied as lie:
-                    wrong.append(lie)
+                except (SourceLied, OSError) as fault:  # a chunk is read again to be summed
+                    wrong.append(fault)
 
         await self._fill.hold.write(offset, given, then)
         tell()
