@@ -324,8 +324,9 @@ class Records(Protocol):
         """Those that are there."""
         ...
 
-    async def children(self, prefix: str) -> list[str]:
-        """The distinct next components below `prefix` (which ends in `/` or is empty), in ASCII order."""
+    async def children(self, prefix: str, after: str = "", limit: int | None = None) -> list[str]:
+        """The distinct next components below `prefix` (which ends in `/` or is empty), in ASCII order: those after
+        `after`, at most `limit` of them."""
         ...
 
     def walk(self, prefix: str) -> AsyncIterator[str]:

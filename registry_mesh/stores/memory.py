@@ -408,8 +408,9 @@ class MemoryRecords:
             components(key)
             self._documents.pop(key, None)
 
-    async def children(self, prefix: str) -> list[str]:
-        return sorted({key[len(prefix) :].partition("/")[0] for key in self._below(prefix)})
+    async def children(self, prefix: str, after: str = "", limit: int | None = None) -> list[str]:
+        found = {key[len(prefix) :].partition("/")[0] for key in self._below(prefix)}
+        return sorted(name for name in found if name > after)[:limit]
 
     async def walk(self, prefix: str) -> AsyncIterator[str]:
         for key in list(self._below(prefix)):

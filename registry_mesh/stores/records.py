@@ -36,7 +36,7 @@ def _escape(component: str) -> str:
 
 
 def _unescape(name: str) -> str:
-    return name.replace("%2Erec", SUFFIX).replace("%25", "%")
+    return name.replace("%2Erec", SUFFIX).replace("%25", "%") if "%" in name else name
 
 
 class DiskRecords:
@@ -62,8 +62,8 @@ class DiskRecords:
     async def delete(self, keys: Sequence[str]) -> None:
         await offload(self._delete, [self._path(key) for key in keys])
 
-    async def children(self, prefix: str) -> list[str]:
-        return await offload(self._children, self._directory(prefix))
+    async def children(self, prefix: str, after: str = "", limit: int | None = None) -> list[str]:
+        return await offload(self._children, self._directory(prefix), after, limit)
 
     async def walk(self, prefix: str) -> AsyncIterator[str]:
         keys = self._walk(self._directory(prefix), prefix)
@@ -154,11 +154,16 @@ class DiskRecords:
                 return
             directory = directory.parent
 
-    def _children(self, directory: Path) -> list[str]:
+    def _children(self, directory: Path, after: str, limit: int | None) -> list[str]:
+        """Whether a directory has keys below is asked of those alone that are given: it is what costs."""
         with translated("listing records"):
-            return sorted({name for name, below in _entries(directory) if below is None or _leads_on(below)})
+            entries = list(_entries(directory))
+            keys = {name for name, below in entries if below is None}
+            ways = {name: below for name, below in entries if below is not None and name not in keys}
+            names = (name for name in sorted(keys | ways.keys()) if name > after)
+            return list(islice((name for name in names if name in keys or _leads_on(ways[name])), limit))
 
-    def _walk(self, directory: Path, prefix: str) -> Iterator[str]:
+    def _walk(self, directory: Path | str, prefix: str) -> Iterator[str]:
         with translated("listing records"):
             for name, below in _entries(directory):
                 if below is None:
@@ -167,7 +172,7 @@ class DiskRecords:
                     yield from self._walk(below, f"{prefix}{name}/")
 
 
-def _entries(directory: Path) -> Iterator[tuple[str, Path | None]]:
+def _entries(directory: Path | str) -> Iterator[tuple[str, str | None]]:
     """The next components, and for those that lead on, where."""
     try:
         scan = os.scandir(directory)
@@ -176,12 +181,12 @@ def _entries(directory: Path) -> Iterator[tuple[str, Path | None]]:
     with scan:
         for entry in scan:
             if entry.is_dir(follow_symlinks=False):
-                yield _unescape(entry.name), Path(entry.path)
+                yield _unescape(entry.name), entry.path
             elif entry.name.endswith(SUFFIX):
                 yield _unescape(entry.name.removesuffix(SUFFIX)), None
 
 
-def _leads_on(directory: Path) -> bool:
+def _leads_on(directory: str) -> bool:
     """Whether there is a key below: a record that is just being made, or never was, leaves a directory without."""
     return any(below is None or _leads_on(below) for _, below in _entries(directory))
 

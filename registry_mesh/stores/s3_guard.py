@@ -72,8 +72,8 @@ class GuardedRecords:
     async def delete(self, keys: Sequence[str]) -> None:
         await self._ask(lambda: self._records.delete(keys))
 
-    async def children(self, prefix: str) -> list[str]:
-        return await self._records.children(prefix)
+    async def children(self, prefix: str, after: str = "", limit: int | None = None) -> list[str]:
+        return await self._records.children(prefix, after, limit)
 
     def walk(self, prefix: str) -> AsyncIterator[str]:
         return self._records.walk(prefix)

@@ -39,14 +39,15 @@ class S3Records:
         elif objects:
             await self._control.delete(objects)
 
-    async def children(self, prefix: str) -> list[str]:
+    async def children(self, prefix: str, after: str = "", limit: int | None = None) -> list[str]:
+        """All of them are listed, whatever is asked for: servers differ in where `v1/` comes beside `v1-rc/`."""
         room = _below(prefix)
         found: set[str] = set()
         async for page in self._control.list(room, delimiter="/"):
             names = (*(listed.key for listed in page.objects), *page.prefixes)
             # Some servers list a directory that was emptied as an object of its own, named as the prefix.
             found.update(_key(name[len(room) :]) for name in names if name != room)
-        return sorted(found)
+        return sorted(name for name in found if name > after)[:limit]
 
     async def walk(self, prefix: str) -> AsyncIterator[str]:
         room = _below(prefix)

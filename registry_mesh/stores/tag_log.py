@@ -9,7 +9,6 @@ written: it says "look at the log", never more, so that no order of crashes make
 from __future__ import annotations
 
 import secrets
-from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -91,14 +90,15 @@ class TagLogs:
 
     async def page(self, limit: int, last: str) -> TagPage:
         """At most `limit` tags after `last`, in ASCII order."""
-        names = [name for name in await self._records.children(self._keys.tags) if is_tag(name)]
         doubtful = set(await self._records.children(self._keys.untagged))
         found: list[Tag] = []
-        position = bisect_right(names, last) if last else 0
-        while position < len(names) and len(found) <= limit:
-            batch = [Tag(name) for name in names[position : position + max(1, limit + 1 - len(found))]]
-            position += len(batch)
-            found += await self._standing(batch, doubtful)
+        wanted = limit + 1
+        while len(found) <= limit:
+            names = await self._records.children(self._keys.tags, last, wanted)
+            found += await self._standing([Tag(name) for name in names if is_tag(name)], doubtful)
+            if len(names) < wanted:
+                break
+            last, wanted = names[-1], 4 * wanted  # many are deleted: every look lists all names
         return TagPage(tuple(found[:limit]), more=len(found) > limit)
 
     async def pointing_at(self, digest: Digest) -> list[Tag]:

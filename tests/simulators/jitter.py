@@ -63,9 +63,9 @@ class JitteryRecords:
             await self._jitter()
             await self._inner.delete([key])
 
-    async def children(self, prefix: str) -> list[str]:
+    async def children(self, prefix: str, after: str = "", limit: int | None = None) -> list[str]:
         await self._jitter()
-        found = await self._inner.children(prefix)
+        found = await self._inner.children(prefix, after, limit)
         await self._jitter()
         return found
 

@@ -26,4 +26,4 @@ async def test_a_directory_that_leads_to_no_key_is_no_child(tmp_path: Path) -> N
     records = DiskRecords(tmp_path / "records", tmp_path / "tmp")
     await records.put("tags/one/1", b"1")
     (tmp_path / "records" / "tags" / "cut off" / "deeper").mkdir(parents=True)
-    assert await records.children("tags/") == ["one"]
+    assert await records.children("tags/") == await records.children("tags/", limit=1) == ["one"]

@@ -111,6 +111,18 @@ async def test_tags_come_sorted_and_in_pages(origin: Repositories) -> None:
     assert (await repo.tags.tags(100, "zzz")).tags == ()
 
 
+async def test_a_page_is_full_though_many_tags_were_deleted(origin: Repositories) -> None:
+    repo = repository(origin)
+    names = [Tag(f"t{number:02}") for number in range(30)]
+    await pushes(repo).put_manifest(ALICE, await push_image(repo, "one"), names)
+    for name in names[1:27]:
+        await pushes(repo).delete_tag(ALICE, name)
+    page = await repo.tags.tags(2)
+    assert page.tags == ("t00", "t27") and page.more
+    page = await repo.tags.tags(2, "t27")
+    assert page.tags == ("t28", "t29") and not page.more
+
+
 async def test_a_deleted_tag_comes_back_to_the_listing_when_it_is_set_again(origin: Repositories) -> None:
     repo = repository(origin)
     first = await push_image(repo, "one", "t")

@@ -44,6 +44,16 @@ class RecordsSuite:
         assert await records.children("nothing/") == []
         assert await records.children("") == ["other", "r", "r2"]
 
+    async def test_some_children(self, records: Records) -> None:
+        for key in ["v1/x", "v1-rc/x", "v1", "v10/x", "v2", "V3/x", "v1.2/x/y"]:
+            await records.put(key, b"")
+        names = ["V3", "v1", "v1-rc", "v1.2", "v10", "v2"]
+        for start, after in enumerate(["", *names]):
+            for limit in (0, 1, 2, 6, 7, None):
+                there = names[start:] if limit is None else names[start : start + limit]
+                assert await records.children("", after, limit) == there
+        assert await records.children("", "v1.") == ["v1.2", "v10", "v2"]
+
     async def test_a_key_below_a_key(self, records: Records) -> None:
         await records.put("a", b"1")
         await records.put("a/b", b"2")
