@@ -36,6 +36,7 @@ SCENARIOS = (
     "site.growth",
     "site.bucket",
     "origin.uploads",
+    "origin.catalog",
     "mesh.tiers",
 )
 QUICK_SECONDS = 150
@@ -56,6 +57,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--cache", type=Path, default=REPOSITORY / ".cache/loadtests", help="content and stores"
     )
+    parser.add_argument("--soak", type=int, default=600, help="seconds of churn (default: 600)")
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--mtu", type=int, default=1500, help="of loopback (default: an Ethernet's)")
     parser.add_argument(
@@ -159,6 +161,7 @@ def main() -> int:
     facts = _facts(options)
     bench = Bench(Corpus(options.cache / "corpus"), work, quick=options.quick, rounds=options.rounds)
     bench.profiles = options.profile
+    bench.soak = options.soak
     outcomes: dict[str, Outcome] = {}
     stamp = datetime.date.today().isoformat()
     file = options.results / f"{stamp}-{facts['commit']}{'-quick' if options.quick else ''}.json"

@@ -61,6 +61,8 @@ class Bench:
         self.tries = 1 if quick else 8
         self._numbers = count()
         self.profiles: Path | None = None
+        self.soak = 600
+        """Seconds of churn."""
         self.dirty = 0.0  # the worst foreign share that was let through
 
     def folder(self, name: str) -> Path:

@@ -35,7 +35,12 @@ CURVES = {
         ("start_s", "cpu_us_per_request", "cpu_us_per_evicted_blob", "memory_mib"),
         "cost by blobs held",
     ),
-    "site.crowd.churn": ("second", ("memory_mib",), "memory under churn, MiB"),
+    "site.crowd.churn": ("second", ("memory_mib", "open_files"), "under churn"),
+    "origin.catalog.tags_held": (
+        "tags",
+        ("cpu_us_per_tag", "cpu_ms_first_page", "cpu_ms_last_page"),
+        "an origin's cost by tags held",
+    ),
 }
 
 

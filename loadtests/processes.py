@@ -98,6 +98,15 @@ def memory(root: int) -> Memory:
     return Memory(sums["Rss"] / 1024, sums["Pss"] / 1024, sums["Pss_Anon"] / 1024)
 
 
+def open_files(root: int) -> int:
+    """File descriptors of the tree, sockets included."""
+    total = 0
+    for pid in tree(root):
+        with contextlib.suppress(OSError):
+            total += len(os.listdir(f"/proc/{pid}/fd"))
+    return total
+
+
 class Server:
     """A process tree that listens. Use as a context: it is gone afterwards."""
 
@@ -167,6 +176,9 @@ class Server:
 
     def memory(self) -> Memory:
         return memory(self.pid)
+
+    def open_files(self) -> int:
+        return open_files(self.pid)
 
     def kill(self) -> None:
         """As a power cut would: SIGKILL to every process of the tree."""

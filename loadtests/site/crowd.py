@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import time
+from collections.abc import Sequence
+from functools import partial
 
-from loadtests import ours
-from loadtests.bench import Bench
-from loadtests.corpus import KIB, MIB
+from loadtests import nginx, ours
+from loadtests.bench import Bench, ratio
+from loadtests.corpus import ACCEPT, GIB, KIB, MIB, Blob
 from loadtests.processes import Server
 from loadtests.scenario import Outcome, scenario
 from loadtests.site.storm import peak_memory
+from loadtests.site.working_set import peak_disk
 from loadtests.upstream import Parent
 
 
@@ -77,37 +81,60 @@ def idle(bench: Bench) -> Outcome:
     return outcome
 
 
+def _coming_and_going(bench: Bench, port: int, blobs: Sequence[Blob], turn: int) -> tuple[int, str]:
+    """One turn of churn: how many failed who did not hang up, and what one of them said."""
+    source = random.Random(turn)
+    paths = [(blob.path, blob.size) for blob in source.sample(blobs, len(blobs))]
+    tags = [(one.path_by_tag, one.size) for one in source.sample(bench.corpus.manifests, 200)]
+    start = partial(bench.drain.start, port, seed=turn)
+    stay = [
+        start(paths, connections=100, each=5, range=64 * KIB, range_to=MIB),
+        start(paths[:10], connections=10, each=1),
+        start(tags, connections=50, each=10, header=ACCEPT),
+    ]
+    leaver = start(paths[10:30], connections=20, each=1, read_rate=5_000_000)
+    seen = [one.wait() for one in stay]
+    leaver.leave()
+    return sum(one.failed for one in seen), next((one.complaint for one in seen if one.failed), "")
+
+
 @scenario(quick=False)
 def churn(bench: Bench) -> Outcome:
-    """Clients come, ask for ranges, manifests and whole blobs, some hang up, and go, for 10 minutes: the memory curve.
+    """Clients come, ask for ranges, manifests and whole blobs, some hang up, and go, for 10 minutes (`--soak`), of a
+    working set of 1.5 GiB in a store of 1 GiB: there are hits, cold fills and evictions all the time.
 
-    Flat: the last fifth's mean at most 1.05 times the second fifth's.
+    Flat: memory and open files of the last fifth at most 1.05 times those of the second fifth. Never over the quota,
+    and nobody fails.
     """
     outcome = Outcome()
+    blobs = [bench.corpus.blob(f"churned{number}", 32 * MIB) for number in range(48)]
     parent = Parent(bench.corpus, bench.folder("parent"))
-    mesh = ours.site(bench.folder("site"), [parent.url], workers=2)
-    seconds = 600
-    with bench.running(parent.server, mesh, pinned=False):
-        small, layer = bench.corpus.small, bench.corpus.layer
+    nginx.add_blobs(bench.corpus, blobs)
+    folder = bench.folder("site")
+    mesh = ours.site(folder, [parent.url], workers=2, store=ours.disk(folder, f"{GIB}B"))
+    failed, said = 0, ""
+    with bench.running(parent.server, mesh, pinned=False), peak_disk(folder / "store") as disk:
         begun = time.monotonic()
         turn = 0
-        while (passed := time.monotonic() - begun) < seconds:
+        while (passed := time.monotonic() - begun) < bench.soak:
             turn += 1
-            paths = [(layer.path, layer.size)]
-            runs = [
-                bench.drain.start(
-                    mesh.port, paths, connections=100, each=5, range=64 * KIB, range_to=MIB, seed=turn
-                ),
-                bench.drain.start(mesh.port, [(small.path, small.size)], connections=10, each=1),
-            ]
-            leaver = bench.drain.start(mesh.port, paths, connections=20, each=1, read_rate=20_000_000)
-            for run in runs:
-                run.wait()
-            leaver.leave()
-            outcome.row("registry-mesh", second=round(passed), memory_mib=mesh.memory().pss)
+            failures, complaint = _coming_and_going(bench, mesh.port, blobs, turn)
+            failed, said = failed + failures, said or complaint
             time.sleep(max(0.0, 5 - (time.monotonic() - begun - passed)))
-    samples = [row["memory_mib"] for row in outcome.rows]
-    fifth = max(1, len(samples) // 5)
-    early, late = samples[fifth : 2 * fifth], samples[-fifth:]
-    outcome.at_most("memory at the end to that after warming up", sum(late) / sum(early), 1.05)
+            outcome.row(
+                "registry-mesh",
+                second=round(passed),
+                memory_mib=mesh.memory().pss,
+                open_files=mesh.open_files(),
+                failed=failures,
+                said=complaint,
+            )
+        outcome.remarks.append(f"upstream sent {parent.sent().body_bytes / GIB:.1f} GiB")
+    for figure in ("memory_mib", "open_files"):
+        samples = [row[figure] for row in outcome.rows]
+        fifth = max(1, len(samples) // 5)
+        early, late = samples[fifth : 2 * fifth], samples[-fifth:]
+        outcome.at_most(f"{figure} at the end to that after warming up", ratio(sum(late), sum(early)), 1.05)
+    outcome.at_most("peak on disk to the quota", max(disk) / GIB, 1.0)
+    outcome.at_most("nobody fails", failed, 0)
     return outcome

@@ -14,9 +14,10 @@ import socket
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final, cast
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 
 from registry_mesh.chunks.chunk_map import MIB
 from registry_mesh.content.errors import SourceUnavailable
@@ -105,10 +106,12 @@ def direct_body(
     response: aiohttp.ClientResponse, length: int, session: ParentSession
 ) -> Iterator[DirectBody | None]:
     """The body of `length` bytes whose head was read just now; None where it should go the client's way."""
-    transport = response.connection.transport if response.connection is not None else None
+    protocol = response.connection.protocol if response.connection is not None else None
+    transport = protocol.transport if protocol is not None else None
     if (
         length < LEAST
         or response.content_length != length  # it comes in chunks
+        or protocol is None
         or transport is None
         or transport.is_closing()
         or transport.get_extra_info("sslcontext") is not None
@@ -118,8 +121,10 @@ def direct_body(
     early: deque[memoryview] = deque()
     while data := response.content.read_nowait():  # has the client go on where it had stopped
         early.append(memoryview(data))
-    transport.pause_reading()
-    with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as connection:
+    with (
+        _standing_still(protocol, transport),
+        socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as connection,
+    ):
         body = DirectBody(connection, early, length, session)
         try:
             yield body
@@ -128,6 +133,36 @@ def direct_body(
             _wake_for(connection, 1)
     if not body.left:
         response.content.feed_eof()  # the connection is free, as if the client had parsed the body
+
+
+@contextmanager
+def _standing_still(protocol: ResponseHandler, transport: asyncio.Transport) -> Iterator[None]:
+    """Have the client read nothing from a connection, whoever asks it to.
+
+    A body that came to its end set its connection free, and may still be read from memory: each part that is taken
+    has the client read on from the connection (`StreamReader.read_nowait`), though another body comes on it by now.
+    """
+    transport.pause_reading()
+    standing = _Standing(transport)
+    protocol.transport = cast(asyncio.Transport, standing)
+    try:
+        yield
+    finally:
+        if cast(object, protocol.transport) is standing:  # else the connection was closed
+            protocol.transport = transport
+
+
+class _Standing:
+    """A transport that does all it is told but read."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def resume_reading(self) -> None:
+        return
 
 
 def _wake_for(connection: socket.socket, size: int) -> None:

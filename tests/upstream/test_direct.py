@@ -105,6 +105,34 @@ async def test_the_connection_is_good_for_the_next_request(server: Server, app: 
     assert (server.connections, server.requests) == (1, 5)
 
 
+async def test_who_still_reads_the_body_before_takes_nothing_of_this_one(
+    server: Server, app: UpstreamRegistry
+) -> None:
+    """A small body that has come to its end sets its connection free; it is read from memory after that, and the client
+    wants more from the connection with every part that is read, whosever it is by then."""
+    blobs = app.repository(RepositoryName("team/app")).blobs
+    got = bytearray()
+    async with asyncio.timeout(10), blobs.open(DIGEST, Span(len(DATA) - 900_000, len(DATA))) as small:
+        before = small.pieces()
+        first = await anext(before)
+        await asyncio.sleep(0.1)  # all of it comes
+        async with blobs.open(DIGEST) as reading:
+            assert server.connections == 1
+            with reading.direct() as body:
+                assert body is not None
+                room = memoryview(bytearray(100_000))
+                while body.left:
+                    await body.ready(1)
+                    got += room[: await asyncio.to_thread(body.receive_into, room)]
+                    if first:
+                        assert first + b"".join([piece async for piece in before]) == DATA[-900_000:]  # type: ignore[operator, misc]
+                        first = b""
+                        await asyncio.sleep(0.1)
+    assert got == DATA
+    assert await receive(app) == DATA
+    assert (server.connections, server.requests) == (1, 3)
+
+
 async def test_a_connection_with_bytes_left_on_it_is_not_used_again(
     server: Server, app: UpstreamRegistry
 ) -> None:
