@@ -7,7 +7,8 @@ from pathlib import Path
 
 from loadtests.corpus import REPOSITORY, Blob, Corpus, Tagged
 from loadtests.nginx import hard_link
-from loadtests.processes import Server, free_port
+from loadtests.processes import Server
+from tests.simulators.ports import free_port
 
 
 def _configuration(folder: Path, port: int, **more: object) -> Path:

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 
-from loadtests.processes import free_port
 from tests.simulators.link import Conditions, Link
+from tests.simulators.ports import free_port
 
 GIGABIT = 125_000_000
 

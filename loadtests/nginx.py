@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadtests.corpus import MANIFEST_TYPE, REPOSITORY, Blob, Corpus
-from loadtests.processes import Server, free_port
+from loadtests.processes import Server
+from tests.simulators.ports import free_port
 
 _FRAME = """
 {user}

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from loadtests.nginx import Certificate
-from loadtests.processes import Server, free_port
+from loadtests.processes import Server
 from tests.simulators.bucket import Bucket
+from tests.simulators.ports import free_port
 
 REGISTRY = "registry.example"
 

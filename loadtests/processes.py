@@ -21,12 +21,6 @@ class DidNotStart(Exception):
     """A server ended or stayed silent; the message carries the end of what it said."""
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
-
-
 def _stat(pid: int) -> list[str]:
     """Fields of /proc/PID/stat from the state on: [1] parent, [11..14] utime stime cutime cstime, [21] rss."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from tests.clients.wire import answers, free_port, wait_until
+from tests.clients.wire import answers, wait_until
+from tests.simulators.ports import free_port
 
 REGISTRY = "registry.example"
 """The registry of every tree here, as clients name it."""
@@ -86,7 +88,8 @@ class Node:
     def kill(self) -> None:
         """As a power cut: SIGKILL for the supervisor and all its processes."""
         if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it ended by itself
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
 

@@ -13,7 +13,8 @@ import aiohttp
 
 from registry_mesh.oci.digest import Digest
 from tests.clients.scripts import run
-from tests.clients.wire import answers, free_port, wait_until
+from tests.clients.wire import answers, wait_until
+from tests.simulators.ports import free_port
 
 NGINX = """
 daemon off;

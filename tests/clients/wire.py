@@ -14,15 +14,9 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
+from tests.simulators.ports import free_port
+
 WIRELOG = Path(__file__).with_name("wirelog.py")
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_until(true: Callable[[], bool], seconds: float, what: str) -> None:
