@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -77,8 +77,8 @@ class Fill:
         self.prover = Prover(hold)
         self.proof = ChunkProof(self)
         self.transfers = Transfers(self, policy)
-        self.readings = 0
-        """Open ones: whoever has one may follow the fill at any moment."""
+        self.closed = False
+        self._kept = 0
         self.followed = False
         self.fetched = 0
         self.unstorable: Failure | None = None
@@ -111,16 +111,21 @@ class Fill:
     @property
     def idle(self) -> bool:
         busy = len(self.followers) or len(self.transfers) or self._tasks or self._finishing
-        return not self.readings and not busy
+        return not self._kept and not busy
 
     @property
     def hopeless(self) -> bool:
         """Whether it has failed, or cannot be stored."""
         return self._failure is not None or self.unstorable is not None
 
-    def leave(self) -> None:
-        """A reading of it ends."""
-        self.readings -= 1
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Not idle: whoever is inside may follow the fill, and look at what it holds, at any moment."""
+        self._kept += 1
+        try:
+            yield
+        finally:
+            self._kept -= 1
 
     def adopt(self, reading: Reading, stack: AsyncExitStack) -> bool:
         """Take over a stream that was opened to learn the size; see `Transfers.adopt`."""
@@ -357,6 +362,7 @@ class Fill:
 
     async def close(self) -> None:
         """Stop every transfer; what was written stays held."""
+        self.closed = True
         tasks = [*self.transfers.tasks(), *self._tasks]
         tasks += [t for t in (self.proof.asking, self._finishing, self._polling) if t is not None]
         for task in tasks:

@@ -66,7 +66,8 @@ class Fills:
         fill = self.get(digest)
         if fill is not None:
             return fill
-        fill = await self._beginnings.join(digest, lambda: self._begin(digest, source, span, distrust))
+        while fill is None or fill.closed:  # by the time a busy loop comes to wake us
+            fill = await self._beginnings.join(digest, lambda: self._begin(digest, source, span, distrust))
         if place:  # behind the reader's back
             note = asyncio.get_running_loop().create_task(self._store.note_place(digest, place))
             self._notes.add(note)

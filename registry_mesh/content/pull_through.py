@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from typing import Final
 
 from cachetools import LRUCache
@@ -101,8 +101,7 @@ class PullThrough:
         except (StoreFull, StoreBroken):
             info = await self.stat(digest)
             return _Past(self, info, _clip(span, info.size))
-        fill.readings += 1
-        stack.callback(fill.leave)
+        stack.enter_context(fill.kept())
         return _Following(self, fill, _clip(span, fill.size))
 
     async def _join(self, digest: Digest, span: Span | None) -> Fill:
@@ -111,19 +110,21 @@ class PullThrough:
     async def pieces(self, fill: Fill, span: Span) -> AsyncIterator[Piece]:
         """Follow `fill`; on past the store when that fails, on to a new fill when a source lied."""
         position = span.start
-        for attempt in range(ATTEMPTS):
-            try:
-                async for piece in fill.follow(Span(position, span.stop)):
-                    position += len(piece)
-                    yield piece
-                return
-            except (StoreFull, StoreBroken):
-                break
-            except SourceLied:
-                if position > span.start or attempt == ATTEMPTS - 1:
-                    raise
-                fill = await self._join(fill.digest, span)
-        before = await fill.hashed(position) if span.start == 0 else None
+        with ExitStack() as kept:
+            for attempt in range(ATTEMPTS):
+                try:
+                    async for piece in fill.follow(Span(position, span.stop)):
+                        position += len(piece)
+                        yield piece
+                    return
+                except (StoreFull, StoreBroken):
+                    break
+                except SourceLied:
+                    if position > span.start or attempt == ATTEMPTS - 1:
+                        raise
+                    fill = await self._join(fill.digest, span)
+                    kept.enter_context(fill.kept())
+            before = await fill.hashed(position) if span.start == 0 else None
         info = BlobInfo(fill.digest, fill.size)
         async for data in bypass(self._source, info, Span(position, span.stop), self._distrust, before):
             yield data

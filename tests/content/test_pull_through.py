@@ -98,6 +98,18 @@ async def test_whole_blob_comes_once_and_is_kept(make: Make, size: int, maps: bo
     assert (await cache.store.stat(digest)).size == size
 
 
+async def test_who_is_woken_late_is_given_no_fill_that_was_closed_meanwhile(make: Make) -> None:
+    cache = await make()
+    data = blob(3 * CHUNK)
+    digest = cache.source.add(data)
+    asking = asyncio.ensure_future(cache.get(digest))
+    while not (begun := cache.fills._beginnings._flights.get(digest)):
+        await asyncio.sleep(0)
+    fill = await begun  # a turn of the loop before who asked is woken
+    await cache.fills._drop(digest)
+    assert await asking == data and fill.closed
+
+
 async def test_the_empty_blob_needs_nobody(make: Make) -> None:
     cache = await make(down=True)
     assert await cache.get(Digest.of(b"")) == b""
