@@ -182,7 +182,7 @@ def _leave_alone_what_stays() -> None:
     again and again, with every client waiting. What is made from now on is looked at less often, and still is."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
+    gc.set_threshold(10_000, 5, 5)
 
 
 class _Told:

@@ -3,6 +3,8 @@ failures say that something else was. Libraries' exceptions become one of these 
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 
 class Failure(Exception):
     """Something beyond the request went wrong. `retry_after` is in seconds, where the side named one."""
@@ -15,6 +17,16 @@ class Failure(Exception):
     @property
     def reason(self) -> str:
         return str(self.args[0])
+
+
+E = TypeVar("E", bound=Exception)
+
+
+def bare(failure: E) -> E:
+    """`failure` without the frames that it came through, to be kept: they would keep alive all that they work with,
+    buffers of megabytes among it, and each time it is raised anew there would be more of them."""
+    failure.__context__ = failure.__cause__ = None
+    return failure.with_traceback(None)
 
 
 class SourceUnavailable(Failure):

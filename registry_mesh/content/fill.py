@@ -26,7 +26,7 @@ from registry_mesh.chunks.chunk_map import CHUNK, MIB, count
 from registry_mesh.chunks.readahead import ReadaheadPolicy
 from registry_mesh.chunks.steal import StealPolicy
 from registry_mesh.content.chunk_proof import LOOK, ChunkProof
-from registry_mesh.content.errors import Failure, SourceLied, SourceUnavailable, StoreBroken
+from registry_mesh.content.errors import Failure, SourceLied, SourceUnavailable, StoreBroken, bare
 from registry_mesh.content.flights import Flights
 from registry_mesh.content.followers import Followers, Reader
 from registry_mesh.content.ports import BlobSource, CacheStore, ChunkState, FileSlice, Hold, Reading
@@ -168,11 +168,11 @@ class Fill:
 
     def _raise_if_hopeless(self, reader: Reader) -> None:
         if self.unstorable is not None:
-            raise self.unstorable
+            raise bare(self.unstorable)
         if self.lied or self.hold.discarded:
             raise SourceLied("the bytes that came do not have the digest asked for", source=self._blamed())
         if self._failure is not None and reader.epoch < self._epoch:
-            raise self._failure
+            raise bare(self._failure)
 
     async def _proven_until(self, reader: Reader) -> int:
         """How far the reader may go now. Chunks of an earlier life are checked for rot on their first use, each once
@@ -227,7 +227,7 @@ class Fill:
 
     def stumbled(self, failure: Failure) -> None:
         """A stream broke, or was wrong; the transfer goes on elsewhere if it can."""
-        self.last_failure = failure
+        self.last_failure = bare(failure)
         if isinstance(failure, SourceLied):
             self._distrust(failure.source, self.digest, failure.reason)
 
@@ -262,7 +262,7 @@ class Fill:
 
     def fail(self, failure: Exception) -> None:
         """Who reads now is told of it; who comes later has it tried again."""
-        self._failure = failure
+        self._failure = bare(failure)
         self._epoch += 1
 
     def transfer_ended(self) -> None:
@@ -375,3 +375,5 @@ class Fill:
         if self.unstorable is None and len(self.followers):
             self.fail(SourceUnavailable("the server is closing"))
             self.followers.wake_now()
+        for failure in filter(None, (self.unstorable, self.last_failure, self._failure)):
+            bare(failure)  # of who raised it last

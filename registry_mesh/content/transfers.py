@@ -11,7 +11,7 @@ from registry_mesh.chunks.chunk_map import CHUNK, count
 from registry_mesh.chunks.readahead import Readahead
 from registry_mesh.chunks.steal import SKIP
 from registry_mesh.content.chunk_proof import LOOK
-from registry_mesh.content.errors import Failure, StoreBroken, StoreFull
+from registry_mesh.content.errors import Failure, StoreBroken, StoreFull, bare
 from registry_mesh.content.followers import Reader
 from registry_mesh.content.ports import ChunkState, Reading
 from registry_mesh.content.transfer import Transfer
@@ -167,7 +167,7 @@ class Transfers:
         try:
             await transfer.run(opened)
         except (StoreFull, StoreBroken) as failure:
-            fill.unstorable = failure
+            fill.unstorable = bare(failure)
         except (Failure, Refusal) as failure:
             if not transfer.unasked:  # else nobody waits for it; who comes to want it asks again
                 fill.fail(fill.last_failure or failure if isinstance(failure, Failure) else failure)

@@ -357,6 +357,18 @@ async def test_a_store_that_fills_up_on_the_way_spoils_nobody(make: Make, quota:
         assert all(got == data for got in await asyncio.gather(*(cache.get(digest) for _ in range(3))))
 
 
+async def test_a_failure_that_is_kept_keeps_no_buffers(make: Make) -> None:
+    """Its frames would: those of the transfer that met it, and of each reader who was told."""
+    cache = await make(quota=8 * CHUNK)
+    digest = cache.source.add(blob(40 * CHUNK))
+    await asyncio.gather(*(cache.get(digest) for _ in range(3)))
+    fills = [fill for fill, _ in (*cache.fills._fills.values(), *cache.fills._retired)]
+    kept = [fill.unstorable for fill in fills if fill.unstorable is not None]
+    await cache.fills.close()
+    assert kept
+    assert all(each.__traceback__ is each.__context__ is each.__cause__ is None for each in kept)
+
+
 async def test_what_a_slow_reader_was_given_stays_when_the_fill_fails(make: Make) -> None:
     """A reader holds a slice of the growing file while the stream ends for good: the part of a chunk that came is
     given back to the disk, and must not be part of that slice."""
