@@ -52,7 +52,7 @@ static struct {
     int port, connections, seconds_given, stampede, tls, expect, checks, reconnect, timeout;
     double seconds;
     long requests, per_connection;
-    int64_t range_low, range_high, blob_size, aligned, fixed_start, read_rate;
+    int64_t range_low, range_high, aligned, fixed_start, read_rate;
     uint64_t seed;
 } opt = {.host = "127.0.0.1", .method = "GET", .headers = "", .connections = 1, .timeout = 600, .seed = 1,
          .fixed_start = -1};
@@ -213,7 +213,7 @@ static void ask(Conn *c) {
         return;
     }
     long which = next_path++ % path_count;
-    int64_t size = sizes[which] >= 0 ? sizes[which] : opt.blob_size;
+    int64_t size = sizes[which]; /* negative: not checked */
     char range[96] = "";
     c->want_start = 0;
     c->want_length = size;
