@@ -190,6 +190,28 @@ async def test_a_quota_that_never_suffices_spoils_no_body(behind_link: SiteBehin
     await asyncio.gather(*(reader() for _ in range(8)))
 
 
+async def test_under_churn_every_answer_is_whole_and_right(behind_link: SiteBehindLink) -> None:
+    """Whole readers and ranges of large blobs that do not all fit: cold fills, evictions and connections used again."""
+    world = behind_link
+    blobs = {world.parent.add(whole): whole for whole in (pattern(12 * MIB + 7, seed=s) for s in range(8))}
+    store = {"disk": {"path": str(world.node.folder / "store"), "quota": 48 * MIB}}
+    world.configure(workers=1, store=store)
+    await world.start()
+    until = time.monotonic() + 10
+
+    async def reader(rng: random.Random, share: float) -> None:
+        while time.monotonic() < until:
+            digest, whole = rng.choice(list(blobs.items()))
+            if rng.random() < share:
+                assert same(await world.get(world.blob(digest)), 200, whole)
+            else:
+                start = rng.randrange(len(whole) - MIB)
+                stop = start + rng.randrange(64 << 10, MIB)
+                assert same(await world.get(world.blob(digest), (start, stop)), 206, whole[start:stop])
+
+    await asyncio.gather(*(reader(random.Random(seed), 0.5 if seed < 6 else 0.02) for seed in range(40)))
+
+
 @pytest.mark.parametrize("how", ["refuse", "hang"])
 async def test_without_parents_what_is_held_is_served_and_the_rest_is_a_clear_503(
     behind_link: SiteBehindLink, how: str
