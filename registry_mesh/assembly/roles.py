@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 
 from registry_mesh.assembly.parents import Parents
 from registry_mesh.assembly.repositories import open_repositories
-from registry_mesh.assembly.stores import Store, as_cache
+from registry_mesh.assembly.stores import Store, as_cache, shared_of
 from registry_mesh.auth.access import Action, Asked, Policy, Verdict
 from registry_mesh.config.schema import Config, Tags
 from registry_mesh.content.fills import Fills
@@ -67,7 +67,15 @@ def open_site(config: Config, store: Store, parents: Parents, stack: AsyncExitSt
         name: SiteRegistry(groups, freshness(config.registries[name].tags))
         for name, groups in parents.groups.items()
     }
-    site = Site(cache, store.records, fills, registries, default=default_registry(config), lied=parents.lied)
+    site = Site(
+        cache,
+        store.records,
+        fills,
+        registries,
+        default=default_registry(config),
+        lied=parents.lied,
+        shared=shared_of(store),
+    )
     stack.push_async_callback(fills.close)
     stack.push_async_callback(site.close)
     return site

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from registry_mesh.config.schema import S3, Config, Disk
 from registry_mesh.content.errors import Failure
 from registry_mesh.content.ports import CacheStore
+from registry_mesh.content.shared import SharedStore
 from registry_mesh.stores.disk import DiskStore
 from registry_mesh.stores.disk_uploads import DiskUploads
 from registry_mesh.stores.durability import FsyncPolicy
@@ -102,6 +103,15 @@ def as_cache(store: Store) -> CacheStore:
     if isinstance(store, S3CacheStore):
         return store
     raise NotBuilt("blobs in part are not kept in a bucket without a spool")
+
+
+def shared_of(store: Store) -> SharedStore | None:
+    """The store, where its blobs are shared with other sites."""
+    if isinstance(store, DiskStore):
+        return None
+    from registry_mesh.stores.s3_cache import S3CacheStore
+
+    return store if isinstance(store, S3CacheStore) else None
 
 
 def stored(config: Config, store: Store | None) -> tuple[int | None, int | None]:

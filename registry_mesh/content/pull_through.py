@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
-from typing import Final
+from typing import Final, Protocol
 
 from cachetools import LRUCache
 
@@ -17,7 +17,6 @@ from registry_mesh.content.ports import (
     HELD,
     BlobInfo,
     BlobSource,
-    CacheStore,
     Piece,
     Provenance,
     Reading,
@@ -35,12 +34,20 @@ def _nobody(source: str, digest: Digest, reason: str) -> None:
     """Nobody is told."""
 
 
+class HeldBlobs(BlobSource, Protocol):
+    """What can be sent at once, and what is known of the rest."""
+
+    async def known_size(self, digest: Digest) -> int | None:
+        """See `CacheStore`."""
+        ...
+
+
 class PullThrough:
     """Blobs of `store`, and of `source` by way of `store`. One per repository; `fills` is the process's."""
 
     def __init__(
         self,
-        store: CacheStore,
+        store: HeldBlobs,
         source: BlobSource,
         fills: Fills,
         distrust: Distrust = _nobody,

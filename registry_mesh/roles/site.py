@@ -11,10 +11,11 @@ from cachetools import LRUCache
 from registry_mesh.content.failover import Candidate, Distrusted, Failover, Parent
 from registry_mesh.content.fills import Fills
 from registry_mesh.content.freshness import Freshness
-from registry_mesh.content.ports import CacheStore, Records, Repository
+from registry_mesh.content.ports import BlobSource, CacheStore, Records, Repository
 from registry_mesh.content.pull_through import PullThrough
 from registry_mesh.content.remembered import Remembered
 from registry_mesh.content.remembered_repository import RememberedManifests, RememberedTags
+from registry_mesh.content.shared import SharedFirst, SharedStore
 from registry_mesh.oci.errors import NameUnknown
 from registry_mesh.oci.reference import RegistryName, RepositoryName, parse_registry
 
@@ -49,8 +50,11 @@ class Site:
         *,
         default: RegistryName | None = None,
         lied: Callable[[str], None] | None = None,
+        shared: SharedStore | None = None,
     ) -> None:
+        """`shared`, where blobs of `store` are shared with other sites."""
         self._store = store
+        self._shared = shared
         self._fills = fills
         self._registries = dict(registries)
         self._default = default or (next(iter(registries)) if len(registries) == 1 else None)
@@ -80,8 +84,14 @@ class Site:
         source = Failover(groups, self._distrusted)
         tags = RememberedTags(registry, name, source, source, self._remembered[registry], served.freshness)
         place = f"{registry}/{name}"
-        blobs = PullThrough(self._store, source, self._fills, self._distrusted.note, place)
+        blobs = self._blobs(source, place)
         return Repository(registry, name, blobs, self._manifests.of(source, place), tags, tags)
+
+    def _blobs(self, source: BlobSource, place: str) -> PullThrough:
+        if self._shared is None:
+            return PullThrough(self._store, source, self._fills, self._distrusted.note, place)
+        first = SharedFirst(self._shared.shared, source, self._distrusted)
+        return PullThrough(self._shared.near, first, self._fills, first.distrust, place)
 
     async def repositories(self, registry: RegistryName | None) -> AsyncIterator[RepositoryName]:
         """A site cannot tell what its registries hold: nothing is listed."""

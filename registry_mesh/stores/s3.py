@@ -87,6 +87,15 @@ class S3Store:
     def __repr__(self) -> str:
         return f"<bucket {self._settings.bucket}/{self._settings.prefix} at {self._settings.endpoint or 'its region'}>"
 
+    @property
+    def redirects(self) -> bool:
+        """Whether readings may have an address."""
+        return self._settings.redirect != "off"
+
+    def unlearn(self, digest: Digest) -> None:
+        """Forget what this process knows of it: its chunks are checked anew."""
+        self._entries.drop(digest)
+
     async def stat(self, digest: Digest) -> BlobInfo:
         return (await self._known(digest)).entry.info
 

@@ -16,6 +16,7 @@ from typing import Final
 from registry_mesh.chunks.chunk_map import ChunkMap
 from registry_mesh.content.errors import Failure, StoreBroken, StoreFull
 from registry_mesh.content.ports import PIECE, BlobInfo, CacheStore, FileSlice, Hold, Ingest, Reading
+from registry_mesh.content.shared import SharedStore
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import BlobUnknown
@@ -23,8 +24,10 @@ from registry_mesh.oci.span import Span
 from registry_mesh.stores.disk import DiskStore
 from registry_mesh.stores.offload import offload
 from registry_mesh.stores.s3 import S3Store
+from registry_mesh.stores.s3_client import Missing
 from registry_mesh.stores.s3_guard import Guard, GuardedRecords
 from registry_mesh.stores.s3_settings import S3Settings
+from registry_mesh.stores.s3_shared import Near, Shared
 
 SENDERS: Final = 2
 """Uploads at once, in a process."""
@@ -44,6 +47,8 @@ class S3CacheStore:
         self.spool = spool
         self._guard = Guard()
         self.records = GuardedRecords(bucket.records, self._guard)
+        self.near = Near(self)
+        self.shared = Shared(bucket, self._guard, self._reject)
         self.rotten = 0
         self.sent = 0
         self._queue: asyncio.Queue[Digest] = asyncio.Queue()
@@ -76,6 +81,7 @@ class S3CacheStore:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.shared.close()
         await self.bucket.close()
         await self.spool.close()
 
@@ -111,6 +117,19 @@ class S3CacheStore:
                     self.rotten += 1
                     with suppress(Failure, BlobUnknown):
                         await self.bucket.delete(digest)
+
+    async def _reject(self, digest: Digest) -> None:
+        """Somebody had wrong bytes of it from the bucket: look at all of it, and forget it if they are wrong there."""
+        self.bucket.unlearn(digest)
+        try:
+            async with self._from_bucket(digest, None) as reading:
+                async for _ in reading.pieces():
+                    pass
+        except Missing:
+            self.rotten += 1
+            await self.bucket.delete(digest)
+        finally:
+            self._send(digest)  # where the spool has it by now
 
     async def chunk_map(self, digest: Digest) -> ChunkMap | None:
         with suppress(BlobUnknown, StoreBroken):
@@ -265,3 +284,4 @@ class _Seen:
 
 
 _: type[CacheStore] = S3CacheStore
+_shared: type[SharedStore] = S3CacheStore

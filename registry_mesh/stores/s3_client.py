@@ -66,6 +66,10 @@ class Entity:
     nonce: str = ""
 
 
+class Missing(StoreBroken):
+    """An object that should be there is not."""
+
+
 def delay(attempt: int) -> float:
     """Seconds to wait before try number `attempt` (the first retry is 1): doubling, with jitter, at most 3."""
     return min(3.0, 0.1 * float(1 << (attempt - 1))) * random.uniform(0.5, 1.0)
@@ -185,11 +189,13 @@ class S3Client:
         await self._signer.ready()
         return self._signer.presign(self.url(key), seconds)
 
-    async def pieces(self, key: str, span: Span, size: int) -> AsyncGenerator[bytes, None]:
+    async def pieces(
+        self, key: str, span: Span, size: int, tries: int = TRIES
+    ) -> AsyncGenerator[bytes, None]:
         """The bytes of `span` of an object of `size` bytes, in order, as they come, at most `PIECE` at once.
 
-        A stream that breaks off is resumed at the same byte; `TRIES` in a row without a byte are the end.
-        `SourceLied` where the bucket answers with something else than the span.
+        A stream that breaks off is resumed at the same byte; `tries` in a row without a byte are the end.
+        `SourceLied` where the bucket answers with something else than the span, `Missing` where there is no object.
         """
         at, failed = span.start, 0
         while at < span.stop:
@@ -210,7 +216,7 @@ class S3Client:
                     raise aiohttp.ClientPayloadError("ended early")
             except _BROKEN as error:
                 failed = 1 if at > before else failed + 1
-                if failed >= TRIES:
+                if failed >= tries:
                     raise StoreBroken(
                         f"the bucket broke off {key} at {at}: {type(error).__name__}"
                     ) from error
@@ -233,6 +239,8 @@ class S3Client:
         code = code_in(await response.content.read(4096))
         if response.status in RETRIED or response.status == 403:
             raise aiohttp.ClientPayloadError(f"{response.status} {code}")
+        if response.status == 404 and code != "NoSuchBucket":
+            raise Missing(f"{key} is not in the bucket")
         raise refused(f"GET {key}", response.status, code, response.headers)
 
     async def _presign(self, key: str) -> URL:

@@ -40,15 +40,16 @@ class Guard:
             async with asyncio.timeout(PATIENCE):
                 answer = await question()
         except TimeoutError:
-            self._failed()
+            self.failed()
             raise StoreBroken(f"the bucket has not answered for {PATIENCE:g} s") from None
         except StoreBroken:
-            self._failed()
+            self.failed()
             raise
         self._pause = 0.0
         return answer
 
-    def _failed(self) -> None:
+    def failed(self) -> None:
+        """It did not do its part: leave it alone."""
         self._pause = min(LONGEST, max(FIRST, 2 * self._pause))
         self._until = self._clock() + self._pause
 

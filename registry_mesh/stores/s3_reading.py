@@ -36,6 +36,13 @@ class S3Reading(Streamed):
     def provenance(self) -> Provenance:
         return HELD
 
+    def unchecked(self) -> AsyncGenerator[bytes, None]:
+        """The bytes as they come, for who checks them and can ask elsewhere: a stream that breaks off is not resumed.
+        `Missing` where they are lost."""
+        if self._known.entry.inline is not None or not self.span:
+            return self._inline()
+        return self._client.pieces(self._key, self.span, self.info.size, tries=1)
+
     def pieces(self) -> AsyncGenerator[bytes, None]:
         if self._known.entry.inline is not None or not self.span:
             return self._inline()

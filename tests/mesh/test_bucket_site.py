@@ -1,4 +1,4 @@
-"""Two servers of a site over one bucket, each with a spool of its own and two processes; the bucket is a real one,
+"""Servers of a site over one bucket, each with a spool of its own and two processes; the bucket is a real one,
 behind a link that can fail."""
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ BROKEN = (aiohttp.ClientError, ConnectionError, TimeoutError)
 
 @dataclass
 class Servers:
-    """Two servers, neither started."""
+    """Three servers, none started."""
 
     parent: PlainParent
     link: Link
@@ -84,7 +84,7 @@ async def servers(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
                 workers=2,
                 store={"s3": s3_of(bucket, prefix, to_bucket.url, tmp_path / name / "spool", redirect)},
             )
-            for name, redirect in (("one", "off"), ("two", "blobs"))
+            for name, redirect in (("one", "off"), ("two", "blobs"), ("three", "off"))
         ]
         for node in made:
             stack.push_async_callback(asyncio.to_thread, node.kill)
@@ -145,6 +145,47 @@ async def test_clients_are_sent_to_the_bucket_for_what_is_large(servers: Servers
         f"{servers.nodes[0].url}/v2/team/app/blobs/{digest}", allow_redirects=False
     ) as answer:
         assert answer.status == 200, "redirects are off there"
+
+
+async def bring_to_the_bucket(servers: Servers, size: int, client_of: int) -> tuple[Digest, bytes]:
+    """A blob that is in the bucket and not in the spool of `client_of`, which runs then. The parent is gone."""
+    whole = pattern(size)
+    digest = servers.add(whole)
+    await servers.start(0)
+    assert same(await servers.get(0, f"blobs/{digest}"), 200, whole)
+    await servers.start(1)
+    await servers.sent(digest)
+    await servers.start(client_of)
+    servers.link.conditions.refuse = True
+    servers.to_bucket.reset_counts()
+    return digest, whole
+
+
+async def test_what_comes_from_the_bucket_is_kept_in_the_spool(servers: Servers) -> None:
+    digest, whole = await bring_to_the_bucket(servers, 12 * MIB, 2)
+    assert same(
+        await servers.get(2, f"blobs/{digest}", (5 * MIB, 5 * MIB + 99)), 206, whole[5 * MIB : 5 * MIB + 99]
+    )
+    assert servers.to_bucket.counts.body_bytes < MIB, "a range moves its chunks"
+    readers = [servers.get(2, f"blobs/{digest}") for _ in range(20)]
+    assert all(same(answer, 200, whole) for answer in await asyncio.gather(*readers))
+    assert servers.to_bucket.counts.body_bytes < 1.1 * len(whole), "once for all processes and readers"
+    servers.to_bucket.conditions.refuse = True
+    assert same(await servers.get(2, f"blobs/{digest}"), 200, whole)
+    assert same(await servers.get(2, f"blobs/{digest}", (7, MIB)), 206, whole[7:MIB])
+
+
+@pytest.mark.parametrize("fault", [{"cut_every": 4 * MIB}, {"stall_after": 4 * MIB}, {"flip_at": 6 * MIB}])
+async def test_where_the_bucket_fails_in_the_middle_the_parent_goes_on(
+    servers: Servers, fault: dict[str, int]
+) -> None:
+    digest, whole = await bring_to_the_bucket(servers, 12 * MIB, 2)
+    servers.link.conditions.refuse = False
+    for name, value in fault.items():
+        setattr(servers.to_bucket.conditions, name, value)
+    before = servers.link.counts.body_bytes
+    assert same(await servers.get(2, f"blobs/{digest}"), 200, whole)
+    assert 5 * MIB < servers.link.counts.body_bytes - before < 11 * MIB, "the rest"
 
 
 async def test_killed_under_load_neither_says_a_wrong_byte(servers: Servers) -> None:

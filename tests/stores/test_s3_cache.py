@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from registry_mesh.chunks.chunk_map import CHUNK
-from registry_mesh.content.errors import StoreBroken
+from registry_mesh.content.errors import SourceLied, StoreBroken
 from registry_mesh.content.ports import FileSlice
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import BlobUnknown
 from registry_mesh.stores.s3_cache import S3CacheStore
-from registry_mesh.stores.s3_entry import data_key
+from registry_mesh.stores.s3_entry import Known, data_key
 from registry_mesh.stores.s3_settings import S3Settings, SpoolSettings
 from tests.suites.blob_store import BlobStoreSuite, put
 from tests.suites.bytes_of import pattern, read
@@ -108,6 +108,46 @@ async def test_what_is_rotten_in_the_bucket_is_forgotten(
     await put(neighbour, data)
     await neighbour.settled()
     assert await read(neighbour, digest) == data
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_what_somebody_had_wrong_is_looked_at_and_sent_anew(store: S3CacheStore, lost: bool) -> None:
+    """Chunks that were right once are looked at too; what only came wrong stays."""
+    data = pattern(3 * CHUNK)
+    digest = await put(store, data)
+    await store.settled()
+    known = await store.bucket._known(digest)
+    key = data_key(known.entry.name)
+    assert await read(store.bucket, digest) == data
+
+    async def rejected() -> Known:
+        store.shared.reject(digest)
+        await asyncio.gather(*store.shared._rejecting.values())
+        await store.settled()
+        return await store.bucket._look(digest)
+
+    assert (await rejected()).entry.name == known.entry.name
+    if lost:
+        await store.bucket._client.delete(key)
+        with pytest.raises(SourceLied, match="not in the bucket"):
+            await read(store.shared, digest)
+    else:
+        await store.bucket._client.put(key, data[:-1] + bytes([data[-1] ^ 1]))
+    assert (await rejected()).entry.name != known.entry.name, "sent anew from the spool"
+    assert store.rotten == 1
+    assert await read(store.bucket, digest) == data
+
+
+async def test_what_is_near_is_the_spool(store: S3CacheStore) -> None:
+    digest = await put(store, DATA)
+    await store.settled()
+    assert await read(store.near, digest) == DATA
+    await store.spool.delete(digest)
+    assert (await store.near.stat(digest)).size == await store.near.known_size(digest) == SIZE
+    assert await store.near.chunk_map(digest) == map_of(DATA)
+    with pytest.raises(BlobUnknown):
+        await read(store.near, digest)
+    assert await read(store.shared, digest) == DATA
 
 
 async def test_clients_do_not_wait_for_a_bucket_that_is_gone(store: S3CacheStore) -> None:
