@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
+from registry_mesh.assembly import open_files
 from registry_mesh.assembly.build import beat
 from registry_mesh.assembly.exporters import export_traces
 from registry_mesh.assembly.keeper import Keeper
@@ -58,6 +59,7 @@ class Service:
         """Until a signal ends it. `AddressTaken`, `LoopMissing`."""
         config = self.config
         loop_factory(config.loop)
+        files = open_files.raise_limit()
         log_to(level=config.log.level, role=config.role, node=node_name(config))
         self.listeners = listen(config.listen.address, config.listen.port, config.workers)
         self.operating = listen(config.admin.address, config.admin.port)[0]
@@ -70,7 +72,13 @@ class Service:
         children.append(Child(self.seats.keeper, self._keep))
         log.info(
             "serving",
-            extra={FIELDS: {"listen": f"{config.listen.address}:{self.port}", "workers": config.workers}},
+            extra={
+                FIELDS: {
+                    "listen": f"{config.listen.address}:{self.port}",
+                    "workers": config.workers,
+                    "open_files": files,
+                }
+            },
         )
         return Supervisor(
             self.seats,

@@ -116,12 +116,19 @@ class Reading(Protocol):
         """
         ...
 
+    def rest(self) -> None:
+        """Nobody reads what `ready` gave any more: the store may take the blob away until `ready` is asked again."""
+        ...
+
 
 class Buffered:
     """What a reading lacks whose bytes do not come from a socket of its own."""
 
     def direct(self) -> AbstractContextManager[DirectBody | None]:
         return nullcontext()
+
+    def rest(self) -> None:
+        pass
 
 
 class Streamed(Buffered):

@@ -8,6 +8,7 @@ that they are ready, a tag's only while it is fresh. Policy and reading are aske
 from __future__ import annotations
 
 import asyncio
+import heapq
 import math
 from collections import OrderedDict
 from contextlib import AsyncExitStack
@@ -22,8 +23,11 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import Refusal
 from registry_mesh.oci.span import Span
 
-PINNED: Final = 512
-"""Blobs kept open."""
+MOST: Final = 16_384
+"""Blobs kept open, at most."""
+
+OPEN: Final = 60.0
+"""Seconds without use after which a blob's file is closed."""
 
 MEMORY: Final = 64 << 20
 """Bytes of manifests kept, with 1 KiB for each entry."""
@@ -172,10 +176,12 @@ class HotBlob:
 
 
 class Hot:
-    """One per listener. A blob is let go `idle` seconds after its last use, so that it can be evicted."""
+    """One per listener. A blob can be evicted again `idle` seconds after its last use; its file stays open for longer.
+    At most `most` files are."""
 
-    def __init__(self, idle: float) -> None:
+    def __init__(self, idle: float, most: int = MOST) -> None:
         self._idle = idle
+        self._most = most
         self.blobs: dict[bytes, HotBlob] = {}
         self.manifests: OrderedDict[bytes, HotManifest] = OrderedDict()
         self._bytes = 0
@@ -229,11 +235,11 @@ class Hot:
 
     def admit_blob(self, key: bytes, blobs: BlobSource, digest: Digest, shape: Shape) -> None:
         """Keep it open from the second time on that it is asked for."""
-        if key in self.blobs or key in self._opening or len(self.blobs) + len(self._opening) >= PINNED:
+        if key in self.blobs or key in self._opening or len(self.blobs) + len(self._opening) >= self._most:
             return
         if key not in self._once:
             self._once[key] = None
-            if len(self._once) > 4 * PINNED:
+            if len(self._once) > 4 * self._most:
                 self._once.popitem(last=False)
             return
         del self._once[key]
@@ -269,13 +275,23 @@ class Hot:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(min(0.5, self._idle / 2))
-            before = loop.time() - self._idle
-            for key in [k for k, e in self.blobs.items() if e.used < before and not e.sending]:
-                await self._let_go(key)
+            now = loop.time()
+            unused = [e for e in self.blobs.values() if e.used < now - self._idle and not e.sending]
+            for entry in unused:
+                entry.reading.rest()
+            for entry in self._to_close(unused, now - OPEN):
+                await self._let_go(entry.key)
             done = [e for e in self._leaving if not e.sending]
             self._leaving = [e for e in self._leaving if e.sending]
             for entry in done:
                 await entry.stack.aclose()
+
+    def _to_close(self, unused: list[HotBlob], before: float) -> list[HotBlob]:
+        """Those not used since then; and where there is little room for others, the least recently used."""
+        crowded = len(self.blobs) - self._most * 7 // 8
+        if crowded > 0:
+            return heapq.nsmallest(crowded, unused, key=lambda entry: entry.used)
+        return [entry for entry in unused if entry.used < before]
 
 
 def _cost(key: bytes, entry: HotManifest) -> int:

@@ -61,7 +61,7 @@ class Ring:
         self._settings = self.settings = settings
         self.access_log = access_log
         self.meters = meters
-        self.hot = Hot(settings.hot_idle)
+        self.hot = Hot(settings.hot_idle, settings.hot_files)
         self.ids = itertools.count(1)
         self.prefix = secrets.token_hex(4)
         """A request's id is this, a dash and the next of `ids` in hexadecimal."""

@@ -41,7 +41,9 @@ class Settings:
     fast: bool = True
     """Answer hits before the request is parsed in full (`edge.fast`)."""
     hot_idle: float = 1.0
-    """A hot blob is kept open so long after its last use, and cannot be evicted meanwhile."""
+    """A hot blob cannot be evicted so long after its last use."""
+    hot_files: int = 512
+    """Hot blobs whose files are kept open."""
 
     @property
     def cache_name(self) -> str:

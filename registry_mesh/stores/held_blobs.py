@@ -108,6 +108,7 @@ class DiskReading(Buffered):
         self._blobs = blobs
         self._digest = digest
         self._asked = span
+        self._rests = False
         self._file: OpenFile
         self.info: BlobInfo
         self.span: Span
@@ -128,11 +129,20 @@ class DiskReading(Buffered):
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._blobs.files.release(self._file)
+        self._blobs.files.release(self._file, resting=self._rests)
+
+    def rest(self) -> None:
+        if not self._rests:
+            self._rests = True
+            self._blobs.files.rest(self._file)
 
     def ready(self, span: Span) -> FileSlice | None:
         """Where the file is unchanged and every chunk of the span was proven before. Counts as a use."""
         file = self._file
+        if self._rests:
+            self._rests = not self._blobs.files.wake(file)
+            if self._rests:
+                return None
         proof, status = file.proof, os.fstat(file.fd)
         if not status.st_nlink or proof.signature != signature(status):
             return None

@@ -58,6 +58,11 @@ def try_flock(fd: int, *, shared: bool) -> bool:
     return True
 
 
+def unlock(fd: int) -> None:
+    """Give the lock on the whole file back."""
+    fcntl.flock(fd, fcntl.LOCK_UN)
+
+
 @contextmanager
 def held_now(path: Path) -> Iterator[bool]:
     """Like `held`, but without waiting: False where another is alone with it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
 import re
 import socket
 import ssl
@@ -19,7 +20,7 @@ import trustme
 
 from registry_mesh.auth.access import AnonymousAccess, Level
 from registry_mesh.content.fills import Fills
-from registry_mesh.edge import fast
+from registry_mesh.edge import fast, hot
 from registry_mesh.edge.exchange import Exchange
 from registry_mesh.edge.fast_path import FastPath
 from registry_mesh.edge.hot import Hot
@@ -30,6 +31,7 @@ from registry_mesh.oci.media_types import OCI_MANIFEST
 from registry_mesh.oci.reference import RegistryName
 from registry_mesh.roles.site import Site, SiteRegistry
 from registry_mesh.stores.disk import DiskStore
+from registry_mesh.stores.locks import try_flock
 from registry_mesh.telemetry.instruments import Layout, Table
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession, open_session
@@ -406,10 +408,42 @@ async def test_over_tls(twins: Twins) -> None:
         await server.close()
 
 
-async def test_what_nobody_asks_for_is_let_go(twins: Twins) -> None:
+async def test_what_nobody_asks_for_may_be_evicted_and_is_let_go(
+    twins: Twins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await twins.warm()
-    assert twins.hot.blobs
     twins.hot._idle = 0.1
+    path = next(file for file in tmp_path.rglob(DIGEST.hex) if file.is_file())
+
+    def evictable() -> bool:
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            return try_flock(fd, shared=False)
+        finally:
+            os.close(fd)
+
+    assert not evictable()
+    async with asyncio.timeout(20):
+        while not evictable():
+            await asyncio.sleep(0.05)
+    held = len(twins.hot.blobs)
+    assert held, "its file is open"
+    before = counts(twins.tables[0])
+    request = f"GET /v2/team/app/blobs/{DIGEST} HTTP/1.1\r\nHost: site\r\nRange: bytes=7-99\r\n\r\n"
+    assert b"206 Partial" in await ask(twins.fast, request)
+    assert not evictable(), "it is hot again"
+    assert before != counts(twins.tables[0]) and len(twins.hot.blobs) == held
+    monkeypatch.setattr(hot, "OPEN", 0.2)
     async with asyncio.timeout(20):
         while twins.hot.blobs:
             await asyncio.sleep(0.05)
+
+
+async def test_where_all_places_are_taken_the_least_used_make_room(twins: Twins) -> None:
+    await twins.warm()
+    twins.hot._most, twins.hot._idle = 2, 0.1
+    async with asyncio.timeout(20):
+        while len(twins.hot.blobs) > 1:
+            await asyncio.sleep(0.05)
+    [left] = twins.hot.blobs.values()
+    assert not left.gone
