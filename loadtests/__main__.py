@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import fnmatch
 import importlib
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -41,6 +43,7 @@ SCENARIOS = (
 )
 QUICK_SECONDS = 150
 """A quick run begins no scenario after so long: it is promised to end within 3 minutes, on a busy machine too."""
+OPEN_FILES: Final = 1_048_576
 INSIDE: Final = "REGISTRY_MESH_BENCH_INSIDE"
 LOOPBACK: Final = 65536
 """The MTU that loopback has by itself."""
@@ -140,6 +143,12 @@ def _run(bench: Bench, one: Scenario, mtu: int) -> Outcome:
     return outcome
 
 
+def _open_files() -> None:
+    """As many as the systemd unit gives, for every server, where we may."""
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))
+
+
 def main() -> int:
     options = _arguments()
     _load_scenarios()
@@ -155,6 +164,7 @@ def main() -> int:
         if (code := _go_inside(options.mtu)) is not None:
             return code
         print("no namespaces of our own here: loopback keeps its MTU, others share it", file=sys.stderr)
+    _open_files()
     work = options.cache / f"work-{os.getpid()}"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 from typing import Final
 
-HOT: Final = 4
+HOT: Final = 2
 """One in so many may be a hot blob's."""
 
 

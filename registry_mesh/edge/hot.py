@@ -8,7 +8,6 @@ that they are ready, a tag's only while it is fresh. Policy and reading are aske
 from __future__ import annotations
 
 import asyncio
-import heapq
 import math
 from collections import OrderedDict
 from contextlib import AsyncExitStack
@@ -23,11 +22,15 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import Refusal
 from registry_mesh.oci.span import Span
 
-MOST: Final = 16_384
-"""Blobs kept open, at most."""
+MOST: Final = 8_192
+"""Blobs kept open, at most: 6 KiB of memory each."""
 
 OPEN: Final = 60.0
 """Seconds without use after which a blob's file is closed."""
+
+CROWDED: Final = 10.0
+"""The same, where there is little room for others. Who asks for more blobs in turn than there is room for finds some of
+them so, and not none."""
 
 MEMORY: Final = 64 << 20
 """Bytes of manifests kept, with 1 KiB for each entry."""
@@ -279,19 +282,14 @@ class Hot:
             unused = [e for e in self.blobs.values() if e.used < now - self._idle and not e.sending]
             for entry in unused:
                 entry.reading.rest()
-            for entry in self._to_close(unused, now - OPEN):
+            crowded = len(self.blobs) > self._most * 7 // 8
+            before = now - (CROWDED if crowded else OPEN)
+            for entry in [e for e in unused if e.used < before]:
                 await self._let_go(entry.key)
             done = [e for e in self._leaving if not e.sending]
             self._leaving = [e for e in self._leaving if e.sending]
             for entry in done:
                 await entry.stack.aclose()
-
-    def _to_close(self, unused: list[HotBlob], before: float) -> list[HotBlob]:
-        """Those not used since then; and where there is little room for others, the least recently used."""
-        crowded = len(self.blobs) - self._most * 7 // 8
-        if crowded > 0:
-            return heapq.nsmallest(crowded, unused, key=lambda entry: entry.used)
-        return [entry for entry in unused if entry.used < before]
 
 
 def _cost(key: bytes, entry: HotManifest) -> int:

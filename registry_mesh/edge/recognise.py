@@ -24,7 +24,7 @@ _FIELDS: Final = re.compile(
 _AGENT: Final = re.compile(rb"\r\nuser-agent:[ \t]*([\x20-\x7e]*?)[ \t]*\r\n", re.IGNORECASE)
 _HARMLESS: Final = 1024
 """Different blocks of fields remembered as harmless."""
-_KNOWN: Final = 32_768
+_KNOWN: Final = 16_384
 _LONGEST: Final = 2048
 """Heads remembered, and bytes of one."""
 
