@@ -73,10 +73,10 @@ def _ask(bench: Bench, server: Server, paths: Sequence[str]) -> Measured:
 @scenario(quick=False)
 def tags_held(bench: Bench) -> Outcome:
     """An origin on a disk with 10^3, 10^5 (and, in the full run, 10^6) tags, a thousand in each repository: CPU of a
-    manifest by any tag, of a page of 100 tags (the first, the last), of a page of 100 repositories.
+    manifest by any tag, of a page of 100 tags (the first, the last), of a page of 50 repositories (the first, the last).
 
     Flat or logarithmic: with the most tags, a manifest and a page of tags cost at most 1.5 times what they cost with
-    10^3. A page of repositories walks all of them.
+    10^3, a page of repositories what it costs where there are 100.
     """
     outcome = Outcome()
     folder = bench.folder("origin")
@@ -92,6 +92,8 @@ def tags_held(bench: Bench) -> Outcome:
     few, most = outcome.rows[0], outcome.rows[-1]
     for figure in ("cpu_us_per_tag", "cpu_ms_first_page", "cpu_ms_last_page"):
         outcome.at_most(f"{figure}, most to few", ratio(most[figure], few[figure]), 1.5)
+    for figure in ("cpu_ms_repositories", "cpu_ms_last_repositories"):
+        outcome.at_most(f"{figure}, most to 100", ratio(most[figure], outcome.rows[1][figure]), 1.5)
     return outcome
 
 
@@ -102,11 +104,14 @@ def _costs(bench: Bench, origin: Server, repositories: int) -> dict[str, float]:
     by_tag = _ask(bench, origin, manifests)
     first = _ask(bench, origin, [f"/v2/{name}/tags/list?n=100" for name in names[:200]])
     last = _ask(bench, origin, [f"/v2/{name}/tags/list?n=100&last=t909" for name in names[:200]])
-    listed = _ask(bench, origin, ["/v2/_catalog?n=100"] * 4)
+    listed = _ask(bench, origin, ["/v2/_catalog?n=50"] * 10)
+    end = sorted(f"{REPOSITORY}{number}" for number in range(repositories))[-50:][0]
+    listed_last = _ask(bench, origin, [f"/v2/_catalog?n=50&last={end}"] * 10)
     return {
         "cpu_us_per_tag": by_tag.us_per_request,
         "cpu_ms_first_page": first.us_per_request / 1000,
         "cpu_ms_last_page": last.us_per_request / 1000,
         "cpu_ms_repositories": listed.us_per_request / 1000,
+        "cpu_ms_last_repositories": listed_last.us_per_request / 1000,
         "memory_mib": origin.memory().pss,
     }

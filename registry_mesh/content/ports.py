@@ -529,6 +529,6 @@ class RepositoryStore(Protocol):
     """Where repositories of several registries are held."""
 
     def repository(self, registry: RegistryName, name: RepositoryName) -> HeldRepository: ...
-    def repositories(self, registry: RegistryName) -> AsyncIterator[RepositoryName]:
-        """Those that hold anything, sorted."""
+    def repositories(self, registry: RegistryName, last: str = "") -> AsyncIterator[RepositoryName]:
+        """Those that hold anything and come after `last`, in ASCII order."""
         ...

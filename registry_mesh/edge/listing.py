@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import json
 
 from registry_mesh.auth.access import Action
@@ -10,6 +9,7 @@ from registry_mesh.edge.exchange import Call, Exchange
 from registry_mesh.edge.head import Fields
 from registry_mesh.edge.respond import provenance_fields
 from registry_mesh.oci.errors import RequestInvalid
+from registry_mesh.oci.reference import RepositoryName
 
 _LONGEST_LAST = 1024
 
@@ -49,10 +49,12 @@ async def get_tags(exchange: Exchange, call: Call) -> None:
 async def get_catalog(exchange: Exchange, call: Call) -> None:
     """The listing of repositories that have content here (reserved by the specification, asked for by tools)."""
     limit, last = page(call, exchange.settings.page_limit)
-    listed = call.role.repositories(call.meant)
-    after = [name async for name in listed if name > last and exchange.may(Action.PULL, call, name)]
-    names = heapq.nsmallest(limit, after)  # a store walks its names by path component, which is another order
-    fields = (
-        [link(call, "_catalog", n=str(limit), last=names[-1])] if len(names) < len(after) and names else []
-    )
+    names: list[RepositoryName] = []
+    more = False
+    async for name in call.role.repositories(call.meant, last):
+        if exchange.may(Action.PULL, call, name):
+            if more := len(names) == limit:
+                break
+            names.append(name)
+    fields = [link(call, "_catalog", n=str(limit), last=names[-1])] if more and names else []
     await answer(exchange, {"repositories": names}, fields)

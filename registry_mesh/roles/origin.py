@@ -9,7 +9,8 @@ from registry_mesh.oci.errors import NameUnknown
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 
 OpenRepository = Callable[[RegistryName, RepositoryName], Repository]
-ListRepositories = Callable[[], AsyncIterator[RepositoryName]]
+ListRepositories = Callable[[str], AsyncIterator[RepositoryName]]
+"""Those after a name."""
 
 
 class Origin:
@@ -39,9 +40,9 @@ class Origin:
         self._demand(registry)
         return self._open(RegistryName(self._registry or registry or "origin"), name)
 
-    def repositories(self, registry: RegistryName | None) -> AsyncIterator[RepositoryName]:
+    def repositories(self, registry: RegistryName | None, last: str = "") -> AsyncIterator[RepositoryName]:
         self._demand(registry)
-        return self._list()
+        return self._list(last)
 
     def _demand(self, registry: str | None) -> None:
         if registry is not None and self._registry is not None and registry != self._registry:

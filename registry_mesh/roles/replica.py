@@ -48,8 +48,8 @@ class Replica:
             return held
         return FallThrough(held, self._beyond(known, name)).repository()
 
-    def repositories(self, registry: RegistryName | None) -> AsyncIterator[RepositoryName]:
-        return self._store.repositories(self._known(registry))
+    def repositories(self, registry: RegistryName | None, last: str = "") -> AsyncIterator[RepositoryName]:
+        return self._store.repositories(self._known(registry), last)
 
     def _known(self, registry: str | None) -> RegistryName:
         known = parse_registry(registry) if registry is not None else self._default

@@ -29,6 +29,6 @@ class Role(Protocol):
         """
         ...
 
-    def repositories(self, registry: RegistryName | None) -> AsyncIterator[RepositoryName]:
-        """Repositories that have content here, sorted."""
+    def repositories(self, registry: RegistryName | None, last: str = "") -> AsyncIterator[RepositoryName]:
+        """Repositories that have content here and come after `last`, in ASCII order."""
         ...

@@ -93,7 +93,9 @@ class Site:
         first = SharedFirst(self._shared.shared, source, self._distrusted)
         return PullThrough(self._shared.near, first, self._fills, first.distrust, place)
 
-    async def repositories(self, registry: RegistryName | None) -> AsyncIterator[RepositoryName]:
+    async def repositories(
+        self, registry: RegistryName | None, last: str = ""
+    ) -> AsyncIterator[RepositoryName]:
         """A site cannot tell what its registries hold: nothing is listed."""
         return
         yield RepositoryName("")

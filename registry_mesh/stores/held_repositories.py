@@ -17,7 +17,8 @@ from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.stores.documents import encode
 from registry_mesh.stores.lifecycle import Lifecycle
-from registry_mesh.stores.repositories import RepositoryReferrers, RepositoryTags, repository_names
+from registry_mesh.stores.repositories import RepositoryReferrers, RepositoryTags
+from registry_mesh.stores.repository_names import repository_names
 from registry_mesh.stores.repository_parts import RepositoryParts
 
 HISTORY: Final = 20
@@ -39,9 +40,9 @@ class HeldRepositories:
         parts = RepositoryParts.of(kept, self._records, self._blobs, self._lifecycle.clock, HISTORY)
         return HeldRepository(registry, name, parts, self._records, self._blobs, self._lifecycle)
 
-    async def repositories(self, registry: RegistryName) -> AsyncIterator[RepositoryName]:
+    async def repositories(self, registry: RegistryName, last: str = "") -> AsyncIterator[RepositoryName]:
         prefix = f"{registry_component(registry)}/"
-        async for name in repository_names(self._records, prefix):
+        async for name in repository_names(self._records, prefix, prefix + last):
             yield RepositoryName(name.removeprefix(prefix))
 
 

@@ -20,14 +20,15 @@ from registry_mesh.content.ports import (
 from registry_mesh.content.publish import PushPolicy
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.errors import ManifestUnknown, NameInvalid, NameUnknown
+from registry_mesh.oci.errors import ManifestUnknown, NameUnknown
 from registry_mesh.oci.media_types import INDEXES
-from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag, parse_name, referrers_tag
+from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag, referrers_tag
 from registry_mesh.stores.documents import encode
 from registry_mesh.stores.lifecycle import Lifecycle
 from registry_mesh.stores.manifest_shelf import ManifestShelf
 from registry_mesh.stores.pushes import RepositoryPushes
-from registry_mesh.stores.repository_keys import REPOSITORIES, RepositoryKeys
+from registry_mesh.stores.repository_keys import RepositoryKeys
+from registry_mesh.stores.repository_names import repository_names
 from registry_mesh.stores.repository_parts import RepositoryParts
 from registry_mesh.stores.tag_history import TagHistory
 from registry_mesh.stores.tag_log import TagLogs
@@ -134,20 +135,6 @@ class Repositories:
         if await self.records.get(parts.keys.existence) is None:
             await self.records.create(parts.keys.existence, encode({"at": self.lifecycle.clock()}))
 
-    def names(self) -> AsyncIterator[RepositoryName]:
-        """Every repository that exists, sorted by path component."""
-        return repository_names(self.records)
-
-
-async def repository_names(records: Records, below: str = "") -> AsyncIterator[RepositoryName]:
-    """The repositories in `records`, or those below a prefix that ends in `/`, sorted by path component."""
-    children = await records.children(REPOSITORIES + below)
-    if below and "_repository" in children:
-        try:
-            yield parse_name(below[:-1])
-        except NameInvalid:
-            return
-    for child in children:
-        if not child.startswith("_"):
-            async for name in repository_names(records, f"{below}{child}/"):
-                yield name
+    def names(self, last: str = "") -> AsyncIterator[RepositoryName]:
+        """Every repository that exists after `last`, in ASCII order."""
+        return repository_names(self.records, last=last)

@@ -293,9 +293,11 @@ class SimulatedRole:
         pushes = shelf if self.name == "origin" else None
         return Repository(shelf.registry, shelf.name, shelf, shelf, shelf, shelf, pushes)
 
-    async def repositories(self, registry: RegistryName | None) -> AsyncIterator[RepositoryName]:
+    async def repositories(
+        self, registry: RegistryName | None, last: str = ""
+    ) -> AsyncIterator[RepositoryName]:
         for (of, name), shelf in sorted(self.shelves.items()):
-            if of == (registry or self._registries[0]) and (shelf.held or shelf.links):
+            if name > last and of == (registry or self._registries[0]) and (shelf.held or shelf.links):
                 yield RepositoryName(name)
 
 

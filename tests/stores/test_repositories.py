@@ -434,3 +434,4 @@ async def test_repositories_are_listed(origin: Repositories) -> None:
     for text in ("b", "a/c/d", "a", "a/b"):
         await push_blob(repository(origin, text), b"x")
     assert [each async for each in origin.names()] == ["a", "a/b", "a/c/d", "b"]
+    assert [each async for each in origin.names("a/b")] == ["a/c/d", "b"]
