@@ -73,7 +73,7 @@ def _ask(bench: Bench, server: Server, paths: Sequence[str]) -> Measured:
 @scenario(quick=False)
 def tags_held(bench: Bench) -> Outcome:
     """An origin on a disk with 10^3, 10^5 (and, in the full run, 10^6) tags, a thousand in each repository: CPU of a
-    manifest by any tag, of a page of 100 tags (the first, the last), of a page of 50 repositories (the first, the last).
+    manifest by any tag, of a page of 100 tags and a page of 50 repositories (the first, the last).
 
     Flat or logarithmic: with the most tags, a manifest and a page of tags cost at most 1.5 times what they cost with
     10^3, a page of repositories what it costs where there are 100.
