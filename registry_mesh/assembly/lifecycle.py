@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
-from registry_mesh.assembly import open_files
+from registry_mesh.assembly import allocator, open_files
 from registry_mesh.assembly.build import beat
 from registry_mesh.assembly.exporters import export_traces
 from registry_mesh.assembly.keeper import Keeper
@@ -60,6 +60,7 @@ class Service:
         config = self.config
         loop_factory(config.loop)
         files = open_files.raise_limit()
+        allocator.few_arenas()
         log_to(level=config.log.level, role=config.role, node=node_name(config))
         self.listeners = listen(config.listen.address, config.listen.port, config.workers)
         self.operating = listen(config.admin.address, config.admin.port)[0]
