@@ -12,7 +12,7 @@ from registry_mesh.auth.access import Action, Asked, Policy, Verdict
 from registry_mesh.config.schema import Config, Tags
 from registry_mesh.content.fills import Fills
 from registry_mesh.content.freshness import Freshness
-from registry_mesh.content.ports import Pusher
+from registry_mesh.content.repository_ports import Pusher
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.roles.origin import Origin
 from registry_mesh.roles.replica import Replica

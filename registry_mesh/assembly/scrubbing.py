@@ -15,7 +15,7 @@ from registry_mesh.assembly.self_check import Repairers
 from registry_mesh.assembly.stores import Store, as_cache
 from registry_mesh.config.schema import Config
 from registry_mesh.content.errors import Failure
-from registry_mesh.content.ports import Repository
+from registry_mesh.content.repository_ports import Repository
 from registry_mesh.content.scrub import Pace, Scrub, Told, wait_for_next
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import Refusal

@@ -77,7 +77,7 @@ def undo(config: Path, reference: tuple[RepositoryName, Tag], to: int | None) ->
     """
 
     async def bring_back(tags: TagHistory) -> None:
-        from registry_mesh.content.ports import Pusher
+        from registry_mesh.content.repository_ports import Pusher
 
         entry = await tags.undo(Pusher(f"{getpass.getuser()} (tags undo)"), reference[1], to)
         click.echo(f"{reference[0]}:{reference[1]} points at {entry.digest} again")

@@ -7,7 +7,7 @@ answers, and hashes manifests anew.
 from __future__ import annotations
 
 from registry_mesh.content.errors import Failure
-from registry_mesh.content.ports import Repository
+from registry_mesh.content.repository_ports import Repository
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import Refusal

@@ -16,8 +16,9 @@ from registry_mesh.content.errors import Failure, SourceUnavailable, StoreBroken
 from registry_mesh.content.graph import Graph, Node, held_data
 from registry_mesh.content.jobs import Job, Jobs, Lane, Undone, Widths
 from registry_mesh.content.place import Place
-from registry_mesh.content.ports import BlobSource, BlobStore, HeldRepository, Repository
+from registry_mesh.content.ports import BlobSource, BlobStore
 from registry_mesh.content.progress import Meter
+from registry_mesh.content.repository_ports import HeldRepository, Repository
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import ManifestUnknown, NameUnknown, Refusal

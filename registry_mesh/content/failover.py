@@ -12,15 +12,8 @@ from cachetools import TTLCache
 
 from registry_mesh.chunks.chunk_map import ChunkMap
 from registry_mesh.content.errors import Failure, SourceDenied, SourceDown, SourceLied, SourceUnavailable
-from registry_mesh.content.ports import (
-    BlobInfo,
-    FetchedManifest,
-    Reading,
-    Referrers,
-    Repository,
-    Resolved,
-    TagPage,
-)
+from registry_mesh.content.ports import BlobInfo, Reading
+from registry_mesh.content.repository_ports import FetchedManifest, Referrers, Repository, Resolved, TagPage
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import BlobUnknown, ManifestUnknown, NameUnknown

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from registry_mesh.content.errors import Failure, SourceUnavailable
 from registry_mesh.content.failover import Candidate, Distrusted, Failover, Parent
-from registry_mesh.content.ports import Repository
+from registry_mesh.content.repository_ports import Repository
 from registry_mesh.oci.errors import Refusal
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 
@@ -22,7 +22,7 @@ class ParentRegistry(Protocol):
 
 
 class FailoverRegistry:
-    """Implements `content.ports.RegistrySource` over groups of parents."""
+    """Implements `content.repository_ports.RegistrySource` over groups of parents."""
 
     def __init__(
         self, registry: RegistryName, groups: Sequence[Sequence[ParentRegistry]], distrusted: Distrusted

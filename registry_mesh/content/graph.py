@@ -13,7 +13,8 @@ from typing import Final
 
 from registry_mesh.content.errors import SourceLied
 from registry_mesh.content.pieces import whole
-from registry_mesh.content.ports import PIECE, BlobStore, Repository
+from registry_mesh.content.ports import PIECE, BlobStore
+from registry_mesh.content.repository_ports import Repository
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import BlobUnknown, ManifestInvalid

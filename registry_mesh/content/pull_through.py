@@ -13,15 +13,7 @@ from registry_mesh.content.bypass import bypass
 from registry_mesh.content.errors import SourceLied, SpanUnsatisfiable, StoreBroken, StoreFull
 from registry_mesh.content.fill import Distrust, Fill
 from registry_mesh.content.fills import Fills
-from registry_mesh.content.ports import (
-    HELD,
-    BlobInfo,
-    BlobSource,
-    Piece,
-    Provenance,
-    Reading,
-    Streamed,
-)
+from registry_mesh.content.ports import HELD, BlobInfo, BlobSource, Piece, Provenance, Reading, Streamed
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import BlobUnknown
 from registry_mesh.oci.span import Span

@@ -12,19 +12,17 @@ from registry_mesh.content.errors import SourceLied, StoreBroken, StoreFull
 from registry_mesh.content.flights import Flights
 from registry_mesh.content.freshness import Freshness
 from registry_mesh.content.pieces import whole
-from registry_mesh.content.ports import (
-    CacheStore,
+from registry_mesh.content.ports import CacheStore, Provenance, Records
+from registry_mesh.content.remembered import Remembered
+from registry_mesh.content.repository_ports import (
     FetchedManifest,
     ManifestSource,
-    Provenance,
-    Records,
     Referrers,
     ReferrerSource,
     Resolved,
     TagPage,
     TagSource,
 )
-from registry_mesh.content.remembered import Remembered
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import BlobUnknown, ManifestInvalid

@@ -22,9 +22,10 @@ from registry_mesh.content.errors import Failure, SourceLied
 from registry_mesh.content.graph import Explorer
 from registry_mesh.content.jobs import Undone, Widths
 from registry_mesh.content.place import Place
-from registry_mesh.content.ports import BlobStore, Records, RegistrySource, RepositoryStore
+from registry_mesh.content.ports import BlobStore, Records
 from registry_mesh.content.progress import Meter, Phase
 from registry_mesh.content.receipts import Receipts
+from registry_mesh.content.repository_ports import RegistrySource, RepositoryStore
 from registry_mesh.content.survey import Findings, Survey, bounded
 from registry_mesh.oci.errors import NameUnknown, Refusal
 from registry_mesh.oci.reference import RegistryName

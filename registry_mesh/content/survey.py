@@ -11,8 +11,8 @@ from registry_mesh.content.copy_graph import TagCopy
 from registry_mesh.content.errors import Failure, SourceLied
 from registry_mesh.content.graph import Explorer, Graph
 from registry_mesh.content.place import Place
-from registry_mesh.content.ports import HeldRepository, Repository, TagSource
 from registry_mesh.content.receipts import Receipt
+from registry_mesh.content.repository_ports import HeldRepository, Repository, TagSource
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import ManifestUnknown, NameUnknown, Refusal

@@ -7,7 +7,8 @@ from typing import Final
 
 from registry_mesh.auth.access import Action, Asked, Verdict
 from registry_mesh.content.errors import Failure, SpanUnsatisfiable
-from registry_mesh.content.ports import BlobInfo, BlobSource, Reading, Repository
+from registry_mesh.content.ports import BlobInfo, BlobSource, Reading
+from registry_mesh.content.repository_ports import Repository
 from registry_mesh.edge import conditional, ranges
 from registry_mesh.edge.admit import admit_blob
 from registry_mesh.edge.errors import PreconditionFailed

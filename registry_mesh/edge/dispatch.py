@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from registry_mesh.auth.access import Action, Verdict
-from registry_mesh.content.ports import Pusher, Repository
+from registry_mesh.content.repository_ports import Pusher, Repository
 from registry_mesh.edge import blobs, chunk_maps, listing, manifests, referrers, uploads
 from registry_mesh.edge.errors import NotFound
 from registry_mesh.edge.exchange import Call, Exchange

@@ -13,7 +13,8 @@ from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestPayloadError
 
 from registry_mesh.auth.access import Action, Asked, Decision, Verdict
-from registry_mesh.content.ports import PIECE, Provenance, Pusher, Repository
+from registry_mesh.content.ports import PIECE, Provenance
+from registry_mesh.content.repository_ports import Pusher, Repository
 from registry_mesh.edge import head
 from registry_mesh.edge.connection import Connection
 from registry_mesh.edge.errors import BodyTimeout, ExpectationFailed

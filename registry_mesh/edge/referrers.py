@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from registry_mesh.content.ports import Referrers
+from registry_mesh.content.repository_ports import Referrers
 from registry_mesh.edge.exchange import Call, Exchange
 from registry_mesh.edge.listing import answer, link, page
 from registry_mesh.edge.respond import provenance_fields

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Set
 
-from registry_mesh.content.ports import Repository
+from registry_mesh.content.repository_ports import Repository
 from registry_mesh.oci.errors import NameUnknown
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence, Set
 
 from registry_mesh.content.fall_through import FallThrough
-from registry_mesh.content.ports import Repository, RepositoryStore
+from registry_mesh.content.repository_ports import Repository, RepositoryStore
 from registry_mesh.oci.errors import NameUnknown
 from registry_mesh.oci.reference import RegistryName, RepositoryName, parse_registry
 

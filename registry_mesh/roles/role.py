@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Set
 from typing import Protocol
 
-from registry_mesh.content.ports import Repository
+from registry_mesh.content.repository_ports import Repository
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 
 

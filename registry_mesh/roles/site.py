@@ -11,10 +11,11 @@ from cachetools import LRUCache
 from registry_mesh.content.failover import Candidate, Distrusted, Failover, Parent
 from registry_mesh.content.fills import Fills
 from registry_mesh.content.freshness import Freshness
-from registry_mesh.content.ports import BlobSource, CacheStore, Records, Repository
+from registry_mesh.content.ports import BlobSource, CacheStore, Records
 from registry_mesh.content.pull_through import PullThrough
 from registry_mesh.content.remembered import Remembered
 from registry_mesh.content.remembered_repository import RememberedManifests, RememberedTags
+from registry_mesh.content.repository_ports import Repository
 from registry_mesh.content.shared import SharedFirst, SharedStore
 from registry_mesh.oci.errors import NameUnknown
 from registry_mesh.oci.reference import RegistryName, RepositoryName, parse_registry

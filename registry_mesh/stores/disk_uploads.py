@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from registry_mesh.chunks.chunk_map import ChunkMap
-from registry_mesh.content.ports import BlobInfo, Upload
+from registry_mesh.content.ports import BlobInfo
+from registry_mesh.content.repository_ports import Upload
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import BlobUploadUnknown, DigestInvalid
 from registry_mesh.stores import upload_file

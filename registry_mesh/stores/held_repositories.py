@@ -10,7 +10,8 @@ import re
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
-from registry_mesh.content.ports import BlobStore, Pusher, Records, Repository
+from registry_mesh.content.ports import BlobStore, Records
+from registry_mesh.content.repository_ports import Pusher, Repository
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
@@ -28,7 +29,7 @@ _WHO: Final = Pusher("replication")
 
 
 class HeldRepositories:
-    """Implements `content.ports.RepositoryStore`."""
+    """Implements `content.repository_ports.RepositoryStore`."""
 
     def __init__(self, records: Records, blobs: BlobStore, clock: Callable[[], float]) -> None:
         self._records = records
@@ -47,7 +48,7 @@ class HeldRepositories:
 
 
 class HeldRepository:
-    """Implements `content.ports.HeldRepository`."""
+    """Implements `content.repository_ports.HeldRepository`."""
 
     def __init__(
         self,

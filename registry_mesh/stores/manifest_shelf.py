@@ -13,13 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from registry_mesh.content.errors import SourceLied, StoreBroken
-from registry_mesh.content.ports import (
-    BlobSource,
-    FetchedManifest,
-    Piece,
-    Pusher,
-    Records,
-)
+from registry_mesh.content.ports import BlobSource, Piece, Records
+from registry_mesh.content.repository_ports import FetchedManifest, Pusher
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import BlobUnknown, DigestInvalid, ManifestInvalid, ManifestUnknown

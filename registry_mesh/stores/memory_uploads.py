@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from registry_mesh.content.ports import BlobInfo, BlobStore, Upload
+from registry_mesh.content.ports import BlobInfo, BlobStore
+from registry_mesh.content.repository_ports import Upload
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import BlobUploadUnknown
 from registry_mesh.stores.turns import PATIENCE, QUIET, Busy, Pulse, giving_way, turn

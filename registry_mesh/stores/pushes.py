@@ -10,15 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
-from registry_mesh.content.ports import (
-    BlobInfo,
-    BlobStore,
-    Ingest,
-    Pushed,
-    Pusher,
-    Records,
-    Upload,
-)
+from registry_mesh.content.ports import BlobInfo, BlobStore, Ingest, Records
 from registry_mesh.content.publish import (
     Precondition,
     PushPolicy,
@@ -27,6 +19,7 @@ from registry_mesh.content.publish import (
     required_manifests,
     settle,
 )
+from registry_mesh.content.repository_ports import Pushed, Pusher, Upload
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest, new_hasher
 from registry_mesh.oci.errors import BlobUnknown, ManifestUnknown

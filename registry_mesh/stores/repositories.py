@@ -8,16 +8,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 
-from registry_mesh.content.ports import (
-    BlobStore,
-    Pusher,
-    Records,
-    Referrers,
-    Repository,
-    Resolved,
-    TagPage,
-)
+from registry_mesh.content.ports import BlobStore, Records
 from registry_mesh.content.publish import PushPolicy
+from registry_mesh.content.repository_ports import Pusher, Referrers, Repository, Resolved, TagPage
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import ManifestUnknown, NameUnknown

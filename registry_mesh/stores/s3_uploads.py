@@ -17,7 +17,8 @@ from cachetools import LRUCache
 
 from registry_mesh.chunks.chunk_map import CHUNK, ChunkMapper
 from registry_mesh.content.errors import Failure, StoreBroken
-from registry_mesh.content.ports import BlobInfo, Upload
+from registry_mesh.content.ports import BlobInfo
+from registry_mesh.content.repository_ports import Upload
 from registry_mesh.oci.digest import Digest, new_hasher
 from registry_mesh.oci.errors import BlobUploadInvalid, BlobUploadUnknown, DigestInvalid
 from registry_mesh.stores import resumable_hash

@@ -13,7 +13,8 @@ from typing import Final
 
 from registry_mesh.chunks.chunk_map import ChunkMapper
 from registry_mesh.content.errors import Failure, StoreBroken
-from registry_mesh.content.ports import BlobSource, BlobStore, Piece, Reading, Repository
+from registry_mesh.content.ports import BlobSource, BlobStore, Piece, Reading
+from registry_mesh.content.repository_ports import Repository
 from registry_mesh.content.verify import (
     REPAIRABLE,
     BlobFacts,

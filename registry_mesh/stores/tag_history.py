@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from registry_mesh.content.ports import Pusher
 from registry_mesh.content.publish import CREATE, Precondition, PushPolicy, settle
+from registry_mesh.content.repository_ports import Pusher
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import ManifestUnknown
 from registry_mesh.oci.reference import Tag

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from registry_mesh.content.errors import StoreBroken
-from registry_mesh.content.ports import Pusher, Records, TagPage
+from registry_mesh.content.ports import Records
+from registry_mesh.content.repository_ports import Pusher, TagPage
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import DigestInvalid

@@ -8,7 +8,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from registry_mesh.content.ports import Ingest, Upload
+from registry_mesh.content.ports import Ingest
+from registry_mesh.content.repository_ports import Upload
 from registry_mesh.oci.errors import BlobUploadUnknown, RangeInvalid
 from registry_mesh.oci.reference import RepositoryName
 

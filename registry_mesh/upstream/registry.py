@@ -14,19 +14,8 @@ import aiohttp
 from registry_mesh.auth.challenge import same_place
 from registry_mesh.chunks.chunk_map import ChunkMap, ChunkMapInvalid
 from registry_mesh.content.errors import SourceLied, SourceUnavailable, SpanUnsatisfiable
-from registry_mesh.content.ports import (
-    PIECE,
-    TO_END,
-    BlobInfo,
-    DirectBody,
-    FetchedManifest,
-    Provenance,
-    Referrers,
-    Repository,
-    Resolved,
-    Streamed,
-    TagPage,
-)
+from registry_mesh.content.ports import PIECE, TO_END, BlobInfo, DirectBody, Provenance, Streamed
+from registry_mesh.content.repository_ports import FetchedManifest, Referrers, Repository, Resolved, TagPage
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.endpoints import Endpoint

@@ -11,8 +11,8 @@ from registry_mesh.content.failover import Candidate, Distrusted, Failover
 from registry_mesh.content.fill import FillPolicy
 from registry_mesh.content.fills import Fills
 from registry_mesh.content.pieces import in_memory
-from registry_mesh.content.ports import Repository
 from registry_mesh.content.pull_through import PullThrough
+from registry_mesh.content.repository_ports import Repository
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import BlobUnknown

@@ -9,9 +9,9 @@ import pytest
 from registry_mesh.content.failover import Candidate, Distrusted, Failover
 from registry_mesh.content.fall_through import FallThrough
 from registry_mesh.content.freshness import Freshness
-from registry_mesh.content.ports import Repository, Resolved, TagPage, TagSource
 from registry_mesh.content.remembered import Entry, Remembered
 from registry_mesh.content.remembered_repository import RememberedTags
+from registry_mesh.content.repository_ports import Repository, Resolved, TagPage, TagSource
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import ManifestUnknown

@@ -13,8 +13,8 @@ from registry_mesh.content.copy_by_fill import CopyByFill
 from registry_mesh.content.errors import SourceUnavailable, StoreBroken
 from registry_mesh.content.fill import FillPolicy
 from registry_mesh.content.fills import Fills
-from registry_mesh.content.ports import Repository
 from registry_mesh.content.progress import Meter, Phase
+from registry_mesh.content.repository_ports import Repository
 from registry_mesh.content.snapshot import Held, Outcome, Snapshot, SnapshotPolicy
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest

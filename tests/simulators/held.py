@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from registry_mesh.content.ports import BlobStore, Records, Repository
+from registry_mesh.content.ports import BlobStore, Records
+from registry_mesh.content.repository_ports import Repository
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
@@ -13,7 +14,7 @@ from registry_mesh.stores.held_repositories import HeldRepositories, HeldReposit
 
 
 class DiaryRepositories:
-    """Implements `content.ports.RepositoryStore` over the real one."""
+    """Implements `content.repository_ports.RepositoryStore` over the real one."""
 
     def __init__(self, records: Records, blobs: BlobStore) -> None:
         self.real = HeldRepositories(records, blobs, lambda: 1_000.0)
@@ -31,7 +32,7 @@ class DiaryRepositories:
 
 @dataclass(slots=True)
 class DiaryRepository:
-    """Implements `content.ports.HeldRepository`; checks that parts come before what needs them."""
+    """Implements `content.repository_ports.HeldRepository`; checks that parts come before what needs them."""
 
     real: HeldRepository
     diary: list[str]

@@ -11,17 +11,8 @@ from dataclasses import dataclass, field
 
 from registry_mesh.chunks.chunk_map import ChunkMap
 from registry_mesh.content.errors import SourceUnavailable
-from registry_mesh.content.ports import (
-    BlobInfo,
-    FetchedManifest,
-    Provenance,
-    Reading,
-    Referrers,
-    Repository,
-    Resolved,
-    Streamed,
-    TagPage,
-)
+from registry_mesh.content.ports import BlobInfo, Provenance, Reading, Streamed
+from registry_mesh.content.repository_ports import FetchedManifest, Referrers, Repository, Resolved, TagPage
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import BlobUnknown, ManifestUnknown, NameUnknown
@@ -92,7 +83,7 @@ class Content:
 
 
 class SourceRegistry:
-    """Implements `content.ports.RegistrySource`."""
+    """Implements `content.repository_ports.RegistrySource`."""
 
     def __init__(self, name: RegistryName = HOST) -> None:
         self.name = name

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from registry_mesh.content.ports import BlobInfo, Pusher, Pushes, Repository
+from registry_mesh.content.ports import BlobInfo
 from registry_mesh.content.publish import PushPolicy
+from registry_mesh.content.repository_ports import Pusher, Pushes, Repository
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest

@@ -13,20 +13,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from registry_mesh.chunks.chunk_map import ChunkMap
-from registry_mesh.content.ports import (
-    HELD,
-    BlobInfo,
+from registry_mesh.content.ports import HELD, BlobInfo, Ingest, Piece, Provenance, Reading, Streamed
+from registry_mesh.content.repository_ports import (
     FetchedManifest,
-    Ingest,
-    Piece,
-    Provenance,
     Pushed,
     Pusher,
-    Reading,
     Referrers,
     Repository,
     Resolved,
-    Streamed,
     TagPage,
     Upload,
 )

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from registry_mesh.content.ports import Repository
 from registry_mesh.content.publish import PushPolicy
+from registry_mesh.content.repository_ports import Repository
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import BlobUnknown, ManifestBlobUnknown, ManifestUnknown, Refusal

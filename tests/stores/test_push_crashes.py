@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from registry_mesh.content.ports import Repository
+from registry_mesh.content.repository_ports import Repository
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import ManifestUnknown, NameUnknown

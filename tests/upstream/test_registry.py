@@ -22,7 +22,8 @@ from registry_mesh.content.errors import (
     SpanUnsatisfiable,
 )
 from registry_mesh.content.pieces import in_memory
-from registry_mesh.content.ports import TO_END, Repository
+from registry_mesh.content.ports import TO_END
+from registry_mesh.content.repository_ports import Repository
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import BlobUnknown, ManifestUnknown, NameUnknown
