@@ -220,6 +220,8 @@ class Fill:
             pass  # the map is on its way
         elif self.hold.state(index) != ChunkState.MISSING:
             self.proof.prove_later(index)
+            if self._released(reader.position, reader.position + 1) > reader.position:
+                reader.wake()  # another process has marked it since we looked: nobody else tells
         elif not self.transfers.bring(reader):
             self._watch_others()
 
@@ -346,11 +348,8 @@ class Fill:
             if self.hold.committed or self.hold.discarded:
                 break
             for reader in self.followers:
-                waiting = reader.waiting
-                if waiting is None or waiting.done():
-                    continue
                 if self.hold.state(reader.position // CHUNK) != ChunkState.MISSING:
-                    waiting.set_result(None)
+                    reader.wake()
         self._polling = None
         self.followers.wake_now()  # all ask again: the process that held a claim may have died
 

@@ -129,9 +129,16 @@ class Fills:
             for digest, (fill, _) in list(self._fills.items()):
                 if not fill.idle:
                     self._used[digest] = loop.time()
-                elif loop.time() - self._used.get(digest, 0) > _linger(fill) or fill.hold.discarded:
+                elif self._is_current(digest, fill) and (
+                    loop.time() - self._used.get(digest, 0) > _linger(fill) or fill.hold.discarded
+                ):
                     await self._drop(digest)
         self._sweeper = None
+
+    def _is_current(self, digest: Digest, fill: Fill) -> bool:
+        """Another may have taken its place while those before it were closed."""
+        entry = self._fills.get(digest)
+        return entry is not None and entry[0] is fill
 
     async def _drop(self, digest: Digest) -> None:
         entry = self._fills.pop(digest, None)

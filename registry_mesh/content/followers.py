@@ -20,6 +20,11 @@ class Reader:
     epoch: int
     waiting: asyncio.Future[None] | None = None
 
+    def wake(self) -> None:
+        """Have it look again, where it waits."""
+        if self.waiting is not None and not self.waiting.done():
+            self.waiting.set_result(None)
+
 
 SMALL: Final = MIB
 """Bytes of a span whose reader waits for nothing but all of it."""
@@ -117,5 +122,4 @@ class Followers:
 
 def _wake(readers: Iterable[Reader]) -> None:
     for reader in readers:
-        if reader.waiting is not None and not reader.waiting.done():
-            reader.waiting.set_result(None)
+        reader.wake()

@@ -33,7 +33,7 @@ from registry_mesh.stores.layout import Layout
 from registry_mesh.stores.ledger import Ledger, charge
 from registry_mesh.stores.locks import FileLock, ProcessLock
 from registry_mesh.stores.map_maker import MapMaker
-from registry_mesh.stores.offload import offload
+from registry_mesh.stores.offload import offload, settle, submit
 from registry_mesh.stores.overhead import Overhead
 from registry_mesh.stores.part_files import open_part
 from registry_mesh.stores.records import DiskRecords
@@ -249,7 +249,13 @@ class DiskStore:
         """`purpose` is a word of ours, fit for a file's name."""
         path = self._layout.run / "locks" / f"{purpose}-{digest.hex[:32]}"
         with translated("locking"):
-            lock = await offload(FileLock, path)
+            locking = submit(FileLock, path)
+            try:
+                lock = await settle(locking)
+            except asyncio.CancelledError:
+                if locking.exception() is None:
+                    await offload(locking.result().release)  # nobody else would, as long as the process lives
+                raise
         try:
             yield lock.mine
         finally:

@@ -16,10 +16,11 @@ from registry_mesh.chunks.chunk_map import CHUNK, MIB
 from registry_mesh.chunks.readahead import ReadaheadPolicy
 from registry_mesh.chunks.steal import StealPolicy
 from registry_mesh.content.errors import SourceLied, SourceUnavailable, SpanUnsatisfiable
-from registry_mesh.content.fill import FillPolicy
+from registry_mesh.content.fill import Fill, FillPolicy
 from registry_mesh.content.fills import Fills
+from registry_mesh.content.followers import Reader
 from registry_mesh.content.pieces import in_memory
-from registry_mesh.content.ports import CacheStore, FileSlice, Piece
+from registry_mesh.content.ports import CacheStore, ChunkState, FileSlice, Piece
 from registry_mesh.content.pull_through import PullThrough
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import BlobUnknown
@@ -108,6 +109,57 @@ async def test_who_is_woken_late_is_given_no_fill_that_was_closed_meanwhile(make
     fill = await begun  # a turn of the loop before who asked is woken
     await cache.fills._drop(digest)
     assert await asking == data and fill.closed
+
+
+@pytest.mark.parametrize("maps", [False, True])
+async def test_a_chunk_that_another_process_marks_while_its_reader_looks_is_seen(
+    make: Make, maps: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = await make(maps=maps, gate=asyncio.Event())  # nothing comes from the parent
+    data = blob(2 * CHUNK)
+    digest = cache.source.add(data)
+    async with cache.store.hold(digest, len(data)) as other:
+        assert other.claim(range(2)) == range(2)
+        written = [memoryview(data)]
+        await other.write(0, lambda: [written.pop()] if written else (), lambda: None)
+
+        def between(fill: Fill, reader: Reader) -> None:
+            """After the look that found nothing, before the one that has it brought."""
+            if other.state(0) is ChunkState.MISSING:
+                other.mark(0, ChunkState.PROVEN if maps else ChunkState.UNPROVEN)
+
+        monkeypatch.setattr(Fill, "_raise_if_hopeless", between)
+        async with asyncio.timeout(10):
+            assert await cache.get(digest, Span(5, 99)) == data[5:99]
+
+
+async def test_a_fill_that_took_the_place_of_another_is_not_closed_for_it(make: Make) -> None:
+    """Fills are closed one after the other, and meanwhile new ones begin."""
+    cache = await make()
+    data, other = blob(2 * CHUNK), blob(CHUNK, seed=1)
+    digest, first = cache.source.add(data), cache.source.add(other)
+    for each in (first, digest):
+        await cache.get(each, Span(0, 9))
+    await cache.settled()
+    old = cache.fills._fills[digest][0]
+    slow = cache.fills._fills[first][0]
+    closing, go_on = asyncio.Event(), asyncio.Event()
+
+    async def close_slowly() -> None:
+        closing.set()
+        await go_on.wait()
+
+    slow.close = close_slowly  # type: ignore[method-assign]
+    cache.fills._used.clear()  # neither was used for long
+    await closing.wait()
+    await old.hold.discard()
+    assert await cache.get(digest) == data
+    new = cache.fills._fills[digest][0]
+    with new.kept():
+        assert new is not old
+        go_on.set()
+        await asyncio.sleep(0.5)
+        assert not new.closed
 
 
 async def test_the_empty_blob_needs_nobody(make: Make) -> None:

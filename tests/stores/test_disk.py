@@ -11,7 +11,7 @@ from registry_mesh.stores.disk import DiskStore
 from registry_mesh.stores.durability import FsyncPolicy
 from tests.suites.blob_store import BlobStoreSuite, put
 from tests.suites.bytes_of import pattern
-from tests.suites.cache_store import CacheStoreSuite
+from tests.suites.cache_store import DIGEST, CacheStoreSuite
 
 
 class TestDiskBlobs(BlobStoreSuite):
@@ -61,4 +61,23 @@ async def test_a_cache_leaves_chunk_maps_to_its_parents(tmp_path: Path) -> None:
     digest = await put(store, pattern(3 * CHUNK))
     store._layout.blob_chunks(digest).unlink(missing_ok=True)
     assert await store.chunk_map(digest) is None
+    await store.close()
+
+
+async def test_who_is_cancelled_while_locking_holds_no_lock(tmp_path: Path) -> None:
+    store = await DiskStore.start(tmp_path)
+
+    async def locked() -> None:
+        async with store.lock(DIGEST, "fill"):
+            await asyncio.sleep(60)
+
+    for turns in range(12):  # wherever it is
+        task = asyncio.create_task(locked())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        async with store.lock(DIGEST, "fill") as mine:
+            assert mine, turns
     await store.close()
