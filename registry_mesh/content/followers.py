@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from registry_mesh.chunks.chunk_map import MIB
+from registry_mesh.chunks.chunk_map import CHUNK, MIB
 from registry_mesh.oci.span import Span
 
 
@@ -110,10 +110,10 @@ class Followers:
 
     def room(self, received: int, end: int, window: int) -> int:
         """Of a transfer that has come to `received` and goes to `end`. 1: a reader wants what comes next. 0: all who
-        want some of it are a window behind. -1: nobody does."""
+        want some of it are a window behind. -1: nobody does. Who wants a part of a chunk waits for all of it."""
         wanted = -1
         for reader in self._readers:
-            if reader.stop > received and reader.position < end:
+            if -(-reader.stop // CHUNK) * CHUNK > received and reader.position < end:
                 if reader.position + window > received:
                     return 1
                 wanted = 0

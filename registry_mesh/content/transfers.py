@@ -59,6 +59,8 @@ class Transfers:
             return self.start(wanted)
         if self._worth_stealing(transfer, index, reader):
             self._steal(transfer, wanted)
+        else:
+            self._fill.followers.moved.set()  # it may wait for others, who have enough
         return True
 
     def start(self, wanted: range, *, unasked: bool = False) -> bool:

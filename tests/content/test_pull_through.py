@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,23 @@ async def test_a_chunk_that_another_process_marks_while_its_reader_looks_is_seen
         monkeypatch.setattr(Fill, "_raise_if_hopeless", between)
         async with asyncio.timeout(10):
             assert await cache.get(digest, Span(5, 99)) == data[5:99]
+
+
+async def test_who_comes_to_a_stream_that_waits_for_a_slow_reader_has_it_go_on(make: Make) -> None:
+    cache = await make(replace(NEVER, window=4 * CHUNK))
+    data = blob(40 * CHUNK)
+    digest = cache.source.add(data)
+    async with cache.through.open(digest) as slow:
+        pieces = slow.pieces()
+        await anext(pieces)
+        [fill] = [fill for fill, _ in cache.fills._fills.values()]
+        before = -1
+        while before != (came := fill.fetched):
+            before = came
+            await asyncio.sleep(0.2)
+        assert CHUNK <= came < 20 * CHUNK, "it waits"
+        async with asyncio.timeout(5):
+            assert await cache.get(digest, Span(came, came + 9)) == data[came : came + 9]
 
 
 async def test_a_fill_that_took_the_place_of_another_is_not_closed_for_it(make: Make) -> None:
