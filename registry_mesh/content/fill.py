@@ -223,6 +223,7 @@ class Fill:
             if self._released(reader.position, reader.position + 1) > reader.position:
                 reader.wake()  # another process has marked it since we looked: nobody else tells
         elif not self.transfers.bring(reader):
+            self.hold.want(index)
             self._watch_others()
 
     # -- what transfers and proofs tell ------------------------------------------------------------------------

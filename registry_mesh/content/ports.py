@@ -244,6 +244,15 @@ class Hold(Protocol):
         """Give claims back; those of chunks not claimed here are left alone."""
         ...
 
+    def want(self, index: int) -> None:
+        """A reader waits for a chunk that somebody else has claimed: have him know. Forgotten once he does, or when
+        another chunk is wanted: to be said again as long as it is true."""
+        ...
+
+    def take_want(self, chunks: range) -> int | None:
+        """The chunk that others wait for, where it is one of `chunks`."""
+        ...
+
     async def write(self, offset: int, give: Give, then: Callable[[], None]) -> None:
         """Write what `give` gives, from `offset` on, and call `then` (to hash): again and again until nothing is given.
         Both are called in the worker thread that writes; what was given may change after `then`. `StoreFull`,

@@ -42,6 +42,8 @@ class Transfer:
         """Bytes before this are stored, or lie in a hole."""
         self.received = self.position
         """Bytes before this have come, or are being received by a thread."""
+        self.granted = 0
+        """Bytes before this are wanted by readers of another process."""
         self.source = ""
         self.rate = 0.0  # bytes/s, smoothed
         self._began = monotonic()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Final
 
 from registry_mesh.chunks.chunk_map import CHUNK, count
@@ -20,6 +20,9 @@ from registry_mesh.oci.span import Span
 
 if TYPE_CHECKING:
     from registry_mesh.content.fill import Fill, FillPolicy
+
+ELSEWHERE: Final = 0.02
+"""Seconds between two looks, of a transfer that waits for slow readers, at whether another process wants more."""
 
 MOST: Final = 64
 """Streams for one blob at a time."""
@@ -187,14 +190,16 @@ class Transfers:
             if self._policy.complete_after <= 0:
                 return True
             room = self._room(transfer)
-            if room > 0:
+            if room > 0 or (room == 0 and self._wanted_elsewhere(transfer)):
                 return True
             if room < 0:
                 if not fill.nearly_whole():
                     transfer.end_with_chunk()
                 return transfer.received < transfer.end
             fill.followers.moved.clear()
-            await fill.followers.moved.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(ELSEWHERE):
+                    await fill.followers.moved.wait()
 
     def _room(self, transfer: Transfer) -> int:
         if transfer.unasked:
@@ -203,6 +208,13 @@ class Transfers:
         if not self._fill.followed and begun < self._policy.window:
             return 1  # who made it begin is about to follow
         return self._fill.followers.room(transfer.received, transfer.end, self._policy.window)
+
+    def _wanted_elsewhere(self, transfer: Transfer) -> bool:
+        """Whether readers of another process want more, a window of it at a time."""
+        wanted = self._fill.hold.take_want(range(transfer.received // CHUNK, transfer.chunks.stop))
+        if wanted is not None:
+            transfer.granted = transfer.received + self._policy.window
+        return transfer.received < transfer.granted
 
     def tasks(self) -> list[asyncio.Task[None]]:
         return list(self._running.values())

@@ -99,6 +99,16 @@ class DiskHold:
                 self._sums.pop(index, None)
                 self._begin_give_back(index)
 
+    def want(self, index: int) -> None:
+        self._table.set_wanted(index)
+
+    def take_want(self, chunks: range) -> int | None:
+        wanted = self._table.wanted
+        if wanted is None or wanted not in chunks:
+            return None
+        self._table.set_wanted(None)
+        return wanted
+
     async def write(self, offset: int, give: Give, then: Callable[[], None]) -> None:
         with translated(f"writing a part of {self.info.digest}"):
             await offload(self._write_all, offset, give, then)

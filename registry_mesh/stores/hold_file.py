@@ -3,7 +3,7 @@
 All integers little-endian. 64 bytes of head, then 8 bytes a chunk:
 
     head    magic 8s | blob size u64 | chunk size u64 | committed u8, discarded u8, 6 spare | mtime u64 | boot id 16 |
-            8 spare
+            wanted u64
     chunk   state u8 | reserved u8 | synced u8 | summed u8 | crc32 u32
 
 Every field is written by a store of its own size, so that no process undoes what another one writes beside it.
@@ -13,6 +13,7 @@ Every field is written by a store of its own size, so that no process undoes wha
 `synced`    the data had reached the disk when this was set. After the machine went down (another boot id) only
             such chunks count: the kernel may have written the state and not the data.
 `crc32`     of the chunk, where `summed`: to find rot.
+`wanted`    the chunk, plus one, that a process waits for and another has claimed; 0: none.
 `mtime`     of the data file after the last write of ours, in ns. Another one means that somebody else wrote.
 """
 
@@ -33,6 +34,7 @@ _MAGIC: Final = b"RMHOLD01"
 _HEAD: Final = struct.Struct("<8sQQ8xQ16s8x")
 _COMMITTED, _DISCARDED = 24, 25
 _MTIME_WORD: Final = 4
+_WANTED_WORD: Final = 7
 _BOOT: Final = slice(40, 56)
 _RECORDS: Final = _HEAD.size
 _RECORD: Final = 8
@@ -131,6 +133,13 @@ class HoldFile:
 
     def set_mtime_ns(self, mtime_ns: int) -> None:
         self._words[_MTIME_WORD] = mtime_ns
+
+    @property
+    def wanted(self) -> int | None:
+        return self._words[_WANTED_WORD] - 1 if self._words[_WANTED_WORD] else None
+
+    def set_wanted(self, index: int | None) -> None:
+        self._words[_WANTED_WORD] = 0 if index is None else index + 1
 
     def state(self, index: int) -> int:
         return self._bytes[_RECORDS + _RECORD * index + _STATE]

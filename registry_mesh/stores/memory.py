@@ -130,6 +130,7 @@ class _Part:
         self.sums: dict[int, int] = {}
         self.claims: dict[int, MemoryHold] = {}
         self.holds = 0
+        self.wanted: int | None = None
         self.committed = False
         self.discarded = False
 
@@ -179,6 +180,16 @@ class MemoryHold:
         for index in chunks:
             if self._part.claims.get(index) is self:
                 del self._part.claims[index]
+
+    def want(self, index: int) -> None:
+        self._part.wanted = index
+
+    def take_want(self, chunks: range) -> int | None:
+        wanted = self._part.wanted
+        if wanted is None or wanted not in chunks:
+            return None
+        self._part.wanted = None
+        return wanted
 
     async def write(self, offset: int, give: Give, then: Callable[[], None]) -> None:
         self._must_be_open()

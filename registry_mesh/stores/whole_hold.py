@@ -43,6 +43,12 @@ class WholeHold:
     def unclaim(self, chunks: range) -> None:
         """Nothing can be claimed."""
 
+    def want(self, index: int) -> None:
+        """It is there."""
+
+    def take_want(self, chunks: range) -> int | None:
+        return None
+
     async def write(self, offset: int, give: Give, then: Callable[[], None]) -> None:
         raise StoreBroken("the blob is complete")
 

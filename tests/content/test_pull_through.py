@@ -29,6 +29,7 @@ from registry_mesh.oci.span import Span
 from registry_mesh.stores.disk import DiskStore
 from registry_mesh.stores.memory import MemoryStore
 from tests.simulators.source import SimulatedSource
+from tests.suites.bytes_of import read
 
 NEVER = FillPolicy(complete_after=2)
 
@@ -149,6 +150,23 @@ async def test_who_comes_to_a_stream_that_waits_for_a_slow_reader_has_it_go_on(m
         assert CHUNK <= came < 20 * CHUNK, "it waits"
         async with asyncio.timeout(5):
             assert await cache.get(digest, Span(came, came + 9)) == data[came : came + 9]
+
+
+async def test_a_slow_reader_of_one_process_does_not_slow_those_of_another(make: Make) -> None:
+    cache = await make(replace(NEVER, window=4 * CHUNK))
+    data = blob(40 * CHUNK)
+    digest = cache.source.add(data)
+    elsewhere = Fills(cache.store, replace(NEVER, window=4 * CHUNK))
+    theirs = PullThrough(cache.store, cache.source, elsewhere)
+    try:
+        async with cache.through.open(digest) as slow:
+            pieces = slow.pieces()
+            await anext(pieces)
+            async with asyncio.timeout(10):
+                assert await read(theirs, digest) == data
+            assert cache.source.sent == len(data), "each byte came once"
+    finally:
+        await elsewhere.close()
 
 
 async def test_a_fill_that_took_the_place_of_another_is_not_closed_for_it(make: Make) -> None:

@@ -126,6 +126,26 @@ async def test_two_hundred_readers_of_all_kinds(world: Cold) -> None:
     assert world.moved <= 1.01 * size
 
 
+async def test_a_reader_that_stands_still_holds_up_nobody(world: Cold) -> None:
+    """Whichever process it, and the others, have come to: whole readers, and one of the piece it stands before."""
+    digest, whole = await world.add(80 * MIB)
+    await world.start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.node.port, limit=1 << 16)
+    writer.write(f"GET /v2/team/app/blobs/{digest} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    await reader.readuntil(b"\r\n\r\n")
+    while world.link.counts.body_bytes < 12 * MIB:
+        await asyncio.sleep(0.05)
+    world.link.reset_counts()
+    await asyncio.sleep(0.5)
+    spans = [(at, at + 999) for at in range(17 * MIB, 79 * MIB, 5 * MIB)]
+    async with asyncio.timeout(40):
+        for span in spans:
+            assert same(await world.get(world.blob(digest), span), 206, whole[span[0] : span[1]])
+        answers = await asyncio.gather(*(world.get(world.blob(digest)) for _ in range(8)))
+    assert all(same(answer, 200, whole) for answer in answers)
+    writer.close()
+
+
 async def test_every_kind_of_range_of_a_cold_blob(world: Cold) -> None:
     size = 9 * MIB + 5
     etag = None

@@ -220,6 +220,15 @@ class CacheStoreSuite:
             await hold.commit(None)
         assert await read(store, DIGEST) == DATA
 
+    async def test_what_is_wanted_is_known_to_who_has_claimed_it(self, store: CacheStore) -> None:
+        async with store.hold(DIGEST, SIZE) as one, store.hold(DIGEST, SIZE) as two:
+            assert one.take_want(range(5)) is None
+            two.want(0)
+            two.want(3)
+            assert one.take_want(range(3)) is None, "it is somebody else's"
+            assert one.take_want(range(2, 5)) == 3
+            assert one.take_want(range(5)) is None
+
     async def test_lock(self, store: CacheStore) -> None:
         async with store.lock(DIGEST, "fill") as mine:
             assert mine
