@@ -42,6 +42,10 @@ class Transfer:
         """Bytes before this are stored, or lie in a hole."""
         self.received = self.position
         """Bytes before this have come, or are being received by a thread."""
+        self.waits_since: float | None = None
+        """When it came to be a window ahead of all who want more, in the loop's time."""
+        self.dismissed = False
+        """It is to wait no more."""
         self.granted = 0
         """Bytes before this are wanted by readers of another process."""
         self.source = ""
@@ -93,6 +97,8 @@ class Transfer:
                 else:
                     async with self._fill.source.open(self._fill.digest, self._ask()) as reading:
                         await self._stream(reading)
+                if self.position >= self.end:
+                    return
                 if not await self._fill.transfers.wanted(self) or self._over_long_hole():
                     return
             except (SourceUnavailable, SourceLied) as failure:

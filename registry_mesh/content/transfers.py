@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 ELSEWHERE: Final = 0.02
 """Seconds between two looks, of a transfer that waits for slow readers, at whether another process wants more."""
 
+PATIENCE: Final = 60.0
+"""Seconds for which a transfer waits for slow readers. Then it ends, and its connection is free: what is on its way
+comes a second time, some MB at most, should they go on."""
+
 MOST: Final = 64
 """Streams for one blob at a time."""
 
@@ -70,6 +74,7 @@ class Transfers:
         """Bring in the leading run of `wanted` that is missing and nobody brings; `unasked`: whoever reads it. False
         where another process brings the first."""
         if len(self._running) >= MOST:
+            self._dismiss_one()
             return True  # a transfer that ends wakes the readers, who ask again
         others = [transfer.next_after(wanted.start) for transfer in self._running]
         early = [index for index in self._fill.proof.early if index > wanted.start]
@@ -179,11 +184,18 @@ class Transfers:
         fill.followers.wake_now()
 
     async def wanted(self, transfer: Transfer) -> bool:
-        """Hold a transfer back while it is a window ahead of every reader; False where nobody wants more of it.
+        """Hold a transfer back while it is a window ahead of every reader; False where nobody wants more of it, or all
+        have stood still for too long.
 
         It never ends inside a chunk: the bytes on their way are kept.
         """
-        fill = self._fill
+        try:
+            return await self._wanted(transfer)
+        finally:
+            transfer.waits_since = None
+
+    async def _wanted(self, transfer: Transfer) -> bool:
+        fill, loop = self._fill, asyncio.get_running_loop()
         while True:
             if fill.proof.lacking and fill.proof.asking is None:
                 return False
@@ -192,7 +204,11 @@ class Transfers:
             room = self._room(transfer)
             if room > 0 or (room == 0 and self._wanted_elsewhere(transfer)):
                 return True
-            if room < 0:
+            if transfer.waits_since is None:
+                transfer.waits_since = loop.time()
+            if loop.time() - transfer.waits_since > PATIENCE:
+                transfer.dismissed = True
+            if room < 0 or transfer.dismissed:
                 if not fill.nearly_whole():
                     transfer.end_with_chunk()
                 return transfer.received < transfer.end
@@ -208,6 +224,13 @@ class Transfers:
         if not self._fill.followed and begun < self._policy.window:
             return 1  # who made it begin is about to follow
         return self._fill.followers.room(transfer.received, transfer.end, self._policy.window)
+
+    def _dismiss_one(self) -> None:
+        """Of those that wait for slow readers the one that has waited for the longest: somebody needs its place."""
+        waiting = [transfer for transfer in self._running if transfer.waits_since is not None]
+        if waiting:
+            min(waiting, key=lambda transfer: transfer.waits_since or 0.0).dismissed = True
+            self._fill.followers.moved.set()
 
     def _wanted_elsewhere(self, transfer: Transfer) -> bool:
         """Whether readers of another process want more, a window of it at a time."""

@@ -40,11 +40,14 @@ TOKEN_LIMIT: Final = 1 << 20
 _ANSWERED: Final = {304: "not_modified", 404: "unknown", 401: "denied", 403: "denied", 429: "throttled"}
 
 
-def open_session(connections: int = 128) -> aiohttp.ClientSession:
+def open_session() -> aiohttp.ClientSession:
     """A client session with the traps set right: no total time limit (it kills a 60 GB pull), no decompression
-    and no Accept-Encoding (a blob must arrive as it is), long header lines for signed redirects."""
+    and no Accept-Encoding (a blob must arrive as it is), long header lines for signed redirects.
+
+    There are as many connections as there are streams: who waited for one would look to us as if the parent did not
+    answer, and so would the ping that asks after it. Streams are bounded by the clients that are served."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, limit_per_host=connections, ttl_dns_cache=60),
+        connector=aiohttp.TCPConnector(limit=0, limit_per_host=0, ttl_dns_cache=60),
         timeout=aiohttp.ClientTimeout(total=None),
         auto_decompress=False,
         skip_auto_headers=("Accept-Encoding", "Accept", "User-Agent"),

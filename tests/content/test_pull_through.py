@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from registry_mesh.chunks.chunk_map import CHUNK, MIB
 from registry_mesh.chunks.readahead import ReadaheadPolicy
 from registry_mesh.chunks.steal import StealPolicy
+from registry_mesh.content import transfers
 from registry_mesh.content.errors import SourceLied, SourceUnavailable, SpanUnsatisfiable
 from registry_mesh.content.fill import Fill, FillPolicy
 from registry_mesh.content.fills import Fills
@@ -150,6 +152,43 @@ async def test_who_comes_to_a_stream_that_waits_for_a_slow_reader_has_it_go_on(m
         assert CHUNK <= came < 20 * CHUNK, "it waits"
         async with asyncio.timeout(5):
             assert await cache.get(digest, Span(came, came + 9)) == data[came : came + 9]
+
+
+async def test_a_stream_that_waits_for_too_long_ends_and_begins_again(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfers, "PATIENCE", 0.3)
+    cache = await make(replace(NEVER, window=4 * CHUNK))
+    data = blob(40 * CHUNK)
+    digest = cache.source.add(data)
+    async with cache.through.open(digest) as slow:
+        pieces = in_memory(slow)
+        got = await anext(pieces)
+        [fill] = [fill for fill, _ in cache.fills._fills.values()]
+        async with asyncio.timeout(10):
+            while len(fill.transfers):
+                await asyncio.sleep(0.05)
+        got += b"".join([piece async for piece in pieces])
+    assert got == data
+    assert len(cache.source.opened) > 1 and cache.source.opened[1].start % CHUNK == 0
+
+
+async def test_as_many_streams_as_there_may_be_wait_for_slow_readers(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of them gives way to who has had nothing yet."""
+    monkeypatch.setattr(transfers, "MOST", 2)
+    cache = await make(replace(NEVER, window=2 * CHUNK))
+    data = blob(90 * CHUNK)
+    digest = cache.source.add(data)
+    async with AsyncExitStack() as stack:
+        slow = []
+        for start in (30, 60):
+            span = Span(start * CHUNK, (start + 30) * CHUNK)
+            slow.append((await stack.enter_async_context(cache.through.open(digest, span))).pieces())
+            await anext(slow[-1])
+        async with asyncio.timeout(10):
+            assert await cache.get(digest, Span(0, 9)) == data[:9]
 
 
 async def test_a_slow_reader_of_one_process_does_not_slow_those_of_another(make: Make) -> None:
