@@ -102,10 +102,11 @@ class S3Client:
 
     @staticmethod
     def session(tls: ssl.SSLContext | None = None) -> aiohttp.ClientSession:
-        """A session with the settings that bytes need: no total timeout, no decoding, no re-quoting."""
+        """A session with the settings that bytes need: no total timeout, no decoding, no re-quoting; no limit of
+        connections, for a stream that waits for a slow reader would have others wait for it."""
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=256, keepalive_timeout=30, ssl=tls if tls is not None else True, use_dns_cache=True
+                limit=0, keepalive_timeout=30, ssl=tls if tls is not None else True, use_dns_cache=True
             ),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=60),
             auto_decompress=False,

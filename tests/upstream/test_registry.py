@@ -92,6 +92,29 @@ async def test_a_whole_blob_is_asked_for_plainly(parent: SimulatedRegistry, app:
     assert "Range" not in headers and "Accept-Encoding" not in headers
 
 
+async def test_however_many_bodies_wait_for_their_readers_others_are_answered(
+    parent: SimulatedRegistry, app: Repository
+) -> None:
+    go_on = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": str(len(DATA))})
+        await response.prepare(request)
+        await response.write(DATA[:10])
+        await go_on.wait()
+        await response.write(DATA[10:])
+        return response
+
+    parent.answers[BLOB] = answer
+    parent.says("/v2/team/app/tags/list", body=b'{"name":"team/app","tags":["1"]}')
+    async with AsyncExitStack() as stack:
+        for _ in range(200):
+            await stack.enter_async_context(app.blobs.open(DIGEST))
+        async with asyncio.timeout(2):
+            assert (await app.tags.tags(5)).tags == ("1",)
+        go_on.set()
+
+
 async def test_no_ns_where_the_host_is_the_registry(world: World, parent: SimulatedRegistry) -> None:
     parent.says(BLOB, body=DATA)
     upstream = await world.upstream(parent, name=parent.url.removeprefix("http://"))
