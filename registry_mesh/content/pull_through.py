@@ -26,7 +26,7 @@ def _nobody(source: str, digest: Digest, reason: str) -> None:
     """Nobody is told."""
 
 
-class HeldBlobs(BlobSource, Protocol):
+class NearBlobs(BlobSource, Protocol):
     """What can be sent at once, and what is known of the rest."""
 
     async def known_size(self, digest: Digest) -> int | None:
@@ -39,7 +39,7 @@ class PullThrough:
 
     def __init__(
         self,
-        store: HeldBlobs,
+        store: NearBlobs,
         source: BlobSource,
         fills: Fills,
         distrust: Distrust = _nobody,

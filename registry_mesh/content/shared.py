@@ -14,7 +14,7 @@ from registry_mesh.chunks.chunk_map import ChunkMap
 from registry_mesh.content.errors import Failure, SpanUnsatisfiable
 from registry_mesh.content.failover import Distrusted
 from registry_mesh.content.ports import BlobInfo, BlobSource, Reading
-from registry_mesh.content.pull_through import HeldBlobs
+from registry_mesh.content.pull_through import NearBlobs
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import BlobUnknown
 from registry_mesh.oci.span import Span
@@ -39,7 +39,7 @@ class SharedStore(Protocol):
     """A site's store, some of whose blobs are shared."""
 
     @property
-    def near(self) -> HeldBlobs:
+    def near(self) -> NearBlobs:
         """What this site can send at once."""
         ...
 

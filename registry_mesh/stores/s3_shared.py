@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from registry_mesh.chunks.chunk_map import ChunkMap
 from registry_mesh.content.errors import Failure, SourceLied, SourceUnavailable, StoreBroken
 from registry_mesh.content.ports import BlobInfo, Provenance, Reading, Streamed
-from registry_mesh.content.pull_through import HeldBlobs
+from registry_mesh.content.pull_through import NearBlobs
 from registry_mesh.content.shared import SharedBlobs
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import BlobUnknown
@@ -28,7 +28,7 @@ STALL: Final = 10.0
 
 
 class Near:
-    """`HeldBlobs`: the spool; and where the bucket has an address for what is wanted, the bucket, so that clients can
+    """`NearBlobs`: the spool; and where the bucket has an address for what is wanted, the bucket, so that clients can
     be sent there."""
 
     def __init__(self, store: S3CacheStore) -> None:
@@ -87,9 +87,11 @@ class Shared:
             self._rejecting[digest] = asyncio.get_running_loop().create_task(self._look_again(digest))
 
     async def _look_again(self, digest: Digest) -> None:
-        with suppress(Failure, BlobUnknown):
-            await self._reject(digest)
-        del self._rejecting[digest]
+        try:
+            with suppress(Failure, BlobUnknown):
+                await self._reject(digest)
+        finally:
+            del self._rejecting[digest]
 
     async def close(self) -> None:
         tasks = list(self._rejecting.values())
@@ -125,5 +127,5 @@ class _Unchecked(Streamed):
                 yield piece
 
 
-_near: type[HeldBlobs] = Near
+_near: type[NearBlobs] = Near
 _shared: type[SharedBlobs] = Shared
