@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from typing import Final, Protocol
 
@@ -26,6 +26,11 @@ def _nobody(source: str, digest: Digest, reason: str) -> None:
     """Nobody is told."""
 
 
+def _nowhere(digest: Digest) -> bool:
+    """Clients cannot be sent anywhere."""
+    return False
+
+
 class NearBlobs(BlobSource, Protocol):
     """What can be sent at once, and what is known of the rest."""
 
@@ -35,7 +40,11 @@ class NearBlobs(BlobSource, Protocol):
 
 
 class PullThrough:
-    """Blobs of `store`, and of `source` by way of `store`. One per repository; `fills` is the process's."""
+    """Blobs of `store`, and of `source` by way of `store`. One per repository; `fills` is the process's.
+
+    `redirects` tells of a blob, without asking anybody, whether `store` can send clients elsewhere for it: they are
+    sent there while it is being filled, too.
+    """
 
     def __init__(
         self,
@@ -44,8 +53,10 @@ class PullThrough:
         fills: Fills,
         distrust: Distrust = _nobody,
         place: str = "",
+        redirects: Callable[[Digest], bool] = _nowhere,
     ) -> None:
         self._place = place
+        self._redirects = redirects
         self._store = store
         self._source = source
         self._fills = fills
@@ -87,7 +98,8 @@ class PullThrough:
                 yield await self._held(stack, digest, span) or await self._filling(stack, digest, span)
 
     async def _held(self, stack: AsyncExitStack, digest: Digest, span: Span | None) -> Reading | None:
-        if self._fills.get(digest) is not None or self._fills.begins(digest):
+        filling = self._fills.get(digest) is not None or self._fills.begins(digest)
+        if filling and not self._redirects(digest):
             return None
         try:
             return await stack.enter_async_context(self._store.open(digest, span))

@@ -46,6 +46,10 @@ class SharedStore(Protocol):
     @property
     def shared(self) -> SharedBlobs: ...
 
+    def redirects(self, digest: Digest) -> bool:
+        """Whether clients can be sent to the shared place for it, as far as is known without asking there."""
+        ...
+
 
 class SharedFirst:
     """`BlobSource`: what `shared` has and can give, else `beyond`, whose word counts where neither can. A shared place

@@ -92,7 +92,8 @@ class Site:
         if self._shared is None:
             return PullThrough(self._store, source, self._fills, self._distrusted.note, place)
         first = SharedFirst(self._shared.shared, source, self._distrusted)
-        return PullThrough(self._shared.near, first, self._fills, first.distrust, place)
+        shared = self._shared
+        return PullThrough(shared.near, first, self._fills, first.distrust, place, shared.redirects)
 
     async def repositories(
         self, registry: RegistryName | None, last: str = ""

@@ -92,6 +92,10 @@ class S3Store:
         """Whether readings may have an address."""
         return self._settings.redirect != "off"
 
+    def remembers(self, digest: Digest) -> bool:
+        """Whether it was there when last asked for, as far as this process knows."""
+        return self._entries.get(digest) is not None
+
     def unlearn(self, digest: Digest) -> None:
         """Forget what this process knows of it: its chunks are checked anew."""
         self._entries.drop(digest)

@@ -92,6 +92,9 @@ class S3CacheStore:
         """Until nothing is left to send."""
         await self._idle.wait()
 
+    def redirects(self, digest: Digest) -> bool:
+        return self.bucket.redirects and self.bucket.remembers(digest)
+
     async def stat(self, digest: Digest) -> BlobInfo:
         with suppress(BlobUnknown, StoreBroken):
             return await self.spool.stat(digest)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from registry_mesh.chunks.chunk_map import MIB
-from registry_mesh.content.errors import SourceUnavailable, SpanUnsatisfiable
+from registry_mesh.content.errors import SourceUnavailable, SpanUnsatisfiable, StoreBroken
 from registry_mesh.content.failover import Distrusted
 from registry_mesh.content.fill import FillPolicy
 from registry_mesh.content.fills import Fills
+from registry_mesh.content.ports import HELD, BlobInfo, Reading, Streamed
 from registry_mesh.content.pull_through import PullThrough
 from registry_mesh.content.shared import SharedFirst
 from registry_mesh.oci.digest import Digest
@@ -24,6 +26,7 @@ from tests.suites.bytes_of import pattern, read
 
 DATA = pattern(3 * MIB + 5)
 DIGEST = Digest.of(DATA)
+SPAN = Span(MIB, 2 * MIB)
 
 
 @dataclass
@@ -34,6 +37,22 @@ class Place(SimulatedSource):
 
     def reject(self, digest: Digest) -> None:
         self.rejected.append(digest)
+
+
+class Addressed(MemoryStore, Streamed):
+    """A store, and a reading, that has every blob somewhere else."""
+
+    info = BlobInfo(DIGEST, len(DATA))
+    span = SPAN
+    provenance = HELD
+    address = "https://elsewhere/"
+    down = False
+
+    @asynccontextmanager
+    async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[Reading]:
+        if self.down:
+            raise StoreBroken("does not answer")
+        yield self
 
 
 class Tree:
@@ -63,6 +82,22 @@ async def test_what_is_shared_costs_the_parent_nothing_and_is_kept(tree: Tree) -
     assert tree.parent.opened == []
     tree.shared.down = tree.parent.down = True
     assert await read(tree.through, DIGEST) == DATA
+
+
+async def test_clients_are_sent_elsewhere_while_it_is_filled_too(tree: Tree) -> None:
+    tree.shared.add(DATA)
+    known: set[Digest] = set()
+    near = Addressed()
+    through = PullThrough(near, tree.first, tree.fills, redirects=known.__contains__)
+    assert await read(tree.through, DIGEST, Span(0, 9)) == DATA[:9]
+    assert tree.fills.get(DIGEST) is not None
+    async with through.open(DIGEST, SPAN) as reading:
+        assert reading.address is None, "nobody knows that it is there"
+    known.add(DIGEST)
+    async with through.open(DIGEST, SPAN) as reading:
+        assert reading.address == Addressed.address
+    near.down = True
+    assert await read(through, DIGEST, SPAN) == DATA[SPAN.start : SPAN.stop]
 
 
 async def test_what_is_not_shared_comes_from_the_parent(tree: Tree) -> None:

@@ -150,6 +150,22 @@ async def test_what_is_near_is_the_spool(store: S3CacheStore) -> None:
     assert await read(store.shared, digest) == DATA
 
 
+async def test_clients_are_redirected_where_the_bucket_is_known_to_have_it(
+    s3_settings: S3Settings, tmp_path: Path
+) -> None:
+    settings = replace(s3_settings, redirect="blobs", spool=SpoolSettings(tmp_path / "one"))
+    store = await S3CacheStore.start(settings)
+    try:
+        assert not store.redirects(DIGEST)
+        digest = await put(store, DATA)
+        await store.settled()
+        assert store.redirects(digest)
+        await store.delete(digest)
+        assert not store.redirects(digest)
+    finally:
+        await store.close()
+
+
 async def test_clients_do_not_wait_for_a_bucket_that_is_gone(store: S3CacheStore) -> None:
     store.bucket._client._base = "http://127.0.0.1:1/nothing"
     digest = await put(store, DATA)
