@@ -43,9 +43,10 @@ class Readahead:
         return Span(first, first + ahead // CHUNK * CHUNK)
 
     def _continued(self, span: Span) -> int:
-        """Where the sequence began that `span` goes on with; it is taken out. `span`'s own begin where none is."""
+        """Where the sequence began that `span` goes on with, or ended with; it is taken out. `span`'s own begin where
+        none is."""
         for index, (begin, end) in enumerate(self._sequences):
-            if begin <= span.start <= end + self._policy.gap and span.stop > end:
+            if begin <= span.start <= end + self._policy.gap and span.stop >= end:
                 del self._sequences[index]
                 return begin
         return span.start

@@ -39,6 +39,9 @@ from registry_mesh.oci.span import Span
 BEHIND: Final = 4 * MIB // CHUNK
 """Written chunks that wait to be hashed before a thread is sent after them."""
 
+READY: Final = 4 * MIB
+"""Of a blob that is not complete a longer span is followed: it takes its time anyway, and is not looked at at once."""
+
 SLICE: Final = 32 * MIB
 """A reader is handed at most this much at a time, so that it is seen to move."""
 
@@ -114,6 +117,11 @@ class Fill:
         return not self._kept and not busy
 
     @property
+    def _unfit(self) -> bool:
+        """What came is not the blob: nothing of it leaves any more."""
+        return self.lied or self.hold.discarded
+
+    @property
     def hopeless(self) -> bool:
         """Whether it has failed, or cannot be stored."""
         return self._failure is not None or self.unstorable is not None
@@ -135,6 +143,26 @@ class Fill:
         """Whether all of `span` could be given now."""
         return self._released(span.start, span.stop) >= span.stop
 
+    @property
+    def grows(self) -> bool:
+        """See `Reading.grows`."""
+        return not (self.closed or self._unfit or self.unstorable or self.hold.committed)
+
+    def ready(self, span: Span) -> FileSlice | None:
+        """See `Reading.ready`. Counts as reading it, for what is fetched ahead."""
+        if self.unstorable is not None or (len(span) > READY and not self.hold.committed):
+            return None
+        if self._checked.find(0, span.start // CHUNK, count(span.stop)) >= 0 or not self.hold.untouched:
+            return None
+        if not self.holds(span):
+            return None
+        self.transfers.read(span)
+        return self._slice(span)
+
+    def _slice(self, span: Span) -> FileSlice:
+        part = self.hold.slice(span)
+        return FileSlice(part.fd, part.start, part.stop, self._unreadable)
+
     async def follow(self, span: Span) -> AsyncIterator[FileSlice]:
         """The span's bytes as they come. Raises what keeps them from coming; then what was given is a prefix."""
         self.followed = True
@@ -144,8 +172,7 @@ class Fill:
             while reader.position < reader.stop:
                 stop = await self._proven_until(reader)
                 if stop > reader.position:
-                    part = self.hold.slice(Span(reader.position, stop))
-                    yield FileSlice(part.fd, part.start, part.stop, self._unreadable)
+                    yield self._slice(Span(reader.position, stop))
                     self.followers.advance(reader, stop)
                     continue
                 self._raise_if_hopeless(reader)
@@ -169,7 +196,7 @@ class Fill:
     def _raise_if_hopeless(self, reader: Reader) -> None:
         if self.unstorable is not None:
             raise bare(self.unstorable)
-        if self.lied or self.hold.discarded:
+        if self._unfit:
             raise SourceLied("the bytes that came do not have the digest asked for", source=self._blamed())
         if self._failure is not None and reader.epoch < self._epoch:
             raise bare(self._failure)
@@ -194,7 +221,7 @@ class Fill:
         return True
 
     def _released(self, position: int, stop: int) -> int:
-        if self.lied or self.hold.discarded:
+        if self._unfit:
             return position
         if self.hold.committed:
             return stop

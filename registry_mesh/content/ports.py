@@ -114,6 +114,12 @@ class Reading(Protocol):
         """
         ...
 
+    @property
+    def grows(self) -> bool:
+        """Whether more of it may become `ready`, as the blob is on its way in; what brings it lasts as long as the
+        reading is open. False for good once all of it is there, or none will be: then it is to be opened anew."""
+        ...
+
     def rest(self) -> None:
         """Nobody reads what `ready` gave any more: the store may take the blob away until `ready` is asked again."""
         ...
@@ -121,6 +127,10 @@ class Reading(Protocol):
 
 class Buffered:
     """What a reading lacks whose bytes do not come from a socket of its own."""
+
+    @property
+    def grows(self) -> bool:
+        return False
 
     def direct(self) -> AbstractContextManager[DirectBody | None]:
         return nullcontext()
@@ -276,6 +286,12 @@ class Hold(Protocol):
 
     def slice(self, span: Span) -> FileSlice:
         """Where those bytes lie, for sendfile."""
+        ...
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nobody but its holds has written to it, cut it short or taken it away, as far as one look tells. May
+        be False while one of them writes."""
         ...
 
     async def check(self, index: int) -> bool:

@@ -13,7 +13,16 @@ from registry_mesh.content.bypass import bypass
 from registry_mesh.content.errors import SourceLied, SpanUnsatisfiable, StoreBroken, StoreFull
 from registry_mesh.content.fill import Distrust, Fill
 from registry_mesh.content.fills import Fills
-from registry_mesh.content.ports import HELD, BlobInfo, BlobSource, Piece, Provenance, Reading, Streamed
+from registry_mesh.content.ports import (
+    HELD,
+    BlobInfo,
+    BlobSource,
+    FileSlice,
+    Piece,
+    Provenance,
+    Reading,
+    Streamed,
+)
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import BlobUnknown
 from registry_mesh.oci.span import Span
@@ -107,13 +116,16 @@ class PullThrough:
             return None
 
     async def _filling(self, stack: AsyncExitStack, digest: Digest, span: Span | None) -> Reading:
+        begins = self._fills.get(digest) is None
         try:
             fill = await self._join(digest, span)
         except (StoreFull, StoreBroken):
             info = await self.stat(digest)
             return _Past(self, info, _clip(span, info.size))
         stack.enter_context(fill.kept())
-        return _Following(self, fill, _clip(span, fill.size))
+        clipped = _clip(span, fill.size)
+        came = begins and fill.fetched > 0  # for us: it may all be here before we look
+        return _Following(self, fill, clipped, hit=fill.holds(clipped) and not came)
 
     async def _join(self, digest: Digest, span: Span | None) -> Fill:
         return await self._fills.join(digest, self._source, span, self._distrust, self._place)
@@ -170,12 +182,19 @@ class _Nothing(Streamed):
 class _Following(Streamed):
     """A reading of a fill under way."""
 
-    def __init__(self, through: PullThrough, fill: Fill, span: Span) -> None:
+    def __init__(self, through: PullThrough, fill: Fill, span: Span, *, hit: bool) -> None:
         self._through = through
         self._fill = fill
         self.info = BlobInfo(fill.digest, fill.size)
         self.span = span
-        self.provenance = Provenance(hit=fill.holds(span), source="")
+        self.provenance = Provenance(hit=hit, source="")
+
+    @property
+    def grows(self) -> bool:
+        return self._fill.grows
+
+    def ready(self, span: Span) -> FileSlice | None:
+        return self._fill.ready(span)
 
     def pieces(self) -> AsyncIterator[Piece]:
         return self._through.pieces(self._fill, self.span)

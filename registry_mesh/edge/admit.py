@@ -43,7 +43,8 @@ def admit_blob(exchange: Exchange, call: Call, digest: Digest, fields: Fields, r
     if hot is None or not reading.provenance.hit or reading.ready(reading.span) is None:
         return
     assert call.repository is not None
-    hot.admit_blob(_key(exchange), call.repository.blobs, digest, _shape(exchange, call, fields))
+    shape = _shape(exchange, call, fields)
+    hot.admit_blob(_key(exchange), call.repository.blobs, digest, reading.span, shape)
 
 
 def _hot(exchange: Exchange) -> Hot | None:

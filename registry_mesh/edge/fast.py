@@ -239,7 +239,8 @@ class FastConnection(Connection):
         if now >= right.until and not path.ask(right, now):
             return False
         if now >= entry.until and not entry.ready(Span(start, stop), now):
-            path.hot.forget_blob(entry.key)
+            if not entry.reading.grows:
+                path.hot.forget_blob(entry.key)
             return False
         entry.used = now
         pages = entry.pages

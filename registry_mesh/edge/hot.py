@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import OrderedDict
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from typing import Final
 
@@ -115,14 +115,15 @@ class HotManifest:
 
 
 class HotBlob:
-    """A complete blob, kept open. Of an answer, `part` are the bytes before Date, with places for first, last and
-    length; `whole` the same for the whole blob, `back` those after X-Request-Id."""
+    """A blob, complete or on its way in, kept open. Of an answer, `part` are the bytes before Date, with places for
+    first, last and length; `whole` the same for the whole blob, `back` those after X-Request-Id."""
 
     __slots__ = (
         "_ask_whole",
         "back",
         "fd",
         "gone",
+        "growing",
         "key",
         "pages",
         "part",
@@ -140,6 +141,8 @@ class HotBlob:
         self.key = key
         self.shape = shape
         self.reading = reading
+        self.growing = reading.grows
+        """It was not complete when it was opened."""
         self.stack = stack
         self.size = size = reading.info.size
         fields = shape.fields.replace(b"%", b"%%")
@@ -236,8 +239,8 @@ class Hot:
 
     # -- blobs ------------------------------------------------------------------------------------------------
 
-    def admit_blob(self, key: bytes, blobs: BlobSource, digest: Digest, shape: Shape) -> None:
-        """Keep it open from the second time on that it is asked for."""
+    def admit_blob(self, key: bytes, blobs: BlobSource, digest: Digest, span: Span, shape: Shape) -> None:
+        """Keep it open from the second time on that it is asked for. `span` of it is there."""
         if key in self.blobs or key in self._opening or len(self.blobs) + len(self._opening) >= self._most:
             return
         if key not in self._once:
@@ -246,14 +249,14 @@ class Hot:
                 self._once.popitem(last=False)
             return
         del self._once[key]
-        task = asyncio.get_running_loop().create_task(self._open(key, blobs, digest, shape))
+        task = asyncio.get_running_loop().create_task(self._open(key, blobs.open(digest, span), shape))
         self._opening[key] = task
         task.add_done_callback(lambda _: self._opening.pop(key, None))
 
-    async def _open(self, key: bytes, blobs: BlobSource, digest: Digest, shape: Shape) -> None:
+    async def _open(self, key: bytes, opening: AbstractAsyncContextManager[Reading], shape: Shape) -> None:
         stack = AsyncExitStack()
         try:
-            reading = await stack.enter_async_context(blobs.open(digest))
+            reading = await stack.enter_async_context(opening)
         except (Failure, Refusal):
             return
         self.blobs[key] = HotBlob(key, shape, reading, stack, asyncio.get_running_loop().time())
@@ -282,6 +285,9 @@ class Hot:
             unused = [e for e in self.blobs.values() if e.used < now - self._idle and not e.sending]
             for entry in unused:
                 entry.reading.rest()
+            for entry in [e for e in self.blobs.values() if e.growing]:
+                if entry in unused or not entry.reading.grows:
+                    await self._let_go(entry.key)
             crowded = len(self.blobs) > self._most * 7 // 8
             before = now - (CROWDED if crowded else OPEN)
             for entry in [e for e in unused if e.used < before]:

@@ -84,12 +84,12 @@ class Rest:
     def _pump(self) -> None:
         entry = self._entry
         now = self._loop.time()
-        if now >= entry.until and not entry.ready(Span(self._offset, self._stop), now):
-            self._end("store")  # the file has changed under the answer
-            self._abort()
-            return
+        changed = now >= entry.until and not entry.growing and not entry.ready(self._left, now)
         try:
-            self._step()
+            if changed or not self._step():
+                self._end("store")  # the file has changed under the answer
+                self._abort()
+                return
         except BlockingIOError:
             return
         except OSError:
@@ -100,15 +100,20 @@ class Rest:
             self._end("")
             self._over()
 
-    def _step(self) -> None:
+    @property
+    def _left(self) -> Span:
+        return Span(self._offset, self._stop)
+
+    def _step(self) -> bool:
+        """False at the end of the file, where there should be more."""
         if self._head:
             sent = self._sock.send(self._head, socket.MSG_MORE)
             self._head = self._head[sent:]
             if self._head:
-                return
-        self._offset += os.sendfile(
-            self._sock.fileno(), self._entry.fd, self._offset, self._stop - self._offset
-        )
+                return True
+        sent = os.sendfile(self._sock.fileno(), self._entry.fd, self._offset, self._stop - self._offset)
+        self._offset += sent
+        return sent > 0
 
     def _watch(self, offset: int) -> None:
         """Cut off a client that takes nothing."""

@@ -218,6 +218,12 @@ class DiskHold:
     def slice(self, span: Span) -> FileSlice:
         return FileSlice(self._files.fd, span.start, span.stop)
 
+    @property
+    def untouched(self) -> bool:
+        status = os.fstat(self._files.fd)
+        whole = status.st_nlink and status.st_size == self.info.size
+        return bool(whole) and status.st_mtime_ns == self._table.mtime_ns
+
     async def check(self, index: int) -> bool:
         if not self._table.state(index):
             return False

@@ -231,6 +231,8 @@ class MemoryHold:
         for start in range(span.start, span.stop, PIECE):
             sink(memoryview(await self.read(Span(start, min(span.stop, start + PIECE)))))
 
+    untouched = True  # nobody else can reach it
+
     def slice(self, span: Span) -> FileSlice:
         return FileSlice(self._part.file.fd, span.start, span.stop)
 

@@ -19,6 +19,7 @@ class WholeHold:
 
     committed = True
     discarded = False
+    untouched = False  # nothing of it is proven: the store that has it looks at it
 
     def __init__(self, info: BlobInfo, fd: int, prove: Callable[[int], Awaitable[bool]]) -> None:
         self.info = info

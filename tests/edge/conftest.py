@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import aiohttp
 import pytest_asyncio
@@ -16,6 +17,7 @@ from yarl import URL
 from registry_mesh.auth.access import AnonymousAccess, Level
 from registry_mesh.edge.server import Server
 from registry_mesh.edge.settings import Settings
+from tests.edge.twins import Twins, open_twins
 from tests.simulators.role import Shelf, SimulatedRole
 
 ADMIN = Settings(policy=AnonymousAccess(Level.ADMIN))
@@ -97,3 +99,9 @@ async def start() -> AsyncIterator[Start]:
 @pytest_asyncio.fixture
 async def edge(start: Start) -> Edge:
     return await start()
+
+
+@pytest_asyncio.fixture
+async def twins(tmp_path: Path) -> AsyncIterator[Twins]:
+    async with open_twins(tmp_path) as twins:
+        yield twins

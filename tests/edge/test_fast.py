@@ -9,169 +9,19 @@ import os
 import re
 import socket
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 import trustme
 
-from registry_mesh.auth.access import AnonymousAccess, Level
-from registry_mesh.content.fills import Fills
+from registry_mesh.auth.access import Level
 from registry_mesh.edge import fast, hot
 from registry_mesh.edge.exchange import Exchange
 from registry_mesh.edge.fast_path import FastPath
-from registry_mesh.edge.hot import Hot
 from registry_mesh.edge.server import Server
-from registry_mesh.edge.settings import Settings
-from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.media_types import OCI_MANIFEST
-from registry_mesh.oci.reference import RegistryName
-from registry_mesh.roles.site import Site, SiteRegistry
-from registry_mesh.stores.disk import DiskStore
 from registry_mesh.stores.locks import try_flock
-from registry_mesh.telemetry.instruments import Layout, Table
-from registry_mesh.upstream.registry import UpstreamRegistry
-from registry_mesh.upstream.session import ParentSession, open_session
-from tests.simulators.registry import SimulatedRegistry, simulated_registry
-from tests.suites.bytes_of import pattern
-
-DATA = pattern(3_000_000)
-DIGEST = Digest.of(DATA)
-MANIFEST = (
-    b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":'
-    b'"application/vnd.oci.image.config.v1+json","digest":"%s","size":3000000},"layers":[]}'
-    % str(DIGEST).encode()
-)
-NAMED = Digest.of(MANIFEST)
-VARIABLE = re.compile(rb"(Date|X-Request-Id|Age): [^\r]*\r\n")
-
-BLOB = f"/v2/team/app/blobs/{DIGEST}"
-TARGETS = [BLOB, f"{BLOB}?ns=registry.example", "/v2/team/app/manifests/1", f"/v2/team/app/manifests/{NAMED}"]
-TARGETS += [
-    "/v2/registry.example/team/app/manifests/1",
-    "/v2/",
-    "/v2/team/app/blobs/sha256:00",
-    f"{BLOB}?x=1",
-]
-FIELDS = [
-    "",
-    "User-Agent: containerd/1.6.20\r\nAccept: application/json, */*\r\n",
-    "Range: bytes=0-0\r\n",
-    "Range: bytes=1000-70000\r\nUser-Agent: Go-http-client/1.1\r\nAccept-Encoding: identity\r\n",
-    "Range: bytes=2999990-\r\n",
-    "Range: bytes=2999990-9999999\r\n",
-    "Range: bytes=-5\r\n",
-    "Range: bytes=-9999999\r\n",
-    "Range: bytes=-0\r\n",
-    "Range: bytes=-\r\n",
-    "Range: bytes=+1-2\r\n",
-    "Range: bytes= 1-2\r\n",
-    "Range: bytes=1_0-2_0\r\n",
-    "Range: bytes=00001-0000000000000000000000000000000000000002\r\n",
-    "Range: bytes=5-1\r\n",
-    "Range: bytes=3000000-\r\n",
-    "Range: bytes=0-0,5-9\r\n",
-    "range: bytes=0-9\r\n",
-    "Range: bytes=0-9\r\nRange: bytes=5-9\r\n",
-    "Range: BYTES=0-9\r\n",
-    "Range: bytes=0-9\r\nIf-Range: \"x\"\r\n",
-    f'If-None-Match: "{DIGEST}"\r\n',
-    f'If-None-Match: "{NAMED}"\r\n',
-    'If-Match: "no"\r\n',
-    "Authorization: Basic eDp5\r\n",
-    "X-Anything: 1\r\n",
-    "Host: again\r\n",
-    "Content-Length: 0\r\n",
-    "Accept: a\r\nAccept: b\r\n",
-]  # fmt: skip
-
-
-class Twins:
-    """One site served twice: with the fast path and without. Each has a log and counters of its own."""
-
-    def __init__(self, parent: SimulatedRegistry, site: Site, logs: Path) -> None:
-        self.parent = parent
-        self.site = site
-        policy = AnonymousAccess(Level.PULL)
-        self.settings = Settings(
-            name="twin",
-            policy=policy,
-            default_registry=RegistryName("registry.example"),
-            hot_idle=30,
-            access_log=str(logs / "fast.log"),
-        )
-        self.tables = [Table(Layout(), 1), Table(Layout(), 1)]
-        slow = replace(self.settings, fast=False, access_log=str(logs / "slow.log"))
-        self.fast = Server(site, self.settings, instruments=self.tables[0].row(0))
-        self.slow = Server(site, slow, instruments=self.tables[1].row(0))
-
-    @property
-    def hot(self) -> Hot:
-        return self.fast._ring.hot
-
-    async def warm(self) -> int:
-        """Ask for everything until it is hot; how often was asked."""
-        requests = [
-            f"{method} {target} HTTP/1.1\r\nHost: x\r\n\r\n"
-            for target, method in itertools.product(TARGETS[:5], ("GET", "HEAD"))
-        ] * 3
-        for request in sorted(requests):
-            await ask(self.fast, request)
-            await asyncio.sleep(0.01)
-        return len(requests)
-
-
-async def ask(server: Server, request: str | bytes, tls: ssl.SSLContext | None = None) -> bytes:
-    """Everything that comes back, on a connection of its own."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=tls)
-    writer.write(request if isinstance(request, bytes) else request.encode())
-    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
-    length = re.search(rb"\r\nContent-Length: (\d+)", head)
-    method = request[:4] if isinstance(request, bytes) else request[:4].encode()
-    body = b""
-    if length is not None and method != b"HEAD" and b" 304 " not in head[:20]:
-        body = await asyncio.wait_for(reader.readexactly(int(length[1])), 10)
-    writer.close()
-    return head + body
-
-
-@pytest_asyncio.fixture
-async def twins(tmp_path: Path) -> AsyncIterator[Twins]:
-    async with AsyncExitStack() as stack:
-        parent = await stack.enter_async_context(simulated_registry())
-        parent.says(BLOB, body=DATA)
-        digest = {"Docker-Content-Digest": str(NAMED)}
-        parent.says(
-            f"/v2/team/app/manifests/{NAMED}", body=MANIFEST, content_type=OCI_MANIFEST, headers=digest
-        )
-        parent.says("/v2/team/app/manifests/1", body=MANIFEST, content_type=OCI_MANIFEST, headers=digest)
-        session = await stack.enter_async_context(open_session())
-        upstream = UpstreamRegistry(ParentSession(session, parent.url), RegistryName("registry.example"))
-        store = await DiskStore.start(tmp_path, evict=True)
-        fills = Fills(store)
-        site = Site(
-            store, store.records, fills, {RegistryName("registry.example"): SiteRegistry([[upstream]])}
-        )
-        twins = Twins(parent, site, tmp_path)
-        await twins.fast.start()
-        await twins.slow.start()
-        yield twins
-        await twins.fast.close()
-        await twins.slow.close()
-        await site.close()
-        await fills.close()
-        await store.close()
-
-
-def settled(answer: bytes) -> bytes:
-    boundary = re.search(rb"boundary=([0-9a-f]+)", answer)
-    if boundary is not None:
-        answer = answer.replace(boundary[1], b"boundary")
-    head, empty, body = answer.partition(b"\r\n\r\n")
-    return VARIABLE.sub(b"", head + b"\r\n") + empty + body
+from tests.edge.twins import BLOB, DATA, DIGEST, FIELDS, MANIFEST, TARGETS, Twins, ask, counts, settled
 
 
 async def test_every_shape_of_request_gets_the_same_answer(twins: Twins) -> None:
@@ -203,11 +53,6 @@ async def test_every_shape_of_request_is_logged_and_counted_the_same(twins: Twin
         assert quick == slow
     after = counts(twins.tables[0])
     assert {key: count - before[key] for key, count in after.items()} == counts(twins.tables[1])
-
-
-def counts(table: Table) -> dict[tuple[str, tuple[str, ...]], float]:
-    """Every counter and gauge, and how often each histogram was fed."""
-    return {(sample.metric.name, sample.labels): sample.value for sample in table.read()}
 
 
 async def test_hits_do_not_reach_the_slow_path(twins: Twins) -> None:
