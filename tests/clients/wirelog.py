@@ -307,6 +307,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             rec["sent"] += len(buf)
             if rate:
                 time.sleep(len(buf) / rate)
+        resp.close()  # one that was read to its end may not know: the next request on it would be sent twice
         if left:  # the upstream broke off: so do we
             rec["gone"] = "upstream"
             self.up = None
