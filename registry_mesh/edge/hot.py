@@ -25,6 +25,9 @@ from registry_mesh.oci.span import Span
 MOST: Final = 8_192
 """Blobs kept open, at most: 6 KiB of memory each."""
 
+GROWING: Final = 8
+"""One in so many of them may be on its way in: such a one has two open files, and memory for each of its chunks."""
+
 OPEN: Final = 60.0
 """Seconds without use after which a blob's file is closed."""
 
@@ -164,6 +167,11 @@ class HotBlob:
         self._ask_whole = now
         self.pages = cold_pages.Pages(size)
 
+    @property
+    def has_grown(self) -> bool:
+        """It has changed so much since that it is to be opened anew."""
+        return self.growing and not self.reading.grows
+
     def ready(self, span: Span, now: float) -> bool:
         """Whether the span is good, by a look at the file; and the whole blob for a moment, where it is proven."""
         if now >= self._ask_whole:
@@ -191,6 +199,7 @@ class Hot:
         self.blobs: dict[bytes, HotBlob] = {}
         self.manifests: OrderedDict[bytes, HotManifest] = OrderedDict()
         self._bytes = 0
+        self._growing = 0
         self._once: OrderedDict[bytes, None] = OrderedDict()
         self._opening: dict[bytes, asyncio.Task[None]] = {}
         self._leaving: list[HotBlob] = []  # let go while an answer was on its way
@@ -259,7 +268,12 @@ class Hot:
             reading = await stack.enter_async_context(opening)
         except (Failure, Refusal):
             return
-        self.blobs[key] = HotBlob(key, shape, reading, stack, asyncio.get_running_loop().time())
+        entry = HotBlob(key, shape, reading, stack, asyncio.get_running_loop().time())
+        if entry.growing and self._growing >= self._most // GROWING:
+            await stack.aclose()
+            return
+        self._growing += entry.growing
+        self.blobs[key] = entry
 
     def forget_blob(self, key: bytes) -> None:
         """It is not what it was: the slow path finds out."""
@@ -272,6 +286,7 @@ class Hot:
         if entry is None:
             return
         entry.gone = True
+        self._growing -= entry.growing
         if entry.sending:
             self._leaving.append(entry)
         else:
@@ -285,9 +300,8 @@ class Hot:
             unused = [e for e in self.blobs.values() if e.used < now - self._idle and not e.sending]
             for entry in unused:
                 entry.reading.rest()
-            for entry in [e for e in self.blobs.values() if e.growing]:
-                if entry in unused or not entry.reading.grows:
-                    await self._let_go(entry.key)
+            for entry in [e for e in unused if e.growing] + [e for e in self.blobs.values() if e.has_grown]:
+                await self._let_go(entry.key)
             crowded = len(self.blobs) > self._most * 7 // 8
             before = now - (CROWDED if crowded else OPEN)
             for entry in [e for e in unused if e.used < before]:

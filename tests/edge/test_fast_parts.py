@@ -148,3 +148,11 @@ async def test_a_file_that_somebody_else_touched_is_not_sent_from_unseen(
     answered.clear()
     assert await gets(twins.fast, 0, 5)
     assert answered == [False]
+
+
+async def test_few_of_them_are_kept_open(twins: Twins, answered: list[bool]) -> None:
+    twins.hot._most = 7
+    for _ in range(4):
+        assert await gets(twins.fast, 0, 5)
+        await asyncio.sleep(0.01)
+    assert not twins.hot.blobs and answered == [False] * 4
