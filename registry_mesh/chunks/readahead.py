@@ -45,8 +45,9 @@ class Readahead:
     def _continued(self, span: Span) -> int:
         """Where the sequence began that `span` goes on with, or ended with; it is taken out. `span`'s own begin where
         none is."""
+        start, stop, gap = span.start, span.stop, self._policy.gap
         for index, (begin, end) in enumerate(self._sequences):
-            if begin <= span.start <= end + self._policy.gap and span.stop >= end:
+            if begin <= start <= end + gap and stop >= end:
                 del self._sequences[index]
                 return begin
-        return span.start
+        return start

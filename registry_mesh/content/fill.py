@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
+from operator import or_
 from typing import Any, Final
 
 from registry_mesh.chunks.chunk_map import CHUNK, MIB, count
@@ -38,6 +39,9 @@ from registry_mesh.oci.span import Span
 
 BEHIND: Final = 4 * MIB // CHUNK
 """Written chunks that wait to be hashed before a thread is sent after them."""
+
+MOMENT: Final = 0.001
+"""Seconds for which a file that was looked at counts as still the same."""
 
 READY: Final = 4 * MIB
 """Of a blob that is not complete a longer span is followed: it takes its time anyway, and is not looked at at once."""
@@ -75,6 +79,7 @@ class Fill:
         self.hold = hold
         self.digest = hold.info.digest
         self.size = hold.info.size
+        self._chunks = count(self.size)
         self.source = source
         self.followers = Followers(policy.wake)
         self.prover = Prover(hold)
@@ -95,7 +100,9 @@ class Fill:
         self._finishing: asyncio.Task[None] | None = None
         self._polling: asyncio.Task[None] | None = None
         states = hold.states()
-        self._checked = bytearray(states.translate(_OF_THIS_LIFE))  # what came in this life needs no check
+        self._gives_until = 0.0
+        # What comes in this life needs no check, nor does what was looked at in an earlier one.
+        self._checked = bytearray(map(or_, states.translate(_OF_THIS_LIFE), hold.checked()))
         self._checks: Flights[int, bool] = Flights()
         self._first_missing = 0
         self._held = len(states) - states.count(0)  # a lower bound: other processes write too
@@ -150,18 +157,26 @@ class Fill:
 
     def ready(self, span: Span) -> FileSlice | None:
         """See `Reading.ready`. Counts as reading it, for what is fetched ahead."""
-        if self.unstorable is not None or (len(span) > READY and not self.hold.committed):
+        now = self._loop.time()
+        if now >= self._gives_until and not self._gives(now):
             return None
-        if self._checked.find(0, span.start // CHUNK, count(span.stop)) >= 0 or not self.hold.untouched:
+        first, stop = span.start // CHUNK, count(span.stop)
+        if stop - first > READY // CHUNK + 1 and not self.hold.committed:
             return None
-        if not self.holds(span):
+        need = ChunkState.PROVEN if self.proof.proving else ChunkState.UNPROVEN
+        if self._checked.find(0, first, stop) >= 0 or self.hold.run(first, stop, need) < stop:
             return None
-        self.transfers.read(span)
-        return self._slice(span)
+        self.transfers.read(span, held=True)
+        return self.hold.slice(span)
 
-    def _slice(self, span: Span) -> FileSlice:
-        part = self.hold.slice(span)
-        return FileSlice(part.fd, part.start, part.stop, self._unreadable)
+    def _gives(self, now: float) -> bool:
+        """Whether what it holds may leave; then so for a moment, however much of it does."""
+        if self.unstorable is not None or self._unfit or not self.hold.untouched:
+            return False
+        if self.complete() and not self.hold.committed:
+            return False
+        self._gives_until = now + MOMENT
+        return True
 
     async def follow(self, span: Span) -> AsyncIterator[FileSlice]:
         """The span's bytes as they come. Raises what keeps them from coming; then what was given is a prefix."""
@@ -172,7 +187,8 @@ class Fill:
             while reader.position < reader.stop:
                 stop = await self._proven_until(reader)
                 if stop > reader.position:
-                    yield self._slice(Span(reader.position, stop))
+                    part = self.hold.slice(Span(reader.position, stop))
+                    yield FileSlice(part.fd, part.start, part.stop, self._unreadable)
                     self.followers.advance(reader, stop)
                     continue
                 self._raise_if_hopeless(reader)
@@ -274,6 +290,7 @@ class Fill:
             raise
         self._held += 1
         self._checked[index] = 1
+        self._gives_until = 0.0  # it may be complete, and nothing is to leave before it is proven
 
     def stored(self, size: int, source: str) -> None:
         """A batch was written, and its whole chunks were told of."""
@@ -311,7 +328,9 @@ class Fill:
 
     def complete(self) -> bool:
         """Every chunk is written."""
-        chunks = count(self.size)
+        chunks = self._chunks
+        if self._first_missing < chunks and not self.hold.state(self._first_missing):
+            return False
         while self._first_missing < chunks:
             stop = min(chunks, self._first_missing + LOOK)
             self._first_missing = self.hold.run(self._first_missing, stop, ChunkState.UNPROVEN)

@@ -288,6 +288,11 @@ class Hold(Protocol):
         """Where those bytes lie, for sendfile."""
         ...
 
+    def checked(self) -> bytes:
+        """A byte for each chunk: 1 where `check` would say that it is good without reading it, nobody but its holds
+        having written to it."""
+        ...
+
     @property
     def untouched(self) -> bool:
         """Whether nobody but its holds has written to it, cut it short or taken it away, as far as one look tells. May

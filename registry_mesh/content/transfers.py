@@ -117,11 +117,11 @@ class Transfers:
 
     # -- ahead of a sequence of ranges --------------------------------------------------------------------------
 
-    def read(self, span: Span) -> None:
-        """A reader asks for `span`: have what a sequence of ranges comes to next. Who reads again what is held has
-        nothing fetched."""
+    def read(self, span: Span, *, held: bool = False) -> None:
+        """A reader asks for `span`, which may be known to be held: have what a sequence of ranges comes to next. Who
+        reads again what is held has nothing fetched."""
         ahead = self._readahead.after(span)
-        if self._is_news(range(span.start // CHUNK, count(span.stop))):
+        if (self._unread or not held) and self._is_news(range(span.start // CHUNK, count(span.stop))):
             self._fetch_ahead(range(ahead.start // CHUNK, min(count(self._fill.size), ahead.stop // CHUNK)))
 
     def _is_news(self, chunks: range) -> bool:

@@ -32,6 +32,7 @@ from registry_mesh.stores.inspection import Inspection
 from registry_mesh.stores.layout import Layout
 from registry_mesh.stores.ledger import Ledger, charge
 from registry_mesh.stores.locks import FileLock, ProcessLock
+from registry_mesh.stores.looked import Looked
 from registry_mesh.stores.map_maker import MapMaker
 from registry_mesh.stores.offload import offload, settle, submit
 from registry_mesh.stores.overhead import Overhead
@@ -71,6 +72,7 @@ class DiskStore:
         self._evictor = Evictor(shelf, self.held_blobs.files, self._upkeep.flush)
         if cache:
             shelf.room.evict = self._evictor
+        self._looked = Looked()
         self._maps = None if cache else MapMaker(shelf)  # a cache asks its parents
         self.inspection = Inspection(shelf, cache=cache)
         self.records = DiskRecords(shelf.layout.records, shelf.layout.tmp, shelf.fsync)
@@ -226,7 +228,7 @@ class DiskStore:
                 return None
             if any(files.table.states()):  # else its row says so, made just now
                 self.use(digest)
-            return DiskHold(files)
+            return DiskHold(files, self._looked)
 
     @asynccontextmanager
     async def _whole(self, digest: Digest) -> AsyncIterator[WholeHold]:

@@ -28,6 +28,7 @@ from registry_mesh.stores.durability import FsyncPolicy
 from registry_mesh.stores.faults import translated
 from registry_mesh.stores.ingest import write_all
 from registry_mesh.stores.locks import lock_lead, lock_range, try_flock, unlock_range
+from registry_mesh.stores.looked import Looked
 from registry_mesh.stores.offload import offload, settle, submit
 from registry_mesh.stores.part_files import PartFiles, promote
 from registry_mesh.stores.read_apart import read_apart
@@ -42,17 +43,24 @@ class DiskHold:
     """Implements `content.ports.Hold`. Each has its own open files: two of one process exclude each other's claims
     as two processes do."""
 
-    def __init__(self, files: PartFiles) -> None:
+    def __init__(self, files: PartFiles, looked: Looked | None = None) -> None:
+        """In a thread. `looked`: what is remembered of former holds."""
         self._files = files
         self._table = files.table
         self.info = files.info
+        self._looked = looked
         self._sums: dict[int, tuple[int, int]] = {}  # of chunks under way: bytes so far, their crc32
-        self._checked = bytearray(self._table.chunks)
+        self._checked = bytearray(self._remembered() or self._table.chunks)
         self._checked_mtime = 0
         self._unsynced: set[int] = set()
         self._marking = threading.Lock()  # the loop marks while a thread syncs
         self._unsynced_bytes = 0
         self._giving_back: list[Future[None]] = []
+
+    def _remembered(self) -> bytes | None:
+        if self._looked is None or not self.untouched:
+            return None
+        return self._looked.of(self.info.digest, os.fstat(self._files.fd))
 
     def __repr__(self) -> str:
         held = self._table.chunks - self._table.states().count(0)
@@ -218,6 +226,9 @@ class DiskHold:
     def slice(self, span: Span) -> FileSlice:
         return FileSlice(self._files.fd, span.start, span.stop)
 
+    def checked(self) -> bytes:
+        return bytes(self._checked)
+
     @property
     def untouched(self) -> bool:
         status = os.fstat(self._files.fd)
@@ -322,6 +333,8 @@ class DiskHold:
                     self._sync()
                 unlock_range(self._table.fd, 0, self._table.chunks)
                 self._files.tidy()
+                if self._looked is not None and self.untouched:
+                    self._looked.keep(self.info.digest, os.fstat(self._files.fd), bytes(self._checked))
                 self._leave_alone()
         finally:
             self._files.close()

@@ -177,8 +177,11 @@ class HoldFile:
     def run(self, index: int, stop: int, state: ChunkState) -> int:
         """The first chunk in [index, stop) whose state is less than `state`, or `stop`."""
         states = self.states(index, stop)
-        found = [at for at in (states.find(lower) for lower in range(state)) if at >= 0]
-        return min(found) + index if found else stop
+        first = states.find(0)
+        if state > 1 and first != 0:
+            other = states.find(1, 0, first if first > 0 else len(states))
+            first = other if other >= 0 else first
+        return first + index if first >= 0 else stop
 
     def forget_doubtful(self) -> None:
         """Set missing what is no state; after another boot, also what was not synced. Under `Shelf.alone`."""

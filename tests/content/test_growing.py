@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -71,10 +72,10 @@ async def test_what_came_is_ready_and_nothing_else(cache: Cache) -> None:
 
 
 async def test_a_long_span_is_followed(cache: Cache) -> None:
-    span = Span(0, READY + 1)
+    span = Span(0, READY + CHUNK + 1)
     assert await read(cache.through, DIGEST, span) == DATA[: span.stop]
     async with cache.through.open(DIGEST, span) as reading:
-        assert not given(reading, span) and given(reading, Span(1, span.stop))
+        assert not given(reading, span) and given(reading, Span(CHUNK + 1, span.stop))
 
 
 async def test_the_whole_is_ready_once_it_is_proven_and_the_reading_has_grown(cache: Cache) -> None:
@@ -91,6 +92,7 @@ async def test_nothing_is_ready_while_the_whole_is_being_proven(cache: Cache) ->
         assert fill is not None
         for index in range(len(fill.hold.states())):
             fill.hold.mark(index, ChunkState.UNPROVEN)
+        await asyncio.sleep(0.002)
         assert not given(reading, FIRST)
 
 
@@ -100,6 +102,7 @@ async def test_nothing_is_ready_of_what_was_a_lie(cache: Cache) -> None:
         fill = cache.fills.get(DIGEST)
         assert fill is not None
         await fill.hold.discard()
+        await asyncio.sleep(0.002)
         assert not given(reading, FIRST) and not reading.grows
 
 
@@ -112,6 +115,22 @@ async def test_what_an_earlier_life_brought_is_looked_at_first(tmp_path: Path) -
             assert reading.provenance.hit and not given(reading, FIRST)
             assert await read(cache.through, DIGEST, Span(5, 9)) == DATA[5:9]
             assert given(reading, FIRST)
+
+
+async def test_what_this_process_has_looked_at_is_not_looked_at_again(cache: Cache, tmp_path: Path) -> None:
+    assert await read(cache.through, DIGEST, SECOND) == DATA[CHUNK : 2 * CHUNK]
+    await cache.fills._drop(DIGEST)
+    async with cache.through.open(DIGEST, SECOND) as reading:
+        assert given(reading, SECOND)
+    await cache.fills._drop(DIGEST)
+    path = next(p for p in tmp_path.rglob(DIGEST.hex) if p.is_file())
+    with path.open("r+b") as file:
+        file.seek(CHUNK)
+        file.write(b"rotten")
+    async with cache.through.open(DIGEST, SECOND) as reading:
+        assert not given(reading, SECOND)
+        assert await read(cache.through, DIGEST, SECOND) == DATA[CHUNK : 2 * CHUNK]
+        assert cache.source.opened.count(SECOND) == 2, "it was brought again"
 
 
 async def test_who_looks_late_has_no_hit_for_what_came_for_it(
