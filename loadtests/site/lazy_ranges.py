@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from loadtests import docker_registry, nginx, ours
@@ -77,6 +78,43 @@ def warm_64k(bench: Bench) -> Outcome:
 def warm_1m(bench: Bench) -> Outcome:
     """The same with ranges of 1 MiB."""
     return _warm(bench, MIB)
+
+
+@scenario(quick=False)
+def of_a_part(bench: Bench) -> Outcome:
+    """Random 64 KiB ranges of the first half of a 1 GiB blob of which a site holds only that half: what is read lazily
+    stays so. 64 keep-alive connections, one worker on one core.
+
+    Server CPU per request at most 1.5 times nginx static; nothing upstream.
+    """
+    outcome = Outcome()
+    blob = bench.corpus.giant
+    half = replace(blob, size=blob.size // 2)
+    parent = Parent(bench.corpus, bench.folder("parent"))
+    static = nginx.static(bench.corpus, bench.folder("static"))
+    mesh = ours.site(bench.folder("site"), [parent.url])
+    with bench.running(parent.server, pinned=False), bench.running(static, mesh):
+        for server in (static, mesh):
+            bench.drain.run(
+                server.port, [(blob.path, blob.size)], connections=1, requests=1, range=half.size, start=0
+            )
+        parent.forget()
+        runs = bench.paired({one: partial(_ranges, bench, one, half, 64 * KIB) for one in (static, mesh)})
+        moved = parent.sent().body_bytes
+    for server, figures in runs.items():
+        outcome.row(
+            server.name,
+            requests_per_s=figures.requests_per_second,
+            p99_ms=figures.p99,
+            cpu_us_per_request=figures.us_per_request,
+            failed=figures.failed,
+            said=figures.complaint,
+        )
+    us, them = runs[mesh], runs[static]
+    outcome.at_most("nobody fails", us.failed, 0)
+    outcome.at_most("bytes from the parent", moved, 0)
+    outcome.at_most("CPU per request to nginx static", ratio(us.us_per_request, them.us_per_request), 1.5)
+    return outcome
 
 
 def _probe(bench: Bench, port: int, blob: Blob, connections: int = 1, start: int = 700 * MIB) -> Drained:
