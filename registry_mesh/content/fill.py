@@ -19,8 +19,6 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from functools import partial
-from operator import or_
 from typing import Any, Final
 
 from registry_mesh.chunks.chunk_map import CHUNK, MIB, count
@@ -28,7 +26,7 @@ from registry_mesh.chunks.readahead import ReadaheadPolicy
 from registry_mesh.chunks.steal import StealPolicy
 from registry_mesh.content.chunk_proof import LOOK, ChunkProof
 from registry_mesh.content.errors import Failure, SourceLied, SourceUnavailable, StoreBroken, bare
-from registry_mesh.content.flights import Flights
+from registry_mesh.content.first_use import FirstUse
 from registry_mesh.content.followers import Followers, Reader
 from registry_mesh.content.ports import BlobSource, CacheStore, ChunkState, FileSlice, Hold, Reading
 from registry_mesh.content.prover import Prover
@@ -63,8 +61,6 @@ class FillPolicy:
     wake: float = 0.004
     poll: float = 0.004
 
-
-_OF_THIS_LIFE: Final = bytes(state == ChunkState.MISSING for state in range(256))
 
 Distrust = Callable[[str, Digest, str], None]
 """Told (source, digest, reason) when a source's bytes were wrong."""
@@ -101,9 +97,7 @@ class Fill:
         self._polling: asyncio.Task[None] | None = None
         states = hold.states()
         self._gives_until = 0.0
-        # What comes in this life needs no check, nor does what was looked at in an earlier one.
-        self._checked = bytearray(map(or_, states.translate(_OF_THIS_LIFE), hold.checked()))
-        self._checks: Flights[int, bool] = Flights()
+        self._first_use = FirstUse(hold, states, self._miss)
         self._first_missing = 0
         self._held = len(states) - states.count(0)  # a lower bound: other processes write too
         self._epoch = 0
@@ -164,7 +158,7 @@ class Fill:
         if stop - first > READY // CHUNK + 1 and not self.hold.committed:
             return None
         need = ChunkState.PROVEN if self.proof.proving else ChunkState.UNPROVEN
-        if self._checked.find(0, first, stop) >= 0 or self.hold.run(first, stop, need) < stop:
+        if not self._first_use.is_over(first, stop) or self.hold.run(first, stop, need) < stop:
             return None
         self.transfers.read(span, held=True)
         return self.hold.slice(span)
@@ -218,23 +212,13 @@ class Fill:
             raise bare(self._failure)
 
     async def _proven_until(self, reader: Reader) -> int:
-        """How far the reader may go now. Chunks of an earlier life are checked for rot on their first use, each once
-        for all who come to it at the same time."""
+        """How far the reader may go now."""
         stop = self._released(reader.position, min(reader.stop, reader.position + SLICE))
-        index = reader.position // CHUNK
-        while index * CHUNK < stop:
-            if not (self._checked[index] or await self._checks.join(index, partial(self._check, index))):
-                return max(reader.position, index * CHUNK)
-            index += 1
-        return stop
+        return await self._first_use.until(reader.position, stop)
 
-    async def _check(self, index: int) -> bool:
-        """Whether a chunk that was held before this fill began is still good."""
-        if not await self.hold.check(index):
-            self._first_missing = min(self._first_missing, index)
-            return False
-        self._checked[index] = 1
-        return True
+    def _miss(self, index: int) -> None:
+        """A chunk that was there is not any more."""
+        self._first_missing = min(self._first_missing, index)
 
     def _released(self, position: int, stop: int) -> int:
         if self._unfit:
@@ -289,7 +273,7 @@ class Fill:
             transfer.position = index * CHUNK
             raise
         self._held += 1
-        self._checked[index] = 1
+        self._first_use.came(index)
         self._gives_until = 0.0  # it may be complete, and nothing is to leave before it is proven
 
     def stored(self, size: int, source: str) -> None:
@@ -303,7 +287,7 @@ class Fill:
     def throw_away(self, index: int) -> None:
         """Wrong bytes: missing again, and out of the hash."""
         self.hold.mark(index, ChunkState.MISSING)
-        self._first_missing = min(self._first_missing, index)
+        self._miss(index)
         if self.prover.offset > index * CHUNK:
             self.prover = Prover(self.hold)
 
@@ -416,7 +400,7 @@ class Fill:
         for task in tasks:
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await task
-        await self._checks.close()
+        await self._first_use.close()
         self.followers.close()
         if self.unstorable is None and len(self.followers):
             self.fail(SourceUnavailable("the server is closing"))

@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import OrderedDict
 from typing import Final
-
-from cachetools import LRUCache
 
 from registry_mesh.oci.digest import Digest
 
@@ -21,14 +20,23 @@ class Looked:
     """True of a file as long as nobody writes to it, those who fill it included. Any thread may call it."""
 
     def __init__(self, room: int = _ROOM) -> None:
-        self._kept: LRUCache[Digest, _Kept] = LRUCache(room, getsizeof=lambda kept: len(kept[2]))
+        self._room = room
+        self._kept: OrderedDict[Digest, _Kept] = OrderedDict()
         self._lock = threading.Lock()
 
     def keep(self, digest: Digest, status: os.stat_result, checked: bytes) -> None:
         """A byte for each chunk: 1 where it was looked at, and good, in the file with that status."""
-        if len(checked) <= self._kept.maxsize:
-            with self._lock:
-                self._kept[digest] = (status.st_ino, status.st_mtime_ns, checked)
+        with self._lock:
+            self._drop(digest)
+            self._kept[digest] = (status.st_ino, status.st_mtime_ns, checked)
+            self._room -= len(checked)
+            while self._room < 0:
+                self._drop(next(iter(self._kept)))
+
+    def _drop(self, digest: Digest) -> None:
+        kept = self._kept.pop(digest, None)
+        if kept is not None:
+            self._room += len(kept[2])
 
     def of(self, digest: Digest, status: os.stat_result) -> bytes | None:
         with self._lock:
