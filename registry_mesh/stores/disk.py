@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -44,6 +44,9 @@ from registry_mesh.stores.upkeep import PERIOD, Upkeep
 from registry_mesh.stores.whole_hold import WholeHold
 
 _BATCH: Final = 1_000
+
+_WHILE_EVICTED: Final = (0.0, 0.01, 0.05, 0.1, 0.2, 0.4)
+"""Seconds to wait for an eviction under way, before each look but the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,16 +210,21 @@ class DiskStore:
 
     @asynccontextmanager
     async def hold(self, digest: Digest, size: int) -> AsyncIterator[Hold]:
-        with translated("holding a blob"):
-            hold = await offload(self._hold, digest, size)
-        if hold is None:
-            async with self._whole(digest) as whole:
-                yield whole
-            return
-        try:
-            yield hold
-        finally:
-            await hold.close()
+        async with AsyncExitStack() as stack:
+            yield await self._opened_hold(stack, digest, size)
+
+    async def _opened_hold(self, stack: AsyncExitStack, digest: Digest, size: int) -> Hold:
+        """A blob that is found to be complete may be evicted before it is open: look again."""
+        for pause in _WHILE_EVICTED:
+            with translated("holding a blob"):
+                hold = await offload(self._hold, digest, size)
+            if hold is not None:
+                stack.push_async_callback(hold.close)
+                return hold
+            with suppress(BlobUnknown):
+                return await stack.enter_async_context(self._whole(digest))
+            await asyncio.sleep(pause)
+        raise StoreBroken(f"{digest} is being evicted")
 
     def _hold(self, digest: Digest, size: int) -> DiskHold | None:
         """The partial blob; None where it is complete."""

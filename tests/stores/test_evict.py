@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from registry_mesh.chunks.chunk_map import CHUNK, chunk_span
-from registry_mesh.content.errors import StoreFull
+from registry_mesh.content.errors import StoreBroken, StoreFull
 from registry_mesh.content.ports import ChunkState, FileSlice
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import BlobUnknown
@@ -19,6 +19,7 @@ from registry_mesh.stores import points
 from registry_mesh.stores.disk import DiskStore
 from registry_mesh.stores.durability import FsyncPolicy
 from registry_mesh.stores.ledger import charge
+from registry_mesh.stores.open_files import OpenFile
 from registry_mesh.stores.overhead import Overhead
 from tests.suites.blob_store import put
 from tests.suites.bytes_of import drain, pattern, read
@@ -323,3 +324,31 @@ async def test_records_and_the_index_are_within_the_quota_too(tmp_path: Path) ->
         assert Overhead(store._layout, 80 * CHUNK).limit() == 70 * CHUNK, "a cache must cache"
     finally:
         await store.close()
+
+
+@pytest.mark.parametrize("times", [1, 3, 100])
+async def test_what_is_evicted_while_it_is_opened_to_be_held_is_not_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """It is seen to be complete, and then it is not there: nobody may be told that there is no such blob."""
+    store = await DiskStore.start(tmp_path, evict=True)
+    data = pattern(3 * CHUNK)
+    digest = await put(store, data)
+    evicted = 0
+
+    async def opening(digest: Digest) -> OpenFile:
+        nonlocal evicted
+        evicted += 1
+        if evicted == times:
+            await store.delete(digest)
+        raise BlobUnknown(digest=str(digest))
+
+    monkeypatch.setattr(store.held_blobs, "open", opening)
+    if times < 100:
+        async with store.hold(digest, len(data)) as hold:
+            assert not hold.committed and not any(hold.states())
+    else:
+        with pytest.raises(StoreBroken, match="is being evicted"):
+            async with store.hold(digest, len(data)):
+                pass
+    await store.close()
