@@ -186,7 +186,9 @@ async def test_where_the_bucket_fails_in_the_middle_the_parent_goes_on(
         setattr(servers.to_bucket.conditions, name, value)
     before = servers.link.counts.body_bytes
     assert same(await servers.get(2, f"blobs/{digest}"), 200, whole)
-    assert 5 * MIB < servers.link.counts.body_bytes - before < 11 * MIB, "the rest"
+    # How much is the parent's depends on when the bucket is asked again; that it is no more than the rest is shown in
+    # `content/test_shared.py`.
+    assert 0 < servers.link.counts.body_bytes - before <= len(whole) + MIB
 
 
 async def test_killed_under_load_neither_says_a_wrong_byte(servers: Servers) -> None:
