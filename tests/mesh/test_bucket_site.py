@@ -186,9 +186,10 @@ async def test_where_the_bucket_fails_in_the_middle_the_parent_goes_on(
         setattr(servers.to_bucket.conditions, name, value)
     before = servers.link.counts.body_bytes
     assert same(await servers.get(2, f"blobs/{digest}"), 200, whole)
-    # How much is the parent's depends on when the bucket is asked again; that it is no more than the rest is shown in
-    # `content/test_shared.py`.
-    assert 0 < servers.link.counts.body_bytes - before <= len(whole) + MIB
+    from_parent = servers.link.counts.body_bytes - before
+    assert from_parent > 0
+    if "flip_at" not in fault:  # the bucket may be asked again, sooner or later, and never for the same
+        assert from_parent + servers.to_bucket.counts.body_bytes < len(whole) + 2 * MIB
 
 
 async def test_killed_under_load_neither_says_a_wrong_byte(servers: Servers) -> None:
