@@ -24,13 +24,15 @@ class Line:
 class Rest:
     """Bytes of a hot blob, after what is left of the head.
 
-    `over` is called once, when the answer has left; `abort` where it never will. An answer that goes on counts as
-    a running one, and its blob as one that is being sent.
+    `over` is called once, when the answer has left; `abort` where it never will: the connection is lost then, and
+    whose it is calls `leave`. Until one of both an answer counts as a running one, and its blob as one that is being
+    sent.
     """
 
     __slots__ = (
         "_abort",
         "_began",
+        "_broken",
         "_entry",
         "_head",
         "_line",
@@ -66,6 +68,7 @@ class Rest:
         self._abort = abort
         self._began = loop.time()
         self._timer: asyncio.TimerHandle | None = None
+        self._broken = "client"
 
     def begin(self, head: bytes, left: Span, sent: int) -> None:
         """Send `head`, then `left`; `sent` bytes of the body have left already."""
@@ -73,13 +76,14 @@ class Rest:
         self._offset, self._stop = left.start, left.stop
         self._sent = sent - left.start
         self._ring.running += 1
+        self._ring.meters.running.add()
         self._entry.sending += 1
         self._loop.add_writer(self._sock.fileno(), self._pump)
         self._watch(-1)
 
     def leave(self) -> None:
         """The connection is gone."""
-        self._end("client")
+        self._end(self._broken)
 
     def _pump(self) -> None:
         entry = self._entry
@@ -87,14 +91,12 @@ class Rest:
         changed = now >= entry.until and not entry.growing and not entry.ready(self._left, now)
         try:
             if changed or not self._step():
-                self._end("store")  # the file has changed under the answer
-                self._abort()
+                self._give_up("store")  # the file has changed under the answer
                 return
         except BlockingIOError:
             return
         except OSError:
-            self._end("client")
-            self._abort()
+            self._give_up("client")
             return
         if self._offset >= self._stop:
             self._end("")
@@ -115,6 +117,11 @@ class Rest:
         self._offset += sent
         return sent > 0
 
+    def _give_up(self, broken: str) -> None:
+        self._broken = broken
+        self._loop.remove_writer(self._sock.fileno())
+        self._abort()
+
     def _watch(self, offset: int) -> None:
         """Cut off a client that takes nothing."""
         if self._offset == offset:
@@ -129,6 +136,7 @@ class Rest:
         if self._timer is not None:
             self._timer.cancel()
         self._ring.running -= 1
+        self._ring.meters.running.add(-1)
         self._entry.sending -= 1
         now = self._loop.time()
         self._entry.used = now

@@ -21,7 +21,19 @@ from registry_mesh.edge.exchange import Exchange
 from registry_mesh.edge.fast_path import FastPath
 from registry_mesh.edge.server import Server
 from registry_mesh.stores.locks import try_flock
-from tests.edge.twins import BLOB, DATA, DIGEST, FIELDS, MANIFEST, TARGETS, Twins, ask, counts, settled
+from tests.edge.twins import (
+    BLOB,
+    DATA,
+    DIGEST,
+    FIELDS,
+    MANIFEST,
+    TARGETS,
+    Twins,
+    ask,
+    counts,
+    narrow,
+    settled,
+)
 
 
 async def test_every_shape_of_request_gets_the_same_answer(twins: Twins) -> None:
@@ -134,18 +146,28 @@ async def test_pipelined_split_and_mixed_requests_are_answered_in_order(twins: T
         writer.close()
 
 
-async def test_a_client_that_hangs_up_in_the_middle_leaves_nothing_behind(twins: Twins) -> None:
+@pytest.mark.parametrize("abruptly", [True, False])
+async def test_a_client_that_hangs_up_in_the_middle_leaves_nothing_behind(
+    twins: Twins, tmp_path: Path, abruptly: bool
+) -> None:
     await twins.warm()
     for _ in range(20):
-        reader, writer = await asyncio.open_connection("127.0.0.1", twins.fast.port, limit=1024)
+        reader, writer = await asyncio.open_connection(sock=narrow(twins.fast), limit=1024)
         writer.write(f"GET {BLOB} HTTP/1.1\r\nHost: x\r\nRange: bytes=0-2999999\r\n\r\n".encode())
         await reader.read(100)
-        writer.transport.abort()
+        assert sum(entry.sending for entry in twins.hot.blobs.values()) == twins.fast.running > 0
+        assert counts(twins.tables[0])["requests_running", ()] == twins.fast.running
+        if abruptly:
+            writer.transport.abort()
+        else:
+            writer.close()
     async with asyncio.timeout(5):
         while twins.fast.running or any(entry.sending for entry in twins.hot.blobs.values()):
             await asyncio.sleep(0.01)
     answer = await ask(twins.fast, f"GET {BLOB} HTTP/1.1\r\nHost: x\r\nRange: bytes=5-9\r\n\r\n")
     assert answer.endswith(DATA[5:10])
+    await twins.fast.close()
+    assert (tmp_path / "fast.log").read_text().count('"broken":"client"') == 20
 
 
 async def test_rights_are_asked_on_every_hit(twins: Twins) -> None:
@@ -194,13 +216,8 @@ async def test_a_client_slow_to_read_is_not_taken_for_an_idle_one(twins: Twins) 
     for _ in range(3):
         await ask(server, f"GET {BLOB} HTTP/1.1\r\nHost: x\r\n\r\n")
         await asyncio.sleep(0.02)
-    loop = asyncio.get_running_loop()
     for sent in (b"", b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n"):
-        sock = socket.socket()
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        sock.setblocking(False)
-        await loop.sock_connect(sock, ("127.0.0.1", server.port))
-        reader, writer = await asyncio.open_connection(sock=sock, limit=4096)
+        reader, writer = await asyncio.open_connection(sock=narrow(server), limit=4096)
         writer.write(f"GET {BLOB} HTTP/1.1\r\nHost: x\r\nRange: bytes=1-\r\n\r\n".encode() + sent)
         await reader.readuntil(b"\r\n\r\n")
         await asyncio.sleep(0.3)

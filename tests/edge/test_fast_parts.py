@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from registry_mesh.edge import fast
 from registry_mesh.edge.fast_path import FastPath
 from registry_mesh.edge.server import Server
 from registry_mesh.stores.locks import try_flock
-from tests.edge.twins import PART, PART_DATA, PART_DIGEST, Twins, ask, settled
+from tests.edge.twins import PART, PART_DATA, PART_DIGEST, Twins, ask, narrow, settled
 
 FIELDS = [
     "Range: bytes=0-0\r\n",
@@ -52,6 +54,10 @@ def wants(start: int, stop: int) -> str:
 async def gets(server: Server, start: int, stop: int) -> bool:
     answer = await ask(server, wants(start, stop))
     return answer.startswith(b"HTTP/1.1 206 ") and answer.endswith(b"\r\n\r\n" + PART_DATA[start:stop])
+
+
+def part_file(folder: Path) -> Path:
+    return next(file for file in folder.rglob(f"{PART_DIGEST.hex}*") if file.stat().st_size == len(PART_DATA))
 
 
 async def warm(twins: Twins) -> None:
@@ -121,9 +127,7 @@ async def test_it_goes_on_when_it_is_complete(twins: Twins, answered: list[bool]
 async def test_what_nobody_asks_for_is_let_go(twins: Twins, tmp_path: Path) -> None:
     await warm(twins)
     twins.hot._idle = 0.1
-    path = next(
-        file for file in tmp_path.rglob(f"{PART_DIGEST.hex}*") if file.stat().st_size == len(PART_DATA)
-    )
+    path = part_file(tmp_path)
     async with asyncio.timeout(20):
         while twins.hot.blobs or twins.site._fills.get(PART_DIGEST) is not None:
             await asyncio.sleep(3)
@@ -136,9 +140,7 @@ async def test_a_file_that_somebody_else_touched_is_not_sent_from_unseen(
     twins: Twins, tmp_path: Path, answered: list[bool], how: str
 ) -> None:
     await warm(twins)
-    path = next(
-        file for file in tmp_path.rglob(f"{PART_DIGEST.hex}*") if file.stat().st_size == len(PART_DATA)
-    )
+    path = part_file(tmp_path)
     with path.open("r+b") as file:
         if how == "cut":
             file.truncate(CHUNK)
@@ -148,6 +150,26 @@ async def test_a_file_that_somebody_else_touched_is_not_sent_from_unseen(
     answered.clear()
     assert await gets(twins.fast, 0, 5)
     assert answered == [False]
+
+
+async def test_a_client_whose_file_is_cut_meanwhile_hears_the_end_at_once(
+    twins: Twins, tmp_path: Path, answered: list[bool]
+) -> None:
+    await warm(twins)
+    assert await gets(twins.fast, 0, 4 * MIB)
+    loop = asyncio.get_running_loop()
+    with narrow(twins.fast) as sock:
+        answered.clear()
+        await loop.sock_sendall(sock, wants(0, 4 * MIB).encode())
+        body = (await loop.sock_recv(sock, 4096)).partition(b"\r\n\r\n")[2]
+        assert answered == [True]
+        os.truncate(part_file(tmp_path), 3 * MIB)
+        async with asyncio.timeout(20):
+            with suppress(ConnectionResetError):
+                while piece := await loop.sock_recv(sock, 1 << 16):
+                    body += piece
+    assert len(body) <= 3 * MIB and PART_DATA.startswith(body)
+    assert twins.fast.running == 0 and not any(entry.sending for entry in twins.hot.blobs.values())
 
 
 async def test_few_of_them_are_kept_open(twins: Twins, answered: list[bool]) -> None:

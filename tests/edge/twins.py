@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -172,6 +173,15 @@ async def open_twins(tmp_path: Path) -> AsyncIterator[Twins]:
         await site.close()
         await fills.close()
         await store.close()
+
+
+def narrow(server: Server) -> socket.socket:
+    """Connected, and with no room for a long answer: the server has to wait for who reads it."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.connect(("127.0.0.1", server.port))
+    sock.setblocking(False)
+    return sock
 
 
 def settled(answer: bytes) -> bytes:
