@@ -217,6 +217,7 @@ class _Pump:
         while self._offset < stop:
             if not self._is_warm():
                 await self._warm()
+            self._wire._check()
             self._step()
             if self._offset < stop and self._fault is None:
                 await self._wire._until_writable(self._pump)
@@ -238,7 +239,6 @@ class _Pump:
             await cold_pages.warm(self._part.fd, self._offset, until)
         except OSError as fault:
             raise StoreBroken(f"a stored file cannot be read: {fault}") from fault
-        self._wire._check()
         self._warm_until = until
 
     def _step(self) -> None:
