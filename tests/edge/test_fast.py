@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import json
 import os
-import re
 import socket
 import ssl
 from dataclasses import replace
@@ -32,6 +31,7 @@ from tests.edge.twins import (
     ask,
     counts,
     narrow,
+    read_answer,
     settled,
 )
 
@@ -123,7 +123,8 @@ async def test_a_hit_asked_for_at_once_after_a_slow_answer_is_a_fast_one(
     writer.close()
 
 
-async def test_pipelined_split_and_mixed_requests_are_answered_in_order(twins: Twins) -> None:
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_pipelined_split_and_mixed_requests_are_answered_in_order(twins: Twins, at_once: bool) -> None:
     await twins.warm()
     one = f"GET {BLOB} HTTP/1.1\r\nHost: x\r\nRange: bytes=0-2999999\r\n\r\n".encode()
     two = f"GET {BLOB} HTTP/1.1\r\nHost: x\r\nRange: bytes=7-9\r\n\r\n".encode()
@@ -132,17 +133,15 @@ async def test_pipelined_split_and_mixed_requests_are_answered_in_order(twins: T
     expected = [DATA, DATA[7:10], MANIFEST, b"{}", DATA[7:10]]
     for cuts in ([], [len(one)], [10, len(one) + 5], [len(one), len(one) + len(two) + len(three)]):
         stream = one + two + three + slow + two
-        reader, writer = await asyncio.open_connection("127.0.0.1", twins.fast.port)
+        sock = socket.create_connection(("127.0.0.1", twins.fast.port)) if at_once else narrow(twins.fast)
+        reader, writer = await asyncio.open_connection(sock=sock)
         start = 0
         for cut in [*cuts, len(stream)]:
             writer.write(stream[start:cut])
             await asyncio.sleep(0.02)
             start = cut
         for body in expected:
-            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
-            length = re.search(rb"\r\nContent-Length: (\d+)", head)
-            assert length is not None
-            assert await asyncio.wait_for(reader.readexactly(int(length[1])), 10) == body
+            assert (await read_answer(reader)).partition(b"\r\n\r\n")[2] == body
         writer.close()
 
 
@@ -207,6 +206,47 @@ async def test_a_chunk_that_nobody_has_proven_is_not_sent_unseen(twins: Twins, t
         assert answer.endswith(DATA[2_499_990:2_500_011])
 
 
+async def test_more_requests_than_are_kept_while_an_answer_is_on_its_way_wait_in_the_socket(
+    twins: Twins,
+) -> None:
+    await twins.warm()
+    one = f"GET {BLOB} HTTP/1.1\r\nHost: x\r\nRange: bytes=0-2999999\r\n\r\n".encode()
+    other = f"GET {BLOB} HTTP/1.1\r\nHost: x\r\nRange: bytes=%d-%d\r\n\r\n"
+    reader, writer = await asyncio.open_connection(sock=narrow(twins.fast))
+    writer.write(one)
+    async with asyncio.timeout(20):
+        while not twins.fast.running:
+            await asyncio.sleep(0.01)
+    spans = [(i, i + i % 7) for i in range(4 * fast.STASH // len(other))]
+    writer.write("".join(other % span for span in spans).encode())
+    await asyncio.sleep(0.2)
+    assert (await read_answer(reader)).endswith(b"\r\n\r\n" + DATA)
+    for first, last in spans:
+        assert (await read_answer(reader)).endswith(b"\r\n\r\n" + DATA[first : last + 1])
+    writer.close()
+
+
+async def test_a_client_that_reads_nothing_any_more_is_cut_off(twins: Twins, tmp_path: Path) -> None:
+    log = tmp_path / "cut.log"
+    server = Server(twins.site, replace(twins.settings, send_timeout=0.2, access_log=str(log)))
+    await server.start()
+    for _ in range(3):
+        await ask(server, f"GET {BLOB} HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asyncio.sleep(0.02)
+    with narrow(server) as sock:
+        sock.send(f"GET {BLOB} HTTP/1.1\r\nHost: x\r\nRange: bytes=1-\r\n\r\n".encode())
+        async with asyncio.timeout(20):
+            while not server.running:
+                await asyncio.sleep(0.01)
+            assert sum(entry.sending for entry in server._ring.hot.blobs.values()) == 1
+            while server.running or server.connections:
+                await asyncio.sleep(0.01)
+    assert [entry.sending for entry in server._ring.hot.blobs.values()] == [0]
+    await server.close()
+    (line,) = [line for line in map(json.loads, log.open()) if line.get("range") == "bytes=1-"]
+    assert line["broken"] == "client" and line["bytes"] < len(DATA) - 1
+
+
 async def test_a_client_slow_to_read_is_not_taken_for_an_idle_one(twins: Twins) -> None:
     await twins.warm()
     server = Server(twins.site, replace(twins.settings, keepalive_timeout=0.1, access_log=None))
@@ -246,7 +286,10 @@ async def test_a_connection_too_many_is_refused_what_is_hot(twins: Twins) -> Non
     await server.close()
 
 
-async def test_over_tls(twins: Twins) -> None:
+async def test_over_tls(twins: Twins, monkeypatch: pytest.MonkeyPatch) -> None:
+    copied: list[bool] = []
+    copy = fast.FastConnection._copy
+    monkeypatch.setattr(fast.FastConnection, "_copy", lambda *args: copied.append(copy(*args)) or copied[-1])
     authority = trustme.CA()
     server_context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1").configure_cert(server_context)
@@ -266,6 +309,7 @@ async def test_over_tls(twins: Twins) -> None:
         request = f"GET {target} HTTP/1.1\r\nHost: site\r\n{fields}\r\n"
         answers = [await ask(server, request, context) for server in servers]
         assert settled(answers[0]) == settled(answers[1]), request
+    assert sum(copied) > 10, "the fast one answered them"
     for server in servers:
         await server.close()
 

@@ -21,6 +21,11 @@ class SimulatedRegistry:
     seen: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     hung: bool = False
 
+    @property
+    def asked(self) -> list[tuple[str, str, dict[str, str]]]:
+        """What was seen, without pings: an answer that is late brings one, and on a busy machine any may be."""
+        return [seen for seen in self.seen if seen[1] != "/v2/"]
+
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         self.seen.append((request.method, request.raw_path, dict(request.headers)))
         if self.hung:

@@ -87,7 +87,7 @@ async def read(app: Repository, span: Span | None = None) -> bytes:
 async def test_a_whole_blob_is_asked_for_plainly(parent: SimulatedRegistry, app: Repository) -> None:
     parent.says(BLOB, body=DATA)
     assert await read(app) == DATA
-    (method, path, headers) = parent.seen[0]
+    (method, path, headers) = parent.asked[0]
     assert (method, path) == ("GET", f"{BLOB}?ns=registry.example")
     assert "Range" not in headers and "Accept-Encoding" not in headers
 
@@ -119,7 +119,7 @@ async def test_no_ns_where_the_host_is_the_registry(world: World, parent: Simula
     parent.says(BLOB, body=DATA)
     upstream = await world.upstream(parent, name=parent.url.removeprefix("http://"))
     assert await read(upstream.repository(RepositoryName("team/app"))) == DATA
-    assert parent.seen[0][1] == BLOB
+    assert parent.asked[0][1] == BLOB
 
 
 def ranged(request: web.Request, *, shift: int = 0, total: int = len(DATA)) -> web.Response:
@@ -340,7 +340,7 @@ async def test_a_401_loop_ends(world: World, parent: SimulatedRegistry) -> None:
     app = (await world.upstream(parent, ME)).repository(RepositoryName("team/app"))
     with pytest.raises(SourceDenied):
         await read(app)
-    assert len(parent.seen) == 3
+    assert len(parent.asked) == 3
 
 
 async def test_a_token_with_a_line_break_is_refused(world: World, parent: SimulatedRegistry) -> None:
@@ -372,7 +372,7 @@ async def test_redirects_to_nowhere(parent: SimulatedRegistry, app: Repository, 
     parent.says(BLOB, status=307, headers={"Location": location})
     with pytest.raises(Failure):
         await read(app)
-    assert len(parent.seen) <= 6
+    assert len(parent.asked) <= 6
 
 
 # -- manifests, tags, lists -----------------------------------------------------------------------------------
@@ -405,10 +405,10 @@ async def test_a_tag_is_one_head_and_a_get_where_that_tells_too_little(
     path = "/v2/team/app/manifests/1"
     parent.says(path, body=MANIFEST, content_type=OCI_MANIFEST, headers={"Docker-Content-Digest": str(NAMED)})
     assert (await app.tags.resolve(Tag("1"))).descriptor.digest == NAMED
-    assert [seen[0] for seen in parent.seen] == ["HEAD"]
+    assert [seen[0] for seen in parent.asked] == ["HEAD"]
     parent.says(path, body=MANIFEST, content_type=OCI_MANIFEST)
     assert (await app.tags.resolve(Tag("1"))).descriptor.digest == NAMED
-    assert [seen[0] for seen in parent.seen] == ["HEAD", "HEAD", "GET"]
+    assert [seen[0] for seen in parent.asked] == ["HEAD", "HEAD", "GET"]
     with pytest.raises(ManifestUnknown):
         await app.tags.resolve(Tag("2"))
 
@@ -432,7 +432,7 @@ async def test_a_known_tag_is_confirmed_by_304(
 ) -> None:
     parent.says(TAGGED, status=304, headers=stated)
     assert (await app.tags.resolve(Tag("1"), KNOWN)).descriptor == KNOWN
-    ((method, path, headers),) = parent.seen
+    ((method, path, headers),) = parent.asked
     assert (method, path) == ("HEAD", f"{TAGGED}?ns=registry.example")
     assert headers["If-None-Match"] == f'"{NAMED}"'
     assert "Range" not in headers and OCI_INDEX in headers["Accept"]
@@ -481,7 +481,7 @@ async def test_a_200_to_a_known_tag_is_believed_as_ever(
     headers = {"Docker-Content-Digest": OTHER} | ({"ETag": etag} if etag else {})
     parent.says(TAGGED, body=MANIFEST, content_type=OCI_MANIFEST, headers=headers)
     assert str((await app.tags.resolve(Tag("1"), KNOWN)).descriptor.digest) == OTHER
-    assert [seen[0] for seen in parent.seen] == ["HEAD"]
+    assert [seen[0] for seen in parent.asked] == ["HEAD"]
 
 
 async def test_where_no_digest_is_stated_a_known_tag_is_fetched_unconditionally(
@@ -489,7 +489,10 @@ async def test_where_no_digest_is_stated_a_known_tag_is_fetched_unconditionally(
 ) -> None:
     parent.says(TAGGED, body=MANIFEST, content_type=OCI_MANIFEST, headers={"ETag": '"5f-1a2b"'})
     assert (await app.tags.resolve(Tag("1"), KNOWN)).descriptor.digest == NAMED
-    assert [(seen[0], "If-None-Match" in seen[2]) for seen in parent.seen] == [("HEAD", True), ("GET", False)]
+    assert [(seen[0], "If-None-Match" in seen[2]) for seen in parent.asked] == [
+        ("HEAD", True),
+        ("GET", False),
+    ]
 
 
 async def test_a_known_tag_that_is_gone_is_unknown(app: Repository) -> None:
@@ -512,7 +515,7 @@ async def test_the_condition_survives_a_challenge_and_a_redirect(
     parent.answers[TAGGED] = answer
     app = (await world.upstream(parent, Credentials("u", "p"))).repository(RepositoryName("team/app"))
     assert (await app.tags.resolve(Tag("1"), KNOWN)).descriptor == KNOWN
-    asked = [seen[2]["If-None-Match"] for seen in (*parent.seen, *other.seen)]
+    asked = [seen[2]["If-None-Match"] for seen in (*parent.asked, *other.asked)]
     assert asked == [f'"{NAMED}"'] * 3
 
 
