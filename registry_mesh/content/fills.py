@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import AsyncExitStack
 from typing import Final
 
 from registry_mesh.chunks.chunk_map import CHUNK
-from registry_mesh.content.errors import SourceLied
+from registry_mesh.content.errors import Failure, SourceLied
 from registry_mesh.content.fill import Distrust, Fill, FillPolicy
 from registry_mesh.content.flights import Flights
 from registry_mesh.content.ports import BlobSource, CacheStore, Reading
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
+
+_log: Final = logging.getLogger(__name__)
 
 LINGER: Final = 2.0
 """Seconds a fill that nobody uses is kept: the next range of the same reader is on its way."""
@@ -147,8 +150,12 @@ class Fills:
             await self._end(*entry)
 
     async def _end(self, fill: Fill, stack: AsyncExitStack) -> None:
+        """Whatever the disk says: the others are to be closed after it."""
         await fill.close()
-        await stack.aclose()
+        try:
+            await stack.aclose()
+        except Failure as fault:
+            _log.warning("%s: its fill was closed, but not well: %s", fill.digest, fault)
 
     async def close(self) -> None:
         """End every fill; what was written stays held."""

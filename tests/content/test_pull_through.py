@@ -18,7 +18,7 @@ from registry_mesh.chunks.chunk_map import CHUNK, MIB
 from registry_mesh.chunks.readahead import ReadaheadPolicy
 from registry_mesh.chunks.steal import StealPolicy
 from registry_mesh.content import transfers
-from registry_mesh.content.errors import SourceLied, SourceUnavailable, SpanUnsatisfiable
+from registry_mesh.content.errors import SourceLied, SourceUnavailable, SpanUnsatisfiable, StoreBroken
 from registry_mesh.content.fill import Fill, FillPolicy
 from registry_mesh.content.fills import Fills
 from registry_mesh.content.followers import Reader
@@ -235,6 +235,28 @@ async def test_a_fill_that_took_the_place_of_another_is_not_closed_for_it(make: 
         go_on.set()
         await asyncio.sleep(0.5)
         assert not new.closed
+
+
+async def test_a_fill_whose_disk_fails_at_its_end_does_not_keep_the_others(make: Make) -> None:
+    """What a fill holds open is not evicted: none may stay so, also where a disk went bad for a while."""
+    cache = await make()
+    data, other = blob(2 * CHUNK), blob(2 * CHUNK, seed=1)
+    first, second = cache.source.add(data), cache.source.add(other)
+    for each in (first, second):
+        await cache.get(each, Span(0, 9))
+    await cache.settled()
+
+    async def fails() -> None:
+        raise StoreBroken("syncing: input/output error")
+
+    cache.fills._fills[first][1].push_async_callback(fails)
+    cache.fills._used.clear()  # neither was used for long
+    async with asyncio.timeout(10):
+        while cache.fills._fills:
+            await asyncio.sleep(0.01)
+    assert await cache.get(first) == data
+    assert await cache.get(second) == other
+    await cache.fills.close()
 
 
 async def test_the_empty_blob_needs_nobody(make: Make) -> None:
