@@ -8,6 +8,7 @@ that they are ready, a tag's only while it is fresh. Policy and reading are aske
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections import OrderedDict
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -27,6 +28,8 @@ MOST: Final = 8_192
 
 GROWING: Final = 8
 """One in so many of them may be on its way in: such a one has two open files, and memory for each of its chunks."""
+
+_log: Final = logging.getLogger(__name__)
 
 OPEN: Final = 60.0
 """Seconds without use after which a blob's file is closed."""
@@ -167,6 +170,13 @@ class HotBlob:
         self._ask_whole = now
         self.pages = cold_pages.Pages(size)
 
+    async def close(self) -> None:
+        """Let its file go, whatever the store says to that: the others' are to go after it."""
+        try:
+            await self.stack.aclose()
+        except Failure as fault:
+            _log.warning("%s was closed, but not well: %s", self.reading.info.digest, fault)
+
     @property
     def has_grown(self) -> bool:
         """It has changed so much since that it is to be opened anew."""
@@ -218,7 +228,7 @@ class Hot:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for entry in [*self.blobs.values(), *self._leaving]:
-            await entry.stack.aclose()
+            await entry.close()
         self.blobs.clear()
         self._leaving.clear()
 
@@ -290,7 +300,7 @@ class Hot:
         if entry.sending:
             self._leaving.append(entry)
         else:
-            await entry.stack.aclose()
+            await entry.close()
 
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
@@ -309,7 +319,7 @@ class Hot:
             done = [e for e in self._leaving if not e.sending]
             self._leaving = [e for e in self._leaving if e.sending]
             for entry in done:
-                await entry.stack.aclose()
+                await entry.close()
 
 
 def _cost(key: bytes, entry: HotManifest) -> int:

@@ -40,8 +40,8 @@ class Upkeep:
             self._shelf.index.touch([bytes.fromhex(hex) for hex in list(used)], self._shelf.turnovers())
 
     def round(self, files: OpenFiles) -> None:
-        files.sweep()
         try:
+            files.sweep()
             self._come_back()
             self.flush()
             if self._overhead is not None:

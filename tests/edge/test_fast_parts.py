@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from registry_mesh.chunks.chunk_map import CHUNK, MIB
+from registry_mesh.content.errors import StoreBroken
 from registry_mesh.edge import fast
 from registry_mesh.edge.fast_path import FastPath
 from registry_mesh.edge.server import Server
@@ -133,6 +134,24 @@ async def test_what_nobody_asks_for_is_let_go(twins: Twins, tmp_path: Path) -> N
             await asyncio.sleep(3)
     with path.open("rb") as file:
         assert try_flock(file.fileno(), shared=False), "it may be evicted"
+
+
+async def test_one_whose_disk_fails_as_it_is_let_go_does_not_keep_the_others(twins: Twins) -> None:
+    await warm(twins)
+    (entry,) = twins.hot.blobs.values()
+
+    async def fails() -> None:
+        raise StoreBroken("syncing: input/output error")
+
+    entry.stack.push_async_callback(fails)
+    twins.hot._idle = 0.1
+    for _ in range(2):
+        async with asyncio.timeout(20):
+            while twins.hot.blobs:
+                await asyncio.sleep(0.1)
+        twins.hot._idle = 30
+        await warm(twins)
+        twins.hot._idle = 0.1
 
 
 @pytest.mark.parametrize("how", ["written", "cut"])
