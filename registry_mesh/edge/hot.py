@@ -23,13 +23,13 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.errors import Refusal
 from registry_mesh.oci.span import Span
 
+_log: Final = logging.getLogger(__name__)
+
 MOST: Final = 8_192
 """Blobs kept open, at most: 6 KiB of memory each."""
 
 GROWING: Final = 8
 """One in so many of them may be on its way in: such a one has two open files, and memory for each of its chunks."""
-
-_log: Final = logging.getLogger(__name__)
 
 OPEN: Final = 60.0
 """Seconds without use after which a blob's file is closed."""
