@@ -23,9 +23,9 @@ from yarl import URL
 
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
-from registry_mesh.stores.s3 import S3Store
-from registry_mesh.stores.s3_entry import data_key
-from registry_mesh.stores.s3_settings import S3Credentials, S3Settings
+from registry_mesh.stores.bucket.entry import data_key
+from registry_mesh.stores.bucket.settings import S3Credentials, S3Settings
+from registry_mesh.stores.bucket.store import S3Store
 from tests.simulators.bucket import Bucket, serve
 
 MiB = 1 << 20

@@ -22,18 +22,19 @@ from typing import Final
 import uvloop
 
 from registry_mesh.auth.access import AnonymousAccess, Level
-from registry_mesh.content.fills import Fills
-from registry_mesh.edge import cold_pages, fast
-from registry_mesh.edge.fast import FastConnection
-from registry_mesh.edge.hot import HotBlob
-from registry_mesh.edge.recognise import KnownBlob
+from registry_mesh.content.fill.fills import Fills
+from registry_mesh.edge.hot import connection as fast
+from registry_mesh.edge.hot.connection import FastConnection
+from registry_mesh.edge.hot.entries import HotBlob
+from registry_mesh.edge.hot.recognise import KnownBlob
 from registry_mesh.edge.server import Server
 from registry_mesh.edge.settings import Settings
+from registry_mesh.edge.wire import cold_pages
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName
 from registry_mesh.oci.span import Span
 from registry_mesh.roles.site import Site, SiteRegistry
-from registry_mesh.stores.disk import DiskStore
+from registry_mesh.stores.disk.store import DiskStore
 
 BUDGET: Final = 10.0
 """Microseconds a hit may cost beside the send."""

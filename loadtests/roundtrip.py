@@ -21,11 +21,11 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from registry_mesh.content.ports import BlobStore, FileSlice
 from registry_mesh.oci.digest import Digest
-from registry_mesh.stores.disk import DiskStore
-from registry_mesh.stores.s3 import S3Store
-from registry_mesh.stores.s3_settings import S3Credentials, S3Settings
+from registry_mesh.ports.blobs import BlobStore, FileSlice
+from registry_mesh.stores.bucket.settings import S3Credentials, S3Settings
+from registry_mesh.stores.bucket.store import S3Store
+from registry_mesh.stores.disk.store import DiskStore
 from tests.simulators.bucket import serve
 
 MiB = 1 << 20

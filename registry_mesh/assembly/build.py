@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from registry_mesh.assembly.keeper import Keeper
-from registry_mesh.assembly.names import layout
+from registry_mesh.assembly.labels import layout
 from registry_mesh.assembly.seats import Seats, State
 from registry_mesh.assembly.sockets import listen
 from registry_mesh.assembly.worker import Worker

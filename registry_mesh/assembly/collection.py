@@ -9,12 +9,12 @@ from collections.abc import Callable
 from typing import Final
 
 from registry_mesh.assembly.repositories import open_repositories
-from registry_mesh.assembly.stores import Store
+from registry_mesh.assembly.storage import Store
 from registry_mesh.config.schema import Config
-from registry_mesh.content.errors import Failure
-from registry_mesh.stores.collection_report import CollectionReport
-from registry_mesh.stores.collector import Collection, Progress
-from registry_mesh.stores.disk import DiskStore
+from registry_mesh.ports.failures import Failure
+from registry_mesh.repositories.collection import Collection, Progress
+from registry_mesh.repositories.collection_report import CollectionReport
+from registry_mesh.stores.disk.store import DiskStore
 from registry_mesh.telemetry.logs import FIELDS
 
 log: Final = logging.getLogger(__name__)

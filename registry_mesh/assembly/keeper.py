@@ -17,13 +17,13 @@ from registry_mesh import __version__
 from registry_mesh.admin.node import Readiness
 from registry_mesh.admin.server import AdminServer
 from registry_mesh.assembly.collection import collect_again_and_again
-from registry_mesh.assembly.names import node_name, parent_label
+from registry_mesh.assembly.labels import node_name, parent_label
 from registry_mesh.assembly.replicator import Replicator
 from registry_mesh.assembly.scrubbing import Scrubber
 from registry_mesh.assembly.seats import Seats
-from registry_mesh.assembly.stores import Store, disk_of, open_store, stored, tidy, write_fault
+from registry_mesh.assembly.storage import Store, disk_of, open_store, stored, tidy, write_fault
 from registry_mesh.config.schema import Config
-from registry_mesh.content.errors import Failure
+from registry_mesh.ports.failures import Failure
 from registry_mesh.telemetry import names
 from registry_mesh.telemetry.instruments import Table
 from registry_mesh.telemetry.logs import FIELDS

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
-from registry_mesh.assembly.names import layout
+from registry_mesh.assembly.labels import layout
 from registry_mesh.config.scalars import SecretReference
 from registry_mesh.config.schema import Config, Registry
 from registry_mesh.oci.reference import RegistryName

@@ -1,6 +1,6 @@
 """Runs of a replica's rules: once on demand, or again and again beside the workers.
 
-Rule files are read anew for every run. Runs of several processes on one machine take turns (`stores.exclusive`);
+Rule files are read anew for every run. Runs of several processes on one machine take turns (`stores.disk.exclusive`);
 those of several hosts over one bucket may meet, which costs bytes and does no harm.
 """
 
@@ -15,26 +15,26 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from pathlib import Path
 from typing import Any, Final
 
-from registry_mesh.assembly.names import layout
+from registry_mesh.assembly.labels import layout
 from registry_mesh.assembly.parents import Parents
-from registry_mesh.assembly.stores import Store, open_store
+from registry_mesh.assembly.storage import Store, open_store
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.rule_files import load_rules, rule_paths
 from registry_mesh.config.schema import Config
-from registry_mesh.content.copy_blob import CopyByIngest
-from registry_mesh.content.copy_by_fill import CopyByFill
-from registry_mesh.content.copy_graph import Bring
-from registry_mesh.content.errors import Failure
-from registry_mesh.content.failover import Distrusted
-from registry_mesh.content.failover_registry import FailoverRegistry
-from registry_mesh.content.fill import FillPolicy
-from registry_mesh.content.fills import Fills
-from registry_mesh.content.progress import Meter
-from registry_mesh.content.snapshot import Held, Outcome, Snapshot, SnapshotPolicy
+from registry_mesh.content.fill.fill import FillPolicy
+from registry_mesh.content.fill.fills import Fills
+from registry_mesh.content.nest.failover import Distrusted
+from registry_mesh.content.nest.failover_registry import FailoverRegistry
+from registry_mesh.content.snapshot.copy_blob import CopyByIngest
+from registry_mesh.content.snapshot.copy_by_fill import CopyByFill
+from registry_mesh.content.snapshot.copy_graph import Bring
+from registry_mesh.content.snapshot.progress import Meter
+from registry_mesh.content.snapshot.snapshot import Held, Outcome, Snapshot, SnapshotPolicy
+from registry_mesh.ports.failures import Failure
 from registry_mesh.replication.rules import Rules
-from registry_mesh.stores.disk import DiskStore
-from registry_mesh.stores.exclusive import exclusive
-from registry_mesh.stores.held_repositories import HeldRepositories
+from registry_mesh.repositories.of_replica import HeldRepositories
+from registry_mesh.stores.disk.exclusive import exclusive
+from registry_mesh.stores.disk.store import DiskStore
 from registry_mesh.telemetry import names
 from registry_mesh.telemetry.instruments import Instruments, Table
 from registry_mesh.telemetry.logs import FIELDS

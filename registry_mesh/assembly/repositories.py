@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 
-from registry_mesh.assembly.stores import Store, open_uploads
+from registry_mesh.assembly.storage import Store, open_uploads
 from registry_mesh.config.schema import Config
-from registry_mesh.content.publish import PushPolicy
-from registry_mesh.stores.lifecycle import Grace, Lifecycle
-from registry_mesh.stores.repositories import MayRead, Repositories, nobody
+from registry_mesh.repositories.digest_life import Grace, Lifecycle
+from registry_mesh.repositories.of_origin import MayRead, Repositories, nobody
+from registry_mesh.repositories.push_policy import PushPolicy
 
 
 def open_repositories(config: Config, store: Store, may_read: MayRead = nobody) -> Repositories:

@@ -7,18 +7,18 @@ from contextlib import AsyncExitStack
 
 from registry_mesh.assembly.parents import Parents
 from registry_mesh.assembly.repositories import open_repositories
-from registry_mesh.assembly.stores import Store, as_cache, shared_of
+from registry_mesh.assembly.storage import Store, as_cache, shared_of
 from registry_mesh.auth.access import Action, Asked, Policy, Verdict
 from registry_mesh.config.schema import Config, Tags
-from registry_mesh.content.fills import Fills
-from registry_mesh.content.freshness import Freshness
-from registry_mesh.content.repository_ports import Pusher
+from registry_mesh.content.fill.fills import Fills
+from registry_mesh.content.nest.freshness import Freshness
 from registry_mesh.oci.reference import RegistryName, RepositoryName
+from registry_mesh.ports.pushes import Pusher
+from registry_mesh.ports.role import Role
+from registry_mesh.repositories.of_replica import HeldRepositories
 from registry_mesh.roles.origin import Origin
 from registry_mesh.roles.replica import Replica
-from registry_mesh.roles.role import Role
 from registry_mesh.roles.site import Site, SiteRegistry
-from registry_mesh.stores.held_repositories import HeldRepositories
 from registry_mesh.telemetry.instruments import Instruments
 
 

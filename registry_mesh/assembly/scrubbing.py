@@ -12,18 +12,18 @@ from registry_mesh.assembly.parents import Parents
 from registry_mesh.assembly.repositories import open_repositories
 from registry_mesh.assembly.roles import open_site
 from registry_mesh.assembly.self_check import Repairers
-from registry_mesh.assembly.stores import Store, as_cache
+from registry_mesh.assembly.storage import Store, as_cache
 from registry_mesh.config.schema import Config
-from registry_mesh.content.errors import Failure
-from registry_mesh.content.repository_ports import Repository
 from registry_mesh.content.scrub import Pace, Scrub, Told, wait_for_next
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.errors import Refusal
 from registry_mesh.oci.reference import RepositoryName
+from registry_mesh.oci.refusals import Refusal
 from registry_mesh.oci.span import Span
-from registry_mesh.stores.disk import DiskStore
-from registry_mesh.stores.repositories import Repositories
-from registry_mesh.stores.self_check import refetch
+from registry_mesh.ports.failures import Failure
+from registry_mesh.ports.repositories import Repository
+from registry_mesh.repositories.of_origin import Repositories
+from registry_mesh.repositories.verify import refetch
+from registry_mesh.stores.disk.store import DiskStore
 from registry_mesh.telemetry import names
 from registry_mesh.telemetry.instruments import Instruments
 from registry_mesh.telemetry.logs import FIELDS

@@ -7,12 +7,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from registry_mesh.assembly.parents import Parents
 from registry_mesh.assembly.repositories import open_repositories
-from registry_mesh.assembly.stores import open_store
+from registry_mesh.assembly.storage import open_store
 from registry_mesh.config.schema import Config
-from registry_mesh.content.repository_ports import Repository
 from registry_mesh.oci.reference import RepositoryName
-from registry_mesh.stores.held_repositories import registry_component
-from registry_mesh.stores.self_check import Progress, SelfCheck, no_parents
+from registry_mesh.ports.repositories import Repository
+from registry_mesh.repositories.of_replica import registry_component
+from registry_mesh.repositories.verify import Progress, SelfCheck, no_parents
 
 
 @asynccontextmanager

@@ -8,20 +8,20 @@ from contextlib import AsyncExitStack
 from socket import socket
 from typing import Final
 
-from registry_mesh.assembly import open_files
+from registry_mesh.assembly import file_limit
 from registry_mesh.assembly.access import SwitchedPolicy
-from registry_mesh.assembly.names import layout, node_name
+from registry_mesh.assembly.labels import layout, node_name
 from registry_mesh.assembly.parents import Parents
 from registry_mesh.assembly.roles import default_registry, freshness, open_role
-from registry_mesh.assembly.stores import Store, disk_of, open_store, redirect_from
+from registry_mesh.assembly.storage import Store, disk_of, open_store, redirect_from
 from registry_mesh.config.schema import Config, Listen
-from registry_mesh.edge import hot
+from registry_mesh.edge.hot import entries as hot
 from registry_mesh.edge.server import Server
 from registry_mesh.edge.settings import Settings
 from registry_mesh.oci.reference import RegistryName
-from registry_mesh.roles.role import Role
+from registry_mesh.ports.role import Role
 from registry_mesh.roles.site import Site
-from registry_mesh.stores.disk import DiskCounts
+from registry_mesh.stores.disk.store import DiskCounts
 from registry_mesh.telemetry.instruments import Instruments, Table
 from registry_mesh.telemetry.names import EVICTED_BYTES, ROTTEN
 
@@ -63,7 +63,7 @@ class Worker:
             manifest_limit=self._config.pushes.manifest_limit,
             redirect_from=redirect_from(self._config),
             access_log=self._config.log.access,
-            hot_files=min(hot.MOST, open_files.limit() // open_files.HOT),
+            hot_files=min(hot.MOST, file_limit.limit() // file_limit.HOT),
         )
 
     def reload(self, config: Config) -> None:

@@ -15,8 +15,8 @@ from registry_mesh.cli.clients.edit import Edit, EditRefused, apply_edit, revert
 from registry_mesh.cli.clients.mirror import Fallback, Mirror
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.load import load
-from registry_mesh.oci.errors import NameUnknown
 from registry_mesh.oci.reference import parse_registry
+from registry_mesh.oci.refusals import NameUnknown
 
 _CLIENTS: Final = {"containerd": containerd, "podman": podman, "docker": docker, "k3s": k3s}
 

@@ -13,7 +13,7 @@ from registry_mesh.cli.replication_view import size
 
 if TYPE_CHECKING:
     from registry_mesh.config.schema import Config
-    from registry_mesh.stores.collection_report import CollectionReport
+    from registry_mesh.repositories.collection_report import CollectionReport
 
 
 @click.command(epilog="Exit codes: 0 done; 1 the store failed (run it again); 2 the configuration is wrong.")
@@ -33,7 +33,7 @@ def command(config: Path, dry_run: bool, quiet: bool) -> None:
 
     async def work(loaded: Config) -> int:
         from registry_mesh.assembly.collection import new_collection
-        from registry_mesh.assembly.stores import open_store
+        from registry_mesh.assembly.storage import open_store
 
         async with AsyncExitStack() as stack:
             store = await open_store(loaded)

@@ -17,7 +17,7 @@ from registry_mesh.config.schema import Config
 
 if TYPE_CHECKING:
     from registry_mesh.assembly.replicator import Replicator
-    from registry_mesh.content.snapshot import Outcome
+    from registry_mesh.content.snapshot.snapshot import Outcome
 
 EXIT_INCOMPLETE: Final = 1
 EXIT_INVALID: Final = 2
@@ -69,8 +69,8 @@ def _loaded(path: Path) -> Config:
 
 async def _replicate(config: Config, once: bool, quiet: bool) -> int:
     from registry_mesh.assembly.replicator import open_replicator
-    from registry_mesh.assembly.stores import NotBuilt
-    from registry_mesh.content.errors import Failure
+    from registry_mesh.assembly.storage import NotBuilt
+    from registry_mesh.ports.failures import Failure
 
     try:
         async with open_replicator(config) as replicator:

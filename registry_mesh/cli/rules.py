@@ -10,7 +10,6 @@ import click
 
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.rule_files import load_rules, rule_paths
-from registry_mesh.oci.errors import Refusal
 from registry_mesh.oci.reference import (
     RegistryName,
     RepositoryName,
@@ -19,6 +18,7 @@ from registry_mesh.oci.reference import (
     parse_registry,
     parse_tag,
 )
+from registry_mesh.oci.refusals import Refusal
 from registry_mesh.replication.explain import explain
 from registry_mesh.replication.rules import Rules
 

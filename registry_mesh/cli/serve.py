@@ -36,8 +36,8 @@ def command(config: Path) -> None:
     for warning in loaded.warnings:
         click.echo(str(warning), err=True)
 
-    from registry_mesh.assembly.lifecycle import serve
     from registry_mesh.assembly.loops import LoopMissing
+    from registry_mesh.assembly.service import serve
     from registry_mesh.assembly.sockets import AddressTaken
 
     try:

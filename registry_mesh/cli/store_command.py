@@ -44,9 +44,9 @@ def _loaded(path: Path, roles: tuple[str, ...]) -> Config:
 
 
 async def _guarded(config: Config, work: Work) -> int:
-    from registry_mesh.assembly.stores import NotBuilt
-    from registry_mesh.content.errors import Failure
-    from registry_mesh.oci.errors import Refusal
+    from registry_mesh.assembly.storage import NotBuilt
+    from registry_mesh.oci.refusals import Refusal
+    from registry_mesh.ports.failures import Failure
 
     try:
         return await work(config)

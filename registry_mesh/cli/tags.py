@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import click
 
 from registry_mesh.cli import store_command
-from registry_mesh.oci.errors import Refusal
 from registry_mesh.oci.reference import RepositoryName, Tag, parse_name, parse_tag
+from registry_mesh.oci.refusals import Refusal
 
 if TYPE_CHECKING:
     from registry_mesh.config.schema import Config
-    from registry_mesh.stores.tag_history import TagHistory
-    from registry_mesh.stores.tag_log import TagEntry
+    from registry_mesh.repositories.tag_history import TagHistory
+    from registry_mesh.repositories.tag_log import TagEntry
 
 CODES = (
     "Exit codes: 0 done; 1 there is no such tag, nothing to go back to, or the store failed; "
@@ -77,7 +77,7 @@ def undo(config: Path, reference: tuple[RepositoryName, Tag], to: int | None) ->
     """
 
     async def bring_back(tags: TagHistory) -> None:
-        from registry_mesh.content.repository_ports import Pusher
+        from registry_mesh.ports.pushes import Pusher
 
         entry = await tags.undo(Pusher(f"{getpass.getuser()} (tags undo)"), reference[1], to)
         click.echo(f"{reference[0]}:{reference[1]} points at {entry.digest} again")
@@ -93,7 +93,7 @@ def line(entry: TagEntry) -> str:
 def _with_history(config: Path, name: RepositoryName, work: Callable[[TagHistory], Awaitable[None]]) -> None:
     async def opened(loaded: Config) -> int:
         from registry_mesh.assembly.repositories import open_repositories
-        from registry_mesh.assembly.stores import open_store
+        from registry_mesh.assembly.storage import open_store
 
         async with AsyncExitStack() as stack:
             store = await open_store(loaded)

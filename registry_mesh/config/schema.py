@@ -20,8 +20,8 @@ from registry_mesh.config.scalars import (
     parse_duration,
     parse_size,
 )
-from registry_mesh.oci.errors import NameUnknown
 from registry_mesh.oci.reference import parse_registry
+from registry_mesh.oci.refusals import NameUnknown
 
 RoleName = Literal["origin", "replica", "site"]
 Right = Literal["nothing", "pull", "push", "admin"]

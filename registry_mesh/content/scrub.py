@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from typing import Final, Protocol
+from typing import Final
 
-from registry_mesh.content.errors import Failure
-from registry_mesh.content.ports import Records
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.errors import DigestInvalid
+from registry_mesh.oci.refusals import DigestInvalid
 from registry_mesh.oci.span import Span
+from registry_mesh.ports.failures import Failure
+from registry_mesh.ports.inspection import Inspectable
+from registry_mesh.ports.records import Records
 
 KEY: Final = "scrub/progress"
 
@@ -38,26 +39,6 @@ class Pace:
 
     rate: int
     every: float
-
-
-@dataclass(frozen=True, slots=True)
-class Inspected:
-    """A step of reading one blob: how many bytes, and which spans are not what they were. Those are held no more."""
-
-    size: int
-    rotten: tuple[Span, ...] = ()
-
-
-class Inspectable(Protocol):
-    """A store whose bytes can be read again past everything that is remembered of them."""
-
-    def held(self, after: Digest | None) -> AsyncIterator[Digest]:
-        """Every blob held, whole or in part, in the order of their digests, those that follow `after`."""
-        ...
-
-    def inspect(self, digest: Digest) -> AsyncIterator[Inspected]:
-        """Read what is held of it, in steps of at most 1 MiB. Nothing where it is held no more. `StoreBroken`."""
-        ...
 
 
 Repair = Callable[[Digest, Sequence[Span]], Awaitable[bool]]

@@ -11,7 +11,7 @@ import time
 from typing import Final
 
 from registry_mesh.edge.exchange import Exchange
-from registry_mesh.edge.threads import in_thread
+from registry_mesh.tasks.threads import in_thread
 
 log: Final = logging.getLogger(__name__)
 

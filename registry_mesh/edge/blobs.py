@@ -6,20 +6,20 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
 from registry_mesh.auth.access import Action, Asked, Verdict
-from registry_mesh.content.errors import Failure, SpanUnsatisfiable
-from registry_mesh.content.ports import BlobInfo, BlobSource, Reading
-from registry_mesh.content.repository_ports import Repository
 from registry_mesh.edge import conditional, ranges
-from registry_mesh.edge.admit import admit_blob
-from registry_mesh.edge.errors import PreconditionFailed
 from registry_mesh.edge.exchange import Call, Exchange, writable
+from registry_mesh.edge.faults import PreconditionFailed
 from registry_mesh.edge.head import Fields
+from registry_mesh.edge.keep_hot import admit_blob
 from registry_mesh.edge.multipart import send_parts
 from registry_mesh.edge.respond import provenance_fields, send_reading
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.errors import NameUnknown, Refusal
 from registry_mesh.oci.media_types import OCTETS
+from registry_mesh.oci.refusals import NameUnknown, Refusal
 from registry_mesh.oci.span import Span
+from registry_mesh.ports.blobs import BlobInfo, BlobSource, Reading
+from registry_mesh.ports.failures import Failure, SpanUnsatisfiable
+from registry_mesh.ports.repositories import Repository
 
 IMMUTABLE: Final = "max-age=31536000, immutable"
 

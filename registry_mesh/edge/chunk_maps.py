@@ -6,7 +6,7 @@ from registry_mesh.chunks.chunk_map import MEDIA_TYPE
 from registry_mesh.edge.blobs import IMMUTABLE
 from registry_mesh.edge.exchange import Call, Exchange
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.errors import BlobUnknown
+from registry_mesh.oci.refusals import BlobUnknown
 
 
 async def get_chunk_map(exchange: Exchange, call: Call) -> None:

@@ -6,15 +6,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from registry_mesh.auth.access import Action, Verdict
-from registry_mesh.content.repository_ports import Pusher, Repository
 from registry_mesh.edge import blobs, chunk_maps, listing, manifests, referrers, uploads
-from registry_mesh.edge.errors import NotFound
 from registry_mesh.edge.exchange import Call, Exchange
+from registry_mesh.edge.faults import NotFound
 from registry_mesh.edge.target import Target, parse_target
 from registry_mesh.oci.endpoints import Endpoint, Match, match
-from registry_mesh.oci.errors import Denied, NameUnknown, RequestInvalid, Unauthorized, Unsupported
 from registry_mesh.oci.reference import RegistryName, RepositoryName, parse_name, parse_registry
-from registry_mesh.roles.role import Role
+from registry_mesh.oci.refusals import Denied, NameUnknown, RequestInvalid, Unauthorized, Unsupported
+from registry_mesh.ports.pushes import Pusher
+from registry_mesh.ports.repositories import Repository
+from registry_mesh.ports.role import Role
 
 Handler = Callable[[Exchange, Call], Awaitable[None]]
 

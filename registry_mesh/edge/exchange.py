@@ -13,20 +13,21 @@ from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestPayloadError
 
 from registry_mesh.auth.access import Action, Asked, Decision, Verdict
-from registry_mesh.content.ports import PIECE, Provenance
-from registry_mesh.content.repository_ports import Pusher, Repository
 from registry_mesh.edge import head
-from registry_mesh.edge.connection import Connection
-from registry_mesh.edge.errors import BodyTimeout, ExpectationFailed
+from registry_mesh.edge.faults import BodyTimeout, ExpectationFailed
 from registry_mesh.edge.head import Fields
-from registry_mesh.edge.hot import Hot
+from registry_mesh.edge.hot.entries import Hot
 from registry_mesh.edge.settings import Settings
 from registry_mesh.edge.target import NO_QUERY, Query
-from registry_mesh.edge.wire import Wire
+from registry_mesh.edge.wire.connection import Connection
+from registry_mesh.edge.wire.sending import Wire
 from registry_mesh.oci.endpoints import Endpoint
-from registry_mesh.oci.errors import SizeInvalid, Unsupported
 from registry_mesh.oci.reference import RegistryName, RepositoryName
-from registry_mesh.roles.role import Role
+from registry_mesh.oci.refusals import SizeInvalid, Unsupported
+from registry_mesh.ports.blobs import PIECE, Provenance
+from registry_mesh.ports.pushes import Pusher
+from registry_mesh.ports.repositories import Repository
+from registry_mesh.ports.role import Role
 
 SMALL: Final = 64 << 10
 """A body up to this many bytes leaves in one write with its head."""

@@ -8,8 +8,8 @@ from registry_mesh.auth.access import Action
 from registry_mesh.edge.exchange import Call, Exchange
 from registry_mesh.edge.head import Fields
 from registry_mesh.edge.respond import provenance_fields
-from registry_mesh.oci.errors import RequestInvalid
 from registry_mesh.oci.reference import RepositoryName
+from registry_mesh.oci.refusals import RequestInvalid
 
 _LONGEST_LAST = 1024
 

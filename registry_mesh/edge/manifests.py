@@ -9,19 +9,19 @@ from __future__ import annotations
 
 from typing import Final
 
-from registry_mesh.content.ports import Provenance
 from registry_mesh.edge import conditional
-from registry_mesh.edge.admit import admit_manifest
 from registry_mesh.edge.blobs import IMMUTABLE
-from registry_mesh.edge.errors import PreconditionFailed
 from registry_mesh.edge.exchange import Call, Exchange, writable
+from registry_mesh.edge.faults import PreconditionFailed
 from registry_mesh.edge.head import Fields
+from registry_mesh.edge.keep_hot import admit_manifest
 from registry_mesh.edge.respond import provenance_fields
-from registry_mesh.edge.threads import in_thread
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.errors import DigestInvalid, ManifestInvalid, ManifestTooLarge
 from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.reference import Tag, parse_reference, parse_tag
+from registry_mesh.oci.refusals import DigestInvalid, ManifestInvalid, ManifestTooLarge
+from registry_mesh.ports.blobs import Provenance
+from registry_mesh.tasks.threads import in_thread
 
 MAX_TAGS: Final = 256
 """`?tag=` parameters in one push; the specification wants at least 10."""

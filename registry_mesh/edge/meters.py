@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from registry_mesh.content.ports import Provenance
 from registry_mesh.oci.endpoints import Endpoint
+from registry_mesh.ports.blobs import Provenance
 from registry_mesh.telemetry.instruments import Counter, Histogram, Instruments
 from registry_mesh.telemetry.names import (
     CACHE,

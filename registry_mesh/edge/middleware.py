@@ -12,17 +12,17 @@ from typing import Final
 from aiohttp import web
 
 from registry_mesh.auth.access import Action, Asked
-from registry_mesh.content.errors import Failure
 from registry_mesh.edge.access_log import AccessLog
-from registry_mesh.edge.connection import Connection
 from registry_mesh.edge.dispatch import Dispatch
-from registry_mesh.edge.errors import Circumstances, ErrorAnswer, Overloaded, answer_for, unexpected
 from registry_mesh.edge.exchange import Exchange
-from registry_mesh.edge.hot import Hot
+from registry_mesh.edge.faults import Circumstances, ErrorAnswer, Overloaded, answer_for, unexpected
+from registry_mesh.edge.hot.entries import Hot
 from registry_mesh.edge.meters import Meters
 from registry_mesh.edge.settings import Settings
+from registry_mesh.edge.wire.connection import Connection
 from registry_mesh.oci.endpoints import Endpoint
-from registry_mesh.oci.errors import Refusal
+from registry_mesh.oci.refusals import Refusal
+from registry_mesh.ports.failures import Failure
 
 log: Final = logging.getLogger(__name__)
 

@@ -6,8 +6,6 @@ import secrets
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-from registry_mesh.content.errors import SourceLied
-from registry_mesh.content.ports import BlobSource, Piece
 from registry_mesh.edge.exchange import Exchange
 from registry_mesh.edge.head import Fields
 from registry_mesh.edge.parts import Parts
@@ -15,6 +13,8 @@ from registry_mesh.edge.respond import send_pieces
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.media_types import OCTETS
 from registry_mesh.oci.span import Span
+from registry_mesh.ports.blobs import BlobSource, Piece
+from registry_mesh.ports.failures import SourceLied
 
 
 async def send_parts(

@@ -11,11 +11,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Final
 
-from registry_mesh.content.errors import SourceLied
-from registry_mesh.content.ports import BlobSource, Piece, Reading
 from registry_mesh.edge.respond import pieces_of
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
+from registry_mesh.ports.blobs import BlobSource, Piece, Reading
+from registry_mesh.ports.failures import SourceLied
 
 AHEAD: Final = 16
 """Spans on their way at once; each holds one piece at most."""

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from registry_mesh.content.ports import TO_END
-from registry_mesh.oci.errors import RequestInvalid
+from registry_mesh.oci.refusals import RequestInvalid
 from registry_mesh.oci.span import Span
+from registry_mesh.ports.blobs import TO_END
 
 MAX_RANGES: Final = 1200
 """podman sends up to 1,024 in one field; who sends more is asked (400) to merge them."""

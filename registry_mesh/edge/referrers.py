@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from registry_mesh.content.repository_ports import Referrers
 from registry_mesh.edge.exchange import Call, Exchange
 from registry_mesh.edge.listing import answer, link, page
 from registry_mesh.edge.respond import provenance_fields
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.errors import ManifestUnknown, NameUnknown
 from registry_mesh.oci.media_types import OCI_INDEX
+from registry_mesh.oci.refusals import ManifestUnknown, NameUnknown
+from registry_mesh.ports.repositories import Referrers
 
 
 async def get_referrers(exchange: Exchange, call: Call) -> None:

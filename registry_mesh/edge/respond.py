@@ -8,11 +8,11 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Final
 
-from registry_mesh.content.errors import Failure, SourceLied
-from registry_mesh.content.ports import PIECE, FileSlice, Piece, Provenance, Reading
 from registry_mesh.edge.exchange import Exchange
 from registry_mesh.edge.head import Fields
-from registry_mesh.oci.errors import Refusal
+from registry_mesh.oci.refusals import Refusal
+from registry_mesh.ports.blobs import PIECE, FileSlice, Piece, Provenance, Reading
+from registry_mesh.ports.failures import Failure, SourceLied
 
 log: Final = logging.getLogger(__name__)
 

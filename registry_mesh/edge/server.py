@@ -7,17 +7,17 @@ import socket
 import ssl as tls
 from collections.abc import Mapping
 
-from registry_mesh.edge.acceptor import Acceptor
 from registry_mesh.edge.access_log import AccessLog
-from registry_mesh.edge.connection import Connection
 from registry_mesh.edge.dispatch import Dispatch, Handler
-from registry_mesh.edge.fast import FastConnection
-from registry_mesh.edge.fast_path import FastPath
-from registry_mesh.edge.listener import Listener
+from registry_mesh.edge.hot.connection import FastConnection
+from registry_mesh.edge.hot.listener import FastPath
 from registry_mesh.edge.meters import Meters
 from registry_mesh.edge.middleware import Ring
 from registry_mesh.edge.settings import Settings
-from registry_mesh.roles.role import Role
+from registry_mesh.edge.wire.acceptor import Acceptor
+from registry_mesh.edge.wire.connection import Connection
+from registry_mesh.edge.wire.listener import Listener
+from registry_mesh.ports.role import Role
 from registry_mesh.telemetry.instruments import Instruments
 
 BACKLOG = 4096

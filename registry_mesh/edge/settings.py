@@ -39,7 +39,7 @@ class Settings:
     access_log: str | None = None
     """A file's path, `-` for standard output; None: no log."""
     fast: bool = True
-    """Answer hits before the request is parsed in full (`edge.fast`)."""
+    """Answer hits before the request is parsed in full (`edge.hot.connection`)."""
     hot_idle: float = 1.0
     """A hot blob cannot be evicted so long after its last use."""
     hot_files: int = 512

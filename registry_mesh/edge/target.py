@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl
 
-from registry_mesh.oci.errors import NameInvalid, RequestInvalid
+from registry_mesh.oci.refusals import NameInvalid, RequestInvalid
 
 _ESCAPE: Final = re.compile(r"%(.{0,2})", re.DOTALL)
 _HEX: Final = re.compile(r"[0-9A-Fa-f]{2}")

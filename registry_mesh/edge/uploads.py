@@ -6,13 +6,13 @@ import re
 from typing import Final
 
 from registry_mesh.auth.access import Action
-from registry_mesh.content.ports import Ingest
-from registry_mesh.content.repository_ports import Pushes, Upload
 from registry_mesh.edge.exchange import Call, Exchange, writable
 from registry_mesh.edge.head import Fields
 from registry_mesh.oci.digest import Digest, new_hasher
-from registry_mesh.oci.errors import DigestInvalid, RangeInvalid, Refusal, SizeInvalid
 from registry_mesh.oci.reference import RepositoryName, parse_name
+from registry_mesh.oci.refusals import DigestInvalid, RangeInvalid, Refusal, SizeInvalid
+from registry_mesh.ports.blobs import Ingest
+from registry_mesh.ports.pushes import Pushes, Upload
 
 _CONTENT_RANGE: Final = re.compile(r"(?:bytes[ =])?(\d{1,18})-(\d{1,18})(?:/(?:\d{1,19}|\*))?", re.ASCII)
 

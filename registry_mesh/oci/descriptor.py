@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.errors import DigestInvalid, ManifestInvalid
 from registry_mesh.oci.media_types import is_non_distributable
+from registry_mesh.oci.refusals import DigestInvalid, ManifestInvalid
 
 _INT64 = (1 << 63) - 1
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from registry_mesh.oci.errors import DigestInvalid
+from registry_mesh.oci.refusals import DigestInvalid
 
 
 class Hasher(Protocol):

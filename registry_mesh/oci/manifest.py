@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from registry_mesh.oci.descriptor import Descriptor, parse_annotations
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.errors import DigestInvalid, ManifestInvalid
 from registry_mesh.oci.media_types import INDEXES, MANIFESTS, OCI_INDEX, OCI_MANIFEST, is_media_type
+from registry_mesh.oci.refusals import DigestInvalid, ManifestInvalid
 
 MAX_DEPTH: Final = 32
 MAX_DESCRIPTORS: Final = 100_000

@@ -6,7 +6,7 @@ import re
 from typing import Final, NewType
 
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.errors import ManifestInvalid, NameInvalid, NameUnknown
+from registry_mesh.oci.refusals import ManifestInvalid, NameInvalid, NameUnknown
 
 RepositoryName = NewType("RepositoryName", str)
 Tag = NewType("Tag", str)

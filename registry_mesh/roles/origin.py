@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Set
 
-from registry_mesh.content.repository_ports import Repository
-from registry_mesh.oci.errors import NameUnknown
 from registry_mesh.oci.reference import RegistryName, RepositoryName
+from registry_mesh.oci.refusals import NameUnknown
+from registry_mesh.ports.repositories import Repository
 
 OpenRepository = Callable[[RegistryName, RepositoryName], Repository]
 ListRepositories = Callable[[str], AsyncIterator[RepositoryName]]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence, Set
 
-from registry_mesh.content.fall_through import FallThrough
-from registry_mesh.content.repository_ports import Repository, RepositoryStore
-from registry_mesh.oci.errors import NameUnknown
+from registry_mesh.content.nest.fall_through import FallThrough
 from registry_mesh.oci.reference import RegistryName, RepositoryName, parse_registry
+from registry_mesh.oci.refusals import NameUnknown
+from registry_mesh.ports.repositories import Repository, RepositoryStore
 
 Beyond = Callable[[RegistryName, RepositoryName], Repository]
 """Where what is not held may be fetched from."""

@@ -8,17 +8,21 @@ from typing import Protocol
 
 from cachetools import LRUCache
 
-from registry_mesh.content.failover import Candidate, Distrusted, Failover, Parent
-from registry_mesh.content.fills import Fills
-from registry_mesh.content.freshness import Freshness
-from registry_mesh.content.ports import BlobSource, CacheStore, Records
-from registry_mesh.content.pull_through import PullThrough
-from registry_mesh.content.remembered import Remembered
-from registry_mesh.content.remembered_repository import RememberedManifests, RememberedTags
-from registry_mesh.content.repository_ports import Repository
-from registry_mesh.content.shared import SharedFirst, SharedStore
-from registry_mesh.oci.errors import NameUnknown
+from registry_mesh.content.fill.fills import Fills
+from registry_mesh.content.nest.failover import Candidate, Distrusted, Failover
+from registry_mesh.content.nest.freshness import Freshness
+from registry_mesh.content.nest.pull_through import PullThrough
+from registry_mesh.content.nest.remembered import Remembered
+from registry_mesh.content.nest.remembered_repository import RememberedManifests, RememberedTags
+from registry_mesh.content.nest.shared import SharedFirst
 from registry_mesh.oci.reference import RegistryName, RepositoryName, parse_registry
+from registry_mesh.oci.refusals import NameUnknown
+from registry_mesh.ports.blobs import BlobSource
+from registry_mesh.ports.parents import Parent
+from registry_mesh.ports.partial import CacheStore
+from registry_mesh.ports.records import Records
+from registry_mesh.ports.repositories import Repository
+from registry_mesh.ports.shared import SharedStore
 
 
 class ParentRegistry(Protocol):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from registry_mesh.content.errors import Failure, StoreBroken, StoreFull
+from registry_mesh.ports.failures import Failure, StoreBroken, StoreFull
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 

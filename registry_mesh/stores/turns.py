@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Final, TypeVar
 
-from registry_mesh.content.errors import Failure
-from registry_mesh.oci.errors import BlobUploadInvalid
+from registry_mesh.oci.refusals import BlobUploadInvalid
+from registry_mesh.ports.failures import Failure
 
 PATIENCE: Final = 10.0
 """Seconds that a request waits for its turn."""

@@ -20,7 +20,7 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
 from registry_mesh.chunks.chunk_map import MIB
-from registry_mesh.content.errors import SourceUnavailable
+from registry_mesh.ports.failures import SourceUnavailable
 from registry_mesh.upstream.session import ParentSession
 
 LEAST: Final = 4 * MIB
@@ -33,7 +33,7 @@ then finds."""
 
 
 class DirectBody:
-    """Implements `content.ports.DirectBody`. Made by `direct_body`."""
+    """Implements `ports.blobs.DirectBody`. Made by `direct_body`."""
 
     def __init__(
         self, connection: socket.socket, early: deque[memoryview], length: int, session: ParentSession

@@ -13,13 +13,13 @@ import aiohttp
 
 from registry_mesh.auth.challenge import same_place
 from registry_mesh.chunks.chunk_map import ChunkMap, ChunkMapInvalid
-from registry_mesh.content.errors import SourceLied, SourceUnavailable, SpanUnsatisfiable
-from registry_mesh.content.ports import PIECE, TO_END, BlobInfo, DirectBody, Provenance, Streamed
-from registry_mesh.content.repository_ports import FetchedManifest, Referrers, Repository, Resolved, TagPage
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.endpoints import Endpoint
-from registry_mesh.oci.errors import (
+from registry_mesh.oci.manifest import Manifest
+from registry_mesh.oci.media_types import ACCEPT, OCI_INDEX
+from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag, is_tag, parse_name, referrers_tag
+from registry_mesh.oci.refusals import (
     BlobUnknown,
     DigestInvalid,
     ManifestInvalid,
@@ -28,10 +28,10 @@ from registry_mesh.oci.errors import (
     NameUnknown,
     Refusal,
 )
-from registry_mesh.oci.manifest import Manifest
-from registry_mesh.oci.media_types import ACCEPT, OCI_INDEX
-from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag, is_tag, parse_name, referrers_tag
 from registry_mesh.oci.span import Span
+from registry_mesh.ports.blobs import PIECE, TO_END, BlobInfo, DirectBody, Provenance, Streamed
+from registry_mesh.ports.failures import SourceLied, SourceUnavailable, SpanUnsatisfiable
+from registry_mesh.ports.repositories import FetchedManifest, Referrers, Repository, Resolved, TagPage
 from registry_mesh.upstream.direct import direct_body
 from registry_mesh.upstream.session import ParentSession
 from registry_mesh.upstream.stall import Stall

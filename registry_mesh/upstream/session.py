@@ -26,7 +26,7 @@ from registry_mesh.auth.challenge import (
     parse_challenges,
     same_place,
 )
-from registry_mesh.content.errors import SourceDenied, SourceLied, SourceThrottled, SourceUnavailable
+from registry_mesh.ports.failures import SourceDenied, SourceLied, SourceThrottled, SourceUnavailable
 from registry_mesh.telemetry.instruments import Instruments, Layout, Table
 from registry_mesh.telemetry.names import ANSWERS, UPSTREAM_BYTES, UPSTREAM_REQUESTS
 from registry_mesh.upstream.breaker import Breaker

@@ -10,6 +10,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+NAMED = (
+    "content/nest/freshness",
+    "content/scrub",
+    "stores/disk/rank",
+    "roles/origin",
+    "roles/replica",
+    "roles/site",
+)
+"""The files that contracts name."""
 LINT = Path(sys.executable).with_name("lint-imports")
 
 
@@ -33,7 +42,11 @@ def test_the_import_contracts_hold() -> None:
     [
         ("oci/wrong.py", "import asyncio"),
         ("content/wrong.py", "import aiohttp"),
-        ("content/wrong.py", "import registry_mesh.stores"),
+        ("content/nest/wrong.py", "import registry_mesh.stores"),
+        ("content/fill/wrong.py", "import registry_mesh.content.nest"),
+        ("repositories/wrong.py", "import registry_mesh.stores.disk"),
+        ("ports/wrong.py", "import registry_mesh.content"),
+        ("tasks/wrong.py", "import registry_mesh.oci"),
         ("roles/wrong.py", "import registry_mesh.edge"),
         ("edge/wrong.py", "import boto3"),
         ("stores/wrong.py", "import registry_mesh.upstream"),
@@ -45,10 +58,8 @@ def test_a_wrong_import_is_caught(tmp_path: Path, room: str, line: str) -> None:
         copy = tmp_path / package.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.touch()
-    for name in ("freshness", "eviction"):
-        (tmp_path / "registry_mesh" / "content" / f"{name}.py").touch()
-    for role in ("origin", "replica", "site"):
-        (tmp_path / "registry_mesh" / "roles" / f"{role}.py").touch()
+    for named in NAMED:
+        (tmp_path / "registry_mesh" / f"{named}.py").touch()
     (tmp_path / "registry_mesh" / room).write_text(line + "\n")
     outcome = lint(tmp_path, ROOT / "pyproject.toml")
     assert outcome.returncode != 0, f"{line} in {room} went unnoticed"

@@ -1,6 +1,6 @@
 """What of a new configuration takes effect at once, and what waits for a restart."""
 
-from registry_mesh.assembly.lifecycle import adopted, changed_keys
+from registry_mesh.assembly.service import adopted, changed_keys
 from registry_mesh.config.load import parse
 from registry_mesh.config.schema import Config
 

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 
 from registry_mesh.cli.main import main
 from registry_mesh.cli.replication_view import clock, outcome_lines, progress_line, size
-from registry_mesh.content.progress import Meter, Phase
-from registry_mesh.content.snapshot import Outcome, Trouble
+from registry_mesh.content.snapshot.progress import Meter, Phase
+from registry_mesh.content.snapshot.snapshot import Outcome, Trouble
 from tests.simulators.images import HOST, Content
 from tests.simulators.replica_tree import ReplicaTree, replica_tree
 

@@ -15,8 +15,8 @@ from registry_mesh.cli.main import main
 from registry_mesh.config.load import load
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import Tag
-from registry_mesh.stores.disk import DiskStore
-from registry_mesh.stores.repositories import Repositories
+from registry_mesh.repositories.of_origin import Repositories
+from registry_mesh.stores.disk.store import DiskStore
 from tests.simulators.origins import ALICE, push_blob, push_image, pushes, repository
 
 

@@ -17,13 +17,13 @@ import pytest
 import pytest_asyncio
 
 from registry_mesh.auth.access import AnonymousAccess, Level
-from registry_mesh.content.publish import PushPolicy
 from registry_mesh.edge.server import Server
 from registry_mesh.edge.settings import Settings
+from registry_mesh.repositories.of_origin import Repositories
+from registry_mesh.repositories.push_policy import PushPolicy
 from registry_mesh.roles.origin import Origin
-from registry_mesh.stores.repositories import Repositories
-from registry_mesh.stores.s3 import S3Store
-from registry_mesh.stores.s3_settings import S3Credentials, S3Settings
+from registry_mesh.stores.bucket.settings import S3Credentials, S3Settings
+from registry_mesh.stores.bucket.store import S3Store
 from tests.conformance.registry import Registry
 from tests.simulators.bucket import Bucket
 from tests.simulators.origins import REGISTRY, bucket_origin, disk_origin, memory_origin

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
-from registry_mesh.content.errors import StoreBroken
-from registry_mesh.content.scrub import KEY, Budget, Inspected, Pace, Progress, Scrub, wait_for_next
+from registry_mesh.content.scrub import KEY, Budget, Pace, Progress, Scrub, wait_for_next
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
-from registry_mesh.stores.memory import MemoryRecords
+from registry_mesh.ports.failures import StoreBroken
+from registry_mesh.ports.inspection import Inspected
+from registry_mesh.stores.memory.store import MemoryRecords
 
 DIGESTS = sorted((Digest.of(bytes([i])) for i in range(5)), key=lambda digest: digest.hex)
 

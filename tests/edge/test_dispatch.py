@@ -8,12 +8,12 @@ import pytest
 
 from registry_mesh.auth.access import Action, AnonymousAccess, Asked, Decision, Level, Verdict
 from registry_mesh.chunks.chunk_map import CHUNK, MEDIA_TYPE, ChunkMap
-from registry_mesh.content.errors import SourceUnavailable
 from registry_mesh.edge.exchange import Call, Exchange
 from registry_mesh.edge.server import Server
 from registry_mesh.edge.settings import Settings
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName
+from registry_mesh.ports.failures import SourceUnavailable
 from tests.edge.conftest import Edge, Start
 from tests.simulators.role import SimulatedRole
 

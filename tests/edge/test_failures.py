@@ -9,7 +9,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from registry_mesh.auth.access import AnonymousAccess, Level
-from registry_mesh.content.errors import (
+from registry_mesh.edge.settings import Settings
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.refusals import Refusal, TooManyRequests
+from registry_mesh.oci.span import Span
+from registry_mesh.ports.blobs import Piece
+from registry_mesh.ports.failures import (
     Failure,
     SourceDenied,
     SourceLied,
@@ -18,11 +23,6 @@ from registry_mesh.content.errors import (
     StoreBroken,
     StoreFull,
 )
-from registry_mesh.content.ports import Piece
-from registry_mesh.edge.settings import Settings
-from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.errors import Refusal, TooManyRequests
-from registry_mesh.oci.span import Span
 from tests.edge.conftest import Edge, Start
 from tests.simulators.role import SimulatedRole
 

@@ -7,10 +7,10 @@ import json
 import pytest
 
 from registry_mesh.auth.access import AnonymousAccess, Level
-from registry_mesh.content.ports import Provenance
 from registry_mesh.edge.settings import Settings
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.media_types import OCI_INDEX
+from registry_mesh.ports.blobs import Provenance
 from tests.edge.conftest import Edge, Start
 from tests.simulators.role import SimulatedRole
 

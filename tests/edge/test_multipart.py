@@ -10,12 +10,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from registry_mesh.content.errors import SourceUnavailable
-from registry_mesh.content.ports import Provenance, Reading
 from registry_mesh.edge.parts import AHEAD
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.errors import BlobUnknown
+from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.oci.span import Span
+from registry_mesh.ports.blobs import Provenance, Reading
+from registry_mesh.ports.failures import SourceUnavailable
 from tests.edge.conftest import Answer, Edge
 
 DATA = os.urandom(3 << 20)

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry_mesh.content.ports import TO_END
 from registry_mesh.edge.ranges import MAX_RANGES, Wanted, parse_range, range_applies, satisfiable
-from registry_mesh.oci.errors import RequestInvalid
+from registry_mesh.oci.refusals import RequestInvalid
 from registry_mesh.oci.span import Span
+from registry_mesh.ports.blobs import TO_END
 
 POSITION = st.integers(0, 10_000)
 SPEC = st.one_of(

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from registry_mesh.auth.access import AnonymousAccess, Level
-from registry_mesh.content.ports import Piece, Provenance
-from registry_mesh.edge.connection import Connection
 from registry_mesh.edge.server import Server
 from registry_mesh.edge.settings import Settings
+from registry_mesh.edge.wire.connection import Connection
 from registry_mesh.oci.span import Span
+from registry_mesh.ports.blobs import Piece, Provenance
 from tests.edge.conftest import ADMIN, Start
 from tests.simulators.role import SimulatedRole
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry_mesh.edge.target import parse_target
-from registry_mesh.oci.errors import NameInvalid, RequestInvalid
+from registry_mesh.oci.refusals import NameInvalid, RequestInvalid
 
 
 def test_plain() -> None:

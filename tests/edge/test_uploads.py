@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from registry_mesh.auth.access import AnonymousAccess, Level
-from registry_mesh.content.errors import StoreFull
 from registry_mesh.edge.settings import Settings
 from registry_mesh.oci.digest import Digest
+from registry_mesh.ports.failures import StoreFull
 from tests.edge.conftest import ADMIN, Edge, Start
 from tests.simulators.role import SimulatedRole
 

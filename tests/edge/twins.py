@@ -16,16 +16,16 @@ from aiohttp import web
 
 from registry_mesh.auth.access import AnonymousAccess, Level
 from registry_mesh.chunks.chunk_map import MIB
-from registry_mesh.content.fill import FillPolicy
-from registry_mesh.content.fills import Fills
-from registry_mesh.edge.hot import Hot
+from registry_mesh.content.fill.fill import FillPolicy
+from registry_mesh.content.fill.fills import Fills
+from registry_mesh.edge.hot.entries import Hot
 from registry_mesh.edge.server import Server
 from registry_mesh.edge.settings import Settings
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.media_types import OCI_MANIFEST
 from registry_mesh.oci.reference import RegistryName
 from registry_mesh.roles.site import Site, SiteRegistry
-from registry_mesh.stores.disk import DiskStore
+from registry_mesh.stores.disk.store import DiskStore
 from registry_mesh.telemetry.instruments import Layout, Table
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession, open_session

@@ -11,7 +11,7 @@ import pytest
 
 from registry_mesh.assembly.build import Node, running
 from registry_mesh.oci.digest import Digest
-from registry_mesh.stores.s3_cache import S3CacheStore
+from registry_mesh.stores.bucket.cache import S3CacheStore
 from tests.mesh.test_tree import CONFIG, IMAGE, LAYER, MANIFEST, REGISTRY, configured, digest_of
 from tests.simulators.bucket import Bucket
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.errors import ManifestInvalid
 from registry_mesh.oci.manifest import MAX_DEPTH, Manifest
 from registry_mesh.oci.media_types import OCI_INDEX
+from registry_mesh.oci.refusals import ManifestInvalid
 
 
 def nested(depth: int) -> bytes:

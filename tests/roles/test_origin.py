@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from registry_mesh.oci.errors import NameUnknown
 from registry_mesh.oci.reference import RegistryName, RepositoryName
+from registry_mesh.oci.refusals import NameUnknown
+from registry_mesh.ports.role import Role
 from registry_mesh.roles.origin import Origin
-from registry_mesh.roles.role import Role
 from tests.simulators.origins import REGISTRY, memory_origin, push_image
 
 

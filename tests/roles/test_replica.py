@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from registry_mesh.content.errors import Failure, SourceUnavailable
-from registry_mesh.oci.errors import BlobUnknown, ManifestUnknown, NameUnknown
 from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
+from registry_mesh.oci.refusals import BlobUnknown, ManifestUnknown, NameUnknown
+from registry_mesh.ports.failures import Failure, SourceUnavailable
+from registry_mesh.repositories.of_replica import HeldRepositories
 from registry_mesh.roles.replica import Replica
-from registry_mesh.stores.held_repositories import HeldRepositories
-from registry_mesh.stores.memory import MemoryStore
+from registry_mesh.stores.memory.store import MemoryStore
 from tests.simulators.images import HOST, SourceRegistry
 from tests.suites.bytes_of import read
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from registry_mesh.content.ports import BlobStore, Records
-from registry_mesh.content.repository_ports import Repository
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
-from registry_mesh.stores.held_repositories import HeldRepositories, HeldRepository
+from registry_mesh.ports.blobs import BlobStore
+from registry_mesh.ports.records import Records
+from registry_mesh.ports.repositories import Repository
+from registry_mesh.repositories.of_replica import HeldRepositories, HeldRepository
 
 
 class DiaryRepositories:
-    """Implements `content.repository_ports.RepositoryStore` over the real one."""
+    """Implements `ports.repositories.RepositoryStore` over the real one."""
 
     def __init__(self, records: Records, blobs: BlobStore) -> None:
         self.real = HeldRepositories(records, blobs, lambda: 1_000.0)
@@ -32,7 +33,7 @@ class DiaryRepositories:
 
 @dataclass(slots=True)
 class DiaryRepository:
-    """Implements `content.repository_ports.HeldRepository`; checks that parts come before what needs them."""
+    """Implements `ports.repositories.HeldRepository`; checks that parts come before what needs them."""
 
     real: HeldRepository
     diary: list[str]

@@ -10,16 +10,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from registry_mesh.chunks.chunk_map import ChunkMap
-from registry_mesh.content.errors import SourceUnavailable
-from registry_mesh.content.ports import BlobInfo, Provenance, Reading, Streamed
-from registry_mesh.content.repository_ports import FetchedManifest, Referrers, Repository, Resolved, TagPage
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.errors import BlobUnknown, ManifestUnknown, NameUnknown
 from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.media_types import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
+from registry_mesh.oci.refusals import BlobUnknown, ManifestUnknown, NameUnknown
 from registry_mesh.oci.span import Span
+from registry_mesh.ports.blobs import BlobInfo, Provenance, Reading, Streamed
+from registry_mesh.ports.failures import SourceUnavailable
+from registry_mesh.ports.repositories import FetchedManifest, Referrers, Repository, Resolved, TagPage
 
 HOST = RegistryName("registry.example")
 LAYER = "application/vnd.oci.image.layer.v1.tar"
@@ -83,7 +83,7 @@ class Content:
 
 
 class SourceRegistry:
-    """Implements `content.repository_ports.RegistrySource`."""
+    """Implements `ports.repositories.RegistrySource`."""
 
     def __init__(self, name: RegistryName = HOST) -> None:
         self.name = name
@@ -184,7 +184,7 @@ class _Place:
 
 @dataclass(slots=True)
 class _Reading(Streamed):
-    """Implements `content.ports.Reading`."""
+    """Implements `ports.blobs.Reading`."""
 
     registry: SourceRegistry
     info: BlobInfo

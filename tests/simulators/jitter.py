@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from registry_mesh.chunks.chunk_map import ChunkMap
-from registry_mesh.content.ports import BlobInfo, BlobStore, Ingest, Reading, Records
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
+from registry_mesh.ports.blobs import BlobInfo, BlobStore, Ingest, Reading
+from registry_mesh.ports.records import Records
 from tests.simulators.origins import HandClock
 
 

@@ -7,22 +7,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from registry_mesh.content.ports import BlobInfo
-from registry_mesh.content.publish import PushPolicy
-from registry_mesh.content.repository_ports import Pusher, Pushes, Repository
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.media_types import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
-from registry_mesh.stores.disk import DiskStore
-from registry_mesh.stores.disk_uploads import DiskUploads
-from registry_mesh.stores.durability import FsyncPolicy
-from registry_mesh.stores.lifecycle import Grace, Lifecycle
-from registry_mesh.stores.memory import MemoryStore
-from registry_mesh.stores.memory_uploads import MemoryUploads
-from registry_mesh.stores.repositories import MayRead, Repositories, nobody
-from registry_mesh.stores.s3 import S3Store
+from registry_mesh.ports.blobs import BlobInfo
+from registry_mesh.ports.pushes import Pusher, Pushes
+from registry_mesh.ports.repositories import Repository
+from registry_mesh.repositories.digest_life import Grace, Lifecycle
+from registry_mesh.repositories.of_origin import MayRead, Repositories, nobody
+from registry_mesh.repositories.push_policy import PushPolicy
+from registry_mesh.stores.bucket.store import S3Store
+from registry_mesh.stores.disk.durability import FsyncPolicy
+from registry_mesh.stores.disk.store import DiskStore
+from registry_mesh.stores.disk.uploads import DiskUploads
+from registry_mesh.stores.memory.store import MemoryStore
+from registry_mesh.stores.memory.uploads import MemoryUploads
 
 REGISTRY = RegistryName("registry.example")
 ALICE = Pusher("alice")

@@ -13,20 +13,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from registry_mesh.chunks.chunk_map import ChunkMap
-from registry_mesh.content.ports import HELD, BlobInfo, Ingest, Piece, Provenance, Reading, Streamed
-from registry_mesh.content.repository_ports import (
-    FetchedManifest,
-    Pushed,
-    Pusher,
-    Referrers,
-    Repository,
-    Resolved,
-    TagPage,
-    Upload,
-)
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.errors import (
+from registry_mesh.oci.manifest import Manifest
+from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
+from registry_mesh.oci.refusals import (
     BlobUnknown,
     BlobUploadUnknown,
     Conflict,
@@ -36,10 +27,11 @@ from registry_mesh.oci.errors import (
     NameUnknown,
     RangeInvalid,
 )
-from registry_mesh.oci.manifest import Manifest
-from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.oci.span import Span
-from registry_mesh.stores.memory import MemoryStore, clip
+from registry_mesh.ports.blobs import HELD, BlobInfo, Ingest, Piece, Provenance, Reading, Streamed
+from registry_mesh.ports.pushes import Pushed, Pusher, Upload
+from registry_mesh.ports.repositories import FetchedManifest, Referrers, Repository, Resolved, TagPage
+from registry_mesh.stores.memory.store import MemoryStore, clip
 
 Pieces = Callable[[Span], AsyncIterator[Piece]]
 
@@ -232,7 +224,7 @@ class Shelf:
 
 
 class _Session:
-    """Implements `content.ports.Ingest`."""
+    """Implements `ports.blobs.Ingest`."""
 
     def __init__(self, shelf: Shelf, data: bytearray, upload: str) -> None:
         self._shelf = shelf
@@ -258,7 +250,7 @@ class _Session:
 
 
 class SimulatedRole:
-    """Implements `roles.role.Role`: an origin with pushes, a replica or a site without."""
+    """Implements `ports.role.Role`: an origin with pushes, a replica or a site without."""
 
     def __init__(self, name: str = "origin", registries: Sequence[str] = ("registry.example",)) -> None:
         self.name = name

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 from registry_mesh.chunks.chunk_map import ChunkMap, ChunkMapper
-from registry_mesh.content.errors import SourceUnavailable, SpanUnsatisfiable
-from registry_mesh.content.ports import BlobInfo, Provenance, Streamed
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.errors import BlobUnknown
+from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.oci.span import Span
+from registry_mesh.ports.blobs import BlobInfo, Provenance, Streamed
+from registry_mesh.ports.failures import SourceUnavailable, SpanUnsatisfiable
 
 
 @dataclass

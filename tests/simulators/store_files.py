@@ -10,8 +10,8 @@ from pathlib import Path
 
 from registry_mesh.chunks.chunk_map import chunk_span
 from registry_mesh.oci.digest import Digest
-from registry_mesh.stores import hold_file
-from registry_mesh.stores.layout import CHUNKS, HOLD, Layout
+from registry_mesh.stores.disk import hold_file
+from registry_mesh.stores.disk.layout import CHUNKS, HOLD, Layout
 
 
 @dataclass(frozen=True, slots=True)

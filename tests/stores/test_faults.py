@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from registry_mesh.chunks.chunk_map import CHUNK, MIB
-from registry_mesh.content.errors import StoreBroken, StoreFull
-from registry_mesh.content.ports import ChunkState
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.errors import BlobUnknown
-from registry_mesh.stores.disk import DiskStore
-from registry_mesh.stores.durability import FsyncPolicy
-from registry_mesh.stores.offload import offload
+from registry_mesh.oci.refusals import BlobUnknown
+from registry_mesh.ports.failures import StoreBroken, StoreFull
+from registry_mesh.ports.partial import ChunkState
+from registry_mesh.stores.disk.durability import FsyncPolicy
+from registry_mesh.stores.disk.store import DiskStore
+from registry_mesh.tasks.offload import offload
 from tests.suites.blob_store import put
 from tests.suites.bytes_of import pattern, read
 from tests.suites.cache_store import DATA, DIGEST, SIZE, fill

@@ -8,15 +8,15 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
-from registry_mesh.content.publish import PushPolicy
 from registry_mesh.oci.reference import Tag
+from registry_mesh.repositories.push_policy import PushPolicy
 from tests.simulators.origins import disk_origin, push_image, repository
 
 WRITER = """
 import asyncio, json, sys
 from pathlib import Path
-from registry_mesh.content.publish import PushPolicy
-from registry_mesh.oci.errors import Conflict
+from registry_mesh.repositories.push_policy import PushPolicy
+from registry_mesh.oci.refusals import Conflict
 from registry_mesh.oci.reference import Tag
 from tests.simulators.origins import ALICE, disk_origin, push_image, pushes, repository
 

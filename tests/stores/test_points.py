@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from registry_mesh.chunks.chunk_map import CHUNK, chunk_span, count
-from registry_mesh.content.errors import StoreBroken
-from registry_mesh.content.ports import ChunkState
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.errors import BlobUnknown
-from registry_mesh.stores import rebuild
-from registry_mesh.stores.disk import DiskStore
-from registry_mesh.stores.durability import FsyncPolicy
+from registry_mesh.oci.refusals import BlobUnknown
+from registry_mesh.ports.failures import StoreBroken
+from registry_mesh.ports.partial import ChunkState
+from registry_mesh.stores.disk import rebuild
+from registry_mesh.stores.disk.durability import FsyncPolicy
+from registry_mesh.stores.disk.store import DiskStore
 from tests.simulators.death import deaths, run_and_die
 from tests.suites.blob_store import put
 from tests.suites.bytes_of import pattern, read

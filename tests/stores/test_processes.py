@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from registry_mesh.chunks.chunk_map import CHUNK
-from registry_mesh.content.ports import ChunkState
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
-from registry_mesh.stores.disk import DiskStore
-from registry_mesh.stores.durability import FsyncPolicy
-from registry_mesh.stores.ledger import PAGE, Ledger
+from registry_mesh.ports.partial import ChunkState
+from registry_mesh.stores.disk.durability import FsyncPolicy
+from registry_mesh.stores.disk.ledger import PAGE, Ledger
+from registry_mesh.stores.disk.store import DiskStore
 from tests.simulators.death import run_and_die
 from tests.suites.blob_store import put
 from tests.suites.bytes_of import pattern, read

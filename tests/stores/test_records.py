@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from registry_mesh.content.ports import Records
-from registry_mesh.stores.records import DiskRecords
+from registry_mesh.ports.records import Records
+from registry_mesh.stores.disk.records import DiskRecords
 from tests.suites.records import RecordsSuite
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry_mesh.oci.errors import DigestInvalid
+from registry_mesh.oci.refusals import DigestInvalid
 from registry_mesh.stores import resumable_hash
 
 

@@ -16,20 +16,16 @@ import pytest
 
 from registry_mesh.chunks.chunk_map import CHUNK, ChunkMapper
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.errors import (
-    BlobUploadInvalid,
-    BlobUploadUnknown,
-    DigestInvalid,
-    RangeInvalid,
-)
 from registry_mesh.oci.reference import RepositoryName
-from registry_mesh.stores import points, resumable_hash, upload_file
-from registry_mesh.stores.disk import DiskStore
-from registry_mesh.stores.disk_uploads import DiskUploads
-from registry_mesh.stores.memory import MemoryStore
-from registry_mesh.stores.memory_uploads import MemoryUploads
-from registry_mesh.stores.s3 import S3Store
-from registry_mesh.stores.uploads import Owner, Uploads
+from registry_mesh.oci.refusals import BlobUploadInvalid, BlobUploadUnknown, DigestInvalid, RangeInvalid
+from registry_mesh.ports.uploads import Owner, Uploads
+from registry_mesh.stores import points, resumable_hash
+from registry_mesh.stores.bucket.store import S3Store
+from registry_mesh.stores.disk import upload_file
+from registry_mesh.stores.disk.store import DiskStore
+from registry_mesh.stores.disk.uploads import DiskUploads
+from registry_mesh.stores.memory.store import MemoryStore
+from registry_mesh.stores.memory.uploads import MemoryUploads
 from tests.simulators.origins import HandClock
 
 OWNER = Owner(RepositoryName("atlas/athena"), "alice")
@@ -319,9 +315,10 @@ def edit_state(root: Path, id: str, edit: Callable[[dict[str, object]], dict[str
 WRITER = """
 import asyncio, sys
 from pathlib import Path
-from registry_mesh.stores import points, upload_file
-from registry_mesh.stores.disk import DiskStore
-from registry_mesh.stores.disk_uploads import DiskUploads
+from registry_mesh.stores import points
+from registry_mesh.stores.disk import upload_file
+from registry_mesh.stores.disk.store import DiskStore
+from registry_mesh.stores.disk.uploads import DiskUploads
 from tests.stores.test_uploads import OWNER, pieces
 
 upload_file.SAVE_EVERY = 3 << 20

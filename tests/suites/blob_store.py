@@ -9,11 +9,11 @@ import os
 import pytest
 
 from registry_mesh.chunks.chunk_map import CHUNK, ChunkMapper
-from registry_mesh.content.errors import SpanUnsatisfiable
-from registry_mesh.content.ports import TO_END, BlobInfo, BlobStore
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.errors import BlobUnknown, DigestInvalid
+from registry_mesh.oci.refusals import BlobUnknown, DigestInvalid
 from registry_mesh.oci.span import Span
+from registry_mesh.ports.blobs import TO_END, BlobInfo, BlobStore
+from registry_mesh.ports.failures import SpanUnsatisfiable
 from tests.suites.bytes_of import drain, pattern, read
 
 

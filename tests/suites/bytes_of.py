@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import random
 
-from registry_mesh.content.ports import PIECE, BlobSource, FileSlice, Reading
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
+from registry_mesh.ports.blobs import PIECE, BlobSource, FileSlice, Reading
 
 
 def pattern(size: int, seed: int = 1) -> bytes:

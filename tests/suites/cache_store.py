@@ -8,12 +8,13 @@ import os
 import pytest
 
 from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, ChunkMapper, chunk_span, count
-from registry_mesh.content.errors import StoreBroken
-from registry_mesh.content.ports import BlobInfo, CacheStore, ChunkState, Give, Hold
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.errors import BlobUnknown
+from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.oci.span import Span
+from registry_mesh.ports.blobs import BlobInfo
+from registry_mesh.ports.failures import StoreBroken
+from registry_mesh.ports.partial import CacheStore, ChunkState, Give, Hold
 from tests.suites.bytes_of import pattern, read
 
 SIZE = 4 * CHUNK + 1234

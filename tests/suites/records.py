@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from registry_mesh.content.ports import Records
+from registry_mesh.ports.records import Records
 
 
 class RecordsSuite:

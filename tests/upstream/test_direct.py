@@ -8,10 +8,10 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from registry_mesh.content.errors import SourceUnavailable
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.oci.span import Span
+from registry_mesh.ports.failures import SourceUnavailable
 from registry_mesh.upstream.direct import LEAST
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession, Patience, open_session

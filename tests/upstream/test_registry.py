@@ -13,7 +13,14 @@ import pytest
 from aiohttp import web
 
 from registry_mesh.chunks.chunk_map import ChunkMapper
-from registry_mesh.content.errors import (
+from registry_mesh.oci.descriptor import Descriptor
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.media_types import OCI_INDEX, OCI_MANIFEST
+from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag, referrers_tag
+from registry_mesh.oci.refusals import BlobUnknown, ManifestUnknown, NameUnknown
+from registry_mesh.oci.span import Span
+from registry_mesh.ports.blobs import TO_END
+from registry_mesh.ports.failures import (
     Failure,
     SourceDenied,
     SourceLied,
@@ -21,15 +28,8 @@ from registry_mesh.content.errors import (
     SourceUnavailable,
     SpanUnsatisfiable,
 )
-from registry_mesh.content.pieces import in_memory
-from registry_mesh.content.ports import TO_END
-from registry_mesh.content.repository_ports import Repository
-from registry_mesh.oci.descriptor import Descriptor
-from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.errors import BlobUnknown, ManifestUnknown, NameUnknown
-from registry_mesh.oci.media_types import OCI_INDEX, OCI_MANIFEST
-from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag, referrers_tag
-from registry_mesh.oci.span import Span
+from registry_mesh.ports.pieces import in_memory
+from registry_mesh.ports.repositories import Repository
 from registry_mesh.upstream.credentials import Credentials
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession, Patience, open_session

@@ -1,0 +1,1 @@
+"""Fills: blobs on their way in, with the readers that follow them."""

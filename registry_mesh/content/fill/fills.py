@@ -1,0 +1,182 @@
+"""The fills of a process: at most one a digest, kept while anybody needs it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import AsyncExitStack
+from typing import Final
+
+from registry_mesh.chunks.chunk_map import CHUNK
+from registry_mesh.content.fill.fill import Distrust, Fill, FillPolicy
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.span import Span
+from registry_mesh.ports.blobs import BlobSource, Reading
+from registry_mesh.ports.failures import Failure, SourceLied
+from registry_mesh.ports.partial import CacheStore
+from registry_mesh.tasks.flights import Flights
+
+_log: Final = logging.getLogger(__name__)
+
+LINGER: Final = 2.0
+"""Seconds a fill that nobody uses is kept: the next range of the same reader is on its way."""
+
+_SWEEP: Final = 0.1
+"""Seconds between two looks; a fill that is committed lingers no longer, as it keeps its blob from eviction."""
+
+
+class Fills:
+    """Begins fills, hands them out, closes them."""
+
+    def __init__(self, store: CacheStore, policy: FillPolicy | None = None) -> None:
+        self._store = store
+        self._policy = policy or FillPolicy()
+        self._fills: dict[Digest, tuple[Fill, AsyncExitStack]] = {}
+        self._beginnings: Flights[Digest, Fill] = Flights()
+        self._used: dict[Digest, float] = {}
+        self._retired: list[tuple[Fill, AsyncExitStack]] = []
+        """Followed to their end by who follows them."""
+        self._sweeper: asyncio.Task[None] | None = None
+        self._notes: set[asyncio.Task[None]] = set()
+
+    def __repr__(self) -> str:
+        return f"<Fills {[fill for fill, _ in self._fills.values()]}>"
+
+    def get(self, digest: Digest) -> Fill | None:
+        """The fill under way, if a new reader may follow it. One that is committed is the store's to serve: the
+        store looks at the bytes again."""
+        entry = self._fills.get(digest)
+        if entry is None:
+            return None
+        fill = entry[0]
+        if fill.lied or fill.unstorable is not None or fill.hold.discarded or fill.hold.committed:
+            return None
+        self._used[digest] = asyncio.get_running_loop().time()
+        return entry[0]
+
+    def begins(self, digest: Digest) -> bool:
+        """Whether a fill is being begun: who asks now is to join it, without looking whether the blob is held."""
+        return digest in self._beginnings
+
+    async def join(
+        self, digest: Digest, source: BlobSource, span: Span | None, distrust: Distrust, place: str = ""
+    ) -> Fill:
+        """The fill of `digest`, begun from `source` where there is none. `span` is what its first reader wants;
+        `place` is noted as where it comes from.
+
+        `StoreFull`, `StoreBroken` where it cannot be held; whatever `source` says where its size is not known
+        and cannot be learned.
+        """
+        fill = self.get(digest)
+        if fill is not None:
+            return fill
+        while fill is None or fill.closed:  # by the time a busy loop comes to wake us
+            fill = await self._beginnings.join(digest, lambda: self._begin(digest, source, span, distrust))
+        if place:  # behind the reader's back
+            note = asyncio.get_running_loop().create_task(self._store.note_place(digest, place))
+            self._notes.add(note)
+            note.add_done_callback(self._notes.discard)
+        return fill
+
+    async def _begin(self, digest: Digest, source: BlobSource, span: Span | None, distrust: Distrust) -> Fill:
+        if digest in self._fills:
+            self._retired.append(self._fills.pop(digest))
+        while True:
+            async with self._store.lock(digest, "begin") as mine:
+                if mine:
+                    size = await self._store.known_size(digest)
+                    if size is not None:
+                        return await self._made(digest, size, source, distrust)
+                    return await self._opened(digest, source, span, distrust)
+            # Another process learns the size and claims what its stream brings: no second stream for that.
+            await asyncio.sleep(self._policy.poll)
+
+    async def _opened(
+        self, digest: Digest, source: BlobSource, span: Span | None, distrust: Distrust
+    ) -> Fill:
+        """Learn the size from the first stream, and go on with it."""
+        stack = AsyncExitStack()
+        try:
+            reading: Reading = await stack.enter_async_context(source.open(digest, _opening(span)))
+            fill = await self._made(digest, reading.info.size, source, distrust)
+        except BaseException:
+            await stack.aclose()
+            raise
+        if not fill.adopt(reading, stack):
+            await stack.aclose()
+        return fill
+
+    async def _made(self, digest: Digest, size: int, source: BlobSource, distrust: Distrust) -> Fill:
+        stack = AsyncExitStack()
+        hold = await stack.enter_async_context(self._store.hold(digest, size))
+        if hold.info.size != size:
+            await stack.aclose()
+            raise SourceLied(f"a length of {size} bytes; {hold.info.size} is what is held")
+        fill = Fill(self._store, hold, source, self._policy, distrust)
+        self._fills[digest] = (fill, stack)
+        self._used[digest] = asyncio.get_running_loop().time()
+        if self._sweeper is None:
+            self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
+        return fill
+
+    async def _sweep(self) -> None:
+        """Close what nobody has used for a while."""
+        loop = asyncio.get_running_loop()
+        while self._fills or self._retired:
+            await asyncio.sleep(_SWEEP)
+            retired, self._retired = self._retired, []
+            for fill, stack in retired:
+                if fill.idle:
+                    await self._end(fill, stack)
+                else:
+                    self._retired.append((fill, stack))
+            for digest, (fill, _) in list(self._fills.items()):
+                if not fill.idle:
+                    self._used[digest] = loop.time()
+                elif self._is_current(digest, fill) and (
+                    loop.time() - self._used.get(digest, 0) > _linger(fill) or fill.hold.discarded
+                ):
+                    await self._drop(digest)
+        self._sweeper = None
+
+    def _is_current(self, digest: Digest, fill: Fill) -> bool:
+        """Another may have taken its place while those before it were closed."""
+        entry = self._fills.get(digest)
+        return entry is not None and entry[0] is fill
+
+    async def _drop(self, digest: Digest) -> None:
+        entry = self._fills.pop(digest, None)
+        self._used.pop(digest, None)
+        if entry is not None:
+            await self._end(*entry)
+
+    async def _end(self, fill: Fill, stack: AsyncExitStack) -> None:
+        """Whatever the disk says: the others are to be closed after it."""
+        await fill.close()
+        try:
+            await stack.aclose()
+        except Failure as fault:
+            _log.warning("%s: its fill was closed, but not well: %s", fill.digest, fault)
+
+    async def close(self) -> None:
+        """End every fill; what was written stays held."""
+        await self._beginnings.close()
+        await asyncio.gather(*self._notes)
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for digest in list(self._fills):
+            await self._drop(digest)
+        for fill, stack in self._retired:
+            await self._end(fill, stack)
+        self._retired.clear()
+
+
+def _linger(fill: Fill) -> float:
+    return _SWEEP if fill.hold.committed else LINGER
+
+
+def _opening(span: Span | None) -> Span | None:
+    """What to ask for when the size is not known: whole chunks, and no range at all for the whole blob."""
+    if span is None or (span.start < CHUNK and span.stop >= 1 << 60):
+        return None
+    return Span(span.start // CHUNK * CHUNK, -(-span.stop // CHUNK) * CHUNK)

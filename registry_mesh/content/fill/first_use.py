@@ -1,0 +1,56 @@
+"""Chunks that a hold had before its fill began: each is looked at once, before a byte of it leaves.
+
+Bytes rot on a disk. What comes while the fill lives was hashed on its way in and needs no look, nor does what this
+process has looked at in an earlier life of the fill.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from operator import or_
+from typing import Final
+
+from registry_mesh.chunks.chunk_map import CHUNK
+from registry_mesh.ports.partial import ChunkState, Hold
+from registry_mesh.tasks.flights import Flights
+
+_OF_THIS_LIFE: Final = bytes(state == ChunkState.MISSING for state in range(256))
+
+
+class FirstUse:
+    """Of one fill. `rotten` is told of a chunk that was not what it should be, and is MISSING now."""
+
+    def __init__(self, hold: Hold, states: bytes, rotten: Callable[[int], None]) -> None:
+        self._hold = hold
+        self._rotten = rotten
+        self._seen = bytearray(map(or_, states.translate(_OF_THIS_LIFE), hold.checked()))
+        self._looks: Flights[int, bool] = Flights()
+
+    def came(self, index: int) -> None:
+        """The chunk came just now."""
+        self._seen[index] = 1
+
+    def is_over(self, first: int, stop: int) -> bool:
+        """Whether none of chunks [first, stop) has to be looked at."""
+        return self._seen.find(0, first, stop) < 0
+
+    async def until(self, position: int, stop: int) -> int:
+        """Look at what lies in bytes [position, stop) and has to be; the byte up to which all is good. Who comes to a
+        chunk together with others waits for one look."""
+        index = position // CHUNK
+        while index * CHUNK < stop:
+            if not (self._seen[index] or await self._looks.join(index, partial(self._look, index))):
+                return max(position, index * CHUNK)
+            index += 1
+        return stop
+
+    async def _look(self, index: int) -> bool:
+        if not await self._hold.check(index):
+            self._rotten(index)
+            return False
+        self._seen[index] = 1
+        return True
+
+    async def close(self) -> None:
+        await self._looks.close()

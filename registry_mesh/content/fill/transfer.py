@@ -1,0 +1,273 @@
+"""One stream from a source into a hold: the only thing that moves bytes inwards."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import deque
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from registry_mesh.chunks.chunk_map import CHUNK, MIB, chunk_span
+from registry_mesh.chunks.steal import SKIP
+from registry_mesh.content.fill.landing import BATCH, Landing
+from registry_mesh.oci.span import Span
+from registry_mesh.ports.blobs import DirectBody, Reading
+from registry_mesh.ports.failures import SourceDown, SourceLied, SourceUnavailable
+from registry_mesh.ports.partial import Give
+from registry_mesh.ports.pieces import in_memory
+
+if TYPE_CHECKING:
+    from registry_mesh.content.fill.fill import Fill
+
+TURN: Final = 4 * MIB
+"""Bytes that a thread receives and stores before the loop has a say again."""
+
+TRIES: Final = 4
+"""Attempts in a row that bring no byte before a transfer gives up."""
+
+
+class Transfer:
+    """Fills chunks [first, stop) of `fill`, in order, less the holes that were carved out of it. `unasked`:
+    all of them, whether a reader waits for them or not."""
+
+    def __init__(self, fill: Fill, chunks: range, *, unasked: bool = False) -> None:
+        self._fill = fill
+        self._size = fill.hold.info.size
+        self.chunks = chunks
+        self.unasked = unasked
+        self.holes: list[range] = []
+        self.position = chunks.start * CHUNK
+        """Bytes before this are stored, or lie in a hole."""
+        self.received = self.position
+        """Bytes before this have come, or are being received by a thread."""
+        self.waits_since: float | None = None
+        """When it came to be a window ahead of all who want more, in the loop's time."""
+        self.dismissed = False
+        """It is to wait no more."""
+        self.granted = 0
+        """Bytes before this are wanted by readers of another process."""
+        self.source = ""
+        self.rate = 0.0  # bytes/s, smoothed
+        self._began = monotonic()
+        self._landing = Landing(self._store_batch)
+        self._sum: hashlib._Hash | None = None
+
+    @property
+    def end(self) -> int:
+        """The byte after the last one to be filled."""
+        return min(self._size, self.chunks.stop * CHUNK)
+
+    def covers(self, index: int) -> bool:
+        """Whether this transfer is going to fill that chunk."""
+        return self.position // CHUNK <= index < self.chunks.stop and not any(
+            index in hole for hole in self.holes
+        )
+
+    def next_after(self, index: int) -> int:
+        """The first chunk after `index`, which it does not cover, that it is going to fill; far away where none."""
+        begin = self.position // CHUNK
+        if begin > index:
+            return begin if begin < self.chunks.stop else 1 << 62
+        return next((hole.stop for hole in self.holes if index in hole), 1 << 62)
+
+    def carve(self, chunks: range) -> None:
+        """Leave `chunks` to another transfer."""
+        if chunks.stop >= self.chunks.stop:
+            self.chunks = range(self.chunks.start, chunks.start)
+        else:
+            self.holes = sorted([*self.holes, chunks], key=lambda hole: hole.start)
+
+    def end_with_chunk(self) -> None:
+        """Nobody wants more: end where the chunk under way ends, wherever the pieces of the stream do."""
+        self.chunks = range(self.chunks.start, -(-self.received // CHUNK))
+
+    async def run(self, opened: tuple[AsyncExitStack, Reading] | None = None) -> None:
+        """Until all is filled or nobody wants more. Resumes at the same byte, at whichever source is next."""
+        idle = 0
+        while self.position < self.end:
+            before = self.position
+            try:
+                if opened is not None:
+                    stack, reading = opened
+                    opened = None
+                    async with stack:
+                        await self._stream(reading)
+                else:
+                    async with self._fill.source.open(self._fill.digest, self._ask()) as reading:
+                        await self._stream(reading)
+                if self.position >= self.end:
+                    return
+                if not await self._fill.transfers.wanted(self) or self._over_long_hole():
+                    return
+            except (SourceUnavailable, SourceLied) as failure:
+                idle = 0 if self.position > before else idle + 1
+                self._fill.stumbled(failure)
+                if isinstance(failure, SourceLied):
+                    self._sum = None
+                nothing_came = self.position == self.chunks.start * CHUNK
+                if idle >= TRIES or (isinstance(failure, SourceDown) and nothing_came):
+                    raise
+                if idle > 1:
+                    await asyncio.sleep(0.05 * 2**idle)
+
+    def _ask(self) -> Span | None:
+        if self.position == 0 and self.end == self._size:
+            return None
+        return Span(self.position, self.end)
+
+    async def _stream(self, reading: Reading) -> None:
+        """Take what comes while a thread stores what came before. All that was taken is stored at the end."""
+        self.source = reading.provenance.source
+        if reading.info.size != self._size:
+            raise SourceLied(f"a length of {reading.info.size} bytes, not {self._size}", source=self.source)
+        self.received = self.position
+        try:
+            with reading.direct() as body:
+                if body is not None:
+                    await self._receive(body)
+                else:
+                    await self._take_all(reading)
+        finally:
+            try:
+                await self._landing.settle()
+            finally:
+                self.received = self.position
+
+    async def _take_all(self, reading: Reading) -> None:
+        async for data in in_memory(reading):
+            await self._take(data)
+            if (
+                self.received >= self.end
+                or not await self._fill.transfers.wanted(self)
+                or self._over_long_hole()
+            ):
+                return
+        if self.received < self.end:
+            raise SourceUnavailable("the stream ended early", source=self.source)
+
+    async def _receive(self, body: DirectBody) -> None:
+        """Have a thread receive and store, as long as it finds something to receive, and up to `TURN` bytes."""
+        buffer = memoryview(bytearray(min(BATCH, self.end - self.position)))
+        while self.position < self.end:
+            await body.ready(min(CHUNK - self.position % CHUNK, self.end - self.position))
+            hole = self.holes[0] if self.holes else range(self.chunks.stop, self.chunks.stop)
+            if self.position < hole.start * CHUNK:
+                edge = min(self.end, hole.start * CHUNK, self.position + TURN)
+                await self._store_from(body, buffer, edge)
+            else:
+                room = buffer[: min(self.end, hole.stop * CHUNK) - self.position]
+                self.position += await asyncio.to_thread(body.receive_into, room)
+            self.received = self.position
+            if not await self._fill.transfers.wanted(self) or self._over_long_hole():
+                return
+
+    async def _store_from(self, body: DirectBody, buffer: memoryview, edge: int) -> None:
+        """Bytes up to `edge`, no more than are there now."""
+        offset = self.position
+        self.received = edge
+
+        def give() -> Sequence[memoryview]:
+            nonlocal offset
+            size = body.receive_into(buffer[: edge - offset])
+            offset += size
+            return (buffer[:size],) if size else ()
+
+        await self._store(give)
+
+    def _over_long_hole(self) -> bool:
+        """Drop holes that were passed; true where the stream should rather end than read through the next."""
+        while self.holes and self.received >= self.holes[0].stop * CHUNK:
+            self.holes.pop(0)
+        if self.holes and self.received == self.holes[0].start * CHUNK and len(self.holes[0]) * CHUNK > SKIP:
+            self.chunks = range(self.chunks.start, self.holes[0].start)
+            return True
+        return False
+
+    async def _take(self, data: bytes) -> None:
+        """Have stored what arrived, less what lies in holes."""
+        view = memoryview(data)[: self.end - self.received]
+        while view:
+            hole = self.holes[0] if self.holes else None
+            if hole is not None and self.received >= hole.start * CHUNK:
+                await self._landing.settle()  # all of it lies before the hole
+                skipped = min(len(view), hole.stop * CHUNK - self.position)
+                self.position += skipped
+                self.received = self.position
+                view = view[skipped:]
+                if self.position >= hole.stop * CHUNK:
+                    self.holes.pop(0)
+                continue
+            part = view[: hole.start * CHUNK - self.received] if hole is not None else view
+            self.received += len(part)
+            await self._landing.put(data if len(part) == len(data) else bytes(part))
+            view = view[len(part) :]
+
+    async def _store_batch(self, batch: Sequence[bytes]) -> None:
+        once = iter((batch,))
+        await self._store(lambda: next(once, ()))
+
+    async def _store(self, give: Give) -> None:
+        """Have a thread store what `give` gives. It tells of each batch, and goes on with the next at once."""
+        offset = self.position
+        batch: Sequence[bytes | memoryview] = ()
+        stored: deque[tuple[int, list[bytes | None]]] = deque()
+        wrong: list[SourceLied | OSError] = []
+        loop = asyncio.get_running_loop()
+
+        def given() -> Sequence[bytes | memoryview]:
+            nonlocal batch
+            batch = () if wrong else give()
+            return batch
+
+        def then() -> None:
+            nonlocal offset
+            sums: list[bytes | None] = []
+            for data in batch:
+                self._hash(offset, data, sums)
+                offset += len(data)
+            stored.append((offset, sums))
+            loop.call_soon_threadsafe(tell)
+
+        def tell() -> None:
+            while stored and not wrong:
+                try:
+                    self._stored(*stored.popleft())
+                except (SourceLied, OSError) as fault:  # a chunk is read again to be summed
+                    wrong.append(fault)
+
+        await self._fill.hold.write(offset, given, then)
+        tell()
+        if wrong:
+            raise wrong[0]
+
+    def _stored(self, offset: int, sums: Sequence[bytes | None]) -> None:
+        """Bytes up to `offset` are written; `sums`: of each chunk that they completed."""
+        fill, begin = self._fill, self.position
+        self.position = offset
+        elapsed = monotonic() - self._began
+        self.rate = (offset - self.chunks.start * CHUNK) / elapsed if elapsed > 0.01 else 0.0
+        for index, summed in enumerate(sums, begin // CHUNK):
+            fill.written(index, summed, self)
+        fill.stored(offset - begin, self.source)
+
+    def _hash(self, offset: int, data: bytes | memoryview, sums: list[bytes | None]) -> None:
+        """In the thread that wrote `data`: the blob's digest, and the sha256 of each chunk as it passes, where there
+        is, or may be, a chunk map; None of one whose beginning was not seen."""
+        self._fill.prover.inline(offset, data)
+        proving = self._fill.proof.proving
+        view = memoryview(data)
+        while view:
+            span = chunk_span(offset // CHUNK, self._size)
+            piece = view[: span.stop - offset]
+            if offset == span.start:
+                self._sum = hashlib.sha256() if proving else None
+            offset += len(piece)
+            if self._sum is not None:
+                self._sum.update(piece)
+            if offset == span.stop:
+                sums.append(self._sum.digest() if self._sum is not None else None)
+                self._sum = None
+            view = view[len(piece) :]

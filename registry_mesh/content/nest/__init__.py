@@ -1,0 +1,1 @@
+"""Sources nested in sources: pull-through, failover, remembered answers."""

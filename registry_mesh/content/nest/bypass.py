@@ -1,0 +1,125 @@
+"""Reading past the store: for when it has no room or is broken. Pulls go on, nothing is kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+
+from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, count
+from registry_mesh.content.fill.fill import Distrust
+from registry_mesh.oci.digest import Hasher
+from registry_mesh.oci.span import Span
+from registry_mesh.ports.blobs import BlobInfo, BlobSource
+from registry_mesh.ports.failures import SourceLied, SourceUnavailable
+from registry_mesh.ports.pieces import in_memory
+
+TRIES = 4
+
+
+async def bypass(
+    source: BlobSource,
+    info: BlobInfo,
+    span: Span,
+    distrust: Distrust,
+    before: tuple[Hasher, int] | None = None,
+) -> AsyncIterator[bytes]:
+    """The span from `source`, as proven as can be without keeping it.
+
+    With a chunk map every chunk is checked in memory before it is given, and asked for again where it is wrong:
+    `distrust` is told, so that another answers. With a map or without, a reader of the whole blob gets its last
+    piece only when the digest fitted; without one, a part of a blob cannot be proven. `before`, where the span is
+    the rest of a blob: a hasher, and the offset it has come to; what lies between is asked for again.
+    """
+    if before is None and span.start == 0:
+        before = info.digest.hasher(), 0
+    hasher, begin = before if before is not None and span.stop == info.size else (None, span.start)
+    senders: set[str] = set()
+    passed = span.start - begin
+    kept = b""
+    async for data in _pieces(source, info, Span(begin, span.stop), distrust, senders):
+        if kept:
+            yield kept
+        if hasher is not None:
+            await asyncio.to_thread(hasher.update, data)
+        kept, passed = data[passed:], max(0, passed - len(data))
+    if hasher is not None and hasher.hexdigest() != info.digest.hex:
+        raise _lie(senders, info, distrust, "the bytes that came do not have the digest asked for")
+    if kept:
+        yield kept
+
+
+async def _pieces(
+    source: BlobSource, info: BlobInfo, span: Span, distrust: Distrust, senders: set[str]
+) -> AsyncGenerator[bytes, None]:
+    """The span's bytes, proven chunk by chunk where there is a map. Who sends is added to `senders`."""
+    chunk_map = await source.chunk_map(info.digest)
+    if chunk_map is None or chunk_map.size != info.size:
+        pieces = _stream(source, info, span, senders)
+    else:
+        pieces = _by_chunks(source, info, span, chunk_map, distrust, senders)
+    async with aclosing(pieces):
+        async for data in pieces:
+            yield data
+
+
+def _lie(senders: set[str], info: BlobInfo, distrust: Distrust, reason: str) -> SourceLied:
+    source = ", ".join(sorted(filter(None, senders)))
+    distrust(source, info.digest, reason)
+    return SourceLied(reason, source=source)
+
+
+async def _stream(
+    source: BlobSource, info: BlobInfo, span: Span, senders: set[str]
+) -> AsyncGenerator[bytes, None]:
+    """Bytes in order, resumed at the same byte when the stream breaks. Who sends is added to `senders`."""
+    position, idle = span.start, 0
+    while position < span.stop:
+        before = position
+        try:
+            async with source.open(info.digest, Span(position, span.stop)) as reading:
+                senders.add(reading.provenance.source)
+                async for data in in_memory(reading):
+                    position += len(data)
+                    yield data
+            if position < span.stop:
+                raise SourceUnavailable("the stream ended early", source=reading.provenance.source)
+        except SourceUnavailable:
+            idle = 0 if position > before else idle + 1
+            if idle >= TRIES:
+                raise
+
+
+async def _by_chunks(
+    source: BlobSource, info: BlobInfo, span: Span, chunk_map: ChunkMap, distrust: Distrust, senders: set[str]
+) -> AsyncGenerator[bytes, None]:
+    aligned = span.align(CHUNK, info.size)
+    index, last = aligned.start // CHUNK, count(aligned.stop)
+    for _ in range(TRIES):
+        blamed: set[str] = set()
+        left = Span(index * CHUNK, aligned.stop)
+        async with aclosing(_chunks(_stream(source, info, left, blamed), index, info.size)) as chunks:
+            async for chunk in chunks:
+                if not await asyncio.to_thread(chunk_map.proves, index, chunk):
+                    lie = _lie(blamed, info, distrust, f"chunk {index} does not fit the chunk map")
+                    break
+                senders |= blamed
+                offset = index * CHUNK
+                part = span.clip(Span(offset, offset + len(chunk)))
+                yield chunk[part.start - offset : part.stop - offset]
+                index += 1
+        if index >= last:
+            return
+    raise lie
+
+
+async def _chunks(stream: AsyncGenerator[bytes, None], index: int, size: int) -> AsyncGenerator[bytes, None]:
+    """The stream in whole chunks, of which `index` is the first."""
+    buffer = bytearray()
+    async with aclosing(stream):
+        async for data in stream:
+            buffer += data
+            while len(buffer) >= (need := min(CHUNK, size - index * CHUNK)) and need > 0:
+                yield bytes(buffer[:need])
+                del buffer[:need]
+                index += 1

@@ -1,0 +1,204 @@
+"""A choice among several sources of one repository: groups in order, the members of a group sharing the load."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from cachetools import TTLCache
+
+from registry_mesh.chunks.chunk_map import ChunkMap
+from registry_mesh.oci.descriptor import Descriptor
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.reference import Tag
+from registry_mesh.oci.refusals import BlobUnknown, ManifestUnknown, NameUnknown
+from registry_mesh.oci.span import Span
+from registry_mesh.ports.blobs import BlobInfo, Reading
+from registry_mesh.ports.failures import Failure, SourceDenied, SourceDown, SourceLied, SourceUnavailable
+from registry_mesh.ports.parents import Parent
+from registry_mesh.ports.repositories import FetchedManifest, Referrers, Repository, Resolved, TagPage
+
+T = TypeVar("T")
+
+Unknown: Final = (BlobUnknown, ManifestUnknown, NameUnknown)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A repository as one parent offers it."""
+
+    parent: Parent
+    repository: Repository
+
+
+@dataclass(frozen=True, slots=True)
+class _Lies:
+    """Of one parent about one digest."""
+
+    told: int
+    last: float
+
+
+class Distrusted:
+    """Which parent sent wrong bytes for which digest, lately. Shared by all repositories of a process.
+
+    Who lied is asked after all others. Who lied `LIMIT` times is not asked for `PAUSE` seconds, and for twice as long
+    after each further lie, up to `ttl`: the bytes may be right again soon, and where they are not, a large blob is not
+    to be moved in vain again and again.
+    """
+
+    LIMIT: Final = 2
+    PAUSE: Final = 5.0
+
+    def __init__(
+        self,
+        ttl: float = 300.0,
+        count: Callable[[str], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ttl = ttl
+        self._clock = clock
+        self._lies: TTLCache[tuple[str, Digest], _Lies] = TTLCache(10_000, ttl, timer=clock)
+        self._count = count
+
+    def note(self, source: str, digest: Digest, reason: str) -> None:
+        """`source` names one parent or several, joined by a comma and a space."""
+        for name in filter(None, source.split(", ")):
+            self._lies[name, digest] = _Lies(self.lies(name, digest) + 1, self._clock())
+            self.count(name)
+
+    def count(self, name: str) -> None:
+        """A parent's answer was wrong, whatever it was about."""
+        if self._count is not None:
+            self._count(name)
+
+    def lies(self, source: str, digest: Digest) -> int:
+        known = self._lies.get((source, digest))
+        return known.told if known is not None else 0
+
+    def shunned(self, source: str, digest: Digest) -> bool:
+        """Whether it is not to be asked now."""
+        known = self._lies.get((source, digest))
+        if known is None or known.told < self.LIMIT:
+            return False
+        pause = min(self._ttl, self.PAUSE * 2.0 ** min(known.told - self.LIMIT, 30))
+        return self._clock() - known.last < pause
+
+
+class Failover:
+    """Blobs, manifests, tags and referrers of one repository from the first candidate that can tell.
+
+    What one candidate does not know another may; only when every one said so is it unknown. When one could not
+    be asked the answer is a failure: "unknown" would be a wrong fact.
+    """
+
+    def __init__(self, groups: Sequence[Sequence[Candidate]], distrusted: Distrusted) -> None:
+        self._groups = groups
+        self._distrusted = distrusted
+
+    def _order(self, digest: Digest | None) -> tuple[list[Candidate], list[str]]:
+        """Candidates to ask, best first, and the names of those who lied."""
+        asked: list[Candidate] = []
+        left: list[str] = []
+        suspects: list[Candidate] = []
+        for group in self._groups:
+            for candidate in sorted(group, key=lambda c: c.parent.load):
+                name = candidate.parent.name
+                if digest is None or not self._distrusted.lies(name, digest):
+                    asked.append(candidate)
+                elif self._distrusted.shunned(name, digest):
+                    left.append(f"{name}: sent wrong bytes")
+                else:
+                    suspects.append(candidate)
+        return asked + suspects, left
+
+    async def _first(self, ask: Callable[[Repository], Awaitable[T]], digest: Digest | None = None) -> T:
+        candidates, reasons = self._order(digest)
+        unknown: Exception | None = None
+        failures: list[Failure] = []
+        for candidate in candidates:
+            if not candidate.parent.available:  # seen now: it may have gone while another was asked
+                reasons.append(f"{candidate.parent.name}: down")
+                continue
+            try:
+                return await ask(candidate.repository)
+            except Unknown as refusal:
+                unknown = refusal
+            except Failure as failure:
+                if isinstance(failure, SourceLied):
+                    failure = self._noted(failure, candidate.parent.name, digest)
+                failures.append(failure)
+                reasons.append(f"{candidate.parent.name}: {failure.reason}")
+        if unknown is not None and not reasons:
+            raise unknown
+        raise _together(failures, reasons)
+
+    def _noted(self, lie: SourceLied, name: str, digest: Digest | None) -> Failure:
+        """Count it here, where another candidate may make up for it; who asked us is not to count it again."""
+        if digest is None:
+            self._distrusted.count(name)
+        else:
+            self._distrusted.note(name, digest, lie.reason)
+        return SourceUnavailable(lie.reason, source=name)
+
+    async def stat(self, digest: Digest) -> BlobInfo:
+        return await self._first(lambda r: r.blobs.stat(digest), digest)
+
+    @asynccontextmanager
+    async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[Reading]:
+        async with AsyncExitStack() as stack:
+            yield await self._first(lambda r: stack.enter_async_context(r.blobs.open(digest, span)), digest)
+
+    async def chunk_map(self, digest: Digest) -> ChunkMap | None:
+        """Of the first candidate that has one. None where those that can be asked say that they have none: one that
+        has, and fails to tell, must not pass for one that has not."""
+        candidates, reasons = self._order(digest)
+        failures: list[Failure] = []
+        answered = False
+        for candidate in candidates:
+            if not candidate.parent.available:
+                reasons.append(f"{candidate.parent.name}: down")
+                continue
+            try:
+                found = await candidate.repository.blobs.chunk_map(digest)
+            except Unknown:
+                answered = True
+                continue
+            except Failure as failure:
+                if isinstance(failure, SourceLied):
+                    failure = self._noted(failure, candidate.parent.name, digest)
+                failures.append(failure)
+                reasons.append(f"{candidate.parent.name}: {failure.reason}")
+                continue
+            if found is not None:
+                return found
+            answered = True
+        if failures or not answered:
+            raise _together(failures, reasons)
+        return None
+
+    async def manifest(self, digest: Digest) -> FetchedManifest:
+        return await self._first(lambda r: r.manifests.manifest(digest), digest)
+
+    async def resolve(self, tag: Tag, known: Descriptor | None = None) -> Resolved:
+        return await self._first(lambda r: r.tags.resolve(tag, known))
+
+    async def tags(self, limit: int, last: str = "") -> TagPage:
+        return await self._first(lambda r: r.tags.tags(limit, last))
+
+    async def referrers(self, subject: Digest) -> Referrers:
+        return await self._first(lambda r: r.referrers.referrers(subject))
+
+
+def _together(failures: Sequence[Failure], reasons: Sequence[str]) -> Failure:
+    """One failure that tells of all: denied only where nobody had another trouble."""
+    if failures and all(isinstance(f, SourceDenied) for f in failures) and len(reasons) == len(failures):
+        return failures[0]
+    if len(failures) == 1 and len(reasons) == 1:
+        return failures[0]
+    waits = [f.retry_after for f in failures if f.retry_after is not None]
+    kind = SourceUnavailable if failures else SourceDown
+    return kind("; ".join(reasons) or "no parent is configured", retry_after=min(waits) if waits else None)

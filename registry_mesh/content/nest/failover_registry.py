@@ -1,0 +1,42 @@
+"""A registry as the first of several parents that can tell: `failover` for what spans repositories."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+from registry_mesh.content.nest.failover import Candidate, Distrusted, Failover
+from registry_mesh.oci.reference import RegistryName, RepositoryName
+from registry_mesh.oci.refusals import Refusal
+from registry_mesh.ports.failures import Failure, SourceUnavailable
+from registry_mesh.ports.parents import ParentRegistry
+from registry_mesh.ports.repositories import Repository
+
+
+class FailoverRegistry:
+    """Implements `ports.repositories.RegistrySource` over groups of parents."""
+
+    def __init__(
+        self, registry: RegistryName, groups: Sequence[Sequence[ParentRegistry]], distrusted: Distrusted
+    ) -> None:
+        self._registry = registry
+        self._groups = groups
+        self._distrusted = distrusted
+
+    def repository(self, name: RepositoryName) -> Repository:
+        groups = [[Candidate(each.parent, each.repository(name)) for each in group] for group in self._groups]
+        source = Failover(groups, self._distrusted)
+        return Repository(self._registry, name, source, source, source, source)
+
+    async def repositories(self) -> AsyncIterator[RepositoryName]:
+        """The whole list of one parent: of the first that gives it to the end."""
+        reasons: list[str] = []
+        for parent in (each for group in self._groups for each in group):
+            try:
+                names = [name async for name in parent.repositories()]
+            except (Failure, Refusal) as fault:
+                reasons.append(f"{parent.parent.name}: {fault.reason}")
+                continue
+            for name in names:
+                yield name
+            return
+        raise SourceUnavailable("; ".join(reasons) or "no parent is configured")

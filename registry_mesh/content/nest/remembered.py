@@ -1,0 +1,130 @@
+"""Small mutable answers of a source, remembered: tags, tag lists, referrers."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from cachetools import LRUCache
+
+from registry_mesh.content.nest.freshness import Freshness, Verdict
+from registry_mesh.oci.refusals import ManifestUnknown, NameUnknown
+from registry_mesh.ports.blobs import Provenance
+from registry_mesh.ports.failures import Failure, StoreBroken, StoreFull
+from registry_mesh.ports.records import Records
+from registry_mesh.tasks.flights import Flights
+
+Fetch = Callable[[str | None], Awaitable[str]]
+"""Asks the source. Is given what it said last, however old, where it said something."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the source said (`answer` None: that there is no such thing, by the named code), and when."""
+
+    answer: str | None
+    confirmed: float  # Unix seconds
+    unknown: str = ""
+
+    def encode(self) -> bytes:
+        return json.dumps(
+            {"answer": self.answer, "confirmed": self.confirmed, "unknown": self.unknown}
+        ).encode()
+
+    @classmethod
+    def decode(cls, data: bytes) -> Entry | None:
+        """None for what a crash or another version left that is no entry."""
+        try:
+            document = json.loads(data)
+            answer = document["answer"]
+            if answer is not None and not isinstance(answer, str):
+                return None
+            return cls(answer, float(document["confirmed"]), str(document["unknown"]))
+        except (ValueError, KeyError, TypeError):
+            return None
+
+
+class Remembered:
+    """Answers by key, in memory and in `records`, so that they outlive the process and the source."""
+
+    def __init__(
+        self,
+        records: Records,
+        *,
+        clock: Callable[[], float] = time.time,
+        alive: Callable[[], bool] = lambda: True,
+        entries: int = 20_000,
+    ) -> None:
+        self._records = records
+        self._clock = clock
+        self._alive = alive
+        self._entries: LRUCache[str, Entry] = LRUCache(entries)
+        self._flights: Flights[str, Entry] = Flights()
+
+    async def ask(self, key: str, freshness: Freshness, fetch: Fetch) -> tuple[str, Provenance]:
+        """The answer and how fresh it is. `ManifestUnknown`, `NameUnknown`, or the source's failure."""
+        entry = self._entries.get(key)
+        if entry is None or self._judge(entry, freshness)[1] is not Verdict.FRESH:
+            entry = await self._recorded(key) or entry  # another process may have asked since
+        if entry is None:
+            return _told(await self._fetch(key, fetch, None), Provenance(hit=False))
+        age, verdict = self._judge(entry, freshness)
+        known = entry.answer
+        if verdict is Verdict.FRESH:
+            return _told(entry, Provenance(age=age, fresh_for=freshness.ttl - age))
+        if verdict is Verdict.STALE_NOW:
+            self._flights.launch(key, lambda: self._fetched(key, fetch, known))
+            return _told(entry, Provenance(age=age, stale=True))
+        try:
+            return _told(await self._fetch(key, fetch, known), Provenance(hit=False))
+        except Failure:
+            if verdict is Verdict.EXPIRED:
+                raise
+            return _told(entry, Provenance(age=age, stale=True))
+
+    def _judge(self, entry: Entry, freshness: Freshness) -> tuple[float, Verdict]:
+        age = max(0.0, self._clock() - entry.confirmed)
+        return age, freshness.judge(age, negative=entry.answer is None, source_known=self._alive())
+
+    async def _recorded(self, key: str) -> Entry | None:
+        try:
+            data = await self._records.get(key)
+        except StoreBroken:
+            return None
+        entry = Entry.decode(data) if data is not None else None
+        if entry is not None:
+            self._entries[key] = entry
+        return entry
+
+    async def _fetch(self, key: str, fetch: Fetch, known: str | None) -> Entry:
+        return await self._flights.join(key, lambda: self._fetched(key, fetch, known))
+
+    async def _fetched(self, key: str, fetch: Fetch, known: str | None) -> Entry:
+        try:
+            entry = Entry(await fetch(known), self._clock())
+        except (ManifestUnknown, NameUnknown) as refusal:
+            entry = Entry(None, self._clock(), type(refusal).__name__)
+        self._entries[key] = entry
+        if entry.answer is not None or await self._known(key):
+            with contextlib.suppress(StoreFull, StoreBroken):  # then it is remembered while the process lives
+                await self._records.put(key, entry.encode())
+        return entry
+
+    async def _known(self, key: str) -> bool:
+        """Only what once existed is worth a record that it does not: made-up names must not fill the disk."""
+        try:
+            return await self._records.get(key) is not None
+        except StoreBroken:
+            return False
+
+    async def close(self) -> None:
+        await self._flights.close()
+
+
+def _told(entry: Entry, provenance: Provenance) -> tuple[str, Provenance]:
+    if entry.answer is None:
+        raise NameUnknown() if entry.unknown == "NameUnknown" else ManifestUnknown()
+    return entry.answer, provenance

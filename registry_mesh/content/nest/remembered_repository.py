@@ -1,0 +1,170 @@
+"""Tags, manifests and referrers of a source, remembered by a cache."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Final
+
+from cachetools import LRUCache
+
+from registry_mesh.content.nest.freshness import Freshness
+from registry_mesh.content.nest.remembered import Remembered
+from registry_mesh.oci.descriptor import Descriptor
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.manifest import Manifest
+from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
+from registry_mesh.oci.refusals import BlobUnknown, ManifestInvalid
+from registry_mesh.ports.blobs import Provenance
+from registry_mesh.ports.failures import SourceLied, StoreBroken, StoreFull
+from registry_mesh.ports.partial import CacheStore
+from registry_mesh.ports.pieces import whole
+from registry_mesh.ports.records import Records
+from registry_mesh.ports.repositories import (
+    FetchedManifest,
+    ManifestSource,
+    Referrers,
+    ReferrerSource,
+    Resolved,
+    TagPage,
+    TagSource,
+)
+from registry_mesh.tasks.flights import Flights
+
+MANIFEST_LIMIT: Final = 64 << 20
+"""Bytes of a manifest that a cache takes from a source; registries refuse far smaller ones."""
+
+_LISTED: Final = 10_000
+"""Tags asked of a source at a time."""
+
+
+class RememberedTags:
+    """`TagSource` and `ReferrerSource` of one repository."""
+
+    def __init__(
+        self,
+        registry: RegistryName,
+        name: RepositoryName,
+        tags: TagSource,
+        referrers: ReferrerSource,
+        remembered: Remembered,
+        freshness: Freshness,
+    ) -> None:
+        self._prefix = f"remembered/{registry.replace(':', '_')}/{name}"
+        self._tags = tags
+        self._referrers = referrers
+        self._remembered = remembered
+        self._freshness = freshness
+
+    async def resolve(self, tag: Tag, known: Descriptor | None = None) -> Resolved:
+        async def fetch(last: str | None) -> str:
+            resolved = await self._tags.resolve(tag, _descriptor(last) or known)
+            return json.dumps(resolved.descriptor.document())
+
+        answer, provenance = await self._remembered.ask(f"{self._prefix}/_tags/{tag}", self._freshness, fetch)
+        return Resolved(Descriptor.parse(json.loads(answer), "tag"), provenance)
+
+    async def tags(self, limit: int, last: str = "") -> TagPage:
+        async def fetch(_: str | None) -> str:
+            tags: list[str] = []
+            page = await self._tags.tags(_LISTED)
+            tags += page.tags
+            while page.more and page.tags:
+                page = await self._tags.tags(_LISTED, page.tags[-1])
+                tags += page.tags
+            return json.dumps(sorted(set(tags)))
+
+        answer, provenance = await self._remembered.ask(f"{self._prefix}/_list", self._freshness, fetch)
+        after = [Tag(t) for t in json.loads(answer) if t > last]
+        return TagPage(tuple(after[:limit]), len(after) > limit, provenance)
+
+    async def referrers(self, subject: Digest) -> Referrers:
+        async def fetch(_: str | None) -> str:
+            found = await self._referrers.referrers(subject)
+            return json.dumps([d.document() for d in found.descriptors])
+
+        key = f"{self._prefix}/_referrers/{subject.algorithm}/{subject.hex}"
+        answer, provenance = await self._remembered.ask(key, self._freshness, fetch)
+        parsed = (Descriptor.parse(d, f"manifests[{i}]") for i, d in enumerate(json.loads(answer)))
+        return Referrers(tuple(parsed), provenance)
+
+
+class RememberedManifests:
+    """Manifests by digest: immutable, so held for ever. One per process; `of` binds it to a source."""
+
+    def __init__(self, store: CacheStore, records: Records, memory: int = 32 << 20) -> None:
+        self._store = store
+        self._records = records
+        self._hot: LRUCache[Digest, Manifest] = LRUCache(memory, getsizeof=lambda m: len(m.data) + 1024)
+        self._flights: Flights[Digest, Manifest] = Flights()
+
+    def of(self, source: ManifestSource, place: str = "") -> _Bound:
+        """`place` is noted as where manifests come from."""
+        return _Bound(self, source, place)
+
+    async def manifest(self, digest: Digest, source: ManifestSource, place: str = "") -> FetchedManifest:
+        held = self._hot.get(digest)
+        if held is None:
+            held = await self._stored(digest)
+        if held is not None:
+            self._remember(held)
+            return FetchedManifest(held)
+        fetched = await self._flights.join(digest, lambda: self._fetch(digest, source, place))
+        return FetchedManifest(fetched, Provenance(hit=False))
+
+    def _remember(self, manifest: Manifest) -> None:
+        if len(manifest.data) <= 1 << 20:
+            self._hot[manifest.digest] = manifest
+
+    async def _stored(self, digest: Digest) -> Manifest | None:
+        try:
+            async with self._store.open(digest) as reading:
+                data = await whole(reading, MANIFEST_LIMIT)
+            media_type = await self._records.get(_media_type_key(digest))
+        except (BlobUnknown, StoreBroken, SourceLied):
+            return None
+        try:
+            return Manifest.parse(data, (media_type or b"").decode(), digest)
+        except ManifestInvalid:
+            return None  # a blob of that digest, but no manifest
+
+    async def _fetch(self, digest: Digest, source: ManifestSource, place: str) -> Manifest:
+        manifest = (await source.manifest(digest)).manifest
+        with contextlib.suppress(StoreFull, StoreBroken):  # served all the same
+            await self._keep(manifest)
+            if place:
+                await self._store.note_place(digest, place)
+        self._remember(manifest)
+        return manifest
+
+    async def _keep(self, manifest: Manifest) -> None:
+        async with self._store.ingest(manifest.digest, len(manifest.data)) as ingest:
+            await ingest.write(manifest.data)
+            await ingest.commit(manifest.digest)
+        await self._store.note_sizes([*manifest.blobs(), *manifest.manifests])
+        await self._records.put(_media_type_key(manifest.digest), manifest.media_type.encode())
+
+    async def close(self) -> None:
+        await self._flights.close()
+
+
+class _Bound:
+    def __init__(self, manifests: RememberedManifests, source: ManifestSource, place: str) -> None:
+        self._manifests = manifests
+        self._source = source
+        self._place = place
+
+    async def manifest(self, digest: Digest) -> FetchedManifest:
+        return await self._manifests.manifest(digest, self._source, self._place)
+
+
+def _descriptor(answer: str | None) -> Descriptor | None:
+    """What a tag was said to point at. None also for a damaged record: then it is asked for as for the first time."""
+    try:
+        return Descriptor.parse(json.loads(answer), "tag") if answer is not None else None
+    except (ValueError, ManifestInvalid):
+        return None
+
+
+def _media_type_key(digest: Digest) -> str:
+    return f"media-types/{digest.algorithm}/{digest.hex[:2]}/{digest.hex}"

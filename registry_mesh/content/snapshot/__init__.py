@@ -1,0 +1,1 @@
+"""Bringing a store to what rules select of a registry."""

@@ -1,0 +1,112 @@
+"""One blob, from a source into a store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from registry_mesh.content.fill.fill import Distrust
+from registry_mesh.oci.descriptor import Descriptor
+from registry_mesh.oci.refusals import BlobUnknown, DigestInvalid
+from registry_mesh.oci.span import Span
+from registry_mesh.ports.blobs import BlobSource, BlobStore, Ingest
+from registry_mesh.ports.failures import SourceLied, SourceUnavailable
+from registry_mesh.ports.pieces import in_memory
+
+TRIES: Final = 4
+"""Attempts in a row that bring no byte before giving up."""
+
+Moved = Callable[[int], None]
+"""Told how many bytes came; a negative number takes back bytes that turned out wrong."""
+
+
+async def is_held(store: BlobStore, blob: Descriptor) -> bool:
+    """Whether the store has it. `SourceLied` where it has, with another size than the descriptor says: a digest
+    has one size, so the descriptor is wrong."""
+    try:
+        info = await store.stat(blob.digest)
+    except BlobUnknown:
+        return False
+    if info.size != blob.size:
+        raise SourceLied(f"{blob.digest} has {info.size} bytes and is said to have {blob.size}")
+    return True
+
+
+class CopyByIngest:
+    """Implements `copy_graph.Bring` for any store. A stream that breaks is resumed at the same byte; wrong bytes
+    are thrown away and asked for once more, since another parent may answer."""
+
+    def __init__(self, store: BlobStore, distrust: Distrust = lambda source, digest, reason: None) -> None:
+        self._store = store
+        self._distrust = distrust
+
+    async def __call__(self, source: BlobSource, blob: Descriptor, moved: Moved) -> None:
+        for last in (False, True):
+            try:
+                return await self._attempt(_Arriving(source, blob, moved))
+            except SourceLied as failure:
+                for name in filter(None, failure.source.split(", ")):
+                    self._distrust(name, blob.digest, failure.reason)
+                if last:
+                    raise
+        return None
+
+    async def _attempt(self, arriving: _Arriving) -> None:
+        blob = arriving.blob
+        async with self._store.ingest(blob.digest, blob.size, blob.digest.algorithm) as ingest:
+            try:
+                await arriving.stream(ingest)
+                await ingest.commit(blob.digest)
+            except BaseException as fault:
+                arriving.take_back()
+                if isinstance(fault, DigestInvalid):
+                    raise arriving.lied(f"other bytes than those of {blob.digest}") from None
+                raise
+
+
+class _Arriving:
+    """One try to bring a blob in; remembers who sent of it, and how much."""
+
+    def __init__(self, source: BlobSource, blob: Descriptor, moved: Moved) -> None:
+        self.blob = blob
+        self._source = source
+        self._moved = moved
+        self._came = 0
+        self._senders: set[str] = set()
+
+    def take_back(self) -> None:
+        self._moved(-self._came)
+
+    def lied(self, reason: str) -> SourceLied:
+        return SourceLied(reason, source=", ".join(sorted(self._senders)))
+
+    async def stream(self, ingest: Ingest) -> None:
+        idle = 0
+        while ingest.offset < self.blob.size:
+            before = ingest.offset
+            try:
+                await self._read(ingest)
+                if ingest.offset < self.blob.size:
+                    raise SourceUnavailable(f"the stream of {self.blob.digest} ended at byte {ingest.offset}")
+            except SourceUnavailable:
+                idle = 0 if ingest.offset > before else idle + 1
+                if idle >= TRIES:
+                    raise
+                await asyncio.sleep(0.05 * 2**idle if idle else 0)
+
+    async def _read(self, ingest: Ingest) -> None:
+        span = Span(ingest.offset, self.blob.size) if ingest.offset else None
+        async with self._source.open(self.blob.digest, span) as reading:
+            if reading.provenance.source:
+                self._senders.add(reading.provenance.source)
+            if reading.info.size != self.blob.size:
+                raise self.lied(
+                    f"{self.blob.digest} has {reading.info.size} bytes there, {self.blob.size} are named"
+                )
+            async for data in in_memory(reading):
+                if ingest.offset + len(data) > self.blob.size:
+                    raise self.lied(f"more than the {self.blob.size} bytes of {self.blob.digest} came")
+                await ingest.write(data)
+                self._came += len(data)
+                self._moved(len(data))

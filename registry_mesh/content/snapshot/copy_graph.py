@@ -1,0 +1,198 @@
+"""Graphs from sources into a store: blobs, then child manifests, then the index, then referrers, then tags.
+
+Every blob is brought once, whichever graphs and repositories name it; every manifest is put once a repository.
+A tag is switched when a second look (`content.snapshot.closure`) finds everything that it stands for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Hashable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+
+from registry_mesh.content.snapshot.closure import first_gap
+from registry_mesh.content.snapshot.copy_blob import Moved, is_held
+from registry_mesh.content.snapshot.graph import Graph, Node, held_data
+from registry_mesh.content.snapshot.jobs import Job, Jobs, Lane, Undone, Widths
+from registry_mesh.content.snapshot.progress import Meter
+from registry_mesh.oci.descriptor import Descriptor
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.manifest import Manifest
+from registry_mesh.oci.reference import Tag
+from registry_mesh.oci.refusals import ManifestUnknown, NameUnknown, Refusal
+from registry_mesh.ports.blobs import BlobSource, BlobStore
+from registry_mesh.ports.failures import Failure, SourceUnavailable, StoreBroken
+from registry_mesh.ports.place import Place
+from registry_mesh.ports.repositories import HeldRepository, Repository
+from registry_mesh.replication.rules import Platforms
+
+
+@dataclass(frozen=True, slots=True)
+class BlobKey:
+    digest: Digest
+
+    def __str__(self) -> str:
+        return f"blob {self.digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestKey:
+    place: Place
+    digest: Digest
+
+    def __str__(self) -> str:
+        return f"{self.place}@{self.digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class TagKey:
+    place: Place
+    tag: Tag
+
+    def __str__(self) -> str:
+        return f"{self.place}:{self.tag}"
+
+
+@dataclass(frozen=True, slots=True)
+class TagCopy:
+    """A tag to be switched once `graph` is here, and `after` other tags (its companions) were."""
+
+    tag: Tag
+    graph: Graph
+    platforms: Platforms = None
+    after: frozenset[Tag] = frozenset()
+    switched: Callable[[bool], None] = field(default=lambda moved: None, repr=False)
+    """Told when it is complete, and whether the tag moved for it."""
+
+
+Bring = Callable[[BlobSource, Descriptor, Moved], Awaitable[None]]
+"""Brings one blob of a source into the store, checked; `SourceLied`, `SourceUnavailable`, `BlobUnknown`, and what
+the store raises. Nothing wrong stays."""
+
+
+@dataclass(slots=True)
+class _Wanted:
+    blob: Descriptor
+    sources: list[BlobSource]
+
+
+class GraphCopy:
+    """Gathers what is to be copied (`add`), leaves out what is held (`prune`), then copies (`run`)."""
+
+    def __init__(self, store: BlobStore, bring: Bring, meter: Meter, widths: Widths | None = None) -> None:
+        self._store = store
+        self._bring_blob = bring
+        self._meter = meter
+        self._widths = widths
+        self._blobs: dict[Digest, _Wanted] = {}
+        self._nodes: dict[ManifestKey, Node] = {}
+        self._jobs: dict[Hashable, Job] = {}
+
+    def add(self, source: Repository, target: HeldRepository, tags: Iterable[TagCopy]) -> None:
+        """Tags of one repository. Their graphs may overlap, with each other and with those of any other."""
+        place = Place(source.registry, source.name)
+        for tag in tags:
+            for node in tag.graph.nodes.values():
+                self._add_node(place, source, target, node)
+            needs: set[Hashable] = {ManifestKey(place, digest) for digest in tag.graph.nodes}
+            needs |= {TagKey(place, other) for other in tag.after}
+            key = TagKey(place, tag.tag)
+            self._jobs[key] = Job(key, partial(self._switch, place, target, tag), needs=frozenset(needs))
+
+    def _add_node(self, place: Place, source: Repository, target: HeldRepository, node: Node) -> None:
+        """The same manifest may come by several ways: wanted for other platforms, or under another subject."""
+        key = ManifestKey(place, node.descriptor.digest)
+        node = _merged(self._nodes.get(key), node)
+        self._nodes[key] = node
+        needs: set[Hashable] = {BlobKey(blob.digest) for blob in node.blobs}
+        needs |= {ManifestKey(place, digest) for digest in node.before}
+        self._jobs[key] = Job(key, partial(self._put, target, node), needs=frozenset(needs))
+        for blob in node.blobs:
+            wanted = self._blobs.setdefault(blob.digest, _Wanted(blob, []))
+            if source.blobs not in wanted.sources:
+                wanted.sources.append(source.blobs)
+
+    async def prune(self) -> None:
+        """Look up every blob in the store: held ones need no job, the others are what is to be moved."""
+        for digest, wanted in self._blobs.items():
+            key = BlobKey(digest)
+            try:
+                held = await is_held(self._store, wanted.blob)
+            except Failure as failure:
+                self._jobs[key] = Job(key, partial(_fail, failure))
+                continue
+            if held:
+                self._meter.size_held += wanted.blob.size
+                self._meter.objects_done += 1
+                self._jobs[key] = Job(key, _nothing)
+                continue
+            self._meter.size += wanted.blob.size
+            self._jobs[key] = Job(key, partial(self._bring, wanted), Lane.BYTES, wanted.blob.size)
+        self._meter.objects = len(self._jobs)
+
+    async def run(self) -> tuple[Undone, ...]:
+        """What could not be done."""
+        return await Jobs(self._jobs.values(), self._widths).run()
+
+    async def _bring(self, wanted: _Wanted) -> None:
+        """From the first repository that can give it."""
+        failure: Failure | Refusal = SourceUnavailable(f"nobody has {wanted.blob.digest}")
+        for source in wanted.sources:
+            try:
+                await self._bring_blob(source, wanted.blob, self._moved)
+                self._meter.objects_done += 1
+                return
+            except StoreBroken:
+                raise
+            except (Failure, Refusal) as caught:
+                failure = caught
+        raise failure
+
+    def _moved(self, size: int) -> None:
+        self._meter.size_done += size
+
+    async def _put(self, target: HeldRepository, node: Node) -> None:
+        wanted = node.descriptor
+        for blob in node.blobs:
+            await target.link(blob.digest)
+        data = await held_data(self._store, wanted.digest)
+        if data is None:
+            raise StoreBroken(f"{wanted.digest} was stored and is gone")
+        await target.put_manifest(Manifest.parse(data, wanted.media_type, wanted.digest))
+        self._meter.objects_done += 1
+
+    async def _switch(self, place: Place, target: HeldRepository, copy: TagCopy) -> None:
+        gap = await first_gap(target.held, copy.graph.root.digest, copy.platforms)
+        if gap is not None:
+            raise StoreBroken(f"not switched, for lack of {gap}")
+        moved = await _points_at(target, copy.tag) != copy.graph.root.digest
+        if moved:
+            await target.tag(copy.tag, copy.graph.root, str(place.registry))
+        self._meter.objects_done += 1
+        self._meter.tags_done += 1
+        copy.switched(moved)
+
+
+async def _points_at(target: HeldRepository, tag: Tag) -> Digest | None:
+    try:
+        return (await target.held.tags.resolve(tag)).descriptor.digest
+    except (ManifestUnknown, NameUnknown):
+        return None
+
+
+def _merged(one: Node | None, other: Node) -> Node:
+    if one is None:
+        return other
+    return Node(
+        other.descriptor,
+        tuple(dict.fromkeys(one.blobs + other.blobs)),
+        tuple(dict.fromkeys(one.before + other.before)),
+    )
+
+
+async def _nothing() -> None:
+    """Held already."""
+
+
+async def _fail(failure: Failure) -> None:
+    raise failure

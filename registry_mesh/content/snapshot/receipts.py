@@ -1,0 +1,67 @@
+"""What was once found complete: per tag its digest, for which platforms, and when. One document a repository.
+
+A receipt saves work and proves nothing: without it, or with a wrong one, a run looks for itself.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+
+from registry_mesh.oci.descriptor import Descriptor
+from registry_mesh.oci.reference import Tag
+from registry_mesh.ports.place import Place
+from registry_mesh.ports.records import Records
+from registry_mesh.replication.rules import Platforms
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A tag whose closure was complete at `at` (seconds since the epoch, not compared)."""
+
+    digest: str
+    platforms: tuple[str, ...] | None
+    at: float = field(compare=False)
+
+    @classmethod
+    def of(cls, root: Descriptor, platforms: Platforms, at: float) -> Receipt:
+        wanted = None if platforms is None else tuple(str(each) for each in sorted(platforms))
+        return cls(str(root.digest), wanted, at)
+
+
+class Receipts:
+    """The receipts of all repositories; those noted are written by `flush`."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+        self._fresh: dict[Place, dict[Tag, Receipt]] = {}
+
+    async def of(self, place: Place) -> dict[Tag, Receipt]:
+        """What is noted of a repository; nothing where the document cannot be read."""
+        data = await self._records.get(_key(place))
+        try:
+            return {Tag(tag): _receipt(value) for tag, value in json.loads(data or b"{}").items()}
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return {}
+
+    def note(self, place: Place, tag: Tag, receipt: Receipt) -> None:
+        self._fresh.setdefault(place, {})[tag] = receipt
+
+    async def flush(self) -> None:
+        """Write what was noted since the last time."""
+        fresh, self._fresh = self._fresh, {}
+        for place, noted in fresh.items():
+            merged = await self.of(place) | noted
+            document = {tag: asdict(receipt) for tag, receipt in sorted(merged.items())}
+            await self._records.put(_key(place), json.dumps(document).encode())
+
+
+def _key(place: Place) -> str:
+    """Below the repositories' own keys nothing starts with `receipts`; `:` of a port is no trouble in a key."""
+    return f"receipts/{place.registry}/{place.repository}/receipts.json"
+
+
+def _receipt(value: dict[str, object]) -> Receipt:
+    platforms = value["platforms"]
+    wanted = tuple(map(str, platforms)) if isinstance(platforms, list) else None
+    return Receipt(str(value["digest"]), wanted, float(str(value["at"])))

@@ -1,0 +1,205 @@
+"""A snapshot: a replica brings itself to what its rules want of its sources, as those are now.
+
+List the tags of every repository that a rule takes; ask what each wanted tag points at; look into those that
+changed; then copy what is not held and switch each tag when everything it stands for is here. What is held serves
+all the while. Nothing is deleted: a tag that vanished at its source, or left the rules, stays.
+
+What was found complete is noted per repository (`content.snapshot.receipts`), so that a run where nothing changed costs
+one listing a repository and one HEAD a tag. Killed at any moment, a run leaves the old tags and what it brought;
+the next one goes on from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Final
+
+from registry_mesh.content.snapshot.copy_graph import Bring, GraphCopy, TagCopy
+from registry_mesh.content.snapshot.graph import Explorer
+from registry_mesh.content.snapshot.jobs import Undone, Widths
+from registry_mesh.content.snapshot.progress import Meter, Phase
+from registry_mesh.content.snapshot.receipts import Receipts
+from registry_mesh.content.snapshot.survey import Findings, Survey, bounded
+from registry_mesh.oci.reference import RegistryName
+from registry_mesh.oci.refusals import NameUnknown, Refusal
+from registry_mesh.ports.blobs import BlobStore
+from registry_mesh.ports.failures import Failure, SourceLied
+from registry_mesh.ports.place import Place
+from registry_mesh.ports.records import Records
+from registry_mesh.ports.repositories import RegistrySource, RepositoryStore
+from registry_mesh.replication.plan import Listing, listings
+from registry_mesh.replication.rules import Rules
+
+MAX_REPOSITORIES: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotPolicy:
+    """`asks`: questions to sources at once. `repositories`: surveyed at once. `referrers_every`: seconds after
+    which a tag that did not move is asked for new referrers. `widths`: jobs at once when copying."""
+
+    asks: int = 16
+    repositories: int = 8
+    referrers_every: float = 3600.0
+    widths: Widths = field(default_factory=Widths)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The replica's side: where blobs, repositories and notes are kept, and how a blob is brought in."""
+
+    blobs: BlobStore
+    bring: Bring
+    repositories: RepositoryStore
+    records: Records
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Trouble:
+    """One thing that is wanted and not held, and why."""
+
+    what: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run came to; `size` in bytes."""
+
+    repositories: int
+    tags: int
+    """Wanted."""
+    held: int
+    """Of those, complete here now."""
+    switched: int
+    size: int
+    """Brought."""
+    troubles: tuple[Trouble, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What is odd and stops nothing."""
+
+    @property
+    def complete(self) -> bool:
+        return not self.troubles
+
+
+class Snapshot:
+    """One run. `clock` gives seconds since the epoch; a registry that rules name must be in `sources`."""
+
+    def __init__(
+        self,
+        rules: Rules,
+        sources: Mapping[RegistryName, RegistrySource],
+        held: Held,
+        clock: Callable[[], float],
+        meter: Meter,
+        policy: SnapshotPolicy,
+    ) -> None:
+        self._rules = rules
+        self._sources = sources
+        self._held = held
+        self._clock = clock
+        self._meter = meter
+        self._policy = policy
+        self._receipts = Receipts(held.records)
+        self._asks = asyncio.Semaphore(policy.asks)
+        self._explorer = Explorer(held.blobs, self._asks)
+        self._copy = GraphCopy(held.blobs, held.bring, meter, policy.widths)
+        self._troubles: list[Trouble] = []
+        self._notes: list[str] = []
+        self._switched = 0
+
+    async def run(self) -> Outcome:
+        """What a source or an object does wrong is in the outcome's `troubles`; a store that fails as a whole
+        is raised."""
+        for listing in listings(self._rules):
+            places = await self._places(listing)
+            await bounded(self._policy.repositories, (partial(self._survey, place) for place in places))
+        await self._copy.prune()
+        self._meter.phase = Phase.COPYING
+        try:
+            undone = await self._copy.run()
+        finally:
+            await self._receipts.flush()
+        self._meter.phase = Phase.DONE
+        for each in undone:
+            self._trouble(str(each.key), _why(each))
+        return self._outcome()
+
+    def _outcome(self) -> Outcome:
+        meter = self._meter
+        return Outcome(
+            meter.repositories,
+            meter.tags,
+            meter.tags_done,
+            self._switched,
+            meter.size_done,
+            tuple(sorted(self._troubles)),
+            tuple(sorted(self._notes)),
+        )
+
+    async def _places(self, listing: Listing) -> list[Place]:
+        """The repositories of a registry that some rule takes."""
+        names = set(listing.names)
+        source = self._sources.get(listing.registry)
+        if source is None:
+            self._trouble(
+                str(listing.registry), "rules name it, and it is not among the configured registries"
+            )
+            return []
+        if listing.patterns:
+            try:
+                async for name in source.repositories():
+                    names.add(name)
+                    if len(names) > MAX_REPOSITORIES:
+                        raise SourceLied(f"more than {MAX_REPOSITORIES} repositories are listed")
+            except (Failure, Refusal) as fault:
+                self._trouble(str(listing.registry), f"its repositories cannot be listed: {fault.reason}")
+        return [Place(listing.registry, n) for n in sorted(names) if self._rules.of(listing.registry, n)]
+
+    async def _survey(self, place: Place) -> None:
+        """Look at one repository, and take what changed into the copy."""
+        source = self._sources[place.registry].repository(place.repository)
+        target = self._held.repositories.repository(place.registry, place.repository)
+        receipts = await self._receipts.of(place)
+        survey = Survey(
+            source, target, receipts, self._explorer, self._asks, self._clock(), self._policy.referrers_every
+        )
+        try:
+            found = await survey.run(self._rules.of(place.registry, place.repository))
+        except NameUnknown:
+            self._notes.append(f"{place} does not exist at its source; what is held of it stays")
+            return
+        self._count(found)
+        for tag, fault in found.faults.items():
+            self._trouble(f"{place}:{tag}" if tag else str(place), _reason(fault))
+        copies = [replace(c, switched=partial(self._switch, place, found, c)) for c in found.copies.values()]
+        self._copy.add(source, target, copies)
+
+    def _count(self, found: Findings) -> None:
+        self._meter.repositories += bool(found.wanted)
+        self._meter.tags += found.wanted
+        self._meter.tags_done += found.held
+
+    def _switch(self, place: Place, found: Findings, copy: TagCopy, moved: bool) -> None:
+        self._receipts.note(place, copy.tag, found.receipts[copy.tag])
+        self._switched += moved
+
+    def _trouble(self, what: str, why: str) -> None:
+        self._troubles.append(Trouble(what, why))
+        self._meter.failed += 1
+
+
+def _why(undone: Undone) -> str:
+    reason = _reason(undone.failure)
+    return reason if undone.because is None else f"needs {undone.because}: {reason}"
+
+
+def _reason(failure: Exception) -> str:
+    if not isinstance(failure, Failure | Refusal):
+        return str(failure)
+    source = getattr(failure, "source", "")
+    return f"{failure.reason} ({source})" if source else failure.reason

@@ -1,0 +1,163 @@
+"""The one table from refusals and failures to what a client sees (docs of the specification: "Error Codes").
+
+A client of a mirror does different things on different statuses: containerd goes to its next host at once on 404
+and 5xx, and hammers the same host on 429 and 408. So a site never answers 429, and 404 is only said of what is known
+not to exist.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Final
+
+from registry_mesh.edge.head import Fields
+from registry_mesh.oci import refusals as oci
+from registry_mesh.ports.failures import (
+    Failure,
+    SourceDenied,
+    SourceLied,
+    SourceThrottled,
+    SourceUnavailable,
+    SpanUnsatisfiable,
+    StoreBroken,
+    StoreFull,
+)
+
+RETRY_AFTER: Final = 5.0
+"""Seconds, where the failing side named none."""
+
+
+class Overloaded(Failure):
+    """This node has as much to do as it may."""
+
+
+class PreconditionFailed(oci.Refusal):
+    """If-Match or If-None-Match is false (412)."""
+
+    code = "DENIED"
+    summary = "the precondition is false"
+
+
+class NotFound(oci.Refusal):
+    """A path that is no end point (404)."""
+
+    code = "NAME_UNKNOWN"
+    summary = "no such end point"
+
+
+class ExpectationFailed(oci.Refusal):
+    """An Expect field other than 100-continue (417)."""
+
+    code = "UNSUPPORTED"
+    summary = "only 100-continue is understood"
+
+
+class BodyTimeout(oci.Refusal):
+    """The rest of the request body did not come (400: on 408 clients repeat at once)."""
+
+    code = "SIZE_INVALID"
+    summary = "the request body stopped coming"
+
+
+_REFUSALS: Final[dict[type[oci.Refusal], int]] = {
+    oci.BlobUnknown: 404,
+    oci.BlobUploadInvalid: 400,
+    oci.BlobUploadUnknown: 404,
+    oci.RangeInvalid: 416,
+    oci.DigestInvalid: 400,
+    oci.ManifestBlobUnknown: 400,
+    oci.ManifestInvalid: 400,
+    oci.ManifestTooLarge: 413,
+    oci.ManifestUnknown: 404,
+    oci.NameInvalid: 400,
+    oci.NameUnknown: 404,
+    oci.SizeInvalid: 400,
+    oci.Unauthorized: 401,
+    oci.Denied: 403,
+    oci.Unsupported: 405,
+    oci.RequestInvalid: 400,
+    oci.Conflict: 409,
+    oci.TooManyRequests: 429,
+    PreconditionFailed: 412,
+    NotFound: 404,
+    ExpectationFailed: 417,
+    BodyTimeout: 400,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What the answer to a failure also depends on."""
+
+    site: bool = False
+    write: bool = False
+    precondition: bool = False
+    """The request carried If-Match or If-None-Match."""
+    challenge: str = ""
+    """For WWW-Authenticate: ours, never a parent's."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorAnswer:
+    status: int
+    code: str
+    message: str
+    detail: dict[str, object] = field(default_factory=dict)
+    fields: Fields = field(default_factory=list)
+
+    def body(self) -> bytes:
+        error = {"code": self.code, "message": self.message, "detail": self.detail}
+        return json.dumps({"errors": [error]}, default=str).encode()
+
+
+def answer_for(fault: oci.Refusal | Failure, around: Circumstances) -> ErrorAnswer:
+    if isinstance(fault, oci.Refusal):
+        return _refused(fault, around)
+    return _failed(fault, around)
+
+
+def _refused(fault: oci.Refusal, around: Circumstances) -> ErrorAnswer:
+    status = next((_REFUSALS[kind] for kind in type(fault).__mro__ if kind in _REFUSALS), 400)
+    fields: Fields = []
+    if status == 409 and around.precondition:
+        status = 412
+    if status == 429:
+        status = 503 if around.site else 429
+        fields.append(_retry_after(None))
+    if status == 401:
+        fields.append(("WWW-Authenticate", around.challenge))
+    return ErrorAnswer(status, fault.code, fault.reason, fault.detail, fields)
+
+
+def _failed(fault: Failure, around: Circumstances) -> ErrorAnswer:
+    detail: dict[str, object] = {"source": fault.source} if fault.source else {}
+    if isinstance(fault, SpanUnsatisfiable):
+        return ErrorAnswer(
+            416, "UNSUPPORTED", "no byte of the range exists", {"size": fault.size},
+            [("Content-Range", f"bytes */{fault.size}")],
+        )  # fmt: skip
+    if isinstance(fault, SourceDenied):
+        if fault.unauthorized:
+            challenge = [("WWW-Authenticate", around.challenge)]
+            return ErrorAnswer(401, "UNAUTHORIZED", fault.reason, detail, challenge)
+        return ErrorAnswer(403, "DENIED", fault.reason, detail)
+    again = [_retry_after(fault.retry_after)]
+    if isinstance(fault, SourceThrottled) and not around.site:
+        return ErrorAnswer(429, "TOOMANYREQUESTS", fault.reason, detail, again)
+    if isinstance(fault, StoreFull) and around.write:
+        return ErrorAnswer(507, "UNAVAILABLE", fault.reason, detail, again)
+    if isinstance(fault, SourceUnavailable | SourceLied | StoreFull | StoreBroken | Overloaded):
+        return ErrorAnswer(503, "UNAVAILABLE", fault.reason, detail, again)
+    return ErrorAnswer(503, "UNAVAILABLE", fault.reason, detail, again)
+
+
+def _retry_after(seconds: float | None) -> tuple[str, str]:
+    seconds = RETRY_AFTER if seconds is None else seconds
+    return ("Retry-After", str(max(1, math.ceil(min(seconds, 86_400)))))
+
+
+def unexpected(request_id: str) -> ErrorAnswer:
+    """For what nobody foresaw: says nothing but where to look."""
+    return ErrorAnswer(500, "UNKNOWN", "internal error", {"request": request_id})

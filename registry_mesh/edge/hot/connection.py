@@ -1,0 +1,327 @@
+"""The fast path: hits answered before aiohttp parses anything.
+
+`data_received` looks at the raw bytes. One complete GET or HEAD for something hot, with fields that cannot change
+the answer, is answered at once: a manifest by one write from memory, a span of a blob by one send and one sendfile.
+Everything else goes to aiohttp untouched, and so do all requests that come while something is being answered the
+slow way. What the answer holds is what the slow path would have answered, byte for byte but for the variable
+fields (Date, X-Request-Id, Age); a differential test sends every shape of request through both.
+
+What a hit costs and why it is done so: docs/performance.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+from typing import TYPE_CHECKING, Any, Final
+
+from registry_mesh.edge.hot.entries import HotBlob
+from registry_mesh.edge.hot.listener import FastPath
+from registry_mesh.edge.hot.recognise import END, Known, KnownBlob, KnownManifest
+from registry_mesh.edge.hot.remainder import Line, Rest
+from registry_mesh.edge.hot.tally import Tally
+from registry_mesh.edge.wire.connection import Connection
+from registry_mesh.oci.span import Span
+
+if TYPE_CHECKING:
+    from registry_mesh.edge.wire.acceptor import Acceptor
+
+MOST: Final = 4 << 20
+"""Bytes of a span answered here; a longer one has its own task, whose cost it does not feel."""
+
+STASH: Final = 64 << 10
+"""Bytes of pipelined requests kept while an answer is on its way; then the client is made to wait."""
+
+TURNS: Final = 8
+"""Of the loop, for which a hit waits for aiohttp to be done with the answer before it."""
+
+COPIED: Final = 256 << 10
+"""Bytes of a span answered here over TLS, where they are read and written."""
+
+_RANGE: Final = b"\r\nRange: bytes="
+_VALUE: Final = len(_RANGE)
+_MORE: Final = socket.MSG_MORE
+
+
+class FastConnection(Connection):
+    """See the module."""
+
+    __slots__ = ("_client", "_out", "_path", "_rest", "_sock", "_stash")
+
+    def __init__(self, acceptor: Acceptor, **kwargs: Any) -> None:  # Any: aiohttp's own keywords
+        super().__init__(acceptor, **kwargs)
+        self._path: FastPath | None = acceptor.fast
+        """None from the moment on that the parser may hold the state: half a head, a body, two requests."""
+        self._rest: Rest | None = None
+        self._sock: socket.socket | None = None
+        self._out = -1
+        self._stash = b""
+        self._client = ""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        peer = transport.get_extra_info("peername")
+        name = json.dumps(str(peer[0]) if isinstance(peer, tuple) else "")
+        self._client = f'","client":{name},'
+        if self.surplus:
+            self._path = None
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._rest is not None:
+            self._rest.leave()
+            self._rest = None
+        self._sock = None
+        super().connection_lost(exc)
+
+    # -- requests ---------------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        path = self._path
+        if path is not None:
+            if self._rest is not None or self._stash:
+                self._keep(data)
+                return
+            if self._idle():
+                if self._answer(path, data):
+                    return
+            elif self._is_between() and self._known(path, data)[0] is not None:
+                self._stash = data
+                self._loop.call_soon(self._look_again, TURNS)
+                return
+            self._give(data)
+            return
+        super().data_received(data)
+
+    def _give(self, data: bytes) -> None:
+        """To aiohttp."""
+        if not _complete(data):
+            self._path = None
+        super().data_received(data)
+
+    def _is_between(self) -> bool:
+        """Whether aiohttp has had its last answer sent and comes back to wait within a few turns. A client that asks at
+        once finds it so each time, and would have all its hits answered the slow way."""
+        return self._waiter is None and not (
+            self.busy or self._messages or self._force_close or self._close or self.transport is None
+        )
+
+    def _look_again(self, turns: int) -> None:
+        path, stash = self._path, self._stash
+        if self.transport is None or self.transport.is_closing():
+            return
+        if not self._idle() and self._is_between() and turns:
+            self._loop.call_soon(self._look_again, turns - 1)
+            return
+        self._stash = b""
+        self.transport.resume_reading()
+        if path is None or not (self._idle() and self._answer(path, stash)):
+            self._give(stash)
+
+    def _idle(self) -> bool:
+        """Whether aiohttp waits for a request and has nothing of ours in its buffers."""
+        waiter = self._waiter
+        if waiter is None:
+            if self._request_count:
+                return False
+        elif waiter.done():
+            return False
+        return not (self._messages or self._force_close or self._close or self.busy)
+
+    def _answer(self, path: FastPath, data: bytes) -> bool:
+        known, asked = self._known(path, data)
+        if known is None:
+            return False
+        if isinstance(known, KnownBlob):
+            return self._send_blob(path, known, asked)
+        return asked is None and self._send_manifest(path, known)
+
+    def _known(self, path: FastPath, data: bytes) -> tuple[Known | None, bytes | None]:
+        """What is asked for, where it is hot and nothing else in the head matters, and the range's text."""
+        at = data.find(_RANGE)
+        if at < 0:
+            asked, line = None, data
+        else:
+            stop = data.find(b"\r\n", at + _VALUE)
+            asked, line = data[at + _VALUE : stop], data[:at] + data[stop:]
+        # A known head is complete; so are the bytes it was taken from, if they too end with an empty line.
+        known = path.recogniser.known.get(line) if data[-4:] == END else None
+        if known is None or known.entry.gone:
+            known = path.recogniser.recognise(line) if _complete(data) else None
+        return known, asked
+
+    def _direct(self) -> socket.socket | None:
+        """The plain socket; None on TLS and after the end."""
+        if self.wire is not None and (sock := self.wire.direct()) is not None:
+            self._sock, self._out = sock, sock.fileno()
+        return self._sock
+
+    def _used(self, path: FastPath, tally: Tally, size: int, now: float) -> None:
+        tally.answers += 1
+        tally.bytes += size
+        if not path.tallies.is_due:
+            path.tallies.due()
+        self.last_used = now
+        self._keepalive = True
+        self._next_keepalive_close_time = now + self._keepalive_timeout
+
+    # -- manifests --------------------------------------------------------------------------------------------
+
+    def _send_manifest(self, path: FastPath, known: KnownManifest) -> bool:
+        entry, transport, now = known.entry, self.transport, self._loop.time()
+        if transport is None or transport.get_write_buffer_size():
+            return False
+        right = entry.shape.right
+        if now >= right.until and not path.ask(right, now):
+            return False
+        if now >= entry.until:
+            return False  # no longer fresh: the slow path asks, and admits it anew
+        if now >= entry.front_until:
+            entry.render(now)
+        if now >= path.until:
+            path.turn(now)
+        number = next(path.ids)
+        self._write(transport, b"".join((entry.front, path.common, b"%x" % number, entry.back)))
+        path.log(f"{path.stamp}{number:x}{self._client}{known.log}")
+        self._used(path, known.tally, entry.size, now)
+        return True
+
+    def _write(self, transport: asyncio.Transport, data: bytes) -> None:
+        """At once where the socket is plain; a transport leaves it for the end of its turn."""
+        sock, sent = self._sock or self._direct(), 0
+        if sock is not None:
+            try:
+                sent = sock.send(data)
+            except OSError:
+                sent = 0  # full, or gone: the transport will see which
+        if sent < len(data):
+            transport.write(data[sent:])
+
+    # -- blobs ------------------------------------------------------------------------------------------------
+
+    def _send_blob(self, path: FastPath, known: KnownBlob, asked: bytes | None) -> bool:
+        """A whole small blob, or one range of at most `MOST` bytes."""
+        entry, now = known.entry, self._loop.time()
+        bounds = (0, entry.size) if asked is None else _bounds(asked, entry.size)
+        if bounds is None:
+            return False
+        start, stop = bounds
+        if not 0 < stop - start <= MOST or not self._may_send(path, entry, start, stop, now):
+            return False
+        sock = self._sock or self._direct()
+        if sock is None:
+            return self._copy(path, known, asked, start, stop)
+        front, log, ranged = self._render(path, known, asked, start, stop, now)
+        left, sent = front, 0
+        try:
+            left = front[sock.send(front, _MORE) :]
+            if not left:
+                sent = os.sendfile(self._out, entry.fd, start, stop - start)
+        except OSError:
+            pass  # full, or gone: the rest will see which
+        if sent == stop - start:
+            path.log(f"{log}{sent}{known.log}{ranged}}}\n")
+            self._used(path, known.tally, sent, now)
+            return True
+        line = Line(log, f"{known.rest_log}{ranged}")
+        self.busy = True
+        self._rest = Rest(path.ring, self._loop, sock, entry, line, self._go_on, self.abort)
+        self._rest.begin(left, Span(start + sent, stop), sent)
+        return True
+
+    def _may_send(self, path: FastPath, entry: HotBlob, start: int, stop: int, now: float) -> bool:
+        """Whether the client may have it, it is good, and neither the client nor a disk needs to be waited for."""
+        transport = self.transport
+        if transport is None or transport.get_write_buffer_size():
+            return False
+        right = entry.shape.right
+        if now >= right.until and not path.ask(right, now):
+            return False
+        if now >= entry.until and not entry.ready(Span(start, stop), now):
+            if not entry.reading.grows:
+                path.hot.forget_blob(entry.key)
+            return False
+        entry.used = now
+        pages = entry.pages
+        first, last = start >> pages.shift, stop - 1 >> pages.shift
+        return pages.warm.find(0, first, last + 1) < 0 or pages.see(start, stop, now)
+
+    def _render(
+        self, path: FastPath, known: KnownBlob, asked: bytes | None, start: int, stop: int, now: float
+    ) -> tuple[bytes, str, str]:
+        """The head; the log's line up to the bytes sent, and its end from the range on."""
+        if now >= path.until:
+            path.turn(now)
+        number, entry = next(path.ids), known.entry
+        if asked is None:
+            front, log, ranged = entry.whole, known.whole_log, ""
+        else:
+            front, log = entry.part % (start, stop - 1, stop - start), known.part_log
+            ranged = f',"range":"bytes={asked.decode()}"'
+        return (
+            b"".join((front, path.common, b"%x" % number, entry.back)),
+            f"{path.stamp}{number:x}{self._client}{log}",
+            ranged,
+        )
+
+    def _copy(self, path: FastPath, known: KnownBlob, asked: bytes | None, start: int, stop: int) -> bool:
+        """The same over TLS, where a file's bytes have to be read."""
+        transport, now = self.transport, self._loop.time()
+        if stop - start > COPIED or transport is None:
+            return False
+        try:
+            data = os.pread(known.entry.fd, stop - start, start)
+        except OSError:
+            return False
+        if len(data) != stop - start:
+            return False
+        front, log, ranged = self._render(path, known, asked, start, stop, now)
+        transport.writelines((front, data))
+        path.log(f"{log}{len(data)}{known.log}{ranged}}}\n")
+        self._used(path, known.tally, len(data), now)
+        return True
+
+    # -- what comes meanwhile ---------------------------------------------------------------------------------
+
+    def _keep(self, data: bytes) -> None:
+        self._stash += data
+        if len(self._stash) > STASH and self.transport is not None:
+            self.transport.pause_reading()
+
+    def _go_on(self) -> None:
+        """The rest has left: now for requests that came meanwhile."""
+        self._rest = None
+        self.busy = False
+        now = self._loop.time()
+        self.last_used = now
+        self._keepalive = True
+        self._next_keepalive_close_time = now + self._keepalive_timeout
+        stash, self._stash = self._stash, b""
+        if stash and self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()
+            self.data_received(stash)
+
+    def _process_keepalive(self) -> None:
+        """A client that is slow to read is not an idle one."""
+        if self._rest is None:
+            super()._process_keepalive()
+        else:
+            self._keepalive_handle = self._loop.call_later(self._keepalive_timeout, self._process_keepalive)
+
+
+def _complete(data: bytes) -> bool:
+    """Whether it is one head, to the end."""
+    return data[-4:] == END and data.find(END) == len(data) - 4
+
+
+def _bounds(text: bytes, size: int) -> tuple[int, int] | None:
+    """Start and stop of `FIRST-LAST`, `FIRST-` or `-LENGTH`, all short; None for the slow path to judge."""
+    first, dash, last = text.partition(b"-")
+    if not dash or len(text) > 36 or (last and not last.isdigit()):
+        return None
+    if not first:
+        return (max(0, size - int(last)), size) if last else None
+    if not first.isdigit():
+        return None
+    return int(first), min(size, int(last) + 1) if last else size

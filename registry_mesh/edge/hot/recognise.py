@@ -1,0 +1,103 @@
+"""Requests the fast path knows, by every byte of their heads but a Range line.
+
+What is asked for is known by the request line (`edge.hot.entries`), and that no field can change the answer by a
+pattern.
+Clients send the same head again and again, so both are looked up in one step the next time.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Final
+
+from registry_mesh.edge.hot.entries import Hot, HotBlob, HotManifest
+from registry_mesh.edge.hot.tally import Tallies, Tally
+
+END: Final = b"\r\n\r\n"
+
+_FIELDS: Final = re.compile(
+    rb" HTTP/1\.1\r\n"
+    rb"(?=(?:(?!host:)[^\r\n]*\r\n)*host:[^\r\n]*\r\n(?!(?:[^\r\n]+\r\n)*host:))"  # exactly one Host
+    rb"(?:(?:host|user-agent|accept|accept-encoding|accept-language):[ \t]*[\x21-\x7e]?[\x20-\x7e]*\r\n)+\r\n",
+    re.IGNORECASE,
+)
+_AGENT: Final = re.compile(rb"\r\nuser-agent:[ \t]*([\x20-\x7e]*?)[ \t]*\r\n", re.IGNORECASE)
+_HARMLESS: Final = 1024
+"""Different blocks of fields remembered as harmless."""
+_KNOWN: Final = 16_384
+_LONGEST: Final = 2048
+"""Heads remembered, and bytes of one."""
+
+
+class KnownManifest:
+    """A head that asks for a manifest; `log`: the end of its line in the access log, from the method on."""
+
+    __slots__ = ("entry", "log", "tally")
+
+    def __init__(self, entry: HotManifest, tally: Tally, agent: str) -> None:
+        self.entry = entry
+        self.tally = tally
+        self.log = f'{entry.shape.log}"status":200,"bytes":{entry.size},"seconds":0.0,"agent":{agent},"cache":"hit"}}\n'
+
+
+class KnownBlob:
+    """A head that asks for a blob, whole or, where it came with a Range, in part. `part_log`: its line's middle up
+    to the bytes sent, `whole_log` the same of the whole, `log`: what follows, up to the range, where the answer left
+    at once; `rest_log` the same without the seconds."""
+
+    __slots__ = ("entry", "log", "part_log", "rest_log", "tally", "whole_log")
+
+    def __init__(self, entry: HotBlob, tally: Tally, agent: str) -> None:
+        self.entry = entry
+        self.tally = tally
+        self.part_log = f'{entry.shape.log}"status":206,"bytes":'
+        self.whole_log = f'{entry.shape.log}"status":200,"bytes":'
+        self.rest_log = f',"agent":{agent},"cache":"hit"'
+        self.log = f',"seconds":0.0{self.rest_log}'
+
+
+Known = KnownManifest | KnownBlob
+
+
+class Recogniser:
+    """`known` has what was recognised; an entry may have been forgotten since."""
+
+    def __init__(self, hot: Hot, tallies: Tallies) -> None:
+        self._hot = hot
+        self._tallies = tallies
+        self.known: dict[bytes, Known] = {}
+        self._harmless: dict[bytes, str] = {}
+
+    def recognise(self, head: bytes) -> Known | None:
+        """What the one complete head asks for, where that is hot and nothing else in it matters. A Range line has
+        been taken out before."""
+        self.known.pop(head, None)
+        end = head.find(b" HTTP/1.1\r\n")
+        key = head[:end]
+        entry = self._hot.blobs.get(key) or self._hot.manifests.get(key)
+        agent = self.agent_of(head[end:]) if entry is not None else None
+        if entry is None or agent is None:
+            return None
+        known = self._know(entry, agent)
+        if len(head) <= _LONGEST:
+            if len(self.known) >= _KNOWN:
+                self.known.clear()
+            self.known[head] = known
+        return known
+
+    def _know(self, entry: HotBlob | HotManifest, agent: str) -> Known:
+        if isinstance(entry, HotBlob):
+            return KnownBlob(entry, self._tallies.of("blob", entry.shape.method, "blob"), agent)
+        return KnownManifest(entry, self._tallies.of("manifest", entry.shape.method, entry.kind), agent)
+
+    def agent_of(self, block: bytes) -> str | None:
+        """The User-Agent, as JSON, of a block of fields that cannot change an answer; None for any other."""
+        agent = self._harmless.get(block)
+        if agent is None and _FIELDS.fullmatch(block):
+            found = _AGENT.search(block)
+            agent = json.dumps(found[1].decode("ascii")[:200] if found else "")
+            if len(self._harmless) >= _HARMLESS:
+                self._harmless.clear()
+            self._harmless[block] = agent
+        return agent

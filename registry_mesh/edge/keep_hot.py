@@ -1,0 +1,73 @@
+"""From an answer of the slow path to a hot one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Final
+
+from registry_mesh.auth.access import Action, Asked
+from registry_mesh.edge import head
+from registry_mesh.edge.exchange import Call, Exchange, namespace
+from registry_mesh.edge.head import Fields
+from registry_mesh.edge.hot.entries import Hot, HotManifest, Shape
+from registry_mesh.oci.digest import Digest
+from registry_mesh.ports.blobs import Provenance, Reading
+
+LARGEST: Final = 1 << 20
+"""Bytes of a manifest that is kept in memory."""
+
+_DYNAMIC: Final = ("Age", "Content-Range")
+
+
+def admit_manifest(
+    exchange: Exchange, call: Call, fields: Fields, provenance: Provenance, size: int, data: bytes
+) -> None:
+    """A hit that was answered 200 with `data` (HEAD: without), `size` bytes long."""
+    hot = _hot(exchange)
+    if hot is None or not provenance.hit or provenance.stale or size > LARGEST:
+        return
+    if exchange.by_tag and provenance.fresh_for is None:
+        return
+    now = asyncio.get_running_loop().time()
+    until = now + provenance.fresh_for if provenance.fresh_for is not None else float("inf")
+    confirmed = now - provenance.age if provenance.age is not None else None
+    kind = "tag" if exchange.by_tag else "manifest"
+    entry = HotManifest(_shape(exchange, call, fields), kind, size, data, confirmed, until)
+    hot.admit_manifest(_key(exchange), entry)
+
+
+def admit_blob(exchange: Exchange, call: Call, digest: Digest, fields: Fields, reading: Reading) -> None:
+    """A span that was answered 200 or 206, without waiting for anything."""
+    hot = _hot(exchange)
+    if hot is None or not reading.provenance.hit or reading.ready(reading.span) is None:
+        return
+    assert call.repository is not None
+    shape = _shape(exchange, call, fields)
+    hot.admit_blob(_key(exchange), call.repository.blobs, digest, reading.span, shape)
+
+
+def _hot(exchange: Exchange) -> Hot | None:
+    """Only what was asked anonymously, plainly, is answered without looking at the request again."""
+    if exchange.settings.default_by_host or "Authorization" in exchange.headers:
+        return None
+    return exchange.hot if exchange.method in ("GET", "HEAD") else None
+
+
+def _key(exchange: Exchange) -> bytes:
+    return f"{exchange.method} {exchange.request.raw_path}".encode()
+
+
+def _shape(exchange: Exchange, call: Call, fields: Fields) -> Shape:
+    assert call.repository is not None
+    repository = call.repository
+    path = json.dumps(exchange.request.raw_path.partition("?")[0][:1024])
+    hot = exchange.hot
+    assert hot is not None
+    return Shape(
+        hot.right(Asked(Action.PULL, repository.registry, repository.name)),
+        exchange.method,
+        head.lines(field for field in fields if field[0] not in _DYNAMIC),
+        head.lines(namespace(call)) + b"\r\n",
+        f'"method":"{exchange.method}","path":{path},"registry":{json.dumps(repository.registry)},',
+    )

@@ -1,0 +1,1 @@
+"""Sockets: accepting connections and sending pieces and file slices."""

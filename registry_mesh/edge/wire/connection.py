@@ -1,0 +1,87 @@
+"""One client connection: aiohttp's protocol with our way of sending and our words for malformed HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from registry_mesh.edge.wire.sending import Wire
+
+if TYPE_CHECKING:
+    from registry_mesh.edge.wire.acceptor import Acceptor
+
+log: Final = logging.getLogger(__name__)
+
+
+class Connection(RequestHandler):
+    """A subclass may override `data_received` to answer what it knows before aiohttp parses anything."""
+
+    __slots__ = ("acceptor", "busy", "last_used", "surplus", "wire")
+
+    def __init__(self, acceptor: Acceptor, **kwargs: Any) -> None:  # Any: aiohttp's own keywords
+        super().__init__(acceptor, **kwargs)
+        self.acceptor = acceptor
+        self.busy = False
+        """Whether a request is being answered."""
+        self.last_used = 0.0
+        self.surplus = False
+        """Came when there were too many already: is answered 503 and closed."""
+        self.wire: Wire | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # A cast, for uvloop's transports are no subclasses of asyncio's.
+        self.wire = Wire(self._loop, cast(asyncio.Transport, transport))
+        self.last_used = self._loop.time()
+        super().connection_made(transport)
+        self.surplus = self.acceptor.full
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        # First the writer goes, then the task is cancelled, which closes whatever was being read.
+        if self.wire is not None:
+            self.wire.close()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self.wire is not None:
+            self.wire.pause()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.wire is not None:
+            self.wire.resume()
+
+    def abort(self) -> None:
+        """Drop the connection with whatever was on its way: the client sees a cut, never an end."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """What aiohttp could not parse (400), or what escaped from us (500): JSON, and the connection ends."""
+        if request.writer.output_size > 0:
+            raise ConnectionResetError("an answer has begun")
+        if status >= 500:
+            log.error("unexpected failure outside a request's handling", exc_info=exc)
+            reason = "internal error"
+        else:
+            reason = (message or "malformed HTTP").strip().splitlines()[0][:200]
+        code = "UNSUPPORTED" if status < 500 else "UNKNOWN"
+        body = {"errors": [{"code": code, "message": reason, "detail": {"protocol": "HTTP/1.1"}}]}
+        headers = {
+            "Content-Type": "application/json",
+            "Server": "registry-mesh",
+        }  # else aiohttp says its version
+        response = web.Response(status=status, body=json.dumps(body).encode(), headers=headers)
+        response.force_close()
+        return response

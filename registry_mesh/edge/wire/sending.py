@@ -1,0 +1,269 @@
+"""How bytes leave: the one place that touches a connection's socket.
+
+On plain TCP a duplicate of the transport's descriptor is written to directly, bytes by send(2) and files by
+sendfile(2), on asyncio and uvloop alike (neither loop's own sendfile serves both). The transport's buffer is empty
+before the first direct write (`high=0` below), so the order holds; asyncio and uvloop keep their interest in the
+original descriptor, we register ours on the duplicate.
+
+On TLS pieces of 256 KiB go through the transport, which says when it has had enough.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from typing import Final
+
+from registry_mesh.edge.wire import cold_pages
+from registry_mesh.ports.blobs import FileSlice
+from registry_mesh.ports.failures import StoreBroken
+
+STEP: Final = 1 << 20
+"""Bytes handed to the kernel at once; then other connections have their turn."""
+
+CROWD: Final = 8
+SHARE: Final = 256 << 10
+NEW: Final = 1.0
+"""While so many connections of a process are sent files, and one came within the last second, a turn is no longer than
+this: who comes new has its request read, its fill joined and its head sent in turns of its own, between those of all
+the others."""
+
+
+class Wire:
+    """The sending side of one connection. One sender at a time."""
+
+    newest = 0.0
+    """When the last connection of the process came, in the loop's time."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport) -> None:
+        self._loop = loop
+        Wire.newest = loop.time()
+        self._transport = transport
+        self._tls = transport.get_extra_info("sslcontext") is not None
+        self._socket: socket.socket | None = None
+        self._drained: asyncio.Future[None] | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._paused = False
+        self._closed = False
+        self.progress = 0
+        """Bytes sent in all; a watchdog compares."""
+        if not self._tls:
+            transport.set_write_buffer_limits(high=0)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a sender waits for the client to read."""
+        return self._writable is not None or self._drained is not None
+
+    # What the protocol tells
+
+    def pause(self) -> None:
+        self._paused = True
+
+    def resume(self) -> None:
+        self._paused = False
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+    def close(self) -> None:
+        """The connection is gone: every sender gets ConnectionResetError, and the duplicate is closed after its
+        writer was removed (asyncio raises EBADF for every waiter otherwise)."""
+        self._closed = True
+        for waiter in (self._drained, self._writable):
+            if waiter is not None and not waiter.done():
+                waiter.set_exception(ConnectionResetError("the client has gone"))
+        if self._socket is not None:
+            self._loop.remove_writer(self._socket.fileno())
+            self._socket.close()
+            self._socket = None
+
+    # What senders call
+
+    async def write(self, data: bytes) -> None:
+        """Hand over a small thing, e.g. a head; waits while the client does not read."""
+        self._check()
+        self._transport.write(data)
+        self.progress += len(data)
+        await self.drain()
+
+    async def drain(self) -> None:
+        """Wait until the transport has room (on plain TCP: until it is empty)."""
+        while self._paused:
+            self._check()
+            self._drained = self._loop.create_future()
+            try:
+                await self._drained
+            finally:
+                self._drained = None
+        self._check()
+
+    async def send(self, data: bytes) -> None:
+        """Send `data`, of any size, holding no copy of it."""
+        view = memoryview(data)
+        if self._tls:
+            for start in range(0, len(view), cold_pages.READ):
+                await self.write(bytes(view[start : start + cold_pages.READ]))
+            return
+        out = await self._direct()
+        offset = 0
+        while offset < len(view):
+            try:
+                sent = out.send(view[offset : offset + STEP])
+            except BlockingIOError:
+                await self._until_writable()
+                continue
+            offset += sent
+            self.progress += sent
+
+    async def send_file(self, part: FileSlice) -> None:
+        """Send a part of a file. `StoreBroken` where the file is shorter, or its disk fails."""
+        try:
+            if self._tls:
+                await self._copy_file(part)
+            else:
+                await _Pump(self, await self._direct(), part).run()
+        except StoreBroken:
+            if part.broken is not None:
+                part.broken()
+            raise
+
+    async def _copy_file(self, part: FileSlice) -> None:
+        offset = part.start
+        while offset < part.stop:
+            try:
+                data = await cold_pages.read(part.fd, offset, part.stop)
+            except OSError as fault:
+                raise StoreBroken(f"a stored file cannot be read: {fault}") from fault
+            if not data:
+                raise StoreBroken(f"a stored file ends at {offset}, before {part.stop}")
+            await self.write(data)
+            offset += len(data)
+
+    async def _direct(self) -> socket.socket:
+        """The duplicate, with nothing of ours left in the transport."""
+        await self.drain()
+        sock = self.direct()
+        assert sock is not None, "plain TCP"
+        return sock
+
+    def direct(self) -> socket.socket | None:
+        """The duplicate; the caller has seen that the transport is empty. None on TLS and after the end."""
+        if self._tls or self._closed:
+            return None
+        if self._socket is None:
+            fd = self._transport.get_extra_info("socket").fileno()
+            self._socket = socket.socket(fileno=os.dup(fd))
+            self._socket.setblocking(False)
+        return self._socket
+
+    async def _until_writable(self, pump: Callable[[], None] | None = None) -> None:
+        """Until the socket takes bytes; with `pump`, until that has resolved `_writable` itself."""
+        self._check()
+        assert self._socket is not None
+        fd = self._socket.fileno()
+        self._writable = self._loop.create_future()
+        self._loop.add_writer(fd, pump or self._woken)
+        try:
+            await self._writable
+        finally:
+            self._writable = None
+            if not self._closed:
+                self._loop.remove_writer(fd)
+
+    def _woken(self) -> None:
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+
+    def _failed(self, fault: Exception) -> None:
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_exception(fault)
+
+    def _check(self) -> None:
+        if self._closed or self._transport.is_closing():
+            raise ConnectionResetError("the client has gone")
+
+
+class _Pump:
+    """sendfile(2), step by step, from the writer's callback: a task switch for each step costs more than the step.
+
+    The callback stops for three reasons, and the coroutine looks which: all is sent, the next step's pages are
+    not in memory, or something failed.
+    """
+
+    __slots__ = ("_fault", "_offset", "_out", "_part", "_warm_until", "_wire")
+
+    running = 0
+    """Of the process."""
+
+    def __init__(self, wire: Wire, out: socket.socket, part: FileSlice) -> None:
+        self._wire = wire
+        self._out = out
+        self._part = part
+        self._offset = part.start
+        self._warm_until = part.start
+        self._fault: OSError | None = None
+
+    async def run(self) -> None:
+        _Pump.running += 1
+        try:
+            await self._run()
+        finally:
+            _Pump.running -= 1
+
+    async def _run(self) -> None:
+        stop = self._part.stop
+        while self._offset < stop:
+            if not self._is_warm():
+                await self._warm()
+            self._wire._check()
+            self._step()
+            if self._offset < stop and self._fault is None:
+                await self._wire._until_writable(self._pump)
+            if self._fault is not None:
+                raise self._fault
+
+    def _is_warm(self) -> bool:
+        if self._offset < self._warm_until:
+            return True
+        until = min(self._part.stop, self._offset + STEP)
+        if cold_pages.resident(self._part.fd, self._offset, until):
+            self._warm_until = until
+            return True
+        return False
+
+    async def _warm(self) -> None:
+        until = min(self._part.stop, self._offset + STEP)
+        try:
+            await cold_pages.warm(self._part.fd, self._offset, until)
+        except OSError as fault:
+            raise StoreBroken(f"a stored file cannot be read: {fault}") from fault
+        self._warm_until = until
+
+    def _step(self) -> None:
+        """Send what is warm, once, as much as the socket takes."""
+        until = min(self._part.stop, self._warm_until)
+        if _Pump.running > CROWD and self._wire._loop.time() < Wire.newest + NEW:
+            until = min(until, self._offset + SHARE)
+        try:
+            sent = os.sendfile(self._out.fileno(), self._part.fd, self._offset, until - self._offset)
+        except BlockingIOError:
+            return
+        except ConnectionError as fault:
+            self._fault = fault
+            return
+        if not sent:
+            raise StoreBroken(f"a stored file ends at {self._offset}, before {self._part.stop}")
+        self._offset += sent
+        self._wire.progress += sent
+
+    def _pump(self) -> None:
+        try:
+            if self._is_warm():
+                self._step()
+        except Exception as fault:
+            self._wire._failed(fault)
+            return
+        if self._fault is not None or self._offset >= self._part.stop or not self._is_warm():
+            self._wire._woken()

@@ -1,0 +1,1 @@
+"""What every room agrees on: shapes of sources and stores, failures. Nobody's walls, nobody's machinery."""

@@ -1,0 +1,69 @@
+"""Failures: which side could not do its part. Refusals (`oci.refusals`) say that the request was wrong;
+failures say that something else was. Libraries' exceptions become one of these at the wall where they arise."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+
+class Failure(Exception):
+    """Something beyond the request went wrong. `retry_after` is in seconds, where the side named one."""
+
+    def __init__(self, reason: str, *, source: str = "", retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.source = source
+        self.retry_after = retry_after
+
+    @property
+    def reason(self) -> str:
+        return str(self.args[0])
+
+
+E = TypeVar("E", bound=Exception)
+
+
+def bare(failure: E) -> E:
+    """`failure` without the frames that it came through, to be kept: they would keep alive all that they work with,
+    buffers of megabytes among it, and each time it is raised anew there would be more of them."""
+    failure.__context__ = failure.__cause__ = None
+    return failure.with_traceback(None)
+
+
+class SourceUnavailable(Failure):
+    """The source did not answer: unreachable, timed out, 5xx, broken off."""
+
+
+class SourceDown(SourceUnavailable):
+    """Nobody was asked: all are known to be down. To try again at once is of no use."""
+
+
+class SourceThrottled(SourceUnavailable):
+    """The source asks us to come later (429)."""
+
+
+class SourceDenied(Failure):
+    """The source does not let us: 401 or 403. Says nothing of whether the thing exists."""
+
+    def __init__(self, reason: str, *, source: str = "", unauthorized: bool = False) -> None:
+        super().__init__(reason, source=source)
+        self.unauthorized = unauthorized
+
+
+class SourceLied(Failure):
+    """The bytes, the length or the range that came are not what was asked for."""
+
+
+class StoreFull(Failure):
+    """No room: quota or disk. What is stored already is unharmed."""
+
+
+class StoreBroken(Failure):
+    """The disk or the bucket failed: read-only, vanished, input/output error."""
+
+
+class SpanUnsatisfiable(Failure):
+    """The span begins at or past the end of the blob, which has `size` bytes."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"the blob has {size} bytes")
+        self.size = size

@@ -1,0 +1,39 @@
+"""Parents: what a node knows of the registries that it fetches from."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from registry_mesh.oci.reference import RepositoryName
+from registry_mesh.ports.repositories import Repository
+
+
+class Parent(Protocol):
+    """One place to fetch from, and how it is doing."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def available(self) -> bool:
+        """False while it is known to be down: asking it would only cost time."""
+        ...
+
+    @property
+    def confirmed(self) -> bool:
+        """It answered lately, and nothing was amiss since."""
+        ...
+
+    @property
+    def load(self) -> float:
+        """Smaller is better; for choosing among the members of a group."""
+        ...
+
+
+class ParentRegistry(Protocol):
+    """One parent's offer of one registry: what `upstream.registry` makes."""
+
+    @property
+    def parent(self) -> Parent: ...
+    def repository(self, name: RepositoryName) -> Repository: ...
+    def repositories(self) -> AsyncIterator[RepositoryName]: ...

@@ -1,0 +1,86 @@
+"""The write side of a repository: uploads, manifests, tags, deletes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.manifest import Manifest
+from registry_mesh.oci.reference import RepositoryName, Tag
+from registry_mesh.ports.blobs import Ingest
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A running upload session. `id` is unguessable and good only for its repository and subject."""
+
+    id: str
+    offset: int
+    algorithm: str = "sha256"
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """A manifest that was taken."""
+
+    digest: Digest
+    subject: Digest | None = None
+    tags: tuple[Tag, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pusher:
+    """Who pushes: bound to upload sessions and written to the tag history."""
+
+    subject: str = "anonymous"
+    address: str = field(default="", compare=False)
+
+
+class Pushes(Protocol):
+    """The write side of one repository (distribution-spec, "Pushing"). Every method takes who asks."""
+
+    async def begin(self, who: Pusher, algorithm: str = "sha256") -> Upload: ...
+    async def status(self, who: Pusher, upload: str) -> Upload:
+        """`BlobUploadUnknown` where there is no such session of this repository and subject."""
+        ...
+
+    def append(self, who: Pusher, upload: str, start: int | None) -> AbstractAsyncContextManager[Ingest]:
+        """Go on with a session at `start` (None: where it stands; `RangeInvalid` where it stands elsewhere).
+
+        Leaving keeps what was written; `commit` ends the session and links the blob to the repository.
+        One append at a time: a second one is `BlobUploadInvalid`.
+        """
+        ...
+
+    def monolithic(
+        self, who: Pusher, expected: Digest, size: int | None
+    ) -> AbstractAsyncContextManager[Ingest]:
+        """A whole blob in one request (POST with digest)."""
+        ...
+
+    async def cancel(self, who: Pusher, upload: str) -> None: ...
+    async def mount(self, who: Pusher, digest: Digest, source: RepositoryName | None) -> bool:
+        """Link a blob that another repository (any readable one where None) has. False: begin an upload instead."""
+        ...
+
+    async def put_manifest(
+        self,
+        who: Pusher,
+        manifest: Manifest,
+        tags: Sequence[Tag],
+        if_match: str | None = None,
+        if_none_match: str | None = None,
+    ) -> Pushed:
+        """Store, link, tag. `ManifestBlobUnknown` names what it lacks; a missing subject is fine. `Conflict` where
+        what a tag points at (without tags: the manifest, where it is here already) is none of `if_match` or one of
+        `if_none_match` (entity tags, digests in quotes, or `*`: anything), or a tag is immutable."""
+        ...
+
+    async def delete_tag(self, who: Pusher, tag: Tag, if_match: str | None = None) -> None: ...
+    async def delete_manifest(self, who: Pusher, digest: Digest) -> None: ...
+    async def delete_blob(self, who: Pusher, digest: Digest) -> None:
+        """Unlink it from this repository."""
+        ...

@@ -1,0 +1,137 @@
+"""The ports of repositories and registries: what they are made of, and who offers or keeps them.
+
+What may be raised is said in `ports.blobs`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from registry_mesh.oci.descriptor import Descriptor
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.manifest import Manifest
+from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
+from registry_mesh.ports.blobs import HELD, BlobSource, Provenance
+from registry_mesh.ports.pushes import Pushes
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What a tag points at."""
+
+    descriptor: Descriptor
+    provenance: Provenance = HELD
+
+
+@dataclass(frozen=True, slots=True)
+class TagPage:
+    """Some of a repository's tags, sorted; `more` where others follow the last."""
+
+    tags: tuple[Tag, ...]
+    more: bool = False
+    provenance: Provenance = HELD
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedManifest:
+    """A manifest whose bytes fit its digest."""
+
+    manifest: Manifest
+    provenance: Provenance = HELD
+
+
+class ManifestSource(Protocol):
+    """Where manifests can be read from, whole."""
+
+    async def manifest(self, digest: Digest) -> FetchedManifest:
+        """Verified against `digest`. `ManifestUnknown`."""
+        ...
+
+
+class TagSource(Protocol):
+    """Where tags can be resolved."""
+
+    async def resolve(self, tag: Tag, known: Descriptor | None = None) -> Resolved:
+        """`ManifestUnknown` where the source knows that there is no such tag, `NameUnknown` no such repository.
+
+        `known` is what the tag pointed at when somebody last heard. It changes nothing of the answer: a source may
+        ask its own source whether that still holds, which costs less than being told anew.
+        """
+        ...
+
+    async def tags(self, limit: int, last: str = "") -> TagPage:
+        """At most `limit` tags after `last`, in ASCII order. `NameUnknown`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Referrers:
+    """Manifests whose subject is some digest."""
+
+    descriptors: tuple[Descriptor, ...] = ()
+    provenance: Provenance = HELD
+
+
+class ReferrerSource(Protocol):
+    async def referrers(self, subject: Digest) -> Referrers:
+        """All of them, unfiltered, by the API and by the tag schema together; empty where there are none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """One repository of one registry, as some place offers it: the bundle that roles hand to the edge."""
+
+    registry: RegistryName
+    name: RepositoryName
+    blobs: BlobSource
+    manifests: ManifestSource
+    tags: TagSource
+    referrers: ReferrerSource
+    pushes: Pushes | None = None
+    """Where the place takes pushes; None at replicas and sites."""
+
+
+class RegistrySource(Protocol):
+    """A registry as a parent offers it, one repository or all."""
+
+    def repository(self, name: RepositoryName) -> Repository:
+        """The repository, whether there is one or not."""
+        ...
+
+    def repositories(self) -> AsyncIterator[RepositoryName]:
+        """All that the registry lists. `Unsupported` or `SourceDenied` where it does not tell."""
+        ...
+
+
+class HeldRepository(Protocol):
+    """One repository as a store has it, and the way to bring things in. Nobody pushes here: what is put has been
+    verified, and its parts were put before it. Putting what is there already is fine."""
+
+    @property
+    def held(self) -> Repository:
+        """What is here, and no more."""
+        ...
+
+    async def link(self, blob: Digest) -> None:
+        """The blob, which the store has, belongs to this repository."""
+        ...
+
+    async def put_manifest(self, manifest: Manifest) -> None:
+        """Durable, readable by digest, and listed among the referrers of its subject."""
+        ...
+
+    async def tag(self, tag: Tag, target: Descriptor, source: str) -> None:
+        """Point the tag at a manifest that was put; `source` goes into its history."""
+        ...
+
+
+class RepositoryStore(Protocol):
+    """Where repositories of several registries are held."""
+
+    def repository(self, registry: RegistryName, name: RepositoryName) -> HeldRepository: ...
+    def repositories(self, registry: RegistryName, last: str = "") -> AsyncIterator[RepositoryName]:
+        """Those that hold anything and come after `last`, in ASCII order."""
+        ...

@@ -1,0 +1,47 @@
+"""Blobs that several sites share, and blobs that are near."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from registry_mesh.oci.digest import Digest
+from registry_mesh.ports.blobs import (
+    BlobSource,
+)
+
+
+class SharedBlobs(BlobSource, Protocol):
+    """The shared place. Its readings give bytes as they come: who asks checks them."""
+
+    @property
+    def name(self) -> str:
+        """What its readings name as their source."""
+        ...
+
+    def reject(self, digest: Digest) -> None:
+        """Bytes of that blob were wrong: look again, and forget what is. Returns at once."""
+        ...
+
+
+class SharedStore(Protocol):
+    """A site's store, some of whose blobs are shared."""
+
+    @property
+    def near(self) -> NearBlobs:
+        """What this site can send at once."""
+        ...
+
+    @property
+    def shared(self) -> SharedBlobs: ...
+
+    def redirects(self, digest: Digest) -> bool:
+        """Whether clients can be sent to the shared place for it, as far as is known without asking there."""
+        ...
+
+
+class NearBlobs(BlobSource, Protocol):
+    """What can be sent at once, and what is known of the rest."""
+
+    async def known_size(self, digest: Digest) -> int | None:
+        """See `CacheStore`."""
+        ...

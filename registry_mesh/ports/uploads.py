@@ -1,0 +1,64 @@
+"""Upload sessions: bytes of a blob that come in several requests, perhaps to several processes."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from registry_mesh.oci.reference import RepositoryName
+from registry_mesh.oci.refusals import BlobUploadUnknown, RangeInvalid
+from registry_mesh.ports.blobs import Ingest
+from registry_mesh.ports.pushes import Upload
+
+EXPIRY: Final = 24 * 3600.0
+"""Seconds after its last byte until a session is forgotten."""
+
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whom a session belongs to: to anybody else, and for any other repository, it does not exist."""
+
+    repository: RepositoryName
+    subject: str
+
+
+class Uploads(Protocol):
+    """The sessions of one store. Methods raise `BlobUploadUnknown` where the session is not the owner's."""
+
+    async def begin(self, owner: Owner, algorithm: str) -> Upload: ...
+    async def status(self, owner: Owner, id: str) -> Upload:
+        """Where it stands: what a client may rely on even if this process dies now."""
+        ...
+
+    def append(self, owner: Owner, id: str, start: int | None) -> AbstractAsyncContextManager[Ingest]:
+        """Go on at `start` (None: where it stands; `RangeInvalid` elsewhere). Leaving without commit keeps what
+        came; commit, fitting or not, ends the session. `BlobUploadInvalid` while another append runs."""
+        ...
+
+    async def cancel(self, owner: Owner, id: str) -> None: ...
+    async def sweep(self) -> int:
+        """Forget expired sessions; gives how many."""
+        ...
+
+
+def new_id() -> str:
+    """Unguessable: 192 random bits."""
+    return secrets.token_urlsafe(24)
+
+
+def demand_id(id: str) -> str:
+    """`id`, if it can be one at all (it becomes part of a path)."""
+    if not _ID.fullmatch(id):
+        raise BlobUploadUnknown(upload=id[:64])
+    return id
+
+
+def demand_start(start: int | None, offset: int) -> None:
+    """`RangeInvalid` where a chunk does not go on at `offset`."""
+    if start is not None and start != offset:
+        raise RangeInvalid("the upload stands elsewhere", offset=offset, given=start)

@@ -1,0 +1,1 @@
+"""Repositories, tags and pushes, written over `Records` and `BlobStore`; knows no disk and no bucket."""

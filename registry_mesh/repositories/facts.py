@@ -1,0 +1,63 @@
+"""Reading one repository's documents for a collection or a self-check."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.reference import RepositoryName
+from registry_mesh.ports.documents import decode
+from registry_mesh.repositories.keys import digest_of
+from registry_mesh.repositories.loose import Names, RepositoryFacts
+from registry_mesh.repositories.manifests import ShelvedManifest
+from registry_mesh.repositories.parts import RepositoryParts
+from registry_mesh.tasks.together import ask_each
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a repository has: the facts to decide by, and sizes in bytes."""
+
+    name: RepositoryName
+    facts: RepositoryFacts
+    sizes: dict[Digest, int] = field(repr=False)
+
+
+async def survey(
+    parts: RepositoryParts, now: float, grace: float, extra_roots: frozenset[Digest] = frozenset()
+) -> Survey:
+    """Tags first, then manifests, then blobs: a push writes in the opposite order, so whatever this sees of it
+    hangs on something."""
+    histories = await ask_each(parts.tags.history, await parts.tags.names())
+    roots = frozenset(each.digest for entries in histories for each in entries if each.digest) | extra_roots
+    taken_out = [each async for each in parts.shelf.all(parts.keys.deleted)]
+    manifests = {each.digest: each async for each in parts.shelf.all()}
+    deleted = {
+        each.digest: each for each in taken_out if each.digest not in manifests and each.at > now - grace
+    }
+    expired = {each.digest for each in taken_out if each.at <= now - grace}
+    sizes = {each.digest: each.descriptor.size for each in (*deleted.values(), *manifests.values())}
+    blobs = await _blob_sizes(parts)
+    facts = RepositoryFacts(
+        roots,
+        {digest: _names(each) for digest, each in manifests.items()},
+        {digest: _names(each) for digest, each in deleted.items()},
+        expired,
+        blobs.keys(),
+    )
+    return Survey(parts.name, facts, sizes | blobs)
+
+
+def _names(shelved: ShelvedManifest) -> Names:
+    return Names(shelved.digest, shelved.blobs, shelved.manifests, shelved.subject, shelved.mentions)
+
+
+async def _blob_sizes(parts: RepositoryParts) -> dict[Digest, int]:
+    keys = [key async for key in parts.records.walk(parts.keys.blobs)]
+    documents = await ask_each(parts.records.get, keys)
+    sizes = {}
+    for key, data in zip(keys, documents, strict=True):
+        digest = digest_of(key)
+        if data is not None and digest is not None:
+            sizes[digest] = int(decode(data, key).get("size", 0))
+    return sizes

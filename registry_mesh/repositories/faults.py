@@ -1,0 +1,77 @@
+"""What is wrong with a store: decides from what was read, touches nothing."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.reference import RepositoryName, Tag
+from registry_mesh.repositories.loose import RepositoryFacts
+
+
+class Fault(enum.Enum):
+    """What can be wrong. The value is how an operator reads it."""
+
+    ROTTEN = "the stored bytes do not fit the digest"
+    CUT = "the stored bytes are not as many as was pushed"
+    MISSING = "the bytes are gone"
+    UNREADABLE = "the bytes cannot be read"
+    CHUNK_MAP = "the chunk map does not fit the bytes"
+    DOCUMENT = "a document cannot be read"
+    DANGLING_TAG = "the tag points at a manifest that is not here"
+    DANGLING_BLOB = "a manifest names a blob that the repository does not have"
+    DANGLING_CHILD = "an index names a manifest that the repository does not have"
+
+
+REPAIRABLE = frozenset({Fault.ROTTEN, Fault.CUT, Fault.MISSING, Fault.UNREADABLE, Fault.CHUNK_MAP})
+"""Those that bytes from elsewhere mend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong; `repaired` where it was, and is not any more."""
+
+    fault: Fault
+    where: str
+    digest: Digest | None = None
+    detail: str = ""
+    repaired: bool = False
+
+    def __str__(self) -> str:
+        parts = [self.where, str(self.digest) if self.digest else "", self.fault.value, self.detail]
+        return ": ".join(part for part in parts if part) + (" (repaired)" if self.repaired else "")
+
+
+@dataclass(frozen=True, slots=True)
+class BlobFacts:
+    """What was read of a blob: its own digest, size and whether its chunk map fits (None: it has none)."""
+
+    digest: Digest
+    size: int
+    chunk_map_fits: bool | None = None
+
+
+def blob_fault(digest: Digest, stated: int | None, found: BlobFacts) -> Fault | None:
+    """What is wrong with the bytes of `digest`, of which documents say that there are `stated`."""
+    if found.digest != digest:
+        return Fault.CUT if stated is not None and found.size != stated else Fault.ROTTEN
+    return Fault.CHUNK_MAP if found.chunk_map_fits is False else None
+
+
+def reference_faults(
+    name: RepositoryName, facts: RepositoryFacts, tags: Mapping[Tag, Digest], sparse: bool = False
+) -> Iterator[Finding]:
+    """What a repository's tags and manifests name that it does not have; where it is `sparse`, manifests may."""
+    for tag, digest in tags.items():
+        if digest not in facts.manifests:
+            yield Finding(Fault.DANGLING_TAG, f"{name}:{tag}", digest)
+    for names in facts.manifests.values() if not sparse else ():
+        where = f"{name}@{names.digest}"
+        for blob in names.blobs:
+            if blob not in facts.blobs:
+                yield Finding(Fault.DANGLING_BLOB, where, blob)
+        for child in names.manifests:
+            if child not in facts.manifests and child not in facts.blobs:
+                yield Finding(Fault.DANGLING_CHILD, where, child)

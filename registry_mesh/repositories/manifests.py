@@ -1,0 +1,191 @@
+"""The manifests of one repository: their documents, their bytes, who refers to whom.
+
+A manifest's document says what it names, so that a collection reads no manifest's bytes:
+{mediaType, size, subject?, artifactType?, annotations?, blobs, manifests, mentions?, at, by}, `blobs` without the
+non-distributable ones, `mentions` of a document of an unknown media type.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from registry_mesh.oci.descriptor import Descriptor
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.manifest import Manifest
+from registry_mesh.oci.refusals import BlobUnknown, DigestInvalid, ManifestInvalid, ManifestUnknown
+from registry_mesh.ports.blobs import BlobSource, Piece
+from registry_mesh.ports.documents import Document, decode, encode
+from registry_mesh.ports.failures import SourceLied, StoreBroken
+from registry_mesh.ports.pushes import Pusher
+from registry_mesh.ports.records import Records
+from registry_mesh.ports.repositories import FetchedManifest
+from registry_mesh.repositories.keys import RepositoryKeys, digest_of
+from registry_mesh.tasks.offload import offload
+from registry_mesh.tasks.together import ask_each
+
+
+@dataclass(frozen=True, slots=True)
+class ShelvedManifest:
+    """A manifest's document: what collections and referrers need to know of it."""
+
+    descriptor: Descriptor
+    subject: Digest | None
+    blobs: tuple[Digest, ...]
+    manifests: tuple[Digest, ...]
+    at: float  # seconds since the epoch
+    mentions: tuple[Digest, ...] = ()
+
+    @property
+    def digest(self) -> Digest:
+        return self.descriptor.digest
+
+    @classmethod
+    def parse(cls, data: bytes, key: str) -> ShelvedManifest:
+        document = decode(data, key)
+        digest = digest_of(key)
+        try:
+            if digest is None:
+                raise ValueError
+            descriptor = _descriptor(document, digest)
+            subject = Digest.parse(document["subject"]) if "subject" in document else None
+            blobs = tuple(Digest.parse(each) for each in document["blobs"])
+            manifests = tuple(Digest.parse(each) for each in document["manifests"])
+            mentions = tuple(Digest.parse(each) for each in document.get("mentions") or ())
+            return cls(descriptor, subject, blobs, manifests, float(document["at"]), mentions)
+        except (KeyError, ValueError, TypeError, AttributeError, DigestInvalid):
+            raise StoreBroken(f"{key} is no manifest's document") from None
+
+
+class ManifestShelf:
+    """ManifestSource of one repository, and the write side of its documents."""
+
+    def __init__(self, records: Records, blobs: BlobSource, keys: RepositoryKeys) -> None:
+        self._records = records
+        self._blobs = blobs
+        self._keys = keys
+
+    async def find(self, digest: Digest) -> ShelvedManifest | None:
+        key = self._keys.manifest(digest)
+        data = await self._records.get(key)
+        return None if data is None else ShelvedManifest.parse(data, key)
+
+    async def manifest(self, digest: Digest) -> FetchedManifest:
+        """The manifest's bytes, checked against `digest`. `ManifestUnknown`; `SourceLied` where they rotted."""
+        shelved = await self.find(digest)
+        if shelved is None:
+            raise ManifestUnknown(digest=str(digest))
+        try:
+            async with self._blobs.open(digest) as reading:
+                data = b"".join([await _bytes(piece) async for piece in reading.pieces()])
+        except BlobUnknown:
+            raise StoreBroken(f"the bytes of manifest {digest} are gone") from None
+        if Digest.of(data, digest.algorithm) != digest:
+            raise SourceLied(f"the stored manifest {digest} has other bytes")
+        try:
+            return FetchedManifest(Manifest.parse(data, shelved.descriptor.media_type, digest))
+        except ManifestInvalid as fault:
+            raise StoreBroken(f"the stored manifest {digest}: {fault.reason}") from None
+
+    async def shelve(self, manifest: Manifest, at: float, who: Pusher) -> None:
+        """The repository has it from now on; its bytes and all it names are there already.
+
+        Its referrer document is written first: until the manifest's own is there, nobody shows it.
+        """
+        await self._records.put(self._keys.linked(manifest.digest), b"")
+        subject = manifest.subject.digest if manifest.subject else None
+        if subject is not None:
+            await self._records.put(
+                self._keys.referrer(subject, manifest.digest), encode(manifest.descriptor.document())
+            )
+        await self._records.put(
+            self._keys.manifest(manifest.digest), encode(_document(manifest, at, who.subject))
+        )
+
+    async def unshelve(self, shelved: ShelvedManifest, at: float, who: Pusher) -> None:
+        """Take it out, remembering its document until its grace is over."""
+        key = self._keys.manifest(shelved.digest)
+        data = await self._records.get(key)
+        if data is None:
+            raise ManifestUnknown(digest=str(shelved.digest))
+        document = decode(data, key) | {"at": at, "by": who.subject}
+        await self._records.put(self._keys.deleted_manifest(shelved.digest), encode(document))
+        await self._records.delete([key])
+        if shelved.subject is not None:
+            await self._records.delete([self._keys.referrer(shelved.subject, shelved.digest)])
+
+    async def restore(self, digest: Digest, at: float) -> bool:
+        """Put back one that was taken out; False where it is not remembered."""
+        key = self._keys.deleted_manifest(digest)
+        data = await self._records.get(key)
+        if data is None:
+            return False
+        shelved = ShelvedManifest.parse(data, key)
+        if shelved.subject is not None:
+            await self._records.put(
+                self._keys.referrer(shelved.subject, digest), encode(shelved.descriptor.document())
+            )
+        await self._records.put(self._keys.manifest(digest), encode(decode(data, key) | {"at": at}))
+        return True
+
+    async def referrers_of(self, subject: Digest) -> list[Descriptor]:
+        """By the documents that were written when they were pushed, sorted by digest."""
+        prefix = self._keys.referrers_of(subject)
+        digests = [digest_of(prefix + name) for name in await self._records.children(prefix)]
+        found = await ask_each(self.find, [digest for digest in digests if digest is not None])
+        return [each.descriptor for each in found if each is not None and each.subject == subject]
+
+    async def all(self, prefix: str | None = None) -> AsyncIterator[ShelvedManifest]:
+        """Every manifest of the repository (or below another prefix of such documents)."""
+        async for key in self._records.walk(prefix or self._keys.manifests):
+            data = await self._records.get(key)
+            if data is not None:
+                yield ShelvedManifest.parse(data, key)
+
+
+def _document(manifest: Manifest, at: float, by: str) -> Document:
+    descriptor: dict[str, Any] = manifest.descriptor.document()  # Any: as a descriptor is spelled
+    del descriptor["digest"]
+    subject = {"subject": str(manifest.subject.digest)} if manifest.subject else {}
+    mentions = {"mentions": sorted(map(str, manifest.mentions))} if manifest.mentions else {}
+    return (
+        descriptor
+        | subject
+        | mentions
+        | {
+            "blobs": sorted({str(each.digest) for each in manifest.blobs() if each.distributable}),
+            "manifests": sorted({str(each.digest) for each in manifest.manifests}),
+            "at": at,
+            "by": by,
+        }
+    )
+
+
+def _descriptor(document: Document, digest: Digest) -> Descriptor:
+    artifact_type = document.get("artifactType")
+    return Descriptor(
+        str(document["mediaType"]),
+        digest,
+        int(document["size"]),
+        str(artifact_type) if artifact_type is not None else None,
+        dict(document.get("annotations") or {}),
+    )
+
+
+async def _bytes(piece: Piece) -> bytes:
+    if isinstance(piece, bytes):
+        return piece
+    return await offload(_pread, piece.fd, piece.start, piece.stop)
+
+
+def _pread(fd: int, start: int, stop: int) -> bytes:
+    pieces = []
+    while start < stop:
+        piece = os.pread(fd, stop - start, start)
+        if not piece:
+            raise SourceLied("a stored file is shorter than it was")
+        pieces.append(piece)
+        start += len(piece)
+    return b"".join(pieces)

@@ -1,0 +1,135 @@
+"""An origin's repositories over one store: documents in `ports.Records`, bytes in a `ports.BlobStore`.
+
+The same on a disk, in a bucket and in memory; among many processes and hosts, because every change is either
+idempotent or the creation of a numbered document (`numbered_log`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+from registry_mesh.oci.descriptor import Descriptor
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.media_types import INDEXES
+from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag, referrers_tag
+from registry_mesh.oci.refusals import ManifestUnknown, NameUnknown
+from registry_mesh.ports.blobs import BlobStore
+from registry_mesh.ports.documents import encode
+from registry_mesh.ports.pushes import Pusher
+from registry_mesh.ports.records import Records
+from registry_mesh.ports.repositories import Referrers, Repository, Resolved, TagPage
+from registry_mesh.ports.uploads import Uploads
+from registry_mesh.repositories.digest_life import Lifecycle
+from registry_mesh.repositories.keys import RepositoryKeys
+from registry_mesh.repositories.manifests import ManifestShelf
+from registry_mesh.repositories.names import repository_names
+from registry_mesh.repositories.parts import RepositoryParts
+from registry_mesh.repositories.push_policy import PushPolicy
+from registry_mesh.repositories.pushes import RepositoryPushes
+from registry_mesh.repositories.tag_history import TagHistory
+from registry_mesh.repositories.tag_log import TagLogs
+from registry_mesh.tasks.together import ask_each
+
+MayRead = Callable[[Pusher, RepositoryName], bool]
+"""Whether somebody may read a repository: asked before a blob is mounted from wherever it is."""
+
+
+def nobody(who: Pusher, name: RepositoryName) -> bool:
+    return False
+
+
+class RepositoryTags:
+    """TagSource of one repository."""
+
+    def __init__(self, records: Records, keys: RepositoryKeys, logs: TagLogs) -> None:
+        self._records = records
+        self._keys = keys
+        self._logs = logs
+
+    async def resolve(self, tag: Tag, known: Descriptor | None = None) -> Resolved:
+        entry = await self._logs.current(tag)
+        if entry is not None and entry.descriptor is not None:
+            return Resolved(entry.descriptor)
+        await self._demand()
+        raise ManifestUnknown("no such tag", tag=tag)
+
+    async def tags(self, limit: int, last: str = "") -> TagPage:
+        page = await self._logs.page(limit, last)
+        if not page.tags:
+            await self._demand()
+        return page
+
+    async def _demand(self) -> None:
+        if await self._records.get(self._keys.existence) is None:
+            raise NameUnknown(name=self._keys.name)
+
+
+class RepositoryReferrers:
+    """ReferrerSource of one repository: by the API's documents and by the tag schema together."""
+
+    def __init__(self, shelf: ManifestShelf, logs: TagLogs) -> None:
+        self._shelf = shelf
+        self._logs = logs
+
+    async def referrers(self, subject: Digest) -> Referrers:
+        found = {each.digest: each for each in await self._shelf.referrers_of(subject)}
+        entry = await self._logs.current(referrers_tag(subject))
+        if entry is not None and entry.descriptor is not None and entry.descriptor.media_type in INDEXES:
+            listed = (await self._shelf.manifest(entry.descriptor.digest)).manifest.manifests
+            here = await ask_each(self._shelf.find, [each.digest for each in listed])
+            for descriptor, shelved in zip(listed, here, strict=True):
+                if shelved is not None and shelved.subject in (None, subject):
+                    found.setdefault(descriptor.digest, descriptor)
+        return Referrers(tuple(found[digest] for digest in sorted(found)))
+
+
+class Repositories:
+    """All repositories of one store."""
+
+    def __init__(
+        self,
+        records: Records,
+        blobs: BlobStore,
+        uploads: Uploads,
+        lifecycle: Lifecycle,
+        policy: PushPolicy | None = None,
+        may_read: MayRead = nobody,
+    ) -> None:
+        self.records = records
+        self.blobs = blobs
+        self.uploads = uploads
+        self.lifecycle = lifecycle
+        self.policy = policy or PushPolicy()
+        self._may_read = may_read
+
+    def parts(self, name: RepositoryName) -> RepositoryParts:
+        return RepositoryParts.of(name, self.records, self.blobs, self.lifecycle.clock, self.policy.history)
+
+    def repository(self, registry: RegistryName, name: RepositoryName) -> Repository:
+        """The repository as the edge sees it, pushes included, whether it has anything or not."""
+        parts = self.parts(name)
+        return Repository(
+            registry=registry,
+            name=name,
+            blobs=parts.blobs,
+            manifests=parts.shelf,
+            tags=RepositoryTags(self.records, parts.keys, parts.tags),
+            referrers=RepositoryReferrers(parts.shelf, parts.tags),
+            pushes=RepositoryPushes(self, parts),
+        )
+
+    def history(self, name: RepositoryName) -> TagHistory:
+        """What is remembered of its tags, and the way back."""
+        return TagHistory(self.parts(name), self.lifecycle, self.policy)
+
+    def may_read(self, who: Pusher, name: RepositoryName) -> bool:
+        return self._may_read(who, name)
+
+    async def found(self, parts: RepositoryParts) -> None:
+        """The repository exists from now on."""
+        if await self.records.get(parts.keys.existence) is None:
+            await self.records.create(parts.keys.existence, encode({"at": self.lifecycle.clock()}))
+
+    def names(self, last: str = "") -> AsyncIterator[RepositoryName]:
+        """Every repository that exists after `last`, in ASCII order."""
+        return repository_names(self.records, last=last)

@@ -1,0 +1,94 @@
+"""A replica's repositories over one store: those of several registries, in an origin's layout.
+
+A repository is kept under its registry's name and its own, `registry.example/atlas/athena`, so that everything
+that walks an origin's store (self-check, collection) walks a replica's as well.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+from registry_mesh.oci.descriptor import Descriptor
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.manifest import Manifest
+from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
+from registry_mesh.ports.blobs import BlobStore
+from registry_mesh.ports.documents import encode
+from registry_mesh.ports.pushes import Pusher
+from registry_mesh.ports.records import Records
+from registry_mesh.ports.repositories import Repository
+from registry_mesh.repositories.digest_life import Lifecycle
+from registry_mesh.repositories.names import repository_names
+from registry_mesh.repositories.of_origin import RepositoryReferrers, RepositoryTags
+from registry_mesh.repositories.parts import RepositoryParts
+
+HISTORY: Final = 20
+"""Changes of a tag that are remembered."""
+
+_WHO: Final = Pusher("replication")
+
+
+class HeldRepositories:
+    """Implements `ports.repositories.RepositoryStore`."""
+
+    def __init__(self, records: Records, blobs: BlobStore, clock: Callable[[], float]) -> None:
+        self._records = records
+        self._blobs = blobs
+        self._lifecycle = Lifecycle(records, clock)
+
+    def repository(self, registry: RegistryName, name: RepositoryName) -> HeldRepository:
+        kept = RepositoryName(f"{registry_component(registry)}/{name}")
+        parts = RepositoryParts.of(kept, self._records, self._blobs, self._lifecycle.clock, HISTORY)
+        return HeldRepository(registry, name, parts, self._records, self._blobs, self._lifecycle)
+
+    async def repositories(self, registry: RegistryName, last: str = "") -> AsyncIterator[RepositoryName]:
+        prefix = f"{registry_component(registry)}/"
+        async for name in repository_names(self._records, prefix, prefix + last):
+            yield RepositoryName(name.removeprefix(prefix))
+
+
+class HeldRepository:
+    """Implements `ports.repositories.HeldRepository`."""
+
+    def __init__(
+        self,
+        registry: RegistryName,
+        name: RepositoryName,
+        parts: RepositoryParts,
+        records: Records,
+        blobs: BlobStore,
+        lifecycle: Lifecycle,
+    ) -> None:
+        tags = RepositoryTags(records, parts.keys, parts.tags)
+        referrers = RepositoryReferrers(parts.shelf, parts.tags)
+        self.held = Repository(registry, name, parts.blobs, parts.shelf, tags, referrers)
+        self._parts = parts
+        self._records = records
+        self._blobs = blobs
+        self._lifecycle = lifecycle
+
+    async def link(self, blob: Digest) -> None:
+        if await self._parts.blobs.linked_at(blob) is not None:
+            return
+        await self._lifecycle.touch(blob)
+        await self._parts.blobs.link(await self._blobs.stat(blob), self._lifecycle.clock(), _WHO.subject)
+
+    async def put_manifest(self, manifest: Manifest) -> None:
+        if await self._parts.shelf.find(manifest.digest) is not None:
+            return
+        await self._lifecycle.touch(manifest.digest)
+        await self._blobs.stat(manifest.digest)
+        await self._parts.shelf.shelve(manifest, self._lifecycle.clock(), _WHO)
+
+    async def tag(self, tag: Tag, target: Descriptor, source: str) -> None:
+        if await self._records.get(self._parts.keys.existence) is None:
+            await self._records.create(self._parts.keys.existence, encode({"at": self._lifecycle.clock()}))
+        who = Pusher(f"{_WHO.subject} from {source}")
+        await self._parts.tags.move(tag, target, who, lambda standing: None)
+
+
+def registry_component(registry: RegistryName) -> str:
+    """The registry's name as a repository's component: a port's colon and an address's brackets replaced."""
+    return re.sub(r"[^a-z0-9.-]+", "_", registry).strip("_")

@@ -1,0 +1,272 @@
+"""The write side of one repository: `ports.Pushes` over its documents and the store's bytes.
+
+Order of every push: touch (`lifecycle`), data, manifest's bytes, link, referrer's document, manifest's document,
+tag. A crash between any two leaves what was there before, and perhaps something that nothing refers to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Protocol
+
+from registry_mesh.oci.descriptor import Descriptor
+from registry_mesh.oci.digest import Digest, new_hasher
+from registry_mesh.oci.manifest import Manifest
+from registry_mesh.oci.reference import RepositoryName, Tag
+from registry_mesh.oci.refusals import BlobUnknown, ManifestUnknown
+from registry_mesh.ports.blobs import BlobInfo, BlobStore, Ingest
+from registry_mesh.ports.pushes import Pushed, Pusher, Upload
+from registry_mesh.ports.records import Records
+from registry_mesh.ports.uploads import Owner, Uploads
+from registry_mesh.repositories import keys as repository_keys
+from registry_mesh.repositories.digest_life import Lifecycle
+from registry_mesh.repositories.keys import RepositoryKeys
+from registry_mesh.repositories.linked_blobs import LinkedBlobs
+from registry_mesh.repositories.parts import RepositoryParts
+from registry_mesh.repositories.push_policy import (
+    Precondition,
+    PushPolicy,
+    refuse_missing,
+    required_blobs,
+    required_manifests,
+    settle,
+)
+from registry_mesh.repositories.tag_log import Decision
+from registry_mesh.tasks.together import ask_each
+
+_WrittenAt = Callable[[Digest], Awaitable[float | None]]
+
+
+class Store(Protocol):
+    """What pushes to one repository need of the store of all (`repositories.Repositories`)."""
+
+    records: Records
+    blobs: BlobStore
+    uploads: Uploads
+    lifecycle: Lifecycle
+    policy: PushPolicy
+
+    def may_read(self, who: Pusher, name: RepositoryName) -> bool: ...
+    async def found(self, parts: RepositoryParts) -> None: ...
+
+
+class _LinkingIngest:
+    """An ingest whose commit also links the blob to the repository."""
+
+    def __init__(self, inner: Ingest, pushes: RepositoryPushes, who: Pusher) -> None:
+        self._inner = inner
+        self._pushes = pushes
+        self._who = who
+
+    @property
+    def offset(self) -> int:
+        return self._inner.offset
+
+    async def write(self, data: bytes) -> None:
+        await self._inner.write(data)
+
+    async def commit(self, expected: Digest | None = None) -> BlobInfo:
+        if expected is not None:
+            await self._pushes.touch(expected)
+        info = await self._inner.commit(expected)
+        if expected is None:  # its digest is known only now: it may have been condemned a moment ago
+            await self._pushes.touch(info.digest)
+        await self._pushes.link(info, self._who)
+        return info
+
+
+class RepositoryPushes:
+    """`ports.Pushes` of one repository."""
+
+    def __init__(self, store: Store, parts: RepositoryParts) -> None:
+        self._store = store
+        self._parts = parts
+
+    # Uploads
+
+    async def begin(self, who: Pusher, algorithm: str = "sha256") -> Upload:
+        new_hasher(algorithm)  # DigestInvalid for one we do not support
+        return await self._store.uploads.begin(self._owner(who), algorithm)
+
+    async def status(self, who: Pusher, upload: str) -> Upload:
+        return await self._store.uploads.status(self._owner(who), upload)
+
+    @asynccontextmanager
+    async def append(self, who: Pusher, upload: str, start: int | None) -> AsyncIterator[Ingest]:
+        async with self._store.uploads.append(self._owner(who), upload, start) as ingest:
+            yield _LinkingIngest(ingest, self, who)
+
+    @asynccontextmanager
+    async def monolithic(self, who: Pusher, expected: Digest, size: int | None) -> AsyncIterator[Ingest]:
+        async with self._store.blobs.ingest(expected, size, expected.algorithm) as ingest:
+            yield _LinkingIngest(ingest, self, who)
+
+    async def cancel(self, who: Pusher, upload: str) -> None:
+        await self._store.uploads.cancel(self._owner(who), upload)
+
+    async def mount(self, who: Pusher, digest: Digest, source: RepositoryName | None) -> bool:
+        if await self._parts.blobs.linked_at(digest) is not None:
+            source = self._parts.name
+        source = await self._readable_source(who, digest, source)
+        if source is None:
+            return False
+        await self.touch(digest)
+        if not await self._links(source, digest):  # it went before the touch
+            return False
+        try:
+            info = await self._store.blobs.stat(digest)
+        except BlobUnknown:
+            return False
+        await self.link(info, who)
+        return True
+
+    # Manifests and tags
+
+    async def put_manifest(
+        self,
+        who: Pusher,
+        manifest: Manifest,
+        tags: Sequence[Tag],
+        if_match: str | None = None,
+        if_none_match: str | None = None,
+    ) -> Pushed:
+        precondition = Precondition(if_match, if_none_match)
+        if not tags:
+            known = await self._parts.shelf.find(manifest.digest)
+            precondition.check(str(manifest.digest), manifest.digest if known else None)
+        decisions = [self._decision(tag, manifest.digest, precondition) for tag in tags]
+        for tag, decide in zip(tags, decisions, strict=True):
+            entry = await self._parts.tags.current(tag)  # refuse early, before anything is written
+            decide(entry.digest if entry else None)
+        await self._demand_references(manifest)
+        await self.touch(manifest.digest)
+        await self._keep_bytes(manifest)
+        await self._store.found(self._parts)
+        await self._shelve(manifest, who)
+        for tag, decide in zip(tags, decisions, strict=True):
+            await self._parts.tags.move(tag, _plain(manifest), who, decide)
+        if tags and await self._parts.shelf.find(manifest.digest) is None:
+            await self._shelve(manifest, who)  # deleted between the two: this push came after that
+        subject = manifest.subject.digest if manifest.subject else None
+        return Pushed(manifest.digest, subject, tuple(tags))
+
+    async def delete_tag(self, who: Pusher, tag: Tag, if_match: str | None = None) -> None:
+        def decide(current: Digest | None) -> None:
+            if current is None:
+                raise ManifestUnknown("no such tag", tag=tag)
+            settle(self._store.policy, self._parts.name, tag, current, None, Precondition(if_match))
+
+        await self._parts.tags.move(tag, None, who, decide)
+
+    async def delete_manifest(self, who: Pusher, digest: Digest) -> None:
+        shelved = await self._parts.shelf.find(digest)
+        if shelved is None:
+            raise ManifestUnknown(digest=str(digest))
+        tags = await self._parts.tags.pointing_at(digest)
+        for tag in tags:
+            settle(self._store.policy, self._parts.name, tag, digest, None, Precondition())
+        for tag in tags:
+            with suppress(_Moved):
+                await self._parts.tags.move(tag, None, who, _only_from(digest))
+        await self._parts.shelf.unshelve(shelved, self._store.lifecycle.clock(), who)
+
+    async def delete_blob(self, who: Pusher, digest: Digest) -> None:
+        if await self._parts.blobs.linked_at(digest) is None:
+            raise BlobUnknown(digest=str(digest))
+        await self.touch(digest)  # who reads it now may read on for the grace
+        await self._parts.blobs.unlink(digest)
+
+    # What the ingest and the methods above are made of
+
+    async def touch(self, digest: Digest) -> None:
+        await self._store.lifecycle.touch(digest)
+
+    async def link(self, info: BlobInfo, who: Pusher) -> None:
+        await self._store.found(self._parts)
+        await self._parts.blobs.link(info, self._store.lifecycle.clock(), who.subject)
+
+    async def _readable_source(
+        self, who: Pusher, digest: Digest, source: RepositoryName | None
+    ) -> RepositoryName | None:
+        """`source`, else any repository that `who` may read, if it has the blob."""
+        if source is not None:
+            return source if await self._links(source, digest) else None
+        prefix = repository_keys.linked(digest)
+        async for key in self._store.records.walk(prefix):
+            name = repository_keys.linked_name(digest, key)
+            if self._store.may_read(who, name) and await self._links(name, digest):
+                return name
+        return None
+
+    async def _links(self, name: RepositoryName, digest: Digest) -> bool:
+        blobs = LinkedBlobs(self._store.records, self._store.blobs, RepositoryKeys(name))
+        return await blobs.linked_at(digest) is not None
+
+    async def _demand_references(self, manifest: Manifest) -> None:
+        """Everything that the manifest names is here, and will be for the grace; else `ManifestBlobUnknown`."""
+        blobs = await self._missing(required_blobs(manifest), self._blob_at)
+        children = await self._missing(required_manifests(manifest), self._child_at)
+        await self._missing(
+            dict.fromkeys(manifest.mentions), self._child_at
+        )  # none is demanded, all are touched
+        if not self._store.policy.sparse:
+            wanted = required_blobs(manifest) | required_manifests(manifest)
+            refuse_missing([wanted[digest] for digest in (*blobs, *children)])
+
+    async def _missing(self, wanted: Iterable[Digest], written_at: _WrittenAt) -> list[Digest]:
+        async def lacks(digest: Digest) -> bool:
+            at = await written_at(digest)
+            if at is None or self._store.lifecycle.fresh(at):
+                return at is None
+            await self.touch(digest)  # it is old: it may be about to go, so touch it and look again
+            return await written_at(digest) is None
+
+        wanted = list(wanted)
+        return [each for each, lacking in zip(wanted, await ask_each(lacks, wanted), strict=True) if lacking]
+
+    async def _blob_at(self, digest: Digest) -> float | None:
+        return await self._parts.blobs.linked_at(digest)
+
+    async def _manifest_at(self, digest: Digest) -> float | None:
+        shelved = await self._parts.shelf.find(digest)
+        return shelved.at if shelved else None
+
+    async def _child_at(self, digest: Digest) -> float | None:
+        """An index may name what is no manifest (image-spec image-index.md): then it is a blob."""
+        at = await self._manifest_at(digest)
+        return await self._blob_at(digest) if at is None else at
+
+    async def _keep_bytes(self, manifest: Manifest) -> None:
+        size = len(manifest.data)
+        async with self._store.blobs.ingest(manifest.digest, size, manifest.digest.algorithm) as ingest:
+            await ingest.write(manifest.data)
+            await ingest.commit(manifest.digest)
+
+    async def _shelve(self, manifest: Manifest, who: Pusher) -> None:
+        await self._parts.shelf.shelve(manifest, self._store.lifecycle.clock(), who)
+
+    def _decision(self, tag: Tag, wanted: Digest, precondition: Precondition) -> Decision:
+        def decide(current: Digest | None) -> None:
+            settle(self._store.policy, self._parts.name, tag, current, wanted, precondition)
+
+        return decide
+
+    def _owner(self, who: Pusher) -> Owner:
+        return Owner(self._parts.name, who.subject)
+
+
+class _Moved(Exception):
+    """The tag points elsewhere by now: leave it."""
+
+
+def _only_from(digest: Digest) -> Decision:
+    def decide(current: Digest | None) -> None:
+        if current != digest:
+            raise _Moved
+
+    return decide
+
+
+def _plain(manifest: Manifest) -> Descriptor:
+    return Descriptor(manifest.media_type, manifest.digest, len(manifest.data))

@@ -1,0 +1,190 @@
+"""Self-check: every reference and every byte of a store, while it serves; repair from wherever the bytes still are.
+
+What pushes and collections change meanwhile is looked at once more before it is called wrong.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final
+
+from registry_mesh.chunks.chunk_map import ChunkMapper
+from registry_mesh.oci.digest import Digest, Hasher, new_hasher
+from registry_mesh.oci.reference import RepositoryName, Tag
+from registry_mesh.oci.refusals import BlobUnknown, Refusal
+from registry_mesh.ports.blobs import BlobSource, BlobStore, Piece, Reading
+from registry_mesh.ports.failures import Failure, StoreBroken
+from registry_mesh.ports.repositories import Repository
+from registry_mesh.repositories.facts import Survey, survey
+from registry_mesh.repositories.faults import (
+    REPAIRABLE,
+    BlobFacts,
+    Fault,
+    Finding,
+    blob_fault,
+    reference_faults,
+)
+from registry_mesh.repositories.of_origin import Repositories
+from registry_mesh.tasks.offload import offload
+
+_PIECE: Final = 1 << 20
+
+Progress = Callable[[str], None]
+
+Parents = Callable[[RepositoryName], Sequence[Repository]]
+"""Where what a repository has may be fetched again, in order."""
+
+
+def no_parents(name: RepositoryName) -> Sequence[Repository]:
+    return ()
+
+
+class SelfCheck:
+    """One walk over a store. `parents` given: what they have is repaired."""
+
+    def __init__(
+        self, origin: Repositories, *, parents: Parents = no_parents, progress: Progress = lambda _: None
+    ) -> None:
+        self._origin = origin
+        self._parents = parents
+        self._progress = progress
+        self._checked: set[Digest] = set()
+        self.blobs = 0
+        self.bytes = 0
+        self.repositories = 0
+
+    async def findings(self) -> AsyncIterator[Finding]:
+        """Everything that is wrong, as it is found."""
+        async for name in self._origin.names():
+            self.repositories += 1
+            self._progress(f"checking {name}")
+            async for finding in self._repository(name):
+                yield finding
+        self._progress("checking what no repository names")
+        async for info in self._origin.blobs.blobs():
+            if info.digest not in self._checked:
+                async for finding in self._blob("the store", info.digest, None, ()):
+                    yield finding
+
+    async def _repository(self, name: RepositoryName) -> AsyncIterator[Finding]:
+        try:
+            found, tags = await self._read(name)
+            findings = list(reference_faults(name, found.facts, tags, self._origin.policy.sparse))
+            if findings:  # a push or a collection may have come between two looks
+                found, tags = await self._read(name)
+                again = set(reference_faults(name, found.facts, tags, self._origin.policy.sparse))
+                findings = [each for each in findings if each in again]
+        except StoreBroken as fault:
+            yield Finding(Fault.DOCUMENT, name, detail=fault.reason)
+            return
+        for finding in findings:
+            yield finding
+        parents = self._parents(name)
+        for digest in (*found.facts.manifests, *found.facts.blobs):
+            if digest not in self._checked:
+                async for finding in self._blob(name, digest, found.sizes.get(digest), parents):
+                    yield finding
+
+    async def _read(self, name: RepositoryName) -> tuple[Survey, dict[Tag, Digest]]:
+        parts = self._origin.parts(name)
+        tags = {}
+        for tag in await parts.tags.names():
+            entry = await parts.tags.current(tag)
+            if entry is not None and entry.digest is not None:
+                tags[tag] = entry.digest
+        now = self._origin.lifecycle.clock()
+        return await survey(parts, now, self._origin.policy.grace), tags
+
+    async def _blob(
+        self, where: str, digest: Digest, stated: int | None, parents: Sequence[Repository]
+    ) -> AsyncIterator[Finding]:
+        self._checked.add(digest)
+        fault, detail = await self._fault_of(digest, stated)
+        if fault is None or (fault is Fault.MISSING and not await self._still_named(where, digest)):
+            return
+        finding = Finding(fault, where, digest, detail)
+        if fault in REPAIRABLE and await self._repair(digest, parents):
+            finding = replace(finding, repaired=True)
+        yield finding
+
+    async def _fault_of(self, digest: Digest, stated: int | None) -> tuple[Fault | None, str]:
+        try:
+            async with self._origin.blobs.open(digest) as reading:
+                facts = await read_facts(self._origin.blobs, digest, reading)
+        except BlobUnknown:
+            return Fault.MISSING, ""
+        except Failure as failure:
+            return Fault.UNREADABLE, failure.reason
+        self.blobs += 1
+        self.bytes += facts.size
+        return blob_fault(digest, stated, facts), ""
+
+    async def _still_named(self, where: str, digest: Digest) -> bool:
+        parts = self._origin.parts(RepositoryName(where))
+        return await parts.blobs.linked_at(digest) is not None or await parts.shelf.find(digest) is not None
+
+    async def _repair(self, digest: Digest, parents: Sequence[Repository]) -> bool:
+        for parent in parents:
+            try:
+                await refetch(self._origin.blobs, parent, digest)
+                return (await self._fault_of(digest, None))[0] is None
+            except (Refusal, Failure):
+                continue
+        return False
+
+
+async def read_facts(store: BlobSource, digest: Digest, reading: Reading) -> BlobFacts:
+    """Read all of it once: its digest, its size, and whether the chunk map fits."""
+    hasher, mapper = new_hasher(digest.algorithm), ChunkMapper()
+    size = 0
+    async for piece in reading.pieces():
+        size += await offload(_take_in, piece, hasher, mapper)
+    stored = await store.chunk_map(digest)
+    fits = None if stored is None else stored == mapper.finish()
+    return BlobFacts(Digest(digest.algorithm, hasher.hexdigest()), size, fits)
+
+
+async def refetch(store: BlobStore, parent: Repository, digest: Digest) -> None:
+    """Put what `parent` has in the place of what `store` has. Nothing is given up before the new bytes are here."""
+    async with store.ingest(digest) as ingest:
+        async for data in _bytes_of(parent, digest):
+            await ingest.write(data)
+        with suppress(BlobUnknown):
+            await store.delete(digest)
+        await ingest.commit(digest)
+
+
+async def _bytes_of(parent: Repository, digest: Digest) -> AsyncIterator[bytes]:
+    """A blob, or a manifest: registries serve each at its own place only."""
+    try:
+        async with parent.blobs.open(digest) as reading:
+            async for piece in reading.pieces():
+                if isinstance(piece, bytes):
+                    yield piece
+                    continue
+                for start in range(piece.start, piece.stop, _PIECE):
+                    yield await offload(_pread, piece.fd, start, min(piece.stop, start + _PIECE))
+    except BlobUnknown:
+        yield (await parent.manifests.manifest(digest)).manifest.data
+
+
+def _take_in(piece: Piece, hasher: Hasher, mapper: ChunkMapper) -> int:
+    if isinstance(piece, bytes):
+        hasher.update(piece)
+        mapper.update(piece)
+        return len(piece)
+    for start in range(piece.start, piece.stop, _PIECE):
+        data = _pread(piece.fd, start, min(piece.stop, start + _PIECE))
+        hasher.update(data)
+        mapper.update(data)
+    return len(piece)
+
+
+def _pread(fd: int, start: int, stop: int) -> bytes:
+    data = os.pread(fd, stop - start, start)
+    if len(data) != stop - start:
+        raise StoreBroken("a stored file is shorter than it was")
+    return data

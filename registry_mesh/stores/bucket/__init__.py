@@ -1,0 +1,1 @@
+"""Blobs and records in a bucket of an S3 server."""

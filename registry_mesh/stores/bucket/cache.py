@@ -1,0 +1,291 @@
+"""A site's cache on a bucket: complete blobs in the bucket, partial and hot ones in a spool on a local disk.
+
+What comes in is complete in the spool first, where clients read it at once, and goes up to the bucket behind their
+backs. The spool's copy stays as long as its quota lets it. Several sites may share the bucket: the entry of a blob is
+create-only, and who comes second finds it and sends nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from typing import Final
+
+from registry_mesh.chunks.chunk_map import ChunkMap
+from registry_mesh.oci.descriptor import Descriptor
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.refusals import BlobUnknown
+from registry_mesh.oci.span import Span
+from registry_mesh.ports.blobs import PIECE, BlobInfo, FileSlice, Ingest, Reading
+from registry_mesh.ports.failures import Failure, StoreBroken, StoreFull
+from registry_mesh.ports.partial import CacheStore, Hold
+from registry_mesh.ports.shared import SharedStore
+from registry_mesh.stores.bucket.client import Missing
+from registry_mesh.stores.bucket.guard import Guard, GuardedRecords
+from registry_mesh.stores.bucket.settings import S3Settings
+from registry_mesh.stores.bucket.shared import Near, Shared
+from registry_mesh.stores.bucket.store import S3Store
+from registry_mesh.stores.disk.store import DiskStore
+from registry_mesh.tasks.offload import offload
+
+SENDERS: Final = 2
+"""Uploads at once, in a process."""
+
+_SPOOL: Final = Digest.of(b"")
+"""Stands for the spool itself, where a lock wants a digest."""
+
+_PAUSE: Final = (1.0, 60.0)
+"""Seconds before an upload that failed is tried again: at first, and at most."""
+
+
+class S3CacheStore:
+    """`CacheStore`. Made by `start`; `close` ends its uploads, which the next start takes up again."""
+
+    def __init__(self, bucket: S3Store, spool: DiskStore) -> None:
+        self.bucket = bucket
+        self.spool = spool
+        self._guard = Guard()
+        self.records = GuardedRecords(bucket.records, self._guard)
+        self.near = Near(self)
+        self.shared = Shared(bucket, self._guard, self._reject)
+        self.rotten = 0
+        self.sent = 0
+        self._queue: asyncio.Queue[Digest] = asyncio.Queue()
+        self._queued: set[Digest] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @classmethod
+    async def start(cls, settings: S3Settings) -> S3CacheStore:
+        """The cache of `settings`, which name a spool. `StoreBroken`."""
+        if settings.spool is None:
+            raise ValueError("a site on a bucket needs a spool")
+        spool = await DiskStore.start(settings.spool.path, quota=settings.spool.quota, evict=True)
+        try:
+            bucket = await S3Store.start(settings)
+        except BaseException:
+            await spool.close()
+            raise
+        store = cls(bucket, spool)
+        store.begin()
+        return store
+
+    def begin(self) -> None:
+        """Start to send, first what an earlier process left."""
+        self._tasks = [asyncio.create_task(self._send_all()) for _ in range(SENDERS)]
+        self._tasks.append(asyncio.create_task(self._take_up()))
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.shared.close()
+        await self.bucket.close()
+        await self.spool.close()
+
+    def __repr__(self) -> str:
+        return f"<{self.bucket!r} behind {self.spool!r}: {len(self._queued)} to send>"
+
+    async def settled(self) -> None:
+        """Until nothing is left to send."""
+        await self._idle.wait()
+
+    def redirects(self, digest: Digest) -> bool:
+        return self.bucket.redirects and self.bucket.remembers(digest)
+
+    async def stat(self, digest: Digest) -> BlobInfo:
+        with suppress(BlobUnknown, StoreBroken):
+            return await self.spool.stat(digest)
+        return await self._guard.ask(lambda: self.bucket.stat(digest))
+
+    @asynccontextmanager
+    async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[Reading]:
+        async with AsyncExitStack() as stack:
+            try:
+                reading: Reading = await stack.enter_async_context(self.spool.open(digest, span))
+            except (BlobUnknown, StoreBroken):
+                reading = await stack.enter_async_context(self._from_bucket(digest, span))
+            yield reading
+
+    @asynccontextmanager
+    async def _from_bucket(self, digest: Digest, span: Span | None) -> AsyncIterator[Reading]:
+        async with AsyncExitStack() as stack:
+            reading = await self._guard.ask(lambda: stack.enter_async_context(self.bucket.open(digest, span)))
+            try:
+                yield reading
+            finally:
+                if reading.rotten:  # forget it: the next who asks has it brought anew
+                    self.rotten += 1
+                    with suppress(Failure, BlobUnknown):
+                        await self.bucket.delete(digest)
+
+    async def _reject(self, digest: Digest) -> None:
+        """Somebody had wrong bytes of it from the bucket: look at all of it, and forget it if they are wrong there."""
+        self.bucket.unlearn(digest)
+        try:
+            async with self._from_bucket(digest, None) as reading:
+                async for _ in reading.pieces():
+                    pass
+        except Missing:
+            self.rotten += 1
+            await self.bucket.delete(digest)
+        finally:
+            self._send(digest)  # where the spool has it by now
+
+    async def chunk_map(self, digest: Digest) -> ChunkMap | None:
+        with suppress(BlobUnknown, StoreBroken):
+            found = await self.spool.chunk_map(digest)
+            if found is not None:
+                return found
+        return await self._guard.ask(lambda: self.bucket.chunk_map(digest))
+
+    @asynccontextmanager
+    async def ingest(
+        self, expected: Digest | None = None, size: int | None = None, algorithm: str = "sha256"
+    ) -> AsyncIterator[Ingest]:
+        async with self.spool.ingest(expected, size, algorithm) as ingest:
+            seen = _Seen(ingest)
+            yield seen
+        if seen.info is not None:
+            self._send(seen.info.digest)
+
+    @asynccontextmanager
+    async def hold(self, digest: Digest, size: int) -> AsyncIterator[Hold]:
+        async with self.spool.hold(digest, size) as hold:
+            before = hold.committed
+            try:
+                yield hold
+            finally:
+                if hold.committed and not before:
+                    self._send(digest)
+
+    def lock(self, digest: Digest, purpose: str) -> AbstractAsyncContextManager[bool]:
+        """Among the processes of this site."""
+        return self.spool.lock(digest, purpose)
+
+    async def known_size(self, digest: Digest) -> int | None:
+        """A bucket that does not answer knows none: the blob is brought to the spool all the same."""
+        size = await self.spool.known_size(digest)
+        if size is None:
+            with suppress(BlobUnknown, StoreBroken):
+                size = (await self._guard.ask(lambda: self.bucket.stat(digest))).size
+        return size
+
+    async def note_sizes(self, descriptors: Sequence[Descriptor]) -> None:
+        await self.spool.note_sizes(descriptors)
+
+    async def note_place(self, digest: Digest, place: str) -> None:
+        await self.spool.note_place(digest, place)
+
+    async def place_of(self, digest: Digest) -> str | None:
+        return await self.spool.place_of(digest)
+
+    async def delete(self, digest: Digest) -> None:
+        """From both. Another site that has it in its spool keeps that."""
+        gone = 0
+        for store in (self.spool, self.bucket):
+            with suppress(BlobUnknown):
+                await store.delete(digest)
+                gone += 1
+        if not gone:
+            raise BlobUnknown(digest=str(digest))
+
+    async def blobs(self) -> AsyncIterator[BlobInfo]:
+        """The spool's, and those of the bucket that are not in it."""
+        async for info in self.spool.blobs():
+            yield info
+        async for info in self.bucket.blobs():
+            try:
+                await self.spool.stat(info.digest)
+            except BlobUnknown:
+                yield info
+
+    async def sweep(self) -> None:
+        """Tidy up in the bucket; once an hour is enough, by one process of a site."""
+        await self.bucket.sweep()
+
+    def _send(self, digest: Digest) -> None:
+        if digest not in self._queued:
+            self._queued.add(digest)
+            self._idle.clear()
+            self._queue.put_nowait(digest)
+
+    def _sent(self, digest: Digest) -> None:
+        self._queued.discard(digest)
+        if not self._queued:
+            self._idle.set()
+
+    async def _take_up(self) -> None:
+        """Send what is complete in the spool and not in the bucket: a process may have died in between."""
+        async with self.spool.lock(_SPOOL, "take-up") as mine:
+            if not mine:
+                return  # another process of the site does
+            async for info in self.spool.blobs():
+                with suppress(Failure):
+                    if not await self.bucket.has(info.digest):
+                        self._send(info.digest)
+
+    async def _send_all(self) -> None:
+        pause = _PAUSE[0]
+        while True:
+            digest = await self._queue.get()
+            try:
+                await self._send_one(digest)
+                pause = _PAUSE[0]
+            except BlobUnknown:
+                pass  # evicted from the spool, or rotten there: it will be brought anew
+            except StoreFull:
+                pass  # the bucket takes no more: the spool serves it as long as it can
+            except Failure:
+                await asyncio.sleep(pause)
+                pause = min(_PAUSE[1], pause * 2)
+                self._queue.put_nowait(digest)
+                continue
+            self._sent(digest)
+
+    async def _send_one(self, digest: Digest) -> None:
+        """Bring it to the bucket, unless another process of the site does, or another site did."""
+        async with self.spool.lock(digest, "upload") as mine:
+            if not mine or await self.bucket.has(digest):
+                return
+            async with self.spool.open(digest) as reading:
+                async with self.bucket.ingest(digest, reading.info.size) as ingest:
+                    async for piece in reading.pieces():
+                        await _pass_on(piece, ingest)
+                    await ingest.commit(digest)
+                    self.sent += 1
+
+
+async def _pass_on(piece: bytes | FileSlice, ingest: Ingest) -> None:
+    if isinstance(piece, bytes):
+        await ingest.write(piece)
+        return
+    for start in range(piece.start, piece.stop, PIECE):
+        length = min(PIECE, piece.stop - start)
+        await ingest.write(await offload(os.pread, piece.fd, length, start))
+
+
+class _Seen:
+    """An ingest that remembers what became of it."""
+
+    def __init__(self, inner: Ingest) -> None:
+        self._inner = inner
+        self.info: BlobInfo | None = None
+
+    @property
+    def offset(self) -> int:
+        return self._inner.offset
+
+    async def write(self, data: bytes) -> None:
+        await self._inner.write(data)
+
+    async def commit(self, expected: Digest | None = None) -> BlobInfo:
+        self.info = await self._inner.commit(expected)
+        return self.info
+
+
+_: type[CacheStore] = S3CacheStore
+_shared: type[SharedStore] = S3CacheStore

@@ -1,0 +1,311 @@
+"""The bucket for bytes: one aiohttp session, signed by botocore. HEAD, GET, ranges, PUT, parts of multiparts.
+
+Bookkeeping (multipart begin and end, listing, batch delete, lifecycle) is in `s3_control`. Keys are given without
+the settings' prefix; this is where it is put in front.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import random
+import re
+import ssl
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+from urllib.parse import quote
+
+import aiohttp
+from yarl import URL
+
+from registry_mesh.oci.span import Span
+from registry_mesh.ports.blobs import PIECE
+from registry_mesh.ports.failures import SourceLied, StoreBroken
+from registry_mesh.stores import points
+from registry_mesh.stores.bucket.errors import RETRIED, code_in, refused
+from registry_mesh.stores.bucket.signing import EMPTY, UNSIGNED, Signer
+
+TRIES: Final = 5
+"""Tries of one request, and of one byte of a stream that broke off."""
+
+_WRITE: Final = 1 << 18  # bytes given to the socket at once
+_PRESIGNED_KEPT: Final = 4096
+_PRESIGNED_SECONDS: Final = 3600
+_CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+_SKIPPED: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+_WRITING: Final = ("PUT", "DELETE")
+_BROKEN: Final = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer, small enough to be read at once."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def code(self) -> str:
+        return code_in(self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """That an object is there."""
+
+    size: int
+    etag: str
+    nonce: str = ""
+
+
+class Missing(StoreBroken):
+    """An object that should be there is not."""
+
+
+def delay(attempt: int) -> float:
+    """Seconds to wait before try number `attempt` (the first retry is 1): doubling, with jitter, at most 3."""
+    return min(3.0, 0.1 * float(1 << (attempt - 1))) * random.uniform(0.5, 1.0)
+
+
+async def _body(pieces: Sequence[bytes | memoryview]) -> AsyncIterator[bytes | memoryview]:
+    for piece in pieces:
+        view = memoryview(piece)
+        for start in range(0, len(view), _WRITE):
+            yield view[start : start + _WRITE]
+
+
+class S3Client:
+    """Requests to one bucket. Every method may raise `StoreBroken` or `StoreFull`, after its tries are used up."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        signer: Signer,
+        base: str,
+        prefix: str = "",
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._session = session
+        self._signer = signer
+        self._base = base
+        self._prefix = prefix
+        self._sleep = sleep
+        self._presigned: OrderedDict[str, tuple[URL, float]] = OrderedDict()
+
+    @staticmethod
+    def session(tls: ssl.SSLContext | None = None) -> aiohttp.ClientSession:
+        """A session with the settings that bytes need: no total timeout, no decoding, no re-quoting; no limit of
+        connections, for a stream that waits for a slow reader would have others wait for it."""
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=0, keepalive_timeout=30, ssl=tls if tls is not None else True, use_dns_cache=True
+            ),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=60),
+            auto_decompress=False,
+            read_bufsize=1 << 18,
+            requote_redirect_url=False,
+            skip_auto_headers=_SKIPPED,
+        )
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    def url(self, key: str) -> str:
+        """Where the object is, unsigned."""
+        return f"{self._base}/{quote(self._prefix + key, safe='/-_.~')}"
+
+    async def get(self, key: str) -> bytes | None:
+        """A small object, whole; None where there is none."""
+        answer = await self._exchange("GET", key)
+        if answer.status == 404 and answer.code != "NoSuchBucket":
+            return None
+        return self._good(answer, f"GET {key}").body
+
+    async def head(self, key: str) -> Entity | None:
+        """Its size and ETag; None where there is none."""
+        answer = await self._exchange("HEAD", key)
+        if answer.status == 404:
+            return None
+        headers = self._good(answer, f"HEAD {key}").headers
+        return Entity(
+            int(headers["Content-Length"]), headers.get("ETag", ""), headers.get("x-amz-meta-nonce", "")
+        )
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Create or replace a small object."""
+        self._good(
+            await self._exchange("PUT", key, body=(data,), payload=sha256(data).hexdigest()), f"PUT {key}"
+        )
+
+    async def put_object(
+        self, key: str, pieces: Sequence[bytes | memoryview], payload: str, md5: bytes
+    ) -> None:
+        """Create an object of some size; `payload` its sha256 in hex where it is known, else `UNSIGNED`."""
+        headers = {"Content-MD5": base64.b64encode(md5).decode()}
+        answer = await self._exchange("PUT", key, body=pieces, payload=payload, headers=headers)
+        self._good(answer, f"PUT {key}")
+
+    async def create(self, key: str, data: bytes) -> bool:
+        """Create-only (If-None-Match: *). Of all who try, on any host, exactly one is told True.
+
+        A try whose answer got lost may have won: the object then bears our nonce.
+        """
+        nonce = uuid.uuid4().hex
+        headers = {"If-None-Match": "*", "x-amz-meta-nonce": nonce}
+        payload = sha256(data).hexdigest()
+        answer = await self._exchange(
+            "PUT", key, body=(data,), payload=payload, headers=headers, conflicts=True
+        )
+        if answer.status == 412:
+            entity = await self.head(key)
+            return entity is not None and entity.nonce == nonce
+        self._good(answer, f"PUT {key}")
+        return True
+
+    async def delete(self, key: str) -> None:
+        """Forget it, if it is there."""
+        answer = await self._exchange("DELETE", key)
+        if answer.status != 404:
+            self._good(answer, f"DELETE {key}")
+
+    async def put_part(
+        self, key: str, upload: str, number: int, pieces: Sequence[bytes | memoryview], md5: bytes
+    ) -> str:
+        """Part `number` of a multipart upload; gives its ETag."""
+        headers = {"Content-MD5": base64.b64encode(md5).decode()}
+        query = f"?partNumber={number}&uploadId={quote(upload, safe='-_.~')}"
+        answer = await self._exchange("PUT", key, query, body=pieces, payload=UNSIGNED, headers=headers)
+        return self._good(answer, f"PUT part {number} of {key}").headers["ETag"]
+
+    async def presigned(self, key: str, seconds: int) -> str:
+        """Where anybody may GET the object for `seconds`."""
+        await self._signer.ready()
+        return self._signer.presign(self.url(key), seconds)
+
+    async def pieces(
+        self, key: str, span: Span, size: int, tries: int = TRIES
+    ) -> AsyncGenerator[bytes, None]:
+        """The bytes of `span` of an object of `size` bytes, in order, as they come, at most `PIECE` at once.
+
+        A stream that breaks off is resumed at the same byte; `tries` in a row without a byte are the end.
+        `SourceLied` where the bucket answers with something else than the span, `Missing` where there is no object.
+        """
+        at, failed = span.start, 0
+        while at < span.stop:
+            before = at
+            try:
+                known = self._presigned.get(key)
+                url = known[0] if known and known[1] > time.monotonic() else await self._presign(key)
+                headers = {"Range": f"bytes={at}-{span.stop - 1}"}
+                async with self._session.get(url, headers=headers, allow_redirects=False) as response:
+                    await self._check(response, key, Span(at, span.stop), size)
+                    content = response.content
+                    while at < span.stop and (piece := await content.readany()):
+                        at += len(piece)
+                        if at > span.stop:
+                            raise SourceLied(f"the bucket sent more of {key} than asked", source="bucket")
+                        yield piece
+                if at < span.stop:
+                    raise aiohttp.ClientPayloadError("ended early")
+            except _BROKEN as error:
+                failed = 1 if at > before else failed + 1
+                if failed >= tries:
+                    raise StoreBroken(
+                        f"the bucket broke off {key} at {at}: {type(error).__name__}"
+                    ) from error
+                await self._sleep(delay(failed))
+
+    async def _check(self, response: aiohttp.ClientResponse, key: str, span: Span, size: int) -> None:
+        if response.status == 206:
+            found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+            if (
+                found
+                and (int(found[1]), int(found[2]) + 1) == (span.start, span.stop)
+                and found[3] in (str(size), "*")
+            ):
+                return
+            raise SourceLied(f"the bucket sent another range of {key}", source="bucket")
+        if response.status == 200 and span == Span(0, size) and response.content_length == size:
+            return
+        if response.status == 403:
+            self._presigned.pop(key, None)  # signed with credentials that are gone
+        code = code_in(await response.content.read(4096))
+        if response.status in RETRIED or response.status == 403:
+            raise aiohttp.ClientPayloadError(f"{response.status} {code}")
+        if response.status == 404 and code != "NoSuchBucket":
+            raise Missing(f"{key} is not in the bucket")
+        raise refused(f"GET {key}", response.status, code, response.headers)
+
+    async def _presign(self, key: str) -> URL:
+        """A presigned URL, used again for many ranges: signing once is cheaper than signing each request."""
+        url = URL(await self.presigned(key, _PRESIGNED_SECONDS), encoded=True)
+        self._presigned.pop(key, None)
+        self._presigned[key] = (url, time.monotonic() + _PRESIGNED_SECONDS / 4)
+        while len(self._presigned) > _PRESIGNED_KEPT:
+            self._presigned.popitem(last=False)
+        return url
+
+    async def _exchange(
+        self,
+        method: str,
+        key: str,
+        query: str = "",
+        *,
+        body: Sequence[bytes | memoryview] = (),
+        payload: str = EMPTY,
+        headers: Mapping[str, str] | None = None,
+        conflicts: bool = False,
+    ) -> Answer:
+        """One request and its whole answer, tried again while that may help. `conflicts`: 409 is tried again too."""
+        url = self.url(key) + query
+        if method in _WRITING:
+            points.reach(f"bucket.{method.lower()}")
+        for attempt in range(1, TRIES + 1):
+            try:
+                answer = await self._once(method, url, body, payload, headers or {})
+                if method in _WRITING:
+                    points.reach(f"bucket.{method.lower()}_answered")
+                if answer.status not in RETRIED and not (conflicts and answer.status == 409):
+                    return answer
+            except _BROKEN as error:
+                if attempt == TRIES:
+                    reason = f"the bucket did not answer to {method} {key}: {type(error).__name__}"
+                    raise StoreBroken(reason) from error
+            if attempt < TRIES:
+                await self._sleep(delay(attempt))
+        raise refused(f"{method} {key}", answer.status, answer.code, answer.headers)
+
+    async def _once(
+        self,
+        method: str,
+        url: str,
+        body: Sequence[bytes | memoryview],
+        payload: str,
+        headers: Mapping[str, str],
+    ) -> Answer:
+        await self._signer.ready()
+        signed = self._signer.headers(method, url, dict(headers), payload)
+        data: AsyncIterator[bytes | memoryview] | None = None
+        if method == "PUT":
+            signed["Content-Length"] = str(sum(map(len, body)))
+            data = _body(body)
+        async with self._session.request(
+            method, URL(url, encoded=True), headers=signed, data=data, allow_redirects=False
+        ) as response:
+            return Answer(response.status, response.headers, await response.read())
+
+    def _good(self, answer: Answer, what: str) -> Answer:
+        if 200 <= answer.status < 300:
+            return answer
+        raise refused(what, answer.status, answer.code, answer.headers)
+
+
+assert _WRITE <= PIECE

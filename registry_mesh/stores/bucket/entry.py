@@ -1,0 +1,165 @@
+"""What the bucket knows of a blob: one create-only object, whose creation is the blob's commit.
+
+blobs/<algorithm>/<hex>     one line of JSON; small blobs follow it, byte for byte
+data/<id>                   the bytes of a larger blob
+data/<id>.map               its chunk map, where it is too long for the line
+pending/<id>                a larger blob on its way in or out (see `s3_sweep`)
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Final
+
+from registry_mesh.chunks.chunk_map import ChunkMap, count
+from registry_mesh.oci.digest import Digest
+from registry_mesh.ports.blobs import BlobInfo
+from registry_mesh.ports.failures import StoreBroken
+
+INLINE: Final = 64 << 10
+"""Blobs up to this many bytes lie in their entry: manifests, configs and small layers cost one request."""
+
+SUMS_INLINE: Final = 16
+"""Chunk maps of up to this many chunks lie in the entry's line."""
+
+_VERSION: Final = 1
+
+
+def entry_key(digest: Digest) -> str:
+    return f"blobs/{digest.algorithm}/{digest.hex}"
+
+
+def data_key(name: str) -> str:
+    return f"data/{name}"
+
+
+def map_key(name: str) -> str:
+    return f"data/{name}.map"
+
+
+def pending_key(name: str) -> str:
+    return f"pending/{name}"
+
+
+def digest_of(key: str) -> Digest:
+    """The digest whose entry lies at `key`; `DigestInvalid` for a key that is none."""
+    _, _, spelled = key.partition("/")
+    return Digest.parse(spelled.replace("/", ":", 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A blob of the bucket. Either `inline` has its bytes, or the object `name` does."""
+
+    digest: Digest
+    size: int
+    at: float  # when it was committed, in seconds since the epoch
+    name: str = ""
+    inline: bytes | None = field(default=None, repr=False)
+    sums: bytes | None = field(default=None, repr=False)  # of its chunks, where they are few
+    map_sum: str = ""  # else the sha256 in hex of its encoded chunk map
+
+    @property
+    def info(self) -> BlobInfo:
+        return BlobInfo(self.digest, self.size)
+
+    @property
+    def objects(self) -> list[str]:
+        """The keys of its bytes and its chunk map."""
+        if not self.name:
+            return []
+        return [data_key(self.name), *([map_key(self.name)] if self.map_sum else [])]
+
+    def encode(self) -> bytes:
+        line: dict[str, object] = {"version": _VERSION, "size": self.size, "at": round(self.at, 3)}
+        if self.name:
+            line["data"] = self.name
+        if self.sums is not None:
+            line["sums"] = self.sums.hex()
+        if self.map_sum:
+            line["map"] = self.map_sum
+        return json.dumps(line, separators=(",", ":")).encode() + b"\n" + (self.inline or b"")
+
+    @classmethod
+    def decode(cls, digest: Digest, data: bytes) -> Entry:
+        """The entry of `digest`; `StoreBroken` where it is none, or its inline bytes are not the blob's."""
+        line, newline, rest = data.partition(b"\n")
+        try:
+            head = json.loads(line)
+            if not newline or head["version"] != _VERSION:
+                raise ValueError("of another version")
+            name = str(head.get("data", ""))
+            entry = cls(
+                digest,
+                int(head["size"]),
+                float(head["at"]),
+                name,
+                None if name else rest,
+                bytes.fromhex(head["sums"]) if "sums" in head else None,
+                str(head.get("map", "")),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise StoreBroken(f"the entry of {digest} in the bucket cannot be read: {error}") from error
+        entry._check()
+        return entry
+
+    def _check(self) -> None:
+        if self.inline is not None and (
+            len(self.inline) != self.size or Digest.of(self.inline, self.digest.algorithm) != self.digest
+        ):
+            raise StoreBroken(f"the bytes of {self.digest} in the bucket are not its own")
+
+    def own_map(self) -> ChunkMap | None:
+        """The chunk map, where the entry has it."""
+        if self.inline is not None:
+            return ChunkMap(self.size, sha256(self.inline).digest() if self.size else b"")
+        return ChunkMap(self.size, self.sums) if self.sums is not None else None
+
+
+class Known:
+    """An entry, and what this process has learnt of it since."""
+
+    __slots__ = ("chunk_map", "entry", "proven", "seen")
+
+    def __init__(self, entry: Entry, seen: float) -> None:
+        self.entry = entry
+        self.seen = seen  # when the bucket last said that it is there (monotonic seconds)
+        self.chunk_map = entry.own_map()
+        self.proven = bytearray(-(-count(entry.size) // 8))  # a bit a chunk, set when its bytes fitted
+
+    def proves(self, start: int, stop: int) -> bool:
+        """Whether the chunks [start, stop) have been checked in this process."""
+        return all(self.proven[i >> 3] >> (i & 7) & 1 for i in range(start, stop))
+
+    def prove(self, index: int) -> None:
+        self.proven[index >> 3] |= 1 << (index & 7)
+
+
+class Entries:
+    """The entries used last, bounded by number and by inline bytes. Entries never change, they only vanish."""
+
+    def __init__(self, most: int = 50_000, inline_bytes: int = 32 << 20) -> None:
+        self._most = most
+        self._room = inline_bytes
+        self._known: OrderedDict[Digest, Known] = OrderedDict()
+
+    def get(self, digest: Digest) -> Known | None:
+        known = self._known.get(digest)
+        if known is not None:
+            self._known.move_to_end(digest)
+        return known
+
+    def add(self, known: Known) -> None:
+        self.drop(known.entry.digest)
+        self._known[known.entry.digest] = known
+        self._room -= len(known.entry.inline or b"")
+        while self._known and (len(self._known) > self._most or self._room < 0):
+            self.drop(next(iter(self._known)))
+
+    def drop(self, digest: Digest) -> None:
+        known = self._known.pop(digest, None)
+        if known is not None:
+            self._room += len(known.entry.inline or b"")

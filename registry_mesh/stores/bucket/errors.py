@@ -1,0 +1,45 @@
+"""What a bucket's refusals mean to us. Nothing of aiohttp or botocore passes further in than this."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from registry_mesh.ports.failures import Failure, StoreBroken, StoreFull
+
+RETRIED: Final = frozenset({408, 429, 500, 502, 503, 504})
+"""Statuses after which the same request may well succeed."""
+
+_FULL: Final = frozenset({"QuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "StorageFull"})
+_CODE: Final = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
+
+
+def code_in(body: bytes) -> str:
+    """The error code of an S3 error document; empty where there is none (every answer to HEAD)."""
+    found = _CODE.search(body[:4096])
+    return found.group(1).decode() if found else ""
+
+
+def refused(what: str, status: int, code: str, headers: Mapping[str, str] | None = None) -> Failure:
+    """The failure that an answer of `status` and `code` means."""
+    reason = f"the bucket answered {status} {code}".rstrip() + f" to {what}"
+    if status == 507 or code in _FULL:
+        return StoreFull(reason)
+    after = (headers or {}).get("Retry-After", "")
+    return StoreBroken(reason, retry_after=float(after) if after.isdigit() else None)
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """botocore's exceptions become ours."""
+    try:
+        yield
+    except ClientError as error:
+        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        raise refused(what, status, str(error.response.get("Error", {}).get("Code", ""))) from error
+    except BotoCoreError as error:
+        raise StoreBroken(f"the bucket did not answer to {what}: {type(error).__name__}") from error

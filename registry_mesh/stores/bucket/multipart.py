@@ -1,0 +1,126 @@
+"""One multipart upload: a part is on its way while the next is collected.
+
+In memory of a stream are the part on its way and at most `AHEAD` of the next: 20 MiB.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+from registry_mesh.ports.failures import Failure, StoreFull
+from registry_mesh.stores.bucket.client import S3Client
+from registry_mesh.stores.bucket.control import Part, S3Control
+from registry_mesh.tasks.offload import offload
+
+MiB: Final = 1 << 20
+MOST_PARTS: Final = 10_000
+
+
+AHEAD: Final = 8 * MiB
+"""Bytes of a part that are collected while the one before is still on its way."""
+
+
+def part_size(number: int) -> int:
+    """Bytes of part `number`: 10,000 parts reach 105 GiB. A multiple of the chunks of a chunk map."""
+    return 8 * MiB if number <= 3000 else 12 * MiB
+
+
+def md5(pieces: Sequence[bytes | memoryview]) -> bytes:
+    """For Content-MD5: the one checksum of a body that every S3 checks."""
+    hasher = hashlib.md5(usedforsecurity=False)
+    for piece in pieces:
+        hasher.update(piece)
+    return hasher.digest()
+
+
+class PartBuffer:
+    """Collects pieces into one part without copying them."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes | memoryview] = []
+        self.size = 0
+
+    def take(self, data: memoryview, most: int) -> memoryview:
+        """Append what fits below `most` bytes; gives what was appended."""
+        taken = data[: most - self.size]
+        self.pieces.append(taken)
+        self.size += len(taken)
+        return taken
+
+    def after(self, offset: int) -> bytes:
+        """The bytes from `offset` on, in one."""
+        return b"".join(self.pieces)[offset:]
+
+
+class Multipart:
+    """A multipart upload of the object at `key`; begun with its first part."""
+
+    def __init__(
+        self,
+        client: S3Client,
+        control: S3Control,
+        key: str,
+        upload: str | None = None,
+        parts: Sequence[Part] = (),
+        number: int = 1,
+    ) -> None:
+        self._client = client
+        self._control = control
+        self.key = key
+        self.upload = upload
+        self.parts = list(parts)  # that have arrived
+        self.number = number  # of the part that is next
+        self._sending: asyncio.Task[Part] | None = None
+
+    @property
+    def begun(self) -> bool:
+        return self.upload is not None
+
+    @property
+    def room(self) -> int:
+        """Bytes of the part that is next."""
+        return part_size(self.number)
+
+    async def send(self, part: PartBuffer) -> None:
+        """Begin to send the next part, once the one before has arrived."""
+        if self.upload is None:
+            self.upload = await self._control.begin(self.key)
+        await self.arrived()
+        if self.number > MOST_PARTS:
+            raise StoreFull("a blob of more than 10,000 parts does not fit into a bucket")
+        self._sending = asyncio.create_task(self._send(self.upload, self.number, part.pieces))
+        self.number += 1
+
+    async def _send(self, upload: str, number: int, pieces: Sequence[bytes | memoryview]) -> Part:
+        etag = await self._client.put_part(self.key, upload, number, pieces, await offload(md5, pieces))
+        return Part(number, etag)
+
+    async def arrived(self) -> None:
+        """Every part sent is in the bucket."""
+        if self._sending is not None:
+            self.parts.append(await self._sending)
+            self._sending = None
+
+    async def complete(self) -> None:
+        """Join the parts into the object."""
+        await self.arrived()
+        assert self.upload is not None, "complete follows send"
+        await self._control.complete(self.key, self.upload, self.parts)
+
+    async def stop(self) -> None:
+        """Wait for nothing that is on its way."""
+        if self._sending is not None:
+            self._sending.cancel()
+            with suppress(asyncio.CancelledError, Failure):
+                await self._sending
+            self._sending = None
+
+    async def abort(self) -> None:
+        """Nothing of it stays."""
+        await self.stop()
+        if self.upload is not None:
+            await self._control.abort(self.key, self.upload)

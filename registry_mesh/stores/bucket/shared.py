@@ -1,0 +1,130 @@
+"""Two looks at a site's cache on a bucket: what can be sent at once, and the bucket as a source of the rest."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+from registry_mesh.chunks.chunk_map import ChunkMap
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.refusals import BlobUnknown
+from registry_mesh.oci.span import Span
+from registry_mesh.ports.blobs import BlobInfo, Provenance, Reading, Streamed
+from registry_mesh.ports.failures import Failure, SourceLied, SourceUnavailable, StoreBroken
+from registry_mesh.ports.shared import NearBlobs, SharedBlobs
+from registry_mesh.stores.bucket.client import Missing
+from registry_mesh.stores.bucket.guard import Guard
+from registry_mesh.stores.bucket.reading import S3Reading
+
+if TYPE_CHECKING:
+    from registry_mesh.stores.bucket.cache import S3CacheStore
+    from registry_mesh.stores.bucket.store import S3Store
+
+STALL: Final = 10.0
+"""Seconds without a byte after which a stream of the bucket's is given up."""
+
+
+class Near:
+    """`NearBlobs`: the spool; and where the bucket has an address for what is wanted, the bucket, so that clients can
+    be sent there."""
+
+    def __init__(self, store: S3CacheStore) -> None:
+        self._store = store
+
+    async def stat(self, digest: Digest) -> BlobInfo:
+        return await self._store.stat(digest)
+
+    @asynccontextmanager
+    async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[Reading]:
+        spool = self._store.spool
+        async with AsyncExitStack() as stack:
+            try:
+                reading: Reading = await stack.enter_async_context(spool.open(digest, span))
+            except (BlobUnknown, StoreBroken):
+                if not self._store.bucket.redirects:
+                    raise
+                reading = await stack.enter_async_context(self._store.open(digest, span))
+                if not reading.address:
+                    raise
+            yield reading
+
+    async def chunk_map(self, digest: Digest) -> ChunkMap | None:
+        return await self._store.chunk_map(digest)
+
+    async def known_size(self, digest: Digest) -> int | None:
+        return await self._store.known_size(digest)
+
+
+class Shared:
+    """`SharedBlobs` of a bucket, by way of a guard: one that breaks off or stalls is left alone for a while."""
+
+    name: Final = "bucket"
+
+    def __init__(self, bucket: S3Store, guard: Guard, reject: Callable[[Digest], Awaitable[None]]) -> None:
+        self._bucket = bucket
+        self._guard = guard
+        self._reject = reject
+        self._rejecting: dict[Digest, asyncio.Task[None]] = {}
+
+    async def stat(self, digest: Digest) -> BlobInfo:
+        return await self._guard.ask(lambda: self._bucket.stat(digest))
+
+    @asynccontextmanager
+    async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[Reading]:
+        async with AsyncExitStack() as stack:
+            opening = self._bucket.open(digest, span)
+            reading = await self._guard.ask(lambda: stack.enter_async_context(opening))
+            yield _Unchecked(reading, self._guard)
+
+    async def chunk_map(self, digest: Digest) -> ChunkMap | None:
+        return await self._guard.ask(lambda: self._bucket.chunk_map(digest))
+
+    def reject(self, digest: Digest) -> None:
+        if digest not in self._rejecting:
+            self._rejecting[digest] = asyncio.get_running_loop().create_task(self._look_again(digest))
+
+    async def _look_again(self, digest: Digest) -> None:
+        try:
+            with suppress(Failure, BlobUnknown):
+                await self._reject(digest)
+        finally:
+            del self._rejecting[digest]
+
+    async def close(self) -> None:
+        tasks = list(self._rejecting.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class _Unchecked(Streamed):
+    """A reading of the bucket, for who checks what comes and knows where else to ask."""
+
+    def __init__(self, reading: S3Reading, guard: Guard) -> None:
+        self._reading = reading
+        self._guard = guard
+        self.info = reading.info
+        self.span = reading.span
+        self.provenance = Provenance(source=Shared.name)
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        async with aclosing(self._reading.unchecked()) as pieces:
+            while True:
+                try:
+                    async with asyncio.timeout(STALL):
+                        piece = await anext(pieces, None)
+                except Missing as fault:
+                    raise SourceLied(fault.reason, source=Shared.name) from None
+                except (Failure, TimeoutError) as fault:
+                    self._guard.failed()
+                    reason = fault.reason if isinstance(fault, Failure) else f"no byte for {STALL:g} s"
+                    raise SourceUnavailable(f"the bucket: {reason}", source=Shared.name) from None
+                if piece is None:
+                    return
+                yield piece
+
+
+_near: type[NearBlobs] = Near
+_shared: type[SharedBlobs] = Shared

@@ -1,0 +1,264 @@
+"""A bucket as a store: blobs, and the records of repositories beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import ssl
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import Final
+
+from registry_mesh.chunks.chunk_map import ChunkMap, ChunkMapInvalid
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.refusals import BlobUnknown
+from registry_mesh.oci.span import Span
+from registry_mesh.ports.blobs import BlobInfo, BlobStore
+from registry_mesh.ports.failures import SpanUnsatisfiable, StoreBroken
+from registry_mesh.ports.uploads import EXPIRY
+from registry_mesh.stores.bucket.client import S3Client
+from registry_mesh.stores.bucket.control import S3Control
+from registry_mesh.stores.bucket.entry import (
+    Entries,
+    Entry,
+    Known,
+    data_key,
+    digest_of,
+    entry_key,
+    map_key,
+    pending_key,
+)
+from registry_mesh.stores.bucket.ingest import Intake, S3Ingest
+from registry_mesh.stores.bucket.reading import S3Reading
+from registry_mesh.stores.bucket.records import S3Records
+from registry_mesh.stores.bucket.settings import S3Settings
+from registry_mesh.stores.bucket.signing import Signer
+from registry_mesh.stores.bucket.sweep import Swept, sweep
+from registry_mesh.stores.bucket.uploads import PATIENCE, S3Uploads
+
+FRESH: Final = 30.0
+"""Seconds for which we believe that a blob we saw is still there: another host may have deleted it since. Far below
+any grace period of a collection."""
+
+BATCH: Final = 100
+"""Entries asked for at once."""
+
+LINGER: Final = 3600.0
+"""Age in seconds for a regular sweep: for so long an open reading goes on, wherever the blob is deleted. Longer than
+any moment between a blob's data and its entry."""
+
+INCOMPLETE_DAYS: Final = 7
+"""After which the bucket drops multipart uploads by itself, where it can."""
+
+
+class S3Store:
+    """`BlobStore` on a bucket that any number of processes and hosts share without a lock."""
+
+    def __init__(
+        self,
+        client: S3Client,
+        control: S3Control,
+        settings: S3Settings,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._control = control
+        self._settings = settings
+        self._monotonic = monotonic
+        self._entries = Entries()
+        self.records = S3Records(client, control)
+
+    @classmethod
+    async def start(cls, settings: S3Settings) -> S3Store:
+        """Ready for use. `StoreBroken` where there are no credentials, or no such bucket for us."""
+        control = await S3Control.open(settings)
+        await control.check()
+        tls = ssl.create_default_context(cafile=str(settings.ca)) if settings.ca else None
+        client = S3Client(
+            S3Client.session(tls), Signer(control.credentials, control.region), control.base, settings.prefix
+        )
+        return cls(client, control, settings)
+
+    async def close(self) -> None:
+        await self._client.close()
+        await self._control.close()
+
+    def __repr__(self) -> str:
+        return f"<bucket {self._settings.bucket}/{self._settings.prefix} at {self._settings.endpoint or 'its region'}>"
+
+    @property
+    def redirects(self) -> bool:
+        """Whether readings may have an address."""
+        return self._settings.redirect != "off"
+
+    def remembers(self, digest: Digest) -> bool:
+        """Whether it was there when last asked for, as far as this process knows."""
+        return self._entries.get(digest) is not None
+
+    def unlearn(self, digest: Digest) -> None:
+        """Forget what this process knows of it: its chunks are checked anew."""
+        self._entries.drop(digest)
+
+    async def stat(self, digest: Digest) -> BlobInfo:
+        return (await self._known(digest)).entry.info
+
+    async def has(self, digest: Digest) -> bool:
+        """Whether it is there, as far as the last seconds go."""
+        try:
+            await self._known(digest)
+        except BlobUnknown:
+            return False
+        return True
+
+    @asynccontextmanager
+    async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[S3Reading]:
+        known = await self._known(digest)
+        size = known.entry.size
+        if span is not None and span.start >= size and span.start > 0:
+            raise SpanUnsatisfiable(size)
+        wanted = Span(0, size) if span is None else span.clip(Span(0, size))
+        if known.chunk_map is None:
+            known.chunk_map = await self._fetch_map(known.entry)
+        yield S3Reading(self._client, known, wanted, await self._address(known.entry, wanted))
+
+    async def chunk_map(self, digest: Digest) -> ChunkMap | None:
+        known = await self._known(digest)
+        if known.chunk_map is None:
+            known.chunk_map = await self._fetch_map(known.entry)
+        return known.chunk_map
+
+    @asynccontextmanager
+    async def ingest(
+        self, expected: Digest | None = None, size: int | None = None, algorithm: str = "sha256"
+    ) -> AsyncIterator[S3Ingest]:
+        algorithm = expected.algorithm if expected else algorithm
+        intake = Intake.begin(self._client, self._control, algorithm)
+        ingest = S3Ingest(self._client, self._control, intake, self._sound, expected)
+        try:
+            yield ingest
+        finally:
+            await ingest.close()
+        if ingest.entry is not None:
+            self._entries.add(Known(ingest.entry, self._monotonic()))
+
+    def uploads(
+        self, clock: Callable[[], float] = time.time, *, expiry: float = EXPIRY, patience: float = PATIENCE
+    ) -> S3Uploads:
+        """The upload sessions that lie beside the blobs."""
+        return S3Uploads(self._client, self._control, self._sound, clock, expiry=expiry, patience=patience)
+
+    async def delete(self, digest: Digest) -> None:
+        known = await self._look(digest)
+        await self._take_away([known.entry])
+
+    async def delete_many(self, digests: Sequence[Digest]) -> None:
+        """Forget those that are there, in batches."""
+        for start in range(0, len(digests), BATCH):
+            asked = await asyncio.gather(*(self._find(d) for d in digests[start : start + BATCH]))
+            await self._take_away([known.entry for known in asked if known is not None])
+
+    async def blobs(self) -> AsyncIterator[BlobInfo]:
+        """Sizes are in the entries, so each costs a request; they are asked for a batch at a time."""
+        async with aclosing(self.digests()) as digests:
+            async for batch in _batches(digests, BATCH):
+                for known in await asyncio.gather(*(self._find(digest) for digest in batch)):
+                    if known is not None:
+                        yield known.entry.info
+
+    async def digests(self) -> AsyncGenerator[Digest, None]:
+        """Every blob's digest, 1,000 a request."""
+        async for page in self._control.list("blobs/"):
+            for listed in page.objects:
+                yield digest_of(listed.key)
+
+    async def sweep(self, age: float = LINGER) -> Swept:
+        """Take away the data of what was deleted, or died on its way in, more than `age` seconds ago. The bucket
+        itself is told to drop old multipart uploads, where it can be."""
+        await self.expire_incomplete()
+        return await sweep(self._client, self._control, time.time() - age)
+
+    async def expire_incomplete(self) -> bool:
+        """Have the bucket itself drop old multipart uploads; False where it cannot."""
+        return await self._control.expire_incomplete(INCOMPLETE_DAYS)
+
+    async def _known(self, digest: Digest) -> Known:
+        known = self._entries.get(digest)
+        if known is None or self._monotonic() - known.seen > FRESH:
+            return await self._look(digest)
+        return known
+
+    async def _look(self, digest: Digest) -> Known:
+        """As the bucket has it now. `BlobUnknown`."""
+        known = await self._find(digest)
+        if known is None:
+            raise BlobUnknown(digest=str(digest))
+        return known
+
+    async def _find(self, digest: Digest) -> Known | None:
+        data = await self._client.get(entry_key(digest))
+        if data is None:
+            self._entries.drop(digest)
+            return None
+        now = self._monotonic()
+        entry = Entry.decode(digest, data)
+        known = self._entries.get(digest)
+        if known is None or known.entry != entry:
+            known = Known(entry, now)
+            self._entries.add(known)
+        known.seen = now
+        return known
+
+    async def _sound(self, digest: Digest) -> Entry | None:
+        """The entry of a blob whose bytes are all there; one whose bytes are lost is taken away."""
+        known = await self._find(digest)
+        if known is None or known.entry.inline is not None:
+            return known.entry if known else None
+        found = await self._client.head(data_key(known.entry.name))
+        if found is not None and found.size == known.entry.size:
+            return known.entry
+        await self._take_away([known.entry])
+        return None
+
+    async def _take_away(self, entries: Sequence[Entry]) -> None:
+        """The entries: from then on the blobs are unknown. Their data lingers, marked, for readings that are open
+        here or on other hosts, until the sweep."""
+        large = [entry for entry in entries if entry.name]
+        await asyncio.gather(*(self._client.put(pending_key(e.name), str(e.digest).encode()) for e in large))
+        await self._control.delete([entry_key(entry.digest) for entry in entries])
+        for entry in entries:
+            self._entries.drop(entry.digest)
+
+    async def _fetch_map(self, entry: Entry) -> ChunkMap:
+        data = await self._client.get(map_key(entry.name))
+        if data is None:
+            self._entries.drop(entry.digest)
+            if await self._find(entry.digest) is None:
+                raise BlobUnknown(digest=str(entry.digest))
+            raise StoreBroken(f"the chunk map of {entry.digest} is not in the bucket")
+        try:
+            if hashlib.sha256(data).hexdigest() != entry.map_sum:
+                raise ChunkMapInvalid("its digest does not fit")
+            return ChunkMap.decode(data, entry.size)
+        except ChunkMapInvalid as error:
+            raise StoreBroken(f"the chunk map of {entry.digest} in the bucket: {error}") from error
+
+    async def _address(self, entry: Entry, span: Span) -> str | None:
+        settings = self._settings
+        if settings.redirect == "off" or not entry.name or len(span) < settings.redirect_min:
+            return None
+        return await self._client.presigned(data_key(entry.name), settings.redirect_seconds)
+
+
+async def _batches(digests: AsyncIterator[Digest], size: int) -> AsyncIterator[list[Digest]]:
+    batch: list[Digest] = []
+    async for digest in digests:
+        batch.append(digest)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+_: type[BlobStore] = S3Store

@@ -1,0 +1,1 @@
+"""Blobs, parts of blobs and records in a folder of a file system."""

@@ -1,0 +1,363 @@
+"""Partial blobs on a disk.
+
+Who may change what, and under which lock:
+
+- A chunk's bytes, state and checksum: who has claimed it (a lock on byte `index` of the hold file, for the open
+  file). Setting MISSING: anybody, since it only costs a fetch.
+- `reserved`, together with the ledger: under `_alone` (flock on the hold file).
+- Names: under `Shelf.alone`.
+- An evictor needs the data file for itself; every hold locks it shared while it is open.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import Final
+
+from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, chunk_length, chunk_span, count
+from registry_mesh.oci.span import Span
+from registry_mesh.ports.blobs import PIECE, FileSlice
+from registry_mesh.ports.failures import StoreBroken
+from registry_mesh.ports.partial import ChunkState, Give
+from registry_mesh.stores import points
+from registry_mesh.stores.checksum import crc32
+from registry_mesh.stores.disk.durability import FsyncPolicy
+from registry_mesh.stores.disk.ingest import write_all
+from registry_mesh.stores.disk.locks import lock_lead, lock_range, try_flock, unlock_range
+from registry_mesh.stores.disk.looked import Looked
+from registry_mesh.stores.disk.part_files import PartFiles, promote
+from registry_mesh.stores.disk.read_apart import read_apart
+from registry_mesh.stores.faults import translated
+from registry_mesh.tasks.offload import offload, settle, submit
+
+SYNC_EVERY: Final = 32 << 20
+"""Bytes after which written chunks are synced (`FsyncPolicy.COMMIT`)."""
+
+_CUT: Final = "the file of a partial blob was cut short"
+
+
+class DiskHold:
+    """Implements `ports.blobs.Hold`. Each has its own open files: two of one process exclude each other's claims
+    as two processes do."""
+
+    def __init__(self, files: PartFiles, looked: Looked | None = None) -> None:
+        """In a thread. `looked`: what is remembered of former holds."""
+        self._files = files
+        self._table = files.table
+        self.info = files.info
+        self._looked = looked
+        self._sums: dict[int, tuple[int, int]] = {}  # of chunks under way: bytes so far, their crc32
+        self._checked = bytearray(self._remembered() or self._table.chunks)
+        self._checked_mtime = 0
+        self._unsynced: set[int] = set()
+        self._marking = threading.Lock()  # the loop marks while a thread syncs
+        self._unsynced_bytes = 0
+        self._giving_back: list[Future[None]] = []
+
+    def _remembered(self) -> bytes | None:
+        if self._looked is None or not self.untouched:
+            return None
+        return self._looked.of(self.info.digest, os.fstat(self._files.fd))
+
+    def __repr__(self) -> str:
+        held = self._table.chunks - self._table.states().count(0)
+        word = "committed" if self.committed else "discarded" if self.discarded else "open"
+        return f"<hold of {self.info.digest}: {held}/{self._table.chunks} chunks, {word}>"
+
+    @property
+    def committed(self) -> bool:
+        return self._table.committed
+
+    @property
+    def discarded(self) -> bool:
+        return self._table.discarded
+
+    def state(self, index: int) -> ChunkState:
+        state = self._table.state(index)
+        return ChunkState(state) if state <= ChunkState.PROVEN else ChunkState.MISSING
+
+    def states(self) -> bytes:
+        return self._table.states()
+
+    def run(self, index: int, stop: int, state: ChunkState) -> int:
+        return self._table.run(index, stop, state)
+
+    def claim(self, chunks: range) -> range:
+        stop = chunks.start + self._missing_run(chunks)
+        stop = lock_lead(self._table.fd, chunks.start, stop)
+        # Another process may have finished some between the look and the lock: look again.
+        missing = chunks.start + self._missing_run(range(chunks.start, stop))
+        if missing < stop:
+            unlock_range(self._table.fd, missing, stop - missing)
+        return range(chunks.start, missing)
+
+    def _missing_run(self, chunks: range) -> int:
+        states = self._table.states(chunks.start, chunks.stop)
+        return len(states) - len(states.lstrip(b"\0"))
+
+    def unclaim(self, chunks: range) -> None:
+        if not chunks:
+            return
+        unlock_range(self._table.fd, chunks.start, len(chunks))
+        for index, state in enumerate(self._table.states(chunks.start, chunks.stop), chunks.start):
+            if not state and self._table.reserved(index):  # begun and not finished
+                self._sums.pop(index, None)
+                self._begin_give_back(index)
+
+    def want(self, index: int) -> None:
+        self._table.set_wanted(index)
+
+    def take_want(self, chunks: range) -> int | None:
+        wanted = self._table.wanted
+        if wanted is None or wanted not in chunks:
+            return None
+        self._table.set_wanted(None)
+        return wanted
+
+    async def write(self, offset: int, give: Give, then: Callable[[], None]) -> None:
+        with translated(f"writing a part of {self.info.digest}"):
+            await offload(self._write_all, offset, give, then)
+
+    def _write_all(self, offset: int, give: Give, then: Callable[[], None]) -> None:
+        while data := give():
+            self._write(offset, data)
+            then()
+            self._sync_now_and_then()
+            offset += sum(map(len, data))
+
+    def _write(self, offset: int, data: Sequence[bytes | memoryview]) -> None:
+        if self._table.committed or self._table.discarded:
+            raise StoreBroken("the hold was committed or discarded")
+        length = sum(map(len, data))
+        if self._files.is_cut_short():  # written to behind its end it would have a hole where chunks are held
+            self._discard()
+            raise StoreBroken(_CUT)
+        if offset + length > self.info.size:
+            raise ValueError(f"{offset + length - self.info.size} bytes past the end")
+        self._files.reserve(range(offset // CHUNK, count(offset + length)))
+        points.reach("hold.write")
+        write_all(self._files.fd, list(data), offset)
+        self._files.note_mtime()
+        self._sum(offset, data)
+        self._unsynced_bytes += length
+
+    def _sync_now_and_then(self) -> None:
+        policy = self._files.shelf.fsync
+        if policy is FsyncPolicy.ALWAYS or (
+            policy is FsyncPolicy.COMMIT and self._unsynced_bytes >= SYNC_EVERY
+        ):
+            self._sync()
+
+    def _sum(self, offset: int, data: Sequence[bytes | memoryview]) -> None:
+        for piece in data:
+            view = memoryview(piece)
+            while view:
+                index, start = divmod(offset, CHUNK)
+                part = view[: CHUNK - start]
+                done, summed = self._sums.get(index, (0, 0)) if start else (0, 0)
+                if done == start:  # else it began elsewhere: `mark` reads it again
+                    self._sums[index] = (start + len(part), crc32(part, summed))
+                offset, view = offset + len(part), view[len(part) :]
+
+    def _sync(self) -> None:
+        """Chunks that were marked before the sync began are safe after it."""
+        with self._marking:
+            marked, self._unsynced = self._unsynced, set()
+        self._unsynced_bytes = 0
+        points.reach("hold.sync")
+        os.fdatasync(self._files.fd)
+        points.reach("hold.synced")
+        for index in marked:
+            self._table.set_synced(index, True)
+
+    def mark(self, index: int, state: ChunkState) -> None:
+        if state is ChunkState.MISSING:
+            self._mark_missing(index)
+            return
+        if not self._table.state(index):
+            done, summed = self._sums.pop(index, (0, 0))
+            if done != chunk_length(index, self.info.size):
+                summed = self._read_sum(index)
+            self._table.set_crc32(index, summed)
+            self._checked[index] = 1
+            if self._files.shelf.fsync is FsyncPolicy.ALWAYS:
+                self._table.set_synced(index, True)
+            else:
+                with self._marking:
+                    self._unsynced.add(index)
+        self._table.set_state(index, state)
+
+    def _mark_missing(self, index: int) -> None:
+        self._table.set_state(index, ChunkState.MISSING)
+        self._table.set_synced(index, False)
+        self._checked[index] = 0
+        self._sums.pop(index, None)
+        self._unsynced.discard(index)
+        if self._table.reserved(index):
+            self._begin_give_back(index)
+
+    def _begin_give_back(self, index: int) -> None:
+        self._giving_back = [each for each in self._giving_back if not each.done()]
+        self._giving_back.append(submit(self._give_back, index))
+
+    def _give_back(self, index: int) -> None:
+        """In a thread, later: somebody may be writing the chunk anew by then."""
+        table_fd = os.open(f"/proc/self/fd/{self._table.fd}", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            # Through another open file, so that a claim of our own is in the way too: then `unclaim` comes here.
+            if lock_range(table_fd, index, 1):
+                self._files.give_back(index)
+        finally:
+            os.close(table_fd)
+
+    async def read(self, span: Span) -> bytes:
+        if len(span) > PIECE:
+            raise ValueError(f"{len(span)} bytes at once")
+        with translated(f"reading a part of {self.info.digest}"):
+            return await offload(os.pread, self._files.fd, len(span), span.start)
+
+    async def feed(self, span: Span, sink: Callable[[memoryview], None]) -> None:
+        with translated(f"reading a part of {self.info.digest}"):
+            await offload(feed, self._files.fd, span, sink)
+
+    def slice(self, span: Span) -> FileSlice:
+        return FileSlice(self._files.fd, span.start, span.stop)
+
+    def checked(self) -> bytes:
+        return bytes(self._checked)
+
+    @property
+    def untouched(self) -> bool:
+        status = os.fstat(self._files.fd)
+        whole = status.st_nlink and status.st_size == self.info.size
+        return bool(whole) and status.st_mtime_ns == self._table.mtime_ns
+
+    async def check(self, index: int) -> bool:
+        if not self._table.state(index):
+            return False
+        if self._is_checked(index):
+            return True
+        with translated(f"checking a part of {self.info.digest}"):
+            good = await offload(self._read_sum, index) == self._table.crc32(index)
+        if good:
+            self._checked[index] = 1
+        elif self._table.state(index) and not self._table.committed:
+            self._mark_missing(index)
+        return good
+
+    async def recheck(self, chunks: Sequence[int]) -> list[int]:
+        """Read chunks that are held, whatever was checked before and without keeping them in memory. Gives those
+        that have rotted, which are MISSING from then on."""
+        with translated(f"checking a part of {self.info.digest}"):
+            bad = await offload(self._rotten, chunks)
+        for index in bad:
+            if self._table.state(index) and not self._table.committed:
+                self._mark_missing(index)
+        return bad
+
+    def _rotten(self, chunks: Sequence[int]) -> list[int]:
+        return [
+            i for i in chunks if not self._still_fits(i) and not self._still_fits(i)
+        ]  # once more: it was torn?
+
+    def _still_fits(self, index: int) -> bool:
+        span = chunk_span(index, self.info.size)
+        return crc32(read_apart(self._files.fd, span.start, len(span))) == self._table.crc32(index)
+
+    def _is_checked(self, index: int) -> bool:
+        """Whether it was checked and nobody but us and our like has written to the file since."""
+        status = os.fstat(self._files.fd)
+        if status.st_size == self.info.size and status.st_mtime_ns in (
+            self._table.mtime_ns,
+            self._checked_mtime,
+        ):
+            return bool(self._checked[index])
+        self._checked_mtime = status.st_mtime_ns
+        self._checked = bytearray(self._table.chunks)
+        return False
+
+    def _read_sum(self, index: int) -> int:
+        span = chunk_span(index, self.info.size)
+        return crc32(os.pread(self._files.fd, len(span), span.start))
+
+    async def commit(self, chunk_map: ChunkMap | None) -> None:
+        with translated(f"committing {self.info.digest}"):
+            await offload(self._commit, chunk_map)
+
+    def _commit(self, chunk_map: ChunkMap | None) -> None:
+        files, shelf = self._files, self._files.shelf
+        with shelf.alone(self.info.digest):
+            if self._table.committed:
+                return
+            if self._table.discarded:
+                raise StoreBroken("the hold was discarded")
+            if self._table.run(0, self._table.chunks, ChunkState.UNPROVEN) < self._table.chunks:
+                raise ValueError("a blob with missing chunks cannot be committed")
+            if files.is_cut_short():
+                files.end()
+                raise StoreBroken(_CUT)
+            points.reach("hold.commit_sync")
+            shelf.fsync.sync_data(files.fd)
+            for index in range(self._table.chunks):
+                self._table.set_synced(index, shelf.fsync is not FsyncPolicy.NEVER)
+                self._table.set_state(index, ChunkState.PROVEN)
+            self._unsynced = set()
+            if shelf.fsync is not FsyncPolicy.NEVER:
+                self._table.flush()
+            promote(files, chunk_map)
+
+    async def discard(self) -> None:
+        with translated(f"discarding {self.info.digest}"):
+            await offload(self._discard)
+
+    def _discard(self) -> None:
+        with self._files.shelf.alone(self.info.digest):
+            if not self._table.committed and not self._table.discarded:
+                self._files.end()
+
+    async def close(self) -> None:
+        """Give up claims, sync what was marked, drop the files where nothing is held and nobody else has them."""
+        for each in self._giving_back:
+            with suppress(OSError):
+                await settle(each)
+        with translated(f"closing the hold of {self.info.digest}"):
+            await offload(self._close)
+
+    def _close(self) -> None:
+        try:
+            if not self._table.committed and not self._table.discarded:
+                if self._unsynced and self._files.shelf.fsync is not FsyncPolicy.NEVER:
+                    self._sync()
+                unlock_range(self._table.fd, 0, self._table.chunks)
+                self._files.tidy()
+                if self._looked is not None and self.untouched:
+                    self._looked.keep(self.info.digest, os.fstat(self._files.fd), bytes(self._checked))
+                self._leave_alone()
+        finally:
+            self._files.close()
+
+    def _leave_alone(self) -> None:
+        """The last one out writes the row, or drops the files where nothing is held."""
+        with self._files.shelf.alone(self.info.digest):
+            if not try_flock(self._files.fd, shared=False) or self._table.committed or self._table.discarded:
+                return
+            if any(self._table.reservations()):
+                self._files.index_exactly()
+            else:
+                self._files.drop()
+
+
+def feed(fd: int, span: Span, sink: Callable[[memoryview], None]) -> None:
+    """Call `sink` with the bytes of a span of a file, through one buffer."""
+    buffer = memoryview(bytearray(min(PIECE, len(span))))
+    start = span.start
+    while start < span.stop:
+        done = os.preadv(fd, [buffer[: span.stop - start]], start)
+        if not done:
+            raise StoreBroken("the file ends early")
+        sink(buffer[:done])
+        start += done

@@ -1,0 +1,31 @@
+"""Room for bytes: reserved in the ledger before they are written, made by eviction where the store is a cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from registry_mesh.ports.failures import StoreFull
+from registry_mesh.stores.disk.ledger import Ledger
+
+
+class Room:
+    """Takes and gives back room. `evict` is called with the bytes wanted when there is none; it gives whether it
+    made some."""
+
+    def __init__(self, ledger: Ledger, evict: Callable[[int], bool] | None = None) -> None:
+        self.ledger = ledger
+        self.evict = evict
+
+    def take(self, room: int) -> None:
+        """Reserve; `StoreFull` where there is no room and none can be made. In a thread: it may evict."""
+        if room <= 0:
+            return
+        limit = self.ledger.limit
+        if limit is not None and (room > limit or not self.ledger.counted):
+            raise StoreFull("not within the quota" if room > limit else "what is stored is being counted")
+        while not self.ledger.reserve(room):
+            if self.evict is None or not self.evict(room):
+                raise StoreFull(f"{self.ledger.used} of {self.ledger.limit} bytes are used")
+
+    def give(self, room: int) -> None:
+        self.ledger.release(room)

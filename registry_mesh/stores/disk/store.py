@@ -1,0 +1,344 @@
+"""The disk store: the parts of this room put together behind the ports."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, ChunkMapInvalid, ChunkMapper
+from registry_mesh.oci.descriptor import Descriptor
+from registry_mesh.oci.digest import ALGORITHMS, Digest
+from registry_mesh.oci.refusals import BlobUnknown
+from registry_mesh.oci.span import Span
+from registry_mesh.ports.blobs import BlobInfo
+from registry_mesh.ports.failures import StoreBroken
+from registry_mesh.ports.partial import Hold
+from registry_mesh.stores.disk import rebuild, temporary
+from registry_mesh.stores.disk.durability import FsyncPolicy
+from registry_mesh.stores.disk.evict import Evictor
+from registry_mesh.stores.disk.held_blobs import DiskReading, HeldBlobs
+from registry_mesh.stores.disk.hold import DiskHold
+from registry_mesh.stores.disk.hold_file import stated_size
+from registry_mesh.stores.disk.index import Index
+from registry_mesh.stores.disk.ingest import DiskIngest, IncomingFile, write_all
+from registry_mesh.stores.disk.inspection import Inspection
+from registry_mesh.stores.disk.layout import Layout
+from registry_mesh.stores.disk.ledger import Ledger, charge
+from registry_mesh.stores.disk.locks import FileLock, ProcessLock
+from registry_mesh.stores.disk.looked import Looked
+from registry_mesh.stores.disk.map_maker import MapMaker
+from registry_mesh.stores.disk.overhead import Overhead
+from registry_mesh.stores.disk.part_files import open_part
+from registry_mesh.stores.disk.records import DiskRecords
+from registry_mesh.stores.disk.room import Room
+from registry_mesh.stores.disk.shelf import Shelf
+from registry_mesh.stores.disk.upkeep import PERIOD, Upkeep
+from registry_mesh.stores.disk.whole_hold import WholeHold
+from registry_mesh.stores.faults import translated
+from registry_mesh.tasks.offload import offload, settle, submit
+
+_BATCH: Final = 1_000
+
+_WHILE_EVICTED: Final = (0.0, 0.01, 0.05, 0.1, 0.2, 0.4)
+"""Seconds to wait for an eviction under way, before each look but the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiskCounts:
+    """What happened since this process opened the store."""
+
+    rotten: int
+    evictions: int
+    evicted_bytes: int
+
+
+class DiskStore:
+    """Implements `ports.blobs.CacheStore`. Made by `start`. `held_blobs` is its reading side, `use` notes that a blob
+    is used: for who answers hits himself."""
+
+    def __init__(
+        self, shelf: Shelf, alive: ProcessLock, overhead: Overhead | None = None, *, cache: bool
+    ) -> None:
+        self._shelf = shelf
+        self._layout = shelf.layout
+        self._alive = alive
+        self._upkeep = Upkeep(shelf, overhead)
+        self._upkeep_task: asyncio.Task[None] | None = None
+        self.use = self._upkeep.use
+        self.held_blobs = HeldBlobs(shelf, self.use, cache=cache)
+        self._evictor = Evictor(shelf, self.held_blobs.files, self._upkeep.flush)
+        if cache:
+            shelf.room.evict = self._evictor
+        self._looked = Looked()
+        self._maps = None if cache else MapMaker(shelf)  # a cache asks its parents
+        self.inspection = Inspection(shelf, cache=cache)
+        self.records = DiskRecords(shelf.layout.records, shelf.layout.tmp, shelf.fsync)
+
+    def __repr__(self) -> str:
+        return f"<disk {self._layout.root}: {self.used} of {self._shelf.room.ledger.limit} bytes>"
+
+    @classmethod
+    async def start(
+        cls,
+        root: Path,
+        *,
+        quota: int | None = None,
+        evict: bool = False,
+        fsync: FsyncPolicy = FsyncPolicy.COMMIT,
+        clock: Callable[[], float] = time.time,
+    ) -> DiskStore:
+        """The store below `root`, made where there is none. `StoreBroken`.
+
+        `quota` is in bytes. `evict`: it is a cache, and drops what is of least use instead of being full;
+        what is not counted blob by blob (index, records) is kept out of the quota, too (`stores.disk.overhead`).
+        """
+        with translated(f"opening the store in {root}"):
+            store = await offload(cls._start, Layout(root), quota, evict, fsync, clock)
+        store._upkeep_task = asyncio.create_task(store._keep_up(), name="disk store upkeep")
+        return store
+
+    @classmethod
+    def _start(
+        cls,
+        layout: Layout,
+        quota: int | None,
+        evict: bool,
+        fsync: FsyncPolicy,
+        clock: Callable[[], float],
+    ) -> DiskStore:
+        for directory in layout.directories():
+            fsync.make_directory(directory)
+        overhead = Overhead(layout, quota) if quota is not None and evict else None
+        room = Room(Ledger(layout.run / "ledger", overhead.limit() if overhead else quota))
+        shelf = Shelf(layout, room, Index(layout.index), fsync, clock)
+        alive = ProcessLock(layout.run / "alive")
+        if alive.first:
+            rebuild.recover(shelf)
+        else:
+            rebuild.sweep_orphans(shelf)
+        alive.share()
+        return cls(shelf, alive, overhead, cache=evict)
+
+    async def _keep_up(self) -> None:
+        while True:
+            await offload(self._upkeep.round, self.held_blobs.files)
+            await asyncio.sleep(PERIOD)
+
+    async def close(self) -> None:
+        """Tell the index the last; close files. Readings must have ended."""
+        if self._upkeep_task is not None:
+            self._upkeep_task.cancel()
+            await asyncio.wait([self._upkeep_task])
+        await offload(self._close)
+
+    def _close(self) -> None:
+        self.held_blobs.files.close()
+        self._upkeep.flush()
+        if self._alive.is_last():
+            rebuild.note_clean_end(self._shelf)
+        self._shelf.index.close()
+        self._shelf.room.ledger.close()
+        self._alive.close()
+
+    @property
+    def used(self) -> int:
+        """Bytes that the store's files take, in all processes."""
+        return self._shelf.room.ledger.used
+
+    @property
+    def counts(self) -> DiskCounts:
+        return DiskCounts(self.held_blobs.rotten, self._evictor.evictions, self._evictor.evicted_bytes)
+
+    async def stat(self, digest: Digest) -> BlobInfo:
+        file = await self.held_blobs.open(digest)
+        self.held_blobs.files.release(file)
+        return BlobInfo(digest, file.size)
+
+    def open(self, digest: Digest, span: Span | None = None) -> DiskReading:
+        return DiskReading(self.held_blobs, digest, span)
+
+    async def chunk_map(self, digest: Digest) -> ChunkMap | None:
+        """What is beside the blob; a store that is no cache makes one at once where there is none."""
+        found = await offload(self._chunk_map, digest)
+        return found if found is not None or self._maps is None else await self._maps.make(digest)
+
+    def _chunk_map(self, digest: Digest) -> ChunkMap | None:
+        with translated("reading a chunk map"):
+            size = self._size(digest)
+            if size is None:
+                raise BlobUnknown(digest=str(digest))
+            if size <= CHUNK:  # not worth a file
+                mapper = ChunkMapper()
+                mapper.update(self._layout.blob(digest).read_bytes())
+                return mapper.finish()
+            try:
+                return ChunkMap.decode(self._layout.blob_chunks(digest).read_bytes(), size)
+            except (FileNotFoundError, ChunkMapInvalid):
+                return None
+
+    @asynccontextmanager
+    async def ingest(
+        self, expected: Digest | None = None, size: int | None = None, algorithm: str = "sha256"
+    ) -> AsyncIterator[DiskIngest]:
+        algorithm = expected.algorithm if expected else algorithm
+        with translated("beginning a blob"):
+            ingest = DiskIngest(await offload(IncomingFile, self._shelf, algorithm, size), expected)
+        try:
+            yield ingest
+        finally:
+            await ingest.leave()
+
+    async def adopt(self, path: Path, digest: Digest, size: int, chunk_map: ChunkMap) -> BlobInfo:
+        """Make the finished, synced file at `path`, on the store's file system, the blob; it is renamed or removed.
+
+        The caller has checked its digest. `StoreFull`, `StoreBroken`."""
+        return await offload(self._adopt, path, digest, size, chunk_map)
+
+    def _adopt(self, path: Path, digest: Digest, size: int, chunk_map: ChunkMap) -> BlobInfo:
+        with translated("adopting a file"):
+            self._shelf.room.take(charge(size))
+            if not self._shelf.place(digest, path, size, chunk_map):
+                self._shelf.room.give(charge(size))
+                path.unlink(missing_ok=True)
+        return BlobInfo(digest, size)
+
+    @asynccontextmanager
+    async def hold(self, digest: Digest, size: int) -> AsyncIterator[Hold]:
+        async with AsyncExitStack() as stack:
+            yield await self._opened_hold(stack, digest, size)
+
+    async def _opened_hold(self, stack: AsyncExitStack, digest: Digest, size: int) -> Hold:
+        """A blob that is found to be complete may be evicted before it is open: look again."""
+        for pause in _WHILE_EVICTED:
+            with translated("holding a blob"):
+                hold = await offload(self._hold, digest, size)
+            if hold is not None:
+                stack.push_async_callback(hold.close)
+                return hold
+            with suppress(BlobUnknown):
+                return await stack.enter_async_context(self._whole(digest))
+            await asyncio.sleep(pause)
+        raise StoreBroken(f"{digest} is being evicted")
+
+    def _hold(self, digest: Digest, size: int) -> DiskHold | None:
+        """The partial blob; None where it is complete."""
+        with self._shelf.alone(digest):
+            if self._shelf.has(BlobInfo(digest, size)):
+                return None
+            files = open_part(self._shelf, digest, size)
+            if files is None:
+                return None
+            if any(files.table.states()):  # else its row says so, made just now
+                self.use(digest)
+            return DiskHold(files, self._looked)
+
+    @asynccontextmanager
+    async def _whole(self, digest: Digest) -> AsyncIterator[WholeHold]:
+        file = await self.held_blobs.open(digest)
+
+        async def prove(index: int) -> bool:
+            try:
+                await self.held_blobs.prove(file, index, index + 1)
+            except StoreBroken:
+                return False
+            return True
+
+        try:
+            yield WholeHold(BlobInfo(digest, file.size), file.fd, prove)
+        finally:
+            self.held_blobs.files.release(file)
+
+    @asynccontextmanager
+    async def lock(self, digest: Digest, purpose: str) -> AsyncIterator[bool]:
+        """`purpose` is a word of ours, fit for a file's name."""
+        path = self._layout.run / "locks" / f"{purpose}-{digest.hex[:32]}"
+        with translated("locking"):
+            locking = submit(FileLock, path)
+            try:
+                lock = await settle(locking)
+            except asyncio.CancelledError:
+                if locking.exception() is None:
+                    await offload(locking.result().release)  # nobody else would, as long as the process lives
+                raise
+        try:
+            yield lock.mine
+        finally:
+            await offload(lock.release)
+
+    async def known_size(self, digest: Digest) -> int | None:
+        with translated("looking for a blob's size"):
+            return await offload(self._known_size, digest)
+
+    def _known_size(self, digest: Digest) -> int | None:
+        stated = (
+            stated_size(path) for path in (self._layout.blob_hold(digest), self._layout.part_hold(digest))
+        )
+        return next(
+            (size for size in stated if size is not None),
+            self._size(digest) or self._shelf.index.size(digest),
+        )
+
+    def _size(self, digest: Digest) -> int | None:
+        try:
+            return self._layout.blob(digest).stat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    async def note_sizes(self, descriptors: Sequence[Descriptor]) -> None:
+        await offload(self._shelf.index.note_sizes, [(each.digest, each.size) for each in descriptors])
+
+    async def note_place(self, digest: Digest, place: str) -> None:
+        await offload(self._shelf.index.note_place, digest, place)
+
+    async def place_of(self, digest: Digest) -> str | None:
+        return await offload(self._shelf.index.place, digest)
+
+    async def try_writing(self) -> None:
+        """`StoreFull` or `StoreBroken` where a page cannot be written to the disk."""
+        with translated("writing to the store"):
+            await offload(self._try_writing)
+
+    def _try_writing(self) -> None:
+        fd, path = temporary.create(self._layout.tmp, counted=False)
+        try:
+            write_all(fd, [bytes(4096)], 0)
+            os.fsync(fd)
+        finally:
+            path.unlink(missing_ok=True)
+            os.close(fd)
+
+    async def delete(self, digest: Digest) -> None:
+        with translated("deleting a blob"):
+            if not await offload(self._shelf.remove, digest):
+                raise BlobUnknown(digest=str(digest))
+
+    async def blobs(self) -> AsyncIterator[BlobInfo]:
+        found = self._scan()
+        while batch := await offload(lambda: list(islice(found, _BATCH))):
+            for info in batch:
+                yield info
+
+    def _scan(self) -> Iterator[BlobInfo]:
+        with translated("listing blobs"):
+            for algorithm in ALGORITHMS:
+                for board in _scandir(self._layout.blobs / algorithm):
+                    for entry in _scandir(Path(board.path)):
+                        if "." not in entry.name:
+                            with suppress(FileNotFoundError):
+                                yield BlobInfo(Digest(algorithm, entry.name), entry.stat().st_size)
+
+
+def _scandir(directory: Path) -> Iterator[os.DirEntry[str]]:
+    try:
+        scan = os.scandir(directory)
+    except FileNotFoundError:
+        return
+    with scan:
+        yield from scan

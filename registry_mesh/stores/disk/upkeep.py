@@ -1,0 +1,70 @@
+"""What a disk store does beside serving: uses to the index, idle files closed, a lost index made anew, and
+its own files found again when the disk went away and came back."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from registry_mesh.oci.digest import Digest
+from registry_mesh.ports.failures import Failure
+from registry_mesh.stores.disk import rebuild
+from registry_mesh.stores.disk.ledger import Ledger
+from registry_mesh.stores.disk.open_files import OpenFiles
+from registry_mesh.stores.disk.overhead import Overhead
+from registry_mesh.stores.disk.shelf import Shelf
+
+PERIOD: Final = 2.0
+"""Seconds from one round to the next."""
+
+_log = logging.getLogger(__name__)
+
+
+class Upkeep:
+    """Rounds of one process, in a thread."""
+
+    def __init__(self, shelf: Shelf, overhead: Overhead | None = None) -> None:
+        self._shelf = shelf
+        self._overhead = overhead
+        self._used: set[str] = set()
+        self._tidied = False
+
+    def use(self, digest: Digest) -> None:
+        """The blob is used now. An entry in a set: readers call it on every hit."""
+        self._used.add(digest.hex)
+
+    def flush(self) -> None:
+        """Tell the index which blobs were used since the last time."""
+        used, self._used = self._used, set()
+        if used:
+            self._shelf.index.touch([bytes.fromhex(hex) for hex in list(used)], self._shelf.turnovers())
+
+    def round(self, files: OpenFiles) -> None:
+        try:
+            files.sweep()
+            self._come_back()
+            self.flush()
+            if self._overhead is not None:
+                self._shelf.room.ledger.limit = self._overhead.limit()
+            if self._shelf.index.broken:
+                self._shelf.index.renew()
+            if not self._shelf.index.fact(rebuild.BUILT):
+                rebuild.rebuild(self._shelf)
+            if not self._tidied:
+                rebuild.tidy(self._shelf)
+                self._tidied = True
+        except (OSError, Failure) as fault:
+            _log.warning("the store in %s needs attention: %s", self._shelf.layout.root, fault)
+
+    def _come_back(self) -> None:
+        """Where the directory was taken away, or another one mounted: begin again in what is there now."""
+        ledger, path = self._shelf.room.ledger, self._shelf.layout.run / "ledger"
+        if ledger.is_at(path):
+            return
+        for directory in self._shelf.layout.directories():
+            self._shelf.fsync.make_directory(directory)
+        # The old one stays open: threads may be about to count in it.
+        self._shelf.room.ledger = Ledger(path, ledger.limit)
+        self._shelf.index.renew()
+        rebuild.recover(self._shelf)
+        _log.warning("the store in %s was gone and is back", self._shelf.layout.root)

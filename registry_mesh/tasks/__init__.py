@@ -1,0 +1,1 @@
+"""Tasks and threads: work shared, bounded and waited for. Knows nothing of registries."""

@@ -1,0 +1,163 @@
+"""A choice among parents: who is asked, what the answers together mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from registry_mesh.content.fill.fill import FillPolicy
+from registry_mesh.content.fill.fills import Fills
+from registry_mesh.content.nest.failover import Candidate, Distrusted, Failover
+from registry_mesh.content.nest.pull_through import PullThrough
+from registry_mesh.oci.descriptor import Descriptor
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.reference import RegistryName, RepositoryName
+from registry_mesh.oci.refusals import BlobUnknown
+from registry_mesh.ports.failures import SourceDown, SourceUnavailable
+from registry_mesh.ports.pieces import in_memory
+from registry_mesh.ports.repositories import Repository
+from registry_mesh.stores.memory.store import MemoryStore
+from tests.simulators.source import SimulatedSource
+
+DATA = bytes(range(256)) * 20_000
+
+
+@dataclass
+class Place:
+    name: str
+    available: bool = True
+    confirmed: bool = True
+    load: float = 0.0
+
+
+def candidate(source: SimulatedSource, **place: object) -> Candidate:
+    repository = Repository(
+        RegistryName("r"), RepositoryName("a"), source, source, source, source  # type: ignore[arg-type]
+    )  # fmt: skip
+    return Candidate(Place(source.name, **place), repository)  # type: ignore[arg-type]
+
+
+def holding(name: str, data: bytes | None = DATA, **knobs: object) -> SimulatedSource:
+    source = SimulatedSource(name=name, **knobs)  # type: ignore[arg-type]
+    if data is not None:
+        source.add(data)
+    return source
+
+
+async def read(source: Failover | PullThrough, digest: Digest) -> bytes:
+    async with source.open(digest) as reading:
+        return b"".join([piece async for piece in in_memory(reading)])
+
+
+async def test_groups_in_order_and_the_least_loaded_first() -> None:
+    far, near, idle = holding("far"), holding("near"), holding("idle")
+    choice = Failover([[candidate(near, load=2), candidate(idle, load=1)], [candidate(far)]], Distrusted())
+    assert await read(choice, Digest.of(DATA)) == DATA
+    assert (len(idle.opened), len(near.opened), len(far.opened)) == (1, 0, 0)
+
+
+async def test_what_one_does_not_know_another_may() -> None:
+    empty, full = holding("empty", None), holding("full")
+    choice = Failover([[candidate(empty)], [candidate(full)]], Distrusted())
+    assert await read(choice, Digest.of(DATA)) == DATA
+
+
+async def test_unknown_only_when_all_could_be_asked() -> None:
+    one, two = holding("one", None), holding("two", None)
+    choice = Failover([[candidate(one)], [candidate(two)]], Distrusted())
+    with pytest.raises(BlobUnknown):
+        await choice.stat(Digest.of(DATA))
+    two.down = True
+    with pytest.raises(SourceUnavailable, match="is down"):
+        await choice.stat(Digest.of(DATA))
+
+
+async def test_a_parent_known_to_be_down_is_not_asked() -> None:
+    down = holding("down")
+    choice = Failover([[candidate(down, available=False)]], Distrusted())
+    with pytest.raises(SourceUnavailable, match="down: down"):
+        await choice.stat(Digest.of(DATA))
+    assert down.stats == 0
+
+
+async def test_where_all_are_known_to_be_down_nothing_is_tried_again() -> None:
+    """A cold blob whose size is known: its fill begins, and ends at once."""
+    looks: list[str] = []
+
+    class Down(Place):
+        def __getattribute__(self, name: str) -> object:
+            if name == "available":
+                looks.append(name)
+            return super().__getattribute__(name)
+
+    source, store = holding("down"), MemoryStore()
+    choice = Failover(
+        [[Candidate(Down("down", available=False), candidate(source).repository)]], Distrusted()
+    )
+    fills = Fills(store, FillPolicy())
+    try:
+        await store.note_sizes([Descriptor("application/x", Digest.of(DATA), len(DATA))])
+        with pytest.raises(SourceDown):
+            await read(PullThrough(store, choice, fills), Digest.of(DATA))
+    finally:
+        await fills.close()
+    assert len(looks) == 2, "asked for the blob, and for its chunk map"
+
+
+@pytest.mark.parametrize("maps", [False, True])
+async def test_the_liar_is_named_and_routed_around(maps: bool) -> None:
+    liar, honest = holding("liar", flip_at=1_500_000, maps=maps), holding("honest", maps=maps)
+    named: list[str] = []
+    distrusted = Distrusted(count=named.append)
+    choice = Failover([[candidate(liar)], [candidate(honest)]], distrusted)
+    fills = Fills(MemoryStore(), FillPolicy(complete_after=2))
+    through = PullThrough(MemoryStore(), choice, fills, distrusted.note)
+    got = b""
+    for _ in range(2):
+        try:
+            got = await read(through, Digest.of(DATA))
+            break
+        except Exception:
+            assert not maps
+    assert got == DATA
+    assert named[0] == "liar"
+    assert honest.sent > 0
+    await fills.close()
+
+
+async def test_a_stream_goes_on_at_the_next_parent() -> None:
+    first, second = holding("first", cut_every=2_000_000), holding("second")
+    choice = Failover([[candidate(first)], [candidate(second)]], Distrusted())
+    store = MemoryStore()
+    fills = Fills(store, FillPolicy(complete_after=2))
+    through = PullThrough(store, choice, fills)
+    assert await read(through, Digest.of(DATA)) == DATA
+    await fills.close()
+
+
+async def test_who_lied_twice_is_left_out_for_longer_and_longer_and_asked_last() -> None:
+    now = [0.0]
+    digest = Digest.of(DATA)
+    distrusted = Distrusted(clock=lambda: now[0])
+    liar, other = holding("liar"), holding("other")
+    unsuspected = liar.add(b"other")
+    alone = Failover([[candidate(liar)]], distrusted)
+    both = Failover([[candidate(liar)], [candidate(other)]], distrusted)
+    distrusted.note("liar", digest, "wrong")
+    assert await read(alone, digest) == DATA
+    for lies, pause in enumerate((5, 10, 20, 40, 80, 160, 300), start=2):
+        distrusted.note("liar", digest, "wrong")
+        assert distrusted.lies("liar", digest) == lies
+        now[0] += pause - 0.1
+        with pytest.raises(SourceDown, match="liar: sent wrong bytes"):
+            await alone.stat(digest)
+        assert (await alone.stat(unsuspected)).size == 5, "about other things it is asked"
+        if pause < 300:
+            now[0] += 0.2
+            await alone.stat(digest)
+            asked = len(liar.opened)
+            assert await read(both, digest) == DATA
+            assert len(liar.opened) == asked, "the other goes first"
+    now[0] += 0.2
+    assert distrusted.lies("liar", digest) == 0, "forgiven"

@@ -1,0 +1,100 @@
+"""The door: a crowd is let in together, and want of descriptors shuts nobody out for good."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from registry_mesh.edge.wire import listener
+from registry_mesh.edge.wire.listener import AT_ONCE, Listener
+
+
+class Guest(asyncio.Protocol):
+    """Greets, and is counted."""
+
+    def __init__(self, guests: list[Guest]) -> None:
+        self._guests = guests
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
+        self.transport = transport
+        self._guests.append(self)
+        transport.write(b"welcome")  # type: ignore[attr-defined]  # uvloop's are no subclasses
+
+
+@pytest.fixture
+async def guests() -> list[Guest]:
+    return []
+
+
+@pytest.fixture
+async def door(guests: list[Guest]) -> AsyncIterator[Listener]:
+    sock = socket.create_server(("127.0.0.1", 0), backlog=256)
+    door = Listener(sock, lambda: Guest(guests), None)
+    yield door
+    door.close()
+    for guest in guests:
+        guest.transport.close()
+    await asyncio.sleep(0.01)
+
+
+def knock(door: Listener) -> socket.socket:
+    return socket.create_connection(door.sock.getsockname())
+
+
+async def test_a_crowd_is_let_in_within_a_few_turns(door: Listener, guests: list[Guest]) -> None:
+    crowd = [knock(door) for _ in range(2 * AT_ONCE)]  # the loop stands still meanwhile
+    turns = 0
+    while len(guests) < len(crowd) and turns < 1000:
+        await asyncio.sleep(0)
+        turns += 1
+    assert len(guests) == len(crowd)
+    assert turns < AT_ONCE, "more than one in a turn"
+    for each in crowd:
+        each.settimeout(10)
+        assert await asyncio.to_thread(each.recv, 7) == b"welcome"
+        each.close()
+
+
+@contextmanager
+def no_more_descriptors() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    spare = os.dup(0)
+    os.close(spare)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (spare, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_without_descriptors_it_waits_and_then_lets_in(
+    door: Listener, guests: list[Guest], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(listener, "PAUSE", 0.1)
+    with knock(door) as client:
+        with no_more_descriptors():
+            while not caplog.records:
+                await asyncio.sleep(0)
+            await asyncio.sleep(0.05)
+            assert not guests
+        assert "cannot let connections in" in caplog.text
+        async with asyncio.timeout(10):
+            while not guests:
+                await asyncio.sleep(0.01)
+        assert await asyncio.to_thread(client.recv, 7) == b"welcome"
+
+
+async def test_who_comes_after_the_end_is_refused(guests: list[Guest]) -> None:
+    sock = socket.create_server(("127.0.0.1", 0))
+    address = sock.getsockname()
+    Listener(sock, lambda: Guest(guests), None).close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address)
+    assert not guests

@@ -1,0 +1,210 @@
+"""kill -9 at every write point of an origin's work leaves the old state or the new, and nothing wrong.
+
+The quick tests die at some of the points, the slow ones at each: what a disk is asked to do and, in a bucket, before
+and after every request that changes it (there at each with ORIGIN_CRASHES=1, which takes minutes).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from registry_mesh.oci.descriptor import Descriptor
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.reference import Tag
+from registry_mesh.oci.refusals import ManifestUnknown, NameUnknown
+from registry_mesh.ports.repositories import Repository
+from registry_mesh.repositories.collection import Collection
+from registry_mesh.repositories.of_origin import Repositories
+from registry_mesh.repositories.verify import SelfCheck
+from registry_mesh.stores.bucket.settings import S3Credentials, S3Settings
+from registry_mesh.stores.bucket.store import S3Store
+from tests.simulators.bucket import Bucket
+from tests.simulators.death import run_and_die
+from tests.simulators.origins import (
+    ALICE,
+    LAYER,
+    HandClock,
+    bucket_origin,
+    disk_origin,
+    image,
+    index,
+    plain,
+    push_blob,
+    push_image,
+    pushes,
+    repository,
+)
+from tests.suites.bytes_of import pattern
+
+IN_BUCKET = int(os.environ.get("ORIGIN_CRASHES", "7"))
+DAY = 24 * 3600.0
+MIB = 1 << 20
+
+Story = Callable[[Repositories, HandClock], Awaitable[None]]
+Opened = Callable[[HandClock], AbstractAsyncContextManager[Repositories]]
+
+
+async def release(origin: Repositories, clock: HandClock) -> None:
+    """A blob in two requests, an image, an index, a signature of it, two tags; the old tag goes."""
+    repo = repository(origin)
+    layer = pattern(200_000)
+    begun = await pushes(repo).begin(ALICE)
+    async with pushes(repo).append(ALICE, begun.id, 0) as ingest:
+        await ingest.write(layer[:150_000])
+    async with pushes(repo).append(ALICE, begun.id, 150_000) as ingest:
+        await ingest.write(layer[150_000:])
+        await ingest.commit(Digest.of(layer))
+    config = await push_blob(repo, b"new config")
+    new = image(config, config)
+    await pushes(repo).put_manifest(ALICE, new, [])
+    await pushes(repo).put_manifest(ALICE, index(new), [Tag("latest"), Tag("new")])
+    await push_image(repo, "signature", subject=plain(index(new)).document())
+    await pushes(repo).delete_tag(ALICE, Tag("old"))
+
+
+async def housekeeping(origin: Repositories, clock: HandClock) -> None:
+    """A release is deleted, brought back, deleted again, and collected; then it is pushed anew."""
+    repo = repository(origin)
+    old = (await repo.tags.resolve(Tag("latest"))).descriptor.digest
+    await pushes(repo).delete_manifest(ALICE, old)
+    await origin.history(repo.name).undo(ALICE, Tag("latest"))
+    await pushes(repo).delete_manifest(ALICE, old)
+    removed = 0
+    for _ in range(5):
+        removed += (await Collection(origin).run()).removed
+        clock.now += DAY + 1
+    assert removed >= 3
+    await push_image(repo, "old", "latest")
+
+
+async def large(origin: Repositories, clock: HandClock) -> None:
+    """A blob of several parts in two requests, and one that is given up."""
+    repo = repository(origin)
+    data = pattern(18 * MIB)
+    begun, given_up = await pushes(repo).begin(ALICE), await pushes(repo).begin(ALICE)
+    for id in (begun.id, given_up.id):
+        async with pushes(repo).append(ALICE, id, 0) as ingest:
+            await ingest.write(data[: 10 * MIB])
+    await pushes(repo).cancel(ALICE, given_up.id)
+    async with pushes(repo).append(ALICE, begun.id, 10 * MIB) as ingest:
+        await ingest.write(data[10 * MIB :])
+        await ingest.commit(Digest.of(data))
+    layer = Descriptor(LAYER, Digest.of(data), len(data))
+    await pushes(repo).put_manifest(ALICE, image(layer, layer), [Tag("latest"), Tag("new")])
+
+
+STORIES: dict[str, Story] = {"release": release, "housekeeping": housekeeping, "large": large}
+
+
+async def begin(opened: Opened) -> None:
+    async with opened(HandClock()) as origin:
+        await push_image(repository(origin), "old", "latest", "old")
+
+
+async def live(opened: Opened, story: Story) -> None:
+    clock = HandClock()
+    async with opened(clock) as origin:
+        await story(origin, clock)
+
+
+async def tag_of(repo: Repository, tag: str) -> Digest | None:
+    try:
+        return (await repo.tags.resolve(Tag(tag))).descriptor.digest
+    except (ManifestUnknown, NameUnknown):
+        return None
+
+
+async def look(opened: Opened, story: Story) -> None:
+    """By a process that is started afterwards: nothing is wrong, and the same work can be done."""
+    clock = HandClock()
+    async with opened(clock) as origin:
+        repo = repository(origin)
+        assert [each async for each in SelfCheck(origin).findings()] == []
+        latest, new = await tag_of(repo, "latest"), await tag_of(repo, "new")
+        assert new is None or latest == new
+        listed = (await repo.tags.tags(9)).tags
+        assert list(listed) == [
+            tag for tag in ("latest", "new", "old") if await tag_of(repo, tag) is not None
+        ]
+        clock.now += 60
+        await push_image(repo, "old", "latest", "old")
+        await story(origin, clock)
+        for _ in range(2):  # what was left half done is in nobody's way
+            await Collection(origin).run()
+            clock.now += DAY + 1
+        assert [each async for each in SelfCheck(origin).findings()] == []
+        assert await tag_of(repo, "latest") is not None
+
+
+def die_at_every(every: int, story: Story, fresh: Callable[[int], Opened]) -> int:
+    """How many points the story has. `fresh` gives a store as `begin` left it."""
+    points = run_and_die(lambda: live(fresh(0), story), 0)
+    for at in range(1 + every // 2, len(points) + 1, every):
+        opened = fresh(at)
+        reached = run_and_die(lambda opened=opened: live(opened, story), at)  # type: ignore[misc]
+        try:
+            run_and_die(lambda opened=opened: look(opened, story), 0)  # type: ignore[misc]
+        except AssertionError as fault:
+            raise AssertionError(f"killed at {reached[-1]}, point {at} of {len(points)}") from fault
+    print(f"{len(points)} write points, killed at every {every}th")
+    return len(points)
+
+
+def on_disk(root: Path) -> Opened:
+    @asynccontextmanager
+    async def opened(clock: HandClock) -> AsyncIterator[Repositories]:
+        yield await disk_origin(root, clock=clock)
+
+    return opened
+
+
+def in_bucket(bucket: Bucket, prefix: str) -> Opened:
+    credentials = S3Credentials(bucket.access_key, bucket.secret_key)
+    settings = S3Settings(bucket.name, bucket.endpoint, prefix, region=bucket.region, credentials=credentials)
+
+    @asynccontextmanager
+    async def opened(clock: HandClock) -> AsyncIterator[Repositories]:
+        store = await S3Store.start(settings)
+        yield bucket_origin(store, clock=clock)
+        await store.close()
+
+    return opened
+
+
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """Hundreds of stores are opened, and the kernel outlives them all: no disk is needed."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        yield Path(directory)
+
+
+@pytest.mark.parametrize("every", [29, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("story", STORIES)
+def test_on_a_disk(memory: Path, story: str, every: int) -> None:
+    run_and_die(lambda: begin(on_disk(memory / "saved")), 0)
+
+    def fresh(at: int) -> Opened:
+        shutil.rmtree(memory / "store", ignore_errors=True)
+        shutil.copytree(memory / "saved", memory / "store")
+        return on_disk(memory / "store")
+
+    assert die_at_every(every, STORIES[story], fresh) > 60
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize("every", [29, pytest.param(IN_BUCKET, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("story", STORIES)
+def test_in_a_bucket(bucket: Bucket, story: str, every: int) -> None:
+    def fresh(at: int) -> Opened:
+        opened = in_bucket(bucket, bucket.prefix())
+        run_and_die(lambda: begin(opened), 0)
+        return opened
+
+    assert die_at_every(every, STORIES[story], fresh) > 60

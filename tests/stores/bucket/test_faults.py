@@ -1,0 +1,146 @@
+"""A bucket behind a line that breaks: reads resume at the same byte, writes are tried again, nothing wrong leaves."""
+
+import tracemalloc
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import aiohttp
+import pytest
+from yarl import URL
+
+from registry_mesh.chunks.chunk_map import CHUNK, MIB
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.span import Span
+from registry_mesh.ports.failures import Failure, StoreBroken
+from registry_mesh.stores.bucket.settings import S3Settings
+from registry_mesh.stores.bucket.store import S3Store
+from tests.simulators.bucket import Bucket
+from tests.simulators.link import Link
+from tests.suites.blob_store import put
+from tests.suites.bytes_of import pattern, read
+
+pytestmark = pytest.mark.s3
+
+
+@pytest.fixture
+async def link(bucket: Bucket) -> AsyncIterator[Link]:
+    url = URL(bucket.endpoint)
+    assert url.host
+    assert url.port
+    async with Link(url.host, url.port) as link:
+        yield link
+
+
+@pytest.fixture
+async def far(link: Link, s3_settings: S3Settings) -> AsyncIterator[S3Store]:
+    """The same bucket, at the other end of the link."""
+    store = await S3Store.start(replace(s3_settings, endpoint=link.url))
+    yield store
+    await store.close()
+
+
+async def test_a_stream_that_breaks_off_goes_on_at_the_same_byte(
+    s3_store: S3Store, far: S3Store, link: Link
+) -> None:
+    data = pattern(6 * MIB + 77)
+    digest = await put(s3_store, data)
+    link.conditions.cut_every = 1_500_000
+    for _ in range(2):  # checked, then as it comes
+        link.reset_counts()
+        assert await read(far, digest) == data
+        starts = [int(p.range[6:].split("-")[0]) for p in link.counts.passed if p.range]
+        assert len(starts) > 3
+        assert starts == sorted(starts)
+    assert await read(far, digest, Span(MIB + 5, 5 * MIB)) == data[MIB + 5 : 5 * MIB]
+
+
+async def test_a_stream_that_ends_without_a_byte_is_given_up(
+    s3_store: S3Store, far: S3Store, link: Link
+) -> None:
+    digest = await put(s3_store, pattern(2 * CHUNK))
+    await far.stat(digest)
+    link.conditions.cut_every, link.conditions.refuse = 1000, True
+    with pytest.raises(StoreBroken, match="broke off"):
+        await read(far, digest)
+
+
+@pytest.mark.parametrize("fault", [{"flip_at": CHUNK + 9}, {"wrong_content_range": True}])
+async def test_wrong_bytes_and_wrong_ranges_do_not_leave(
+    s3_store: S3Store, far: S3Store, link: Link, fault: dict[str, Any]
+) -> None:
+    data = pattern(3 * CHUNK)
+    digest = await put(s3_store, data)
+    for name, value in fault.items():
+        setattr(link.conditions, name, value)
+    got = bytearray()
+    with pytest.raises(Failure):
+        async with far.open(digest) as reading:
+            async for piece in reading.pieces():
+                assert isinstance(piece, bytes)
+                got += piece
+    assert data.startswith(got)
+    assert len(got) <= CHUNK
+
+
+async def test_a_server_that_ignores_ranges_is_not_believed(
+    s3_store: S3Store, far: S3Store, link: Link
+) -> None:
+    data = pattern(2 * CHUNK)
+    digest = await put(s3_store, data)
+    link.conditions.ignore_ranges = True
+    with pytest.raises(Failure):
+        await read(far, digest, Span(CHUNK, CHUNK + 1))
+    assert await read(far, digest) == data
+
+
+async def test_a_server_that_only_refuses_is_broken(far: S3Store, link: Link) -> None:
+    link.conditions.status = 503
+    with pytest.raises(StoreBroken, match="503"):
+        await far.stat(Digest.of(b"x"))
+    assert link.counts.requests >= 5
+    with pytest.raises(StoreBroken):
+        await far.records.children("")
+    link.conditions.status = 403
+    with pytest.raises(StoreBroken, match="403"):
+        await far.records.get("a")
+
+
+async def test_an_upload_survives_a_server_that_refuses_now_and_then(far: S3Store) -> None:
+    once = far._client._once
+    calls = 0
+
+    async def often(*request: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        answer = await once(*request)
+        if calls % 2:
+            raise aiohttp.ServerDisconnectedError  # heard and done, and the answer lost
+        return answer
+
+    far._client._once = often  # type: ignore[method-assign]
+    data = pattern(17 * CHUNK)
+    digest = await put(far, data)
+    assert digest == Digest.of(data)
+    assert await read(far, digest) == data
+    assert await far.records.create("won/1", b"mine"), "an earlier try of ours had won"
+    assert not await far.records.create("won/1", b"mine")
+
+
+@pytest.mark.slow
+async def test_memory_of_a_stream_is_bounded(s3_store: S3Store) -> None:
+    block, pieces = pattern(MIB), 256
+    tracemalloc.start()
+    try:
+        async with s3_store.ingest() as ingest:
+            for number in range(pieces):
+                await ingest.write(number.to_bytes(8, "big") + block[8:])
+            digest = (await ingest.commit()).digest
+        got = 0
+        async with s3_store.open(digest) as reading:
+            async for piece in reading.pieces():
+                got += len(piece)
+        assert got == pieces * MIB
+        assert tracemalloc.get_traced_memory()[1] < 32 * MIB
+    finally:
+        tracemalloc.stop()
