@@ -6,10 +6,8 @@ The only place where the aiohttp client is spoken to. Its exceptions end here.
 from __future__ import annotations
 
 import asyncio
-import json
-import re
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Final
 from urllib.parse import urljoin, urlsplit
@@ -18,23 +16,16 @@ import aiohttp
 from yarl import URL
 
 from registry_mesh import __version__
-from registry_mesh.auth.challenge import (
-    Challenge,
-    inner_host,
-    may_ask,
-    may_tell,
-    parse_challenges,
-    same_place,
-)
+from registry_mesh.auth.challenge import inner_host, parse_challenges, same_place
 from registry_mesh.ports.failures import SourceDenied, SourceLied, SourceThrottled, SourceUnavailable
 from registry_mesh.telemetry.instruments import Instruments, Layout, Table
 from registry_mesh.telemetry.names import ANSWERS, UPSTREAM_BYTES, UPSTREAM_REQUESTS
+from registry_mesh.upstream.authorization import Authorization
 from registry_mesh.upstream.breaker import Breaker
-from registry_mesh.upstream.credentials import Credentials, Tokens
+from registry_mesh.upstream.credentials import Credentials
 from registry_mesh.upstream.liveness import Liveness, Patience, Silent
 
 HOPS: Final = 5
-TOKEN_LIMIT: Final = 1 << 20
 
 
 _ANSWERED: Final = {304: "not_modified", 404: "unknown", 401: "denied", 403: "denied", 429: "throttled"}
@@ -82,10 +73,8 @@ class ParentSession:
         """Whether it is one of ours; None: it has not answered yet."""
         self.inflight = 0
         self._session = session
-        self._credentials = credentials
         self._patience = patience or Patience()
-        self._tokens = Tokens()
-        self._scheme = ""
+        self._authorization = Authorization(session, self.url, credentials, self._patience.connect)
         self.liveness = Liveness(self._ping, self._patience, self.breaker)
 
     @property
@@ -148,70 +137,17 @@ class ParentSession:
         query: Mapping[str, str] | None,
         headers: dict[str, str],
     ) -> aiohttp.ClientResponse:
-        authorization = self._known_authorization(scope)
+        authorization = self._authorization.known(scope)
         for attempt in range(2):
             response = await self._send(stack, method, url, query, headers, authorization)
             if response.status != 401 or attempt:
                 break
             demanded = parse_challenges(response.headers.getall("WWW-Authenticate", []))
             response.release()
-            self._tokens.drop(scope)
-            authorization = await self._answer(demanded, scope)
+            authorization = await self._authorization.answer(demanded, scope)
             if authorization is None:
                 break
         return self._checked(response, headers)
-
-    def _known_authorization(self, scope: str) -> str | None:
-        if self._scheme == "basic" and self._credentials is not None:
-            return self._credentials.basic
-        token = self._tokens.get(scope)
-        return f"Bearer {token}" if token else None
-
-    async def _answer(self, demanded: Sequence[Challenge], scope: str) -> str | None:
-        for challenge in demanded:
-            if challenge.scheme == "bearer" and "realm" in challenge.parameters:
-                return f"Bearer {await self._token(challenge, scope)}"
-            if challenge.scheme == "basic" and self._credentials is not None:
-                self._scheme = "basic"
-                return self._credentials.basic
-        return None
-
-    async def _token(self, challenge: Challenge, scope: str) -> str:
-        realm = challenge.parameters["realm"]
-        if not may_ask(realm, self.url):
-            raise SourceDenied(f"names a token service that it may not: {realm[:200]}", source=self.name)
-        query = {"scope": scope}
-        if service := challenge.parameters.get("service"):
-            query["service"] = service
-        headers = {"Accept": "application/json"}
-        if self._credentials is not None and may_tell(realm, self.url):
-            headers["Authorization"] = self._credentials.basic
-        limit = aiohttp.ClientTimeout(total=10, sock_connect=self._patience.connect)
-        async with self._session.get(
-            realm, params=query, headers=headers, allow_redirects=False, timeout=limit
-        ) as response:
-            if response.status != 200:
-                raise SourceDenied(
-                    f"the token service answered {response.status}", source=self.name, unauthorized=True
-                )
-            data = b""
-            async for part in response.content.iter_any():
-                data += part
-                if len(data) > TOKEN_LIMIT:
-                    raise SourceDenied("the token service's answer has no end", source=self.name)
-        return self._token_of(data, scope)
-
-    def _token_of(self, data: bytes, scope: str) -> str:
-        try:
-            document = json.loads(data)
-            token = document.get("token") or document["access_token"]
-            if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]+", token):
-                raise ValueError("no token")
-            lifetime = float(document.get("expires_in") or 60)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise SourceDenied("the token service's answer holds no token", source=self.name) from None
-        self._tokens.put(scope, token, min(lifetime, 86400.0))
-        return token
 
     async def _send(
         self,
