@@ -23,6 +23,7 @@ class TableCollector(Collector):
         self._info = dict(info)
 
     def collect(self) -> Iterator[Metric]:
+        """Every metric of the table, summed over the processes."""
         info = GaugeMetricFamily(f"{PREFIX}build_info", "What runs here", labels=list(self._info))
         info.add_metric(list(self._info.values()), 1)
         yield info

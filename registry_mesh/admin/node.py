@@ -20,8 +20,14 @@ class Node(Protocol):
     """One node as its operator sees it."""
 
     @property
-    def table(self) -> Table: ...
-    def readiness(self) -> Readiness: ...
+    def table(self) -> Table:
+        """The counters of all processes."""
+        ...
+
+    def readiness(self) -> Readiness:
+        """Whether the node can serve, and the reason where it cannot."""
+        ...
+
     async def status(self) -> dict[str, Any]:
         """JSON (hence Any): role, name, version, uptime, store, workers, counters, parents."""
         ...

@@ -31,10 +31,12 @@ class AdminServer:
         self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=75.0, shutdown_timeout=1.0)
 
     async def start(self, listener: socket) -> None:
+        """Listen; OSError where the address is not to be had."""
         await self._runner.setup()
         await web.SockSite(self._runner, listener).start()
 
     async def close(self) -> None:
+        """Stop listening and end what runs."""
         await self._runner.cleanup()
 
     async def _index(self, _: web.Request) -> web.Response:

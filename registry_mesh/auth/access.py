@@ -34,6 +34,8 @@ class Level(enum.IntEnum):
 
 
 class Verdict(enum.Enum):
+    """The outcome of a decision."""
+
     ALLOW = "allow"
     AUTHENTICATE = "authenticate"
     """Not without credentials, or not with these (401)."""
@@ -52,6 +54,8 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
+    """A verdict, whom it is about, and why."""
+
     verdict: Verdict
     subject: str = "anonymous"
     reason: str = ""
@@ -60,7 +64,9 @@ class Decision:
 class Policy(Protocol):
     """Decides from the `Authorization` header as it came and what is asked. Fast: called for every request."""
 
-    def decide(self, authorization: str | None, asked: Asked) -> Decision: ...
+    def decide(self, authorization: str | None, asked: Asked) -> Decision:
+        """Decide. `authorization` is None where the request has no such field. Never blocks, never raises."""
+        ...
 
     def challenge(self, asked: Asked) -> str:
         """What `WWW-Authenticate` says with a 401."""
@@ -79,6 +85,7 @@ class AnonymousAccess:
     realm: str = "registry_mesh"
 
     def decide(self, authorization: str | None, asked: Asked) -> Decision:
+        """Allow what the level includes."""
         if asked.action <= self.level:
             return _ALLOWED
         if self.level is Level.NOTHING:
@@ -88,4 +95,5 @@ class AnonymousAccess:
         )
 
     def challenge(self, asked: Asked) -> str:
+        """A Basic challenge (RFC 7617)."""
         return f'Basic realm="{self.realm}", charset="UTF-8"'

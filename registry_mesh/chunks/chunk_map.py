@@ -76,6 +76,7 @@ class ChunkMap:
         return proves(self.sums, index, data)
 
     def encode(self) -> bytes:
+        """The map as bytes; `decode` reads them."""
         return _HEAD.pack(_MAGIC, CHUNK, self.size) + self.sums
 
     @classmethod
@@ -121,6 +122,7 @@ class ChunkMapper:
         return bytes(self._sums)
 
     def update(self, data: bytes | bytearray | memoryview) -> None:
+        """Take in the blob's next bytes."""
         view = memoryview(data)
         while view:
             room = CHUNK - self._size % CHUNK

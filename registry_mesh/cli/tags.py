@@ -39,6 +39,7 @@ class Reference(click.ParamType):  # type: ignore[type-arg]  # generic in click'
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[RepositoryName, Tag]:
+        """REPOSITORY:TAG as a pair; click's usage error otherwise."""
         repository, _, tag = str(value).rpartition(":")
         try:
             return parse_name(repository), parse_tag(tag)
@@ -86,6 +87,7 @@ def undo(config: Path, reference: tuple[RepositoryName, Tag], to: int | None) ->
 
 
 def line(entry: TagEntry) -> str:
+    """One change of a tag as a line of text."""
     when = datetime.fromtimestamp(entry.at, UTC).strftime("%Y-%m-%d %H:%M:%S")
     return f"{entry.number:>6}  {when}Z  {entry.by or '-':<20}  {entry.digest or 'deleted'}"
 

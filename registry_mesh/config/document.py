@@ -63,6 +63,7 @@ class Document:
         return value
 
     def report(self, path: Path, what: str, how: str = "", *, key: bool = False) -> None:
+        """Note a fault at a key, to be told together with all others."""
         self.findings.append(Finding(self.file, self.mark(path, key=key), path, what, how))
 
 

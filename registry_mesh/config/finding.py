@@ -11,6 +11,8 @@ Path = tuple[str | int, ...]
 
 
 class Severity(enum.Enum):
+    """How bad a finding is: an error keeps the node from starting, a warning does not."""
+
     ERROR = "error"
     WARNING = "warning"
 

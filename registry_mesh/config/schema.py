@@ -135,6 +135,8 @@ class Section(BaseModel):
 
 
 class Tls(Section):
+    """`tls:`: the listener speaks HTTPS."""
+
     certificate: Text
     """PEM file: the certificate, then its chain."""
     key: Text
@@ -142,6 +144,8 @@ class Tls(Section):
 
 
 class Listen(Section):
+    """`listen:`: where clients are served."""
+
     address: Text = "127.0.0.1"
     """Address to listen on; 0.0.0.0 or :: for all."""
     port: Port = 5000
@@ -149,12 +153,16 @@ class Listen(Section):
 
 
 class Admin(Section):
+    """`admin:`: where operators are served."""
+
     address: Text = "127.0.0.1"
     """Address of /healthz, /readyz, /metrics and /status; keep it away from clients."""
     port: Port = 5001
 
 
 class Disk(Section):
+    """`store.disk:`: everything lies in a folder."""
+
     path: Text
     """Directory; made where there is none. A relative path starts at the working directory."""
     quota: Size | None = None
@@ -165,12 +173,16 @@ class Disk(Section):
 
 
 class Spool(Section):
+    """`store.s3.spool:`: the local folder of a site on a bucket."""
+
     path: Text
     """Directory for partial and hot blobs."""
     quota: Size | None = None
 
 
 class S3(Section):
+    """`store.s3:`: everything lies in a bucket."""
+
     bucket: Text
     endpoint: ParentUrl | None = None
     """Address of an S3 server other than AWS."""
@@ -211,6 +223,8 @@ class Tags(Section):
 
 
 class Registry(Section):
+    """`registries.HOST:`: one registry, and where it is fetched from."""
+
     default: bool = False
     """Meant where a request names no registry."""
     trust: Text | None = None
@@ -223,11 +237,15 @@ class Registry(Section):
 
 
 class Access(Section):
+    """`access:`: what callers may do."""
+
     anonymous: Right = "pull"
     """What a caller without credentials may do; each right includes those before it."""
 
 
 class Replication(Section):
+    """`replication:`: when rules run, and what happens to what they leave out."""
+
     interval: Duration = 300.0
     """Between two runs of the rules."""
     fallthrough: Literal["refuse", "pull-through"] = "refuse"
@@ -235,6 +253,8 @@ class Replication(Section):
 
 
 class Pushes(Section):
+    """`pushes:`: what an origin takes."""
+
     immutable: Patterns = ()
     """Tags that never move once they are set: globs of TAG or REPOSITORY:TAG."""
     history: int = Field(default=20, ge=2, le=10_000)
@@ -250,11 +270,15 @@ class Pushes(Section):
 
 
 class Collection(Section):
+    """`collection:`: when an origin removes what nothing refers to."""
+
     interval: Duration = 6 * 3600.0
     """Between two collections of what nothing refers to; 0: only by `registry-mesh gc`."""
 
 
 class Scrub(Section):
+    """`scrub:`: how fast held bytes are read again."""
+
     rate: Rate = 20 << 20
     """Bytes a second that are read again in search of rot; 0: none."""
     every: Duration = 7 * 86400.0
@@ -262,6 +286,8 @@ class Scrub(Section):
 
 
 class Log(Section):
+    """`log:`: what is written of requests and events."""
+
     level: Literal["debug", "info", "warning", "error"] = "info"
     access: Text | None = None
     """Where to write a JSON line for each request: a file, or - for standard output; nowhere where absent."""

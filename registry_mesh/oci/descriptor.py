@@ -26,6 +26,8 @@ class Descriptor:
 
     @property
     def distributable(self) -> bool:
+        """Whether the media type lets a registry hand the content on (image-spec, layer.md, "Non-Distributable
+        Layers")."""
         return not is_non_distributable(self.media_type)
 
     @classmethod

@@ -14,9 +14,17 @@ from registry_mesh.oci.refusals import DigestInvalid
 class Hasher(Protocol):
     """What `hashlib` objects offer."""
 
-    def update(self, data: bytes | bytearray | memoryview, /) -> None: ...
-    def digest(self) -> bytes: ...
-    def hexdigest(self) -> str: ...
+    def update(self, data: bytes | bytearray | memoryview, /) -> None:
+        """Take in more bytes."""
+        ...
+
+    def digest(self) -> bytes:
+        """The sum of all bytes so far."""
+        ...
+
+    def hexdigest(self) -> str:
+        """The sum of all bytes so far, in lower-case hexadecimal."""
+        ...
 
 
 _HASHERS: Final[dict[str, tuple[Callable[[], Hasher], int]]] = {

@@ -36,6 +36,7 @@ def parse_name(text: str) -> RepositoryName:
 
 
 def is_tag(text: str) -> bool:
+    """Whether `text` is a tag by the specification's grammar."""
     return _TAG.fullmatch(text) is not None
 
 

@@ -81,6 +81,7 @@ class Automaton:
         self._steps: dict[tuple[frozenset[int], str], frozenset[int]] = {}
 
     def accepts(self, word: str) -> bool:
+        """Whether the automaton accepts the whole of `text`."""
         if not word.isascii():
             return False
         states = self._start

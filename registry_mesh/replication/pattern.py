@@ -33,6 +33,7 @@ class Subject(enum.Enum):
 
     @property
     def noun(self) -> str:
+        """What a person calls names of this kind."""
         return self.name.lower()
 
 

@@ -27,6 +27,8 @@ _COMPARATOR: Final = re.compile(r"(>=|<=|>|<|=|\^|~)?\s*(\S+)")
 @total_ordering
 @dataclass(frozen=True, slots=True)
 class Version:
+    """A semantic version (semver.org 2.0.0), ordered by precedence."""
+
     numbers: tuple[int, int, int]
     suffix: tuple[str, ...] = ()
 
@@ -82,6 +84,7 @@ class VersionRange:
         return cls(options, ignore_suffix)
 
     def accepts(self, tag: str) -> bool:
+        """Whether `version` lies in the range."""
         version = Version.parse(tag)
         if version is None:
             return False

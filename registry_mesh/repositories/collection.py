@@ -54,6 +54,7 @@ RemoveBlobs = Callable[[Sequence[Digest]], Awaitable[None]]
 
 
 async def no_roots(name: RepositoryName) -> frozenset[Digest]:
+    """No digests: nothing else is kept."""
     return frozenset()
 
 
@@ -90,6 +91,7 @@ class Collection:
         self.report = CollectionReport(dry_run=dry_run)
 
     async def run(self) -> CollectionReport:
+        """Walk, judge, remove; gives the report. Raises what the store raises."""
         self._started = self._lifecycle.clock()
         if not self.report.dry_run:
             self.report.uploads_expired = await self._origin.uploads.sweep()

@@ -43,6 +43,8 @@ _KEEP = 2
 
 
 class LifeState(enum.Enum):
+    """Referred to; loose since some time; about to be removed."""
+
     LIVE = "live"
     UNREFERENCED = "unreferenced"
     CONDEMNED = "condemned"
@@ -85,6 +87,7 @@ class Lifecycle:
         return abs(self.clock() - at) < self.grace.fresh
 
     async def read(self, digest: Digest) -> Life | None:
+        """The digest's state, or None where nothing was ever noted. `StoreBroken` where the note is none."""
         log = self._log(digest)
         entry = await log.last()
         if entry is None:

@@ -37,70 +37,89 @@ class RepositoryKeys:
 
     @property
     def root(self) -> str:
+        """The prefix of everything of the repository."""
         return f"{REPOSITORIES}{self.name}/"
 
     @property
     def existence(self) -> str:
+        """The record that says the repository exists."""
         return f"{self.root}_repository"
 
     @property
     def tags(self) -> str:
+        """The prefix of all tag logs."""
         return f"{self.root}_tags/"
 
     def tag(self, tag: Tag | str) -> str:
+        """The prefix of one tag's log."""
         return f"{self.tags}{tag}/"
 
     @property
     def untagged(self) -> str:
+        """The prefix of notes about tags that may have been deleted."""
         return f"{self.root}_untagged/"
 
     def tagged(self, digest: Digest) -> str:
+        """The prefix of the tags that may point at a digest."""
         return f"{self.root}_tagged/{_path(digest)}/"
 
     @property
     def manifests(self) -> str:
+        """The prefix of all manifests."""
         return f"{self.root}_manifests/"
 
     def manifest(self, digest: Digest) -> str:
+        """The record of one manifest."""
         return f"{self.manifests}{_path(digest)}"
 
     @property
     def deleted(self) -> str:
+        """The prefix of manifests deleted within the grace."""
         return f"{self.root}_deleted/"
 
     def deleted_manifest(self, digest: Digest) -> str:
+        """The record of one deleted manifest."""
         return f"{self.deleted}{_path(digest)}"
 
     @property
     def blobs(self) -> str:
+        """The prefix of all blobs."""
         return f"{self.root}_blobs/"
 
     def blob(self, digest: Digest) -> str:
+        """The record of one blob."""
         return f"{self.blobs}{_path(digest)}"
 
     @property
     def referrers(self) -> str:
+        """The prefix of all referrers."""
         return f"{self.root}_referrers/"
 
     def referrers_of(self, subject: Digest) -> str:
+        """The prefix of one subject's referrers."""
         return f"{self.referrers}{_path(subject)}/"
 
     def referrer(self, subject: Digest, referrer: Digest) -> str:
+        """The record of one referrer of one subject."""
         return f"{self.referrers_of(subject)}{referrer.algorithm}-{referrer.hex}"
 
     def linked(self, digest: Digest) -> str:
+        """The record that says this repository may hold the digest."""
         return f"{linked(digest)}{self.name}/_here"
 
 
 def life(digest: Digest) -> str:
+    """The prefix of a digest's life."""
     return f"{DIGESTS}{_path(digest)}/"
 
 
 def loose(digest: Digest) -> str:
+    """The record that a collection found nothing refers to the digest."""
     return f"{LOOSE}{_path(digest)}"
 
 
 def linked(digest: Digest) -> str:
+    """The prefix of the repositories that may hold the digest."""
     return f"linked/{_path(digest)}/"
 
 

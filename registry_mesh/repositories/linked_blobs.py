@@ -44,19 +44,23 @@ class LinkedBlobs:
         await self._records.put(self._keys.blob(info.digest), encode({"size": info.size, "at": at, "by": by}))
 
     async def unlink(self, digest: Digest) -> None:
+        """The blob belongs to this repository no more."""
         await self._records.delete([self._keys.blob(digest)])
 
     async def stat(self, digest: Digest) -> BlobInfo:
+        """The size of a blob that is linked here; `BlobUnknown` for any other."""
         await self._demand(digest)
         return await self._blobs.stat(digest)
 
     @asynccontextmanager
     async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[Reading]:
+        """Open a blob that is linked here; `BlobUnknown` for any other."""
         await self._demand(digest)
         async with self._blobs.open(digest, span) as reading:
             yield reading
 
     async def chunk_map(self, digest: Digest) -> ChunkMap | None:
+        """The chunk map of a blob that is linked here; `BlobUnknown` for any other."""
         await self._demand(digest)
         return await self._blobs.chunk_map(digest)
 

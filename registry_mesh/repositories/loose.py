@@ -32,6 +32,7 @@ class Names:
     """Of a document whose media type is not known: manifests or blobs, here or not."""
 
     def children(self) -> Iterator[Digest]:
+        """The manifests that the document names."""
         yield from self.blobs
         yield from self.manifests
         yield from self.mentions

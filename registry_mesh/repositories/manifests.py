@@ -40,10 +40,12 @@ class ShelvedManifest:
 
     @property
     def digest(self) -> Digest:
+        """The manifest's digest."""
         return self.descriptor.digest
 
     @classmethod
     def parse(cls, data: bytes, key: str) -> ShelvedManifest:
+        """The document stored under `key`; `StoreBroken` where the bytes are none."""
         document = decode(data, key)
         digest = digest_of(key)
         try:
@@ -68,6 +70,7 @@ class ManifestShelf:
         self._keys = keys
 
     async def find(self, digest: Digest) -> ShelvedManifest | None:
+        """The document, or None where the repository has no such manifest."""
         key = self._keys.manifest(digest)
         data = await self._records.get(key)
         return None if data is None else ShelvedManifest.parse(data, key)

@@ -39,6 +39,7 @@ class NumberedLog:
         self.prefix = prefix
 
     def key(self, number: int) -> str:
+        """The record of entry `number`."""
         return f"{self.prefix}{number:0{_DIGITS}}"
 
     async def numbers(self) -> list[int]:

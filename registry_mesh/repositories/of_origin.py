@@ -35,6 +35,7 @@ MayRead = Callable[[Pusher, RepositoryName], bool]
 
 
 def nobody(who: Pusher, name: RepositoryName) -> bool:
+    """False: nobody may read any repository."""
     return False
 
 
@@ -47,6 +48,7 @@ class RepositoryTags:
         self._logs = logs
 
     async def resolve(self, tag: Tag, known: Descriptor | None = None) -> Resolved:
+        """What the tag points at by its log. `known` is of no use here."""
         entry = await self._logs.current(tag)
         if entry is not None and entry.descriptor is not None:
             return Resolved(entry.descriptor)
@@ -54,6 +56,7 @@ class RepositoryTags:
         raise ManifestUnknown("no such tag", tag=tag)
 
     async def tags(self, limit: int, last: str = "") -> TagPage:
+        """A page of tags; `NameUnknown` where the repository does not exist."""
         page = await self._logs.page(limit, last)
         if not page.tags:
             await self._demand()
@@ -72,6 +75,7 @@ class RepositoryReferrers:
         self._logs = logs
 
     async def referrers(self, subject: Digest) -> Referrers:
+        """The referrers on the shelf and those that the referrers tag lists."""
         found = {each.digest: each for each in await self._shelf.referrers_of(subject)}
         entry = await self._logs.current(referrers_tag(subject))
         if entry is not None and entry.descriptor is not None and entry.descriptor.media_type in INDEXES:
@@ -103,6 +107,7 @@ class Repositories:
         self._may_read = may_read
 
     def parts(self, name: RepositoryName) -> RepositoryParts:
+        """What one repository is made of."""
         return RepositoryParts.of(name, self.records, self.blobs, self.lifecycle.clock, self.policy.history)
 
     def repository(self, registry: RegistryName, name: RepositoryName) -> Repository:
@@ -123,6 +128,7 @@ class Repositories:
         return TagHistory(self.parts(name), self.lifecycle, self.policy)
 
     def may_read(self, who: Pusher, name: RepositoryName) -> bool:
+        """Whether `who` may read the repository."""
         return self._may_read(who, name)
 
     async def found(self, parts: RepositoryParts) -> None:

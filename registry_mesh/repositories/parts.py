@@ -34,6 +34,7 @@ class RepositoryParts:
         clock: Callable[[], float],
         history: int,
     ) -> RepositoryParts:
+        """The parts of the repository of that name over `records` and `blobs`."""
         keys = RepositoryKeys(name)
         return cls(
             name,

@@ -31,6 +31,7 @@ class PushPolicy:
     sparse: bool = False
 
     def is_immutable(self, repository: RepositoryName, tag: Tag) -> bool:
+        """Whether a pattern says that the tag never moves."""
         for pattern in self.immutable:
             scope, colon, tags = pattern.rpartition(":")
             if fnmatchcase(tag, tags) and (not colon or fnmatchcase(repository, scope)):

@@ -47,8 +47,13 @@ class Store(Protocol):
     lifecycle: Lifecycle
     policy: PushPolicy
 
-    def may_read(self, who: Pusher, name: RepositoryName) -> bool: ...
-    async def found(self, parts: RepositoryParts) -> None: ...
+    def may_read(self, who: Pusher, name: RepositoryName) -> bool:
+        """Whether `who` may read the repository."""
+        ...
+
+    async def found(self, parts: RepositoryParts) -> None:
+        """The repository exists from now on."""
+        ...
 
 
 class _LinkingIngest:
@@ -86,26 +91,32 @@ class RepositoryPushes:
     # Uploads
 
     async def begin(self, who: Pusher, algorithm: str = "sha256") -> Upload:
+        """Begin an upload session."""
         new_hasher(algorithm)  # DigestInvalid for one we do not support
         return await self._store.uploads.begin(self._owner(who), algorithm)
 
     async def status(self, who: Pusher, upload: str) -> Upload:
+        """Where a session stands; `BlobUploadUnknown`."""
         return await self._store.uploads.status(self._owner(who), upload)
 
     @asynccontextmanager
     async def append(self, who: Pusher, upload: str, start: int | None) -> AsyncIterator[Ingest]:
+        """Go on with a session; its commit links the blob to the repository."""
         async with self._store.uploads.append(self._owner(who), upload, start) as ingest:
             yield _LinkingIngest(ingest, self, who)
 
     @asynccontextmanager
     async def monolithic(self, who: Pusher, expected: Digest, size: int | None) -> AsyncIterator[Ingest]:
+        """Take a whole blob and link it to the repository."""
         async with self._store.blobs.ingest(expected, size, expected.algorithm) as ingest:
             yield _LinkingIngest(ingest, self, who)
 
     async def cancel(self, who: Pusher, upload: str) -> None:
+        """End a session and forget its bytes; `BlobUploadUnknown`."""
         await self._store.uploads.cancel(self._owner(who), upload)
 
     async def mount(self, who: Pusher, digest: Digest, source: RepositoryName | None) -> bool:
+        """Link a blob of another repository that `who` may read; False where there is none."""
         if await self._parts.blobs.linked_at(digest) is not None:
             source = self._parts.name
         source = await self._readable_source(who, digest, source)
@@ -131,6 +142,7 @@ class RepositoryPushes:
         if_match: str | None = None,
         if_none_match: str | None = None,
     ) -> Pushed:
+        """Store, link and tag a manifest; see `ports.pushes.Pushes`."""
         precondition = Precondition(if_match, if_none_match)
         if not tags:
             known = await self._parts.shelf.find(manifest.digest)
@@ -152,6 +164,8 @@ class RepositoryPushes:
         return Pushed(manifest.digest, subject, tuple(tags))
 
     async def delete_tag(self, who: Pusher, tag: Tag, if_match: str | None = None) -> None:
+        """Delete a tag; `tags undo` brings it back within the grace. `ManifestUnknown`, `Conflict`."""
+
         def decide(current: Digest | None) -> None:
             if current is None:
                 raise ManifestUnknown("no such tag", tag=tag)
@@ -160,6 +174,7 @@ class RepositoryPushes:
         await self._parts.tags.move(tag, None, who, decide)
 
     async def delete_manifest(self, who: Pusher, digest: Digest) -> None:
+        """Delete a manifest and the tags that point at it. `ManifestUnknown`."""
         shelved = await self._parts.shelf.find(digest)
         if shelved is None:
             raise ManifestUnknown(digest=str(digest))
@@ -172,6 +187,7 @@ class RepositoryPushes:
         await self._parts.shelf.unshelve(shelved, self._store.lifecycle.clock(), who)
 
     async def delete_blob(self, who: Pusher, digest: Digest) -> None:
+        """Unlink a blob from this repository. `BlobUnknown`."""
         if await self._parts.blobs.linked_at(digest) is None:
             raise BlobUnknown(digest=str(digest))
         await self.touch(digest)  # who reads it now may read on for the grace
@@ -180,9 +196,11 @@ class RepositoryPushes:
     # What the ingest and the methods above are made of
 
     async def touch(self, digest: Digest) -> None:
+        """Spare the digest from collections for the grace."""
         await self._store.lifecycle.touch(digest)
 
     async def link(self, info: BlobInfo, who: Pusher) -> None:
+        """The blob belongs to this repository from now on."""
         await self._store.found(self._parts)
         await self._parts.blobs.link(info, self._store.lifecycle.clock(), who.subject)
 

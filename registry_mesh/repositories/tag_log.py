@@ -41,6 +41,7 @@ class TagEntry:
 
     @property
     def digest(self) -> Digest | None:
+        """The digest that the tag pointed at, or None where it was deleted."""
         return self.descriptor.digest if self.descriptor else None
 
 

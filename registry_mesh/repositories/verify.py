@@ -39,6 +39,7 @@ Parents = Callable[[RepositoryName], Sequence[Repository]]
 
 
 def no_parents(name: RepositoryName) -> Sequence[Repository]:
+    """Repairs nothing: an origin has no parents."""
     return ()
 
 

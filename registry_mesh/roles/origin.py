@@ -34,13 +34,16 @@ class Origin:
 
     @property
     def registries(self) -> Set[str]:
+        """The one registry that the origin was told to be, or none."""
         return frozenset({self._registry} if self._registry else ())
 
     def repository(self, registry: str | None, name: RepositoryName) -> Repository:
+        """The repository, pushes included; `NameUnknown` for another registry's."""
         self._demand(registry)
         return self._open(RegistryName(self._registry or registry or "origin"), name)
 
     def repositories(self, registry: RegistryName | None, last: str = "") -> AsyncIterator[RepositoryName]:
+        """The names of repositories after `last`, in ASCII order."""
         self._demand(registry)
         return self._list(last)
 

@@ -39,9 +39,11 @@ class Replica:
 
     @property
     def registries(self) -> Set[str]:
+        """The registries that rules bring here."""
         return frozenset(self._registries)
 
     def repository(self, registry: str | None, name: RepositoryName) -> Repository:
+        """The repository as it is held, falling through to parents where that is configured."""
         known = self._known(registry)
         held = self._store.repository(known, name).held
         if self._beyond is None:
@@ -49,6 +51,7 @@ class Replica:
         return FallThrough(held, self._beyond(known, name)).repository()
 
     def repositories(self, registry: RegistryName | None, last: str = "") -> AsyncIterator[RepositoryName]:
+        """The names of repositories held that come after `last`, in ASCII order."""
         return self._store.repositories(self._known(registry), last)
 
     def _known(self, registry: str | None) -> RegistryName:

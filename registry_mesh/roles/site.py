@@ -72,9 +72,11 @@ class Site:
 
     @property
     def registries(self) -> Set[str]:
+        """The registries that the site serves."""
         return self._registries.keys()
 
     def repository(self, registry: str | None, name: RepositoryName) -> Repository:
+        """The repository by way of the site's store; made once and kept. `NameUnknown` for a registry not served."""
         key = parse_registry(registry) if registry is not None else self._default
         if key is None or key not in self._registries:
             raise NameUnknown("this site does not serve that registry", registry=registry or "")

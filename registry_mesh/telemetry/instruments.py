@@ -103,6 +103,7 @@ class Counter:
         self._cell = cell
 
     def add(self, amount: int = 1) -> None:
+        """Add `amount`."""
         self._row[self._cell] += amount
 
 
@@ -112,6 +113,7 @@ class Gauge(Counter):
     __slots__ = ()
 
     def set(self, value: int) -> None:
+        """Replace the value."""
         self._row[self._cell] = value
 
 
@@ -150,7 +152,9 @@ class Instruments:
         return Counter(self._row, self._layout.cells[metric.name, labels])
 
     def gauge(self, metric: Metric, *labels: str) -> Gauge:
+        """The gauge; `KeyError` for a label value outside its closed set."""
         return Gauge(self._row, self._layout.cells[metric.name, labels])
 
     def histogram(self, metric: Metric, *labels: str) -> Histogram:
+        """The histogram; `KeyError` for a label value outside its closed set."""
         return Histogram(self._row, self._layout.cells[metric.name, labels], metric)

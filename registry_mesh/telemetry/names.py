@@ -19,6 +19,8 @@ Labels = Mapping[str, tuple[str, ...] | None]
 
 
 class Kind(enum.Enum):
+    """The kinds of instruments, as Prometheus names them."""
+
     COUNTER = "counter"
     GAUGE = "gauge"
     HISTOGRAM = "histogram"

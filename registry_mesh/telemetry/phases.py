@@ -30,6 +30,7 @@ class Phase:
         self.fields = fields  # Any: JSON, or what str() makes of it
 
     def note(self, **fields: object) -> None:
+        """Add a field to the phase's closing line and span."""
         self.fields.update(fields)
 
 

@@ -90,6 +90,7 @@ def _pull_blob(url: str, registry: str, name: str, descriptor: dict[str, Any]) -
 
 
 def fetch_json(url: str, path: str) -> Any:
+    """The decoded JSON at a URL."""
     with _answer(url, "GET", path) as answer:
         _expect(answer, 200)
         return json.loads(answer.read())

@@ -40,6 +40,7 @@ class Blob:
     diff_id: str = ""
 
     def descriptor(self) -> dict[str, Any]:
+        """The blob's descriptor, as a manifest names it."""
         return {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
 
 
@@ -54,6 +55,7 @@ class Image:
 
     @property
     def digest(self) -> str:
+        """The digest of the image's manifest."""
         return f"sha256:{hashlib.sha256(self.manifest).hexdigest()}"
 
     @property

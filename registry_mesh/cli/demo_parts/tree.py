@@ -35,6 +35,7 @@ class Node:
 
     @property
     def url(self) -> str:
+        """The node's address for clients."""
         return f"http://127.0.0.1:{self.port}"
 
     def sent(self) -> int:
