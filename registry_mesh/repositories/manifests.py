@@ -23,7 +23,7 @@ from registry_mesh.ports.pushes import Pusher
 from registry_mesh.ports.records import Records
 from registry_mesh.ports.repositories import FetchedManifest
 from registry_mesh.repositories.keys import RepositoryKeys, digest_of
-from registry_mesh.tasks.offload import offload
+from registry_mesh.tasks.threads import offload
 from registry_mesh.tasks.together import ask_each
 
 

@@ -28,7 +28,7 @@ from registry_mesh.repositories.faults import (
     reference_faults,
 )
 from registry_mesh.repositories.of_origin import Repositories
-from registry_mesh.tasks.offload import offload
+from registry_mesh.tasks.threads import offload
 
 _PIECE: Final = 1 << 20
 

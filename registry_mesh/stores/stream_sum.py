@@ -10,7 +10,7 @@ from registry_mesh.chunks.chunk_map import ChunkMap, ChunkMapper
 from registry_mesh.oci.digest import Digest
 from registry_mesh.stores import resumable_hash
 from registry_mesh.stores.resumable_hash import ResumableHasher
-from registry_mesh.tasks.offload import offload
+from registry_mesh.tasks.threads import offload
 
 _BATCH: Final = 1 << 20
 """Bytes handed to the thread at once: a hop costs as much as hashing some 100 KiB."""

@@ -1,31 +1,69 @@
-"""Calls that may block, sent to threads of the edge's own: a slow disk must not stop whatever else runs in threads."""
+"""Blocking calls, run by bounded pools of threads beside the event loop.
+
+There are two pools, so that calls to a store that take long leave threads for what answers wait for.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_THREADS: Final = ThreadPoolExecutor(16, thread_name_prefix="edge")
+
+class Pool:
+    """At most `most` threads, made when they are needed; a forked child makes its own."""
+
+    def __init__(self, most: int, name: str) -> None:
+        self._most = most
+        self._name = name
+        self._threads: ThreadPoolExecutor | None = None
+        os.register_at_fork(after_in_child=self._forget)
+
+    def _forget(self) -> None:
+        self._threads = None
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Start `fn` in a thread. The future is good for `settle`, or for nobody."""
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(self._most, thread_name_prefix=self._name)
+        return self._threads.submit(fn, *args, **kwargs)
+
+    async def run(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `fn` in a thread and give what it gives; cancelled, wait for the thread all the same."""
+        return await settle(self.submit(fn, *args, **kwargs))
 
 
-async def in_thread(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Its result. Who is cancelled meanwhile waits for the thread all the same: what it works on, a descriptor or
-    a buffer, is given up next."""
-    future = asyncio.get_running_loop().run_in_executor(_THREADS, partial(fn, *args, **kwargs))
+async def settle(future: Future[T]) -> T:
+    """The outcome of a call that was submitted. Cancelled, it still waits until the thread is done: a thread cannot
+    be stopped, and what it works on (a descriptor, a buffer) must not be taken from under it."""
+    waiting = asyncio.wrap_future(future)
     try:
-        return await asyncio.shield(future)
+        return await asyncio.shield(waiting)
     except asyncio.CancelledError:
-        while not future.done():
+        while not waiting.done():
             try:
-                await asyncio.wait([future])
+                await asyncio.wait([waiting])
             except asyncio.CancelledError:
                 continue
-        if not future.cancelled():
-            future.exception()  # seen: not to be reported as lost
+        if not waiting.cancelled():
+            waiting.exception()  # retrieved: the cancellation is what is told
         raise
+
+
+_STORES: Final = Pool(32, "offload")
+"""Enough that a slow disk's waits overlap; hashing and writing let go of the interpreter lock."""
+
+_EDGE: Final = Pool(16, "edge")
+"""Cold pages, log lines and large manifests of answers."""
+
+submit: Final = _STORES.submit
+offload: Final = _STORES.run
+"""Run a store's call in a thread."""
+
+in_thread: Final = _EDGE.run
+"""Run a call for an answer in a thread: not held up by a store that is slow."""

@@ -16,7 +16,7 @@ from registry_mesh.ports.failures import StoreBroken, StoreFull
 from registry_mesh.ports.partial import ChunkState
 from registry_mesh.stores.disk.durability import FsyncPolicy
 from registry_mesh.stores.disk.store import DiskStore
-from registry_mesh.tasks.offload import offload
+from registry_mesh.tasks.threads import offload
 from tests.suites.blob_store import put
 from tests.suites.bytes_of import pattern, read
 from tests.suites.cache_store import DATA, DIGEST, SIZE, fill

@@ -28,7 +28,7 @@ from registry_mesh.stores.bucket.settings import S3Settings
 from registry_mesh.stores.bucket.shared import Near, Shared
 from registry_mesh.stores.bucket.store import S3Store
 from registry_mesh.stores.disk.store import DiskStore
-from registry_mesh.tasks.offload import offload
+from registry_mesh.tasks.threads import offload
 
 SENDERS: Final = 2
 """Uploads at once, in a process."""

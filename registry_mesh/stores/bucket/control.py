@@ -16,7 +16,7 @@ from registry_mesh.ports.failures import StoreBroken
 from registry_mesh.stores import points
 from registry_mesh.stores.bucket.errors import refused, translated
 from registry_mesh.stores.bucket.settings import S3Settings
-from registry_mesh.tasks.offload import offload
+from registry_mesh.tasks.threads import offload
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client as Boto

@@ -34,7 +34,7 @@ from registry_mesh.stores.bucket.entry import (
 from registry_mesh.stores.bucket.multipart import AHEAD, Multipart, PartBuffer, md5
 from registry_mesh.stores.bucket.signing import UNSIGNED
 from registry_mesh.stores.stream_sum import StreamSum
-from registry_mesh.tasks.offload import offload
+from registry_mesh.tasks.threads import offload
 
 Lookup = Callable[[Digest], Awaitable[Entry | None]]
 

@@ -14,7 +14,7 @@ from registry_mesh.ports.blobs import HELD, BlobInfo, Provenance, Streamed
 from registry_mesh.ports.failures import StoreBroken
 from registry_mesh.stores.bucket.client import S3Client
 from registry_mesh.stores.bucket.entry import Known, data_key
-from registry_mesh.tasks.offload import offload
+from registry_mesh.tasks.threads import offload
 
 
 class S3Reading(Streamed):

@@ -10,7 +10,7 @@ from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials, RefreshableCredentials
 
-from registry_mesh.tasks.offload import offload
+from registry_mesh.tasks.threads import offload
 
 UNSIGNED: Final = "UNSIGNED-PAYLOAD"
 EMPTY: Final = sha256(b"").hexdigest()

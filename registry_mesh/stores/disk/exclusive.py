@@ -14,7 +14,7 @@ from typing import Final
 
 from registry_mesh.stores.disk.locks import try_flock
 from registry_mesh.stores.faults import translated
-from registry_mesh.tasks.offload import offload
+from registry_mesh.tasks.threads import offload
 
 _POLL: Final = 0.2
 

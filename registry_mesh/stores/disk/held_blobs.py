@@ -18,7 +18,7 @@ from registry_mesh.stores.disk.rot import Rot
 from registry_mesh.stores.disk.shelf import Shelf
 from registry_mesh.stores.faults import translated
 from registry_mesh.stores.memory.store import clip
-from registry_mesh.tasks.offload import offload
+from registry_mesh.tasks.threads import offload
 
 _STEP: Final = 8 * MIB // CHUNK
 """Chunks proven at a time: the next bytes are not long in coming, and a thread is not woken for little."""

@@ -32,7 +32,7 @@ from registry_mesh.stores.disk.looked import Looked
 from registry_mesh.stores.disk.part_files import PartFiles, promote
 from registry_mesh.stores.disk.read_apart import read_apart
 from registry_mesh.stores.faults import translated
-from registry_mesh.tasks.offload import offload, settle, submit
+from registry_mesh.tasks.threads import offload, settle, submit
 
 SYNC_EVERY: Final = 32 << 20
 """Bytes after which written chunks are synced (`FsyncPolicy.COMMIT`)."""

@@ -21,7 +21,7 @@ from registry_mesh.stores.disk import temporary
 from registry_mesh.stores.disk.ledger import charge
 from registry_mesh.stores.disk.shelf import Shelf
 from registry_mesh.stores.faults import translated
-from registry_mesh.tasks.offload import offload, settle, submit
+from registry_mesh.tasks.threads import offload, settle, submit
 
 BATCH: Final = 1 << 20
 """Bytes gathered before a thread is woken."""

@@ -24,7 +24,7 @@ from registry_mesh.stores.disk.read_apart import alone, read_apart
 from registry_mesh.stores.disk.rot import Rot
 from registry_mesh.stores.disk.shelf import Shelf
 from registry_mesh.stores.faults import translated
-from registry_mesh.tasks.offload import offload
+from registry_mesh.tasks.threads import offload
 
 _STEP: Final = (1 << 20) // CHUNK
 _HEX: Final = "0123456789abcdef"

@@ -11,7 +11,7 @@ from registry_mesh.ports.failures import StoreFull
 from registry_mesh.stores.disk.shelf import Shelf
 from registry_mesh.stores.faults import translated
 from registry_mesh.tasks.flights import Flights
-from registry_mesh.tasks.offload import offload
+from registry_mesh.tasks.threads import offload
 
 _PIECE: Final = 8 * CHUNK
 

@@ -17,7 +17,7 @@ from registry_mesh.stores import points
 from registry_mesh.stores.disk import temporary
 from registry_mesh.stores.disk.durability import FsyncPolicy
 from registry_mesh.stores.faults import translated
-from registry_mesh.tasks.offload import offload
+from registry_mesh.tasks.threads import offload
 
 SUFFIX: Final = ".rec"
 _BATCH: Final = 1_000

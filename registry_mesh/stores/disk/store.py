@@ -42,7 +42,7 @@ from registry_mesh.stores.disk.shelf import Shelf
 from registry_mesh.stores.disk.upkeep import PERIOD, Upkeep
 from registry_mesh.stores.disk.whole_hold import WholeHold
 from registry_mesh.stores.faults import translated
-from registry_mesh.tasks.offload import offload, settle, submit
+from registry_mesh.tasks.threads import offload, settle, submit
 
 _BATCH: Final = 1_000
 

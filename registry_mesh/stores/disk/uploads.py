@@ -21,7 +21,7 @@ from registry_mesh.stores.disk.locks import try_flock
 from registry_mesh.stores.disk.upload_file import ASKED, UploadFile, UploadState
 from registry_mesh.stores.faults import translated
 from registry_mesh.stores.turns import PATIENCE, QUIET, Busy, Pulse, giving_way, turn
-from registry_mesh.tasks.offload import offload
+from registry_mesh.tasks.threads import offload
 
 _BATCH: Final = 1 << 20  # a hop to a thread costs as much as hashing some 100 KiB
 

@@ -12,7 +12,7 @@ from registry_mesh.ports.failures import StoreBroken
 from registry_mesh.ports.partial import ChunkState, Give
 from registry_mesh.stores.disk.hold import feed
 from registry_mesh.stores.faults import translated
-from registry_mesh.tasks.offload import offload
+from registry_mesh.tasks.threads import offload
 
 
 class WholeHold:
