@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from registry_mesh.oci.descriptor import Descriptor, parse_annotations
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.media_types import INDEXES, MANIFESTS, OCI_INDEX, OCI_MANIFEST, is_media_type
-from registry_mesh.oci.refusals import DigestInvalid, ManifestInvalid
+from registry_mesh.oci.refusals import ManifestInvalid
 
 MAX_DEPTH: Final = 32
 MAX_DESCRIPTORS: Final = 100_000
@@ -37,9 +36,6 @@ class Manifest:
     subject: Descriptor | None = None
     artifact_type: str | None = None
     annotations: Mapping[str, str] = field(default_factory=dict)
-    mentions: tuple[Digest, ...] = ()
-    """What a document of a media type that we do not know says by descriptors: it need not be here, but is kept
-    while the document is."""
 
     @property
     def descriptor(self) -> Descriptor:
@@ -58,7 +54,7 @@ class Manifest:
 
         `media_type` is what it was announced as (its parameters cut off); `digest` the known digest, else
         sha256 is computed. A media type that is neither manifest nor index is kept opaque: any JSON object
-        passes, and what it refers to is not demanded.
+        passes, and what it names is not demanded (`oci.mentions` tells what that is).
         """
         document = _decode(data)
         media_type = _media_type(document, media_type)
@@ -80,8 +76,7 @@ class Manifest:
             children = _descriptors(document, "manifests", required=True)
             return cls(media_type, data, digest, None, (), children, subject, artifact_type, annotations)
         if media_type not in MANIFESTS:
-            mentions = tuple(dict.fromkeys(_mentioned(document)))
-            return cls(media_type, data, digest, None, (), (), subject, artifact_type, annotations, mentions)
+            return cls(media_type, data, digest, None, (), (), subject, artifact_type, annotations)
         if "config" not in document:
             raise ManifestInvalid("config is missing")
         config = Descriptor.parse(document["config"], "config")
@@ -123,20 +118,6 @@ def _demand_version(document: dict[str, Any]) -> None:
         raise ManifestInvalid(
             "schemaVersion is not 2", given=version if isinstance(version, int | str) else None
         )
-
-
-def _mentioned(value: object) -> Iterator[Digest]:
-    """The digest of every descriptor in a document, wherever it stands; what is no digest is passed over."""
-    ahead = [value]
-    while ahead:
-        each = ahead.pop()
-        if isinstance(each, dict):
-            if isinstance(each.get("digest"), str):
-                with suppress(DigestInvalid):
-                    yield Digest.parse(each["digest"])
-            ahead += each.values()
-        elif isinstance(each, list):
-            ahead += each
 
 
 def _guard_depth(text: str) -> None:

@@ -30,8 +30,8 @@ async def survey(
     hangs on something."""
     histories = await ask_each(parts.tags.history, await parts.tags.names())
     roots = frozenset(each.digest for entries in histories for each in entries if each.digest) | extra_roots
-    taken_out = [each async for each in parts.shelf.all(parts.keys.deleted)]
-    manifests = {each.digest: each async for each in parts.shelf.all()}
+    taken_out = [await parts.shelf.names(each) async for each in parts.shelf.all(parts.keys.deleted)]
+    manifests = {each.digest: await parts.shelf.names(each) async for each in parts.shelf.all()}
     deleted = {
         each.digest: each for each in taken_out if each.digest not in manifests and each.at > now - grace
     }

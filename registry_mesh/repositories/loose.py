@@ -1,7 +1,7 @@
 """What may be collected: decides from documents that were read, touches nothing.
 
 A manifest is referenced where a tag points or, as far as the history goes, pointed at it; where a referenced index
-names it, or a document of an unknown media type mentions it; where its subject is referenced; and where it was
+names it, or any other document mentions it (`oci.mentions`); where its subject is referenced; and where it was
 deleted so lately that it may be brought back. A manifest whose subject was never here is kept: its publisher put it
 where others look for it. A blob is referenced where a referenced manifest names it. Digests are one for all
 repositories: what any repository refers to is loose in none.
@@ -29,7 +29,7 @@ class Names:
     manifests: tuple[Digest, ...] = ()
     subject: Digest | None = None
     mentions: tuple[Digest, ...] = ()
-    """Of a document whose media type is not known: manifests or blobs, here or not."""
+    """Manifests or blobs, here or not: hints, and layers that need not be held."""
 
     def children(self) -> Iterator[Digest]:
         """The manifests that the document names."""

@@ -1,20 +1,24 @@
 """The manifests of one repository: their documents, their bytes, who refers to whom.
 
 A manifest's document says what it names, so that a collection reads no manifest's bytes:
-{mediaType, size, subject?, artifactType?, annotations?, blobs, manifests, mentions?, at, by}, `blobs` without the
-non-distributable ones, `mentions` of a document of an unknown media type.
+{mediaType, size, subject?, artifactType?, annotations?, blobs, manifests, mentions?, names, at, by}. `blobs` and
+`manifests` (what cannot be told from a manifest among them) must be here; `mentions` are kept where they are: layers
+that need not be held, and hints (`oci.mentions`). `names` is the reading that told them apart; documents of older
+versions have none, and are read anew where their type is not known.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
+from registry_mesh.oci.media_types import INDEXES, MANIFESTS
+from registry_mesh.oci.mentions import Kind, Mentions, mentions
 from registry_mesh.oci.refusals import BlobUnknown, DigestInvalid, ManifestInvalid, ManifestUnknown
 from registry_mesh.ports.blobs import BlobSource, Piece
 from registry_mesh.ports.documents import Document, decode, encode
@@ -25,6 +29,8 @@ from registry_mesh.ports.repositories import FetchedManifest
 from registry_mesh.repositories.keys import RepositoryKeys, digest_of
 from registry_mesh.tasks.threads import offload
 from registry_mesh.tasks.together import ask_each
+
+_READING: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,8 @@ class ShelvedManifest:
     manifests: tuple[Digest, ...]
     at: float  # seconds since the epoch
     mentions: tuple[Digest, ...] = ()
+    is_read: bool = True
+    """Whether what it names was told by `oci.mentions`; else an older version did."""
 
     @property
     def digest(self) -> Digest:
@@ -55,8 +63,10 @@ class ShelvedManifest:
             subject = Digest.parse(document["subject"]) if "subject" in document else None
             blobs = tuple(Digest.parse(each) for each in document["blobs"])
             manifests = tuple(Digest.parse(each) for each in document["manifests"])
-            mentions = tuple(Digest.parse(each) for each in document.get("mentions") or ())
-            return cls(descriptor, subject, blobs, manifests, float(document["at"]), mentions)
+            hints = tuple(Digest.parse(each) for each in document.get("mentions") or ())
+            known = descriptor.media_type in MANIFESTS or descriptor.media_type in INDEXES
+            is_read = known or document.get("names") == _READING
+            return cls(descriptor, subject, blobs, manifests, float(document["at"]), hints, is_read)
         except (KeyError, ValueError, TypeError, AttributeError, DigestInvalid):
             raise StoreBroken(f"{key} is no manifest's document") from None
 
@@ -91,6 +101,18 @@ class ManifestShelf:
             return FetchedManifest(Manifest.parse(data, shelved.descriptor.media_type, digest))
         except ManifestInvalid as fault:
             raise StoreBroken(f"the stored manifest {digest}: {fault.reason}") from None
+
+    async def names(self, shelved: ShelvedManifest) -> ShelvedManifest:
+        """The document with all that its manifest names, where an older version wrote it and saw less."""
+        if shelved.is_read:
+            return shelved
+        try:
+            async with self._blobs.open(shelved.digest) as reading:
+                data = b"".join([await _bytes(piece) async for piece in reading.pieces()])
+        except BlobUnknown:
+            return shelved  # nothing can be read of it, or pulled
+        blobs, manifests, mentioned = _named(mentions(data, shelved.descriptor.media_type))
+        return replace(shelved, blobs=blobs, manifests=manifests, mentions=mentioned)
 
     async def shelve(self, manifest: Manifest, at: float, who: Pusher) -> None:
         """The repository has it from now on; its bytes and all it names are there already.
@@ -152,18 +174,28 @@ def _document(manifest: Manifest, at: float, by: str) -> Document:
     descriptor: dict[str, Any] = manifest.descriptor.document()  # Any: as a descriptor is spelled
     del descriptor["digest"]
     subject = {"subject": str(manifest.subject.digest)} if manifest.subject else {}
-    mentions = {"mentions": sorted(map(str, manifest.mentions))} if manifest.mentions else {}
+    blobs, manifests, mentioned = _named(mentions(manifest.data, manifest.media_type))
+    hints = {"mentions": list(map(str, mentioned))} if mentioned else {}
     return (
         descriptor
         | subject
-        | mentions
+        | hints
         | {
-            "blobs": sorted({str(each.digest) for each in manifest.blobs() if each.distributable}),
-            "manifests": sorted({str(each.digest) for each in manifest.manifests}),
+            "blobs": list(map(str, blobs)),
+            "manifests": list(map(str, manifests)),
+            "names": _READING,
             "at": at,
             "by": by,
         }
     )
+
+
+def _named(found: Mentions) -> tuple[tuple[Digest, ...], tuple[Digest, ...], tuple[Digest, ...]]:
+    """The blobs that must be there, what else must be there, and hints; each once, in order."""
+    blobs = {each.digest for each in found.named if each.needed and each.kind is Kind.BLOB}
+    others = {each.digest for each in found.named if each.needed and each.kind is not Kind.BLOB}
+    hints = {each.digest for each in found.named} - blobs - others
+    return tuple(sorted(blobs)), tuple(sorted(others)), tuple(sorted(hints))
 
 
 def _descriptor(document: Document, digest: Digest) -> Descriptor:

@@ -13,6 +13,7 @@ from typing import Protocol
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest, new_hasher
 from registry_mesh.oci.manifest import Manifest
+from registry_mesh.oci.mentions import mentions
 from registry_mesh.oci.reference import RepositoryName, Tag
 from registry_mesh.oci.refusals import BlobUnknown, ManifestUnknown
 from registry_mesh.ports.blobs import BlobInfo, BlobStore, Ingest
@@ -225,9 +226,7 @@ class RepositoryPushes:
         """Everything that the manifest names is here, and will be for the grace; else `ManifestBlobUnknown`."""
         blobs = await self._missing(required_blobs(manifest), self._blob_at)
         children = await self._missing(required_manifests(manifest), self._child_at)
-        await self._missing(
-            dict.fromkeys(manifest.mentions), self._child_at
-        )  # none is demanded, all are touched
+        await self._missing(_beyond(manifest), self._child_at)  # none is demanded, all are touched
         if not self._store.policy.sparse:
             wanted = required_blobs(manifest) | required_manifests(manifest)
             refuse_missing([wanted[digest] for digest in (*blobs, *children)])
@@ -284,6 +283,13 @@ def _only_from(digest: Digest) -> Decision:
             raise _Moved
 
     return decide
+
+
+def _beyond(manifest: Manifest) -> Sequence[Digest]:
+    """What it names besides what a push must find."""
+    found = (each.digest for each in mentions(manifest.data, manifest.media_type).named)
+    demanded = required_blobs(manifest) | required_manifests(manifest)
+    return [each for each in dict.fromkeys(found) if each not in demanded]
 
 
 def _plain(manifest: Manifest) -> Descriptor:

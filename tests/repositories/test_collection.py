@@ -7,6 +7,7 @@ looks after every round whether everything that should be there is. ORIGIN_SEEDS
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -19,8 +20,10 @@ from hypothesis import strategies as st
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
+from registry_mesh.oci.media_types import OCI_MANIFEST
 from registry_mesh.oci.reference import RepositoryName, Tag
 from registry_mesh.oci.refusals import BlobUnknown, ManifestBlobUnknown, ManifestUnknown, Refusal
+from registry_mesh.ports.documents import decode, encode
 from registry_mesh.ports.repositories import Repository
 from registry_mesh.repositories.collection import Collection
 from registry_mesh.repositories.collection_report import CollectionReport
@@ -78,6 +81,54 @@ async def test_what_a_tag_points_at_stays() -> None:
     assert await digests(origin) == before
     for each in (one, child, multi, signature):
         assert (await repo.manifests.manifest(each.digest)).manifest == each
+
+
+def _documents(layer: Descriptor) -> list[tuple[str, dict[str, object]]]:
+    """Of every kind that names a layer; the media type, and the document."""
+    schema_1 = {"schemaVersion": 1, "fsLayers": [{"blobSum": str(layer.digest)}]}
+    foreign = {"mediaType": "application/vnd.oci.image.layer.nondistributable.v1.tar", "size": 3}
+    return [
+        ("application/vnd.docker.distribution.manifest.v1+json", schema_1),
+        ("application/vnd.docker.distribution.manifest.v1+prettyjws", schema_1 | {"signatures": [{}]}),
+        ("application/json", schema_1),
+        ("application/vnd.oci.artifact.manifest.v1+json", {"blobs": [layer.document()]}),
+        ("application/vnd.example.a+json", {"ref": str(layer.digest)}),
+        ("application/vnd.example.b+json", {"all": [[str(layer.digest)]]}),
+        (
+            OCI_MANIFEST,
+            {
+                "schemaVersion": 2,
+                "config": layer.document(),
+                "layers": [layer.document() | foreign],
+            },
+        ),
+    ]
+
+
+@pytest.mark.parametrize("kind", range(7))
+@pytest.mark.parametrize("written_before", [False, True])
+async def test_what_a_tagged_document_of_any_kind_names_stays(kind: int, written_before: bool) -> None:
+    """Also where its own document was written by a version that saw less in it."""
+    origin = memory_origin()
+    repo = repository(origin)
+    layer = await push_blob(repo, b"abc")
+    media_type, document = _documents(layer)[kind]
+    manifest = Manifest.parse(json.dumps(document).encode(), media_type)
+    await pushes(repo).put_manifest(ALICE, manifest, [Tag("old")])
+    if written_before:
+        key = origin.parts(repo.name).keys.manifest(manifest.digest)
+        known = decode(await origin.records.get(key) or b"", key)
+        del known["names"]
+        if media_type != OCI_MANIFEST:
+            known |= {"blobs": [], "mentions": []}
+        await origin.records.put(key, encode(known))
+    for days in (2, 2, 2):
+        assert (await collect(origin, days)).removed == 0
+    assert (await repo.blobs.stat(layer.digest)).size == 3
+    await pushes(repo).delete_tag(ALICE, Tag("old"))
+    for days in (2, 2, 2, 2):
+        await collect(origin, days)
+    assert await digests(origin) == set()
 
 
 async def test_what_is_loose_goes_after_the_grace_and_from_the_top() -> None:
