@@ -32,7 +32,7 @@ from registry_mesh.content.snapshot.progress import Meter
 from registry_mesh.content.snapshot.snapshot import Held, Outcome, Snapshot, SnapshotPolicy
 from registry_mesh.ports.failures import Failure
 from registry_mesh.replication.rules import Rules
-from registry_mesh.repositories.of_replica import HeldRepositories
+from registry_mesh.repositories.of_replica import ReplicaRepositories
 from registry_mesh.stores.disk.exclusive import exclusive
 from registry_mesh.stores.disk.store import DiskStore
 from registry_mesh.telemetry import names
@@ -87,7 +87,7 @@ class Replicator:
         rules = await asyncio.to_thread(self.rules)
         async with self._alone(busy), self._bring() as bring:
             self.meter = Meter()
-            repositories = HeldRepositories(self._store.records, self._store, time.time)
+            repositories = ReplicaRepositories(self._store.records, self._store, time.time)
             held = Held(self._store, bring, repositories, self._store.records)
             snapshot = Snapshot(rules, self._sources, held, time.time, self.meter, SnapshotPolicy())
             outcome = await snapshot.run()

@@ -15,7 +15,7 @@ from registry_mesh.content.nest.freshness import Freshness
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.ports.pushes import Pusher
 from registry_mesh.ports.role import Role
-from registry_mesh.repositories.of_replica import HeldRepositories
+from registry_mesh.repositories.of_replica import ReplicaRepositories
 from registry_mesh.roles.origin import Origin
 from registry_mesh.roles.replica import Replica
 from registry_mesh.roles.site import Site, SiteRegistry
@@ -47,7 +47,7 @@ def _origin(config: Config, store: Store, policy: Policy) -> Origin:
 
 def _replica(config: Config, store: Store, parents: Parents, stack: AsyncExitStack) -> Replica:
     """What it does not hold it refuses, or fetches as a site would, into the same store."""
-    held = HeldRepositories(store.records, store, time.time)
+    held = ReplicaRepositories(store.records, store, time.time)
     site = None
     if config.replication.fallthrough == "pull-through":
         site = open_site(config, store, parents, stack)

@@ -153,7 +153,7 @@ class Scrub:
             began = replace(Progress(), completed=self.progress.completed, began=self._clock(), running=True)
             self.progress = began
             await self._save()
-        async for digest in self._store.held(self.progress.last):
+        async for digest in self._store.digests(self.progress.last):
             with suppress(Failure):  # this one cannot be read now; whoever asks for it is told
                 await self._blob(digest)
             self.progress = replace(self.progress, after=str(digest))

@@ -21,7 +21,7 @@ class Inspected:
 class Inspectable(Protocol):
     """A store whose bytes can be read again past everything that is remembered of them."""
 
-    def held(self, after: Digest | None) -> AsyncIterator[Digest]:
+    def digests(self, after: Digest | None) -> AsyncIterator[Digest]:
         """Every blob held, whole or in part, in the order of their digests, those that follow `after`."""
         ...
 

@@ -106,12 +106,12 @@ class RegistrySource(Protocol):
         ...
 
 
-class HeldRepository(Protocol):
+class KeptRepository(Protocol):
     """One repository as a store has it, and the way to bring things in. Nobody pushes here: what is put has been
     verified, and its parts were put before it. Putting what is there already is fine."""
 
     @property
-    def held(self) -> Repository:
+    def kept(self) -> Repository:
         """What is here, and no more."""
         ...
 
@@ -131,7 +131,7 @@ class HeldRepository(Protocol):
 class RepositoryStore(Protocol):
     """Where repositories of several registries are held."""
 
-    def repository(self, registry: RegistryName, name: RepositoryName) -> HeldRepository: ...
+    def repository(self, registry: RegistryName, name: RepositoryName) -> KeptRepository: ...
     def repositories(self, registry: RegistryName, last: str = "") -> AsyncIterator[RepositoryName]:
         """Those that hold anything and come after `last`, in ASCII order."""
         ...

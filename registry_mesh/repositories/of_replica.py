@@ -30,7 +30,7 @@ HISTORY: Final = 20
 _WHO: Final = Pusher("replication")
 
 
-class HeldRepositories:
+class ReplicaRepositories:
     """Implements `ports.repositories.RepositoryStore`."""
 
     def __init__(self, records: Records, blobs: BlobStore, clock: Callable[[], float]) -> None:
@@ -38,10 +38,10 @@ class HeldRepositories:
         self._blobs = blobs
         self._lifecycle = Lifecycle(records, clock)
 
-    def repository(self, registry: RegistryName, name: RepositoryName) -> HeldRepository:
+    def repository(self, registry: RegistryName, name: RepositoryName) -> ReplicaRepository:
         kept = RepositoryName(f"{registry_component(registry)}/{name}")
         parts = RepositoryParts.of(kept, self._records, self._blobs, self._lifecycle.clock, HISTORY)
-        return HeldRepository(registry, name, parts, self._records, self._blobs, self._lifecycle)
+        return ReplicaRepository(registry, name, parts, self._records, self._blobs, self._lifecycle)
 
     async def repositories(self, registry: RegistryName, last: str = "") -> AsyncIterator[RepositoryName]:
         prefix = f"{registry_component(registry)}/"
@@ -49,8 +49,8 @@ class HeldRepositories:
             yield RepositoryName(name.removeprefix(prefix))
 
 
-class HeldRepository:
-    """Implements `ports.repositories.HeldRepository`."""
+class ReplicaRepository:
+    """Implements `ports.repositories.KeptRepository`."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class HeldRepository:
     ) -> None:
         tags = RepositoryTags(records, parts.keys, parts.tags)
         referrers = RepositoryReferrers(parts.shelf, parts.tags)
-        self.held = Repository(registry, name, parts.blobs, parts.shelf, tags, referrers)
+        self.kept = Repository(registry, name, parts.blobs, parts.shelf, tags, referrers)
         self._parts = parts
         self._records = records
         self._blobs = blobs

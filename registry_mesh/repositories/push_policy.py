@@ -65,7 +65,7 @@ def _listed(header: str, current: Digest | None) -> bool:
     return current is not None and ("*" in listed or f'"{current}"' in listed)
 
 
-def settle(
+def allow_move(
     policy: PushPolicy,
     repository: RepositoryName,
     tag: Tag,

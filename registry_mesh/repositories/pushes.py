@@ -28,10 +28,10 @@ from registry_mesh.repositories.parts import RepositoryParts
 from registry_mesh.repositories.push_policy import (
     Precondition,
     PushPolicy,
+    allow_move,
     refuse_missing,
     required_blobs,
     required_manifests,
-    settle,
 )
 from registry_mesh.repositories.tag_log import Decision
 from registry_mesh.tasks.together import ask_each
@@ -170,7 +170,7 @@ class RepositoryPushes:
         def decide(current: Digest | None) -> None:
             if current is None:
                 raise ManifestUnknown("no such tag", tag=tag)
-            settle(self._store.policy, self._parts.name, tag, current, None, Precondition(if_match))
+            allow_move(self._store.policy, self._parts.name, tag, current, None, Precondition(if_match))
 
         await self._parts.tags.move(tag, None, who, decide)
 
@@ -181,7 +181,7 @@ class RepositoryPushes:
             raise ManifestUnknown(digest=str(digest))
         tags = await self._parts.tags.pointing_at(digest)
         for tag in tags:
-            settle(self._store.policy, self._parts.name, tag, digest, None, Precondition())
+            allow_move(self._store.policy, self._parts.name, tag, digest, None, Precondition())
         for tag in tags:
             with suppress(_Moved):
                 await self._parts.tags.move(tag, None, who, _only_from(digest))
@@ -265,7 +265,7 @@ class RepositoryPushes:
 
     def _decision(self, tag: Tag, wanted: Digest, precondition: Precondition) -> Decision:
         def decide(current: Digest | None) -> None:
-            settle(self._store.policy, self._parts.name, tag, current, wanted, precondition)
+            allow_move(self._store.policy, self._parts.name, tag, current, wanted, precondition)
 
         return decide
 

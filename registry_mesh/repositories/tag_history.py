@@ -8,7 +8,7 @@ from registry_mesh.oci.refusals import ManifestUnknown
 from registry_mesh.ports.pushes import Pusher
 from registry_mesh.repositories.digest_life import Lifecycle
 from registry_mesh.repositories.parts import RepositoryParts
-from registry_mesh.repositories.push_policy import CREATE, Precondition, PushPolicy, settle
+from registry_mesh.repositories.push_policy import CREATE, Precondition, PushPolicy, allow_move
 from registry_mesh.repositories.tag_log import TagEntry
 
 
@@ -43,7 +43,7 @@ class TagHistory:
 
         def decide(standing: Digest | None) -> None:
             expected = Precondition(f'"{at_stake}"') if at_stake else CREATE
-            settle(self._policy, self._parts.name, tag, standing, target.digest, expected)
+            allow_move(self._policy, self._parts.name, tag, standing, target.digest, expected)
 
         await self._parts.tags.move(tag, target.descriptor, who, decide)
         return target

@@ -45,7 +45,7 @@ class Replica:
     def repository(self, registry: str | None, name: RepositoryName) -> Repository:
         """The repository as it is held, falling through to parents where that is configured."""
         known = self._known(registry)
-        held = self._store.repository(known, name).held
+        held = self._store.repository(known, name).kept
         if self._beyond is None:
             return held
         return FallThrough(held, self._beyond(known, name)).repository()

@@ -24,7 +24,7 @@ class Held:
     read: list[Digest] = field(default_factory=list)
     stop_after: int | None = None
 
-    async def held(self, after: Digest | None) -> AsyncIterator[Digest]:
+    async def digests(self, after: Digest | None) -> AsyncIterator[Digest]:
         for digest in DIGESTS:
             if after is None or digest.hex > after.hex:
                 yield digest

@@ -8,7 +8,7 @@ from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.oci.refusals import BlobUnknown, ManifestUnknown, NameUnknown
 from registry_mesh.ports.failures import Failure, SourceUnavailable
-from registry_mesh.repositories.of_replica import HeldRepositories
+from registry_mesh.repositories.of_replica import ReplicaRepositories
 from registry_mesh.roles.replica import Replica
 from registry_mesh.stores.memory.store import MemoryStore
 from tests.simulators.images import HOST, SourceRegistry
@@ -24,7 +24,7 @@ class Node:
     def __init__(self) -> None:
         self.source = SourceRegistry()
         self.store = MemoryStore()
-        self.repositories = HeldRepositories(self.store.records, self.store, lambda: 0.0)
+        self.repositories = ReplicaRepositories(self.store.records, self.store, lambda: 0.0)
         self.held = self.source[NAME].image("held", "1", "both")
         self.beyond = self.source[NAME].image("beyond", "2")
         self.signature = self.source[NAME].image("signature", subject=self.held)

@@ -50,7 +50,7 @@ async def test_a_full_disk(small_disk: Path) -> None:
 
 
 async def upkeep(store: DiskStore) -> None:
-    await offload(store._upkeep.round, store.held_blobs.files)
+    await offload(store._upkeep.round, store.whole_blobs.files)
 
 
 @pytest.mark.parametrize("quota", [None, 50 * CHUNK])

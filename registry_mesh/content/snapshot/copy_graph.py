@@ -23,7 +23,7 @@ from registry_mesh.oci.refusals import ManifestUnknown, NameUnknown, Refusal
 from registry_mesh.ports.blobs import BlobSource, BlobStore
 from registry_mesh.ports.failures import Failure, SourceUnavailable, StoreBroken
 from registry_mesh.ports.place import Place
-from registry_mesh.ports.repositories import HeldRepository, Repository
+from registry_mesh.ports.repositories import KeptRepository, Repository
 from registry_mesh.replication.rules import Platforms
 
 
@@ -88,7 +88,7 @@ class GraphCopy:
         self._nodes: dict[ManifestKey, Node] = {}
         self._jobs: dict[Hashable, Job] = {}
 
-    def add(self, source: Repository, target: HeldRepository, tags: Iterable[TagCopy]) -> None:
+    def add(self, source: Repository, target: KeptRepository, tags: Iterable[TagCopy]) -> None:
         """Tags of one repository. Their graphs may overlap, with each other and with those of any other."""
         place = Place(source.registry, source.name)
         for tag in tags:
@@ -99,7 +99,7 @@ class GraphCopy:
             key = TagKey(place, tag.tag)
             self._jobs[key] = Job(key, partial(self._switch, place, target, tag), needs=frozenset(needs))
 
-    def _add_node(self, place: Place, source: Repository, target: HeldRepository, node: Node) -> None:
+    def _add_node(self, place: Place, source: Repository, target: KeptRepository, node: Node) -> None:
         """The same manifest may come by several ways: wanted for other platforms, or under another subject."""
         key = ManifestKey(place, node.descriptor.digest)
         node = _merged(self._nodes.get(key), node)
@@ -151,7 +151,7 @@ class GraphCopy:
     def _moved(self, size: int) -> None:
         self._meter.size_done += size
 
-    async def _put(self, target: HeldRepository, node: Node) -> None:
+    async def _put(self, target: KeptRepository, node: Node) -> None:
         wanted = node.descriptor
         for blob in node.blobs:
             await target.link(blob.digest)
@@ -161,8 +161,8 @@ class GraphCopy:
         await target.put_manifest(Manifest.parse(data, wanted.media_type, wanted.digest))
         self._meter.objects_done += 1
 
-    async def _switch(self, place: Place, target: HeldRepository, copy: TagCopy) -> None:
-        gap = await first_gap(target.held, copy.graph.root.digest, copy.platforms)
+    async def _switch(self, place: Place, target: KeptRepository, copy: TagCopy) -> None:
+        gap = await first_gap(target.kept, copy.graph.root.digest, copy.platforms)
         if gap is not None:
             raise StoreBroken(f"not switched, for lack of {gap}")
         moved = await _points_at(target, copy.tag) != copy.graph.root.digest
@@ -173,9 +173,9 @@ class GraphCopy:
         copy.switched(moved)
 
 
-async def _points_at(target: HeldRepository, tag: Tag) -> Digest | None:
+async def _points_at(target: KeptRepository, tag: Tag) -> Digest | None:
     try:
-        return (await target.held.tags.resolve(tag)).descriptor.digest
+        return (await target.kept.tags.resolve(tag)).descriptor.digest
     except (ManifestUnknown, NameUnknown):
         return None
 

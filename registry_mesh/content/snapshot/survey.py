@@ -16,7 +16,7 @@ from registry_mesh.oci.reference import Tag
 from registry_mesh.oci.refusals import ManifestUnknown, NameUnknown, Refusal
 from registry_mesh.ports.failures import Failure, SourceLied
 from registry_mesh.ports.place import Place
-from registry_mesh.ports.repositories import HeldRepository, Repository, TagSource
+from registry_mesh.ports.repositories import KeptRepository, Repository, TagSource
 from registry_mesh.replication.plan import companions, is_companion, wanted_tags
 from registry_mesh.replication.rules import Platforms, Rule
 
@@ -45,7 +45,7 @@ class Survey:
     def __init__(
         self,
         source: Repository,
-        target: HeldRepository,
+        target: KeptRepository,
         receipts: Mapping[Tag, Receipt],
         explorer: Explorer,
         asks: asyncio.Semaphore,
@@ -113,7 +113,7 @@ class Survey:
         if noted != receipt or not 0 <= self._now - noted.at < self._referrers_every:
             return False
         try:
-            held = await self._target.held.tags.resolve(tag)
+            held = await self._target.kept.tags.resolve(tag)
         except (ManifestUnknown, NameUnknown):
             return False
         return str(held.descriptor.digest) == receipt.digest

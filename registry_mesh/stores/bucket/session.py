@@ -4,7 +4,8 @@
     tails/<id>/<uuid>                 bytes that do not fill a part yet
 
 Creating number N+1 is the compare-and-set: of two hosts that append at once, one is told that it lost. A record with
-`held` says that an append is running and until when to believe it; one that died without a word is overtaken then.
+lease (`held`) says that an append is running and until when to believe it; one that died without a word is
+overtaken then.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Tail:
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class Lease:
     """That an append is running: whose it is (`by`, see `s3_uploads`), and until when to believe it."""
 
     by: str
@@ -55,7 +56,7 @@ class Session:
     parts: tuple[Part, ...] = ()
     next_part: int = 1
     tails: tuple[Tail, ...] = ()
-    held: Hold | None = None
+    lease: Lease | None = None
     ended: bool = False
 
     def encode(self, since: Session | None) -> bytes:
@@ -78,7 +79,7 @@ class Session:
                 "parts": [[part.number, part.etag] for part in parts],
                 "next": self.next_part,
                 "tails": [[tail.key, tail.size] for tail in self.tails],
-                "held": [self.held.by, self.held.until] if self.held else None,
+                "held": [self.lease.by, self.lease.until] if self.lease else None,
                 "ended": self.ended or None,
             }
         )
@@ -120,7 +121,7 @@ def _decode(document: dict[str, Any], number: int) -> Session:
         tuple(Part(int(part), str(etag)) for part, etag in document["parts"]),
         int(document["next"]),
         tuple(Tail(str(key), int(size)) for key, size in document["tails"]),
-        Hold(str(held[0]), float(held[1])) if held else None,
+        Lease(str(held[0]), float(held[1])) if held else None,
         bool(document.get("ended")),
     )
 

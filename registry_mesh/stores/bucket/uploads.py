@@ -28,7 +28,7 @@ from registry_mesh.stores.bucket.control import S3Control
 from registry_mesh.stores.bucket.entry import data_key
 from registry_mesh.stores.bucket.ingest import Intake, Lookup, S3Ingest
 from registry_mesh.stores.bucket.multipart import Multipart, PartBuffer
-from registry_mesh.stores.bucket.session import FULL_EVERY, Hold, Session, Tail, base_of, replay
+from registry_mesh.stores.bucket.session import FULL_EVERY, Lease, Session, Tail, base_of, replay
 from registry_mesh.stores.disk.upload_file import boot_id
 from registry_mesh.stores.stream_sum import StreamSum
 from registry_mesh.stores.turns import Busy, turn
@@ -87,7 +87,7 @@ class S3Uploads:
 
     @asynccontextmanager
     async def append(self, owner: Owner, id: str, start: int | None) -> AsyncIterator[_SessionIngest]:
-        log = await turn(lambda: self._take_hold(owner, id, start), self._patience)
+        log = await turn(lambda: self._take_lease(owner, id, start), self._patience)
         ingest = _SessionIngest(
             self._client, self._control, await self._intake(log.session), self._lookup, log
         )
@@ -120,12 +120,14 @@ class S3Uploads:
         )
         return Intake(session.name, summed, multipart, part, session.offset)
 
-    async def _take_hold(self, owner: Owner, id: str, start: int | None) -> _Log:
+    async def _take_lease(self, owner: Owner, id: str, start: int | None) -> _Log:
         session = await self._free(owner, id, start)
         log = _Log(self._client, self._control, id, session, self._clock, self._wall)
-        lapsed = session.held is not None
+        lapsed = session.lease is not None
         try:
-            await log.add(replace(session, next_part=session.next_part + (_SKIP if lapsed else 0)), hold=True)
+            await log.add(
+                replace(session, next_part=session.next_part + (_SKIP if lapsed else 0)), leased=True
+            )
         except BlobUploadInvalid:
             raise Busy(upload=id) from None
         return log
@@ -155,8 +157,8 @@ class S3Uploads:
         return swept
 
     def _running(self, session: Session) -> bool:
-        held = session.held
-        return held is not None and held.until > self._wall() and not _died(held.by)
+        lease = session.lease
+        return lease is not None and lease.until > self._wall() and not _died(lease.by)
 
     async def _find(self, owner: Owner, id: str) -> Session:
         session = await self._load(demand_id(id))
@@ -214,11 +216,11 @@ class _Log:
         self._wall = wall
         self.session = session
 
-    async def add(self, session: Session, *, hold: bool) -> None:
+    async def add(self, session: Session, *, leased: bool) -> None:
         """The next record; `BlobUploadInvalid` where another has written it."""
         before = self.session
-        held = Hold(_me(), self._wall() + LEASE) if hold else None
-        session = replace(session, number=before.number + 1, at=self._clock(), held=held)
+        lease = Lease(_me(), self._wall() + LEASE) if leased else None
+        session = replace(session, number=before.number + 1, at=self._clock(), lease=lease)
         if not await self._client.create(_record(self._id, session.number), session.encode(before)):
             raise BlobUploadInvalid("another request is writing to this upload")
         self.session = session
@@ -229,8 +231,8 @@ class _Log:
     @property
     def waning(self) -> bool:
         """Whether it is time to say that we are still there."""
-        held = self.session.held
-        return held is None or held.until - self._wall() < LEASE * 2 / 3
+        lease = self.session.lease
+        return lease is None or lease.until - self._wall() < LEASE * 2 / 3
 
     async def put_aside(self, data: bytes) -> Tail:
         key = f"tails/{self._id}/{uuid.uuid4().hex}"
@@ -239,7 +241,7 @@ class _Log:
 
     async def end(self) -> None:
         """The session is over; its multipart upload too, where it has not become an object."""
-        await self.add(replace(self.session, ended=True), hold=False)
+        await self.add(replace(self.session, ended=True), leased=False)
         await self.remove()
 
     async def remove(self) -> None:
@@ -280,7 +282,7 @@ class _SessionIngest:
                 self._aside, self._tails = 0, ()
                 await self._between_parts()
         if self._log.waning:
-            await self._log.add(self._log.session, hold=True)
+            await self._log.add(self._log.session, leased=True)
 
     async def _between_parts(self) -> None:
         """A part has just been handed over, so the one before it has arrived. Where *that* ended is written down,
@@ -297,11 +299,11 @@ class _SessionIngest:
                 next_part=intake.multipart.number,
                 tails=(),
             )
-            await self._log.add(session, hold=True)
+            await self._log.add(session, leased=True)
         await intake.sum.flush()
         self._behind = (intake.offset, intake.sum.state or b"")
 
-    async def _save(self, *, hold: bool) -> None:
+    async def _save(self, *, leased: bool) -> None:
         """Write down where it stands, with what does not fill a part put aside."""
         intake = self._intake
         await intake.sum.flush()
@@ -320,13 +322,13 @@ class _SessionIngest:
             next_part=intake.multipart.number,
             tails=self._tails,
         )
-        await self._log.add(session, hold=hold)
+        await self._log.add(session, leased=leased)
 
     async def commit(self, expected: Digest | None = None) -> BlobInfo:
-        await self._log.add(self._log.session, hold=True)  # nobody else goes on with it now
+        await self._log.add(self._log.session, leased=True)  # nobody else goes on with it now
         self._spent = True
         try:
-            async with self._holding():
+            async with self._leased():
                 info = await self._blob.commit(expected)
         except Failure:
             self._ended = self._blob.stored
@@ -338,7 +340,7 @@ class _SessionIngest:
         return info
 
     @asynccontextmanager
-    async def _holding(self) -> AsyncIterator[None]:
+    async def _leased(self) -> AsyncIterator[None]:
         """Say now and then that we are still there: joining the parts of a large blob takes a while."""
         done = asyncio.Event()
 
@@ -347,7 +349,7 @@ class _SessionIngest:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(done.wait(), LEASE / 3)
                 if self._log.waning and not done.is_set():
-                    await self._log.add(self._log.session, hold=True)
+                    await self._log.add(self._log.session, leased=True)
 
         saying = asyncio.create_task(say(), name="upload lease")
         try:
@@ -369,12 +371,12 @@ class _SessionIngest:
             return
         try:
             if not self._spent:
-                await self._save(hold=False)
+                await self._save(leased=False)
         finally:
             await self._intake.multipart.stop()
-            if self._log.session.held is not None:
+            if self._log.session.lease is not None:
                 with suppress(Failure, BlobUploadInvalid):  # it will lapse
-                    await self._log.add(self._log.session, hold=False)
+                    await self._log.add(self._log.session, leased=False)
 
 
 _: type[Uploads] = S3Uploads

@@ -28,7 +28,7 @@ from registry_mesh.stores.checksum import crc32
 from registry_mesh.stores.disk.durability import FsyncPolicy
 from registry_mesh.stores.disk.ingest import write_all
 from registry_mesh.stores.disk.locks import lock_lead, lock_range, try_flock, unlock_range
-from registry_mesh.stores.disk.looked import Looked
+from registry_mesh.stores.disk.looks import PartLooks
 from registry_mesh.stores.disk.part_files import PartFiles, promote
 from registry_mesh.stores.disk.read_apart import read_apart
 from registry_mesh.stores.faults import translated
@@ -44,12 +44,12 @@ class DiskHold:
     """Implements `ports.blobs.Hold`. Each has its own open files: two of one process exclude each other's claims
     as two processes do."""
 
-    def __init__(self, files: PartFiles, looked: Looked | None = None) -> None:
-        """In a thread. `looked`: what is remembered of former holds."""
+    def __init__(self, files: PartFiles, looks: PartLooks | None = None) -> None:
+        """In a thread. `looks`: what is remembered of former holds."""
         self._files = files
         self._table = files.table
         self.info = files.info
-        self._looked = looked
+        self._looks = looks
         self._sums: dict[int, tuple[int, int]] = {}  # of chunks under way: bytes so far, their crc32
         self._checked = bytearray(self._remembered() or self._table.chunks)
         self._checked_mtime = 0
@@ -59,9 +59,9 @@ class DiskHold:
         self._giving_back: list[Future[None]] = []
 
     def _remembered(self) -> bytes | None:
-        if self._looked is None or not self.untouched:
+        if self._looks is None or not self.untouched:
             return None
-        return self._looked.of(self.info.digest, os.fstat(self._files.fd))
+        return self._looks.of(self.info.digest, os.fstat(self._files.fd))
 
     def __repr__(self) -> str:
         held = self._table.chunks - self._table.states().count(0)
@@ -334,8 +334,8 @@ class DiskHold:
                     self._sync()
                 unlock_range(self._table.fd, 0, self._table.chunks)
                 self._files.tidy()
-                if self._looked is not None and self.untouched:
-                    self._looked.keep(self.info.digest, os.fstat(self._files.fd), bytes(self._checked))
+                if self._looks is not None and self.untouched:
+                    self._looks.keep(self.info.digest, os.fstat(self._files.fd), bytes(self._checked))
                 self._leave_alone()
         finally:
             self._files.close()

@@ -18,8 +18,8 @@ from registry_mesh.ports.partial import ChunkState
 from registry_mesh.stores.disk.hold import DiskHold
 from registry_mesh.stores.disk.layout import CHUNKS, HOLD
 from registry_mesh.stores.disk.locks import try_flock
+from registry_mesh.stores.disk.looks import Looks
 from registry_mesh.stores.disk.part_files import open_part
-from registry_mesh.stores.disk.proof import Proofs
 from registry_mesh.stores.disk.read_apart import alone, read_apart
 from registry_mesh.stores.disk.rot import Rot
 from registry_mesh.stores.disk.shelf import Shelf
@@ -37,9 +37,9 @@ class Inspection:
     def __init__(self, shelf: Shelf, *, cache: bool) -> None:
         self._shelf = shelf
         self._cache = cache
-        self._proofs = Proofs(shelf.layout)
+        self._looks = Looks(shelf.layout)
 
-    async def held(self, after: Digest | None) -> AsyncIterator[Digest]:
+    async def digests(self, after: Digest | None) -> AsyncIterator[Digest]:
         for algorithm in ALGORITHMS:
             if after is not None and algorithm < after.algorithm:
                 continue
@@ -86,7 +86,7 @@ class Inspection:
             os.close(fd)
             return None
         alone(fd)
-        return _Whole(self._shelf, self._proofs, digest, fd, cache=self._cache)
+        return _Whole(self._shelf, self._looks, digest, fd, cache=self._cache)
 
     async def _partial(self, digest: Digest, first: int) -> AsyncIterator[Inspected]:
         with translated(f"opening a part of {digest}"):
@@ -118,15 +118,15 @@ class Inspection:
 class _Whole:
     """A complete blob, open at `fd`. In threads. `bad`: the chunk that ended it."""
 
-    def __init__(self, shelf: Shelf, proofs: Proofs, digest: Digest, fd: int, *, cache: bool) -> None:
+    def __init__(self, shelf: Shelf, looks: Looks, digest: Digest, fd: int, *, cache: bool) -> None:
         self.fd = fd
         self.bad: int | None = None
         self.ended = False
         self._digest = digest
         self._size = os.fstat(fd).st_size
-        self._stated = proofs.stated_size(digest)
+        self._stated = looks.stated_size(digest)
         self._chunks = count(self._size)
-        self._checks = proofs.checks(digest, self._size, 0, self._chunks) if self._size > CHUNK else None
+        self._checks = looks.checks(digest, self._size, 0, self._chunks) if self._size > CHUNK else None
         self._hasher = digest.hasher()
         self._next = 0
         self._rot = Rot(shelf, BlobInfo(digest, self._size), fd)

@@ -64,8 +64,8 @@ def unlock(fd: int) -> None:
 
 
 @contextmanager
-def held_now(path: Path) -> Iterator[bool]:
-    """Like `held`, but without waiting: False where another is alone with it."""
+def try_locked(path: Path) -> Iterator[bool]:
+    """Like `locked`, but without waiting: False where another is alone with it."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         yield try_flock(fd, shared=False)
@@ -74,7 +74,7 @@ def held_now(path: Path) -> Iterator[bool]:
 
 
 @contextmanager
-def held(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Be alone with `path`, among all threads and processes; waits. The file is made where there is none."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:

@@ -16,7 +16,7 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.stores import points
 from registry_mesh.stores.disk.layout import Layout
 from registry_mesh.stores.disk.locks import try_flock, unlock
-from registry_mesh.stores.disk.proof import Proof, Proofs, signature
+from registry_mesh.stores.disk.looks import Look, Looks, signature
 
 IDLE: Final = 2.0
 """Seconds an unused file stays open."""
@@ -28,13 +28,13 @@ KEPT: Final = 512
 class OpenFile:
     """A blob's file as it was when it was opened: `again` gives it only as long as nothing changes it."""
 
-    __slots__ = ("digest", "fd", "idle_since", "locked", "proof", "readers", "resting", "size")
+    __slots__ = ("digest", "fd", "idle_since", "locked", "look", "readers", "resting", "size")
 
-    def __init__(self, digest: Digest, fd: int, size: int, proof: Proof) -> None:
+    def __init__(self, digest: Digest, fd: int, size: int, look: Look) -> None:
         self.digest = digest
         self.fd = fd
         self.size = size
-        self.proof = proof
+        self.look = look
         self.readers = 0
         self.resting = 0  # of its readers
         self.locked = True
@@ -44,9 +44,9 @@ class OpenFile:
 class OpenFiles:
     """Any thread may call it."""
 
-    def __init__(self, layout: Layout, proofs: Proofs, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, layout: Layout, looks: Looks, clock: Callable[[], float] = time.monotonic) -> None:
         self._layout = layout
-        self._proofs = proofs
+        self._looks = looks
         self._clock = clock
         self._files: dict[str, OpenFile] = {}
         self._idle: OrderedDict[str, OpenFile] = (
@@ -63,7 +63,7 @@ class OpenFiles:
             file = self._files.get(digest.hex)
             if file is None:
                 return None
-            if not self._locks(file) or signature(os.fstat(file.fd)) != file.proof.signature:
+            if not self._locks(file) or signature(os.fstat(file.fd)) != file.look.signature:
                 self._forget(file)  # evicted, written to, renamed or removed: look again
                 return None
             file.readers += 1
@@ -108,7 +108,7 @@ class OpenFiles:
             os.close(fd)
             return None
         status = os.fstat(fd)
-        file = OpenFile(digest, fd, status.st_size, self._proofs.of(digest, status))
+        file = OpenFile(digest, fd, status.st_size, self._looks.of(digest, status))
         file.readers = 1
         with self._lock:
             before = self._files.get(digest.hex)

@@ -14,7 +14,7 @@ from registry_mesh.stores.disk.hold_file import HoldFileInvalid, boot_id, counte
 from registry_mesh.stores.disk.index import Row, RowState
 from registry_mesh.stores.disk.layout import CHUNKS, HOLD
 from registry_mesh.stores.disk.ledger import charge
-from registry_mesh.stores.disk.locks import held_now
+from registry_mesh.stores.disk.locks import try_locked
 from registry_mesh.stores.disk.part_files import open_part
 from registry_mesh.stores.disk.rank import rank_by_age
 from registry_mesh.stores.disk.shelf import Shelf
@@ -45,7 +45,7 @@ def recover(shelf: Shelf) -> None:
             return  # the ledger says what it said last, if that is known; `rebuild` counts
         index.state_fact(BUILT, 1)
     for row in index.unsettled(RowState.PENDING):
-        settle(shelf, row)
+        resolve_pending(shelf, row)
     index.bound_partial()
     ledger.recount(index.held() + _quarantined(shelf))
 
@@ -59,7 +59,7 @@ def _boot() -> int:
     return int.from_bytes(boot_id()[:7], "big")
 
 
-def settle(shelf: Shelf, row: Row) -> None:
+def resolve_pending(shelf: Shelf, row: Row) -> None:
     """A process died while it placed or removed the blob: see what came of it."""
     shelf.index.forget(row.digest)
     try:
@@ -93,7 +93,7 @@ def tidy(shelf: Shelf) -> None:
             if alone:  # else it is being placed or removed just now
                 again = shelf.index.row(row.digest)
                 if again is not None and again.state is RowState.PENDING:
-                    settle(shelf, again)
+                    resolve_pending(shelf, again)
 
 
 def _tidy(shelf: Shelf, row: Row) -> None:
@@ -107,7 +107,7 @@ def _tidy(shelf: Shelf, row: Row) -> None:
 
 def rebuild(shelf: Shelf) -> bool:
     """Make the index anew from what lies on the disk, while the store serves; False where another process does."""
-    with held_now(shelf.layout.run / "locks" / "rebuild") as mine:
+    with try_locked(shelf.layout.run / "locks" / "rebuild") as mine:
         if not mine or shelf.index.fact(BUILT):
             return False
         total, rows = 0, _rows(shelf)

@@ -18,7 +18,7 @@ from registry_mesh.stores.disk.durability import FsyncPolicy
 from registry_mesh.stores.disk.index import Index, Row, RowState
 from registry_mesh.stores.disk.layout import Layout
 from registry_mesh.stores.disk.ledger import charge
-from registry_mesh.stores.disk.locks import held, held_now
+from registry_mesh.stores.disk.locks import locked, try_locked
 from registry_mesh.stores.disk.room import Room
 
 _GONE: Final = "gone"
@@ -40,11 +40,11 @@ class Shelf:
 
     def alone(self, digest: Digest) -> AbstractContextManager[None]:
         """Be the only one to change what is there of `digest`, among all processes."""
-        return held(self._board(digest))
+        return locked(self._board(digest))
 
     def alone_now(self, digest: Digest) -> AbstractContextManager[bool]:
         """`alone` without waiting, for who may be alone with something else already."""
-        return held_now(self._board(digest))
+        return try_locked(self._board(digest))
 
     def _board(self, digest: Digest) -> Path:
         return self.layout.run / "locks" / f"shelf-{digest.hex[:2]}"

@@ -23,7 +23,6 @@ from registry_mesh.ports.partial import Hold
 from registry_mesh.stores.disk import rebuild, temporary
 from registry_mesh.stores.disk.durability import FsyncPolicy
 from registry_mesh.stores.disk.evict import Evictor
-from registry_mesh.stores.disk.held_blobs import DiskReading, HeldBlobs
 from registry_mesh.stores.disk.hold import DiskHold
 from registry_mesh.stores.disk.hold_file import stated_size
 from registry_mesh.stores.disk.index import Index
@@ -32,7 +31,7 @@ from registry_mesh.stores.disk.inspection import Inspection
 from registry_mesh.stores.disk.layout import Layout
 from registry_mesh.stores.disk.ledger import Ledger, charge
 from registry_mesh.stores.disk.locks import FileLock, ProcessLock
-from registry_mesh.stores.disk.looked import Looked
+from registry_mesh.stores.disk.looks import PartLooks
 from registry_mesh.stores.disk.map_maker import MapMaker
 from registry_mesh.stores.disk.overhead import Overhead
 from registry_mesh.stores.disk.part_files import open_part
@@ -40,6 +39,7 @@ from registry_mesh.stores.disk.records import DiskRecords
 from registry_mesh.stores.disk.room import Room
 from registry_mesh.stores.disk.shelf import Shelf
 from registry_mesh.stores.disk.upkeep import PERIOD, Upkeep
+from registry_mesh.stores.disk.whole_blobs import DiskReading, WholeBlobs
 from registry_mesh.stores.disk.whole_hold import WholeHold
 from registry_mesh.stores.faults import translated
 from registry_mesh.tasks.threads import offload, settle, submit
@@ -60,7 +60,7 @@ class DiskCounts:
 
 
 class DiskStore:
-    """Implements `ports.blobs.CacheStore`. Made by `start`. `held_blobs` is its reading side, `use` notes that a blob
+    """Implements `ports.blobs.CacheStore`. Made by `start`. `whole_blobs` is its reading side, `use` notes that a blob
     is used: for who answers hits himself."""
 
     def __init__(
@@ -72,11 +72,11 @@ class DiskStore:
         self._upkeep = Upkeep(shelf, overhead)
         self._upkeep_task: asyncio.Task[None] | None = None
         self.use = self._upkeep.use
-        self.held_blobs = HeldBlobs(shelf, self.use, cache=cache)
-        self._evictor = Evictor(shelf, self.held_blobs.files, self._upkeep.flush)
+        self.whole_blobs = WholeBlobs(shelf, self.use, cache=cache)
+        self._evictor = Evictor(shelf, self.whole_blobs.files, self._upkeep.flush)
         if cache:
             shelf.room.evict = self._evictor
-        self._looked = Looked()
+        self._part_looks = PartLooks()
         self._maps = None if cache else MapMaker(shelf)  # a cache asks its parents
         self.inspection = Inspection(shelf, cache=cache)
         self.records = DiskRecords(shelf.layout.records, shelf.layout.tmp, shelf.fsync)
@@ -128,7 +128,7 @@ class DiskStore:
 
     async def _keep_up(self) -> None:
         while True:
-            await offload(self._upkeep.round, self.held_blobs.files)
+            await offload(self._upkeep.round, self.whole_blobs.files)
             await asyncio.sleep(PERIOD)
 
     async def close(self) -> None:
@@ -139,7 +139,7 @@ class DiskStore:
         await offload(self._close)
 
     def _close(self) -> None:
-        self.held_blobs.files.close()
+        self.whole_blobs.files.close()
         self._upkeep.flush()
         if self._alive.is_last():
             rebuild.note_clean_end(self._shelf)
@@ -154,15 +154,15 @@ class DiskStore:
 
     @property
     def counts(self) -> DiskCounts:
-        return DiskCounts(self.held_blobs.rotten, self._evictor.evictions, self._evictor.evicted_bytes)
+        return DiskCounts(self.whole_blobs.rotten, self._evictor.evictions, self._evictor.evicted_bytes)
 
     async def stat(self, digest: Digest) -> BlobInfo:
-        file = await self.held_blobs.open(digest)
-        self.held_blobs.files.release(file)
+        file = await self.whole_blobs.open(digest)
+        self.whole_blobs.files.release(file)
         return BlobInfo(digest, file.size)
 
     def open(self, digest: Digest, span: Span | None = None) -> DiskReading:
-        return DiskReading(self.held_blobs, digest, span)
+        return DiskReading(self.whole_blobs, digest, span)
 
     async def chunk_map(self, digest: Digest) -> ChunkMap | None:
         """What is beside the blob; a store that is no cache makes one at once where there is none."""
@@ -237,23 +237,23 @@ class DiskStore:
                 return None
             if any(files.table.states()):  # else its row says so, made just now
                 self.use(digest)
-            return DiskHold(files, self._looked)
+            return DiskHold(files, self._part_looks)
 
     @asynccontextmanager
     async def _whole(self, digest: Digest) -> AsyncIterator[WholeHold]:
-        file = await self.held_blobs.open(digest)
+        file = await self.whole_blobs.open(digest)
 
-        async def prove(index: int) -> bool:
+        async def look_at(index: int) -> bool:
             try:
-                await self.held_blobs.prove(file, index, index + 1)
+                await self.whole_blobs.look_at(file, index, index + 1)
             except StoreBroken:
                 return False
             return True
 
         try:
-            yield WholeHold(BlobInfo(digest, file.size), file.fd, prove)
+            yield WholeHold(BlobInfo(digest, file.size), file.fd, look_at)
         finally:
-            self.held_blobs.files.release(file)
+            self.whole_blobs.files.release(file)
 
     @asynccontextmanager
     async def lock(self, digest: Digest, purpose: str) -> AsyncIterator[bool]:

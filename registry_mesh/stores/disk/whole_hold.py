@@ -16,16 +16,16 @@ from registry_mesh.tasks.threads import offload
 
 
 class WholeHold:
-    """Implements `ports.blobs.Hold`: all proven, nothing to claim. `prove` reads and checks a chunk."""
+    """Implements `ports.blobs.Hold`: all proven, nothing to claim. `look_at` reads and checks a chunk."""
 
     committed = True
     discarded = False
     untouched = False  # nothing of it is proven: the store that has it looks at it
 
-    def __init__(self, info: BlobInfo, fd: int, prove: Callable[[int], Awaitable[bool]]) -> None:
+    def __init__(self, info: BlobInfo, fd: int, look_at: Callable[[int], Awaitable[bool]]) -> None:
         self.info = info
         self._fd = fd
-        self._prove = prove
+        self._look_at = look_at
 
     def __repr__(self) -> str:
         return f"<hold of {self.info.digest}: complete>"
@@ -75,7 +75,7 @@ class WholeHold:
         return bytes(count(self.info.size))
 
     async def check(self, index: int) -> bool:
-        return await self._prove(index)
+        return await self._look_at(index)
 
     async def commit(self, chunk_map: ChunkMap | None) -> None:
         """It is."""

@@ -17,7 +17,7 @@ from registry_mesh.oci.media_types import OCI_MANIFEST
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.oci.refusals import ManifestUnknown
 from registry_mesh.ports.repositories import Repository, Resolved, TagPage, TagSource
-from registry_mesh.repositories.of_replica import HeldRepositories
+from registry_mesh.repositories.of_replica import ReplicaRepositories
 from registry_mesh.stores.memory.store import MemoryRecords, MemoryStore
 from tests.simulators.source import SimulatedSource
 
@@ -97,9 +97,9 @@ async def test_every_parent_that_is_asked_is_told() -> None:
 
 async def test_beyond_what_is_held_it_is_told_as_well() -> None:
     store = MemoryStore()
-    held = HeldRepositories(store.records, store, lambda: 0.0).repository(HOST, NAME)
+    held = ReplicaRepositories(store.records, store, lambda: 0.0).repository(HOST, NAME)
     beyond = Asked()
-    both = FallThrough(held.held, beyond.repository())
+    both = FallThrough(held.kept, beyond.repository())
     assert (await both.resolve(TAG, NEW)).descriptor == OLD
     assert beyond.told == [NEW]
     await held.tag(TAG, NEW, "test")

@@ -24,8 +24,8 @@ from registry_mesh.ports.repositories import Repository
 from registry_mesh.replication.pattern import Pattern, Subject
 from registry_mesh.replication.rules import Platform, Platforms, Rule, Rules, Selection
 from registry_mesh.stores.memory.store import MemoryStore
-from tests.simulators.held import DiaryRepositories, DiaryRepository
 from tests.simulators.images import HOST, SourceRegistry, random_bytes
+from tests.simulators.kept import DiaryRepositories, DiaryRepository
 
 
 class Replica:
@@ -64,7 +64,7 @@ class Replica:
         self.distrusted.append(source)
 
     def held(self, name: str) -> Repository:
-        return self.repositories.repository(HOST, RepositoryName(name)).held
+        return self.repositories.repository(HOST, RepositoryName(name)).kept
 
     async def tags(self, name: str) -> dict[str, Digest]:
         """What the tags of a repository point at, by a client's way."""

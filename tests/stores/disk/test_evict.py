@@ -292,7 +292,7 @@ async def test_who_opens_a_blob_while_it_is_evicted_in_part_gets_none_of_its_hol
     data = pattern(8 * CHUNK)
     digest = await bring(store, data)
     assert await read(store, digest) == data  # proven, and remembered as that
-    store.held_blobs.files.close()
+    store.whole_blobs.files.close()
     evictor = store._evictor
     assert evictor is not None
 
@@ -344,7 +344,7 @@ async def test_what_is_evicted_while_it_is_opened_to_be_held_is_not_unknown(
             await store.delete(digest)
         raise BlobUnknown(digest=str(digest))
 
-    monkeypatch.setattr(store.held_blobs, "open", opening)
+    monkeypatch.setattr(store.whole_blobs, "open", opening)
     if times < 100:
         async with store.hold(digest, len(data)) as hold:
             assert not hold.committed and not any(hold.states())

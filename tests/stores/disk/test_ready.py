@@ -63,7 +63,7 @@ async def test_who_rests_does_not_keep_a_blob(tmp_path: Path) -> None:
         os.close(evictor)
         assert one.ready(span) is not None, "it was not, after all"
         one.rest()
-    assert len(store.held_blobs.files) == 1, "kept a moment"
+    assert len(store.whole_blobs.files) == 1, "kept a moment"
     async with store.open(digest) as again:
         assert again.ready(span) is not None and not others_may_take(path)
     await store.close()

@@ -197,13 +197,13 @@ async def test_an_unknown_digest_is_no_rot(store: DiskStore) -> None:
 async def test_the_length_of_a_file_that_was_mended_after_its_opening_is_not_told(store: DiskStore) -> None:
     path = await committed(store)
     os.truncate(path, 0)
-    file = store.held_blobs.files.open(DIGEST)
+    file = store.whole_blobs.files.open(DIGEST)
     assert file is not None and file.size == 0
     path.write_bytes(DATA)  # in place, as a fill does in another process
-    proofs = store.held_blobs._proofs
-    assert proofs.size_up(DIGEST, file.fd, file.proof) is not None
-    assert not file.proof.sized
-    assert not await store.held_blobs._is_sized(file)
-    store.held_blobs.files.release(file)
+    looks = store.whole_blobs._looks
+    assert looks.size_up(DIGEST, file.fd, file.look) is not None
+    assert not file.look.sized
+    assert not await store.whole_blobs._is_sized(file)
+    store.whole_blobs.files.release(file)
     assert await read(store, DIGEST) == DATA, "and the good file has not been taken for a rotten one"
     assert store.counts.rotten == 0

@@ -11,14 +11,14 @@ from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.ports.blobs import BlobStore
 from registry_mesh.ports.records import Records
 from registry_mesh.ports.repositories import Repository
-from registry_mesh.repositories.of_replica import HeldRepositories, HeldRepository
+from registry_mesh.repositories.of_replica import ReplicaRepositories, ReplicaRepository
 
 
 class DiaryRepositories:
     """Implements `ports.repositories.RepositoryStore` over the real one."""
 
     def __init__(self, records: Records, blobs: BlobStore) -> None:
-        self.real = HeldRepositories(records, blobs, lambda: 1_000.0)
+        self.real = ReplicaRepositories(records, blobs, lambda: 1_000.0)
         self.diary: list[str] = []
         self.instead: dict[str, type[DiaryRepository]] = {}
         """Repositories that misbehave."""
@@ -33,14 +33,14 @@ class DiaryRepositories:
 
 @dataclass(slots=True)
 class DiaryRepository:
-    """Implements `ports.repositories.HeldRepository`; checks that parts come before what needs them."""
+    """Implements `ports.repositories.ReplicaRepository`; checks that parts come before what needs them."""
 
-    real: HeldRepository
+    real: ReplicaRepository
     diary: list[str]
 
     @property
-    def held(self) -> Repository:
-        return self.real.held
+    def kept(self) -> Repository:
+        return self.real.kept
 
     async def link(self, blob: Digest) -> None:
         await self.real.link(blob)
@@ -48,11 +48,11 @@ class DiaryRepository:
     async def put_manifest(self, manifest: Manifest) -> None:
         for blob in manifest.blobs():
             if blob.distributable:
-                await self.held.blobs.stat(blob.digest)
+                await self.kept.blobs.stat(blob.digest)
         await self.real.put_manifest(manifest)
         self.diary.append(f"manifest {manifest.digest}")
 
     async def tag(self, tag: Tag, target: Descriptor, source: str) -> None:
-        await self.held.manifests.manifest(target.digest)
+        await self.kept.manifests.manifest(target.digest)
         await self.real.tag(tag, target, source)
         self.diary.append(f"tag {tag}")

@@ -1,7 +1,7 @@
-"""What this process has proven of complete blobs: which chunks were read and fitted, under which stat signature.
+"""What this process has looked at: which chunks of stored blobs were read, and are what was stored.
 
-A small blob is proven by its digest; a larger one chunk by chunk, by the checksums of its hold file or the sums of
-its chunk map; one that has neither by its digest as a whole. A proof holds until the file's time of change, size or
+A small blob is checked by its digest; a larger one chunk by chunk, by the checksums of its hold file or the sums of
+its chunk map; one that has neither by its digest as a whole. A look is good until the file's time of change, size or
 inode is another.
 """
 
@@ -27,6 +27,11 @@ from registry_mesh.stores.disk import hold_file
 from registry_mesh.stores.disk.hold_file import stated_size
 from registry_mesh.stores.disk.layout import Layout
 
+_ROOM: Final = 16 << 20
+"""Bytes of memory for looks at partial blobs; a chunk takes one."""
+
+_Kept = tuple[int, int, bytes]
+
 _KEPT: Final = 65_536
 """Blobs remembered: some 30 MiB."""
 
@@ -38,8 +43,8 @@ def signature(status: os.stat_result) -> Signature:
     return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 
-class Proof:
-    """Of one blob. `complete` is all that a hit looks at; `sized`: the file is as long as the blob."""
+class Look:
+    """At one complete blob. `complete` is all that a hit looks at; `sized`: the file is as long as the blob."""
 
     __slots__ = ("chunks", "complete", "signature", "sized")
 
@@ -59,59 +64,59 @@ class Proof:
         self.complete = self.sized = True
 
     def run(self, index: int, stop: int) -> int:
-        """The first chunk in [index, stop) that is not proven, or `stop`."""
+        """The first chunk in [index, stop) that was not looked at, or `stop`."""
         if self.complete:
             return stop
         found = self.chunks.find(0, index, stop)
         return stop if found < 0 else found
 
 
-class Proofs:
-    """Of many blobs, the latest used kept."""
+class Looks:
+    """At many complete blobs, the latest used kept."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._known: OrderedDict[str, Proof] = OrderedDict()
+        self._known: OrderedDict[str, Look] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, digest: Digest, status: os.stat_result) -> Proof:
-        """What is proven of the file with that status; a new one where it is another file than last time."""
+    def of(self, digest: Digest, status: os.stat_result) -> Look:
+        """What was looked at of the file with that status; a new one where it is another file than last time."""
         with self._lock:
-            proof = self._known.get(digest.hex)
-            if proof is None or proof.signature != signature(status):
-                proof = self._known[digest.hex] = Proof(status)
+            look = self._known.get(digest.hex)
+            if look is None or look.signature != signature(status):
+                look = self._known[digest.hex] = Look(status)
                 if len(self._known) > _KEPT:
                     self._known.popitem(last=False)
             else:
                 self._known.move_to_end(digest.hex)
-            return proof
+            return look
 
-    def prove(self, digest: Digest, fd: int, proof: Proof, start: int, stop: int) -> int | None:
+    def look_at(self, digest: Digest, fd: int, look: Look, start: int, stop: int) -> int | None:
         """Read and check chunks [start, stop); gives the first that does not fit. In a thread."""
         size = os.fstat(fd).st_size
-        if count(size) > len(proof.chunks):  # it has just grown
+        if count(size) > len(look.chunks):  # it has just grown
             return start
         if size <= CHUNK:
-            return self._prove_whole(digest, fd, proof)
+            return self._look_at_all(digest, fd, look)
         checks = self.checks(digest, size, start, stop)
         if checks is None:
-            return self._prove_whole(digest, fd, proof)
+            return self._look_at_all(digest, fd, look)
         for index in range(start, stop):
             span = chunk_span(index, size)
             if not checks.fits(index, os.pread(fd, len(span), span.start)):
                 return index
-            proof.add(index)
+            look.add(index)
         return None
 
-    def size_up(self, digest: Digest, fd: int, proof: Proof) -> int | None:
-        """See that the file is as long as the blob, so that no wrong size is told; like `prove`."""
+    def size_up(self, digest: Digest, fd: int, look: Look) -> int | None:
+        """See that the file is as long as the blob, so that no wrong size is told; like `look_at`."""
         stated = self.stated_size(digest)
-        size = proof.signature[2]  # as it was opened: that is what is told, whatever it has become
+        size = look.signature[2]  # as it was opened: that is what is told, whatever it has become
         if stated is None and size <= CHUNK:
-            return self._prove_whole(digest, fd, proof)
+            return self._look_at_all(digest, fd, look)
         if stated is not None and stated != size:
             return min(size, stated) // CHUNK
-        proof.sized = True
+        look.sized = True
         return None
 
     def stated_size(self, digest: Digest) -> int | None:
@@ -125,14 +130,14 @@ class Proofs:
         except (FileNotFoundError, ChunkMapInvalid):
             return None
 
-    def _prove_whole(self, digest: Digest, fd: int, proof: Proof) -> int | None:
+    def _look_at_all(self, digest: Digest, fd: int, look: Look) -> int | None:
         hasher, offset = digest.hasher(), 0
         while data := os.pread(fd, CHUNK, offset):
             hasher.update(data)
             offset += len(data)
         if hasher.hexdigest() != digest.hex:
             return 0
-        proof.add_all()
+        look.add_all()
         return None
 
     def checks(self, digest: Digest, size: int, start: int, stop: int) -> _Checksums | _Sums | None:
@@ -175,3 +180,33 @@ class _Sums:
 
     def fits(self, index: int, data: bytes) -> bool:
         return proves(self._sums, index - self._first, data)
+
+
+class PartLooks:
+    """At the chunks of partial blobs, kept from one hold of a blob to the next: clients come and go, and each of them
+    would else have all that it reads checked again. True of a file as long as nobody writes to it, those who fill it
+    included. Any thread may call it."""
+
+    def __init__(self, room: int = _ROOM) -> None:
+        self._room = room
+        self._kept: OrderedDict[Digest, _Kept] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def keep(self, digest: Digest, status: os.stat_result, checked: bytes) -> None:
+        """A byte for each chunk: 1 where it was looked at, and good, in the file with that status."""
+        with self._lock:
+            self._drop(digest)
+            self._kept[digest] = (status.st_ino, status.st_mtime_ns, checked)
+            self._room -= len(checked)
+            while self._room < 0:
+                self._drop(next(iter(self._kept)))
+
+    def _drop(self, digest: Digest) -> None:
+        kept = self._kept.pop(digest, None)
+        if kept is not None:
+            self._room += len(kept[2])
+
+    def of(self, digest: Digest, status: os.stat_result) -> bytes | None:
+        with self._lock:
+            kept = self._kept.get(digest)
+        return kept[2] if kept and kept[:2] == (status.st_ino, status.st_mtime_ns) else None

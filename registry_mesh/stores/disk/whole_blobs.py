@@ -12,8 +12,8 @@ from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import HELD, BlobInfo, Buffered, FileSlice, Piece, Provenance
 from registry_mesh.ports.failures import StoreBroken
+from registry_mesh.stores.disk.looks import Looks, signature
 from registry_mesh.stores.disk.open_files import OpenFile, OpenFiles
-from registry_mesh.stores.disk.proof import Proofs, signature
 from registry_mesh.stores.disk.rot import Rot
 from registry_mesh.stores.disk.shelf import Shelf
 from registry_mesh.stores.faults import translated
@@ -27,7 +27,7 @@ _TRIES: Final = 10
 """Openings of a file that another process is changing."""
 
 
-class HeldBlobs:
+class WholeBlobs:
     """Complete blobs of `shelf`. In a cache, a blob that rots becomes a partial one; elsewhere it is put aside.
     `use` is told of every opening."""
 
@@ -35,8 +35,8 @@ class HeldBlobs:
         self._shelf = shelf
         self.use = use
         self._cache = cache
-        self._proofs = Proofs(shelf.layout)
-        self.files = OpenFiles(shelf.layout, self._proofs)
+        self._looks = Looks(shelf.layout)
+        self.files = OpenFiles(shelf.layout, self._looks)
         self.rotten = 0
 
     async def open(self, digest: Digest) -> OpenFile:
@@ -49,7 +49,7 @@ class HeldBlobs:
                 if file is None:
                     raise BlobUnknown(digest=str(digest))
             try:
-                if file.proof.sized or await self._is_sized(file):
+                if file.look.sized or await self._is_sized(file):
                     self.use(digest)
                     return file
             except BaseException:
@@ -62,8 +62,8 @@ class HeldBlobs:
     async def _is_sized(self, file: OpenFile) -> bool:
         """Whether the file is as it was when it was opened, and as long as the blob. False where it has changed since:
         it was cut short then, and has been mended in place; its length at the opening must not be told."""
-        bad = await self._read(self._proofs.size_up, file)
-        if signature(os.fstat(file.fd)) != file.proof.signature:
+        bad = await self._read(self._looks.size_up, file)
+        if signature(os.fstat(file.fd)) != file.look.signature:
             return False
         await self._found(file, bad, opening=True)
         return True
@@ -71,20 +71,20 @@ class HeldBlobs:
     def at_hand(self, digest: Digest) -> OpenFile | None:
         """`open` without waiting: None where the file is not open or not proven as a whole."""
         file = self.files.again(digest)
-        if file is None or file.proof.complete:
+        if file is None or file.look.complete:
             return file
         self.files.release(file)
         return None
 
-    async def prove(self, file: OpenFile, start: int, stop: int, *, opening: bool = False) -> None:
+    async def look_at(self, file: OpenFile, start: int, stop: int, *, opening: bool = False) -> None:
         """Have chunks [start, stop) read and checked, where they are not proven."""
-        if file.proof.run(start, stop) < stop:
-            bad = await self._read(self._proofs.prove, file, start, stop)
+        if file.look.run(start, stop) < stop:
+            bad = await self._read(self._looks.look_at, file, start, stop)
             await self._found(file, bad, opening=opening)
 
     async def _read(self, check: Callable[..., int | None], file: OpenFile, *chunks: int) -> int | None:
         with translated("checking a blob"):
-            return await offload(check, file.digest, file.fd, file.proof, *chunks)
+            return await offload(check, file.digest, file.fd, file.look, *chunks)
 
     async def _found(self, file: OpenFile, bad: int | None, *, opening: bool) -> None:
         """Chunk `bad` has rotted, where it is not None. A cache has the blob in part only from then on (`BlobUnknown`
@@ -104,7 +104,7 @@ class HeldBlobs:
 class DiskReading(Buffered):
     """Implements `ports.blobs.Reading`, and its own context: a hit neither waits nor wakes a thread."""
 
-    def __init__(self, blobs: HeldBlobs, digest: Digest, span: Span | None) -> None:
+    def __init__(self, blobs: WholeBlobs, digest: Digest, span: Span | None) -> None:
         self._blobs = blobs
         self._digest = digest
         self._asked = span
@@ -122,7 +122,7 @@ class DiskReading(Buffered):
             self.span = clip(self.info, self._asked)
             first = self.span.start // CHUNK
             if self.span:
-                await self._blobs.prove(self._file, first, first + 1, opening=True)
+                await self._blobs.look_at(self._file, first, first + 1, opening=True)
         except BaseException:
             self._blobs.files.release(self._file)
             raise
@@ -143,10 +143,10 @@ class DiskReading(Buffered):
             self._rests = not self._blobs.files.wake(file)
             if self._rests:
                 return None
-        proof, status = file.proof, os.fstat(file.fd)
-        if not status.st_nlink or proof.signature != signature(status):
+        look, status = file.look, os.fstat(file.fd)
+        if not status.st_nlink or look.signature != signature(status):
             return None
-        if not proof.complete and proof.run(span.start // CHUNK, count(span.stop)) < count(span.stop):
+        if not look.complete and look.run(span.start // CHUNK, count(span.stop)) < count(span.stop):
             return None
         self._blobs.use(self._digest)
         return FileSlice(file.fd, span.start, span.stop)
@@ -155,10 +155,10 @@ class DiskReading(Buffered):
         """One slice, where all is proven; else a slice after each step of proving."""
         file, start, stop = self._file, self.span.start, self.span.stop
         while start < stop:
-            proven = file.proof.run(start // CHUNK, count(stop)) * CHUNK
+            proven = file.look.run(start // CHUNK, count(stop)) * CHUNK
             if proven <= start:
                 first = start // CHUNK
-                await self._blobs.prove(file, first, min(first + _STEP, count(stop)))
+                await self._blobs.look_at(file, first, min(first + _STEP, count(stop)))
                 continue
             yield FileSlice(file.fd, start, min(stop, proven))
             start = proven
