@@ -37,6 +37,14 @@ class SourceDown(SourceUnavailable):
     """Nobody was asked: all are known to be down. To try again at once is of no use."""
 
 
+class SourceRefused(SourceUnavailable):
+    """The source answers, and does not do what was asked (400, 405, 501): to ask again is of no use."""
+
+
+class SourceErred(SourceUnavailable):
+    """The source answers, and something went wrong on its side (500)."""
+
+
 class SourceThrottled(SourceUnavailable):
     """The source asks us to come later (429)."""
 

@@ -75,8 +75,10 @@ class Referrers:
 
 
 class ReferrerSource(Protocol):
-    async def referrers(self, subject: Digest) -> Referrers:
-        """All of them, unfiltered, by the API and by the tag schema together; empty where there are none."""
+    async def referrers(self, subject: Digest, tagged: bool = True) -> Referrers:
+        """All of them, unfiltered, by the API and by the tag schema together; empty where there are none.
+
+        `tagged` False: the caller knows that there is no referrers tag, and it need not be asked for."""
         ...
 
 

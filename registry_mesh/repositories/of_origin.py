@@ -74,7 +74,7 @@ class RepositoryReferrers:
         self._shelf = shelf
         self._logs = logs
 
-    async def referrers(self, subject: Digest) -> Referrers:
+    async def referrers(self, subject: Digest, tagged: bool = True) -> Referrers:
         """The referrers on the shelf and those that the referrers tag lists."""
         found = {each.digest: each for each in await self._shelf.referrers_of(subject)}
         entry = await self._logs.current(referrers_tag(subject))

@@ -17,8 +17,8 @@ from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.endpoints import Endpoint
 from registry_mesh.oci.manifest import Manifest
-from registry_mesh.oci.media_types import ACCEPT, OCI_INDEX
-from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag, is_tag, parse_name, referrers_tag
+from registry_mesh.oci.media_types import ACCEPT
+from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag, is_tag, parse_name
 from registry_mesh.oci.refusals import (
     BlobUnknown,
     DigestInvalid,
@@ -30,9 +30,10 @@ from registry_mesh.oci.refusals import (
 )
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import PIECE, TO_END, BlobInfo, DirectBody, Provenance, Streamed
-from registry_mesh.ports.failures import SourceLied, SourceUnavailable, SpanUnsatisfiable
+from registry_mesh.ports.failures import SourceLied, SourceRefused, SourceUnavailable, SpanUnsatisfiable
 from registry_mesh.ports.repositories import FetchedManifest, Referrers, Repository, Resolved, TagPage
 from registry_mesh.upstream.direct import direct_body
+from registry_mesh.upstream.referrers import ParentReferrers
 from registry_mesh.upstream.session import ParentSession
 from registry_mesh.upstream.stall import Stall
 
@@ -93,7 +94,7 @@ class UpstreamRegistry:
             if response.status == 404:
                 raise NameUnknown(f"{self.name} knows no such {what}")
             if response.status != 200:
-                raise SourceUnavailable(f"answered {response.status} to a {what}", source=self.name)
+                raise SourceRefused(f"answered {response.status} to a {what}", source=self.name)
             data = await limited(response, LIST_LIMIT, self.session)
             following = self._next(response, path)
         try:
@@ -288,35 +289,15 @@ class UpstreamRepository:
         good = sorted(Tag(t) for t in tags if isinstance(t, str) and is_tag(t))
         return TagPage(tuple(good), following is not None, self._here)
 
-    async def referrers(self, subject: Digest) -> Referrers:
-        """By the API and by the tag schema; a registry may hold some by each."""
-        found = await self._listed_referrers(subject)
-        try:
-            fallback = await self._by_tag(referrers_tag(subject))
-            more = [d for d in fallback.manifests if fallback.media_type == OCI_INDEX]
-        except (ManifestUnknown, NameUnknown):
-            more = []
-        merged = {d.digest: d for d in (*more, *found)}
-        return Referrers(tuple(merged.values()), self._here)
-
-    async def _listed_referrers(self, subject: Digest) -> list[Descriptor]:
-        path: str | None = Endpoint.REFERRERS.path(self._name, str(subject))
-        found: list[Descriptor] = []
-        for _ in range(100):
-            if path is None:
-                return found
-            try:
-                document, path = await self._registry.page(path, self._scope, "list of referrers")
-            except NameUnknown:
-                return found  # no referrers API there
-            try:
-                found += [
-                    Descriptor.parse(d, f"manifests[{i}]")
-                    for i, d in enumerate(document.get("manifests") or ())
-                ]
-            except (Refusal, TypeError) as fault:
-                raise SourceLied(f"sent bad referrers: {fault}", source=self._session.name) from None
-        raise SourceLied("an endless list of referrers", source=self._session.name)
+    async def referrers(self, subject: Digest, tagged: bool = True) -> Referrers:
+        asked = ParentReferrers(
+            self._name,
+            self._session.name,
+            lambda path: self._registry.page(path, self._scope, "list of referrers"),
+            self._by_tag,
+            self.manifest,
+        )
+        return Referrers(await asked.of(subject, tagged), self._here)
 
     # -- heads ------------------------------------------------------------------------------------------------
 
@@ -324,7 +305,7 @@ class UpstreamRepository:
         if response.status == 404:
             raise unknown(f"{self._session.name} does not have it")
         if response.status != status:
-            raise SourceUnavailable(f"answered {response.status}", source=self._session.name)
+            raise SourceRefused(f"answered {response.status}", source=self._session.name)
 
     def _length(self, response: aiohttp.ClientResponse) -> int:
         if response.content_length is None:

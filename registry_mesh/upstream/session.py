@@ -17,7 +17,14 @@ from yarl import URL
 
 from registry_mesh import __version__
 from registry_mesh.auth.challenge import inner_host, parse_challenges, same_place
-from registry_mesh.ports.failures import SourceDenied, SourceLied, SourceThrottled, SourceUnavailable
+from registry_mesh.ports.failures import (
+    SourceDenied,
+    SourceErred,
+    SourceLied,
+    SourceRefused,
+    SourceThrottled,
+    SourceUnavailable,
+)
 from registry_mesh.telemetry.instruments import Instruments, Layout, Table
 from registry_mesh.telemetry.names import ANSWERS, UPSTREAM_BYTES, UPSTREAM_REQUESTS
 from registry_mesh.upstream.authorization import Authorization
@@ -216,7 +223,7 @@ class ParentSession:
                     await request
         stack.push_async_exit(response)
         self._answers[_ANSWERED.get(response.status, "error" if response.status >= 400 else "ok")].add()
-        if own and response.status >= 500:
+        if own and response.status >= 500 and response.status != 501:
             self.breaker.failed(f"answered {response.status}", hard=False)
         elif own:
             self.breaker.succeeded(time.monotonic() - began)
@@ -249,6 +256,8 @@ class ParentSession:
             raise (SourceThrottled if status == 429 else SourceUnavailable)(
                 f"answered {status}", source=self.name, retry_after=_seconds(response)
             )
+        if status in (500, 501):
+            raise (SourceErred if status == 500 else SourceRefused)(f"answered {status}", source=self.name)
         if status >= 500 or status == 408:
             raise SourceUnavailable(f"answered {status}", source=self.name)
         if status in (401, 403):

@@ -172,7 +172,7 @@ class _Place:
         after = sorted(tag for tag in self.content("tags").tags if tag > last)
         return TagPage(tuple(after[:limit]), len(after) > limit)
 
-    async def referrers(self, subject: Digest) -> Referrers:
+    async def referrers(self, subject: Digest, tagged: bool = True) -> Referrers:
         content = self.content("referrers")
         found = [
             each.descriptor

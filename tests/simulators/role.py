@@ -129,7 +129,7 @@ class Shelf:
         after = sorted(tag for tag in self.pointing if tag > last)
         return TagPage(tuple(after[:limit]), len(after) > limit, self.role.provenance)
 
-    async def referrers(self, subject: Digest) -> Referrers:
+    async def referrers(self, subject: Digest, tagged: bool = True) -> Referrers:
         self._fault("referrers")
         found = [m.descriptor for m in self.held.values() if m.subject and m.subject.digest == subject]
         return Referrers(tuple(found), self.role.provenance)

@@ -189,8 +189,8 @@ class Failover:
     async def tags(self, limit: int, last: str = "") -> TagPage:
         return await self._first(lambda r: r.tags.tags(limit, last))
 
-    async def referrers(self, subject: Digest) -> Referrers:
-        return await self._first(lambda r: r.referrers.referrers(subject))
+    async def referrers(self, subject: Digest, tagged: bool = True) -> Referrers:
+        return await self._first(lambda r: r.referrers.referrers(subject, tagged))
 
 
 def _together(failures: Sequence[Failure], reasons: Sequence[str]) -> Failure:

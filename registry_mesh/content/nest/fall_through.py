@@ -74,7 +74,7 @@ class FallThrough:
             return held
         return _joined(held, beyond, limit)
 
-    async def referrers(self, subject: Digest) -> Referrers:
+    async def referrers(self, subject: Digest, tagged: bool = True) -> Referrers:
         held = (await self._held.referrers.referrers(subject)).descriptors
         try:
             beyond = await self._beyond.referrers.referrers(subject)

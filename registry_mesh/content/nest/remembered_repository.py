@@ -78,7 +78,7 @@ class RememberedTags:
         after = [Tag(t) for t in json.loads(answer) if t > last]
         return TagPage(tuple(after[:limit]), len(after) > limit, provenance)
 
-    async def referrers(self, subject: Digest) -> Referrers:
+    async def referrers(self, subject: Digest, tagged: bool = True) -> Referrers:
         async def fetch(_: str | None) -> str:
             found = await self._referrers.referrers(subject)
             return json.dumps([d.document() for d in found.descriptors])
