@@ -21,8 +21,8 @@ from registry_mesh.assembly.storage import Store, open_store
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.rule_files import load_rules, rule_paths
 from registry_mesh.config.schema import Config
-from registry_mesh.content.fill.fill import FillPolicy
 from registry_mesh.content.fill.fills import Fills
+from registry_mesh.content.fill.policy import FillPolicy
 from registry_mesh.content.nest.failover import Distrusted
 from registry_mesh.content.nest.failover_registry import FailoverRegistry
 from registry_mesh.content.snapshot.copy_blob import CopyByIngest

@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMED = (
+    *(f"content/fill/{path.stem}" for path in (ROOT / "registry_mesh/content/fill").glob("[a-z]*.py")),
     "content/nest/freshness",
     "content/scrub",
     "stores/disk/rank",
@@ -44,6 +45,11 @@ def test_the_import_contracts_hold() -> None:
         ("content/wrong.py", "import aiohttp"),
         ("content/nest/wrong.py", "import registry_mesh.stores"),
         ("content/fill/wrong.py", "import registry_mesh.content.nest"),
+        ("content/fill/state.py", "from registry_mesh.content.fill.fill import Fill"),
+        (
+            "content/fill/readers.py",
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import registry_mesh.content.fill.state",
+        ),
         ("repositories/wrong.py", "import registry_mesh.stores.disk"),
         ("ports/wrong.py", "import registry_mesh.content"),
         ("tasks/wrong.py", "import registry_mesh.oci"),

@@ -16,8 +16,8 @@ from aiohttp import web
 
 from registry_mesh.auth.access import AnonymousAccess, Level
 from registry_mesh.chunks.chunk_map import MIB
-from registry_mesh.content.fill.fill import FillPolicy
 from registry_mesh.content.fill.fills import Fills
+from registry_mesh.content.fill.policy import FillPolicy
 from registry_mesh.edge.hot.entries import Hot
 from registry_mesh.edge.server import Server
 from registry_mesh.edge.settings import Settings

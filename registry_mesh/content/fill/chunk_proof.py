@@ -8,70 +8,65 @@ hold after this one died.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from registry_mesh.chunks.chunk_map import ChunkMap, chunk_span, count
+from registry_mesh.chunks.chunk_map import ChunkMap, chunk_span
+from registry_mesh.content.fill.policy import LOOK
+from registry_mesh.content.fill.state import FillState, MapPhase
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import Refusal
 from registry_mesh.ports.failures import Failure, SourceDown, SourceLied
 from registry_mesh.ports.partial import ChunkState
 
-if TYPE_CHECKING:
-    from registry_mesh.content.fill.fill import Fill
-
 PAUSES: Final = (0.0, 0.1, 0.3, 0.6)
 """Seconds before each try to get the chunk map."""
 
-LOOK: Final = 256
-"""Chunks whose states are looked at at once: a layer of 60 GiB has half a million."""
-
 
 class ChunkProof:
-    """Of one fill, whose hold it marks."""
+    """Proves the chunks of one fill, and marks them in its hold. It moves `FillState.map_phase`."""
 
-    def __init__(self, fill: Fill) -> None:
-        self._fill = fill
+    def __init__(self, state: FillState) -> None:
+        self._state = state
         self.map: ChunkMap | None = None
-        self.asking: asyncio.Task[None] | None = None
-        self.lacking = False
-        """There is a map, and it could not be had: nothing leaves unproven from a parent that could prove it."""
         self.early: dict[int, bytes | None] = {}
         """Chunks that came before the map, and their sums."""
+        self._asking: asyncio.Task[None] | None = None
         self._rejected: dict[int, dict[str, bytes]] = {}  # chunk → source → the sum it had from there
-
-    @property
-    def proving(self) -> bool:
-        """Whether chunks are to be checked against a map that is there or on its way."""
-        return self.map is not None or self.asking is not None or self.lacking
 
     def begin(self, *, first: bool) -> None:
         """Ask for the map: when the `first` bytes are asked for, and again while it could not be had."""
-        if self.map is None and self.asking is None and (first or self.lacking):
-            self.asking = asyncio.get_running_loop().create_task(self._fetch())
+        phase = self._state.map_phase
+        if self._asking is None and (phase is MapPhase.LACKING or (first and self.map is None)):
+            self._state.map_phase = MapPhase.ASKING
+            self._asking = asyncio.get_running_loop().create_task(self._fetch())
+
+    async def settled(self) -> None:
+        """Return when it is known what the chunks are that came before the map."""
+        while self._asking is not None:
+            await asyncio.wait({self._asking})
 
     def take(self, index: int, summed: bytes | None, source: str) -> None:
         """Chunk `index` is written; `summed` is its sha256, where it was seen whole. It is proven, or missing again
         and `SourceLied` raised."""
-        hold = self._fill.hold
-        if self.map is None and self.asking is not None:
+        hold, phase = self._state.hold, self._state.map_phase
+        if phase is MapPhase.ASKING:
             self.early[index] = summed
-        elif self.map is None:
-            hold.mark(index, ChunkState.MISSING if self.lacking else ChunkState.UNPROVEN)
+        elif phase is not MapPhase.THERE:
+            hold.mark(index, ChunkState.MISSING if phase is MapPhase.LACKING else ChunkState.UNPROVEN)
         elif summed is None:
             hold.mark(index, ChunkState.UNPROVEN)
             self.prove_later(index)
         elif self._fits(index, summed):
             hold.mark(index, ChunkState.PROVEN)
         else:
-            self._fill.throw_away(index)
+            self._state.throw_away(index)
             self._reject(index, summed, source)
 
     def prove_later(self, index: int) -> None:
         """A chunk that is written and not proven is wanted."""
-        if self.lacking:
-            self.begin(first=False)
-        if self.map is not None and self._fill.hold.state(index) == ChunkState.UNPROVEN:
-            self._fill.spawn(self._prove(index, None))
+        self.begin(first=False)
+        if self.map is not None and self._state.hold.state(index) == ChunkState.UNPROVEN:
+            self._state.spawn(self._prove(index, None))
 
     def _fits(self, index: int, summed: bytes) -> bool:
         assert self.map is not None
@@ -83,31 +78,44 @@ class ChunkProof:
         agree = any(other != source and other and value == summed for other, value in seen.items())
         seen[source] = summed
         if agree:
-            self.map = None
+            self.map, self._state.map_phase = None, MapPhase.NONE
         raise SourceLied(f"chunk {index} does not fit the chunk map", source=source)
 
     # -- the map ----------------------------------------------------------------------------------------------
 
     async def _fetch(self) -> None:
-        failure = await self._ask()
-        self.lacking = failure is not None
-        if failure is not None:
-            self._fill.fail(failure)
-        await self._settle_early()
-        if self.map is not None:
-            await self._prove_held()
-        self.asking = None
-        self._fill.followers.wake_now()
+        try:
+            self._found(await self._ask())
+            while self.early:  # more may come while one of them is read
+                index, summed = next(iter(self.early.items()))
+                await self._settle(index, summed)
+                self.early.pop(index, None)
+            if self.map is not None:
+                await self._prove_held()
+        except Failure as failure:  # of the store
+            self._state.fail(failure)
+        finally:
+            self._asking = None
+            self.early.clear()  # unmarked, they are missing
+            self._state.readers.wake_now()
 
-    async def _ask(self) -> Failure | None:
-        """What keeps the map from coming; None where it came, or there is none."""
+    def _found(self, found: ChunkMap | Failure | None) -> None:
+        """The end of ASKING."""
+        if isinstance(found, Failure):
+            self._state.map_phase = MapPhase.LACKING
+            self._state.fail(found)
+        else:
+            self.map, self._state.map_phase = found, MapPhase.NONE if found is None else MapPhase.THERE
+
+    async def _ask(self) -> ChunkMap | Failure | None:
+        """The map; None where there is none; what keeps it from coming."""
+        state = self._state
         failure: Failure | None = None
-        fill = self._fill
         for pause in PAUSES:
             if pause:
                 await asyncio.sleep(pause)
             try:
-                found = await fill.source.chunk_map(fill.digest)
+                found = await state.source.chunk_map(state.digest)
             except Refusal:
                 return None
             except SourceDown as down:
@@ -115,43 +123,44 @@ class ChunkProof:
             except Failure as again:
                 failure = again
                 continue
-            if found is None or found.size == fill.size:
-                self.map = found
-                return None
-            failure = SourceLied(f"a chunk map of {found.size} bytes; the blob has {fill.size}")
-            fill.blame(failure.reason)
+            if found is None or found.size == state.size:
+                return found
+            failure = SourceLied(f"a chunk map of {found.size} bytes; the blob has {state.size}")
+            state.blame(failure.reason)
         return failure
 
-    async def _settle_early(self) -> None:
-        hold = self._fill.hold
-        while self.early:
-            index, summed = next(iter(self.early.items()))
-            if self.map is not None:
-                await self._prove(index, summed)
-            else:
-                hold.mark(index, ChunkState.MISSING if self.lacking else ChunkState.UNPROVEN)
-            self.early.pop(index, None)
+    async def _settle(self, index: int, summed: bytes | None) -> None:
+        """Say what a chunk is that came before the map."""
+        if self.map is not None:
+            await self._prove(index, summed)
+        else:
+            lacking = self._state.map_phase is MapPhase.LACKING
+            self._state.hold.mark(index, ChunkState.MISSING if lacking else ChunkState.UNPROVEN)
 
     async def _prove_held(self) -> None:
         """What was held before this fill, from a parent without maps."""
-        for index in range(count(self._fill.size)):
+        for index in range(self._state.chunks):
             if index % LOOK == 0:
                 await asyncio.sleep(0)
-            if self._fill.hold.state(index) == ChunkState.UNPROVEN:
+            if self._state.hold.state(index) == ChunkState.UNPROVEN:
                 await self._prove(index, None)
 
     async def _prove(self, index: int, summed: bytes | None) -> None:
         """A chunk that was written before its map was here."""
-        fill = self._fill
+        state = self._state
         if self.map is None:
             return
         if summed is None:
             hasher = Digest("sha256", "").hasher()
-            await fill.hold.feed(chunk_span(index, fill.size), hasher.update)
+            await state.hold.feed(chunk_span(index, state.size), hasher.update)
             summed = hasher.digest()
         if self.map is not None and self._fits(index, summed):
-            fill.hold.mark(index, ChunkState.PROVEN)
+            state.hold.mark(index, ChunkState.PROVEN)
         else:
-            fill.throw_away(index)
-            fill.blame(f"chunk {index} does not fit the chunk map")
-        fill.followers.wake_now()
+            state.throw_away(index)
+            state.blame(f"chunk {index} does not fit the chunk map")
+        state.readers.wake_now()
+
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """What runs on its behalf."""
+        return [self._asking] if self._asking is not None else []

@@ -9,7 +9,7 @@ from registry_mesh.oci.span import Span
 from registry_mesh.ports.partial import ChunkState, Hold
 
 
-class Prover:
+class DigestProof:
     """Hashes a hold from its first byte on.
 
     Two hands drive one hasher, never at once: a transfer that happens to write exactly where the hash stands

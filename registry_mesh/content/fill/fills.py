@@ -8,7 +8,9 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from registry_mesh.chunks.chunk_map import CHUNK
-from registry_mesh.content.fill.fill import Distrust, Fill, FillPolicy
+from registry_mesh.content.fill.fill import Fill
+from registry_mesh.content.fill.policy import FillPolicy
+from registry_mesh.content.fill.state import Distrust, Phase
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobSource, Reading
@@ -46,10 +48,7 @@ class Fills:
         """The fill under way, if a new reader may follow it. One that is committed is the store's to serve: the
         store looks at the bytes again."""
         entry = self._fills.get(digest)
-        if entry is None:
-            return None
-        fill = entry[0]
-        if fill.lied or fill.unstorable is not None or fill.hold.discarded or fill.hold.committed:
+        if entry is None or not entry[0].state.phase.joined:
             return None
         self._used[digest] = asyncio.get_running_loop().time()
         return entry[0]
@@ -70,7 +69,7 @@ class Fills:
         fill = self.get(digest)
         if fill is not None:
             return fill
-        while fill is None or fill.closed:  # by the time a busy loop comes to wake us
+        while fill is None or fill.state.phase is Phase.CLOSED:  # by the time a busy loop comes to wake us
             fill = await self._beginnings.join(digest, lambda: self._begin(digest, source, span, distrust))
         if place:  # behind the reader's back
             note = asyncio.get_running_loop().create_task(self._store.note_place(digest, place))
@@ -102,7 +101,7 @@ class Fills:
         except BaseException:
             await stack.aclose()
             raise
-        if not fill.adopt(reading, stack):
+        if not fill.transfers.adopt(reading, stack):
             await stack.aclose()
         return fill
 

@@ -37,7 +37,7 @@ LONGEST: Final = 25
 """From so many readers on the pause grows with their number, to so many times its length."""
 
 
-class Followers:
+class Readers:
     """All readers of one fill.
 
     Whoever has had no byte yet, or reads a small span, is woken whenever bytes came. The others are woken once for
@@ -54,6 +54,8 @@ class Followers:
         self._unwoken = 0
         self.moved = asyncio.Event()
         """Set when a reader moves, leaves, or is told to look again."""
+        self.followed = False
+        """Whether there was ever one: who makes a fill begin is about to follow it."""
 
     def __len__(self) -> int:
         return len(self._readers)
@@ -63,6 +65,7 @@ class Followers:
 
     def enter(self, span: Span, epoch: int) -> Reader:
         reader = Reader(span.start, span.stop, epoch)
+        self.followed = True
         self._readers.add(reader)
         self._eager.add(reader)
         return reader

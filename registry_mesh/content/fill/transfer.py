@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from registry_mesh.chunks.chunk_map import CHUNK, MIB, chunk_span
+from registry_mesh.chunks.chunk_map import CHUNK, MIB
 from registry_mesh.chunks.steal import SKIP
-from registry_mesh.content.fill.landing import BATCH, Landing
+from registry_mesh.content.fill.backlog import BATCH, Backlog
+from registry_mesh.content.fill.chunk_sums import ChunkSums
+from registry_mesh.content.fill.state import FillState
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import DirectBody, Reading
 from registry_mesh.ports.failures import SourceDown, SourceLied, SourceUnavailable
 from registry_mesh.ports.partial import Give
 from registry_mesh.ports.pieces import in_memory
-
-if TYPE_CHECKING:
-    from registry_mesh.content.fill.fill import Fill
 
 TURN: Final = 4 * MIB
 """Bytes that a thread receives and stores before the loop has a say again."""
@@ -28,14 +26,25 @@ TURN: Final = 4 * MIB
 TRIES: Final = 4
 """Attempts in a row that bring no byte before a transfer gives up."""
 
+Wanted = Callable[["Transfer"], Awaitable[bool]]
+Written = Callable[[int, bytes | None, str], None]
+
 
 class Transfer:
-    """Fills chunks [first, stop) of `fill`, in order, less the holes that were carved out of it. `unasked`:
-    all of them, whether a reader waits for them or not."""
+    """Fills chunks [first, stop) of a fill, in order, less the holes that were carved out of it.
 
-    def __init__(self, fill: Fill, chunks: range, *, unasked: bool = False) -> None:
-        self._fill = fill
-        self._size = fill.hold.info.size
+    `wanted` is asked now and then whether it shall go on, and may make it wait. `written` is told of each chunk that
+    is whole, with its sha256 where that was seen, and raises `SourceLied` where the chunk is wrong; the chunk comes
+    again then. `unasked`: all of them are fetched, whether a reader waits for them or not.
+    """
+
+    def __init__(
+        self, state: FillState, chunks: range, wanted: Wanted, written: Written, *, unasked: bool = False
+    ) -> None:
+        self._state = state
+        self._size = state.size
+        self._wanted = wanted
+        self._written = written
         self.chunks = chunks
         self.unasked = unasked
         self.holes: list[range] = []
@@ -52,8 +61,8 @@ class Transfer:
         self.source = ""
         self.rate = 0.0  # bytes/s, smoothed
         self._began = monotonic()
-        self._landing = Landing(self._store_batch)
-        self._sum: hashlib._Hash | None = None
+        self._backlog = Backlog(self._store_batch)
+        self._sums = ChunkSums(state.size)
 
     @property
     def end(self) -> int:
@@ -96,17 +105,17 @@ class Transfer:
                     async with stack:
                         await self._stream(reading)
                 else:
-                    async with self._fill.source.open(self._fill.digest, self._ask()) as reading:
+                    async with self._state.source.open(self._state.digest, self._ask()) as reading:
                         await self._stream(reading)
                 if self.position >= self.end:
                     return
-                if not await self._fill.transfers.wanted(self) or self._over_long_hole():
+                if not await self._wanted(self) or self._over_long_hole():
                     return
             except (SourceUnavailable, SourceLied) as failure:
                 idle = 0 if self.position > before else idle + 1
-                self._fill.stumbled(failure)
+                self._state.stumbled(failure)
                 if isinstance(failure, SourceLied):
-                    self._sum = None
+                    self._sums.forget()
                 nothing_came = self.position == self.chunks.start * CHUNK
                 if idle >= TRIES or (isinstance(failure, SourceDown) and nothing_came):
                     raise
@@ -132,18 +141,14 @@ class Transfer:
                     await self._take_all(reading)
         finally:
             try:
-                await self._landing.settle()
+                await self._backlog.settle()
             finally:
                 self.received = self.position
 
     async def _take_all(self, reading: Reading) -> None:
         async for data in in_memory(reading):
             await self._take(data)
-            if (
-                self.received >= self.end
-                or not await self._fill.transfers.wanted(self)
-                or self._over_long_hole()
-            ):
+            if self.received >= self.end or not await self._wanted(self) or self._over_long_hole():
                 return
         if self.received < self.end:
             raise SourceUnavailable("the stream ended early", source=self.source)
@@ -161,7 +166,7 @@ class Transfer:
                 room = buffer[: min(self.end, hole.stop * CHUNK) - self.position]
                 self.position += await asyncio.to_thread(body.receive_into, room)
             self.received = self.position
-            if not await self._fill.transfers.wanted(self) or self._over_long_hole():
+            if not await self._wanted(self) or self._over_long_hole():
                 return
 
     async def _store_from(self, body: DirectBody, buffer: memoryview, edge: int) -> None:
@@ -192,7 +197,7 @@ class Transfer:
         while view:
             hole = self.holes[0] if self.holes else None
             if hole is not None and self.received >= hole.start * CHUNK:
-                await self._landing.settle()  # all of it lies before the hole
+                await self._backlog.settle()  # all of it lies before the hole
                 skipped = min(len(view), hole.stop * CHUNK - self.position)
                 self.position += skipped
                 self.received = self.position
@@ -202,7 +207,7 @@ class Transfer:
                 continue
             part = view[: hole.start * CHUNK - self.received] if hole is not None else view
             self.received += len(part)
-            await self._landing.put(data if len(part) == len(data) else bytes(part))
+            await self._backlog.put(data if len(part) == len(data) else bytes(part))
             view = view[len(part) :]
 
     async def _store_batch(self, batch: Sequence[bytes]) -> None:
@@ -226,7 +231,8 @@ class Transfer:
             nonlocal offset
             sums: list[bytes | None] = []
             for data in batch:
-                self._hash(offset, data, sums)
+                self._state.digest_proof.inline(offset, data)
+                sums += self._sums.take(offset, data, wanted=self._state.map_phase.proves)
                 offset += len(data)
             stored.append((offset, sums))
             loop.call_soon_threadsafe(tell)
@@ -238,36 +244,20 @@ class Transfer:
                 except (SourceLied, OSError) as fault:  # a chunk is read again to be summed
                     wrong.append(fault)
 
-        await self._fill.hold.write(offset, given, then)
+        await self._state.hold.write(offset, given, then)
         tell()
         if wrong:
             raise wrong[0]
 
     def _stored(self, offset: int, sums: Sequence[bytes | None]) -> None:
         """Bytes up to `offset` are written; `sums`: of each chunk that they completed."""
-        fill, begin = self._fill, self.position
-        self.position = offset
+        begin, self.position = self.position, offset
         elapsed = monotonic() - self._began
         self.rate = (offset - self.chunks.start * CHUNK) / elapsed if elapsed > 0.01 else 0.0
         for index, summed in enumerate(sums, begin // CHUNK):
-            fill.written(index, summed, self)
-        fill.stored(offset - begin, self.source)
-
-    def _hash(self, offset: int, data: bytes | memoryview, sums: list[bytes | None]) -> None:
-        """In the thread that wrote `data`: the blob's digest, and the sha256 of each chunk as it passes, where there
-        is, or may be, a chunk map; None of one whose beginning was not seen."""
-        self._fill.prover.inline(offset, data)
-        proving = self._fill.proof.proving
-        view = memoryview(data)
-        while view:
-            span = chunk_span(offset // CHUNK, self._size)
-            piece = view[: span.stop - offset]
-            if offset == span.start:
-                self._sum = hashlib.sha256() if proving else None
-            offset += len(piece)
-            if self._sum is not None:
-                self._sum.update(piece)
-            if offset == span.stop:
-                sums.append(self._sum.digest() if self._sum is not None else None)
-                self._sum = None
-            view = view[len(piece) :]
+            try:
+                self._written(index, summed, self.source)
+            except SourceLied:
+                self.position = index * CHUNK
+                raise
+        self._state.stored(offset - begin, self.source)

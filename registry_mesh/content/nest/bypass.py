@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
 from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, count
-from registry_mesh.content.fill.fill import Distrust
+from registry_mesh.content.fill.state import Distrust
 from registry_mesh.oci.digest import Hasher
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobInfo, BlobSource

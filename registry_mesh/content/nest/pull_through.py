@@ -9,8 +9,9 @@ from typing import Final
 from cachetools import LRUCache
 
 from registry_mesh.chunks.chunk_map import ChunkMap
-from registry_mesh.content.fill.fill import Distrust, Fill
+from registry_mesh.content.fill.fill import Fill
 from registry_mesh.content.fill.fills import Fills
+from registry_mesh.content.fill.state import Distrust
 from registry_mesh.content.nest.bypass import bypass
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import BlobUnknown
@@ -115,10 +116,10 @@ class PullThrough:
         except (StoreFull, StoreBroken):
             info = await self.stat(digest)
             return _Past(self, info, _clip(span, info.size))
-        stack.enter_context(fill.kept())
+        stack.enter_context(fill.open())
         clipped = _clip(span, fill.size)
-        came = begins and fill.fetched > 0  # for us: it may all be here before we look
-        return _Following(self, fill, clipped, hit=fill.holds(clipped) and not came)
+        came = begins and fill.state.fetched > 0  # for us: it may all be here before we look
+        return FillReading(self, fill, clipped, hit=fill.holds(clipped) and not came)
 
     async def _join(self, digest: Digest, span: Span | None) -> Fill:
         return await self._fills.join(digest, self._source, span, self._distrust, self._place)
@@ -139,7 +140,7 @@ class PullThrough:
                     if position > span.start or attempt == ATTEMPTS - 1:
                         raise
                     fill = await self._join(fill.digest, span)
-                    kept.enter_context(fill.kept())
+                    kept.enter_context(fill.open())
             before = await fill.hashed(position) if span.start == 0 else None
         info = BlobInfo(fill.digest, fill.size)
         async for data in bypass(self._source, info, Span(position, span.stop), self._distrust, before):
@@ -172,7 +173,7 @@ class _Nothing(Streamed):
         yield b""
 
 
-class _Following(Streamed):
+class FillReading(Streamed):
     """A reading of a fill under way."""
 
     def __init__(self, through: PullThrough, fill: Fill, span: Span, *, hit: bool) -> None:

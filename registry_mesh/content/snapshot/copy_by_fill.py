@@ -6,8 +6,8 @@ chunk that was on its way, and a client that asks for the blob meanwhile follows
 
 from __future__ import annotations
 
-from registry_mesh.content.fill.fill import Distrust
 from registry_mesh.content.fill.fills import Fills
+from registry_mesh.content.fill.state import Distrust
 from registry_mesh.content.snapshot.copy_blob import Moved
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.span import Span

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from registry_mesh.chunks.chunk_map import MIB, count
-from registry_mesh.content.fill.digest_proof import Prover
+from registry_mesh.content.fill.digest_proof import DigestProof
 from registry_mesh.oci.digest import Digest
 from registry_mesh.stores.memory.store import MemoryStore
 from tests.suites.bytes_of import pattern
@@ -18,12 +18,12 @@ async def test_a_thread_that_hashes_what_it_wrote_and_one_that_catches_up_do_not
     async with store.hold(Digest.of(data), len(data)) as hold:
         await fill(hold, range(count(len(data))), data=data)
         for _ in range(5):
-            prover = Prover(hold)
-            writing = asyncio.create_task(asyncio.to_thread(prover.inline, 0, data))
+            proof = DigestProof(hold)
+            writing = asyncio.create_task(asyncio.to_thread(proof.inline, 0, data))
             await asyncio.sleep(0.005)  # it is at it
             while not writing.done():
-                await prover.catch_up()
+                await proof.catch_up()
                 await asyncio.sleep(0)
-            await prover.catch_up()
-            assert prover.offset == len(data)
-            assert prover.fits()
+            await proof.catch_up()
+            assert proof.offset == len(data)
+            assert proof.fits()

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from registry_mesh.chunks.chunk_map import CHUNK
-from registry_mesh.content.fill.fill import READY, FillPolicy
+from registry_mesh.content.fill.fill import READY
 from registry_mesh.content.fill.fills import Fills
+from registry_mesh.content.fill.policy import FillPolicy
 from registry_mesh.content.nest.pull_through import PullThrough
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from registry_mesh.content.fill.fill import FillPolicy
 from registry_mesh.content.fill.fills import Fills
+from registry_mesh.content.fill.policy import FillPolicy
 from registry_mesh.content.nest.failover import Candidate, Distrusted, Failover
 from registry_mesh.content.nest.pull_through import PullThrough
 from registry_mesh.oci.descriptor import Descriptor

@@ -17,10 +17,9 @@ from hypothesis import strategies as st
 from registry_mesh.chunks.chunk_map import CHUNK, MIB
 from registry_mesh.chunks.readahead import ReadaheadPolicy
 from registry_mesh.chunks.steal import StealPolicy
-from registry_mesh.content.fill import transfers
-from registry_mesh.content.fill.fill import Fill, FillPolicy
 from registry_mesh.content.fill.fills import Fills
-from registry_mesh.content.fill.readers import Reader
+from registry_mesh.content.fill.policy import FillPolicy
+from registry_mesh.content.fill.state import FillState, Phase
 from registry_mesh.content.nest.pull_through import PullThrough
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import BlobUnknown
@@ -113,7 +112,7 @@ async def test_who_is_woken_late_is_given_no_fill_that_was_closed_meanwhile(make
         await asyncio.sleep(0)
     fill = await begun  # a turn of the loop before who asked is woken
     await cache.fills._drop(digest)
-    assert await asking == data and fill.closed
+    assert await asking == data and fill.state.phase is Phase.CLOSED
 
 
 @pytest.mark.parametrize("maps", [False, True])
@@ -128,12 +127,12 @@ async def test_a_chunk_that_another_process_marks_while_its_reader_looks_is_seen
         written = [memoryview(data)]
         await other.write(0, lambda: [written.pop()] if written else (), lambda: None)
 
-        def between(fill: Fill, reader: Reader) -> None:
+        def between(state: FillState, epoch: int) -> None:
             """After the look that found nothing, before the one that has it brought."""
             if other.state(0) is ChunkState.MISSING:
                 other.mark(0, ChunkState.PROVEN if maps else ChunkState.UNPROVEN)
 
-        monkeypatch.setattr(Fill, "_raise_if_hopeless", between)
+        monkeypatch.setattr(FillState, "trouble", between)
         async with asyncio.timeout(60):
             assert await cache.get(digest, Span(5, 99)) == data[5:99]
 
@@ -147,7 +146,7 @@ async def test_who_comes_to_a_stream_that_waits_for_a_slow_reader_has_it_go_on(m
         await anext(pieces)
         [fill] = [fill for fill, _ in cache.fills._fills.values()]
         before = -1
-        while before != (came := fill.fetched):
+        while before != (came := fill.state.fetched):
             before = came
             await asyncio.sleep(0.2)
         assert CHUNK <= came < 20 * CHUNK, "it waits"
@@ -155,11 +154,8 @@ async def test_who_comes_to_a_stream_that_waits_for_a_slow_reader_has_it_go_on(m
             assert await cache.get(digest, Span(came, came + 9)) == data[came : came + 9]
 
 
-async def test_a_stream_that_waits_for_too_long_ends_and_begins_again(
-    make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(transfers, "PATIENCE", 0.3)
-    cache = await make(replace(NEVER, window=4 * CHUNK))
+async def test_a_stream_that_waits_for_too_long_ends_and_begins_again(make: Make) -> None:
+    cache = await make(replace(NEVER, window=4 * CHUNK, patience=0.3))
     data = blob(40 * CHUNK)
     digest = cache.source.add(data)
     async with cache.through.open(digest) as slow:
@@ -174,12 +170,9 @@ async def test_a_stream_that_waits_for_too_long_ends_and_begins_again(
     assert len(cache.source.opened) > 1 and cache.source.opened[1].start % CHUNK == 0
 
 
-async def test_as_many_streams_as_there_may_be_wait_for_slow_readers(
-    make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_as_many_streams_as_there_may_be_wait_for_slow_readers(make: Make) -> None:
     """One of them gives way to who has had nothing yet."""
-    monkeypatch.setattr(transfers, "MOST", 2)
-    cache = await make(replace(NEVER, window=2 * CHUNK))
+    cache = await make(replace(NEVER, window=2 * CHUNK, streams=2))
     data = blob(90 * CHUNK)
     digest = cache.source.add(data)
     async with AsyncExitStack() as stack:
@@ -231,11 +224,11 @@ async def test_a_fill_that_took_the_place_of_another_is_not_closed_for_it(make: 
     await old.hold.discard()
     assert await cache.get(digest) == data
     new = cache.fills._fills[digest][0]
-    with new.kept():
+    with new.open():
         assert new is not old
         go_on.set()
         await asyncio.sleep(0.5)
-        assert not new.closed
+        assert new.state.phase is not Phase.CLOSED
 
 
 async def test_a_fill_whose_disk_fails_at_its_end_does_not_keep_the_others(make: Make) -> None:
@@ -513,7 +506,7 @@ async def test_a_failure_that_is_kept_keeps_no_buffers(make: Make) -> None:
     digest = cache.source.add(blob(40 * CHUNK))
     await asyncio.gather(*(cache.get(digest) for _ in range(3)))
     fills = [fill for fill, _ in (*cache.fills._fills.values(), *cache.fills._retired)]
-    kept = [fill.unstorable for fill in fills if fill.unstorable is not None]
+    kept = [fill.state.unstorable for fill in fills if fill.state.unstorable is not None]
     await cache.fills.close()
     assert kept
     assert all(each.__traceback__ is each.__context__ is each.__cause__ is None for each in kept)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from registry_mesh.chunks.chunk_map import MIB
-from registry_mesh.content.fill.fill import FillPolicy
 from registry_mesh.content.fill.fills import Fills
+from registry_mesh.content.fill.policy import FillPolicy
 from registry_mesh.content.nest.failover import Distrusted
 from registry_mesh.content.nest.pull_through import PullThrough
 from registry_mesh.content.nest.shared import SharedFirst

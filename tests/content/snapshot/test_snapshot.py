@@ -8,8 +8,8 @@ from functools import partial
 
 import pytest
 
-from registry_mesh.content.fill.fill import FillPolicy
 from registry_mesh.content.fill.fills import Fills
+from registry_mesh.content.fill.policy import FillPolicy
 from registry_mesh.content.snapshot.copy_blob import CopyByIngest
 from registry_mesh.content.snapshot.copy_by_fill import CopyByFill
 from registry_mesh.content.snapshot.progress import Meter, Phase

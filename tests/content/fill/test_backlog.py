@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from registry_mesh.chunks.chunk_map import MIB
-from registry_mesh.content.fill.landing import BATCH, QUEUED, Landing
+from registry_mesh.content.fill.backlog import BATCH, QUEUED, Backlog
 from registry_mesh.ports.failures import StoreFull
 
 
@@ -32,58 +32,58 @@ class Store:
 
 async def test_all_is_stored_in_order_and_in_batches() -> None:
     store = Store()
-    landing = Landing(store)
+    backlog = Backlog(store)
     pieces = [bytes([n]) * 100_000 for n in range(60)]
     for piece in pieces:
-        await landing.put(piece)
-    await landing.settle()
+        await backlog.put(piece)
+    await backlog.settle()
     assert store.stored == b"".join(pieces)
     assert max(store.batches) <= BATCH
-    assert landing.waiting == 0
+    assert backlog.waiting == 0
 
 
 async def test_a_stream_waits_while_too_much_is_not_stored() -> None:
     store = Store()
     store.open.clear()
-    landing = Landing(store)
+    backlog = Backlog(store)
 
     async def stream() -> None:
         for _ in range(2 * QUEUED // MIB):
-            await landing.put(bytes(MIB))
+            await backlog.put(bytes(MIB))
 
     streaming = asyncio.create_task(stream())
     for _ in range(100):
         await asyncio.sleep(0)
-    assert landing.waiting == QUEUED + MIB
+    assert backlog.waiting == QUEUED + MIB
     assert not streaming.done()
     store.open.set()
     await streaming
-    await landing.settle()
+    await backlog.settle()
     assert len(store.stored) == 2 * QUEUED
 
 
 async def test_what_came_behind_bytes_that_failed_is_dropped_and_told_once() -> None:
     store = Store()
     store.poison = b"x"
-    landing = Landing(store)
-    await landing.put(b"a" * BATCH)
-    await landing.put(b"x" * BATCH)
-    await landing.put(b"b" * BATCH)
+    backlog = Backlog(store)
+    await backlog.put(b"a" * BATCH)
+    await backlog.put(b"x" * BATCH)
+    await backlog.put(b"b" * BATCH)
     with pytest.raises(StoreFull):
-        await landing.settle()
+        await backlog.settle()
     assert store.stored == b"a" * BATCH
-    assert landing.waiting == 0
-    await landing.put(b"c")
-    await landing.settle()
+    assert backlog.waiting == 0
+    await backlog.put(b"c")
+    await backlog.settle()
     assert store.stored == b"a" * BATCH + b"c"
 
 
 async def test_who_is_cancelled_while_it_settles_waits_for_what_is_being_written() -> None:
     store = Store()
     store.open.clear()
-    landing = Landing(store)
-    await landing.put(b"a")
-    settling = asyncio.create_task(landing.settle())
+    backlog = Backlog(store)
+    await backlog.put(b"a")
+    settling = asyncio.create_task(backlog.settle())
     await asyncio.sleep(0)
     settling.cancel()
     await asyncio.sleep(0.01)

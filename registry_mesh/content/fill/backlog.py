@@ -16,9 +16,11 @@ BATCH: Final = MIB
 """Bytes stored by one turn of a thread. In a trial a quarter, and four times as much, cost a fifth more CPU a GiB."""
 
 
-class Landing:
-    """Stores what is put, in order, by `store`. The first failure of `store` is raised by the next call here; what
-    was put behind the bytes that failed is dropped, for it must not land in their place."""
+class Backlog:
+    """Bytes of a transfer that were received and are not stored yet; `store` stores them, in order.
+
+    The first failure of `store` is raised by the next call here; what was put behind the bytes that failed is dropped,
+    for it must not be written in their place."""
 
     def __init__(self, store: Callable[[Sequence[bytes]], Awaitable[None]]) -> None:
         self._store = store

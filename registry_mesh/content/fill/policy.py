@@ -1,0 +1,34 @@
+"""The settings of fills."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from registry_mesh.chunks.chunk_map import MIB
+from registry_mesh.chunks.readahead import ReadaheadPolicy
+from registry_mesh.chunks.steal import StealPolicy
+
+LOOK: Final = 256
+"""Chunks whose states are looked at at once: a layer of 60 GiB has half a million."""
+
+
+@dataclass(frozen=True, slots=True)
+class FillPolicy:
+    """How far ahead, how much unasked, how often.
+
+    `window`: bytes a transfer runs ahead of the reader that wants it. `complete_after`: the held share from which the
+    rest is fetched unasked (0: always; above 1: never). `wake`: seconds between wake-ups of readers. `poll`: seconds
+    between two looks at what another process brings. `patience`: seconds for which a transfer waits for slow readers;
+    then it ends, and its connection is free: what is on its way comes a second time, some MB at most, should they go
+    on. `streams`: transfers of one blob at a time.
+    """
+
+    window: int = 16 * MIB
+    complete_after: float = 0.9
+    steal: StealPolicy = field(default_factory=StealPolicy)
+    readahead: ReadaheadPolicy = field(default_factory=ReadaheadPolicy)
+    wake: float = 0.004
+    poll: float = 0.004
+    patience: float = 60.0
+    streams: int = 64

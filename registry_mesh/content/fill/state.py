@@ -1,0 +1,267 @@
+"""What a fill is at, and what may leave it.
+
+A fill brings one blob in: chunk by chunk, in any order, by several processes at once. Two small machines say how far
+it is. Nothing else of the room decides whether a reader may join, a transfer begin or a byte leave: it asks these.
+
+**The fill** (`Phase`) goes from COMING to WRITTEN (every chunk is here, and nobody knows yet whether they are the
+blob) to COMMITTED (the digest of the whole fitted). What it is at is a fact about the hold, which other processes write
+too; so the phase is no field that could go stale: `FillState.phase` reads it from the hold. Three ends are this
+process's own and stay: LIED, UNSTORABLE, CLOSED.
+
+**The chunk map** (`MapPhase`) is asked for together with the first bytes. While it is ASKING, chunks that come are
+left unmarked (`ChunkProof.early`): until it is known whether there is a map nobody takes them for held.
+
+**A failure is an event and no phase.** A transfer that ended badly fails the readers of that moment (`fail` counts an
+epoch); who comes later has it tried again.
+
+When is a byte released?
+
+- With a map: when its chunk was proven. Without one: when its chunk is written. Never a part of a chunk: what came of
+  one that stays incomplete is given back to the disk, under the eyes of a reader that was given a slice of it.
+- Once every chunk is written, nothing more leaves until the whole digest fitted. So a complete wrong answer cannot be,
+  and the last bytes of a blob are proof of all before them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from registry_mesh.chunks.chunk_map import CHUNK, MIB, count
+from registry_mesh.content.fill.digest_proof import DigestProof
+from registry_mesh.content.fill.first_use import FirstUse
+from registry_mesh.content.fill.policy import LOOK, FillPolicy
+from registry_mesh.content.fill.readers import Readers
+from registry_mesh.oci.digest import Digest
+from registry_mesh.ports.blobs import BlobSource
+from registry_mesh.ports.failures import Failure, SourceLied, StoreBroken, bare
+from registry_mesh.ports.partial import ChunkState, Hold
+
+
+class Leaves(enum.Enum):
+    """What may leave a fill."""
+
+    CHUNKS = "chunks that are here (`MapPhase` says from which state on)"
+    NOTHING = "nothing"
+    ALL = "all"
+    REST = "to readers that are there: what is here; nothing to new ones"
+
+
+class Phase(enum.Enum):
+    """Of a fill. A row each: what it means, whether a reader may join, whether transfers begin, what leaves, and what
+    may come next."""
+
+    COMING = ("chunks are missing", True, True, Leaves.CHUNKS, "WRITTEN COMMITTED LIED UNSTORABLE CLOSED")
+    WRITTEN = (
+        "every chunk is here, the whole is not proven",
+        True,
+        False,
+        Leaves.NOTHING,
+        "COMMITTED LIED COMING UNSTORABLE CLOSED",  # COMING: a chunk was found rotten
+    )
+    COMMITTED = ("the digest fitted: the store serves it", False, False, Leaves.ALL, "UNSTORABLE CLOSED")
+    LIED = ("what came is not the blob: a new fill begins", False, False, Leaves.NOTHING, "UNSTORABLE CLOSED")
+    UNSTORABLE = ("the store has no room or is broken: past it", False, False, Leaves.REST, "CLOSED")
+    CLOSED = ("nobody needs it any more", False, False, Leaves.NOTHING, "")
+
+    def __init__(self, meaning: str, joined: bool, fetches: bool, leaves: Leaves, then: str) -> None:
+        self.meaning = meaning
+        self.joined = joined
+        self.fetches = fetches
+        self.leaves = leaves
+        self.then = tuple(then.split())
+
+
+class MapPhase(enum.Enum):
+    """Of a fill's chunk map. A row each: what it means, the least state of a chunk that leaves, what becomes of a
+    chunk that comes, and what may come next."""
+
+    UNASKED = ("nothing is fetched yet", ChunkState.UNPROVEN, "", "ASKING")
+    ASKING = ("a parent is asked for it", ChunkState.PROVEN, "left unmarked", "THERE NONE LACKING")
+    THERE = ("it is here", ChunkState.PROVEN, "proven, or thrown away", "NONE")  # NONE: convicted
+    NONE = ("no parent has one", ChunkState.UNPROVEN, "UNPROVEN", "")
+    LACKING = ("there is one, and it could not be had", ChunkState.PROVEN, "thrown away", "ASKING")
+
+    def __init__(self, meaning: str, need: ChunkState, coming: str, then: str) -> None:
+        self.meaning = meaning
+        self.need = need
+        self.coming = coming
+        self.then = tuple(then.split())
+
+    @property
+    def proves(self) -> bool:
+        """Whether chunks are to be checked against a map that is there, on its way, or lacking."""
+        return self.need is ChunkState.PROVEN
+
+
+BEHIND: Final = 4 * MIB // CHUNK
+"""Written chunks that wait to be hashed before a thread is sent after them."""
+
+Distrust = Callable[[str, Digest, str], None]
+"""Is told (source, digest, reason) when a source's bytes were wrong."""
+
+
+class FillState:
+    """What the parts of one fill share: its hold, its readers, its phases, and what has come so far."""
+
+    def __init__(self, hold: Hold, source: BlobSource, policy: FillPolicy, distrust: Distrust) -> None:
+        self.hold = hold
+        self.digest = hold.info.digest
+        self.size = hold.info.size
+        self.chunks = count(self.size)
+        self.source = source
+        self.policy = policy
+        self.readers = Readers(policy.wake)
+        self.digest_proof = DigestProof(hold)
+        self.map_phase = MapPhase.UNASKED
+        self.unstorable: Failure | None = None
+        self.failure: Exception | None = None
+        self.last_failure: Failure | None = None
+        self.epoch = 0
+        self.fetched = 0
+        self.sources: set[str] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+        states = hold.states()
+        self.first_use = FirstUse(hold, states, self._miss)
+        self._end: Phase | None = None
+        self._distrust = distrust
+        self._first_missing = 0
+        self._held = len(states) - states.count(0)  # a lower bound: other processes write too
+
+    # -- phases -------------------------------------------------------------------------------------------------
+
+    @property
+    def phase(self) -> Phase:
+        """What the fill is at."""
+        return self._end or self.hold_phase
+
+    @property
+    def hold_phase(self) -> Phase:
+        """What the hold is at, whatever became of this process's part in it."""
+        if self.hold.discarded:
+            return Phase.LIED
+        if self.hold.committed:
+            return Phase.COMMITTED
+        return Phase.WRITTEN if self._is_written() else Phase.COMING
+
+    def _is_written(self) -> bool:
+        if self._first_missing < self.chunks and not self.hold.state(self._first_missing):
+            return False
+        while self._first_missing < self.chunks:
+            stop = min(self.chunks, self._first_missing + LOOK)
+            self._first_missing = self.hold.run(self._first_missing, stop, ChunkState.UNPROVEN)
+            if self._first_missing < stop:
+                return False
+        return True
+
+    def lie(self) -> None:
+        """All is written and the digest does not fit: LIED. Each that sent some of it is told of."""
+        if self._end is None:
+            self._end = Phase.LIED
+        for source in self.sources:
+            self._distrust(source, self.digest, "the bytes do not have the digest asked for")
+
+    def cannot_store(self, failure: Failure) -> None:
+        """The store cannot take or give it: UNSTORABLE."""
+        self.unstorable = bare(failure)
+        if self._end is not Phase.CLOSED:
+            self._end = Phase.UNSTORABLE
+
+    def unreadable(self) -> None:
+        """A reader found that what is held cannot be read: who comes next goes past the store."""
+        self.cannot_store(StoreBroken("what is held cannot be read"))
+        self.readers.wake_now()
+
+    def close(self) -> None:
+        """CLOSED."""
+        self._end = Phase.CLOSED
+
+    def released(self, position: int, stop: int) -> int:
+        """How far into bytes [position, stop) a reader that is there may go now."""
+        phase = self.phase
+        if phase.leaves is Leaves.REST:
+            phase = self.hold_phase
+        if phase.leaves is Leaves.ALL:
+            return stop
+        if phase.leaves is Leaves.NOTHING:
+            return position
+        upto = self.hold.run(position // CHUNK, count(stop), self.map_phase.need)
+        return max(position, min(stop, upto * CHUNK))
+
+    def trouble(self, epoch: int) -> Exception | None:
+        """Why a reader that knows of the failures before `epoch` gets nothing more; None where it may wait."""
+        if self.unstorable is not None:
+            return bare(self.unstorable)
+        if self.phase is Phase.LIED:
+            return SourceLied("the bytes that came do not have the digest asked for", source=self._blamed())
+        if self.failure is not None and epoch < self.epoch:
+            return bare(self.failure)
+        return None
+
+    # -- what has come ------------------------------------------------------------------------------------------
+
+    @property
+    def gap(self) -> range:
+        """The first chunk that is missing, and all behind it."""
+        return range(self._first_missing, self.chunks)
+
+    @property
+    def nearly_whole(self) -> bool:
+        """Whether so much is held that the rest is fetched unasked."""
+        share = self.policy.complete_after
+        return share <= 1 and self._held >= share * self.chunks
+
+    def came(self, index: int) -> None:
+        """Chunk `index` is written."""
+        self._held += 1
+        self.first_use.came(index)
+
+    def stored(self, size: int, source: str) -> None:
+        """A batch was written, and its whole chunks were told of."""
+        self.fetched += size
+        self.sources.add(source)
+        if self.digest_proof.behind(BEHIND):
+            self.spawn(self.digest_proof.catch_up())
+        self.readers.wake(size)
+
+    def throw_away(self, index: int) -> None:
+        """Wrong bytes: missing again, and out of the hash."""
+        self.hold.mark(index, ChunkState.MISSING)
+        self._miss(index)
+        if self.digest_proof.offset > index * CHUNK:
+            self.digest_proof = DigestProof(self.hold)
+
+    def _miss(self, index: int) -> None:
+        """A chunk that was there is not any more."""
+        self._first_missing = min(self._first_missing, index)
+
+    # -- what went wrong ------------------------------------------------------------------------------------------
+
+    def fail(self, failure: Exception) -> None:
+        """Who reads now is told of it; who comes later has it tried again."""
+        self.failure = bare(failure)
+        self.epoch += 1
+
+    def stumbled(self, failure: Failure) -> None:
+        """A stream broke, or was wrong; its transfer goes on elsewhere if it can."""
+        self.last_failure = bare(failure)
+        if isinstance(failure, SourceLied):
+            self._distrust(failure.source, self.digest, failure.reason)
+
+    def blame(self, reason: str) -> None:
+        """Something of what came was wrong, and nobody knows whose it was."""
+        self._distrust(self._blamed(), self.digest, reason)
+
+    def _blamed(self) -> str:
+        return ", ".join(sorted(filter(None, self.sources)))
+
+    # -- tasks ----------------------------------------------------------------------------------------------------
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Have `work` done; it ends with the fill."""
+        task = asyncio.get_running_loop().create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
