@@ -21,7 +21,7 @@ from aiohttp.client_proto import ResponseHandler
 
 from registry_mesh.chunks.chunk_map import MIB
 from registry_mesh.ports.failures import SourceUnavailable
-from registry_mesh.upstream.session import ParentSession
+from registry_mesh.upstream.sender import Sender
 
 LEAST: Final = 4 * MIB
 """Bodies that are smaller are not worth it: most of it is here by the time the head was read."""
@@ -36,7 +36,7 @@ class DirectBody:
     """Implements `ports.blobs.DirectBody`. Made by `direct_body`."""
 
     def __init__(
-        self, connection: socket.socket, early: deque[memoryview], length: int, session: ParentSession
+        self, connection: socket.socket, early: deque[memoryview], length: int, session: Sender
     ) -> None:
         self._connection = connection
         self._early = early
@@ -103,7 +103,7 @@ class DirectBody:
 
 @contextmanager
 def direct_body(
-    response: aiohttp.ClientResponse, length: int, session: ParentSession
+    response: aiohttp.ClientResponse, length: int, session: Sender
 ) -> Iterator[DirectBody | None]:
     """The body of `length` bytes whose head was read just now; None where it should go the client's way."""
     protocol = response.connection.protocol if response.connection is not None else None

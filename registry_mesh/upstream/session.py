@@ -1,6 +1,7 @@
 """One parent as an HTTP peer: requests, redirects, credentials, time limits.
 
-The only place where the aiohttp client is spoken to. Its exceptions end here.
+The only place where the aiohttp client is asked for anything. Its exceptions end here; its responses are handed on as
+`Answer`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from registry_mesh.ports.failures import (
 )
 from registry_mesh.telemetry.instruments import Instruments, Layout, Table
 from registry_mesh.telemetry.names import ANSWERS, UPSTREAM_BYTES, UPSTREAM_REQUESTS
+from registry_mesh.upstream.answer import Answer
 from registry_mesh.upstream.authorization import Authorization
 from registry_mesh.upstream.breaker import Breaker
 from registry_mesh.upstream.credentials import Credentials
@@ -118,7 +120,7 @@ class ParentSession:
         scope: str,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+    ) -> AsyncIterator[Answer]:
         """An answer whose status is below 500 and neither 401, 403 nor 429, nor 304 where `headers` have no
         If-None-Match. Failures are raised."""
         url = self.url + path
@@ -127,7 +129,7 @@ class ParentSession:
             async with AsyncExitStack() as stack:
                 response = await self._authorized(stack, method, url, scope, query, dict(headers or {}))
                 self._recognise(response)
-                yield response
+                yield Answer(response, self)
         except (TimeoutError, aiohttp.ClientError, OSError) as fault:
             raise SourceUnavailable(
                 f"broke off: {str(fault) or type(fault).__name__}", source=self.name

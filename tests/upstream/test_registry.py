@@ -226,7 +226,7 @@ async def test_a_hung_parent_is_found_out_and_left_alone(parent: SimulatedRegist
     with pytest.raises(SourceUnavailable, match="never answers"):
         await app.blobs.stat(DIGEST)
     assert time.monotonic() - began < 3
-    session = app.blobs._session  # type: ignore[attr-defined]
+    session = app.blobs._parent.session  # type: ignore[attr-defined]
     assert not session.available
     async with asyncio.timeout(5):
         while not session.breaker.open:
@@ -249,7 +249,7 @@ async def test_a_parent_that_answers_a_little_later_was_never_away(
     parent.answers[BLOB] = hung
     with pytest.raises(SourceUnavailable, match="never answers"):
         await app.blobs.stat(DIGEST)
-    session = app.blobs._session  # type: ignore[attr-defined]
+    session = app.blobs._parent.session  # type: ignore[attr-defined]
     async with asyncio.timeout(5):
         while not session.available:
             await asyncio.sleep(0.01)

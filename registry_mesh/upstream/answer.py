@@ -1,0 +1,92 @@
+"""One answer of a parent: its status, its fields, and its body, received as it comes.
+
+What others see of the HTTP client's response. The client's exceptions do not pass from here while a body is received
+but as failures; those that come while an answer is opened or closed end in `session`.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+import aiohttp
+
+from registry_mesh.ports.blobs import DirectBody
+from registry_mesh.ports.failures import SourceLied, SourceUnavailable
+from registry_mesh.upstream.direct import direct_body
+from registry_mesh.upstream.sender import Sender
+from registry_mesh.upstream.stall import Stall
+
+
+class Answer:
+    """The head of an answer that has come, and the way to its body. Good while the request is open."""
+
+    def __init__(self, response: aiohttp.ClientResponse, sender: Sender) -> None:
+        self._response = response
+        self._sender = sender
+
+    @property
+    def status(self) -> int:
+        return self._response.status
+
+    @property
+    def source(self) -> str:
+        """The parent's name."""
+        return self._sender.name
+
+    @property
+    def length(self) -> int | None:
+        """Content-Length, where there is one that is a number."""
+        return self._response.content_length
+
+    @property
+    def media_type(self) -> str:
+        """Content-Type without its parameters; empty where there is none."""
+        return self.field("Content-Type").partition(";")[0].strip()
+
+    def field(self, name: str, default: str = "") -> str:
+        """A field of the head; of several lines the first."""
+        return self._response.headers.get(name, default)
+
+    def lines(self, name: str) -> list[str]:
+        """Every line of a field."""
+        return self._response.headers.getall(name, [])
+
+    def link(self, relation: str) -> str | None:
+        """Where Link leads by that relation (RFC 8288), as it is written."""
+        link = self._response.links.get(relation)
+        return None if link is None else str(link["url"])
+
+    def stall(self) -> Stall:
+        """To be entered while pieces are received: cuts the answer off where it stands still."""
+        return Stall(self._sender.stall, self._response.close)
+
+    async def piece(self, stall: Stall) -> bytes:
+        """The next bytes of the body, as they came; empty at its end."""
+        stall.wait()
+        try:
+            data, _ = await self._response.content.readchunk()
+        except aiohttp.ClientError:
+            if stall.stalled:
+                raise SourceUnavailable("stands still", source=self.source) from None
+            raise
+        stall.came()
+        self._sender.heard(len(data))
+        return data
+
+    async def body(self, limit: int) -> bytes:
+        """The whole body; `SourceLied` where it is longer than `limit` bytes."""
+        if (self.length or 0) > limit:
+            raise SourceLied(f"sent more than {limit} bytes", source=self.source)
+        parts: list[bytes] = []
+        total = 0
+        with self.stall() as stall:
+            while data := await self.piece(stall):
+                total += len(data)
+                if total > limit:
+                    raise SourceLied(f"sent more than {limit} bytes", source=self.source)
+                parts.append(data)
+        return b"".join(parts)
+
+    def direct(self, length: int) -> AbstractContextManager[DirectBody | None]:
+        """The body of `length` bytes, to be received by the thread that stores it; None where it cannot be."""
+        return direct_body(self._response, length, self._sender)

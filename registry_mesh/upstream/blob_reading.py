@@ -1,0 +1,51 @@
+"""A blob as the body of a parent's answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, nullcontext
+
+from registry_mesh.oci.span import Span
+from registry_mesh.ports.blobs import PIECE, BlobInfo, DirectBody, Provenance, Streamed
+from registry_mesh.ports.failures import SourceUnavailable
+from registry_mesh.upstream.answer import Answer
+from registry_mesh.upstream.stall import Stall
+
+
+class BlobReading(Streamed):
+    """A reading of an answer's body. More or less than was announced is a failure, never an end."""
+
+    def __init__(self, answer: Answer, info: BlobInfo, span: Span, skip: int) -> None:
+        """`skip` bytes of the body come before the span."""
+        self._answer = answer
+        self._skip = skip
+        self.info = info
+        self.span = span
+        self.provenance = Provenance(hit=False, source=answer.source)
+
+    def direct(self) -> AbstractContextManager[DirectBody | None]:
+        if self._skip:
+            return nullcontext()
+        return self._answer.direct(len(self.span))
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        left, skip = len(self.span), self._skip
+        with self._answer.stall() as stall:
+            while left:
+                data = await self._next(stall, left)
+                if skip:
+                    passed = min(skip, len(data))
+                    skip -= passed
+                    data = data[passed:]
+                if len(data) > left:
+                    data = data[:left]
+                left -= len(data)
+                for start in range(0, len(data), PIECE):
+                    yield data[start : start + PIECE] if len(data) > PIECE else data
+
+    async def _next(self, stall: Stall, left: int) -> bytes:
+        """A buffer as it came, without joining several."""
+        data = await self._answer.piece(stall)
+        if not data:
+            raise SourceUnavailable(f"broke off {left} bytes before the end", source=self.provenance.source)
+        return data

@@ -1,0 +1,51 @@
+"""One repository of one parent: how it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+from registry_mesh.oci.endpoints import Endpoint
+from registry_mesh.oci.reference import RepositoryName
+from registry_mesh.oci.refusals import Refusal
+from registry_mesh.ports.blobs import Provenance
+from registry_mesh.ports.failures import SourceRefused
+from registry_mesh.upstream.answer import Answer
+from registry_mesh.upstream.session import ParentSession
+
+
+@dataclass(frozen=True, slots=True)
+class ParentRepository:
+    """`query` is sent with every request."""
+
+    session: ParentSession
+    name: RepositoryName
+    query: Mapping[str, str]
+
+    @property
+    def source(self) -> str:
+        """The parent's name."""
+        return self.session.name
+
+    @property
+    def scope(self) -> str:
+        return f"repository:{self.name}:pull"
+
+    @property
+    def here(self) -> Provenance:
+        return Provenance(hit=False, source=self.source)
+
+    def request(
+        self, method: str, endpoint: Endpoint, reference: str, headers: Mapping[str, str] | None = None
+    ) -> AbstractAsyncContextManager[Answer]:
+        """An answer, as `ParentSession.request` gives it."""
+        path = endpoint.path(self.name, reference)
+        return self.session.request(method, path, scope=self.scope, query=self.query, headers=headers)
+
+    def expect(self, answer: Answer, status: int, unknown: type[Refusal]) -> None:
+        """Raise `unknown` for 404 and a failure for any other status than the one expected."""
+        if answer.status == 404:
+            raise unknown(f"{self.source} does not have it")
+        if answer.status != status:
+            raise SourceRefused(f"answered {answer.status}", source=self.source)

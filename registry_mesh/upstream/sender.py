@@ -1,0 +1,20 @@
+"""What an answer is told by: the parent that sent it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Sender(Protocol):
+    """A parent, as the body of one of its answers knows it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def stall(self) -> float:
+        """Seconds for which a body may stand still."""
+        ...
+
+    def heard(self, size: int) -> None:
+        """Note that `size` bytes of a body came."""
+        ...
