@@ -137,11 +137,11 @@ async def _measure_ranges(server: Server, client: Client, digest: Digest) -> flo
         await client.ask(f"GET /v2/team/app/blobs/{digest} HTTP/1.1\r\n{FIELDS}\r\n".encode())
         await client.ask(_request(digest, number))
         await asyncio.sleep(0.05)
-    assert server._acceptor is not None
-    connection = next(server._acceptor.open_connections())
+    assert server.hot is not None
+    connection = next(server.connections_open())
     assert isinstance(connection, FastConnection) and connection.wire is not None
     sock = connection.wire.direct()
-    entry = next(iter(server._ring.hot.blobs.values()))
+    entry = next(iter(server.hot.blobs.values()))
     assert sock is not None
     requests = [_request(digest, number) for number in range(CALLS)]
     front = b"H" * 560
@@ -177,7 +177,7 @@ async def _measure_parts(connection: FastConnection, entry: HotBlob, requests: l
     known = path.recogniser.recognise(heads[0])
     assert isinstance(known, KnownBlob)
     entry.pages.begin(entry.fd, loop.time())
-    pages = cold_pages.Pages(entry.size)
+    pages = cold_pages.Pages(entry.size, cold_pages.Pressure())
     pages.begin(entry.fd, loop.time())
 
     def at_hand(number: int) -> None:

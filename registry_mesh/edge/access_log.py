@@ -10,7 +10,6 @@ import os
 import time
 from typing import Final
 
-from registry_mesh.edge.exchange import Exchange
 from registry_mesh.tasks.threads import in_thread
 
 log: Final = logging.getLogger(__name__)
@@ -56,13 +55,13 @@ class AccessLog:
         os.close(self._fd)
         self._fd = -1
 
-    def add(self, exchange: Exchange, seconds: float) -> None:
-        """The line of a request that is over."""
-        if self._task is not None:
-            self.add_line(render(exchange, seconds) + "\n")
+    @property
+    def kept(self) -> bool:
+        """Whether lines are kept: no line need be made else."""
+        return self._task is not None
 
-    def add_line(self, line: str) -> None:
-        """A line, with its end, that was rendered elsewhere."""
+    def add(self, line: str) -> None:
+        """Keep a line, with its end, until it is written."""
         if self._task is None:
             return
         lines = self._lines
@@ -99,30 +98,3 @@ class AccessLog:
                 written = first + _TOGETHER
         except OSError as fault:
             log.error("access log: %d lines lost: %s", len(lines) - written, fault)
-
-
-def render(exchange: Exchange, seconds: float) -> str:
-    """Status 0: the client left before an answer began. The query is left out: it may hold secrets of others."""
-    line: dict[str, object] = {
-        "time": round(time.time(), 3),
-        "id": exchange.id,
-        "client": exchange.request.remote or "",
-        "method": exchange.method,
-        "path": exchange.request.raw_path.partition("?")[0][:1024],
-        "status": exchange.status,
-        "bytes": exchange.sent,
-        "seconds": round(seconds, 6),
-        "agent": exchange.headers.get("User-Agent", "")[:200],
-    }
-    call, provenance = exchange.call, exchange.provenance
-    if call is not None and call.repository is not None:
-        line["registry"] = call.repository.registry
-    if provenance is not None:
-        line["cache"] = "stale" if provenance.stale else "hit" if provenance.hit else "miss"
-        if provenance.source:
-            line["source"] = provenance.source
-    if "Range" in exchange.headers:
-        line["range"] = exchange.headers["Range"][:100]
-    if exchange.broken:
-        line["broken"] = exchange.broken
-    return json.dumps(line, separators=(",", ":"))

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Final
 
 from registry_mesh.auth.access import Action, Asked, Verdict
 from registry_mesh.edge import conditional, ranges
 from registry_mesh.edge.exchange import Call, Exchange, writable
-from registry_mesh.edge.faults import PreconditionFailed
 from registry_mesh.edge.head import Fields
-from registry_mesh.edge.keep_hot import admit_blob
+from registry_mesh.edge.keep_hot import keep_blob
 from registry_mesh.edge.multipart import send_parts
-from registry_mesh.edge.respond import provenance_fields, send_reading
+from registry_mesh.edge.respond import IMMUTABLE, provenance_fields, send_reading
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.media_types import OCTETS
 from registry_mesh.oci.refusals import NameUnknown, Refusal
@@ -21,14 +19,12 @@ from registry_mesh.ports.blobs import BlobInfo, BlobSource, Reading
 from registry_mesh.ports.failures import Failure, SpanUnsatisfiable
 from registry_mesh.ports.repositories import Repository
 
-IMMUTABLE: Final = "max-age=31536000, immutable"
-
 
 async def head_blob(exchange: Exchange, call: Call) -> None:
     """The true length, without moving a byte. A Range is not looked at: it is defined for GET only."""
     digest = Digest.parse(call.reference)
     _, info = await _stat(exchange, call, digest)
-    if await _decided_by_condition(exchange, digest):
+    if await conditional.answered_by_condition(exchange, digest, _fields(digest)):
         return
     fields = [*_fields(digest), ("Content-Type", OCTETS), ("Content-Length", str(info.size))]
     await exchange.begin(200, fields)
@@ -39,7 +35,7 @@ async def get_blob(exchange: Exchange, call: Call) -> None:
     headers = exchange.headers
     if "If-None-Match" in headers or "If-Match" in headers:
         await _stat(exchange, call, digest)
-        if await _decided_by_condition(exchange, digest):
+        if await conditional.answered_by_condition(exchange, digest, _fields(digest)):
             return
     wanted = ranges.parse_range(headers.get("Range"))
     if wanted is None or not ranges.range_applies(headers.get("If-Range"), conditional.etag(digest)):
@@ -54,21 +50,9 @@ async def delete_blob(exchange: Exchange, call: Call) -> None:
     pushes = writable(call).pushes
     assert pushes is not None
     digest = Digest.parse(call.reference)
-    if conditional.precondition_failed(exchange.headers.get("If-Match"), conditional.etag(digest)):
-        raise PreconditionFailed(etag=conditional.etag(digest))
+    conditional.require(exchange, digest)
     await pushes.delete_blob(call.who, digest)
     await exchange.reply(202, [])
-
-
-async def _decided_by_condition(exchange: Exchange, digest: Digest) -> bool:
-    """Whether If-Match (412) or If-None-Match (304) settled it; the blob is known to exist."""
-    tag = conditional.etag(digest)
-    if conditional.precondition_failed(exchange.headers.get("If-Match"), tag):
-        raise PreconditionFailed(etag=tag)
-    if not conditional.not_modified(exchange.headers.get("If-None-Match"), tag):
-        return False
-    await exchange.reply(304, _fields(digest))
-    return True
 
 
 def _fields(digest: Digest) -> Fields:
@@ -145,7 +129,7 @@ async def _send_opened(
     ]
     await send_reading(exchange, status, fields, reading)
     if call.repository is not None and blobs is call.repository.blobs:
-        admit_blob(exchange, call, digest, fields, reading)
+        keep_blob(exchange, call, digest, fields, reading)
 
 
 # A blob asked for without a registry

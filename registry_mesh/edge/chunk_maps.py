@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from registry_mesh.chunks.chunk_map import MEDIA_TYPE
-from registry_mesh.edge.blobs import IMMUTABLE
 from registry_mesh.edge.exchange import Call, Exchange
+from registry_mesh.edge.respond import IMMUTABLE
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import BlobUnknown
 

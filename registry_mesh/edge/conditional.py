@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from registry_mesh.edge.exchange import Exchange
+from registry_mesh.edge.faults import PreconditionFailed
+from registry_mesh.edge.head import Fields
 from registry_mesh.oci.digest import Digest
 
 _TAG: Final = re.compile(r'[ \t,]*(W/)?"([\x21\x23-\x7e\x80-\U0010ffff]*)"[ \t]*(?=,|$)')
@@ -35,3 +38,19 @@ def not_modified(if_none_match: str | None, current: str) -> bool:
 def precondition_failed(if_match: str | None, current: str) -> bool:
     """Whether If-Match is there and false: 412."""
     return if_match is not None and not _listed(if_match, current, weak=False)
+
+
+def require(exchange: Exchange, digest: Digest) -> None:
+    """`PreconditionFailed` where If-Match names other things than `digest`, which exists."""
+    if precondition_failed(exchange.headers.get("If-Match"), etag(digest)):
+        raise PreconditionFailed(etag=etag(digest))
+
+
+async def answered_by_condition(exchange: Exchange, digest: Digest, fields: Fields) -> bool:
+    """Whether If-None-Match was false for `digest`, which exists, and 304 was answered with `fields`;
+    `PreconditionFailed` (412) where If-Match was."""
+    require(exchange, digest)
+    if not not_modified(exchange.headers.get("If-None-Match"), etag(digest)):
+        return False
+    await exchange.reply(304, fields)
+    return True

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterable
 from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
@@ -15,18 +16,14 @@ _REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
 _UNSAFE: Final = re.compile(r"[^\t\x20-\x7e]")
 
 
-class _Clock:
-    """The Date field, made once a second."""
-
-    second = 0
-    text = ""
-
-
 def date() -> str:
-    now = int(time.time())
-    if now != _Clock.second:
-        _Clock.second, _Clock.text = now, formatdate(now, usegmt=True)
-    return _Clock.text
+    """The Date field's value."""
+    return _date_at(int(time.time()))
+
+
+@lru_cache(1)
+def _date_at(second: int) -> str:
+    return formatdate(second, usegmt=True)
 
 
 def lines(fields: Iterable[tuple[str, str]]) -> bytes:

@@ -20,7 +20,7 @@ LARGEST: Final = 1 << 20
 _DYNAMIC: Final = ("Age", "Content-Range")
 
 
-def admit_manifest(
+def keep_manifest(
     exchange: Exchange, call: Call, fields: Fields, provenance: Provenance, size: int, data: bytes
 ) -> None:
     """A hit that was answered 200 with `data` (HEAD: without), `size` bytes long."""
@@ -34,17 +34,17 @@ def admit_manifest(
     confirmed = now - provenance.age if provenance.age is not None else None
     kind = "tag" if exchange.by_tag else "manifest"
     entry = HotManifest(_shape(exchange, call, fields), kind, size, data, confirmed, until)
-    hot.admit_manifest(_key(exchange), entry)
+    hot.keep_manifest(_key(exchange), entry)
 
 
-def admit_blob(exchange: Exchange, call: Call, digest: Digest, fields: Fields, reading: Reading) -> None:
+def keep_blob(exchange: Exchange, call: Call, digest: Digest, fields: Fields, reading: Reading) -> None:
     """A span that was answered 200 or 206, without waiting for anything."""
     hot = _hot(exchange)
     if hot is None or not reading.provenance.hit or reading.ready(reading.span) is None:
         return
     assert call.repository is not None
     shape = _shape(exchange, call, fields)
-    hot.admit_blob(_key(exchange), call.repository.blobs, digest, reading.span, shape)
+    hot.keep_blob(_key(exchange), call.repository.blobs, digest, reading.span, shape)
 
 
 def _hot(exchange: Exchange) -> Hot | None:

@@ -10,12 +10,10 @@ from __future__ import annotations
 from typing import Final
 
 from registry_mesh.edge import conditional
-from registry_mesh.edge.blobs import IMMUTABLE
 from registry_mesh.edge.exchange import Call, Exchange, writable
-from registry_mesh.edge.faults import PreconditionFailed
 from registry_mesh.edge.head import Fields
-from registry_mesh.edge.keep_hot import admit_manifest
-from registry_mesh.edge.respond import provenance_fields
+from registry_mesh.edge.keep_hot import keep_manifest
+from registry_mesh.edge.respond import IMMUTABLE, provenance_fields
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.reference import Tag, parse_reference, parse_tag
@@ -43,10 +41,10 @@ async def get_manifest(exchange: Exchange, call: Call) -> None:
     digest, media_type = resolved.descriptor.digest, resolved.descriptor.media_type
     fields = _fields(exchange, call, digest, media_type, resolved.provenance, by_tag=True)
     if exchange.method == "HEAD":
-        if not await _decided_by_condition(exchange, digest, fields):
+        if not await conditional.answered_by_condition(exchange, digest, fields):
             size = resolved.descriptor.size
             await exchange.begin(200, [*fields, ("Content-Length", str(size))])
-            admit_manifest(exchange, call, fields, resolved.provenance, size, b"")
+            keep_manifest(exchange, call, fields, resolved.provenance, size, b"")
         return
     manifest = (await call.repository.manifests.manifest(digest)).manifest
     await _answer(exchange, call, digest, fields, resolved.provenance, manifest.data)
@@ -55,20 +53,10 @@ async def get_manifest(exchange: Exchange, call: Call) -> None:
 async def _answer(
     exchange: Exchange, call: Call, digest: Digest, fields: Fields, provenance: Provenance, data: bytes
 ) -> None:
-    if not await _decided_by_condition(exchange, digest, fields):
+    if not await conditional.answered_by_condition(exchange, digest, fields):
         await exchange.reply(200, fields, data)
         body = b"" if exchange.method == "HEAD" else data
-        admit_manifest(exchange, call, fields, provenance, len(data), body)
-
-
-async def _decided_by_condition(exchange: Exchange, digest: Digest, fields: Fields) -> bool:
-    tag = conditional.etag(digest)
-    if conditional.precondition_failed(exchange.headers.get("If-Match"), tag):
-        raise PreconditionFailed(etag=tag)
-    if not conditional.not_modified(exchange.headers.get("If-None-Match"), tag):
-        return False
-    await exchange.reply(304, fields)
-    return True
+        keep_manifest(exchange, call, fields, provenance, len(data), body)
 
 
 def _fields(
@@ -150,11 +138,9 @@ async def delete_manifest(exchange: Exchange, call: Call) -> None:
     repository = writable(call)
     assert repository.pushes is not None
     reference = parse_reference(call.reference)
-    if_match = exchange.headers.get("If-Match")
     if not isinstance(reference, Digest):
-        await repository.pushes.delete_tag(call.who, reference, if_match)
-    elif conditional.precondition_failed(if_match, conditional.etag(reference)):
-        raise PreconditionFailed(etag=conditional.etag(reference))
+        await repository.pushes.delete_tag(call.who, reference, exchange.headers.get("If-Match"))
     else:
+        conditional.require(exchange, reference)
         await repository.pushes.delete_manifest(call.who, reference)
     await exchange.reply(202, [])

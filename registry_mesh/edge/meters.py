@@ -67,6 +67,14 @@ class Meters:
         self.sent[label].add(sent)
         self.received[label].add(received)
 
+    def hit(self, endpoint: str, method: str, kind: str, answers: int, sent: int, seconds: float) -> None:
+        """Answers 2xx from what is held, `sent` bytes together, each of which took `seconds`. `endpoint` is one of
+        `ENDPOINTS`, `kind` one of `CACHED`."""
+        self.requests[endpoint, method, "2xx"].add(answers)
+        self.seconds[endpoint].observe(seconds, answers)
+        self.sent[endpoint].add(sent)
+        self.cache[kind, "hit"].add(answers)
+
     def cached(self, kind: str, provenance: Provenance) -> None:
         """An answer of a cache; `kind` is one of `CACHED`."""
         result = "stale" if provenance.stale else "hit" if provenance.hit else "miss"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from registry_mesh.edge.exchange import Call, Exchange
-from registry_mesh.edge.listing import answer, link, page
+from registry_mesh.edge.pages import answer, link, page
 from registry_mesh.edge.respond import provenance_fields
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.media_types import OCI_INDEX

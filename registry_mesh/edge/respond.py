@@ -14,6 +14,9 @@ from registry_mesh.oci.refusals import Refusal
 from registry_mesh.ports.blobs import PIECE, FileSlice, Piece, Provenance, Reading
 from registry_mesh.ports.failures import Failure, SourceLied
 
+IMMUTABLE: Final = "max-age=31536000, immutable"
+"""Cache-Control of what a digest names."""
+
 log: Final = logging.getLogger(__name__)
 
 

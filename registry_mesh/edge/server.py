@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl as tls
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
-from registry_mesh.edge.access_log import AccessLog
 from registry_mesh.edge.dispatch import Dispatch, Handler
 from registry_mesh.edge.hot.connection import FastConnection
-from registry_mesh.edge.hot.listener import FastPath
+from registry_mesh.edge.hot.entries import Hot
+from registry_mesh.edge.hot.fast_path import FastPath
 from registry_mesh.edge.meters import Meters
-from registry_mesh.edge.middleware import Ring
+from registry_mesh.edge.outer_ring import OuterRing
 from registry_mesh.edge.settings import Settings
+from registry_mesh.edge.traffic import Traffic
 from registry_mesh.edge.wire.acceptor import Acceptor
 from registry_mesh.edge.wire.connection import Connection
 from registry_mesh.edge.wire.listener import Listener
@@ -33,25 +35,27 @@ class Server:
         *,
         extensions: Mapping[str, Handler] | None = None,
         instruments: Instruments | None = None,
-        connection: type[Connection] = FastConnection,
     ) -> None:
         self._settings = settings
-        self._access_log = AccessLog(settings.access_log)
-        meters = Meters(instruments or Instruments.alone())
-        self._ring = Ring(Dispatch(role, extensions), role.name, settings, self._access_log, meters)
-        self._connection = connection
+        self._traffic = Traffic(settings, Meters(instruments or Instruments.alone()))
+        # What an origin answers may change with any push, here or in another process: it has no hot answers.
+        fast = settings.fast and role.name != "origin"
+        self.hot = Hot(settings.hot_idle, settings.hot_files) if fast else None
+        """What the fast path may answer; None where there is none."""
+        self._ring = OuterRing(Dispatch(role, extensions), role.name, self._traffic, self.hot)
+        self._fast: FastPath | None = None
         self._acceptor: Acceptor | None = None
         self._listener: Listener | None = None
         self.port = 0
 
     def __repr__(self) -> str:
         open_ = len(self._acceptor.connections) if self._acceptor else 0
-        return f"<Server :{self.port} {open_} connections, {self._ring.running} running>"
+        return f"<Server :{self.port} {open_} connections, {self._traffic.running} running>"
 
     @property
     def running(self) -> int:
         """Requests being answered."""
-        return self._ring.running
+        return self._traffic.running
 
     @property
     def connections(self) -> int:
@@ -65,22 +69,30 @@ class Server:
         ssl: tls.SSLContext | None = None,
     ) -> None:
         """Listen on `sock`, else on `host` and `port` (0: any that is free). OSError where that is not to be had."""
-        self._access_log.open()
-        loop = asyncio.get_running_loop()
+        self._traffic.access_log.open()
         self._acceptor = Acceptor(
             self._ring,
-            self._connection,
+            self._connection(),
             keepalive=self._settings.keepalive_timeout,
             limit=self._settings.max_connections,
-            fast=FastPath(self._ring, loop) if self._settings.fast and self._ring.cache else None,
         )
-        self._ring.hot.start()
         if sock is None:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             sock = socket.create_server((host, port), family=family)
         sock.listen(BACKLOG)
         self._listener = Listener(sock, self._acceptor, ssl)
         self.port = sock.getsockname()[1]
+
+    def _connection(self) -> Callable[..., Connection]:
+        if self.hot is None:
+            return Connection
+        self.hot.start()
+        self._fast = FastPath(self._traffic, self.hot, asyncio.get_running_loop())
+        return partial(FastConnection, self._fast)
+
+    def connections_open(self) -> Iterator[Connection]:
+        """Each client connection there is now."""
+        return self._acceptor.open_connections() if self._acceptor else iter(())
 
     async def drain(self, seconds: float) -> None:
         """Accept no more; go on answering on the connections there are, ranges of lazy readers above all, until
@@ -106,11 +118,12 @@ class Server:
             for connection in self._acceptor.open_connections():
                 connection.abort()
             await asyncio.sleep(0.01)
-        if self._acceptor.fast is not None:
-            self._acceptor.fast.tallies.settle()
         self._acceptor = None
-        await self._ring.hot.close()
-        await self._access_log.close()
+        if self._fast is not None:
+            self._fast.tallies.settle()
+        if self.hot is not None:
+            await self.hot.close()
+        await self._traffic.access_log.close()
 
     def _stop_listening(self) -> None:
         if self._listener is not None:

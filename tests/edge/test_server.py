@@ -14,7 +14,6 @@ import pytest
 from registry_mesh.auth.access import AnonymousAccess, Level
 from registry_mesh.edge.server import Server
 from registry_mesh.edge.settings import Settings
-from registry_mesh.edge.wire.connection import Connection
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import Piece, Provenance
 from tests.edge.conftest import ADMIN, Start
@@ -39,25 +38,6 @@ async def test_a_socket_of_the_caller() -> None:
     with pytest.raises(OSError, match=r"\[Errno 111\]"):
         await asyncio.open_connection("127.0.0.1", server.port)
     await server.close()
-
-
-async def test_another_protocol_can_take_its_place() -> None:
-    class Counting(Connection):
-        __slots__ = ()
-        seen: list[bytes] = []  # noqa: RUF012
-
-        def data_received(self, data: bytes) -> None:
-            self.seen.append(data)
-            super().data_received(data)
-
-    server = Server(SimulatedRole(), Settings(), connection=Counting)
-    await server.start()
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    writer.write(GET)
-    await reader.readline()
-    writer.close()
-    await server.close()
-    assert Counting.seen[0] == GET
 
 
 async def test_draining_finishes_bodies_and_goes_on_answering_open_connections(start: Start) -> None:

@@ -110,7 +110,7 @@ class Twins:
 
     @property
     def hot(self) -> Hot:
-        return self.fast._ring.hot
+        return hot_of(self.fast)
 
     async def warm(self) -> int:
         """Ask for everything until it is hot; how often was asked."""
@@ -122,6 +122,11 @@ class Twins:
             await ask(self.fast, request)
             await asyncio.sleep(0.01)
         return len(requests)
+
+
+def hot_of(server: Server) -> Hot:
+    assert server.hot is not None
+    return server.hot
 
 
 async def ranged(request: web.Request) -> web.Response:

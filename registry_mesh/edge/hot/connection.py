@@ -15,18 +15,17 @@ import asyncio
 import json
 import os
 import socket
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+from aiohttp import web
 
 from registry_mesh.edge.hot.entries import HotBlob
-from registry_mesh.edge.hot.listener import FastPath
+from registry_mesh.edge.hot.fast_path import FastPath
 from registry_mesh.edge.hot.recognise import END, Known, KnownBlob, KnownManifest
-from registry_mesh.edge.hot.remainder import Line, Rest
+from registry_mesh.edge.hot.remainder import Line, Remainder
 from registry_mesh.edge.hot.tally import Tally
 from registry_mesh.edge.wire.connection import Connection
 from registry_mesh.oci.span import Span
-
-if TYPE_CHECKING:
-    from registry_mesh.edge.wire.acceptor import Acceptor
 
 MOST: Final = 4 << 20
 """Bytes of a span answered here; a longer one has its own task, whose cost it does not feel."""
@@ -48,13 +47,15 @@ _MORE: Final = socket.MSG_MORE
 class FastConnection(Connection):
     """See the module."""
 
-    __slots__ = ("_client", "_out", "_path", "_rest", "_sock", "_stash")
+    __slots__ = ("_client", "_out", "_path", "_remainder", "_sock", "_stash")
 
-    def __init__(self, acceptor: Acceptor, **kwargs: Any) -> None:  # Any: aiohttp's own keywords
-        super().__init__(acceptor, **kwargs)
-        self._path: FastPath | None = acceptor.fast
+    def __init__(
+        self, path: FastPath, manager: web.Server, **kwargs: Any
+    ) -> None:  # Any: aiohttp's own keywords
+        super().__init__(manager, **kwargs)
+        self._path: FastPath | None = path
         """None from the moment on that the parser may hold the state: half a head, a body, two requests."""
-        self._rest: Rest | None = None
+        self._remainder: Remainder | None = None
         self._sock: socket.socket | None = None
         self._out = -1
         self._stash = b""
@@ -69,9 +70,9 @@ class FastConnection(Connection):
             self._path = None
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        if self._rest is not None:
-            self._rest.leave()
-            self._rest = None
+        if self._remainder is not None:
+            self._remainder.leave()
+            self._remainder = None
         self._sock = None
         super().connection_lost(exc)
 
@@ -80,7 +81,7 @@ class FastConnection(Connection):
     def data_received(self, data: bytes) -> None:
         path = self._path
         if path is not None:
-            if self._rest is not None or self._stash:
+            if self._remainder is not None or self._stash:
                 self._keep(data)
                 return
             if self._idle():
@@ -176,7 +177,7 @@ class FastConnection(Connection):
         if now >= right.until and not path.ask(right, now):
             return False
         if now >= entry.until:
-            return False  # no longer fresh: the slow path asks, and admits it anew
+            return False  # no longer fresh: the slow path asks, and keeps it anew
         if now >= entry.front_until:
             entry.render(now)
         if now >= path.until:
@@ -219,15 +220,15 @@ class FastConnection(Connection):
             if not left:
                 sent = os.sendfile(self._out, entry.fd, start, stop - start)
         except OSError:
-            pass  # full, or gone: the rest will see which
+            pass  # full, or gone: the remainder will see which
         if sent == stop - start:
             path.log(f"{log}{sent}{known.log}{ranged}}}\n")
             self._used(path, known.tally, sent, now)
             return True
-        line = Line(log, f"{known.rest_log}{ranged}")
+        line = Line(log, f"{known.remainder_log}{ranged}")
         self.busy = True
-        self._rest = Rest(path.ring, self._loop, sock, entry, line, self._go_on, self.abort)
-        self._rest.begin(left, Span(start + sent, stop), sent)
+        self._remainder = Remainder(path.traffic, self._loop, sock, entry, line, self._go_on, self.abort)
+        self._remainder.begin(left, Span(start + sent, stop), sent)
         return True
 
     def _may_send(self, path: FastPath, entry: HotBlob, start: int, stop: int, now: float) -> bool:
@@ -290,8 +291,8 @@ class FastConnection(Connection):
             self.transport.pause_reading()
 
     def _go_on(self) -> None:
-        """The rest has left: now for requests that came meanwhile."""
-        self._rest = None
+        """The remainder has left: now for requests that came meanwhile."""
+        self._remainder = None
         self.busy = False
         now = self._loop.time()
         self.last_used = now
@@ -304,7 +305,7 @@ class FastConnection(Connection):
 
     def _process_keepalive(self) -> None:
         """A client that is slow to read is not an idle one."""
-        if self._rest is None:
+        if self._remainder is None:
             super()._process_keepalive()
         else:
             self._keepalive_handle = self._loop.call_later(self._keepalive_timeout, self._process_keepalive)

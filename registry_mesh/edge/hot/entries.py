@@ -1,6 +1,6 @@
 """What is hot: answers whose every byte is known and in place, by the very bytes of the request line.
 
-The slow path admits an answer when it was a hit; the fast path (`edge.hot.connection`) takes it from here. An entry
+An answer of the slow path is kept when it was a hit; the fast path (`edge.hot.connection`) takes it from here. An entry
 is never a permission (the policy is asked) and never a fact of its own: a blob's bytes are sent only while its reading
 says that they are ready, a tag's only while it is fresh. Policy and reading are asked at most once in `MOMENT`.
 """
@@ -143,7 +143,15 @@ class HotBlob:
         "whole",
     )
 
-    def __init__(self, key: bytes, shape: Shape, reading: Reading, stack: AsyncExitStack, now: float) -> None:
+    def __init__(
+        self,
+        key: bytes,
+        shape: Shape,
+        reading: Reading,
+        stack: AsyncExitStack,
+        pressure: cold_pages.Pressure,
+        now: float,
+    ) -> None:
         self.key = key
         self.shape = shape
         self.reading = reading
@@ -168,7 +176,7 @@ class HotBlob:
         self.until = NEVER
         """The loop's time until which every byte of `fd` is known to be good."""
         self._ask_whole = now
-        self.pages = cold_pages.Pages(size)
+        self.pages = cold_pages.Pages(size, pressure)
 
     async def close(self) -> None:
         """Let its file go, whatever the store says to that: the others' are to go after it."""
@@ -206,6 +214,7 @@ class Hot:
     def __init__(self, idle: float, most: int = MOST) -> None:
         self._idle = idle
         self._most = most
+        self._pressure = cold_pages.Pressure()
         self.blobs: dict[bytes, HotBlob] = {}
         self.manifests: OrderedDict[bytes, HotManifest] = OrderedDict()
         self._bytes = 0
@@ -243,7 +252,7 @@ class Hot:
 
     # -- manifests and tags -----------------------------------------------------------------------------------
 
-    def admit_manifest(self, key: bytes, entry: HotManifest) -> None:
+    def keep_manifest(self, key: bytes, entry: HotManifest) -> None:
         self.forget_manifest(key)
         self.manifests[key] = entry
         self._bytes += _cost(key, entry)
@@ -258,7 +267,7 @@ class Hot:
 
     # -- blobs ------------------------------------------------------------------------------------------------
 
-    def admit_blob(self, key: bytes, blobs: BlobSource, digest: Digest, span: Span, shape: Shape) -> None:
+    def keep_blob(self, key: bytes, blobs: BlobSource, digest: Digest, span: Span, shape: Shape) -> None:
         """Keep it open from the second time on that it is asked for. `span` of it is there."""
         if key in self.blobs or key in self._opening or len(self.blobs) + len(self._opening) >= self._most:
             return
@@ -278,7 +287,7 @@ class Hot:
             reading = await stack.enter_async_context(opening)
         except (Failure, Refusal):
             return
-        entry = HotBlob(key, shape, reading, stack, asyncio.get_running_loop().time())
+        entry = HotBlob(key, shape, reading, stack, self._pressure, asyncio.get_running_loop().time())
         if entry.growing and self._growing >= self._most // GROWING:
             await stack.aclose()
             return

@@ -44,17 +44,17 @@ class KnownManifest:
 class KnownBlob:
     """A head that asks for a blob, whole or, where it came with a Range, in part. `part_log`: its line's middle up
     to the bytes sent, `whole_log` the same of the whole, `log`: what follows, up to the range, where the answer left
-    at once; `rest_log` the same without the seconds."""
+    at once; `remainder_log` the same without the seconds."""
 
-    __slots__ = ("entry", "log", "part_log", "rest_log", "tally", "whole_log")
+    __slots__ = ("entry", "log", "part_log", "remainder_log", "tally", "whole_log")
 
     def __init__(self, entry: HotBlob, tally: Tally, agent: str) -> None:
         self.entry = entry
         self.tally = tally
         self.part_log = f'{entry.shape.log}"status":206,"bytes":'
         self.whole_log = f'{entry.shape.log}"status":200,"bytes":'
-        self.rest_log = f',"agent":{agent},"cache":"hit"'
-        self.log = f',"seconds":0.0{self.rest_log}'
+        self.remainder_log = f',"agent":{agent},"cache":"hit"'
+        self.log = f',"seconds":0.0{self.remainder_log}'
 
 
 Known = KnownManifest | KnownBlob

@@ -1,4 +1,4 @@
-"""The rest of an answer whose socket is full: sent from the writer's callback, watched, counted and logged."""
+"""The remainder of an answer whose socket is full: sent from the writer's callback, watched, counted and logged."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from registry_mesh.edge.hot.entries import HotBlob
-from registry_mesh.edge.middleware import Ring
+from registry_mesh.edge.traffic import Traffic
 from registry_mesh.oci.span import Span
 
 
@@ -21,7 +21,7 @@ class Line:
     after: str
 
 
-class Rest:
+class Remainder:
     """Bytes of a hot blob, after what is left of the head.
 
     `over` is called once, when the answer has left; `abort` where it never will: the connection is lost then, and
@@ -39,16 +39,16 @@ class Rest:
         "_loop",
         "_offset",
         "_over",
-        "_ring",
         "_sent",
         "_sock",
         "_stop",
         "_timer",
+        "_traffic",
     )
 
     def __init__(
         self,
-        ring: Ring,
+        traffic: Traffic,
         loop: asyncio.AbstractEventLoop,
         sock: socket.socket,
         entry: HotBlob,
@@ -56,7 +56,7 @@ class Rest:
         over: Callable[[], None],
         abort: Callable[[], None],
     ) -> None:
-        self._ring = ring
+        self._traffic = traffic
         self._loop = loop
         self._sock = sock
         self._entry = entry
@@ -75,8 +75,7 @@ class Rest:
         self._head = head
         self._offset, self._stop = left.start, left.stop
         self._sent = sent - left.start
-        self._ring.running += 1
-        self._ring.meters.running.add()
+        self._traffic.begin()
         self._entry.sending += 1
         self._loop.add_writer(self._sock.fileno(), self._pump)
         self._watch(-1)
@@ -127,7 +126,7 @@ class Rest:
         if self._offset == offset:
             self._abort()
             return
-        seconds = self._ring.settings.send_timeout
+        seconds = self._traffic.settings.send_timeout
         self._timer = self._loop.call_later(seconds, self._watch, self._offset)
 
     def _end(self, broken: str) -> None:
@@ -135,19 +134,14 @@ class Rest:
             self._loop.remove_writer(self._sock.fileno())
         if self._timer is not None:
             self._timer.cancel()
-        self._ring.running -= 1
-        self._ring.meters.running.add(-1)
+        self._traffic.end()
         self._entry.sending -= 1
         now = self._loop.time()
         self._entry.used = now
         self._note(self._sent + self._offset, now - self._began, broken)
 
     def _note(self, sent: int, seconds: float, broken: str) -> None:
-        meters = self._ring.meters
-        meters.requests["blob", "GET", "2xx"].add()
-        meters.sent["blob"].add(sent)
-        meters.seconds["blob"].observe(seconds)
-        meters.cache["blob", "hit"].add()
+        self._traffic.meters.hit("blob", "GET", "blob", 1, sent, seconds)
         why = f',"broken":"{broken}"' if broken else ""
         line = self._line
-        self._ring.access_log.add_line(f'{line.before}{sent},"seconds":{seconds:.6f}{line.after}{why}}}\n')
+        self._traffic.access_log.add(f'{line.before}{sent},"seconds":{seconds:.6f}{line.after}{why}}}\n')

@@ -47,8 +47,5 @@ class Tallies:
         meters = self._meters
         for (endpoint, method, kind), tally in self._all.items():
             if answers := tally.answers:
-                meters.requests[endpoint, method, "2xx"].add(answers)
-                meters.sent[endpoint].add(tally.bytes)
-                meters.seconds[endpoint].observe(0.0, answers)
-                meters.cache[kind, "hit"].add(answers)
+                meters.hit(endpoint, method, kind, answers, tally.bytes, 0.0)
                 tally.answers = tally.bytes = 0

@@ -8,8 +8,8 @@ from typing import Final
 
 from aiohttp import web
 
-from registry_mesh.edge.hot.listener import FastPath
 from registry_mesh.edge.wire.connection import Connection
+from registry_mesh.edge.wire.sending import Crowd
 
 _LINE: Final = 32 << 10
 """podman sends 12 kB of ranges in one field."""
@@ -22,26 +22,27 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class Acceptor(web.Server):
-    """The protocol factory. `connection` may be any subclass of `Connection`."""
+    """The protocol factory. `connection` makes a `Connection` from what `Connection` takes."""
 
     def __init__(
         self,
         handler: Handler,
-        connection: type[Connection] = Connection,
+        connection: Callable[..., Connection] = Connection,
         *,
         keepalive: float = 75.0,
         limit: int = 0,
-        fast: FastPath | None = None,
     ) -> None:
         super().__init__(handler, handler_cancellation=True)
         self._connection = connection
         self._keepalive = keepalive
         self._limit = limit
-        self.fast = fast
+        self._crowd = Crowd()
 
     def __call__(self) -> Connection:
         return self._connection(
             self,
+            crowd=self._crowd,
+            full=self.full,
             loop=asyncio.get_running_loop(),
             access_log=None,
             keepalive_timeout=self._keepalive,
@@ -57,7 +58,6 @@ class Acceptor(web.Server):
             assert isinstance(each, Connection)
             yield each
 
-    @property
     def full(self) -> bool:
         """Whether there are more connections than the limit (0: none)."""
         return 0 < self._limit < len(self._connections)

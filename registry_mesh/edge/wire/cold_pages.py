@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import Final
 
 from registry_mesh.tasks.threads import in_thread
@@ -36,6 +37,14 @@ def resident(fd: int, start: int, stop: int) -> bool:
     return True
 
 
+@dataclass(slots=True)
+class Pressure:
+    """Whether memory is short: pages were found to have left it. Shared by the files of one listener."""
+
+    until: float = 0.0
+    """The loop's time until which nothing is remembered of any page."""
+
+
 class Pages:
     """Which pieces of one file were seen to be in memory within the last `REMEMBERED` seconds.
 
@@ -44,13 +53,11 @@ class Pages:
     `DISTRUST` seconds.
     """
 
-    __slots__ = ("_fd", "_size", "_until", "shift", "warm")
+    __slots__ = ("_fd", "_pressure", "_size", "_until", "shift", "warm")
 
-    distrusted_until = 0.0
-    """Of all files of the process, in the loop's time."""
-
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, pressure: Pressure) -> None:
         self._size = size
+        self._pressure = pressure
         self._fd = -1
         self._until = 0.0
         self.shift = _SHIFT if size <= LARGEST else 62
@@ -60,14 +67,14 @@ class Pages:
 
     def begin(self, fd: int, now: float) -> None:
         """What follows is about `fd`; what was seen too long ago is forgotten."""
-        if fd != self._fd or now >= self._until or now < Pages.distrusted_until:
+        if fd != self._fd or now >= self._until or now < self._pressure.until:
             self._fd = fd
             self._until = now + REMEMBERED
             self.warm = bytearray(len(self.warm))
 
     def see(self, start: int, stop: int, now: float) -> bool:
         """Look at bytes [start, stop), and remember the pieces that are in memory."""
-        if self.shift != _SHIFT or now < Pages.distrusted_until:
+        if self.shift != _SHIFT or now < self._pressure.until:
             return self._seen(start, stop, now)
         for block in range(start >> _SHIFT, (stop - 1 >> _SHIFT) + 1):
             if not self.warm[block]:
@@ -79,7 +86,7 @@ class Pages:
     def _seen(self, start: int, stop: int, now: float) -> bool:
         if resident(self._fd, start, stop):
             return True
-        Pages.distrusted_until = now + DISTRUST
+        self._pressure.until = now + DISTRUST
         return False
 
 

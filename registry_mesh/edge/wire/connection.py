@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from typing import TYPE_CHECKING, Any, Final, cast
+from collections.abc import Callable
+from typing import Any, Final, cast
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from registry_mesh.edge.wire.sending import Wire
-
-if TYPE_CHECKING:
-    from registry_mesh.edge.wire.acceptor import Acceptor
+from registry_mesh.edge.wire.sending import Crowd, Wire
 
 log: Final = logging.getLogger(__name__)
 
@@ -21,11 +19,20 @@ log: Final = logging.getLogger(__name__)
 class Connection(RequestHandler):
     """A subclass may override `data_received` to answer what it knows before aiohttp parses anything."""
 
-    __slots__ = ("acceptor", "busy", "last_used", "surplus", "wire")
+    __slots__ = ("_crowd", "_full", "busy", "last_used", "surplus", "wire")
 
-    def __init__(self, acceptor: Acceptor, **kwargs: Any) -> None:  # Any: aiohttp's own keywords
-        super().__init__(acceptor, **kwargs)
-        self.acceptor = acceptor
+    def __init__(
+        self,
+        manager: web.Server,
+        *,
+        crowd: Crowd,
+        full: Callable[[], bool],
+        **kwargs: Any,  # aiohttp's own keywords
+    ) -> None:
+        """`full` tells whether there are more connections than may be; this one is counted when it is asked."""
+        super().__init__(manager, **kwargs)
+        self._crowd = crowd
+        self._full = full
         self.busy = False
         """Whether a request is being answered."""
         self.last_used = 0.0
@@ -35,10 +42,10 @@ class Connection(RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # A cast, for uvloop's transports are no subclasses of asyncio's.
-        self.wire = Wire(self._loop, cast(asyncio.Transport, transport))
+        self.wire = Wire(self._loop, cast(asyncio.Transport, transport), self._crowd)
         self.last_used = self._loop.time()
         super().connection_made(transport)
-        self.surplus = self.acceptor.full
+        self.surplus = self._full()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         # First the writer goes, then the task is cancelled, which closes whatever was being read.

@@ -14,6 +14,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from registry_mesh.edge.wire import cold_pages
@@ -26,20 +27,28 @@ STEP: Final = 1 << 20
 CROWD: Final = 8
 SHARE: Final = 256 << 10
 NEW: Final = 1.0
-"""While so many connections of a process are sent files, and one came within the last second, a turn is no longer than
-this: who comes new has its request read, its fill joined and its head sent in turns of its own, between those of all
-the others."""
+"""While more than `CROWD` connections of a listener are sent files, and one came within the last `NEW` seconds, a turn
+sends at most `SHARE` bytes: a new connection has its request read, its fill joined and its head sent in turns of its
+own, between those of all the others."""
+
+
+@dataclass(slots=True)
+class Crowd:
+    """The connections of one listener, as far as they stand in each other's way."""
+
+    newest: float = 0.0
+    """When the last one came, in the loop's time."""
+    pumps: int = 0
+    """Files being sent."""
 
 
 class Wire:
     """The sending side of one connection. One sender at a time."""
 
-    newest = 0.0
-    """When the last connection of the process came, in the loop's time."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, crowd: Crowd) -> None:
         self._loop = loop
-        Wire.newest = loop.time()
+        self.crowd = crowd
+        crowd.newest = loop.time()
         self._transport = transport
         self._tls = transport.get_extra_info("sslcontext") is not None
         self._socket: socket.socket | None = None
@@ -194,9 +203,6 @@ class _Pump:
 
     __slots__ = ("_fault", "_offset", "_out", "_part", "_warm_until", "_wire")
 
-    running = 0
-    """Of the process."""
-
     def __init__(self, wire: Wire, out: socket.socket, part: FileSlice) -> None:
         self._wire = wire
         self._out = out
@@ -206,11 +212,12 @@ class _Pump:
         self._fault: OSError | None = None
 
     async def run(self) -> None:
-        _Pump.running += 1
+        crowd = self._wire.crowd
+        crowd.pumps += 1
         try:
             await self._run()
         finally:
-            _Pump.running -= 1
+            crowd.pumps -= 1
 
     async def _run(self) -> None:
         stop = self._part.stop
@@ -244,7 +251,8 @@ class _Pump:
     def _step(self) -> None:
         """Send what is warm, once, as much as the socket takes."""
         until = min(self._part.stop, self._warm_until)
-        if _Pump.running > CROWD and self._wire._loop.time() < Wire.newest + NEW:
+        crowd = self._wire.crowd
+        if crowd.pumps > CROWD and self._wire._loop.time() < crowd.newest + NEW:
             until = min(until, self._offset + SHARE)
         try:
             sent = os.sendfile(self._out.fileno(), self._part.fd, self._offset, until - self._offset)

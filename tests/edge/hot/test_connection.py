@@ -18,7 +18,7 @@ from registry_mesh.auth.access import Level
 from registry_mesh.edge.exchange import Exchange
 from registry_mesh.edge.hot import connection as fast
 from registry_mesh.edge.hot import entries as hot
-from registry_mesh.edge.hot.listener import FastPath
+from registry_mesh.edge.hot.fast_path import FastPath
 from registry_mesh.edge.server import Server
 from registry_mesh.stores.disk.locks import try_flock
 from tests.edge.twins import (
@@ -31,6 +31,7 @@ from tests.edge.twins import (
     Twins,
     ask,
     counts,
+    hot_of,
     narrow,
     read_answer,
     settled,
@@ -105,8 +106,7 @@ async def test_a_hit_asked_for_at_once_after_a_slow_answer_is_a_fast_one(
     reader, writer = await asyncio.open_connection("127.0.0.1", twins.fast.port)
     writer.write(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n")
     await reader.readuntil(b"{}")
-    assert twins.fast._acceptor is not None
-    (connection,) = (each for each in twins.fast._acceptor.open_connections() if each.last_used)
+    (connection,) = (each for each in twins.fast.connections_open() if each.last_used)
     hit = f"GET {BLOB} HTTP/1.1\r\nHost: x\r\nRange: bytes=7-9\r\n\r\n".encode()
     ring, over = twins.fast._ring, twins.fast._ring._over
 
@@ -239,10 +239,10 @@ async def test_a_client_that_reads_nothing_any_more_is_cut_off(twins: Twins, tmp
         async with asyncio.timeout(20):
             while not server.running:
                 await asyncio.sleep(0.01)
-            assert sum(entry.sending for entry in server._ring.hot.blobs.values()) == 1
+            assert sum(entry.sending for entry in hot_of(server).blobs.values()) == 1
             while server.running or server.connections:
                 await asyncio.sleep(0.01)
-    assert [entry.sending for entry in server._ring.hot.blobs.values()] == [0]
+    assert [entry.sending for entry in hot_of(server).blobs.values()] == [0]
     await server.close()
     (line,) = [line for line in map(json.loads, log.open()) if line.get("range") == "bytes=1-"]
     assert line["broken"] == "client" and line["bytes"] < len(DATA) - 1
@@ -305,7 +305,7 @@ async def test_over_tls(twins: Twins, monkeypatch: pytest.MonkeyPatch) -> None:
         for target in TARGETS[:4]:
             await ask(servers[0], f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n", context)
             await asyncio.sleep(0.01)
-    assert servers[0]._ring.hot.blobs and servers[0]._ring.hot.manifests
+    assert hot_of(servers[0]).blobs and hot_of(servers[0]).manifests
     for target, fields in itertools.product(TARGETS, [*FIELDS, "Range: bytes=0-262144\r\n"]):
         request = f"GET {target} HTTP/1.1\r\nHost: site\r\n{fields}\r\n"
         answers = [await ask(server, request, context) for server in servers]

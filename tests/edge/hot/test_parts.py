@@ -12,7 +12,7 @@ import pytest
 
 from registry_mesh.chunks.chunk_map import CHUNK, MIB
 from registry_mesh.edge.hot import connection as fast
-from registry_mesh.edge.hot.listener import FastPath
+from registry_mesh.edge.hot.fast_path import FastPath
 from registry_mesh.edge.server import Server
 from registry_mesh.ports.failures import StoreBroken
 from registry_mesh.stores.disk.locks import try_flock

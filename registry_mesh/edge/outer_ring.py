@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
+import json
 import logging
 import re
-import secrets
+import time
 from typing import Final
 
 from aiohttp import web
 
 from registry_mesh.auth.access import Action, Asked
-from registry_mesh.edge.access_log import AccessLog
 from registry_mesh.edge.dispatch import Dispatch
 from registry_mesh.edge.exchange import Exchange
 from registry_mesh.edge.faults import Circumstances, ErrorAnswer, Overloaded, answer_for, unexpected
 from registry_mesh.edge.hot.entries import Hot
-from registry_mesh.edge.meters import Meters
-from registry_mesh.edge.settings import Settings
+from registry_mesh.edge.traffic import Traffic
 from registry_mesh.edge.wire.connection import Connection
 from registry_mesh.oci.endpoints import Endpoint
 from registry_mesh.oci.refusals import Refusal
@@ -48,34 +46,25 @@ class Answered(web.StreamResponse):
         return None
 
 
-class Ring:
+class OuterRing:
     """What aiohttp calls for every request it has parsed."""
 
-    def __init__(
-        self, dispatch: Dispatch, role_name: str, settings: Settings, access_log: AccessLog, meters: Meters
-    ) -> None:
+    def __init__(self, dispatch: Dispatch, role_name: str, traffic: Traffic, hot: Hot | None) -> None:
+        """`hot` takes what may be answered by the fast path; None where there is none."""
         self._dispatch = dispatch
         self._site = role_name == "site"
-        self.cache = role_name != "origin"
-        """What an origin answers may change with any push, here or in another process: it has no hot answers."""
-        self._settings = self.settings = settings
-        self.access_log = access_log
-        self.meters = meters
-        self.hot = Hot(settings.hot_idle, settings.hot_files)
-        self.ids = itertools.count(1)
-        self.prefix = secrets.token_hex(4)
-        """A request's id is this, a dash and the next of `ids` in hexadecimal."""
-        self.running = 0
+        self._traffic = traffic
+        self._settings = traffic.settings
+        self._hot = hot
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         loop = asyncio.get_running_loop()
         began = loop.time()
         connection = request.protocol
         assert isinstance(connection, Connection)
-        exchange = Exchange(request, self._settings, self._request_id(request), self.hot)
+        exchange = Exchange(request, self._settings, self._request_id(request), self._hot)
         connection.busy = True
-        self.running += 1
-        self.meters.running.add()
+        self._traffic.begin()
         try:
             await self._answer(exchange)
         except (ConnectionError, asyncio.CancelledError) as fault:
@@ -84,8 +73,7 @@ class Ring:
             if isinstance(fault, asyncio.CancelledError):
                 raise
         finally:
-            self.running -= 1
-            self.meters.running.add(-1)
+            self._traffic.end()
             connection.busy = False
             connection.last_used = loop.time()
             self._over(exchange, connection.last_used - began)
@@ -95,24 +83,22 @@ class Ring:
         """Count and log it."""
         call = exchange.call
         endpoint = call.endpoint if call is not None else None
-        self.meters.answered(
+        self._traffic.meters.answered(
             endpoint, exchange.method, exchange.status, exchange.sent, exchange.received, seconds
         )
         if exchange.provenance is not None and call is not None and call.role.name != "origin":
             kind = "blob" if endpoint is Endpoint.BLOB else "manifest"
-            self.meters.cached("tag" if exchange.by_tag else kind, exchange.provenance)
-        self.access_log.add(exchange, seconds)
-
-    def new_id(self) -> str:
-        return f"{self.prefix}-{next(self.ids):x}"
+            self._traffic.meters.cached("tag" if exchange.by_tag else kind, exchange.provenance)
+        if self._traffic.access_log.kept:
+            self._traffic.access_log.add(render(exchange, seconds) + "\n")
 
     def _request_id(self, request: web.BaseRequest) -> str:
         given = request.headers.get("X-Request-Id", "")
-        return given if _REQUEST_ID.fullmatch(given) else self.new_id()
+        return given if _REQUEST_ID.fullmatch(given) else self._traffic.new_id()
 
     async def _answer(self, exchange: Exchange) -> None:
         try:
-            if self.running > self._settings.max_streams or exchange.connection.surplus:
+            if self._traffic.running > self._settings.max_streams or exchange.connection.surplus:
                 exchange.keep_alive = exchange.keep_alive and not exchange.connection.surplus
                 raise Overloaded("this node is busy", retry_after=1)
             await self._dispatch(exchange)
@@ -149,3 +135,31 @@ class Ring:
         if repository is None:
             return self._settings.policy.challenge(Asked(action))
         return self._settings.policy.challenge(Asked(action, repository.registry, repository.name))
+
+
+def render(exchange: Exchange, seconds: float) -> str:
+    """The access log's line of a request that is over. Status 0: the client left before an answer began. The query is
+    left out: it may hold secrets of others."""
+    line: dict[str, object] = {
+        "time": round(time.time(), 3),
+        "id": exchange.id,
+        "client": exchange.request.remote or "",
+        "method": exchange.method,
+        "path": exchange.request.raw_path.partition("?")[0][:1024],
+        "status": exchange.status,
+        "bytes": exchange.sent,
+        "seconds": round(seconds, 6),
+        "agent": exchange.headers.get("User-Agent", "")[:200],
+    }
+    call, provenance = exchange.call, exchange.provenance
+    if call is not None and call.repository is not None:
+        line["registry"] = call.repository.registry
+    if provenance is not None:
+        line["cache"] = "stale" if provenance.stale else "hit" if provenance.hit else "miss"
+        if provenance.source:
+            line["source"] = provenance.source
+    if "Range" in exchange.headers:
+        line["range"] = exchange.headers["Range"][:100]
+    if exchange.broken:
+        line["broken"] = exchange.broken
+    return json.dumps(line, separators=(",", ":"))

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from registry_mesh.auth.access import Verdict
 from registry_mesh.edge import head
-from registry_mesh.edge.hot.entries import MOMENT, NEVER, Right
+from registry_mesh.edge.hot.entries import MOMENT, NEVER, Hot, Right
 from registry_mesh.edge.hot.recognise import Recogniser
 from registry_mesh.edge.hot.tally import Tallies
-
-if TYPE_CHECKING:
-    from registry_mesh.edge.middleware import Ring
+from registry_mesh.edge.traffic import Traffic
 
 _ALLOW: Final = Verdict.ALLOW
 
@@ -21,14 +19,14 @@ _ALLOW: Final = Verdict.ALLOW
 class FastPath:
     """What the connections of one listener share."""
 
-    def __init__(self, ring: Ring, loop: asyncio.AbstractEventLoop) -> None:
-        self.ring = ring
-        self.ids = ring.ids
-        self.hot = ring.hot
-        self.tallies = Tallies(ring.meters, loop)
-        self.recogniser = Recogniser(ring.hot, self.tallies)
-        self.log = ring.access_log.add_line
-        self._policy = ring.settings.policy
+    def __init__(self, traffic: Traffic, hot: Hot, loop: asyncio.AbstractEventLoop) -> None:
+        self.traffic = traffic
+        self.ids = traffic.ids
+        self.hot = hot
+        self.tallies = Tallies(traffic.meters, loop)
+        self.recogniser = Recogniser(hot, self.tallies)
+        self.log = traffic.access_log.add
+        self._policy = traffic.settings.policy
         self.until = NEVER
         """The loop's time until which `common` and `stamp` hold."""
         self.common = b""
@@ -39,7 +37,7 @@ class FastPath:
     def turn(self, now: float) -> None:
         """The clock has moved on."""
         self.until = now + MOMENT
-        prefix = self.ring.prefix
+        prefix = self.traffic.prefix
         self.stamp = f'{{"time":{time.time():.3f},"id":"{prefix}-'
         self.common = (
             f"Date: {head.date()}\r\nDocker-Distribution-Api-Version: registry/2.0\r\nX-Request-Id: {prefix}-"

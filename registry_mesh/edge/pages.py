@@ -1,0 +1,32 @@
+"""Pages of lists: `n`, `last`, and the Link to the next (distribution-spec end-8, end-12; RFC 8288)."""
+
+from __future__ import annotations
+
+import json
+
+from registry_mesh.edge.exchange import Call, Exchange
+from registry_mesh.edge.head import Fields
+from registry_mesh.oci.refusals import RequestInvalid
+
+_LONGEST_LAST = 1024
+
+
+def page(call: Call, limit: int) -> tuple[int, str]:
+    """How many at most, and after which. `RequestInvalid` for an `n` that is no count; a huge one is clamped."""
+    n, last = call.query.one("n"), call.query.one("last")
+    if n is not None and not (n.isascii() and n.isdigit() and len(n) <= 20):
+        raise RequestInvalid("n is not a count", given=n[:100])
+    if last is not None and len(last) > _LONGEST_LAST:
+        raise RequestInvalid("last is longer than anything listed", length=len(last))
+    return limit if n is None else min(int(n), limit), last or ""
+
+
+def link(call: Call, rest: str, **params: str) -> tuple[str, str]:
+    return ("Link", f'<{call.path(rest, **params)}>; rel="next"')
+
+
+async def answer(
+    exchange: Exchange, document: object, fields: Fields, media_type: str = "application/json"
+) -> None:
+    data = json.dumps(document, separators=(",", ":")).encode()
+    await exchange.reply(200, [("Content-Type", media_type), ("Cache-Control", "no-cache"), *fields], data)

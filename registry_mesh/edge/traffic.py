@@ -1,0 +1,36 @@
+"""What goes on at one listener: ids of requests, how many are being answered, counters and log."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+
+from registry_mesh.edge.access_log import AccessLog
+from registry_mesh.edge.meters import Meters
+from registry_mesh.edge.settings import Settings
+
+
+class Traffic:
+    """Shared by whatever answers at one listener, the outer ring and the fast path."""
+
+    def __init__(self, settings: Settings, meters: Meters) -> None:
+        self.settings = settings
+        self.meters = meters
+        self.access_log = AccessLog(settings.access_log)
+        self.ids = itertools.count(1)
+        self.prefix = secrets.token_hex(4)
+        """A request's id is this, a dash and the next of `ids` in hexadecimal."""
+        self.running = 0
+        """Requests being answered, but for those that are answered within one turn of the loop."""
+
+    def new_id(self) -> str:
+        return f"{self.prefix}-{next(self.ids):x}"
+
+    def begin(self) -> None:
+        """Count a request as being answered, until `end`."""
+        self.running += 1
+        self.meters.running.add()
+
+    def end(self) -> None:
+        self.running -= 1
+        self.meters.running.add(-1)
