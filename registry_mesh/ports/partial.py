@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobInfo, BlobStore, FileSlice
+from registry_mesh.ports.place import Place
 
 
 class ChunkState(enum.IntEnum):
@@ -150,4 +151,12 @@ class CacheStore(BlobStore, Protocol):
 
     async def place_of(self, digest: Digest) -> str | None:
         """What was noted last."""
+        ...
+
+    async def note_names(self, place: Place, digests: Collection[Digest], *, whole: bool = False) -> None:
+        """Remember that the repository at `place` names these. `whole`: nothing else is known of it elsewhere."""
+        ...
+
+    async def names(self, place: Place, digest: Digest) -> bool | None:
+        """Whether `place` names `digest`; None where not all that is known of the place was noted."""
         ...

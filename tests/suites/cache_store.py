@@ -10,11 +10,13 @@ import pytest
 from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, ChunkMapper, chunk_span, count
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobInfo
 from registry_mesh.ports.failures import StoreBroken
 from registry_mesh.ports.partial import CacheStore, ChunkState, Give, Hold
+from registry_mesh.ports.place import Place
 from tests.suites.bytes_of import pattern, read
 
 SIZE = 4 * CHUNK + 1234
@@ -257,6 +259,16 @@ class CacheStoreSuite:
             await fill(hold, range(1))
         assert await store.known_size(DIGEST) == SIZE
         assert await store.known_size(Digest.of(b"x")) == 1
+
+    async def test_a_place_names_what_was_noted_of_it(self, store: CacheStore) -> None:
+        here, there = (Place(RegistryName(host), RepositoryName("a")) for host in ("r", "s"))
+        assert await store.names(here, DIGEST) is None, "nothing is known of it"
+        await store.note_names(here, [DIGEST])
+        assert await store.names(here, DIGEST) is True
+        assert await store.names(here, Digest.of(b"x")) is None, "it may not be all"
+        await store.note_names(here, [], whole=True)
+        assert await store.names(here, Digest.of(b"x")) is False
+        assert await store.names(there, DIGEST) is None
 
     async def test_fills_side_by_side(self, store: CacheStore) -> None:
         async def one(start: int) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from typing import Final
 
@@ -21,6 +21,7 @@ from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import PIECE, BlobInfo, FileSlice, Ingest, Reading
 from registry_mesh.ports.failures import Failure, StoreBroken, StoreFull
 from registry_mesh.ports.partial import CacheStore, Hold
+from registry_mesh.ports.place import Place
 from registry_mesh.ports.shared import SharedStore
 from registry_mesh.stores.bucket.client import Missing
 from registry_mesh.stores.bucket.guard import Guard, GuardedRecords
@@ -179,6 +180,14 @@ class S3CacheStore:
 
     async def note_place(self, digest: Digest, place: str) -> None:
         await self.spool.note_place(digest, place)
+
+    async def note_names(self, place: Place, digests: Collection[Digest], *, whole: bool = False) -> None:
+        """Remember in the spool's index."""
+        await self.spool.note_names(place, digests, whole=whole)
+
+    async def names(self, place: Place, digest: Digest) -> bool | None:
+        """What the spool's index remembers."""
+        return await self.spool.names(place, digest)
 
     async def place_of(self, digest: Digest) -> str | None:
         return await self.spool.place_of(digest)

@@ -37,7 +37,15 @@ _SCHEMA: Final = (
     "CREATE TABLE places (number INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, place TEXT NOT NULL)",
     "CREATE TABLE facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
 )
-_TABLES: Final = ("blobs", "past", "sizes", "places", "facts")
+_ADDED: Final = (
+    "CREATE TABLE IF NOT EXISTS namers (id INTEGER PRIMARY KEY, place TEXT NOT NULL UNIQUE, whole INTEGER NOT NULL)",
+    """CREATE TABLE IF NOT EXISTS names (
+    number INTEGER PRIMARY KEY, namer INTEGER NOT NULL, key BLOB NOT NULL, UNIQUE (key, namer)
+)""",
+)
+"""Tables that came later: a database of before gets them, and a program of before passes over them."""
+
+_TABLES: Final = ("blobs", "past", "sizes", "places", "facts", "namers", "names")
 _COLUMNS: Final = "key, size, held, state, rank"
 _WAIT: Final = 10.0
 _CACHE_KIB: Final = 8_192
@@ -100,16 +108,16 @@ class Index:
 
     def fact(self, name: str) -> int:
         """A number kept under a name; 0 where there is none."""
-        return self._try(0, lambda db: _one(db, "SELECT value FROM facts WHERE name = ?", name))
+        return self.ask(0, lambda db: _one(db, "SELECT value FROM facts WHERE name = ?", name))
 
     def state_fact(self, name: str, value: int) -> None:
-        self._change(lambda db: db.execute("REPLACE INTO facts VALUES (?, ?)", (name, value)))
+        self.change(lambda db: db.execute("REPLACE INTO facts VALUES (?, ?)", (name, value)))
 
     def add_fact(self, name: str, value: int) -> None:
         change = (
             "INSERT INTO facts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value"
         )
-        self._change(lambda db: db.execute(change, (name, value)))
+        self.change(lambda db: db.execute(change, (name, value)))
 
     def put(self, row: Row, now: float) -> None:
         """Set the row, but for the rank of one that is there: a new one is used `now`, as is one that comes back."""
@@ -118,13 +126,13 @@ class Index:
             " ON CONFLICT (key) DO UPDATE SET size = excluded.size, held = excluded.held, state = excluded.state"
         )
         values = (key_of(row.digest), row.size, row.held, row.state, now)
-        self._change(lambda db: db.execute(change, values))
+        self.change(lambda db: db.execute(change, values))
 
     def put_new(self, rows: Iterable[Row]) -> None:
         """Set the rows of blobs that have none, as they stand."""
         values = [(key_of(row.digest), row.size, row.held, row.state, row.rank) for row in rows]
         change = "INSERT OR IGNORE INTO blobs VALUES (?, ?, ?, ?, ?, 0)"
-        self._change(lambda db: db.executemany(change, values))
+        self.change(lambda db: db.executemany(change, values))
 
     def forget(self, digest: Digest) -> None:
         """Drop the row; its rank is remembered, as one of the last `PAST_KEPT`."""
@@ -138,12 +146,12 @@ class Index:
                 )
                 db.execute("DELETE FROM blobs WHERE key = ?", key)
 
-        self._change(forget)
+        self.change(forget)
 
     def row(self, digest: Digest) -> Row | None:
         query = f"SELECT {_COLUMNS} FROM blobs WHERE key = ?"
         nothing: _Values | None = None
-        found = self._try(nothing, lambda db: db.execute(query, (key_of(digest),)).fetchone())
+        found = self.ask(nothing, lambda db: db.execute(query, (key_of(digest),)).fetchone())
         return _row(found) if found else None
 
     def touch(self, keys: Sequence[bytes], now: float) -> None:
@@ -156,7 +164,7 @@ class Index:
             "UPDATE blobs SET rank = risen(rank, ?1), counted = ?1 WHERE key = ?2 AND abs(?1 - counted) >= ?3"
         )
         values = [(now, key, APART) for key in keys]
-        self._change(lambda db: db.executemany(change, values))
+        self.change(lambda db: db.executemany(change, values))
 
     def least_used(self, limit: int, after: Row | None = None) -> list[Row]:
         """Rows by their rank, the lowest first; on from `after`."""
@@ -170,19 +178,19 @@ class Index:
 
     def _rows(self, query: str, *values: object) -> list[Row]:
         nothing: list[_Values] = []
-        return [_row(found) for found in self._try(nothing, lambda db: db.execute(query, values).fetchall())]
+        return [_row(found) for found in self.ask(nothing, lambda db: db.execute(query, values).fetchall())]
 
     def bound_partial(self) -> None:
         """Say of every partial row that the ledger counts its `held`."""
         change = "UPDATE blobs SET state = 3 WHERE state != 1 AND state = 0"
-        self._change(lambda db: db.execute(change))
+        self.change(lambda db: db.execute(change))
 
     def held(self) -> int:
         """What all rows say is held."""
-        return self._try(0, lambda db: _one(db, "SELECT total(held) FROM blobs"))
+        return self.ask(0, lambda db: _one(db, "SELECT total(held) FROM blobs"))
 
     def count(self) -> int:
-        return self._try(0, lambda db: _one(db, "SELECT count(*) FROM blobs"))
+        return self.ask(0, lambda db: _one(db, "SELECT count(*) FROM blobs"))
 
     def note_sizes(self, sizes: Sequence[tuple[Digest, int]]) -> None:
         """Remember; the oldest beyond `SIZES_KEPT` are forgotten."""
@@ -192,11 +200,11 @@ class Index:
             db.executemany("INSERT OR REPLACE INTO sizes (key, size) VALUES (?, ?)", values)
             db.execute("DELETE FROM sizes WHERE number <= (SELECT max(number) FROM sizes) - ?", (SIZES_KEPT,))
 
-        self._change(note)
+        self.change(note)
 
     def size(self, digest: Digest) -> int | None:
         query = "SELECT size FROM sizes WHERE key = ?"
-        found = self._try(None, lambda db: db.execute(query, (key_of(digest),)).fetchone())
+        found = self.ask(None, lambda db: db.execute(query, (key_of(digest),)).fetchone())
         return found[0] if found else None
 
     def note_place(self, digest: Digest, place: str) -> None:
@@ -209,14 +217,16 @@ class Index:
                 "DELETE FROM places WHERE number <= (SELECT max(number) FROM places) - ?", (SIZES_KEPT,)
             )
 
-        self._change(note)
+        self.change(note)
 
     def place(self, digest: Digest) -> str | None:
         query = "SELECT place FROM places WHERE key = ?"
-        found = self._try(None, lambda db: db.execute(query, (key_of(digest),)).fetchone())
+        found = self.ask(None, lambda db: db.execute(query, (key_of(digest),)).fetchone())
         return found[0] if found else None
 
-    def _change(self, change: Callable[[sqlite3.Connection], object]) -> None:
+    def change(self, change: Callable[[sqlite3.Connection], object]) -> None:
+        """Make a change whole or not at all; a fault of the database makes it not at all."""
+
         def all_or_nothing(db: sqlite3.Connection) -> None:
             db.execute("BEGIN IMMEDIATE")
             try:
@@ -226,9 +236,10 @@ class Index:
                 raise
             db.execute("COMMIT")
 
-        self._try(None, all_or_nothing)
+        self.ask(None, all_or_nothing)
 
-    def _try(self, otherwise: T, ask: Callable[[sqlite3.Connection], T]) -> T:
+    def ask(self, otherwise: T, ask: Callable[[sqlite3.Connection], T]) -> T:
+        """What `ask` gives; `otherwise` where the database is at fault."""
         with self._lock:
             try:
                 return ask(self._connection)
@@ -269,6 +280,8 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.create_function("risen", 2, risen, deterministic=True)
         if not _is_current(connection):
             _begin_anew(connection)
+        for statement in _ADDED:
+            connection.execute(statement)
     except BaseException:
         connection.close()
         raise
@@ -286,7 +299,7 @@ def _begin_anew(connection: sqlite3.Connection) -> None:
         if not _is_current(connection):  # else another process has been here
             for table in _TABLES:
                 connection.execute(f"DROP TABLE IF EXISTS {table}")
-            for statement in _SCHEMA:
+            for statement in (*_SCHEMA, *_ADDED):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {_VERSION}")
     except BaseException:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -20,7 +21,8 @@ from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobInfo
 from registry_mesh.ports.failures import StoreBroken
 from registry_mesh.ports.partial import Hold
-from registry_mesh.stores.disk import rebuild, temporary
+from registry_mesh.ports.place import Place
+from registry_mesh.stores.disk import names, rebuild, temporary
 from registry_mesh.stores.disk.durability import FsyncPolicy
 from registry_mesh.stores.disk.evict import Evictor
 from registry_mesh.stores.disk.hold import DiskHold
@@ -299,6 +301,14 @@ class DiskStore:
 
     async def place_of(self, digest: Digest) -> str | None:
         return await offload(self._shelf.index.place, digest)
+
+    async def note_names(self, place: Place, digests: Collection[Digest], *, whole: bool = False) -> None:
+        """Remember in the index; a fault of it is none of the caller's."""
+        await offload(partial(names.note, self._shelf.index, str(place), digests, whole=whole))
+
+    async def names(self, place: Place, digest: Digest) -> bool | None:
+        """What the index remembers."""
+        return await offload(names.has, self._shelf.index, str(place), digest)
 
     async def try_writing(self) -> None:
         """`StoreFull` or `StoreBroken` where a page cannot be written to the disk."""

@@ -7,7 +7,7 @@ file's bytes.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -19,6 +19,7 @@ from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import HELD, PIECE, BlobInfo, Buffered, FileSlice, Piece, Provenance
 from registry_mesh.ports.failures import SpanUnsatisfiable, StoreBroken, StoreFull
 from registry_mesh.ports.partial import ChunkState, Give
+from registry_mesh.ports.place import Place
 from registry_mesh.stores.checksum import crc32
 from registry_mesh.stores.disk.records import components
 
@@ -271,6 +272,8 @@ class MemoryStore:
         self._blobs: dict[Digest, _Blob] = {}
         self._parts: dict[Digest, _Part] = {}
         self._sizes: dict[Digest, int] = {}
+        self._names: dict[Place, set[Digest]] = {}
+        self._whole: set[Place] = set()
         self._places: dict[Digest, str] = {}
         self._locks: set[tuple[Digest, str]] = set()
         self.records = MemoryRecords()
@@ -341,6 +344,18 @@ class MemoryStore:
 
     async def note_place(self, digest: Digest, place: str) -> None:
         self._places[digest] = place
+
+    async def note_names(self, place: Place, digests: Collection[Digest], *, whole: bool = False) -> None:
+        """Remember for the life of the store."""
+        self._names.setdefault(place, set()).update(digests)
+        if whole:
+            self._whole.add(place)
+
+    async def names(self, place: Place, digest: Digest) -> bool | None:
+        """Whether it was noted; None where `place` was never noted whole."""
+        if digest in self._names.get(place, ()):
+            return True
+        return False if place in self._whole else None
 
     async def place_of(self, digest: Digest) -> str | None:
         return self._places.get(digest)

@@ -1,0 +1,179 @@
+"""Which repository names which digest, at a node that shares bytes among repositories.
+
+What is held is held once, whoever brought it, and is served only through a repository that names it: one that gave
+the digest itself, a tag that points at it, or a document that mentions it (distribution-spec, "Pulling blobs": a blob
+that is not found in the repository is 404). The truth is in records, a document for each manifest that a repository
+gave; the store's index has a copy for speed, and is filled again from the records where it was lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import AsyncIterator, Collection, Sequence
+from typing import Final
+
+from cachetools import LRUCache
+
+from registry_mesh.content.nest.remembered import Entry
+from registry_mesh.oci.descriptor import Descriptor
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.mentions import Kind, Mention, mentions
+from registry_mesh.oci.refusals import BlobUnknown, DigestInvalid, ManifestInvalid
+from registry_mesh.ports.failures import Failure, StoreBroken, StoreFull
+from registry_mesh.ports.partial import CacheStore
+from registry_mesh.ports.pieces import whole
+from registry_mesh.ports.place import Place
+from registry_mesh.ports.records import Records
+from registry_mesh.tasks.flights import Flights
+
+_DOCUMENT: Final = 64 << 20
+"""Bytes of a held document that is looked into."""
+
+_KNOWN: Final = 65_536
+"""Pairs of a place and a digest that are remembered in the process."""
+
+
+class Names:
+    """The relation of one store. One per process; `of` binds it to a repository."""
+
+    def __init__(self, store: CacheStore, records: Records) -> None:
+        self._store = store
+        self._records = records
+        self._known: LRUCache[tuple[Place, Digest], bool] = LRUCache(_KNOWN)
+        self._noted: LRUCache[tuple[Place, Digest], bool] = LRUCache(_KNOWN)
+        self._loads: Flights[Place, None] = Flights()
+
+    def of(self, place: Place) -> NamesOfPlace:
+        """The relation as one repository sees it."""
+        return NamesOfPlace(self, place)
+
+    async def have(self, place: Place, digest: Digest) -> bool:
+        """Whether the repository at `place` names `digest`, as far as anybody has seen."""
+        if (place, digest) in self._known:
+            return True
+        named = await self._store.names(place, digest)
+        if named is None:
+            await self._loads.join(place, lambda: self._load(place))
+            named = await self._store.names(place, digest)
+        if named:
+            self._known[place, digest] = True
+        return bool(named)
+
+    async def note(self, place: Place, digests: Collection[Digest]) -> None:
+        """The repository gave these, or a document of it mentions them. Never fails: what is lost is asked again."""
+        for digest in digests:
+            self._known[place, digest] = True
+        with contextlib.suppress(StoreFull, StoreBroken):
+            await self._store.note_names(place, digests)
+
+    async def note_manifest(self, place: Place, digest: Digest, data: bytes, media_type: str) -> None:
+        """The repository gave this manifest: it names the manifest and all that the manifest mentions."""
+        if (place, digest) in self._noted:
+            return
+        mentioned = {each.digest for each in mentions(data, media_type).named}
+        document = json.dumps(sorted(str(each) for each in mentioned)).encode()
+        with contextlib.suppress(StoreFull, StoreBroken):
+            await self._records.create(_key(place, digest), document)
+        await self.note(place, {digest, *mentioned})
+        self._noted[place, digest] = True
+
+    async def _load(self, place: Place) -> None:
+        """Fill the index with what records tell of the place."""
+        found: set[Digest] = set()
+        with contextlib.suppress(StoreBroken):
+            async for digests in self._told(place):
+                found |= digests
+        await self._store.note_names(place, found, whole=True)
+
+    async def _told(self, place: Place) -> AsyncIterator[set[Digest]]:
+        async for key in self._records.walk(_root(place)):
+            data = await self._records.get(key)
+            if data is not None and (manifest := _digest_of(key)) is not None:
+                yield {manifest, *_listed(data)}
+        async for key in self._records.walk(_tags(place)):  # a store from before there were such records
+            data = await self._records.get(key)
+            entry = Entry.decode(data) if data is not None else None
+            if entry is not None and (digest := _pointed_at(entry)) is not None:
+                yield await self._closure(digest)
+
+    async def _closure(self, digest: Digest) -> set[Digest]:
+        """The digest, and all that held documents below it mention."""
+        found, todo = {digest}, [digest]
+        while todo:
+            for mention in await self._mentioned(todo.pop()):
+                if mention.digest not in found:
+                    found.add(mention.digest)
+                    todo += [mention.digest] if mention.kind is Kind.MANIFEST else []
+        return found
+
+    async def _mentioned(self, digest: Digest) -> Sequence[Mention]:
+        try:
+            async with self._store.open(digest) as reading:
+                data = await whole(reading, _DOCUMENT)
+        except (BlobUnknown, Failure):
+            return ()
+        return mentions(data, "").named
+
+    async def close(self) -> None:
+        """End what runs in the background."""
+        await self._loads.close()
+
+
+class NamesOfPlace:
+    """What one repository names."""
+
+    def __init__(self, names: Names, place: Place) -> None:
+        self._names = names
+        self.place = place
+
+    async def have(self, digest: Digest) -> bool:
+        """See `Names.have`."""
+        return await self._names.have(self.place, digest)
+
+    async def note(self, *digests: Digest) -> None:
+        """See `Names.note`."""
+        await self._names.note(self.place, digests)
+
+    async def note_manifest(self, digest: Digest, data: bytes, media_type: str) -> None:
+        """See `Names.note_manifest`."""
+        await self._names.note_manifest(self.place, digest, data, media_type)
+
+
+def _root(place: Place) -> str:
+    return f"named/{place.registry.replace(':', '_')}/{place.repository}/_manifests/"
+
+
+def _key(place: Place, digest: Digest) -> str:
+    return f"{_root(place)}{digest.algorithm}/{digest.hex}"
+
+
+def _tags(place: Place) -> str:
+    """Where `RememberedTags` keeps what its source said of tags."""
+    return f"remembered/{place.registry.replace(':', '_')}/{place.repository}/_tags/"
+
+
+def _pointed_at(entry: Entry) -> Digest | None:
+    try:
+        return Descriptor.parse(json.loads(entry.answer), "tag").digest if entry.answer else None
+    except (ValueError, ManifestInvalid):
+        return None
+
+
+def _digest_of(key: str) -> Digest | None:
+    algorithm, _, encoded = key.rpartition("/")
+    try:
+        return Digest.parse(f"{algorithm.rpartition('/')[2]}:{encoded}")
+    except DigestInvalid:
+        return None
+
+
+def _listed(data: bytes) -> set[Digest]:
+    """The digests of a record; a damaged one lists none."""
+    found = set()
+    with contextlib.suppress(ValueError):
+        listed = json.loads(data)
+        for each in listed if isinstance(listed, list) else ():
+            with contextlib.suppress(DigestInvalid):
+                found.add(Digest.parse(str(each)))
+    return found
