@@ -11,6 +11,7 @@ from cachetools import LRUCache
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.nest.failover import Candidate, Distrusted, Failover
 from registry_mesh.content.nest.freshness import Freshness
+from registry_mesh.content.nest.names import Names
 from registry_mesh.content.nest.pull_through import PullThrough
 from registry_mesh.content.nest.remembered import Remembered
 from registry_mesh.content.nest.remembered_repository import RememberedManifests, RememberedTags
@@ -20,6 +21,7 @@ from registry_mesh.oci.refusals import NameUnknown
 from registry_mesh.ports.blobs import BlobSource
 from registry_mesh.ports.parents import Parent
 from registry_mesh.ports.partial import CacheStore
+from registry_mesh.ports.place import Place
 from registry_mesh.ports.records import Records
 from registry_mesh.ports.repositories import Repository
 from registry_mesh.ports.shared import SharedStore
@@ -65,6 +67,7 @@ class Site:
         self._default = default or (next(iter(registries)) if len(registries) == 1 else None)
         self._distrusted = Distrusted(count=lied)
         self._manifests = RememberedManifests(store, records)
+        self._names = Names(store, records)
         self._remembered = {
             name: Remembered(records, alive=_alive(registry)) for name, registry in registries.items()
         }
@@ -89,10 +92,12 @@ class Site:
         served = self._registries[registry]
         groups = [[Candidate(p.parent, p.repository(name)) for p in group] for group in served.parents]
         source = Failover(groups, self._distrusted)
-        tags = RememberedTags(registry, name, source, source, self._remembered[registry], served.freshness)
+        names = self._names.of(Place(registry, name))
+        remembered = self._remembered[registry]
+        tags = RememberedTags(registry, name, source, source, remembered, served.freshness, names)
         place = f"{registry}/{name}"
         blobs = self._blobs(source, place)
-        return Repository(registry, name, blobs, self._manifests.of(source, place), tags, tags)
+        return Repository(registry, name, blobs, self._manifests.of(source, place, names), tags, tags)
 
     def _blobs(self, source: BlobSource, place: str) -> PullThrough:
         if self._shared is None:
@@ -119,6 +124,7 @@ class Site:
         for remembered in self._remembered.values():
             await remembered.close()
         await self._manifests.close()
+        await self._names.close()
 
 
 def _alive(registry: SiteRegistry) -> Callable[[], bool]:

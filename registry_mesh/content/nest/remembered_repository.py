@@ -9,14 +9,15 @@ from typing import Final
 from cachetools import LRUCache
 
 from registry_mesh.content.nest.freshness import Freshness
+from registry_mesh.content.nest.names import NamesOfPlace
 from registry_mesh.content.nest.remembered import Remembered
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
-from registry_mesh.oci.refusals import BlobUnknown, ManifestInvalid
+from registry_mesh.oci.refusals import BlobUnknown, ManifestInvalid, ManifestUnknown
 from registry_mesh.ports.blobs import Provenance
-from registry_mesh.ports.failures import SourceLied, StoreBroken, StoreFull
+from registry_mesh.ports.failures import Failure, SourceLied, StoreBroken, StoreFull
 from registry_mesh.ports.partial import CacheStore
 from registry_mesh.ports.pieces import whole
 from registry_mesh.ports.records import Records
@@ -49,12 +50,15 @@ class RememberedTags:
         referrers: ReferrerSource,
         remembered: Remembered,
         freshness: Freshness,
+        names: NamesOfPlace | None = None,
     ) -> None:
+        """`names` learns which digests the repository's answers name."""
         self._prefix = f"remembered/{registry.replace(':', '_')}/{name}"
         self._tags = tags
         self._referrers = referrers
         self._remembered = remembered
         self._freshness = freshness
+        self._names = names
 
     async def resolve(self, tag: Tag, known: Descriptor | None = None) -> Resolved:
         async def fetch(last: str | None) -> str:
@@ -62,7 +66,10 @@ class RememberedTags:
             return json.dumps(resolved.descriptor.document())
 
         answer, provenance = await self._remembered.ask(f"{self._prefix}/_tags/{tag}", self._freshness, fetch)
-        return Resolved(Descriptor.parse(json.loads(answer), "tag"), provenance)
+        descriptor = Descriptor.parse(json.loads(answer), "tag")
+        if self._names is not None:
+            await self._names.note(descriptor.digest)
+        return Resolved(descriptor, provenance)
 
     async def tags(self, limit: int, last: str = "") -> TagPage:
         async def fetch(_: str | None) -> str:
@@ -85,7 +92,9 @@ class RememberedTags:
 
         key = f"{self._prefix}/_referrers/{subject.algorithm}/{subject.hex}"
         answer, provenance = await self._remembered.ask(key, self._freshness, fetch)
-        parsed = (Descriptor.parse(d, f"manifests[{i}]") for i, d in enumerate(json.loads(answer)))
+        parsed = [Descriptor.parse(d, f"manifests[{i}]") for i, d in enumerate(json.loads(answer))]
+        if self._names is not None:
+            await self._names.note(*(each.digest for each in parsed))
         return Referrers(tuple(parsed), provenance)
 
 
@@ -96,20 +105,23 @@ class RememberedManifests:
         self._store = store
         self._records = records
         self._hot: LRUCache[Digest, Manifest] = LRUCache(memory, getsizeof=lambda m: len(m.data) + 1024)
-        self._flights: Flights[Digest, Manifest] = Flights()
+        self._flights: Flights[tuple[Digest, str], Manifest] = Flights()
 
-    def of(self, source: ManifestSource, place: str = "") -> _Bound:
-        """`place` is noted as where manifests come from."""
-        return _Bound(self, source, place)
+    def of(self, source: ManifestSource, place: str = "", names: NamesOfPlace | None = None) -> _Bound:
+        """`place` is noted as where manifests come from; a manifest that it does not name is asked of `source`."""
+        return _Bound(self, source, place, names)
 
-    async def manifest(self, digest: Digest, source: ManifestSource, place: str = "") -> FetchedManifest:
-        held = self._hot.get(digest)
+    async def held(self, digest: Digest) -> FetchedManifest | None:
+        """The manifest, where it is held."""
+        held = self._hot.get(digest) or await self._stored(digest)
         if held is None:
-            held = await self._stored(digest)
-        if held is not None:
-            self._remember(held)
-            return FetchedManifest(held)
-        fetched = await self._flights.join(digest, lambda: self._fetch(digest, source, place))
+            return None
+        self._remember(held)
+        return FetchedManifest(held)
+
+    async def fetched(self, digest: Digest, source: ManifestSource, place: str = "") -> FetchedManifest:
+        """The manifest as `source` gives it. `ManifestUnknown`, or the source's failure."""
+        fetched = await self._flights.join((digest, place), lambda: self._fetch(digest, source, place))
         return FetchedManifest(fetched, Provenance(hit=False))
 
     def _remember(self, manifest: Manifest) -> None:
@@ -149,13 +161,34 @@ class RememberedManifests:
 
 
 class _Bound:
-    def __init__(self, manifests: RememberedManifests, source: ManifestSource, place: str) -> None:
+    """`ManifestSource` of one repository."""
+
+    def __init__(
+        self, manifests: RememberedManifests, source: ManifestSource, place: str, names: NamesOfPlace | None
+    ) -> None:
         self._manifests = manifests
         self._source = source
         self._place = place
+        self._names = names
 
     async def manifest(self, digest: Digest) -> FetchedManifest:
-        return await self._manifests.manifest(digest, self._source, self._place)
+        """What is held, where the repository names it; else what the source gives. `ManifestUnknown` also for what
+        is held, is not known to be the repository's, and cannot be asked about."""
+        held = await self._manifests.held(digest)
+        named = self._names is None or await self._names.have(digest)
+        answer = held if named and held is not None else await self._fetched(digest, held is not None)
+        if self._names is not None:
+            manifest = answer.manifest
+            await self._names.note_manifest(manifest.digest, manifest.data, manifest.media_type)
+        return answer
+
+    async def _fetched(self, digest: Digest, held: bool) -> FetchedManifest:
+        try:
+            return await self._manifests.fetched(digest, self._source, self._place)
+        except Failure:
+            if held:
+                raise ManifestUnknown("not known to be in this repository", digest=str(digest)) from None
+            raise
 
 
 def _descriptor(answer: str | None) -> Descriptor | None:

@@ -1,0 +1,119 @@
+"""What a site shares among repositories is bytes, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+
+from registry_mesh.content.fill.fills import Fills
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
+from registry_mesh.oci.refusals import ManifestUnknown
+from registry_mesh.ports.failures import SourceUnavailable
+from registry_mesh.ports.repositories import Repository
+from registry_mesh.roles.site import Site, SiteRegistry
+from registry_mesh.stores.memory.store import MemoryRecords, MemoryStore
+from tests.simulators.images import SourceRegistry
+
+ONE, OTHER = RegistryName("one.example"), RegistryName("other.example:5000")
+PRIVATE, ELSE = RepositoryName("team/private"), RepositoryName("somebody/else")
+
+
+@dataclass(slots=True)
+class Offer:
+    """A parent that offers what a simulated registry has."""
+
+    source: SourceRegistry
+    name: str = "parent"
+    available: bool = True
+    confirmed: bool = True
+    load: float = 0.0
+
+    @property
+    def parent(self) -> Offer:
+        return self
+
+    def repository(self, name: RepositoryName) -> Repository:
+        return self.source.repository(name)
+
+
+class Node:
+    """A site that serves two registries, and what their parents have."""
+
+    def __init__(self) -> None:
+        self.one, self.other = SourceRegistry(ONE), SourceRegistry(OTHER)
+        self.image = self.one[PRIVATE].image("image", "1")
+        self.index = self.one[PRIVATE].index({"linux/amd64": self.image}, "multi")
+        self.store, self.records = MemoryStore(), MemoryRecords()
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin a new life over the same store."""
+        self.fills = Fills(self.store)
+        registries = {
+            name: SiteRegistry([[Offer(source)]]) for name, source in ((ONE, self.one), (OTHER, self.other))
+        }
+        self.site = Site(self.store, self.records, self.fills, registries)  # type: ignore[arg-type]
+
+    async def end(self) -> None:
+        await self.site.close()
+        await self.fills.close()
+
+    def strangers(self) -> list[Repository]:
+        """Repositories that do not name the image."""
+        return [self.site.repository(ONE, ELSE), self.site.repository(OTHER, PRIVATE)]
+
+    async def pull(self, tag: str = "1") -> None:
+        mine = self.site.repository(ONE, PRIVATE)
+        descriptor = (await mine.tags.resolve(Tag(tag))).descriptor
+        await mine.manifests.manifest(descriptor.digest)
+
+
+@pytest.fixture
+async def node() -> AsyncIterator[Node]:
+    node = Node()
+    yield node
+    await node.end()
+
+
+async def test_a_held_manifest_is_unknown_to_repositories_that_do_not_name_it(node: Node) -> None:
+    await node.pull()
+    node.one[ELSE].image("something else", "1")
+    node.other[PRIVATE].image("of the same name", "1")
+    for stranger in node.strangers():
+        with pytest.raises(ManifestUnknown):
+            await stranger.manifests.manifest(node.image.digest)
+
+
+async def test_nor_do_they_have_it_when_no_parent_answers(node: Node) -> None:
+    await node.pull()
+    node.one.down = node.other.down = True
+    for stranger in node.strangers():
+        with pytest.raises(ManifestUnknown):
+            await stranger.manifests.manifest(node.image.digest)
+    mine = node.site.repository(ONE, PRIVATE)
+    assert (await mine.manifests.manifest(node.image.digest)).provenance.hit
+    with pytest.raises(SourceUnavailable):
+        await node.strangers()[0].manifests.manifest(Digest.of(b"held by nobody"))
+
+
+async def test_children_of_a_held_index_are_named_in_later_lives(node: Node) -> None:
+    await node.pull("multi")
+    await node.site.repository(ONE, PRIVATE).manifests.manifest(node.image.digest)
+    await node.end()
+    node.begin()
+    node.one.down = True
+    mine = node.site.repository(ONE, PRIVATE)
+    assert (await mine.manifests.manifest(node.image.digest)).manifest == node.image
+
+
+async def test_another_repository_that_has_the_manifest_is_asked_once(node: Node) -> None:
+    await node.pull()
+    node.one[ELSE].manifests[node.image.digest] = node.image
+    other = node.site.repository(ONE, ELSE)
+    asked = node.one.asked[f"manifest {node.image.digest}"]
+    for _ in range(3):
+        assert (await other.manifests.manifest(node.image.digest)).manifest == node.image
+    assert node.one.asked[f"manifest {node.image.digest}"] == asked + 1
