@@ -19,6 +19,7 @@ from typing import Final, Protocol
 from registry_mesh.chunks.chunk_map import ChunkMap
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
+from registry_mesh.ports.failures import SpanUnsatisfiable
 
 TO_END: Final = 1 << 62
 """As a span's stop: to the end, wherever that is. Every source clips a span at the blob's size."""
@@ -64,6 +65,15 @@ class BlobInfo:
 
     digest: Digest
     size: int
+
+    def clip(self, span: Span | None) -> Span:
+        """What of `span` (None: of the whole) the blob has. `SpanUnsatisfiable` where the span starts past the end."""
+        whole = Span(0, self.size)
+        if span is None:
+            return whole
+        if span.start >= self.size and span.start > 0:
+            raise SpanUnsatisfiable(self.size)
+        return span.clip(whole)
 
 
 class DirectBody(Protocol):

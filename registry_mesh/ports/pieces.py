@@ -1,24 +1,25 @@
-"""From pieces to bytes, for those who need the bytes themselves."""
+"""From pieces to bytes, and from bytes to a stored blob."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator
 
-from registry_mesh.ports.blobs import PIECE, FileSlice, Reading
+from registry_mesh.oci.digest import Digest
+from registry_mesh.ports.blobs import PIECE, BlobInfo, BlobStore, FileSlice, Reading
 from registry_mesh.ports.failures import SourceLied
+from registry_mesh.tasks.threads import offload
 
 
 async def in_memory(reading: Reading) -> AsyncIterator[bytes]:
-    """The reading's bytes in pieces of at most `PIECE`."""
+    """The reading's bytes in pieces of at most `PIECE`. `SourceLied` where a stored file has become shorter."""
     async for piece in reading.pieces():
         if not isinstance(piece, FileSlice):
             yield piece
             continue
         start = piece.start
         while start < piece.stop:
-            data = await asyncio.to_thread(os.pread, piece.fd, min(PIECE, piece.stop - start), start)
+            data = await offload(os.pread, piece.fd, min(PIECE, piece.stop - start), start)
             if not data:
                 raise SourceLied("a stored file is shorter than its blob")
             start += len(data)
@@ -30,3 +31,11 @@ async def whole(reading: Reading, limit: int) -> bytes:
     if len(reading.span) > limit:
         raise SourceLied(f"{len(reading.span)} bytes where at most {limit} were expected")
     return b"".join([piece async for piece in in_memory(reading)])
+
+
+async def put(store: BlobStore, digest: Digest, data: bytes) -> BlobInfo:
+    """Make `data` a blob of the store. `DigestInvalid` where it is not `digest`; `StoreFull`, `StoreBroken`."""
+    async with store.ingest(digest, len(data), digest.algorithm) as ingest:
+        for start in range(0, len(data), PIECE):
+            await ingest.write(data[start : start + PIECE])
+        return await ingest.commit(digest)

@@ -31,3 +31,11 @@ class Records(Protocol):
     def walk(self, prefix: str) -> AsyncIterator[str]:
         """Every key below `prefix`, in no promised order."""
         ...
+
+
+def components(key: str) -> list[str]:
+    """The components of a record's key. `ValueError` where it is no key."""
+    parts = key.split("/")
+    if any(part in ("", ".", "..") or "\0" in part for part in parts):
+        raise ValueError(f"not a record's key: {key!r}")
+    return parts

@@ -9,7 +9,6 @@ versions have none, and are read anew where their type is not known.
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -20,14 +19,14 @@ from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.media_types import INDEXES, MANIFESTS
 from registry_mesh.oci.mentions import Kind, Mentions, mentions
 from registry_mesh.oci.refusals import BlobUnknown, DigestInvalid, ManifestInvalid, ManifestUnknown
-from registry_mesh.ports.blobs import BlobSource, Piece
+from registry_mesh.ports.blobs import BlobSource
 from registry_mesh.ports.documents import Document, decode, encode
 from registry_mesh.ports.failures import SourceLied, StoreBroken
+from registry_mesh.ports.pieces import in_memory
 from registry_mesh.ports.pushes import Pusher
 from registry_mesh.ports.records import Records
 from registry_mesh.ports.repositories import FetchedManifest
 from registry_mesh.repositories.keys import RepositoryKeys, digest_of
-from registry_mesh.tasks.threads import offload
 from registry_mesh.tasks.together import ask_each
 
 _READING: Final = 2
@@ -92,7 +91,7 @@ class ManifestShelf:
             raise ManifestUnknown(digest=str(digest))
         try:
             async with self._blobs.open(digest) as reading:
-                data = b"".join([await _bytes(piece) async for piece in reading.pieces()])
+                data = b"".join([piece async for piece in in_memory(reading)])
         except BlobUnknown:
             raise StoreBroken(f"the bytes of manifest {digest} are gone") from None
         if Digest.of(data, digest.algorithm) != digest:
@@ -108,7 +107,7 @@ class ManifestShelf:
             return shelved
         try:
             async with self._blobs.open(shelved.digest) as reading:
-                data = b"".join([await _bytes(piece) async for piece in reading.pieces()])
+                data = b"".join([piece async for piece in in_memory(reading)])
         except BlobUnknown:
             return shelved  # nothing can be read of it, or pulled
         blobs, manifests, mentioned = _named(mentions(data, shelved.descriptor.media_type))
@@ -207,20 +206,3 @@ def _descriptor(document: Document, digest: Digest) -> Descriptor:
         str(artifact_type) if artifact_type is not None else None,
         dict(document.get("annotations") or {}),
     )
-
-
-async def _bytes(piece: Piece) -> bytes:
-    if isinstance(piece, bytes):
-        return piece
-    return await offload(_pread, piece.fd, piece.start, piece.stop)
-
-
-def _pread(fd: int, start: int, stop: int) -> bytes:
-    pieces = []
-    while start < stop:
-        piece = os.pread(fd, stop - start, start)
-        if not piece:
-            raise SourceLied("a stored file is shorter than it was")
-        pieces.append(piece)
-        start += len(piece)
-    return b"".join(pieces)

@@ -17,6 +17,7 @@ from registry_mesh.oci.mentions import mentions
 from registry_mesh.oci.reference import RepositoryName, Tag
 from registry_mesh.oci.refusals import BlobUnknown, ManifestUnknown
 from registry_mesh.ports.blobs import BlobInfo, BlobStore, Ingest
+from registry_mesh.ports.pieces import put
 from registry_mesh.ports.pushes import Pushed, Pusher, Upload
 from registry_mesh.ports.records import Records
 from registry_mesh.ports.uploads import Owner, Uploads
@@ -154,7 +155,7 @@ class RepositoryPushes:
             decide(entry.digest if entry else None)
         await self._demand_references(manifest)
         await self.touch(manifest.digest)
-        await self._keep_bytes(manifest)
+        await put(self._store.blobs, manifest.digest, manifest.data)
         await self._store.found(self._parts)
         await self._shelve(manifest, who)
         for tag, decide in zip(tags, decisions, strict=True):
@@ -253,12 +254,6 @@ class RepositoryPushes:
         """An index may name what is no manifest (image-spec image-index.md): then it is a blob."""
         at = await self._manifest_at(digest)
         return await self._blob_at(digest) if at is None else at
-
-    async def _keep_bytes(self, manifest: Manifest) -> None:
-        size = len(manifest.data)
-        async with self._store.blobs.ingest(manifest.digest, size, manifest.digest.algorithm) as ingest:
-            await ingest.write(manifest.data)
-            await ingest.commit(manifest.digest)
 
     async def _shelve(self, manifest: Manifest, who: Pusher) -> None:
         await self._parts.shelf.shelve(manifest, self._store.lifecycle.clock(), who)

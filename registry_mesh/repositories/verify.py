@@ -5,18 +5,17 @@ What pushes and collections change meanwhile is looked at once more before it is
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Final
 
 from registry_mesh.chunks.chunk_map import ChunkMapper
 from registry_mesh.oci.digest import Digest, Hasher, new_hasher
 from registry_mesh.oci.reference import RepositoryName, Tag
 from registry_mesh.oci.refusals import BlobUnknown, Refusal
-from registry_mesh.ports.blobs import BlobSource, BlobStore, Piece, Reading
+from registry_mesh.ports.blobs import BlobSource, BlobStore, Reading
 from registry_mesh.ports.failures import Failure, StoreBroken
+from registry_mesh.ports.pieces import in_memory
 from registry_mesh.ports.repositories import Repository
 from registry_mesh.repositories.facts import Survey, survey
 from registry_mesh.repositories.faults import (
@@ -29,8 +28,6 @@ from registry_mesh.repositories.faults import (
 )
 from registry_mesh.repositories.of_origin import Repositories
 from registry_mesh.tasks.threads import offload
-
-_PIECE: Final = 1 << 20
 
 Progress = Callable[[str], None]
 
@@ -141,8 +138,9 @@ async def read_facts(store: BlobSource, digest: Digest, reading: Reading) -> Blo
     """Read all of it once: its digest, its size, and whether the chunk map fits."""
     hasher, mapper = new_hasher(digest.algorithm), ChunkMapper()
     size = 0
-    async for piece in reading.pieces():
-        size += await offload(_take_in, piece, hasher, mapper)
+    async for data in in_memory(reading):
+        await offload(_take_in, data, hasher, mapper)
+        size += len(data)
     stored = await store.chunk_map(digest)
     fits = None if stored is None else stored == mapper.finish()
     return BlobFacts(Digest(digest.algorithm, hasher.hexdigest()), size, fits)
@@ -162,30 +160,12 @@ async def _bytes_of(parent: Repository, digest: Digest) -> AsyncIterator[bytes]:
     """A blob, or a manifest: registries serve each at its own place only."""
     try:
         async with parent.blobs.open(digest) as reading:
-            async for piece in reading.pieces():
-                if isinstance(piece, bytes):
-                    yield piece
-                    continue
-                for start in range(piece.start, piece.stop, _PIECE):
-                    yield await offload(_pread, piece.fd, start, min(piece.stop, start + _PIECE))
+            async for data in in_memory(reading):
+                yield data
     except BlobUnknown:
         yield (await parent.manifests.manifest(digest)).manifest.data
 
 
-def _take_in(piece: Piece, hasher: Hasher, mapper: ChunkMapper) -> int:
-    if isinstance(piece, bytes):
-        hasher.update(piece)
-        mapper.update(piece)
-        return len(piece)
-    for start in range(piece.start, piece.stop, _PIECE):
-        data = _pread(piece.fd, start, min(piece.stop, start + _PIECE))
-        hasher.update(data)
-        mapper.update(data)
-    return len(piece)
-
-
-def _pread(fd: int, start: int, stop: int) -> bytes:
-    data = os.pread(fd, stop - start, start)
-    if len(data) != stop - start:
-        raise StoreBroken("a stored file is shorter than it was")
-    return data
+def _take_in(data: bytes, hasher: Hasher, mapper: ChunkMapper) -> None:
+    hasher.update(data)
+    mapper.update(data)

@@ -31,7 +31,7 @@ from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import HELD, BlobInfo, Ingest, Piece, Provenance, Reading, Streamed
 from registry_mesh.ports.pushes import Pushed, Pusher, Upload
 from registry_mesh.ports.repositories import FetchedManifest, Referrers, Repository, Resolved, TagPage
-from registry_mesh.stores.memory.store import MemoryStore, clip
+from registry_mesh.stores.memory.store import MemoryStore
 
 Pieces = Callable[[Span], AsyncIterator[Piece]]
 
@@ -96,7 +96,7 @@ class Shelf:
         if scripted is not None:
             scripted.opened += 1
             try:
-                yield _ScriptedReading(scripted, clip(scripted.info, span))
+                yield _ScriptedReading(scripted, scripted.info.clip(span))
             finally:
                 scripted.closed += 1
             return

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
 from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, count
+from registry_mesh.chunks.cutter import Cutter
 from registry_mesh.content.fill.state import Distrust
 from registry_mesh.oci.digest import Hasher
 from registry_mesh.oci.span import Span
@@ -98,7 +99,7 @@ async def _by_chunks(
     for _ in range(TRIES):
         blamed: set[str] = set()
         left = Span(index * CHUNK, aligned.stop)
-        async with aclosing(_chunks(_stream(source, info, left, blamed), index, info.size)) as chunks:
+        async with aclosing(_chunks(_stream(source, info, left, blamed), left)) as chunks:
             async for chunk in chunks:
                 if not await asyncio.to_thread(chunk_map.proves, index, chunk):
                     lie = _lie(blamed, info, distrust, f"chunk {index} does not fit the chunk map")
@@ -113,13 +114,10 @@ async def _by_chunks(
     raise lie
 
 
-async def _chunks(stream: AsyncGenerator[bytes, None], index: int, size: int) -> AsyncGenerator[bytes, None]:
-    """The stream in whole chunks, of which `index` is the first."""
-    buffer = bytearray()
+async def _chunks(stream: AsyncGenerator[bytes, None], span: Span) -> AsyncGenerator[bytes, None]:
+    """The stream, which is `span`, in whole chunks."""
+    cutter = Cutter(span)
     async with aclosing(stream):
         async for data in stream:
-            buffer += data
-            while len(buffer) >= (need := min(CHUNK, size - index * CHUNK)) and need > 0:
-                yield bytes(buffer[:need])
-                del buffer[:need]
-                index += 1
+            for chunk in cutter.feed(data):
+                yield chunk

@@ -26,7 +26,7 @@ from registry_mesh.ports.blobs import (
     Reading,
     Streamed,
 )
-from registry_mesh.ports.failures import SourceLied, SpanUnsatisfiable, StoreBroken, StoreFull
+from registry_mesh.ports.failures import SourceLied, StoreBroken, StoreFull
 from registry_mesh.ports.shared import NearBlobs
 
 ATTEMPTS: Final = 3
@@ -96,7 +96,7 @@ class PullThrough:
         """Held, or filling, or past the store where that cannot hold it."""
         async with AsyncExitStack() as stack:
             if digest == Digest.of(b"", digest.algorithm):
-                yield _Nothing(digest, _clip(span, 0))
+                yield _Nothing(digest, BlobInfo(digest, 0).clip(span))
             else:
                 yield await self._held(stack, digest, span) or await self._filling(stack, digest, span)
 
@@ -115,9 +115,9 @@ class PullThrough:
             fill = await self._join(digest, span)
         except (StoreFull, StoreBroken):
             info = await self.stat(digest)
-            return _Past(self, info, _clip(span, info.size))
+            return _Past(self, info, info.clip(span))
         stack.enter_context(fill.open())
-        clipped = _clip(span, fill.size)
+        clipped = BlobInfo(digest, fill.size).clip(span)
         came = begins and fill.state.fetched > 0  # for us: it may all be here before we look
         return FillReading(self, fill, clipped, hit=fill.holds(clipped) and not came)
 
@@ -149,14 +149,6 @@ class PullThrough:
     def past(self, info: BlobInfo, span: Span) -> AsyncIterator[bytes]:
         """Past the store."""
         return bypass(self._source, info, span, self._distrust)
-
-
-def _clip(span: Span | None, size: int) -> Span:
-    if span is None:
-        return Span(0, size)
-    if span.start >= size:
-        raise SpanUnsatisfiable(size)
-    return Span(span.start, min(span.stop, size))
 
 
 class _Nothing(Streamed):

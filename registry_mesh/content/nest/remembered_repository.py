@@ -19,7 +19,7 @@ from registry_mesh.oci.refusals import BlobUnknown, ManifestInvalid, ManifestUnk
 from registry_mesh.ports.blobs import Provenance
 from registry_mesh.ports.failures import Failure, SourceLied, StoreBroken, StoreFull
 from registry_mesh.ports.partial import CacheStore
-from registry_mesh.ports.pieces import whole
+from registry_mesh.ports.pieces import put, whole
 from registry_mesh.ports.records import Records
 from registry_mesh.ports.repositories import (
     FetchedManifest,
@@ -150,9 +150,7 @@ class RememberedManifests:
         return manifest
 
     async def _keep(self, manifest: Manifest) -> None:
-        async with self._store.ingest(manifest.digest, len(manifest.data)) as ingest:
-            await ingest.write(manifest.data)
-            await ingest.commit(manifest.digest)
+        await put(self._store, manifest.digest, manifest.data)
         await self._store.note_sizes([*manifest.blobs(), *manifest.manifests])
         await self._records.put(_media_type_key(manifest.digest), manifest.media_type.encode())
 

@@ -15,9 +15,9 @@ from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.refusals import BlobUnknown, ManifestInvalid
-from registry_mesh.ports.blobs import PIECE, BlobStore
+from registry_mesh.ports.blobs import BlobStore
 from registry_mesh.ports.failures import SourceLied
-from registry_mesh.ports.pieces import whole
+from registry_mesh.ports.pieces import put, whole
 from registry_mesh.ports.repositories import Repository
 from registry_mesh.replication.plan import is_manifest, wanted_blobs, wanted_children
 from registry_mesh.replication.rules import Platforms
@@ -99,17 +99,11 @@ class Explorer:
             async with self._asks:
                 data = (await source.manifests.manifest(wanted.digest)).manifest.data
             _check(data, wanted, source)
-            await self._keep(wanted.digest, data)
+            await put(self._store, wanted.digest, data)
         try:
             return Manifest.parse(data, wanted.media_type, wanted.digest)
         except ManifestInvalid as refusal:
             raise SourceLied(f"{wanted.digest}: {refusal.reason}", source=str(source.registry)) from None
-
-    async def _keep(self, digest: Digest, data: bytes) -> None:
-        async with self._store.ingest(digest, len(data), digest.algorithm) as ingest:
-            for start in range(0, len(data), PIECE):
-                await ingest.write(data[start : start + PIECE])
-            await ingest.commit(digest)
 
 
 def _fresh(level: list[Lead], nodes: Mapping[Digest, Node]) -> dict[Digest, Lead]:

@@ -8,7 +8,6 @@ create-only, and who comes second finds it and sends nothing.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from typing import Final
@@ -18,9 +17,10 @@ from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.oci.span import Span
-from registry_mesh.ports.blobs import PIECE, BlobInfo, FileSlice, Ingest, Reading
+from registry_mesh.ports.blobs import BlobInfo, Ingest, Reading
 from registry_mesh.ports.failures import Failure, StoreBroken, StoreFull
 from registry_mesh.ports.partial import CacheStore, Hold
+from registry_mesh.ports.pieces import in_memory
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.shared import SharedStore
 from registry_mesh.stores.bucket.client import Missing
@@ -29,7 +29,6 @@ from registry_mesh.stores.bucket.settings import S3Settings
 from registry_mesh.stores.bucket.shared import Near, Shared
 from registry_mesh.stores.bucket.store import S3Store
 from registry_mesh.stores.disk.store import DiskStore
-from registry_mesh.tasks.threads import offload
 
 SENDERS: Final = 2
 """Uploads at once, in a process."""
@@ -262,19 +261,10 @@ class S3CacheStore:
                 return
             async with self.spool.open(digest) as reading:
                 async with self.bucket.ingest(digest, reading.info.size) as ingest:
-                    async for piece in reading.pieces():
-                        await _pass_on(piece, ingest)
+                    async for data in in_memory(reading):
+                        await ingest.write(data)
                     await ingest.commit(digest)
                     self.sent += 1
-
-
-async def _pass_on(piece: bytes | FileSlice, ingest: Ingest) -> None:
-    if isinstance(piece, bytes):
-        await ingest.write(piece)
-        return
-    for start in range(piece.start, piece.stop, PIECE):
-        length = min(PIECE, piece.stop - start)
-        await ingest.write(await offload(os.pread, piece.fd, length, start))
 
 
 class _Seen:

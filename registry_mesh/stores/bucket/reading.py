@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, chunk_span
+from registry_mesh.chunks.cutter import Cutter
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import HELD, BlobInfo, Provenance, Streamed
 from registry_mesh.ports.failures import StoreBroken
@@ -73,19 +74,11 @@ class S3Reading(Streamed):
 
     async def _chunks(self, whole: Span) -> AsyncGenerator[bytes, None]:
         """The bytes of `whole`, cut at chunk boundaries."""
-        parts: list[bytes] = []
-        have = 0
+        cutter = Cutter(whole)
         async with aclosing(self._client.pieces(self._key, whole, self.info.size)) as pieces:
             async for piece in pieces:
-                while have + len(piece) >= CHUNK:
-                    cut = CHUNK - have
-                    yield b"".join((*parts, piece[:cut]))
-                    parts, have, piece = [], 0, piece[cut:]
-                if piece:
-                    parts.append(piece)
-                    have += len(piece)
-        if parts:
-            yield b"".join(parts)
+                for chunk in cutter.feed(piece):
+                    yield chunk
 
     async def _prove(self, index: int, data: bytes) -> bytes:
         """`data` if it is chunk `index`, else that chunk asked for once more; `StoreBroken` if it is wrong again."""

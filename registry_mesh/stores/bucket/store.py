@@ -15,7 +15,7 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobInfo, BlobStore
-from registry_mesh.ports.failures import SpanUnsatisfiable, StoreBroken
+from registry_mesh.ports.failures import StoreBroken
 from registry_mesh.ports.uploads import EXPIRY
 from registry_mesh.stores.bucket.client import S3Client
 from registry_mesh.stores.bucket.control import S3Control
@@ -114,10 +114,7 @@ class S3Store:
     @asynccontextmanager
     async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[S3Reading]:
         known = await self._known(digest)
-        size = known.entry.size
-        if span is not None and span.start >= size and span.start > 0:
-            raise SpanUnsatisfiable(size)
-        wanted = Span(0, size) if span is None else span.clip(Span(0, size))
+        wanted = known.entry.info.clip(span)
         if known.chunk_map is None:
             known.chunk_map = await self._fetch_map(known.entry)
         yield S3Reading(self._client, known, wanted, await self._address(known.entry, wanted))

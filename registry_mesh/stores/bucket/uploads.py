@@ -23,13 +23,13 @@ from registry_mesh.ports.failures import Failure, StoreBroken
 from registry_mesh.ports.pushes import Upload
 from registry_mesh.ports.uploads import EXPIRY, Owner, Uploads, demand_id, demand_start, new_id
 from registry_mesh.stores import resumable_hash
+from registry_mesh.stores.boot import boot_id
 from registry_mesh.stores.bucket.client import S3Client
 from registry_mesh.stores.bucket.control import S3Control
 from registry_mesh.stores.bucket.entry import data_key
 from registry_mesh.stores.bucket.ingest import Intake, Lookup, S3Ingest
 from registry_mesh.stores.bucket.multipart import Multipart, PartBuffer
 from registry_mesh.stores.bucket.session import FULL_EVERY, Lease, Session, Tail, base_of, replay
-from registry_mesh.stores.disk.upload_file import boot_id
 from registry_mesh.stores.stream_sum import StreamSum
 from registry_mesh.stores.turns import Busy, turn
 from registry_mesh.tasks.together import ask_each

@@ -26,12 +26,12 @@ from registry_mesh.ports.partial import ChunkState, Give
 from registry_mesh.stores import points
 from registry_mesh.stores.checksum import crc32
 from registry_mesh.stores.disk.durability import FsyncPolicy
-from registry_mesh.stores.disk.ingest import write_all
 from registry_mesh.stores.disk.locks import lock_lead, lock_range, try_flock, unlock_range
 from registry_mesh.stores.disk.looks import PartLooks
 from registry_mesh.stores.disk.part_files import PartFiles, promote
 from registry_mesh.stores.disk.read_apart import read_apart
 from registry_mesh.stores.faults import translated
+from registry_mesh.stores.writing import write_all
 from registry_mesh.tasks.threads import offload, settle, submit
 
 SYNC_EVERY: Final = 32 << 20

@@ -22,12 +22,12 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from functools import cache
 from pathlib import Path
 from typing import Final
 
 from registry_mesh.chunks.chunk_map import CHUNK, count
 from registry_mesh.ports.partial import ChunkState
+from registry_mesh.stores.boot import boot_bytes
 from registry_mesh.stores.disk.ledger import charge
 
 _MAGIC: Final = b"RMHOLD01"
@@ -45,12 +45,6 @@ class HoldFileInvalid(ValueError):
     """Bytes that are no hold file, or of another blob."""
 
 
-@cache
-def boot_id() -> bytes:
-    """Another one after the machine went down (proc(5), random/boot_id)."""
-    return bytes.fromhex(Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", ""))
-
-
 def length(size: int) -> int:
     """Bytes of the hold file of a blob of `size` bytes."""
     return _RECORDS + _RECORD * count(size)
@@ -58,7 +52,7 @@ def length(size: int) -> int:
 
 def fresh(size: int) -> bytes:
     """The hold file of a blob of which nothing is there."""
-    return _HEAD.pack(_MAGIC, size, CHUNK, 0, boot_id()).ljust(length(size), b"\0")
+    return _HEAD.pack(_MAGIC, size, CHUNK, 0, boot_bytes()).ljust(length(size), b"\0")
 
 
 def read_size(head: bytes) -> int:
@@ -186,7 +180,7 @@ class HoldFile:
     def forget_doubtful(self) -> None:
         """Set missing what is no state; after another boot, also what was not synced. Under `Shelf.alone`."""
         synced = self._map[_RECORDS + _SYNCED :: _RECORD]
-        same_boot = self._map[_BOOT] == boot_id()
+        same_boot = self._map[_BOOT] == boot_bytes()
         states = self.states()
         if same_boot and max(states, default=0) <= ChunkState.PROVEN:
             return
@@ -194,7 +188,7 @@ class HoldFile:
             if state > ChunkState.PROVEN or not (same_boot or synced[index]):
                 self.set_state(index, ChunkState.MISSING)
         self._map.flush()
-        self._map[_BOOT] = boot_id()
+        self._map[_BOOT] = boot_bytes()
         self._map.flush()
 
     def copy(self) -> bytes:

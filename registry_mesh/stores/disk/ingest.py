@@ -7,7 +7,6 @@ batches and a piece are in memory. The digest and the chunk map come out of the 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Final
@@ -21,6 +20,7 @@ from registry_mesh.stores.disk import temporary
 from registry_mesh.stores.disk.ledger import charge
 from registry_mesh.stores.disk.shelf import Shelf
 from registry_mesh.stores.faults import translated
+from registry_mesh.stores.writing import write_all
 from registry_mesh.tasks.threads import offload, settle, submit
 
 BATCH: Final = 1 << 20
@@ -159,15 +159,3 @@ class DiskIngest:
 
 def _wait(future: Future[None]) -> None:
     future.exception()
-
-
-def write_all(fd: int, pieces: Sequence[bytes | memoryview], offset: int) -> None:
-    """All of `pieces` from `offset` on, however little a call takes."""
-    views = [memoryview(piece) for piece in pieces if piece]
-    while views:
-        done = os.pwritev(fd, views[:1024], offset)
-        offset += done
-        while views and done >= len(views[0]):
-            done -= len(views.pop(0))
-        if done:
-            views[0] = views[0][done:]

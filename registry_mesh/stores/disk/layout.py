@@ -14,6 +14,8 @@ run/                             locks and the ledger, worth nothing when nothin
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -88,3 +90,13 @@ class Layout:
 
     def rotten(self, digest: Digest) -> Path:
         return self.quarantine / f"{digest.algorithm}-{digest.hex}"
+
+
+def entries(directory: Path) -> Iterator[os.DirEntry[str]]:
+    """What is in a directory; nothing where there is none."""
+    try:
+        scan = os.scandir(directory)
+    except FileNotFoundError:
+        return
+    with scan:
+        yield from scan

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from registry_mesh.oci.digest import ALGORITHMS, Digest
+from registry_mesh.stores.boot import boot_bytes
 from registry_mesh.stores.disk import temporary
-from registry_mesh.stores.disk.hold_file import HoldFileInvalid, boot_id, counted
+from registry_mesh.stores.disk.hold_file import HoldFileInvalid, counted
 from registry_mesh.stores.disk.index import Row, RowState
-from registry_mesh.stores.disk.layout import CHUNKS, HOLD
+from registry_mesh.stores.disk.layout import CHUNKS, HOLD, entries
 from registry_mesh.stores.disk.ledger import charge
 from registry_mesh.stores.disk.locks import try_locked
 from registry_mesh.stores.disk.part_files import open_part
@@ -56,7 +57,7 @@ def note_clean_end(shelf: Shelf) -> None:
 
 
 def _boot() -> int:
-    return int.from_bytes(boot_id()[:7], "big")
+    return int.from_bytes(boot_bytes()[:7], "big")
 
 
 def resolve_pending(shelf: Shelf, row: Row) -> None:
@@ -150,19 +151,10 @@ def _held_in_part(shelf: Shelf, digest: Digest) -> int | None:
 
 
 def _files(directory: Path) -> Iterator[os.DirEntry[str]]:
-    for board in _scandir(directory):
-        for entry in _scandir(Path(board.path)):
+    for board in entries(directory):
+        for entry in entries(Path(board.path)):
             if not entry.name.endswith((HOLD, CHUNKS)):
                 yield entry
-
-
-def _scandir(directory: Path) -> Iterator[os.DirEntry[str]]:
-    try:
-        scan = os.scandir(directory)
-    except FileNotFoundError:
-        return
-    with scan:
-        yield from scan
 
 
 def _length(path: Path) -> int:
@@ -174,8 +166,8 @@ def _length(path: Path) -> int:
 
 def _is_empty(shelf: Shelf) -> bool:
     places = (shelf.layout.blobs, shelf.layout.partial, shelf.layout.quarantine)
-    return not any(next(_scandir(place), None) for place in places)
+    return not any(next(entries(place), None) for place in places)
 
 
 def _quarantined(shelf: Shelf) -> int:
-    return sum(charge(entry.stat().st_size) for entry in _scandir(shelf.layout.quarantine))
+    return sum(charge(entry.stat().st_size) for entry in entries(shelf.layout.quarantine))

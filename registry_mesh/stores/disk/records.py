@@ -13,22 +13,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from registry_mesh.ports.records import components
 from registry_mesh.stores import points
 from registry_mesh.stores.disk import temporary
 from registry_mesh.stores.disk.durability import FsyncPolicy
 from registry_mesh.stores.faults import translated
+from registry_mesh.stores.writing import write_all
 from registry_mesh.tasks.threads import offload
 
 SUFFIX: Final = ".rec"
 _BATCH: Final = 1_000
-
-
-def components(key: str) -> list[str]:
-    """The parts of a key; `ValueError` where it is no key."""
-    parts = key.split("/")
-    if any(part in ("", ".", "..") or "\0" in part for part in parts):
-        raise ValueError(f"not a record's key: {key!r}")
-    return parts
 
 
 def _escape(component: str) -> str:
@@ -97,7 +91,7 @@ class DiskRecords:
             try:
                 with os.fdopen(fd, "wb", buffering=0) as file:
                     points.reach("record.write")
-                    _write_all(file.fileno(), data)
+                    write_all(file.fileno(), [data], 0)
                     points.reach("record.sync")
                     self._fsync.sync_data(file.fileno())
                     return self._name(temporary_path, path, replace)
@@ -190,9 +184,3 @@ def _entries(directory: Path | str) -> Iterator[tuple[str, str | None]]:
 def _leads_on(directory: str) -> bool:
     """Whether there is a key below: a record that is just being made, or never was, leaves a directory without."""
     return any(below is None or _leads_on(below) for _, below in _entries(directory))
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]

@@ -28,9 +28,9 @@ from registry_mesh.stores.disk.evict import Evictor
 from registry_mesh.stores.disk.hold import DiskHold
 from registry_mesh.stores.disk.hold_file import stated_size
 from registry_mesh.stores.disk.index import Index
-from registry_mesh.stores.disk.ingest import DiskIngest, IncomingFile, write_all
+from registry_mesh.stores.disk.ingest import DiskIngest, IncomingFile
 from registry_mesh.stores.disk.inspection import Inspection
-from registry_mesh.stores.disk.layout import Layout
+from registry_mesh.stores.disk.layout import Layout, entries
 from registry_mesh.stores.disk.ledger import Ledger, charge
 from registry_mesh.stores.disk.locks import FileLock, ProcessLock
 from registry_mesh.stores.disk.looks import PartLooks
@@ -44,6 +44,7 @@ from registry_mesh.stores.disk.upkeep import PERIOD, Upkeep
 from registry_mesh.stores.disk.whole_blobs import DiskReading, WholeBlobs
 from registry_mesh.stores.disk.whole_hold import WholeHold
 from registry_mesh.stores.faults import translated
+from registry_mesh.stores.writing import write_all
 from registry_mesh.tasks.threads import offload, settle, submit
 
 _BATCH: Final = 1_000
@@ -338,17 +339,8 @@ class DiskStore:
     def _scan(self) -> Iterator[BlobInfo]:
         with translated("listing blobs"):
             for algorithm in ALGORITHMS:
-                for board in _scandir(self._layout.blobs / algorithm):
-                    for entry in _scandir(Path(board.path)):
+                for board in entries(self._layout.blobs / algorithm):
+                    for entry in entries(Path(board.path)):
                         if "." not in entry.name:
                             with suppress(FileNotFoundError):
                                 yield BlobInfo(Digest(algorithm, entry.name), entry.stat().st_size)
-
-
-def _scandir(directory: Path) -> Iterator[os.DirEntry[str]]:
-    try:
-        scan = os.scandir(directory)
-    except FileNotFoundError:
-        return
-    with scan:
-        yield from scan

@@ -28,10 +28,11 @@ from registry_mesh.oci.refusals import BlobUploadUnknown
 from registry_mesh.ports.documents import decode, encode
 from registry_mesh.ports.uploads import Owner
 from registry_mesh.stores import points, resumable_hash
+from registry_mesh.stores.boot import boot_id
 from registry_mesh.stores.disk.durability import FsyncPolicy
-from registry_mesh.stores.disk.ingest import write_all
 from registry_mesh.stores.disk.locks import try_flock
 from registry_mesh.stores.turns import Busy
+from registry_mesh.stores.writing import write_all
 
 SAVE_EVERY: Final = 64 << 20
 ASKED: Final = "asked"
@@ -233,14 +234,6 @@ def remove(directory: Path) -> None:
     points.reach("upload.remove")
     (directory / "state").unlink(missing_ok=True)
     shutil.rmtree(directory, ignore_errors=True)
-
-
-def boot_id() -> str:
-    """Changes with every boot of the machine."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""
 
 
 def _unbase64(text: str) -> bytes:

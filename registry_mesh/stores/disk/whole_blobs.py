@@ -17,7 +17,6 @@ from registry_mesh.stores.disk.open_files import OpenFile, OpenFiles
 from registry_mesh.stores.disk.rot import Rot
 from registry_mesh.stores.disk.shelf import Shelf
 from registry_mesh.stores.faults import translated
-from registry_mesh.stores.memory.store import clip
 from registry_mesh.tasks.threads import offload
 
 _STEP: Final = 8 * MIB // CHUNK
@@ -119,7 +118,7 @@ class DiskReading(Buffered):
         self._file = await self._blobs.open(self._digest)
         try:
             self.info = BlobInfo(self._digest, self._file.size)
-            self.span = clip(self.info, self._asked)
+            self.span = self.info.clip(self._asked)
             first = self.span.start // CHUNK
             if self.span:
                 await self._blobs.look_at(self._file, first, first + 1, opening=True)

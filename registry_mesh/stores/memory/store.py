@@ -17,11 +17,12 @@ from registry_mesh.oci.digest import Digest, new_hasher
 from registry_mesh.oci.refusals import BlobUnknown, DigestInvalid
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import HELD, PIECE, BlobInfo, Buffered, FileSlice, Piece, Provenance
-from registry_mesh.ports.failures import SpanUnsatisfiable, StoreBroken, StoreFull
+from registry_mesh.ports.failures import StoreBroken, StoreFull
 from registry_mesh.ports.partial import ChunkState, Give
 from registry_mesh.ports.place import Place
+from registry_mesh.ports.records import components
 from registry_mesh.stores.checksum import crc32
-from registry_mesh.stores.disk.records import components
+from registry_mesh.stores.writing import write_all
 
 _SLICED_FROM: Final = 64 << 10
 """Bytes from which a span is given as a slice of the file instead of as bytes."""
@@ -37,16 +38,6 @@ class AnonymousFile:
 
     def __del__(self) -> None:
         os.close(self.fd)
-
-
-def clip(info: BlobInfo, span: Span | None) -> Span:
-    """What of `span` the blob has; `SpanUnsatisfiable` where it begins past the end."""
-    whole = Span(0, info.size)
-    if span is None:
-        return whole
-    if span.start >= info.size and span.start > 0:
-        raise SpanUnsatisfiable(info.size)
-    return span.clip(whole)
 
 
 class _Reading(Buffered):
@@ -92,7 +83,7 @@ class _Ingest:
 
     async def write(self, data: bytes) -> None:
         self._store.reserve(len(data))
-        _pwrite(self._file.fd, self.offset, data)
+        write_all(self._file.fd, [data], self.offset)
         self._hasher.update(data)
         self._mapper.update(data)
         self.offset += len(data)
@@ -191,9 +182,8 @@ class MemoryHold:
                 if not self._part.reserved[index]:
                     self._store.reserve(self._part.room(index))
                     self._part.reserved[index] = 1
-            for each in data:
-                _pwrite(self._part.file.fd, offset, each)
-                offset += len(each)
+            write_all(self._part.file.fd, data, offset)
+            offset += length
             then()
 
     def _must_be_open(self) -> None:
@@ -290,7 +280,7 @@ class MemoryStore:
     @asynccontextmanager
     async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[_Reading]:
         blob = self._blob(digest)
-        yield _Reading(blob.file, blob.info, clip(blob.info, span))
+        yield _Reading(blob.file, blob.info, blob.info.clip(span))
 
     async def chunk_map(self, digest: Digest) -> ChunkMap | None:
         return self._blob(digest).chunk_map
@@ -442,10 +432,3 @@ class MemoryRecords:
         if prefix and not prefix.endswith("/"):
             raise ValueError(f"a prefix ends in /: {prefix!r}")
         return (key for key in self._documents if key.startswith(prefix))
-
-
-def _pwrite(fd: int, offset: int, data: bytes | memoryview) -> None:
-    view = memoryview(data)
-    while view:
-        done = os.pwrite(fd, view, offset)
-        offset, view = offset + done, view[done:]
