@@ -9,12 +9,11 @@ from collections.abc import Callable
 from typing import Final
 
 from registry_mesh.assembly.repositories import open_repositories
-from registry_mesh.assembly.storage import Store
 from registry_mesh.config.schema import Config
 from registry_mesh.ports.failures import Failure
+from registry_mesh.ports.storage import Storage
 from registry_mesh.repositories.collection import Collection, Progress
 from registry_mesh.repositories.collection_report import CollectionReport
-from registry_mesh.stores.disk.store import DiskStore
 from registry_mesh.telemetry.logs import FIELDS
 
 log: Final = logging.getLogger(__name__)
@@ -24,17 +23,18 @@ _LOOK: Final = 60.0
 
 
 def new_collection(
-    config: Config, store: Store, *, dry_run: bool = False, progress: Progress = lambda _: None
+    config: Config, storage: Storage, *, dry_run: bool = False, progress: Progress = lambda _: None
 ) -> Collection:
     """A collection of the store, ready to run."""
-    # By name: what talks to a bucket is only imported where there is one.
-    remove = None if isinstance(store, DiskStore) else getattr(store, "delete_many", None)
     return Collection(
-        open_repositories(config, store), dry_run=dry_run, remove_blobs=remove, progress=progress
+        open_repositories(config, storage),
+        dry_run=dry_run,
+        remove_blobs=storage.remove_many,
+        progress=progress,
     )
 
 
-async def collect_again_and_again(config: Callable[[], Config], store: Store) -> None:
+async def collect_again_and_again(config: Callable[[], Config], storage: Storage) -> None:
     """Never ends. The first comes after one interval, give or take a tenth: hosts that start together take turns."""
     while True:
         interval = config().collection.interval
@@ -43,7 +43,7 @@ async def collect_again_and_again(config: Callable[[], Config], store: Store) ->
             continue
         await asyncio.sleep(interval * random.uniform(0.9, 1.1))
         try:
-            _tell(await new_collection(config(), store).run())
+            _tell(await new_collection(config(), storage).run())
         except Failure as fault:
             log.warning(
                 "the collection failed; the next goes on with it", extra={FIELDS: {"why": fault.reason}}

@@ -21,9 +21,10 @@ from registry_mesh.assembly.labels import node_name, parent_label
 from registry_mesh.assembly.replicator import Replicator
 from registry_mesh.assembly.scrubbing import Scrubber
 from registry_mesh.assembly.seats import Seats
-from registry_mesh.assembly.storage import Store, disk_of, open_store, stored, tidy, write_fault
+from registry_mesh.assembly.storage import open_storage, write_fault
 from registry_mesh.config.schema import Config
 from registry_mesh.ports.failures import Failure
+from registry_mesh.ports.storage import Storage
 from registry_mesh.telemetry import names
 from registry_mesh.telemetry.instruments import Table
 from registry_mesh.telemetry.logs import FIELDS
@@ -47,7 +48,7 @@ class Keeper:
         self._config = config
         self._seats = seats
         self._stack = AsyncExitStack()
-        self._store: Store | None = None
+        self._storage: Storage | None = None
         self._replicator: Replicator | None = None
         self._scrubber: Scrubber | None = None
         self._started = time.time()
@@ -58,13 +59,13 @@ class Keeper:
     async def start(self, listener: socket) -> None:
         """Answer the operator on `listener`. `StoreBroken`, `NotBuilt`; nothing is left behind then."""
         async with AsyncExitStack() as stack:
-            self._store = await open_store(self._config)
-            stack.push_async_callback(self._store.close)
+            self._storage = await open_storage(self._config)
+            stack.push_async_callback(self._storage.close)
             if self._config.role == "replica":
-                replicator = Replicator(self._config, self._store, self._instruments)
+                replicator = Replicator(self._config, self._storage, self._instruments)
                 self._replicator = await stack.enter_async_context(replicator)
-            if self._config.role != "origin" and (disk := disk_of(self._store)) is not None:
-                self._scrubber = Scrubber(lambda: self._config, self._store, disk, self._instruments)
+            if self._config.role != "origin" and (disk := self._storage.disk) is not None:
+                self._scrubber = Scrubber(lambda: self._config, self._storage, disk, self._instruments)
             for job in self._background():
                 stack.push_async_callback(_ended, asyncio.create_task(_again_and_again(job)))
             info = {"role": self._config.role, "name": node_name(self._config), "version": __version__}
@@ -93,8 +94,8 @@ class Keeper:
         return jobs
 
     async def _collect(self) -> None:
-        assert self._store is not None, "opened before any job begins"
-        await collect_again_and_again(lambda: self._config, self._store)
+        assert self._storage is not None, "opened before any job begins"
+        await collect_again_and_again(lambda: self._config, self._storage)
 
     async def _look(self) -> None:
         """Keep the gauges true."""
@@ -107,8 +108,8 @@ class Keeper:
 
     async def _watch(self) -> None:
         """Raise the alarm while the disk cannot be written to, and say once when that begins and ends."""
-        while self._store is not None:
-            fault = await write_fault(self._store)
+        while self._storage is not None:
+            fault = await write_fault(self._storage.disk)
             if fault is not None and self._fault is None:
                 log.error(
                     "the store cannot be written to: pulls go on without it", extra={FIELDS: {"why": fault}}
@@ -121,9 +122,9 @@ class Keeper:
 
     async def _tidy(self) -> None:
         """Clean up behind what died, now and every hour."""
-        while self._store is not None:
+        while self._storage is not None:
             try:
-                await tidy(self._store)
+                await self._storage.tidy()
             except Failure as fault:
                 log.warning("cannot tidy the store", extra={FIELDS: {"why": fault.reason}})
             await asyncio.sleep(_TIDY)
@@ -157,7 +158,7 @@ class Keeper:
             "ready": self.readiness().ready,
             "listen": f"{self._config.listen.address}:{self._config.listen.port}",
             "store": {
-                "kind": "disk" if self._config.store.disk else "s3",
+                "kind": self._storage.kind if self._storage else None,
                 "used_bytes": used,
                 "quota_bytes": quota,
                 "fault": self._fault,
@@ -196,7 +197,11 @@ class Keeper:
         return {s.labels[0]: int(s.value) for s in self.table.read() if s.metric is metric}
 
     def _stored(self) -> tuple[int | None, int | None]:
-        return stored(self._config, self._store)
+        """Bytes used and allowed on this machine's disk; None where that is not known, or not bounded."""
+        if self._storage is None:
+            return None, None
+        disk = self._storage.disk
+        return (disk.used if disk else None), self._storage.quota
 
 
 async def _again_and_again(job: Callable[[], Coroutine[Any, Any, None]]) -> None:

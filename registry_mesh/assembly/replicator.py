@@ -11,13 +11,12 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
-from pathlib import Path
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
 from registry_mesh.assembly.labels import layout
 from registry_mesh.assembly.parents import Parents
-from registry_mesh.assembly.storage import Store, open_store
+from registry_mesh.assembly.storage import open_storage
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.rule_files import load_rules, rule_paths
 from registry_mesh.config.schema import Config
@@ -31,10 +30,9 @@ from registry_mesh.content.snapshot.copy_graph import Bring
 from registry_mesh.content.snapshot.progress import Meter
 from registry_mesh.content.snapshot.snapshot import Held, Outcome, Snapshot, SnapshotPolicy
 from registry_mesh.ports.failures import Failure
+from registry_mesh.ports.storage import Storage
 from registry_mesh.replication.rules import Rules
 from registry_mesh.repositories.of_replica import ReplicaRepositories
-from registry_mesh.stores.disk.exclusive import exclusive
-from registry_mesh.stores.disk.store import DiskStore
 from registry_mesh.telemetry import names
 from registry_mesh.telemetry.instruments import Instruments, Table
 from registry_mesh.telemetry.logs import FIELDS
@@ -50,9 +48,9 @@ _SHOWN: Final = 20
 class Replicator:
     """Entered: connections may be made; left: they are closed."""
 
-    def __init__(self, config: Config, store: Store, instruments: Instruments | None = None) -> None:
+    def __init__(self, config: Config, storage: Storage, instruments: Instruments | None = None) -> None:
         self._config = config
-        self._store = store
+        self._storage = storage
         self._instruments = instruments or Table(layout(config), 1).row(0)
         self._stack = AsyncExitStack()
         self._nudged = asyncio.Event()
@@ -85,10 +83,10 @@ class Replicator:
     async def run(self, busy: Callable[[int | None], None] = lambda owner: None) -> Outcome:
         """One run; `busy` is told where it has to wait for another process. `ConfigInvalid`, `StoreBroken`."""
         rules = await asyncio.to_thread(self.rules)
-        async with self._alone(busy), self._bring() as bring:
+        async with self._storage.alone("replication", busy), self._bring() as bring:
             self.meter = Meter()
-            repositories = ReplicaRepositories(self._store.records, self._store, time.time)
-            held = Held(self._store, bring, repositories, self._store.records)
+            repositories = ReplicaRepositories(self._storage.records, self._storage.blobs, time.time)
+            held = Held(self._storage.blobs, bring, repositories, self._storage.records)
             snapshot = Snapshot(rules, self._sources, held, time.time, self.meter, SnapshotPolicy())
             outcome = await snapshot.run()
         self._count(outcome)
@@ -140,21 +138,17 @@ class Replicator:
             },
         }
 
-    def _alone(self, busy: Callable[[int | None], None]) -> AbstractAsyncContextManager[None]:
-        disk, s3 = self._config.store.disk, self._config.store.s3
-        path = disk.path if disk else s3.spool.path if s3 and s3.spool else None
-        return exclusive(Path(path) / "run" / "replication", busy) if path else nullcontext()
-
     @asynccontextmanager
     async def _bring(self) -> AsyncIterator[Bring]:
-        """By fills where the store can hold blobs in part. A bucket takes a blob as a whole, and only then may a tag
+        """By fills where the storage can hold blobs in part. A bucket takes a blob as a whole, and only then may a tag
         of it be seen by other hosts; a spool in front of it would tell too early."""
-        if not isinstance(self._store, DiskStore):
-            yield CopyByIngest(self._store, self._distrusted.note)
+        cache = self._storage.cache
+        if cache is None:
+            yield CopyByIngest(self._storage.blobs, self._distrusted.note)
             return
-        fills = Fills(self._store, FillPolicy(complete_after=0))
+        fills = Fills(cache, FillPolicy(complete_after=0))
         try:
-            yield CopyByFill(self._store, fills, self._distrusted.note)
+            yield CopyByFill(cache, fills, self._distrusted.note)
         finally:
             await fills.close()
 
@@ -169,12 +163,12 @@ class Replicator:
 @asynccontextmanager
 async def open_replicator(config: Config) -> AsyncIterator[Replicator]:
     """One of its own, over a store of its own, beside whatever serves that store. `StoreBroken`."""
-    store = await open_store(config)
+    storage = await open_storage(config)
     try:
-        async with Replicator(config, store) as replicator:
+        async with Replicator(config, storage) as replicator:
             yield replicator
     finally:
-        await store.close()
+        await storage.close()
 
 
 def _tell(outcome: Outcome) -> None:

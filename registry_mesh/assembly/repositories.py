@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import time
 
-from registry_mesh.assembly.storage import Store, open_uploads
+from registry_mesh.assembly.storage import uploads_of
 from registry_mesh.config.schema import Config
+from registry_mesh.ports.storage import Storage
 from registry_mesh.repositories.digest_life import Grace, Lifecycle
 from registry_mesh.repositories.of_origin import MayRead, Repositories, nobody
 from registry_mesh.repositories.push_policy import PushPolicy
 
 
-def open_repositories(config: Config, store: Store, may_read: MayRead = nobody) -> Repositories:
-    """Nothing is begun: closing the store is enough."""
+def open_repositories(config: Config, storage: Storage, may_read: MayRead = nobody) -> Repositories:
+    """Nothing is begun: closing the storage is enough."""
     pushes = config.pushes
     return Repositories(
-        store.records,
-        store,
-        open_uploads(config, store),
-        Lifecycle(store.records, time.time, Grace(period=pushes.grace)),
+        storage.records,
+        storage.blobs,
+        uploads_of(storage),
+        Lifecycle(storage.records, time.time, Grace(period=pushes.grace)),
         PushPolicy(pushes.immutable, pushes.history, pushes.grace, pushes.sparse),
         may_read,
     )

@@ -1,4 +1,4 @@
-"""The role that a configuration names, over an open store."""
+"""The role that a configuration names, over open storage."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 
 from registry_mesh.assembly.parents import Parents
 from registry_mesh.assembly.repositories import open_repositories
-from registry_mesh.assembly.storage import Store, as_cache, shared_of
+from registry_mesh.assembly.storage import cache_of
 from registry_mesh.auth.access import Action, Asked, Policy, Verdict
 from registry_mesh.config.schema import Config, Tags
 from registry_mesh.content.fill.fills import Fills
@@ -15,6 +15,7 @@ from registry_mesh.content.nest.freshness import Freshness
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.ports.pushes import Pusher
 from registry_mesh.ports.role import Role
+from registry_mesh.ports.storage import Storage
 from registry_mesh.repositories.of_replica import ReplicaRepositories
 from registry_mesh.roles.origin import Origin
 from registry_mesh.roles.replica import Replica
@@ -23,34 +24,34 @@ from registry_mesh.telemetry.instruments import Instruments
 
 
 async def open_role(
-    config: Config, store: Store, stack: AsyncExitStack, instruments: Instruments, policy: Policy
+    config: Config, storage: Storage, stack: AsyncExitStack, instruments: Instruments, policy: Policy
 ) -> tuple[Role, Parents | None]:
     """Ready to answer, with its parents where it has any; `stack` ends what it began."""
     if config.role == "origin":
-        return _origin(config, store, policy), None
+        return _origin(config, storage, policy), None
     parents = await stack.enter_async_context(Parents(config, instruments))
     if config.role == "site":
-        return open_site(config, store, parents, stack), parents
-    return _replica(config, store, parents, stack), parents
+        return open_site(config, storage, parents, stack), parents
+    return _replica(config, storage, parents, stack), parents
 
 
-def _origin(config: Config, store: Store, policy: Policy) -> Origin:
+def _origin(config: Config, storage: Storage, policy: Policy) -> Origin:
     name = RegistryName(config.registry) if config.registry else None
 
     def anybody_may_read(who: Pusher, repository: RepositoryName) -> bool:
         asked = Asked(Action.PULL, name or "", repository)
         return policy.decide(None, asked).verdict is Verdict.ALLOW
 
-    repositories = open_repositories(config, store, anybody_may_read)
+    repositories = open_repositories(config, storage, anybody_may_read)
     return Origin(name, repositories.repository, repositories.names)
 
 
-def _replica(config: Config, store: Store, parents: Parents, stack: AsyncExitStack) -> Replica:
+def _replica(config: Config, storage: Storage, parents: Parents, stack: AsyncExitStack) -> Replica:
     """What it does not hold it refuses, or fetches as a site would, into the same store."""
-    held = ReplicaRepositories(store.records, store, time.time)
+    held = ReplicaRepositories(storage.records, storage.blobs, time.time)
     site = None
     if config.replication.fallthrough == "pull-through":
-        site = open_site(config, store, parents, stack)
+        site = open_site(config, storage, parents, stack)
     return Replica(
         held,
         [RegistryName(host) for host in config.registries],
@@ -59,9 +60,9 @@ def _replica(config: Config, store: Store, parents: Parents, stack: AsyncExitSta
     )
 
 
-def open_site(config: Config, store: Store, parents: Parents, stack: AsyncExitStack) -> Site:
-    """A site over an open store; `stack` ends what it began."""
-    cache = as_cache(store)
+def open_site(config: Config, storage: Storage, parents: Parents, stack: AsyncExitStack) -> Site:
+    """A site over open storage; `stack` ends what it began."""
+    cache = cache_of(storage)
     fills = Fills(cache)
     registries = {
         name: SiteRegistry(groups, freshness(config.registries[name].tags))
@@ -69,12 +70,12 @@ def open_site(config: Config, store: Store, parents: Parents, stack: AsyncExitSt
     }
     site = Site(
         cache,
-        store.records,
+        storage.records,
         fills,
         registries,
         default=default_registry(config),
         lied=parents.lied,
-        shared=shared_of(store),
+        shared=storage.shared,
     )
     stack.push_async_callback(fills.close)
     stack.push_async_callback(site.close)

@@ -12,7 +12,7 @@ from registry_mesh.assembly.parents import Parents
 from registry_mesh.assembly.repositories import open_repositories
 from registry_mesh.assembly.roles import open_site
 from registry_mesh.assembly.self_check import Repairers
-from registry_mesh.assembly.storage import Store, as_cache
+from registry_mesh.assembly.storage import cache_of
 from registry_mesh.config.schema import Config
 from registry_mesh.content.scrub import Pace, Scrub, Told, wait_for_next
 from registry_mesh.oci.digest import Digest
@@ -21,9 +21,9 @@ from registry_mesh.oci.refusals import Refusal
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.repositories import Repository
+from registry_mesh.ports.storage import LocalDisk, Storage
 from registry_mesh.repositories.of_origin import Repositories
 from registry_mesh.repositories.verify import refetch
-from registry_mesh.stores.disk.store import DiskStore
 from registry_mesh.telemetry import names
 from registry_mesh.telemetry.instruments import Instruments
 from registry_mesh.telemetry.logs import FIELDS
@@ -32,13 +32,13 @@ log: Final = logging.getLogger(__name__)
 
 
 class Scrubber:
-    """Of `disk`, which is `store` or its spool."""
+    """Of `disk`, which is what of `storage` lies on one."""
 
     def __init__(
-        self, config: Callable[[], Config], store: Store, disk: DiskStore, instruments: Instruments
+        self, config: Callable[[], Config], storage: Storage, disk: LocalDisk, instruments: Instruments
     ) -> None:
         self._config = config
-        self._store = store
+        self._storage = storage
         self._instruments = instruments
         told = Told(
             instruments.counter(names.SCRUBBED_BYTES).add,
@@ -91,12 +91,12 @@ class Scrubber:
         self, digest: Digest, spans: Sequence[Span], parents: Parents, stack: AsyncExitStack
     ) -> bool:
         """As a client would: what is missing is fetched."""
-        place = await as_cache(self._store).place_of(digest)
+        place = await cache_of(self._storage).place_of(digest)
         if place is None:  # nobody knows who has it: the next to ask for it will say
             return False
         registry, _, name = place.partition("/")
         try:
-            site = open_site(self._config(), self._store, parents, stack)
+            site = open_site(self._config(), self._storage, parents, stack)
             repository = site.repository(registry, RepositoryName(name))
             await _read(repository, digest, spans)
         except (Failure, Refusal):
@@ -105,7 +105,7 @@ class Scrubber:
 
     async def _replace(self, digest: Digest, parents: Parents) -> bool:
         """A replica's blob, put aside as a whole, comes from a repository that names it."""
-        repositories = open_repositories(self._config(), self._store)
+        repositories = open_repositories(self._config(), self._storage)
         repairers = Repairers(self._config(), parents)
         async for name in _naming(repositories, digest):
             for parent in repairers(name):

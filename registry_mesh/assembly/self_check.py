@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from registry_mesh.assembly.parents import Parents
 from registry_mesh.assembly.repositories import open_repositories
-from registry_mesh.assembly.storage import open_store
+from registry_mesh.assembly.storage import open_storage
 from registry_mesh.config.schema import Config
 from registry_mesh.oci.reference import RepositoryName
 from registry_mesh.ports.repositories import Repository
@@ -21,12 +21,12 @@ async def open_self_check(
 ) -> AsyncIterator[SelfCheck]:
     """`StoreBroken`, `NotBuilt`."""
     async with AsyncExitStack() as stack:
-        store = await open_store(config)
-        stack.push_async_callback(store.close)
+        storage = await open_storage(config)
+        stack.push_async_callback(storage.close)
         asked = no_parents
         if repair:
             asked = Repairers(config, await stack.enter_async_context(Parents(config)))
-        yield SelfCheck(open_repositories(config, store), parents=asked, progress=progress)
+        yield SelfCheck(open_repositories(config, storage), parents=asked, progress=progress)
 
 
 class Repairers:

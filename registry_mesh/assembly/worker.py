@@ -13,15 +13,15 @@ from registry_mesh.assembly.access import SwitchedPolicy
 from registry_mesh.assembly.labels import layout, node_name
 from registry_mesh.assembly.parents import Parents
 from registry_mesh.assembly.roles import default_registry, freshness, open_role
-from registry_mesh.assembly.storage import Store, disk_of, open_store, redirect_from
+from registry_mesh.assembly.storage import open_storage
 from registry_mesh.config.schema import Config, Listen
 from registry_mesh.edge.hot import entries as hot
 from registry_mesh.edge.server import Server
 from registry_mesh.edge.settings import Settings
 from registry_mesh.oci.reference import RegistryName
 from registry_mesh.ports.role import Role
+from registry_mesh.ports.storage import DiskCounts, LocalDisk, Storage
 from registry_mesh.roles.site import Site
-from registry_mesh.stores.disk.store import DiskCounts
 from registry_mesh.telemetry.instruments import Instruments, Table
 from registry_mesh.telemetry.names import EVICTED_BYTES, ROTTEN
 
@@ -44,24 +44,24 @@ class Worker:
     async def start(self, listener: socket) -> None:
         """Serve on `listener`. `StoreBroken`, `NotBuilt`; nothing is left behind then."""
         async with AsyncExitStack() as stack:
-            store = await open_store(self._config)
-            stack.push_async_callback(store.close)
+            storage = await open_storage(self._config)
+            stack.push_async_callback(storage.close)
             self._role, self.parents = await open_role(
-                self._config, store, stack, self._instruments, self._policy
+                self._config, storage, stack, self._instruments, self._policy
             )
-            self.server = Server(self._role, self._settings(), instruments=self._instruments)
+            self.server = Server(self._role, self._settings(storage), instruments=self._instruments)
             await self.server.start(listener, ssl=tls_context(self._config.listen))
             stack.push_async_callback(self.server.close)
-            stack.push_async_callback(_ended, asyncio.create_task(self._tell(store)))
+            stack.push_async_callback(_ended, asyncio.create_task(self._tell(storage.disk)))
             self._stack = stack.pop_all()
 
-    def _settings(self) -> Settings:
+    def _settings(self, storage: Storage) -> Settings:
         return Settings(
             name=node_name(self._config),
             policy=self._policy,
             default_registry=default_registry(self._config),
             manifest_limit=self._config.pushes.manifest_limit,
-            redirect_from=redirect_from(self._config),
+            redirect_from=storage.redirect_from,
             access_log=self._config.log.access,
             hot_files=min(hot.MOST, file_limit.limit() // file_limit.HOT),
         )
@@ -74,11 +74,10 @@ class Worker:
                 {RegistryName(host): freshness(r.tags) for host, r in config.registries.items()}
             )
 
-    async def _tell(self, store: Store) -> None:
+    async def _tell(self, disk: LocalDisk | None) -> None:
         """Keep true what is not counted where it happens."""
         evicted, rotten = self._instruments.counter(EVICTED_BYTES), self._instruments.counter(ROTTEN)
         before = DiskCounts(0, 0, 0)
-        disk = disk_of(store)
         while True:
             if self.parents is not None:
                 self.parents.tell()

@@ -47,15 +47,11 @@ def _check(path: str) -> bool:
 
 def summary(config: Config) -> str:
     """A node in one line."""
-    store = f"s3://{config.store.s3.bucket}" if config.store.s3 else "disk"
-    if config.store.disk:
-        quota = config.store.disk.quota
-        store = f"{config.store.disk.path}" + (f" (at most {quota / 2**30:.4g} GiB)" if quota else "")
     scheme = "https" if config.listen.tls else "http"
     registries = ", ".join(_registries(config)) or "any"
     return (
         f"ok: {config.role} {config.name or ''}".rstrip()
-        + f" at {scheme}://{config.listen.address}:{config.listen.port}, store {store}, registries: {registries}"
+        + f" at {scheme}://{config.listen.address}:{config.listen.port}, store {config.store}, registries: {registries}"
     )
 
 

@@ -33,13 +33,13 @@ def command(config: Path, dry_run: bool, quiet: bool) -> None:
 
     async def work(loaded: Config) -> int:
         from registry_mesh.assembly.collection import new_collection
-        from registry_mesh.assembly.storage import open_store
+        from registry_mesh.assembly.storage import open_storage
 
         async with AsyncExitStack() as stack:
-            store = await open_store(loaded)
-            stack.push_async_callback(store.close)
+            storage = await open_storage(loaded)
+            stack.push_async_callback(storage.close)
             show = store_command.progress(quiet)
-            report = await new_collection(loaded, store, dry_run=dry_run, progress=show).run()
+            report = await new_collection(loaded, storage, dry_run=dry_run, progress=show).run()
         for line in lines(report):
             click.echo(line)
         return 0

@@ -95,12 +95,12 @@ def line(entry: TagEntry) -> str:
 def _with_history(config: Path, name: RepositoryName, work: Callable[[TagHistory], Awaitable[None]]) -> None:
     async def opened(loaded: Config) -> int:
         from registry_mesh.assembly.repositories import open_repositories
-        from registry_mesh.assembly.storage import open_store
+        from registry_mesh.assembly.storage import open_storage
 
         async with AsyncExitStack() as stack:
-            store = await open_store(loaded)
-            stack.push_async_callback(store.close)
-            await work(open_repositories(loaded, store).history(name))
+            storage = await open_storage(loaded)
+            stack.push_async_callback(storage.close)
+            await work(open_repositories(loaded, storage).history(name))
         return 0
 
     store_command.run(config, ("origin",), opened)

@@ -171,6 +171,9 @@ class Disk(Section):
     """When to wait for the disk. Absent: `never` at a site, whose every byte is checked on its first use and can be
     fetched again; `commit` elsewhere. It is about power cuts: a process that dies loses nothing under any."""
 
+    def __str__(self) -> str:
+        return self.path + (f" (at most {self.quota / 2**30:.4g} GiB)" if self.quota else "")
+
 
 class Spool(Section):
     """`store.s3.spool:`: the local folder of a site on a bucket."""
@@ -199,12 +202,18 @@ class S3(Section):
     """Bytes asked for below which blobs are served from here all the same."""
     spool: Spool | None = None
 
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}"
+
 
 class Store(Section):
     """Exactly one of `disk` and `s3`."""
 
     disk: Disk | None = None
     s3: S3 | None = None
+
+    def __str__(self) -> str:
+        return str(self.s3 or self.disk)
 
 
 class Tags(Section):

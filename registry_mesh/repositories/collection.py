@@ -31,6 +31,7 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RepositoryName
 from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.ports.blobs import BlobStore
+from registry_mesh.ports.storage import RemoveMany
 from registry_mesh.repositories import keys as repository_keys
 from registry_mesh.repositories.collection_report import CollectionReport, RepositoryReport
 from registry_mesh.repositories.digest_life import Life, Lifecycle, LifeState
@@ -48,9 +49,6 @@ Progress = Callable[[str], None]
 
 ExtraRoots = Callable[[RepositoryName], Awaitable[frozenset[Digest]]]
 """What else of a repository is to be kept with all it names: the tags of retained revisions."""
-
-RemoveBlobs = Callable[[Sequence[Digest]], Awaitable[None]]
-"""Forgets those blobs that are there; in batches where the store can."""
 
 
 async def no_roots(name: RepositoryName) -> frozenset[Digest]:
@@ -78,7 +76,7 @@ class Collection:
         *,
         dry_run: bool = False,
         extra_roots: ExtraRoots = no_roots,
-        remove_blobs: RemoveBlobs | None = None,
+        remove_blobs: RemoveMany | None = None,
         progress: Progress = lambda _: None,
     ) -> None:
         self._origin = origin
@@ -239,7 +237,7 @@ class Collection:
         return found
 
 
-def one_by_one(blobs: BlobStore) -> RemoveBlobs:
+def one_by_one(blobs: BlobStore) -> RemoveMany:
     """For stores that delete no batches."""
 
     async def remove(digest: Digest) -> None:

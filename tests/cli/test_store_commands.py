@@ -11,12 +11,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from registry_mesh.assembly.repositories import open_repositories
+from registry_mesh.assembly.storage import open_storage
 from registry_mesh.cli.main import main
 from registry_mesh.config.load import load
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import Tag
 from registry_mesh.repositories.of_origin import Repositories
-from registry_mesh.stores.disk.store import DiskStore
 from tests.simulators.origins import ALICE, push_blob, push_image, pushes, repository
 
 
@@ -32,12 +32,11 @@ def config(tmp_path: Path) -> Path:
 def with_origin(config: Path, work: Callable[[Repositories], object]) -> object:
     async def opened() -> object:
         loaded = load(config).config
-        assert loaded.store.disk is not None
-        store = await DiskStore.start(Path(loaded.store.disk.path))
+        storage = await open_storage(loaded)
         try:
-            return await work(open_repositories(loaded, store))  # type: ignore[misc]
+            return await work(open_repositories(loaded, storage))  # type: ignore[misc]
         finally:
-            await store.close()
+            await storage.close()
 
     return asyncio.run(opened())
 

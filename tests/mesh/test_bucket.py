@@ -86,7 +86,9 @@ async def pull(client: aiohttp.ClientSession, node: Node, name: str = "team/app"
 
 async def sent(site: Node) -> None:
     """Until the bucket has what the site pulled."""
-    store = site.keeper._store
+    storage = site.keeper._storage
+    assert storage is not None
+    store = storage.blobs
     assert isinstance(store, S3CacheStore)
     for data in (LAYER, CONFIG, MANIFEST):
         for _ in range(200):

@@ -26,7 +26,7 @@ from registry_mesh.ports.shared import SharedStore
 from registry_mesh.stores.bucket.client import Missing
 from registry_mesh.stores.bucket.guard import Guard, GuardedRecords
 from registry_mesh.stores.bucket.settings import S3Settings
-from registry_mesh.stores.bucket.shared import Near, Shared
+from registry_mesh.stores.bucket.shared import BucketAsParent, SpoolFirst
 from registry_mesh.stores.bucket.store import S3Store
 from registry_mesh.stores.disk.store import DiskStore
 
@@ -48,8 +48,8 @@ class S3CacheStore:
         self.spool = spool
         self._guard = Guard()
         self.records = GuardedRecords(bucket.records, self._guard)
-        self.near = Near(self)
-        self.shared = Shared(bucket, self._guard, self._reject)
+        self.near = SpoolFirst(spool, bucket, self._guard, self._from_bucket)
+        self.shared = BucketAsParent(bucket, self._guard, self._reject)
         self.rotten = 0
         self.sent = 0
         self._queue: asyncio.Queue[Digest] = asyncio.Queue()
@@ -97,9 +97,7 @@ class S3CacheStore:
         return self.bucket.redirects and self.bucket.remembers(digest)
 
     async def stat(self, digest: Digest) -> BlobInfo:
-        with suppress(BlobUnknown, StoreBroken):
-            return await self.spool.stat(digest)
-        return await self._guard.ask(lambda: self.bucket.stat(digest))
+        return await self.near.stat(digest)
 
     @asynccontextmanager
     async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[Reading]:
@@ -136,11 +134,7 @@ class S3CacheStore:
             self._send(digest)  # where the spool has it by now
 
     async def chunk_map(self, digest: Digest) -> ChunkMap | None:
-        with suppress(BlobUnknown, StoreBroken):
-            found = await self.spool.chunk_map(digest)
-            if found is not None:
-                return found
-        return await self._guard.ask(lambda: self.bucket.chunk_map(digest))
+        return await self.near.chunk_map(digest)
 
     @asynccontextmanager
     async def ingest(
@@ -167,12 +161,7 @@ class S3CacheStore:
         return self.spool.lock(digest, purpose)
 
     async def known_size(self, digest: Digest) -> int | None:
-        """A bucket that does not answer knows none: the blob is brought to the spool all the same."""
-        size = await self.spool.known_size(digest)
-        if size is None:
-            with suppress(BlobUnknown, StoreBroken):
-                size = (await self._guard.ask(lambda: self.bucket.stat(digest))).size
-        return size
+        return await self.near.known_size(digest)
 
     async def note_sizes(self, descriptors: Sequence[Descriptor]) -> None:
         await self.spool.note_sizes(descriptors)

@@ -42,9 +42,13 @@ class S3Settings:
     redirect_seconds: int = 1200  # how long a presigned address is good
     path_style: bool | None = None  # None: path style with an endpoint of one's own, else virtual hosts
     ca: Path | None = None  # a PEM file of certificate authorities, for an endpoint of one's own
-    quota: int | None = None  # bytes in the bucket that a site may use; None: no bound
     spool: SpoolSettings | None = None
 
     def __post_init__(self) -> None:
         if self.prefix and not self.prefix.endswith("/"):
             object.__setattr__(self, "prefix", self.prefix + "/")
+
+    @property
+    def redirect_from(self) -> int | None:
+        """Bytes from which on clients are sent to the bucket; None: never."""
+        return self.redirect_min if self.redirect == "blobs" else None

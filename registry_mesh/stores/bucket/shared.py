@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, suppress
+from typing import Final
 
 from registry_mesh.chunks.chunk_map import ChunkMap
 from registry_mesh.oci.digest import Digest
@@ -17,47 +17,61 @@ from registry_mesh.ports.shared import NearBlobs, SharedBlobs
 from registry_mesh.stores.bucket.client import Missing
 from registry_mesh.stores.bucket.guard import Guard
 from registry_mesh.stores.bucket.reading import S3Reading
-
-if TYPE_CHECKING:
-    from registry_mesh.stores.bucket.cache import S3CacheStore
-    from registry_mesh.stores.bucket.store import S3Store
+from registry_mesh.stores.bucket.store import S3Store
+from registry_mesh.stores.disk.store import DiskStore
 
 STALL: Final = 10.0
 """Seconds without a byte after which a stream of the bucket's is given up."""
 
 
-class Near:
-    """`NearBlobs`: the spool; and where the bucket has an address for what is wanted, the bucket, so that clients can
-    be sent there."""
+OpenInBucket = Callable[[Digest, Span | None], AbstractAsyncContextManager[Reading]]
 
-    def __init__(self, store: S3CacheStore) -> None:
-        self._store = store
+
+class SpoolFirst:
+    """`NearBlobs`: the spool; and where the bucket has an address for what is wanted, the bucket, so that clients can
+    be sent there. What is known of a blob is asked of both, of the bucket by way of `guard`."""
+
+    def __init__(self, spool: DiskStore, bucket: S3Store, guard: Guard, open_in_bucket: OpenInBucket) -> None:
+        self._spool = spool
+        self._bucket = bucket
+        self._guard = guard
+        self._open_in_bucket = open_in_bucket
 
     async def stat(self, digest: Digest) -> BlobInfo:
-        return await self._store.stat(digest)
+        with suppress(BlobUnknown, StoreBroken):
+            return await self._spool.stat(digest)
+        return await self._guard.ask(lambda: self._bucket.stat(digest))
 
     @asynccontextmanager
     async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[Reading]:
-        spool = self._store.spool
         async with AsyncExitStack() as stack:
             try:
-                reading: Reading = await stack.enter_async_context(spool.open(digest, span))
+                reading: Reading = await stack.enter_async_context(self._spool.open(digest, span))
             except (BlobUnknown, StoreBroken):
-                if not self._store.bucket.redirects:
+                if not self._bucket.redirects:
                     raise
-                reading = await stack.enter_async_context(self._store.open(digest, span))
+                reading = await stack.enter_async_context(self._open_in_bucket(digest, span))
                 if not reading.address:
                     raise
             yield reading
 
     async def chunk_map(self, digest: Digest) -> ChunkMap | None:
-        return await self._store.chunk_map(digest)
+        with suppress(BlobUnknown, StoreBroken):
+            found = await self._spool.chunk_map(digest)
+            if found is not None:
+                return found
+        return await self._guard.ask(lambda: self._bucket.chunk_map(digest))
 
     async def known_size(self, digest: Digest) -> int | None:
-        return await self._store.known_size(digest)
+        """A bucket that does not answer knows none: the blob is brought to the spool all the same."""
+        size = await self._spool.known_size(digest)
+        if size is None:
+            with suppress(BlobUnknown, StoreBroken):
+                size = (await self._guard.ask(lambda: self._bucket.stat(digest))).size
+        return size
 
 
-class Shared:
+class BucketAsParent:
     """`SharedBlobs` of a bucket, by way of a guard: one that breaks off or stalls is left alone for a while."""
 
     name: Final = "bucket"
@@ -107,7 +121,7 @@ class _Unchecked(Streamed):
         self._guard = guard
         self.info = reading.info
         self.span = reading.span
-        self.provenance = Provenance(source=Shared.name)
+        self.provenance = Provenance(source=BucketAsParent.name)
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         async with aclosing(self._reading.unchecked()) as pieces:
@@ -116,15 +130,15 @@ class _Unchecked(Streamed):
                     async with asyncio.timeout(STALL):
                         piece = await anext(pieces, None)
                 except Missing as fault:
-                    raise SourceLied(fault.reason, source=Shared.name) from None
+                    raise SourceLied(fault.reason, source=BucketAsParent.name) from None
                 except (Failure, TimeoutError) as fault:
                     self._guard.failed()
                     reason = fault.reason if isinstance(fault, Failure) else f"no byte for {STALL:g} s"
-                    raise SourceUnavailable(f"the bucket: {reason}", source=Shared.name) from None
+                    raise SourceUnavailable(f"the bucket: {reason}", source=BucketAsParent.name) from None
                 if piece is None:
                     return
                 yield piece
 
 
-_near: type[NearBlobs] = Near
-_shared: type[SharedBlobs] = Shared
+_near: type[NearBlobs] = SpoolFirst
+_shared: type[SharedBlobs] = BucketAsParent

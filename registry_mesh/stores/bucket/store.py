@@ -175,6 +175,10 @@ class S3Store:
         await self.expire_incomplete()
         return await sweep(self._client, self._control, time.time() - age)
 
+    async def tidy(self) -> None:
+        """`sweep` what is old; once an hour is enough."""
+        await self.sweep()
+
     async def expire_incomplete(self) -> bool:
         """Have the bucket itself drop old multipart uploads; False where it cannot."""
         return await self._control.expire_incomplete(INCOMPLETE_DAYS)

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from registry_mesh.ports.storage import Alone
 from registry_mesh.stores.disk.locks import try_flock
 from registry_mesh.stores.faults import translated
 from registry_mesh.tasks.threads import offload
@@ -40,6 +41,11 @@ async def exclusive(path: Path, busy: Callable[[int | None], None]) -> AsyncIter
         yield
     finally:
         os.close(fd)
+
+
+def alone_below(folder: Path) -> Alone:
+    """`exclusive` by a word, which names a file in `folder`."""
+    return lambda what, busy: exclusive(folder / what, busy)
 
 
 def _opened(path: Path) -> int:

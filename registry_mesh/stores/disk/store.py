@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -22,6 +21,7 @@ from registry_mesh.ports.blobs import BlobInfo
 from registry_mesh.ports.failures import StoreBroken
 from registry_mesh.ports.partial import Hold
 from registry_mesh.ports.place import Place
+from registry_mesh.ports.storage import DiskCounts
 from registry_mesh.stores.disk import names, rebuild, temporary
 from registry_mesh.stores.disk.durability import FsyncPolicy
 from registry_mesh.stores.disk.evict import Evictor
@@ -51,15 +51,6 @@ _BATCH: Final = 1_000
 
 _WHILE_EVICTED: Final = (0.0, 0.01, 0.05, 0.1, 0.2, 0.4)
 """Seconds to wait for an eviction under way, before each look but the first."""
-
-
-@dataclass(frozen=True, slots=True)
-class DiskCounts:
-    """What happened since this process opened the store."""
-
-    rotten: int
-    evictions: int
-    evicted_bytes: int
 
 
 class DiskStore:

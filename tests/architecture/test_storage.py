@@ -1,0 +1,68 @@
+"""A kind of store is known by name in its own room only: what it can do is said by a value, never probed for."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2] / "registry_mesh"
+KINDS = ("disk", "bucket", "memory")
+ROOMS = [p for p in sorted(ROOT.rglob("*.py")) if "stores" not in p.relative_to(ROOT).parts]
+
+
+def defined(folder: Path) -> set[str]:
+    """The public classes of a kind of store."""
+    trees = [ast.parse(path.read_text()) for path in folder.glob("*.py")]
+    return {n.name for tree in trees for n in tree.body if isinstance(n, ast.ClassDef) and n.name[0] != "_"}
+
+
+STORES = {name for kind in KINDS for name in defined(ROOT / "stores" / kind) if name.endswith("Store")}
+
+
+def probes(source: str) -> list[str]:
+    """Where `source` asks a value for its type or its attributes to learn which store it is."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and len(node.args) > 1:
+            asked = {each.id for each in ast.walk(node.args[1]) if isinstance(each, ast.Name)}
+            subject = ast.unparse(node.args[0]).lower()
+            if node.func.id == "isinstance" and asked & STORES:
+                found.append(ast.unparse(node))
+            if node.func.id in ("getattr", "hasattr") and ("store" in subject or "storage" in subject):
+                found.append(ast.unparse(node))
+        if isinstance(node, ast.ImportFrom) and STORES & {alias.name for alias in node.names}:
+            found.append(ast.unparse(node))
+    return found
+
+
+def test_the_kinds_have_stores() -> None:
+    assert {"DiskStore", "S3Store", "S3CacheStore", "MemoryStore"} <= STORES
+
+
+@pytest.mark.parametrize("path", ROOMS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_room_asks_a_store_what_it_is(path: Path) -> None:
+    assert probes(path.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a = isinstance(store, DiskStore)",
+        "a = isinstance(here, DiskStore | S3Store)",
+        "a = getattr(store, 'delete_many', None)",
+        "a = hasattr(self._storage, 'spool')",
+        "from registry_mesh.stores.disk.store import DiskStore",
+    ],
+)
+def test_a_probe_is_found(line: str) -> None:
+    assert probes(line)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_few_files_outside_name_a_kind_of_store(kind: str) -> None:
+    """Its section of the configuration, the checks of that, and the constructor."""
+    named = [p for p in ROOMS if f"registry_mesh.stores.{kind}" in p.read_text()]
+    outside = {str(path.relative_to(ROOT)) for path in named}
+    assert outside <= {"assembly/storage.py"}
