@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
@@ -15,6 +15,9 @@ from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.ports.blobs import HELD, BlobSource, Provenance
 from registry_mesh.ports.pushes import Pushes
+
+EVERY: Final = 1 << 30
+"""A limit of tags that no list reaches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,8 @@ class TagPage:
     tags: tuple[Tag, ...]
     more: bool = False
     provenance: Provenance = HELD
+    note: str = ""
+    """Why there may be others, where the source's list did not end as lists do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,7 @@ class TagSource(Protocol):
         ...
 
     async def tags(self, limit: int, last: str = "") -> TagPage:
-        """At most `limit` tags after `last`, in ASCII order. `NameUnknown`."""
+        """At most `limit` tags after `last`, in ASCII order; `EVERY` is a limit for the whole list. `NameUnknown`."""
         ...
 
 

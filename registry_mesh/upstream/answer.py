@@ -12,6 +12,7 @@ import aiohttp
 
 from registry_mesh.ports.blobs import DirectBody
 from registry_mesh.ports.failures import SourceLied, SourceUnavailable
+from registry_mesh.upstream.codings import decoded
 from registry_mesh.upstream.direct import direct_body
 from registry_mesh.upstream.sender import Sender
 from registry_mesh.upstream.stall import Stall
@@ -51,11 +52,6 @@ class Answer:
         """Every line of a field."""
         return self._response.headers.getall(name, [])
 
-    def link(self, relation: str) -> str | None:
-        """Where Link leads by that relation (RFC 8288), as it is written."""
-        link = self._response.links.get(relation)
-        return None if link is None else str(link["url"])
-
     def stall(self) -> Stall:
         """To be entered while pieces are received: cuts the answer off where it stands still."""
         return Stall(self._sender.stall, self._response.close)
@@ -86,6 +82,16 @@ class Answer:
                     raise SourceLied(f"sent more than {limit} bytes", source=self.source)
                 parts.append(data)
         return b"".join(parts)
+
+    async def plain_body(self, limit: int) -> bytes:
+        """The whole body with its Content-Encoding undone; `SourceLied` where it is longer than `limit` bytes then.
+
+        For what no digest proves. Identity is asked for, and some compress all the same."""
+        data = await self.body(limit)
+        try:
+            return decoded(data, self.field("Content-Encoding"), limit)
+        except ValueError as fault:
+            raise SourceLied(str(fault), source=self.source) from None
 
     def direct(self, length: int) -> AbstractContextManager[DirectBody | None]:
         """The body of `length` bytes, to be received by the thread that stores it; None where it cannot be."""

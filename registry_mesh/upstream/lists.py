@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from contextlib import aclosing
+from itertools import pairwise
+from typing import Any, Final
+from urllib.parse import quote
 
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.endpoints import Endpoint
 from registry_mesh.oci.reference import Tag, is_tag
-from registry_mesh.ports.failures import SourceLied
-from registry_mesh.ports.repositories import Referrers, Resolved, TagPage
+from registry_mesh.ports.failures import SourceUnavailable
+from registry_mesh.ports.repositories import EVERY, Referrers, Resolved, TagPage
 from registry_mesh.upstream.manifests import ParentManifests
 from registry_mesh.upstream.pages import page
 from registry_mesh.upstream.referrers import ParentReferrers
 from registry_mesh.upstream.repository import ParentRepository
+from registry_mesh.upstream.walk import PAGE, Walk
+
+LONG: Final = 900.0
+"""Seconds for which a list is walked."""
 
 
 class ParentLists:
@@ -29,23 +37,60 @@ class ParentLists:
         return await self._manifests.resolve(tag, known)
 
     async def tags(self, limit: int, last: str = "") -> TagPage:
-        path = f"{Endpoint.TAGS.path(self._parent.name)}?n={limit}" + (f"&last={last}" if last else "")
-        document, following = await self._page(path, "list of tags")
-        tags = document.get("tags") or []
-        if not isinstance(tags, list):
-            raise SourceLied("sent tags that are no list", source=self._source)
-        good = sorted(Tag(t) for t in tags if isinstance(t, str) and is_tag(t))
-        return TagPage(tuple(good), following is not None, self._parent.here)
+        """As many pages as that takes: a few where the parent keeps the order, else the whole list."""
+        try:
+            async with asyncio.timeout(LONG):
+                found = await self._in_order(limit, last) if limit < EVERY else None
+                return found or await self._sorted(limit, last)
+        except TimeoutError:
+            raise SourceUnavailable(
+                f"has not come to the end of a list of tags in {LONG:.0f} s", source=self._source
+            ) from None
 
-    async def _page(self, path: str, what: str) -> tuple[dict[str, Any], str | None]:  # Any: JSON
-        return await page(self._parent.session, path, self._parent.scope, what, self._parent.query)
+    async def _in_order(self, limit: int, last: str) -> TagPage | None:
+        """The first pages after `last`; None where they do not come in ASCII order, or with what was before it."""
+        walk = self._walk(last)
+        found: list[Tag] = []
+        async with aclosing(walk.pages()) as pages:
+            async for names in pages:
+                tags = [Tag(name) for name in names if is_tag(name)]
+                if not _ascends([found[-1] if found else last, *tags]):
+                    return None
+                found += tags
+                if len(found) > limit or (len(found) == limit and not walk.ended):
+                    break
+        return self._page(found, limit, walk)
+
+    async def _sorted(self, limit: int, last: str) -> TagPage:
+        """The same from the whole list."""
+        walk = self._walk()
+        found = {Tag(name) async for names in walk.pages() for name in names if is_tag(name) and name > last}
+        return self._page(sorted(found), limit, walk)
+
+    def _page(self, found: list[Tag], limit: int, walk: Walk) -> TagPage:
+        more = len(found) > limit or not walk.ended
+        return TagPage(tuple(found[:limit]), more, self._parent.here, walk.note)
+
+    def _walk(self, last: str = "") -> Walk:
+        size = 10 * PAGE if self._parent.session.mesh else PAGE
+        path = f"{Endpoint.TAGS.path(self._parent.name)}?n={size}"
+        return Walk(self._ask, path + (f"&last={quote(last, safe='')}" if last else ""), "tags", self._source)
+
+    async def _ask(self, path: str) -> tuple[dict[str, Any], str | None]:  # Any: JSON
+        return await page(self._parent.session, path, self._parent.scope, "list of tags", self._parent.query)
 
     async def referrers(self, subject: Digest, tagged: bool = True) -> Referrers:
         asked = ParentReferrers(
             self._parent.name,
             self._source,
-            lambda path: self._page(path, "list of referrers"),
+            lambda path: page(
+                self._parent.session, path, self._parent.scope, "list of referrers", self._parent.query
+            ),
             self._manifests.by_tag,
             self._manifests.manifest,
         )
         return Referrers(await asked.of(subject, tagged), self._parent.here)
+
+
+def _ascends(names: list[str]) -> bool:
+    return all(one < other for one, other in pairwise(names))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Mapping
-from typing import Final
+from contextlib import aclosing, suppress
+from typing import Any, Final
 
 from registry_mesh.oci.endpoints import Endpoint
 from registry_mesh.oci.reference import RegistryName, RepositoryName, parse_name
 from registry_mesh.oci.refusals import NameInvalid
-from registry_mesh.ports.failures import SourceLied
 from registry_mesh.ports.repositories import Repository
 from registry_mesh.upstream.blobs import ParentBlobs
 from registry_mesh.upstream.lists import ParentLists
@@ -16,8 +17,9 @@ from registry_mesh.upstream.manifests import ParentManifests
 from registry_mesh.upstream.pages import page
 from registry_mesh.upstream.repository import ParentRepository
 from registry_mesh.upstream.session import ParentSession
+from registry_mesh.upstream.walk import PAGE, Walk
 
-PAGES: Final = 10_000
+_log: Final = logging.getLogger(__name__)
 
 
 class UpstreamRegistry:
@@ -48,18 +50,14 @@ class UpstreamRegistry:
 
     async def repositories(self) -> AsyncIterator[RepositoryName]:
         """Those that the parent lists, by `_catalog`. `SourceUnavailable` where it does not offer that."""
-        path: str | None = Endpoint.CATALOG.path() + "?n=1000"
-        seen: set[str] = set()
-        for _ in range(PAGES):
-            if path is None or path in seen:
-                return
-            seen.add(path)
-            document, path = await page(
-                self.session, path, "registry:catalog:*", "list of repositories", self.query
-            )
-            for name in document.get("repositories") or ():
-                try:
-                    yield parse_name(name)
-                except (NameInvalid, TypeError):
-                    continue
-        raise SourceLied("an endless list of repositories", source=self.name)
+        walk = Walk(self._page, f"{Endpoint.CATALOG.path()}?n={PAGE}", "repositories", self.name)
+        async with aclosing(walk.pages()) as pages:
+            async for names in pages:
+                for name in names:
+                    with suppress(NameInvalid):
+                        yield parse_name(name)
+        if walk.note:
+            _log.warning("%s: its list of repositories %s", self.name, walk.note)
+
+    async def _page(self, path: str) -> tuple[dict[str, Any], str | None]:  # Any: JSON
+        return await page(self.session, path, "registry:catalog:*", "list of repositories", self.query)

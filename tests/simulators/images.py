@@ -95,6 +95,8 @@ class SourceRegistry:
         """Manifests that are answered for another digest."""
         self.injected: dict[Digest, list[Descriptor]] = {}
         """Added to the referrers of a digest."""
+        self.odd = ""
+        """How its lists of tags end, where they do not end well."""
         self.down = False
 
     def __getitem__(self, name: str) -> Content:
@@ -170,7 +172,7 @@ class _Place:
 
     async def tags(self, limit: int, last: str = "") -> TagPage:
         after = sorted(tag for tag in self.content("tags").tags if tag > last)
-        return TagPage(tuple(after[:limit]), len(after) > limit)
+        return TagPage(tuple(after[:limit]), len(after) > limit, note=self.registry.odd)
 
     async def referrers(self, subject: Digest, tagged: bool = True) -> Referrers:
         content = self.content("referrers")

@@ -64,13 +64,18 @@ class Remembered:
         self._entries: LRUCache[str, Entry] = LRUCache(entries)
         self._flights: Flights[str, Entry] = Flights()
 
-    async def ask(self, key: str, freshness: Freshness, fetch: Fetch) -> tuple[str, Provenance]:
-        """The answer and how fresh it is. `ManifestUnknown`, `NameUnknown`, or the source's failure."""
+    async def ask(
+        self, key: str, freshness: Freshness, fetch: Fetch, *, long: bool = False
+    ) -> tuple[str, Provenance]:
+        """The answer and how fresh it is. `ManifestUnknown`, `NameUnknown`, or the source's failure.
+
+        `long`: to fetch it may take many questions; it is given up when all who wait for it have left.
+        """
         entry = self._entries.get(key)
         if entry is None or self._judge(entry, freshness)[1] is not Verdict.FRESH:
             entry = await self._recorded(key) or entry  # another process may have asked since
         if entry is None:
-            return _told(await self._fetch(key, fetch, None), Provenance(hit=False))
+            return _told(await self._fetch(key, fetch, None, long), Provenance(hit=False))
         age, verdict = self._judge(entry, freshness)
         known = entry.answer
         if verdict is Verdict.FRESH:
@@ -79,7 +84,7 @@ class Remembered:
             self._flights.launch(key, lambda: self._fetched(key, fetch, known))
             return _told(entry, Provenance(age=age, stale=True))
         try:
-            return _told(await self._fetch(key, fetch, known), Provenance(hit=False))
+            return _told(await self._fetch(key, fetch, known, long), Provenance(hit=False))
         except Failure:
             if verdict is Verdict.EXPIRED:
                 raise
@@ -99,8 +104,9 @@ class Remembered:
             self._entries[key] = entry
         return entry
 
-    async def _fetch(self, key: str, fetch: Fetch, known: str | None) -> Entry:
-        return await self._flights.join(key, lambda: self._fetched(key, fetch, known))
+    async def _fetch(self, key: str, fetch: Fetch, known: str | None, long: bool) -> Entry:
+        fly = self._flights.share if long else self._flights.join
+        return await fly(key, lambda: self._fetched(key, fetch, known))
 
     async def _fetched(self, key: str, fetch: Fetch, known: str | None) -> Entry:
         try:

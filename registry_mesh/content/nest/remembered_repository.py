@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 from typing import Final
 
 from cachetools import LRUCache
@@ -22,6 +23,7 @@ from registry_mesh.ports.partial import CacheStore
 from registry_mesh.ports.pieces import put, whole
 from registry_mesh.ports.records import Records
 from registry_mesh.ports.repositories import (
+    EVERY,
     FetchedManifest,
     ManifestSource,
     Referrers,
@@ -35,8 +37,10 @@ from registry_mesh.tasks.flights import Flights
 MANIFEST_LIMIT: Final = 64 << 20
 """Bytes of a manifest that a cache takes from a source; registries refuse far smaller ones."""
 
-_LISTED: Final = 10_000
-"""Tags asked of a source at a time."""
+_FIRST: Final = 100
+"""Tags of a list that are remembered apart: most ask for no more, and most repositories have no more."""
+
+_log: Final = logging.getLogger(__name__)
 
 
 class RememberedTags:
@@ -72,18 +76,30 @@ class RememberedTags:
         return Resolved(descriptor, provenance)
 
     async def tags(self, limit: int, last: str = "") -> TagPage:
-        async def fetch(_: str | None) -> str:
-            tags: list[str] = []
-            page = await self._tags.tags(_LISTED)
-            tags += page.tags
-            while page.more and page.tags:
-                page = await self._tags.tags(_LISTED, page.tags[-1])
-                tags += page.tags
-            return json.dumps(sorted(set(tags)))
+        """From the first page of the source's list, where that will do, else from the whole list."""
+        if limit <= _FIRST:
+            page = await self._listed("_first", _FIRST)
+            after = [tag for tag in page.tags if tag > last]
+            if not page.more or len(after) >= limit:
+                return TagPage(tuple(after[:limit]), page.more or len(after) > limit, page.provenance)
+        page = await self._listed("_list", EVERY)
+        after = [tag for tag in page.tags if tag > last]
+        return TagPage(tuple(after[:limit]), len(after) > limit, page.provenance)
 
-        answer, provenance = await self._remembered.ask(f"{self._prefix}/_list", self._freshness, fetch)
-        after = [Tag(t) for t in json.loads(answer) if t > last]
-        return TagPage(tuple(after[:limit]), len(after) > limit, provenance)
+    async def _listed(self, key: str, limit: int) -> TagPage:
+        async def fetch(_: str | None) -> str:
+            page = await self._tags.tags(limit)
+            if page.note:
+                _log.warning("%s: its list of tags %s", self._prefix.partition("/")[2], page.note)
+            return json.dumps({"tags": page.tags, "more": page.more})
+
+        path = f"{self._prefix}/{key}"
+        answer, provenance = await self._remembered.ask(path, self._freshness, fetch, long=True)
+        told = json.loads(answer)
+        tags, more = (
+            (told, False) if isinstance(told, list) else (told["tags"], told["more"])
+        )  # a list: as of old
+        return TagPage(tuple(map(Tag, tags)), more, provenance)
 
     async def referrers(self, subject: Digest, tagged: bool = True) -> Referrers:
         async def fetch(_: str | None) -> str:

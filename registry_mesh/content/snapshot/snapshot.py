@@ -173,6 +173,8 @@ class Snapshot:
         except NameUnknown:
             self._notes.append(f"{place} does not exist at its source; what is held of it stays")
             return
+        if found.note:
+            self._notes.append(f"{place}: {found.note}")
         self._count(found)
         for tag, fault in found.faults.items():
             self._trouble(f"{place}:{tag}" if tag else str(place), _reason(fault))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
 
 from registry_mesh.content.snapshot.copy_graph import TagCopy
 from registry_mesh.content.snapshot.graph import Explorer, Graph
@@ -14,14 +13,11 @@ from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import Tag
 from registry_mesh.oci.refusals import ManifestUnknown, NameUnknown, Refusal
-from registry_mesh.ports.failures import Failure, SourceLied
+from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.place import Place
-from registry_mesh.ports.repositories import KeptRepository, Repository, TagSource
+from registry_mesh.ports.repositories import EVERY, KeptRepository, Repository, TagPage, TagSource
 from registry_mesh.replication.plan import companions, is_companion, wanted_tags
 from registry_mesh.replication.rules import Platforms, Rule
-
-PAGE: Final = 1_000
-MAX_TAGS: Final = 1_000_000
 
 
 @dataclass(slots=True)
@@ -37,6 +33,8 @@ class Findings:
     """To be noted when the copy of a tag is done."""
     faults: dict[str, Exception] = field(default_factory=dict)
     """By tag; the empty name for the repository itself."""
+    note: str = ""
+    """What is to be known of it that is no fault."""
 
 
 class Survey:
@@ -71,14 +69,15 @@ class Survey:
         """`NameUnknown` where the source has no such repository; what else is wrong is in the findings."""
         found = self.findings
         try:
-            listed = await list_tags(self._source.tags, self._asks)
+            page = await list_tags(self._source.tags, self._asks)
         except NameUnknown:
             raise
         except (Failure, Refusal) as fault:
             found.faults[""] = fault
             return found
-        self._companions = companions(listed)
-        level = wanted_tags(rules, listed)
+        found.note = page.note and f"its list of tags {page.note}"
+        self._companions = companions(page.tags)
+        level = wanted_tags(rules, page.tags)
         seen: set[Tag] = set()
         while level:
             seen |= level.keys()
@@ -135,20 +134,10 @@ class Survey:
                 copies[tag] = replace(copy, after=frozenset(after & copies.keys()))
 
 
-async def list_tags(tags: TagSource, asks: asyncio.Semaphore) -> list[Tag]:
-    """All tags, page by page; `SourceLied` where a source sends the same pages again and again."""
-    found: list[Tag] = []
-    more, last = True, ""
-    while more:
-        async with asks:
-            page = await tags.tags(PAGE, last)
-        if page.tags and page.tags[-1] <= last:
-            raise SourceLied("the list of tags does not move on")
-        if len(found) + len(page.tags) > MAX_TAGS:
-            raise SourceLied(f"more than {MAX_TAGS} tags")
-        found += page.tags
-        more, last = page.more and bool(page.tags), page.tags[-1] if page.tags else last
-    return found
+async def list_tags(tags: TagSource, asks: asyncio.Semaphore) -> TagPage:
+    """All tags that the source lists."""
+    async with asks:
+        return await tags.tags(EVERY)
 
 
 async def bounded(limit: int, works: Iterable[Callable[[], Awaitable[None]]]) -> None:

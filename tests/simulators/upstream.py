@@ -1,0 +1,29 @@
+"""A parent of ours over a simulated registry."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from registry_mesh.oci.reference import RegistryName, RepositoryName
+from registry_mesh.ports.repositories import Repository
+from registry_mesh.upstream.registry import UpstreamRegistry
+from registry_mesh.upstream.session import ParentSession, Patience, open_session
+from tests.simulators.registry import SimulatedRegistry
+
+SOON = Patience(connect=1, suspect=0.2, silent=0.1, ping=0.2, head=5, stall=0.5)
+
+
+@asynccontextmanager
+async def upstream_of(
+    registry: SimulatedRegistry, name: str = "registry.example"
+) -> AsyncIterator[UpstreamRegistry]:
+    async with open_session() as session:
+        yield UpstreamRegistry(ParentSession(session, registry.url, None, SOON), RegistryName(name))
+
+
+@asynccontextmanager
+async def repository_of(registry: SimulatedRegistry) -> AsyncIterator[Repository]:
+    """Its repository `team/app`."""
+    async with upstream_of(registry) as upstream:
+        yield upstream.repository(RepositoryName("team/app"))
