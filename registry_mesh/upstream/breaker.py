@@ -29,6 +29,8 @@ class Breaker:
         self.latency = 0.0  # seconds to the answer's head, smoothed
         self.reason = ""
         self.last_success = 0.0
+        self.answered = False
+        """Whether it ever did, so that `latency` is known."""
 
     @property
     def open(self) -> bool:
@@ -50,7 +52,7 @@ class Breaker:
         self._failures = 0
         self._pause = FIRST
         self._open = False
-        self.confirmed = True
+        self.confirmed = self.answered = True
         self.reason = ""
         self.last_success = self._clock()
 

@@ -2,7 +2,8 @@
 
 A ping that is out says more the longer it is out. After `silent` nobody waits for the parent any more, which opens
 nothing: who asks gets a clear answer in less than a second, and a parent that answers a little later was never away.
-After `ping` the breaker opens.
+After `ping` the breaker opens. How far away a parent is its answers tell; before the first of them a hung one looks
+like a far one, and a ping is given the time that the far one needs.
 """
 
 from __future__ import annotations
@@ -27,14 +28,17 @@ LATELY: Final = 0.25
 class Patience:
     """Seconds. `connect` to be connected; `suspect` until an answer's head is late enough to ping the parent;
     `silent` for that ping until the parent is waited for no more; `ping` until it is given up; `head` for the
-    head in all; `stall` between two pieces of a body. The usual latency, eight times, is always waited for."""
+    head in all; `stall` between two pieces of a body. The usual latency, eight times, is always waited for; until a
+    parent has answered once nothing is usual, and a ping that is out has `first`: a connection and a TLS handshake over
+    600 ms of round trip, and a few seconds to answer."""
 
-    connect: float = 3.0
+    connect: float = 5.0
     suspect: float = 0.3
     silent: float = 0.4
     ping: float = 1.0
     head: float = 30.0
     stall: float = 5.0
+    first: float = 8.0
 
 
 class Silent(TimeoutError):
@@ -79,11 +83,15 @@ class Liveness:
     def _usual(self, least: float) -> float:
         return max(least, 8 * self.breaker.latency)
 
+    def _for_ping(self, least: float) -> float:
+        """Seconds that a ping is given, where `least` are enough for a parent that is near."""
+        return self._usual(least) if self.breaker.answered else max(least, self._patience.first)
+
     def _left(self) -> float:
         """Seconds until the parent is waited for no more; infinite while no ping is out."""
         if self._ping is None or self._ping.done():
             return math.inf
-        return max(self._pinged, self._last) + self._usual(self._patience.silent) - time.monotonic()
+        return max(self._pinged, self._last) + self._for_ping(self._patience.silent) - time.monotonic()
 
     def check(self) -> asyncio.Task[bool]:
         """The ping that is out, or a new one. Its result: whether the parent is alive."""
@@ -94,7 +102,7 @@ class Liveness:
 
     async def _pinging(self) -> bool:
         breaker = self.breaker
-        seconds = self._usual(self._patience.ping)
+        seconds = self._for_ping(self._patience.ping)
         if breaker.open:  # nobody waits for this one
             seconds = max(seconds, min(LONGEST_PING, breaker.pause))
         began = time.monotonic()

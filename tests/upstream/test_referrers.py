@@ -41,7 +41,7 @@ async def parent() -> AsyncIterator[SimulatedRegistry]:
 async def app(parent: SimulatedRegistry) -> AsyncIterator[Repository]:
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(open_session())
-        patience = Patience(connect=1, suspect=0.2, silent=0.1, ping=0.2, head=5, stall=0.5)
+        patience = Patience(connect=1, suspect=0.2, silent=0.1, ping=0.2, head=5, stall=0.5, first=0.3)
         upstream = UpstreamRegistry(
             ParentSession(session, parent.url, None, patience), RegistryName("registry.example")
         )

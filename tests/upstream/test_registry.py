@@ -38,7 +38,7 @@ from tests.simulators.registry import SimulatedRegistry, simulated_registry
 DATA = bytes(range(256)) * 500
 DIGEST = Digest.of(DATA)
 BLOB = f"/v2/team/app/blobs/{DIGEST}"
-SOON = Patience(connect=1, suspect=0.2, silent=0.1, ping=0.2, head=5, stall=0.5)
+SOON = Patience(connect=1, suspect=0.2, silent=0.1, ping=0.2, head=5, stall=0.5, first=0.3)
 
 
 class World:
@@ -245,6 +245,8 @@ async def test_a_parent_that_answers_a_little_later_was_never_away(
         await asyncio.sleep(3600)
         raise AssertionError
 
+    parent.says(BLOB, body=DATA)
+    assert (await app.blobs.stat(DIGEST)).size == len(DATA), "how far away it is, is known"
     parent.answers["/v2/"] = late
     parent.answers[BLOB] = hung
     with pytest.raises(SourceUnavailable, match="never answers"):

@@ -1,0 +1,100 @@
+"""How long a parent is waited for, by what is known of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import replace
+
+import pytest
+import pytest_asyncio
+
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.reference import RegistryName, RepositoryName
+from registry_mesh.ports.failures import SourceUnavailable
+from registry_mesh.upstream.liveness import Patience
+from registry_mesh.upstream.probe import Probe
+from registry_mesh.upstream.registry import UpstreamRegistry
+from registry_mesh.upstream.session import ParentSession, open_session
+from tests.simulators.distance import distance
+from tests.simulators.registry import SimulatedRegistry, simulated_registry
+
+DATA = b"far away"
+DIGEST = Digest.of(DATA)
+QUICK = Patience(connect=1, suspect=0.05, silent=0.05, ping=0.1, head=5, stall=0.5, first=5)
+
+
+class World:
+    def __init__(self, stack: AsyncExitStack, registry: SimulatedRegistry) -> None:
+        self.registry = registry
+        self._stack = stack
+
+    async def parent(self, port: int, patience: Patience | None = None) -> ParentSession:
+        """One that is looked after from its start, as in a node."""
+        http = await self._stack.enter_async_context(open_session())
+        session = ParentSession(http, f"http://127.0.0.1:{port}", patience=patience)
+        probe = Probe([session])
+        probe.start()
+        self._stack.push_async_callback(probe.close)
+        return session
+
+    async def size(self, session: ParentSession) -> int:
+        source = UpstreamRegistry(session, RegistryName("registry.example"))
+        return (await source.repository(RepositoryName("team/app")).blobs.stat(DIGEST)).size
+
+    @property
+    def port(self) -> int:
+        return int(self.registry.url.rpartition(":")[2])
+
+
+@pytest_asyncio.fixture
+async def world() -> AsyncIterator[World]:
+    async with AsyncExitStack() as stack:
+        registry = await stack.enter_async_context(simulated_registry())
+        registry.says(f"/v2/team/app/blobs/{DIGEST}", body=DATA)
+        registry.says("/v2/", text="{}")
+        yield World(stack, registry)
+
+
+@pytest.mark.parametrize("rtt", [0.2, 0.6])
+async def test_a_parent_far_away_works_from_the_first_request(world: World, rtt: float) -> None:
+    async with distance(world.port, rtt) as way:
+        session = await world.parent(way.port)
+        assert await world.size(session) == len(DATA)
+        await asyncio.sleep(rtt)
+        assert session.available
+        assert await world.size(session) == len(DATA)
+
+
+async def test_a_parent_that_takes_long_for_its_first_answer_is_waited_for(world: World) -> None:
+    async def late(request: object) -> object:
+        await asyncio.sleep(1)
+        return await slow(request)  # type: ignore[arg-type]
+
+    slow = world.registry.answers[f"/v2/team/app/blobs/{DIGEST}"]
+    world.registry.answers[f"/v2/team/app/blobs/{DIGEST}"] = late  # type: ignore[assignment]
+    world.registry.answers["/v2/"] = late  # type: ignore[assignment]
+    assert await world.size(await world.parent(world.port)) == len(DATA)
+
+
+async def test_a_hung_one_is_given_up_in_a_bounded_time_at_first_and_soon_afterwards(world: World) -> None:
+    world.registry.hung = True
+    session = await world.parent(world.port, replace(QUICK, first=1))
+    began = time.monotonic()
+    with pytest.raises(SourceUnavailable):
+        await world.size(session)
+    assert time.monotonic() - began < 5
+    async with asyncio.timeout(10):
+        while session.available:
+            await asyncio.sleep(0.02)
+
+
+async def test_one_that_answered_and_hangs_is_not_given_the_time_of_a_first_answer(world: World) -> None:
+    session = await world.parent(world.port, replace(QUICK, first=60))
+    assert await world.size(session) == len(DATA)
+    world.registry.hung = True
+    async with asyncio.timeout(30):
+        with pytest.raises(SourceUnavailable):
+            await world.size(session)
