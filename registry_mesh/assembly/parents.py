@@ -1,28 +1,32 @@
-"""Sessions to parents: one for each address and credentials, whatever registries go through it."""
+"""Sessions to parents: one for each address and login, whatever registries go through it."""
 
 from __future__ import annotations
 
-import logging
-import os
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Final
 
 from registry_mesh.assembly.labels import layout
 from registry_mesh.config.scalars import SecretReference
-from registry_mesh.config.schema import Config, Registry
+from registry_mesh.config.schema import Config, CredentialCommand, Registry
 from registry_mesh.oci.reference import RegistryName
 from registry_mesh.telemetry.instruments import Instruments, Table
-from registry_mesh.telemetry.logs import FIELDS
 from registry_mesh.telemetry.names import LIES, PARENT_AVAILABLE
-from registry_mesh.upstream.credentials import Credentials, CredentialsInvalid, parse_credentials
+from registry_mesh.upstream.docker_config import server
+from registry_mesh.upstream.login_sources import (
+    CommandSource,
+    FileSource,
+    LoginSource,
+    VariableSource,
+    helper,
+)
+from registry_mesh.upstream.logins import Logins
 from registry_mesh.upstream.probe import Probe
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession, open_session
 
-log: Final = logging.getLogger(__name__)
-
 Groups = list[list[UpstreamRegistry]]
+_Key = tuple[str, SecretReference | CredentialCommand | None, str | None]
+"""A parent's URL, its login and its token service."""
 
 
 class Parents:
@@ -32,7 +36,7 @@ class Parents:
         """`instruments` are laid out by `names.layout` of the same configuration."""
         self._config = config
         self._instruments = instruments or Table(layout(config), 1).row(0)
-        self._sessions: dict[tuple[str, SecretReference | None], ParentSession] = {}
+        self._sessions: dict[_Key, ParentSession] = {}
         self._stack = AsyncExitStack()
         self.groups: dict[RegistryName, Groups] = {}
 
@@ -69,25 +73,36 @@ class Parents:
             self._instruments.gauge(PARENT_AVAILABLE, name).set(int(yes))
 
     def _session(self, url: str, registry: Registry) -> ParentSession:
-        key = (url, registry.credentials)
+        key = (url, registry.credentials, registry.token_service)
         if key not in self._sessions:
-            credentials = read_credentials(registry.credentials, url) if registry.credentials else None
-            self._sessions[key] = ParentSession(self._http, url, credentials, instruments=self._instruments)
+            login = login_of(registry.credentials, url) if registry.credentials is not None else None
+            session = ParentSession(
+                self._http,
+                url,
+                login,
+                instruments=self._instruments,
+                token_service=registry.token_service or "",
+            )
+            self._stack.push_async_callback(session.close)
+            self._sessions[key] = session
         return self._sessions[key]
 
 
-def read_credentials(reference: SecretReference, url: str) -> Credentials | None:
-    """What the reference leads to; None, with a line in the log, where that is nothing."""
-    try:
-        text = (
-            os.environ[reference.target]
-            if reference.kind == "env"
-            else Path(reference.target).read_text("utf-8")
-        )
-        return parse_credentials(text, url)
-    except (OSError, KeyError, UnicodeDecodeError, CredentialsInvalid) as fault:
-        log.error(
-            "credentials cannot be used: the parent is asked anonymously",
-            extra={FIELDS: {"credentials": str(reference), "parent": url, "why": str(fault)}},
-        )
-        return None
+def login_of(configured: SecretReference | CredentialCommand, url: str) -> Logins:
+    """Return the login for the parent at `url`. Nothing is read before it is needed."""
+    return Logins(_source(configured, url), url)
+
+
+def _source(configured: SecretReference | CredentialCommand, url: str) -> LoginSource:
+    if isinstance(configured, SecretReference):
+        if configured.kind == "env":
+            return VariableSource(configured.target)
+        return FileSource(Path(configured.target))
+    if configured.helper is not None:
+        return helper(configured.helper, server(url), configured.timeout, configured.lifetime)
+    return CommandSource(
+        configured.command,
+        username=configured.username or "",
+        timeout=configured.timeout,
+        lasting=configured.lifetime,
+    )

@@ -2,88 +2,89 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
-from urllib.parse import urlsplit
-from urllib.request import parse_http_list, parse_keqv_list
+from typing import Final
 
-LIMIT = 8192
-"""Characters of one challenge; a longer one is not read."""
+LINE_LIMIT: Final = 8192
+"""Characters of one header line; a longer one is not read."""
+CHALLENGES_LIMIT: Final = 32
+"""Challenges, and parameters of each, that are read."""
+
+_BETWEEN: Final = re.compile(r"[ \t,]*")
+_BLANKS: Final = re.compile(r"[ \t]*")
+_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_TOKEN68: Final = re.compile(r"[ \t]+([-._~+/0-9A-Za-z]+=*)[ \t]*(?=,|$)")
+_EQUALS: Final = re.compile(r"[ \t]*=[ \t]*")
+_QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_BARE: Final = re.compile(r'[^ \t,"]+')
+"""Wider than a token: an address is often left without its quotes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """One scheme and its parameters."""
+    """One scheme, in lower case, with its parameters, their names in lower case; or with a `token68` instead."""
 
     scheme: str
     parameters: Mapping[str, str]
+    token68: str = ""
 
 
-def parse_challenges(headers: Sequence[str]) -> list[Challenge]:
-    """What the header lines demand; lines that cannot be read are passed over."""
-    found: list[Challenge] = []
-    for line in headers:
-        scheme, _, rest = line.strip().partition(" ")
-        if len(line) > LIMIT or not scheme:
-            continue
-        try:
-            parameters = parse_keqv_list([p for p in parse_http_list(rest) if "=" in p])
-        except (ValueError, IndexError):
-            continue
-        found.append(Challenge(scheme.lower(), {k.lower(): v for k, v in parameters.items()}))
-    return found
+def parse_challenges(lines: Sequence[str]) -> list[Challenge]:
+    """Return what the header lines demand, in their order.
 
-
-def may_ask(realm: str, parent: str) -> bool:
-    """Whether a token may be asked for at `realm` on the word of `parent` (both URLs).
-
-    No other scheme than http(s), no way down from https, no literal address and no localhost but the parent's
-    own host and port: a hostile parent must not lead us into the inner network.
+    A line may hold several challenges, and several lines are one list. What cannot be read ends its line: the
+    challenges before it stand.
     """
-    there, here = urlsplit(realm), urlsplit(parent)
-    if there.scheme not in ("http", "https") or not there.hostname or there.username is not None:
-        return False
-    if here.scheme == "https" and there.scheme != "https":
-        return False
-    return same_place(realm, parent) or not _inner(there.hostname)
+    reader = _Reader()
+    for line in lines:
+        if len(line) <= LINE_LIMIT:
+            reader.read(line.strip())
+    return reader.found[:CHALLENGES_LIMIT]
 
 
-def may_tell(realm: str, parent: str) -> bool:
-    """Whether the credentials of `parent` may be shown to `realm`: the same host and port, or a neighbour in the
-    same domain over https."""
-    if same_place(realm, parent):
-        return True
-    there, here = urlsplit(realm), urlsplit(parent)
-    if there.scheme != "https" or here.scheme != "https" or _inner(there.hostname or ""):
-        return False
-    return _domain(there.hostname or "") == _domain(here.hostname or "") != ""
+class _Reader:
+    """Collects challenges. A name before `=` is a parameter of the newest challenge; any other name is a scheme."""
+
+    def __init__(self) -> None:
+        self.found: list[Challenge] = []
+        self._parameters: dict[str, str] | None = None
+
+    def read(self, line: str) -> None:
+        at: int | None = _end(_BETWEEN, line, 0)
+        while at is not None and at < len(line) and len(self.found) <= CHALLENGES_LIMIT:
+            name = _TOKEN.match(line, at)
+            if name is None:
+                return
+            equals = _EQUALS.match(line, name.end())
+            at = self._parameter(name[0], line, equals.end()) if equals else self._scheme(name, line)
+            at = at if at is None else _end(_BETWEEN, line, at)
+
+    def _scheme(self, name: re.Match[str], line: str) -> int:
+        """Begin a challenge; return where reading goes on."""
+        token = _TOKEN68.match(line, name.end())
+        if token is not None:
+            self.found.append(Challenge(name[0].lower(), {}, token[1]))
+            self._parameters = None
+            return token.end()
+        self._parameters = {}
+        self.found.append(Challenge(name[0].lower(), self._parameters))
+        return name.end()
+
+    def _parameter(self, name: str, line: str, at: int) -> int | None:
+        """Note a parameter, the first of its name; return where reading goes on, None where it cannot."""
+        quoted = _QUOTED.match(line, at)
+        bare = quoted or _BARE.match(line, at)
+        if bare is None:
+            return None
+        value = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else bare[0]
+        if self._parameters is not None and len(self._parameters) < CHALLENGES_LIMIT:
+            self._parameters.setdefault(name.lower(), value)
+        return bare.end()
 
 
-def same_place(one: str, other: str) -> bool:
-    """The same scheme, host and port."""
-    a, b = urlsplit(one), urlsplit(other)
-    return (a.scheme, a.hostname, _port(a.scheme, a.port)) == (b.scheme, b.hostname, _port(b.scheme, b.port))
-
-
-def inner_host(url: str) -> bool:
-    """Whether the URL names localhost or a literal address that is not a public one."""
-    return _inner(urlsplit(url).hostname or "")
-
-
-def _port(scheme: str, port: int | None) -> int:
-    return port or (443 if scheme == "https" else 80)
-
-
-def _inner(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return not ip_address(host).is_global
-    except ValueError:
-        return False
-
-
-def _domain(host: str) -> str:
-    labels = host.split(".")
-    return ".".join(labels[-2:]) if len(labels) >= 2 else ""
+def _end(pattern: re.Pattern[str], line: str, at: int) -> int:
+    """Return where a pattern that fits anything, even nothing, ends."""
+    found = pattern.match(line, at)
+    return found.end() if found else at

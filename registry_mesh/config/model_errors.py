@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Final, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -29,16 +30,20 @@ _WANTED: Final = {
 }
 
 
+_MARKS: Final = frozenset({"[key]", "[secret]", "[command]"})
+"""What stands in pydantic's paths and is no key of the file."""
+
+
 def report_model_errors(document: Document, model: type[BaseModel], invalid: ValidationError) -> None:
     """Add one finding to `document` for every error that validation against `model` raised."""
     for error in invalid.errors(include_url=False):
-        path = tuple(part for part in error["loc"] if part != "[key]")
+        path = tuple(part for part in error["loc"] if part not in _MARKS)
         if error["type"] == "extra_forbidden":
             _report_unknown(document, model, path)
         elif error["type"] == "missing":
             document.report(path[:-1], f"{path[-1]} is missing", f"add {path[-1]}:", key=True)
         else:
-            document.report(path, *_words(document, path, error), key=error["loc"] != path)
+            document.report(path, *_words(document, path, error), key="[key]" in error["loc"])
 
 
 def _report_unknown(document: Document, model: type[BaseModel], path: Path) -> None:
@@ -114,8 +119,10 @@ def _step(kind: Any, part: str | int) -> Any:
 
 
 def _bare(kind: Any) -> Any:
-    """Without Annotated and `| None`."""
+    """Without Annotated and `| None`; of several kinds the one that is a mapping of named keys."""
     while get_origin(kind) is Annotated:
         kind = get_args(kind)[0]
-    some = [each for each in get_args(kind) if each is not type(None)]
-    return _bare(some[0]) if type(None) in get_args(kind) and len(some) == 1 else kind
+    if get_origin(kind) not in (Union, UnionType):
+        return kind
+    some = [_bare(each) for each in get_args(kind) if each is not type(None)]
+    return next((each for each in some if isinstance(each, type) and issubclass(each, BaseModel)), some[0])

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
 
+from registry_mesh.auth.hosts import place
 from registry_mesh.config.scalars import (
     DURATION_PATTERN,
     RATE_PATTERN,
@@ -75,6 +76,16 @@ def _parent(value: object) -> object:
     return value.rstrip("/")
 
 
+def _server(value: object) -> object:
+    """`http(s)://HOST[:PORT]`; a path after it is left out."""
+    if not isinstance(value, str):
+        return value
+    found = place(value)
+    if found is None or urlsplit(value).username is not None:
+        raise ValueError("a token service is http://HOST:PORT or https://HOST:PORT")
+    return f"{found[0]}://{urlsplit(value).netloc}"
+
+
 def _registry(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -109,6 +120,10 @@ Secret = Annotated[
 Workers = Annotated[
     int, BeforeValidator(_workers), Field(ge=1, le=256),
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": 256}, {"const": "auto"}]}),
+]  # fmt: skip
+
+ServerUrl = Annotated[
+    str, BeforeValidator(_server), WithJsonSchema({"type": "string", "pattern": "^https?://[^@?#]+$"}),
 ]  # fmt: skip
 
 ParentUrl = Annotated[
@@ -231,6 +246,38 @@ class Tags(Section):
     """Answered with the old value where no parent can be reached at all."""
 
 
+class CredentialCommand(Section):
+    """A command that prints a login; exactly one of `command` and `helper`."""
+
+    command: Patterns = ()
+    """The program and its arguments; no shell reads them. It prints JSON {"username": …, "password": …, "expires": …}
+    (a time or Unix seconds; or "expires_in", seconds; either may be left out), or USER:PASSWORD."""
+    helper: Text | None = None
+    """Name of a Docker credential helper: `ecr-login` runs `docker-credential-ecr-login get`."""
+    username: Text | None = None
+    """With it, what the command prints is the password alone."""
+    timeout: Annotated[Duration, Field(gt=0, le=300)] = 10.0
+    """The command is killed after so long."""
+    lifetime: Annotated[Duration, Field(ge=1)] = 600.0
+    """It is run again after so long, where it states no end of its login."""
+
+    def __str__(self) -> str:
+        return (
+            f"helper:{self.helper}" if self.helper else f"command:{self.command[0] if self.command else ''}"
+        )
+
+
+def _login_kind(value: object) -> str:
+    return "[command]" if isinstance(value, dict | CredentialCommand) else "[secret]"
+
+
+Login = Annotated[
+    Annotated[Secret, Tag("[secret]")] | Annotated[CredentialCommand, Tag("[command]")],
+    Discriminator(_login_kind),
+]
+"""A secret by its name, or a command. The tags stand in the paths of pydantic's errors, and are taken out of them."""
+
+
 class Registry(Section):
     """`registries.HOST:`: one registry, and where it is fetched from."""
 
@@ -241,8 +288,12 @@ class Registry(Section):
     parents: ParentGroups = ()
     """Groups in the order they are tried; members of a group share the load."""
     tags: Tags = Tags()
-    credentials: Secret | None = None
-    """`file:PATH` or `env:NAME`: JSON {"username": …, "password": …} or USER:PASSWORD."""
+    credentials: Login | None = None
+    """`file:PATH` or `env:NAME`: JSON {"username": …, "password": …}, a Docker config.json, or USER:PASSWORD. Or a
+    command that prints one."""
+    token_service: ServerUrl | None = None
+    """Address of the token service, http(s)://HOST[:PORT], where the parents name one that is not known as theirs: it
+    alone is told the credentials."""
 
 
 class Access(Section):

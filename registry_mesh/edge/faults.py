@@ -2,7 +2,8 @@
 
 A client of a mirror does different things on different statuses: containerd goes to its next host at once on 404
 and 5xx, and hammers the same host on 429 and 408. So a site never answers 429, and 404 is only said of what is known
-not to exist.
+not to exist. 401 asks a client for a login at this node: a parent that wants one of us, or does not take ours, is
+nothing that a client's login can mend, and is 403 or 503.
 """
 
 from __future__ import annotations
@@ -139,9 +140,6 @@ def _failed(fault: Failure, around: Circumstances) -> ErrorAnswer:
             [("Content-Range", f"bytes */{fault.size}")],
         )  # fmt: skip
     if isinstance(fault, SourceDenied):
-        if fault.unauthorized:
-            challenge = [("WWW-Authenticate", around.challenge)]
-            return ErrorAnswer(401, "UNAUTHORIZED", fault.reason, detail, challenge)
         return ErrorAnswer(403, "DENIED", fault.reason, detail)
     again = [_retry_after(fault.retry_after)]
     if isinstance(fault, SourceThrottled) and not around.site:

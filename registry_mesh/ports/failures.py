@@ -52,9 +52,9 @@ class SourceThrottled(SourceUnavailable):
 class SourceDenied(Failure):
     """The source does not let us: 401 or 403. Says nothing of whether the thing exists."""
 
-    def __init__(self, reason: str, *, source: str = "", unauthorized: bool = False) -> None:
-        super().__init__(reason, source=source)
-        self.unauthorized = unauthorized
+
+class LoginRefused(Failure):
+    """The source does not take this node's own login, or the login is not at hand. Nothing a client can mend."""
 
 
 class SourceLied(Failure):

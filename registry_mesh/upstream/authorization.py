@@ -2,92 +2,294 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Sequence
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
 import aiohttp
+from yarl import URL
 
-from registry_mesh.auth.challenge import Challenge, may_ask, may_tell
-from registry_mesh.ports.failures import SourceDenied
+from registry_mesh.auth.challenge import Challenge
+from registry_mesh.auth.hosts import place, same_place
+from registry_mesh.auth.realms import may_ask, may_tell
+from registry_mesh.auth.scopes import scopes_to_ask
+from registry_mesh.ports.failures import Failure, LoginRefused, SourceDenied
+from registry_mesh.tasks.flights import Flights
+from registry_mesh.telemetry.logs import FIELDS
 from registry_mesh.upstream.credentials import Credentials
+from registry_mesh.upstream.logins import Login
+from registry_mesh.upstream.token_service import Demand, TokenService
 from registry_mesh.upstream.tokens import Tokens
 
-TOKEN_LIMIT: Final = 1 << 20
+log: Final = logging.getLogger(__name__)
+
+TRIES: Final = 3
+"""Other headers that one request is sent again with."""
+PAUSE: Final = 10.0
+"""Seconds for which a login that was refused is not shown to a token service again: accounts are locked for less."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a request is about: a registry (as `ns` names it; empty: the parent's own), and the scope it needs."""
+
+    registry: str
+    scope: str
+
+    @property
+    def repository(self) -> str:
+        kind, _, rest = self.scope.partition(":")
+        return rest.rpartition(":")[0] if kind == "repository" else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A header, and whose it is."""
+
+    header: str = field(default="", repr=False)
+    login: Credentials | None = None
+    fresh: Demand | None = None
+    """What the token was fetched for just now; None: it is no token, or was used before."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    demand: Demand
+    login: Credentials | None
 
 
 class Authorization:
-    """The Authorization header for one parent, and what its challenges lead to."""
+    """The Authorization headers for one parent: tokens by question, and what its challenges lead to."""
 
     def __init__(
         self,
         session: aiohttp.ClientSession,
         url: str,
-        credentials: Credentials | None = None,
+        login: Login | None = None,
+        token_service: str = "",
         connect: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`connect`: seconds for a connection to the token service."""
-        self._session = session
+        """`token_service`: the URL of the only one that may be told the login; empty: see `may_tell`.
+        `connect`: seconds for a connection to it."""
+        self.login = login
+        self.name = urlsplit(url).netloc
         self._url = url
-        self._name = urlsplit(url).netloc
-        self._credentials = credentials
-        self._connect = connect
-        self._tokens = Tokens()
-        self._scheme = ""
+        self._configured = token_service
+        self._pinned = ""
+        self._service = TokenService(session, self.name, connect)
+        self._tokens: Tokens[Question, _Source] = Tokens(clock)
+        self._flights: Flights[tuple[Question, Demand], str] = Flights()
+        self._direct = ""
+        self._refused: tuple[Credentials, float] | None = None
+        self._clock = clock
+        self._said: dict[str, float] = {}
 
-    def known(self, scope: str) -> str | None:
-        """The header that was good for `scope` before."""
-        if self._scheme == "basic" and self._credentials is not None:
-            return self._credentials.basic
-        token = self._tokens.get(scope)
-        return f"Bearer {token}" if token else None
+    async def close(self) -> None:
+        """End what runs."""
+        await self._flights.close()
+        if self.login is not None:
+            await self.login.close()
 
-    async def answer(self, demanded: Sequence[Challenge], scope: str) -> str | None:
-        """The header that answers one of the challenges of a 401; None where we have none."""
-        self._tokens.drop(scope)
-        for challenge in demanded:
-            if challenge.scheme == "bearer" and "realm" in challenge.parameters:
-                return f"Bearer {await self._token(challenge, scope)}"
-            if challenge.scheme == "basic" and self._credentials is not None:
-                self._scheme = "basic"
-                return self._credentials.basic
+    async def known(self, question: Question) -> Shown:
+        """Return what was good for the question before."""
+        if self._direct and self.login is not None:
+            login = await self.login.of(question.repository)
+            if login is not None and (header := self._shown_directly(login)):
+                return Shown(header, login)
+        token, source = self._tokens.get(question), self._tokens.source(question)
+        if token is None or source is None:
+            return Shown()
+        if self._tokens.ageing(question):
+            self._flights.launch((question, source.demand), partial(self._fetch, question, source))
+        return Shown(f"Bearer {token}", source.login)
+
+    def _shown_directly(self, login: Credentials) -> str:
+        """Return the header that needs no token service."""
+        if self._direct == "basic":
+            return login.basic
+        return f"Bearer {login.registry_token}" if login.registry_token else ""
+
+    def forget(self, question: Question, shown: Shown) -> bool:
+        """Drop what was shown, as it is not taken. Return whether another request has got something newer."""
+        token = self._tokens.get(question)
+        if token is not None and f"Bearer {token}" != shown.header:
+            return True
+        self._tokens.drop(question)
+        return False
+
+    async def answer(
+        self, demanded: Sequence[Challenge], question: Question, login: Credentials | None, own_scope: bool
+    ) -> Shown | None:
+        """Return what answers one of the challenges of a 401, a token rather than a password; None where we have
+        nothing. With `own_scope` a token is asked for the question's own scope, not for the challenge's."""
+        bearers = [challenge for challenge in demanded if challenge.scheme == "bearer"]
+        for challenge in bearers:
+            if login is not None and login.registry_token:
+                self._direct = "bearer"
+                return Shown(self._shown_directly(login), login)
+            if found := await self._token(challenge, question, login, own_scope):
+                return found
+        if login is not None and login.basic and any(challenge.scheme == "basic" for challenge in demanded):
+            self._direct = "basic"
+            return Shown(login.basic, login)
+        for realm in (challenge.parameters.get("realm") for challenge in bearers):
+            if realm is not None:
+                raise SourceDenied(
+                    f"names a token service that it may not: {realm[:200]}; if it is right, configure token_service",
+                    source=self.name,
+                )
         return None
 
-    async def _token(self, challenge: Challenge, scope: str) -> str:
-        realm = challenge.parameters["realm"]
-        if not may_ask(realm, self._url):
-            raise SourceDenied(f"names a token service that it may not: {realm[:200]}", source=self._name)
-        query = {"scope": scope}
-        if service := challenge.parameters.get("service"):
-            query["service"] = service
-        headers = {"Accept": "application/json"}
-        if self._credentials is not None and may_tell(realm, self._url):
-            headers["Authorization"] = self._credentials.basic
-        limit = aiohttp.ClientTimeout(total=10, sock_connect=self._connect)
-        async with self._session.get(
-            realm, params=query, headers=headers, allow_redirects=False, timeout=limit
-        ) as response:
-            if response.status != 200:
-                raise SourceDenied(
-                    f"the token service answered {response.status}", source=self._name, unauthorized=True
-                )
-            data = b""
-            async for part in response.content.iter_any():
-                data += part
-                if len(data) > TOKEN_LIMIT:
-                    raise SourceDenied("the token service's answer has no end", source=self._name)
-        return self._token_of(data, scope)
-
-    def _token_of(self, data: bytes, scope: str) -> str:
+    async def _token(
+        self, challenge: Challenge, question: Question, login: Credentials | None, own_scope: bool
+    ) -> Shown | None:
+        """Return a token of the challenge's token service; None where that may not be asked."""
+        realm = challenge.parameters.get("realm", "")
+        if not _is_url(realm) or not may_ask(realm, self._url, self._configured):
+            return None
+        self._direct = ""
+        stated = "" if own_scope else challenge.parameters.get("scope", "")
+        demand = Demand(realm, challenge.parameters.get("service", ""), scopes_to_ask(stated, question.scope))
+        told = login if login is not None and self._may_tell(realm) else None
         try:
-            document = json.loads(data)
-            token = document.get("token") or document["access_token"]
-            if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]+", token):
-                raise ValueError("no token")
-            lifetime = float(document.get("expires_in") or 60)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise SourceDenied("the token service's answer holds no token", source=self._name) from None
-        self._tokens.put(scope, token, min(lifetime, 86400.0))
-        return token
+            token = await self._flights.join(
+                (question, demand), partial(self._fetch, question, _Source(demand, told))
+            )
+        except SourceDenied as denied:
+            if login is None or told is not None:
+                raise
+            raise LoginRefused(
+                f"{denied.reason}, which is not told this node's login: if it is the right one, "
+                "configure token_service",
+                source=self.name,
+            ) from None
+        return Shown(f"Bearer {token}", told, demand)
+
+    def _may_tell(self, realm: str) -> bool:
+        """Return whether the login may go to the token service: the first that it went to, or the parent itself."""
+        if not may_tell(realm, self._url, self._configured):
+            why = "the login is not told to a token service: if it is the right one, configure token_service"
+        elif self._configured or same_place(realm, self._url) or same_place(realm, self._pinned or realm):
+            self._pinned = self._pinned or realm
+            return True
+        else:
+            why = "the login was told to another token service: restart if they moved, or configure token_service"
+        self._say(logging.WARNING, why, {"token_service": urlsplit(realm).netloc})
+        return False
+
+    async def _fetch(self, question: Question, source: _Source) -> str:
+        login = source.login
+        refused, until = self._refused or (None, 0.0)
+        if login is not None and login == refused and self._clock() < until:
+            raise self.login_refused("the token service refused it a moment ago")
+        try:
+            answer = await self._service.token(source.demand, login)
+        except LoginRefused as refused:
+            if login is not None:
+                self._refused = (login, self._clock() + PAUSE)
+            raise self.login_refused(refused.reason) from None
+        self._tokens.put(question, answer.token, answer.lifetime, source)
+        return answer.token
+
+    def login_refused(self, why: str) -> LoginRefused:
+        """Return the failure that the parent does not take our login, and say so in the log."""
+        name = self.login.name if self.login is not None else "credentials"
+        about = {"credentials": name, "why": why}
+        self._say(logging.ERROR, "a parent does not take our login: put the right one in its place", about)
+        return LoginRefused(f"this node's login ({name}) is not taken: {why}", source=self.name)
+
+    def _say(self, level: int, what: str, about: Mapping[str, str]) -> None:
+        """Write a line to the log, each at most once a minute."""
+        now = self._clock()
+        if now >= self._said.get(what, now):
+            self._said[what] = now + 60.0
+            log.log(level, what, extra={FIELDS: {"parent": self.name, **about}})
+
+
+class Dialogue:
+    """One request's way through a parent's demands: `header` is what it is to show, `refused` what to do then."""
+
+    def __init__(self, authorization: Authorization, question: Question) -> None:
+        self._authorization = authorization
+        self._login = authorization.login
+        self._question = question
+        self._shown = Shown()
+        self._tries = 0
+
+    @property
+    def header(self) -> str:
+        """Return the Authorization field; empty for none."""
+        return self._shown.header
+
+    async def begin(self) -> None:
+        """Show what was good before."""
+        self._shown = await self._authorization.known(self._question)
+
+    async def refused(self, status: int, challenges: Sequence[Challenge]) -> bool:
+        """Return whether a request that was answered 401 or 403 is worth sending again, with another header. What
+        the token service fails to do is raised."""
+        self._tries += 1
+        if self._tries > TRIES:
+            return False
+        shown, other = self._shown, await self._other_login()
+        if status == 403 and not other:
+            return False
+        newer = self._authorization.forget(self._question, shown)
+        if newer or status == 403:
+            await self.begin()
+            return True
+        return await self._answered(challenges, shown, other)
+
+    async def _other_login(self) -> bool:
+        """Return whether there are credentials now that were not shown."""
+        if self._login is None or (not self._shown.header and not self._login.trouble):
+            return False
+        return await self._login.renewed(self._question.repository, self._shown.login)
+
+    async def _answered(self, challenges: Sequence[Challenge], shown: Shown, other: bool) -> bool:
+        """Find another header. A token that was fetched for this is not fetched again, but with our own scope."""
+        own_scope = shown.fresh is not None and not other
+        if own_scope and shown.fresh is not None and shown.fresh.scopes == (self._question.scope,):
+            return False
+        found = await self._found(challenges, own_scope)
+        if found is None or (found.header == shown.header and found.fresh is None):
+            return False
+        self._shown = found
+        return True
+
+    async def _found(self, challenges: Sequence[Challenge], own_scope: bool) -> Shown | None:
+        """Answer the challenges; where our login is not taken, once more with the one that replaced it."""
+        repository = self._question.repository
+        login = await self._login.of(repository) if self._login is not None else None
+        try:
+            return await self._authorization.answer(challenges, self._question, login, own_scope)
+        except LoginRefused:
+            if login is None or self._login is None or not await self._login.renewed(repository, login):
+                raise
+            login = await self._login.of(repository)
+            return await self._authorization.answer(challenges, self._question, login, own_scope)
+
+    def failure(self, status: int) -> Failure:
+        """Return the failure that an answer of 401 or 403 is in the end."""
+        shown, source = self._shown, self._authorization.name
+        if self._login is not None and self._login.trouble and shown.login is None:
+            why = f"{self._login.name}: {self._login.trouble}"
+            return LoginRefused(
+                f"answered {status}, and this node's login cannot be used: {why}", source=source
+            )
+        if status == 401 and shown.login is not None and shown.header == shown.login.basic:
+            return self._authorization.login_refused(f"answered {status}")
+        return SourceDenied(f"answered {status}", source=source)
+
+
+def _is_url(realm: str) -> bool:
+    """Return whether the client can speak to the address."""
+    try:
+        return place(str(URL(realm))) is not None
+    except ValueError:
+        return False

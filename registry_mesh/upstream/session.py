@@ -17,7 +17,8 @@ import aiohttp
 from yarl import URL
 
 from registry_mesh import __version__
-from registry_mesh.auth.challenge import inner_host, parse_challenges, same_place
+from registry_mesh.auth.challenge import parse_challenges
+from registry_mesh.auth.hosts import inner_host, same_place
 from registry_mesh.ports.failures import (
     SourceDenied,
     SourceErred,
@@ -29,10 +30,12 @@ from registry_mesh.ports.failures import (
 from registry_mesh.telemetry.instruments import Instruments, Layout, Table
 from registry_mesh.telemetry.names import ANSWERS, UPSTREAM_BYTES, UPSTREAM_REQUESTS
 from registry_mesh.upstream.answer import Answer
-from registry_mesh.upstream.authorization import Authorization
+from registry_mesh.upstream.authorization import Authorization, Dialogue, Question
 from registry_mesh.upstream.breaker import Breaker
 from registry_mesh.upstream.credentials import Credentials
 from registry_mesh.upstream.liveness import Liveness, Patience, Silent
+from registry_mesh.upstream.logins import FixedLogin, Login
+from registry_mesh.upstream.retry_after import retry_after
 
 HOPS: Final = 5
 
@@ -67,11 +70,13 @@ class ParentSession:
         self,
         session: aiohttp.ClientSession,
         url: str,
-        credentials: Credentials | None = None,
+        login: Login | Credentials | None = None,
         patience: Patience | None = None,
         instruments: Instruments | None = None,
+        token_service: str = "",
     ) -> None:
-        """`instruments`: laid out with this parent's `name` among the values of the label `parent`."""
+        """`instruments`: laid out with this parent's `name` among the values of the label `parent`. `token_service`:
+        the URL of the only one that may be told the login."""
         self.url = url.rstrip("/")
         self.name = urlsplit(url).netloc
         instruments = instruments or Table(Layout(values={"parent": [self.name]}), 1).row(0)
@@ -83,7 +88,8 @@ class ParentSession:
         self.inflight = 0
         self._session = session
         self._patience = patience or Patience()
-        self._authorization = Authorization(session, self.url, credentials, self._patience.connect)
+        login = FixedLogin(login) if isinstance(login, Credentials) else login
+        self._authorization = Authorization(session, self.url, login, token_service, self._patience.connect)
         self.liveness = Liveness(self._ping, self._patience, self.breaker)
 
     @property
@@ -146,17 +152,18 @@ class ParentSession:
         query: Mapping[str, str] | None,
         headers: dict[str, str],
     ) -> aiohttp.ClientResponse:
-        authorization = self._authorization.known(scope)
-        for attempt in range(2):
-            response = await self._send(stack, method, url, query, headers, authorization)
-            if response.status != 401 or attempt:
-                break
-            demanded = parse_challenges(response.headers.getall("WWW-Authenticate", []))
+        dialogue = Dialogue(self._authorization, Question((query or {}).get("ns", ""), scope))
+        await dialogue.begin()
+        while True:
+            response = await self._send(stack, method, url, query, headers, dialogue.header)
+            if response.status not in (401, 403):
+                return self._checked(response, headers)
+            challenges = parse_challenges(response.headers.getall("WWW-Authenticate", []))
             response.release()
-            authorization = await self._authorization.answer(demanded, scope)
-            if authorization is None:
-                break
-        return self._checked(response, headers)
+            if not same_place(str(response.url), self.url):
+                raise SourceDenied(f"answered {response.status} where it led to", source=self.name)
+            if not await dialogue.refused(response.status, challenges):
+                raise dialogue.failure(response.status)
 
     async def _send(
         self,
@@ -165,7 +172,7 @@ class ParentSession:
         url: str,
         query: Mapping[str, str] | None,
         headers: dict[str, str],
-        authorization: str | None,
+        authorization: str,
     ) -> aiohttp.ClientResponse:
         """One request and the redirects it leads to. Credentials stay with the parent's own host and port."""
         for _ in range(HOPS + 1):
@@ -231,6 +238,10 @@ class ParentSession:
             self.breaker.succeeded(time.monotonic() - began)
         return response
 
+    async def close(self) -> None:
+        """End what runs for it."""
+        await self._authorization.close()
+
     async def ping(self) -> bool:
         """Whether the parent answers at all, soon; one ping is out at a time."""
         return await asyncio.shield(self.liveness.check())
@@ -256,18 +267,10 @@ class ParentSession:
             raise SourceLied("answered 304 to what was asked without a condition", source=self.name)
         if status in (429, 503):
             raise (SourceThrottled if status == 429 else SourceUnavailable)(
-                f"answered {status}", source=self.name, retry_after=_seconds(response)
+                f"answered {status}", source=self.name, retry_after=retry_after(response.headers, time.time())
             )
         if status in (500, 501):
             raise (SourceErred if status == 500 else SourceRefused)(f"answered {status}", source=self.name)
         if status >= 500 or status == 408:
             raise SourceUnavailable(f"answered {status}", source=self.name)
-        if status in (401, 403):
-            raise SourceDenied(f"answered {status}", source=self.name, unauthorized=status == 401)
         return response
-
-
-def _seconds(response: aiohttp.ClientResponse) -> float | None:
-    """Retry-After, where it is a number of seconds; at most an hour is believed."""
-    text = response.headers.get("Retry-After", "")
-    return min(3600.0, float(text)) if text.isdigit() else None

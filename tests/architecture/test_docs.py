@@ -19,14 +19,24 @@ DOCUMENTS = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CHANGELOG
 DOCUMENTS += sorted((ROOT / "docs").rglob("*.md"))
 
 
+def alternatives(entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every kind of value that an entry allows, however deep they are nested."""
+    yield entry
+    for inner in (*entry.get("anyOf", []), *entry.get("oneOf", [])):
+        yield from alternatives(inner)
+
+
 def schema_keys(schema: dict[str, Any], whole: dict[str, Any], prefix: str = "") -> Iterator[str]:
     """Dotted names of every key that holds a value."""
     for name, entry in schema.get("properties", {}).items():
-        inner = next((e for e in [entry, *entry.get("anyOf", [])] if "$ref" in e), None)
+        kinds = list(alternatives(entry))
+        inner = next((e for e in kinds if "$ref" in e), None)
         if inner is not None:
             target = whole["$defs"][inner["$ref"].rpartition("/")[2]]
             if "properties" in target:
                 yield from schema_keys(target, whole, f"{prefix}{name}.")
+                if any(e.get("type") == "string" for e in kinds):
+                    yield prefix + name
                 continue
         mapped = entry.get("additionalProperties")
         if isinstance(mapped, dict) and "$ref" in mapped:

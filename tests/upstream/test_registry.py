@@ -351,7 +351,7 @@ async def test_a_token_with_a_line_break_is_refused(world: World, parent: Simula
     parent.answers[BLOB] = demanding(f"{parent.url}/token")  # type: ignore[assignment]
     parent.says("/token", text=json.dumps({"token": "a\r\nX: y"}))
     app = (await world.upstream(parent, ME)).repository(RepositoryName("team/app"))
-    with pytest.raises(SourceDenied, match="no token"):
+    with pytest.raises(SourceUnavailable, match="no token"):
         await read(app)
 
 
