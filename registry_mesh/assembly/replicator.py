@@ -28,7 +28,7 @@ from registry_mesh.content.snapshot.copy_blob import CopyByIngest
 from registry_mesh.content.snapshot.copy_by_fill import CopyByFill
 from registry_mesh.content.snapshot.copy_graph import Bring
 from registry_mesh.content.snapshot.progress import Meter
-from registry_mesh.content.snapshot.snapshot import Held, Outcome, Snapshot, SnapshotPolicy
+from registry_mesh.content.snapshot.snapshot import Ours, Outcome, Snapshot, SnapshotPolicy
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.storage import Storage
 from registry_mesh.replication.rules import Rules
@@ -86,8 +86,8 @@ class Replicator:
         async with self._storage.alone("replication", busy), self._bring() as bring:
             self.meter = Meter()
             repositories = ReplicaRepositories(self._storage.records, self._storage.blobs, time.time)
-            held = Held(self._storage.blobs, bring, repositories, self._storage.records)
-            snapshot = Snapshot(rules, self._sources, held, time.time, self.meter, SnapshotPolicy())
+            ours = Ours(self._storage.blobs, bring, repositories, self._storage.records)
+            snapshot = Snapshot(rules, self._sources, ours, time.time, self.meter, SnapshotPolicy())
             outcome = await snapshot.run()
         self._count(outcome)
         self.last, self._ended = outcome, time.time()

@@ -42,6 +42,7 @@ def command(config: Path, repair: bool, quiet: bool) -> None:
         click.echo(
             f"{check.repositories} repositories, {check.blobs} blobs, {size(check.bytes)}: "
             f"{wrong} wrong, {mended} mended"
+            + (f"; {check.left_out} not here because rules leave them out" if check.left_out else "")
         )
         return store_command.EXIT_FAILED if wrong else 0
 

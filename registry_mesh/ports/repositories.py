@@ -126,8 +126,9 @@ class KeptRepository(Protocol):
         """The blob, which the store has, belongs to this repository."""
         ...
 
-    async def put_manifest(self, manifest: Manifest) -> None:
-        """Durable, readable by digest, and listed among the referrers of its subject."""
+    async def put_manifest(self, manifest: Manifest, left_out: frozenset[Digest] = frozenset()) -> None:
+        """Durable, readable by digest, and listed among the referrers of its subject. `left_out` of what it names need
+        not be here: rules do not want it."""
         ...
 
     async def tag(self, tag: Tag, target: Descriptor, source: str) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.manifest import Manifest
-from registry_mesh.oci.media_types import INDEXES, MANIFESTS
+from registry_mesh.oci.mentions import Kind, Mention, Mentions, Unreadable
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.replication.rules import Platform, Platforms, Rule, Rules, union
 
@@ -40,46 +38,82 @@ def _listing(rules: Rules, registry: RegistryName) -> Listing:
     return Listing(registry, names, None in known)
 
 
+def selecting(rules: Iterable[Rule], tags: Iterable[Tag]) -> dict[Tag, tuple[Rule, ...]]:
+    """Which of a repository's tags are wanted, and by which of its rules."""
+    rules = tuple(rules)
+    found = {tag: tuple(rule for rule in rules if tag in rule.tags) for tag in tags}
+    return {tag: by for tag, by in found.items() if by}
+
+
 def wanted_tags(rules: Iterable[Rule], tags: Iterable[Tag]) -> dict[Tag, Platforms]:
     """Which of a repository's tags are wanted by its rules, and for which platforms."""
-    rules = tuple(rules)
-    wanted: dict[Tag, Platforms] = {}
-    for tag in tags:
-        selecting = [rule.platforms for rule in rules if tag in rule.tags]
-        if selecting:
-            wanted[tag] = union(selecting)
-    return wanted
+    return {tag: union(rule.platforms for rule in by) for tag, by in selecting(rules, tags).items()}
 
 
-def wanted_children(manifest: Manifest, platforms: Platforms) -> tuple[Descriptor, ...]:
-    """The children of an index that belong to it here. The index itself keeps every byte, and so its digest; what
-    is not wanted of it is absent. A child without a platform is wanted, and so is what attests a wanted one."""
-    children = tuple({child.digest: child for child in manifest.manifests if child.distributable}.values())
-    if platforms is None:
-        return children
-    wanted = {str(child.digest) for child in children if _is_wanted(child, platforms)}
-    return tuple(
-        child
-        for child in children
-        if str(child.digest) in wanted and child.annotations.get(_ATTESTS, str(child.digest)) in wanted
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What of a document belongs here, each digest once, and what the rules leave out of it."""
+
+    mentions: tuple[Mention, ...]
+    left_out: tuple[Mention, ...]
+    unreadable: tuple[Unreadable, ...]
+    """What belongs here and cannot be brought."""
+
+
+def wanted(found: Mentions, platforms: Platforms) -> Wanted:
+    """All that a document names, but of the manifests of an index those for `platforms` alone. The index itself keeps
+    every byte, and so its digest; what is not wanted of it is absent. A child without a platform is wanted, and so is
+    what attests a wanted one."""
+    if platforms is None or not found.is_index:
+        return Wanted(_once(found.named), (), found.unreadable)
+    chosen = {str(each.digest) for each in found.named if _is_wanted(each, platforms)}
+    belong = [
+        each
+        for each in found.named
+        if str(each.digest) in chosen and (_attested(each) or str(each.digest)) in chosen
+    ]
+    here = {each.digest for each in belong}
+    left = [each for each in found.named if each.digest not in here]
+    unreadable = tuple(each for each in found.unreadable if _fits(each.platform, platforms))
+    return Wanted(_once(belong), _once(left), unreadable)
+
+
+def _once(found: Iterable[Mention]) -> tuple[Mention, ...]:
+    """Each digest as it is named first; where it is needed at all, as it is needed."""
+    once: dict[Digest, Mention] = {}
+    for each in found:
+        known = once.setdefault(each.digest, each)
+        if each.needed and not known.needed:
+            once[each.digest] = each
+    return tuple(once.values())
+
+
+def _is_wanted(child: Mention, platforms: frozenset[Platform]) -> bool:
+    """Blobs among the children (caches of builders) are for no platform, whatever they say."""
+    return child.kind is not Kind.MANIFEST or _fits(child.platform, platforms)
+
+
+def _fits(stated: Mapping[str, Any] | None, platforms: frozenset[Platform]) -> bool:  # Any: JSON as it came
+    return not is_stated(stated) or any(platform.includes(stated or {}) for platform in platforms)
+
+
+def is_stated(platform: Mapping[str, Any] | None) -> bool:
+    """Whether it names one; builders write `unknown` of what attests a child."""
+    return bool(platform) and "unknown" not in (
+        (platform or {}).get("os"),
+        (platform or {}).get("architecture"),
     )
 
 
-def _is_wanted(child: Descriptor, platforms: frozenset[Platform]) -> bool:
-    stated = child.platform
-    if not stated or "unknown" in (stated.get("os"), stated.get("architecture")):
-        return True
-    return any(platform.includes(stated) for platform in platforms)
+def _attested(child: Mention) -> str | None:
+    """The digest of the child that this one attests."""
+    found = child.annotations.get(_ATTESTS)
+    return found if isinstance(found, str) else None
 
 
-def wanted_blobs(manifest: Manifest) -> tuple[Descriptor, ...]:
-    """Config and layers, each once; layers that a registry need not hold are left out."""
-    return tuple({blob.digest: blob for blob in manifest.blobs() if blob.distributable}.values())
-
-
-def is_manifest(descriptor: Descriptor) -> bool:
-    """Whether a child of an index is itself a manifest or an index; other children are fetched as blobs."""
-    return descriptor.media_type in MANIFESTS | INDEXES
+def is_image(child: Mention) -> bool:
+    """Whether a child of an index can be what somebody pulls it for: it attests no other."""
+    return _attested(child) is None and (not child.platform or is_stated(child.platform))
 
 
 _COMPANION: Final = re.compile(r"(sha256-[0-9a-f]{64}|sha512-[0-9a-f]{128})\.(?:sig|att|sbom)")

@@ -49,7 +49,14 @@ async def survey(
 
 
 def _names(shelved: ShelvedManifest) -> Names:
-    return Names(shelved.digest, shelved.blobs, shelved.manifests, shelved.subject, shelved.mentions)
+    return Names(
+        shelved.digest,
+        shelved.blobs,
+        shelved.manifests,
+        shelved.subject,
+        shelved.mentions,
+        shelved.left_out,
+    )
 
 
 async def _blob_sizes(parts: RepositoryParts) -> dict[Digest, int]:

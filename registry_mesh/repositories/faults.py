@@ -70,8 +70,17 @@ def reference_faults(
     for names in facts.manifests.values() if not sparse else ():
         where = f"{name}@{names.digest}"
         for blob in names.blobs:
-            if blob not in facts.blobs:
+            if blob not in facts.blobs and blob not in names.left_out:
                 yield Finding(Fault.DANGLING_BLOB, where, blob)
         for child in names.manifests:
-            if child not in facts.manifests and child not in facts.blobs:
+            if child not in facts.manifests and child not in facts.blobs and child not in names.left_out:
                 yield Finding(Fault.DANGLING_CHILD, where, child)
+
+
+def left_out(facts: RepositoryFacts) -> int:
+    """How much of what manifests name is not here because rules do not want it."""
+    return sum(
+        each not in facts.manifests and each not in facts.blobs
+        for names in facts.manifests.values()
+        for each in names.left_out
+    )

@@ -30,6 +30,8 @@ class Names:
     subject: Digest | None = None
     mentions: tuple[Digest, ...] = ()
     """Manifests or blobs, here or not: hints, and layers that need not be held."""
+    left_out: frozenset[Digest] = frozenset()
+    """What of all these a replica's rules do not want here."""
 
     def children(self) -> Iterator[Digest]:
         """The manifests that the document names."""

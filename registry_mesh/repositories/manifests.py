@@ -1,10 +1,11 @@
 """The manifests of one repository: their documents, their bytes, who refers to whom.
 
 A manifest's document says what it names, so that a collection reads no manifest's bytes:
-{mediaType, size, subject?, artifactType?, annotations?, blobs, manifests, mentions?, names, at, by}. `blobs` and
-`manifests` (what cannot be told from a manifest among them) must be here; `mentions` are kept where they are: layers
-that need not be held, and hints (`oci.mentions`). `names` is the reading that told them apart; documents of older
-versions have none, and are read anew where their type is not known.
+{mediaType, size, subject?, artifactType?, annotations?, blobs, manifests, mentions?, leftOut?, names, at, by}.
+`blobs` and `manifests` (what cannot be told from a manifest among them) must be here; `mentions` are kept where they
+are: layers that need not be held, and hints (`oci.mentions`). `leftOut` of them all a replica's rules do not want.
+`names` is the reading that told them apart; documents of older versions have none, and are read anew where their type
+is not known.
 """
 
 from __future__ import annotations
@@ -42,8 +43,9 @@ class ShelvedManifest:
     manifests: tuple[Digest, ...]
     at: float  # seconds since the epoch
     mentions: tuple[Digest, ...] = ()
-    is_read: bool = True
-    """Whether what it names was told by `oci.mentions`; else an older version did."""
+    left_out: frozenset[Digest] = frozenset()
+    is_current: bool = True
+    """Whether this version wrote it; an older one saw less of what a manifest names, and noted nothing left out."""
 
     @property
     def digest(self) -> Digest:
@@ -63,9 +65,9 @@ class ShelvedManifest:
             blobs = tuple(Digest.parse(each) for each in document["blobs"])
             manifests = tuple(Digest.parse(each) for each in document["manifests"])
             hints = tuple(Digest.parse(each) for each in document.get("mentions") or ())
-            known = descriptor.media_type in MANIFESTS or descriptor.media_type in INDEXES
-            is_read = known or document.get("names") == _READING
-            return cls(descriptor, subject, blobs, manifests, float(document["at"]), hints, is_read)
+            is_current = document.get("names") == _READING
+            left = frozenset(Digest.parse(each) for each in document.get("leftOut") or ())
+            return cls(descriptor, subject, blobs, manifests, float(document["at"]), hints, left, is_current)
         except (KeyError, ValueError, TypeError, AttributeError, DigestInvalid):
             raise StoreBroken(f"{key} is no manifest's document") from None
 
@@ -103,17 +105,20 @@ class ManifestShelf:
 
     async def names(self, shelved: ShelvedManifest) -> ShelvedManifest:
         """The document with all that its manifest names, where an older version wrote it and saw less."""
-        if shelved.is_read:
+        media_type = shelved.descriptor.media_type
+        if shelved.is_current or media_type in MANIFESTS or media_type in INDEXES:
             return shelved
         try:
             async with self._blobs.open(shelved.digest) as reading:
                 data = b"".join([piece async for piece in in_memory(reading)])
         except BlobUnknown:
             return shelved  # nothing can be read of it, or pulled
-        blobs, manifests, mentioned = _named(mentions(data, shelved.descriptor.media_type))
+        blobs, manifests, mentioned = _named(mentions(data, media_type))
         return replace(shelved, blobs=blobs, manifests=manifests, mentions=mentioned)
 
-    async def shelve(self, manifest: Manifest, at: float, who: Pusher) -> None:
+    async def shelve(
+        self, manifest: Manifest, at: float, who: Pusher, left_out: frozenset[Digest] = frozenset()
+    ) -> None:
         """The repository has it from now on; its bytes and all it names are there already.
 
         Its referrer document is written first: until the manifest's own is there, nobody shows it.
@@ -124,9 +129,15 @@ class ManifestShelf:
             await self._records.put(
                 self._keys.referrer(subject, manifest.digest), encode(manifest.descriptor.document())
             )
-        await self._records.put(
-            self._keys.manifest(manifest.digest), encode(_document(manifest, at, who.subject))
-        )
+        document = _document(manifest, at, who.subject) | _left_out(left_out)
+        await self._records.put(self._keys.manifest(manifest.digest), encode(document))
+
+    async def leave_out(self, digest: Digest, left_out: frozenset[Digest]) -> None:
+        """Of what this manifest names, `left_out` and no more need not be here."""
+        key = self._keys.manifest(digest)
+        document = decode(await self._records.get(key) or b"{}", key)
+        document.pop("leftOut", None)
+        await self._records.put(key, encode(document | _left_out(left_out) | {"names": _READING}))
 
     async def unshelve(self, shelved: ShelvedManifest, at: float, who: Pusher) -> None:
         """Take it out, remembering its document until its grace is over."""
@@ -187,6 +198,10 @@ def _document(manifest: Manifest, at: float, by: str) -> Document:
             "by": by,
         }
     )
+
+
+def _left_out(digests: frozenset[Digest]) -> Document:
+    return {"leftOut": sorted(map(str, digests))} if digests else {}
 
 
 def _named(found: Mentions) -> tuple[tuple[Digest, ...], tuple[Digest, ...], tuple[Digest, ...]]:

@@ -75,12 +75,17 @@ class ReplicaRepository:
         await self._lifecycle.touch(blob)
         await self._parts.blobs.link(await self._blobs.stat(blob), self._lifecycle.clock(), _WHO.subject)
 
-    async def put_manifest(self, manifest: Manifest) -> None:
-        if await self._parts.shelf.find(manifest.digest) is not None:
+    async def put_manifest(self, manifest: Manifest, left_out: frozenset[Digest] = frozenset()) -> None:
+        """What was brought for one rule stays when another leaves it out: only what both leave out is absent."""
+        known = await self._parts.shelf.find(manifest.digest)
+        if known is not None:
+            both = left_out & known.left_out if known.is_current else left_out
+            if both != known.left_out:
+                await self._parts.shelf.leave_out(manifest.digest, both)
             return
         await self._lifecycle.touch(manifest.digest)
         await self._blobs.stat(manifest.digest)
-        await self._parts.shelf.shelve(manifest, self._lifecycle.clock(), _WHO)
+        await self._parts.shelf.shelve(manifest, self._lifecycle.clock(), _WHO, left_out)
 
     async def tag(self, tag: Tag, target: Descriptor, source: str) -> None:
         if await self._records.get(self._parts.keys.existence) is None:

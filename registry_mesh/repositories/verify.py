@@ -24,6 +24,7 @@ from registry_mesh.repositories.faults import (
     Fault,
     Finding,
     blob_fault,
+    left_out,
     reference_faults,
 )
 from registry_mesh.repositories.of_origin import Repositories
@@ -53,6 +54,8 @@ class SelfCheck:
         self.blobs = 0
         self.bytes = 0
         self.repositories = 0
+        self.left_out = 0
+        """Of what manifests name, what is not here because a replica's rules do not want it."""
 
     async def findings(self) -> AsyncIterator[Finding]:
         """Everything that is wrong, as it is found."""
@@ -78,6 +81,7 @@ class SelfCheck:
         except StoreBroken as fault:
             yield Finding(Fault.DOCUMENT, name, detail=fault.reason)
             return
+        self.left_out += left_out(found.facts)
         for finding in findings:
             yield finding
         parents = self._parents(name)

@@ -97,7 +97,13 @@ class SourceRegistry:
         """Added to the referrers of a digest."""
         self.odd = ""
         """How its lists of tags end, where they do not end well."""
+        self.tagged: list[bool] = []
+        """Of every question for referrers, whether it was about their tag too."""
         self.down = False
+        self.raises: dict[str, list[Exception]] = {}
+        """By kind of question: what the next ones raise."""
+        self.always: dict[str, Exception] = {}
+        """By kind of question: what each raises."""
 
     def __getitem__(self, name: str) -> Content:
         return self.content.setdefault(RepositoryName(name), Content())
@@ -115,6 +121,10 @@ class SourceRegistry:
         self.asked[kind] += 1
         if self.down:
             raise SourceUnavailable("connection refused", source=self.name)
+        if self.raises.get(kind):
+            raise self.raises[kind].pop(0)
+        if kind in self.always:
+            raise self.always[kind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +185,7 @@ class _Place:
         return TagPage(tuple(after[:limit]), len(after) > limit, note=self.registry.odd)
 
     async def referrers(self, subject: Digest, tagged: bool = True) -> Referrers:
+        self.registry.tagged.append(tagged)
         content = self.content("referrers")
         found = [
             each.descriptor

@@ -45,11 +45,11 @@ class DiaryRepository:
     async def link(self, blob: Digest) -> None:
         await self.real.link(blob)
 
-    async def put_manifest(self, manifest: Manifest) -> None:
+    async def put_manifest(self, manifest: Manifest, left_out: frozenset[Digest] = frozenset()) -> None:
         for blob in manifest.blobs():
             if blob.distributable:
                 await self.kept.blobs.stat(blob.digest)
-        await self.real.put_manifest(manifest)
+        await self.real.put_manifest(manifest, left_out)
         self.diary.append(f"manifest {manifest.digest}")
 
     async def tag(self, tag: Tag, target: Descriptor, source: str) -> None:

@@ -30,13 +30,19 @@ class FailoverRegistry:
     async def repositories(self) -> AsyncIterator[RepositoryName]:
         """The whole list of one parent: of the first that gives it to the end."""
         reasons: list[str] = []
+        failures: list[Failure] = []
         for parent in (each for group in self._groups for each in group):
             try:
                 names = [name async for name in parent.repositories()]
             except (Failure, Refusal) as fault:
+                if isinstance(fault, Failure):
+                    failures.append(fault)
                 reasons.append(f"{parent.parent.name}: {fault.reason}")
                 continue
             for name in names:
                 yield name
             return
-        raise SourceUnavailable("; ".join(reasons) or "no parent is configured")
+        waits = [failure.retry_after for failure in failures if failure.retry_after is not None]
+        raise SourceUnavailable(
+            "; ".join(reasons) or "no parent is configured", retry_after=min(waits) if waits else None
+        )

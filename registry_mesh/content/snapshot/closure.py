@@ -6,13 +6,12 @@ answers, and hashes manifests anew.
 
 from __future__ import annotations
 
-from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.manifest import Manifest
+from registry_mesh.oci.mentions import Kind, Mention, mentions
 from registry_mesh.oci.refusals import Refusal
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.repositories import Repository
-from registry_mesh.replication.plan import wanted_children
+from registry_mesh.replication.plan import wanted
 from registry_mesh.replication.rules import Platforms
 
 
@@ -23,37 +22,35 @@ async def first_gap(held: Repository, root: Digest, platforms: Platforms) -> str
         digest = left.pop()
         try:
             manifest = (await held.manifests.manifest(digest)).manifest
-            gap = await _gap(held, digest, manifest)
         except (Refusal, Failure) as fault:
-            gap = f"manifest {digest}: {fault.reason}"
-        if gap is not None:
-            return gap
-        for child in wanted_children(manifest, platforms):
-            if await _is_blob(held, child):
+            return f"manifest {digest}: {fault.reason}"
+        if Digest.of(manifest.data, digest.algorithm) != digest:
+            return f"manifest {digest}: other bytes are stored"
+        wants = wanted(mentions(manifest.data, manifest.media_type), platforms)
+        if wants.unreadable:
+            return f"what {digest} names: {wants.unreadable[0].where}"
+        for named in wants.mentions:
+            if not named.needed or named.digest in seen:
                 continue
-            if child.digest not in seen:
-                seen.add(child.digest)
-                left.append(child.digest)
+            gap, is_manifest = await _look(held, named)
+            if gap is not None:
+                return gap
+            if is_manifest:
+                seen.add(named.digest)
+                left.append(named.digest)
     return None
 
 
-async def _gap(held: Repository, digest: Digest, manifest: Manifest) -> str | None:
-    if Digest.of(manifest.data, digest.algorithm) != digest:
-        return f"manifest {digest}: other bytes are stored"
-    for blob in manifest.blobs():
-        if not blob.distributable:
-            continue
-        try:
-            info = await held.blobs.stat(blob.digest)
-        except (Refusal, Failure) as fault:
-            return f"blob {blob.digest}: {fault.reason}"
-        if info.size != blob.size:
-            return f"blob {blob.digest}: {info.size} bytes are stored, {blob.size} are named"
-    return None
-
-
-async def _is_blob(held: Repository, child: Descriptor) -> bool:
-    """Children of an index that are no manifests are kept as blobs; a manifest is asked for as one."""
-    if child.media_type.endswith("+json") and ("manifest" in child.media_type or "index" in child.media_type):
-        return False
-    return (await held.blobs.stat(child.digest)).size == child.size
+async def _look(held: Repository, named: Mention) -> tuple[str | None, bool]:
+    """What is lacking of what is named, and whether it is to be read as a manifest."""
+    if named.kind is Kind.MANIFEST:
+        return None, True
+    try:
+        info = await held.blobs.stat(named.digest)
+    except (Refusal, Failure) as fault:
+        if named.kind is Kind.UNTOLD:  # then it is a manifest, or nothing
+            return None, True
+        return f"blob {named.digest}: {fault.reason}", False
+    if named.size is not None and info.size != named.size:
+        return f"blob {named.digest}: {info.size} bytes are stored, {named.size} are named", False
+    return None, False

@@ -7,18 +7,20 @@ A tag is switched when a second look (`content.snapshot.closure`) finds everythi
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
+from registry_mesh.content.snapshot.asking import Asking
 from registry_mesh.content.snapshot.closure import first_gap
 from registry_mesh.content.snapshot.copy_blob import Moved, is_held
-from registry_mesh.content.snapshot.graph import Graph, Node, held_data
+from registry_mesh.content.snapshot.graph import Graph, Node
 from registry_mesh.content.snapshot.jobs import Job, Jobs, Lane, Undone, Widths
+from registry_mesh.content.snapshot.lookups import held_data
 from registry_mesh.content.snapshot.progress import Meter
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
-from registry_mesh.oci.reference import Tag
+from registry_mesh.oci.reference import RegistryName, Tag
 from registry_mesh.oci.refusals import ManifestUnknown, NameUnknown, Refusal
 from registry_mesh.ports.blobs import BlobSource, BlobStore
 from registry_mesh.ports.failures import Failure, SourceUnavailable, StoreBroken
@@ -29,7 +31,14 @@ from registry_mesh.replication.rules import Platforms
 
 @dataclass(frozen=True, slots=True)
 class BlobKey:
+    """A blob as somebody describes it: whoever gets the size wrong fails alone."""
+
     digest: Digest
+    size: int
+
+    @classmethod
+    def of(cls, blob: Descriptor) -> BlobKey:
+        return cls(blob.digest, blob.size)
 
     def __str__(self) -> str:
         return f"blob {self.digest}"
@@ -55,14 +64,14 @@ class TagKey:
 
 @dataclass(frozen=True, slots=True)
 class TagCopy:
-    """A tag to be switched once `graph` is here, and `after` other tags (its companions) were."""
+    """A tag to be switched once `graph` is here, after other tags (its companions) and what hangs beside it."""
 
     tag: Tag
     graph: Graph
     platforms: Platforms = None
     after: frozenset[Tag] = frozenset()
-    switched: Callable[[bool], None] = field(default=lambda moved: None, repr=False)
-    """Told when it is complete, and whether the tag moved for it."""
+    switched: Callable[[bool, bool], None] = field(default=lambda moved, whole: None, repr=False)
+    """Told when it is complete, whether the tag moved for it, and whether all beside it is here too."""
 
 
 Bring = Callable[[BlobSource, Descriptor, Moved], Awaitable[None]]
@@ -73,20 +82,25 @@ the store raises. Nothing wrong stays."""
 @dataclass(slots=True)
 class _Wanted:
     blob: Descriptor
+    registry: RegistryName
     sources: list[BlobSource]
 
 
 class GraphCopy:
     """Gathers what is to be copied (`add`), leaves out what is held (`prune`), then copies (`run`)."""
 
-    def __init__(self, store: BlobStore, bring: Bring, meter: Meter, widths: Widths | None = None) -> None:
+    def __init__(
+        self, store: BlobStore, bring: Bring, meter: Meter, asking: Asking, widths: Widths | None = None
+    ) -> None:
         self._store = store
+        self._asking = asking
         self._bring_blob = bring
         self._meter = meter
         self._widths = widths
-        self._blobs: dict[Digest, _Wanted] = {}
+        self._blobs: dict[BlobKey, _Wanted] = {}
         self._nodes: dict[ManifestKey, Node] = {}
         self._jobs: dict[Hashable, Job] = {}
+        self._running: Jobs | None = None
 
     def add(self, source: Repository, target: KeptRepository, tags: Iterable[TagCopy]) -> None:
         """Tags of one repository. Their graphs may overlap, with each other and with those of any other."""
@@ -94,28 +108,29 @@ class GraphCopy:
         for tag in tags:
             for node in tag.graph.nodes.values():
                 self._add_node(place, source, target, node)
-            needs: set[Hashable] = {ManifestKey(place, digest) for digest in tag.graph.nodes}
-            needs |= {TagKey(place, other) for other in tag.after}
+            beside: set[Hashable] = {ManifestKey(place, digest) for digest in tag.graph.beside}
+            needs = {ManifestKey(place, digest) for digest in tag.graph.nodes} - beside
+            beside |= {TagKey(place, other) for other in tag.after}
             key = TagKey(place, tag.tag)
-            self._jobs[key] = Job(key, partial(self._switch, place, target, tag), needs=frozenset(needs))
+            switch = partial(self._switch, place, target, tag, frozenset(beside))
+            self._jobs[key] = Job(key, switch, needs=frozenset(needs), after=frozenset(beside))
 
     def _add_node(self, place: Place, source: Repository, target: KeptRepository, node: Node) -> None:
         """The same manifest may come by several ways: wanted for other platforms, or under another subject."""
         key = ManifestKey(place, node.descriptor.digest)
         node = _merged(self._nodes.get(key), node)
         self._nodes[key] = node
-        needs: set[Hashable] = {BlobKey(blob.digest) for blob in node.blobs}
+        needs: set[Hashable] = {BlobKey.of(blob) for blob in node.blobs}
         needs |= {ManifestKey(place, digest) for digest in node.before}
         self._jobs[key] = Job(key, partial(self._put, target, node), needs=frozenset(needs))
         for blob in node.blobs:
-            wanted = self._blobs.setdefault(blob.digest, _Wanted(blob, []))
+            wanted = self._blobs.setdefault(BlobKey.of(blob), _Wanted(blob, place.registry, []))
             if source.blobs not in wanted.sources:
                 wanted.sources.append(source.blobs)
 
     async def prune(self) -> None:
         """Look up every blob in the store: held ones need no job, the others are what is to be moved."""
-        for digest, wanted in self._blobs.items():
-            key = BlobKey(digest)
+        for key, wanted in self._blobs.items():
             try:
                 held = await is_held(self._store, wanted.blob)
             except Failure as failure:
@@ -132,14 +147,16 @@ class GraphCopy:
 
     async def run(self) -> tuple[Undone, ...]:
         """What could not be done."""
-        return await Jobs(self._jobs.values(), self._widths).run()
+        self._running = Jobs(self._jobs.values(), self._widths)
+        return await self._running.run()
 
     async def _bring(self, wanted: _Wanted) -> None:
         """From the first repository that can give it."""
         failure: Failure | Refusal = SourceUnavailable(f"nobody has {wanted.blob.digest}")
         for source in wanted.sources:
             try:
-                await self._bring_blob(source, wanted.blob, self._moved)
+                bring = partial(self._bring_blob, source, wanted.blob, self._moved)
+                await self._asking.patiently(wanted.registry, bring)
                 self._meter.objects_done += 1
                 return
             except StoreBroken:
@@ -158,10 +175,13 @@ class GraphCopy:
         data = await held_data(self._store, wanted.digest)
         if data is None:
             raise StoreBroken(f"{wanted.digest} was stored and is gone")
-        await target.put_manifest(Manifest.parse(data, wanted.media_type, wanted.digest))
+        manifest = Manifest.parse(data, wanted.media_type, wanted.digest)
+        await target.put_manifest(manifest, node.left_out)
         self._meter.objects_done += 1
 
-    async def _switch(self, place: Place, target: KeptRepository, copy: TagCopy) -> None:
+    async def _switch(
+        self, place: Place, target: KeptRepository, copy: TagCopy, beside: frozenset[Hashable]
+    ) -> None:
         gap = await first_gap(target.kept, copy.graph.root.digest, copy.platforms)
         if gap is not None:
             raise StoreBroken(f"not switched, for lack of {gap}")
@@ -170,7 +190,8 @@ class GraphCopy:
             await target.tag(copy.tag, copy.graph.root, str(place.registry))
         self._meter.objects_done += 1
         self._meter.tags_done += 1
-        copy.switched(moved)
+        undone = self._running.undone.keys() if self._running is not None else set()
+        copy.switched(moved, copy.graph.is_whole and not beside & undone)
 
 
 async def _points_at(target: KeptRepository, tag: Tag) -> Digest | None:
@@ -183,10 +204,12 @@ async def _points_at(target: KeptRepository, tag: Tag) -> Digest | None:
 def _merged(one: Node | None, other: Node) -> Node:
     if one is None:
         return other
-    return Node(
-        other.descriptor,
-        tuple(dict.fromkeys(one.blobs + other.blobs)),
-        tuple(dict.fromkeys(one.before + other.before)),
+    return replace(
+        other,
+        blobs=tuple(dict.fromkeys(one.blobs + other.blobs)),
+        children=tuple(dict.fromkeys(one.children + other.children)),
+        subject=other.subject or one.subject,
+        left_out=one.left_out & other.left_out,
     )
 
 

@@ -1,6 +1,6 @@
 """Jobs that need other jobs: run as many at once as allowed, the largest first, each once.
 
-A job that fails takes with it what needs it, and nothing else.
+A job that fails takes with it what needs it, and nothing else. What only comes `after` it is done all the same.
 """
 
 from __future__ import annotations
@@ -36,13 +36,14 @@ class Widths:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """`do` is awaited when all of `needs` are done."""
+    """`do` is awaited when all of `needs` are done, and all of `after` are done or cannot be."""
 
     key: Hashable
     do: Callable[[], Awaitable[None]] = field(repr=False)
     lane: Lane = Lane.RECORDS
     size: int = 0
     needs: frozenset[Hashable] = frozenset()
+    after: frozenset[Hashable] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +61,10 @@ class Jobs:
     def __init__(self, jobs: Iterable[Job], widths: Widths | None = None) -> None:
         self._jobs = {job.key: job for job in jobs}
         self._widths = widths or Widths()
-        self._waiting = {key: set(job.needs) for key, job in self._jobs.items()}
+        self._waiting = {key: {*job.needs, *job.after} for key, job in self._jobs.items()}
         self._needed_by: dict[Hashable, list[Hashable]] = {}
-        for key, needs in self._waiting.items():
-            for need in needs:
+        for key, before in self._waiting.items():
+            for need in before:
                 if need not in self._jobs:
                     raise ValueError(f"{key} needs {need}, which is no job")
                 self._needed_by.setdefault(need, []).append(key)
@@ -110,10 +111,14 @@ class Jobs:
     def _done(self, key: Hashable) -> None:
         self._left -= 1
         for follower in self._needed_by.get(key, ()):
-            needs = self._waiting[follower]
-            needs.discard(key)
-            if not needs and follower not in self.undone:
-                self._enqueue(self._jobs[follower])
+            self._ended(key, follower)
+
+    def _ended(self, key: Hashable, follower: Hashable) -> None:
+        """`follower` waits for `key` no longer."""
+        waiting = self._waiting[follower]
+        waiting.discard(key)
+        if not waiting and follower not in self.undone:
+            self._enqueue(self._jobs[follower])
 
     def _fail(self, key: Hashable, failure: Exception) -> None:
         self.undone[key] = Undone(key, failure)
@@ -121,7 +126,9 @@ class Jobs:
         lost = [key]
         for each in lost:
             for follower in self._needed_by.get(each, ()):
-                if follower not in self.undone:
+                if each not in self._jobs[follower].needs:
+                    self._ended(each, follower)
+                elif follower not in self.undone:
                     self.undone[follower] = Undone(follower, failure, because=key)
                     self._left -= 1
                     lost.append(follower)

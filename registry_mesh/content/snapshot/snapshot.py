@@ -11,25 +11,25 @@ the next one goes on from there.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
+from registry_mesh.content.snapshot.asking import Asking
 from registry_mesh.content.snapshot.copy_graph import Bring, GraphCopy, TagCopy
-from registry_mesh.content.snapshot.graph import Explorer
+from registry_mesh.content.snapshot.explorer import Explorer
 from registry_mesh.content.snapshot.jobs import Undone, Widths
 from registry_mesh.content.snapshot.progress import Meter, Phase
 from registry_mesh.content.snapshot.receipts import Receipts
 from registry_mesh.content.snapshot.survey import Findings, Survey, bounded
-from registry_mesh.oci.reference import RegistryName
+from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.oci.refusals import NameUnknown, Refusal
 from registry_mesh.ports.blobs import BlobStore
 from registry_mesh.ports.failures import Failure, SourceLied
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.records import Records
-from registry_mesh.ports.repositories import RegistrySource, RepositoryStore
+from registry_mesh.ports.repositories import KeptRepository, RegistrySource, RepositoryStore
 from registry_mesh.replication.plan import Listing, listings
 from registry_mesh.replication.rules import Rules
 
@@ -48,7 +48,7 @@ class SnapshotPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class Ours:
     """The replica's side: where blobs, repositories and notes are kept, and how a blob is brought in."""
 
     blobs: BlobStore
@@ -93,23 +93,25 @@ class Snapshot:
         self,
         rules: Rules,
         sources: Mapping[RegistryName, RegistrySource],
-        held: Held,
+        ours: Ours,
         clock: Callable[[], float],
         meter: Meter,
         policy: SnapshotPolicy,
     ) -> None:
         self._rules = rules
         self._sources = sources
-        self._held = held
+        self._ours = ours
         self._clock = clock
         self._meter = meter
         self._policy = policy
-        self._receipts = Receipts(held.records)
-        self._asks = asyncio.Semaphore(policy.asks)
-        self._explorer = Explorer(held.blobs, self._asks)
-        self._copy = GraphCopy(held.blobs, held.bring, meter, policy.widths)
+        self._receipts = Receipts(ours.records)
+        self._asking = Asking(policy.asks)
+        self._explorer = Explorer(ours.blobs, self._asking)
+        self._copy = GraphCopy(ours.blobs, ours.bring, meter, self._asking, policy.widths)
         self._troubles: list[Trouble] = []
         self._notes: list[str] = []
+        self._selecting: set[str] = set()
+        self._unlisted: set[RegistryName] = set()
         self._switched = 0
 
     async def run(self) -> Outcome:
@@ -117,7 +119,11 @@ class Snapshot:
         is raised."""
         for listing in listings(self._rules):
             places = await self._places(listing)
-            await bounded(self._policy.repositories, (partial(self._survey, place) for place in places))
+            named = frozenset(listing.names)
+            await bounded(
+                self._policy.repositories, (partial(self._survey, place, named) for place in places)
+            )
+        self._note_idle_rules()
         await self._copy.prune()
         self._meter.phase = Phase.COPYING
         try:
@@ -152,47 +158,90 @@ class Snapshot:
             return []
         if listing.patterns:
             try:
-                async for name in source.repositories():
-                    names.add(name)
-                    if len(names) > MAX_REPOSITORIES:
-                        raise SourceLied(f"more than {MAX_REPOSITORIES} repositories are listed")
+                names |= await self._asking.ask(listing.registry, partial(_listed, source))
             except (Failure, Refusal) as fault:
+                self._unlisted.add(listing.registry)
                 self._trouble(str(listing.registry), f"its repositories cannot be listed: {fault.reason}")
         return [Place(listing.registry, n) for n in sorted(names) if self._rules.of(listing.registry, n)]
 
-    async def _survey(self, place: Place) -> None:
-        """Look at one repository, and take what changed into the copy."""
+    async def _survey(self, place: Place, named: frozenset[RepositoryName]) -> None:
+        """Look at one repository, and take what changed into the copy. `named`: those that rules name in full."""
         source = self._sources[place.registry].repository(place.repository)
-        target = self._held.repositories.repository(place.registry, place.repository)
+        target = self._ours.repositories.repository(place.registry, place.repository)
         receipts = await self._receipts.of(place)
         survey = Survey(
-            source, target, receipts, self._explorer, self._asks, self._clock(), self._policy.referrers_every
+            source,
+            target,
+            receipts,
+            self._explorer,
+            self._asking,
+            self._clock(),
+            self._policy.referrers_every,
         )
+        rules = self._rules.of(place.registry, place.repository)
         try:
-            found = await survey.run(self._rules.of(place.registry, place.repository))
+            found = await survey.run(rules)
         except NameUnknown:
-            self._notes.append(f"{place} does not exist at its source; what is held of it stays")
+            self._selecting |= {rule.name for rule in rules}  # why they take nothing is told here
+            await self._gone(place, target, place.repository in named)
             return
         if found.note:
             self._notes.append(f"{place}: {found.note}")
         self._count(found)
+        self._selecting |= found.selecting
+        if found.faults.get(""):
+            self._unlisted.add(place.registry)
+        elif not found.selecting and place.repository in named:
+            self._notes.append(f"{place}: none of its tags is taken by a rule")
+        self._notes += [f"{place}:{tag} {note}" for tag, note in found.notes]
+        for digest, fault in found.lost.items():
+            self._trouble(
+                f"{place}@{digest}", f"listed beside a wanted tag, and not to be had: {_reason(fault)}"
+            )
         for tag, fault in found.faults.items():
             self._trouble(f"{place}:{tag}" if tag else str(place), _reason(fault))
         copies = [replace(c, switched=partial(self._switch, place, found, c)) for c in found.copies.values()]
         self._copy.add(source, target, copies)
+
+    async def _gone(self, place: Place, target: KeptRepository, named: bool) -> None:
+        """A repository that its source does not know: what a rule names in full, and was never here, is missed."""
+        try:
+            await target.kept.tags.tags(1)
+        except NameUnknown:
+            if named:
+                self._trouble(str(place), "a rule names it, and it does not exist at its source")
+            return
+        self._notes.append(f"{place} does not exist at its source; what is held of it stays")
+
+    def _note_idle_rules(self) -> None:
+        """Rules that take nothing, where everything could be asked."""
+        for rule in self._rules:
+            if rule.name not in self._selecting and rule.registry not in self._unlisted:
+                self._notes.append(f"rule {rule.name} selects nothing of {rule.registry}")
 
     def _count(self, found: Findings) -> None:
         self._meter.repositories += bool(found.wanted)
         self._meter.tags += found.wanted
         self._meter.tags_done += found.held
 
-    def _switch(self, place: Place, found: Findings, copy: TagCopy, moved: bool) -> None:
-        self._receipts.note(place, copy.tag, found.receipts[copy.tag])
+    def _switch(self, place: Place, found: Findings, copy: TagCopy, moved: bool, whole: bool) -> None:
+        """Only what is whole, and known to be, is not looked at again for a while."""
+        if whole:
+            self._receipts.note(place, copy.tag, found.receipts[copy.tag])
         self._switched += moved
 
     def _trouble(self, what: str, why: str) -> None:
         self._troubles.append(Trouble(what, why))
         self._meter.failed += 1
+
+
+async def _listed(source: RegistrySource) -> set[RepositoryName]:
+    names = set()
+    async for name in source.repositories():
+        names.add(name)
+        if len(names) > MAX_REPOSITORIES:
+            raise SourceLied(f"more than {MAX_REPOSITORIES} repositories are listed")
+    return names
 
 
 def _why(undone: Undone) -> str:

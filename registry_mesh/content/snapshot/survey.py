@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from registry_mesh.content.snapshot.asking import Asking
 from registry_mesh.content.snapshot.copy_graph import TagCopy
-from registry_mesh.content.snapshot.graph import Explorer, Graph
+from registry_mesh.content.snapshot.explorer import Explorer
+from registry_mesh.content.snapshot.graph import Graph
 from registry_mesh.content.snapshot.receipts import Receipt
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
@@ -15,9 +17,9 @@ from registry_mesh.oci.reference import Tag
 from registry_mesh.oci.refusals import ManifestUnknown, NameUnknown, Refusal
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.place import Place
-from registry_mesh.ports.repositories import EVERY, KeptRepository, Repository, TagPage, TagSource
-from registry_mesh.replication.plan import companions, is_companion, wanted_tags
-from registry_mesh.replication.rules import Platforms, Rule
+from registry_mesh.ports.repositories import EVERY, KeptRepository, Repository, TagPage
+from registry_mesh.replication.plan import companions, is_companion, selecting
+from registry_mesh.replication.rules import Platforms, Rule, union
 
 
 @dataclass(slots=True)
@@ -35,6 +37,12 @@ class Findings:
     """By tag; the empty name for the repository itself."""
     note: str = ""
     """What is to be known of it that is no fault."""
+    lost: dict[Digest, Exception] = field(default_factory=dict)
+    """What is listed beside wanted tags, and not to be had."""
+    notes: list[tuple[Tag, str]] = field(default_factory=list)
+    """What is odd of a tag, and stops nothing."""
+    selecting: set[str] = field(default_factory=set)
+    """The names of the rules that take some tag."""
 
 
 class Survey:
@@ -46,7 +54,7 @@ class Survey:
         target: KeptRepository,
         receipts: Mapping[Tag, Receipt],
         explorer: Explorer,
-        asks: asyncio.Semaphore,
+        asking: Asking,
         now: float,
         referrers_every: float,
     ) -> None:
@@ -54,11 +62,12 @@ class Survey:
         self._target = target
         self._receipts = receipts
         self._explorer = explorer
-        self._asks = asks
+        self._asking = asking
         self._now = now
         self._referrers_every = referrers_every
         self._graphs: dict[tuple[Digest, Platforms], asyncio.Task[Graph]] = {}
         self._companions: Mapping[Digest, tuple[Tag, ...]] = {}
+        self._listed: frozenset[Tag] = frozenset()
         self.findings = Findings()
 
     @property
@@ -69,7 +78,7 @@ class Survey:
         """`NameUnknown` where the source has no such repository; what else is wrong is in the findings."""
         found = self.findings
         try:
-            page = await list_tags(self._source.tags, self._asks)
+            page = await list_tags(self._source, self._asking)
         except NameUnknown:
             raise
         except (Failure, Refusal) as fault:
@@ -77,7 +86,10 @@ class Survey:
             return found
         found.note = page.note and f"its list of tags {page.note}"
         self._companions = companions(page.tags)
-        level = wanted_tags(rules, page.tags)
+        self._listed = frozenset(page.tags)
+        taken = selecting(rules, page.tags)
+        found.selecting = {rule.name for by in taken.values() for rule in by}
+        level = {tag: union(rule.platforms for rule in by) for tag, by in taken.items()}
         seen: set[Tag] = set()
         while level:
             seen |= level.keys()
@@ -90,22 +102,32 @@ class Survey:
         """Look at one tag; gives the companion tags of what it stands for."""
         self.findings.wanted += 1
         try:
-            async with self._asks:
-                root = (await self._source.tags.resolve(tag)).descriptor
+            root = await self._resolve(tag)
+            if root is None:
+                self.findings.wanted -= 1
+                self.findings.notes.append((tag, "was deleted since it was listed; what is held of it stays"))
+                return ()
             receipt = Receipt.of(root, platforms, self._now)
             if await self._is_held(tag, receipt):
                 self.findings.held += 1
                 return self._companions.get(root.digest, ())
             graph = await self._explore(root, platforms)
-        except ManifestUnknown:
-            self.findings.wanted -= 1  # deleted since it was listed
-            return ()
         except (Failure, Refusal) as fault:
             self.findings.faults[tag] = fault
             return ()
+        self.findings.lost.update(graph.lost)
+        self.findings.notes += [(tag, note) for note in graph.notes]
         self.findings.receipts[tag] = receipt
         self.findings.copies[tag] = TagCopy(tag, graph, platforms)
         return [other for digest in graph.nodes for other in self._companions.get(digest, ())]
+
+    async def _resolve(self, tag: Tag) -> Descriptor | None:
+        """What the tag points at; None where its source says of the tag itself that there is none."""
+        try:
+            asked = await self._asking.ask(self._source.registry, lambda: self._source.tags.resolve(tag))
+        except ManifestUnknown:
+            return None
+        return asked.descriptor
 
     async def _is_held(self, tag: Tag, receipt: Receipt) -> bool:
         noted = self._receipts.get(tag)
@@ -121,7 +143,7 @@ class Survey:
         """Tags that point at the same thing share one look at it."""
         key = (root.digest, platforms)
         if key not in self._graphs:
-            looking = self._explorer.explore(self._source, root, platforms)
+            looking = self._explorer.explore(self._source, root, platforms, self._listed)
             self._graphs[key] = asyncio.ensure_future(looking)
         return await self._graphs[key]
 
@@ -134,10 +156,9 @@ class Survey:
                 copies[tag] = replace(copy, after=frozenset(after & copies.keys()))
 
 
-async def list_tags(tags: TagSource, asks: asyncio.Semaphore) -> TagPage:
+async def list_tags(source: Repository, asking: Asking) -> TagPage:
     """All tags that the source lists."""
-    async with asks:
-        return await tags.tags(EVERY)
+    return await asking.ask(source.registry, lambda: source.tags.tags(EVERY))
 
 
 async def bounded(limit: int, works: Iterable[Callable[[], Awaitable[None]]]) -> None:

@@ -8,83 +8,16 @@ from functools import partial
 
 import pytest
 
-from registry_mesh.content.fill.fills import Fills
-from registry_mesh.content.fill.policy import FillPolicy
-from registry_mesh.content.snapshot.copy_blob import CopyByIngest
-from registry_mesh.content.snapshot.copy_by_fill import CopyByFill
-from registry_mesh.content.snapshot.progress import Meter, Phase
-from registry_mesh.content.snapshot.snapshot import Held, Outcome, Snapshot, SnapshotPolicy
+from registry_mesh.content.snapshot.progress import Phase
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
-from registry_mesh.oci.refusals import BlobUnknown, ManifestUnknown, NameUnknown
 from registry_mesh.ports.failures import SourceUnavailable, StoreBroken
-from registry_mesh.ports.repositories import Repository
-from registry_mesh.replication.pattern import Pattern, Subject
-from registry_mesh.replication.rules import Platform, Platforms, Rule, Rules, Selection
-from registry_mesh.stores.memory.store import MemoryStore
-from tests.simulators.images import HOST, SourceRegistry, random_bytes
-from tests.simulators.kept import DiaryRepositories, DiaryRepository
-
-
-class Replica:
-    """A store, a source, rules, and a clock."""
-
-    def __init__(self, *rules: Rule, fill: bool = False) -> None:
-        self.source = SourceRegistry()
-        self.blobs = MemoryStore()
-        self.repositories = DiaryRepositories(self.blobs.records, self.blobs)
-        self.fill = fill
-        self.rules = Rules(rules)
-        self.now = 1_000.0
-        self.meter = Meter()
-        self.distrusted: list[str] = []
-
-    async def run(self) -> Outcome:
-        self.source.asked.clear()
-        self.source.sent = 0
-        fills = Fills(self.blobs, FillPolicy(complete_after=0))
-        bring = (
-            CopyByFill(self.blobs, fills, self.distrust)
-            if self.fill
-            else CopyByIngest(self.blobs, self.distrust)
-        )
-        held = Held(self.blobs, bring, self.repositories, self.blobs.records)
-        self.meter = Meter()
-        snapshot = Snapshot(
-            self.rules, {HOST: self.source}, held, lambda: self.now, self.meter, SnapshotPolicy()
-        )
-        try:
-            return await snapshot.run()
-        finally:
-            await fills.close()
-
-    def distrust(self, source: str, digest: Digest, reason: str) -> None:
-        self.distrusted.append(source)
-
-    def held(self, name: str) -> Repository:
-        return self.repositories.repository(HOST, RepositoryName(name)).kept
-
-    async def tags(self, name: str) -> dict[str, Digest]:
-        """What the tags of a repository point at, by a client's way."""
-        try:
-            page = await self.held(name).tags.tags(1_000)
-        except NameUnknown:
-            return {}
-        return {tag: (await self.held(name).tags.resolve(tag)).descriptor.digest for tag in page.tags}
-
-    async def has(self, name: str, manifest: Manifest) -> bool:
-        try:
-            return (await self.held(name).manifests.manifest(manifest.digest)).manifest.data == manifest.data
-        except ManifestUnknown:
-            return False
-
-    async def has_blob(self, digest: Digest) -> bool:
-        try:
-            return bool(await self.blobs.stat(digest))
-        except BlobUnknown:
-            return False
+from registry_mesh.replication.rules import Platform, Rules
+from tests.simulators.images import HOST, random_bytes
+from tests.simulators.kept import DiaryRepository
+from tests.simulators.replica import Replica, rule
 
 
 @pytest.fixture(params=["ingest", "fill"])
@@ -94,15 +27,6 @@ def replicas(request: pytest.FixtureRequest) -> Replicas:
 
 
 Replicas = Callable[..., Replica]
-
-
-def rule(repos: str, tags: str = "*", platforms: Platforms = None, registry: RegistryName = HOST) -> Rule:
-    def selection(subject: Subject, patterns: str) -> Selection:
-        return Selection(tuple(Pattern.parse(each, subject) for each in patterns.split()))
-
-    return Rule(
-        repos, registry, selection(Subject.REPOSITORY, repos), selection(Subject.TAG, tags), platforms
-    )
 
 
 async def test_brings_what_rules_select_and_no_more(replicas: Replicas) -> None:
@@ -418,8 +342,8 @@ async def test_a_store_that_loses_what_it_took_is_found_before_the_tag_moves(rep
     image = replica.source["a"].image("x", "1")
 
     class Forgetful(DiaryRepository):
-        async def put_manifest(self, manifest: Manifest) -> None:
-            await DiaryRepository.put_manifest(self, manifest)
+        async def put_manifest(self, manifest: Manifest, left_out: frozenset[Digest] = frozenset()) -> None:
+            await DiaryRepository.put_manifest(self, manifest, left_out)
             await replica.blobs.delete(manifest.layers[0].digest)
 
     replica.repositories.instead["a"] = Forgetful
