@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
+from registry_mesh.admin.status import NodeStatus
 from registry_mesh.telemetry.instruments import Table
 
 
@@ -28,6 +29,4 @@ class Node(Protocol):
         """Whether the node can serve, and the reason where it cannot."""
         ...
 
-    async def status(self) -> dict[str, Any]:
-        """JSON (hence Any): role, name, version, uptime, store, workers, counters, parents."""
-        ...
+    async def status(self) -> NodeStatus: ...

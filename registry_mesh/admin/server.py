@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from socket import socket
 from typing import Final
 
@@ -55,5 +56,5 @@ class AdminServer:
         return web.Response(body=body, headers={"Content-Type": content_type, **_PLAIN})
 
     async def _status(self, _: web.Request) -> web.Response:
-        text = json.dumps(await self._node.status(), indent=2, ensure_ascii=False, default=str)
+        text = json.dumps(asdict(await self._node.status()), indent=2, ensure_ascii=False, default=str)
         return web.Response(text=text + "\n", content_type="application/json", headers=_PLAIN)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from socket import socket
 from typing import Any, Final
@@ -16,6 +16,14 @@ from typing import Any, Final
 from registry_mesh import __version__
 from registry_mesh.admin.node import Readiness
 from registry_mesh.admin.server import AdminServer
+from registry_mesh.admin.status import (
+    NodeStatus,
+    ParentStatus,
+    RegistryStatus,
+    StoreStatus,
+    WorkerStatus,
+    counters,
+)
 from registry_mesh.assembly.collection import collect_again_and_again
 from registry_mesh.assembly.labels import node_name, parent_label
 from registry_mesh.assembly.replicator import Replicator
@@ -147,49 +155,47 @@ class Keeper:
         serving = self._seats.serving(time.monotonic())
         return Readiness(serving > 0, "" if serving else "no process serves")
 
-    async def status(self) -> dict[str, Any]:
+    async def status(self) -> NodeStatus:
         self._measure()
         used, quota = self._stored()
-        return {
-            "role": self._config.role,
-            "name": node_name(self._config),
-            "version": __version__,
-            "uptime_seconds": round(time.time() - self._started, 1),
-            "ready": self.readiness().ready,
-            "listen": f"{self._config.listen.address}:{self._config.listen.port}",
-            "store": {
-                "kind": self._storage.kind if self._storage else None,
-                "used_bytes": used,
-                "quota_bytes": quota,
-                "fault": self._fault,
-            },
-            "workers": self._workers(),
-            "registries": self._registries(),
-            "scrub": self._scrubber.status() if self._scrubber else None,
-            "replication": self._replicator.status() if self._replicator else None,
-            "counters": counters(self.table),
-        }
+        return NodeStatus(
+            role=self._config.role,
+            name=node_name(self._config),
+            version=__version__,
+            uptime_seconds=round(time.time() - self._started, 1),
+            ready=self.readiness().ready,
+            listen=f"{self._config.listen.address}:{self._config.listen.port}",
+            store=StoreStatus(self._storage.kind if self._storage else None, used, quota, self._fault),
+            workers=self._workers(),
+            registries=self._registries(),
+            scrub=self._scrubber.status() if self._scrubber else None,
+            replication=self._replicator.status() if self._replicator else None,
+            counters=counters(self.table),
+        )
 
-    def _workers(self) -> list[dict[str, Any]]:
+    def _workers(self) -> list[WorkerStatus]:
         now = time.monotonic()
         return [
-            {
-                "pid": sitter.pid,
-                "state": sitter.state.name.lower(),
-                "since_seconds": round(now - sitter.since, 1),
-                "silent_seconds": round(now - sitter.beat, 1),
-            }
+            WorkerStatus(
+                pid=sitter.pid,
+                state=sitter.state.name.lower(),
+                since_seconds=round(now - sitter.since, 1),
+                silent_seconds=round(now - sitter.beat, 1),
+            )
             for sitter in (seat.sitter for seat in self._seats.workers)
         ]
 
-    def _registries(self) -> dict[str, Any]:
-        asking = self._by_parent(names.PARENT_AVAILABLE)
-        lies = self._by_parent(names.LIES)
+    def _registries(self) -> dict[str, RegistryStatus]:
+        asking, lies = self._by_parent(names.PARENT_AVAILABLE), self._by_parent(names.LIES)
+
+        def parent(url: str) -> ParentStatus:
+            label = parent_label(url)
+            return ParentStatus(url, asking.get(label, 0), lies.get(label, 0))
+
         return {
-            host: {
-                "default": registry.default,
-                "parents": [[_parent(url, asking, lies) for url in group] for group in registry.parents],
-            }
+            host: RegistryStatus(
+                registry.default, [[parent(url) for url in group] for group in registry.parents]
+            )
             for host, registry in self._config.registries.items()
         }
 
@@ -217,20 +223,3 @@ async def _again_and_again(job: Callable[[], Coroutine[Any, Any, None]]) -> None
 async def _ended(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.wait([task])
-
-
-def _parent(url: str, asking: Mapping[str, int], lies: Mapping[str, int]) -> dict[str, Any]:
-    label = parent_label(url)
-    return {"url": url, "available_to": asking.get(label, 0), "lies": lies.get(label, 0)}
-
-
-def counters(table: Table) -> dict[str, Any]:
-    """Every counter that is not zero, by name, then by its labels' values joined with `/`."""
-    out: dict[str, Any] = {}
-    for sample in table.read():
-        if sample.metric.kind is names.Kind.COUNTER and sample.value:
-            if sample.labels:
-                out.setdefault(sample.metric.name, {})["/".join(sample.labels)] = int(sample.value)
-            else:
-                out[sample.metric.name] = int(sample.value)
-    return out

@@ -57,10 +57,6 @@ class Parents:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    @property
-    def sessions(self) -> list[ParentSession]:
-        return list(self._sessions.values())
-
     def lied(self, source: str) -> None:
         """Count wrong bytes from the parent of that name."""
         if any(session.name == source for session in self._sessions.values()):

@@ -12,8 +12,9 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Final
+from typing import Final
 
+from registry_mesh.admin.status import ReplicationStatus, RunStatus
 from registry_mesh.assembly.labels import layout
 from registry_mesh.assembly.parents import Parents
 from registry_mesh.assembly.storage import open_storage
@@ -112,31 +113,19 @@ class Replicator:
             except TimeoutError:
                 continue
 
-    def status(self) -> dict[str, Any]:
-        """The run under way and the last one, for the operator. Any: JSON."""
+    def status(self) -> ReplicationStatus:
+        """The run under way and the last one."""
         now = self.meter.look(time.monotonic())
-        last = self.last
-        return {
-            "phase": now.phase.value,
-            "tags": now.tags,
-            "tags_done": now.tags_done,
-            "bytes_done": now.size_done,
-            "bytes_left": now.size_left,
-            "bytes_per_second": round(now.rate),
-            "eta_seconds": None if now.eta is None else round(now.eta),
-            "last": None
-            if last is None
-            else {
-                "complete": last.complete,
-                "ended": round(self._ended, 1),
-                "tags": last.tags,
-                "held": last.held,
-                "switched": last.switched,
-                "bytes": last.size,
-                "failed": len(last.troubles),
-                "troubles": [f"{trouble.what}: {trouble.why}" for trouble in last.troubles[:_SHOWN]],
-            },
-        }
+        return ReplicationStatus(
+            phase=now.phase.value,
+            tags=now.tags,
+            tags_done=now.tags_done,
+            bytes_done=now.size_done,
+            bytes_left=now.size_left,
+            bytes_per_second=round(now.rate),
+            eta_seconds=None if now.eta is None else round(now.eta),
+            last=None if self.last is None else _run_status(self.last, self._ended),
+        )
 
     @asynccontextmanager
     async def _bring(self) -> AsyncIterator[Bring]:
@@ -183,5 +172,21 @@ def _tell(outcome: Outcome) -> None:
     if outcome.complete:
         log.info("replication complete", extra={FIELDS: fields})
         return
-    shown = [f"{trouble.what}: {trouble.why}" for trouble in outcome.troubles[:_SHOWN]]
-    log.warning("replication incomplete", extra={FIELDS: {**fields, "why": shown}})
+    log.warning("replication incomplete", extra={FIELDS: {**fields, "why": _shown(outcome)}})
+
+
+def _run_status(outcome: Outcome, ended: float) -> RunStatus:
+    return RunStatus(
+        complete=outcome.complete,
+        ended=round(ended, 1),
+        tags=outcome.tags,
+        held=outcome.held,
+        switched=outcome.switched,
+        bytes=outcome.size,
+        failed=len(outcome.troubles),
+        troubles=_shown(outcome),
+    )
+
+
+def _shown(outcome: Outcome) -> list[str]:
+    return [f"{trouble.what}: {trouble.why}" for trouble in outcome.troubles[:_SHOWN]]

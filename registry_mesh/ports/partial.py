@@ -144,12 +144,12 @@ class CacheStore(BlobStore, Protocol):
         """A verified manifest names these: remember their sizes."""
         ...
 
-    async def note_place(self, digest: Digest, place: str) -> None:
-        """Remember where the blob can be had again (REGISTRY/REPOSITORY), as long as it is held. Never fails: who
+    async def note_place(self, digest: Digest, place: Place) -> None:
+        """Remember where the blob can be had again as long as it is held. Never fails: who
         does not know it any more asks nobody."""
         ...
 
-    async def place_of(self, digest: Digest) -> str | None:
+    async def place_of(self, digest: Digest) -> Place | None:
         """What was noted last."""
         ...
 

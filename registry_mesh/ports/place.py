@@ -14,5 +14,11 @@ class Place:
     registry: RegistryName
     repository: RepositoryName
 
+    @classmethod
+    def parse(cls, text: str) -> Place:
+        """What `str` made: a registry's name has no slash."""
+        registry, _, repository = text.partition("/")
+        return cls(RegistryName(registry), RepositoryName(repository))
+
     def __str__(self) -> str:
         return f"{self.registry}/{self.repository}"

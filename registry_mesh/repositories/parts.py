@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RepositoryName
 from registry_mesh.ports.blobs import BlobStore
 from registry_mesh.ports.records import Records
@@ -44,3 +45,7 @@ class RepositoryParts:
             ManifestShelf(records, blobs, keys),
             LinkedBlobs(records, blobs, keys),
         )
+
+    async def have(self, digest: Digest) -> bool:
+        """Whether the repository has it, as a blob or as a manifest."""
+        return await self.blobs.linked_at(digest) is not None or await self.shelf.find(digest) is not None

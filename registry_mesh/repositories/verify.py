@@ -105,7 +105,9 @@ class SelfCheck:
     ) -> AsyncIterator[Finding]:
         self._checked.add(digest)
         fault, detail = await self._fault_of(digest, stated)
-        if fault is None or (fault is Fault.MISSING and not await self._still_named(where, digest)):
+        if fault is None or (
+            fault is Fault.MISSING and not await self._origin.parts(RepositoryName(where)).have(digest)
+        ):
             return
         finding = Finding(fault, where, digest, detail)
         if fault in REPAIRABLE and await self._repair(digest, parents):
@@ -123,10 +125,6 @@ class SelfCheck:
         self.blobs += 1
         self.bytes += facts.size
         return blob_fault(digest, stated, facts), ""
-
-    async def _still_named(self, where: str, digest: Digest) -> bool:
-        parts = self._origin.parts(RepositoryName(where))
-        return await parts.blobs.linked_at(digest) is not None or await parts.shelf.find(digest) is not None
 
     async def _repair(self, digest: Digest, parents: Sequence[Repository]) -> bool:
         for parent in parents:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 from cachetools import LRUCache
 
 from registry_mesh.content.fill.fills import Fills
-from registry_mesh.content.nest.failover import Candidate, Distrusted, Failover
+from registry_mesh.content.nest.failover import Distrusted
+from registry_mesh.content.nest.failover_registry import FailoverRegistry
 from registry_mesh.content.nest.freshness import Freshness
 from registry_mesh.content.nest.names import Names
 from registry_mesh.content.nest.pull_through import PullThrough
@@ -19,20 +19,12 @@ from registry_mesh.content.nest.shared import SharedFirst
 from registry_mesh.oci.reference import RegistryName, RepositoryName, parse_registry
 from registry_mesh.oci.refusals import NameUnknown
 from registry_mesh.ports.blobs import BlobSource
-from registry_mesh.ports.parents import Parent
+from registry_mesh.ports.parents import ParentRegistry
 from registry_mesh.ports.partial import CacheStore
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.records import Records
 from registry_mesh.ports.repositories import Repository
 from registry_mesh.ports.shared import SharedStore
-
-
-class ParentRegistry(Protocol):
-    """One parent's offer of one registry: what `upstream.registry` makes."""
-
-    @property
-    def parent(self) -> Parent: ...
-    def repository(self, name: RepositoryName) -> Repository: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +82,19 @@ class Site:
 
     def _made(self, registry: RegistryName, name: RepositoryName) -> Repository:
         served = self._registries[registry]
-        groups = [[Candidate(p.parent, p.repository(name)) for p in group] for group in served.parents]
-        source = Failover(groups, self._distrusted)
-        names = self._names.of(Place(registry, name))
+        source = FailoverRegistry(registry, served.parents, self._distrusted).repository(name)
+        place = Place(registry, name)
+        names = self._names.of(place)
         remembered = self._remembered[registry]
-        tags = RememberedTags(registry, name, source, source, remembered, served.freshness, names)
-        place = f"{registry}/{name}"
-        blobs = self._blobs(source, place)
-        return Repository(registry, name, blobs, self._manifests.of(source, place, names), tags, tags)
+        tags = RememberedTags(
+            registry, name, source.tags, source.referrers, remembered, served.freshness, names
+        )
+        blobs = self._blobs(source.blobs, place)
+        return Repository(
+            registry, name, blobs, self._manifests.of(source.manifests, place, names), tags, tags
+        )
 
-    def _blobs(self, source: BlobSource, place: str) -> PullThrough:
+    def _blobs(self, source: BlobSource, place: Place) -> PullThrough:
         if self._shared is None:
             return PullThrough(self._store, source, self._fills, self._distrusted.note, place)
         first = SharedFirst(self._shared.shared, source, self._distrusted)

@@ -1,6 +1,6 @@
 """Every metric and phase by its name, once. Dashboards, alerts and tests read them here.
 
-Labels come from small closed sets: never a digest, a repository or a client. The sets in `FROM_CONFIG` are closed
+Labels come from small closed sets: never a digest, a repository or a client. The set of parents is closed
 too, by the node's configuration.
 """
 
@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 PREFIX: Final = "registry_mesh_"
-FROM_CONFIG: Final = ("parent",)
 
 Labels = Mapping[str, tuple[str, ...] | None]
 """Each label with its values; None: they come from the configuration."""

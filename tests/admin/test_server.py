@@ -2,7 +2,6 @@
 
 import socket
 from collections.abc import AsyncIterator
-from typing import Any
 
 import aiohttp
 import pytest
@@ -10,6 +9,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from registry_mesh.admin.node import Readiness
 from registry_mesh.admin.server import AdminServer
+from registry_mesh.admin.status import (
+    NodeStatus,
+    ParentStatus,
+    RegistryStatus,
+    StoreStatus,
+    WorkerStatus,
+    counters,
+)
 from registry_mesh.telemetry import names
 from registry_mesh.telemetry.instruments import Layout, Table
 
@@ -24,8 +31,21 @@ class FakeNode:
     def readiness(self) -> Readiness:
         return self.answer
 
-    async def status(self) -> dict[str, Any]:
-        return {"role": "site", "name": "zürich"}
+    async def status(self) -> NodeStatus:
+        return NodeStatus(
+            role="site",
+            name="zürich",
+            version="1",
+            uptime_seconds=1.5,
+            ready=True,
+            listen="127.0.0.1:5000",
+            store=StoreStatus("disk", 5, None, None),
+            workers=[WorkerStatus(7, "serving", 1.0, 0.0)],
+            registries={"one.example": RegistryStatus(True, [[ParentStatus("http://p", 1, 0)]])},
+            scrub=None,
+            replication=None,
+            counters=counters(self.table),
+        )
 
 
 @pytest.fixture
@@ -80,4 +100,18 @@ async def test_metrics_of_all_rows(client: aiohttp.ClientSession, node: FakeNode
 async def test_status_is_json(client: aiohttp.ClientSession) -> None:
     async with client.get("/status") as answer:
         assert answer.content_type == "application/json"
-        assert await answer.json() == {"role": "site", "name": "zürich"}
+        told = await answer.json()
+    assert (told["role"], told["name"], told["scrub"]) == ("site", "zürich", None)
+    assert told["store"] == {"kind": "disk", "used_bytes": 5, "quota_bytes": None, "fault": None}
+    parents = [[{"url": "http://p", "available_to": 1, "lies": 0}]]
+    assert told["registries"] == {"one.example": {"default": True, "parents": parents}}
+    assert told["workers"][0]["state"] == "serving"
+
+
+async def test_status_counts_what_is_not_zero(client: aiohttp.ClientSession, node: FakeNode) -> None:
+    node.table.row(0).counter(names.LIES, "http://p").add(3)
+    node.table.row(1).counter(names.LIES, "http://p").add(1)
+    node.table.row(1).counter(names.ROTTEN).add(2)
+    async with client.get("/status") as answer:
+        told = await answer.json()
+    assert told["counters"] == {names.LIES.name: {"http://p": 4}, names.ROTTEN.name: 2}

@@ -16,6 +16,7 @@ from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobSource, Reading
 from registry_mesh.ports.failures import Failure, SourceLied
 from registry_mesh.ports.partial import CacheStore
+from registry_mesh.ports.place import Place
 from registry_mesh.tasks.flights import Flights
 
 _log: Final = logging.getLogger(__name__)
@@ -58,7 +59,12 @@ class Fills:
         return digest in self._beginnings
 
     async def join(
-        self, digest: Digest, source: BlobSource, span: Span | None, distrust: Distrust, place: str = ""
+        self,
+        digest: Digest,
+        source: BlobSource,
+        span: Span | None,
+        distrust: Distrust,
+        place: Place | None = None,
     ) -> Fill:
         """The fill of `digest`, begun from `source` where there is none. `span` is what its first reader wants;
         `place` is noted as where it comes from.
@@ -71,7 +77,7 @@ class Fills:
             return fill
         while fill is None or fill.state.phase is Phase.CLOSED:  # by the time a busy loop comes to wake us
             fill = await self._beginnings.join(digest, lambda: self._begin(digest, source, span, distrust))
-        if place:  # behind the reader's back
+        if place is not None:  # behind the reader's back
             note = asyncio.get_running_loop().create_task(self._store.note_place(digest, place))
             self._notes.add(note)
             note.add_done_callback(self._notes.discard)

@@ -27,6 +27,7 @@ from registry_mesh.ports.blobs import (
     Streamed,
 )
 from registry_mesh.ports.failures import SourceLied, StoreBroken, StoreFull
+from registry_mesh.ports.place import Place
 from registry_mesh.ports.shared import NearBlobs
 
 ATTEMPTS: Final = 3
@@ -55,7 +56,7 @@ class PullThrough:
         source: BlobSource,
         fills: Fills,
         distrust: Distrust = _nobody,
-        place: str = "",
+        place: Place | None = None,
         redirects: Callable[[Digest], bool] = _nowhere,
     ) -> None:
         self._place = place

@@ -21,6 +21,7 @@ from registry_mesh.ports.blobs import Provenance
 from registry_mesh.ports.failures import Failure, SourceLied, StoreBroken, StoreFull
 from registry_mesh.ports.partial import CacheStore
 from registry_mesh.ports.pieces import put, whole
+from registry_mesh.ports.place import Place
 from registry_mesh.ports.records import Records
 from registry_mesh.ports.repositories import (
     EVERY,
@@ -121,9 +122,11 @@ class RememberedManifests:
         self._store = store
         self._records = records
         self._hot: LRUCache[Digest, Manifest] = LRUCache(memory, getsizeof=lambda m: len(m.data) + 1024)
-        self._flights: Flights[tuple[Digest, str], Manifest] = Flights()
+        self._flights: Flights[tuple[Digest, Place | None], Manifest] = Flights()
 
-    def of(self, source: ManifestSource, place: str = "", names: NamesOfPlace | None = None) -> _Bound:
+    def of(
+        self, source: ManifestSource, place: Place | None = None, names: NamesOfPlace | None = None
+    ) -> _Bound:
         """`place` is noted as where manifests come from; a manifest that it does not name is asked of `source`."""
         return _Bound(self, source, place, names)
 
@@ -135,7 +138,9 @@ class RememberedManifests:
         self._remember(held)
         return FetchedManifest(held)
 
-    async def fetched(self, digest: Digest, source: ManifestSource, place: str = "") -> FetchedManifest:
+    async def fetched(
+        self, digest: Digest, source: ManifestSource, place: Place | None = None
+    ) -> FetchedManifest:
         """The manifest as `source` gives it. `ManifestUnknown`, or the source's failure."""
         fetched = await self._flights.join((digest, place), lambda: self._fetch(digest, source, place))
         return FetchedManifest(fetched, Provenance(hit=False))
@@ -156,11 +161,11 @@ class RememberedManifests:
         except ManifestInvalid:
             return None  # a blob of that digest, but no manifest
 
-    async def _fetch(self, digest: Digest, source: ManifestSource, place: str) -> Manifest:
+    async def _fetch(self, digest: Digest, source: ManifestSource, place: Place | None) -> Manifest:
         manifest = (await source.manifest(digest)).manifest
         with contextlib.suppress(StoreFull, StoreBroken):  # served all the same
             await self._keep(manifest)
-            if place:
+            if place is not None:
                 await self._store.note_place(digest, place)
         self._remember(manifest)
         return manifest
@@ -178,7 +183,11 @@ class _Bound:
     """`ManifestSource` of one repository."""
 
     def __init__(
-        self, manifests: RememberedManifests, source: ManifestSource, place: str, names: NamesOfPlace | None
+        self,
+        manifests: RememberedManifests,
+        source: ManifestSource,
+        place: Place | None,
+        names: NamesOfPlace | None,
     ) -> None:
         self._manifests = manifests
         self._source = source

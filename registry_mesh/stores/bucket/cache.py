@@ -166,7 +166,7 @@ class S3CacheStore:
     async def note_sizes(self, descriptors: Sequence[Descriptor]) -> None:
         await self.spool.note_sizes(descriptors)
 
-    async def note_place(self, digest: Digest, place: str) -> None:
+    async def note_place(self, digest: Digest, place: Place) -> None:
         await self.spool.note_place(digest, place)
 
     async def note_names(self, place: Place, digests: Collection[Digest], *, whole: bool = False) -> None:
@@ -177,7 +177,7 @@ class S3CacheStore:
         """What the spool's index remembers."""
         return await self.spool.names(place, digest)
 
-    async def place_of(self, digest: Digest) -> str | None:
+    async def place_of(self, digest: Digest) -> Place | None:
         return await self.spool.place_of(digest)
 
     async def delete(self, digest: Digest) -> None:

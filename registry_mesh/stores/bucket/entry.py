@@ -66,13 +66,6 @@ class Entry:
     def info(self) -> BlobInfo:
         return BlobInfo(self.digest, self.size)
 
-    @property
-    def objects(self) -> list[str]:
-        """The keys of its bytes and its chunk map."""
-        if not self.name:
-            return []
-        return [data_key(self.name), *([map_key(self.name)] if self.map_sum else [])]
-
     def encode(self) -> bytes:
         line: dict[str, object] = {"version": _VERSION, "size": self.size, "at": round(self.at, 3)}
         if self.name:

@@ -288,11 +288,12 @@ class DiskStore:
     async def note_sizes(self, descriptors: Sequence[Descriptor]) -> None:
         await offload(self._shelf.index.note_sizes, [(each.digest, each.size) for each in descriptors])
 
-    async def note_place(self, digest: Digest, place: str) -> None:
-        await offload(self._shelf.index.note_place, digest, place)
+    async def note_place(self, digest: Digest, place: Place) -> None:
+        await offload(self._shelf.index.note_place, digest, str(place))
 
-    async def place_of(self, digest: Digest) -> str | None:
-        return await offload(self._shelf.index.place, digest)
+    async def place_of(self, digest: Digest) -> Place | None:
+        text = await offload(self._shelf.index.place, digest)
+        return Place.parse(text) if text is not None else None
 
     async def note_names(self, place: Place, digests: Collection[Digest], *, whole: bool = False) -> None:
         """Remember in the index; a fault of it is none of the caller's."""

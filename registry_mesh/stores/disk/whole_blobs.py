@@ -67,14 +67,6 @@ class WholeBlobs:
         await self._found(file, bad, opening=True)
         return True
 
-    def at_hand(self, digest: Digest) -> OpenFile | None:
-        """`open` without waiting: None where the file is not open or not proven as a whole."""
-        file = self.files.again(digest)
-        if file is None or file.look.complete:
-            return file
-        self.files.release(file)
-        return None
-
     async def look_at(self, file: OpenFile, start: int, stop: int, *, opening: bool = False) -> None:
         """Have chunks [start, stop) read and checked, where they are not proven."""
         if file.look.run(start, stop) < stop:

@@ -264,7 +264,7 @@ class MemoryStore:
         self._sizes: dict[Digest, int] = {}
         self._names: dict[Place, set[Digest]] = {}
         self._whole: set[Place] = set()
-        self._places: dict[Digest, str] = {}
+        self._places: dict[Digest, Place] = {}
         self._locks: set[tuple[Digest, str]] = set()
         self.records = MemoryRecords()
 
@@ -332,7 +332,7 @@ class MemoryStore:
         for each in descriptors:
             self._sizes[each.digest] = each.size
 
-    async def note_place(self, digest: Digest, place: str) -> None:
+    async def note_place(self, digest: Digest, place: Place) -> None:
         self._places[digest] = place
 
     async def note_names(self, place: Place, digests: Collection[Digest], *, whole: bool = False) -> None:
@@ -347,7 +347,7 @@ class MemoryStore:
             return True
         return False if place in self._whole else None
 
-    async def place_of(self, digest: Digest) -> str | None:
+    async def place_of(self, digest: Digest) -> Place | None:
         return self._places.get(digest)
 
     def reserve(self, room: int) -> None:

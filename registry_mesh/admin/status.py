@@ -1,0 +1,123 @@
+"""A node as its operator sees it at `/status`: values whose fields are the keys of the JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from registry_mesh.telemetry.instruments import Table
+from registry_mesh.telemetry.names import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStatus:
+    """Where things are kept. Bytes are those of this machine's disk, None where not known or not bounded."""
+
+    kind: str | None
+    used_bytes: int | None
+    quota_bytes: int | None
+    fault: str | None
+    """What keeps the disk from being written to."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """One process that serves."""
+
+    pid: int
+    state: str
+    since_seconds: float
+    silent_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ParentStatus:
+    """One parent: to how many processes it is available, and how often it sent wrong bytes."""
+
+    url: str
+    available_to: int
+    lies: int
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryStatus:
+    """One registry and its groups of parents."""
+
+    default: bool
+    parents: Sequence[Sequence[ParentStatus]]
+
+
+@dataclass(frozen=True, slots=True)
+class ScrubStatus:
+    """The walk over stored bytes under way, or the last one."""
+
+    running: bool
+    age_seconds: float | None
+    """Since a walk was completed; None: never."""
+    done: float | None
+    """Share of the walk under way, 0 to 1."""
+    read_bytes: int
+    rotten: int
+    repaired: int
+    next_in_seconds: float | None
+    """None: never."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """A run of a replica's rules that has ended, at `ended` seconds since the epoch."""
+
+    complete: bool
+    ended: float
+    tags: int
+    held: int
+    switched: int
+    bytes: int
+    failed: int
+    troubles: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicationStatus:
+    """The run of a replica's rules under way, and the last one."""
+
+    phase: str
+    tags: int
+    tags_done: int
+    bytes_done: int
+    bytes_left: int
+    bytes_per_second: int
+    eta_seconds: int | None
+    last: RunStatus | None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """The whole node."""
+
+    role: str
+    name: str
+    version: str
+    uptime_seconds: float
+    ready: bool
+    listen: str
+    store: StoreStatus
+    workers: Sequence[WorkerStatus]
+    registries: Mapping[str, RegistryStatus]
+    scrub: ScrubStatus | None
+    replication: ReplicationStatus | None
+    counters: Mapping[str, int | Mapping[str, int]]
+    """Those that are not zero, by name, then by their labels' values joined with `/`."""
+
+
+def counters(table: Table) -> dict[str, int | Mapping[str, int]]:
+    """What `NodeStatus.counters` says."""
+    plain: dict[str, int] = {}
+    labelled: dict[str, dict[str, int]] = {}
+    for sample in table.read():
+        if sample.metric.kind is Kind.COUNTER and sample.value:
+            if sample.labels:
+                labelled.setdefault(sample.metric.name, {})["/".join(sample.labels)] = int(sample.value)
+            else:
+                plain[sample.metric.name] = int(sample.value)
+    return {**plain, **labelled}
