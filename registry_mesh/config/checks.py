@@ -5,14 +5,12 @@ These run on the document as it was written, so that they are reported together 
 
 from __future__ import annotations
 
-import os
-import pathlib
-import stat
 from typing import Final
 
 from registry_mesh.config.certificates import check_pair
 from registry_mesh.config.document import Document, mapping
-from registry_mesh.config.finding import Finding, Path, Severity
+from registry_mesh.config.finding import Path
+from registry_mesh.config.logins import check_login
 
 _NEEDS: Final[dict[str, dict[str, str]]] = {
     "origin": {},
@@ -83,9 +81,12 @@ def _check_registries(document: Document) -> None:
             )
         _check_parents_once(document, path)
         if registry.get("trust") is not None:
-            _warn(document, (*path, "trust"), "signed catalogs are not checked by this version",
-                  "bytes are still checked against their digests")  # fmt: skip
-        _check_credentials(document, (*path, "credentials"))
+            document.warn(
+                (*path, "trust"),
+                "signed catalogs are not checked by this version",
+                "bytes are still checked against their digests",
+            )
+        check_login(document, path)
     for path in defaults[1:]:
         first = document.mark(defaults[0]).line
         document.report(
@@ -104,26 +105,6 @@ def _check_parents_once(document: Document, path: Path) -> None:
                 seen.add(bare)
 
 
-def _check_credentials(document: Document, path: Path) -> None:
-    named = document.find(*path)
-    if not isinstance(named, str):
-        return
-    kind, _, target = named.partition(":")
-    if kind == "env" and target not in os.environ:
-        _warn(
-            document, path, f"{target} is not in this environment", "without it parents are asked anonymously"
-        )
-    if kind != "file":
-        return
-    try:
-        mode = pathlib.Path(target).stat().st_mode
-    except OSError as fault:
-        _warn(document, path, f"{target}: {fault.strerror}", "without it parents are asked anonymously")
-        return
-    if mode & (stat.S_IROTH | stat.S_IWOTH):
-        document.report(path, f"{target} is open to everybody on this machine", f"chmod 640 {target}")
-
-
 def _check_listeners(document: Document) -> None:
     listen, admin = mapping(document.find("listen")), mapping(document.find("admin"))
     port = listen.get("port", 5000)
@@ -140,9 +121,3 @@ def _check_tls(document: Document) -> None:
     if isinstance(certificate, str) and isinstance(key, str):
         for part, what, how in check_pair(certificate, key):
             document.report(("listen", "tls", part), what, how)
-
-
-def _warn(document: Document, path: Path, what: str, how: str) -> None:
-    document.findings.append(
-        Finding(document.file, document.mark(path), path, what, how, severity=Severity.WARNING)
-    )

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import yaml
 
-from registry_mesh.config.finding import ConfigInvalid, Finding, Mark, Path
+from registry_mesh.config.finding import ConfigInvalid, Finding, Mark, Path, Severity
 
 BYTES_LIMIT: Final = 16 << 20
 NODE_LIMIT: Final = 500_000
@@ -64,7 +64,12 @@ class Document:
 
     def report(self, path: Path, what: str, how: str = "", *, key: bool = False) -> None:
         """Note a fault at a key, to be told together with all others."""
+        """Add a fault."""
         self.findings.append(Finding(self.file, self.mark(path, key=key), path, what, how))
+
+    def warn(self, path: Path, what: str, how: str = "") -> None:
+        """Add what does not keep the node from starting."""
+        self.findings.append(Finding(self.file, self.mark(path), path, what, how, Severity.WARNING))
 
 
 def read_document(text: str | bytes, file: str) -> Document:

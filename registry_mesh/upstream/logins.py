@@ -171,7 +171,7 @@ class Logins:
         if faults:
             self._failed("; ".join(faults))
         elif document.of(self._url) is None and not self._partly(document):
-            self._failed(document.docker.lacks(self._url))
+            self._failed(document.docker.lacks(self._url), logging.WARNING)
         else:
             self._mended()
 
@@ -182,12 +182,13 @@ class Logins:
     def _known(self) -> bool:
         return self._document is not None and self._document.of(self._url) is not None
 
-    def _failed(self, why: str) -> None:
+    def _failed(self, why: str, level: int = logging.ERROR) -> None:
         """Note what is wrong; one line in the log for each new reason."""
         if why == self._fault:
             return
         self._fault = why
-        log.error(
+        log.log(
+            level,
             "credentials cannot be read: those known are used on"
             if self._known()
             else "credentials cannot be used: the parent is asked anonymously",
