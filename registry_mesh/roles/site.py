@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-
-from cachetools import LRUCache
+from functools import lru_cache
 
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.nest.failover import Distrusted
@@ -63,7 +62,7 @@ class Site:
         self._remembered = {
             name: Remembered(records, alive=_alive(registry)) for name, registry in registries.items()
         }
-        self._repositories: LRUCache[tuple[str, str], Repository] = LRUCache(10_000)
+        self._repository = lru_cache(10_000)(self._made)
 
     @property
     def registries(self) -> Set[str]:
@@ -75,10 +74,7 @@ class Site:
         key = parse_registry(registry) if registry is not None else self._default
         if key is None or key not in self._registries:
             raise NameUnknown("this site does not serve that registry", registry=registry or "")
-        cached = self._repositories.get((key, name))
-        if cached is None:
-            cached = self._repositories[key, name] = self._made(key, name)
-        return cached
+        return self._repository(key, name)
 
     def _made(self, registry: RegistryName, name: RepositoryName) -> Repository:
         served = self._registries[registry]
@@ -112,7 +108,7 @@ class Site:
         """From now on answers of these registries may be so old; requests that run keep to what held before."""
         for name, changed in freshness.items():
             self._registries[name] = replace(self._registries[name], freshness=changed)
-        self._repositories.clear()
+        self._repository.cache_clear()
 
     async def close(self) -> None:
         """End what runs in the background."""

@@ -7,13 +7,12 @@ import os
 import platform
 import time
 import uuid
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import cache
 from typing import Final
-
-from cachetools import LRUCache
 
 from registry_mesh.chunks.chunk_map import CHUNK, ChunkMapper
 from registry_mesh.oci.digest import Digest, new_hasher
@@ -50,6 +49,10 @@ _SKIP: Final = 32
 """Part numbers left out behind an append that died: it may have sent some that it did not write down."""
 
 
+_SEEN: Final = 256
+"""Sessions whose records this process need not read again."""
+
+
 class S3Uploads:
     """Implements `uploads.Uploads`. `clock` is for expiry, `wall` for leases; both in seconds since the epoch."""
 
@@ -71,7 +74,7 @@ class S3Uploads:
         self._clock = clock
         self._expiry = expiry
         self._wall = wall
-        self._seen: LRUCache[str, Session] = LRUCache(256)
+        self._seen: OrderedDict[str, Session] = OrderedDict()
 
     async def begin(self, owner: Owner, algorithm: str) -> Upload:
         new_hasher(algorithm)
@@ -193,8 +196,15 @@ class S3Uploads:
         whole = [record for record in records if record is not None]
         if len(whole) < len(records):
             return None
-        self._seen[id] = session = replay(since, first, whole)
+        session = replay(since, first, whole)
+        self._remember(id, session)
         return session
+
+    def _remember(self, id: str, session: Session) -> None:
+        self._seen.pop(id, None)
+        self._seen[id] = session
+        if len(self._seen) > _SEEN:
+            self._seen.popitem(last=False)
 
 
 class _Log:
