@@ -99,8 +99,8 @@ def _check_text(place: _Place, where: str, text: str) -> None:
         place.warn(f"{where}: {fault}")
         return
     for url in place.parents:
-        for fault in logins.docker.faults(url):
-            place.warn(f"{where}: {fault}", f"until then {url} is asked anonymously")
+        for damage in logins.docker.faults(url):
+            place.warn(f"{where}: {damage}", f"until then {url} is asked anonymously")
         if helper := logins.docker.helper(url):
             _check_program(place, f"docker-credential-{helper}")
     if place.parents and not any(_something(logins, url) for url in place.parents):

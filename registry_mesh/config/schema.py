@@ -47,6 +47,8 @@ def _rate(value: object) -> object:
 
 
 def _secret(value: object) -> object:
+    if not isinstance(value, str | SecretReference):
+        raise ValueError('a secret is named, never written: "file:/path" or "env:NAME"')
     return SecretReference.parse(value) if isinstance(value, str) else value
 
 
