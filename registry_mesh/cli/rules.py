@@ -44,7 +44,7 @@ def lint(paths: tuple[Path, ...]) -> None:
     Example:
       registry-mesh rules lint config/rules
     """
-    rules = _load(paths)
+    rules = _load(paths, known_platforms=True)
     registries = ", ".join(rules.registries) or "nowhere"
     click.echo(f"ok: {len(rules)} rule{'' if len(rules) == 1 else 's'}, from {registries}")
 
@@ -72,10 +72,10 @@ def explain_(ref: str, paths: tuple[Path, ...]) -> None:
     sys.exit(0 if selected else EXIT_NOT_SELECTED)
 
 
-def _load(paths: tuple[Path, ...]) -> Rules:
+def _load(paths: tuple[Path, ...], known_platforms: bool = False) -> Rules:
     try:
         files = [file for path in paths for file in (rule_paths(path) if path.is_dir() else [path])]
-        return load_rules(files)
+        return load_rules(files, known_platforms=known_platforms)
     except ConfigInvalid as invalid:
         click.echo(str(invalid), err=True)
         sys.exit(EXIT_INVALID)
@@ -85,6 +85,9 @@ def _reference(text: str) -> tuple[RegistryName, RepositoryName, Tag]:
     registry, _, rest = text.partition("/")
     repository, _, tag = rest.rpartition(":")
     try:
-        return parse_registry(registry), parse_name(repository), parse_tag(tag)
+        host = parse_registry(registry)
+        if host == "docker.io" and "/" not in repository:
+            repository = f"library/{repository}"
+        return host, parse_name(repository), parse_tag(tag)
     except Refusal as refusal:
         raise click.BadParameter(f"{text}: {refusal.reason}; write REGISTRY/REPOSITORY:TAG") from None

@@ -27,6 +27,7 @@ from registry_mesh.config.model_errors import report_model_errors
 from registry_mesh.config.schema import RegistryHost, Section, Text
 from registry_mesh.oci.reference import RegistryName
 from registry_mesh.replication.pattern import Pattern, PatternFault, Subject
+from registry_mesh.replication.platform_names import doubt
 from registry_mesh.replication.rules import Platform, Platforms, Rule, Rules, Selection
 
 SCHEMA: Final = "registry-mesh/rules/1"
@@ -66,8 +67,11 @@ class RuleFile(Section):
     rules: Annotated[tuple[RuleEntry, ...], BeforeValidator(_listed)]
 
 
-def load_rules(paths: Iterable[str | Path], registries: Sequence[str] | None = None) -> Rules:
-    """The rules of all files. `registries`, where given, are those that a rule may name.
+def load_rules(
+    paths: Iterable[str | Path], registries: Sequence[str] | None = None, *, known_platforms: bool = False
+) -> Rules:
+    """The rules of all files. `registries`, where given, are those that a rule may name. `known_platforms`: a platform
+    that nobody builds for is a fault too (one of tomorrow is none of those).
 
     `ConfigInvalid` lists every fault of every file.
     """
@@ -83,7 +87,7 @@ def load_rules(paths: Iterable[str | Path], registries: Sequence[str] | None = N
         except ConfigInvalid as invalid:
             findings += invalid.findings
             continue
-        rules += _Reader(document, registries, names).rules()
+        rules += _Reader(document, registries, names, known_platforms).rules()
         findings += document.findings
     if findings:
         raise ConfigInvalid(findings)
@@ -109,8 +113,15 @@ def rule_paths(directory: str | Path) -> list[Path]:
 class _Reader:
     """One document; what is wrong goes to its findings."""
 
-    def __init__(self, document: Document, registries: Sequence[str] | None, names: dict[str, str]) -> None:
+    def __init__(
+        self,
+        document: Document,
+        registries: Sequence[str] | None,
+        names: dict[str, str],
+        known_platforms: bool,
+    ) -> None:
         self._document = document
+        self._known_platforms = known_platforms
         self._registries = registries
         self._names = names
         self._sets = mapping(document.find("sets"))
@@ -139,6 +150,8 @@ class _Reader:
         platforms = self._platforms((*at, "platforms"))
         if not isinstance(name, str) or not isinstance(registry, str) or repositories is None or tags is None:
             return None
+        if registry.lower() == "docker.io":  # where `alpine` is short for library/alpine
+            repositories = Selection(tuple(each.below("library") for each in repositories.patterns))
         return Rule(name, RegistryName(registry.lower()), repositories, tags, platforms)
 
     def _check_name(self, at: Place, name: object) -> None:
@@ -224,10 +237,16 @@ class _Reader:
         for i, text in enumerate([written] if isinstance(written, str) else written):
             if not isinstance(text, str):
                 continue
+            place = (*at, i) if isinstance(written, list) else at
             try:
-                found.add(Platform.parse(text))
+                platform = Platform.parse(text)
             except ValueError as fault:
-                self._document.report((*at, i) if isinstance(written, list) else at, str(fault))
+                self._document.report(place, str(fault))
+                continue
+            found.add(platform)
+            how = doubt(platform) if self._known_platforms else None
+            if how is not None:
+                self._document.report(place, f"{platform} is no platform that is known", how)
         return frozenset(found)
 
     def _unused_sets(self, entries: Sequence[object]) -> None:

@@ -25,9 +25,14 @@ _HOST: Final = re.compile(
 NAME_LIMIT: Final = 255
 
 
+def is_name(text: str) -> bool:
+    """Whether `text` is a repository name by the specification's grammar."""
+    return len(text) <= NAME_LIMIT and _NAME.fullmatch(text) is not None
+
+
 def parse_name(text: str) -> RepositoryName:
     """A repository name; `NameInvalid` otherwise."""
-    if len(text) > NAME_LIMIT or not _NAME.fullmatch(text):
+    if not is_name(text):
         raise NameInvalid(
             "a repository name is lower-case words joined by . _ __ - and /, at most 255 characters",
             given=text[:300],

@@ -2,17 +2,23 @@
 
 Rule files come from people, names and tags from registries that may be hostile; a backtracking matcher lets the
 two together stop a replica for hours. Here a pattern is a non-deterministic automaton, walked on all its states
-at once; the sets of states met are kept, so that most steps are one dictionary lookup.
+at once; the sets of states met are kept, so that most steps are one dictionary lookup. Linear is not enough: what a
+pattern may need is bounded, in states and in bytes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from sys import getsizeof
 from typing import Final
 
-MAX_STATES: Final = 4_000
-_MAX_KEPT: Final = 20_000  # steps remembered before forgetting them all
+MAX_STATES: Final = 1_000
+MAX_KEPT: Final = 3 << 20
+"""Bytes of steps that one pattern remembers before it forgets them all. With what is made once it stays below 4 MiB."""
+_STEP: Final = 200
+"""Bytes of a remembered step besides its states: an entry of a dictionary, a key."""
+_ACCEPTING: Final = 0
 
 
 class TooLarge(ValueError):
@@ -69,19 +75,27 @@ ANY: Final = (1 << 128) - 1
 
 
 class Automaton:
-    """Accepts exactly the words that the node describes, from end to end."""
+    """Accepts exactly the words that the node describes, from end to end.
 
-    __slots__ = ("_accepting", "_masks", "_nexts", "_start", "_steps")
+    A set of states is a number: bit n stands for state n. The step from a set by a character is put together from
+    pieces of four states; both are remembered, in at most `most` bytes.
+    """
 
-    def __init__(self, node: Node) -> None:
+    __slots__ = ("_closures", "_kept", "_masks", "_most", "_nexts", "_pieces", "_readers", "_start", "_steps")
+
+    def __init__(self, node: Node, most: int = MAX_KEPT) -> None:
+        self._most = most
         self._masks: list[int] = [0]  # 0: a state that is left without reading
         self._nexts: list[tuple[int, ...]] = [()]
-        self._accepting = 0
-        self._start = self._closed([self._build(node, self._accepting)])
-        self._steps: dict[tuple[frozenset[int], str], frozenset[int]] = {}
+        start = self._build(node, _ACCEPTING)
+        self._closures = self._closed()
+        self._start = self._closures[start]
+        self._pieces: dict[int, int] = {}  # by the place of four states and which of them: what follows them
+        self._readers: dict[str, int] = {}  # by character: the states that read it
+        self._steps: dict[tuple[int, str], int] = {}
+        self._kept = 0  # bytes, about
 
     def accepts(self, word: str) -> bool:
-        """Whether the automaton accepts the whole of `text`."""
         if not word.isascii():
             return False
         states = self._start
@@ -90,30 +104,65 @@ class Automaton:
                 return False
             following = self._steps.get((states, character))
             states = self._step(states, character) if following is None else following
-        return self._accepting in states
+        return bool(states >> _ACCEPTING & 1)
 
-    def _step(self, states: frozenset[int], character: str) -> frozenset[int]:
-        bit = 1 << ord(character)
-        following = self._closed([self._nexts[state][0] for state in states if self._masks[state] & bit])
-        if len(self._steps) >= _MAX_KEPT:
+    def _step(self, states: int, character: str) -> int:
+        reading = states & self._reading(character)
+        following = 0
+        for place, byte in enumerate(reading.to_bytes((len(self._masks) + 7) // 8, "little")):
+            if byte & 15:
+                following |= self._piece(place << 5 | byte & 15)
+            if byte >> 4:
+                following |= self._piece(place << 5 | 16 | byte >> 4)
+        if self._kept >= self._most:
             self._steps.clear()
+            self._pieces.clear()
+            self._kept = 0
         self._steps[states, character] = following
+        self._kept += _STEP + getsizeof(following)
         return following
 
-    def _closed(self, states: list[int]) -> frozenset[int]:
-        """These and all that are reached from them without reading."""
-        seen = set(states)
-        while states:
-            state = states.pop()
-            if not self._masks[state]:
-                fresh = [each for each in self._nexts[state] if each not in seen]
-                seen.update(fresh)
-                states.extend(fresh)
-        return frozenset(seen)
+    def _reading(self, character: str) -> int:
+        found = self._readers.get(character)
+        if found is None:
+            bit = 1 << ord(character)
+            found = sum(1 << state for state, mask in enumerate(self._masks) if mask & bit)
+            self._readers[character] = found
+        return found
+
+    def _piece(self, key: int) -> int:
+        """What follows four states; bits 0-3 of `key` say which of them, the others where they are."""
+        found = self._pieces.get(key)
+        if found is None:
+            first, found = (key >> 4) * 4, 0
+            for state in range(first, min(first + 4, len(self._masks))):
+                if key >> (state - first) & 1:
+                    for following in self._nexts[state]:
+                        found |= self._closures[following]
+            self._pieces[key] = found
+            self._kept += _STEP + getsizeof(found)
+        return found
+
+    def _closed(self) -> list[int]:
+        """Of every state, itself and all that are reached from it without reading. States mostly lead to earlier ones:
+        few rounds are needed, one more for each loop in a loop."""
+        found = [1 << state for state in range(len(self._masks))]
+        changed = True
+        while changed:
+            changed = False
+            for state, mask in enumerate(self._masks):
+                if mask or not self._nexts[state]:
+                    continue
+                reached = found[state]
+                for each in self._nexts[state]:
+                    reached |= found[each]
+                if reached != found[state]:
+                    found[state], changed = reached, True
+        return found
 
     def _add(self, read: int, nexts: tuple[int, ...]) -> int:
         if len(self._masks) >= MAX_STATES:
-            raise TooLarge("the pattern is too large")
+            raise TooLarge(f"it needs more than {MAX_STATES:,} states; write fewer or shorter repetitions")
         self._masks.append(read)
         self._nexts.append(nexts)
         return len(self._masks) - 1

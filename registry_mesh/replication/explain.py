@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.replication.pattern import Pattern
 from registry_mesh.replication.rules import Rule, Rules, Selection
+from registry_mesh.replication.version import Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,16 @@ def _verdict(selection: Selection, name: str) -> tuple[bool, str]:
     if excluding is not None:
         return False, f"{name} is excluded by {excluding}"
     taking = selection.taking(name)
+    ranges = [
+        each for each in selection.patterns if each.is_version and each.negative is (taking is not None)
+    ]
+    blind = bool(ranges) and Version.parse(name) is None
     if taking is None:
-        return False, f"{name} is taken by none of {', '.join(str(p) for p in selection.patterns)}"
-    return True, f"{name} is taken by {taking}"
+        none = f"{name} is taken by none of {', '.join(str(p) for p in selection.patterns)}"
+        return False, none + (f"; it is no version, and {_listed(ranges)} takes versions" if blind else "")
+    passed = f"; it is no version, and {_listed(ranges)} excludes versions" if blind else ""
+    return True, f"{name} is taken by {taking}{passed}"
+
+
+def _listed(patterns: list[Pattern]) -> str:
+    return ", ".join(map(str, patterns))

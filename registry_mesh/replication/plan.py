@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.mentions import Kind, Mention, Mentions, Unreadable
-from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
+from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag, is_name
 from registry_mesh.replication.rules import Platform, Platforms, Rule, Rules, union
 
 _ATTESTS: Final = "vnd.docker.reference.digest"
@@ -22,7 +22,9 @@ class Listing:
 
     registry: RegistryName
     names: frozenset[RepositoryName]
-    """Named in full: they need no listing."""
+    """Told by patterns that match few names: they need no listing."""
+    exact: frozenset[RepositoryName]
+    """Those of them that are written in full."""
     patterns: bool
     """Some rule has wildcards: the registry must be asked what it has."""
 
@@ -33,9 +35,12 @@ def listings(rules: Rules) -> tuple[Listing, ...]:
 
 
 def _listing(rules: Rules, registry: RegistryName) -> Listing:
-    known = [rule.repositories.names for rule in rules if rule.registry == registry]
-    names = frozenset(RepositoryName(name) for some in known if some is not None for name in some)
-    return Listing(registry, names, None in known)
+    chosen = [rule.repositories for rule in rules if rule.registry == registry]
+    names = frozenset(name for each in chosen for name in each.names if is_name(name))
+    exact = frozenset(RepositoryName(name) for each in chosen for name in each.exact)
+    return Listing(
+        registry, frozenset(map(RepositoryName, names)), exact, any(each.is_open for each in chosen)
+    )
 
 
 def selecting(rules: Iterable[Rule], tags: Iterable[Tag]) -> dict[Tag, tuple[Rule, ...]]:

@@ -32,11 +32,21 @@ class Selection:
         return next((each for each in self.patterns if each.negative and each.matches(name)), None)
 
     @property
-    def names(self) -> frozenset[str] | None:
-        """Everything it can select, where that is a list of names; None where there are wildcards."""
-        exact = [each.exact for each in self.patterns if not each.negative]
-        named = frozenset(each for each in exact if each is not None)
-        return frozenset(each for each in named if each in self) if None not in exact else None
+    def names(self) -> frozenset[str]:
+        """What it selects by patterns that match few names; all of it where it is not open."""
+        few = [each.names for each in self.patterns if not each.negative and each.names is not None]
+        return frozenset(name for each in few for name in each if name in self)
+
+    @property
+    def exact(self) -> frozenset[str]:
+        """Those of them that are written in full."""
+        named = [each.exact for each in self.patterns if not each.negative]
+        return frozenset(each for each in named if each is not None and each in self)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether some pattern matches more names than can be told."""
+        return any(each.names is None for each in self.patterns if not each.negative)
 
 
 @dataclass(frozen=True, slots=True, order=True)

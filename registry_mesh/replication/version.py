@@ -1,8 +1,9 @@
 """Semantic versions in tags, and ranges of them (semver.org 2.0; ranges as node-semver and Masterminds read them).
 
 A tag is a version when it is `[v]MAJOR[.MINOR[.PATCH]]` with an optional `-suffix`; `21` is 21.0.0. Tags cannot
-hold `+`, so there is no build part. A suffix is a pre-release: it comes before its version, and a range takes it
-only where one of its own bounds is a pre-release of the same version (so `>=1.2` never brings `2.0.0-rc.1`).
+hold the `+` of a build: charts and others write `_`, so after three numbers `_BUILD` may follow. As semver.org has it,
+a build says nothing of which version comes first. A suffix is a pre-release: it comes before its version, and a range
+takes it only where one of its own bounds is a pre-release of the same version (so `>=1.2` never brings `2.0.0-rc.1`).
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from functools import total_ordering
 from typing import Final
 
 _NUMBER: Final = r"(?:0|[1-9][0-9]{0,17})"
+_SUFFIX: Final = r"[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*"
+_BUILD: Final = r"[0-9A-Za-z_-]+(?:\.[0-9A-Za-z_-]+)*"
 _VERSION: Final = re.compile(
-    rf"v?({_NUMBER})(?:\.({_NUMBER}))?(?:\.({_NUMBER}))?(?:-([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?"
+    rf"v?({_NUMBER})(?:\.({_NUMBER}))?(?:\.({_NUMBER}))?(?:-({_SUFFIX}))?(?:_({_BUILD}))?"
 )
 _PARTIAL: Final = re.compile(
     rf"v?(?:[xX*]|({_NUMBER})(?:\.(?:[xX*]|({_NUMBER})(?:\.(?:[xX*]|({_NUMBER})"
-    r"(?:-([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?))?))?)"
+    rf"(?:-({_SUFFIX}))?(?:[_+]{_BUILD})?))?))?)"
 )
 _COMPARATOR: Final = re.compile(r"(>=|<=|>|<|=|\^|~)?\s*(\S+)")
 
@@ -38,7 +41,9 @@ class Version:
         found = _VERSION.fullmatch(tag)
         if found is None:
             return None
-        major, minor, patch, suffix = found.groups()
+        major, minor, patch, suffix, build = found.groups()
+        if build is not None and patch is None:
+            return None
         return cls((int(major), int(minor or 0), int(patch or 0)), tuple(suffix.split(".")) if suffix else ())
 
     def _key(self) -> tuple[tuple[int, int, int], bool, tuple[tuple[bool, int, str], ...]]:

@@ -31,6 +31,38 @@ def test_lint_lists_the_faults_of_all_files(tmp_path: Path) -> None:
     assert run("lint", str(tmp_path / "none.yaml")).exit_code == 2
 
 
+def write(directory: Path, rule: str) -> Path:
+    path = directory / "r.yaml"
+    path.write_text(f"schema: registry-mesh/rules/1\nrules:\n  - {rule}\n")
+    return path
+
+
+def test_lint_knows_the_names_of_platforms(tmp_path: Path) -> None:
+    path = write(
+        tmp_path, "{name: r, from: a.example, repos: a, tags: 1, platforms: [linux/amd64, linux/arm46]}"
+    )
+    path.write_text(path.read_text().replace("tags: 1", 'tags: "1"'))
+    result = run("lint", str(path))
+    assert result.exit_code == 2
+    assert "r.yaml:3:" in result.output
+    assert "linux/arm46 is no platform that is known; did you mean linux/arm64?" in result.output
+    assert run("explain", "a.example/a:1", str(path)).exit_code == 0, "the rule holds all the same"
+
+
+def test_a_pattern_beyond_its_bounds_is_refused_with_its_place(tmp_path: Path) -> None:
+    path = write(tmp_path, '{name: r, from: a.example, repos: "re: (.{0,60}x){0,20}", tags: "*"}')
+    result = run("lint", str(path))
+    assert result.exit_code == 2
+    assert "r.yaml:3:" in result.output and "more than 1,000 states" in result.output
+
+
+@pytest.mark.parametrize("ref", ["docker.io/alpine:3", "docker.io/library/alpine:3"])
+@pytest.mark.parametrize("repos", ["alpine", "library/alpine", "{alpine,debian}"])
+def test_short_names_of_docker_hub_are_those_of_its_library(tmp_path: Path, ref: str, repos: str) -> None:
+    path = write(tmp_path, f'{{name: r, from: docker.io, repos: "{repos}", tags: "*"}}')
+    assert run("explain", ref, str(path)).exit_code == 0
+
+
 def test_explain_names_rule_and_pattern() -> None:
     result = run("explain", "registry.cern.example/atlas/athena:22.0.3", str(RULES))
     assert result.exit_code == 0

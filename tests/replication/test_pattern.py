@@ -1,12 +1,17 @@
 """Globs against a slow, obvious matcher; what is refused and why; never slow, whatever the pattern."""
 
+import random
+import re
 import string
+import tracemalloc
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from registry_mesh.replication.automaton import Automaton
 from registry_mesh.replication.pattern import Pattern, PatternFault, Subject
+from registry_mesh.replication.regex import parse_regex
 
 REPOSITORY, TAG = Subject.REPOSITORY, Subject.TAG
 
@@ -48,6 +53,83 @@ def test_a_name_without_wildcards_is_exact() -> None:
     assert Pattern.parse("atlas/athena", REPOSITORY).exact == "atlas/athena"
     assert Pattern.parse("v1.10", TAG).exact == "v1.10"
     assert Pattern.parse("atlas/*", REPOSITORY).exact is None
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("app/img", {"app/img"}),
+        ("{app/img}", {"app/img"}),
+        ("app/{img,two}", {"app/img", "app/two"}),
+        ("{a,b/{c,d}}", {"a", "b/c", "b/d"}),
+        ("app/[i]mg", {"app/img"}),
+        ("app/v[1-3]", {"app/v1", "app/v2", "app/v3"}),
+        ("re:app/img", {"app/img"}),
+        ("re: app/(img|two)?", {"app/", "app/img", "app/two"}),
+        ("re: (ab){1,2}", {"ab", "abab"}),
+        ("re: v\\d", {f"v{n}" for n in range(10)}),
+        ("re: (){3,}a", {"a"}),
+        ("app/*", None),
+        ("**", None),
+        ("app/?", None),
+        ("app/[!a]", None),
+        ("re: a+", None),
+        ("re: a{2,}", None),
+        ("re: [ab]{7}", None),
+        ("{a,b*}", None),
+    ],
+)
+def test_patterns_that_match_few_names_tell_them(pattern: str, names: set[str] | None) -> None:
+    parsed = Pattern.parse(pattern, REPOSITORY)
+    assert parsed.names == names
+    assert all(parsed.matches(name) for name in names or ())
+
+
+def test_short_names_are_those_of_a_folder() -> None:
+    short = Pattern.parse("{alpine,debian}", REPOSITORY).below("library")
+    assert short.names == {"library/alpine", "library/debian"}
+    assert short.matches("library/alpine") and not short.matches("alpine")
+    for other in ("a/b", "*", "{alpine,a/b}"):
+        assert Pattern.parse(other, REPOSITORY).below("library") == Pattern.parse(other, REPOSITORY)
+
+
+HOSTILE = [
+    "re: (.{0,60}x){0,7}",
+    "re: (.{0,30}x){0,15}",
+    "re: (.{0,20}[a-m]){0,22}",
+    "re: (a|b|.)*x.{300}",
+    "re: ((.*x){0,9}y){0,20}",
+]
+
+
+@pytest.mark.parametrize("pattern", HOSTILE)
+def test_a_pattern_keeps_four_mebibytes_at_most(pattern: str) -> None:
+    """Whatever names it is shown: each new one would be remembered for ever."""
+    parsed, rough = Pattern.parse(pattern, REPOSITORY), random.Random()
+    tracemalloc.start()
+    try:
+        for _ in range(150):
+            parsed.matches("".join(rough.choice("xyzabm/0") for _ in range(255)))
+            assert tracemalloc.get_traced_memory()[0] <= 4 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_was_forgotten_is_found_again() -> None:
+    pattern, rough = "(.{0,3}x){0,5}y", random.Random()
+    one, same = Automaton(parse_regex(pattern), most=2_000), re.compile(pattern)
+    for _ in range(500):
+        name = "".join(rough.choice("xxyab") for _ in range(rough.randrange(25)))
+        assert one.accepts(name) == bool(same.fullmatch(name)), name
+
+
+@pytest.mark.parametrize(
+    "pattern", ["re: (.{0,60}x){0,20}", "re: a{999}b{9}", "re: (((a{1000}){1000}){1000})"]
+)
+def test_beyond_a_thousand_states_a_pattern_is_refused(pattern: str) -> None:
+    with pytest.raises(PatternFault, match="more than 1,000 states"):
+        Pattern.parse(pattern, REPOSITORY)
+    assert Pattern.parse("re: a{998}", REPOSITORY).names == {"a" * 998}
 
 
 def test_an_exclamation_mark_excludes_and_is_kept_in_the_text() -> None:
@@ -95,7 +177,7 @@ def test_an_exclamation_mark_excludes_and_is_kept_in_the_text() -> None:
         ("re: [a", TAG, "not closed"),
         ("re: a{2,1}", TAG, "wrong way round"),
         ("re: a{5000}", TAG, "beyond"),
-        ("re: ((a{100}){100}){100}", TAG, "too many"),
+        ("re: ((a{100}){100}){100}", TAG, "more than 1,000 states"),
         ("re: " + "x" * 300, TAG, "longer than 256"),
     ],
 )

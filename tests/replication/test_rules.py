@@ -8,6 +8,7 @@ from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.replication.explain import explain
 from registry_mesh.replication.pattern import Pattern, Subject
 from registry_mesh.replication.plan import listings, wanted_tags
+from registry_mesh.replication.platform_names import doubt
 from registry_mesh.replication.rules import Platform, Platforms, Rule, Rules, Selection, union
 
 HOST = RegistryName("registry.example")
@@ -43,15 +44,63 @@ def test_excluding_always_wins(written: list[str], name: str) -> None:
 @given(patterns, names)
 def test_a_selection_of_names_selects_just_those(written: list[str], name: str) -> None:
     chosen = selection(Subject.TAG, *written)
-    if chosen.names is not None:
+    if not chosen.is_open:
         assert (name in chosen) == (name in chosen.names)
+    assert all(each in chosen for each in chosen.names)
 
 
 def test_only_wildcards_need_a_listing() -> None:
     exact = rule("exact", ["a/b", "c", "!c"], ["*"])
     assert [(one.names, one.patterns) for one in listings(Rules((exact,)))] == [({"a/b"}, False)]
+    few = rule("few", ["{a,b}/c", "!a/c", "re:x|y_"], ["*"])
+    (told,) = listings(Rules((few,)))
+    assert (told.names, told.exact, told.patterns) == ({"b/c", "x"}, set(), False)
     both = Rules((exact, rule("wild", ["d/*", "e"], ["*"])))
-    assert [(one.names, one.patterns) for one in listings(both)] == [({"a/b"}, True)]
+    (told,) = listings(both)
+    assert (told.names, told.exact, told.patterns) == ({"a/b", "e"}, {"a/b", "e"}, True)
+
+
+@pytest.mark.parametrize(
+    ("tags", "tag", "selected", "words"),
+    [
+        (["semver: >=2"], "2.0.0.1", False, "it is no version, and semver: >=2 takes versions"),
+        (["semver: >=2"], "1.0.0", False, "taken by none of semver: >=2"),
+        (["semver: >=1.2"], "1.2.3_up1", True, "taken by semver: >=1.2"),
+        (["*", "!semver: <2"], "1.2.3_up1", False, "excluded by !semver: <2"),
+        (["*", "!semver: <2"], "x1", True, "it is no version, and !semver: <2 excludes versions"),
+        (["*"], "x1", True, "taken by *"),
+    ],
+)
+def test_explain_says_where_a_tag_is_no_version(
+    tags: list[str], tag: str, selected: bool, words: str
+) -> None:
+    (reason,) = explain(Rules((rule("r", ["a"], tags),)), HOST, RepositoryName("a"), Tag(tag))
+    assert reason.selected is selected
+    assert words in reason.words[-1]
+    assert ("no version" in reason.words[-1]) is ("no version" in words)
+
+
+@pytest.mark.parametrize(
+    ("platform", "words"),
+    [
+        ("linux/arm46", "linux/arm64"),
+        ("linux/x86_64", "linux/amd64"),
+        ("linux/aarch64", "linux/arm64"),
+        ("linux/armv7", "linux/arm/v7"),
+        ("macos/arm64", "darwin/arm64"),
+        ("x86_64/linux", "did you mean"),
+        ("linux/arm/v9", "v5, v6, v7, v8"),
+        ("linux/s390x/v1", "none"),
+        ("linux/amd64", None),
+        ("linux/amd64/v3", None),
+        ("linux/arm/v7", None),
+        ("windows/amd64", None),
+    ],
+)
+def test_platforms_that_nobody_builds_for_are_doubted(platform: str, words: str | None) -> None:
+    said = doubt(Platform.parse(platform))
+    assert (said is None) is (words is None)
+    assert (words or "") in (said or "")
 
 
 def test_several_rules_want_the_union() -> None:

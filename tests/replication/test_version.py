@@ -45,6 +45,28 @@ def test_ranges(text: str, yes: list[str], no: list[str]) -> None:
     assert [tag for tag in no if wanted.accepts(tag)] == []
 
 
+@pytest.mark.parametrize(
+    ("text", "tag", "yes"),
+    [
+        (">=1.2.0", "1.2.3_up1", True),
+        (">=104 <105", "104.0.0_up0.4.1", True),
+        ("<104", "104.0.0_up0.4.1", False),
+        ("1.30.2", "v1.30.2_k3s1", True),
+        (">1.30.2", "v1.30.2_k3s1", False),
+        (">=1.2.3-rc.1", "1.2.3-rc.2_up1", True),
+        (">=1.2", "1.2.3-rc.2_up1", False),
+        (">=1.2.3_up7", "1.2.3_up1", True),
+        (">=1.2.3+up7", "1.2.3", True),
+        (">=1", "1.2_up1", False),
+        (">=1", "16_alpine", False),
+        (">=1", "1.2.3_", False),
+    ],
+)
+def test_builds_say_nothing_of_the_order(text: str, tag: str, yes: bool) -> None:
+    assert VersionRange.parse(text).accepts(tag) is yes
+    assert VersionRange.parse(text, ignore_suffix=True).accepts(tag) is (yes or "-rc" in tag)
+
+
 def test_a_suffix_can_be_a_flavour() -> None:
     assert VersionRange.parse(">=1.2 <2", ignore_suffix=True).accepts("1.4.0-alpine")
     assert not VersionRange.parse(">=1.2 <2").accepts("1.4.0-alpine")

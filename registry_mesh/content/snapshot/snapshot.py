@@ -119,9 +119,8 @@ class Snapshot:
         is raised."""
         for listing in listings(self._rules):
             places = await self._places(listing)
-            named = frozenset(listing.names)
             await bounded(
-                self._policy.repositories, (partial(self._survey, place, named) for place in places)
+                self._policy.repositories, (partial(self._survey, place, listing.exact) for place in places)
             )
         self._note_idle_rules()
         await self._copy.prune()
@@ -210,8 +209,10 @@ class Snapshot:
         except NameUnknown:
             if named:
                 self._trouble(str(place), "a rule names it, and it does not exist at its source")
-            return
-        self._notes.append(f"{place} does not exist at its source; what is held of it stays")
+            else:
+                self._notes.append(f"{place} does not exist at its source")
+        else:
+            self._notes.append(f"{place} does not exist at its source; what is held of it stays")
 
     def _note_idle_rules(self) -> None:
         """Rules that take nothing, where everything could be asked."""

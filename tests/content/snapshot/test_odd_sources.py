@@ -169,6 +169,18 @@ async def test_what_could_not_be_listed_is_not_called_nothing() -> None:
     assert set(await replica.tags("a")) == {"v1"}
 
 
+@pytest.mark.parametrize("repos", ["{a}", "{a,gone}", "[a]", "re:a", "re:(a|gone)", "a z*", "{a,gone} z*"])
+async def test_few_names_need_no_list_of_repositories(repos: str) -> None:
+    replica = Replica(rule(repos))
+    replica.source["a"].image("x", "v1")
+    replica.source.always["catalog"] = SourceDenied("answered 401")
+    outcome = await replica.run()
+    assert (outcome.tags, outcome.held) == (1, 1)
+    assert outcome.complete is ("z*" not in repos)
+    gone = [f"{HOST}/gone does not exist at its source"] if "gone" in repos else []
+    assert list(outcome.notes) == gone
+
+
 # What documents name
 
 
