@@ -3,14 +3,18 @@
 
 PYTHON ?= python3
 VENV   ?= .venv
+WORKERS ?= 2
 BIN    := $(VENV)/bin
-PYTEST := $(BIN)/python -m pytest -p no:cacheprovider
+PYTEST := $(BIN)/python -m pytest -p no:cacheprovider -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 QUICK  := not client and not s3 and not slow
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input
 UV     := $(BIN)/uv pip compile --universal --generate-hashes --no-header --quiet --python-version 3.11
 LOCK   := $(UV) pyproject.toml --extra speed --extra otlp
 
-export PYTHONDONTWRITEBYTECODE = 1
+# Compiled modules are kept beside the packages and not in the source tree: each of the hundreds of processes that the
+# tests start would compile them again.
+export PYTHONPYCACHEPREFIX = $(abspath $(VENV))/.pycache
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-run fmt lint check test mesh demo bench bench-quick load docs lock upgrade clean

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +11,21 @@ import pytest
 
 from registry_mesh.stores.bucket.settings import S3Credentials, S3Settings
 from registry_mesh.stores.bucket.store import S3Store
+from tests import turns
 from tests.clients import nodes, scripts
 from tests.clients.nodes import Node
 from tests.simulators.bucket import Bucket, serve, weed
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items[:] = turns.in_order(items)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    with turns.turn(item):
+        return (yield)
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +69,7 @@ def clients() -> None:
     """Real container clients are installed: a missing one is put there, never passed over."""
     if os.geteuid() != 0:
         pytest.fail("real container clients need root; without root, run: make check")
-    scripts.run(scripts.HERE / "setup.sh", seconds=900)
+    scripts.install()
 
 
 @pytest.fixture(scope="session")

@@ -203,12 +203,10 @@ def test_a_store_that_cannot_be_opened_ends_the_node(tmp_path: Path) -> None:
 
 def test_as_many_files_as_the_administrator_allows(tmp_path: Path) -> None:
     """Shells and container runtimes give 1,024, which 1,000 nodes use up."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
-    try:
-        with nodes.origin(tmp_path / "origin", workers=1) as node:
-            [worker] = workers(node)
-            [line] = re.findall("Max open files.*", Path(f"/proc/{worker}/limits").read_text())
-            assert line.split()[3:5] == [str(hard)] * 2
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    origin = nodes.origin(tmp_path / "origin", workers=1)
+    origin.within = ("prlimit", "--nofile=200:", "--")
+    with origin as node:
+        [worker] = workers(node)
+        [line] = re.findall("Max open files.*", Path(f"/proc/{worker}/limits").read_text())
+        assert line.split()[3:5] == [str(hard)] * 2

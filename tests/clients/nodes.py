@@ -37,6 +37,8 @@ class Node:
         self.log = folder / "log"
         self.config = folder / "node.yaml"
         self.change(config)
+        self.within: tuple[str, ...] = ()
+        """A command that starts the server, such as prlimit with its options."""
         self._process: subprocess.Popen[bytes] | None = None
 
     def change(self, config: Mapping[str, Any]) -> None:
@@ -54,7 +56,7 @@ class Node:
     def start(self) -> None:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "registry_mesh", "serve", str(self.config)],
+                [*self.within, sys.executable, "-m", "registry_mesh", "serve", str(self.config)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from registry_mesh.oci.digest import Digest
-from tests.clients.scripts import run
+from tests.clients.scripts import install
 from tests.clients.wire import answers, wait_until
 from tests.simulators.ports import free_port
 
@@ -37,9 +37,10 @@ http {{
 TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
-def installed(package: str, binary: str) -> None:
+def installed(binary: str) -> str:
     if not Path(binary).exists():
-        run("apt-get", "install", "-y", "-qq", "--no-install-recommends", package)
+        install()
+    return binary
 
 
 @contextmanager
@@ -58,7 +59,6 @@ def serving(command: list[str], folder: Path, port: int) -> Iterator[str]:
 def docker_registry(folder: Path) -> Iterator[str]:
     """Debian's docker-registry (CNCF distribution 2.8), empty. Its URL."""
     folder.mkdir(parents=True)
-    installed("docker-registry", "/usr/bin/docker-registry")
     port = free_port()
     document = {
         "version": 0.1,
@@ -67,7 +67,9 @@ def docker_registry(folder: Path) -> Iterator[str]:
         "http": {"addr": f"127.0.0.1:{port}"},
     }
     (folder / "config.yml").write_text(json.dumps(document))
-    with serving(["docker-registry", "serve", str(folder / "config.yml")], folder, port) as url:
+    with serving(
+        [installed("/usr/bin/docker-registry"), "serve", str(folder / "config.yml")], folder, port
+    ) as url:
         yield url
 
 
@@ -75,11 +77,10 @@ def docker_registry(folder: Path) -> Iterator[str]:
 def nginx(folder: Path) -> Iterator[tuple[str, Path]]:
     """nginx, whose files below `files` are what it serves. Its URL, and that folder."""
     (folder / "files/v2/team/app/blobs").mkdir(parents=True)
-    installed("nginx-light", "/usr/sbin/nginx")
     port = free_port()
     temporary = "\n    ".join(f"{name}_temp_path {folder}/{name};" for name in TEMPORARY)
     (folder / "conf").write_text(NGINX.format(folder=folder, port=port, temporary=temporary))
-    with serving(["/usr/sbin/nginx", "-c", str(folder / "conf")], folder, port) as url:
+    with serving([installed("/usr/sbin/nginx"), "-c", str(folder / "conf")], folder, port) as url:
         yield url, folder / "files"
 
 

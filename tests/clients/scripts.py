@@ -29,6 +29,11 @@ def run(*command: str | Path, seconds: float = 300, **environment: str | Path) -
     return outcome.stdout
 
 
+def install() -> None:
+    """Install what tests drive that is not ours. As root; does nothing where all is there."""
+    run(HERE / "setup.sh", seconds=900)
+
+
 def containerd_pull(node: str, image: str, **environment: str | Path) -> dict[str, Any]:
     """A fresh containerd pulls REGISTRY/image through `node`, and nothing else; every blob is hashed after."""
     return _figures("containerd-pull.sh", node, image, **environment)

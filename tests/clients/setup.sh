@@ -7,10 +7,14 @@
 set -euo pipefail
 . "$(cd "$(dirname "$0")" && pwd)/lib.sh"
 
-want=(busybox-static buildah ca-certificates containerd curl debootstrap fuse3 iproute2 openssl podman procps runc
-      skopeo stargz-snapshotter umoci zstd)
+want=(busybox-static buildah ca-certificates containerd curl debootstrap docker-registry fuse3 iproute2 nginx-light openssl
+      podman procps runc skopeo stargz-snapshotter umoci zstd)
 lazy=(golang-go golang-github-containerd-stargz-snapshotter-dev)
 [[ ${1:-} == --no-lazy ]] && lazy=()
+
+mkdir -p "$RM_CLIENTS_CACHE"
+exec 9>"$RM_CLIENTS_CACHE/setup.lock"
+flock 9 # two runs at once: the second finds what the first installed
 
 missing=()
 for package in "${want[@]}" "${lazy[@]}"; do

@@ -21,7 +21,7 @@ from tests.simulators.link import Link
 from tests.simulators.parent import plain_parent
 from tests.suites.bytes_of import pattern
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 LAYER = pattern(3 * MIB)
 NAMED = pattern(5 * MIB, seed=3)

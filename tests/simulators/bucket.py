@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+
+from tests.simulators.ports import free_port
 
 _START_SECONDS = 60.0
 _PORTS = (
@@ -66,20 +67,6 @@ def weed() -> Path | None:
     beside = Path(sys.executable).with_name("weed")
     found = str(beside) if beside.exists() else shutil.which("weed")
     return Path(found) if found else None
-
-
-def _free_ports(count: int) -> list[int]:
-    """That many different free ports: each is held until all are found."""
-    held: list[socket.socket] = []
-    try:
-        while len(held) < count:
-            probe = socket.socket()
-            held.append(probe)
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in held]
-    finally:
-        for probe in held:
-            probe.close()
 
 
 def _identities(directory: Path, access_key: str, secret_key: str) -> Path:
@@ -175,7 +162,7 @@ def serve(directory: Path | None = None) -> Iterator[Bucket]:
 
 
 def _serve(binary: Path, home: Path, log: IO[bytes]) -> Iterator[Bucket]:
-    ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
+    ports = {name: free_port() for name in _PORTS}
     identities = _identities(home, "tests", "tests-secret")
     process = subprocess.Popen(
         _command(binary, home, identities, ports),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import random
+from functools import lru_cache
 
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import PIECE, BlobSource, FileSlice, Reading
 
 
+@lru_cache(8)
 def pattern(size: int, seed: int = 1) -> bytes:
     """Bytes without a pattern, the same for the same seed."""
     return random.Random(seed).randbytes(size)

@@ -1,0 +1,32 @@
+"""How the tests share a machine between pytest's workers.
+
+The tests of a file stay on one worker (`--dist loadfile`). Files with slow tests come first, so that no worker is left
+with a long one in the end. Files marked `alone` come last, and no other test runs beside theirs.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+
+def in_order(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Files as they come, but those with slow tests first and those that run alone last."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    return sorted(items, key=lambda item: (_alone(item), item.path not in slow))
+
+
+def _alone(item: pytest.Item) -> bool:
+    return item.get_closest_marker("alone") is not None
+
+
+@contextmanager
+def turn(item: pytest.Item) -> Iterator[None]:
+    """While a test runs: it shares the lock on this file with other tests, or has it for itself."""
+    with Path(__file__).open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX if _alone(item) else fcntl.LOCK_SH)
+        yield
