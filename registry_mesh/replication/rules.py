@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
+from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.replication.pattern import Pattern
 
 
@@ -101,9 +101,6 @@ class Rule:
     repositories: Selection
     tags: Selection
     platforms: Platforms = None
-
-    def selects(self, registry: RegistryName, repository: RepositoryName, tag: Tag) -> bool:
-        return registry == self.registry and repository in self.repositories and tag in self.tags
 
 
 @dataclass(frozen=True, slots=True)

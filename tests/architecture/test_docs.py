@@ -59,13 +59,6 @@ def test_the_readme_names_every_command_and_no_other() -> None:
     assert named == set(COMMANDS)
 
 
-@pytest.mark.parametrize("name", list(COMMANDS))
-def test_every_command_explains_itself(name: str) -> None:
-    outcome = CliRunner().invoke(main, [name, "--help"])
-    assert outcome.exit_code == 0, outcome.output
-    assert "Usage:" in outcome.output
-
-
 def test_the_readme_s_make_targets_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"\bmake ([a-z-]+)", README.read_text())) <= targets

@@ -1,5 +1,6 @@
 import os
 import socket
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,16 @@ def test_lines_arrive(tmp_path: Path, abstract: bool) -> None:
         assert manager.recv(4096) == "READY=1\nSTATUS=zürich".encode()
 
 
-def test_without_a_manager_nothing_happens() -> None:
-    notify("READY=1", environ={})
-    notify("READY=1", environ={"NOTIFY_SOCKET": "/nowhere/at/all"})
+@pytest.mark.parametrize("address", [None, "", "here", "{}/gone", "@"])
+def test_nobody_is_told_where_no_manager_listens(tmp_path: Path, address: str | None) -> None:
+    """sd_notify(3): the address is absolute or abstract; a manager that has gone holds up no node."""
+    environ = {} if address is None else {"NOTIFY_SOCKET": address.format(tmp_path)}
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other, chdir(tmp_path):
+        other.bind("here")
+        other.setblocking(False)
+        notify("READY=1", environ=environ)
+        with pytest.raises(BlockingIOError):
+            other.recv(100)
 
 
 def test_signs_of_life_come_twice_as_often_as_wanted() -> None:

@@ -15,9 +15,8 @@ from registry_mesh.assembly.storage import open_storage
 from registry_mesh.cli.main import main
 from registry_mesh.config.load import load
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.reference import Tag
 from registry_mesh.repositories.of_origin import Repositories
-from tests.simulators.origins import ALICE, push_blob, push_image, pushes, repository
+from tests.simulators.origins import push_blob, push_image, repository
 
 
 @pytest.fixture
@@ -94,14 +93,15 @@ def test_verify_lists_what_is_wrong(config: Path) -> None:
     assert "1 wrong, 0 mended" in found.output
 
 
-def test_the_configuration_s_rules_hold(config: Path) -> None:
-    async def push(origin: Repositories) -> None:
-        await push_image(repository(origin), "one", "v1")
-        two = await push_image(repository(origin), "two")
-        await pushes(repository(origin)).put_manifest(ALICE, two, [Tag("v1")])
-
-    with pytest.raises(Exception, match="immutable"):
-        with_origin(config, push)
+def test_undo_does_not_move_a_tag_that_the_configuration_keeps(config: Path) -> None:
+    one, two = with_origin(config, _two)  # type: ignore[misc]
+    text = config.read_text()
+    config.write_text(text.replace("['v*']", "['latest']"))
+    kept = run("tags", "undo", config, "atlas/athena:latest")
+    assert (kept.exit_code, "immutable" in kept.output) == (1, True), kept.output
+    assert str(two) in run("tags", "history", config, "atlas/athena:latest").output.splitlines()[-1]
+    config.write_text(text)
+    assert str(one) in run("tags", "undo", config, "atlas/athena:latest").output
 
 
 @pytest.mark.parametrize("command", [("gc",), ("tags", "history")])

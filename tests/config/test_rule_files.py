@@ -9,6 +9,7 @@ import pytest
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.rule_files import load_rules, rule_paths
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
+from registry_mesh.replication.explain import explain
 from registry_mesh.replication.rules import Platform, Rules
 
 GOOD = """\
@@ -48,12 +49,19 @@ def test_a_good_file(tmp_path: Path) -> None:
     assert releases.registry == "registry.cern.example"
     assert releases.platforms == {Platform("linux", "amd64"), Platform("linux", "arm64")}
     assert base.platforms is None
-    cern = RegistryName("registry.cern.example")
-    assert releases.selects(cern, RepositoryName("atlas/athena"), Tag("22.0.3"))
-    assert releases.selects(cern, RepositoryName("cms/prod/x"), Tag("rc-12"))
-    assert not releases.selects(cern, RepositoryName("atlas/scratch/x"), Tag("latest"))
-    assert not releases.selects(cern, RepositoryName("atlas/athena"), Tag("22.0.3-debug"))
-    assert not releases.selects(RegistryName("docker.io"), RepositoryName("atlas/athena"), Tag("latest"))
+    cern, docker = RegistryName("registry.cern.example"), RegistryName("docker.io")
+    assert selecting(rules, cern, "atlas/athena", "22.0.3") == ["releases"]
+    assert selecting(rules, cern, "cms/prod/x", "rc-12") == ["releases"]
+    assert selecting(rules, cern, "atlas/scratch/x", "latest") == []
+    assert selecting(rules, cern, "atlas/athena", "22.0.3-debug") == []
+    assert selecting(rules, docker, "atlas/athena", "latest") == []
+    assert selecting(rules, docker, "library/alma9", "12") == ["base"]
+
+
+def selecting(rules: Rules, registry: RegistryName, repository: str, tag: str) -> list[str]:
+    """The rules that select it."""
+    reasons = explain(rules, registry, RepositoryName(repository), Tag(tag))
+    return [each.rule for each in reasons if each.selected]
 
 
 def rule(**keys: str) -> str:

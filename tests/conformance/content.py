@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.media_types import OCI_CONFIG, OCI_EMPTY, OCI_INDEX, OCI_MANIFEST
+from registry_mesh.oci.media_types import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
 
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 LAYER_PLAIN = "application/vnd.oci.image.layer.v1.tar"
 LAYER_FOREIGN = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
 LAYER_FOREIGN_PLAIN = "application/vnd.oci.image.layer.nondistributable.v1.tar"
+EMPTY = "application/vnd.oci.empty.v1+json"
 EXAMPLE_1 = "application/vnd.example.oci.conformance.v1"
 EXAMPLE_2 = "application/vnd.example.oci.conformance.v2"
 
@@ -100,12 +101,12 @@ class Content:
         return self.manifest(document, tag)
 
     def artifact(self, kind: str, tag: str | None = None, *, empty: bool = False, **more: Any) -> Descriptor:
-        layer = self.blob(b"{}", OCI_EMPTY) if empty else self.blob(os.urandom(512), kind)
+        layer = self.blob(b"{}", EMPTY) if empty else self.blob(os.urandom(512), kind)
         document = {
             "schemaVersion": 2,
             "mediaType": OCI_MANIFEST,
             "artifactType": kind,
-            "config": self.blob(b"{}", OCI_EMPTY),
+            "config": self.blob(b"{}", EMPTY),
             "layers": [layer],
             **more,
         }

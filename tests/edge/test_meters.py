@@ -2,31 +2,116 @@
 
 from __future__ import annotations
 
-import aiohttp
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from registry_mesh.auth.access import AnonymousAccess, Level
 from registry_mesh.edge.server import Server
 from registry_mesh.edge.settings import Settings
+from registry_mesh.oci.digest import Digest
+from registry_mesh.ports.blobs import Provenance
 from registry_mesh.telemetry.instruments import Layout, Table
-from registry_mesh.telemetry.names import REQUESTS, REQUESTS_RUNNING, SENT_BYTES
+from registry_mesh.telemetry.names import (
+    CACHE,
+    RECEIVED_BYTES,
+    REQUEST_SECONDS,
+    REQUESTS,
+    REQUESTS_RUNNING,
+    SENT_BYTES,
+    Metric,
+)
+from tests.eventually import eventually
 from tests.simulators.role import SimulatedRole
 
 
-async def test_requests_are_counted_by_what_they_asked_and_got() -> None:
+@dataclass
+class Counted:
+    """A server, what it counts, and a client."""
+
+    role: SimulatedRole
+    table: Table
+    client: aiohttp.ClientSession
+
+    async def ask(self, method: str, path: str, data: bytes | None = None) -> int:
+        """The status; returns when the request is counted."""
+        before = self.of(REQUESTS)
+        async with self.client.request(method, path, data=data) as answer:
+            await answer.read()
+        await eventually(lambda: self.of(REQUESTS) == before + 1)
+        return answer.status
+
+    def of(self, metric: Metric, **labels: str) -> float:
+        return self.table.total(metric, **labels)
+
+
+@pytest_asyncio.fixture(params=["origin", "site"])
+async def counted(request: pytest.FixtureRequest) -> AsyncIterator[Counted]:
     table = Table(Layout(), 1)
-    role = SimulatedRole()
-    server = Server(role, Settings(), instruments=table.row(0))
+    role = SimulatedRole(request.param)
+    settings = Settings(policy=AnonymousAccess(Level.ADMIN))
+    server = Server(role, settings, instruments=table.row(0))
     await server.start()
     async with aiohttp.ClientSession(f"http://127.0.0.1:{server.port}") as client:
-        async with client.get("/v2/") as response:
-            assert response.headers["Registry-Mesh"] == role.name
-            assert await response.read() == b"{}"
-        async with client.get("/v2/team/app/manifests/none") as response:
-            assert response.status == 404
-        async with client.get("/elsewhere") as response:
-            assert response.status == 404
+        yield Counted(role, table, client)
     await server.close()
-    assert table.total(REQUESTS, endpoint="base", method="GET", code="2xx") == 1
-    assert table.total(REQUESTS, endpoint="manifest", method="GET", code="4xx") == 1
-    assert table.total(REQUESTS, endpoint="other") == 1
-    assert table.total(SENT_BYTES, endpoint="base") == 2
-    assert table.total(REQUESTS_RUNNING) == 0
+
+
+async def test_requests_are_counted_by_what_they_asked_and_got(counted: Counted) -> None:
+    async with counted.client.get("/v2/") as response:
+        assert response.headers["Registry-Mesh"] == counted.role.name
+        assert await response.read() == b"{}"
+    assert await counted.ask("GET", "/v2/team/app/manifests/none") == 404
+    assert await counted.ask("HEAD", "/elsewhere") == 404
+    assert counted.of(REQUESTS, endpoint="base", method="GET", code="2xx") == 1
+    assert counted.of(REQUESTS, endpoint="manifest", method="GET", code="4xx") == 1
+    assert counted.of(REQUESTS, endpoint="other", method="HEAD", code="4xx") == 1
+    assert counted.of(REQUESTS) == 3
+    assert counted.of(SENT_BYTES, endpoint="base") == 2
+    assert counted.of(REQUESTS_RUNNING) == 0
+
+
+async def test_bytes_are_counted_on_their_side(counted: Counted) -> None:
+    digest = await counted.role.shelf("team/app").put_blob(bytes(5000))
+    path = f"/v2/team/app/blobs/{digest}"
+    assert await counted.ask("GET", path) == 200
+    assert await counted.ask("HEAD", path) == 200
+    assert counted.of(SENT_BYTES, endpoint="blob") == counted.of(SENT_BYTES) == 5000
+    assert counted.of(RECEIVED_BYTES) == 0
+    assert counted.of(REQUEST_SECONDS, endpoint="blob") == 2
+
+
+@pytest.mark.parametrize("counted", ["origin"], indirect=True)
+async def test_what_clients_push_is_received(counted: Counted) -> None:
+    data = bytes(3000)
+    assert await counted.ask("POST", f"/v2/team/app/blobs/uploads/?digest={Digest.of(data)}", data) == 201
+    assert counted.of(RECEIVED_BYTES, endpoint="upload") == counted.of(RECEIVED_BYTES) == 3000
+    assert counted.of(REQUESTS, endpoint="upload", method="POST", code="2xx") == 1
+
+
+@pytest.mark.parametrize(
+    ("provenance", "result"),
+    [
+        (Provenance(hit=True), "hit"),
+        (Provenance(hit=False), "miss"),
+        (Provenance(hit=True, stale=True), "stale"),
+    ],
+)
+async def test_only_a_cache_counts_where_answers_came_from(
+    counted: Counted, provenance: Provenance, result: str
+) -> None:
+    shelf = counted.role.shelf("team/app")
+
+    async def pieces(span: object) -> AsyncIterator[bytes]:
+        yield b"abc"
+
+    blob = shelf.script(b"abc", pieces)
+    blob.provenance = provenance
+    assert await counted.ask("GET", f"/v2/team/app/blobs/{blob.info.digest}") == 200
+    expected = {result: 1} if counted.role.name == "site" else {}
+    seen = {each: counted.of(CACHE, kind="blob", result=each) for each in ("hit", "miss", "stale")}
+    assert {each: times for each, times in seen.items() if times} == expected
+    assert counted.of(CACHE) == sum(expected.values())

@@ -17,6 +17,7 @@ from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import Provenance, Reading
 from registry_mesh.ports.failures import SourceUnavailable
 from tests.edge.conftest import Answer, Edge
+from tests.eventually import eventually
 
 DATA = os.urandom(3 << 20)
 
@@ -117,10 +118,11 @@ async def test_nothing_is_sent_to_head(edge: Edge, method: str) -> None:
 
 
 class Slow:
-    """Opens of spans that take a while; counts how many are open."""
+    """Opens of spans that take a while, after the first `quick` for ever; counts how many are open."""
 
-    def __init__(self, edge: Edge, *, hit: bool) -> None:
+    def __init__(self, edge: Edge, *, hit: bool, quick: int | None = None) -> None:
         self.now = self.most = self.in_all = 0
+        self._quick = quick
         self._hit = hit
         self._real = edge.shelf.open
         edge.shelf.open = self.open  # type: ignore[method-assign, assignment]
@@ -130,8 +132,11 @@ class Slow:
         self.now += 1
         self.in_all += 1
         self.most = max(self.most, self.now)
+        stuck = self._quick is not None and self.in_all > self._quick
         try:
             await asyncio.sleep(0.01)
+            if stuck:
+                await asyncio.Event().wait()
             async with self._real(digest, span) as reading:
                 reading.provenance = Provenance(hit=self._hit)  # type: ignore[misc]
                 yield reading
@@ -153,19 +158,16 @@ async def test_what_is_not_held_is_fetched_ahead(edge: Edge, hit: bool) -> None:
 
 async def test_a_hang_up_closes_what_was_fetched_ahead(edge: Edge) -> None:
     digest = await edge.shelf.put_blob(DATA)
-    slow = Slow(edge, hit=False)
+    slow = Slow(edge, hit=False, quick=AHEAD)
     field = "bytes=" + ",".join(f"{i * 2000}-{i * 2000 + 1000}" for i in range(1000))
-    async with edge.raw() as (reader, writer):
+    async with edge.raw() as (_, writer):
         writer.write(
             f"GET /v2/team/app/blobs/{digest} HTTP/1.1\r\nHost: a\r\nRange: {field}\r\n\r\n".encode()
         )
-        await reader.readexactly(20_000)
+        await eventually(lambda: slow.now == AHEAD and slow.in_all == 2 * AHEAD)
         writer.transport.abort()
-        async with asyncio.timeout(5):
-            while edge.server.running:
-                await asyncio.sleep(0.01)
-    assert slow.now == 0
-    assert slow.in_all < 1000
+        await eventually(lambda: not edge.server.running)
+    assert (slow.now, slow.in_all) == (0, 2 * AHEAD)
 
 
 async def test_a_failure_ahead_is_told_or_cuts_in_its_turn(edge: Edge) -> None:

@@ -38,7 +38,22 @@ def test_the_demo_prints_true_figures_and_leaves_nothing(tmp_path: Path) -> None
     )
     said = outcome.stdout + outcome.stderr
     assert outcome.returncode == 0, said
-    for word in ("origin", "replica", "site", "cold", "warm", "miss", "hit"):
-        assert re.search(rf"\b{word}\b", outcome.stdout, re.IGNORECASE), f"{word} is missing:\n{said}"
+    layers = re.search(r"(\d+) layers of real files", said)
+    assert layers, said
+    blobs = int(layers[1]) + 2  # its manifest and its configuration
+    rows = re.findall(r"(\S+) → (\S+) +([\d,]+) +[\d.]+ +[\d.]+ +(\d+) right(.*)", said)
+    hops = {(giver, taker): int(moved.replace(",", "")) for giver, taker, moved, _, _ in rows[:3]}
+    image = hops["client", "origin"]
+    assert 0 < image <= hops["origin", "replica"] < 1.01 * image, said
+    assert 0 < image <= hops["replica", "site"] < 1.01 * image, said
+    counted = [
+        (giver, taker, int(moved.replace(",", "")), cache.strip()) for giver, taker, moved, _, cache in rows
+    ]
+    assert counted[3:] == [
+        ("site", "client", image, f"0 hit, {blobs} miss"),
+        ("replica", "site", 0, ""),
+        ("site", "client", image, f"{blobs} hit, 0 miss"),
+    ], said
+    assert {int(right) for *_, right, _ in rows} == {blobs}, "every digest is proven at every hop"
     assert serving(tmp_path) == set(), "its processes ended"
     assert list(tmp_path.iterdir()) == [], "its files are gone"

@@ -62,22 +62,22 @@ async def test_nothing_is_wrong(origin: Repositories) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "fault"),
+    ("spoil", "fault", "detail"),
     [
-        (lambda path: path.write_bytes(BIG[:-1] + b"?"), Fault.ROTTEN),
-        (lambda path: path.write_bytes(BIG[:-1]), Fault.CUT),
-        (lambda path: path.unlink(), Fault.MISSING),
+        (lambda path: path.write_bytes(BIG[:-1] + b"?"), Fault.UNREADABLE, "has rotted"),
+        (lambda path: path.write_bytes(BIG[:-1]), Fault.UNREADABLE, "has rotted"),
+        (lambda path: path.unlink(), Fault.MISSING, ""),
     ],
 )
 async def test_spoilt_bytes_are_found_once_and_repaired(
-    origin: Repositories, tmp_path: Path, spoil: object, fault: Fault
+    origin: Repositories, tmp_path: Path, spoil: object, fault: Fault, detail: str
 ) -> None:
     digest = await fill(origin)
     assert callable(spoil)
     spoil(file_of(tmp_path, digest))
     found = await check(origin)
     assert [(each.digest, each.repaired) for each in found] == [(digest, False)]
-    assert found[0].fault in (fault, Fault.UNREADABLE)
+    assert (found[0].fault, found[0].detail.endswith(detail)) == (fault, True)
     parent = memory_origin()
     assert not (await check(origin, parent))[0].repaired, "a parent that has it not"
     await fill(parent)

@@ -1,6 +1,7 @@
 import io
 import json
 import logging
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -25,13 +26,18 @@ def read(stream: io.StringIO) -> list[dict[str, object]]:
 
 
 async def test_started_and_complete(lines: io.StringIO) -> None:
+    begun = time.monotonic()
     async with phase("fill", digest="sha256:x") as running:
         running.note(bytes=7)
+        inner = time.monotonic()
+        while time.monotonic() < inner + 0.02:
+            pass
+    outer = time.monotonic() - begun
     started, complete = read(lines)
     assert started["event"] == "fill started"
     assert complete["event"] == "fill complete"
     assert (complete["digest"], complete["bytes"], complete["node"]) == ("sha256:x", 7, "s1")
-    assert float(str(complete["seconds"])) >= 0
+    assert 0.0199 <= float(str(complete["seconds"])) <= outer + 0.0001, "rounded to a tenth of a millisecond"
 
 
 async def test_failed_says_why_and_goes_on_raising(lines: io.StringIO) -> None:

@@ -27,11 +27,6 @@ def risen(rank: float | None, now: float) -> float:
     return max(rank, use) + math.log2(1.0 + 2.0 ** -abs(rank - use))
 
 
-def is_apart(counted: float, now: float) -> bool:
-    """Whether a use `now` counts beside the one counted last. A clock that went back counts, too."""
-    return abs(now - counted) >= APART
-
-
 def rank_by_age(seconds: float) -> float:
     """A rank for a blob of which only the time since its last use is known: below all that is used from now on."""
     days = max(0.0, seconds) / 86400.0

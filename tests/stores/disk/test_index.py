@@ -58,6 +58,15 @@ def test_uses_that_two_processes_saw_at_once_count_once(index: Index, tmp_path: 
     other.close()
 
 
+def test_uses_count_again_when_they_are_apart_also_after_the_clock_went_back(index: Index) -> None:
+    index.put(row(A), 3.0)
+    index.touch([key_of(A)], 3.0 + APART)
+    once = risen(risen(None, 3.0), 3.0 + APART)
+    assert rank(index, A) == once
+    index.touch([key_of(A)], 2.5)
+    assert rank(index, A) == risen(once, 2.5)
+
+
 def test_a_row_set_again_keeps_its_rank(index: Index) -> None:
     index.put(row(A), 1.0)
     before = rank(index, A)
