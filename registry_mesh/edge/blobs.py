@@ -10,7 +10,7 @@ from registry_mesh.edge.exchange import Call, Exchange, writable
 from registry_mesh.edge.head import Fields
 from registry_mesh.edge.keep_hot import keep_blob
 from registry_mesh.edge.multipart import send_parts
-from registry_mesh.edge.respond import IMMUTABLE, provenance_fields, send_reading
+from registry_mesh.edge.respond import IMMUTABLE, NOSNIFF, provenance_fields, send_reading
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.media_types import OCTETS
 from registry_mesh.oci.refusals import NameUnknown, Refusal
@@ -61,6 +61,7 @@ def _fields(digest: Digest) -> Fields:
         ("ETag", conditional.etag(digest)),
         ("Accept-Ranges", "bytes"),
         ("Cache-Control", IMMUTABLE),
+        NOSNIFF,
     ]
 
 

@@ -91,7 +91,8 @@ class Exchange:
         self.provenance: Provenance | None = None
         self.by_tag = False
         """A tag was resolved for it."""
-        self.keep_alive = request.keep_alive
+        # An upgrade is not taken: the connection ends, for its parser may have dropped what came after the head.
+        self.keep_alive = request.keep_alive and "Upgrade" not in request.headers
         self.broken = ""
         """Why an answer did not end: `client` (it left), `slow client`, `source`."""
         self._expects = self._expectation()

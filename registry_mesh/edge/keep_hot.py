@@ -24,7 +24,7 @@ def keep_manifest(
     exchange: Exchange, call: Call, fields: Fields, provenance: Provenance, size: int, data: bytes
 ) -> None:
     """A hit that was answered 200 with `data` (HEAD: without), `size` bytes long."""
-    hot = _hot(exchange)
+    hot = _hot(exchange, call)
     if hot is None or not provenance.hit or provenance.stale or size > LARGEST:
         return
     if exchange.by_tag and provenance.fresh_for is None:
@@ -39,7 +39,7 @@ def keep_manifest(
 
 def keep_blob(exchange: Exchange, call: Call, digest: Digest, fields: Fields, reading: Reading) -> None:
     """A span that was answered 200 or 206, without waiting for anything."""
-    hot = _hot(exchange)
+    hot = _hot(exchange, call)
     if hot is None or not reading.provenance.hit or reading.ready(reading.span) is None:
         return
     assert call.repository is not None
@@ -47,11 +47,20 @@ def keep_blob(exchange: Exchange, call: Call, digest: Digest, fields: Fields, re
     hot.keep_blob(_key(exchange), call.repository.blobs, digest, reading.span, shape)
 
 
-def _hot(exchange: Exchange) -> Hot | None:
+def _hot(exchange: Exchange, call: Call) -> Hot | None:
     """Only what was asked anonymously, plainly, is answered without looking at the request again."""
     if exchange.settings.default_by_host or "Authorization" in exchange.headers:
         return None
-    return exchange.hot if exchange.method in ("GET", "HEAD") else None
+    return exchange.hot if exchange.method in ("GET", "HEAD") and _is_plain(exchange, call) else None
+
+
+def _is_plain(exchange: Exchange, call: Call) -> bool:
+    """Whether the target is spelled in the one way that is kept: else there would be a key for each of the queries
+    that mean nothing, for each host of an absolute target, for each way to escape a letter."""
+    target = exchange.request.raw_path
+    if call.registry is not None and not call.by_path and (query := f"?ns={call.registry}") in target:
+        target = target.removesuffix(query)
+    return target.startswith("/") and "?" not in target and "%" not in target
 
 
 def _key(exchange: Exchange) -> bytes:

@@ -13,9 +13,10 @@ from registry_mesh.edge import conditional
 from registry_mesh.edge.exchange import Call, Exchange, writable
 from registry_mesh.edge.head import Fields
 from registry_mesh.edge.keep_hot import keep_manifest
-from registry_mesh.edge.respond import IMMUTABLE, provenance_fields
+from registry_mesh.edge.respond import IMMUTABLE, NOSNIFF, provenance_fields
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
+from registry_mesh.oci.media_types import OCTETS, is_manifest_type
 from registry_mesh.oci.reference import Tag, parse_reference, parse_tag
 from registry_mesh.oci.refusals import DigestInvalid, ManifestInvalid, ManifestTooLarge
 from registry_mesh.ports.blobs import Provenance
@@ -69,10 +70,11 @@ def _fields(
     by_tag: bool = False,
 ) -> Fields:
     return [
-        ("Content-Type", media_type),
+        ("Content-Type", media_type if is_manifest_type(media_type) else OCTETS),
         ("Docker-Content-Digest", str(digest)),
         ("ETag", conditional.etag(digest)),
         ("Cache-Control", "no-cache" if by_tag else IMMUTABLE),
+        NOSNIFF,
         *provenance_fields(exchange, provenance, cache=call.role.name != "origin"),
     ]
 

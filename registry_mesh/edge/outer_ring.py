@@ -17,7 +17,7 @@ from registry_mesh.edge.exchange import Exchange
 from registry_mesh.edge.faults import Circumstances, ErrorAnswer, Overloaded, answer_for, unexpected
 from registry_mesh.edge.hot.entries import Hot
 from registry_mesh.edge.traffic import Traffic
-from registry_mesh.edge.wire.connection import Connection
+from registry_mesh.edge.wire.connection import Answered, Connection
 from registry_mesh.oci.endpoints import Endpoint
 from registry_mesh.oci.refusals import Refusal
 from registry_mesh.ports.failures import Failure
@@ -26,24 +26,6 @@ log: Final = logging.getLogger(__name__)
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _READING: Final = ("GET", "HEAD")
-
-
-class Answered(web.StreamResponse):
-    """Tells aiohttp that the answer has left, and whether another request may come."""
-
-    def __init__(self, keep_alive: bool) -> None:
-        super().__init__()
-        self._goes_on = keep_alive
-
-    @property
-    def keep_alive(self) -> bool:
-        return self._goes_on
-
-    async def prepare(self, request: web.BaseRequest) -> None:
-        return None
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        return None
 
 
 class OuterRing:

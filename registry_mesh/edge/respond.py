@@ -17,6 +17,9 @@ from registry_mesh.ports.failures import Failure, SourceLied
 IMMUTABLE: Final = "max-age=31536000, immutable"
 """Cache-Control of what a digest names."""
 
+NOSNIFF: Final = ("X-Content-Type-Options", "nosniff")
+"""Bytes that somebody pushed are taken for nothing but what Content-Type says."""
+
 log: Final = logging.getLogger(__name__)
 
 

@@ -151,7 +151,7 @@ def _bounded_int(digits: str) -> int:
 
 
 def _media_type(document: dict[str, Any], announced: str) -> str:
-    announced = announced.partition(";")[0].strip()
+    announced = announced.partition(";")[0].strip().lower()  # types have no case (RFC 9110, 8.3.1)
     stated = document.get("mediaType")
     if stated is not None and not isinstance(stated, str):
         raise ManifestInvalid("mediaType is not a string")
@@ -159,12 +159,13 @@ def _media_type(document: dict[str, Any], announced: str) -> str:
         raise ManifestInvalid("mediaType is not a media type", given=stated[:200])
     if announced and not is_media_type(announced):
         raise ManifestInvalid("Content-Type is not a media type", given=announced[:200])
+    stated = stated.lower() if stated else ""
     if announced and stated and announced != stated:
         raise ManifestInvalid(
             "mediaType differs from Content-Type", mediaType=stated[:200], contentType=announced
         )
     if announced or stated:
-        return announced or str(stated)
+        return announced or stated
     return OCI_INDEX if "manifests" in document else OCI_MANIFEST
 
 

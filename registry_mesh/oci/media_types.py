@@ -21,12 +21,21 @@ ACCEPT: Final = (OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST)
 _NON_DISTRIBUTABLE: Final = re.compile(
     r"application/vnd\.(oci\.image\.layer\.nondistributable|docker\.image\.rootfs\.foreign)\b.*"
 )
+_MANIFEST: Final = re.compile(
+    r"application/(?:json|[a-z0-9!#$&^_.+-]{1,115}\+(?:json|prettyjws))", re.IGNORECASE
+)
 _GRAMMAR: Final = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}")  # RFC 6838, 4.2
 
 
 def is_media_type(text: str) -> bool:
     """Whether `text` is a bare media type (no parameters)."""
     return _GRAMMAR.fullmatch(text) is not None
+
+
+def is_manifest_type(text: str) -> bool:
+    """Whether `text` can be the type of a manifest, one of today's or of later ones: JSON of an application. A browser
+    shows such a thing, and never runs it."""
+    return _MANIFEST.fullmatch(text) is not None
 
 
 def is_non_distributable(media_type: str) -> bool:

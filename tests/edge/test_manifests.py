@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
@@ -9,7 +10,9 @@ import pytest
 from registry_mesh.auth.access import AnonymousAccess, Level
 from registry_mesh.edge.settings import Settings
 from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.media_types import OCI_INDEX
+from registry_mesh.oci.reference import Tag
 from registry_mesh.ports.blobs import Provenance
 from tests.edge.conftest import Edge, Start
 from tests.simulators.role import SimulatedRole
@@ -82,7 +85,7 @@ async def test_the_limit(start: Start) -> None:
 @pytest.mark.parametrize(
     ("content_type", "status"),
     [(OCI_INDEX, 201), (f"{OCI_INDEX}; charset=utf-8", 201), ("application/vnd.oci.image.manifest.v1+json", 400),
-     ("nonsense", 400), ("a/b\x01", 400)],
+     ("nonsense", 400), ("a/b\x01", 400), ("Application/VND.oci.image.Index.v1+JSON ; a=b", 201)],
 )  # fmt: skip
 async def test_content_types(edge: Edge, content_type: str, status: int) -> None:
     async with edge.raw() as (reader, writer):
@@ -90,6 +93,33 @@ async def test_content_types(edge: Edge, content_type: str, status: int) -> None
         head = f"PUT /v2/team/app/manifests/t HTTP/1.1\r\nHost: a\r\nContent-Length: {len(data)}\r\n"
         writer.write(f"{head}Content-Type: {content_type}\r\n\r\n".encode() + data)
         assert f" {status} ".encode() in await reader.readline()
+
+
+@pytest.mark.parametrize(
+    ("said", "given"),
+    [("text/html", "application/octet-stream"), ("image/svg+xml", "application/octet-stream"),
+     ("application/xhtml+xml", "application/octet-stream"), ("application/javascript", "application/octet-stream"),
+     ("application/json", "application/json"), ("application/vnd.new.thing.v7+json",) * 2,
+     ("application/vnd.docker.distribution.manifest.v1+prettyjws",) * 2],
+)  # fmt: skip
+async def test_what_a_manifest_is_given_out_as(edge: Edge, said: str, given: str) -> None:
+    """A parent or a pusher may say what it likes; a browser must not run it."""
+    manifest = Manifest.parse(b'{"schemaVersion":2,"a":"<script>"}', said)
+    edge.shelf.held[manifest.digest] = manifest
+    edge.shelf.pointing[Tag("t")] = manifest.digest
+    for method, reference in itertools.product(("GET", "HEAD"), ("t", str(manifest.digest))):
+        answer = await edge.ask(method, f"/v2/team/app/manifests/{reference}")
+        assert answer.status == 200
+        assert answer.headers["content-type"] == given
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_a_blob_is_taken_for_nothing_but_bytes(edge: Edge) -> None:
+    digest = await edge.shelf.put_blob(b"<html><script>alert(1)</script>")
+    for method, span in (("GET", ""), ("HEAD", ""), ("GET", "bytes=0-5"), ("GET", "bytes=0-0,3-4")):
+        answer = await edge.ask(method, f"/v2/team/app/blobs/{digest}", **({"Range": span} if span else {}))
+        assert answer.status in (200, 206)
+        assert answer.headers["x-content-type-options"] == "nosniff"
 
 
 async def test_manifests_that_bite(edge: Edge) -> None:

@@ -182,6 +182,7 @@ class FastConnection(Connection):
             entry.render(now)
         if now >= path.until:
             path.turn(now)
+        entry.used = True
         number = next(path.ids)
         self._write(transport, b"".join((entry.front, path.common, b"%x" % number, entry.back)))
         path.log(f"{path.stamp}{number:x}{self._client}{known.log}")

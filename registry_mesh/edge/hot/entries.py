@@ -87,6 +87,7 @@ class HotManifest:
         "shape",
         "size",
         "until",
+        "used",
     )
 
     def __init__(
@@ -106,6 +107,8 @@ class HotManifest:
         """The loop's time from which it is no longer fresh."""
         self.gone = False
         """Forgotten, or another has its place."""
+        self.used = False
+        """Whether it was asked for since it was last considered for leaving."""
         self.front = b""
         self.front_until = NEVER
 
@@ -180,6 +183,7 @@ class HotBlob:
 
     async def close(self) -> None:
         """Let its file go, whatever the store says to that: the others' are to go after it."""
+        self.pages.forget()  # heads that ask for it are remembered for longer
         try:
             await self.stack.aclose()
         except Failure as fault:
@@ -257,12 +261,23 @@ class Hot:
         self.manifests[key] = entry
         self._bytes += _cost(key, entry)
         while self._bytes > MEMORY:
-            self.forget_manifest(next(iter(self.manifests)))
+            self._forget_one()
+
+    def _forget_one(self) -> None:
+        """Forget the manifest that was kept first of those not asked for since they were last considered."""
+        for _ in range(len(self.manifests)):
+            key, entry = next(iter(self.manifests.items()))
+            if not entry.used:
+                break
+            entry.used = False
+            self.manifests.move_to_end(key)
+        self.forget_manifest(next(iter(self.manifests)))
 
     def forget_manifest(self, key: bytes) -> None:
         entry = self.manifests.pop(key, None)
         if entry is not None:
             entry.gone = True
+            entry.front = entry.back = b""  # heads that ask for it are remembered for longer
             self._bytes -= _cost(key, entry)
 
     # -- blobs ------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import re
 from typing import Final
 
 from registry_mesh.edge.hot.entries import Hot, HotBlob, HotManifest
+from registry_mesh.edge.hot.lately import Lately
 from registry_mesh.edge.hot.tally import Tallies, Tally
 
 END: Final = b"\r\n\r\n"
@@ -23,11 +24,12 @@ _FIELDS: Final = re.compile(
     re.IGNORECASE,
 )
 _AGENT: Final = re.compile(rb"\r\nuser-agent:[ \t]*([\x20-\x7e]*?)[ \t]*\r\n", re.IGNORECASE)
-_HARMLESS: Final = 1024
-"""Different blocks of fields remembered as harmless."""
-_KNOWN: Final = 16_384
-_LONGEST: Final = 2048
-"""Heads remembered, and bytes of one."""
+HEADS: Final = 16 << 20
+"""Bytes of heads remembered, and as many that are to be forgotten next."""
+BLOCKS: Final = 1 << 20
+"""The same of blocks of fields that cannot change an answer."""
+LONGEST: Final = 2048
+"""Bytes of a head or a block that is remembered."""
 
 
 class KnownManifest:
@@ -66,13 +68,15 @@ class Recogniser:
     def __init__(self, hot: Hot, tallies: Tallies) -> None:
         self._hot = hot
         self._tallies = tallies
-        self.known: dict[bytes, Known] = {}
-        self._harmless: dict[bytes, str] = {}
+        self._heads: Lately[Known] = Lately(HEADS, LONGEST)
+        self.known = self._heads.new
+        self._harmless: Lately[str] = Lately(BLOCKS, LONGEST)
 
     def recognise(self, head: bytes) -> Known | None:
         """What the one complete head asks for, where that is hot and nothing else in it matters. A Range line has
         been taken out before."""
-        self.known.pop(head, None)
+        if (old := self._heads.get(head)) is not None and not old.entry.gone:
+            return old
         end = head.find(b" HTTP/1.1\r\n")
         key = head[:end]
         entry = self._hot.blobs.get(key) or self._hot.manifests.get(key)
@@ -80,10 +84,7 @@ class Recogniser:
         if entry is None or agent is None:
             return None
         known = self._know(entry, agent)
-        if len(head) <= _LONGEST:
-            if len(self.known) >= _KNOWN:
-                self.known.clear()
-            self.known[head] = known
+        self._heads.put(head, known)
         return known
 
     def _know(self, entry: HotBlob | HotManifest, agent: str) -> Known:
@@ -97,7 +98,5 @@ class Recogniser:
         if agent is None and _FIELDS.fullmatch(block):
             found = _AGENT.search(block)
             agent = json.dumps(found[1].decode("ascii")[:200] if found else "")
-            if len(self._harmless) >= _HARMLESS:
-                self._harmless.clear()
-            self._harmless[block] = agent
+            self._harmless.put(block, agent)
         return agent

@@ -72,6 +72,11 @@ class Pages:
             self._until = now + REMEMBERED
             self.warm = bytearray(len(self.warm))
 
+    def forget(self) -> None:
+        """Give the memory up: nothing is asked of it any more."""
+        self.warm = bytearray(1)
+        self._fd = -1
+
     def see(self, start: int, stop: int, now: float) -> bool:
         """Look at bytes [start, stop), and remember the pieces that are in memory."""
         if self.shift != _SHIFT or now < self._pressure.until:

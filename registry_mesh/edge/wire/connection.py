@@ -5,15 +5,43 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Callable
 from typing import Any, Final, cast
 
 from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMethod
 from aiohttp.web_protocol import RequestHandler
 
+from registry_mesh.edge import head
 from registry_mesh.edge.wire.sending import Crowd, Wire
 
 log: Final = logging.getLogger(__name__)
+
+
+METHODS: Final = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
+"""What is told of a method that the parser does not know, and so has not read what it was for."""
+
+_TOKEN: Final = re.compile(r"\n  b['\"][!#$%&*+.^_`|~0-9A-Za-z-]")
+"""In what the parser says of a method: it begins as a method may (RFC 9110, 5.6.2)."""
+
+
+class Answered(web.StreamResponse):
+    """Tells aiohttp that the answer has left, and whether another request may come."""
+
+    def __init__(self, keep_alive: bool) -> None:
+        super().__init__()
+        self._goes_on = keep_alive
+
+    @property
+    def keep_alive(self) -> bool:
+        return self._goes_on
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        return None
 
 
 class Connection(RequestHandler):
@@ -75,20 +103,30 @@ class Connection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """What aiohttp could not parse (400), or what escaped from us (500): JSON, and the connection ends."""
-        if request.writer.output_size > 0:
-            raise ConnectionResetError("an answer has begun")
+        """What aiohttp could not parse (400; 405 for a method that nobody knows), or what escaped from us (500): JSON,
+        and the connection ends."""
+        if self.transport is None or self.transport.is_closing():
+            raise ConnectionResetError("the client has gone")
         if status >= 500:
             log.error("unexpected failure outside a request's handling", exc_info=exc)
-            reason = "internal error"
-        else:
-            reason = (message or "malformed HTTP").strip().splitlines()[0][:200]
-        code = "UNSUPPORTED" if status < 500 else "UNKNOWN"
-        body = {"errors": [{"code": code, "message": reason, "detail": {"protocol": "HTTP/1.1"}}]}
-        headers = {
-            "Content-Type": "application/json",
-            "Server": "registry-mesh",
-        }  # else aiohttp says its version
-        response = web.Response(status=status, body=json.dumps(body).encode(), headers=headers)
-        response.force_close()
-        return response
+        self.transport.write(_refusal(status, exc, message or ""))
+        return Answered(keep_alive=False)
+
+
+def _refusal(status: int, exc: BaseException | None, message: str) -> bytes:
+    code, allow = "UNSUPPORTED", []
+    reason = (message or "malformed HTTP").strip().splitlines()[0][:200]
+    if status >= 500:
+        code, reason = "UNKNOWN", "internal error"
+    elif isinstance(exc, BadHttpMethod) and _TOKEN.search(message):
+        status, reason, allow = 405, "this method is not known here", [("Allow", ", ".join(METHODS))]
+    error = {"code": code, "message": reason, "detail": {"protocol": "HTTP/1.1"}}
+    body = json.dumps({"errors": [error]}).encode()
+    fields = [
+        ("Date", head.date()),
+        ("Content-Type", "application/json"),
+        ("Content-Length", str(len(body))),
+        *allow,
+        ("Connection", "close"),
+    ]
+    return head.render(status, fields) + body

@@ -310,7 +310,7 @@ async def test_over_tls(twins: Twins, monkeypatch: pytest.MonkeyPatch) -> None:
         request = f"GET {target} HTTP/1.1\r\nHost: site\r\n{fields}\r\n"
         answers = [await ask(server, request, context) for server in servers]
         assert settled(answers[0]) == settled(answers[1]), request
-    assert sum(copied) > 10, "the fast one answered them"
+    assert sum(copied) >= 10, "the fast one answered them"
     for server in servers:
         await server.close()
 
