@@ -25,6 +25,11 @@ class Parent(Protocol):
         ...
 
     @property
+    def late(self) -> float:
+        """Seconds after which an answer is so late that another parent is asked beside this one."""
+        ...
+
+    @property
     def load(self) -> float:
         """Smaller is better; for choosing among the members of a group."""
         ...

@@ -33,11 +33,22 @@ from registry_mesh.upstream.answer import Answer
 from registry_mesh.upstream.authorization import Authorization, Dialogue, Question
 from registry_mesh.upstream.breaker import Breaker
 from registry_mesh.upstream.credentials import Credentials
+from registry_mesh.upstream.hangs import Hangs, kind_of
 from registry_mesh.upstream.liveness import Liveness, Patience, Silent
 from registry_mesh.upstream.logins import FixedLogin, Login
 from registry_mesh.upstream.retry_after import retry_after
 
 HOPS: Final = 5
+
+LATE: Final = 0.7
+"""Seconds to an answer's head after which another parent is asked as well; eight times the usual latency, if more."""
+
+LATE_AT_FIRST: Final = 2.0
+"""The same for a parent that has not answered yet: it may be far away."""
+
+
+class _Hung(SourceUnavailable):
+    """The parent answers pings, and a request not at all."""
 
 
 _ANSWERED: Final = {304: "not_modified", 404: "unknown", 401: "denied", 403: "denied", 429: "throttled"}
@@ -91,6 +102,7 @@ class ParentSession:
         login = FixedLogin(login) if isinstance(login, Credentials) else login
         self._authorization = Authorization(session, self.url, login, token_service, self._patience.connect)
         self.liveness = Liveness(self._ping, self._patience, self.breaker)
+        self.hangs = Hangs()
 
     @property
     def available(self) -> bool:
@@ -104,6 +116,12 @@ class ParentSession:
     def stall(self) -> float:
         """Seconds for which a body may stand still."""
         return self._patience.stall
+
+    @property
+    def late(self) -> float:
+        """See `ports.parents.Parent`."""
+        usual = 8 * self.breaker.latency
+        return max(LATE, usual) if usual else LATE_AT_FIRST
 
     @property
     def load(self) -> float:
@@ -129,13 +147,19 @@ class ParentSession:
     ) -> AsyncIterator[Answer]:
         """An answer whose status is below 500 and neither 401, 403 nor 429, nor 304 where `headers` have no
         If-None-Match. Failures are raised."""
-        url = self.url + path
+        url, kind = self.url + path, kind_of(path)
+        if reason := self.hangs.refuses(kind):
+            raise SourceUnavailable(reason, source=self.name)
         self.inflight += 1
         try:
             async with AsyncExitStack() as stack:
                 response = await self._authorized(stack, method, url, scope, query, dict(headers or {}))
+                self.hangs.answered(kind)
                 self._recognise(response)
                 yield Answer(response, self)
+        except _Hung:
+            self.hangs.hung(kind, self._patience.head)
+            raise
         except (TimeoutError, aiohttp.ClientError, OSError) as fault:
             raise SourceUnavailable(
                 f"broke off: {str(fault) or type(fault).__name__}", source=self.name
@@ -217,8 +241,7 @@ class ParentSession:
         try:
             if own:
                 await self.liveness.wait(request)
-            async with asyncio.timeout(self._patience.head):
-                response = await request
+            response = await self._answered(request)
         except (TimeoutError, aiohttp.ClientError, OSError) as fault:
             self._answers["unreachable"].add()
             reason = f"no answer: {str(fault) or type(fault).__name__}"
@@ -241,6 +264,14 @@ class ParentSession:
     async def close(self) -> None:
         """End what runs for it."""
         await self._authorization.close()
+
+    async def _answered(self, request: asyncio.Future[aiohttp.ClientResponse]) -> aiohttp.ClientResponse:
+        """The answer of a parent that is alive; `_Hung` where none comes."""
+        await asyncio.wait({request}, timeout=self._patience.head)
+        if not request.done():
+            self._answers["unreachable"].add()
+            raise _Hung(f"alive, and no answer for {self._patience.head:.0f} s", source=self.name)
+        return request.result()
 
     async def ping(self) -> bool:
         """Whether the parent answers at all, soon; one ping is out at a time."""

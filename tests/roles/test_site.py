@@ -30,6 +30,7 @@ class Offer:
     available: bool = True
     confirmed: bool = True
     load: float = 0.0
+    late: float = 30.0
 
     @property
     def parent(self) -> Offer:

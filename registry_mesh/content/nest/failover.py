@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from cachetools import TTLCache
 
 from registry_mesh.chunks.chunk_map import ChunkMap
+from registry_mesh.content.nest.race import Race, Won
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import Tag
@@ -52,6 +53,8 @@ class Distrusted:
 
     LIMIT: Final = 2
     PAUSE: Final = 5.0
+    LATE: Final = 30.0
+    """Seconds for which a parent that was late is asked after the others for things of that kind."""
 
     def __init__(
         self,
@@ -63,6 +66,16 @@ class Distrusted:
         self._clock = clock
         self._lies: TTLCache[tuple[str, Digest], _Lies] = TTLCache(10_000, ttl, timer=clock)
         self._count = count
+        self._late: TTLCache[tuple[str, str], bool] = TTLCache(10_000, self.LATE, timer=clock)
+
+    def note_late(self, names: Sequence[str], what: str) -> None:
+        """Another answered before these did."""
+        for name in names:
+            self._late[name, what] = True
+
+    def was_late(self, name: str, what: str) -> bool:
+        """Whether another was quicker lately, where it was asked for `what`."""
+        return (name, what) in self._late
 
     def note(self, source: str, digest: Digest, reason: str) -> None:
         """`source` names one parent or several, joined by a comma and a space."""
@@ -115,26 +128,52 @@ class Failover:
                     suspects.append(candidate)
         return asked + suspects, left
 
-    async def _first(self, ask: Callable[[Repository], Awaitable[T]], digest: Digest | None = None) -> T:
+    async def _first(
+        self,
+        what: str,
+        ask: Callable[[Repository], Awaitable[T]],
+        digest: Digest | None = None,
+        undo: Callable[[T], Awaitable[None]] | None = None,
+    ) -> T:
+        """The first answer. While a candidate is late the next is asked beside it; `undo` takes back an answer that
+        came too late to be of use. Who was late with `what` lately is asked after the others."""
         candidates, reasons = self._order(digest)
-        unknown: Exception | None = None
-        failures: list[Failure] = []
-        for candidate in candidates:
-            if not candidate.parent.available:  # seen now: it may have gone while another was asked
-                reasons.append(f"{candidate.parent.name}: down")
-                continue
-            try:
-                return await ask(candidate.repository)
-            except Unknown as refusal:
-                unknown = refusal
-            except Failure as failure:
-                if isinstance(failure, SourceLied):
-                    failure = self._noted(failure, candidate.parent.name, digest)
-                failures.append(failure)
-                reasons.append(f"{candidate.parent.name}: {failure.reason}")
-        if unknown is not None and not reasons:
-            raise unknown
-        raise _together(failures, reasons)
+        candidates.sort(key=lambda each: self._distrusted.was_late(each.parent.name, what))
+        race: Race[Candidate, T] = Race(undo)
+        told = _Told(reasons)
+        try:
+            for candidate in candidates:
+                if not candidate.parent.available:  # seen now: it may have gone while another was asked
+                    told.reasons.append(f"{candidate.parent.name}: down")
+                    continue
+                race.begin(candidate, ask(candidate.repository))
+                wait = None if candidate is candidates[-1] else candidate.parent.late
+                if (won := await self._winner(race, wait, told, digest)) is not None:
+                    self._distrusted.note_late([each.parent.name for each in race.late()], what)
+                    return won.answer
+            if (won := await self._winner(race, None, told, digest)) is not None:
+                return won.answer
+        finally:
+            await race.close()
+        raise told.together()
+
+    async def _winner(
+        self, race: Race[Candidate, T], wait: float | None, told: _Told, digest: Digest | None
+    ) -> Won[Candidate, T] | None:
+        """Who answers first; None where nobody does, or nobody within `wait` seconds."""
+        while (outcome := await race.next(wait)) is not None:
+            if isinstance(outcome, Won):
+                return outcome
+            fault, name = outcome.fault, outcome.candidate.parent.name
+            if isinstance(fault, Unknown):
+                told.unknown = fault
+            elif isinstance(fault, Failure):
+                told.failed(
+                    name, self._noted(fault, name, digest) if isinstance(fault, SourceLied) else fault
+                )
+            else:
+                raise fault
+        return None
 
     def _noted(self, lie: SourceLied, name: str, digest: Digest | None) -> Failure:
         """Count it here, where another candidate may make up for it; who asked us is not to count it again."""
@@ -145,12 +184,23 @@ class Failover:
         return SourceUnavailable(lie.reason, source=name)
 
     async def stat(self, digest: Digest) -> BlobInfo:
-        return await self._first(lambda r: r.blobs.stat(digest), digest)
+        """The size as the first candidate tells it."""
+        return await self._first("sizes", lambda r: r.blobs.stat(digest), digest)
 
     @asynccontextmanager
     async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[Reading]:
-        async with AsyncExitStack() as stack:
-            yield await self._first(lambda r: stack.enter_async_context(r.blobs.open(digest, span)), digest)
+        """Open at the first candidate that begins to answer."""
+
+        async def opened(repository: Repository) -> tuple[AsyncExitStack, Reading]:
+            stack = AsyncExitStack()
+            return stack, await stack.enter_async_context(repository.blobs.open(digest, span))
+
+        async def close(late: tuple[AsyncExitStack, Reading]) -> None:
+            await late[0].aclose()
+
+        stack, reading = await self._first("blobs", opened, digest, close)
+        async with stack:
+            yield reading
 
     async def chunk_map(self, digest: Digest) -> ChunkMap | None:
         """Of the first candidate that has one. None where those that can be asked say that they have none: one that
@@ -181,16 +231,35 @@ class Failover:
         return None
 
     async def manifest(self, digest: Digest) -> FetchedManifest:
-        return await self._first(lambda r: r.manifests.manifest(digest), digest)
+        return await self._first("manifests", lambda r: r.manifests.manifest(digest), digest)
 
     async def resolve(self, tag: Tag, known: Descriptor | None = None) -> Resolved:
-        return await self._first(lambda r: r.tags.resolve(tag, known))
+        return await self._first("tags", lambda r: r.tags.resolve(tag, known))
 
     async def tags(self, limit: int, last: str = "") -> TagPage:
-        return await self._first(lambda r: r.tags.tags(limit, last))
+        return await self._first("lists", lambda r: r.tags.tags(limit, last))
 
     async def referrers(self, subject: Digest, tagged: bool = True) -> Referrers:
-        return await self._first(lambda r: r.referrers.referrers(subject, tagged))
+        return await self._first("referrers", lambda r: r.referrers.referrers(subject, tagged))
+
+
+@dataclass(slots=True)
+class _Told:
+    """What the candidates said that have no answer."""
+
+    reasons: list[str]
+    failures: list[Failure] = field(default_factory=list)
+    unknown: Exception | None = None
+
+    def failed(self, name: str, failure: Failure) -> None:
+        self.failures.append(failure)
+        self.reasons.append(f"{name}: {failure.reason}")
+
+    def together(self) -> Exception:
+        """Unknown only where every one said so."""
+        if self.unknown is not None and not self.reasons:
+            return self.unknown
+        return _together(self.failures, self.reasons)
 
 
 def _together(failures: Sequence[Failure], reasons: Sequence[str]) -> Failure:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Final
 
 from cachetools import LRUCache
 
@@ -16,6 +18,12 @@ from registry_mesh.ports.blobs import Provenance
 from registry_mesh.ports.failures import Failure, StoreBroken, StoreFull
 from registry_mesh.ports.records import Records
 from registry_mesh.tasks.flights import Flights
+
+SOON: Final = 1.0
+"""Seconds that an asker waits for the source where an older answer is held."""
+
+AT_ONCE: Final = 0.02
+"""The same while the source leaves questions unanswered."""
 
 Fetch = Callable[[str | None], Awaitable[str]]
 """Asks the source. Is given what it said last, however old, where it said something."""
@@ -63,6 +71,7 @@ class Remembered:
         self._alive = alive
         self._entries: LRUCache[str, Entry] = LRUCache(entries)
         self._flights: Flights[str, Entry] = Flights()
+        self._answers = True  # False: it left a question unanswered, and has answered nothing since
 
     async def ask(
         self, key: str, freshness: Freshness, fetch: Fetch, *, long: bool = False
@@ -83,12 +92,29 @@ class Remembered:
         if verdict is Verdict.STALE_NOW:
             self._flights.launch(key, lambda: self._fetched(key, fetch, known))
             return _told(entry, Provenance(age=age, stale=True))
-        try:
+        if verdict is Verdict.EXPIRED:
             return _told(await self._fetch(key, fetch, known, long), Provenance(hit=False))
-        except Failure:
-            if verdict is Verdict.EXPIRED:
-                raise
+        fetched = await self._soon(key, fetch, known, long)
+        if fetched is None:
             return _told(entry, Provenance(age=age, stale=True))
+        return _told(fetched, Provenance(hit=False))
+
+    async def _soon(self, key: str, fetch: Fetch, known: str | None, long: bool) -> Entry | None:
+        """What the source says; None where it fails, or does not answer soon. The question goes on behind the asker's
+        back, and the next asker waits less as long as the source answers nothing. One that is long is waited for."""
+        if long:
+            with contextlib.suppress(Failure):
+                return await self._fetch(key, fetch, known, long)
+            return None
+        flight = self._flights.launch(key, lambda: self._fetched(key, fetch, known))
+        await asyncio.wait({flight}, timeout=SOON if self._answers else AT_ONCE)
+        if not flight.done():
+            self._answers = False
+            return None
+        try:
+            return flight.result()
+        except Failure:
+            return None
 
     def _judge(self, entry: Entry, freshness: Freshness) -> tuple[float, Verdict]:
         age = max(0.0, self._clock() - entry.confirmed)
@@ -113,6 +139,7 @@ class Remembered:
             entry = Entry(await fetch(known), self._clock())
         except (ManifestUnknown, NameUnknown) as refusal:
             entry = Entry(None, self._clock(), type(refusal).__name__)
+        self._answers = True
         self._entries[key] = entry
         if entry.answer is not None or await self._known(key):
             with contextlib.suppress(StoreFull, StoreBroken):  # then it is remembered while the process lives

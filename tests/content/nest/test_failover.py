@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -14,6 +17,8 @@ from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.oci.refusals import BlobUnknown
+from registry_mesh.oci.span import Span
+from registry_mesh.ports.blobs import BlobInfo, Reading
 from registry_mesh.ports.failures import SourceDown, SourceUnavailable
 from registry_mesh.ports.pieces import in_memory
 from registry_mesh.ports.repositories import Repository
@@ -29,6 +34,7 @@ class Place:
     available: bool = True
     confirmed: bool = True
     load: float = 0.0
+    late: float = 30.0
 
 
 def candidate(source: SimulatedSource, **place: object) -> Candidate:
@@ -161,3 +167,57 @@ async def test_who_lied_twice_is_left_out_for_longer_and_longer_and_asked_last()
             assert len(liar.opened) == asked, "the other goes first"
     now[0] += 0.2
     assert distrusted.lies("liar", digest) == 0, "forgiven"
+
+
+class Hung(SimulatedSource):
+    """Answers nothing about sizes before its gate is open."""
+
+    async def stat(self, digest: Digest) -> BlobInfo:
+        assert self.gate is not None
+        await self.gate.wait()
+        return await super().stat(digest)
+
+
+async def test_beside_a_late_candidate_the_next_is_asked() -> None:
+    late, other = Hung("late", gate=asyncio.Event()), holding("other")
+    late.add(DATA)
+    choice = Failover([[candidate(late, late=0.01)], [candidate(other)]], Distrusted())
+    async with asyncio.timeout(10):
+        assert (await choice.stat(Digest.of(DATA))).size == len(DATA)
+        assert (await choice.stat(Digest.of(DATA))).size == len(DATA)
+    assert (late.stats, other.stats) == (0, 2), "who was late is asked last"
+
+
+async def test_a_late_candidate_may_still_be_the_one_that_knows() -> None:
+    late, other = Hung("late", gate=asyncio.Event()), holding("other", None)
+    late.add(DATA)
+    choice = Failover([[candidate(late, late=0.01)], [candidate(other, late=0.01)]], Distrusted())
+    asked = asyncio.ensure_future(choice.stat(Digest.of(DATA)))
+    async with asyncio.timeout(10):
+        while other.stats == 0:
+            await asyncio.sleep(0.001)
+        late.gate.set()  # type: ignore[union-attr]  # it has one
+        assert (await asked).size == len(DATA)
+
+
+async def test_an_answer_that_comes_too_late_is_closed() -> None:
+    closed: list[str] = []
+
+    class Opened(SimulatedSource):
+        @asynccontextmanager
+        async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[Reading]:
+            try:
+                if self.gate is not None:
+                    await self.gate.wait()
+                async with super().open(digest, span) as reading:
+                    yield reading
+            finally:
+                closed.append(self.name)
+
+    late, other = Opened("late", gate=asyncio.Event()), Opened("other")
+    for source in (late, other):
+        source.add(DATA)
+    choice = Failover([[candidate(late, late=0.01)], [candidate(other)]], Distrusted())
+    async with choice.open(Digest.of(DATA)):
+        assert closed == ["late"], "cancelled, and nothing of it is left"
+    assert closed == ["late", "other"]

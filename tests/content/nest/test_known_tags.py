@@ -51,6 +51,7 @@ class Place:
     available: bool = True
     confirmed: bool = True
     load: float = 0.0
+    late: float = 30.0
 
 
 def remembered(source: TagSource, records: MemoryRecords, now: list[float]) -> RememberedTags:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from registry_mesh.content.nest.freshness import Freshness
-from registry_mesh.content.nest.remembered import Remembered
+from registry_mesh.content.nest.remembered import SOON, Remembered
 from registry_mesh.oci.refusals import ManifestUnknown
 from registry_mesh.ports.failures import SourceUnavailable
 from registry_mesh.stores.memory.store import MemoryRecords
@@ -160,3 +160,28 @@ async def test_a_damaged_record_is_as_none() -> None:
     story = Story()
     await story.records.put("tag", b'{"answer": 3')
     assert (await story.ask())[0] == "v1"
+
+
+async def test_a_source_that_never_answers_costs_a_held_tag_a_moment_once() -> None:
+    story = Story()
+    await story.ask()
+    hung = asyncio.Event()
+
+    async def never(known: str | None) -> str:
+        await hung.wait()
+        return "late"
+
+    loop = asyncio.get_running_loop()
+    waited = []
+    for _ in range(4):
+        story.now += 100
+        began = loop.time()
+        answer, provenance = await story.remembered.ask("tag", POLICY, never)
+        waited.append(loop.time() - began)
+        assert (answer, provenance.stale) == ("v1", True)
+    assert max(waited[1:]) < SOON / 2 < waited[0], waited
+    hung.set()
+    async with asyncio.timeout(5):
+        while (await story.remembered.ask("tag", POLICY, never))[0] != "late":
+            await asyncio.sleep(0.01)
+    await story.remembered.close()

@@ -1,0 +1,69 @@
+"""Asking several candidates, each beside those that are late."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from registry_mesh.oci.refusals import Refusal
+from registry_mesh.ports.failures import Failure
+
+K = TypeVar("K")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Won(Generic[K, T]):
+    """A candidate's answer."""
+
+    candidate: K
+    answer: T
+
+
+@dataclass(frozen=True, slots=True)
+class Lost(Generic[K]):
+    """A candidate that has no answer, and why."""
+
+    candidate: K
+    fault: Failure | Refusal
+
+
+class Race(Generic[K, T]):
+    """The questions that are out. `close` it: an answer that nobody took by then is given to `undo`."""
+
+    def __init__(self, undo: Callable[[T], Awaitable[None]] | None = None) -> None:
+        self._undo = undo
+        self._running: dict[asyncio.Task[T], K] = {}
+
+    def begin(self, candidate: K, question: Awaitable[T]) -> None:
+        """Ask one more."""
+        self._running[asyncio.ensure_future(question)] = candidate
+
+    async def next(self, seconds: float | None) -> Won[K, T] | Lost[K] | None:
+        """The next outcome; None where there is none within `seconds`, or nobody left to wait for. What is neither a
+        failure nor a refusal is raised."""
+        if not self._running:
+            return None
+        done, _ = await asyncio.wait(self._running, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            candidate = self._running.pop(task)
+            try:
+                return Won(candidate, task.result())
+            except (Failure, Refusal) as fault:
+                return Lost(candidate, fault)
+        return None
+
+    def late(self) -> list[K]:
+        """Those that have been asked and have not answered."""
+        return list(self._running.values())
+
+    async def close(self) -> None:
+        """Ask no more; take back what came too late."""
+        tasks, self._running = list(self._running), {}
+        for task in tasks:
+            task.cancel()
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            if self._undo is not None and not isinstance(outcome, BaseException):
+                await self._undo(outcome)
