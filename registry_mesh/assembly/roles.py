@@ -57,6 +57,7 @@ def _replica(config: Config, storage: Storage, parents: Parents, stack: AsyncExi
         [RegistryName(host) for host in config.registries],
         default=default_registry(config),
         beyond=site.repository if site else None,
+        aliases=aliases(config),
     )
 
 
@@ -76,6 +77,7 @@ def open_site(config: Config, storage: Storage, parents: Parents, stack: AsyncEx
         default=default_registry(config),
         lied=parents.lied,
         shared=storage.shared,
+        aliases=aliases(config),
     )
     stack.push_async_callback(fills.close)
     stack.push_async_callback(site.close)
@@ -85,6 +87,15 @@ def open_site(config: Config, storage: Storage, parents: Parents, stack: AsyncEx
 def default_registry(config: Config) -> RegistryName | None:
     """The registry that is meant where a request names none; None: the role's own choice."""
     return next((RegistryName(host) for host, known in config.registries.items() if known.default), None)
+
+
+def aliases(config: Config) -> dict[RegistryName, RegistryName]:
+    """Other names of registries, and whose they are."""
+    return {
+        RegistryName(alias): RegistryName(host)
+        for host, known in config.registries.items()
+        for alias in known.aliases
+    }
 
 
 def freshness(tags: Tags) -> Freshness:

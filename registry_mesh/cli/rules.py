@@ -14,6 +14,7 @@ from registry_mesh.oci.reference import (
     RegistryName,
     RepositoryName,
     Tag,
+    full_name,
     parse_name,
     parse_registry,
     parse_tag,
@@ -85,9 +86,7 @@ def _reference(text: str) -> tuple[RegistryName, RepositoryName, Tag]:
     registry, _, rest = text.partition("/")
     repository, _, tag = rest.rpartition(":")
     try:
-        host = parse_registry(registry)
-        if host == "docker.io" and "/" not in repository:
-            repository = f"library/{repository}"
-        return host, parse_name(repository), parse_tag(tag)
+        known = parse_registry(registry)
+        return known, full_name(known, parse_name(repository)), parse_tag(tag)
     except Refusal as refusal:
         raise click.BadParameter(f"{text}: {refusal.reason}; write REGISTRY/REPOSITORY:TAG") from None

@@ -11,6 +11,8 @@ from registry_mesh.config.certificates import check_pair
 from registry_mesh.config.document import Document, mapping
 from registry_mesh.config.finding import Path
 from registry_mesh.config.logins import check_login
+from registry_mesh.oci.reference import parse_registry
+from registry_mesh.oci.refusals import NameUnknown
 
 _NEEDS: Final[dict[str, dict[str, str]]] = {
     "origin": {},
@@ -70,6 +72,7 @@ def _check_store(document: Document) -> None:
 
 def _check_registries(document: Document) -> None:
     role, defaults = document.find("role"), list[Path]()
+    names: dict[str, Path] = {}
     for host, registry in mapping(document.find("registries")).items():
         path: Path = ("registries", host)
         registry = mapping(registry)
@@ -79,6 +82,7 @@ def _check_registries(document: Document) -> None:
             document.report(
                 (*path, "parents"), "no parent to fetch from", "add parents: [[https://HOST]]", key=True
             )
+        _check_names(document, path, names)
         _check_parents_once(document, path)
         if registry.get("trust") is not None:
             document.warn(
@@ -92,6 +96,23 @@ def _check_registries(document: Document) -> None:
         document.report(
             path, f"a second default registry: {defaults[0][1]} on line {first} is one", "keep one"
         )
+
+
+def _check_names(document: Document, path: Path, names: dict[str, Path]) -> None:
+    """No two registries by one name, be it a spelling or an alias. `names` keeps those that were met."""
+    aliases = document.find(*path, "aliases")
+    listed = enumerate(aliases if isinstance(aliases, list) else ())
+    for name, where in [(path[-1], path), *((alias, (*path, "aliases", i)) for i, alias in listed)]:
+        try:
+            bare = parse_registry(str(name))
+        except NameUnknown:
+            continue
+        first = names.setdefault(bare, where)
+        if first != where:
+            line = document.mark(first).line
+            document.report(
+                where, f"{name} is a name of {first[1]} on line {line}", "keep one", key=where == path
+            )
 
 
 def _check_parents_once(document: Document, path: Path) -> None:

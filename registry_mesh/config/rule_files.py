@@ -25,7 +25,8 @@ from registry_mesh.config.finding import ConfigInvalid, Finding, Mark
 from registry_mesh.config.finding import Path as Place
 from registry_mesh.config.model_errors import report_model_errors
 from registry_mesh.config.schema import RegistryHost, Section, Text
-from registry_mesh.oci.reference import RegistryName
+from registry_mesh.oci.reference import DOCKER_HUB, RegistryName, parse_registry
+from registry_mesh.oci.refusals import NameUnknown
 from registry_mesh.replication.pattern import Pattern, PatternFault, Subject
 from registry_mesh.replication.platform_names import doubt
 from registry_mesh.replication.rules import Platform, Platforms, Rule, Rules, Selection
@@ -150,9 +151,10 @@ class _Reader:
         platforms = self._platforms((*at, "platforms"))
         if not isinstance(name, str) or not isinstance(registry, str) or repositories is None or tags is None:
             return None
-        if registry.lower() == "docker.io":  # where `alpine` is short for library/alpine
+        known = _canonical(registry)
+        if known == DOCKER_HUB:  # where `alpine` is short for library/alpine
             repositories = Selection(tuple(each.below("library") for each in repositories.patterns))
-        return Rule(name, RegistryName(registry.lower()), repositories, tags, platforms)
+        return Rule(name, RegistryName(known), repositories, tags, platforms)
 
     def _check_name(self, at: Place, name: object) -> None:
         if not isinstance(name, str) or not name:
@@ -165,7 +167,11 @@ class _Reader:
             )
 
     def _check_registry(self, at: Place, registry: object) -> None:
-        if self._registries is None or not isinstance(registry, str) or registry.lower() in self._registries:
+        if (
+            self._registries is None
+            or not isinstance(registry, str)
+            or _canonical(registry) in self._registries
+        ):
             return
         known = ", ".join(sorted(self._registries)) or "none"
         near = difflib.get_close_matches(registry.lower(), self._registries, 1, 0.6)
@@ -261,6 +267,14 @@ class _Reader:
                 self._document.report(
                     ("sets", name), "no rule uses this set", "use it or take it out", key=True
                 )
+
+
+def _canonical(registry: object) -> str:
+    """A registry's one name; what names none as it is."""
+    try:
+        return parse_registry(str(registry))
+    except NameUnknown:
+        return str(registry)
 
 
 def _texts(entry: Mapping[str, object], dimension: str) -> list[str]:

@@ -285,6 +285,8 @@ class Registry(Section):
 
     default: bool = False
     """Meant where a request names no registry."""
+    aliases: Annotated[tuple[RegistryHost, ...], BeforeValidator(_tuple)] = ()
+    """Other names of the same registry, as clients may write them in `ns=` or in a path."""
     trust: Text | None = None
     """Signed registries: the file with its root of trust."""
     parents: ParentGroups = ()

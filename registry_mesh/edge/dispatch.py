@@ -83,6 +83,7 @@ class Dispatch:
         name = parse_name(found.name) if found.name else RepositoryName("")
         repository = self._repository(exchange, named, name)
         registry = repository.registry if repository is not None else named or ""
+        name = repository.name if repository is not None else name
         subject = _admit(exchange, Action.PULL, registry, name)
         action, handler = self._route(exchange.method, found)
         call = Call(
@@ -147,9 +148,10 @@ def _named_registry(found: Match, target: Target) -> RegistryName | None:
     by_query = parse_registry(ns) if ns is not None else None
     if found.registry is None:
         return by_query
-    if by_query is not None and by_query != found.registry:
-        raise RequestInvalid("ns and the path name different registries", ns=by_query, path=found.registry)
-    return RegistryName(found.registry)
+    by_path = parse_registry(found.registry)
+    if by_query is not None and by_query != by_path:
+        raise RequestInvalid("ns and the path name different registries", ns=by_query, path=by_path)
+    return by_path
 
 
 def _admit(exchange: Exchange, action: Action, registry: str, name: str) -> str:

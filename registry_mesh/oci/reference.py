@@ -22,6 +22,12 @@ _HOST: Final = re.compile(
     r"(?:\[[0-9a-fA-F:]{2,45}\]|[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?)(?::[0-9]{1,5})?"
 )
 
+_PORT: Final = re.compile(r":[0-9]{1,5}$")
+
+DOCKER_HUB: Final = RegistryName("docker.io")
+_HUB: Final = frozenset({"index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
+"""Other names of Docker Hub."""
+
 NAME_LIMIT: Final = 255
 
 
@@ -60,10 +66,22 @@ def parse_reference(text: str) -> Reference:
 
 
 def parse_registry(text: str) -> RegistryName:
-    """A registry's host, with a port where it has one; `NameUnknown` otherwise, as for any registry not ours."""
-    if not _HOST.fullmatch(text):
+    """A registry's host, with a port where it has one; `NameUnknown` otherwise, as for any registry not ours.
+
+    In lower case, without the dot that may end a host, without the port that everybody means (443), and under the one
+    name that clients give to Docker Hub's several: spellings of one registry are one name.
+    """
+    host, colon, port = text.rpartition(":") if _PORT.search(text) else (text, "", "")
+    bare = host.removesuffix(".") + (f":{port}" if colon and port != "443" else "")
+    if not _HOST.fullmatch(bare):
         raise NameUnknown("a registry is named HOST or HOST:PORT", given=text[:300])
-    return RegistryName(text.lower())
+    lower = bare.lower()
+    return DOCKER_HUB if lower in _HUB else RegistryName(lower)
+
+
+def full_name(registry: str, name: RepositoryName) -> RepositoryName:
+    """A repository's name as its registry has it: Docker Hub keeps what people call `alpine` as `library/alpine`."""
+    return RepositoryName(f"library/{name}") if registry == DOCKER_HUB and "/" not in name else name
 
 
 def referrers_tag(digest: Digest) -> Tag:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence, Set
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
 
 from registry_mesh.content.nest.fall_through import FallThrough
-from registry_mesh.oci.reference import RegistryName, RepositoryName, parse_registry
+from registry_mesh.oci.reference import RegistryName, RepositoryName, full_name
 from registry_mesh.oci.refusals import NameUnknown
+from registry_mesh.oci.registries import RegistryNames
 from registry_mesh.ports.repositories import Repository, RepositoryStore
 
 Beyond = Callable[[RegistryName, RepositoryName], Repository]
@@ -28,9 +29,12 @@ class Replica:
         *,
         default: RegistryName | None = None,
         beyond: Beyond | None = None,
+        aliases: Mapping[RegistryName, RegistryName] | None = None,
     ) -> None:
+        """`aliases`: other names of registries."""
         self._store = store
         self._registries = tuple(registries)
+        self._names = RegistryNames(registries, aliases)
         self._default = default or (self._registries[0] if len(self._registries) == 1 else None)
         self._beyond = beyond
 
@@ -40,11 +44,12 @@ class Replica:
     @property
     def registries(self) -> Set[str]:
         """The registries that rules bring here."""
-        return frozenset(self._registries)
+        return self._names
 
     def repository(self, registry: str | None, name: RepositoryName) -> Repository:
         """The repository as it is held, falling through to parents where that is configured."""
         known = self._known(registry)
+        name = full_name(known, name)
         held = self._store.repository(known, name).kept
         if self._beyond is None:
             return held
@@ -55,7 +60,7 @@ class Replica:
         return self._store.repositories(self._known(registry), last)
 
     def _known(self, registry: str | None) -> RegistryName:
-        known = parse_registry(registry) if registry is not None else self._default
+        known = self._names.find(registry) if registry is not None else self._default
         if known is None or known not in self._registries:
             raise NameUnknown("this replica does not hold that registry", registry=(registry or "")[:300])
         return known

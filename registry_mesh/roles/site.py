@@ -15,8 +15,9 @@ from registry_mesh.content.nest.pull_through import PullThrough
 from registry_mesh.content.nest.remembered import Remembered
 from registry_mesh.content.nest.remembered_repository import RememberedManifests, RememberedTags
 from registry_mesh.content.nest.shared import SharedFirst
-from registry_mesh.oci.reference import RegistryName, RepositoryName, parse_registry
+from registry_mesh.oci.reference import RegistryName, RepositoryName, full_name
 from registry_mesh.oci.refusals import NameUnknown
+from registry_mesh.oci.registries import RegistryNames
 from registry_mesh.ports.blobs import BlobSource
 from registry_mesh.ports.parents import ParentRegistry
 from registry_mesh.ports.partial import CacheStore
@@ -49,12 +50,14 @@ class Site:
         default: RegistryName | None = None,
         lied: Callable[[str], None] | None = None,
         shared: SharedStore | None = None,
+        aliases: Mapping[RegistryName, RegistryName] | None = None,
     ) -> None:
-        """`shared`, where blobs of `store` are shared with other sites."""
+        """`shared`, where blobs of `store` are shared with other sites. `aliases`: other names of registries."""
         self._store = store
         self._shared = shared
         self._fills = fills
         self._registries = dict(registries)
+        self._known = RegistryNames(registries, aliases)
         self._default = default or (next(iter(registries)) if len(registries) == 1 else None)
         self._distrusted = Distrusted(count=lied)
         self._manifests = RememberedManifests(store, records)
@@ -67,14 +70,14 @@ class Site:
     @property
     def registries(self) -> Set[str]:
         """The registries that the site serves."""
-        return self._registries.keys()
+        return self._known
 
     def repository(self, registry: str | None, name: RepositoryName) -> Repository:
         """The repository by way of the site's store; made once and kept. `NameUnknown` for a registry not served."""
-        key = parse_registry(registry) if registry is not None else self._default
+        key = self._known.find(registry) if registry is not None else self._default
         if key is None or key not in self._registries:
             raise NameUnknown("this site does not serve that registry", registry=registry or "")
-        return self._repository(key, name)
+        return self._repository(key, full_name(key, name))
 
     def _made(self, registry: RegistryName, name: RepositoryName) -> Repository:
         served = self._registries[registry]

@@ -182,3 +182,16 @@ def test_defaults() -> None:
     assert (config.listen.address, config.listen.port, config.admin.port) == ("127.0.0.1", 5000, 5001)
     assert config.access.anonymous == "pull"
     assert config.workers >= 1
+
+
+def test_two_registries_by_one_name() -> None:
+    found = faults("""\
+        role: site
+        store: {disk: {path: x}}
+        registries:
+          docker.io: {parents: [[http://p:1]]}
+          index.docker.io: {parents: [[http://p:1]]}
+          quay.io: {parents: [[http://p:1]], aliases: [mirror.example, "docker.io:443"]}
+        """)
+    assert any("index.docker.io is a name of docker.io on line 4" in each for each in found), found
+    assert any("docker.io:443 is a name of docker.io on line 4" in each for each in found), found

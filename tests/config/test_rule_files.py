@@ -120,3 +120,18 @@ def test_the_files_of_a_directory(tmp_path: Path) -> None:
     assert [path.name for path in rule_paths(tmp_path)] == ["a.yml", "b.yaml"]
     with pytest.raises(ConfigInvalid, match="No such file"):
         rule_paths(tmp_path / "none")
+
+
+def test_short_names_of_docker_hub_are_those_of_its_library(tmp_path: Path) -> None:
+    text = """\
+schema: registry-mesh/rules/1
+rules:
+  - {name: hub, from: index.docker.io, repos: [alpine, "{busybox,almalinux}"], tags: "3"}
+  - {name: quay, from: "quay.io:443", repos: [alpine], tags: "3"}
+"""
+    rules = read(tmp_path, text, registries=("docker.io", "quay.io"))
+    hub, quay = rules
+    assert (hub.registry, quay.registry) == ("docker.io", "quay.io")
+    for name in ("library/alpine", "library/busybox"):
+        assert name in hub.repositories
+    assert "alpine" in quay.repositories

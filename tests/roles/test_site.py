@@ -10,7 +10,7 @@ import pytest
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
-from registry_mesh.oci.refusals import ManifestUnknown
+from registry_mesh.oci.refusals import ManifestUnknown, NameUnknown
 from registry_mesh.ports.failures import SourceUnavailable
 from registry_mesh.ports.repositories import Repository
 from registry_mesh.roles.site import Site, SiteRegistry
@@ -118,3 +118,21 @@ async def test_another_repository_that_has_the_manifest_is_asked_once(node: Node
     for _ in range(3):
         assert (await other.manifests.manifest(node.image.digest)).manifest == node.image
     assert node.one.asked[f"manifest {node.image.digest}"] == asked + 1
+
+
+async def test_a_registry_is_served_by_its_other_names() -> None:
+    store, records = MemoryStore(), MemoryRecords()
+    fills = Fills(store)
+    hub = SourceRegistry(RegistryName("docker.io"))
+    hub[RepositoryName("library/alpine")].image("image", "3")
+    served = {RegistryName("docker.io"): SiteRegistry([[Offer(hub)]])}
+    aliases = {RegistryName("hub.example"): RegistryName("docker.io")}
+    site = Site(store, records, fills, served, aliases=aliases)  # type: ignore[arg-type]
+    for registry in (None, "docker.io", "index.docker.io", "DOCKER.IO:443", "hub.example"):
+        repository = site.repository(registry, RepositoryName("alpine"))
+        assert (repository.registry, repository.name) == ("docker.io", "library/alpine")
+        assert (await repository.tags.resolve(Tag("3"))).descriptor
+    with pytest.raises(NameUnknown):
+        site.repository("quay.io", RepositoryName("alpine"))
+    await site.close()
+    await fills.close()
