@@ -20,6 +20,6 @@ def open_repositories(config: Config, storage: Storage, may_read: MayRead = nobo
         storage.blobs,
         uploads_of(storage),
         Lifecycle(storage.records, time.time, Grace(period=pushes.grace)),
-        PushPolicy(pushes.immutable, pushes.history, pushes.grace, pushes.sparse),
+        PushPolicy(pushes.immutable, pushes.history, pushes.grace, pushes.sparse, pushes.untagged == "keep"),
         may_read,
     )

@@ -326,7 +326,10 @@ class Pushes(Section):
     grace: Annotated[Duration, Field(ge=3600)] = 86400.0
     """What was deleted can be brought back, and what nothing refers to is spared, for so long; at least 1h."""
     sparse: bool = False
-    """Accept manifests whose layers or children are not here."""
+    """Accept manifests whose layers or children are not here; nothing is then kept from being deleted either."""
+    untagged: Literal["collect", "keep"] = "collect"
+    """Manifests that no tag points at, or pointed at lately: removed with their layers after the grace, or kept until
+    somebody deletes them, for those who pull by digest."""
     manifest_limit: Annotated[Size, Field(ge=4 << 20, le=64 << 20)] = 16 << 20
     """A larger manifest is refused (413); 4MiB to 64MiB, for parts of the mesh take no larger ones."""
     upload_expiry: Annotated[Duration, Field(ge=60, le=7 * 86400)] = 86400.0

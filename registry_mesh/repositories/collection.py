@@ -110,7 +110,9 @@ class Collection:
             self.report.tags_forgotten += await forget_deleted_tags(
                 parts, self._started, self._origin.policy.grace
             )
-        found = await survey(parts, self._started, self._origin.policy.grace, await self._extra_roots(name))
+        policy = self._origin.policy
+        roots = await self._extra_roots(name)
+        found = await survey(parts, self._started, policy.grace, roots, policy.keep_untagged)
         marked = referenced(found.facts)
         self._referenced |= marked
         self._note_loose(found, marked)

@@ -24,10 +24,14 @@ class Survey:
 
 
 async def survey(
-    parts: RepositoryParts, now: float, grace: float, extra_roots: frozenset[Digest] = frozenset()
+    parts: RepositoryParts,
+    now: float,
+    grace: float,
+    extra_roots: frozenset[Digest] = frozenset(),
+    keep_untagged: bool = False,
 ) -> Survey:
     """Tags first, then manifests, then blobs: a push writes in the opposite order, so whatever this sees of it
-    hangs on something."""
+    hangs on something. `keep_untagged`: every manifest is a root."""
     histories = await ask_each(parts.tags.history, await parts.tags.names())
     roots = frozenset(each.digest for entries in histories for each in entries if each.digest) | extra_roots
     taken_out = [await parts.shelf.names(each) async for each in parts.shelf.all(parts.keys.deleted)]
@@ -39,7 +43,7 @@ async def survey(
     sizes = {each.digest: each.descriptor.size for each in (*deleted.values(), *manifests.values())}
     blobs = await _blob_sizes(parts)
     facts = RepositoryFacts(
-        roots,
+        roots | manifests.keys() if keep_untagged else roots,
         {digest: _names(each) for digest, each in manifests.items()},
         {digest: _names(each) for digest, each in deleted.items()},
         expired,

@@ -20,6 +20,7 @@ from registry_mesh.ports.records import Records
 from registry_mesh.ports.repositories import Referrers, Repository, Resolved, TagPage
 from registry_mesh.ports.uploads import Uploads
 from registry_mesh.repositories.digest_life import Lifecycle
+from registry_mesh.repositories.in_use import NamedBy
 from registry_mesh.repositories.keys import RepositoryKeys
 from registry_mesh.repositories.manifests import ManifestShelf
 from registry_mesh.repositories.names import repository_names
@@ -104,6 +105,7 @@ class Repositories:
         self.uploads = uploads
         self.lifecycle = lifecycle
         self.policy = policy or PushPolicy()
+        self.named_by = NamedBy()
         self._may_read = may_read
 
     def parts(self, name: RepositoryName) -> RepositoryParts:

@@ -22,13 +22,15 @@ class PushPolicy:
     `immutable` are glob patterns of `TAG` or `REPOSITORY:TAG` (`*` also crosses `/` in the repository).
     `history` is how many changes of a tag are remembered. `grace` (seconds) is how long what was deleted can be
     brought back, and how long what nothing refers to is spared. `sparse` accepts manifests whose layers or
-    children are not here, as mirrors of some platforms need it.
+    children are not here, as mirrors of some platforms need it. `keep_untagged`: manifests stay until somebody deletes
+    them, whether a tag points at them or not.
     """
 
     immutable: tuple[str, ...] = ()
     history: int = 20
     grace: float = 24 * 3600.0
     sparse: bool = False
+    keep_untagged: bool = False
 
     def is_immutable(self, repository: RepositoryName, tag: Tag) -> bool:
         """Whether a pattern says that the tag never moves."""

@@ -15,7 +15,7 @@ from registry_mesh.oci.digest import Digest, new_hasher
 from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.mentions import mentions
 from registry_mesh.oci.reference import RepositoryName, Tag
-from registry_mesh.oci.refusals import BlobUnknown, ManifestUnknown
+from registry_mesh.oci.refusals import BlobUnknown, ManifestUnknown, Unsupported
 from registry_mesh.ports.blobs import BlobInfo, BlobStore, Ingest
 from registry_mesh.ports.pieces import put
 from registry_mesh.ports.pushes import Pushed, Pusher, Upload
@@ -23,6 +23,7 @@ from registry_mesh.ports.records import Records
 from registry_mesh.ports.uploads import Owner, Uploads
 from registry_mesh.repositories import keys as repository_keys
 from registry_mesh.repositories.digest_life import Lifecycle
+from registry_mesh.repositories.in_use import NamedBy
 from registry_mesh.repositories.keys import RepositoryKeys
 from registry_mesh.repositories.linked_blobs import LinkedBlobs
 from registry_mesh.repositories.parts import RepositoryParts
@@ -48,6 +49,7 @@ class Store(Protocol):
     uploads: Uploads
     lifecycle: Lifecycle
     policy: PushPolicy
+    named_by: NamedBy
 
     def may_read(self, who: Pusher, name: RepositoryName) -> bool:
         """Whether `who` may read the repository."""
@@ -180,6 +182,7 @@ class RepositoryPushes:
         shelved = await self._parts.shelf.find(digest)
         if shelved is None:
             raise ManifestUnknown(digest=str(digest))
+        await self._refuse_needed(digest)
         tags = await self._parts.tags.pointing_at(digest)
         for tag in tags:
             allow_move(self._store.policy, self._parts.name, tag, digest, None, Precondition())
@@ -192,8 +195,17 @@ class RepositoryPushes:
         """Unlink a blob from this repository. `BlobUnknown`."""
         if await self._parts.blobs.linked_at(digest) is None:
             raise BlobUnknown(digest=str(digest))
+        await self._refuse_needed(digest)
         await self.touch(digest)  # who reads it now may read on for the grace
         await self._parts.blobs.unlink(digest)
+
+    async def _refuse_needed(self, digest: Digest) -> None:
+        """`Unsupported` where what a tag points at would be broken without it."""
+        tag = None if self._store.policy.sparse else await self._store.named_by.tag_on(self._parts, digest)
+        if tag is not None:
+            raise Unsupported(
+                f"{self._parts.name}:{tag} needs it: delete that tag first", tag=tag, digest=str(digest)
+            )
 
     # What the ingest and the methods above are made of
 

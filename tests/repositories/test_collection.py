@@ -83,6 +83,21 @@ async def test_what_a_tag_points_at_stays() -> None:
         assert (await repo.manifests.manifest(each.digest)).manifest == each
 
 
+async def test_manifests_without_a_tag_are_kept_where_that_is_wanted() -> None:
+    for policy, left in ((PushPolicy(), 0), (PushPolicy(keep_untagged=True), 3)):
+        origin = memory_origin(policy)
+        repo = repository(origin)
+        one = await push_image(repo, "one")
+        for days in (2, 2, 2):
+            await collect(origin, days)
+        assert len(await digests(origin)) == left
+        if left:
+            await pushes(repo).delete_manifest(ALICE, one.digest)
+            for days in (2, 2, 2, 2):
+                await collect(origin, days)
+            assert await digests(origin) == set(), "what somebody deleted goes all the same"
+
+
 def _documents(layer: Descriptor) -> list[tuple[str, dict[str, object]]]:
     """Of every kind that names a layer; the media type, and the document."""
     schema_1 = {"schemaVersion": 1, "fsLayers": [{"blobSum": str(layer.digest)}]}

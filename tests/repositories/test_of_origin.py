@@ -21,6 +21,7 @@ from registry_mesh.oci.refusals import (
     ManifestBlobUnknown,
     ManifestUnknown,
     NameUnknown,
+    Unsupported,
 )
 from registry_mesh.repositories.numbered_log import NumberedLog
 from registry_mesh.repositories.of_origin import Repositories
@@ -364,6 +365,59 @@ async def test_deleting_a_manifest_takes_its_tags(origin: Repositories) -> None:
     with pytest.raises(ManifestUnknown):
         await pushes(repo).delete_manifest(ALICE, one.digest)
     assert (await repo.manifests.manifest(two.digest)).manifest == two
+
+
+async def test_what_a_tag_needs_cannot_be_deleted(origin: Repositories) -> None:
+    repo = repository(origin)
+    child = await push_image(repo, "child")
+    outer = index(index(child))
+    inner = index(child)
+    await pushes(repo).put_manifest(ALICE, inner, [])
+    await pushes(repo).put_manifest(ALICE, outer, [Tag("multi"), Tag("again")])
+    assert child.config
+    for digest in (child.layers[0].digest, child.config.digest):
+        with pytest.raises(Unsupported, match=r":(multi|again) needs it"):
+            await pushes(repo).delete_blob(ALICE, digest)
+    for manifest in (child, inner):
+        with pytest.raises(Unsupported, match=r":(multi|again) needs it"):
+            await pushes(repo).delete_manifest(ALICE, manifest.digest)
+    await pushes(repo).delete_tag(ALICE, Tag("multi"))
+    with pytest.raises(Unsupported, match=":again needs it"):
+        await pushes(repo).delete_manifest(ALICE, inner.digest)
+    await pushes(repo).delete_manifest(ALICE, outer.digest)
+    await pushes(repo).delete_blob(ALICE, child.layers[0].digest)
+    await pushes(repo).delete_manifest(ALICE, child.digest)
+
+
+async def test_a_tagged_child_goes_with_its_index_alone(origin: Repositories) -> None:
+    """Deleting a manifest takes its own tags; another tag that needs it holds it."""
+    repo = repository(origin)
+    child = await push_image(repo, "child", "one")
+    await pushes(repo).put_manifest(ALICE, index(child), [Tag("multi")])
+    with pytest.raises(Unsupported, match=":multi needs it"):
+        await pushes(repo).delete_manifest(ALICE, child.digest)
+    assert (await repo.tags.resolve(Tag("one"))).descriptor.digest == child.digest
+
+
+async def test_what_hangs_beside_an_image_can_be_deleted(origin: Repositories) -> None:
+    """A signature, also where a list of the tag schema names it; an image goes from under its signatures."""
+    repo = repository(origin)
+    subject = await push_image(repo, "subject", "t")
+    signature = await push_image(repo, "signature", subject=plain(subject).document())
+    await pushes(repo).put_manifest(ALICE, index(signature), [referrers_tag(subject.digest)])
+    await pushes(repo).delete_manifest(ALICE, signature.digest)
+    other = await push_image(repo, "other", "sig", subject=plain(subject).document())
+    await pushes(repo).delete_manifest(ALICE, subject.digest)
+    assert (await repo.manifests.manifest(other.digest)).manifest == other
+
+
+async def test_another_repository_s_tags_hold_nothing_here(origin: Repositories) -> None:
+    here, there = repository(origin), repository(origin, "other/repo")
+    one = await push_image(here, "one")
+    await push_image(there, "one", "t")
+    await pushes(here).delete_blob(ALICE, one.layers[0].digest)
+    with pytest.raises(Unsupported):
+        await pushes(there).delete_blob(ALICE, one.layers[0].digest)
 
 
 async def test_deleting_a_blob_unlinks_it_here_only(origin: Repositories) -> None:

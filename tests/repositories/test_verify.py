@@ -101,13 +101,13 @@ async def test_dangling_references(origin: Repositories) -> None:
     multi = index(child)
     await pushes(repo).put_manifest(ALICE, multi, [Tag("multi")])
     layer = child.layers[0].digest
-    await pushes(repo).delete_blob(ALICE, layer)
+    parts = origin.parts(repo.name)
+    await parts.blobs.unlink(layer)
     assert [(each.fault, each.digest) for each in await check(origin)] == [(Fault.DANGLING_BLOB, layer)]
-    await pushes(repo).delete_manifest(ALICE, child.digest)
+    await origin.records.delete([parts.keys.manifest(child.digest)])
     assert [(each.fault, each.digest) for each in await check(origin)] == [
         (Fault.DANGLING_CHILD, child.digest)
     ]
-    parts = origin.parts(repo.name)
     await origin.records.delete([parts.keys.manifest(multi.digest)])
     assert [each.fault for each in await check(origin)] == [Fault.DANGLING_TAG]
 
