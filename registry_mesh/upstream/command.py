@@ -12,6 +12,9 @@ from typing import Final
 OUTPUT_LIMIT: Final = 1 << 20
 """Bytes that a command may print."""
 
+GRACE: Final = 5.0
+"""Seconds for a killed command to be gone."""
+
 
 class CommandFailed(Exception):
     """The command gave nothing that can be used. Says why, and repeats nothing that it printed."""
@@ -38,14 +41,18 @@ async def output_of(command: Sequence[str], given: str, timeout: float) -> str:
     except (OSError, ValueError) as fault:
         why = fault.strerror if isinstance(fault, OSError) else ""
         raise CommandFailed(f"cannot be run: {why or type(fault).__name__}") from None
+    ended = False
     try:
         async with asyncio.timeout(timeout):
             printed = await _talk(process, given.encode() + b"\n" if given else b"")
-            code = await process.wait()
+            ended = len(printed) <= OUTPUT_LIMIT
+            code = await process.wait() if ended else -signal.SIGKILL
     except TimeoutError:
+        ended = False
         raise CommandFailed(f"did not end within {timeout:g} s") from None
     finally:
-        await _end(process)
+        if not ended or process.returncode is None:
+            await _kill(process)
     if len(printed) > OUTPUT_LIMIT:
         raise CommandFailed(f"printed more than {OUTPUT_LIMIT} bytes")
     if code != 0:
@@ -57,24 +64,25 @@ async def output_of(command: Sequence[str], given: str, timeout: float) -> str:
 async def _talk(process: asyncio.subprocess.Process, given: bytes) -> bytes:
     """Return what the process prints until its end, or a little more than it may."""
     assert process.stdin is not None and process.stdout is not None
-    with suppress(ConnectionError):  # it need not read
-        process.stdin.write(given)
-        await process.stdin.drain()
-    process.stdin.close()
+    with suppress(ConnectionError, RuntimeError):  # it need not read; uvloop says so by the second
+        if given:
+            process.stdin.write(given)
+            await process.stdin.drain()
+        process.stdin.close()
     printed = b""
     while len(printed) <= OUTPUT_LIMIT and (part := await process.stdout.read(1 << 16)):
         printed += part
-    if len(printed) > OUTPUT_LIMIT:
-        _kill(process)
     return printed
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        _kill(process)
-        await process.wait()
-
-
-def _kill(process: asyncio.subprocess.Process) -> None:
+async def _kill(process: asyncio.subprocess.Process) -> None:
+    """Kill the group, also where its first process has ended already, and take what is left in its pipe: only then
+    the loop knows of the end. Whatever left the group and holds the pipe is not waited for."""
+    assert process.stdout is not None
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(GRACE):
+            while await process.stdout.read(1 << 16):
+                pass
+            await process.wait()
