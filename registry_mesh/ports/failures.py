@@ -45,6 +45,11 @@ class SourceErred(SourceUnavailable):
     """The source answers, and something went wrong on its side (500)."""
 
 
+class SourceDiffers(SourceUnavailable):
+    """The source names another size of a blob than the one that is being brought has. Which is right, the digest tells;
+    nobody is blamed before."""
+
+
 class SourceThrottled(SourceUnavailable):
     """The source asks us to come later (429)."""
 

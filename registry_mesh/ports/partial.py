@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import Protocol
 
 from registry_mesh.chunks.chunk_map import ChunkMap
@@ -125,6 +126,14 @@ class Hold(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class SaidSize:
+    """That `manifest` names a blob with `size` bytes, which may be true."""
+
+    size: int
+    manifest: Digest
+
+
 class CacheStore(BlobStore, Protocol):
     """A store that can also hold blobs in part. `open` gives complete blobs only."""
 
@@ -136,12 +145,22 @@ class CacheStore(BlobStore, Protocol):
         """Try to be the one among all processes that does `purpose` for `digest`; False: another does."""
         ...
 
-    async def known_size(self, digest: Digest) -> int | None:
-        """The size of a blob that is held, in part, or named by a manifest that `note_sizes` was told of."""
+    async def held_size(self, digest: Digest) -> int | None:
+        """The bytes of a blob that is held, whole or in part; None where nothing is. Of one in part it is what a source
+        said, and the digest has the last word. Never what a manifest said. `StoreBroken`."""
         ...
 
-    async def note_sizes(self, descriptors: Sequence[Descriptor]) -> None:
-        """A verified manifest names these: remember their sizes."""
+    async def note_sizes(self, manifest: Digest, descriptors: Sequence[Descriptor]) -> None:
+        """Remember what a manifest says of the sizes of others. It is hearsay: its own digest proves its bytes, and not
+        that they are true. Only `said_size` tells it again. `StoreBroken`."""
+        ...
+
+    async def said_size(self, digest: Digest) -> SaidSize | None:
+        """What a manifest said last, to be compared with what is known; None where none did. `StoreBroken`."""
+        ...
+
+    async def forget_said(self, digest: Digest) -> None:
+        """What was said turned out wrong: forget it. `StoreBroken`."""
         ...
 
     async def note_place(self, digest: Digest, place: Place) -> None:

@@ -40,8 +40,8 @@ class SharedStore(Protocol):
 
 
 class NearBlobs(BlobSource, Protocol):
-    """What can be sent at once, and what is known of the rest."""
+    """What can be sent at once, and what is held of the rest."""
 
-    async def known_size(self, digest: Digest) -> int | None:
+    async def held_size(self, digest: Digest) -> int | None:
         """See `CacheStore`."""
         ...

@@ -95,10 +95,14 @@ class Site:
 
     def _blobs(self, source: BlobSource, place: Place) -> PullThrough:
         if self._shared is None:
-            return PullThrough(self._store, source, self._fills, self._distrusted.note, place)
+            return PullThrough(
+                self._store, source, self._fills, self._distrusted.note, place, doubt=self._distrusted.doubt
+            )
         first = SharedFirst(self._shared.shared, source, self._distrusted)
         shared = self._shared
-        return PullThrough(shared.near, first, self._fills, first.distrust, place, shared.redirects)
+        return PullThrough(
+            shared.near, first, self._fills, first.distrust, place, shared.redirects, self._distrusted.doubt
+        )
 
     async def repositories(
         self, registry: RegistryName | None, last: str = ""

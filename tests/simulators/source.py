@@ -34,6 +34,12 @@ class SimulatedSource:
     down: bool = False
     gate: asyncio.Event | None = None
     """Where set, no piece leaves before it is."""
+    head_says: int | None = None
+    """The size that `stat` tells of every blob, true or not."""
+    says: int | None = None
+    """The size that its answers state of every blob: they break off where there are fewer bytes."""
+    says_times: int = 1 << 62
+    """How many answers state it; those behind them are true."""
     opened: list[Span] = field(default_factory=list)
     stats: int = 0
     sent: int = 0
@@ -53,7 +59,8 @@ class SimulatedSource:
 
     async def stat(self, digest: Digest) -> BlobInfo:
         self.stats += 1
-        return BlobInfo(digest, len(self._blob(digest)))
+        data = self._blob(digest)
+        return BlobInfo(digest, len(data) if self.head_says is None else self.head_says)
 
     async def chunk_map(self, digest: Digest) -> ChunkMap | None:
         self.maps_asked += 1
@@ -69,12 +76,16 @@ class SimulatedSource:
     @asynccontextmanager
     async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[_Reading]:
         data = self._blob(digest)
-        wanted = span or Span(0, len(data))
-        if span is not None and wanted.start >= len(data):
-            raise SpanUnsatisfiable(len(data))
-        wanted = Span(wanted.start, min(wanted.stop, len(data)))
+        size = len(data)
+        if self.says is not None and self.says_times > 0:
+            self.says_times -= 1
+            size = self.says
+        wanted = span or Span(0, size)
+        if span is not None and wanted.start >= size:
+            raise SpanUnsatisfiable(size)
+        wanted = Span(wanted.start, min(wanted.stop, size))
         self.opened.append(wanted)
-        yield _Reading(self, BlobInfo(digest, len(data)), wanted, data)
+        yield _Reading(self, BlobInfo(digest, size), wanted, data)
 
 
 class _DirectBody:
@@ -115,7 +126,9 @@ class _Reading(Streamed):
             await asyncio.sleep(source.delay)
             if source.down:
                 raise SourceUnavailable("went down", source=source.name)
-            stop = min(self.span.stop, position + source.piece)
+            stop = min(self.span.stop, position + source.piece, len(self._data))
+            if stop <= position:
+                raise SourceUnavailable("broke off before the end", source=source.name)
             if source.cut_every is not None and stop - self.span.start > source.cut_every:
                 raise SourceUnavailable("cut", source=source.name)
             data = bytearray(self._data[position:stop])

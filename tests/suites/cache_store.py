@@ -15,7 +15,7 @@ from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobInfo
 from registry_mesh.ports.failures import StoreBroken
-from registry_mesh.ports.partial import CacheStore, ChunkState, Give, Hold
+from registry_mesh.ports.partial import CacheStore, ChunkState, Give, Hold, SaidSize
 from registry_mesh.ports.place import Place
 from tests.suites.bytes_of import pattern, read
 
@@ -251,14 +251,20 @@ class CacheStoreSuite:
         async with store.lock(DIGEST, "fill") as again:
             assert again
 
-    async def test_known_size(self, store: CacheStore) -> None:
-        assert await store.known_size(DIGEST) is None
-        await store.note_sizes([Descriptor("a/b", DIGEST, 77), Descriptor("a/b", Digest.of(b"x"), 1)])
-        assert await store.known_size(DIGEST) == 77
+    async def test_sizes_that_are_held_and_sizes_that_are_said(self, store: CacheStore) -> None:
+        manifest = Digest.of(b"manifest")
+        assert await store.held_size(DIGEST) is None and await store.said_size(DIGEST) is None
+        await store.note_sizes(
+            manifest, [Descriptor("a/b", DIGEST, 77), Descriptor("a/b", Digest.of(b"x"), 1)]
+        )
+        assert await store.said_size(DIGEST) == SaidSize(77, manifest)
+        assert await store.held_size(DIGEST) is None, "hearsay is no size"
         async with store.hold(DIGEST, SIZE) as hold:
             await fill(hold, range(1))
-        assert await store.known_size(DIGEST) == SIZE
-        assert await store.known_size(Digest.of(b"x")) == 1
+        assert await store.held_size(DIGEST) == SIZE
+        await store.forget_said(DIGEST)
+        assert await store.said_size(DIGEST) is None
+        assert await store.said_size(Digest.of(b"x")) == SaidSize(1, manifest)
 
     async def test_a_place_names_what_was_noted_of_it(self, store: CacheStore) -> None:
         here, there = (Place(RegistryName(host), RepositoryName("a")) for host in ("r", "s"))

@@ -16,12 +16,14 @@ from registry_mesh.chunks.chunk_map import CHUNK, MIB, count
 from registry_mesh.content.fill.chunk_proof import ChunkProof
 from registry_mesh.content.fill.policy import FillPolicy
 from registry_mesh.content.fill.readers import Reader
-from registry_mesh.content.fill.state import Distrust, FillState, Leaves, Phase
+from registry_mesh.content.fill.said import check_said
+from registry_mesh.content.fill.state import FillState, Leaves, Phase
 from registry_mesh.content.fill.transfers import Transfers
+from registry_mesh.content.fill.via import Via
 from registry_mesh.oci.digest import Hasher
 from registry_mesh.oci.span import Span
-from registry_mesh.ports.blobs import BlobSource, FileSlice
-from registry_mesh.ports.failures import Failure, SourceUnavailable, bare
+from registry_mesh.ports.blobs import FileSlice
+from registry_mesh.ports.failures import Failure, SourceUnavailable
 from registry_mesh.ports.partial import CacheStore, ChunkState, Hold
 
 MOMENT: Final = 0.001
@@ -37,10 +39,8 @@ SLICE: Final = 32 * MIB
 class Fill:
     """See the module. Made by `content.fill.fills`, which also closes it."""
 
-    def __init__(
-        self, store: CacheStore, hold: Hold, source: BlobSource, policy: FillPolicy, distrust: Distrust
-    ) -> None:
-        self.state = FillState(hold, source, policy, distrust)
+    def __init__(self, store: CacheStore, hold: Hold, policy: FillPolicy, told_by: str = "") -> None:
+        self.state = FillState(hold, policy, told_by)
         self.hold = hold
         self.digest = hold.info.digest
         self.size = hold.info.size
@@ -87,7 +87,7 @@ class Fill:
         """See `Reading.grows`."""
         return self.state.phase.joined
 
-    def ready(self, span: Span) -> FileSlice | None:
+    def ready(self, span: Span, via: Via) -> FileSlice | None:
         """See `Reading.ready`. Counts as reading it, for what is fetched ahead."""
         now = self._loop.time()
         if now >= self._gives_until and not self._gives(now):
@@ -98,7 +98,7 @@ class Fill:
         need = self.state.map_phase.need
         if not self.state.first_use.is_over(first, stop) or self.hold.run(first, stop, need) < stop:
             return None
-        self.transfers.read(span, held=True)
+        self.transfers.read(span, via, held=True)
         return self.hold.slice(span)
 
     def _gives(self, now: float) -> bool:
@@ -108,10 +108,23 @@ class Fill:
         self._gives_until = now + MOMENT
         return True
 
-    async def follow(self, span: Span) -> AsyncIterator[FileSlice]:
+    async def believed(self, via: Via) -> bool:
+        """Whether a small blob is what was asked for: until it is proven its size is one source's word. What kept it
+        from coming through `via` is raised. True after `FillPolicy.believe` seconds in any case."""
+        before = self.state.epoch
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.state.policy.believe):
+                while self.state.chunks == 1 and self.state.phase.joined and self.state.epoch == before:
+                    await self._readers.news()
+        lied = self.state.phase is Phase.LIED
+        if not lied and (trouble := self.state.trouble(via.registry, before)) is not None:
+            raise trouble
+        return not lied
+
+    async def follow(self, span: Span, via: Via) -> AsyncIterator[FileSlice]:
         """The span's bytes as they come. Raises what keeps them from coming; then what was given is a prefix."""
-        reader = self._readers.enter(span, self.state.epoch)
-        self.transfers.read(span)
+        reader = self._readers.enter(via, span, self.state.epoch)
+        self.transfers.read(span, via)
         try:
             while reader.position < reader.stop:
                 stop = await self._proven_until(reader)
@@ -120,7 +133,7 @@ class Fill:
                     yield FileSlice(part.fd, part.start, part.stop, self.state.unreadable)
                     self._readers.advance(reader, stop)
                     continue
-                if (trouble := self.state.trouble(reader.epoch)) is not None:
+                if (trouble := self.state.trouble(via.registry, reader.epoch)) is not None:
                     raise trouble
                 woken = self._readers.expect(reader)
                 self._demand(reader)
@@ -154,7 +167,7 @@ class Fill:
         elif index in self._proof.early:
             pass  # the map is on its way
         elif self.hold.state(index) != ChunkState.MISSING:
-            self._proof.prove_later(index)
+            self._proof.prove_later(index, reader.via)
             if self.state.released(reader.position, reader.position + 1) > reader.position:
                 reader.wake()  # another process has marked it since we looked: nobody else tells
         elif not self.transfers.bring(reader):
@@ -167,16 +180,16 @@ class Fill:
         self.state.came(index)
         self._gives_until = 0.0  # it may be complete, and nothing is to leave before it is proven
 
-    def _transfer_ended(self) -> None:
+    def _transfer_ended(self, via: Via) -> None:
         """Finish what is complete; of what nearly is, fetch the rest, so that the whole is proven and served at full
         speed."""
         state = self.state
         if state.hold_phase is Phase.WRITTEN:
             self._finish()
-        elif state.phase.fetches and state.failure is None and not len(self.transfers):
+        elif state.phase.fetches and not state.failed and not len(self.transfers):
             gap = state.gap
             if state.nearly_whole and len(gap) and state.chunks > 1 and gap.start not in self._proof.early:
-                self.transfers.start(gap)
+                self.transfers.start(gap, next((reader.via for reader in self._readers), via))
 
     # -- the end ----------------------------------------------------------------------------------------------
 
@@ -208,6 +221,7 @@ class Fill:
                 await asyncio.sleep(self.state.policy.poll)
         if self.state.digest_proof.fits():
             await self.hold.commit(self._proof.map)
+            await check_said(self._store, self.digest, self.size)
             return
         self.state.lie()
         await self.hold.discard()
@@ -246,5 +260,4 @@ class Fill:
         if state.unstorable is None and len(self._readers):
             state.fail(SourceUnavailable("the server is closing"))
             self._readers.wake_now()
-        for failure in filter(None, (state.unstorable, state.last_failure, state.failure)):
-            bare(failure)  # of who raised it last
+        state.strip()

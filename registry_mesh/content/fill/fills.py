@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from registry_mesh.chunks.chunk_map import CHUNK
 from registry_mesh.content.fill.fill import Fill
 from registry_mesh.content.fill.policy import FillPolicy
-from registry_mesh.content.fill.state import Distrust, Phase
+from registry_mesh.content.fill.state import Phase
+from registry_mesh.content.fill.via import Via
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
-from registry_mesh.ports.blobs import BlobSource, Reading
+from registry_mesh.ports.blobs import Reading
 from registry_mesh.ports.failures import Failure, SourceLied
 from registry_mesh.ports.partial import CacheStore
-from registry_mesh.ports.place import Place
 from registry_mesh.tasks.flights import Flights
 
 _log: Final = logging.getLogger(__name__)
 
 LINGER: Final = 2.0
 """Seconds a fill that nobody uses is kept: the next range of the same reader is on its way."""
+
+ATTEMPTS: Final = 3
+"""Fills, or answers, that are tried where a source lied."""
 
 _SWEEP: Final = 0.1
 """Seconds between two looks; a fill that is committed lingers no longer, as it keeps its blob from eviction."""
@@ -35,7 +39,7 @@ class Fills:
         self._store = store
         self._policy = policy or FillPolicy()
         self._fills: dict[Digest, tuple[Fill, AsyncExitStack]] = {}
-        self._beginnings: Flights[Digest, Fill] = Flights()
+        self._beginnings: Flights[tuple[Digest, str], Fill] = Flights()
         self._used: dict[Digest, float] = {}
         self._retired: list[tuple[Fill, AsyncExitStack]] = []
         """Followed to their end by who follows them."""
@@ -54,70 +58,75 @@ class Fills:
         self._used[digest] = asyncio.get_running_loop().time()
         return entry[0]
 
-    def begins(self, digest: Digest) -> bool:
+    def begins(self, digest: Digest, via: Via) -> bool:
         """Whether a fill is being begun: who asks now is to join it, without looking whether the blob is held."""
-        return digest in self._beginnings
+        return (digest, via.registry) in self._beginnings
 
-    async def join(
-        self,
-        digest: Digest,
-        source: BlobSource,
-        span: Span | None,
-        distrust: Distrust,
-        place: Place | None = None,
-    ) -> Fill:
-        """The fill of `digest`, begun from `source` where there is none. `span` is what its first reader wants;
-        `place` is noted as where it comes from.
+    async def join(self, digest: Digest, via: Via, span: Span | None) -> Fill:
+        """The fill of `digest`, begun through `via` where there is none. `span` is what its first reader wants.
 
-        `StoreFull`, `StoreBroken` where it cannot be held; whatever `source` says where its size is not known
+        `StoreFull`, `StoreBroken` where it cannot be held; whatever `via.source` says where its size is not known
         and cannot be learned.
         """
         fill = self.get(digest)
         if fill is not None:
             return fill
         while fill is None or fill.state.phase is Phase.CLOSED:  # by the time a busy loop comes to wake us
-            fill = await self._beginnings.join(digest, lambda: self._begin(digest, source, span, distrust))
-        if place is not None:  # behind the reader's back
-            note = asyncio.get_running_loop().create_task(self._store.note_place(digest, place))
+            fill = await self._beginnings.join((digest, via.registry), lambda: self._begin(digest, via, span))
+        if via.place is not None:  # behind the reader's back
+            note = asyncio.get_running_loop().create_task(self._store.note_place(digest, via.place))
             self._notes.add(note)
             note.add_done_callback(self._notes.discard)
         return fill
 
-    async def _begin(self, digest: Digest, source: BlobSource, span: Span | None, distrust: Distrust) -> Fill:
-        if digest in self._fills:
-            self._retired.append(self._fills.pop(digest))
+    async def _begin(self, digest: Digest, via: Via, span: Span | None) -> Fill:
+        """Readers of other registries begin for themselves meanwhile: the first whose parents answer makes the fill."""
         while True:
-            async with self._store.lock(digest, "begin") as mine:
+            async with self._store.lock(digest, _purpose(via)) as mine:
                 if mine:
-                    size = await self._store.known_size(digest)
-                    if size is not None:
-                        return await self._made(digest, size, source, distrust)
-                    return await self._opened(digest, source, span, distrust)
+                    return await self._begun(digest, via, span)
             # Another process learns the size and claims what its stream brings: no second stream for that.
             await asyncio.sleep(self._policy.poll)
 
-    async def _opened(
-        self, digest: Digest, source: BlobSource, span: Span | None, distrust: Distrust
-    ) -> Fill:
-        """Learn the size from the first stream, and go on with it."""
+    async def _begun(self, digest: Digest, via: Via, span: Span | None) -> Fill:
+        """A fill that is no lie, as far as can be known soon."""
+        size = await self._store.held_size(digest)
+        if size:
+            return await self._made(digest, size)
+        for _ in range(ATTEMPTS):
+            fill, believed = await self._opened(digest, via, span)
+            if believed:
+                break
+        return fill
+
+    async def _opened(self, digest: Digest, via: Via, span: Span | None) -> tuple[Fill, bool]:
+        """Learn the size from the first stream, and go on with it; whether it is to be believed."""
         stack = AsyncExitStack()
         try:
-            reading: Reading = await stack.enter_async_context(source.open(digest, _opening(span)))
-            fill = await self._made(digest, reading.info.size, source, distrust)
+            reading = await stack.enter_async_context(opened_with_bytes(digest, via, _opening(span)))
+            fill = await self._made(digest, reading.info.size, reading.provenance.source)
         except BaseException:
             await stack.aclose()
             raise
-        if not fill.transfers.adopt(reading, stack):
-            await stack.aclose()
-        return fill
+        if fill.transfers.adopt(reading, stack, via):
+            return fill, await fill.believed(via)
+        await stack.aclose()
+        return fill, True
 
-    async def _made(self, digest: Digest, size: int, source: BlobSource, distrust: Distrust) -> Fill:
+    async def _made(self, digest: Digest, size: int, told_by: str = "") -> Fill:
+        """The fill that another registry's reader has begun meanwhile, or a new one."""
+        if (made := self.get(digest)) is not None:
+            return made
         stack = AsyncExitStack()
         hold = await stack.enter_async_context(self._store.hold(digest, size))
-        if hold.info.size != size:
+        if (made := self.get(digest)) is not None or hold.info.size != size:
             await stack.aclose()
+            if made is not None:
+                return made
             raise SourceLied(f"a length of {size} bytes; {hold.info.size} is what is held")
-        fill = Fill(self._store, hold, source, self._policy, distrust)
+        if digest in self._fills:
+            self._retired.append(self._fills.pop(digest))
+        fill = Fill(self._store, hold, self._policy, told_by)
         self._fills[digest] = (fill, stack)
         self._used[digest] = asyncio.get_running_loop().time()
         if self._sweeper is None:
@@ -174,6 +183,26 @@ class Fills:
         for fill, stack in self._retired:
             await self._end(fill, stack)
         self._retired.clear()
+
+
+def _purpose(via: Via) -> str:
+    """The name of the lock under which a fill is begun."""
+    return f"begin-{Digest.of(via.registry.encode()).hex[:16]}"
+
+
+@asynccontextmanager
+async def opened_with_bytes(digest: Digest, via: Via, span: Span | None) -> AsyncIterator[Reading]:
+    """The blob opened through `via`. An answer without a byte is none: the empty blob is asked of nobody, so whoever
+    sends it for another digest is wrong, and the next is asked."""
+    for attempt in range(ATTEMPTS):
+        async with via.source.open(digest, span) as reading:
+            if reading.info.size:
+                yield reading
+                return
+            lie = SourceLied("sent no byte for a digest of some", source=reading.provenance.source)
+        via.distrust(lie.source, digest, lie.reason)
+        if attempt == ATTEMPTS - 1:
+            raise lie
 
 
 def _linger(fill: Fill) -> float:

@@ -21,7 +21,9 @@ class FillPolicy:
     rest is fetched unasked (0: always; above 1: never). `wake`: seconds between wake-ups of readers. `poll`: seconds
     between two looks at what another process brings. `patience`: seconds for which a transfer waits for slow readers;
     then it ends, and its connection is free: what is on its way comes a second time, some MB at most, should they go
-    on. `streams`: transfers of one blob at a time.
+    on. `streams`: transfers of one blob at a time. `silence`: seconds without a byte after which a transfer gives way
+    to a reader of another registry, whose own parents may do better. `believe`: seconds that a reader waits at most
+    for a small blob to be proven before it is told the size.
     """
 
     window: int = 16 * MIB
@@ -32,3 +34,5 @@ class FillPolicy:
     poll: float = 0.004
     patience: float = 60.0
     streams: int = 64
+    silence: float = 1.0
+    believe: float = 5.0

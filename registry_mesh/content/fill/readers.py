@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from registry_mesh.chunks.chunk_map import CHUNK, MIB
+from registry_mesh.content.fill.via import Via
 from registry_mesh.oci.span import Span
 
 
 @dataclass(slots=True, eq=False)
 class Reader:
-    """Where one reader stands, and how far it wants to go. `epoch`: failures that are older do not concern it."""
+    """Where one reader stands, how far it wants to go, and through which registry it came. `epoch`: failures that are
+    older do not concern it."""
 
+    via: Via
     position: int
     stop: int
     epoch: int
@@ -52,6 +55,7 @@ class Readers:
         self._eager: set[Reader] = set()
         self._pending: asyncio.TimerHandle | None = None
         self._unwoken = 0
+        self._news: asyncio.Future[None] | None = None
         self.moved = asyncio.Event()
         """Set when a reader moves, leaves, or is told to look again."""
         self.followed = False
@@ -63,8 +67,8 @@ class Readers:
     def __iter__(self) -> Iterator[Reader]:
         return iter(self._readers)
 
-    def enter(self, span: Span, epoch: int) -> Reader:
-        reader = Reader(span.start, span.stop, epoch)
+    def enter(self, via: Via, span: Span, epoch: int) -> Reader:
+        reader = Reader(via, span.start, span.stop, epoch)
         self.followed = True
         self._readers.add(reader)
         self._eager.add(reader)
@@ -98,8 +102,16 @@ class Readers:
             times = min(max(1.0, len(self._readers) / CROWD), LONGEST)
             self._pending = self._loop.call_later(self._pause * times, self.wake_now)
 
+    async def news(self) -> None:
+        """Return when something has changed for all."""
+        if self._news is None or self._news.done():
+            self._news = self._loop.create_future()
+        await asyncio.shield(self._news)
+
     def wake_now(self) -> None:
         """Every reader looks again, and so does a transfer that waits for one."""
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
         self._unwoken = 0
         self.close()
         _wake(self._readers)

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, Final
 
 from registry_mesh.chunks.chunk_map import CHUNK, MIB, count
@@ -34,8 +34,7 @@ from registry_mesh.content.fill.digest_proof import DigestProof
 from registry_mesh.content.fill.first_use import FirstUse
 from registry_mesh.content.fill.policy import LOOK, FillPolicy
 from registry_mesh.content.fill.readers import Readers
-from registry_mesh.oci.digest import Digest
-from registry_mesh.ports.blobs import BlobSource
+from registry_mesh.content.fill.via import Via
 from registry_mesh.ports.failures import Failure, SourceLied, StoreBroken, bare
 from registry_mesh.ports.partial import ChunkState, Hold
 
@@ -81,7 +80,7 @@ class MapPhase(enum.Enum):
     UNASKED = ("nothing is fetched yet", ChunkState.UNPROVEN, "", "ASKING")
     ASKING = ("a parent is asked for it", ChunkState.PROVEN, "left unmarked", "THERE NONE LACKING")
     THERE = ("it is here", ChunkState.PROVEN, "proven, or thrown away", "NONE")  # NONE: convicted
-    NONE = ("no parent has one", ChunkState.UNPROVEN, "UNPROVEN", "")
+    NONE = ("no parent has one", ChunkState.UNPROVEN, "UNPROVEN", "THERE")  # THERE: another registry's has
     LACKING = ("there is one, and it could not be had", ChunkState.PROVEN, "thrown away", "ASKING")
 
     def __init__(self, meaning: str, need: ChunkState, coming: str, then: str) -> None:
@@ -99,34 +98,36 @@ class MapPhase(enum.Enum):
 BEHIND: Final = 4 * MIB // CHUNK
 """Written chunks that wait to be hashed before a thread is sent after them."""
 
-Distrust = Callable[[str, Digest, str], None]
-"""Is told (source, digest, reason) when a source's bytes were wrong."""
-
 
 class FillState:
-    """What the parts of one fill share: its hold, its readers, its phases, and what has come so far."""
+    """What the parts of one fill share: its hold, its readers, its phases, and what has come so far.
 
-    def __init__(self, hold: Hold, source: BlobSource, policy: FillPolicy, distrust: Distrust) -> None:
+    `told_by` is the source whose answer said how large the blob is; "" where that was known before.
+    """
+
+    def __init__(self, hold: Hold, policy: FillPolicy, told_by: str = "") -> None:
         self.hold = hold
         self.digest = hold.info.digest
         self.size = hold.info.size
         self.chunks = count(self.size)
-        self.source = source
         self.policy = policy
         self.readers = Readers(policy.wake)
         self.digest_proof = DigestProof(hold)
         self.map_phase = MapPhase.UNASKED
         self.unstorable: Failure | None = None
-        self.failure: Exception | None = None
-        self.last_failure: Failure | None = None
         self.epoch = 0
         self.fetched = 0
-        self.sources: set[str] = set()
+        self.sources: dict[str, Via] = {}
+        """Who sent some of it, and through which registry."""
         self.tasks: set[asyncio.Task[None]] = set()
         states = hold.states()
         self.first_use = FirstUse(hold, states, self._miss)
         self._end: Phase | None = None
-        self._distrust = distrust
+        self._told_by = told_by
+        self._failures: dict[
+            str, tuple[Exception, int]
+        ] = {}  # registry → the last one, its epoch; "": everybody's
+        self._stumbles: dict[str, Failure] = {}  # registry → what last broke a stream
         self._first_missing = 0
         self._held = len(states) - states.count(0)  # a lower bound: other processes write too
 
@@ -160,8 +161,18 @@ class FillState:
         """All is written and the digest does not fit: LIED. Each that sent some of it is told of."""
         if self._end is None:
             self._end = Phase.LIED
-        for source in self.sources:
-            self._distrust(source, self.digest, "the bytes do not have the digest asked for")
+        for source, via in self.sources.items():
+            via.distrust(source, self.digest, "the bytes do not have the digest asked for")
+
+    def differs(self, source: str, size: int, via: Via) -> None:
+        """Nobody who can be asked says that the blob is so large: LIED, once its hold is discarded. A source that has
+        said both sizes is told of; of two that differ nobody knows yet which is wrong."""
+        if self._end is None:
+            self._end = Phase.LIED
+        if source == self._told_by:
+            via.distrust(source, self.digest, f"named {self.size} bytes, and then {size}")
+        elif self._told_by:
+            via.doubt(self._told_by, self.digest)
 
     def cannot_store(self, failure: Failure) -> None:
         """The store cannot take or give it: UNSTORABLE."""
@@ -190,14 +201,17 @@ class FillState:
         upto = self.hold.run(position // CHUNK, count(stop), self.map_phase.need)
         return max(position, min(stop, upto * CHUNK))
 
-    def trouble(self, epoch: int) -> Exception | None:
-        """Why a reader that knows of the failures before `epoch` gets nothing more; None where it may wait."""
+    def trouble(self, registry: str, epoch: int) -> Exception | None:
+        """Why a reader through `registry` that knows of the failures before `epoch` gets nothing more; None where it
+        may wait."""
         if self.unstorable is not None:
             return bare(self.unstorable)
         if self.phase is Phase.LIED:
             return SourceLied("the bytes that came do not have the digest asked for", source=self._blamed())
-        if self.failure is not None and epoch < self.epoch:
-            return bare(self.failure)
+        for key in (registry, ""):
+            failure, when = self._failures.get(key, (None, 0))
+            if failure is not None and epoch < when:
+                return bare(failure)
         return None
 
     # -- what has come ------------------------------------------------------------------------------------------
@@ -218,10 +232,10 @@ class FillState:
         self._held += 1
         self.first_use.came(index)
 
-    def stored(self, size: int, source: str) -> None:
+    def stored(self, size: int, source: str, via: Via) -> None:
         """A batch was written, and its whole chunks were told of."""
         self.fetched += size
-        self.sources.add(source)
+        self.sources[source] = via
         if self.digest_proof.behind(BEHIND):
             self.spawn(self.digest_proof.catch_up())
         self.readers.wake(size)
@@ -239,20 +253,38 @@ class FillState:
 
     # -- what went wrong ------------------------------------------------------------------------------------------
 
-    def fail(self, failure: Exception) -> None:
-        """Who reads now is told of it; who comes later has it tried again."""
-        self.failure = bare(failure)
-        self.epoch += 1
+    @property
+    def failed(self) -> bool:
+        """Whether anybody was told of a failure."""
+        return bool(self._failures)
 
-    def stumbled(self, failure: Failure) -> None:
+    def fail(self, failure: Exception, via: Via | None = None) -> None:
+        """Who reads now, through the registry `via` alone where it is given, is told of it; who comes later has it
+        tried again."""
+        self.epoch += 1
+        self._failures[via.registry if via is not None else ""] = bare(failure), self.epoch
+
+    def give_up(self, failure: Exception, via: Via) -> None:
+        """A transfer has ended with `failure`: its readers are told of what last broke a stream, which says more."""
+        last = self._stumbles.get(via.registry)
+        self.fail(last if last is not None and isinstance(failure, Failure) else failure, via)
+
+    def stumbled(self, failure: Failure, via: Via) -> None:
         """A stream broke, or was wrong; its transfer goes on elsewhere if it can."""
-        self.last_failure = bare(failure)
+        self._stumbles[via.registry] = bare(failure)
         if isinstance(failure, SourceLied):
-            self._distrust(failure.source, self.digest, failure.reason)
+            via.distrust(failure.source, self.digest, failure.reason)
 
     def blame(self, reason: str) -> None:
         """Something of what came was wrong, and nobody knows whose it was."""
-        self._distrust(self._blamed(), self.digest, reason)
+        for distrust in {id(via.distrust): via.distrust for via in self.sources.values()}.values():
+            distrust(self._blamed(), self.digest, reason)
+
+    def strip(self) -> None:
+        """Let what is kept of failures keep no frames of those that raised it last."""
+        kept = [failure for failure, _ in self._failures.values()]
+        for failure in (*kept, *self._stumbles.values(), *filter(None, [self.unstorable])):
+            bare(failure)
 
     def _blamed(self) -> str:
         return ", ".join(sorted(filter(None, self.sources)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from time import monotonic
 from typing import Final
 
@@ -14,9 +14,18 @@ from registry_mesh.chunks.steal import SKIP
 from registry_mesh.content.fill.backlog import BATCH, Backlog
 from registry_mesh.content.fill.chunk_sums import ChunkSums
 from registry_mesh.content.fill.state import FillState
+from registry_mesh.content.fill.via import Via
+from registry_mesh.oci.refusals import Refusal
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import DirectBody, Reading
-from registry_mesh.ports.failures import SourceDown, SourceLied, SourceUnavailable
+from registry_mesh.ports.failures import (
+    Failure,
+    SourceDiffers,
+    SourceDown,
+    SourceLied,
+    SourceUnavailable,
+    SpanUnsatisfiable,
+)
 from registry_mesh.ports.partial import Give
 from registry_mesh.ports.pieces import in_memory
 
@@ -31,7 +40,7 @@ Written = Callable[[int, bytes | None, str], None]
 
 
 class Transfer:
-    """Fills chunks [first, stop) of a fill, in order, less the holes that were carved out of it.
+    """Fills chunks [first, stop) of a fill, in order, less the holes that were carved out of it, through `via`.
 
     `wanted` is asked now and then whether it shall go on, and may make it wait. `written` is told of each chunk that
     is whole, with its sha256 where that was seen, and raises `SourceLied` where the chunk is wrong; the chunk comes
@@ -39,9 +48,17 @@ class Transfer:
     """
 
     def __init__(
-        self, state: FillState, chunks: range, wanted: Wanted, written: Written, *, unasked: bool = False
+        self,
+        state: FillState,
+        via: Via,
+        chunks: range,
+        wanted: Wanted,
+        written: Written,
+        *,
+        unasked: bool = False,
     ) -> None:
         self._state = state
+        self.via = via
         self._size = state.size
         self._wanted = wanted
         self._written = written
@@ -59,8 +76,12 @@ class Transfer:
         self.granted = 0
         """Bytes before this are wanted by readers of another process."""
         self.source = ""
+        self.other_size = 0
+        """What a source has said that the blob's size is, other than the fill's."""
         self.rate = 0.0  # bytes/s, smoothed
         self._began = monotonic()
+        self.moved_at = self._began
+        """When bytes came last, or it last did not want any, on the clock of `time.monotonic`."""
         self._backlog = Backlog(self._store_batch)
         self._sums = ChunkSums(state.size)
 
@@ -105,22 +126,44 @@ class Transfer:
                     async with stack:
                         await self._stream(reading)
                 else:
-                    async with self._state.source.open(self._state.digest, self._ask()) as reading:
+                    async with self.via.source.open(self._state.digest, self._ask()) as reading:
                         await self._stream(reading)
                 if self.position >= self.end:
                     return
                 if not await self._wanted(self) or self._over_long_hole():
                     return
-            except (SourceUnavailable, SourceLied) as failure:
-                idle = 0 if self.position > before else idle + 1
-                self._state.stumbled(failure)
+            except (SourceUnavailable, SourceLied, SpanUnsatisfiable) as raised:
+                failure = self._differs(raised.size) if isinstance(raised, SpanUnsatisfiable) else raised
+                idle = self._idle(idle, before, failure)
+                self._state.stumbled(failure, self.via)
                 if isinstance(failure, SourceLied):
                     self._sums.forget()
                 nothing_came = self.position == self.chunks.start * CHUNK
                 if idle >= TRIES or (isinstance(failure, SourceDown) and nothing_came):
-                    raise
+                    raise await self._reason(failure) from None
                 if idle > 1:
                     await asyncio.sleep(0.05 * 2**idle)
+
+    def _idle(self, idle: int, before: int, failure: Failure) -> int:
+        """How many attempts in a row have brought no byte. Another source is to be asked first then."""
+        if self.position > before:
+            self.other_size = 0
+            return 0
+        self.via.doubt(failure.source or self.source, self._state.digest)
+        return idle + 1
+
+    async def _reason(self, failure: Failure) -> Failure:
+        """Why it gives up. Streams that begin and break off before the end, again and again, may be of another size."""
+        if self.source and not self.other_size and not isinstance(failure, SourceDown):
+            with suppress(Failure, Refusal):
+                size = (await self.via.source.stat(self._state.digest)).size
+                self.other_size = size if size != self._size else 0
+        return self._differs(self.other_size) if self.other_size else failure
+
+    def _differs(self, size: int) -> SourceDiffers:
+        self.other_size = size
+        told = f"named {size} bytes; the blob that is being brought has {self._size}"
+        return SourceDiffers(told, source=self.source)
 
     def _ask(self) -> Span | None:
         if self.position == 0 and self.end == self._size:
@@ -131,7 +174,7 @@ class Transfer:
         """Take what comes while a thread stores what came before. All that was taken is stored at the end."""
         self.source = reading.provenance.source
         if reading.info.size != self._size:
-            raise SourceLied(f"a length of {reading.info.size} bytes, not {self._size}", source=self.source)
+            raise self._differs(reading.info.size)
         self.received = self.position
         try:
             with reading.direct() as body:
@@ -252,6 +295,7 @@ class Transfer:
     def _stored(self, offset: int, sums: Sequence[bytes | None]) -> None:
         """Bytes up to `offset` are written; `sums`: of each chunk that they completed."""
         begin, self.position = self.position, offset
+        self.moved_at = monotonic()
         elapsed = monotonic() - self._began
         self.rate = (offset - self.chunks.start * CHUNK) / elapsed if elapsed > 0.01 else 0.0
         for index, summed in enumerate(sums, begin // CHUNK):
@@ -260,4 +304,4 @@ class Transfer:
             except SourceLied:
                 self.position = index * CHUNK
                 raise
-        self._state.stored(offset - begin, self.source)
+        self._state.stored(offset - begin, self.source, self.via)

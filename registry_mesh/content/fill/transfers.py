@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, suppress
+from time import monotonic
 from typing import Final
 
 from registry_mesh.chunks.chunk_map import CHUNK, count
@@ -16,11 +18,14 @@ from registry_mesh.content.fill.policy import LOOK
 from registry_mesh.content.fill.readers import Reader
 from registry_mesh.content.fill.state import FillState, MapPhase
 from registry_mesh.content.fill.transfer import Transfer
+from registry_mesh.content.fill.via import Via
 from registry_mesh.oci.refusals import Refusal
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import Reading
-from registry_mesh.ports.failures import Failure, StoreBroken, StoreFull
+from registry_mesh.ports.failures import Failure, SourceDiffers, SourceUnavailable, StoreBroken, StoreFull
 from registry_mesh.ports.partial import ChunkState
+
+_log: Final = logging.getLogger(__name__)
 
 ELSEWHERE: Final = 0.02
 """Seconds between two looks, of a transfer that waits for slow readers, at whether another process wants more."""
@@ -37,7 +42,8 @@ class Next(enum.Enum):
 class Transfers:
     """Of one fill. Every chunk is brought by one transfer, here or in another process (`Claims.claim`).
 
-    `written` is told of each chunk that a transfer has written; `ended`, that one has come to its end.
+    `written` is told of each chunk that a transfer has written; `ended`, that one has come to its end, and through
+    which registry it went.
     """
 
     def __init__(
@@ -45,7 +51,7 @@ class Transfers:
         state: FillState,
         proof: ChunkProof,
         written: Callable[[int, bytes | None, str], None],
-        ended: Callable[[], None],
+        ended: Callable[[Via], None],
     ) -> None:
         self._state = state
         self._policy = state.policy
@@ -76,14 +82,16 @@ class Transfers:
         wanted = range(index, min(self._state.chunks, count(reader.stop)))
         transfer = self.covering(index)
         if transfer is None:
-            return self.start(wanted)
-        if self._worth_stealing(transfer, index, reader):
-            self._steal(transfer, wanted)
+            return self.start(wanted, reader.via)
+        if transfer.via.registry != reader.via.registry and self._is_silent(transfer, reader):
+            self._take_over(transfer, wanted, reader.via)
+        elif self._worth_stealing(transfer, index, reader):
+            self._steal(transfer, wanted, reader.via)
         else:
             self._state.readers.moved.set()  # it may wait for others, who have enough
         return True
 
-    def start(self, wanted: range, *, unasked: bool = False) -> bool:
+    def start(self, wanted: range, via: Via, *, unasked: bool = False) -> bool:
         """Bring in the leading run of `wanted` that is missing and nobody brings; `unasked`: whoever reads it. False
         where another process brings the first."""
         if len(self._running) >= self._policy.streams:
@@ -95,21 +103,40 @@ class Transfers:
         if claimed:
             if unasked:
                 self._ahead.fetches(claimed)
-            self._launch(self._made(claimed, unasked=unasked))
+            self._launch(self._made(via, claimed, unasked=unasked))
         return bool(claimed)
 
-    def adopt(self, reading: Reading, stack: AsyncExitStack) -> bool:
+    def adopt(self, reading: Reading, stack: AsyncExitStack, via: Via) -> bool:
         """Take over a stream that was opened to learn the size. False, and the stream is the caller's, where
-        another process fills its first chunk already."""
+        its first chunk is on its way already."""
         first = reading.span.start // CHUNK
-        claimed = self._state.hold.claim(range(first, count(reading.span.stop)))
-        if not claimed or reading.span.start % CHUNK:
-            self._state.hold.unclaim(claimed)
+        covered = reading.info.size != self._state.size or self.covering(first) is not None
+        others = [transfer.next_after(first) for transfer in self._running]
+        chunks = range(first, min([count(reading.span.stop), *others]))
+        if covered or reading.span.start % CHUNK or not (claimed := self._state.hold.claim(chunks)):
             return False
         if len(claimed) <= LOOK:  # a range: it may be here before who asked for it begins to read
             self._ahead.fetches(claimed)
-        self._launch(self._made(claimed), (stack, reading))
+        self._launch(self._made(via, claimed), (stack, reading))
         return True
+
+    # -- in the place of another ---------------------------------------------------------------------------------
+
+    def _is_silent(self, transfer: Transfer, reader: Reader) -> bool:
+        """Whether a transfer through another registry stands still; else the reader looks again when it may."""
+        left = transfer.moved_at + self._policy.silence - monotonic()
+        if left > 0:
+            asyncio.get_running_loop().call_later(left, reader.wake)
+        return left <= 0 and len(self._running) < self._policy.streams
+
+    def _take_over(self, transfer: Transfer, wanted: range, via: Via) -> None:
+        """Bring what a transfer that stands still was to bring, and end it. What it has claimed stays ours."""
+        stop = min(
+            [wanted.stop, transfer.chunks.stop, *(h.start for h in transfer.holes if h.start > wanted.start)]
+        )
+        transfer.chunks = range(transfer.chunks.start, min(wanted.start, transfer.chunks.stop))
+        self._launch(self._made(via, range(wanted.start, stop)))
+        self._running[transfer].cancel()
 
     def _worth_stealing(self, transfer: Transfer, index: int, reader: Reader) -> bool:
         ahead = index * CHUNK - transfer.received
@@ -118,7 +145,7 @@ class Transfers:
             ahead, transfer.rate, wanted, self._state.size, self.wasted
         )
 
-    def _steal(self, transfer: Transfer, wanted: range) -> None:
+    def _steal(self, transfer: Transfer, wanted: range, via: Via) -> None:
         stop = min(wanted.stop, transfer.chunks.stop, wanted.start + SKIP // CHUNK)
         for hole in transfer.holes:
             if hole.start > wanted.start:
@@ -126,26 +153,26 @@ class Transfers:
         chunks = range(wanted.start, stop)
         transfer.carve(chunks)
         self.wasted += len(chunks) * CHUNK
-        self._launch(self._made(chunks))
+        self._launch(self._made(via, chunks))
 
     # -- ahead of a sequence of ranges --------------------------------------------------------------------------
 
-    def read(self, span: Span, *, held: bool = False) -> None:
+    def read(self, span: Span, via: Via, *, held: bool = False) -> None:
         """A reader asks for `span`, which may be known to be held: have what a sequence of ranges comes to next. Who
         reads again what is held has nothing fetched."""
         ahead = self._ahead.after(span, held=held)
         if ahead:
-            self._fetch_ahead(ahead)
+            self._fetch_ahead(ahead, via)
 
-    def _fetch_ahead(self, chunks: range) -> None:
+    def _fetch_ahead(self, chunks: range, via: Via) -> None:
         """Not before half of it is missing, so that few requests do."""
-        if self._state.failure is not None or not self._state.phase.fetches:
+        if self._state.failed or not self._state.phase.fetches:
             return
         held = chunks.start
         while held < chunks.stop and self._is_here_or_coming(held):
             held += 1
         if held - chunks.start <= len(chunks) // 2 and held < chunks.stop:
-            self.start(range(held, chunks.stop), unasked=True)
+            self.start(range(held, chunks.stop), via, unasked=True)
 
     def _is_here_or_coming(self, index: int) -> bool:
         return (
@@ -156,11 +183,11 @@ class Transfers:
 
     # -- the life of a stream ------------------------------------------------------------------------------------
 
-    def _made(self, chunks: range, *, unasked: bool = False) -> Transfer:
-        return Transfer(self._state, chunks, self.wanted, self._written, unasked=unasked)
+    def _made(self, via: Via, chunks: range, *, unasked: bool = False) -> Transfer:
+        return Transfer(self._state, via, chunks, self.wanted, self._written, unasked=unasked)
 
     def _launch(self, transfer: Transfer, opened: tuple[AsyncExitStack, Reading] | None = None) -> None:
-        self._proof.begin(first=self._state.fetched == 0 and not self._running)
+        self._proof.begin(transfer.via, first=self._state.fetched == 0 and not self._running)
         self._claims[transfer] = transfer.chunks
         task = asyncio.get_running_loop().create_task(self._run(transfer, opened))
         self._running[transfer] = task
@@ -176,7 +203,7 @@ class Transfers:
             for chunks in _without(self._claims.pop(transfer), self._claims.values()):
                 self._state.hold.unclaim(chunks)
             self._state.readers.wake_now()
-        self._ended()
+        self._ended(transfer.via)
 
     async def _end_of(self, transfer: Transfer, opened: tuple[AsyncExitStack, Reading] | None) -> None:
         state = self._state
@@ -184,10 +211,23 @@ class Transfers:
             await transfer.run(opened)
         except (StoreFull, StoreBroken) as failure:
             state.cannot_store(failure)
+        except SourceDiffers as failure:
+            await self._drop(transfer, failure)
         except (Failure, Refusal) as failure:
             if not transfer.unasked:  # else nobody waits for it; who comes to want it asks again
-                state.fail(state.last_failure or failure if isinstance(failure, Failure) else failure)
+                state.give_up(failure, transfer.via)
+        except Exception as fault:
+            _log.exception("%s: a transfer failed", state.digest)
+            state.give_up(SourceUnavailable(f"{fault!r}", source=transfer.source), transfer.via)
         state.readers.wake_now()
+
+    async def _drop(self, transfer: Transfer, failure: SourceDiffers) -> None:
+        """Nobody whom it could ask says that the blob is so large: what is held of it is of no use."""
+        self._state.differs(failure.source, transfer.other_size, transfer.via)
+        try:
+            await self._state.hold.discard()
+        except Failure as broken:
+            self._state.cannot_store(broken)
 
     async def wanted(self, transfer: Transfer) -> bool:
         """Hold a transfer back while it is a window ahead of every reader; False where nobody wants more of it, or all
@@ -204,7 +244,8 @@ class Transfers:
                         await moved.wait()
             return decided is Next.GO
         finally:
-            transfer.waits_since = None
+            if transfer.waits_since is not None:
+                transfer.waits_since, transfer.moved_at = None, monotonic()
 
     def _next(self, transfer: Transfer, now: float) -> Next:
         """What it does. Where it is to end behind the chunk under way, it is told so, and goes on until then."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 
 from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, count
 from registry_mesh.chunks.cutter import Cutter
-from registry_mesh.content.fill.state import Distrust
+from registry_mesh.content.fill.via import Distrust
 from registry_mesh.oci.digest import Hasher
 from registry_mesh.oci.span import Span
-from registry_mesh.ports.blobs import BlobInfo, BlobSource
-from registry_mesh.ports.failures import SourceLied, SourceUnavailable
+from registry_mesh.ports.blobs import BlobInfo, BlobSource, Reading
+from registry_mesh.ports.failures import SourceDiffers, SourceLied, SourceUnavailable, SpanUnsatisfiable
 from registry_mesh.ports.pieces import in_memory
 
 TRIES = 4
@@ -24,21 +24,24 @@ async def bypass(
     span: Span,
     distrust: Distrust,
     before: tuple[Hasher, int] | None = None,
+    opened: Reading | None = None,
 ) -> AsyncIterator[bytes]:
     """The span from `source`, as proven as can be without keeping it.
 
     With a chunk map every chunk is checked in memory before it is given, and asked for again where it is wrong:
     `distrust` is told, so that another answers. With a map or without, a reader of the whole blob gets its last
     piece only when the digest fitted; without one, a part of a blob cannot be proven. `before`, where the span is
-    the rest of a blob: a hasher, and the offset it has come to; what lies between is asked for again.
+    the rest of a blob: a hasher, and the offset it has come to; what lies between is asked for again. `opened`: the
+    first stream, which begins with the chunk that the span begins in.
     """
     if before is None and span.start == 0:
         before = info.digest.hasher(), 0
-    hasher, begin = before if before is not None and span.stop == info.size else (None, span.start)
+    start = span.start if opened is None else opened.span.start
+    hasher, begin = before if before is not None and span.stop == info.size else (None, start)
     senders: set[str] = set()
     passed = span.start - begin
     kept = b""
-    async for data in _pieces(source, info, Span(begin, span.stop), distrust, senders):
+    async for data in _pieces(source, info, Span(begin, span.stop), distrust, senders, opened):
         if kept:
             yield kept
         if hasher is not None:
@@ -51,14 +54,19 @@ async def bypass(
 
 
 async def _pieces(
-    source: BlobSource, info: BlobInfo, span: Span, distrust: Distrust, senders: set[str]
+    source: BlobSource,
+    info: BlobInfo,
+    span: Span,
+    distrust: Distrust,
+    senders: set[str],
+    opened: Reading | None,
 ) -> AsyncGenerator[bytes, None]:
     """The span's bytes, proven chunk by chunk where there is a map. Who sends is added to `senders`."""
     chunk_map = await source.chunk_map(info.digest)
     if chunk_map is None or chunk_map.size != info.size:
-        pieces = _stream(source, info, span, senders)
+        pieces = _stream(source, info, span, senders, opened)
     else:
-        pieces = _by_chunks(source, info, span, chunk_map, distrust, senders)
+        pieces = _by_chunks(source, info, span, chunk_map, distrust, senders, opened)
     async with aclosing(pieces):
         async for data in pieces:
             yield data
@@ -71,16 +79,19 @@ def _lie(senders: set[str], info: BlobInfo, distrust: Distrust, reason: str) -> 
 
 
 async def _stream(
-    source: BlobSource, info: BlobInfo, span: Span, senders: set[str]
+    source: BlobSource, info: BlobInfo, span: Span, senders: set[str], opened: Reading | None
 ) -> AsyncGenerator[bytes, None]:
-    """Bytes in order, resumed at the same byte when the stream breaks. Who sends is added to `senders`."""
+    """The span's bytes as they come, first those of `opened`; goes on at the same byte where a stream breaks off. Who
+    sends is added to `senders`."""
     position, idle = span.start, 0
     while position < span.stop:
         before = position
         try:
-            async with source.open(info.digest, Span(position, span.stop)) as reading:
+            async with _opened(source, info, Span(position, span.stop), opened) as reading:
+                opened = None
                 senders.add(reading.provenance.source)
                 async for data in in_memory(reading):
+                    data = data[: span.stop - position]
                     position += len(data)
                     yield data
             if position < span.stop:
@@ -91,15 +102,39 @@ async def _stream(
                 raise
 
 
+@asynccontextmanager
+async def _opened(
+    source: BlobSource, info: BlobInfo, span: Span, opened: Reading | None
+) -> AsyncIterator[Reading]:
+    """What is opened, where it begins there; else the span anew. `SourceDiffers` where the blob has another size."""
+    if opened is not None and opened.span.start == span.start:
+        yield opened
+        return
+    try:
+        async with source.open(info.digest, span) as reading:
+            if reading.info.size != info.size:
+                raise SpanUnsatisfiable(reading.info.size)
+            yield reading
+    except SpanUnsatisfiable as other:
+        raise SourceDiffers(f"{other.reason}; what is being sent has {info.size}") from None
+
+
 async def _by_chunks(
-    source: BlobSource, info: BlobInfo, span: Span, chunk_map: ChunkMap, distrust: Distrust, senders: set[str]
+    source: BlobSource,
+    info: BlobInfo,
+    span: Span,
+    chunk_map: ChunkMap,
+    distrust: Distrust,
+    senders: set[str],
+    opened: Reading | None,
 ) -> AsyncGenerator[bytes, None]:
     aligned = span.align(CHUNK, info.size)
     index, last = aligned.start // CHUNK, count(aligned.stop)
     for _ in range(TRIES):
         blamed: set[str] = set()
         left = Span(index * CHUNK, aligned.stop)
-        async with aclosing(_chunks(_stream(source, info, left, blamed), left)) as chunks:
+        async with aclosing(_chunks(_stream(source, info, left, blamed, opened), left)) as chunks:
+            opened = None
             async for chunk in chunks:
                 if not await asyncio.to_thread(chunk_map.proves, index, chunk):
                     lie = _lie(blamed, info, distrust, f"chunk {index} does not fit the chunk map")

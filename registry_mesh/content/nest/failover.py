@@ -55,6 +55,8 @@ class Distrusted:
     PAUSE: Final = 5.0
     LATE: Final = 30.0
     """Seconds for which a parent that was late is asked after the others for things of that kind."""
+    DOUBT: Final = 30.0
+    """Seconds for which a parent that gave nothing of use of a blob is asked after the others for that one."""
 
     def __init__(
         self,
@@ -67,6 +69,7 @@ class Distrusted:
         self._lies: TTLCache[tuple[str, Digest], _Lies] = TTLCache(10_000, ttl, timer=clock)
         self._count = count
         self._late: TTLCache[tuple[str, str], bool] = TTLCache(10_000, self.LATE, timer=clock)
+        self._doubts: TTLCache[tuple[str, Digest], float] = TTLCache(10_000, self.DOUBT, timer=clock)
 
     def note_late(self, names: Sequence[str], what: str) -> None:
         """Another answered before these did."""
@@ -76,6 +79,15 @@ class Distrusted:
     def was_late(self, name: str, what: str) -> bool:
         """Whether another was quicker lately, where it was asked for `what`."""
         return (name, what) in self._late
+
+    def doubt(self, source: str, digest: Digest) -> None:
+        """`source` gave nothing of use, and is no liar for that: for `DOUBT` seconds it is asked after the others."""
+        if source:
+            self._doubts[source, digest] = self._clock()
+
+    def doubted(self, source: str, digest: Digest) -> float:
+        """When, on the clock; 0.0 where it is not."""
+        return float(self._doubts.get((source, digest), 0.0))
 
     def note(self, source: str, digest: Digest, reason: str) -> None:
         """`source` names one parent or several, joined by a comma and a space."""
@@ -91,6 +103,10 @@ class Distrusted:
     def lies(self, source: str, digest: Digest) -> int:
         known = self._lies.get((source, digest))
         return known.told if known is not None else 0
+
+    def suspects(self, source: str, digest: Digest) -> bool:
+        """Whether it is to be asked after those that are not."""
+        return bool(self.lies(source, digest) or self.doubted(source, digest))
 
     def shunned(self, source: str, digest: Digest) -> bool:
         """Whether it is not to be asked now."""
@@ -120,12 +136,14 @@ class Failover:
         for group in self._groups:
             for candidate in sorted(group, key=lambda c: c.parent.load):
                 name = candidate.parent.name
-                if digest is None or not self._distrusted.lies(name, digest):
+                if digest is None or not self._distrusted.suspects(name, digest):
                     asked.append(candidate)
                 elif self._distrusted.shunned(name, digest):
                     left.append(f"{name}: sent wrong bytes")
                 else:
                     suspects.append(candidate)
+        if digest is not None:
+            suspects.sort(key=lambda c: self._distrusted.doubted(c.parent.name, digest))
         return asked + suspects, left
 
     async def _first(

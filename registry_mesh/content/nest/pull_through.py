@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
-from typing import Final
 
 from cachetools import LRUCache
 
-from registry_mesh.chunks.chunk_map import ChunkMap
+from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap
 from registry_mesh.content.fill.fill import Fill
-from registry_mesh.content.fill.fills import Fills
-from registry_mesh.content.fill.state import Distrust
+from registry_mesh.content.fill.fills import ATTEMPTS, Fills, opened_with_bytes
+from registry_mesh.content.fill.via import Distrust, Doubt, Via
 from registry_mesh.content.nest.bypass import bypass
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import BlobUnknown
@@ -30,11 +29,12 @@ from registry_mesh.ports.failures import SourceLied, StoreBroken, StoreFull
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.shared import NearBlobs
 
-ATTEMPTS: Final = 3
-"""Fills that a reader who has been given no byte yet is moved through when a source lied."""
-
 
 def _nobody(source: str, digest: Digest, reason: str) -> None:
+    """Nobody is told."""
+
+
+def _nothing(source: str, digest: Digest) -> None:
     """Nobody is told."""
 
 
@@ -58,17 +58,20 @@ class PullThrough:
         distrust: Distrust = _nobody,
         place: Place | None = None,
         redirects: Callable[[Digest], bool] = _nowhere,
+        doubt: Doubt = _nothing,
     ) -> None:
-        self._place = place
+        self._via = Via(place.registry if place is not None else "", source, distrust, doubt, place)
         self._redirects = redirects
         self._store = store
         self._source = source
         self._fills = fills
-        self._distrust = distrust
         self._sizes: LRUCache[Digest, int] = LRUCache(4096)
 
     async def stat(self, digest: Digest) -> BlobInfo:
-        """From what is held or was told by a held manifest; else one question to the source."""
+        """From what is held, or on its way in; else one question to the source, whose answer is taken for a hint and
+        believed until bytes come. What a manifest says of a blob is no answer."""
+        if _is_empty(digest):
+            return BlobInfo(digest, 0)
         try:
             return await self._store.stat(digest)
         except (BlobUnknown, StoreBroken):
@@ -76,17 +79,23 @@ class PullThrough:
         fill = self._fills.get(digest)
         size = fill.size if fill else self._sizes.get(digest)
         if size is None:
-            size = await self._known_size(digest)
+            size = await self._held_size(digest)
         if size is None:
-            size = (await self._source.stat(digest)).size
-            self._sizes[digest] = size
+            size = self._sizes[digest] = await self._asked_size(digest)
         return BlobInfo(digest, size)
 
-    async def _known_size(self, digest: Digest) -> int | None:
+    async def _held_size(self, digest: Digest) -> int | None:
         try:
-            return await self._store.known_size(digest)
+            return await self._store.held_size(digest) or None
         except StoreBroken:
             return None
+
+    async def _asked_size(self, digest: Digest) -> int:
+        size = (await self._source.stat(digest)).size
+        if not size:  # as some registries say to HEAD: GET tells more
+            async with opened_with_bytes(digest, self._via, None) as reading:
+                size = reading.info.size
+        return size
 
     async def chunk_map(self, digest: Digest) -> ChunkMap | None:
         """The store's, else the source's."""
@@ -96,13 +105,13 @@ class PullThrough:
     async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[Reading]:
         """Held, or filling, or past the store where that cannot hold it."""
         async with AsyncExitStack() as stack:
-            if digest == Digest.of(b"", digest.algorithm):
+            if _is_empty(digest):
                 yield _Nothing(digest, BlobInfo(digest, 0).clip(span))
             else:
                 yield await self._held(stack, digest, span) or await self._filling(stack, digest, span)
 
     async def _held(self, stack: AsyncExitStack, digest: Digest, span: Span | None) -> Reading | None:
-        filling = self._fills.get(digest) is not None or self._fills.begins(digest)
+        filling = self._fills.get(digest) is not None or self._fills.begins(digest, self._via)
         if filling and not self._redirects(digest):
             return None
         try:
@@ -115,23 +124,29 @@ class PullThrough:
         try:
             fill = await self._join(digest, span)
         except (StoreFull, StoreBroken):
-            info = await self.stat(digest)
-            return _Past(self, info, info.clip(span))
+            return await self._past(stack, digest, span)
+        self._sizes[digest] = fill.size
         stack.enter_context(fill.open())
         clipped = BlobInfo(digest, fill.size).clip(span)
         came = begins and fill.state.fetched > 0  # for us: it may all be here before we look
         return FillReading(self, fill, clipped, hit=fill.holds(clipped) and not came)
 
     async def _join(self, digest: Digest, span: Span | None) -> Fill:
-        return await self._fills.join(digest, self._source, span, self._distrust, self._place)
+        return await self._fills.join(digest, self._via, span)
+
+    async def _past(self, stack: AsyncExitStack, digest: Digest, span: Span | None) -> Reading:
+        """A reading past the store. Its size is what the first stream says, with which it goes on."""
+        aligned = None if span is None else Span(span.start // CHUNK * CHUNK, span.stop)
+        opened = await stack.enter_async_context(opened_with_bytes(digest, self._via, aligned))
+        return _Past(self, opened, opened.info.clip(span))
 
     async def pieces(self, fill: Fill, span: Span) -> AsyncIterator[Piece]:
         """Follow `fill`; on past the store when that fails, on to a new fill when a source lied."""
         position = span.start
-        with ExitStack() as kept:
+        with ExitStack() as opened:
             for attempt in range(ATTEMPTS):
                 try:
-                    async for piece in fill.follow(Span(position, span.stop)):
+                    async for piece in fill.follow(Span(position, span.stop), self._via):
                         position += len(piece)
                         yield piece
                     return
@@ -140,16 +155,26 @@ class PullThrough:
                 except SourceLied:
                     if position > span.start or attempt == ATTEMPTS - 1:
                         raise
-                    fill = await self._join(fill.digest, span)
-                    kept.enter_context(fill.open())
-            before = await fill.hashed(position) if span.start == 0 else None
+                    before, fill = fill, await self._join(fill.digest, span)
+                    if fill.size != before.size:  # the answer's head is made: the next one is right
+                        raise
+                    opened.enter_context(fill.open())
+            hashed = await fill.hashed(position) if span.start == 0 else None
         info = BlobInfo(fill.digest, fill.size)
-        async for data in bypass(self._source, info, Span(position, span.stop), self._distrust, before):
+        async for data in bypass(self._source, info, Span(position, span.stop), self._via.distrust, hashed):
             yield data
 
-    def past(self, info: BlobInfo, span: Span) -> AsyncIterator[bytes]:
-        """Past the store."""
-        return bypass(self._source, info, span, self._distrust)
+    def past(self, opened: Reading, span: Span) -> AsyncIterator[bytes]:
+        """Past the store, beginning with what is opened."""
+        return bypass(self._source, opened.info, span, self._via.distrust, opened=opened)
+
+    def ready(self, fill: Fill, span: Span) -> FileSlice | None:
+        """See `Reading.ready`."""
+        return fill.ready(span, self._via)
+
+
+def _is_empty(digest: Digest) -> bool:
+    return digest == Digest.of(b"", digest.algorithm)
 
 
 class _Nothing(Streamed):
@@ -181,7 +206,7 @@ class FillReading(Streamed):
         return self._fill.grows
 
     def ready(self, span: Span) -> FileSlice | None:
-        return self._fill.ready(span)
+        return self._through.ready(self._fill, span)
 
     def pieces(self) -> AsyncIterator[Piece]:
         return self._through.pieces(self._fill, self.span)
@@ -190,11 +215,12 @@ class FillReading(Streamed):
 class _Past(Streamed):
     """A reading past the store."""
 
-    def __init__(self, through: PullThrough, info: BlobInfo, span: Span) -> None:
+    def __init__(self, through: PullThrough, opened: Reading, span: Span) -> None:
         self._through = through
-        self.info = info
+        self._opened = opened
+        self.info = opened.info
         self.span = span
         self.provenance = Provenance(hit=False)
 
     def pieces(self) -> AsyncIterator[Piece]:
-        return self._through.past(self.info, self.span)
+        return self._through.past(self._opened, self.span)

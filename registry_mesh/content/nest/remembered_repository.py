@@ -172,7 +172,7 @@ class RememberedManifests:
 
     async def _keep(self, manifest: Manifest) -> None:
         await put(self._store, manifest.digest, manifest.data)
-        await self._store.note_sizes([*manifest.blobs(), *manifest.manifests])
+        await self._store.note_sizes(manifest.digest, [*manifest.blobs(), *manifest.manifests])
         await self._records.put(_media_type_key(manifest.digest), manifest.media_type.encode())
 
     async def close(self) -> None:

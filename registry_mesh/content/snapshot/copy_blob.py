@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from registry_mesh.content.fill.state import Distrust
+from registry_mesh.content.fill.via import Distrust
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.refusals import BlobUnknown, DigestInvalid
 from registry_mesh.oci.span import Span

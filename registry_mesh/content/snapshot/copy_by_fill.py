@@ -7,7 +7,7 @@ chunk that was on its way, and a client that asks for the blob meanwhile follows
 from __future__ import annotations
 
 from registry_mesh.content.fill.fills import Fills
-from registry_mesh.content.fill.state import Distrust
+from registry_mesh.content.fill.via import Distrust, Via
 from registry_mesh.content.snapshot.copy_blob import Moved
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.span import Span
@@ -30,7 +30,6 @@ class CopyByFill:
     async def __call__(self, source: BlobSource, blob: Descriptor, moved: Moved) -> None:
         if not blob.size:
             return await self._empty(blob)
-        await self._store.note_sizes([blob])
         for attempt in range(_ATTEMPTS):
             try:
                 return await self._follow(source, blob, moved)
@@ -40,12 +39,13 @@ class CopyByFill:
         return None
 
     async def _follow(self, source: BlobSource, blob: Descriptor, moved: Moved) -> None:
-        fill = await self._fills.join(blob.digest, source, None, self._distrust)
+        via = Via("", source, self._distrust)
+        fill = await self._fills.join(blob.digest, via, None)
         if fill.size != blob.size:
             raise SourceLied(f"{blob.digest} has {fill.size} bytes there, {blob.size} are named")
         came = 0
         try:
-            async for piece in fill.follow(Span(0, blob.size)):
+            async for piece in fill.follow(Span(0, blob.size), via):
                 came += len(piece)
                 moved(len(piece))
         except BaseException:

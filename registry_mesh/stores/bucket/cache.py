@@ -19,7 +19,7 @@ from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobInfo, Ingest, Reading
 from registry_mesh.ports.failures import Failure, StoreBroken, StoreFull
-from registry_mesh.ports.partial import CacheStore, Hold
+from registry_mesh.ports.partial import CacheStore, Hold, SaidSize
 from registry_mesh.ports.pieces import in_memory
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.shared import SharedStore
@@ -160,11 +160,17 @@ class S3CacheStore:
         """Among the processes of this site."""
         return self.spool.lock(digest, purpose)
 
-    async def known_size(self, digest: Digest) -> int | None:
-        return await self.near.known_size(digest)
+    async def held_size(self, digest: Digest) -> int | None:
+        return await self.near.held_size(digest)
 
-    async def note_sizes(self, descriptors: Sequence[Descriptor]) -> None:
-        await self.spool.note_sizes(descriptors)
+    async def note_sizes(self, manifest: Digest, descriptors: Sequence[Descriptor]) -> None:
+        await self.spool.note_sizes(manifest, descriptors)
+
+    async def said_size(self, digest: Digest) -> SaidSize | None:
+        return await self.spool.said_size(digest)
+
+    async def forget_said(self, digest: Digest) -> None:
+        await self.spool.forget_said(digest)
 
     async def note_place(self, digest: Digest, place: Place) -> None:
         await self.spool.note_place(digest, place)

@@ -62,9 +62,9 @@ class SpoolFirst:
                 return found
         return await self._guard.ask(lambda: self._bucket.chunk_map(digest))
 
-    async def known_size(self, digest: Digest) -> int | None:
-        """A bucket that does not answer knows none: the blob is brought to the spool all the same."""
-        size = await self._spool.known_size(digest)
+    async def held_size(self, digest: Digest) -> int | None:
+        """A bucket that does not answer holds none: the blob is brought to the spool all the same."""
+        size = await self._spool.held_size(digest)
         if size is None:
             with suppress(BlobUnknown, StoreBroken):
                 size = (await self._guard.ask(lambda: self._bucket.stat(digest))).size

@@ -1,4 +1,4 @@
-"""The index: which blob is of least use, what each takes, and sizes that manifests told.
+"""The index: which blob is of least use, what each takes, and what manifests say of sizes.
 
 SQLite in write-ahead mode, shared by all processes of a store. It is worth nothing that cannot be found again: a
 fault of it never fails a read or a write of a blob, and a damaged one is put away and rebuilt (`rebuild`).
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from registry_mesh.oci.digest import Digest
+from registry_mesh.ports.partial import SaidSize
 from registry_mesh.stores.disk.rank import APART, risen
 
 T = TypeVar("T")
@@ -33,11 +34,14 @@ _SCHEMA: Final = (
     "CREATE INDEX by_rank ON blobs (rank)",
     "CREATE INDEX unsettled ON blobs (state) WHERE state != 1",
     "CREATE TABLE past (number INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, rank REAL NOT NULL)",
-    "CREATE TABLE sizes (number INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, size INTEGER NOT NULL)",
     "CREATE TABLE places (number INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, place TEXT NOT NULL)",
     "CREATE TABLE facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
 )
 _ADDED: Final = (
+    "DROP TABLE IF EXISTS sizes",  # what manifests said, kept as if it were true
+    """CREATE TABLE IF NOT EXISTS said (
+    number INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, size INTEGER NOT NULL, manifest BLOB NOT NULL
+)""",
     "CREATE TABLE IF NOT EXISTS namers (id INTEGER PRIMARY KEY, place TEXT NOT NULL UNIQUE, whole INTEGER NOT NULL)",
     """CREATE TABLE IF NOT EXISTS names (
     number INTEGER PRIMARY KEY, namer INTEGER NOT NULL, key BLOB NOT NULL, UNIQUE (key, namer)
@@ -45,7 +49,7 @@ _ADDED: Final = (
 )
 """Tables that came later: a database of before gets them, and a program of before passes over them."""
 
-_TABLES: Final = ("blobs", "past", "sizes", "places", "facts", "namers", "names")
+_TABLES: Final = ("blobs", "past", "said", "places", "facts", "namers", "names")
 _COLUMNS: Final = "key, size, held, state, rank"
 _WAIT: Final = 10.0
 _CACHE_KIB: Final = 8_192
@@ -192,20 +196,26 @@ class Index:
     def count(self) -> int:
         return self.ask(0, lambda db: _one(db, "SELECT count(*) FROM blobs"))
 
-    def note_sizes(self, sizes: Sequence[tuple[Digest, int]]) -> None:
-        """Remember; the oldest beyond `SIZES_KEPT` are forgotten."""
-        values = [(key_of(digest), size) for digest, size in sizes]
+    def note_sizes(self, manifest: Digest, sizes: Sequence[tuple[Digest, int]]) -> None:
+        """Remember what `manifest` says; the oldest beyond `SIZES_KEPT` are forgotten. A size that no file has is not
+        worth it."""
+        values = [
+            (key_of(digest), size, str(manifest).encode()) for digest, size in sizes if 0 <= size < 1 << 62
+        ]
 
         def note(db: sqlite3.Connection) -> None:
-            db.executemany("INSERT OR REPLACE INTO sizes (key, size) VALUES (?, ?)", values)
-            db.execute("DELETE FROM sizes WHERE number <= (SELECT max(number) FROM sizes) - ?", (SIZES_KEPT,))
+            db.executemany("INSERT OR REPLACE INTO said (key, size, manifest) VALUES (?, ?, ?)", values)
+            db.execute("DELETE FROM said WHERE number <= (SELECT max(number) FROM said) - ?", (SIZES_KEPT,))
 
         self.change(note)
 
-    def size(self, digest: Digest) -> int | None:
-        query = "SELECT size FROM sizes WHERE key = ?"
+    def said_size(self, digest: Digest) -> SaidSize | None:
+        query = "SELECT size, manifest FROM said WHERE key = ?"
         found = self.ask(None, lambda db: db.execute(query, (key_of(digest),)).fetchone())
-        return found[0] if found else None
+        return SaidSize(int(found[0]), Digest.parse(bytes(found[1]).decode())) if found else None
+
+    def forget_said(self, digest: Digest) -> None:
+        self.change(lambda db: db.execute("DELETE FROM said WHERE key = ?", (key_of(digest),)))
 
     def note_place(self, digest: Digest, place: str) -> None:
         """Remember; the oldest beyond `SIZES_KEPT` are forgotten."""

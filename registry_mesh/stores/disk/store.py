@@ -19,7 +19,7 @@ from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobInfo
 from registry_mesh.ports.failures import StoreBroken
-from registry_mesh.ports.partial import Hold
+from registry_mesh.ports.partial import Hold, SaidSize
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.storage import DiskCounts
 from registry_mesh.stores.disk import names, rebuild, temporary
@@ -252,7 +252,7 @@ class DiskStore:
     @asynccontextmanager
     async def lock(self, digest: Digest, purpose: str) -> AsyncIterator[bool]:
         """`purpose` is a word of ours, fit for a file's name."""
-        path = self._layout.run / "locks" / f"{purpose}-{digest.hex[:32]}"
+        path = self._layout.run / "locks" / f"{purpose}-{digest.algorithm}-{digest.hex}"
         with translated("locking"):
             locking = submit(FileLock, path)
             try:
@@ -266,18 +266,15 @@ class DiskStore:
         finally:
             await offload(lock.release)
 
-    async def known_size(self, digest: Digest) -> int | None:
+    async def held_size(self, digest: Digest) -> int | None:
         with translated("looking for a blob's size"):
-            return await offload(self._known_size, digest)
+            return await offload(self._held_size, digest)
 
-    def _known_size(self, digest: Digest) -> int | None:
+    def _held_size(self, digest: Digest) -> int | None:
         stated = (
             stated_size(path) for path in (self._layout.blob_hold(digest), self._layout.part_hold(digest))
         )
-        return next(
-            (size for size in stated if size is not None),
-            self._size(digest) or self._shelf.index.size(digest),
-        )
+        return next((size for size in stated if size is not None), self._size(digest))
 
     def _size(self, digest: Digest) -> int | None:
         try:
@@ -285,8 +282,15 @@ class DiskStore:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    async def note_sizes(self, descriptors: Sequence[Descriptor]) -> None:
-        await offload(self._shelf.index.note_sizes, [(each.digest, each.size) for each in descriptors])
+    async def note_sizes(self, manifest: Digest, descriptors: Sequence[Descriptor]) -> None:
+        sizes = [(each.digest, each.size) for each in descriptors]
+        await offload(self._shelf.index.note_sizes, manifest, sizes)
+
+    async def said_size(self, digest: Digest) -> SaidSize | None:
+        return await offload(self._shelf.index.said_size, digest)
+
+    async def forget_said(self, digest: Digest) -> None:
+        await offload(self._shelf.index.forget_said, digest)
 
     async def note_place(self, digest: Digest, place: Place) -> None:
         await offload(self._shelf.index.note_place, digest, str(place))

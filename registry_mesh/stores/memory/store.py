@@ -18,7 +18,7 @@ from registry_mesh.oci.refusals import BlobUnknown, DigestInvalid
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import HELD, PIECE, BlobInfo, Buffered, FileSlice, Piece, Provenance
 from registry_mesh.ports.failures import StoreBroken, StoreFull
-from registry_mesh.ports.partial import ChunkState, Give
+from registry_mesh.ports.partial import ChunkState, Give, SaidSize
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.records import components
 from registry_mesh.stores.checksum import crc32
@@ -261,7 +261,7 @@ class MemoryStore:
         self._used = 0
         self._blobs: dict[Digest, _Blob] = {}
         self._parts: dict[Digest, _Part] = {}
-        self._sizes: dict[Digest, int] = {}
+        self._said: dict[Digest, SaidSize] = {}
         self._names: dict[Place, set[Digest]] = {}
         self._whole: set[Place] = set()
         self._places: dict[Digest, Place] = {}
@@ -324,13 +324,19 @@ class MemoryStore:
             if mine:
                 self._locks.discard(key)
 
-    async def known_size(self, digest: Digest) -> int | None:
-        blob, part = self._blobs.get(digest), self._parts.get(digest)
-        return blob.info.size if blob else part.info.size if part else self._sizes.get(digest)
+    async def held_size(self, digest: Digest) -> int | None:
+        held = self._blobs.get(digest) or self._parts.get(digest)
+        return held.info.size if held is not None else None
 
-    async def note_sizes(self, descriptors: Sequence[Descriptor]) -> None:
+    async def note_sizes(self, manifest: Digest, descriptors: Sequence[Descriptor]) -> None:
         for each in descriptors:
-            self._sizes[each.digest] = each.size
+            self._said[each.digest] = SaidSize(each.size, manifest)
+
+    async def said_size(self, digest: Digest) -> SaidSize | None:
+        return self._said.get(digest)
+
+    async def forget_said(self, digest: Digest) -> None:
+        self._said.pop(digest, None)
 
     async def note_place(self, digest: Digest, place: Place) -> None:
         self._places[digest] = place

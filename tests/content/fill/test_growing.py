@@ -142,7 +142,7 @@ async def test_who_looks_late_has_no_hit_for_what_came_for_it(
 
     async def join_late(*args: object) -> object:
         fill = await join(*args)  # type: ignore[arg-type]
-        async for _ in fill.follow(FIRST):
+        async for _ in fill.follow(FIRST, cache.through._via):
             pass
         return fill
 

@@ -16,6 +16,7 @@ from registry_mesh.content.fill.chunk_proof import ChunkProof
 from registry_mesh.content.fill.picture import page
 from registry_mesh.content.fill.policy import FillPolicy
 from registry_mesh.content.fill.state import FillState, Leaves, MapPhase, Phase
+from registry_mesh.content.fill.via import Via
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.failures import SourceLied, StoreBroken, StoreFull
@@ -30,12 +31,18 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 @asynccontextmanager
-async def fill_state(told: list[str] | None = None) -> AsyncIterator[tuple[FillState, Hold]]:
+async def fill_state() -> AsyncIterator[tuple[FillState, Hold]]:
     """A fill's state, and the hold of another process."""
     store = MemoryStore()
-    told = [] if told is None else told
     async with store.hold(DIGEST, len(DATA)) as ours, store.hold(DIGEST, len(DATA)) as theirs:
-        yield FillState(ours, SimulatedSource(), FillPolicy(), lambda s, d, r: told.append(r)), theirs
+        yield FillState(ours, FillPolicy()), theirs
+
+
+def via(told: list[str] | None = None, registry: str = "a", **knobs: bool) -> Via:
+    """Through a parent that has the blob; what is said of it is appended to `told`."""
+    source = SimulatedSource(**knobs)  # type: ignore[arg-type]
+    source.add(DATA)
+    return Via(registry, source, lambda s, d, r: None if told is None else told.append(r))
 
 
 async def write(hold: Hold, index: int, state: ChunkState = ChunkState.UNPROVEN) -> None:
@@ -83,9 +90,8 @@ def test_a_phase_follows_only_where_the_table_says(steps: list[tuple[str, int]])
 def test_the_table_names_only_its_own_rows_and_all_are_reached() -> None:
     for machine in (Phase, MapPhase):
         rows = [phase.name for phase in machine]
-        assert {name for phase in machine for name in phase.then} == set(rows) - {rows[0]} | (
-            {"COMING"} if machine is Phase else set()
-        )
+        again = {"COMING"} if machine is Phase else set()
+        assert {name for phase in machine for name in phase.then} == set(rows) - {rows[0]} | again
 
 
 async def test_what_leaves_is_what_the_table_says() -> None:
@@ -103,7 +109,7 @@ async def test_what_leaves_is_what_the_table_says() -> None:
         assert state.phase is Phase.COMING and state.released(5, whole) == CHUNK
         state.cannot_store(StoreFull("no room"))
         assert state.phase.leaves is Leaves.REST and state.released(5, whole) == CHUNK
-        assert isinstance(state.trouble(state.epoch), StoreFull)
+        assert isinstance(state.trouble("a", state.epoch), StoreFull)
         state.close()
         assert state.released(5, whole) == 5
 
@@ -111,16 +117,16 @@ async def test_what_leaves_is_what_the_table_says() -> None:
 @pytest.mark.parametrize("others", [False, True], ids=["here", "elsewhere"])
 async def test_nothing_leaves_of_what_is_not_the_blob(others: bool) -> None:
     told: list[str] = []
-    async with fill_state(told) as (state, theirs):
+    async with fill_state() as (state, theirs):
         for index in range(CHUNKS):
             await write(theirs, index)
-        state.sources.add("parent")
+        state.sources["parent"] = via(told)
         if others:
             await theirs.discard()
         else:
             state.lie()
         assert state.phase is Phase.LIED and state.released(0, len(DATA)) == 0
-        assert isinstance(state.trouble(state.epoch), SourceLied)
+        assert isinstance(state.trouble("a", state.epoch), SourceLied)
         assert told == [] if others else ["the bytes do not have the digest asked for"]
 
 
@@ -128,7 +134,7 @@ async def test_a_failure_is_told_to_who_reads_and_not_to_who_comes_later() -> No
     async with fill_state() as (state, _):
         early = state.epoch
         state.fail(StoreBroken("once"))
-        assert isinstance(state.trouble(early), StoreBroken) and state.trouble(state.epoch) is None
+        assert isinstance(state.trouble("a", early), StoreBroken) and state.trouble("a", state.epoch) is None
         assert state.phase is Phase.COMING
 
 
@@ -139,21 +145,28 @@ class _Unreadable(MemoryHold):
         raise StoreBroken("a bad sector")
 
 
+async def test_a_failure_of_one_registry_is_nothing_to_readers_of_another() -> None:
+    async with fill_state() as (state, _):
+        early = state.epoch
+        state.fail(StoreBroken("denied"), via(registry="a"))
+        assert state.trouble("a", early) is not None and state.trouble("b", early) is None
+        state.fail(StoreBroken("the disk"))
+        assert state.trouble("a", early) is not None and state.trouble("b", early) is not None
+
+
 async def test_a_store_that_breaks_while_chunks_are_proven_ends_the_asking() -> None:
     """Nobody waits for ever for what is never going to be known."""
     async with fill_state() as (before, theirs):
         await write(theirs, 0)
         broken = _Unreadable(before.hold._store, before.hold._part)  # type: ignore[attr-defined]
-        source = SimulatedSource(maps=True)
-        assert source.add(DATA) == DIGEST
-        state = FillState(broken, source, FillPolicy(), lambda s, d, r: None)
+        state = FillState(broken, FillPolicy())
         proof = ChunkProof(state)
-        proof.begin(first=True)
+        proof.begin(via(maps=True), first=True)
         assert state.map_phase is MapPhase.ASKING
         async with asyncio.timeout(60):
             await proof.settled()
         assert state.map_phase is MapPhase.THERE and isinstance(proof.map, ChunkMap)
-        assert isinstance(state.trouble(0), StoreBroken)
+        assert isinstance(state.trouble("a", 0), StoreBroken)
 
 
 def test_the_page_about_fills_is_what_the_table_says() -> None:

@@ -13,7 +13,6 @@ from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.fill.policy import FillPolicy
 from registry_mesh.content.nest.failover import Candidate, Distrusted, Failover
 from registry_mesh.content.nest.pull_through import PullThrough
-from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.oci.refusals import BlobUnknown
@@ -103,9 +102,9 @@ async def test_where_all_are_known_to_be_down_nothing_is_tried_again() -> None:
     )
     fills = Fills(store, FillPolicy())
     try:
-        await store.note_sizes([Descriptor("application/x", Digest.of(DATA), len(DATA))])
-        with pytest.raises(SourceDown):
-            await read(PullThrough(store, choice, fills), Digest.of(DATA))
+        async with store.hold(Digest.of(DATA), len(DATA)):
+            with pytest.raises(SourceDown):
+                await read(PullThrough(store, choice, fills), Digest.of(DATA))
     finally:
         await fills.close()
     assert len(looks) == 2, "asked for the blob, and for its chunk map"

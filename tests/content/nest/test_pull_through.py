@@ -108,7 +108,7 @@ async def test_who_is_woken_late_is_given_no_fill_that_was_closed_meanwhile(make
     data = blob(3 * CHUNK)
     digest = cache.source.add(data)
     asking = asyncio.ensure_future(cache.get(digest))
-    while not (begun := cache.fills._beginnings._flights.get(digest)):
+    while not (begun := cache.fills._beginnings._flights.get((digest, ""))):
         await asyncio.sleep(0)
     fill = await begun  # a turn of the loop before who asked is woken
     await cache.fills._drop(digest)
@@ -127,7 +127,7 @@ async def test_a_chunk_that_another_process_marks_while_its_reader_looks_is_seen
         written = [memoryview(data)]
         await other.write(0, lambda: [written.pop()] if written else (), lambda: None)
 
-        def between(state: FillState, epoch: int) -> None:
+        def between(state: FillState, registry: str, epoch: int) -> None:
             """After the look that found nothing, before the one that has it brought."""
             if other.state(0) is ChunkState.MISSING:
                 other.mark(0, ChunkState.PROVEN if maps else ChunkState.UNPROVEN)

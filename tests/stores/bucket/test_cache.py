@@ -53,7 +53,7 @@ async def test_what_was_filled_goes_to_the_bucket(store: S3CacheStore, neighbour
             assert isinstance(await anext(reading.pieces()), FileSlice), "readable before it is sent"
     await store.settled()
     assert await neighbour.stat(DIGEST) == hold.info
-    assert await neighbour.known_size(DIGEST) == SIZE
+    assert await neighbour.held_size(DIGEST) == SIZE
     assert await read(neighbour, DIGEST) == DATA
     await store.spool.delete(DIGEST)
     assert await read(store, DIGEST) == DATA
@@ -143,7 +143,7 @@ async def test_what_is_near_is_the_spool(store: S3CacheStore) -> None:
     await store.settled()
     assert await read(store.near, digest) == DATA
     await store.spool.delete(digest)
-    assert (await store.near.stat(digest)).size == await store.near.known_size(digest) == SIZE
+    assert (await store.near.stat(digest)).size == await store.near.held_size(digest) == SIZE
     assert await store.near.chunk_map(digest) == map_of(DATA)
     with pytest.raises(BlobUnknown):
         await read(store.near, digest)

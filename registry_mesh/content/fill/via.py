@@ -1,0 +1,35 @@
+"""Through which registry a reader came."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from registry_mesh.oci.digest import Digest
+from registry_mesh.ports.blobs import BlobSource
+from registry_mesh.ports.place import Place
+
+Distrust = Callable[[str, Digest, str], None]
+"""Is told (source, digest, reason) when a source's bytes were wrong."""
+
+Doubt = Callable[[str, Digest], None]
+"""Is told (source, digest) when a source gave nothing of use and another may do better. It is no liar for that."""
+
+
+def _nobody(source: str, digest: Digest) -> None:
+    """Nobody is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Via:
+    """A registry's own parents. A fill belongs to no registry: each reader is served through its own, or by bytes that
+    are here anyway, and never waits for the parents, the credentials or the budget of another.
+
+    `registry` tells one from the other. `place` is noted as where the blob comes from.
+    """
+
+    registry: str
+    source: BlobSource
+    distrust: Distrust
+    doubt: Doubt = _nobody
+    place: Place | None = None
