@@ -7,6 +7,7 @@ The only place where the aiohttp client is asked for anything. Its exceptions en
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -51,6 +52,8 @@ class _Hung(SourceUnavailable):
     """The parent answers pings, and a request not at all."""
 
 
+_BESIDE: Final = re.compile(r"/.+/(?:referrers/[^/]+|manifests/sha(?:256|512)-[0-9a-f]{64})")
+"""Referrers, by the API or by the tag: a parent that is broken there alone is well for all else."""
 _ANSWERED: Final = {304: "not_modified", 404: "unknown", 401: "denied", 403: "denied", 429: "throttled"}
 
 
@@ -255,7 +258,7 @@ class ParentSession:
                     await request
         stack.push_async_exit(response)
         self._answers[_ANSWERED.get(response.status, "error" if response.status >= 400 else "ok")].add()
-        if own and response.status >= 500 and response.status != 501:
+        if own and response.status >= 500 and response.status != 501 and not _BESIDE.fullmatch(target.path):
             self.breaker.failed(f"answered {response.status}", hard=False)
         elif own:
             self.breaker.succeeded(time.monotonic() - began)

@@ -89,6 +89,24 @@ async def test_where_the_api_may_be_well_soon_nothing_is_known(
     assert raised.value.retry_after == (7 if status in (429, 503) else None)
 
 
+async def test_a_parent_that_is_broken_there_is_well_for_all_else(parent: SimulatedRegistry) -> None:
+    parent.says(API, status=500)
+    parent.says(TAG, status=503)
+    async with open_session() as session:
+        asked = ParentSession(session, parent.url)
+        app = UpstreamRegistry(asked, RegistryName("registry.example")).repository(RepositoryName("team/app"))
+        for _ in range(9):
+            with pytest.raises(SourceUnavailable):
+                await app.referrers.referrers(SUBJECT)
+            parent.says(API, status=404)
+        assert asked.available
+        parent.says("/v2/team/app/tags/list", status=500)
+        for _ in range(9):
+            with pytest.raises(SourceUnavailable):
+                await app.tags.tags(10)
+        assert not asked.available
+
+
 async def test_where_the_tag_may_be_well_soon_the_api_is_enough(
     parent: SimulatedRegistry, app: Repository
 ) -> None:
