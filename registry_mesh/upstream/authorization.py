@@ -29,6 +29,8 @@ log: Final = logging.getLogger(__name__)
 
 TRIES: Final = 3
 """Other headers that one request is sent again with."""
+LATELY: Final = 60.0
+"""Seconds for which a login that was taken is no wrong one: a 401 then is about what was asked for."""
 PAUSE: Final = 10.0
 """Seconds for which a login that was refused is not shown to a token service again: accounts are locked for less."""
 
@@ -86,6 +88,7 @@ class Authorization:
         self._flights: Flights[tuple[Question, Demand], str] = Flights()
         self._direct = ""
         self._refused: tuple[Credentials, float] | None = None
+        self._taken: tuple[Credentials, float] | None = None
         self._clock = clock
         self._said: dict[str, float] = {}
 
@@ -196,6 +199,15 @@ class Authorization:
         self._tokens.put(question, answer.token, answer.lifetime, source)
         return answer.token
 
+    def note_taken(self, login: Credentials) -> None:
+        """The parent let a request with the password of `login` pass."""
+        self._taken = (login, self._clock())
+
+    def taken_lately(self, login: Credentials) -> bool:
+        """Return whether the parent took `login` not long ago."""
+        taken, moment = self._taken or (None, 0.0)
+        return login == taken and self._clock() - moment < LATELY
+
     def login_refused(self, why: str) -> LoginRefused:
         """Return the failure that the parent does not take our login, and say so in the log."""
         name = self.login.name if self.login is not None else "credentials"
@@ -237,10 +249,11 @@ class Dialogue:
         if self._tries > TRIES:
             return False
         shown, other = self._shown, await self._other_login()
-        if status == 403 and not other:
+        asks = status == 401 or (challenges and not shown.header)  # some say 403 to who shows nothing
+        if not asks and not other:
             return False
         newer = self._authorization.forget(self._question, shown)
-        if newer or status == 403:
+        if newer or not asks:
             await self.begin()
             return True
         return await self._answered(challenges, shown, other)
@@ -274,6 +287,11 @@ class Dialogue:
             login = await self._login.of(repository)
             return await self._authorization.answer(challenges, self._question, login, own_scope)
 
+    def passed(self) -> None:
+        """The request was answered by neither 401 nor 403."""
+        if self._shown.login is not None and self._shown.header.startswith("Basic "):
+            self._authorization.note_taken(self._shown.login)
+
     def failure(self, status: int) -> Failure:
         """Return the failure that an answer of 401 or 403 is in the end."""
         shown, source = self._shown, self._authorization.name
@@ -282,7 +300,8 @@ class Dialogue:
             return LoginRefused(
                 f"answered {status}, and this node's login cannot be used: {why}", source=source
             )
-        if status == 401 and shown.login is not None and shown.header == shown.login.basic:
+        by_password = shown.login if shown.header.startswith("Basic ") else None
+        if status == 401 and by_password is not None and not self._authorization.taken_lately(by_password):
             return self._authorization.login_refused(f"answered {status}")
         return SourceDenied(f"answered {status}", source=source)
 

@@ -184,6 +184,7 @@ class ParentSession:
         while True:
             response = await self._send(stack, method, url, query, headers, dialogue.header)
             if response.status not in (401, 403):
+                dialogue.passed()
                 return self._checked(response, headers)
             challenges = parse_challenges(response.headers.getall("WWW-Authenticate", []))
             response.release()

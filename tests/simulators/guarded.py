@@ -47,6 +47,8 @@ class GuardedRegistry:
     anonymous: bool = False
     """The service gives a token to who has no login."""
     methods: tuple[str, ...] = ("GET", "POST")
+    forbidden: set[str] = field(default_factory=set)
+    """Repositories that nobody may read."""
     refusal: int = 401
     """What the registry answers to who shows nothing that is good."""
     no_method: int = 405
@@ -73,7 +75,7 @@ class GuardedRegistry:
         self.requests.append((request.method, request.path, shown))
         repository = request.path.removeprefix("/v2/").partition("/blobs/")[0]
         scope = self.scope or f"repository:{repository}:pull"
-        if self._lets(shown, scope):
+        if repository not in self.forbidden and self._lets(shown, scope):
             return web.Response(body=DATA)
         answer = web.Response(status=self.refusal)
         for line in self.challenges:

@@ -335,10 +335,33 @@ async def test_what_a_good_login_may_not_is_a_refusal(world: World, parent: Guar
 
 
 async def test_a_403_is_not_argued_with(world: World, parent: GuardedRegistry) -> None:
-    parent.refusal = 403
+    parent.refusal, parent.challenges = 403, []
     with pytest.raises(SourceDenied, match="403"):
         await (await world.reader(parent, ME)).read()
     assert len(parent.requests) == 1
+
+
+@pytest.mark.parametrize("line", [USUAL, 'Basic realm="r"'])
+async def test_a_403_that_asks_for_a_login_is_answered(
+    world: World, parent: GuardedRegistry, line: str
+) -> None:
+    parent.refusal, parent.challenges = 403, [line]
+    assert await (await world.reader(parent, ME)).read() == DATA
+    with pytest.raises(SourceDenied, match=r"answered 40[13]"):
+        await (await world.reader(parent)).read()
+
+
+async def test_a_401_to_a_password_that_is_good_elsewhere_is_about_what_was_asked(
+    world: World, parent: GuardedRegistry, caplog: pytest.LogCaptureFixture
+) -> None:
+    parent.challenges = ['Basic realm="r"']
+    parent.forbidden = {"private"}
+    reader = await world.reader(parent, ME)
+    assert await reader.read("app") == DATA
+    with pytest.raises(SourceDenied, match="401"):
+        await reader.read("private")
+    assert await reader.read("app") == DATA
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 async def test_a_login_that_goes_to_nobody_says_why(world: World, parent: GuardedRegistry) -> None:
