@@ -1,0 +1,109 @@
+"""Patterns against matchers of others that mean the same: RE2, wcmatch, node-semver. Each run has seeds of its own."""
+
+from __future__ import annotations
+
+import string
+
+import nodesemver
+import re2
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from wcmatch import glob
+
+from registry_mesh.oci.reference import is_name
+from registry_mesh.replication.automaton import Automaton
+from registry_mesh.replication.pattern import Pattern, PatternFault, Subject
+from registry_mesh.replication.regex import parse_regex
+from registry_mesh.replication.version import Version, VersionRange
+
+atoms = st.sampled_from(
+    ["a", "b", "0", "-", ".", "/", r"\.", "[a-c0]", "[^a]", r"\d", r"\w", r"[\d.]", "", "ab"]
+)
+expressions = st.recursive(
+    atoms,
+    lambda inner: st.one_of(
+        st.lists(inner, min_size=1, max_size=4).map("".join),
+        st.lists(inner, min_size=2, max_size=3).map(lambda each: f"({'|'.join(each)})"),
+        st.tuples(inner, st.sampled_from(["*", "+", "?", "{2}", "{1,3}", "{0,2}", "{2,}"])).map(
+            lambda pair: f"({pair[0]}){pair[1]}"
+        ),
+    ),
+    max_leaves=10,
+)
+
+
+@settings(max_examples=400)
+@given(expressions, st.lists(st.text("ab0.-z/", max_size=12), max_size=10))
+def test_expressions_mean_what_re2_says(expression: str, words: list[str]) -> None:
+    """Loops in loops too: both are linear."""
+    ours, theirs = Automaton(parse_regex(expression)), re2.compile(expression)
+    assert [w for w in words if ours.accepts(w) != (theirs.fullmatch(w) is not None)] == []
+
+
+pieces = st.sampled_from(
+    ["a", "b", "ab", "*", "?", "[ab]", "[!a]", "[a-c]", "a*", "*b", "{a,b}", "{a,b*}c", "x{,y}"]
+)
+segments = st.one_of(pieces, st.just("**"), st.lists(pieces, min_size=2, max_size=3).map("".join))
+globs = st.lists(segments, min_size=1, max_size=4).map("/".join)
+names = st.lists(st.text("abcxy0", min_size=1, max_size=4), min_size=1, max_size=4).map("/".join)
+FLAGS = glob.GLOBSTAR | glob.BRACE | glob.DOTGLOB | glob.FORCEUNIX | glob.CASE
+
+
+@settings(max_examples=400)
+@given(globs, st.lists(names, max_size=12))
+def test_globs_mean_what_wcmatch_says(written: str, some: list[str]) -> None:
+    assume("***" not in written and "**/**" not in written and not written.endswith("**"))
+    try:
+        pattern = Pattern.parse(written, Subject.REPOSITORY)
+    except PatternFault:
+        assume(False)
+        return
+    asked = [name for name in some if is_name(name)]
+    assert [n for n in asked if pattern.matches(n) != glob.globmatch(n, written, flags=FLAGS)] == []
+
+
+@given(globs, st.lists(names, max_size=8))
+def test_few_names_are_all_names(written: str, some: list[str]) -> None:
+    try:
+        pattern = Pattern.parse(written, Subject.REPOSITORY)
+    except PatternFault:
+        return
+    if pattern.names is not None:
+        assert [n for n in some if pattern.matches(n) != (n in pattern.names)] == []
+        assert all(pattern.matches(name) for name in pattern.names)
+
+
+numbers = st.tuples(*[st.integers(0, 3)] * 3).map(lambda three: ".".join(map(str, three)))
+suffixes = st.sampled_from(["", "", "-0", "-1", "-alpha", "-alpha.1", "-alpha.beta", "-rc.2", "-x-1"])
+versions = st.builds(lambda v, n, s: v + n + s, st.sampled_from(["", "v"]), numbers, suffixes)
+partial = st.one_of(
+    st.integers(0, 3).map(str),
+    st.tuples(st.integers(0, 3), st.integers(0, 3)).map(lambda two: f"{two[0]}.{two[1]}"),
+    st.integers(0, 3).map(lambda one: f"{one}.x"),
+    st.just("*"),
+    versions,
+)
+comparisons = st.tuples(st.sampled_from(["", ">=", "<=", ">", "<", "=", "^", "~"]), partial).map("".join)
+ranges = st.lists(st.lists(comparisons, min_size=1, max_size=3).map(" ".join), min_size=1, max_size=2).map(
+    " || ".join
+)
+
+
+@settings(max_examples=600)
+@given(ranges, st.lists(versions, min_size=1, max_size=12))
+def test_ranges_mean_what_node_semver_says(text: str, some: list[str]) -> None:
+    ours = VersionRange.parse(text)
+    assert [v for v in some if ours.accepts(v) != nodesemver.satisfies(v, text, False)] == []
+
+
+@given(versions, versions)
+def test_the_order_is_node_semver_s(one: str, other: str) -> None:
+    ours, theirs = Version.parse(one), Version.parse(other)
+    assert ours is not None and theirs is not None
+    assert (ours < theirs) == nodesemver.lt(one, other, False)
+
+
+@given(ranges, versions, st.text(string.ascii_letters + string.digits, min_size=1, max_size=5))
+def test_builds_are_passed_over_as_node_semver_does(text: str, version: str, build: str) -> None:
+    ours = VersionRange.parse(text).accepts(f"{version}_{build}")
+    assert ours == nodesemver.satisfies(f"{version}+{build}", text, False)
