@@ -37,7 +37,7 @@ async def get_blob(exchange: Exchange, call: Call) -> None:
         await _stat(exchange, call, digest)
         if await conditional.answered_by_condition(exchange, digest, _fields(digest)):
             return
-    wanted = ranges.parse_range(headers.get("Range"))
+    wanted = ranges.parse_range(exchange.field("Range"))
     if wanted is None or not ranges.range_applies(headers.get("If-Range"), conditional.etag(digest)):
         await _send_whole(exchange, call, digest)
     elif len(wanted) == 1 and wanted[0].suffix is None and wanted[0].stop > wanted[0].start:
@@ -119,7 +119,8 @@ async def _send_opened(
     smallest = exchange.settings.redirect_from
     if smallest is not None and len(reading.span) >= smallest and reading.address:
         # The answer's life is the address's, not the blob's.
-        await exchange.reply(307, [("Location", reading.address), ("Cache-Control", "no-store")])
+        named = [("Docker-Content-Digest", str(digest)), ("ETag", conditional.etag(digest))]
+        await exchange.reply(307, [("Location", reading.address), *named, ("Cache-Control", "no-store")])
         return
     cache = call.role.name != "origin"
     fields = [

@@ -42,7 +42,7 @@ def precondition_failed(if_match: str | None, current: str) -> bool:
 
 def require(exchange: Exchange, digest: Digest) -> None:
     """`PreconditionFailed` where If-Match names other things than `digest`, which exists."""
-    if precondition_failed(exchange.headers.get("If-Match"), etag(digest)):
+    if precondition_failed(exchange.field("If-Match"), etag(digest)):
         raise PreconditionFailed(etag=etag(digest))
 
 
@@ -50,7 +50,7 @@ async def answered_by_condition(exchange: Exchange, digest: Digest, fields: Fiel
     """Whether If-None-Match was false for `digest`, which exists, and 304 was answered with `fields`;
     `PreconditionFailed` (412) where If-Match was."""
     require(exchange, digest)
-    if not not_modified(exchange.headers.get("If-None-Match"), etag(digest)):
+    if not not_modified(exchange.field("If-None-Match"), etag(digest)):
         return False
     await exchange.reply(304, fields)
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
@@ -63,6 +64,7 @@ class MethodNotAllowed(Unsupported):
         self.fields = [("Allow", ", ".join(allowed))]
 
 
+_PREFIX: Final = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
 _WHICHEVER: Final = RepositoryName("whichever")
 """Asked for only to learn whether the registry is one of the role's."""
 
@@ -94,6 +96,7 @@ class Dispatch:
             named,
             named or self._default(exchange),
             found.registry is not None,
+            _prefix(exchange),
             name,
             repository,
             Pusher(subject, exchange.request.remote or ""),
@@ -140,6 +143,12 @@ class Dispatch:
         if method not in methods:
             raise MethodNotAllowed(f"{method[:20]} is not for this end point", list(methods))
         return methods[method]
+
+
+def _prefix(exchange: Exchange) -> str:
+    """What a proxy before us has taken off the path; empty for anything but plain segments."""
+    given = exchange.headers.get("X-Forwarded-Prefix", "").rstrip("/")
+    return given if len(given) <= 255 and _PREFIX.fullmatch(given) else ""
 
 
 def _named_registry(found: Match, target: Target) -> RegistryName | None:

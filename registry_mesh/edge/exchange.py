@@ -49,13 +49,17 @@ class Call:
     """The same, or the listener's default; None: the role's."""
     by_path: bool = False
     """Named as the first component of the path, not by `ns=`."""
+    prefix: str = ""
+    """Path under which a proxy before us offers `/v2/`."""
     name: RepositoryName = RepositoryName("")  # noqa: RUF009 - a NewType of str
     repository: Repository | None = None
     who: Pusher = field(default_factory=Pusher)
 
     def path(self, rest: str, **params: str) -> str:
         """The path, with a query, of `rest` in the same repository; it goes on naming the same registry."""
-        prefix = f"/v2/{self.registry}" if self.registry and self.by_path else "/v2"
+        prefix = (
+            f"{self.prefix}/v2/{self.registry}" if self.registry and self.by_path else f"{self.prefix}/v2"
+        )
         if self.registry and not self.by_path:
             params["ns"] = self.registry
         path = f"{prefix}/{self.name}/{rest}" if self.name else f"{prefix}/{rest}"
@@ -99,6 +103,11 @@ class Exchange:
 
     def _expectation(self) -> bool:
         return self.headers.get("Expect", "").lower() == "100-continue" and not self.request.content.at_eof()
+
+    def field(self, name: str) -> str | None:
+        """The value of a header field, its lines joined (RFC 9110, 5.3); None where it is absent."""
+        lines = self.headers.getall(name, [])
+        return ", ".join(lines) if lines else None
 
     # What the client may do
 

@@ -48,6 +48,13 @@ class NotFound(oci.Refusal):
     summary = "no such end point"
 
 
+class TargetTooLong(oci.Refusal):
+    """More in the request target than is taken (414)."""
+
+    code = "UNSUPPORTED"
+    summary = "the request target holds too much"
+
+
 class ExpectationFailed(oci.Refusal):
     """An Expect field other than 100-continue (417)."""
 
@@ -83,6 +90,7 @@ _REFUSALS: Final[dict[type[oci.Refusal], int]] = {
     oci.TooManyRequests: 429,
     PreconditionFailed: 412,
     NotFound: 404,
+    TargetTooLong: 414,
     ExpectationFailed: 417,
     BodyTimeout: 400,
 }

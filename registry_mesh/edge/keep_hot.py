@@ -60,7 +60,7 @@ def _is_plain(exchange: Exchange, call: Call) -> bool:
     target = exchange.request.raw_path
     if call.registry is not None and not call.by_path and (query := f"?ns={call.registry}") in target:
         target = target.removesuffix(query)
-    return target.startswith("/") and "?" not in target and "%" not in target
+    return target.startswith("/v2/") and "?" not in target and "%" not in target
 
 
 def _key(exchange: Exchange) -> bytes:

@@ -17,7 +17,8 @@ async def get_tags(exchange: Exchange, call: Call) -> None:
     fields = provenance_fields(exchange, found.provenance, cache=call.role.name != "origin")
     if tags and found.more:
         fields.append(link(call, "tags/list", n=str(limit), last=tags[-1]))
-    await answer(exchange, {"name": call.name, "tags": tags}, fields)
+    name = f"{call.registry}/{call.name}" if call.by_path else call.name
+    await answer(exchange, {"name": name, "tags": tags}, fields)
 
 
 async def get_catalog(exchange: Exchange, call: Call) -> None:

@@ -11,6 +11,7 @@ from typing import Final
 
 from registry_mesh.edge import conditional
 from registry_mesh.edge.exchange import Call, Exchange, writable
+from registry_mesh.edge.faults import TargetTooLong
 from registry_mesh.edge.head import Fields
 from registry_mesh.edge.keep_hot import keep_manifest
 from registry_mesh.edge.respond import IMMUTABLE, NOSNIFF, provenance_fields
@@ -18,7 +19,7 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.media_types import OCTETS, is_manifest_type
 from registry_mesh.oci.reference import Tag, parse_reference, parse_tag
-from registry_mesh.oci.refusals import DigestInvalid, ManifestInvalid, ManifestTooLarge
+from registry_mesh.oci.refusals import DigestInvalid, ManifestTooLarge
 from registry_mesh.ports.blobs import Provenance
 from registry_mesh.tasks.threads import in_thread
 
@@ -105,20 +106,20 @@ async def put_manifest(exchange: Exchange, call: Call) -> None:
     ]
     if pushed.subject is not None:
         fields.append(("OCI-Subject", str(pushed.subject)))
-    fields += [("OCI-Tag", tag) for tag in pushed.tags]
+    if pushed.tags:
+        fields.append(("OCI-Tag", ", ".join(pushed.tags)))
     await exchange.reply(201, fields)
 
 
 def _tags(call: Call) -> list[Tag]:
     tags = list(dict.fromkeys(parse_tag(text) for text in call.query.all("tag")))
     if len(tags) > MAX_TAGS:
-        raise ManifestInvalid(f"more than {MAX_TAGS} tags in one push", given=len(tags))
+        raise TargetTooLong(f"more than {MAX_TAGS} tags in one push", given=len(tags))
     return tags
 
 
 def _preconditions(exchange: Exchange) -> dict[str, str | None]:
-    headers = exchange.headers
-    return {"if_match": headers.get("If-Match"), "if_none_match": headers.get("If-None-Match")}
+    return {"if_match": exchange.field("If-Match"), "if_none_match": exchange.field("If-None-Match")}
 
 
 async def _read(exchange: Exchange) -> bytes:
@@ -141,7 +142,7 @@ async def delete_manifest(exchange: Exchange, call: Call) -> None:
     assert repository.pushes is not None
     reference = parse_reference(call.reference)
     if not isinstance(reference, Digest):
-        await repository.pushes.delete_tag(call.who, reference, exchange.headers.get("If-Match"))
+        await repository.pushes.delete_tag(call.who, reference, exchange.field("If-Match"))
     else:
         conditional.require(exchange, reference)
         await repository.pushes.delete_manifest(call.who, reference)

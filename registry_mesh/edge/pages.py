@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
 
 from registry_mesh.edge.exchange import Call, Exchange
 from registry_mesh.edge.head import Fields
 from registry_mesh.oci.refusals import RequestInvalid
 
-_LONGEST_LAST = 1024
+LARGEST: Final = 3 << 20
+"""Bytes of entries in a page: clients read at most 4 MiB of one."""
+
+_LONGEST_LAST: Final = 1024
+
+T = TypeVar("T")
 
 
 def page(call: Call, limit: int) -> tuple[int, str]:
@@ -19,6 +26,16 @@ def page(call: Call, limit: int) -> tuple[int, str]:
     if last is not None and len(last) > _LONGEST_LAST:
         raise RequestInvalid("last is longer than anything listed", length=len(last))
     return limit if n is None else min(int(n), limit), last or ""
+
+
+def within(items: Sequence[T], size: Callable[[T], int]) -> Sequence[T]:
+    """The first of `items` that make no more than `LARGEST` bytes together; one at least, where there is one."""
+    total = 0
+    for number, item in enumerate(items):
+        total += size(item)
+        if total > LARGEST and number:
+            return items[:number]
+    return items
 
 
 def link(call: Call, rest: str, **params: str) -> tuple[str, str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 from registry_mesh.edge.exchange import Call, Exchange
-from registry_mesh.edge.pages import answer, link, page
+from registry_mesh.edge.pages import answer, link, page, within
 from registry_mesh.edge.respond import provenance_fields
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.media_types import OCI_INDEX
@@ -14,7 +16,7 @@ from registry_mesh.ports.repositories import Referrers
 async def get_referrers(exchange: Exchange, call: Call) -> None:
     assert call.repository is not None
     subject = Digest.parse(call.reference)
-    artifact_type = call.query.one("artifactType")
+    artifact_type = (call.query.one("artifactType") or "").replace(" ", "+")  # a type has no blank
     limit, last = page(call, exchange.settings.page_limit)
     try:
         found = await call.repository.referrers.referrers(subject)
@@ -25,7 +27,7 @@ async def get_referrers(exchange: Exchange, call: Call) -> None:
         key=lambda each: str(each.digest),
     )
     after = [each for each in descriptors if str(each.digest) > last]
-    given = after[: max(limit, 1)]
+    given = within(after[: max(limit, 1)], lambda each: len(json.dumps(each.document())))
     fields = provenance_fields(exchange, found.provenance, cache=call.role.name != "origin")
     if artifact_type:
         fields.append(("OCI-Filters-Applied", "artifactType"))

@@ -36,7 +36,6 @@ def provenance_fields(exchange: Exchange, provenance: Provenance, *, cache: bool
     if provenance.age is not None:
         fields.append(("Age", str(max(0, int(provenance.age)))))
     if provenance.stale:
-        fields.append(("Warning", '110 - "Response is Stale"'))
         fields.append(("Warning", '299 - "served from what is held: no parent has confirmed it"'))
     return fields
 

@@ -1,7 +1,7 @@
 """The request target: what stands between method and version, taken apart from the bytes that came.
 
-Nothing is normalised: no dot segments are removed, no doubled slashes merged, and an escape may not spell what a
-path would split at.
+Nothing is normalised: no dot segments are removed, no doubled slashes merged but those before `v2`, which proxies that
+join paths make, and an escape may not spell what a path would split at.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl
 
+from registry_mesh.edge.faults import TargetTooLong
 from registry_mesh.oci.refusals import NameInvalid, RequestInvalid
 
 _ESCAPE: Final = re.compile(r"%(.{0,2})", re.DOTALL)
@@ -18,7 +19,10 @@ _HEX: Final = re.compile(r"[0-9A-Fa-f]{2}")
 _PLAIN: Final = re.compile(r"[!-$&-\[\]-~]*")  # visible ASCII without % and backslash
 _AUTHORITY: Final = re.compile(r"https?://[^/?#]+", re.IGNORECASE)
 _UNESCAPABLE: Final = frozenset('/\\.%?#"<> ')
-_MAX_FIELDS: Final = 256
+_MAX_FIELDS: Final = 1024
+_DIGESTS: Final = ("digest", "mount")
+"""Parameters whose own reader says best what is wrong with them."""
+_BEFORE: Final = re.compile(r"//+(?=v2/)")
 
 
 class Query:
@@ -56,6 +60,7 @@ def parse_target(raw: str) -> Target:
         if authority is None:
             raise NameInvalid("the request target is not a path", given=raw[:300])
         raw = raw[authority.end() :] or "/"
+    raw = _BEFORE.sub("/", raw, count=1) if raw.startswith("//") else raw
     path, mark, query = raw.partition("?")
     return Target(_decode(path), _parse_query(query) if mark and query else NO_QUERY)
 
@@ -80,9 +85,11 @@ def _parse_query(query: str) -> Query:
     try:
         if not query.isascii() or "#" in query:
             raise ValueError("not ASCII")
-        fields = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS)
-        for _, value in fields:
-            if not value.isprintable():
+        if query.count("&") >= _MAX_FIELDS:
+            raise TargetTooLong(f"more than {_MAX_FIELDS} parameters")
+        fields = parse_qsl(query, keep_blank_values=True, errors="strict")
+        for name, value in fields:
+            if not value.isprintable() and name not in _DIGESTS:
                 raise ValueError("control characters")
     except ValueError as fault:
         raise RequestInvalid(f"the query is malformed: {str(fault)[:100]}") from None

@@ -10,7 +10,15 @@ from registry_mesh.edge.exchange import Call, Exchange, writable
 from registry_mesh.edge.head import Fields
 from registry_mesh.oci.digest import Digest, new_hasher
 from registry_mesh.oci.reference import RepositoryName, parse_name
-from registry_mesh.oci.refusals import DigestInvalid, RangeInvalid, Refusal, SizeInvalid
+from registry_mesh.oci.refusals import (
+    BlobUnknown,
+    BlobUploadUnknown,
+    DigestInvalid,
+    NameUnknown,
+    RangeInvalid,
+    Refusal,
+    SizeInvalid,
+)
 from registry_mesh.ports.blobs import Ingest
 from registry_mesh.ports.pushes import Pushes, Upload
 
@@ -90,7 +98,20 @@ async def put_upload(exchange: Exchange, call: Call) -> None:
             await ingest.commit(digest)
     except RangeInvalid as fault:
         raise await _out_of_step(call, fault) from None
+    except BlobUploadUnknown:
+        if not await _is_here(call, digest):
+            raise
     await exchange.reply(201, _blob_fields(call, digest))
+
+
+async def _is_here(call: Call, digest: Digest) -> bool:
+    """Whether the repository has the blob: a client whose last answer was lost closes its session again."""
+    assert call.repository is not None
+    try:
+        await call.repository.blobs.stat(digest)
+    except (BlobUnknown, NameUnknown):
+        return False
+    return True
 
 
 async def get_upload(exchange: Exchange, call: Call) -> None:
@@ -106,7 +127,9 @@ async def delete_upload(exchange: Exchange, call: Call) -> None:
 async def _pour(exchange: Exchange, ingest: Ingest, length: int | None) -> None:
     """The body into the ingest, piece by piece: a slow store makes the client wait. A body that is longer or
     shorter than said is `SizeInvalid`; what was taken before is kept by whoever keeps it."""
-    poured = 0
+    declared, poured = exchange.declared_length(), 0
+    if length is not None and declared is not None and declared != length:
+        raise SizeInvalid("Content-Range and Content-Length differ", range=length, length=declared)
     async for piece in exchange.body():
         poured += len(piece)
         if length is not None and poured > length:
@@ -133,8 +156,6 @@ def _content_range(exchange: Exchange) -> tuple[int | None, int | None]:
         if declared == 0 and end == start - 1:
             return start, 0  # how some clients spell an empty last chunk
         raise RangeInvalid("Content-Range ends before it starts", given=header[:100])
-    if declared is not None and declared != end - start + 1:
-        raise SizeInvalid("Content-Range and Content-Length differ", range=end - start + 1, length=declared)
     return start, end - start + 1
 
 

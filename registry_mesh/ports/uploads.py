@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import secrets
+import uuid
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -16,7 +16,8 @@ from registry_mesh.ports.pushes import Upload
 EXPIRY: Final = 24 * 3600.0
 """Seconds after its last byte until a session is forgotten."""
 
-_ID: Final = re.compile(r"[A-Za-z0-9_-]{32}")
+_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[A-Za-z0-9_-]{32}")
+"""A session's id; the second form is that of sessions begun by earlier versions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,8 @@ class Uploads(Protocol):
 
 
 def new_id() -> str:
-    """Unguessable: 192 random bits."""
-    return secrets.token_urlsafe(24)
+    """A UUID (RFC 9562, version 4), as the specification wants it in the Location: 122 random bits."""
+    return str(uuid.uuid4())
 
 
 def demand_id(id: str) -> str:

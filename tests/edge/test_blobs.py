@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
 from registry_mesh.oci.digest import Digest
-from tests.edge.conftest import Edge
+from registry_mesh.oci.span import Span
+from registry_mesh.ports.blobs import Piece
+from tests.edge.conftest import ADMIN, Edge, Start
 
 SMALL = os.urandom(3000)
 LARGE = os.urandom((5 << 20) + 17)
@@ -126,3 +130,26 @@ async def test_delete(edge: Edge) -> None:
     assert (await edge.ask("DELETE", path)).status == 202
     assert (await edge.ask("DELETE", path)).status == 404
     assert (await edge.ask("GET", path)).status == 404
+
+
+async def test_a_redirect_names_the_blob(start: Start) -> None:
+    edge = await start(settings=replace(ADMIN, redirect_from=5))
+
+    async def pieces(span: Span) -> AsyncIterator[Piece]:
+        raise AssertionError("it is the bucket that sends it")
+        yield b""
+
+    blob = edge.shelf.script(b"0123456789", pieces, "http://bucket/key?signed")
+    answer = await edge.ask("GET", f"/v2/team/app/blobs/{blob.info.digest}")
+    assert (answer.status, answer.headers["location"]) == (307, "http://bucket/key?signed")
+    assert answer.headers["docker-content-digest"] == str(blob.info.digest)
+    assert answer.headers["etag"] == f'"{blob.info.digest}"'
+    assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_two_range_lines_are_no_range(edge: Edge) -> None:
+    digest = await edge.shelf.put_blob(b"0123456789")
+    async with edge.raw() as (reader, writer):
+        lines = "Range: bytes=0-1\r\nRange: bytes=4-5\r\n"
+        writer.write(f"GET /v2/team/app/blobs/{digest} HTTP/1.1\r\nHost: a\r\n{lines}\r\n".encode())
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")

@@ -12,6 +12,7 @@ from registry_mesh.edge.exchange import Call, Exchange
 from registry_mesh.edge.server import Server
 from registry_mesh.edge.settings import Settings
 from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.media_types import OCI_INDEX
 from registry_mesh.oci.reference import RegistryName
 from registry_mesh.ports.failures import SourceUnavailable
 from tests.edge.conftest import Edge, Start
@@ -199,8 +200,35 @@ async def test_other_methods(edge: Edge, method: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "prefix"),
+    [("/registry", "/registry"), ("/a/b-c_d~1.x/", "/a/b-c_d~1.x"), ("", ""), ("/", ""), ("registry", ""),
+     ("//evil.example", ""), ("https://evil.example", ""), ("/a/../b", ""), ("/a b", ""), ("/a?b", ""), ("/a%2fb", ""),
+     ("/a>; rel=x", ""), ("/" + "a" * 300, "")],
+)  # fmt: skip
+async def test_behind_a_proxy_that_takes_a_prefix_off(edge: Edge, given: str, prefix: str) -> None:
+    headers = {"X_Forwarded_Prefix": given}
+    answer = await edge.ask("POST", "/v2/a/b/blobs/uploads/", **headers)
+    assert answer.status == 202 and answer.headers["location"].startswith(f"{prefix}/v2/a/b/blobs/uploads/")
+    for tag in ("1", "2"):
+        data = json.dumps({"schemaVersion": 2, "manifests": []}).encode()
+        answer = await edge.ask("PUT", f"/v2/a/b/manifests/{tag}", data, Content_Type=OCI_INDEX, **headers)
+        assert answer.status == 201 and answer.headers["location"].startswith(
+            f"{prefix}/v2/a/b/manifests/sha256:"
+        )
+    answer = await edge.ask("GET", "/v2/registry.example/a/b/tags/list?n=1", **headers)
+    assert answer.headers["link"].startswith(f"<{prefix}/v2/registry.example/a/b/tags/list?")
+    assert json.loads(answer.body) == {"name": "registry.example/a/b", "tags": ["1"]}
+
+
+async def test_a_proxy_that_joins_paths_doubles_a_slash(edge: Edge) -> None:
+    for before in ("//", "///"):
+        assert (await edge.ask("GET", f"{before}v2/")).status == 200
+    assert (await edge.ask("GET", "/v2//a/tags/list")).status != 200
+
+
+@pytest.mark.parametrize(
     "path",
-    ["/", "/v1/_ping", "/v2/a", "/v2/a/blobs", "/v2/a/unknown/x", "/v2/_mesh/nothing", "/metrics", "/v3/", "//v2/",
+    ["/", "/v1/_ping", "/v2/a", "/v2/a/blobs", "/v2/a/unknown/x", "/v2/_mesh/nothing", "/metrics", "/v3/", "//v3/",
      "/v2/a/b/c/d", "/healthz"],
 )  # fmt: skip
 async def test_no_end_point(edge: Edge, path: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -211,3 +212,36 @@ async def test_a_body_that_stops_coming(start: Start) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 400 ")
         assert b"Connection: close" in head
+
+
+async def test_a_session_has_a_uuid(edge: Edge) -> None:
+    location = await begun(edge)
+    assert str(uuid.UUID(location.rpartition("/")[2])) == location.rpartition("/")[2]
+
+
+async def test_closing_again_after_a_lost_answer_is_not_a_new_upload(edge: Edge) -> None:
+    data = b"0123456789"
+    location, digest = await begun(edge), Digest.of(data)
+    for _ in range(3):
+        answer = await edge.ask("PUT", f"{location}?digest={digest}", data)
+        assert (answer.status, answer.headers["location"]) == (201, f"/v2/team/app/blobs/{digest}")
+    other = await edge.ask("PUT", f"{location}?digest={Digest.of(b'other')}", b"other")
+    assert (other.status, other.code) == (404, "BLOB_UPLOAD_UNKNOWN")
+
+
+@pytest.mark.parametrize("digest", ["sha256:%00", "%00", "sha256:" + "a" * 63 + "%0a"])
+async def test_a_digest_with_control_characters(edge: Edge, digest: str) -> None:
+    location = await begun(edge)
+    answer = await edge.ask("PUT", f"{location}?digest={digest}", b"x")
+    assert (answer.status, answer.code) == (400, "DIGEST_INVALID")
+
+
+async def test_out_of_order_is_told_before_a_wrong_length(edge: Edge) -> None:
+    location = await begun(edge)
+    assert (await edge.ask("PATCH", location, b"01234", Content_Range="0-4")).status == 202
+    answer = await edge.ask("PATCH", location, b"xyz", Content_Range="9-20")
+    assert (answer.status, answer.headers["range"], answer.headers["location"]) == (416, "0-4", location)
+    answer = await edge.ask("PATCH", location, b"xyz", Content_Range="5-20")
+    assert (answer.status, answer.code) == (400, "SIZE_INVALID")
+    answer = await edge.ask("PATCH", location, b"56789", Content_Range="5-9")
+    assert (answer.status, answer.headers["range"]) == (202, "0-9")

@@ -7,7 +7,6 @@ raises. `Scripted` is a blob whose pieces a test writes itself.
 from __future__ import annotations
 
 import hashlib
-import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -31,6 +30,7 @@ from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import HELD, BlobInfo, Ingest, Piece, Provenance, Reading, Streamed
 from registry_mesh.ports.pushes import Pushed, Pusher, Upload
 from registry_mesh.ports.repositories import FetchedManifest, Referrers, Repository, Resolved, TagPage
+from registry_mesh.ports.uploads import new_id
 from registry_mesh.stores.memory.store import MemoryStore
 
 Pieces = Callable[[Span], AsyncIterator[Piece]]
@@ -137,7 +137,7 @@ class Shelf:
     # Pushes
 
     async def begin(self, who: Pusher, algorithm: str = "sha256") -> Upload:
-        upload = secrets.token_urlsafe(16)
+        upload = new_id()
         self.sessions[upload] = (who, bytearray())
         return Upload(upload, 0, algorithm)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final, cast
 
 from aiohttp import web
-from aiohttp.http_exceptions import BadHttpMethod
+from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
 from registry_mesh.edge import head
@@ -120,6 +120,8 @@ def _refusal(status: int, exc: BaseException | None, message: str) -> bytes:
         code, reason = "UNKNOWN", "internal error"
     elif isinstance(exc, BadHttpMethod) and _TOKEN.search(message):
         status, reason, allow = 405, "this method is not known here", [("Allow", ", ".join(METHODS))]
+    elif isinstance(exc, LineTooLong) and bytes(exc.args[0]).startswith((b"/", b"http")):
+        status, reason = 414, f"the request target has more than {exc.args[1]} bytes"
     error = {"code": code, "message": reason, "detail": {"protocol": "HTTP/1.1"}}
     body = json.dumps({"errors": [error]}).encode()
     fields = [
