@@ -101,7 +101,7 @@ class S3Client:
         self._presigned: OrderedDict[str, tuple[URL, float]] = OrderedDict()
 
     @staticmethod
-    def session(tls: ssl.SSLContext | None = None) -> aiohttp.ClientSession:
+    def session(tls: ssl.SSLContext | None = None, proxy: str | None = None) -> aiohttp.ClientSession:
         """A session with the settings that bytes need: no total timeout, no decoding, no re-quoting; no limit of
         connections, for a stream that waits for a slow reader would have others wait for it."""
         return aiohttp.ClientSession(
@@ -109,6 +109,7 @@ class S3Client:
                 limit=0, keepalive_timeout=30, ssl=tls if tls is not None else True, use_dns_cache=True
             ),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=60),
+            proxy=proxy,
             auto_decompress=False,
             read_bufsize=1 << 18,
             requote_redirect_url=False,
@@ -169,6 +170,21 @@ class S3Client:
             return entity is not None and entity.nonce == nonce
         self._good(answer, f"PUT {key}")
         return True
+
+    async def put_new(self, key: str, data: bytes) -> int:
+        """One PUT with If-None-Match: *, and the status that the bucket answers; for its probe."""
+        headers = {"If-None-Match": "*"}
+        payload = sha256(data).hexdigest()
+        url = self.url(key)
+        for attempt in range(1, TRIES):
+            try:
+                answer = await self._once("PUT", url, (data,), payload, headers)
+            except _BROKEN:
+                answer = None
+            if answer is not None and (answer.status == 501 or answer.status not in RETRIED):
+                return answer.status
+            await self._sleep(delay(attempt))
+        return (await self._exchange("PUT", key, body=(data,), payload=payload, headers=headers)).status
 
     async def delete(self, key: str) -> None:
         """Forget it, if it is there."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
+import hashlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import boto3
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.utils import get_environ_proxies
 
 from registry_mesh.ports.failures import StoreBroken
 from registry_mesh.stores import points
@@ -76,6 +80,7 @@ class S3Control:
         self.credentials = credentials
         self.region = region
         self.base = _base(boto, settings)
+        self._singly = False  # whether it is known to have no batch deletes
 
     @classmethod
     async def open(cls, settings: S3Settings) -> S3Control:
@@ -103,6 +108,7 @@ class S3Control:
                 verify=str(settings.ca) if settings.ca else None,
                 config=_config(settings),
             )
+            boto.meta.events.register("before-sign.s3.DeleteObjects", _sum_by_md5)
         return cls(boto, credentials, region, settings)
 
     async def close(self) -> None:
@@ -220,17 +226,46 @@ class S3Control:
         return Page(listed, prefixes, more)
 
     async def delete(self, keys: Sequence[str]) -> None:
-        """Forget those that are there, 1,000 a request."""
+        """Forget those that are there, 1,000 a request; one by one where the bucket takes no batches."""
         for start in range(0, len(keys), _BATCH):
             points.reach("bucket.delete_batch")
             await offload(self._delete, keys[start : start + _BATCH])
 
+    def delete_singly(self) -> None:
+        """From now on: batch deletes are known to do nothing here."""
+        self._singly = True
+
     def _delete(self, keys: Sequence[str]) -> None:
-        with translated("a batch delete"):
+        if not self._singly:
+            try:
+                return self._delete_batch(keys)
+            except ClientError as error:
+                if not _lacks_batches(error):
+                    raise refused("a batch delete", _status(error), _code(error)) from error
+        for key in keys:
+            self._delete_one(key)
+        self._singly = True  # the same refusal of one by one would have been raised
+        return None
+
+    def _delete_one(self, key: str) -> None:
+        try:
+            with translated(f"DELETE {key}"):
+                self._boto.delete_object(Bucket=self._bucket, Key=self._prefix + key)
+        except StoreBroken as fault:
+            cause = fault.__cause__
+            if not isinstance(cause, ClientError) or _code(cause) not in ("NoSuchKey", "404"):
+                raise
+
+    def _delete_batch(self, keys: Sequence[str]) -> None:
+        try:
             answer = self._boto.delete_objects(
                 Bucket=self._bucket,
                 Delete={"Objects": [{"Key": self._prefix + key} for key in keys], "Quiet": True},
             )
+        except BotoCoreError as error:
+            raise StoreBroken(
+                f"the bucket did not answer to a batch delete: {type(error).__name__}"
+            ) from error
         failed = [e for e in answer.get("Errors", ()) if e.get("Code") != "NoSuchKey"]
         if failed:
             raise StoreBroken(
@@ -284,12 +319,34 @@ def _config(settings: S3Settings) -> Config:
     )
 
 
+def proxy_of(url: str) -> str | None:
+    """The proxy by which boto3 reaches `url`, by the usual variables."""
+    return get_environ_proxies(url).get(url.partition(":")[0])
+
+
 def _base(boto: Boto, settings: S3Settings) -> str:
     """The URL that a key is appended to, as boto3 itself would choose it."""
     probe = boto.generate_presigned_url(
         "get_object", Params={"Bucket": settings.bucket, "Key": "k"}, ExpiresIn=1
     )
     return probe.partition("?")[0].removesuffix("/k")
+
+
+def _sum_by_md5(request: AWSRequest, **_: object) -> None:
+    """Content-MD5 in the place of newer checksums: the one that every server takes and some demand."""
+    body = request.body if isinstance(request.body, bytes) else str(request.body or "").encode()
+    for name in [
+        name for name in request.headers if name.lower().startswith(("x-amz-checksum-", "x-amz-sdk-"))
+    ]:
+        del request.headers[name]
+    request.headers["Content-MD5"] = base64.b64encode(
+        hashlib.md5(body, usedforsecurity=False).digest()
+    ).decode()
+
+
+def _lacks_batches(error: ClientError) -> bool:
+    """Whether the refusal is one of the request as such, after which single deletes may well do."""
+    return _status(error) in (400, 403, 404, 405, 411, 415, 501) and _code(error) != "NoSuchBucket"
 
 
 def _same(rule: object, ours: LifecycleRuleTypeDef) -> bool:

@@ -8,11 +8,13 @@ the other's bytes are dropped.
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from registry_mesh.chunks.chunk_map import ChunkMap, count
 from registry_mesh.oci.digest import Digest, Hasher, new_hasher
@@ -35,6 +37,9 @@ from registry_mesh.stores.bucket.multipart import AHEAD, Multipart, PartBuffer, 
 from registry_mesh.stores.bucket.signing import UNSIGNED
 from registry_mesh.stores.stream_sum import StreamSum
 from registry_mesh.tasks.threads import offload
+from registry_mesh.telemetry.logs import FIELDS
+
+log: Final = logging.getLogger(__name__)
 
 Lookup = Callable[[Digest], Awaitable[Entry | None]]
 
@@ -174,7 +179,14 @@ class S3Ingest:
         return Digest(algorithm, hasher.hexdigest())
 
     async def close(self) -> None:
-        """Drop what is not needed: all of it without commit, our copy where another's entry won."""
+        """Drop what is not needed: all of it without commit, our copy where another's entry won. What cannot be
+        dropped now is left to the sweep: it is nobody's fault who brings or reads blobs."""
+        try:
+            await self._drop()
+        except Failure as fault:
+            log.warning("cannot tidy up in the bucket; the sweep will", extra={FIELDS: {"why": fault.reason}})
+
+    async def _drop(self) -> None:
         name = self._intake.name
         if self.entry is None or self.entry.name != name:
             await self._intake.multipart.abort()

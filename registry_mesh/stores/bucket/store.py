@@ -18,7 +18,7 @@ from registry_mesh.ports.blobs import BlobInfo, BlobStore
 from registry_mesh.ports.failures import StoreBroken
 from registry_mesh.ports.uploads import EXPIRY
 from registry_mesh.stores.bucket.client import S3Client
-from registry_mesh.stores.bucket.control import S3Control
+from registry_mesh.stores.bucket.control import S3Control, proxy_of
 from registry_mesh.stores.bucket.entry import (
     Entries,
     Entry,
@@ -30,6 +30,7 @@ from registry_mesh.stores.bucket.entry import (
     pending_key,
 )
 from registry_mesh.stores.bucket.ingest import Intake, S3Ingest
+from registry_mesh.stores.bucket.probe import probe
 from registry_mesh.stores.bucket.reading import S3Reading
 from registry_mesh.stores.bucket.records import S3Records
 from registry_mesh.stores.bucket.settings import S3Settings
@@ -76,8 +77,17 @@ class S3Store:
         await control.check()
         tls = ssl.create_default_context(cafile=str(settings.ca)) if settings.ca else None
         client = S3Client(
-            S3Client.session(tls), Signer(control.credentials, control.region), control.base, settings.prefix
+            S3Client.session(tls, proxy_of(control.base)),
+            Signer(control.credentials, control.region),
+            control.base,
+            settings.prefix,
         )
+        try:
+            await probe(client, control)
+        except BaseException:
+            await client.close()
+            await control.close()
+            raise
         return cls(client, control, settings)
 
     async def close(self) -> None:

@@ -16,6 +16,7 @@ from registry_mesh.ports.failures import StoreBroken
 from registry_mesh.stores.bucket.client import S3Client
 from registry_mesh.stores.bucket.control import S3Control
 from registry_mesh.stores.bucket.entry import Entry, data_key, entry_key, map_key, pending_key
+from registry_mesh.stores.bucket.probe import PREFIX
 
 _UNENDED: Final = 86_400.0
 """Seconds more that a multipart upload is given: a large blob over a slow line takes hours."""
@@ -40,6 +41,8 @@ async def sweep(client: S3Client, control: S3Control, before: float) -> Swept:
                     settled += 1
                 else:
                     dropped += 1
+    async for page in control.list(PREFIX):  # of nodes that died while they began
+        await control.delete([listed.key for listed in page.objects if listed.modified < before])
     async for pending in control.pending():
         if pending.begun < before - _UNENDED:
             await control.abort(pending.key, pending.upload)

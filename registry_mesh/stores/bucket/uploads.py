@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import platform
 import time
@@ -32,6 +33,9 @@ from registry_mesh.stores.bucket.session import FULL_EVERY, Lease, Session, Tail
 from registry_mesh.stores.stream_sum import StreamSum
 from registry_mesh.stores.turns import Busy, turn
 from registry_mesh.tasks.together import ask_each
+from registry_mesh.telemetry.logs import FIELDS
+
+log: Final = logging.getLogger(__name__)
 
 LEASE: Final = 12.0
 """Seconds for which an append that has not said a word is believed to run."""
@@ -149,15 +153,29 @@ class S3Uploads:
 
     async def sweep(self) -> int:
         late = self._clock() - self._expiry
-        swept = 0
+        swept, faults = 0, []
         async for page in self._control.list("uploads/", delimiter="/"):
             for id in [prefix.split("/")[1] for prefix in page.prefixes]:
-                session = await self._load(id)
-                if session is not None and session.at < late and not self._running(session):
-                    with suppress(BlobUploadInvalid):  # somebody goes on with it just now
-                        await _Log(self._client, self._control, id, session, self._clock, self._wall).end()
-                        swept += 1
+                try:
+                    swept += await self._sweep_one(id, late)
+                except Failure as fault:  # the others can go all the same
+                    faults.append(fault.reason)
+        if faults:
+            log.warning(
+                "expired uploads stay in the bucket until the next sweep",
+                extra={FIELDS: {"uploads": len(faults), "why": faults[0]}},
+            )
         return swept
+
+    async def _sweep_one(self, id: str, late: float) -> bool:
+        session = await self._load(id)
+        if session is None or session.at >= late or self._running(session):
+            return False
+        try:
+            await _Log(self._client, self._control, id, session, self._clock, self._wall).end()
+        except BlobUploadInvalid:  # somebody goes on with it just now
+            return False
+        return True
 
     def _running(self, session: Session) -> bool:
         lease = session.lease
@@ -236,7 +254,8 @@ class _Log:
         self.session = session
         if base_of(session.number) == session.number:
             gone = range(session.number - FULL_EVERY, session.number)
-            await self._control.delete([_record(self._id, number) for number in gone])
+            with suppress(Failure):  # they go with the session, or with its expiry
+                await self._control.delete([_record(self._id, number) for number in gone])
 
     @property
     def waning(self) -> bool:
