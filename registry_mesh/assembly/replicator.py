@@ -161,7 +161,7 @@ async def open_replicator(config: Config) -> AsyncIterator[Replicator]:
 
 
 def _tell(outcome: Outcome) -> None:
-    fields = {
+    fields: dict[str, object] = {
         "repositories": outcome.repositories,
         "tags": outcome.tags,
         "held": outcome.held,
@@ -169,6 +169,8 @@ def _tell(outcome: Outcome) -> None:
         "bytes": outcome.size,
         "failed": len(outcome.troubles),
     }
+    if outcome.notes:
+        fields["notes"] = list(outcome.notes[:_SHOWN])
     if outcome.complete:
         log.info("replication complete", extra={FIELDS: fields})
         return

@@ -1,12 +1,12 @@
 """Garbage collection beside running pushes and pulls, on any store, by any number of processes at once.
 
-How it is safe is told in `lifecycle`; what is loose, and in which order it goes, in `repositories.loose`. Nothing is
+How it is safe is told in `digest_life`; what is loose, and in which order it goes, in `repositories.loose`. Nothing is
 kept between runs but the digests' own logs, so a run that dies is simply followed by another one.
 
 The races, one by one:
 
 - *A manifest is pushed that names a loose blob.* The push touches the blob (unless it was linked a moment ago) and
-  then looks whether it is there. Before the collector's CONDEMNED: that append fails, the blob is spared. After:
+  then looks whether it is there. Before the collection's CONDEMNED: that append fails, the blob is spared. After:
   the push waits, finds the blob gone, and is refused with `ManifestBlobUnknown`; nothing refers to it.
 - *A blob is uploaded again while it is condemned.* The upload's commit waits before it looks into the store, so it
   never takes bytes for present that are about to go.
@@ -15,7 +15,7 @@ The races, one by one:
 - *A tag moves away while a client pulls.* What the tag pointed at is in its history; beyond that it is loose first
   and goes a grace later.
 - *Two collections at once.* Only one of them appends CONDEMNED; the other one waits or spares.
-- *A collector dies, or sleeps, after CONDEMNED.* It deletes nothing later than `Grace.deadline` after; pushes go on
+- *A collection dies, or sleeps, after CONDEMNED.* It deletes nothing later than `Grace.deadline` after; pushes go on
   after `Grace.stall`, and look whether the thing is still there.
 """
 
@@ -35,7 +35,7 @@ from registry_mesh.ports.storage import RemoveMany
 from registry_mesh.repositories import keys as repository_keys
 from registry_mesh.repositories.collection_report import CollectionReport, RepositoryReport
 from registry_mesh.repositories.digest_life import Life, Lifecycle, LifeState
-from registry_mesh.repositories.facts import Survey, survey
+from registry_mesh.repositories.facts import Inventory, inventory
 from registry_mesh.repositories.keys import RepositoryKeys, digest_of
 from registry_mesh.repositories.loose import Looseness, Names, Order, Step, next_step, referenced
 from registry_mesh.repositories.of_origin import Repositories
@@ -112,13 +112,13 @@ class Collection:
             )
         policy = self._origin.policy
         roots = await self._extra_roots(name)
-        found = await survey(parts, self._started, policy.grace, roots, policy.keep_untagged)
+        found = await inventory(parts, self._started, policy.grace, roots, policy.keep_untagged)
         marked = referenced(found.facts)
         self._referenced |= marked
         self._note_loose(found, marked)
         self.report.repositories[name] = _describe(found, marked)
 
-    def _note_loose(self, found: Survey, marked: set[Digest]) -> None:
+    def _note_loose(self, found: Inventory, marked: set[Digest]) -> None:
         facts = found.facts
         for digest in {*facts.manifests, *facts.blobs, *facts.expired} - marked:
             loose = self._loose.setdefault(digest, _Loose())
@@ -265,7 +265,7 @@ class _Deadline:
         return max(steady, abs(wall)) > self._lifecycle.grace.deadline
 
 
-def _describe(found: Survey, marked: set[Digest]) -> RepositoryReport:
+def _describe(found: Inventory, marked: set[Digest]) -> RepositoryReport:
     loose = {*found.facts.manifests, *found.facts.blobs} - marked
     return RepositoryReport(
         bytes=sum(found.sizes.values()),

@@ -11,13 +11,13 @@ Two rules make collection safe beside any number of pushing processes, without a
 1. Whoever is about to refer to a digest touches it *first* and looks *afterwards* whether it is there.
 2. Whoever removes anything of a digest first appends CONDEMNED to the very state that it judged by.
 
-Both are the creation of one and the same next number, so one of them loses. The collector that loses spares the
+Both are the creation of one and the same next number, so one of them loses. The collection that loses spares the
 digest. The pusher that loses waits for the removal to end, then looks and finds the digest gone: it is pushed
 again, or the manifest is refused. A touch is good for much longer (`Grace.period`) than the time between it and
 the reference being written (`Grace.fresh` bounds the first, a request's deadline the second).
 
-A collector that dies while something is condemned leaves it so; after `Grace.stall` a pusher goes on regardless,
-which is safe because a collector stops deleting well before that (`Grace.deadline`).
+A collection that dies while something is condemned leaves it so; after `Grace.stall` a pusher goes on regardless,
+which is safe because a collection stops deleting well before that (`Grace.deadline`).
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ class Grace:
 
     period: float = 24 * 3600.0
     fresh: float = 600.0  # a touch this young is not repeated
-    stall: float = 120.0  # a collector that is silent for so long is dead
-    deadline: float = 30.0  # a collector deletes nothing later than this after condemning it
+    stall: float = 120.0  # a collection that is silent for so long is dead
+    deadline: float = 30.0  # a collection deletes nothing later than this after condemning it
     poll: float = 0.05
 
 

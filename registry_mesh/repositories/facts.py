@@ -15,7 +15,7 @@ from registry_mesh.tasks.together import ask_each
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class Inventory:
     """What a repository has: the facts to decide by, and sizes in bytes."""
 
     name: RepositoryName
@@ -23,13 +23,13 @@ class Survey:
     sizes: dict[Digest, int] = field(repr=False)
 
 
-async def survey(
+async def inventory(
     parts: RepositoryParts,
     now: float,
     grace: float,
     extra_roots: frozenset[Digest] = frozenset(),
     keep_untagged: bool = False,
-) -> Survey:
+) -> Inventory:
     """Tags first, then manifests, then blobs: a push writes in the opposite order, so whatever this sees of it
     hangs on something. `keep_untagged`: every manifest is a root."""
     histories = await ask_each(parts.tags.history, await parts.tags.names())
@@ -49,7 +49,7 @@ async def survey(
         expired,
         blobs.keys(),
     )
-    return Survey(parts.name, facts, sizes | blobs)
+    return Inventory(parts.name, facts, sizes | blobs)
 
 
 def _names(shelved: ShelvedManifest) -> Names:

@@ -17,7 +17,7 @@ from registry_mesh.ports.blobs import BlobSource, BlobStore, Reading
 from registry_mesh.ports.failures import Failure, StoreBroken
 from registry_mesh.ports.pieces import in_memory
 from registry_mesh.ports.repositories import Repository
-from registry_mesh.repositories.facts import Survey, survey
+from registry_mesh.repositories.facts import Inventory, inventory
 from registry_mesh.repositories.faults import (
     REPAIRABLE,
     BlobFacts,
@@ -90,7 +90,7 @@ class SelfCheck:
                 async for finding in self._blob(name, digest, found.sizes.get(digest), parents):
                     yield finding
 
-    async def _read(self, name: RepositoryName) -> tuple[Survey, dict[Tag, Digest]]:
+    async def _read(self, name: RepositoryName) -> tuple[Inventory, dict[Tag, Digest]]:
         parts = self._origin.parts(name)
         tags = {}
         for tag in await parts.tags.names():
@@ -98,7 +98,7 @@ class SelfCheck:
             if entry is not None and entry.digest is not None:
                 tags[tag] = entry.digest
         now = self._origin.lifecycle.clock()
-        return await survey(parts, now, self._origin.policy.grace), tags
+        return await inventory(parts, now, self._origin.policy.grace), tags
 
     async def _blob(
         self, where: str, digest: Digest, stated: int | None, parents: Sequence[Repository]
