@@ -31,9 +31,10 @@ from registry_mesh.ports.failures import (
 from registry_mesh.telemetry.instruments import Instruments, Layout, Table
 from registry_mesh.telemetry.names import ANSWERS, UPSTREAM_BYTES, UPSTREAM_REQUESTS
 from registry_mesh.upstream.answer import Answer
-from registry_mesh.upstream.authorization import Authorization, Dialogue, Question
+from registry_mesh.upstream.authorization import Authorization, Question
 from registry_mesh.upstream.breaker import Breaker
 from registry_mesh.upstream.credentials import Credentials
+from registry_mesh.upstream.dialogue import Dialogue
 from registry_mesh.upstream.hangs import Hangs, kind_of
 from registry_mesh.upstream.liveness import Liveness, Patience, Silent
 from registry_mesh.upstream.logins import FixedLogin, Login
