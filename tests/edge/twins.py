@@ -86,6 +86,7 @@ FIELDS = [
     "Host: again\r\n",
     "Content-Length: 0\r\n",
     "Accept: a\r\nAccept: b\r\n",
+    "User-Agent: a\r\nAccept: b\r\nuser-agent: a\r\n",
 ]  # fmt: skip
 
 

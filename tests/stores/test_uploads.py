@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import AsyncIterator, Callable
 from itertools import pairwise
 from pathlib import Path
@@ -185,10 +186,10 @@ async def test_ids_that_were_never_given_out(uploads: Uploads, id: str) -> None:
         await uploads.cancel(OWNER, id)
 
 
-async def test_ids_are_unguessable(uploads: Uploads) -> None:
+async def test_ids_are_random_uuids(uploads: Uploads) -> None:
     ids = {(await uploads.begin(OWNER, "sha256")).id for _ in range(50)}
     assert len(ids) == 50
-    assert all(len(id) == 32 for id in ids)
+    assert all(str(uuid.UUID(id)) == id and uuid.UUID(id).version == 4 for id in ids)
 
 
 async def test_cancel(uploads: Uploads) -> None:

@@ -20,9 +20,14 @@ END: Final = b"\r\n\r\n"
 _FIELDS: Final = re.compile(
     rb" HTTP/1\.1\r\n"
     rb"(?=(?:(?!host:)[^\r\n]*\r\n)*host:[^\r\n]*\r\n(?!(?:[^\r\n]+\r\n)*host:))"  # exactly one Host
-    rb"(?:(?:host|user-agent|accept|accept-encoding|accept-language):[ \t]*[\x21-\x7e]?[\x20-\x7e]*\r\n)+\r\n",
+    rb"(?!(?:[^\r\n]+\r\n)*user-agent:[^\r\n]*\r\n(?:[^\r\n]+\r\n)*user-agent:)"  # at most one of these
+    rb"(?:(?:host|user-agent|accept|accept-encoding|accept-language"
+    rb"|via|forwarded|x-forwarded-(?:for|host|port|prefix|proto)|x-real-ip):[ \t]*[\x21-\x7e]?[\x20-\x7e]*\r\n"
+    rb"|connection:[ \t]*keep-alive[ \t]*\r\n)+\r\n",
     re.IGNORECASE,
 )
+_TRACE: Final = re.compile(rb"\r\ntrace(?:parent|state):[\x20-\x7e\t]*(?=\r\n)", re.IGNORECASE)
+"""What differs from request to request, and never changes an answer."""
 _AGENT: Final = re.compile(rb"\r\nuser-agent:[ \t]*([\x20-\x7e]*?)[ \t]*\r\n", re.IGNORECASE)
 HEADS: Final = 16 << 20
 """Bytes of heads remembered, and as many that are to be forgotten next."""
@@ -75,6 +80,7 @@ class Recogniser:
     def recognise(self, head: bytes) -> Known | None:
         """What the one complete head asks for, where that is hot and nothing else in it matters. A Range line has
         been taken out before."""
+        head = _TRACE.sub(b"", head)
         if (old := self._heads.get(head)) is not None and not old.entry.gone:
             return old
         end = head.find(b" HTTP/1.1\r\n")
