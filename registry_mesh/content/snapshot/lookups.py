@@ -6,6 +6,7 @@ repository lists them; the next look finds them there.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +17,7 @@ from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.reference import RegistryName
 from registry_mesh.oci.refusals import BlobUnknown, ManifestInvalid, Refusal
 from registry_mesh.ports.blobs import BlobStore
-from registry_mesh.ports.failures import Failure, SourceLied
+from registry_mesh.ports.failures import Failure, SourceDenied, SourceLied, SourceRefused
 from registry_mesh.ports.pieces import put, whole
 from registry_mesh.ports.repositories import Repository
 
@@ -56,8 +57,17 @@ class Lookups:
         return found.descriptors
 
     async def size(self, source: Repository, digest: Digest) -> int:
-        """Of a blob, in bytes, as the source tells it."""
-        return (await self._asking.ask(source.registry, lambda: source.blobs.stat(digest))).size
+        """Of a blob, in bytes. Where a question for it alone is refused, or says nothing, the blob is opened."""
+        with suppress(BlobUnknown, SourceDenied, SourceRefused):
+            told = await self._asking.ask(source.registry, lambda: source.blobs.stat(digest))
+            if told.size:
+                return told.size
+
+        async def opened() -> int:
+            async with source.blobs.open(digest) as reading:
+                return reading.info.size
+
+        return await self._asking.ask(source.registry, opened)
 
     async def manifest(self, source: Repository, lead: Lead) -> Manifest:
         """Fetched, or as the store has it."""

@@ -11,7 +11,7 @@ from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.media_types import OCI_INDEX, OCI_MANIFEST
 from registry_mesh.oci.reference import Tag
-from registry_mesh.oci.refusals import ManifestUnknown
+from registry_mesh.oci.refusals import BlobUnknown, ManifestUnknown
 from registry_mesh.ports.failures import (
     Failure,
     SourceDenied,
@@ -227,6 +227,17 @@ async def test_what_a_document_of_any_kind_names_comes(document: dict[str, Any],
     assert outcome.complete, outcome.troubles
     assert (await replica.held("a").blobs.stat(Digest.of(BYTES))).size == len(BYTES)
     assert await self_check(replica) == ([], 0)
+
+
+@pytest.mark.parametrize("failure", [BlobUnknown("404"), SourceDenied("403"), SourceRefused("405")], ids=str)
+async def test_the_size_of_a_blob_is_found_where_heads_are_refused(failure: Exception) -> None:
+    replica = Replica(rule("a"))
+    content = replica.source["a"]
+    content.blob(BYTES)
+    content.put(DOCUMENTS[0], "v1")
+    replica.source.always["stat"] = failure
+    assert (await replica.run()).complete
+    assert (await replica.held("a").blobs.stat(Digest.of(BYTES))).size == len(BYTES)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda each: each["mediaType"][-20:])
