@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 
 from registry_mesh.oci.digest import ALGORITHMS, Digest
-from registry_mesh.oci.media_types import OCI_EMPTY, OCI_INDEX, OCI_MANIFEST
+from registry_mesh.oci.media_types import OCI_INDEX, OCI_MANIFEST
 from registry_mesh.oci.reference import referrers_tag
 from tests.conformance.registry import Registry
 
@@ -210,7 +210,7 @@ async def test_a_manifest_of_4_mib(registry: Registry) -> None:
     document: dict[str, Any] = {
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,
-        "config": {"mediaType": OCI_EMPTY, "digest": str(config), "size": 2},
+        "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": str(config), "size": 2},
         "layers": [],
         "annotations": {"a": ""},
     }
