@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -10,7 +10,7 @@ from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.reference import RepositoryName, Tag
-from registry_mesh.oci.refusals import Conflict, ManifestBlobUnknown
+from registry_mesh.oci.refusals import Conflict, ManifestBlobUnknown, SizeInvalid
 
 _DETAIL_LIMIT = 100  # a manifest may name 100,000 things; a client reads the first of them
 
@@ -97,6 +97,21 @@ def refuse_missing(missing: Sequence[Descriptor]) -> None:
         raise ManifestBlobUnknown(
             f"{len(missing)} of what the manifest names is not in this repository: push or mount it first",
             missing=list(_shown(missing)),
+        )
+
+
+def refuse_wrong_sizes(named: Iterable[Descriptor], sizes: Mapping[Digest, int]) -> None:
+    """`SizeInvalid` naming the descriptors whose size is not that of what is stored, where any is: clients refuse the
+    blob for it, and caches may have believed it. What `sizes` lacks is not judged."""
+    wrong = [each for each in named if sizes.get(each.digest, each.size) != each.size]
+    if wrong:
+        first = wrong[0]
+        raise SizeInvalid(
+            f"the manifest says that {first.digest} has {first.size} bytes; it has {sizes[first.digest]}",
+            wrong=[
+                {**shown, "stored": sizes[each.digest]}
+                for shown, each in zip(_shown(wrong), wrong, strict=False)
+            ],
         )
 
 

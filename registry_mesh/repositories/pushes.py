@@ -6,7 +6,7 @@ tag. A crash between any two leaves what was there before, and perhaps something
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
@@ -32,6 +32,7 @@ from registry_mesh.repositories.push_policy import (
     PushPolicy,
     allow_move,
     refuse_missing,
+    refuse_wrong_sizes,
     required_blobs,
     required_manifests,
 )
@@ -236,13 +237,27 @@ class RepositoryPushes:
         return await blobs.linked_at(digest) is not None
 
     async def _demand_references(self, manifest: Manifest) -> None:
-        """Everything that the manifest names is here, and will be for the grace; else `ManifestBlobUnknown`."""
+        """Everything that the manifest names is here, of the size that it says, and will be for the grace; else
+        `ManifestBlobUnknown`, `SizeInvalid`."""
         blobs = await self._missing(required_blobs(manifest), self._blob_at)
         children = await self._missing(required_manifests(manifest), self._child_at)
         await self._missing(_beyond(manifest), self._child_at)  # none is demanded, all are touched
         if not self._store.policy.sparse:
             wanted = required_blobs(manifest) | required_manifests(manifest)
             refuse_missing([wanted[digest] for digest in (*blobs, *children)])
+        required = required_blobs(manifest).keys() | required_manifests(manifest).keys()
+        await self._demand_sizes(manifest, required.difference(blobs, children))
+
+    async def _demand_sizes(self, manifest: Manifest, here: Collection[Digest]) -> None:
+        """What is here has the size that the manifest says; else `SizeInvalid`."""
+
+        async def size(digest: Digest) -> tuple[Digest, int] | None:
+            with suppress(BlobUnknown):  # taken away meanwhile
+                return digest, (await self._store.blobs.stat(digest)).size
+            return None
+
+        sizes = dict(filter(None, await ask_each(size, here)))
+        refuse_wrong_sizes([*manifest.blobs(), *manifest.manifests], sizes)
 
     async def _missing(self, wanted: Iterable[Digest], written_at: _WrittenAt) -> list[Digest]:
         async def lacks(digest: Digest) -> bool:

@@ -21,6 +21,7 @@ from registry_mesh.oci.refusals import (
     ManifestBlobUnknown,
     ManifestUnknown,
     NameUnknown,
+    SizeInvalid,
     Unsupported,
 )
 from registry_mesh.repositories.numbered_log import NumberedLog
@@ -489,3 +490,27 @@ async def test_repositories_are_listed(origin: Repositories) -> None:
         await push_blob(repository(origin, text), b"x")
     assert [each async for each in origin.names()] == ["a", "a/b", "a/c/d", "b"]
     assert [each async for each in origin.names("a/b")] == ["a/c/d", "b"]
+
+
+@pytest.mark.parametrize("said", [0, 3, 10**9])
+@pytest.mark.parametrize("what", ["config", "layer", "the same layer twice", "child"])
+async def test_a_manifest_says_the_true_size_of_what_it_names(
+    origin: Repositories, what: str, said: int
+) -> None:
+    """Caches may believe it, and clients refuse the blob for it."""
+    repo = repository(origin)
+    config, layer = await push_blob(repo, b"a config"), await push_blob(repo, b"a layer")
+    false = {each: Descriptor(each.media_type, each.digest, said) for each in (config, layer)}
+    if what == "child":
+        child = await push_image(repo, "one")
+        wrong = index(child, manifests=[Descriptor(child.media_type, child.digest, said).document()])
+    elif what == "config":
+        wrong = image(false[config], layer)
+    else:
+        wrong = image(config, false[layer], *([layer] if "twice" in what else []))
+    with pytest.raises(SizeInvalid) as refusal:
+        await pushes(repo).put_manifest(ALICE, wrong, [Tag("wrong")])
+    assert f"has {said} bytes; it has" in refusal.value.reason
+    with pytest.raises(ManifestUnknown):
+        await repo.tags.resolve(Tag("wrong"))
+    await pushes(repo).put_manifest(ALICE, image(config, layer), [Tag("right")])
