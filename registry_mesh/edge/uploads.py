@@ -78,7 +78,7 @@ async def _post_whole(exchange: Exchange, call: Call, digest: Digest) -> None:
 async def patch_upload(exchange: Exchange, call: Call) -> None:
     try:
         start, length = _content_range(exchange)
-        async with _pushes(call).append(call.who, call.reference, start) as ingest:
+        async with _pushes(call).append(call.who, call.reference, start, length) as ingest:
             await _pour(exchange, ingest, length)
             offset = ingest.offset
     except RangeInvalid as fault:
@@ -93,7 +93,7 @@ async def put_upload(exchange: Exchange, call: Call) -> None:
     digest = Digest.parse(given)
     try:
         start, length = _content_range(exchange)
-        async with _pushes(call).append(call.who, call.reference, start) as ingest:
+        async with _pushes(call).append(call.who, call.reference, start, length) as ingest:
             await _pour(exchange, ingest, length)
             await ingest.commit(digest)
     except RangeInvalid as fault:

@@ -47,11 +47,14 @@ class Pushes(Protocol):
         """`BlobUploadUnknown` where there is no such session of this repository and subject."""
         ...
 
-    def append(self, who: Pusher, upload: str, start: int | None) -> AbstractAsyncContextManager[Ingest]:
+    def append(
+        self, who: Pusher, upload: str, start: int | None, size: int | None = None
+    ) -> AbstractAsyncContextManager[Ingest]:
         """Go on with a session at `start` (None: where it stands; `RangeInvalid` where it stands elsewhere).
 
         Leaving keeps what was written; `commit` ends the session and links the blob to the repository.
-        One append at a time: a second one is `BlobUploadInvalid`.
+        One append at a time: a second one is `BlobUploadInvalid`. `size`: bytes that are to come now, where that is
+        known; `StoreFull` before any is taken where they do not fit.
         """
         ...
 

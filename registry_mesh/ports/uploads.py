@@ -36,9 +36,12 @@ class Uploads(Protocol):
         """Where it stands: what a client may rely on even if this process dies now."""
         ...
 
-    def append(self, owner: Owner, id: str, start: int | None) -> AbstractAsyncContextManager[Ingest]:
+    def append(
+        self, owner: Owner, id: str, start: int | None, size: int | None = None
+    ) -> AbstractAsyncContextManager[Ingest]:
         """Go on at `start` (None: where it stands; `RangeInvalid` elsewhere). Leaving without commit keeps what
-        came; commit, fitting or not, ends the session. `BlobUploadInvalid` while another append runs."""
+        came; commit, fitting or not, ends the session. `BlobUploadInvalid` while another append runs. `size`: bytes
+        that are to come now, where that is known; `StoreFull` before any is taken where they do not fit."""
         ...
 
     async def cancel(self, owner: Owner, id: str) -> None: ...

@@ -105,9 +105,11 @@ class RepositoryPushes:
         return await self._store.uploads.status(self._owner(who), upload)
 
     @asynccontextmanager
-    async def append(self, who: Pusher, upload: str, start: int | None) -> AsyncIterator[Ingest]:
+    async def append(
+        self, who: Pusher, upload: str, start: int | None, size: int | None = None
+    ) -> AsyncIterator[Ingest]:
         """Go on with a session; its commit links the blob to the repository."""
-        async with self._store.uploads.append(self._owner(who), upload, start) as ingest:
+        async with self._store.uploads.append(self._owner(who), upload, start, size) as ingest:
             yield _LinkingIngest(ingest, self, who)
 
     @asynccontextmanager

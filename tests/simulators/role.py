@@ -151,7 +151,9 @@ class Shelf:
         return Upload(upload, len(self._session(who, upload)))
 
     @asynccontextmanager
-    async def append(self, who: Pusher, upload: str, start: int | None) -> AsyncIterator[Ingest]:
+    async def append(
+        self, who: Pusher, upload: str, start: int | None, size: int | None = None
+    ) -> AsyncIterator[Ingest]:
         data = self._session(who, upload)
         if start not in (None, len(data)):
             raise RangeInvalid(offset=len(data))

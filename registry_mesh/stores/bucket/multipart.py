@@ -1,6 +1,7 @@
 """One multipart upload: a part is on its way while the next is collected.
 
-In memory of a stream are the part on its way and at most `AHEAD` of the next: 20 MiB.
+All parts of an upload but the last have one size, as some servers (Cloudflare R2) demand. In memory of a stream are the
+part on its way and at most `AHEAD` of the next: 24 MiB, and at most 72 MiB where a large length was told.
 """
 
 from __future__ import annotations
@@ -24,9 +25,31 @@ AHEAD: Final = 8 * MiB
 """Bytes of a part that are collected while the one before is still on its way."""
 
 
-def part_size(number: int) -> int:
-    """Bytes of part `number`: 10,000 parts reach 105 GiB. A multiple of the chunks of a chunk map."""
-    return 8 * MiB if number <= 3000 else 12 * MiB
+LEAST_PART: Final = 16 * MiB
+"""Bytes of a part where nothing is known of the whole: 156 GiB in 10,000 parts. A multiple of the chunks of a map."""
+
+MOST_PART: Final = 64 * MiB
+"""Bytes of a part at most, for it is kept in memory until it has arrived."""
+
+LARGEST: Final = MOST_PARTS * MOST_PART
+"""Bytes of the largest blob that a bucket takes: 625 GiB."""
+
+
+def part_size(size: int = 0) -> int:
+    """Bytes of each part but the last of a blob that has at least `size` bytes. `StoreFull` beyond `LARGEST`."""
+    if size > LARGEST:
+        raise StoreFull(f"a blob of {size} bytes does not fit into a bucket: at most {LARGEST} (625 GiB) do")
+    whole_mib = -(-size // (MOST_PARTS * MiB)) * MiB
+    return max(LEAST_PART, whole_mib)
+
+
+def demand_room(more: int, left: int, room: int) -> None:
+    """`StoreFull` where `more` bytes do not fit into the `left` ones of an upload in parts of `room` bytes."""
+    if more > left:
+        raise StoreFull(
+            f"{more} bytes more do not fit into this upload: {left} do, in parts of {room}; begin anew with a request "
+            f"that states the length of the whole (at most {LARGEST} bytes)"
+        )
 
 
 def md5(pieces: Sequence[bytes | memoryview]) -> bytes:
@@ -67,23 +90,21 @@ class Multipart:
         upload: str | None = None,
         parts: Sequence[Part] = (),
         number: int = 1,
+        room: int = LEAST_PART,
     ) -> None:
+        """`room`: bytes of each part but the last."""
         self._client = client
         self._control = control
         self.key = key
         self.upload = upload
         self.parts = list(parts)  # that have arrived
         self.number = number  # of the part that is next
+        self.room = room
         self._sending: asyncio.Task[Part] | None = None
 
     @property
     def begun(self) -> bool:
         return self.upload is not None
-
-    @property
-    def room(self) -> int:
-        """Bytes of the part that is next."""
-        return part_size(self.number)
 
     async def send(self, part: PartBuffer) -> None:
         """Begin to send the next part, once the one before has arrived."""
@@ -91,7 +112,7 @@ class Multipart:
             self.upload = await self._control.begin(self.key)
         await self.arrived()
         if self.number > MOST_PARTS:
-            raise StoreFull("a blob of more than 10,000 parts does not fit into a bucket")
+            demand_room(1, 0, self.room)
         self._sending = asyncio.create_task(self._send(self.upload, self.number, part.pieces))
         self.number += 1
 

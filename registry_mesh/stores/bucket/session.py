@@ -55,6 +55,7 @@ class Session:
     upload: str | None = None
     parts: tuple[Part, ...] = ()
     next_part: int = 1
+    room: int | None = None  # bytes of each part but the last; None before the first append
     tails: tuple[Tail, ...] = ()
     lease: Lease | None = None
     ended: bool = False
@@ -78,6 +79,7 @@ class Session:
                 "upload": self.upload,
                 "parts": [[part.number, part.etag] for part in parts],
                 "next": self.next_part,
+                "room": self.room,
                 "tails": [[tail.key, tail.size] for tail in self.tails],
                 "held": [self.lease.by, self.lease.until] if self.lease else None,
                 "ended": self.ended or None,
@@ -120,6 +122,7 @@ def _decode(document: dict[str, Any], number: int) -> Session:
         document.get("upload"),
         tuple(Part(int(part), str(etag)) for part, etag in document["parts"]),
         int(document["next"]),
+        int(document["room"]) if "room" in document else None,
         tuple(Tail(str(key), int(size)) for key, size in document["tails"]),
         Lease(str(held[0]), float(held[1])) if held else None,
         bool(document.get("ended")),

@@ -140,7 +140,7 @@ class S3Store:
         self, expected: Digest | None = None, size: int | None = None, algorithm: str = "sha256"
     ) -> AsyncIterator[S3Ingest]:
         algorithm = expected.algorithm if expected else algorithm
-        intake = Intake.begin(self._client, self._control, algorithm)
+        intake = Intake.begin(self._client, self._control, algorithm, size or 0)
         ingest = S3Ingest(self._client, self._control, intake, self._sound, expected)
         try:
             yield ingest

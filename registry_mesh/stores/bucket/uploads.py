@@ -28,7 +28,7 @@ from registry_mesh.stores.bucket.client import S3Client
 from registry_mesh.stores.bucket.control import S3Control
 from registry_mesh.stores.bucket.entry import data_key
 from registry_mesh.stores.bucket.ingest import Intake, Lookup, S3Ingest
-from registry_mesh.stores.bucket.multipart import Multipart, PartBuffer
+from registry_mesh.stores.bucket.multipart import MOST_PARTS, Multipart, PartBuffer, demand_room, part_size
 from registry_mesh.stores.bucket.session import FULL_EVERY, Lease, Session, Tail, base_of, replay
 from registry_mesh.stores.stream_sum import StreamSum
 from registry_mesh.stores.turns import Busy, turn
@@ -52,6 +52,9 @@ MOST_TAILS: Final = 16
 _SKIP: Final = 32
 """Part numbers left out behind an append that died: it may have sent some that it did not write down."""
 
+
+OLD_PART: Final = 8 << 20
+"""Bytes of a part of a session that was begun before records said so."""
 
 _SEEN: Final = 256
 """Sessions whose records this process need not read again."""
@@ -93,11 +96,12 @@ class S3Uploads:
         return Upload(id, session.offset, session.algorithm)
 
     @asynccontextmanager
-    async def append(self, owner: Owner, id: str, start: int | None) -> AsyncIterator[_SessionIngest]:
-        log = await turn(lambda: self._take_lease(owner, id, start), self._patience)
-        ingest = _SessionIngest(
-            self._client, self._control, await self._intake(log.session), self._lookup, log
-        )
+    async def append(
+        self, owner: Owner, id: str, start: int | None, size: int | None = None
+    ) -> AsyncIterator[_SessionIngest]:
+        log = await turn(lambda: self._take_lease(owner, id, start, size or 0), self._patience)
+        intake = await self._intake(log.session)
+        ingest = _SessionIngest(self._client, self._control, intake, self._lookup, log)
         try:
             yield ingest
         finally:
@@ -124,11 +128,13 @@ class S3Uploads:
             session.upload,
             session.parts,
             session.next_part,
+            session.room or OLD_PART,
         )
         return Intake(session.name, summed, multipart, part, session.offset)
 
-    async def _take_lease(self, owner: Owner, id: str, start: int | None) -> _Log:
-        session = await self._free(owner, id, start)
+    async def _take_lease(self, owner: Owner, id: str, start: int | None, size: int) -> _Log:
+        """`StoreFull` where `size` bytes more do not fit."""
+        session = _measured(await self._free(owner, id, start), size)
         log = _Log(self._client, self._control, id, session, self._clock, self._wall)
         lapsed = session.lease is not None
         try:
@@ -409,6 +415,18 @@ class _SessionIngest:
 
 
 _: type[Uploads] = S3Uploads
+
+
+def _measured(session: Session, size: int) -> Session:
+    """The session with its size of parts, which the first bytes to come decide. `StoreFull`."""
+    if session.room is None and session.upload is None:
+        held = sum(tail.size for tail in session.tails)
+        room = part_size(session.offset + size)
+        return replace(session, room=room if held <= room else OLD_PART)
+    room = session.room or OLD_PART
+    left = (MOST_PARTS - session.next_part + 1) * room - sum(tail.size for tail in session.tails)
+    demand_room(size, left, room)
+    return session
 
 
 def _record(id: str, number: int) -> str:

@@ -18,6 +18,7 @@ from registry_mesh.ports.blobs import BlobInfo
 from registry_mesh.stores import points
 from registry_mesh.stores.disk import temporary
 from registry_mesh.stores.disk.ledger import charge
+from registry_mesh.stores.disk.room import demand_free
 from registry_mesh.stores.disk.shelf import Shelf
 from registry_mesh.stores.faults import translated
 from registry_mesh.stores.writing import write_all
@@ -40,6 +41,8 @@ class IncomingFile:
         self._mapper = ChunkMapper()
         self._written = 0
         self._reserved = 0
+        if size:
+            demand_free(shelf.layout.root, size)
         self._fd, self._path = self._create()
         if size:
             try:

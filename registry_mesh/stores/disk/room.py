@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 from registry_mesh.ports.failures import StoreFull
 from registry_mesh.stores.disk.ledger import Ledger
@@ -27,5 +29,23 @@ class Room:
             if self.evict is None or not self.evict(room):
                 raise StoreFull(f"{self.ledger.used} of {self.ledger.limit} bytes are used")
 
+    def demand(self, room: int) -> None:
+        """`StoreFull` where `room` could not be taken now. Nothing is reserved; a cache evicts when it takes."""
+        limit = self.ledger.limit
+        if limit is None:
+            return
+        if room > limit:
+            raise StoreFull(f"{room} bytes are not within the quota of {limit}")
+        if self.evict is None and self.ledger.used + room > limit:
+            raise StoreFull(f"{self.ledger.used} of {limit} bytes are used: {room} more do not fit")
+
     def give(self, room: int) -> None:
         self.ledger.release(room)
+
+
+def demand_free(directory: Path, size: int) -> None:
+    """`StoreFull` where the file system of `directory` has not `size` bytes left now."""
+    status = os.statvfs(directory)
+    free = status.f_bavail * status.f_frsize
+    if size > free:
+        raise StoreFull(f"{size} bytes do not fit on the disk: {free} are free")

@@ -38,7 +38,7 @@ from registry_mesh.stores.disk.map_maker import MapMaker
 from registry_mesh.stores.disk.overhead import Overhead
 from registry_mesh.stores.disk.part_files import open_part
 from registry_mesh.stores.disk.records import DiskRecords
-from registry_mesh.stores.disk.room import Room
+from registry_mesh.stores.disk.room import Room, demand_free
 from registry_mesh.stores.disk.shelf import Shelf
 from registry_mesh.stores.disk.upkeep import PERIOD, Upkeep
 from registry_mesh.stores.disk.whole_blobs import DiskReading, WholeBlobs
@@ -188,6 +188,12 @@ class DiskStore:
             yield ingest
         finally:
             await ingest.leave()
+
+    def demand_room(self, size: int, coming: int) -> None:
+        """`StoreFull` where a blob of `size` bytes, of which `coming` are still to be written, does not fit within the
+        quota or on the disk now. In a thread."""
+        self._shelf.room.demand(charge(size))
+        demand_free(self._layout.root, coming)
 
     async def adopt(self, path: Path, digest: Digest, size: int, chunk_map: ChunkMap) -> BlobInfo:
         """Make the finished, synced file at `path`, on the store's file system, the blob; it is renamed or removed.

@@ -29,6 +29,10 @@ _BATCH: Final = 1 << 20  # a hop to a thread costs as much as hashing some 100 K
 class Adopter(Protocol):
     """A store that takes a finished file over by its name."""
 
+    def demand_room(self, size: int, coming: int) -> None:
+        """`StoreFull` where a blob of `size` bytes, of which `coming` are still to be written, does not fit now."""
+        ...
+
     async def adopt(self, path: Path, digest: Digest, size: int, chunk_map: ChunkMap) -> BlobInfo: ...
 
 
@@ -127,9 +131,11 @@ class DiskUploads:
         return state
 
     @asynccontextmanager
-    async def append(self, owner: Owner, id: str, start: int | None) -> AsyncIterator[_UploadIngest]:
+    async def append(
+        self, owner: Owner, id: str, start: int | None, size: int | None = None
+    ) -> AsyncIterator[_UploadIngest]:
         with translated("opening an upload"):
-            file = await turn(lambda: offload(self._open, owner, id, start), self._patience)
+            file = await turn(lambda: offload(self._open, owner, id, start, size or 0), self._patience)
         ingest = _UploadIngest(self._store, file, self._quiet)
         try:
             async with giving_way(ingest.pulse, ingest.asked):
@@ -137,7 +143,7 @@ class DiskUploads:
         finally:
             await self._leave(ingest, file)
 
-    def _open(self, owner: Owner, id: str, start: int | None) -> UploadFile:
+    def _open(self, owner: Owner, id: str, start: int | None, size: int) -> UploadFile:
         self._find(owner, id)
         try:
             file = UploadFile(self._root / id, self._fsync)
@@ -148,6 +154,7 @@ class DiskUploads:
             raise
         try:
             demand_start(start, file.offset)
+            self._store.demand_room(file.offset + size, size)
         except BaseException:
             file.close()
             raise

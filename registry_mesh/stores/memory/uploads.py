@@ -80,7 +80,9 @@ class MemoryUploads:
         return Upload(id, len(session.data), session.algorithm)
 
     @asynccontextmanager
-    async def append(self, owner: Owner, id: str, start: int | None) -> AsyncIterator[_SessionIngest]:
+    async def append(
+        self, owner: Owner, id: str, start: int | None, size: int | None = None
+    ) -> AsyncIterator[_SessionIngest]:
         session = await turn(lambda: self._free(owner, id, start), self._patience)
         async with session.alone:
             session.asked = False

@@ -15,7 +15,7 @@ from registry_mesh.ports.blobs import TO_END, BlobStore
 from registry_mesh.ports.failures import SpanUnsatisfiable, StoreBroken
 from registry_mesh.stores.bucket.entry import INLINE, data_key
 from registry_mesh.stores.bucket.ingest import Intake
-from registry_mesh.stores.bucket.multipart import AHEAD
+from registry_mesh.stores.bucket.multipart import AHEAD, LARGEST
 from registry_mesh.stores.bucket.settings import S3Settings
 from registry_mesh.stores.bucket.store import FRESH, S3Store
 from tests.suites.blob_store import BlobStoreSuite, put
@@ -228,8 +228,7 @@ async def test_of_a_large_part_no_more_is_ahead_than_of_a_small_one(
 ) -> None:
     """What is in memory of a stream: the part on its way, and `AHEAD`."""
     client = s3_store._client
-    intake = Intake.begin(client, s3_store._control, "sha256")
-    intake.multipart.number = 3001
+    intake = Intake.begin(client, s3_store._control, "sha256", LARGEST)
     large = intake.multipart.room
     assert large > AHEAD
     may_arrive, put_part = asyncio.Event(), client.put_part
@@ -255,5 +254,5 @@ async def test_of_a_large_part_no_more_is_ahead_than_of_a_small_one(
     may_arrive.set()
     await second
     await intake.multipart.arrived()
-    assert [part.number for part in intake.multipart.parts] == [3001, 3002]
+    assert [part.number for part in intake.multipart.parts] == [1, 2]
     await intake.multipart.abort()
