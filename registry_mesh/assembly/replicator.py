@@ -19,7 +19,7 @@ from registry_mesh.assembly.labels import layout
 from registry_mesh.assembly.parents import Parents
 from registry_mesh.assembly.storage import open_storage
 from registry_mesh.config.finding import ConfigInvalid
-from registry_mesh.config.rule_files import load_rules, rule_paths
+from registry_mesh.config.rule_files import reload_rules
 from registry_mesh.config.schema import Config
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.fill.policy import FillPolicy
@@ -76,14 +76,14 @@ class Replicator:
         self._config = config
         self._nudged.set()
 
-    def rules(self) -> Rules:
+    async def rules(self) -> Rules:
         """As the files stand now. `ConfigInvalid`."""
         assert self._config.rules is not None, "the checks demand it of a replica"
-        return load_rules(rule_paths(self._config.rules), tuple(self._config.registries))
+        return await reload_rules(self._config.rules, tuple(self._config.registries))
 
     async def run(self, busy: Callable[[int | None], None] = lambda owner: None) -> Outcome:
         """One run; `busy` is told where it has to wait for another process. `ConfigInvalid`, `StoreBroken`."""
-        rules = await asyncio.to_thread(self.rules)
+        rules = await self.rules()
         async with self._storage.alone("replication", busy), self._bring() as bring:
             self.meter = Meter()
             repositories = ReplicaRepositories(self._storage.records, self._storage.blobs, time.time)

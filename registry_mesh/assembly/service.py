@@ -23,7 +23,7 @@ from registry_mesh.assembly.sockets import listen
 from registry_mesh.assembly.supervisor import EXIT_FAILED, EXIT_OK, Child, Supervisor
 from registry_mesh.assembly.worker import Worker
 from registry_mesh.config.finding import ConfigInvalid
-from registry_mesh.config.load import load
+from registry_mesh.config.load import load, reload
 from registry_mesh.config.schema import Config
 from registry_mesh.telemetry import names
 from registry_mesh.telemetry.instruments import Table
@@ -202,6 +202,8 @@ class _Told:
         self._half = half
         self.once = asyncio.Event()
         self.twice = asyncio.Event()
+        self._reloads: set[asyncio.Task[None]] = set()
+        self._one_at_a_time = asyncio.Lock()
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._terminate)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
@@ -210,11 +212,21 @@ class _Told:
         (self.twice if self.once.is_set() else self.once).set()
 
     def _reload(self) -> None:
+        task = asyncio.get_running_loop().create_task(self._take_over())
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
+
+    async def _take_over(self) -> None:
         service = self._service
-        try:
-            config = load(service.path).config
-        except ConfigInvalid:
-            return  # the supervisor has said so
+        async with self._one_at_a_time:
+            try:
+                config = (await reload(service.path)).config
+            except ConfigInvalid:
+                return  # the supervisor has said so
+            self._adopt(config)
+
+    def _adopt(self, config: Config) -> None:
+        service = self._service
         service.config = adopted(service.config, config)
         logging.getLogger("registry_mesh").setLevel(config.log.level.upper())
         self._half.reload(service.config)

@@ -21,6 +21,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BeforeValidator, Field, ValidationError
 
 from registry_mesh.config.document import Document, mapping, read_document
+from registry_mesh.config.files import read_file, unreadable
 from registry_mesh.config.finding import ConfigInvalid, Finding, Mark
 from registry_mesh.config.finding import Path as Place
 from registry_mesh.config.model_errors import report_model_errors
@@ -30,6 +31,7 @@ from registry_mesh.oci.refusals import NameUnknown
 from registry_mesh.replication.pattern import Pattern, PatternFault, Subject
 from registry_mesh.replication.platform_names import doubt
 from registry_mesh.replication.rules import Platform, Platforms, Rule, Rules, Selection
+from registry_mesh.tasks.threads import offload
 
 SCHEMA: Final = "registry-mesh/rules/1"
 SUFFIXES: Final = (".yaml", ".yml")
@@ -76,15 +78,42 @@ def load_rules(
 
     `ConfigInvalid` lists every fault of every file.
     """
+    return parse_rules([(path, _read(path)) for path in paths], registries, known_platforms=known_platforms)
+
+
+async def reload_rules(directory: str | Path, registries: Sequence[str]) -> Rules:
+    """The rules of all files of a directory, for a loop that serves meanwhile. `ConfigInvalid`."""
+    files: list[tuple[str | Path, bytes | ConfigInvalid]] = []
+    for path in await offload(rule_paths, directory):
+        try:
+            files.append((path, await read_file(path)))
+        except ConfigInvalid as invalid:
+            files.append((path, invalid))
+    return await offload(parse_rules, files, registries)
+
+
+def _read(path: str | Path) -> bytes | ConfigInvalid:
+    try:
+        return Path(path).read_bytes()
+    except OSError as fault:
+        return unreadable(path, fault)
+
+
+def parse_rules(
+    files: Iterable[tuple[str | Path, bytes | ConfigInvalid]],
+    registries: Sequence[str] | None = None,
+    *,
+    known_platforms: bool = False,
+) -> Rules:
+    """The rules that the contents of files spell, or why they could not be read; as `load_rules`."""
     findings: list[Finding] = []
     rules: list[Rule] = []
     names: dict[str, str] = {}
-    for path in paths:
+    for path, content in files:
         try:
-            document = read_document(Path(path).read_bytes(), str(path))
-        except OSError as fault:
-            findings.append(Finding(str(path), Mark(1, 1), (), fault.strerror or "unreadable"))
-            continue
+            if isinstance(content, ConfigInvalid):
+                raise content
+            document = read_document(content, str(path))
         except ConfigInvalid as invalid:
             findings += invalid.findings
             continue
@@ -103,7 +132,7 @@ def rule_paths(directory: str | Path) -> list[Path]:
             path for path in place.iterdir() if path.suffix in SUFFIXES and not path.name.startswith(".")
         )
     except OSError as fault:
-        raise ConfigInvalid([Finding(str(place), Mark(1, 1), (), fault.strerror or "unreadable")]) from None
+        raise unreadable(place, fault) from None
     if not paths:
         raise ConfigInvalid(
             [Finding(str(place), Mark(1, 1), (), "no rule files", "add one that ends in .yaml")]

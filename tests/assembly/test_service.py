@@ -1,6 +1,7 @@
 """`serve` as people run it: real processes, real signals, a real pull in the middle of it."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -21,6 +22,7 @@ from typing import Any
 import pytest
 
 from tests.clients import nodes
+from tests.clients.wire import answers
 
 DATA = random.Random(5).randbytes(24 << 20)
 DIGEST = f"sha256:{hashlib.sha256(DATA).hexdigest()}"
@@ -158,6 +160,38 @@ def test_hup_takes_over_access_and_says_what_needs_a_restart(origin: nodes.Node)
     eventually(
         lambda: b"registry_mesh_config_last_reload_successful 0.0" in get(origin, "/metrics"), "and counted"
     )
+
+
+def test_a_worker_serves_while_its_configuration_is_read(tmp_path: Path) -> None:
+    """As on a disk that hangs: here it is a pipe, and nobody writes into it at first."""
+    with nodes.origin(tmp_path / "origin", workers=1) as node:
+        [worker] = workers(node)
+        node.config.unlink()
+        os.mkfifo(node.config)
+        os.kill(worker, signal.SIGHUP)
+        writer = opened_for_writing(node.config)
+        for _ in range(3):
+            assert answers(f"{node.url}/v2/")
+        with os.fdopen(writer, "w") as pipe:
+            config = {"role": "origin", "registry": nodes.REGISTRY, "access": {"anonymous": "nothing"}}
+            pipe.write(json.dumps(config | {"store": {"disk": {"path": str(node.folder / "store")}}}))
+        eventually(lambda: not answers(f"{node.url}/v2/"), "the new access holds")
+
+
+def opened_for_writing(pipe: Path) -> int:
+    """Waits until the pipe is open for reading."""
+    found: list[int] = []
+
+    def opens() -> bool:
+        try:
+            found.append(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+        except OSError as fault:
+            assert fault.errno == errno.ENXIO
+            return False
+        return True
+
+    eventually(opens, "the worker to read its configuration")
+    return found[0]
 
 
 def serve(path: Path) -> subprocess.CompletedProcess[str]:
