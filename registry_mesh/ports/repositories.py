@@ -6,7 +6,7 @@ What may be raised is said in `ports.blobs`.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from registry_mesh.oci.descriptor import Descriptor
@@ -26,6 +26,8 @@ class Resolved:
 
     descriptor: Descriptor
     provenance: Provenance = HELD
+    manifest: Manifest | None = field(default=None, compare=False)
+    """The manifest itself, where it came along."""
 
 
 @dataclass(frozen=True, slots=True)

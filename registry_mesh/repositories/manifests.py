@@ -19,7 +19,8 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.media_types import INDEXES, MANIFESTS
 from registry_mesh.oci.mentions import Kind, Mentions, mentions
-from registry_mesh.oci.refusals import BlobUnknown, DigestInvalid, ManifestInvalid, ManifestUnknown
+from registry_mesh.oci.reading import read_manifest
+from registry_mesh.oci.refusals import BlobUnknown, DigestInvalid, ManifestUnknown
 from registry_mesh.ports.blobs import BlobSource
 from registry_mesh.ports.documents import Document, decode, encode
 from registry_mesh.ports.failures import SourceLied, StoreBroken
@@ -98,10 +99,7 @@ class ManifestShelf:
             raise StoreBroken(f"the bytes of manifest {digest} are gone") from None
         if Digest.of(data, digest.algorithm) != digest:
             raise SourceLied(f"the stored manifest {digest} has other bytes")
-        try:
-            return FetchedManifest(Manifest.parse(data, shelved.descriptor.media_type, digest))
-        except ManifestInvalid as fault:
-            raise StoreBroken(f"the stored manifest {digest}: {fault.reason}") from None
+        return FetchedManifest(read_manifest(data, shelved.descriptor.media_type, digest))
 
     async def names(self, shelved: ShelvedManifest) -> ShelvedManifest:
         """The document with all that its manifest names, where an older version wrote it and saw less."""

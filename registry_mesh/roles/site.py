@@ -85,13 +85,11 @@ class Site:
         place = Place(registry, name)
         names = self._names.of(place)
         remembered = self._remembered[registry]
+        manifests = self._manifests.of(source.manifests, place, names)
         tags = RememberedTags(
-            registry, name, source.tags, source.referrers, remembered, served.freshness, names
+            registry, name, source.tags, source.referrers, remembered, served.freshness, manifests, names
         )
-        blobs = self._blobs(source.blobs, place)
-        return Repository(
-            registry, name, blobs, self._manifests.of(source.manifests, place, names), tags, tags
-        )
+        return Repository(registry, name, self._blobs(source.blobs, place), manifests, tags, tags)
 
     def _blobs(self, source: BlobSource, place: Place) -> PullThrough:
         if self._shared is None:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.endpoints import Endpoint
 from registry_mesh.oci.manifest import Manifest
-from registry_mesh.oci.media_types import ACCEPT
+from registry_mesh.oci.media_types import ACCEPT, KNOWN, is_vendors_json
+from registry_mesh.oci.reading import is_manifest, read_manifest
 from registry_mesh.oci.reference import Tag
-from registry_mesh.oci.refusals import DigestInvalid, ManifestInvalid, ManifestUnknown
-from registry_mesh.ports.failures import SourceLied
+from registry_mesh.oci.refusals import DigestInvalid, ManifestUnknown
+from registry_mesh.ports.failures import SourceDenied, SourceLied
 from registry_mesh.ports.repositories import FetchedManifest, Resolved
+from registry_mesh.tasks.threads import in_thread
 from registry_mesh.upstream.answer import Answer
+from registry_mesh.upstream.codings import decoded
+from registry_mesh.upstream.heads import Asked
 from registry_mesh.upstream.repository import ParentRepository
 
 MANIFEST_LIMIT: Final = 64 << 20
+_BIG: Final = 64 << 10
+"""A manifest beyond it is read in a thread."""
 
 _ACCEPT: Final = {"Accept": ", ".join((*ACCEPT, "*/*"))}
 
@@ -27,37 +34,59 @@ class ParentManifests:
     def __init__(self, parent: ParentRepository) -> None:
         self._parent = parent
         self._source = parent.source
+        self._heads = parent.session.heads
 
     async def manifest(self, digest: Digest) -> FetchedManifest:
+        """Whatever has the digest. A proxy may have compressed it on its way, though it was asked not to."""
         async with self._parent.request("GET", Endpoint.MANIFEST, str(digest), _ACCEPT) as answer:
             self._parent.expect(answer, 200, ManifestUnknown)
             data = await answer.body(MANIFEST_LIMIT)
-            media_type = answer.field("Content-Type")
-        if Digest.of(data, digest.algorithm) != digest:
-            raise SourceLied("sent a manifest that does not have its digest", source=self._source)
-        try:
-            return FetchedManifest(Manifest.parse(data, media_type, digest), self._parent.here)
-        except ManifestInvalid as refusal:
-            raise SourceLied(f"sent a manifest that is none: {refusal.reason}", source=self._source) from None
+            coding, media_type = answer.field("Content-Encoding"), answer.media_type
+        for form in _forms(data, coding):
+            if Digest.of(form, digest.algorithm) == digest:
+                return FetchedManifest(await _read(form, media_type, digest), self._parent.here)
+        raise SourceLied("sent a manifest that does not have its digest", source=self._source)
 
     async def resolve(self, tag: Tag, known: Descriptor | None = None) -> Resolved:
         """One HEAD; on the condition that it is no longer `known`, by the entity tag that registries make of a digest.
-        Those that make it of something else, or read no conditions, answer in full."""
+        Those that make it of something else, or read no conditions, answer in full. One GET, where HEAD is of no use;
+        its answer has the manifest with it.
+        """
         condition = {"If-None-Match": f'"{known.digest}"'} if known is not None else {}
-        async with self._parent.request("HEAD", Endpoint.MANIFEST, tag, _ACCEPT | condition) as answer:
+        if not self._heads.worth(Asked.MANIFESTS):
+            return await self._got(tag, known, condition)
+        try:
+            told = await self._told(tag, known, condition)
+        except SourceDenied:  # of HEAD, and perhaps of HEAD alone
+            told = None
+        if told is None:
+            told = await self._got(tag, known, {})
+            self._heads.useless(Asked.MANIFESTS)
+        return told
+
+    async def _told(
+        self, tag: Tag, known: Descriptor | None, condition: Mapping[str, str]
+    ) -> Resolved | None:
+        """What HEAD says; None where that is nothing, or cannot be what it says it is.
+
+        `ManifestUnknown` of a parent of our own kind alone: others say 404 to HEAD and 200 to GET.
+        """
+        async with self._parent.request("HEAD", Endpoint.MANIFEST, tag, {**_ACCEPT, **condition}) as answer:
             if answer.status == 304 and known is not None:
                 self._confirmed(answer, known.digest)
                 return Resolved(known, self._parent.here)
-            self._parent.expect(answer, 200, ManifestUnknown)
-            stated, length = answer.field("Docker-Content-Digest"), answer.length
-            media_type = answer.media_type
-        if not stated or length is None or not media_type:
-            return Resolved((await self.by_tag(tag)).descriptor, self._parent.here)
-        try:
-            digest = Digest.parse(stated)
-        except DigestInvalid as refusal:
-            raise SourceLied(f"named a tag's digest badly: {refusal.reason}", source=self._source) from None
-        return Resolved(Descriptor(media_type, digest, length), self._parent.here)
+            if answer.status == 404 and self._parent.session.mesh:
+                raise ManifestUnknown(f"{self._source} does not have it")
+            if answer.status != 200 or not answer.length:
+                return None
+            media_type = answer.media_type.lower()
+            if media_type not in KNOWN and not is_vendors_json(media_type):
+                return None
+            try:
+                digest = Digest.parse(answer.field("Docker-Content-Digest").strip())
+            except DigestInvalid:
+                return None
+            return Resolved(Descriptor(media_type, digest, answer.length), self._parent.here)
 
     def _confirmed(self, answer: Answer, known: Digest) -> None:
         """Whether a 304 is about what was asked. It need not say more (distribution's says nothing); what it says must
@@ -69,12 +98,53 @@ class ParentManifests:
             raise SourceLied("confirmed what was not asked", source=self._source)
 
     async def by_tag(self, tag: Tag) -> Manifest:
-        """What a tag points at, taken whole; its digest is computed."""
-        async with self._parent.request("GET", Endpoint.MANIFEST, tag, _ACCEPT) as answer:
+        """What a tag points at, taken whole."""
+        manifest = (await self._got(tag, None, {})).manifest
+        assert manifest is not None, "only what is known already comes without"
+        return manifest
+
+    async def _got(self, tag: Tag, known: Descriptor | None, condition: Mapping[str, str]) -> Resolved:
+        """By GET. `SourceLied` where what comes is no manifest, or has another digest than the answer says."""
+        async with self._parent.request("GET", Endpoint.MANIFEST, tag, {**_ACCEPT, **condition}) as answer:
+            if answer.status == 304 and known is not None:
+                self._confirmed(answer, known.digest)
+                return Resolved(known, self._parent.here)
             self._parent.expect(answer, 200, ManifestUnknown)
             data = await answer.body(MANIFEST_LIMIT)
-            media_type = answer.field("Content-Type")
+            stated, media_type = answer.field("Docker-Content-Digest").strip(), answer.media_type
+            coding = answer.field("Content-Encoding")
+        manifest = await self._fitting(_forms(data, coding), stated, media_type)
+        return Resolved(manifest.descriptor, self._parent.here, manifest)
+
+    async def _fitting(self, forms: list[bytes], stated: str, media_type: str) -> Manifest:
+        """The form of a body that has the digest stated and is a manifest."""
         try:
-            return Manifest.parse(data, media_type)
-        except ManifestInvalid as refusal:
-            raise SourceLied(f"sent a manifest that is none: {refusal.reason}", source=self._source) from None
+            digest = Digest.parse(stated)
+        except DigestInvalid:
+            digest = None  # not told, or told by an algorithm that nobody here can check
+        if digest is not None:
+            forms = [form for form in forms if Digest.of(form, digest.algorithm) == digest]
+            if not forms:
+                raise SourceLied(
+                    "sent another manifest than its Docker-Content-Digest says", source=self._source
+                )
+        for form in forms:
+            manifest = await _read(form, media_type, digest)
+            if is_manifest(manifest):
+                return manifest
+        raise SourceLied("sent something for a tag that is no manifest", source=self._source)
+
+
+def _forms(data: bytes, coding: str) -> list[bytes]:
+    """A body as it came, and, where it is labelled as compressed, what it is made of."""
+    try:
+        plain = decoded(data, coding, MANIFEST_LIMIT)
+    except ValueError:
+        return [data]
+    return [data] if plain is data else [data, plain]
+
+
+async def _read(data: bytes, media_type: str, digest: Digest | None) -> Manifest:
+    if len(data) > _BIG:
+        return await in_thread(read_manifest, data, media_type, digest)
+    return read_manifest(data, media_type, digest)

@@ -36,11 +36,15 @@ from registry_mesh.upstream.breaker import Breaker
 from registry_mesh.upstream.credentials import Credentials
 from registry_mesh.upstream.dialogue import Dialogue
 from registry_mesh.upstream.hangs import Hangs, kind_of
+from registry_mesh.upstream.heads import Heads
 from registry_mesh.upstream.liveness import Liveness, Patience, Silent
 from registry_mesh.upstream.logins import FixedLogin, Login
 from registry_mesh.upstream.retry_after import retry_after
 
 HOPS: Final = 5
+REFUSES_HEAD: Final = frozenset({400, 404, 405, 501})
+"""Statuses by which HEAD is refused where GET is not: the registry itself, the proxy before it, or the store that it
+redirects to by addresses signed for GET alone. Given to whoever asked."""
 
 LATE: Final = 0.7
 """Seconds to an answer's head after which another parent is asked as well; eight times the usual latency, if more."""
@@ -100,6 +104,7 @@ class ParentSession:
         self.breaker = Breaker()
         self.mesh: bool | None = None
         """Whether it is one of ours; None: it has not answered yet."""
+        self.heads = Heads()
         self.inflight = 0
         self._session = session
         self._patience = patience or Patience()
@@ -150,7 +155,7 @@ class ParentSession:
         headers: Mapping[str, str] | None = None,
     ) -> AsyncIterator[Answer]:
         """An answer whose status is below 500 and neither 401, 403 nor 429, nor 304 where `headers` have no
-        If-None-Match. Failures are raised."""
+        If-None-Match; to HEAD also those of `REFUSES_HEAD`. Failures are raised."""
         url, kind = self.url + path, kind_of(path)
         if reason := self.hangs.refuses(kind):
             raise SourceUnavailable(reason, source=self.name)
@@ -301,6 +306,8 @@ class ParentSession:
         status = response.status
         if status == 304 and "If-None-Match" not in sent:
             raise SourceLied("answered 304 to what was asked without a condition", source=self.name)
+        if response.method == "HEAD" and status in REFUSES_HEAD:
+            return response
         if status in (429, 503):
             raise (SourceThrottled if status == 429 else SourceUnavailable)(
                 f"answered {status}", source=self.name, retry_after=retry_after(response.headers, time.time())

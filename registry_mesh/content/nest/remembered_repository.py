@@ -15,10 +15,11 @@ from registry_mesh.content.nest.remembered import Remembered
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
+from registry_mesh.oci.reading import is_manifest, read_manifest
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.oci.refusals import BlobUnknown, ManifestInvalid, ManifestUnknown
 from registry_mesh.ports.blobs import Provenance
-from registry_mesh.ports.failures import Failure, SourceLied, StoreBroken, StoreFull
+from registry_mesh.ports.failures import Failure, SourceLied, SourceUnavailable, StoreBroken, StoreFull
 from registry_mesh.ports.partial import CacheStore
 from registry_mesh.ports.pieces import put, whole
 from registry_mesh.ports.place import Place
@@ -55,26 +56,51 @@ class RememberedTags:
         referrers: ReferrerSource,
         remembered: Remembered,
         freshness: Freshness,
+        manifests: PlaceManifests,
         names: NamesOfPlace | None = None,
     ) -> None:
-        """`names` learns which digests the repository's answers name."""
+        """`manifests` are the repository's; `names` learns which digests its answers name."""
         self._prefix = f"remembered/{registry.replace(':', '_')}/{name}"
         self._tags = tags
         self._referrers = referrers
         self._remembered = remembered
         self._freshness = freshness
+        self._manifests = manifests
         self._names = names
 
     async def resolve(self, tag: Tag, known: Descriptor | None = None) -> Resolved:
+        """What the tag points at, with the manifest: its own type and size are told, whatever was said of them. A tag
+        moves only to a manifest that can be had."""
+
         async def fetch(last: str | None) -> str:
             resolved = await self._tags.resolve(tag, _descriptor(last) or known)
-            return json.dumps(resolved.descriptor.document())
+            return json.dumps((await self._pointed_at(resolved)).document())
 
         answer, provenance = await self._remembered.ask(f"{self._prefix}/_tags/{tag}", self._freshness, fetch)
-        descriptor = Descriptor.parse(json.loads(answer), "tag")
+        told = Descriptor.parse(json.loads(answer), "tag")
         if self._names is not None:
-            await self._names.note(descriptor.digest)
-        return Resolved(descriptor, provenance)
+            await self._names.note(told.digest)
+        manifest = (await self._manifests.manifest(told.digest)).manifest
+        return Resolved(_itself(manifest), provenance, manifest)
+
+    async def _pointed_at(self, resolved: Resolved) -> Descriptor:
+        manifest = resolved.manifest or await self._had(resolved)
+        if resolved.manifest is not None:
+            await self._manifests.keep(manifest)
+        if not is_manifest(manifest):
+            raise SourceLied("points a tag at what is no manifest", source=resolved.provenance.source)
+        return _itself(manifest)
+
+    async def _had(self, resolved: Resolved) -> Manifest:
+        digest = resolved.descriptor.digest
+        if self._names is not None:
+            await self._names.note(digest)
+        try:
+            return (await self._manifests.manifest(digest)).manifest
+        except ManifestUnknown:
+            raise SourceUnavailable(
+                f"points a tag at {digest}, which it does not have", source=resolved.provenance.source
+            ) from None
 
     async def tags(self, limit: int, last: str = "") -> TagPage:
         """From the first page of the source's list, where that will do, else from the whole list."""
@@ -126,9 +152,9 @@ class RememberedManifests:
 
     def of(
         self, source: ManifestSource, place: Place | None = None, names: NamesOfPlace | None = None
-    ) -> _Bound:
+    ) -> PlaceManifests:
         """`place` is noted as where manifests come from; a manifest that it does not name is asked of `source`."""
-        return _Bound(self, source, place, names)
+        return PlaceManifests(self, source, place, names)
 
     async def held(self, digest: Digest) -> FetchedManifest | None:
         """The manifest, where it is held."""
@@ -156,17 +182,19 @@ class RememberedManifests:
             media_type = await self._records.get(_media_type_key(digest))
         except (BlobUnknown, StoreBroken, SourceLied):
             return None
-        try:
-            return Manifest.parse(data, (media_type or b"").decode(), digest)
-        except ManifestInvalid:
+        if media_type is None:
             return None  # a blob of that digest, but no manifest
+        return read_manifest(data, media_type.decode(), digest)
 
     async def _fetch(self, digest: Digest, source: ManifestSource, place: Place | None) -> Manifest:
-        manifest = (await source.manifest(digest)).manifest
+        return await self.keep((await source.manifest(digest)).manifest, place)
+
+    async def keep(self, manifest: Manifest, place: Place | None) -> Manifest:
+        """Hold a manifest that a source gave, as far as there is room; the manifest again."""
         with contextlib.suppress(StoreFull, StoreBroken):  # served all the same
             await self._keep(manifest)
             if place is not None:
-                await self._store.note_place(digest, place)
+                await self._store.note_place(manifest.digest, place)
         self._remember(manifest)
         return manifest
 
@@ -179,7 +207,7 @@ class RememberedManifests:
         await self._flights.close()
 
 
-class _Bound:
+class PlaceManifests:
     """`ManifestSource` of one repository."""
 
     def __init__(
@@ -205,6 +233,12 @@ class _Bound:
             await self._names.note_manifest(manifest.digest, manifest.data, manifest.media_type)
         return answer
 
+    async def keep(self, manifest: Manifest) -> None:
+        """Hold a manifest that the repository's source gave for a tag."""
+        await self._manifests.keep(manifest, self._place)
+        if self._names is not None:
+            await self._names.note_manifest(manifest.digest, manifest.data, manifest.media_type)
+
     async def _fetched(self, digest: Digest, held: bool) -> FetchedManifest:
         try:
             return await self._manifests.fetched(digest, self._source, self._place)
@@ -212,6 +246,10 @@ class _Bound:
             if held:
                 raise ManifestUnknown("not known to be in this repository", digest=str(digest)) from None
             raise
+
+
+def _itself(manifest: Manifest) -> Descriptor:
+    return Descriptor(manifest.media_type, manifest.digest, len(manifest.data))
 
 
 def _descriptor(answer: str | None) -> Descriptor | None:

@@ -19,7 +19,7 @@ from registry_mesh.content.snapshot.lookups import held_data
 from registry_mesh.content.snapshot.progress import Meter
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.manifest import Manifest
+from registry_mesh.oci.reading import read_manifest
 from registry_mesh.oci.reference import RegistryName, Tag
 from registry_mesh.oci.refusals import ManifestUnknown, NameUnknown, Refusal
 from registry_mesh.ports.blobs import BlobSource, BlobStore
@@ -175,7 +175,7 @@ class GraphCopy:
         data = await held_data(self._store, wanted.digest)
         if data is None:
             raise StoreBroken(f"{wanted.digest} was stored and is gone")
-        manifest = Manifest.parse(data, wanted.media_type, wanted.digest)
+        manifest = read_manifest(data, wanted.media_type, wanted.digest)
         await target.put_manifest(manifest, node.left_out)
         self._meter.objects_done += 1
 

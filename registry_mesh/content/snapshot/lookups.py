@@ -14,8 +14,9 @@ from registry_mesh.content.snapshot.asking import Asking
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
+from registry_mesh.oci.reading import read_manifest
 from registry_mesh.oci.reference import RegistryName
-from registry_mesh.oci.refusals import BlobUnknown, ManifestInvalid, Refusal
+from registry_mesh.oci.refusals import BlobUnknown, Refusal
 from registry_mesh.ports.blobs import BlobStore
 from registry_mesh.ports.failures import Failure, SourceDenied, SourceLied, SourceRefused
 from registry_mesh.ports.pieces import put, whole
@@ -80,18 +81,7 @@ class Lookups:
                 data = fetched.manifest.data
                 _check(data, lead, source)
                 await put(self._store, lead.digest, data)
-        return _parsed(data, media_type, lead.digest, source)
-
-
-def _parsed(data: bytes, media_type: str, digest: Digest, source: Repository) -> Manifest:
-    """As it was announced; else as what it calls itself: the label is not what the digest vouches for."""
-    try:
-        return Manifest.parse(data, media_type, digest)
-    except ManifestInvalid as refusal:
-        try:
-            return Manifest.parse(data, "", digest)
-        except ManifestInvalid:
-            raise SourceLied(f"{digest}: {refusal.reason}", source=str(source.registry)) from None
+        return read_manifest(data, media_type, lead.digest)
 
 
 async def held_data(store: BlobStore, digest: Digest) -> bytes | None:
@@ -111,8 +101,3 @@ def _check(data: bytes, lead: Lead, source: Repository) -> None:
     """A source's word is not enough, whatever it checked itself."""
     if Digest.of(data, lead.digest.algorithm) != lead.digest:
         raise SourceLied(f"other bytes than those of {lead.digest}", source=str(source.registry))
-    if lead.size is not None and len(data) != lead.size:
-        raise SourceLied(
-            f"{lead.digest} has {len(data)} bytes and is said to have {lead.size}",
-            source=str(source.registry),
-        )

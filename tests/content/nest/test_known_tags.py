@@ -10,19 +10,25 @@ from registry_mesh.content.nest.failover import Candidate, Distrusted, Failover
 from registry_mesh.content.nest.fall_through import FallThrough
 from registry_mesh.content.nest.freshness import Freshness
 from registry_mesh.content.nest.remembered import Entry, Remembered
-from registry_mesh.content.nest.remembered_repository import RememberedTags
+from registry_mesh.content.nest.remembered_repository import RememberedManifests, RememberedTags
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.media_types import OCI_MANIFEST
+from registry_mesh.oci.reading import read_manifest
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.oci.refusals import ManifestUnknown
-from registry_mesh.ports.repositories import Repository, Resolved, TagPage, TagSource
+from registry_mesh.ports.repositories import FetchedManifest, Repository, Resolved, TagPage
 from registry_mesh.repositories.of_replica import ReplicaRepositories
 from registry_mesh.stores.memory.store import MemoryRecords, MemoryStore
 from tests.simulators.source import SimulatedSource
 
 HOST, NAME, TAG = RegistryName("r"), RepositoryName("a"), Tag("1")
-OLD, NEW = (Descriptor(OCI_MANIFEST, Digest.of(data), 3) for data in (b"old", b"new"))
+MANIFESTS = {
+    found.digest: found
+    for text in ("old", "new")
+    for found in [read_manifest(f'{{"layers": [], "annotations": {{"a": "{text}"}}}}'.encode(), OCI_MANIFEST)]
+}
+OLD, NEW = (Descriptor(OCI_MANIFEST, each.digest, len(each.data)) for each in MANIFESTS.values())
 
 
 @dataclass
@@ -37,6 +43,9 @@ class Asked(SimulatedSource):
         if self.points_at is None:
             raise ManifestUnknown(tag=tag)
         return Resolved(self.points_at)
+
+    async def manifest(self, digest: Digest) -> FetchedManifest:
+        return FetchedManifest(MANIFESTS[digest])
 
     async def tags(self, limit: int, last: str = "") -> TagPage:
         return TagPage(())
@@ -54,9 +63,11 @@ class Place:
     late: float = 30.0
 
 
-def remembered(source: TagSource, records: MemoryRecords, now: list[float]) -> RememberedTags:
+def remembered(source: Asked, records: MemoryRecords, now: list[float]) -> RememberedTags:
     memory = Remembered(records, clock=lambda: now[0])
-    return RememberedTags(HOST, NAME, source, source, memory, Freshness(ttl=60, stale_while_revalidate=0))  # type: ignore[arg-type]
+    manifests = RememberedManifests(MemoryStore(), records).of(source)
+    freshness = Freshness(ttl=60, stale_while_revalidate=0)
+    return RememberedTags(HOST, NAME, source, source, memory, freshness, manifests)  # type: ignore[arg-type]
 
 
 async def test_what_was_remembered_is_told_to_the_source() -> None:

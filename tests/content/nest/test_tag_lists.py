@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 from registry_mesh.content.nest.freshness import Freshness
 from registry_mesh.content.nest.remembered import Entry, Remembered
-from registry_mesh.content.nest.remembered_repository import RememberedTags
+from registry_mesh.content.nest.remembered_repository import RememberedManifests, RememberedTags
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.ports.failures import SourceUnavailable
 from registry_mesh.ports.repositories import EVERY, TagPage
-from registry_mesh.stores.memory.store import MemoryRecords
+from registry_mesh.stores.memory.store import MemoryRecords, MemoryStore
 from tests.simulators.source import SimulatedSource
 
 HOST, NAME = RegistryName("r"), RepositoryName("a")
@@ -41,9 +41,12 @@ class Listed(SimulatedSource):
         return TagPage(tuple(tags[:limit]), len(tags) > limit)
 
 
-def remembered(source: Listed, records: MemoryRecords | None = None) -> RememberedTags:
+def remembered(
+    source: Listed, records: MemoryRecords | None = None, freshness: Freshness | None = None
+) -> RememberedTags:
     memory = Remembered(records or MemoryRecords())
-    return RememberedTags(HOST, NAME, source, source, memory, Freshness())  # type: ignore[arg-type]
+    manifests = RememberedManifests(MemoryStore(), MemoryRecords()).of(source)  # type: ignore[arg-type]  # not asked
+    return RememberedTags(HOST, NAME, source, source, memory, freshness or Freshness(), manifests)  # type: ignore[arg-type]
 
 
 async def test_few_are_answered_from_the_first_page() -> None:
@@ -74,8 +77,7 @@ async def test_a_list_that_an_older_version_remembered_is_read() -> None:
     records, source = MemoryRecords(), Listed(down=True)
     source.waits.set()
     await records.put("remembered/r/a/_list", Entry(json.dumps(["x", "y"]), 1.0).encode())
-    memory = Remembered(records)
-    tags = RememberedTags(HOST, NAME, source, source, memory, Freshness(stale_if_error=1e12))  # type: ignore[arg-type]
+    tags = remembered(source, records, Freshness(stale_if_error=1e12))
     assert (await tags.tags(1000)).tags == ("x", "y")
 
 

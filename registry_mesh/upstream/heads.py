@@ -1,0 +1,38 @@
+"""What a parent's answers to HEAD are worth.
+
+HEAD is a hint. Some registries refuse it, some are reached through proxies or redirects that do, some state no length
+or a wrong one. Where GET then says otherwise, GET is asked straight away for a while.
+"""
+
+from __future__ import annotations
+
+import enum
+import time
+from collections.abc import Callable
+from typing import Final
+
+DOUBT: Final = 3600.0
+"""Seconds for which a HEAD that told nothing, where GET did, is remembered."""
+
+
+class Asked(enum.Enum):
+    """What HEAD is asked about; the two are answered by different parts of a registry."""
+
+    MANIFESTS = "manifests"
+    BLOBS = "blobs"
+
+
+class Heads:
+    """Remembers, of one parent, where HEAD was of no use."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._until: dict[Asked, float] = {}
+
+    def worth(self, asked: Asked) -> bool:
+        """Whether HEAD is to be asked."""
+        return self._clock() >= self._until.get(asked, 0.0)
+
+    def useless(self, asked: Asked) -> None:
+        """HEAD told nothing, and GET answered."""
+        self._until[asked] = self._clock() + DOUBT

@@ -1,0 +1,126 @@
+"""Parents whose answers to HEAD say nothing, or something wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from registry_mesh.oci.descriptor import Descriptor
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.media_types import OCI_MANIFEST
+from registry_mesh.oci.reference import Tag
+from registry_mesh.oci.refusals import ManifestUnknown
+from registry_mesh.ports.failures import SourceDenied, SourceLied
+from registry_mesh.ports.repositories import Repository
+from registry_mesh.upstream.heads import DOUBT, Asked, Heads
+from tests.simulators.registry import Answer, SimulatedRegistry, simulated_registry
+from tests.simulators.upstream import repository_of
+
+MANIFEST = json.dumps({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "layers": None}).encode()
+NAMED = Digest.of(MANIFEST)
+ITSELF = Descriptor(OCI_MANIFEST, NAMED, len(MANIFEST))
+PATH = "/v2/team/app/manifests/1"
+FULL = {"Content-Type": OCI_MANIFEST, "Docker-Content-Digest": str(NAMED)}
+USELESS: dict[str, dict[str, Any]] = {
+    **{str(status): {"status": status} for status in (400, 401, 403, 404, 405, 501)},
+    "no length": {"headers": FULL | {"Content-Length": "0"}},
+    "a page": {"body": MANIFEST, "headers": FULL | {"Content-Type": "text/html"}},
+    "no type": {"body": MANIFEST, "headers": FULL | {"Content-Type": "application/octet-stream"}},
+    "no digest": {"body": MANIFEST, "headers": {"Content-Type": OCI_MANIFEST}},
+    "bad digest": {"body": MANIFEST, "headers": FULL | {"Docker-Content-Digest": "blake3:00"}},
+}
+
+
+@pytest.fixture
+async def parent() -> AsyncIterator[SimulatedRegistry]:
+    async with simulated_registry() as registry:
+        yield registry
+
+
+@pytest.fixture
+async def app(parent: SimulatedRegistry) -> AsyncIterator[Repository]:
+    async with repository_of(parent) as repository:
+        yield repository
+
+
+def by_method(head: Mapping[str, Any], get: Mapping[str, Any]) -> Answer:
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(**(head if request.method == "HEAD" else get))
+
+    return answer
+
+
+def methods(parent: SimulatedRegistry) -> list[str]:
+    return [method for method, path, _ in parent.asked if path.startswith("/v2/team")]
+
+
+@pytest.mark.parametrize("head", USELESS.values(), ids=USELESS)
+async def test_one_get_decides_and_is_remembered(
+    parent: SimulatedRegistry, app: Repository, head: dict[str, Any]
+) -> None:
+    parent.answers[PATH] = by_method(head, {"body": MANIFEST, "headers": FULL})
+    resolved = await app.tags.resolve(Tag("1"))
+    assert resolved.descriptor == ITSELF
+    assert resolved.manifest is not None
+    assert (await app.tags.resolve(Tag("1"))).descriptor == ITSELF
+    assert methods(parent) == ["HEAD", "GET", "GET"]
+
+
+async def test_a_redirect_that_is_signed_for_get_alone_is_followed_by_get(
+    parent: SimulatedRegistry, app: Repository
+) -> None:
+    for status in (403, 400, 405, 501):
+        parent.says(PATH, status=307, headers={"Location": "/signed"})
+        parent.answers["/signed"] = by_method({"status": status}, {"body": MANIFEST, "headers": FULL})
+        assert (await app.tags.resolve(Tag("1"))).descriptor == ITSELF
+
+
+async def test_what_get_says_no_to_is_not_remembered(parent: SimulatedRegistry, app: Repository) -> None:
+    with pytest.raises(ManifestUnknown):
+        await app.tags.resolve(Tag("1"))
+    parent.says(PATH, status=403)
+    with pytest.raises(SourceDenied):
+        await app.tags.resolve(Tag("1"))
+    parent.says(PATH, body=MANIFEST, headers=FULL)
+    assert (await app.tags.resolve(Tag("1"))).descriptor == ITSELF
+    assert methods(parent) == ["HEAD", "GET", "HEAD", "GET", "HEAD"]
+
+
+async def test_a_known_tag_is_confirmed_by_get_as_well(parent: SimulatedRegistry, app: Repository) -> None:
+    parent.answers[PATH] = by_method({"status": 405}, {"body": MANIFEST, "headers": FULL})
+    await app.tags.resolve(Tag("1"))
+    parent.says(PATH, status=304)
+    assert (await app.tags.resolve(Tag("1"), ITSELF)).descriptor == ITSELF
+    assert parent.asked[-1][2]["If-None-Match"] == f'"{NAMED}"'
+
+
+@pytest.mark.parametrize("page", ["<html></html>", '{"errors": []}', "{}", '{"note": "back soon"}'])
+@pytest.mark.parametrize("media_type", ["text/html", "application/json", OCI_MANIFEST])
+async def test_a_page_is_never_what_a_tag_points_at(
+    parent: SimulatedRegistry, app: Repository, page: str, media_type: str
+) -> None:
+    parent.answers[PATH] = by_method({"status": 405}, {"text": page, "content_type": media_type})
+    with pytest.raises(SourceLied, match="no manifest"):
+        await app.tags.resolve(Tag("1"))
+
+
+async def test_other_bytes_than_the_digest_beside_them_are_refused(
+    parent: SimulatedRegistry, app: Repository
+) -> None:
+    other = FULL | {"Docker-Content-Digest": str(Digest.of(b"other"))}
+    parent.answers[PATH] = by_method({"status": 405}, {"body": MANIFEST, "headers": other})
+    with pytest.raises(SourceLied, match="Docker-Content-Digest"):
+        await app.tags.resolve(Tag("1"))
+
+
+def test_doubt_ends() -> None:
+    now = [0.0]
+    heads = Heads(lambda: now[0])
+    heads.useless(Asked.BLOBS)
+    assert (heads.worth(Asked.BLOBS), heads.worth(Asked.MANIFESTS)) == (False, True)
+    now[0] = DOUBT
+    assert heads.worth(Asked.BLOBS)
