@@ -28,6 +28,9 @@ LINGER: Final = 2.0
 ATTEMPTS: Final = 3
 """Fills, or answers, that are tried where a source lied."""
 
+LOOK_AGAIN: Final = 0.1
+"""Seconds at most between two looks at whether another process has begun a fill: many wait for one that hangs."""
+
 _SWEEP: Final = 0.1
 """Seconds between two looks; a fill that is committed lingers no longer, as it keeps its blob from eviction."""
 
@@ -81,12 +84,14 @@ class Fills:
 
     async def _begin(self, digest: Digest, via: Via, span: Span | None) -> Fill:
         """Readers of other registries begin for themselves meanwhile: the first whose parents answer makes the fill."""
+        pause = self._policy.poll
         while True:
             async with self._store.lock(digest, _purpose(via)) as mine:
                 if mine:
                     return await self._begun(digest, via, span)
             # Another process learns the size and claims what its stream brings: no second stream for that.
-            await asyncio.sleep(self._policy.poll)
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, LOOK_AGAIN)
 
     async def _begun(self, digest: Digest, via: Via, span: Span | None) -> Fill:
         """A fill that is no lie, as far as can be known soon."""
