@@ -46,7 +46,14 @@ class ParentBlobs:
                 raise self._unsatisfiable(answer)
             if answer.status == 404:
                 raise BlobUnknown(f"{self._source} does not have it", digest=str(digest))
-            yield self._reading(answer, digest, span)
+            told = await self._told_apart(answer, digest)
+            yield self._reading(answer, digest, span, told)
+
+    async def _told_apart(self, answer: Answer, digest: Digest) -> int | None:
+        """The size by HEAD, where an answer in chunks does not tell it; the digest proves the bytes all the same."""
+        if answer.status == 200 and answer.length is None:
+            return (await self.stat(digest)).size
+        return None
 
     def _unsatisfiable(self, answer: Answer) -> Exception:
         found = _UNSATISFIED.fullmatch(answer.field("Content-Range"))
@@ -54,10 +61,10 @@ class ParentBlobs:
             return SourceLied("answered 416 without the size", source=self._source)
         return SpanUnsatisfiable(int(found[1]))
 
-    def _reading(self, answer: Answer, digest: Digest, span: Span | None) -> BlobReading:
+    def _reading(self, answer: Answer, digest: Digest, span: Span | None, told: int | None) -> BlobReading:
         """Check the head. An answer of 200 to a range is used by passing over what was not asked for."""
         if answer.status == 200:
-            size = self._length(answer)
+            size = self._length(answer) if told is None else told
             wanted = span or Span(0, size)
             if wanted.start >= size and size:
                 raise SpanUnsatisfiable(size)
@@ -80,7 +87,7 @@ class ParentBlobs:
 
     def _length(self, answer: Answer) -> int:
         if answer.length is None:
-            raise SourceLied("told no Content-Length", source=self._source)
+            raise SourceUnavailable("told no Content-Length", source=self._source)
         return answer.length
 
     async def chunk_map(self, digest: Digest) -> ChunkMap | None:

@@ -269,6 +269,23 @@ async def test_a_slow_parent_is_not_taken_for_a_hung_one(parent: SimulatedRegist
     assert await read(app) == DATA
 
 
+async def test_the_size_of_a_blob_in_chunks_is_told_by_head(
+    parent: SimulatedRegistry, app: Repository
+) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.method == "HEAD":
+            return web.Response(headers={"Content-Length": str(len(DATA))})
+        response = web.StreamResponse()
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        await response.write(DATA)
+        return response
+
+    parent.answers[BLOB] = answer
+    assert await read(app) == DATA
+    assert await read(app, Span(70_000, 70_010)) == DATA[70_000:70_010]
+
+
 @pytest.mark.parametrize("label", ["gzip", "x-gzip", "aws-chunked", "utf-8", "", "br"])
 async def test_a_label_changes_nothing_of_a_blob(
     parent: SimulatedRegistry, app: Repository, label: str
