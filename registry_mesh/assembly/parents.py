@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+import ssl
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Final
 
 from registry_mesh.assembly.labels import layout
+from registry_mesh.auth.hosts import place
 from registry_mesh.config.scalars import SecretReference
 from registry_mesh.config.schema import Config, CredentialCommand, Registry
 from registry_mesh.oci.reference import RegistryName
 from registry_mesh.telemetry.instruments import Instruments, Table
+from registry_mesh.telemetry.logs import FIELDS
 from registry_mesh.telemetry.names import LIES, PARENT_AVAILABLE
 from registry_mesh.upstream.docker_config import server
 from registry_mesh.upstream.login_sources import (
@@ -23,10 +29,15 @@ from registry_mesh.upstream.logins import Logins
 from registry_mesh.upstream.probe import Probe
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession, open_session
+from registry_mesh.upstream.way import Client, Way
 
 Groups = list[list[UpstreamRegistry]]
-_Key = tuple[str, SecretReference | CredentialCommand | None, str | None]
-"""A parent's URL, its login and its token service."""
+_Way = tuple[str | None, str | None, str | None, str | None, tuple[str, ...]]
+"""Proxy, authorities, certificate, key, and hosts that may lie inside."""
+_Key = tuple[str, SecretReference | CredentialCommand | None, str | None, str, _Way]
+"""A parent's URL, its login, its token service, whether `ns` is sent, and the way to it."""
+
+log: Final = logging.getLogger(__name__)
 
 
 class Parents:
@@ -36,14 +47,15 @@ class Parents:
         """`instruments` are laid out by `names.layout` of the same configuration."""
         self._config = config
         self._instruments = instruments or Table(layout(config), 1).row(0)
+        self._clients: dict[_Way, Client] = {}
         self._sessions: dict[_Key, ParentSession] = {}
         self._stack = AsyncExitStack()
         self.groups: dict[RegistryName, Groups] = {}
 
     async def __aenter__(self) -> Parents:
-        self._http = await self._stack.enter_async_context(open_session())
         for host, registry in self._config.registries.items():
             name = RegistryName(host)
+            await self._open(registry)
             self.groups[name] = [
                 [UpstreamRegistry(self._session(url, registry), name) for url in group]
                 for group in registry.parents
@@ -68,20 +80,54 @@ class Parents:
         for name, yes in available.items():
             self._instruments.gauge(PARENT_AVAILABLE, name).set(int(yes))
 
+    async def _open(self, registry: Registry) -> None:
+        """A client for the way to the registry's parents, where there is none yet."""
+        key = _way_key(registry)
+        if key in self._clients:
+            return
+        alike = [r for r in self._config.registries.values() if _way_key(r) == key]
+        urls = [url for each in alike for group in each.parents for url in group]
+        way = way_of(registry, urls)
+        for url in urls:
+            if proxy := way.proxy_named(url):
+                log.info(
+                    "a parent is asked by way of a proxy", extra={FIELDS: {"parent": url, "proxy": proxy}}
+                )
+        self._clients[key] = await self._stack.enter_async_context(open_session(way))
+
     def _session(self, url: str, registry: Registry) -> ParentSession:
-        key = (url, registry.credentials, registry.token_service)
+        key = (url, registry.credentials, registry.token_service, registry.ns, _way_key(registry))
         if key not in self._sessions:
             login = login_of(registry.credentials, url) if registry.credentials is not None else None
             session = ParentSession(
-                self._http,
+                self._clients[_way_key(registry)],
                 url,
                 login,
                 instruments=self._instruments,
                 token_service=registry.token_service or "",
+                ns=registry.ns,
             )
             self._stack.push_async_callback(session.close)
             self._sessions[key] = session
         return self._sessions[key]
+
+
+def _way_key(registry: Registry) -> _Way:
+    return registry.proxy, registry.ca, registry.certificate, registry.key, registry.redirects
+
+
+def way_of(registry: Registry, urls: Sequence[str]) -> Way:
+    """The way to the parents at `urls`. The files of certificates are read here."""
+    tls = elsewhere = None
+    if registry.ca or registry.certificate:
+        tls, elsewhere = (ssl.create_default_context() for _ in range(2))
+        for context in (tls, elsewhere) if registry.ca else ():
+            context.load_verify_locations(registry.ca)
+        if registry.certificate and registry.key:
+            tls.load_cert_chain(registry.certificate, registry.key)
+    parents = frozenset(place(url) for url in urls)
+    hosts = frozenset(host.lower() for host in registry.redirects)
+    return Way(hosts, registry.proxy or "", tls, elsewhere, parents)
 
 
 def login_of(configured: SecretReference | CredentialCommand, url: str) -> Logins:

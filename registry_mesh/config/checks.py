@@ -5,6 +5,7 @@ These run on the document as it was written, so that they are reported together 
 
 from __future__ import annotations
 
+import ssl
 from typing import Final
 
 from registry_mesh.config.certificates import check_pair
@@ -91,6 +92,7 @@ def _check_registries(document: Document) -> None:
                 "bytes are still checked against their digests",
             )
         check_login(document, path)
+        _check_client_tls(document, path)
     for path in defaults[1:]:
         first = document.mark(defaults[0]).line
         document.report(
@@ -124,6 +126,28 @@ def _check_parents_once(document: Document, path: Path) -> None:
                 if (bare := url.rstrip("/").lower()) in seen:
                     document.report((*path, "parents", i, j), f"{url} stands twice", "keep one")
                 seen.add(bare)
+
+
+def _check_client_tls(document: Document, path: Path) -> None:
+    """The files that parents are believed by, and shown."""
+    ca, certificate, key = (document.find(*path, name) for name in ("ca", "certificate", "key"))
+    if isinstance(ca, str):
+        try:
+            ssl.create_default_context(cafile=ca)
+        except ssl.SSLError:
+            document.report(
+                (*path, "ca"), f"{ca} holds no PEM certificate", "name one of certificate authorities"
+            )
+        except OSError as fault:
+            document.report(
+                (*path, "ca"), f"{ca}: {fault.strerror}", "name a PEM file of certificate authorities"
+            )
+    if isinstance(certificate, str) and isinstance(key, str):
+        for part, what, how in check_pair(certificate, key):
+            document.report((*path, part), what, how)
+    elif isinstance(certificate, str) or isinstance(key, str):
+        lone, lacking = ("certificate", "key") if isinstance(certificate, str) else ("key", "certificate")
+        document.report((*path, lone), f"{lone} without {lacking}", f"add {lacking}: FILE", key=True)
 
 
 def _check_listeners(document: Document) -> None:

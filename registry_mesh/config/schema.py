@@ -61,7 +61,8 @@ def _tuple(value: object) -> object:
 
 
 def _parent(value: object) -> object:
-    """An address of another node or registry: `http(s)://HOST[:PORT]`, nothing after it."""
+    """An address of another node or registry: `http(s)://HOST[:PORT]`. What stands before `/v2` in its path is where
+    the registry begins, what stands after it the folder of its repositories."""
     if not isinstance(value, str):
         return value
     parts = urlsplit(value)
@@ -69,8 +70,8 @@ def _parent(value: object) -> object:
         raise ValueError("a parent is http://HOST:PORT or https://HOST:PORT")
     if parts.username is not None or parts.password is not None:
         raise ValueError("a parent's address carries no user or password: use credentials")
-    if parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise ValueError("a parent's address ends after the port: /v2/ stands at its root")
+    if parts.query or parts.fragment:
+        raise ValueError("a parent's address is http(s)://HOST[:PORT][/PATH], with nothing after its path")
     try:
         parts.port  # noqa: B018 (raises where the port is none)
     except ValueError:
@@ -86,6 +87,16 @@ def _server(value: object) -> object:
     if found is None or urlsplit(value).username is not None:
         raise ValueError("a token service is http://HOST:PORT or https://HOST:PORT")
     return f"{found[0]}://{urlsplit(value).netloc}"
+
+
+def _proxy(value: object) -> object:
+    """`http://[USER:PASSWORD@]HOST[:PORT]` or `none`."""
+    if not isinstance(value, str) or value == "none":
+        return value
+    found = place(value)
+    if found is None or found[0] != "http":
+        raise ValueError("a proxy is http://HOST:PORT, or none")
+    return value.rstrip("/")
 
 
 def _registry(value: object) -> object:
@@ -129,7 +140,11 @@ ServerUrl = Annotated[
 ]  # fmt: skip
 
 ParentUrl = Annotated[
-    str, BeforeValidator(_parent), WithJsonSchema({"type": "string", "pattern": "^https?://[^/@?#]+/?$"}),
+    str, BeforeValidator(_parent), WithJsonSchema({"type": "string", "pattern": "^https?://[^/@?#]+(/[^@?#]*)?$"}),
+]  # fmt: skip
+
+ProxyUrl = Annotated[
+    str, BeforeValidator(_proxy), WithJsonSchema({"type": "string", "examples": ["http://proxy.example:3128", "none"]}),
 ]  # fmt: skip
 
 RegistryHost = Annotated[
@@ -295,6 +310,20 @@ class Registry(Section):
     credentials: Login | None = None
     """`file:PATH` or `env:NAME`: JSON {"username": …, "password": …}, a Docker config.json, or USER:PASSWORD. Or a
     command that prints one."""
+    ns: Literal["auto", "always", "never"] = "auto"
+    """Whether parents are told the registry's name in `ns=`. auto: those that are nodes of this mesh."""
+    proxy: ProxyUrl | None = None
+    """HTTP proxy on the way to the parents, http://HOST:PORT; `none` for no proxy, whatever HTTP_PROXY, HTTPS_PROXY,
+    ALL_PROXY and NO_PROXY say, which hold where it is absent."""
+    ca: Text | None = None
+    """PEM file of certificate authorities that are believed beside those of the system."""
+    certificate: Text | None = None
+    """PEM file: the certificate that parents are shown, then its chain. Nobody else is shown it."""
+    key: Text | None = None
+    """PEM file: its private key."""
+    redirects: Annotated[tuple[Text, ...], BeforeValidator(_tuple)] = ()
+    """HOST or HOST:PORT inside a network to which parents may redirect, such as that of their bucket. Public addresses
+    need not be named; no other address is ever connected to."""
     token_service: ServerUrl | None = None
     """Address of the token service, http(s)://HOST[:PORT], where the parents name one that is not known as theirs: it
     alone is told the credentials."""

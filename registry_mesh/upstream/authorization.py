@@ -10,7 +10,6 @@ from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
-import aiohttp
 from yarl import URL
 
 from registry_mesh.auth.challenge import Challenge
@@ -24,6 +23,7 @@ from registry_mesh.upstream.credentials import Credentials
 from registry_mesh.upstream.logins import Login
 from registry_mesh.upstream.token_service import Demand, TokenService
 from registry_mesh.upstream.tokens import Tokens
+from registry_mesh.upstream.way import Client
 
 log: Final = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class Authorization:
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
+        session: Client,
         url: str,
         login: Login | None = None,
         token_service: str = "",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import aclosing, suppress
 from typing import Any, Final
 
@@ -43,7 +43,9 @@ class UpstreamRegistry:
         return self.session
 
     def repository(self, name: RepositoryName) -> Repository:
-        parent = ParentRepository(self.session, name, self.query)
+        folder = self.session.folder
+        there = RepositoryName(f"{folder}/{name}") if folder else name
+        parent = ParentRepository(self.session, there, self.query)
         manifests = ParentManifests(parent)
         lists = ParentLists(parent, manifests)
         return Repository(self.registry, name, ParentBlobs(parent), manifests, lists, lists)
@@ -53,11 +55,16 @@ class UpstreamRegistry:
         walk = Walk(self._page, f"{Endpoint.CATALOG.path()}?n={PAGE}", "repositories", self.name)
         async with aclosing(walk.pages()) as pages:
             async for names in pages:
-                for name in names:
+                for name in self._below(names):
                     with suppress(NameInvalid):
                         yield parse_name(name)
         if walk.note:
             _log.warning("%s: its list of repositories %s", self.name, walk.note)
+
+    def _below(self, names: Iterable[str]) -> Iterator[str]:
+        """Those in the parent's folder, as they are called there."""
+        folder = f"{self.session.folder}/" if self.session.folder else ""
+        return (name.removeprefix(folder) for name in names if name.startswith(folder))
 
     async def _page(self, path: str) -> tuple[dict[str, Any], str | None]:  # Any: JSON
         return await page(self.session, path, "registry:catalog:*", "list of repositories", self.query)

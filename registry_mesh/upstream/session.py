@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
@@ -19,7 +19,7 @@ from yarl import URL
 
 from registry_mesh import __version__
 from registry_mesh.auth.challenge import parse_challenges
-from registry_mesh.auth.hosts import inner_host, same_place
+from registry_mesh.auth.hosts import place, same_place
 from registry_mesh.ports.failures import (
     SourceDenied,
     SourceErred,
@@ -40,11 +40,15 @@ from registry_mesh.upstream.heads import Heads
 from registry_mesh.upstream.liveness import Liveness, Patience, Silent
 from registry_mesh.upstream.logins import FixedLogin, Login
 from registry_mesh.upstream.retry_after import retry_after
+from registry_mesh.upstream.way import Client, NotingResolver, Way, base_and_folder
 
 HOPS: Final = 5
 REFUSES_HEAD: Final = frozenset({400, 404, 405, 501})
 """Statuses by which HEAD is refused where GET is not: the registry itself, the proxy before it, or the store that it
 redirects to by addresses signed for GET alone. Given to whoever asked."""
+
+Namespace = Literal["auto", "always", "never"]
+_HOST: Final = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*|[0-9a-f:.]+")
 
 LATE: Final = 0.7
 """Seconds to an answer's head after which another parent is asked as well; eight times the usual latency, if more."""
@@ -62,14 +66,21 @@ _BESIDE: Final = re.compile(r"/.+/(?:referrers/[^/]+|manifests/sha(?:256|512)-[0
 _ANSWERED: Final = {304: "not_modified", 404: "unknown", 401: "denied", 403: "denied", 429: "throttled"}
 
 
-def open_session() -> aiohttp.ClientSession:
+def open_session(way: Way | None = None) -> Client:
     """A client session with the traps set right: no total time limit (it kills a 60 GB pull), no decompression
     and none asked for (a blob must arrive as it is), long header lines for signed redirects.
 
     There are as many connections as there are streams: who waited for one would look to us as if the parent did not
     answer, and so would the ping that asks after it. Streams are bounded by the clients that are served."""
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, limit_per_host=0, ttl_dns_cache=60),
+    way = way or Way()
+    http = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(
+            limit=0,
+            limit_per_host=0,
+            ttl_dns_cache=60,
+            resolver=NotingResolver(way),
+            socket_factory=lambda found: way.connecting(found[0], found[1], found[2], found[4]),
+        ),
         timeout=aiohttp.ClientTimeout(total=None),
         auto_decompress=False,
         skip_auto_headers=("Accept-Encoding", "Accept", "User-Agent"),
@@ -80,6 +91,7 @@ def open_session() -> aiohttp.ClientSession:
         max_field_size=64 << 10,
         cookie_jar=aiohttp.DummyCookieJar(),
     )
+    return Client(http, way)
 
 
 class ParentSession:
@@ -87,17 +99,22 @@ class ParentSession:
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
+        session: Client,
         url: str,
         login: Login | Credentials | None = None,
         patience: Patience | None = None,
         instruments: Instruments | None = None,
         token_service: str = "",
+        ns: Namespace = "auto",
     ) -> None:
         """`instruments`: laid out with this parent's `name` among the values of the label `parent`. `token_service`:
-        the URL of the only one that may be told the login."""
-        self.url = url.rstrip("/")
-        self.name = urlsplit(url).netloc
+        the URL of the only one that may be told the login. `ns`: whether the registry is named to it; `auto`: where it
+        is one of ours."""
+        self.url, self.folder = base_and_folder(url)
+        self.name = url.rstrip("/").partition("://")[2]
+        self._ns = ns
+        for configured in filter(None, (url, token_service)):
+            session.way.admit(configured)
         instruments = instruments or Table(Layout(values={"parent": [self.name]}), 1).row(0)
         self._answers = {a: instruments.counter(UPSTREAM_REQUESTS, self.name, a) for a in ANSWERS}
         self._received = instruments.counter(UPSTREAM_BYTES, self.name)
@@ -161,8 +178,10 @@ class ParentSession:
             raise SourceUnavailable(reason, source=self.name)
         self.inflight += 1
         try:
+            asked = await self._named(query or {})
+            question = Question((query or {}).get("ns", ""), scope)
             async with AsyncExitStack() as stack:
-                response = await self._authorized(stack, method, url, scope, query, dict(headers or {}))
+                response = await self._authorized(stack, method, url, question, asked, dict(headers or {}))
                 self.hangs.answered(kind)
                 self._recognise(response)
                 yield Answer(response, self)
@@ -176,16 +195,29 @@ class ParentSession:
         finally:
             self.inflight -= 1
 
+    async def _named(self, query: Mapping[str, str]) -> Mapping[str, str]:
+        """The query without `ns` where the parent is none of ours: it need not know the parameter, and some refuse
+        what they do not know."""
+        if "ns" not in query or self._ns == "always":
+            return query
+        if self._ns == "auto" and self.mesh is None:
+            await self.ping()
+        if self._ns == "auto" and self.mesh is None:
+            raise SourceUnavailable(self.breaker.reason or "has not answered yet", source=self.name)
+        if self._ns == "auto" and self.mesh:
+            return query
+        return {key: value for key, value in query.items() if key != "ns"}
+
     async def _authorized(
         self,
         stack: AsyncExitStack,
         method: str,
         url: str,
-        scope: str,
+        question: Question,
         query: Mapping[str, str] | None,
         headers: dict[str, str],
     ) -> aiohttp.ClientResponse:
-        dialogue = Dialogue(self._authorization, Question((query or {}).get("ns", ""), scope))
+        dialogue = Dialogue(self._authorization, question)
         await dialogue.begin()
         while True:
             response = await self._send(stack, method, url, query, headers, dialogue.header)
@@ -221,14 +253,23 @@ class ParentSession:
         raise SourceUnavailable(f"more than {HOPS} redirects", source=self.name)
 
     def _follow(self, url: str, location: str) -> str:
-        target = urljoin(url, location)
-        there, here = urlsplit(target), urlsplit(url)
-        if there.scheme not in ("http", "https") or not there.hostname:
-            raise SourceLied("redirects to no http address", source=self.name)
-        if here.scheme == "https" and there.scheme == "http":
+        """Where a redirect leads: to an address that can be read, that is no less safe, and that does not lie inside a
+        network unless it is named."""
+        try:
+            target = urljoin(url, location)
+            URL(target, encoded=True)
+        except ValueError:
+            target = ""
+        there, here = place(target), urlsplit(url)
+        if not location or there is None or not _HOST.fullmatch(there[1]):
+            raise SourceLied(f"redirects to no http address: {location[:200]!r}", source=self.name)
+        if here.scheme == "https" and there[0] == "http":
             raise SourceLied("redirects from https to http", source=self.name)
-        if inner_host(target) and not inner_host(self.url):
-            raise SourceLied("redirects into a private network", source=self.name)
+        if not self._session.way.may_lead_to(target):
+            raise SourceLied(
+                f"redirects into a network, to {there[1]}:{there[2]}: if that is right, name it in redirects",
+                source=self.name,
+            )
         return target
 
     async def _timed(
@@ -252,7 +293,7 @@ class ParentSession:
             if own:
                 await self.liveness.wait(request)
             response = await self._answered(request)
-        except (TimeoutError, aiohttp.ClientError, OSError) as fault:
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as fault:
             self._answers["unreachable"].add()
             reason = f"no answer: {str(fault) or type(fault).__name__}"
             if own and not isinstance(fault, Silent):  # of that the ping decides
@@ -290,12 +331,12 @@ class ParentSession:
     async def _ping(self) -> bool:
         """GET /v2/ on a connection of its own."""
         try:
-            async with self._session.get(
-                self.url + "/v2/", headers={"Connection": "close"}, allow_redirects=False
+            async with self._session.request(
+                "GET", self.url + "/v2/", headers={"Connection": "close"}, allow_redirects=False
             ) as response:
                 self._recognise(response)
                 return response.status < 500
-        except aiohttp.ClientError as fault:
+        except (aiohttp.ClientError, ValueError) as fault:
             raise OSError(str(fault) or type(fault).__name__) from fault
 
     def _recognise(self, response: aiohttp.ClientResponse) -> None:

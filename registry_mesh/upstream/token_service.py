@@ -15,6 +15,7 @@ from registry_mesh.ports.failures import LoginRefused, SourceDenied, SourceThrot
 from registry_mesh.upstream.credentials import Credentials
 from registry_mesh.upstream.retry_after import http_date, retry_after
 from registry_mesh.upstream.token_answer import AnswerInvalid, TokenAnswer, parse_answer
+from registry_mesh.upstream.way import Client
 
 ANSWER_LIMIT: Final = 1 << 20
 """Bytes of an answer."""
@@ -48,7 +49,7 @@ class TokenService:
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
+        session: Client,
         parent: str,
         connect: float = 5.0,
         clock: Callable[[], float] = time.time,

@@ -86,7 +86,7 @@ def test_all_faults_are_reported_together_in_the_files_order() -> None:
         registries:
           docker.io:
             default: yes
-            parents: [[https://u:hunter2@hub.example, ftp://x, http://a/v2]]
+            parents: [[https://u:hunter2@hub.example, ftp://x, "http://a/?v2"]]
             credentials: hunter2
             tags: {ttl: 10 minutes}
           other.example: {}

@@ -9,6 +9,7 @@ from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.ports.repositories import Repository
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession, Patience, open_session
+from registry_mesh.upstream.way import Way
 from tests.simulators.registry import SimulatedRegistry
 
 SOON = Patience(connect=1, suspect=0.2, silent=0.1, ping=0.2, head=5, stall=0.5)
@@ -18,8 +19,10 @@ SOON = Patience(connect=1, suspect=0.2, silent=0.1, ping=0.2, head=5, stall=0.5)
 async def upstream_of(
     registry: SimulatedRegistry, name: str = "registry.example"
 ) -> AsyncIterator[UpstreamRegistry]:
-    async with open_session() as session:
-        yield UpstreamRegistry(ParentSession(session, registry.url, None, SOON), RegistryName(name))
+    async with open_session(Way(hosts=frozenset({"127.0.0.1"}))) as session:
+        yield UpstreamRegistry(
+            ParentSession(session, registry.url, None, SOON, ns="always"), RegistryName(name)
+        )
 
 
 @asynccontextmanager

@@ -68,7 +68,7 @@ async def app(server: Server) -> AsyncIterator[UpstreamRegistry]:
         listening = await asyncio.start_server(server, "127.0.0.1", 0)
         port = listening.sockets[0].getsockname()[1]
         session = await stack.enter_async_context(open_session())
-        parent = ParentSession(session, f"http://127.0.0.1:{port}", None, Patience(stall=0.4))
+        parent = ParentSession(session, f"http://127.0.0.1:{port}", None, Patience(stall=0.4), ns="always")
         yield UpstreamRegistry(parent, RegistryName("registry.example"))
         listening.close()
 

@@ -33,6 +33,7 @@ from registry_mesh.ports.repositories import Repository
 from registry_mesh.upstream.credentials import Credentials
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession, Patience, open_session
+from registry_mesh.upstream.way import Way
 from tests.simulators.registry import SimulatedRegistry, simulated_registry
 
 DATA = bytes(range(256)) * 500
@@ -56,8 +57,8 @@ class World:
         credentials: Credentials | None = None,
         name: str = "registry.example",
     ) -> UpstreamRegistry:
-        session = await self.stack.enter_async_context(open_session())
-        parent = ParentSession(session, registry.url, credentials, SOON)
+        session = await self.stack.enter_async_context(open_session(Way(hosts=frozenset({"127.0.0.1"}))))
+        parent = ParentSession(session, registry.url, credentials, SOON, ns="always")
         return UpstreamRegistry(parent, RegistryName(name))
 
 

@@ -1,0 +1,165 @@
+"""The way to parents: proxies, folders, and where redirects may not lead."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import pytest
+from aiohttp import web
+
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.reference import RegistryName, RepositoryName
+from registry_mesh.ports.failures import SourceLied, SourceUnavailable
+from registry_mesh.upstream.registry import UpstreamRegistry
+from registry_mesh.upstream.session import ParentSession, open_session
+from registry_mesh.upstream.way import Way, base_and_folder, proxy_from_environment
+from tests.simulators.registry import SimulatedRegistry, simulated_registry
+
+DATA = b"inside"
+DIGEST = Digest.of(DATA)
+BLOB = f"/v2/team/app/blobs/{DIGEST}"
+
+
+@pytest.fixture
+async def parent() -> AsyncIterator[SimulatedRegistry]:
+    async with simulated_registry() as registry:
+        registry.says("/v2/", text="{}")
+        yield registry
+
+
+@pytest.fixture
+async def inner() -> AsyncIterator[SimulatedRegistry]:
+    async with simulated_registry() as registry:
+        registry.says("/secret", body=DATA)
+        yield registry
+
+
+async def size_at(url: str, way: Way | None = None) -> int:
+    async with open_session(way) as client:
+        upstream = UpstreamRegistry(ParentSession(client, url), RegistryName("registry.example"))
+        return (await upstream.repository(RepositoryName("team/app")).blobs.stat(DIGEST)).size
+
+
+def leads_to(parent: SimulatedRegistry, location: bytes) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(status=307, headers={"Location": location.decode("utf-8", "surrogateescape")})
+
+    parent.answers[BLOB] = answer
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        b"",
+        b"http://[::1",
+        b"http://registry.example:99999999/x",
+        b"http://registry.example:port/x",
+        b"http://" + b"a" * 64 + b".example/x",
+        b"http://" + b".".join([b"abcdefgh"] * 32) + b"/x",
+        b"http://\xff\xfe.example/x",
+        "http://b\u00fccher.example/x".encode(),
+        b"ftp://registry.example/x",
+        b"file:///etc/passwd",
+    ],
+)
+async def test_an_odd_redirect_is_one_failure(parent: SimulatedRegistry, location: bytes) -> None:
+    leads_to(parent, location)
+    with pytest.raises(SourceLied, match="redirects to no http address"):
+        await size_at(parent.url)
+    assert len(parent.asked) == 1
+
+
+async def test_a_redirect_to_itself_ends(parent: SimulatedRegistry) -> None:
+    leads_to(parent, BLOB.encode())
+    with pytest.raises(SourceUnavailable, match="redirects"):
+        await size_at(parent.url)
+    assert len(parent.asked) == 6
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "0x7f000001", "127.1", "2130706433", "0177.0.0.1", "localhost", "localhost.", "[::1]",
+     "[::ffff:127.0.0.1]", "0.0.0.0", "169.254.169.254", "10.0.0.1", "[fd00::1]"],
+)  # fmt: skip
+async def test_no_redirect_leads_inward(
+    parent: SimulatedRegistry, inner: SimulatedRegistry, host: str
+) -> None:
+    """Though the parent lies inside itself."""
+    leads_to(parent, f"http://{host}:{urlsplit(inner.url).port}/secret".encode())
+    with pytest.raises((SourceLied, SourceUnavailable)):
+        await size_at(parent.url)
+    assert inner.seen == []
+
+
+async def test_a_name_that_resolves_inward_is_no_way_in(inner: SimulatedRegistry) -> None:
+    """By the address that is connected to: of the name nothing is known."""
+    async with open_session() as client:
+        with pytest.raises(OSError, match="lies inside a network"):
+            await client.request("GET", f"http://localhost:{urlsplit(inner.url).port}/secret")
+    assert inner.seen == []
+
+
+@pytest.mark.parametrize("named", ["127.0.0.1", "127.0.0.1:PORT", "localhost"])
+async def test_redirects_to_hosts_that_are_named(
+    parent: SimulatedRegistry, inner: SimulatedRegistry, named: str
+) -> None:
+    port = urlsplit(inner.url).port
+    host = "localhost" if named == "localhost" else "127.0.0.1"
+    leads_to(parent, f"http://{host}:{port}/secret".encode())
+    way = Way(hosts=frozenset({named.replace("PORT", str(port))}))
+    assert await size_at(parent.url, way) == len(DATA)
+
+
+async def test_a_folder_of_another_registry(parent: SimulatedRegistry) -> None:
+    parent.says(f"/v2/hub-proxy/team/app/blobs/{DIGEST}", body=DATA)
+    assert await size_at(f"{parent.url}/v2/hub-proxy") == len(DATA)
+
+
+@pytest.mark.parametrize(
+    ("url", "base", "folder"),
+    [
+        ("https://h", "https://h", ""),
+        ("https://h/", "https://h", ""),
+        ("https://h/v2/", "https://h", ""),
+        ("https://h:8443/v2/hub-proxy", "https://h:8443", "hub-proxy"),
+        ("https://h/a/b/v2/x/y/", "https://h/a/b", "x/y"),
+        ("https://h/a/b", "https://h/a/b", ""),
+    ],
+)
+def test_an_address_is_a_base_and_a_folder(url: str, base: str, folder: str) -> None:
+    assert base_and_folder(url) == (base, folder)
+
+
+async def test_a_plain_parent_is_not_told_the_registry(parent: SimulatedRegistry) -> None:
+    parent.says(BLOB, body=DATA)
+    assert await size_at(parent.url) == len(DATA)
+    assert not any("ns=" in path for _, path, _ in parent.seen)
+
+
+async def test_a_node_of_the_mesh_is_told_the_registry(parent: SimulatedRegistry) -> None:
+    parent.says("/v2/", text="{}", headers={"Registry-Mesh": "1"})
+    parent.says(BLOB, body=DATA)
+    assert await size_at(parent.url) == len(DATA)
+    assert parent.asked[0][1].endswith("?ns=registry.example")
+
+
+async def test_a_proxy_is_asked_for_the_whole_address(parent: SimulatedRegistry) -> None:
+    parent.says(BLOB, body=DATA)
+    way = Way(proxy=parent.url)
+    assert await size_at("http://registry.invalid", way) == len(DATA)
+    assert parent.asked[0][1].startswith("http://registry.invalid/v2/")
+
+
+def test_the_usual_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    assert proxy_from_environment("https", "quay.io", None) is None
+    monkeypatch.setenv("ALL_PROXY", "all.example:3128")
+    monkeypatch.setenv("HTTPS_PROXY", "http://tls.example:3128")
+    monkeypatch.setenv("NO_PROXY", "inner.example,.cern.example")
+    assert proxy_from_environment("https", "quay.io", None) == "http://tls.example:3128"
+    assert proxy_from_environment("http", "quay.io", 80) == "http://all.example:3128"
+    assert proxy_from_environment("https", "a.cern.example", 443) is None
+    assert proxy_from_environment("https", "inner.example", 443) is None
