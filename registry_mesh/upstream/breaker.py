@@ -21,6 +21,8 @@ class Breaker:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self.on_change: Callable[[str], None] = lambda reason: None
+        """Called when it opens, with the reason, and when it closes, with an empty one."""
         self._failures = 0
         self._pause = FIRST
         self._open_until = 0.0
@@ -49,6 +51,8 @@ class Breaker:
     def succeeded(self, seconds: float) -> None:
         """It answered, with anything but a server error, after `seconds`."""
         self.latency = seconds if not self.latency else 0.8 * self.latency + 0.2 * seconds
+        if self._open:
+            self.on_change("")
         self._failures = 0
         self._pause = FIRST
         self._open = False
@@ -63,6 +67,8 @@ class Breaker:
         if not hard and self._failures < TOLERATED:
             return
         self.confirmed = False
+        if not self._open:
+            self.on_change(reason)
         if self._open:
             self._pause = min(LONGEST, self._pause * 2)
         self._open = True

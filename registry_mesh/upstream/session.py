@@ -7,6 +7,7 @@ The only place where the aiohttp client is asked for anything. Its exceptions en
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -29,6 +30,7 @@ from registry_mesh.ports.failures import (
     SourceUnavailable,
 )
 from registry_mesh.telemetry.instruments import Instruments, Layout, Table
+from registry_mesh.telemetry.logs import FIELDS
 from registry_mesh.telemetry.names import ANSWERS, UPSTREAM_BYTES, UPSTREAM_REQUESTS
 from registry_mesh.upstream.answer import Answer
 from registry_mesh.upstream.authorization import Authorization, Question
@@ -43,6 +45,8 @@ from registry_mesh.upstream.retry_after import retry_after
 from registry_mesh.upstream.way import Client, NotingResolver, Way, base_and_folder
 
 HOPS: Final = 5
+
+log: Final = logging.getLogger(__name__)
 REFUSES_HEAD: Final = frozenset({400, 404, 405, 501})
 """Statuses by which HEAD is refused where GET is not: the registry itself, the proxy before it, or the store that it
 redirects to by addresses signed for GET alone. Given to whoever asked."""
@@ -119,6 +123,7 @@ class ParentSession:
         self._answers = {a: instruments.counter(UPSTREAM_REQUESTS, self.name, a) for a in ANSWERS}
         self._received = instruments.counter(UPSTREAM_BYTES, self.name)
         self.breaker = Breaker()
+        self.breaker.on_change = self._tell
         self.mesh: bool | None = None
         """Whether it is one of ours; None: it has not answered yet."""
         self.heads = Heads()
@@ -152,6 +157,13 @@ class ParentSession:
     @property
     def load(self) -> float:
         return (self.breaker.latency + 0.001) * (1 + self.inflight)
+
+    def _tell(self, reason: str) -> None:
+        """Say in the log that it is left alone, and why, or that it is asked again."""
+        if reason:
+            log.warning("a parent is left alone", extra={FIELDS: {"parent": self.name, "why": reason}})
+        else:
+            log.info("a parent answers again", extra={FIELDS: {"parent": self.name}})
 
     def heard(self, size: int) -> None:
         """Bytes of a body came from it."""
