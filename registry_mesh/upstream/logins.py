@@ -18,6 +18,8 @@ log: Final = logging.getLogger(__name__)
 
 PATIENCE: Final = 20.0
 """Seconds for which a request waits for its login."""
+AGAIN: Final = 30.0
+"""Seconds after which a source that failed is looked at again."""
 EARLY: Final = 0.8
 """Part of a login's life after which the next one is fetched beside its use."""
 
@@ -69,8 +71,15 @@ class Logins:
     nobody, and the reason is in the log.
     """
 
-    def __init__(self, source: LoginSource, url: str, clock: Callable[[], float] = time.time) -> None:
-        """`url` is the parent's; `clock` tells Unix seconds."""
+    def __init__(
+        self,
+        source: LoginSource,
+        url: str,
+        clock: Callable[[], float] = time.time,
+        patience: float = PATIENCE,
+    ) -> None:
+        """`url` is the parent's; `clock` tells Unix seconds; `patience`: seconds for which a request waits."""
+        self._patience = patience
         self._source = source
         self._url = url
         self._clock = clock
@@ -112,9 +121,11 @@ class Logins:
         now = self._clock()
         if self._ended(now):
             self._document = None
-        if self._document is None and (now >= self._look_at or "look" in self._flights):
+        if now < self._look_at:
+            return
+        if self._document is None:
             await self._look()
-        elif now >= self._look_at:
+        else:
             self._flights.launch("look", self._read)
 
     def _ended(self, now: float) -> bool:
@@ -123,17 +134,18 @@ class Logins:
 
     async def _look(self) -> None:
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(self._patience):
                 await self._flights.join("look", self._read)
         except TimeoutError:
-            self._failed(f"it cannot be read within {PATIENCE:.0f} s")
+            self._look_at = self._clock() + AGAIN
+            self._failed(f"it cannot be read within {self._patience:g} s")
 
     async def _read(self) -> None:
         self._looked = self._clock()
         try:
             document = await self._source.read()
         except CredentialsInvalid as fault:
-            self._look_at = self._clock() + max(self._source.pause, min(self._source.lasting, 30.0))
+            self._look_at = self._clock() + max(self._source.pause, min(self._source.lasting, AGAIN))
             self._failed(str(fault))
             return
         self._look_at = self._clock() + self._lasting(document)

@@ -206,6 +206,31 @@ async def test_parts_of_a_registry_have_logins_of_their_own(
     assert users == [b"team:p", b"all:p"]
 
 
+class HungSource:
+    """A file on a server that has gone."""
+
+    name = "file:/net/login"
+    lasting = 5.0
+    pause = 0.0
+    reads = 0
+
+    async def read(self) -> None:
+        self.reads += 1
+        await asyncio.sleep(3600)
+
+
+async def test_a_source_that_hangs_holds_up_the_first_requests_and_no_other(stack: AsyncExitStack) -> None:
+    clock, source = HandClock(), HungSource()
+    login = Logins(source, URL, clock, patience=0.1)
+    stack.push_async_callback(login.close)
+    assert await asyncio.gather(*(login.of("") for _ in range(5))) == [None] * 5
+    assert "cannot be read within 0.1 s" in login.trouble
+    waiting = login.of("")
+    with pytest.raises(StopIteration):
+        waiting.send(None)  # it does not wait
+    assert source.reads == 1
+
+
 # -- commands -------------------------------------------------------------------------------------------------
 
 
@@ -290,7 +315,10 @@ async def test_commands_that_fail(tmp_path: Path, logins: Callable[..., Logins],
     login = logins(CommandSource((str(hook),), timeout=2.0))
     assert await login.of("") is None
     assert why in login.trouble
-    group = int((tmp_path / "pid").read_text())
+    await _gone(int((tmp_path / "pid").read_text()))
+
+
+async def _gone(group: int) -> None:
     async with asyncio.timeout(10):
         while _lives(group):
             await asyncio.sleep(0.05)
@@ -333,7 +361,7 @@ async def test_a_command_ends_with_who_waits_for_it(tmp_path: Path) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert not _lives(int((tmp_path / "pid").read_text()))
+    await _gone(int((tmp_path / "pid").read_text()))
 
 
 # -- credential helpers ---------------------------------------------------------------------------------------
