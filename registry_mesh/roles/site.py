@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from registry_mesh.content.fill.fills import Fills
+from registry_mesh.content.nest.belonging import ByName
 from registry_mesh.content.nest.failover import Distrusted
 from registry_mesh.content.nest.failover_registry import FailoverRegistry
 from registry_mesh.content.nest.freshness import Freshness
-from registry_mesh.content.nest.names import Names
+from registry_mesh.content.nest.names import Names, NamesOfPlace
 from registry_mesh.content.nest.pull_through import PullThrough
 from registry_mesh.content.nest.remembered import Remembered
 from registry_mesh.content.nest.remembered_repository import RememberedManifests, RememberedTags
@@ -89,17 +90,17 @@ class Site:
         tags = RememberedTags(
             registry, name, source.tags, source.referrers, remembered, served.freshness, manifests, names
         )
-        return Repository(registry, name, self._blobs(source.blobs, place), manifests, tags, tags)
+        return Repository(registry, name, self._blobs(source.blobs, place, names), manifests, tags, tags)
 
-    def _blobs(self, source: BlobSource, place: Place) -> PullThrough:
-        if self._shared is None:
-            return PullThrough(
-                self._store, source, self._fills, self._distrusted.note, place, doubt=self._distrusted.doubt
-            )
-        first = SharedFirst(self._shared.shared, source, self._distrusted)
-        shared = self._shared
+    def _blobs(self, source: BlobSource, place: Place, names: NamesOfPlace) -> PullThrough:
+        doubt, shared = self._distrusted.doubt, self._shared
+        own = ByName(names, source, shared=shared is not None)
+        if shared is None:
+            note = self._distrusted.note
+            return PullThrough(self._store, source, self._fills, note, place, doubt=doubt, belonging=own)
+        first = SharedFirst(shared.shared, source, self._distrusted)
         return PullThrough(
-            shared.near, first, self._fills, first.distrust, place, shared.redirects, self._distrusted.doubt
+            shared.near, first, self._fills, first.distrust, place, shared.redirects, doubt, own
         )
 
     async def repositories(

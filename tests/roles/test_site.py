@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -10,12 +11,14 @@ import pytest
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
-from registry_mesh.oci.refusals import ManifestUnknown, NameUnknown
+from registry_mesh.oci.refusals import BlobUnknown, ManifestUnknown, NameUnknown
+from registry_mesh.oci.span import Span
 from registry_mesh.ports.failures import SourceUnavailable
 from registry_mesh.ports.repositories import Repository
 from registry_mesh.roles.site import Site, SiteRegistry
 from registry_mesh.stores.memory.store import MemoryRecords, MemoryStore
 from tests.simulators.images import SourceRegistry
+from tests.suites.bytes_of import read
 
 ONE, OTHER = RegistryName("one.example"), RegistryName("other.example:5000")
 PRIVATE, ELSE = RepositoryName("team/private"), RepositoryName("somebody/else")
@@ -136,3 +139,67 @@ async def test_a_registry_is_served_by_its_other_names() -> None:
         site.repository("quay.io", RepositoryName("alpine"))
     await site.close()
     await fills.close()
+
+
+def layer_of(node: Node) -> Digest:
+    """A layer of the image, and not one that other images have."""
+    return node.image.layers[0].digest
+
+
+async def refused(repository: Repository, digest: Digest) -> None:
+    """Neither its size nor a byte nor the sums of its chunks are given."""
+    with pytest.raises((BlobUnknown, NameUnknown)):
+        await repository.blobs.stat(digest)
+    for span in (None, Span(0, 10)):
+        with pytest.raises((BlobUnknown, NameUnknown)):
+            await read(repository.blobs, digest, span)
+
+
+async def test_a_held_blob_is_unknown_to_repositories_that_do_not_name_it(node: Node) -> None:
+    await node.pull()
+    digest = layer_of(node)
+    await read(node.site.repository(ONE, PRIVATE).blobs, digest)
+    for stranger in node.strangers():
+        await refused(stranger, digest)
+    await node.end()
+    node.begin()
+    node.one.down = node.other.down = True
+    for stranger in node.strangers():
+        await refused(stranger, digest)
+    mine = node.site.repository(ONE, PRIVATE).blobs
+    assert (await mine.stat(digest)).size == len(await read(mine, digest))
+
+
+async def test_a_blob_on_its_way_in_is_unknown_to_them_too(node: Node) -> None:
+    await node.pull()
+    digest = layer_of(node)
+    mine = node.site.repository(ONE, PRIVATE).blobs
+    outcomes = await asyncio.gather(
+        read(mine, digest),
+        *(read(each.blobs, digest) for each in node.strangers()),
+        return_exceptions=True,
+    )
+    assert isinstance(outcomes[0], bytes)
+    assert all(isinstance(each, (BlobUnknown, NameUnknown)) for each in outcomes[1:]), outcomes
+
+
+async def test_a_blob_that_was_asked_for_by_its_digest_alone_is_the_repository_s(node: Node) -> None:
+    digest = layer_of(node)
+    mine = node.site.repository(ONE, PRIVATE).blobs
+    await read(mine, digest)
+    asked = dict(node.one.asked)
+    await read(mine, digest)
+    await mine.stat(digest)
+    assert dict(node.one.asked) == asked, "what its parents gave is known to be its own"
+    for stranger in node.strangers():
+        await refused(stranger, digest)
+
+
+async def test_another_repository_whose_parent_has_it_shares_the_bytes(node: Node) -> None:
+    await node.pull()
+    digest = layer_of(node)
+    data = await read(node.site.repository(ONE, PRIVATE).blobs, digest)
+    node.other[PRIVATE].blobs[digest] = data
+    assert await read(node.site.repository(OTHER, PRIVATE).blobs, digest) == data
+    assert node.other.asked[f"blob {digest}"] == 0, "its parent told that it has it, and no byte was moved"
+    assert node.other.asked["stat"] == 1

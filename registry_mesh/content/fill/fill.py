@@ -25,6 +25,7 @@ from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import FileSlice
 from registry_mesh.ports.failures import Failure, SourceUnavailable
 from registry_mesh.ports.partial import CacheStore, ChunkState, Hold
+from registry_mesh.ports.place import Place
 
 MOMENT: Final = 0.001
 """Seconds for which a file that was looked at counts as still the same."""
@@ -44,6 +45,8 @@ class Fill:
         self.hold = hold
         self.digest = hold.info.digest
         self.size = hold.info.size
+        self.given_by: set[Place] = set()
+        """The repositories whose own source began to give it."""
         self._proof = ChunkProof(self.state)
         self.transfers = Transfers(self.state, self._proof, self._written, self._transfer_ended)
         self._store = store

@@ -113,6 +113,8 @@ class Fills:
         except BaseException:
             await stack.aclose()
             raise
+        if via.place is not None:
+            fill.given_by.add(via.place)
         if fill.transfers.adopt(reading, stack, via):
             return fill, await fill.believed(via)
         await stack.aclose()

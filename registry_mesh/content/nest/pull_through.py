@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from typing import Final
 
 from cachetools import LRUCache
 
@@ -11,6 +12,7 @@ from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap
 from registry_mesh.content.fill.fill import Fill
 from registry_mesh.content.fill.fills import ATTEMPTS, Fills, opened_with_bytes
 from registry_mesh.content.fill.via import Distrust, Doubt, Via
+from registry_mesh.content.nest.belonging import Anybodys, Belonging
 from registry_mesh.content.nest.bypass import bypass
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import BlobUnknown
@@ -43,11 +45,14 @@ def _nowhere(digest: Digest) -> bool:
     return False
 
 
+ANYBODYS: Final = Anybodys()
+
+
 class PullThrough:
     """Blobs of `store`, and of `source` by way of `store`. One per repository; `fills` is the process's.
 
     `redirects` tells of a blob, without asking anybody, whether `store` can send clients elsewhere for it: they are
-    sent there while it is being filled, too.
+    sent there while it is being filled, too. What is here is given as far as `belonging` lets it.
     """
 
     def __init__(
@@ -59,7 +64,9 @@ class PullThrough:
         place: Place | None = None,
         redirects: Callable[[Digest], bool] = _nowhere,
         doubt: Doubt = _nothing,
+        belonging: Belonging = ANYBODYS,
     ) -> None:
+        self._belonging = belonging
         self._via = Via(place.registry if place is not None else "", source, distrust, doubt, place)
         self._redirects = redirects
         self._store = store
@@ -72,17 +79,22 @@ class PullThrough:
         believed until bytes come. What a manifest says of a blob is no answer."""
         if _is_empty(digest):
             return BlobInfo(digest, 0)
-        try:
-            return await self._store.stat(digest)
-        except (BlobUnknown, StoreBroken):
-            pass
-        fill = self._fills.get(digest)
-        size = fill.size if fill else self._sizes.get(digest)
-        if size is None:
-            size = await self._held_size(digest)
+        held = await self._size_here(digest)
+        if held:
+            await self._belonging.demand(digest)
+            return BlobInfo(digest, held)
+        size = self._sizes.get(digest)
         if size is None:
             size = self._sizes[digest] = await self._asked_size(digest)
+            await self._belonging.given(digest)
         return BlobInfo(digest, size)
+
+    async def _size_here(self, digest: Digest) -> int | None:
+        try:
+            return (await self._store.stat(digest)).size
+        except (BlobUnknown, StoreBroken):
+            fill = self._fills.get(digest)
+            return fill.size if fill else await self._held_size(digest)
 
     async def _held_size(self, digest: Digest) -> int | None:
         try:
@@ -99,7 +111,11 @@ class PullThrough:
 
     async def chunk_map(self, digest: Digest) -> ChunkMap | None:
         """The store's, else the source's."""
-        return await self._store.chunk_map(digest) or await self._source.chunk_map(digest)
+        held = await self._store.chunk_map(digest)
+        if held is None:
+            return await self._source.chunk_map(digest)
+        await self._belonging.demand(digest)
+        return held
 
     @asynccontextmanager
     async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[Reading]:
@@ -115,9 +131,11 @@ class PullThrough:
         if filling and not self._redirects(digest):
             return None
         try:
-            return await stack.enter_async_context(self._store.open(digest, span))
+            reading = await stack.enter_async_context(self._store.open(digest, span))
         except (BlobUnknown, StoreBroken):
             return None
+        await self._belonging.demand(digest)
+        return reading
 
     async def _filling(self, stack: AsyncExitStack, digest: Digest, span: Span | None) -> Reading:
         begins = self._fills.get(digest) is None
@@ -125,6 +143,8 @@ class PullThrough:
             fill = await self._join(digest, span)
         except (StoreFull, StoreBroken):
             return await self._past(stack, digest, span)
+        mine = self._via.place in fill.given_by
+        await (self._belonging.given if mine else self._belonging.demand)(digest)
         self._sizes[digest] = fill.size
         stack.enter_context(fill.open())
         clipped = BlobInfo(digest, fill.size).clip(span)

@@ -1,0 +1,64 @@
+"""Whether a blob that is here belongs to the repository through which it is asked for."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from registry_mesh.content.nest.names import NamesOfPlace
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.refusals import BlobUnknown, ManifestUnknown, NameUnknown
+from registry_mesh.ports.blobs import BlobSource
+from registry_mesh.ports.failures import Failure
+
+
+class Belonging(Protocol):
+    """Tells for one repository."""
+
+    async def demand(self, digest: Digest) -> None:
+        """Return where the blob is the repository's. `BlobUnknown` where it is not, or where nobody can tell."""
+        ...
+
+    async def given(self, digest: Digest) -> None:
+        """Return where the blob, which the source behind the store gave for this repository, is the repository's.
+        `BlobUnknown`."""
+        ...
+
+
+class Anybodys:
+    """Whatever is here belongs to every repository."""
+
+    async def demand(self, digest: Digest) -> None:
+        """Return."""
+
+    async def given(self, digest: Digest) -> None:
+        """Return."""
+
+
+class ByName:
+    """What the repository names is its own; about the rest its parents are asked.
+
+    `shared`: the source behind the store also gives what a bucket holds for all repositories, so that what it gave is
+    no proof.
+    """
+
+    def __init__(self, names: NamesOfPlace, parents: BlobSource, *, shared: bool = False) -> None:
+        self._names = names
+        self._parents = parents
+        self._shared = shared
+
+    async def demand(self, digest: Digest) -> None:
+        """See `Belonging.demand`."""
+        if await self._names.have(digest):
+            return
+        try:
+            await self._parents.stat(digest)
+        except (BlobUnknown, ManifestUnknown, NameUnknown, Failure):
+            raise BlobUnknown("not known to be in this repository", digest=str(digest)) from None
+        await self._names.note(digest)
+
+    async def given(self, digest: Digest) -> None:
+        """See `Belonging.given`."""
+        if self._shared:
+            await self.demand(digest)
+        elif not await self._names.have(digest):
+            await self._names.note(digest)
