@@ -29,7 +29,7 @@ class Probe:
     def _look_at_all(self) -> None:
         """One is late, and its link may be that of the others: find out about all at once, not one by one."""
         for parent in self._parents:
-            if not parent.breaker.open and not parent.liveness.heard_within(LATELY):
+            if not parent.breaker.open and not parent.throttled and not parent.liveness.heard_within(LATELY):
                 parent.liveness.check()
 
     def start(self) -> None:
@@ -44,6 +44,8 @@ class Probe:
 
     def _due(self, parent: ParentSession) -> bool:
         breaker = parent.breaker
+        if parent.throttled:
+            return False
         if breaker.open:
             return breaker.due
         return not breaker.confirmed or time.monotonic() - breaker.last_success > self._quiet

@@ -42,6 +42,7 @@ from registry_mesh.upstream.heads import Heads
 from registry_mesh.upstream.liveness import Liveness, Patience, Silent
 from registry_mesh.upstream.logins import FixedLogin, Login
 from registry_mesh.upstream.retry_after import retry_after
+from registry_mesh.upstream.throttles import Throttles
 from registry_mesh.upstream.way import Client, NotingResolver, Way, base_and_folder
 
 HOPS: Final = 5
@@ -134,6 +135,7 @@ class ParentSession:
         self._authorization = Authorization(session, self.url, login, token_service, self._patience.connect)
         self.liveness = Liveness(self._ping, self._patience, self.breaker)
         self.hangs = Hangs()
+        self._throttles = Throttles()
 
     @property
     def available(self) -> bool:
@@ -188,6 +190,7 @@ class ParentSession:
         url, kind = self.url + path, kind_of(path)
         if reason := self.hangs.refuses(kind):
             raise SourceUnavailable(reason, source=self.name)
+        self._leave_alone(url)
         self.inflight += 1
         try:
             asked = await self._named(query or {})
@@ -206,6 +209,21 @@ class ParentSession:
             ) from fault
         finally:
             self.inflight -= 1
+
+    @property
+    def throttled(self) -> bool:
+        """Whether it asked to be left alone, and its time has not come."""
+        return self._throttles.left(self.url) is not None
+
+    def _leave_alone(self, url: str) -> None:
+        """Raise `SourceThrottled` where the host of `url` asked for patience."""
+        if (held := self._throttles.left(url)) is not None:
+            status, left = held
+            raise SourceThrottled(
+                f"answered {status} and asked for patience, is asked again in {left:.0f} s",
+                source=self.name,
+                retry_after=left,
+            )
 
     async def _named(self, query: Mapping[str, str]) -> Mapping[str, str]:
         """The query without `ns` where the parent is none of ours: it need not know the parameter, and some refuse
@@ -255,6 +273,7 @@ class ParentSession:
         """One request and the redirects it leads to. Credentials stay with the parent's own host and port."""
         for _ in range(HOPS + 1):
             own = same_place(url, self.url)
+            self._leave_alone(url)
             sent = {**headers, "Authorization": authorization} if authorization and own else headers
             response = await self._timed(stack, method, url, query, sent, own)
             if response.status not in (301, 302, 303, 307, 308):
@@ -362,11 +381,22 @@ class ParentSession:
         if response.method == "HEAD" and status in REFUSES_HEAD:
             return response
         if status in (429, 503):
+            wait = retry_after(response.headers, time.time())
+            self._note_throttle(response, wait)
             raise (SourceThrottled if status == 429 else SourceUnavailable)(
-                f"answered {status}", source=self.name, retry_after=retry_after(response.headers, time.time())
+                f"answered {status}", source=self.name, retry_after=wait
             )
         if status in (500, 501):
             raise (SourceErred if status == 500 else SourceRefused)(f"answered {status}", source=self.name)
         if status >= 500 or status == 408:
             raise SourceUnavailable(f"answered {status}", source=self.name)
         return response
+
+    def _note_throttle(self, response: aiohttp.ClientResponse, wait: float | None) -> None:
+        """Leave the host alone for `wait` seconds. Not so a node of the mesh, which speaks of the one thing that it
+        could not fetch and asks its own parent no more than it may; nor a registry whose referrers alone are in
+        trouble."""
+        self._recognise(response)
+        if self.mesh or (response.status == 503 and _BESIDE.fullmatch(response.url.path)):
+            return
+        self._throttles.note(str(response.url), response.status, wait)

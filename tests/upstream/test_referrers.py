@@ -110,7 +110,7 @@ async def test_a_parent_that_is_broken_there_is_well_for_all_else(parent: Simula
 async def test_where_the_tag_may_be_well_soon_the_api_is_enough(
     parent: SimulatedRegistry, app: Repository
 ) -> None:
-    parent.says(TAG, status=429)
+    parent.says(TAG, status=429, headers={"Retry-After": "0"})
     with pytest.raises(SourceThrottled):
         await found(app)
     parent.says(API, **index(ONE))
