@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from click.testing import CliRunner
 
 from registry_mesh.cli.main import COMMANDS, main
+from registry_mesh.config.load import load
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
+REGISTRIES = ROOT / "docs" / "registries.md"
 DOCUMENTS = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md")]
 DOCUMENTS += sorted((ROOT / "docs").rglob("*.md"))
 
@@ -89,13 +92,30 @@ def test_the_readme_s_configurations_are_valid(tmp_path: Path, monkeypatch: pyte
     assert outcome.exit_code == 0, outcome.output
 
 
+@pytest.mark.parametrize("text", re.findall(r"```yaml\n(.*?)```", REGISTRIES.read_text(), re.DOTALL))
+def test_the_registries_configurations_are_valid(text: str, tmp_path: Path) -> None:
+    """Each as a site's, with the files that it names beside it."""
+    for name in re.findall(r"file:/etc/registry-mesh/([\w.-]+)", text):
+        (tmp_path / name).write_text('{"username": "robot", "password": "p"}')
+        (tmp_path / name).chmod(0o600)
+    for name in re.findall(r"ca: /etc/registry-mesh/([\w.-]+)", text):
+        trustme.CA().cert_pem.write_to_path(tmp_path / name)
+    site = f"role: site\nstore: {{disk: {{path: {tmp_path / 'store'}}}}}\n"
+    path = tmp_path / "site.yaml"
+    path.write_text(site + text.replace("/etc/registry-mesh", str(tmp_path)))
+    assert load(path).warnings == ()
+
+
 def _named_in(page: str) -> set[tuple[str, str]]:
     return set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs" / page).read_text()))
 
 
-def test_every_test_that_the_conformance_page_names_exists() -> None:
-    named = _named_in("conformance.md")
-    assert len(named) > 50
+@pytest.mark.parametrize(
+    ("page", "at_least"), [("conformance.md", 50), ("registries.md", 20), ("clients.md", 5)]
+)
+def test_every_test_that_a_page_names_exists(page: str, at_least: int) -> None:
+    named = _named_in(page)
+    assert len(named) >= at_least
     for path, name in sorted(named):
         assert re.search(rf"^\s*(async )?def {name}\(", (ROOT / path).read_text(), re.MULTILINE), (
             f"{path}::{name}"
