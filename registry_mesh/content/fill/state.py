@@ -18,8 +18,9 @@ When is a byte released?
 
 - With a map: when its chunk was proven. Without one: when its chunk is written. Never a part of a chunk: what came of
   one that stays incomplete is given back to the disk, under the eyes of a reader that was given a slice of it.
-- Once every chunk is written, nothing more leaves until the whole digest fitted. So a complete wrong answer cannot be,
-  and the last bytes of a blob are proof of all before them.
+- Once every chunk is written, nothing more leaves until the whole digest fitted. So a whole blob is never answered
+  wrong to its end, and its last bytes are proof of all before them.
+- A range that ends before that is complete without this proof: with a map it is proven, without one it is not.
 """
 
 from __future__ import annotations
