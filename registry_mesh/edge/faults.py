@@ -2,8 +2,8 @@
 
 A client of a mirror does different things on different statuses: containerd goes to its next host at once on 404
 and 5xx, and hammers the same host on 429 and 408. So a site never answers 429, and 404 is only said of what is known
-not to exist. 401 asks a client for a login at this node: a parent that wants one of us, or does not take ours, is
-nothing that a client's login can mend, and is 403 or 503.
+not to exist, or is held and not known to be the repository's. 401 asks a client for a login at this node: a parent
+that wants one of us, or does not take ours, is nothing that a client's login can mend, and is 403 or 503.
 """
 
 from __future__ import annotations

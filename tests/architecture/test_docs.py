@@ -122,6 +122,15 @@ def test_every_test_that_a_page_names_exists(page: str, at_least: int) -> None:
         )
 
 
+def test_every_test_that_the_fault_matrix_names_exists() -> None:
+    page = (ROOT / "docs" / "fault-matrix.md").read_text()
+    assert set(re.findall(r"`([\w/]+\.py)`", page)) <= {
+        str(path.relative_to(ROOT / "tests")) for path in (ROOT / "tests").rglob("*.py")
+    }
+    for path, name in sorted(set(re.findall(r"`([\w/]+\.py)::(\w+)`", page))):
+        assert re.search(rf"\bdef {name}\(", (ROOT / "tests" / path).read_text()), f"{path}::{name}"
+
+
 def test_every_row_of_the_conformance_page_names_a_test() -> None:
     page = (ROOT / "docs" / "conformance.md").read_text().partition("## Write points")[0]
     rows = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith("|---")]
