@@ -64,6 +64,12 @@ class Flights(Generic[K, T]):
         if not task.cancelled():
             task.exception()  # an error nobody waited for is the next asker's to find
 
+    async def settle(self, seconds: float) -> None:
+        """Let what is under way come to its end, for at most `seconds`; then `close`."""
+        if self._flights:
+            await asyncio.wait(list(self._flights.values()), timeout=seconds)
+        await self.close()
+
     async def close(self) -> None:
         """Cancel what is under way."""
         tasks = [*self._flights.values(), *self._ending]

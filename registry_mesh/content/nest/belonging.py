@@ -52,13 +52,17 @@ class ByName:
             return
         try:
             await self._parents.stat(digest)
-        except (BlobUnknown, ManifestUnknown, NameUnknown, Failure):
+        except Failure:
+            if await self._names.have_elsewhere(digest):
+                return
             raise BlobUnknown("not known to be in this repository", digest=str(digest)) from None
-        await self._names.note(digest)
+        except (ManifestUnknown, NameUnknown):
+            raise BlobUnknown("not in this repository", digest=str(digest)) from None
+        await self._names.note_given(digest)
 
     async def given(self, digest: Digest) -> None:
         """See `Belonging.given`."""
         if self._shared:
             await self.demand(digest)
         elif not await self._names.have(digest):
-            await self._names.note(digest)
+            await self._names.note_given(digest)

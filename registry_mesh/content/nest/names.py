@@ -13,7 +13,7 @@ import json
 from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Final
 
-from cachetools import LRUCache
+from cachetools import LRUCache, TTLCache
 
 from registry_mesh.content.nest.remembered import Entry
 from registry_mesh.oci.descriptor import Descriptor
@@ -30,6 +30,12 @@ from registry_mesh.tasks.flights import Flights
 _DOCUMENT: Final = 64 << 20
 """Bytes of a held document that is looked into."""
 
+_PATIENCE: Final = 2.0
+"""Seconds at most that records still on their way are waited for in the end."""
+
+_AGAIN: Final = 5.0
+"""Seconds until the records of a place are looked at once more."""
+
 _KNOWN: Final = 65_536
 """Pairs of a place and a digest that are remembered in the process."""
 
@@ -43,6 +49,8 @@ class Names:
         self._known: LRUCache[tuple[Place, Digest], bool] = LRUCache(_KNOWN)
         self._noted: LRUCache[tuple[Place, Digest], bool] = LRUCache(_KNOWN)
         self._loads: Flights[Place, None] = Flights()
+        self._loaded: TTLCache[Place, bool] = TTLCache(_KNOWN, _AGAIN)
+        self._writes: Flights[tuple[Place, Digest], None] = Flights()
 
     def of(self, place: Place) -> NamesOfPlace:
         """The relation as one repository sees it."""
@@ -60,6 +68,13 @@ class Names:
             self._known[place, digest] = True
         return bool(named)
 
+    async def have_elsewhere(self, place: Place, digest: Digest) -> bool:
+        """`have`, after another look at the records: another server over the same ones may have seen more. They are
+        looked at every few seconds at most."""
+        if place not in self._loaded:
+            await self._loads.join(place, lambda: self._load(place))
+        return await self.have(place, digest)
+
     async def note(self, place: Place, digests: Collection[Digest]) -> None:
         """The repository gave these, or a document of it mentions them. Never fails: what is lost is asked again."""
         for digest in digests:
@@ -72,19 +87,36 @@ class Names:
         if (place, digest) in self._noted:
             return
         mentioned = {each.digest for each in mentions(data, media_type).named}
-        document = json.dumps(sorted(str(each) for each in mentioned)).encode()
-        with contextlib.suppress(StoreFull, StoreBroken):
-            await self._records.create(_key(place, digest), document)
+        self._record(place, digest, mentioned)
         await self.note(place, {digest, *mentioned})
+
+    async def note_given(self, place: Place, digest: Digest) -> None:
+        """The repository gave this, and nothing that it gave before mentions it."""
+        self._record(place, digest, ())
+        await self.note(place, {digest})
+
+    def _record(self, place: Place, digest: Digest, mentioned: Collection[Digest]) -> None:
+        """Write it down, behind the asker's back."""
         self._noted[place, digest] = True
+        document = json.dumps(sorted(str(each) for each in mentioned)).encode()
+
+        async def write() -> None:
+            with contextlib.suppress(StoreFull, StoreBroken):
+                await self._records.create(_key(place, digest), document)
+
+        self._writes.launch((place, digest), write)
 
     async def _load(self, place: Place) -> None:
         """Fill the index with what records tell of the place."""
         found: set[Digest] = set()
-        with contextlib.suppress(StoreBroken):
+        whole = True
+        try:
             async for digests in self._told(place):
                 found |= digests
-        await self._store.note_names(place, found, whole=True)
+        except StoreBroken:
+            whole = False
+        self._loaded[place] = True
+        await self._store.note_names(place, found, whole=whole)
 
     async def _told(self, place: Place) -> AsyncIterator[set[Digest]]:
         async for key in self._records.walk(_root(place)):
@@ -116,8 +148,9 @@ class Names:
         return mentions(data, "").named
 
     async def close(self) -> None:
-        """End what runs in the background."""
+        """End what runs in the background; what is to be written is."""
         await self._loads.close()
+        await self._writes.settle(_PATIENCE)
 
 
 class NamesOfPlace:
@@ -130,6 +163,14 @@ class NamesOfPlace:
     async def have(self, digest: Digest) -> bool:
         """See `Names.have`."""
         return await self._names.have(self.place, digest)
+
+    async def have_elsewhere(self, digest: Digest) -> bool:
+        """See `Names.have_elsewhere`."""
+        return await self._names.have_elsewhere(self.place, digest)
+
+    async def note_given(self, digest: Digest) -> None:
+        """See `Names.note_given`."""
+        await self._names.note_given(self.place, digest)
 
     async def note(self, *digests: Digest) -> None:
         """See `Names.note`."""

@@ -227,7 +227,7 @@ class PlaceManifests:
         is held, is not known to be the repository's, and cannot be asked about."""
         held = await self._manifests.held(digest)
         named = self._names is None or await self._names.have(digest)
-        answer = held if named and held is not None else await self._fetched(digest, held is not None)
+        answer = held if named and held is not None else await self._fetched(digest, held)
         if self._names is not None:
             manifest = answer.manifest
             await self._names.note_manifest(manifest.digest, manifest.data, manifest.media_type)
@@ -239,13 +239,15 @@ class PlaceManifests:
         if self._names is not None:
             await self._names.note_manifest(manifest.digest, manifest.data, manifest.media_type)
 
-    async def _fetched(self, digest: Digest, held: bool) -> FetchedManifest:
+    async def _fetched(self, digest: Digest, held: FetchedManifest | None) -> FetchedManifest:
         try:
             return await self._manifests.fetched(digest, self._source, self._place)
         except Failure:
-            if held:
-                raise ManifestUnknown("not known to be in this repository", digest=str(digest)) from None
-            raise
+            if held is None or self._names is None:
+                raise
+            if await self._names.have_elsewhere(digest):
+                return held
+            raise ManifestUnknown("not known to be in this repository", digest=str(digest)) from None
 
 
 def _itself(manifest: Manifest) -> Descriptor:

@@ -66,13 +66,16 @@ async def test_a_lost_index_is_filled_from_the_records(tmp_path: Path) -> None:
     records = MemoryRecords()
     before = Names(await DiskStore.start(tmp_path / "before"), records)
     await before.note_manifest(PRIVATE, Digest.of(IMAGE), IMAGE, OCI_MANIFEST)
+    await before.close()
     after = Names(await DiskStore.start(tmp_path / "after"), records)
     assert await named(after, Digest.of(IMAGE), LAYER) == [[Digest.of(IMAGE), LAYER], [], []]
 
 
 async def test_a_damaged_record_names_its_manifest_alone(store: CacheStore) -> None:
     records = MemoryRecords()
-    await Names(store, records).note_manifest(PRIVATE, Digest.of(IMAGE), IMAGE, OCI_MANIFEST)
+    before = Names(store, records)
+    await before.note_manifest(PRIVATE, Digest.of(IMAGE), IMAGE, OCI_MANIFEST)
+    await before.close()
     (key,) = [key async for key in records.walk("named/")]
     await records.put(key, b'["sha256:x", 3, {}')
     fresh = Names(MemoryStore(), records)
