@@ -41,6 +41,8 @@ class _Lies:
 
     told: int
     last: float
+    reason: str
+    """Of the last."""
 
 
 class Distrusted:
@@ -92,7 +94,7 @@ class Distrusted:
     def note(self, source: str, digest: Digest, reason: str) -> None:
         """`source` names one parent or several, joined by a comma and a space."""
         for name in filter(None, source.split(", ")):
-            self._lies[name, digest] = _Lies(self.lies(name, digest) + 1, self._clock())
+            self._lies[name, digest] = _Lies(self.lies(name, digest) + 1, self._clock(), reason)
             self.count(name)
 
     def count(self, name: str) -> None:
@@ -103,6 +105,11 @@ class Distrusted:
     def lies(self, source: str, digest: Digest) -> int:
         known = self._lies.get((source, digest))
         return known.told if known is not None else 0
+
+    def reason(self, source: str, digest: Digest) -> str:
+        """What it did wrong last; empty where that is nothing."""
+        known = self._lies.get((source, digest))
+        return known.reason if known is not None else ""
 
     def suspects(self, source: str, digest: Digest) -> bool:
         """Whether it is to be asked after those that are not."""
@@ -139,7 +146,7 @@ class Failover:
                 if digest is None or not self._distrusted.suspects(name, digest):
                     asked.append(candidate)
                 elif self._distrusted.shunned(name, digest):
-                    left.append(f"{name}: sent wrong bytes")
+                    left.append(f"{name}: {self._distrusted.reason(name, digest)}")
                 else:
                     suspects.append(candidate)
         if digest is not None:

@@ -155,7 +155,7 @@ async def test_who_lied_twice_is_left_out_for_longer_and_longer_and_asked_last()
         distrusted.note("liar", digest, "wrong")
         assert distrusted.lies("liar", digest) == lies
         now[0] += pause - 0.1
-        with pytest.raises(SourceDown, match="liar: sent wrong bytes"):
+        with pytest.raises(SourceDown, match=r"liar: wrong$"):
             await alone.stat(digest)
         assert (await alone.stat(unsuspected)).size == 5, "about other things it is asked"
         if pause < 300:
