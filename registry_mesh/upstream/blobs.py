@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from registry_mesh.chunks.chunk_map import ChunkMap, ChunkMapInvalid
@@ -13,14 +13,17 @@ from registry_mesh.oci.endpoints import Endpoint
 from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import TO_END, BlobInfo
-from registry_mesh.ports.failures import SourceLied, SourceUnavailable, SpanUnsatisfiable
+from registry_mesh.ports.failures import SourceDenied, SourceLied, SourceUnavailable, SpanUnsatisfiable
 from registry_mesh.upstream.answer import Answer
 from registry_mesh.upstream.blob_reading import BlobReading
+from registry_mesh.upstream.heads import Asked
 from registry_mesh.upstream.repository import ParentRepository
 
 CHUNK_MAP_LIMIT: Final = 64 << 20
+COUNT_LIMIT: Final = 64 << 30
+"""Bytes of a body without a length that are read to learn it: such a body need not end."""
 
-_CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
+_CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 _UNSATISFIED: Final = re.compile(r"bytes \*/(\d{1,18})")
 
 
@@ -30,30 +33,74 @@ class ParentBlobs:
     def __init__(self, parent: ParentRepository) -> None:
         self._parent = parent
         self._source = parent.source
+        self._heads = parent.session.heads
 
     async def stat(self, digest: Digest) -> BlobInfo:
-        async with self._parent.request("HEAD", Endpoint.BLOB, str(digest)) as answer:
+        """The size by one HEAD; where that says nothing, by one GET."""
+        return BlobInfo(digest, await self._headed(digest) or await self._got(digest))
+
+    async def _headed(self, digest: Digest) -> int | None:
+        """What HEAD says; None where that is nothing. `BlobUnknown` of a parent of our own kind alone: others say 404
+        to HEAD and 200 to GET."""
+        if not self._heads.worth(Asked.BLOBS):
+            return None
+        try:
+            async with self._parent.request("HEAD", Endpoint.BLOB, str(digest)) as answer:
+                if answer.status == 404 and self._parent.session.mesh:
+                    raise BlobUnknown(f"{self._source} does not have it", digest=str(digest))
+                return answer.length if answer.status == 200 else None
+        except SourceDenied:  # of HEAD, and perhaps of HEAD alone
+            return None
+
+    async def _got(self, digest: Digest) -> int:
+        """By GET, which is hung up once its head tells the size. A body without one is read to its end and counted."""
+        if (counted := self._heads.counted.get(digest)) is not None:
+            return counted
+        async with self._parent.request("GET", Endpoint.BLOB, str(digest), {"Accept": "*/*"}) as answer:
             self._parent.expect(answer, 200, BlobUnknown)
-            return BlobInfo(digest, self._length(answer))
+            size = answer.length
+            if size is None:
+                size = self._heads.counted[digest] = await self._count(answer)
+        self._heads.useless(Asked.BLOBS)
+        return size
+
+    async def _count(self, answer: Answer) -> int:
+        size = 0
+        with answer.stall() as stall:
+            while data := await answer.piece(stall):
+                size += len(data)
+                if size > COUNT_LIMIT:
+                    raise SourceUnavailable(
+                        f"tells no length of a blob of more than {COUNT_LIMIT} bytes", source=self._source
+                    )
+        return size
 
     @asynccontextmanager
     async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[BlobReading]:
+        """An answer that does not tell the size is left, and asked for again once the size is known otherwise: it
+        would not outlast the counting. The digest proves the bytes all the same."""
         headers = {"Accept": "*/*"}
         if span is not None:
             headers["Range"] = f"bytes={span.start}-{'' if span.stop >= TO_END else span.stop - 1}"
-        async with self._parent.request("GET", Endpoint.BLOB, str(digest), headers) as answer:
-            if answer.status == 416:
-                raise self._unsatisfiable(answer)
-            if answer.status == 404:
-                raise BlobUnknown(f"{self._source} does not have it", digest=str(digest))
-            told = await self._told_apart(answer, digest)
+        told = self._heads.counted.get(digest)
+        async with AsyncExitStack() as stack:
+            answer = await self._opened(stack, digest, headers)
+            if told is None and _tells_no_size(answer):
+                told = await self._headed(digest)
+                if not told:
+                    await stack.aclose()
+                    told = await self._got(digest)
+                    answer = await self._opened(stack, digest, headers)
             yield self._reading(answer, digest, span, told)
 
-    async def _told_apart(self, answer: Answer, digest: Digest) -> int | None:
-        """The size by HEAD, where an answer in chunks does not tell it; the digest proves the bytes all the same."""
-        if answer.status == 200 and answer.length is None:
-            return (await self.stat(digest)).size
-        return None
+    async def _opened(self, stack: AsyncExitStack, digest: Digest, headers: Mapping[str, str]) -> Answer:
+        request = self._parent.request("GET", Endpoint.BLOB, str(digest), headers)
+        answer = await stack.enter_async_context(request)
+        if answer.status == 416:
+            raise self._unsatisfiable(answer)
+        if answer.status == 404:
+            raise BlobUnknown(f"{self._source} does not have it", digest=str(digest))
+        return answer
 
     def _unsatisfiable(self, answer: Answer) -> Exception:
         found = _UNSATISFIED.fullmatch(answer.field("Content-Range"))
@@ -64,7 +111,7 @@ class ParentBlobs:
     def _reading(self, answer: Answer, digest: Digest, span: Span | None, told: int | None) -> BlobReading:
         """Check the head. An answer of 200 to a range is used by passing over what was not asked for."""
         if answer.status == 200:
-            size = self._length(answer) if told is None else told
+            size = self._length(answer, told)
             wanted = span or Span(0, size)
             if wanted.start >= size and size:
                 raise SpanUnsatisfiable(size)
@@ -75,7 +122,8 @@ class ParentBlobs:
         found = _CONTENT_RANGE.fullmatch(answer.field("Content-Range"))
         if found is None:
             raise SourceLied("answered 206 without a readable Content-Range", source=self._source)
-        first, last, size = (int(group) for group in found.groups())
+        first, last = int(found[1]), int(found[2])
+        size = self._sized(told) if found[3] == "*" else int(found[3])
         clipped = Span(span.start, max(span.start, min(span.stop, size)))
         if (first, last + 1) != (clipped.start, clipped.stop):
             raise SourceLied(
@@ -85,10 +133,13 @@ class ParentBlobs:
             raise SourceLied("Content-Length and Content-Range differ", source=self._source)
         return BlobReading(answer, BlobInfo(digest, size), clipped, 0)
 
-    def _length(self, answer: Answer) -> int:
-        if answer.length is None:
-            raise SourceUnavailable("told no Content-Length", source=self._source)
-        return answer.length
+    def _length(self, answer: Answer, told: int | None) -> int:
+        return answer.length if answer.length is not None else self._sized(told)
+
+    def _sized(self, told: int | None) -> int:
+        if told is None:
+            raise SourceUnavailable("told no length", source=self._source)
+        return told
 
     async def chunk_map(self, digest: Digest) -> ChunkMap | None:
         """From a parent of our own kind; None from any other. Which it is tells its first answer."""
@@ -106,3 +157,9 @@ class ParentBlobs:
             return ChunkMap.decode(data)
         except ChunkMapInvalid as fault:
             raise SourceLied(f"sent a chunk map that is none: {fault}", source=self._source) from None
+
+
+def _tells_no_size(answer: Answer) -> bool:
+    if answer.status == 206:
+        return answer.field("Content-Range").endswith("/*")
+    return answer.status == 200 and answer.length is None

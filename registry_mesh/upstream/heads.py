@@ -11,8 +11,16 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from cachetools import TTLCache
+
+from registry_mesh.oci.digest import Digest
+
 DOUBT: Final = 3600.0
 """Seconds for which a HEAD that told nothing, where GET did, is remembered."""
+
+
+COUNTED: Final = 300.0
+"""Seconds for which a size that had to be counted is remembered."""
 
 
 class Asked(enum.Enum):
@@ -28,6 +36,8 @@ class Heads:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._until: dict[Asked, float] = {}
+        self.counted: TTLCache[Digest, int] = TTLCache(4096, COUNTED, timer=clock)
+        """Sizes of blobs that neither HEAD nor GET tells, by reading them to their end."""
 
     def worth(self, asked: Asked) -> bool:
         """Whether HEAD is to be asked."""

@@ -1,0 +1,113 @@
+"""Parents that do not tell the size of a blob where they should."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.refusals import BlobUnknown
+from registry_mesh.oci.span import Span
+from registry_mesh.ports.failures import SourceDenied
+from registry_mesh.ports.pieces import in_memory
+from registry_mesh.ports.repositories import Repository
+from tests.simulators.registry import Answer, SimulatedRegistry, simulated_registry
+from tests.simulators.upstream import repository_of
+
+DATA = bytes(range(256)) * 400
+NAMED = Digest.of(DATA)
+PATH = f"/v2/team/app/blobs/{NAMED}"
+
+
+@pytest.fixture
+async def parent() -> AsyncIterator[SimulatedRegistry]:
+    async with simulated_registry() as registry:
+        yield registry
+
+
+@pytest.fixture
+async def app(parent: SimulatedRegistry) -> AsyncIterator[Repository]:
+    async with repository_of(parent) as repository:
+        yield repository
+
+
+def methods(parent: SimulatedRegistry) -> list[str]:
+    return [method for method, path, _ in parent.asked if path.startswith("/v2/team")]
+
+
+async def read(app: Repository, span: Span | None = None) -> bytes:
+    async with app.blobs.open(NAMED, span) as reading:
+        return b"".join([piece async for piece in in_memory(reading)])
+
+
+def head_says(status: int) -> Answer:
+    """A length of 0 where `status` is 200."""
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(status=status) if request.method == "HEAD" else web.Response(body=DATA)
+
+    return answer
+
+
+async def in_chunks(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse()
+    response.enable_chunked_encoding()
+    await response.prepare(request)
+    if request.method == "GET":
+        await response.write(DATA)
+    return response
+
+
+async def of_any_size(request: web.Request) -> web.StreamResponse:
+    if "Range" not in request.headers:
+        return await in_chunks(request)
+    part = request.http_range
+    start, stop = part.start or 0, min(part.stop or len(DATA), len(DATA))
+    told = {"Content-Range": f"bytes {start}-{stop - 1}/*"}
+    return web.Response(status=206, body=DATA[start:stop], headers=told)
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 405, 501])
+async def test_one_get_tells_the_size_and_is_remembered(
+    parent: SimulatedRegistry, app: Repository, status: int
+) -> None:
+    parent.answers[PATH] = head_says(status)
+    assert (await app.blobs.stat(NAMED)).size == len(DATA)
+    assert (await app.blobs.stat(NAMED)).size == len(DATA)
+    assert methods(parent) == ["HEAD", "GET", "GET"]
+
+
+async def test_what_get_says_no_to_is_not_remembered(parent: SimulatedRegistry, app: Repository) -> None:
+    with pytest.raises(BlobUnknown):
+        await app.blobs.stat(NAMED)
+    parent.says(PATH, status=403)
+    with pytest.raises(SourceDenied):
+        await app.blobs.stat(NAMED)
+    assert methods(parent) == ["HEAD", "GET", "HEAD", "GET"]
+
+
+async def test_404_of_our_own_kind_is_final(parent: SimulatedRegistry, app: Repository) -> None:
+    parent.says(PATH, status=404, headers={"Registry-Mesh": "1"})
+    with pytest.raises(BlobUnknown):
+        await app.blobs.stat(NAMED)
+    assert methods(parent) == ["HEAD"]
+
+
+@pytest.mark.parametrize("answer", [in_chunks, of_any_size])
+async def test_a_size_that_nobody_tells_is_counted_once(
+    parent: SimulatedRegistry, app: Repository, answer: Answer
+) -> None:
+    parent.answers[PATH] = answer
+    assert await read(app) == DATA
+    assert methods(parent) == ["GET", "HEAD", "GET", "GET"]
+    assert (await app.blobs.stat(NAMED)).size == len(DATA)
+    assert await read(app, Span(70_000, 70_010)) == DATA[70_000:70_010]
+    assert methods(parent)[4:] == ["GET"]
+
+
+async def test_a_range_of_a_size_that_is_not_told(parent: SimulatedRegistry, app: Repository) -> None:
+    parent.answers[PATH] = of_any_size
+    assert await read(app, Span(0, 10)) == DATA[:10]
+    assert await read(app, Span(len(DATA) - 5, len(DATA) + 5)) == DATA[-5:]
