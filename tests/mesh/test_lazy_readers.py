@@ -325,8 +325,8 @@ async def test_twenty_nodes_in_background_fetch(behind_link: SiteBehindLink) -> 
     assert world.moved <= 1.05 * image
 
 
-async def test_the_size_of_what_a_manifest_names_costs_nothing(behind_link: SiteBehindLink) -> None:
-    """HEAD of a cold blob, over two workers and after a restart: no request upstream."""
+async def test_the_size_of_a_cold_blob_is_asked_once_a_process(behind_link: SiteBehindLink) -> None:
+    """HEAD of a cold blob, over two workers and after a restart. What a manifest says of it is no answer."""
     world = behind_link
     layer = pattern(3 * MIB + 1)
     digest = world.parent.add_image("1", layer)
@@ -337,6 +337,8 @@ async def test_the_size_of_what_a_manifest_names_costs_nothing(behind_link: Site
         world.parent.requests.clear()
         for _ in range(12):  # each over a connection of its own: both workers are asked
             await one.head()
-        assert [asked for asked in world.parent.requests if asked[1] != "/v2/"] == []
+        asked = [each for each in world.parent.requests if each[1] != "/v2/"]
+        assert 1 <= len(asked) <= 2, asked
+        assert {each[0] for each in asked} == {"HEAD"}
         await world.stop()
         await world.start()
