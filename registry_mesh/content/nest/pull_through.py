@@ -143,10 +143,10 @@ class PullThrough:
             fill = await self._join(digest, span)
         except (StoreFull, StoreBroken):
             return await self._past(stack, digest, span)
+        stack.enter_context(fill.open())  # before anything is waited for: it may be closed meanwhile
         mine = self._via.place in fill.given_by
         await (self._belonging.given if mine else self._belonging.demand)(digest)
         self._sizes[digest] = fill.size
-        stack.enter_context(fill.open())
         clipped = BlobInfo(digest, fill.size).clip(span)
         came = begins and fill.state.fetched > 0  # for us: it may all be here before we look
         return FillReading(self, fill, clipped, hit=fill.holds(clipped) and not came)
