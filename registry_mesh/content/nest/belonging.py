@@ -18,6 +18,10 @@ class Belonging(Protocol):
         """Return where the blob is the repository's. `BlobUnknown` where it is not, or where nobody can tell."""
         ...
 
+    async def before(self, digest: Digest) -> None:
+        """Return where the source behind the store may be asked for the blob. `BlobUnknown`."""
+        ...
+
     async def given(self, digest: Digest) -> None:
         """Return where the blob, which the source behind the store gave for this repository, is the repository's.
         `BlobUnknown`."""
@@ -28,6 +32,9 @@ class Anybodys:
     """Whatever is here belongs to every repository."""
 
     async def demand(self, digest: Digest) -> None:
+        """Return."""
+
+    async def before(self, digest: Digest) -> None:
         """Return."""
 
     async def given(self, digest: Digest) -> None:
@@ -59,6 +66,11 @@ class ByName:
         except (ManifestUnknown, NameUnknown):
             raise BlobUnknown("not in this repository", digest=str(digest)) from None
         await self._names.note_given(digest)
+
+    async def before(self, digest: Digest) -> None:
+        """See `Belonging.before`. Bytes that come while nobody may read them yet would be in the way."""
+        if self._shared:
+            await self.demand(digest)
 
     async def given(self, digest: Digest) -> None:
         """See `Belonging.given`."""

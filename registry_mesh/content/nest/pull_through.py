@@ -138,6 +138,7 @@ class PullThrough:
         return reading
 
     async def _filling(self, stack: AsyncExitStack, digest: Digest, span: Span | None) -> Reading:
+        await self._belonging.before(digest)
         begins = self._fills.get(digest) is None
         try:
             fill = await self._join(digest, span)
