@@ -158,7 +158,7 @@ async def test_a_parent_that_confirms_something_else_is_not_believed(world: Worl
             await asyncio.sleep(0.1)
     async with world.client.get(world.node.url + IMAGE) as answer:
         assert answer.headers["Docker-Content-Digest"] == first
-        assert answer.headers["Warning"].startswith("110 ")
+        assert answer.headers["Warning"].startswith("299 ")
     world.wire.fault()
     async with asyncio.timeout(60):
         while (await world.pull())[0] != second:
