@@ -20,6 +20,11 @@ class Parent(Protocol):
         ...
 
     @property
+    def reason(self) -> str:
+        """Why it is not available, since when, and when it is asked again; empty while it is."""
+        ...
+
+    @property
     def confirmed(self) -> bool:
         """It answered lately, and nothing was amiss since."""
         ...

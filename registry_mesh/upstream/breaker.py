@@ -25,7 +25,7 @@ class Breaker:
         """Called when it opens, with the reason, and when it closes, with an empty one."""
         self._failures = 0
         self._pause = FIRST
-        self._open_until = 0.0
+        self._open_since = self._open_until = 0.0
         self._open = False
         self.confirmed = False
         self.latency = 0.0  # seconds to the answer's head, smoothed
@@ -48,6 +48,16 @@ class Breaker:
         """Open, and it is time to try again."""
         return self._open and self._clock() >= self._open_until
 
+    @property
+    def told(self) -> str:
+        """While it is open: why, since when, and when it is tried again. Empty while it is closed."""
+        if not self._open:
+            return ""
+        now = self._clock()
+        since, again = now - self._open_since, max(0.0, self._open_until - now)
+        when = f"in {again:.0f} s" if again >= 1 else "now"
+        return f"down for {since:.0f} s ({self.reason}), is tried again {when}"
+
     def succeeded(self, seconds: float) -> None:
         """It answered, with anything but a server error, after `seconds`."""
         self.latency = seconds if not self.latency else 0.8 * self.latency + 0.2 * seconds
@@ -68,8 +78,9 @@ class Breaker:
             return
         self.confirmed = False
         if not self._open:
+            self._open_since = self._clock()
             self.on_change(reason)
-        if self._open:
+        else:
             self._pause = min(LONGEST, self._pause * 2)
         self._open = True
         self._open_until = self._clock() + self._pause

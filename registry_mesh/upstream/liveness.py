@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from registry_mesh.upstream.breaker import Breaker
+from registry_mesh.upstream.causes import cause
 
 LONGEST_PING: Final = 10.0
 """Seconds that a parent far away, or one that was away, has to answer a ping behind everybody's back."""
@@ -73,6 +74,12 @@ class Liveness:
         return self._left() <= 0
 
     @property
+    def told(self) -> str:
+        """Why a silent parent is not asked, and when it is."""
+        silent = time.monotonic() - max(self._pinged, self._last)
+        return f"accepts, and has not answered for {silent:.1f} s, is asked again once it answers a ping"
+
+    @property
     def _last(self) -> float:
         return max(self._heard, self.breaker.last_success)
 
@@ -111,7 +118,7 @@ class Liveness:
                 answered = await self._ask()
         except (TimeoutError, OSError) as fault:
             if time.monotonic() - self._heard > seconds:
-                breaker.failed(f"no answer to a ping: {str(fault) or type(fault).__name__}", hard=True)
+                breaker.failed(f"no answer to a ping: {cause(fault)}", hard=True)
             return False
         if answered:
             breaker.succeeded(time.monotonic() - began)

@@ -35,6 +35,7 @@ from registry_mesh.telemetry.names import ANSWERS, UPSTREAM_BYTES, UPSTREAM_REQU
 from registry_mesh.upstream.answer import Answer
 from registry_mesh.upstream.authorization import Authorization, Question
 from registry_mesh.upstream.breaker import Breaker
+from registry_mesh.upstream.causes import cause
 from registry_mesh.upstream.credentials import Credentials
 from registry_mesh.upstream.dialogue import Dialogue
 from registry_mesh.upstream.hangs import Hangs, kind_of
@@ -142,6 +143,13 @@ class ParentSession:
         return not self.breaker.open and not self.liveness.silent
 
     @property
+    def reason(self) -> str:
+        """See `ports.parents.Parent`."""
+        if self.breaker.open:
+            return self.breaker.told
+        return self.liveness.told if self.liveness.silent else ""
+
+    @property
     def confirmed(self) -> bool:
         return self.breaker.confirmed
 
@@ -204,9 +212,7 @@ class ParentSession:
             self.hangs.hung(kind, self._patience.head)
             raise
         except (TimeoutError, aiohttp.ClientError, OSError) as fault:
-            raise SourceUnavailable(
-                f"broke off: {str(fault) or type(fault).__name__}", source=self.name
-            ) from fault
+            raise SourceUnavailable(f"broke off: {cause(fault)}", source=self.name) from fault
         finally:
             self.inflight -= 1
 
@@ -326,7 +332,7 @@ class ParentSession:
             response = await self._answered(request)
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as fault:
             self._answers["unreachable"].add()
-            reason = f"no answer: {str(fault) or type(fault).__name__}"
+            reason = f"no answer: {cause(fault)}"
             if own and not isinstance(fault, Silent):  # of that the ping decides
                 self.breaker.failed(reason, hard=not isinstance(fault, aiohttp.ServerDisconnectedError))
             raise SourceUnavailable(reason, source=self.name) from None
@@ -368,7 +374,7 @@ class ParentSession:
                 self._recognise(response)
                 return response.status < 500
         except (aiohttp.ClientError, ValueError) as fault:
-            raise OSError(str(fault) or type(fault).__name__) from fault
+            raise OSError(cause(fault)) from fault
 
     def _recognise(self, response: aiohttp.ClientResponse) -> None:
         self.mesh = "Registry-Mesh" in response.headers or bool(self.mesh)

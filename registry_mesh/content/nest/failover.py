@@ -169,7 +169,7 @@ class Failover:
         try:
             for candidate in candidates:
                 if not candidate.parent.available:  # seen now: it may have gone while another was asked
-                    told.reasons.append(f"{candidate.parent.name}: down")
+                    told.reasons.append(f"{candidate.parent.name}: {candidate.parent.reason}")
                     continue
                 race.begin(candidate, ask(candidate.repository))
                 wait = None if candidate is candidates[-1] else candidate.parent.late
@@ -235,7 +235,7 @@ class Failover:
         answered = False
         for candidate in candidates:
             if not candidate.parent.available:
-                reasons.append(f"{candidate.parent.name}: down")
+                reasons.append(f"{candidate.parent.name}: {candidate.parent.reason}")
                 continue
             try:
                 found = await candidate.repository.blobs.chunk_map(digest)

@@ -31,6 +31,7 @@ DATA = bytes(range(256)) * 20_000
 class Place:
     name: str
     available: bool = True
+    reason: str = "refuses connections, is tried again in 4 s"
     confirmed: bool = True
     load: float = 0.0
     late: float = 30.0
@@ -81,8 +82,9 @@ async def test_unknown_only_when_all_could_be_asked() -> None:
 async def test_a_parent_known_to_be_down_is_not_asked() -> None:
     down = holding("down")
     choice = Failover([[candidate(down, available=False)]], Distrusted())
-    with pytest.raises(SourceUnavailable, match="down: down"):
-        await choice.stat(Digest.of(DATA))
+    for asked in (choice.stat, choice.chunk_map):
+        with pytest.raises(SourceDown, match="down: refuses connections, is tried again in 4 s"):
+            await asked(Digest.of(DATA))
     assert down.stats == 0
 
 

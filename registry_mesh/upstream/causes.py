@@ -1,0 +1,57 @@
+"""Why a server cannot be spoken to, in words that say where to look."""
+
+from __future__ import annotations
+
+import errno
+import ssl
+from typing import Final
+
+import aiohttp
+
+_ERRNOS: Final = {
+    errno.ECONNREFUSED: "refuses connections",
+    errno.ECONNRESET: "resets connections",
+    errno.EPIPE: "resets connections",
+    errno.EHOSTUNREACH: "cannot be reached: no route to the host",
+    errno.ENETUNREACH: "cannot be reached: no route to its network",
+    errno.ETIMEDOUT: "timed out",
+    errno.EMFILE: "cannot be asked: this process has no file descriptors left",
+}
+_CERTIFICATES: Final = {
+    9: "is not valid yet",
+    10: "has expired",
+    62: "is for another name",
+    64: "is for another address",
+    **dict.fromkeys((18, 19, 20, 21), "is signed by nobody that this node trusts"),
+}
+"""By OpenSSL's verify codes (x509_vfy.h)."""
+_NO_TLS: Final = frozenset(
+    {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"}
+)
+
+
+def cause(fault: BaseException) -> str:
+    """Return what is amiss, after the server's name: "refuses connections", "timed out". What is not known is given in
+    the library's words."""
+    if isinstance(fault, aiohttp.ClientConnectorDNSError):
+        return f"cannot be resolved by DNS: {fault.host}"
+    if isinstance(fault, aiohttp.ClientConnectorCertificateError):
+        return cause(fault.certificate_error)
+    if isinstance(fault, aiohttp.ClientProxyConnectionError):
+        return f"its proxy {fault.host}:{fault.port} {cause(fault.os_error)}"
+    if isinstance(fault, aiohttp.ClientConnectorError):
+        return cause(fault.os_error)
+    if isinstance(fault, ssl.SSLCertVerificationError):
+        told = _CERTIFICATES.get(fault.verify_code, f"is not good: {fault.verify_message}")
+        return f"its TLS certificate {told}"
+    if isinstance(fault, ssl.SSLError):
+        return (
+            "speaks no TLS: plain HTTP on an https port?"
+            if fault.reason in _NO_TLS
+            else f"TLS: {fault.reason}"
+        )
+    if isinstance(fault, aiohttp.ServerDisconnectedError):
+        return "closes the connection without an answer"
+    if isinstance(fault, OSError) and fault.errno in _ERRNOS:
+        return _ERRNOS[fault.errno]
+    return str(fault) or ("timed out" if isinstance(fault, TimeoutError) else type(fault).__name__)

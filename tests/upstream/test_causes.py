@@ -1,0 +1,114 @@
+"""A server that cannot be spoken to: the failure says where to look, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from registry_mesh.auth.hosts import place
+from registry_mesh.ports.failures import SourceUnavailable
+from registry_mesh.upstream.breaker import Breaker
+from registry_mesh.upstream.causes import cause
+from registry_mesh.upstream.session import ParentSession, open_session
+from registry_mesh.upstream.way import Way
+from tests.simulators.registry import simulated_registry
+
+
+async def told(url: str, way: Way | None = None) -> str:
+    """What the failure of a request says, and what the parent says of itself thereafter."""
+    async with open_session(way) as client:
+        parent = ParentSession(client, url, ns="always")
+        with pytest.raises(SourceUnavailable) as failure:
+            async with parent.request("GET", "/v2/a/tags/list", scope=""):
+                pass
+        await parent.ping()
+        assert not parent.available
+        assert failure.value.reason.removeprefix("no answer: ") in parent.reason
+        assert "is tried again" in parent.reason
+        return failure.value.reason
+
+
+async def test_nobody_listens() -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        assert await told(f"http://127.0.0.1:{bound.getsockname()[1]}") == "no answer: refuses connections"
+
+
+async def test_a_name_that_there_is_not() -> None:
+    assert await told("http://nowhere.invalid") == "no answer: cannot be resolved by DNS: nowhere.invalid"
+
+
+async def test_plain_http_where_https_is_configured() -> None:
+    async with simulated_registry() as parent:
+        assert "speaks no TLS" in await told(parent.url.replace("http://", "https://"))
+
+
+@pytest.mark.parametrize(
+    ("names", "trusted", "words"),
+    [
+        ("IP:127.0.0.1", False, "its TLS certificate is signed by nobody that this node trusts"),
+        ("IP:127.0.0.2", True, "its TLS certificate is for another address"),
+        ("DNS:other.example", True, "its TLS certificate is for another"),
+    ],
+)
+async def test_a_certificate_that_is_not_good(tmp_path: Path, names: str, trusted: bool, words: str) -> None:
+    made = certificate(tmp_path, names)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(*made)
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=tls)
+    async with server:
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        context = ssl.create_default_context(cafile=str(made[0]) if trusted else None)
+        assert words in await told(url, Way(tls=context, parents=frozenset({place(url)})))
+
+
+def certificate(folder: Path, names: str) -> tuple[Path, Path]:
+    """A certificate that signs itself, and its key."""
+    pem, key = folder / "cert.pem", folder / "key.pem"
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=own", "-days", "2"]
+    files = ["-keyout", str(key), "-out", str(pem), "-addext", f"subjectAltName={names}"]
+    subprocess.run([*make, *files], check=True, capture_output=True)
+    return pem, key
+
+
+def unverified(code: int, message: str) -> ssl.SSLCertVerificationError:
+    fault = ssl.SSLCertVerificationError(1, message)
+    fault.verify_code, fault.verify_message = code, message
+    return fault
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (unverified(10, "certificate has expired"), "its TLS certificate has expired"),
+        (unverified(23, "certificate revoked"), "its TLS certificate is not good: certificate revoked"),
+        (TimeoutError(), "timed out"),
+        (OSError(errno.EHOSTUNREACH, "x"), "cannot be reached: no route to the host"),
+        (ConnectionResetError(errno.ECONNRESET, "x"), "resets connections"),
+        (OSError("as it is"), "as it is"),
+        (ValueError(), "ValueError"),
+    ],
+)
+def test_the_words_of_others(fault: Exception, words: str) -> None:
+    assert cause(fault) == words
+
+
+def test_a_breaker_says_why_since_when_and_when_again() -> None:
+    now = [100.0]
+    breaker = Breaker(lambda: now[0])
+    assert breaker.told == ""
+    breaker.failed("refuses connections", hard=True)
+    breaker.failed("timed out", hard=True)
+    breaker.failed("timed out", hard=True)
+    now[0] += 1
+    assert breaker.told == "down for 1 s (timed out), is tried again in 3 s"
+    now[0] += 3
+    assert breaker.told == "down for 4 s (timed out), is tried again now"
+    breaker.succeeded(0.1)
+    assert breaker.told == ""
