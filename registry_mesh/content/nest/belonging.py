@@ -19,7 +19,7 @@ class Belonging(Protocol):
         ...
 
     async def before(self, digest: Digest) -> None:
-        """Return where the source behind the store may be asked for the blob. `BlobUnknown`."""
+        """Return where the source behind the store may be asked for the blob. `BlobUnknown`, failures."""
         ...
 
     async def given(self, digest: Digest) -> None:
@@ -69,8 +69,10 @@ class ByName:
 
     async def before(self, digest: Digest) -> None:
         """See `Belonging.before`. Bytes that come while nobody may read them yet would be in the way."""
-        if self._shared:
-            await self.demand(digest)
+        if not self._shared or await self._names.have(digest) or await self._names.have_elsewhere(digest):
+            return
+        await self._parents.stat(digest)  # nothing is here yet: a failure is told as one
+        await self._names.note_given(digest)
 
     async def given(self, digest: Digest) -> None:
         """See `Belonging.given`."""
