@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from registry_mesh.config.schema import S3, Config, Disk
+from registry_mesh.ports.cache import CacheStore
 from registry_mesh.ports.failures import Failure
-from registry_mesh.ports.partial import CacheStore
 from registry_mesh.ports.storage import LocalDisk, Storage
 from registry_mesh.ports.uploads import Uploads
 from registry_mesh.stores.disk.durability import FsyncPolicy

@@ -13,8 +13,8 @@ from typing import Protocol
 
 from registry_mesh.oci.digest import Digest
 from registry_mesh.ports.blobs import BlobStore
+from registry_mesh.ports.cache import CacheStore
 from registry_mesh.ports.inspection import Inspectable
-from registry_mesh.ports.partial import CacheStore
 from registry_mesh.ports.records import Records
 from registry_mesh.ports.shared import SharedStore
 from registry_mesh.ports.uploads import Uploads

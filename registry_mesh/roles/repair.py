@@ -8,9 +8,9 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.oci.refusals import Refusal
 from registry_mesh.oci.span import Span
+from registry_mesh.ports.cache import CacheStore
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.parents import ParentRegistry
-from registry_mesh.ports.partial import CacheStore
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.repositories import Repository
 from registry_mesh.repositories.of_origin import Repositories

@@ -20,8 +20,8 @@ from registry_mesh.oci.reference import RegistryName, RepositoryName, full_name
 from registry_mesh.oci.refusals import NameUnknown
 from registry_mesh.oci.registries import RegistryNames
 from registry_mesh.ports.blobs import BlobSource
+from registry_mesh.ports.cache import CacheStore
 from registry_mesh.ports.parents import ParentRegistry
-from registry_mesh.ports.partial import CacheStore
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.records import Records
 from registry_mesh.ports.repositories import Repository

@@ -22,7 +22,7 @@ from registry_mesh.stores.disk.store import DiskStore
 from tests.simulators.death import deaths, run_and_die
 from tests.suites.blob_store import put
 from tests.suites.bytes_of import pattern, read
-from tests.suites.cache_store import fill, map_of
+from tests.suites.cache_store import fill, held_bytes, map_of
 
 SMALL = pattern(50_000, 1)
 LARGE = pattern(2 * CHUNK + 500, 2)
@@ -165,7 +165,7 @@ async def _is_all_right(store: DiskStore, digest: Digest, data: bytes) -> None:
             for index in range(count(len(data))):
                 if await hold.check(index):
                     span = chunk_span(index, len(data))
-                    assert await hold.read(span) == data[span.start : span.stop]
+                    assert await held_bytes(hold, span) == data[span.start : span.stop]
 
 
 def _on_disk(store: DiskStore) -> int:

@@ -36,5 +36,5 @@ class Ahead:
         unread = len(self._unread)
         if unread:
             self._unread.difference_update(chunks)
-        missing = self._state.hold.run(chunks.start, chunks.stop, ChunkState.UNPROVEN) < chunks.stop
+        missing = self._state.marks.run(chunks.start, chunks.stop, ChunkState.UNPROVEN) < chunks.stop
         return missing or len(self._unread) < unread

@@ -56,16 +56,16 @@ class ChunkProof:
     def take(self, index: int, summed: bytes | None, source: str) -> None:
         """Chunk `index` is written; `summed` is its sha256, where it was seen whole. It is proven, or missing again
         and `SourceLied` raised."""
-        hold, phase = self._state.hold, self._state.map_phase
+        marks, phase = self._state.marks, self._state.map_phase
         if phase is MapPhase.ASKING:
             self.early[index] = summed
         elif phase is not MapPhase.THERE:
-            hold.mark(index, ChunkState.MISSING if phase is MapPhase.LACKING else ChunkState.UNPROVEN)
+            marks.mark(index, ChunkState.MISSING if phase is MapPhase.LACKING else ChunkState.UNPROVEN)
         elif summed is None:
-            hold.mark(index, ChunkState.UNPROVEN)
+            marks.mark(index, ChunkState.UNPROVEN)
             self._state.spawn(self._prove(index, None))
         elif self._fits(index, summed):
-            hold.mark(index, ChunkState.PROVEN)
+            marks.mark(index, ChunkState.PROVEN)
         else:
             self._state.throw_away(index)
             self._reject(index, summed, source)
@@ -74,7 +74,7 @@ class ChunkProof:
         """A chunk that is written and not proven is wanted."""
         if self._state.map_phase is MapPhase.LACKING:
             self.begin(via, first=False)
-        if self.map is not None and self._state.hold.state(index) == ChunkState.UNPROVEN:
+        if self.map is not None and self._state.marks.state(index) == ChunkState.UNPROVEN:
             self._state.spawn(self._prove(index, None))
 
     def _fits(self, index: int, summed: bytes) -> bool:
@@ -159,14 +159,14 @@ class ChunkProof:
             await self._prove(index, summed)
         else:
             lacking = self._state.map_phase is MapPhase.LACKING
-            self._state.hold.mark(index, ChunkState.MISSING if lacking else ChunkState.UNPROVEN)
+            self._state.marks.mark(index, ChunkState.MISSING if lacking else ChunkState.UNPROVEN)
 
     async def _prove_held(self) -> None:
         """What was held before this fill, from a parent without maps."""
         for index in range(self._state.chunks):
             if index % LOOK == 0:
                 await asyncio.sleep(0)
-            if self._state.hold.state(index) == ChunkState.UNPROVEN:
+            if self._state.marks.state(index) == ChunkState.UNPROVEN:
                 await self._prove(index, None)
 
     async def _prove(self, index: int, summed: bytes | None) -> None:
@@ -176,10 +176,10 @@ class ChunkProof:
             return
         if summed is None:
             hasher = Digest("sha256", "").hasher()
-            await state.hold.feed(chunk_span(index, state.size), hasher.update)
+            await state.bytes.feed(chunk_span(index, state.size), hasher.update)
             summed = hasher.digest()
         if self.map is not None and self._fits(index, summed):
-            state.hold.mark(index, ChunkState.PROVEN)
+            state.marks.mark(index, ChunkState.PROVEN)
         else:
             state.throw_away(index)
             state.blame(f"chunk {index} does not fit the chunk map")

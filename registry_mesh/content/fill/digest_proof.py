@@ -6,7 +6,7 @@ import threading
 
 from registry_mesh.chunks.chunk_map import CHUNK, MIB
 from registry_mesh.oci.span import Span
-from registry_mesh.ports.partial import ChunkState, Hold
+from registry_mesh.ports.partial import Bytes, ChunkState, Marks
 
 
 class DigestProof:
@@ -16,9 +16,10 @@ class DigestProof:
     feeds it in the very thread that wrote (`inline`), and `catch_up` reads from the hold what came otherwise.
     """
 
-    def __init__(self, hold: Hold) -> None:
-        self._hold = hold
-        self._hasher = hold.info.digest.hasher()
+    def __init__(self, marks: Marks, data: Bytes) -> None:
+        self._marks = marks
+        self._bytes = data
+        self._hasher = data.info.digest.hasher()
         self._hand = threading.Lock()
         self.offset = 0
 
@@ -37,7 +38,7 @@ class DigestProof:
             return
         try:
             while (stop := self._written()) > self.offset:
-                await self._hold.feed(Span(self.offset, min(stop, self.offset + 8 * MIB)), self._take)
+                await self._bytes.feed(Span(self.offset, min(stop, self.offset + 8 * MIB)), self._take)
         finally:
             self._hand.release()
 
@@ -46,10 +47,10 @@ class DigestProof:
         return not self._hand.locked() and self._written(chunks) - self.offset >= chunks * CHUNK
 
     def _written(self, at_most: int = 64 * MIB // CHUNK) -> int:
-        size = self._hold.info.size
+        size = self._bytes.info.size
         first = self.offset // CHUNK
         last = min(-(-size // CHUNK), first + at_most + 1)
-        return min(size, self._hold.run(first, last, ChunkState.UNPROVEN) * CHUNK)
+        return min(size, self._marks.run(first, last, ChunkState.UNPROVEN) * CHUNK)
 
     def _take(self, data: bytes | memoryview) -> None:
         self._hasher.update(data)
@@ -57,4 +58,6 @@ class DigestProof:
 
     def fits(self) -> bool:
         """Whether all of it was hashed and the digest is the one asked for."""
-        return self.offset == self._hold.info.size and self._hasher.hexdigest() == self._hold.info.digest.hex
+        return (
+            self.offset == self._bytes.info.size and self._hasher.hexdigest() == self._bytes.info.digest.hex
+        )

@@ -14,17 +14,19 @@ from typing import Final
 
 from registry_mesh.chunks.chunk_map import CHUNK, MIB, count
 from registry_mesh.content.fill.chunk_proof import ChunkProof
+from registry_mesh.content.fill.completion import Completion
+from registry_mesh.content.fill.elsewhere import Elsewhere
 from registry_mesh.content.fill.policy import FillPolicy
 from registry_mesh.content.fill.readers import Reader
-from registry_mesh.content.fill.said import check_said
 from registry_mesh.content.fill.state import FillState, Leaves, Phase
 from registry_mesh.content.fill.transfers import Transfers
 from registry_mesh.content.fill.via import Via
 from registry_mesh.oci.digest import Hasher
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import FileSlice
+from registry_mesh.ports.cache import CacheStore
 from registry_mesh.ports.failures import Failure, SourceUnavailable
-from registry_mesh.ports.partial import CacheStore, ChunkState, Hold
+from registry_mesh.ports.partial import Bytes, ChunkState, Hold, Looks
 from registry_mesh.ports.place import Place
 
 MOMENT: Final = 0.001
@@ -42,19 +44,19 @@ class Fill:
 
     def __init__(self, store: CacheStore, hold: Hold, policy: FillPolicy, told_by: str = "") -> None:
         self.state = FillState(hold, policy, told_by)
-        self.hold = hold
+        self._data: Bytes = hold
+        self._looks: Looks = hold
         self.digest = hold.info.digest
         self.size = hold.info.size
         self.given_by: set[Place] = set()
         """The repositories whose own source began to give it."""
         self._proof = ChunkProof(self.state)
-        self.transfers = Transfers(self.state, self._proof, self._written, self._transfer_ended)
-        self._store = store
+        self.transfers = Transfers(self.state, hold, self._proof, self._written, self._transfer_ended)
+        self._completion = Completion(self.state, self._proof, store)
+        self._elsewhere = Elsewhere(self.state, hold)
         self._readers = self.state.readers
         self._readings = 0
         self._gives_until = 0.0
-        self._finishing: asyncio.Task[None] | None = None
-        self._polling: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
 
     def __repr__(self) -> str:
@@ -96,17 +98,17 @@ class Fill:
         if now >= self._gives_until and not self._gives(now):
             return None
         first, stop = span.start // CHUNK, count(span.stop)
-        if stop - first > READY // CHUNK + 1 and not self.hold.committed:
+        if stop - first > READY // CHUNK + 1 and not self.state.outcome.committed:
             return None
         need = self.state.map_phase.need
-        if not self.state.first_use.is_over(first, stop) or self.hold.run(first, stop, need) < stop:
+        if not self.state.first_use.is_over(first, stop) or self.state.marks.run(first, stop, need) < stop:
             return None
         self.transfers.read(span, via, held=True)
-        return self.hold.slice(span)
+        return self._data.slice(span)
 
     def _gives(self, now: float) -> bool:
         """Whether what it holds may leave; then so for a moment, however much of it does."""
-        if self.state.phase.leaves not in (Leaves.CHUNKS, Leaves.ALL) or not self.hold.untouched:
+        if self.state.phase.leaves not in (Leaves.CHUNKS, Leaves.ALL) or not self._looks.untouched:
             return False
         self._gives_until = now + MOMENT
         return True
@@ -132,7 +134,7 @@ class Fill:
             while reader.position < reader.stop:
                 stop = await self._proven_until(reader)
                 if stop > reader.position:
-                    part = self.hold.slice(Span(reader.position, stop))
+                    part = self._data.slice(Span(reader.position, stop))
                     yield FileSlice(part.fd, part.start, part.stop, self.state.unreadable)
                     self._readers.advance(reader, stop)
                     continue
@@ -148,9 +150,9 @@ class Fill:
         """A hasher for who goes on without the store from `stop` on, and the offset that it has come to: as far as
         whole chunks are held."""
         hasher = self.digest.hasher()
-        upto = self.hold.run(0, stop // CHUNK, ChunkState.UNPROVEN) * CHUNK
+        upto = self.state.marks.run(0, stop // CHUNK, ChunkState.UNPROVEN) * CHUNK
         try:
-            await self.hold.feed(Span(0, upto), hasher.update)
+            await self._data.feed(Span(0, upto), hasher.update)
         except Failure:
             return self.digest.hasher(), 0
         return hasher, upto
@@ -166,16 +168,15 @@ class Fill:
         if phase is Phase.COMMITTED:
             self._readers.wake_now()
         elif phase is Phase.WRITTEN:
-            self._finish()
+            self._completion.begin()
         elif index in self._proof.early:
             pass  # the map is on its way
-        elif self.hold.state(index) != ChunkState.MISSING:
+        elif self.state.marks.state(index) != ChunkState.MISSING:
             self._proof.prove_later(index, reader.via)
             if self.state.released(reader.position, reader.position + 1) > reader.position:
                 reader.wake()  # another process has marked it since we looked: nobody else tells
         elif not self.transfers.bring(reader):
-            self.hold.want(index)
-            self._watch_others()
+            self._elsewhere.want(index)
 
     def _written(self, index: int, summed: bytes | None, source: str) -> None:
         """A transfer has written chunk `index`; see `Transfer`."""
@@ -188,7 +189,7 @@ class Fill:
         speed."""
         state = self.state
         if state.hold_phase is Phase.WRITTEN:
-            self._finish()
+            self._completion.begin()
         elif state.phase.fetches and not state.failed and not len(self.transfers):
             gap = state.gap
             if state.nearly_whole and len(gap) and state.chunks > 1 and gap.start not in self._proof.early:
@@ -196,63 +197,11 @@ class Fill:
 
     # -- the end ----------------------------------------------------------------------------------------------
 
-    def _finish(self) -> None:
-        if self._finishing is None:
-            self._finishing = self.state.spawn(self._prove_whole())
-
-    async def _prove_whole(self) -> None:
-        try:
-            while self.state.hold_phase is Phase.WRITTEN:
-                async with self._store.lock(self.digest, "commit") as mine:
-                    if mine and not self.hold.committed:
-                        await self._commit()
-                if not mine:
-                    await asyncio.sleep(self.state.policy.poll)
-        except Failure as failure:
-            self.state.fail(failure)
-        finally:
-            self._finishing = None
-            self._readers.wake_now()
-
-    async def _commit(self) -> None:
-        while self.state.digest_proof.offset < self.size:
-            before = self.state.digest_proof.offset
-            await self.state.digest_proof.catch_up()
-            if self.state.digest_proof.offset == before:
-                if self.state.hold_phase is not Phase.WRITTEN:
-                    return
-                await asyncio.sleep(self.state.policy.poll)
-        if self.state.digest_proof.fits():
-            await self.hold.commit(self._proof.map)
-            await check_said(self._store, self.digest, self.size)
-            return
-        self.state.lie()
-        await self.hold.discard()
-
-    # -- tasks ------------------------------------------------------------------------------------------------
-
-    def _watch_others(self) -> None:
-        """Another process brings the chunk: look at the shared states until it is here or its claim is free."""
-        if self._polling is None:
-            self._polling = self._loop.create_task(self._poll())
-
-    async def _poll(self) -> None:
-        for _ in range(10):
-            await asyncio.sleep(self.state.policy.poll)
-            if self.hold.committed or self.hold.discarded:
-                break
-            for reader in self._readers:
-                if self.hold.state(reader.position // CHUNK) != ChunkState.MISSING:
-                    reader.wake()
-        self._polling = None
-        self._readers.wake_now()  # all ask again: the process that held a claim may have died
-
     async def close(self) -> None:
         """Stop every transfer; what was written stays held."""
         state = self.state
         state.close()
-        tasks = [*self.transfers.tasks(), *state.tasks, *self._proof.tasks()]
-        tasks += [self._polling] if self._polling is not None else []
+        tasks = [*self.transfers.tasks(), *state.tasks, *self._proof.tasks(), *self._elsewhere.tasks()]
         for task in tasks:
             task.cancel()
         for task in tasks:

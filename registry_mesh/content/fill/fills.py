@@ -16,8 +16,8 @@ from registry_mesh.content.fill.via import Via
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import Reading
+from registry_mesh.ports.cache import CacheStore
 from registry_mesh.ports.failures import Failure, SourceLied
-from registry_mesh.ports.partial import CacheStore
 from registry_mesh.tasks.flights import Flights
 
 _log: Final = logging.getLogger(__name__)
@@ -155,7 +155,7 @@ class Fills:
                 if not fill.idle:
                     self._used[digest] = loop.time()
                 elif self._is_current(digest, fill) and (
-                    loop.time() - self._used.get(digest, 0) > _linger(fill) or fill.hold.discarded
+                    loop.time() - self._used.get(digest, 0) > _linger(fill) or fill.state.outcome.discarded
                 ):
                     await self._drop(digest)
         self._sweeper = None
@@ -213,7 +213,7 @@ async def opened_with_bytes(digest: Digest, via: Via, span: Span | None) -> Asyn
 
 
 def _linger(fill: Fill) -> float:
-    return _SWEEP if fill.hold.committed else LINGER
+    return _SWEEP if fill.state.outcome.committed else LINGER
 
 
 def _opening(span: Span | None) -> Span | None:

@@ -12,7 +12,7 @@ from operator import or_
 from typing import Final
 
 from registry_mesh.chunks.chunk_map import CHUNK
-from registry_mesh.ports.partial import ChunkState, Hold
+from registry_mesh.ports.partial import ChunkState, Looks
 from registry_mesh.tasks.flights import Flights
 
 _OF_THIS_LIFE: Final = bytes(state == ChunkState.MISSING for state in range(256))
@@ -21,11 +21,11 @@ _OF_THIS_LIFE: Final = bytes(state == ChunkState.MISSING for state in range(256)
 class FirstUse:
     """Of one fill. `rotten` is told of a chunk that was not what it should be, and is MISSING now."""
 
-    def __init__(self, hold: Hold, states: bytes, rotten: Callable[[int], None]) -> None:
-        self._hold = hold
+    def __init__(self, looks: Looks, states: bytes, rotten: Callable[[int], None]) -> None:
+        self._looks = looks
         self._rotten = rotten
-        self._seen = bytearray(map(or_, states.translate(_OF_THIS_LIFE), hold.checked()))
-        self._looks: Flights[int, bool] = Flights()
+        self._seen = bytearray(map(or_, states.translate(_OF_THIS_LIFE), looks.checked()))
+        self._flights: Flights[int, bool] = Flights()
 
     def came(self, index: int) -> None:
         """The chunk came just now."""
@@ -40,17 +40,17 @@ class FirstUse:
         chunk together with others waits for one look."""
         index = position // CHUNK
         while index * CHUNK < stop:
-            if not (self._seen[index] or await self._looks.join(index, partial(self._look, index))):
+            if not (self._seen[index] or await self._flights.join(index, partial(self._look, index))):
                 return max(position, index * CHUNK)
             index += 1
         return stop
 
     async def _look(self, index: int) -> bool:
-        if not await self._hold.check(index):
+        if not await self._looks.check(index):
             self._rotten(index)
             return False
         self._seen[index] = 1
         return True
 
     async def close(self) -> None:
-        await self._looks.close()
+        await self._flights.close()

@@ -7,13 +7,13 @@ from contextlib import suppress
 from typing import Final
 
 from registry_mesh.oci.digest import Digest
+from registry_mesh.ports.cache import SaidSizes
 from registry_mesh.ports.failures import StoreBroken
-from registry_mesh.ports.partial import CacheStore
 
 _log: Final = logging.getLogger(__name__)
 
 
-async def check_said(store: CacheStore, digest: Digest, size: int) -> None:
+async def check_said(store: SaidSizes, digest: Digest, size: int) -> None:
     """The digest of a blob of `size` bytes has fitted: name the manifest that said otherwise, and forget its word."""
     with suppress(StoreBroken):
         said = await store.said_size(digest)

@@ -37,7 +37,7 @@ from registry_mesh.content.fill.policy import LOOK, FillPolicy
 from registry_mesh.content.fill.readers import Readers
 from registry_mesh.content.fill.via import Via
 from registry_mesh.ports.failures import Failure, SourceLied, StoreBroken, bare
-from registry_mesh.ports.partial import ChunkState, Hold
+from registry_mesh.ports.partial import Bytes, ChunkState, Hold, Marks, Outcome
 
 
 class Leaves(enum.Enum):
@@ -107,13 +107,15 @@ class FillState:
     """
 
     def __init__(self, hold: Hold, policy: FillPolicy, told_by: str = "") -> None:
-        self.hold = hold
+        self.marks: Marks = hold
+        self.bytes: Bytes = hold
+        self.outcome: Outcome = hold
         self.digest = hold.info.digest
         self.size = hold.info.size
         self.chunks = count(self.size)
         self.policy = policy
         self.readers = Readers(policy.wake)
-        self.digest_proof = DigestProof(hold)
+        self.digest_proof = DigestProof(hold, hold)
         self.map_phase = MapPhase.UNASKED
         self.unstorable: Failure | None = None
         self.epoch = 0
@@ -142,18 +144,18 @@ class FillState:
     @property
     def hold_phase(self) -> Phase:
         """What the hold is at, whatever became of this process's part in it."""
-        if self.hold.discarded:
+        if self.outcome.discarded:
             return Phase.LIED
-        if self.hold.committed:
+        if self.outcome.committed:
             return Phase.COMMITTED
         return Phase.WRITTEN if self._is_written() else Phase.COMING
 
     def _is_written(self) -> bool:
-        if self._first_missing < self.chunks and not self.hold.state(self._first_missing):
+        if self._first_missing < self.chunks and not self.marks.state(self._first_missing):
             return False
         while self._first_missing < self.chunks:
             stop = min(self.chunks, self._first_missing + LOOK)
-            self._first_missing = self.hold.run(self._first_missing, stop, ChunkState.UNPROVEN)
+            self._first_missing = self.marks.run(self._first_missing, stop, ChunkState.UNPROVEN)
             if self._first_missing < stop:
                 return False
         return True
@@ -199,7 +201,7 @@ class FillState:
             return stop
         if phase.leaves is Leaves.NOTHING:
             return position
-        upto = self.hold.run(position // CHUNK, count(stop), self.map_phase.need)
+        upto = self.marks.run(position // CHUNK, count(stop), self.map_phase.need)
         return max(position, min(stop, upto * CHUNK))
 
     def trouble(self, registry: str, epoch: int) -> Exception | None:
@@ -243,10 +245,10 @@ class FillState:
 
     def throw_away(self, index: int) -> None:
         """Wrong bytes: missing again, and out of the hash."""
-        self.hold.mark(index, ChunkState.MISSING)
+        self.marks.mark(index, ChunkState.MISSING)
         self._miss(index)
         if self.digest_proof.offset > index * CHUNK:
-            self.digest_proof = DigestProof(self.hold)
+            self.digest_proof = DigestProof(self.marks, self.bytes)
 
     def _miss(self, index: int) -> None:
         """A chunk that was there is not any more."""

@@ -287,7 +287,7 @@ class Transfer:
                 except (SourceLied, OSError) as fault:  # a chunk is read again to be summed
                     wrong.append(fault)
 
-        await self._state.hold.write(offset, given, then)
+        await self._state.bytes.write(offset, given, then)
         tell()
         if wrong:
             raise wrong[0]

@@ -23,7 +23,7 @@ from registry_mesh.oci.refusals import Refusal
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import Reading
 from registry_mesh.ports.failures import Failure, SourceDiffers, SourceUnavailable, StoreBroken, StoreFull
-from registry_mesh.ports.partial import ChunkState
+from registry_mesh.ports.partial import ChunkState, Claims
 
 _log: Final = logging.getLogger(__name__)
 
@@ -49,17 +49,19 @@ class Transfers:
     def __init__(
         self,
         state: FillState,
+        claims: Claims,
         proof: ChunkProof,
         written: Callable[[int, bytes | None, str], None],
         ended: Callable[[Via], None],
     ) -> None:
         self._state = state
+        self._claims = claims
         self._policy = state.policy
         self._proof = proof
         self._written = written
         self._ended = ended
         self._running: dict[Transfer, asyncio.Task[None]] = {}
-        self._claims: dict[Transfer, range] = {}
+        self._claimed: dict[Transfer, range] = {}
         self._ahead = Ahead(state)
         self.wasted = 0
         """Bytes that were fetched apart and may come a second time."""
@@ -99,7 +101,7 @@ class Transfers:
             return True  # a transfer that ends wakes the readers, who ask again
         others = [transfer.next_after(wanted.start) for transfer in self._running]
         early = [index for index in self._proof.early if index > wanted.start]
-        claimed = self._state.hold.claim(range(wanted.start, min([wanted.stop, *others, *early])))
+        claimed = self._claims.claim(range(wanted.start, min([wanted.stop, *others, *early])))
         if claimed:
             if unasked:
                 self._ahead.fetches(claimed)
@@ -113,7 +115,7 @@ class Transfers:
         covered = reading.info.size != self._state.size or self.covering(first) is not None
         others = [transfer.next_after(first) for transfer in self._running]
         chunks = range(first, min([count(reading.span.stop), *others]))
-        if covered or reading.span.start % CHUNK or not (claimed := self._state.hold.claim(chunks)):
+        if covered or reading.span.start % CHUNK or not (claimed := self._claims.claim(chunks)):
             return False
         if len(claimed) <= LOOK:  # a range: it may be here before who asked for it begins to read
             self._ahead.fetches(claimed)
@@ -176,7 +178,7 @@ class Transfers:
 
     def _is_here_or_coming(self, index: int) -> bool:
         return (
-            self._state.hold.state(index) != ChunkState.MISSING
+            self._state.marks.state(index) != ChunkState.MISSING
             or index in self._proof.early
             or self.covering(index) is not None
         )
@@ -188,7 +190,7 @@ class Transfers:
 
     def _launch(self, transfer: Transfer, opened: tuple[AsyncExitStack, Reading] | None = None) -> None:
         self._proof.begin(transfer.via, first=self._state.fetched == 0 and not self._running)
-        self._claims[transfer] = transfer.chunks
+        self._claimed[transfer] = transfer.chunks
         task = asyncio.get_running_loop().create_task(self._run(transfer, opened))
         self._running[transfer] = task
 
@@ -200,8 +202,8 @@ class Transfers:
             await self._proof.settled()
         finally:
             self._running.pop(transfer, None)
-            for chunks in _without(self._claims.pop(transfer), self._claims.values()):
-                self._state.hold.unclaim(chunks)
+            for chunks in _without(self._claimed.pop(transfer), self._claimed.values()):
+                self._claims.unclaim(chunks)
             self._state.readers.wake_now()
         self._ended(transfer.via)
 
@@ -225,7 +227,7 @@ class Transfers:
         """Nobody whom it could ask says that the blob is so large: what is held of it is of no use."""
         self._state.differs(failure.source, transfer.other_size, transfer.via)
         try:
-            await self._state.hold.discard()
+            await self._state.outcome.discard()
         except Failure as broken:
             self._state.cannot_store(broken)
 
@@ -283,7 +285,7 @@ class Transfers:
 
     def _wanted_elsewhere(self, transfer: Transfer) -> bool:
         """Whether readers of another process want more, a window of it at a time."""
-        wanted = self._state.hold.take_want(range(transfer.received // CHUNK, transfer.chunks.stop))
+        wanted = self._claims.take_want(range(transfer.received // CHUNK, transfer.chunks.stop))
         if wanted is not None:
             transfer.granted = transfer.received + self._policy.window
         return transfer.received < transfer.granted

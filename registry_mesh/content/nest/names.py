@@ -20,8 +20,8 @@ from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.mentions import Kind, Mention, mentions
 from registry_mesh.oci.refusals import BlobUnknown, DigestInvalid, ManifestInvalid
+from registry_mesh.ports.cache import CacheStore
 from registry_mesh.ports.failures import Failure, StoreBroken, StoreFull
-from registry_mesh.ports.partial import CacheStore
 from registry_mesh.ports.pieces import whole
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.records import Records

@@ -19,8 +19,8 @@ from registry_mesh.oci.reading import is_manifest, read_manifest
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.oci.refusals import BlobUnknown, ManifestInvalid, ManifestUnknown
 from registry_mesh.ports.blobs import Provenance
+from registry_mesh.ports.cache import CacheStore
 from registry_mesh.ports.failures import Failure, SourceLied, SourceUnavailable, StoreBroken, StoreFull
-from registry_mesh.ports.partial import CacheStore
 from registry_mesh.ports.pieces import put, whole
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.records import Records

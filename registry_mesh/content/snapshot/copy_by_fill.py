@@ -12,8 +12,8 @@ from registry_mesh.content.snapshot.copy_blob import Moved
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobSource
+from registry_mesh.ports.cache import CacheStore
 from registry_mesh.ports.failures import SourceLied
-from registry_mesh.ports.partial import CacheStore
 
 _ATTEMPTS = 3
 """Fills of one blob: a source that lied may be followed by one that does not."""

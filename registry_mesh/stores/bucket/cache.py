@@ -18,8 +18,9 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobInfo, Ingest, Reading
+from registry_mesh.ports.cache import CacheStore, SaidSize
 from registry_mesh.ports.failures import Failure, StoreBroken, StoreFull
-from registry_mesh.ports.partial import CacheStore, Hold, SaidSize
+from registry_mesh.ports.partial import Hold
 from registry_mesh.ports.pieces import in_memory
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.shared import SharedStore

@@ -41,7 +41,7 @@ _CUT: Final = "the file of a partial blob was cut short"
 
 
 class DiskHold:
-    """Implements `ports.blobs.Hold`. Each has its own open files: two of one process exclude each other's claims
+    """Implements `ports.partial.Hold`. Each has its own open files: two of one process exclude each other's claims
     as two processes do."""
 
     def __init__(self, files: PartFiles, looks: PartLooks | None = None) -> None:
@@ -213,12 +213,6 @@ class DiskHold:
                 self._files.give_back(index)
         finally:
             os.close(table_fd)
-
-    async def read(self, span: Span) -> bytes:
-        if len(span) > PIECE:
-            raise ValueError(f"{len(span)} bytes at once")
-        with translated(f"reading a part of {self.info.digest}"):
-            return await offload(os.pread, self._files.fd, len(span), span.start)
 
     async def feed(self, span: Span, sink: Callable[[memoryview], None]) -> None:
         with translated(f"reading a part of {self.info.digest}"):

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from registry_mesh.oci.digest import Digest
-from registry_mesh.ports.partial import SaidSize
+from registry_mesh.ports.cache import SaidSize
 from registry_mesh.stores.disk.rank import APART, risen
 
 T = TypeVar("T")

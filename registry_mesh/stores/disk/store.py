@@ -18,8 +18,9 @@ from registry_mesh.oci.digest import ALGORITHMS, Digest
 from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobInfo
+from registry_mesh.ports.cache import SaidSize
 from registry_mesh.ports.failures import StoreBroken
-from registry_mesh.ports.partial import Hold, SaidSize
+from registry_mesh.ports.partial import Hold
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.storage import DiskCounts
 from registry_mesh.stores.disk import names, rebuild, temporary
@@ -54,7 +55,7 @@ _WHILE_EVICTED: Final = (0.0, 0.01, 0.05, 0.1, 0.2, 0.4)
 
 
 class DiskStore:
-    """Implements `ports.blobs.CacheStore`. Made by `start`. `whole_blobs` is its reading side, `use` notes that a blob
+    """Implements `ports.cache.CacheStore`. Made by `start`. `whole_blobs` is its reading side, `use` notes that a blob
     is used: for who answers hits himself."""
 
     def __init__(

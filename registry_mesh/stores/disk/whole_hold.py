@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable
 
 from registry_mesh.chunks.chunk_map import ChunkMap, count
 from registry_mesh.oci.span import Span
-from registry_mesh.ports.blobs import PIECE, BlobInfo, FileSlice
+from registry_mesh.ports.blobs import BlobInfo, FileSlice
 from registry_mesh.ports.failures import StoreBroken
 from registry_mesh.ports.partial import ChunkState, Give
 from registry_mesh.stores.disk.hold import feed
@@ -16,7 +15,7 @@ from registry_mesh.tasks.threads import offload
 
 
 class WholeHold:
-    """Implements `ports.blobs.Hold`: all proven, nothing to claim. `look_at` reads and checks a chunk."""
+    """Implements `ports.partial.Hold`: all proven, nothing to claim. `look_at` reads and checks a chunk."""
 
     committed = True
     discarded = False
@@ -57,12 +56,6 @@ class WholeHold:
     def mark(self, index: int, state: ChunkState) -> None:
         if state is ChunkState.MISSING:
             raise StoreBroken("the blob is complete")
-
-    async def read(self, span: Span) -> bytes:
-        if len(span) > PIECE:
-            raise ValueError(f"{len(span)} bytes at once")
-        with translated("reading a blob"):
-            return await offload(os.pread, self._fd, len(span), span.start)
 
     async def feed(self, span: Span, sink: Callable[[memoryview], None]) -> None:
         with translated("reading a blob"):

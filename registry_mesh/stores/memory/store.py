@@ -17,8 +17,9 @@ from registry_mesh.oci.digest import Digest, new_hasher
 from registry_mesh.oci.refusals import BlobUnknown, DigestInvalid
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import HELD, PIECE, BlobInfo, Buffered, FileSlice, Piece, Provenance
+from registry_mesh.ports.cache import SaidSize
 from registry_mesh.ports.failures import StoreBroken, StoreFull
-from registry_mesh.ports.partial import ChunkState, Give, SaidSize
+from registry_mesh.ports.partial import ChunkState, Give
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.records import components
 from registry_mesh.stores.checksum import crc32
@@ -122,7 +123,7 @@ class _Part:
 
 
 class MemoryHold:
-    """Implements `ports.blobs.Hold`. Two holds of one blob stand to each other as two processes do."""
+    """Implements `ports.partial.Hold`. Two holds of one blob stand to each other as two processes do."""
 
     def __init__(self, store: MemoryStore, part: _Part) -> None:
         self._store = store
@@ -204,14 +205,10 @@ class MemoryHold:
         span = chunk_span(index, self.info.size)
         return crc32(os.pread(self._part.file.fd, len(span), span.start))
 
-    async def read(self, span: Span) -> bytes:
-        if len(span) > PIECE:
-            raise ValueError(f"{len(span)} bytes at once")
-        return os.pread(self._part.file.fd, len(span), span.start)
-
     async def feed(self, span: Span, sink: Callable[[memoryview], None]) -> None:
         for start in range(span.start, span.stop, PIECE):
-            sink(memoryview(await self.read(Span(start, min(span.stop, start + PIECE)))))
+            length = min(PIECE, span.stop - start)
+            sink(memoryview(os.pread(self._part.file.fd, length, start)))
 
     untouched = True  # nobody else can reach it
 
@@ -254,7 +251,7 @@ class MemoryHold:
 
 
 class MemoryStore:
-    """Implements `ports.blobs.CacheStore`. `quota` is in bytes; the store is full beyond it."""
+    """Implements `ports.cache.CacheStore`. `quota` is in bytes; the store is full beyond it."""
 
     def __init__(self, quota: int | None = None) -> None:
         self._quota = quota

@@ -18,7 +18,7 @@ async def test_a_thread_that_hashes_what_it_wrote_and_one_that_catches_up_do_not
     async with store.hold(Digest.of(data), len(data)) as hold:
         await fill(hold, range(count(len(data))), data=data)
         for _ in range(5):
-            proof = DigestProof(hold)
+            proof = DigestProof(hold, hold)
             writing = asyncio.create_task(asyncio.to_thread(proof.inline, 0, data))
             await asyncio.sleep(0.005)  # it is at it
             while not writing.done():

@@ -92,8 +92,8 @@ async def test_nothing_is_ready_while_the_whole_is_being_proven(cache: Cache) ->
         assert await read(cache.through, DIGEST, FIRST) == DATA[:CHUNK]
         fill = cache.fills.get(DIGEST)
         assert fill is not None
-        for index in range(len(fill.hold.states())):
-            fill.hold.mark(index, ChunkState.UNPROVEN)
+        for index in range(len(fill.state.marks.states())):
+            fill.state.marks.mark(index, ChunkState.UNPROVEN)
         await asyncio.sleep(0.002)
         assert not given(reading, FIRST)
 
@@ -103,7 +103,7 @@ async def test_nothing_is_ready_of_what_was_a_lie(cache: Cache) -> None:
         assert await read(cache.through, DIGEST, FIRST) == DATA[:CHUNK]
         fill = cache.fills.get(DIGEST)
         assert fill is not None
-        await fill.hold.discard()
+        await fill.state.outcome.discard()
         await asyncio.sleep(0.002)
         assert not given(reading, FIRST) and not reading.grows
 

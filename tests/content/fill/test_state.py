@@ -158,7 +158,7 @@ async def test_a_store_that_breaks_while_chunks_are_proven_ends_the_asking() -> 
     """Nobody waits for ever for what is never going to be known."""
     async with fill_state() as (before, theirs):
         await write(theirs, 0)
-        broken = _Unreadable(before.hold._store, before.hold._part)  # type: ignore[attr-defined]
+        broken = _Unreadable(before.marks._store, before.marks._part)  # type: ignore[attr-defined]
         state = FillState(broken, FillPolicy())
         proof = ChunkProof(state)
         proof.begin(via(maps=True), first=True)

@@ -18,8 +18,8 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.oci.span import Span
+from registry_mesh.ports.cache import CacheStore
 from registry_mesh.ports.failures import SourceLied, SourceUnavailable
-from registry_mesh.ports.partial import CacheStore
 from registry_mesh.ports.pieces import in_memory
 from registry_mesh.ports.place import Place
 from registry_mesh.stores.disk.store import DiskStore

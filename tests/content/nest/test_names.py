@@ -14,7 +14,7 @@ from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.media_types import OCI_INDEX, OCI_MANIFEST
 from registry_mesh.oci.reference import RegistryName, RepositoryName
-from registry_mesh.ports.partial import CacheStore
+from registry_mesh.ports.cache import CacheStore
 from registry_mesh.ports.place import Place
 from registry_mesh.stores.disk.store import DiskStore
 from registry_mesh.stores.memory.store import MemoryRecords, MemoryStore

@@ -25,8 +25,9 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import FileSlice, Piece
+from registry_mesh.ports.cache import CacheStore
 from registry_mesh.ports.failures import SourceLied, SourceUnavailable, SpanUnsatisfiable, StoreBroken
-from registry_mesh.ports.partial import CacheStore, ChunkState
+from registry_mesh.ports.partial import ChunkState
 from registry_mesh.ports.pieces import in_memory
 from registry_mesh.stores.disk.store import DiskStore
 from registry_mesh.stores.memory.store import MemoryStore
@@ -221,7 +222,7 @@ async def test_a_fill_that_took_the_place_of_another_is_not_closed_for_it(make: 
     slow.close = close_slowly  # type: ignore[method-assign]
     cache.fills._used.clear()  # neither was used for long
     await closing.wait()
-    await old.hold.discard()
+    await old.state.outcome.discard()
     assert await cache.get(digest) == data
     new = cache.fills._fills[digest][0]
     with new.open():

@@ -24,7 +24,7 @@ from registry_mesh.stores.disk.overhead import Overhead
 from registry_mesh.stores.disk.store import DiskStore
 from tests.suites.blob_store import put
 from tests.suites.bytes_of import drain, pattern, read
-from tests.suites.cache_store import fill, given, map_of
+from tests.suites.cache_store import fill, given, held_bytes, map_of
 
 QUOTA = 64 * CHUNK
 
@@ -167,7 +167,7 @@ async def test_partial_blobs_go_from_their_end(store: DiskStore) -> None:
         held = hold.run(0, 50, ChunkState.PROVEN)
         assert 10 <= held < 40
         span = chunk_span(held - 1, len(data))
-        assert await hold.read(span) == data[span.start : span.stop]
+        assert await held_bytes(hold, span) == data[span.start : span.stop]
 
 
 async def test_full_where_nothing_can_go(store: DiskStore) -> None:
