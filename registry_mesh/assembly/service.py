@@ -163,7 +163,7 @@ class Service:
         """In the supervisor: whether children should read the file again."""
         gauge = self.table.row(self.config.workers + 1).gauge(names.RELOAD_OK)
         try:
-            loaded = load(self.path)
+            loaded = load(self.path).fit()
         except ConfigInvalid as invalid:
             gauge.set(0)
             log.error(

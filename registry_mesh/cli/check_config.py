@@ -32,7 +32,7 @@ def command(configs: tuple[str, ...]) -> None:
 
 def _check(path: str) -> bool:
     try:
-        loaded = load(path)
+        loaded = load(path).fit()
         if loaded.config.rules is not None:
             load_rules(rule_paths(loaded.config.rules), list(loaded.config.registries))
     except ConfigInvalid as invalid:
@@ -51,7 +51,7 @@ def summary(config: Config) -> str:
     registries = ", ".join(_registries(config)) or "any"
     return (
         f"ok: {config.role} {config.name or ''}".rstrip()
-        + f" at {scheme}://{config.listen.address}:{config.listen.port}, store {config.store}, registries: {registries}"
+        + f" at {scheme}://{config.listen}, store {config.store}, registries: {registries}"
     )
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import click
 
@@ -65,6 +67,8 @@ def command(
       registry-mesh client-config podman http://10.0.0.5:5000 docker.io --output /tmp/conf --fallback none
       registry-mesh client-config k3s http://10.0.0.5:5000 docker.io --install --remove
     """
+    if install and output is not None:
+        raise click.UsageError("--install and --output exclude each other: which folder is meant?")
     mirror = _mirror(site, registries, url, every, fallback, ca)
     kind = _CLIENTS[client]
     directory = output or (Path(kind.DIRECTORY) if install else None)
@@ -112,6 +116,7 @@ def _mirror(
         url, registries = url or known_url, registries or known
     else:
         url = url or site
+    _check_url(url)
     if not (registries or every):
         raise click.UsageError("name at least one registry, such as docker.io, or say --every")
     try:
@@ -119,6 +124,17 @@ def _mirror(
     except NameUnknown as refusal:
         raise click.UsageError(f"{refusal.detail.get('given')}: {refusal.reason}") from None
     return Mirror(url.rstrip("/"), hosts, fallback, str(Path(ca).absolute()) if ca else None, every)
+
+
+def _check_url(url: str) -> None:
+    """`click.UsageError` where no client could reach anything at `url`."""
+    try:
+        parts = urlsplit(url)
+        fits = parts.hostname and not re.search(r"[\s@?#\x00-\x1f]", url) and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits or parts.scheme not in ("http", "https"):
+        raise click.UsageError(f'"{url}" is no address: write http://HOST:PORT, with a port of 1 to 65535')
 
 
 def _from_config(path: str) -> tuple[str, tuple[str, ...]]:

@@ -56,7 +56,7 @@ def command(config: Path, once: bool, quiet: bool) -> None:
 
 def _loaded(path: Path) -> Config:
     """`ConfigInvalid` where it cannot be used, or is not a replica's."""
-    loaded = load(path)
+    loaded = load(path).fit()
     for warning in loaded.warnings:
         click.echo(str(warning), err=True)
     if loaded.config.role != "replica":

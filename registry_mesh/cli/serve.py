@@ -29,7 +29,7 @@ def command(config: Path) -> None:
       registry-mesh serve config/site.yaml
     """
     try:
-        loaded = load(config)
+        loaded = load(config).fit()
     except ConfigInvalid as invalid:
         click.echo(str(invalid), err=True)
         sys.exit(EXIT_CONFIG)

@@ -35,7 +35,7 @@ def run(path: Path, roles: tuple[str, ...], work: Work) -> None:
 
 def _loaded(path: Path, roles: tuple[str, ...]) -> Config:
     loaded = load(path)
-    for warning in loaded.warnings:
+    for warning in (*loaded.lacks, *loaded.warnings):
         click.echo(str(warning), err=True)
     if loaded.config.role not in roles:
         what = f"{loaded.config.role}: this command is for {' and '.join(f'{role}s' for role in roles)}"

@@ -11,7 +11,10 @@ from typing import Final
 from registry_mesh.config.certificates import check_pair
 from registry_mesh.config.document import Document, mapping
 from registry_mesh.config.finding import Path
+from registry_mesh.config.itself import check_itself
 from registry_mesh.config.logins import check_login
+from registry_mesh.config.offered import check_offered
+from registry_mesh.config.places import check_places
 from registry_mesh.oci.reference import parse_registry
 from registry_mesh.oci.refusals import NameUnknown
 
@@ -23,14 +26,28 @@ _NEEDS: Final[dict[str, dict[str, str]]] = {
     },
     "site": {"registries": "name the registries it serves, with their parents"},
 }
+_BELONGS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
+    "registry": (("origin",), "only an origin has a registry of its own; use registries"),
+    "registries": (("replica", "site"), "an origin fetches from nobody"),
+    "rules": (("replica",), "only a replica brings what rules select"),
+    "replication": (("replica",), "only a replica brings what rules select"),
+    "pushes": (("origin",), "only an origin takes pushes"),
+    "collection": (("origin", "replica"), "a site makes room by itself"),
+    "scrub": (("replica", "site"), "an origin has no parents to repair from; use `registry-mesh verify`"),
+}
+"""Keys that not every role has: whose they are, and why."""
 
 
 def check_document(document: Document) -> None:
     """Add what is wrong to the document's findings."""
     _check_role(document)
+    _check_belongs(document)
+    check_offered(document)
+    check_places(document)
     _check_store(document)
     _check_registries(document)
     _check_listeners(document)
+    check_itself(document)
     _check_tls(document)
 
 
@@ -39,18 +56,15 @@ def _check_role(document: Document) -> None:
     for key, how in _NEEDS.get(role if isinstance(role, str) else "", {}).items():
         if not document.find(key):
             document.report((key,), f"a {role} needs {key}", how, key=True)
-    if role == "origin":
-        for key in ("registries", "rules"):
-            if document.find(key):
-                document.report(
-                    (key,), f"an origin has no {key}", "leave it out: it fetches from nobody", key=True
-                )
-    elif role in _NEEDS and document.find("registry"):
-        document.report(("registry",), "only an origin has a registry of its own", "use registries", key=True)
-    elif role == "site" and document.find("rules"):
-        document.report(
-            ("rules",), "a site has no rules", "leave it out: a site fetches what is asked for", key=True
-        )
+
+
+def _check_belongs(document: Document) -> None:
+    """A key that the role does not heed would be believed to do something."""
+    role = document.find("role")
+    for key, (roles, how) in _BELONGS.items():
+        if role in _NEEDS and role not in roles and document.find(key) is not None:
+            article = "an" if role == "origin" else "a"
+            document.report((key,), f"{article} {role} has no {key}", f"leave it out: {how}", key=True)
 
 
 def _check_store(document: Document) -> None:
@@ -85,12 +99,6 @@ def _check_registries(document: Document) -> None:
             )
         _check_names(document, path, names)
         _check_parents_once(document, path)
-        if registry.get("trust") is not None:
-            document.warn(
-                (*path, "trust"),
-                "signed catalogs are not checked by this version",
-                "bytes are still checked against their digests",
-            )
         check_login(document, path)
         _check_client_tls(document, path)
     for path in defaults[1:]:

@@ -64,8 +64,11 @@ class Document:
 
     def report(self, path: Path, what: str, how: str = "", *, key: bool = False) -> None:
         """Note a fault at a key, to be told together with all others."""
-        """Add a fault."""
         self.findings.append(Finding(self.file, self.mark(path, key=key), path, what, how))
+
+    def lack(self, path: Path, what: str, how: str = "") -> None:
+        """Note what this machine lacks, so that no node can start here."""
+        self.findings.append(Finding(self.file, self.mark(path), path, what, how, Severity.LACK))
 
     def warn(self, path: Path, what: str, how: str = "") -> None:
         """Add what does not keep the node from starting."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import aiofiles
 
-from registry_mesh.config.finding import ConfigInvalid, Finding, Mark
+from registry_mesh.config.finding import ConfigInvalid, Finding
 
 
 async def read_file(path: str | Path) -> bytes:
@@ -20,4 +20,4 @@ async def read_file(path: str | Path) -> bytes:
 
 def unreadable(path: str | Path, fault: OSError) -> ConfigInvalid:
     """What to raise for a file or folder that cannot be read."""
-    return ConfigInvalid([Finding(str(path), Mark(1, 1), (), fault.strerror or "unreadable")])
+    return ConfigInvalid([Finding(str(path), None, (), fault.strerror or "unreadable")])

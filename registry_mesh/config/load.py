@@ -11,6 +11,7 @@ from registry_mesh.config.checks import check_document
 from registry_mesh.config.document import Document, read_document
 from registry_mesh.config.files import read_file, unreadable
 from registry_mesh.config.finding import ConfigInvalid, Finding, Severity
+from registry_mesh.config.finding import Path as KeyPath
 from registry_mesh.config.model_errors import report_model_errors
 from registry_mesh.config.schema import Config
 
@@ -21,10 +22,26 @@ class Loaded:
 
     config: Config
     warnings: tuple[Finding, ...]
+    lacks: tuple[Finding, ...] = ()
+    """What keeps a node from starting on this machine: folders, permissions, secrets."""
+    document: Document | None = None
+
+    def fit(self) -> Loaded:
+        """Itself. `ConfigInvalid` where a node cannot start with it on this machine."""
+        if self.lacks:
+            raise ConfigInvalid(self.lacks)
+        return self
+
+    def fault(self, path: KeyPath, what: str, how: str = "") -> Finding:
+        """What was found wrong with the value at `path` when it was used."""
+        assert self.document is not None, "loaded from a file"
+        return Finding(self.document.file, self.document.mark(path), path, what, how)
 
 
 def load(path: str | Path) -> Loaded:
     """The configuration in the file at `path`. `ConfigInvalid` lists every fault."""
+    if str(path) == "-":
+        raise ConfigInvalid([Finding("-", None, (), "standard input is not read", "name a file")])
     try:
         text = Path(path).read_bytes()
     except OSError as fault:
@@ -43,10 +60,13 @@ def parse(text: str | bytes, file: str) -> Loaded:
     config = _validate(document)
     if isinstance(document.value, dict):
         check_document(document)
-    faults = [finding for finding in document.findings if finding.severity is Severity.ERROR]
+    warnings, lacks, faults = (
+        tuple(finding for finding in document.findings if finding.severity is severity)
+        for severity in (Severity.WARNING, Severity.LACK, Severity.ERROR)
+    )
     if config is None or faults:
         raise ConfigInvalid(document.findings)
-    return Loaded(config, tuple(document.findings))
+    return Loaded(config, warnings, lacks, document)
 
 
 def _validate(document: Document) -> Config | None:

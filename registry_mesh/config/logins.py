@@ -16,6 +16,8 @@ from registry_mesh.upstream.credentials import LIMIT, CredentialsInvalid, parse_
 from registry_mesh.upstream.credentials import Document as Logins
 
 _ANONYMOUS: Final = "without it parents are asked anonymously"
+_OURS: Final = "let the node's user read it, and nobody else; under systemd with LoadCredential="
+_MEND: Final = "mend it, or leave credentials out: then parents are asked anonymously"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,9 @@ class _Place:
     document: Document
     path: Path
     parents: tuple[str, ...]
+
+    def lack(self, what: str, how: str = _MEND) -> None:
+        self.document.lack(self.path, what, how)
 
     def warn(self, what: str, how: str = _ANONYMOUS) -> None:
         self.document.warn(self.path, what, how)
@@ -63,12 +68,12 @@ def _check_command(place: _Place, named: dict[str, Any]) -> None:
 
 def _check_program(place: _Place, program: str) -> None:
     if shutil.which(program) is None:
-        place.warn(f"there is no program {program} to run")
+        place.lack(f"there is no program {program} to run")
 
 
 def _check_variable(place: _Place, variable: str) -> None:
     if variable not in os.environ:
-        place.warn(f"{variable} is not in this environment")
+        place.lack(f"{variable} is not in this environment")
     else:
         _check_text(place, variable, os.environ[variable])
 
@@ -78,12 +83,12 @@ def _check_file(place: _Place, target: str) -> None:
     try:
         status = file.stat()
         if not stat.S_ISREG(status.st_mode):
-            place.warn(f"{target} is no regular file")
+            place.lack(f"{target} is no regular file")
             return
         with file.open("rb") as opened:
             text = opened.read(LIMIT).decode("utf-8", "surrogateescape")
     except OSError as fault:
-        place.warn(f"{target}: {fault.strerror}")
+        place.lack(f"{target}: {fault.strerror}", _OURS if isinstance(fault, PermissionError) else _MEND)
         return
     if status.st_mode & (stat.S_IROTH | stat.S_IWOTH):
         place.document.report(
@@ -96,7 +101,7 @@ def _check_text(place: _Place, where: str, text: str) -> None:
     try:
         logins = parse_document(text)
     except CredentialsInvalid as fault:
-        place.warn(f"{where}: {fault}")
+        place.lack(f"{where}: {fault}")
         return
     for url in place.parents:
         for damage in logins.docker.faults(url):

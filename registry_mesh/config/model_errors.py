@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from types import UnionType
 from typing import Annotated, Any, Final, Union, get_args, get_origin
@@ -12,6 +13,8 @@ from pydantic_core import ErrorDetails
 
 from registry_mesh.config.document import Document
 from registry_mesh.config.finding import Path
+from registry_mesh.config.offered import not_offered
+from registry_mesh.config.scalars import DURATION_PATTERN, SIZE_PATTERN, duration_text, size_text
 
 _WANTED: Final = {
     "string_type": "wants a text",
@@ -29,6 +32,14 @@ _WANTED: Final = {
     "too_short": "is an empty list",
 }
 
+
+_BOUNDS: Final = {
+    "greater_than": ("not more than", "gt"),
+    "greater_than_equal": ("less than", "ge"),
+    "less_than": ("not less than", "lt"),
+    "less_than_equal": ("more than", "le"),
+}
+"""Errors of a number outside its bounds: what it is, and the name of the bound."""
 
 _MARKS: Final = frozenset({"[key]", "[secret]", "[command]"})
 """What stands in pydantic's paths and is no key of the file."""
@@ -49,6 +60,9 @@ def report_model_errors(document: Document, model: type[BaseModel], invalid: Val
 def _report_unknown(document: Document, model: type[BaseModel], path: Path) -> None:
     around = model_at(model, path[:-1])
     known = sorted(each.alias or name for name, each in around.model_fields.items()) if around else []
+    if (words := not_offered(str(path[-1]))) is not None:
+        document.report(path, *words, key=True)
+        return
     near = difflib.get_close_matches(str(path[-1]), known, 1, 0.6)
     how = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
     document.report(path, "unknown key", how, key=True)
@@ -66,13 +80,29 @@ def _words(document: Document, path: Path, error: ErrorDetails) -> tuple[str, st
             return f"wants a text, and {spelled} is {_kind(given)}", f'put it in quotes: "{spelled}"'
         if kind in ("string_too_short", "too_short"):
             return _WANTED[kind], "fill it or leave the key out"
-        return f"{_WANTED[kind]}, not {_kind(given)}", _trap(kind, given)
+        return f"{_WANTED[kind]}, not {_kind(given)}", _trap(kind, given, path)
+    if kind in _BOUNDS:
+        sense, name = _BOUNDS[kind]
+        return f"{_shown(given)} is {sense} {_bound(document.find(*path), error['ctx'][name])}", ""
     return f"{_shown(given)}: {error['msg'][0].lower()}{error['msg'][1:]}", ""
 
 
-def _trap(kind: str, given: object) -> str:
+def _bound(written: object, bound: float) -> str:
+    """A limit in the unit in which the value was written."""
+    if isinstance(written, str) and re.fullmatch(DURATION_PATTERN, written):
+        return duration_text(bound)
+    if isinstance(written, str) and re.fullmatch(SIZE_PATTERN, written):
+        return size_text(bound)
+    return f"{bound:g}" if bound < 1 << 20 else size_text(bound)
+
+
+def _trap(kind: str, given: object, path: Path) -> str:
     if given is None:
         return "fill it or leave the key out"
+    if kind in ("tuple_type", "list_type") and isinstance(given, str):
+        return f"write [[{given}]]" if "parents" in path[-2:] else f"write [{given}]"
+    if kind == "int_type" and path == ("workers",):
+        return "a number, or auto: one a core"
     if kind == "bool_type" and isinstance(given, str) and given.lower() in ("yes", "no", "on", "off"):
         return f"write {'true' if given.lower() in ('yes', 'on') else 'false'}"
     if kind == "int_type" and isinstance(given, str) and given.strip().isdigit():
@@ -87,8 +117,13 @@ def _seen(document: Document, path: Path, given: object, why: str) -> str:
 
 
 def _shown(value: object) -> str:
-    text = f'"{value}"' if isinstance(value, str) else str(value)
+    text = f'"{_printable(value)}"' if isinstance(value, str) else str(value)
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _printable(text: str) -> str:
+    """On one line, whatever stands in it."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def _kind(value: object) -> str:

@@ -21,6 +21,31 @@ SECRET_PATTERN: Final = r"^(?:file:.+|env:[A-Za-z_][A-Za-z0-9_]*)$"  # noqa: S10
 _DURATION: Final = re.compile(DURATION_PATTERN)
 _DURATION_PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d|w)")
 _SIZE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?((?:[kKMGTP]i?)?B?)")
+_ANY_CASE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kmgtp]i?b?)", re.IGNORECASE)
+_SIZES: Final = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
+_TIMES: Final = ((86400, "d"), (3600, "h"), (60, "m"))
+
+
+def size_text(size: float) -> str:
+    """Bytes for people: `1.5 GiB`, `512 B`."""
+    for unit, name in _SIZES:
+        if size >= unit:
+            return f"{size / unit:.4g} {name}"
+    return f"{size:g} B"
+
+
+def duration_text(seconds: float) -> str:
+    """Seconds as they are written in a configuration: `1h`, `90s`."""
+    for unit, name in _TIMES:
+        if seconds and seconds % unit == 0:
+            return f"{seconds / unit:g}{name}"
+    return f"{seconds:g}s"
+
+
+def _cased(unit: str) -> str:
+    """`gib` as it is written: `GiB`."""
+    head = "k" if unit[:1] in "kK" and len(unit) < 3 else unit[:1].upper()
+    return head + ("i" if "i" in unit.lower() else "") + ("B" if unit.lower().endswith("b") else "")
 
 
 def parse_duration(text: str) -> float:
@@ -33,8 +58,10 @@ def parse_duration(text: str) -> float:
 
 
 def parse_size(text: str) -> int:
-    """Bytes: `500GiB` (powers of 1024), `10GB` (powers of 1000), `1000`. `ValueError` otherwise."""
+    """Bytes: `500GiB` or `500Gi` (powers of 1024), `10GB` or `10G` (powers of 1000), `1000`. `ValueError` otherwise."""
     found = _SIZE.fullmatch(text)
+    if found is None and (known := _ANY_CASE.fullmatch(text)) is not None:
+        raise ValueError(f'write "{known[1]}{_cased(known[2])}": units are case-sensitive')
     unit = found[2].upper() if found else None
     if found is None or unit is None:
         raise ValueError('a size is written like "500GiB", "10GB" or "1048576"')
@@ -56,6 +83,8 @@ class SecretReference:
         if not re.fullmatch(SECRET_PATTERN, text):
             raise ValueError('a secret is named, never written: "file:/path" or "env:NAME"')
         kind, _, target = text.partition(":")
+        if kind == "file" and target.startswith("~"):
+            raise ValueError("only a shell knows what ~ is; write the whole path")
         return cls("file" if kind == "file" else "env", target)
 
     def __str__(self) -> str:

@@ -9,7 +9,17 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
 
 from registry_mesh.auth.hosts import place
 from registry_mesh.config.scalars import (
@@ -20,6 +30,7 @@ from registry_mesh.config.scalars import (
     SecretReference,
     parse_duration,
     parse_size,
+    size_text,
 )
 from registry_mesh.oci.reference import parse_registry
 from registry_mesh.oci.refusals import NameUnknown
@@ -108,6 +119,32 @@ def _registry(value: object) -> object:
         raise ValueError(refusal.reason) from None
 
 
+def _one_line(text: str) -> str:
+    """A text without control characters: it goes into headers, logs and names of files."""
+    if any(ord(letter) < 32 or ord(letter) == 127 for letter in text):
+        raise ValueError("a line break or another control character stands in it")
+    return text
+
+
+def _path(text: str) -> str:
+    """The name of a file or folder."""
+    if text.startswith("~"):
+        raise ValueError("only a shell knows what ~ is; write the whole path")
+    return text
+
+
+def _address(text: str) -> str:
+    """An address to listen on. Brackets belong to URLs, and are left out."""
+    return text[1:-1] if text.startswith("[") and text.endswith("]") else text
+
+
+def _name(text: str) -> str:
+    """What can stand in a header, a label and a log line."""
+    if not text.isascii():
+        raise ValueError("a name is of ASCII letters")
+    return text
+
+
 Duration = Annotated[
     float, BeforeValidator(_duration), Field(ge=0),
     WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "examples": ["30s", "10m", "1h30m", "7d"]}),
@@ -151,11 +188,18 @@ RegistryHost = Annotated[
     str, BeforeValidator(_registry), WithJsonSchema({"type": "string", "examples": ["docker.io"]}),
 ]  # fmt: skip
 
-Text = Annotated[str, Field(min_length=1)]
+Text = Annotated[str, Field(min_length=1), AfterValidator(_one_line)]
+FilePath = Annotated[Text, AfterValidator(_path)]
+Address = Annotated[Text, AfterValidator(_address)]
 Patterns = Annotated[tuple[Text, ...], BeforeValidator(_tuple)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 ParentGroup = Annotated[tuple[ParentUrl, ...], BeforeValidator(_tuple), Field(min_length=1)]
 ParentGroups = Annotated[tuple[ParentGroup, ...], BeforeValidator(_tuple)]
+
+
+def host_and_port(address: str, port: int) -> str:
+    """As they stand in a URL (RFC 3986 section 3.2.2)."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 class Section(BaseModel):
@@ -169,25 +213,28 @@ class Section(BaseModel):
 class Tls(Section):
     """`tls:`: the listener speaks HTTPS."""
 
-    certificate: Text
+    certificate: FilePath
     """PEM file: the certificate, then its chain."""
-    key: Text
+    key: FilePath
     """PEM file: the private key."""
 
 
 class Listen(Section):
     """`listen:`: where clients are served."""
 
-    address: Text = "127.0.0.1"
+    address: Address = "127.0.0.1"
     """Address to listen on; 0.0.0.0 or :: for all."""
     port: Port = 5000
     tls: Tls | None = None
+
+    def __str__(self) -> str:
+        return host_and_port(self.address, self.port)
 
 
 class Admin(Section):
     """`admin:`: where operators are served."""
 
-    address: Text = "127.0.0.1"
+    address: Address = "127.0.0.1"
     """Address of /healthz, /readyz, /metrics and /status; keep it away from clients."""
     port: Port = 5001
 
@@ -195,7 +242,7 @@ class Admin(Section):
 class Disk(Section):
     """`store.disk:`: everything lies in a folder."""
 
-    path: Text
+    path: FilePath
     """Directory; made where there is none. A relative path starts at the working directory."""
     quota: Size | None = None
     """Bytes that may be stored; unlimited where absent."""
@@ -204,13 +251,13 @@ class Disk(Section):
     fetched again; `commit` elsewhere. It is about power cuts: a process that dies loses nothing under any."""
 
     def __str__(self) -> str:
-        return self.path + (f" (at most {self.quota / 2**30:.4g} GiB)" if self.quota else "")
+        return self.path + (f" (at most {size_text(self.quota)})" if self.quota else "")
 
 
 class Spool(Section):
     """`store.s3.spool:`: the local folder of a site on a bucket."""
 
-    path: Text
+    path: FilePath
     """Directory for partial and hot blobs."""
     quota: Size | None = None
 
@@ -226,7 +273,7 @@ class S3(Section):
     region: Text | None = None
     path_style: bool | None = None
     """Bucket in the path of a URL instead of its host; where absent: with an `endpoint` of one's own."""
-    ca: Text | None = None
+    ca: FilePath | None = None
     """PEM file of certificate authorities for the endpoint."""
     redirect: Literal["off", "blobs"] = "off"
     """`blobs`: clients fetch large blobs from the bucket itself, by presigned addresses."""
@@ -302,8 +349,6 @@ class Registry(Section):
     """Meant where a request names no registry."""
     aliases: Annotated[tuple[RegistryHost, ...], BeforeValidator(_tuple)] = ()
     """Other names of the same registry, as clients may write them in `ns=` or in a path."""
-    trust: Text | None = None
-    """Signed registries: the file with its root of trust."""
     parents: ParentGroups = ()
     """Groups in the order they are tried; members of a group share the load."""
     tags: Tags = Tags()
@@ -315,11 +360,11 @@ class Registry(Section):
     proxy: ProxyUrl | None = None
     """HTTP proxy on the way to the parents, http://HOST:PORT; `none` for no proxy, whatever HTTP_PROXY, HTTPS_PROXY,
     ALL_PROXY and NO_PROXY say, which hold where it is absent."""
-    ca: Text | None = None
+    ca: FilePath | None = None
     """PEM file of certificate authorities that are believed beside those of the system."""
-    certificate: Text | None = None
+    certificate: FilePath | None = None
     """PEM file: the certificate that parents are shown, then its chain. Nobody else is shown it."""
-    key: Text | None = None
+    key: FilePath | None = None
     """PEM file: its private key."""
     redirects: Annotated[tuple[Text, ...], BeforeValidator(_tuple)] = ()
     """HOST or HOST:PORT inside a network to which parents may redirect, such as that of their bucket. Public addresses
@@ -385,15 +430,24 @@ class Log(Section):
     """`log:`: what is written of requests and events."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
-    access: Text | None = None
+    access: FilePath | None = None
     """Where to write a JSON line for each request: a file, or - for standard output; nowhere where absent."""
 
 
+def _without_extensions(value: object) -> object:
+    """A mapping without keys that begin with `x-`: a place for anchors."""
+    if not isinstance(value, dict):
+        return value
+    return {key: inner for key, inner in value.items() if not str(key).startswith("x-")}
+
+
 class Config(Section):
-    """One node."""
+    """One node. Keys that begin with `x-` are nobody's: anchors can stand there."""
+
+    model_config = ConfigDict(json_schema_extra={"patternProperties": {"^x-": {}}})
 
     role: RoleName
-    name: Text | None = None
+    name: Annotated[Text, AfterValidator(_name)] | None = None
     """What the node calls itself in answers, logs and metrics; the host's name where absent."""
     listen: Listen = Listen()
     admin: Admin = Admin()
@@ -408,7 +462,7 @@ class Config(Section):
     """Origin: the name of its own registry, as clients send it in `ns=`."""
     registries: dict[RegistryHost, Registry] = Field(default_factory=dict)
     """By host. Any other registry is unknown here, and never fetched."""
-    rules: Text | None = None
+    rules: FilePath | None = None
     """Replica: directory of rule files."""
     replication: Replication = Replication()
     access: Access = Access()
@@ -419,6 +473,8 @@ class Config(Section):
     scrub: Scrub = Scrub()
     """Replica, site: what is held is read again and again, and repaired."""
     log: Log = Log()
+
+    _extensions = model_validator(mode="before")(_without_extensions)
 
 
 SCHEMA_ID: Final = "registry-mesh.json"

@@ -204,3 +204,26 @@ def test_any_hosts_toml_comes_back_as_it_was_or_is_refused(lines: list[str], fal
     assert edit.revert(after) == before
     assert edit.apply(after) == after
     assert next(iter(tomllib.loads(after)["host"])) == SITE
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://cache site:5000", "is no address"),
+        ("http://cache:99999", "is no address"),
+        ("http://cache:0", "is no address"),
+        ("https://", "is no address"),
+        ("http://u:p@cache", "is no address"),
+    ],
+)
+def test_an_address_that_nobody_could_reach_is_refused(url: str, words: str) -> None:
+    result = run("containerd", url, "docker.io")
+    assert result.exit_code == 2
+    assert words in result.stderr
+
+
+def test_two_folders_at_once_are_refused(tmp_path: Path) -> None:
+    result = run("containerd", SITE, "docker.io", "--install", "--output", tmp_path)
+    assert result.exit_code == 2
+    assert "exclude each other" in result.stderr
+    assert not list(tmp_path.iterdir())

@@ -18,7 +18,7 @@ def site(more: str) -> str:
 
 def said_of(credentials: str, *parents: str) -> list[str]:
     loaded = parse(site(f"credentials: {credentials}, parents: [{json.dumps(parents)}]"), "f.yaml")
-    return [str(warning).partition("credentials: ")[2] for warning in loaded.warnings]
+    return [str(said).partition("credentials: ")[2] for said in (*loaded.lacks, *loaded.warnings)]
 
 
 def faults(more: str) -> list[str]:
@@ -57,7 +57,8 @@ def test_a_credentials_file_is_read_for_each_parent(tmp_path: Path) -> None:
 def test_a_command_of_credentials() -> None:
     assert said_of("{command: [env]}", "https://quay.io") == []
     assert said_of("{command: [no-such-program, x]}", "https://quay.io") == [
-        "there is no program no-such-program to run; without it parents are asked anonymously"
+        "there is no program no-such-program to run; mend it, or leave credentials out: then parents are asked "
+        "anonymously"
     ]
     assert "docker-credential-none" in said_of("{helper: none}", "https://quay.io")[0]
     for wrong, words in (

@@ -14,6 +14,8 @@ import ssl as tls
 from collections.abc import Callable
 from typing import Final
 
+from registry_mesh.edge.wire.plain import turned_away
+
 AT_ONCE: Final = 64
 """Connections in a turn."""
 
@@ -70,6 +72,8 @@ class Listener:
             task.add_done_callback(self._tasks.discard)
 
     async def _connect(self, connection: socket.socket) -> None:
+        if self._ssl is not None and await turned_away(connection):
+            return
         try:
             await self._loop.connect_accepted_socket(self._protocol, connection, ssl=self._ssl)
         except OSError as fault:  # no TLS, or gone: its transport has closed it

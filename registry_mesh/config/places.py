@@ -1,0 +1,78 @@
+"""Whether this machine has the folders that a configuration names, and lets the node write to them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+from registry_mesh.config.document import Document
+from registry_mesh.config.finding import Path as KeyPath
+
+_STORES: Final[tuple[KeyPath, ...]] = (("store", "disk", "path"), ("store", "s3", "spool", "path"))
+
+
+def check_places(document: Document) -> None:
+    """Note what is missing. Nothing is made or opened: it may be checked while a node serves."""
+    for key in _STORES:
+        if isinstance(path := document.find(*key), str) and path:
+            _lack(document, key, store_fault(Path(path)))
+    access = document.find("log", "access")
+    if isinstance(access, str) and access not in ("", "-"):
+        _lack(document, ("log", "access"), log_fault(Path(access)))
+    rules = document.find("rules")
+    if isinstance(rules, str) and rules and not Path(rules).is_dir():
+        what = "is no folder" if os.path.lexists(rules) else "there is no such folder"
+        place = "" if Path(rules).is_absolute() else f"; it is looked for in {Path.cwd()}"
+        document.lack(("rules",), f"{rules}: {what}{place}", "name the folder of rule files")
+
+
+def store_fault(path: Path) -> tuple[str, str] | None:
+    """What keeps a store from being kept in the folder `path`, which is made where there is none; how to mend it."""
+    try:
+        there = _nearest(path)
+        status = there.stat()
+    except OSError as fault:
+        return f"{path}: {fault.strerror}", ""
+    if not stat.S_ISDIR(status.st_mode):
+        return f"{there} is no folder", "name a folder, or one to be made"
+    if not os.access(there, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
+        return f"{there} may not be written to by {_who()}", f"chown it, or name another folder than {path}"
+    if not os.statvfs(there).f_blocks:
+        return f"{there} is on no disk", "name a folder that keeps files"
+    return None
+
+
+def log_fault(path: Path) -> tuple[str, str] | None:
+    """What keeps a log from being written to the file `path`; how to mend it."""
+    if path.is_dir():
+        return f"{path} is a folder", "name a file"
+    if not path.parent.is_dir():
+        return f"there is no folder {path.parent}", "make it; under systemd with LogsDirectory="
+    target, right = (path, os.W_OK) if path.exists() else (path.parent, os.W_OK | os.X_OK)
+    if not os.access(target, right, effective_ids=True):
+        return f"{target} may not be written to by {_who()}", "chown it; under systemd use LogsDirectory="
+    return None
+
+
+def _nearest(path: Path) -> Path:
+    """The last part of `path` that exists. OSError where that cannot be told."""
+    here = path.absolute()
+    while True:
+        try:
+            here.lstat()
+            return here
+        except FileNotFoundError:
+            here = here.parent
+        except NotADirectoryError:
+            here = here.parent
+
+
+def _who() -> str:
+    return f"user {os.geteuid()}"
+
+
+def _lack(document: Document, key: KeyPath, fault: tuple[str, str] | None) -> None:
+    if fault is not None:
+        document.lack(key, *fault)

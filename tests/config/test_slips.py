@@ -1,0 +1,164 @@
+"""Slips that people make in a configuration, and the sentence that each is answered with."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from registry_mesh.config.finding import ConfigInvalid
+from registry_mesh.config.load import load, parse
+
+SITE = "role: site\nstore: {disk: {path: x}}\nregistries: {a.b: {parents: [[http://p]]}}\n"
+
+
+def faults(text: str) -> list[str]:
+    with pytest.raises(ConfigInvalid) as invalid:
+        parse(textwrap.dedent(text), "f.yaml").fit()
+    return [str(finding) for finding in invalid.value.findings]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "role: site\nstore: {disk: {path: x}}\nregistries: {a.b: {parents: [[http://127.0.0.1:5000]]}}\n",
+            "f.yaml:3:31: registries.a.b.parents[0][0]: http://127.0.0.1:5000 is this node itself",
+        ),
+        (
+            "role: site\nstore: {disk: {path: x}}\nlisten: {address: '::', port: 80}\n"
+            "registries: {a.b: {parents: [[http://localhost]]}}\n",
+            "http://localhost is this node itself",
+        ),
+        (
+            SITE.replace("parents", "trust: root.json, parents"),
+            "trust: signed catalogs are not checked by this version; leave it out",
+        ),
+        (SITE.replace("path: x", "path: x, quota: 10gib"), 'write "10GiB": units are case-sensitive'),
+        (SITE.replace("path: x", "path: x, quota: 5m"), 'write "5M": units are case-sensitive'),
+        (SITE.replace("path: x", "path: ~/cache"), "only a shell knows what ~ is; write the whole path"),
+        (SITE + "log: {access: ~/access.log}\n", "only a shell knows what ~ is"),
+        (
+            SITE.replace("parents", "credentials: 'file:~/hub.json', parents"),
+            "only a shell knows what ~ is",
+        ),
+        (SITE + "rules: rules\n", "f.yaml:4:1: rules: a site has no rules; leave it out: only a replica"),
+        (SITE + "pushes: {sparse: true}\n", "pushes: a site has no pushes; leave it out: only an origin"),
+        (SITE + "collection: {interval: 1h}\n", "collection: a site has no collection"),
+        (SITE + "replication: {interval: 1h}\n", "replication: a site has no replication"),
+        ("role: origin\nstore: {disk: {path: x}}\nscrub: {rate: 1MiB/s}\n", "an origin has no scrub"),
+        (
+            "role: origin\nstore: {disk: {path: x}}\nreplication: {interval: 1h}\n",
+            "an origin has no replication",
+        ),
+        (
+            SITE + 'name: "bad\\nname"\n',
+            'name: "bad\\nname": a line break or another control character stands in it',
+        ),
+        (SITE + "name: Zürich\n", "a name is of ASCII letters"),
+        (SITE.replace("path: x", 'path: "x\\n"'), "a line break or another control character"),
+        (
+            SITE.replace("parents", "credentials: 'env:NO_SUCH_VARIABLE', parents"),
+            "credentials: NO_SUCH_VARIABLE is not in this environment; mend it, or leave credentials out",
+        ),
+        (
+            SITE.replace("parents", "credentials: 'file:/no/such/file', parents"),
+            "credentials: /no/such/file: No such file or directory",
+        ),
+        (SITE.replace("[[http://p]]", "[http://p]"), "wants a list, not a text; write [[http://p]]"),
+        (SITE.replace("[[http://p]]", "http://p"), "wants a list, not a text; write [[http://p]]"),
+        (SITE.replace("parents", "aliases: c.d, parents"), "wants a list, not a text; write [c.d]"),
+        (SITE + "workers: four\n", "wants a whole number, not a text; a number, or auto: one a core"),
+        (SITE + "workers: 1000\n", "workers: 1000 is more than 256"),
+        (SITE + "listen: {port: 99999}\n", "listen.port: 99999 is more than 65535"),
+        (
+            "role: origin\nstore: {disk: {path: x}}\npushes: {grace: 30m}\n",
+            'pushes.grace: "30m" is less than 1h',
+        ),
+        (
+            "role: origin\nstore: {disk: {path: x}}\npushes: {manifest_limit: 1GiB}\n",
+            "is more than 64 MiB",
+        ),
+        (SITE + "include: more.yaml\n", "include: files are not included; write all into this one"),
+        (SITE.replace("path: x", 'path: "${HOME}/cache"'), "${HOME}: variables are not filled in"),
+        (SITE.replace("path: x", "path: $HOME/cache"), "$HOME: variables are not filled in"),
+        (SITE + "listen: {address: 'unix:/run/x.sock'}\n", "unix sockets are not offered"),
+        (SITE + "listen: {socket: /run/x.sock}\n", "listen.socket: unix sockets are not offered"),
+    ],
+)
+def test_a_slip_is_answered(text: str, words: str) -> None:
+    assert any(words in fault for fault in faults(text)), faults(text)
+
+
+def test_brackets_of_an_address_are_left_out_and_put_where_they_belong() -> None:
+    config = parse(SITE + "listen: {address: '[::1]', port: 5}\n", "f").config
+    assert config.listen.address == "::1"
+    assert str(config.listen) == "[::1]:5"
+
+
+def test_an_anchor_can_stand_below_a_key_of_nobody() -> None:
+    text = "x-common: &a {ttl: 5m}\n" + SITE.replace("parents", "tags: *a, parents")
+    assert parse(text, "f").config.registries["a.b"].tags.ttl == 300
+
+
+def test_a_file_as_a_whole_has_no_position(tmp_path: Path) -> None:
+    with pytest.raises(ConfigInvalid) as invalid:
+        load(tmp_path / "none.yaml")
+    assert str(invalid.value) == f"{tmp_path}/none.yaml: No such file or directory"
+    with pytest.raises(ConfigInvalid, match="-: standard input is not read; name a file"):
+        load("-")
+
+
+def lacks(tmp_path: Path, store: str | Path, more: str = "") -> list[str]:
+    text = SITE.replace("path: x", f"path: {store}") + more
+    return [str(finding) for finding in parse(text, "f.yaml").lacks]
+
+
+def test_a_store_that_cannot_be_is_found_before_the_start(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    assert lacks(tmp_path, tmp_path / "new" / "deep") == []
+    assert f"{file} is no folder" in lacks(tmp_path, file)[0]
+    assert f"{file} is no folder" in lacks(tmp_path, file / "below")[0]
+    assert "/proc is on no disk" in lacks(tmp_path, "/proc/nosuch")[0]
+    assert lacks(tmp_path, file)[0].startswith("f.yaml:2:22: store.disk.path: ")
+
+
+def test_a_log_that_cannot_be_written_is_found_before_the_start(tmp_path: Path) -> None:
+    access = f"log: {{access: {tmp_path}/logs/access.log}}\n"
+    assert f"there is no folder {tmp_path}/logs; make it" in lacks(tmp_path, tmp_path, access)[0]
+    (tmp_path / "logs").mkdir()
+    assert lacks(tmp_path, tmp_path, access) == []
+    (tmp_path / "logs" / "access.log").mkdir()
+    assert "is a folder; name a file" in lacks(tmp_path, tmp_path, access)[0]
+
+
+def test_what_another_user_owns_is_found_before_the_start(tmp_path: Path) -> None:
+    """In a process of a user who owns nothing."""
+    tmp_path.chmod(0o755)
+    for folder in tmp_path.parents:
+        if str(folder).startswith("/tmp/"):
+            folder.chmod(0o755)
+    secret = tmp_path / "hub.json"
+    secret.write_text("u:p")
+    secret.chmod(0o600)
+    text = SITE.replace("parents", f"credentials: 'file:{secret}', parents").replace(
+        "path: x", f"path: {tmp_path}/s"
+    )
+    if os.geteuid() != 0:
+        pytest.skip("only root can become somebody else")
+    os.seteuid(65534)
+    try:
+        found = [str(finding) for finding in parse(text, "f.yaml").lacks]
+    finally:
+        os.seteuid(0)
+    assert any("let the node's user read it" in each for each in found), found
+    assert any(f"{tmp_path} may not be written to by user 65534" in each for each in found), found
+
+
+def test_rules_that_are_not_there_are_blamed_on_the_key(tmp_path: Path) -> None:
+    text = SITE.replace("site", "replica") + f"rules: {tmp_path}/none\n"
+    (found,) = parse(text, "f.yaml").lacks
+    assert str(found).startswith(f"f.yaml:4:8: rules: {tmp_path}/none: there is no such folder")
