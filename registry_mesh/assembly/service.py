@@ -18,6 +18,7 @@ from registry_mesh.assembly.exporters import export_traces
 from registry_mesh.assembly.keeper import Keeper
 from registry_mesh.assembly.labels import layout, node_name
 from registry_mesh.assembly.loops import loop_factory
+from registry_mesh.assembly.preflight import demand_store
 from registry_mesh.assembly.seats import Seat, Seats, State
 from registry_mesh.assembly.sockets import listen
 from registry_mesh.assembly.supervisor import EXIT_FAILED, EXIT_OK, Child, Supervisor
@@ -50,18 +51,21 @@ class Service:
 
     path: Path
     config: Config
+    adopt: bool = False
+    """Whether another node's store is taken over."""
     listeners: list[socket.socket] = field(init=False)
     operating: socket.socket = field(init=False)
     table: Table = field(init=False)
     seats: Seats = field(init=False)
 
     def run(self) -> int:
-        """Until a signal ends it. `AddressTaken`, `LoopMissing`."""
+        """Until a signal ends it. `AddressTaken`, `LoopMissing`, `StoreForeign`."""
         config = self.config
         loop_factory(config.loop)
         files = file_limit.raise_limit()
         allocator.few_arenas()
         log_to(level=config.log.level, role=config.role, node=node_name(config))
+        demand_store(config, adopt=self.adopt)
         self.listeners = listen(config.listen.address, config.listen.port, config.workers)
         self.operating = listen(config.admin.address, config.admin.port)[0]
         self.seats = Seats(config.workers)
@@ -254,6 +258,7 @@ def adopted(old: Config, new: Config) -> Config:
     return old.model_copy(update={**update, "registries": registries})
 
 
-def serve(path: Path, config: Config) -> int:
-    """Run the node until it is told to end; an exit code."""
-    return Service(path, config).run()
+def serve(path: Path, config: Config, *, adopt: bool = False) -> int:
+    """Run the node until it is told to end; an exit code. `adopt`: take over another node's store, which is
+    `StoreForeign` else."""
+    return Service(path, config, adopt).run()

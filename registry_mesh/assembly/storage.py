@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from registry_mesh.assembly.admission import admission_of
 from registry_mesh.config.schema import S3, Config, Disk
 from registry_mesh.ports.cache import CacheStore
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.storage import LocalDisk, Storage
 from registry_mesh.ports.uploads import Uploads
 from registry_mesh.stores.disk.durability import FsyncPolicy
-from registry_mesh.stores.disk.storage import open_disk
+from registry_mesh.stores.disk.storage import open_disk, records_below
 
 if TYPE_CHECKING:
     from registry_mesh.stores.bucket.settings import S3Settings
@@ -21,19 +22,57 @@ class NotBuilt(Exception):
     """The configuration asks for something that this version cannot build."""
 
 
-async def open_storage(config: Config) -> Storage:
-    """Open it, made where there is none; a site's can hold blobs in part. `StoreBroken`."""
+async def open_storage(config: Config, *, adopt: bool = False) -> Storage:
+    """Open it, made where there is none; a site's can hold blobs in part. `adopt`: take over another node's, which is
+    `StoreForeign` else. `StoreBroken`."""
+    admission = admission_of(config, adopt=adopt)
     expiry = config.pushes.upload_expiry
     disk, s3 = config.store.disk, config.store.s3
     if disk is not None:
         evict, fsync = config.role == "site", _fsync(config, disk)
-        return await open_disk(Path(disk.path), quota=disk.quota, evict=evict, fsync=fsync, expiry=expiry)
+        return await open_disk(
+            Path(disk.path),
+            quota=disk.quota,
+            evict=evict,
+            fsync=fsync,
+            expiry=expiry,
+            admission=admission,
+        )
     assert s3 is not None, "the schema demands one of them"
     from registry_mesh.stores.bucket.storage import open_bucket, open_bucket_cache
 
     if config.role == "site":
-        return await open_bucket_cache(s3_settings(s3))
-    return await open_bucket(s3_settings(s3), expiry=expiry)
+        return await open_bucket_cache(s3_settings(s3), admission)
+    return await open_bucket(s3_settings(s3), expiry=expiry, admission=admission)
+
+
+async def enter_store(config: Config, *, adopt: bool) -> None:
+    """Write whose the store is, where that is not said, without opening it. `StoreForeign` where it is another's and
+    is not to be taken over (`adopt`), `StoreBroken`."""
+    admission, folder, s3 = admission_of(config, adopt=adopt), disk_path(config), config.store.s3
+    if folder is not None:
+        await admission.check(records_below(folder), str(folder))
+    if s3 is not None:
+        from registry_mesh.stores.bucket.storage import enter_bucket
+
+        await enter_bucket(s3_settings(s3), admission)
+    if folder is not None:
+        await admission.settle(records_below(folder), str(folder))
+
+
+async def check_owner(config: Config) -> None:
+    """`StoreForeign` where the folder that `config` names is another node's. Nothing is written."""
+    folder = disk_path(config)
+    if folder is not None:
+        await admission_of(config).check(records_below(folder), str(folder))
+
+
+def disk_path(config: Config) -> Path | None:
+    """The folder of this machine that holds the store, or a bucket's spool; None where there is none."""
+    disk, s3 = config.store.disk, config.store.s3
+    if disk is not None:
+        return Path(disk.path)
+    return Path(s3.spool.path) if s3 is not None and s3.spool is not None and config.role == "site" else None
 
 
 def _fsync(config: Config, disk: Disk) -> FsyncPolicy:

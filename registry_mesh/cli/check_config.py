@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 
 import click
 
+from registry_mesh.cli.serve import foreign
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.load import load
 from registry_mesh.config.rule_files import load_rules, rule_paths
@@ -41,8 +43,25 @@ def _check(path: str) -> bool:
         return False
     for warning in loaded.warnings:
         click.echo(str(warning), err=True)
+    if (reason := _foreign(loaded.config)) is not None:
+        click.echo(str(foreign(loaded, reason)), err=True)
+        return False
     click.echo(f"{path}: {summary(loaded.config)}")
     return True
+
+
+def _foreign(config: Config) -> str | None:
+    """What keeps the node from the folder of its store; None where nothing does."""
+    from registry_mesh.assembly.storage import check_owner
+    from registry_mesh.ports.failures import StoreBroken, StoreForeign
+
+    try:
+        asyncio.run(check_owner(config))
+    except StoreForeign as fault:
+        return fault.reason
+    except StoreBroken:
+        return None
+    return None
 
 
 def summary(config: Config) -> str:

@@ -8,15 +8,16 @@ from typing import Final
 
 import click
 
-from registry_mesh.config.finding import ConfigInvalid
-from registry_mesh.config.load import load
+from registry_mesh.config.finding import ConfigInvalid, Finding
+from registry_mesh.config.load import Loaded, load
 
 EXIT_CONFIG: Final = 78  # sysexits.h EX_CONFIG: RestartPreventExitStatus=78
 
 
 @click.command(epilog="Exit codes: 0 ended as told; 1 failed; 78 the configuration is invalid.")
 @click.argument("config", type=click.Path(path_type=Path))
-def command(config: Path) -> None:
+@click.option("--adopt", is_flag=True, help="Take over a store that is another node's.")
+def command(config: Path, adopt: bool) -> None:
     """Serve the origin, replica or site that CONFIG describes, until SIGTERM or Ctrl-C.
 
     \b
@@ -39,9 +40,19 @@ def command(config: Path) -> None:
     from registry_mesh.assembly.loops import LoopMissing
     from registry_mesh.assembly.service import serve
     from registry_mesh.assembly.sockets import AddressTaken
+    from registry_mesh.ports.failures import StoreForeign
 
     try:
-        sys.exit(serve(config, loaded.config))
+        sys.exit(serve(config, loaded.config, adopt=adopt))
+    except StoreForeign as fault:
+        click.echo(str(foreign(loaded, fault.reason)), err=True)
+        sys.exit(EXIT_CONFIG)
     except (AddressTaken, LoopMissing) as fault:
         click.echo(f"error: {fault}", err=True)
         sys.exit(1)
+
+
+def foreign(loaded: Loaded, reason: str) -> Finding:
+    """The fault of a configuration that names another node's store."""
+    key = ("store", "disk", "path") if loaded.config.store.disk is not None else ("store", "s3")
+    return loaded.fault(key, reason)

@@ -74,6 +74,10 @@ class StoreBroken(Failure):
     """The disk or the bucket failed: read-only, vanished, input/output error."""
 
 
+class StoreForeign(StoreBroken):
+    """The store is another node's, or was written in a format that this version does not know."""
+
+
 class SpanUnsatisfiable(Failure):
     """The span begins at or past the end of the blob, which has `size` bytes."""
 

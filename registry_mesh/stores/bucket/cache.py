@@ -20,6 +20,7 @@ from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobInfo, Ingest, Reading
 from registry_mesh.ports.cache import CacheStore, SaidSize
 from registry_mesh.ports.failures import Failure, StoreBroken, StoreFull
+from registry_mesh.ports.marker import Admission, Anybody
 from registry_mesh.ports.partial import Hold
 from registry_mesh.ports.pieces import in_memory
 from registry_mesh.ports.place import Place
@@ -29,6 +30,7 @@ from registry_mesh.stores.bucket.guard import Guard, GuardedRecords
 from registry_mesh.stores.bucket.settings import S3Settings
 from registry_mesh.stores.bucket.shared import BucketAsParent, SpoolFirst
 from registry_mesh.stores.bucket.store import S3Store
+from registry_mesh.stores.disk.storage import records_below
 from registry_mesh.stores.disk.store import DiskStore
 
 SENDERS: Final = 2
@@ -60,16 +62,22 @@ class S3CacheStore:
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
-    async def start(cls, settings: S3Settings) -> S3CacheStore:
-        """The cache of `settings`, which name a spool. `StoreBroken`."""
+    async def start(cls, settings: S3Settings, admission: Admission | None = None) -> S3CacheStore:
+        """The cache of `settings`, which name a spool. `StoreForeign` where `admission` does not let us into the bucket
+        or the spool, `StoreBroken`."""
         if settings.spool is None:
             raise ValueError("a site on a bucket needs a spool")
-        spool = await DiskStore.start(settings.spool.path, quota=settings.spool.quota, evict=True)
-        try:
+        admission = admission or Anybody()
+        async with AsyncExitStack() as stack:
+            path = settings.spool.path
+            await admission.check(records_below(path), str(path))
+            spool = await DiskStore.start(path, quota=settings.spool.quota, evict=True)
+            stack.push_async_callback(spool.close)
             bucket = await S3Store.start(settings)
-        except BaseException:
-            await spool.close()
-            raise
+            stack.push_async_callback(bucket.close)
+            await admission.settle(bucket.records, settings.place)
+            await admission.settle(spool.records, str(path))
+            stack.pop_all()
         store = cls(bucket, spool)
         store.begin()
         return store

@@ -52,3 +52,8 @@ class S3Settings:
     def redirect_from(self) -> int | None:
         """Bytes from which on clients are sent to the bucket; None: never."""
         return self.redirect_min if self.redirect == "blobs" else None
+
+    @property
+    def place(self) -> str:
+        """As operators are told: `s3://BUCKET/PREFIX`."""
+        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from registry_mesh.ports.marker import Admission, Anybody
 from registry_mesh.ports.storage import Storage, with_others
 from registry_mesh.ports.uploads import EXPIRY
 from registry_mesh.stores.bucket.cache import S3CacheStore
@@ -10,10 +11,17 @@ from registry_mesh.stores.bucket.store import S3Store
 from registry_mesh.stores.disk.exclusive import alone_below
 
 
-async def open_bucket(settings: S3Settings, *, expiry: float = EXPIRY) -> Storage:
+async def open_bucket(
+    settings: S3Settings, *, expiry: float = EXPIRY, admission: Admission | None = None
+) -> Storage:
     """The bucket itself. It takes a blob as a whole, so it is no cache. `expiry`: seconds after its last byte until an
-    upload is forgotten. `StoreBroken`."""
+    upload is forgotten. `StoreForeign` where `admission` does not let us in, `StoreBroken`."""
     store = await S3Store.start(settings)
+    try:
+        await (admission or Anybody()).settle(store.records, settings.place)
+    except BaseException:
+        await store.close()
+        raise
     spool = settings.spool
     return Storage(
         kind="s3",
@@ -29,9 +37,10 @@ async def open_bucket(settings: S3Settings, *, expiry: float = EXPIRY) -> Storag
     )
 
 
-async def open_bucket_cache(settings: S3Settings) -> Storage:
-    """A site's: the bucket behind the spool that `settings` name. `StoreBroken`."""
-    store = await S3CacheStore.start(settings)
+async def open_bucket_cache(settings: S3Settings, admission: Admission | None = None) -> Storage:
+    """A site's: the bucket behind the spool that `settings` name. `StoreForeign` where `admission` does not let us into
+    one of them, `StoreBroken`."""
+    store = await S3CacheStore.start(settings, admission or Anybody())
     return Storage(
         kind="s3",
         blobs=store,
@@ -44,3 +53,8 @@ async def open_bucket_cache(settings: S3Settings) -> Storage:
         redirect_from=settings.redirect_from,
         tidy=store.sweep,
     )
+
+
+async def enter_bucket(settings: S3Settings, admission: Admission) -> None:
+    """Settle whose the bucket is, and leave it. `StoreForeign`, `StoreBroken`."""
+    await (await open_bucket(settings, admission=admission)).close()
