@@ -19,7 +19,7 @@ from registry_mesh.oci.refusals import DigestInvalid
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.inspection import Inspectable
-from registry_mesh.ports.records import Records
+from registry_mesh.ports.records import KeyedRecords
 
 KEY: Final = "scrub/progress"
 
@@ -111,7 +111,7 @@ class Scrub:
     def __init__(
         self,
         store: Inspectable,
-        records: Records,
+        records: KeyedRecords,
         repair: Repair,
         pace: Callable[[], Pace],
         told: Told | None = None,

@@ -11,7 +11,7 @@ from typing import Final
 from registry_mesh.edge.exchange import Exchange
 from registry_mesh.edge.head import Fields
 from registry_mesh.oci.refusals import Refusal
-from registry_mesh.ports.blobs import PIECE, FileSlice, Piece, Provenance, Reading
+from registry_mesh.ports.blobs import PIECE, FileSlice, Piece, Pieces, Provenance, Reading
 from registry_mesh.ports.failures import Failure, SourceLied
 
 IMMUTABLE: Final = "max-age=31536000, immutable"
@@ -62,7 +62,7 @@ async def send_pieces(
                 await _send_pieces(exchange, first, pieces, length)
 
 
-async def pieces_of(reading: Reading) -> AsyncGenerator[Piece, None]:
+async def pieces_of(reading: Pieces) -> AsyncGenerator[Piece, None]:
     """Its pieces, as something that can be closed."""
     iterator = reading.pieces()
     try:

@@ -20,7 +20,7 @@ from registry_mesh.oci.refusals import (
     SizeInvalid,
 )
 from registry_mesh.ports.blobs import Ingest
-from registry_mesh.ports.pushes import Pushes, Upload
+from registry_mesh.ports.pushes import BlobPushes, Pushes, Upload, UploadSessions
 
 _CONTENT_RANGE: Final = re.compile(r"(?:bytes[ =])?(\d{1,18})-(\d{1,18})(?:/(?:\d{1,19}|\*))?", re.ASCII)
 
@@ -39,6 +39,14 @@ def _pushes(call: Call) -> Pushes:
     return pushes
 
 
+def _sessions(call: Call) -> UploadSessions:
+    return _pushes(call)
+
+
+def _blobs(call: Call) -> BlobPushes:
+    return _pushes(call)
+
+
 async def post_upload(exchange: Exchange, call: Call) -> None:
     """Mount, else a whole blob, else a new session."""
     mount, digest = call.query.one("mount"), call.query.one("digest")
@@ -51,7 +59,7 @@ async def post_upload(exchange: Exchange, call: Call) -> None:
     if algorithm is None:
         algorithm = Digest.parse(mount).algorithm if mount is not None else "sha256"
     new_hasher(algorithm)  # DigestInvalid for one we do not know
-    upload = await _pushes(call).begin(call.who, algorithm)
+    upload = await _sessions(call).begin(call.who, algorithm)
     await exchange.reply(202, _session_fields(call, upload))
 
 
@@ -61,7 +69,7 @@ async def _mount(exchange: Exchange, call: Call, digest: Digest) -> bool:
     source: RepositoryName | None = parse_name(named) if named else None
     if source is not None and not exchange.may(Action.PULL, call, source):
         return False
-    if not await _pushes(call).mount(call.who, digest, source):
+    if not await _blobs(call).mount(call.who, digest, source):
         return False
     await exchange.reply(201, _blob_fields(call, digest))
     return True
@@ -69,7 +77,7 @@ async def _mount(exchange: Exchange, call: Call, digest: Digest) -> bool:
 
 async def _post_whole(exchange: Exchange, call: Call, digest: Digest) -> None:
     size = exchange.declared_length()
-    async with _pushes(call).monolithic(call.who, digest, size) as ingest:
+    async with _blobs(call).monolithic(call.who, digest, size) as ingest:
         await _pour(exchange, ingest, size)
         await ingest.commit(digest)
     await exchange.reply(201, _blob_fields(call, digest))
@@ -78,7 +86,7 @@ async def _post_whole(exchange: Exchange, call: Call, digest: Digest) -> None:
 async def patch_upload(exchange: Exchange, call: Call) -> None:
     try:
         start, length = _content_range(exchange)
-        async with _pushes(call).append(call.who, call.reference, start, length) as ingest:
+        async with _sessions(call).append(call.who, call.reference, start, length) as ingest:
             await _pour(exchange, ingest, length)
             offset = ingest.offset
     except RangeInvalid as fault:
@@ -93,7 +101,7 @@ async def put_upload(exchange: Exchange, call: Call) -> None:
     digest = Digest.parse(given)
     try:
         start, length = _content_range(exchange)
-        async with _pushes(call).append(call.who, call.reference, start, length) as ingest:
+        async with _sessions(call).append(call.who, call.reference, start, length) as ingest:
             await _pour(exchange, ingest, length)
             await ingest.commit(digest)
     except RangeInvalid as fault:
@@ -115,12 +123,12 @@ async def _is_here(call: Call, digest: Digest) -> bool:
 
 
 async def get_upload(exchange: Exchange, call: Call) -> None:
-    upload = await _pushes(call).status(call.who, call.reference)
+    upload = await _sessions(call).status(call.who, call.reference)
     await exchange.reply(204, _session_fields(call, upload))
 
 
 async def delete_upload(exchange: Exchange, call: Call) -> None:
-    await _pushes(call).cancel(call.who, call.reference)
+    await _sessions(call).cancel(call.who, call.reference)
     await exchange.reply(204, [])
 
 
@@ -161,7 +169,7 @@ def _content_range(exchange: Exchange) -> tuple[int | None, int | None]:
 
 async def _out_of_step(call: Call, fault: RangeInvalid) -> Refusal:
     try:
-        upload = await _pushes(call).status(call.who, call.reference)
+        upload = await _sessions(call).status(call.who, call.reference)
     except Refusal as unknown:
         return unknown
     return OutOfStep(fault, _session_fields(call, upload))

@@ -90,11 +90,14 @@ class DirectBody(Protocol):
         ...
 
 
-class Reading(Protocol):
-    """An opened span of a blob."""
+class Opened(Protocol):
+    """What was opened, and how that came about."""
 
     @property
-    def info(self) -> BlobInfo: ...
+    def info(self) -> BlobInfo:
+        """The whole blob, of which this is a span."""
+        ...
+
     @property
     def span(self) -> Span:
         """What `pieces` will give: the span asked for, clipped at the blob's size."""
@@ -106,17 +109,28 @@ class Reading(Protocol):
         ...
 
     @property
-    def provenance(self) -> Provenance: ...
+    def provenance(self) -> Provenance:
+        """Where the bytes come from."""
+        ...
+
+
+class Pieces(Protocol):
+    """The bytes of a span, once, in order."""
+
     def pieces(self) -> AsyncIterator[Piece]:
-        """The span's bytes, in order, once. Ends early only by raising; what was given is then a true prefix."""
+        """Give the span's bytes. Ends early only by raising; what was given is then a true prefix."""
         ...
 
     def direct(self) -> AbstractContextManager[DirectBody | None]:
-        """Entered instead of `pieces`, by who stores the bytes; None where `pieces` has to be asked."""
+        """Enter instead of `pieces`, to store the bytes as they are received; None where `pieces` has to be asked."""
         ...
 
+
+class Slices(Protocol):
+    """What of the blob lies in a file already, as often as it is asked for."""
+
     def ready(self, span: Span) -> FileSlice | None:
-        """`span` as a slice of a file, where nothing of it needs to be waited for or checked; None otherwise.
+        """Return `span` as a slice of a file, where nothing of it needs to be waited for or checked; None otherwise.
 
         May be asked again and again, of any span of the blob, while the reading is open. Costs a microsecond.
         """
@@ -129,8 +143,13 @@ class Reading(Protocol):
         ...
 
     def rest(self) -> None:
-        """Nobody reads what `ready` gave any more: the store may take the blob away until `ready` is asked again."""
+        """Say that nobody reads what `ready` gave any more: the store may take the blob away until `ready` is asked
+        again."""
         ...
+
+
+class Reading(Opened, Pieces, Slices, Protocol):
+    """An opened span of a blob."""
 
 
 class Buffered:

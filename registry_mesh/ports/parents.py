@@ -9,11 +9,9 @@ from registry_mesh.oci.reference import RepositoryName
 from registry_mesh.ports.repositories import Repository
 
 
-class Parent(Protocol):
-    """One place to fetch from, and how it is doing."""
+class Health(Protocol):
+    """Whether a parent answers."""
 
-    @property
-    def name(self) -> str: ...
     @property
     def available(self) -> bool:
         """False while it is known to be down: asking it would only cost time."""
@@ -26,8 +24,12 @@ class Parent(Protocol):
 
     @property
     def confirmed(self) -> bool:
-        """It answered lately, and nothing was amiss since."""
+        """Whether it answered lately, and nothing was amiss since."""
         ...
+
+
+class Pace(Protocol):
+    """How fast a parent answers."""
 
     @property
     def late(self) -> float:
@@ -37,6 +39,15 @@ class Parent(Protocol):
     @property
     def load(self) -> float:
         """Smaller is better; for choosing among the members of a group."""
+        ...
+
+
+class Parent(Health, Pace, Protocol):
+    """One place to fetch from, and how it is doing."""
+
+    @property
+    def name(self) -> str:
+        """What operators call it."""
         ...
 
 

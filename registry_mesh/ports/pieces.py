@@ -6,12 +6,12 @@ import os
 from collections.abc import AsyncIterator
 
 from registry_mesh.oci.digest import Digest
-from registry_mesh.ports.blobs import PIECE, BlobInfo, BlobStore, FileSlice, Reading
+from registry_mesh.ports.blobs import PIECE, BlobInfo, BlobStore, FileSlice, Pieces, Reading
 from registry_mesh.ports.failures import SourceLied
 from registry_mesh.tasks.threads import offload
 
 
-async def in_memory(reading: Reading) -> AsyncIterator[bytes]:
+async def in_memory(reading: Pieces) -> AsyncIterator[bytes]:
     """The reading's bytes in pieces of at most `PIECE`. `SourceLied` where a stored file has become shorter."""
     async for piece in reading.pieces():
         if not isinstance(piece, FileSlice):

@@ -39,12 +39,16 @@ class Pusher:
     address: str = field(default="", compare=False)
 
 
-class Pushes(Protocol):
-    """The write side of one repository (distribution-spec, "Pushing"). Every method takes who asks."""
+class UploadSessions(Protocol):
+    """Blobs that come in several requests. Every method takes the session's owner; to anybody else, and for any other
+    repository, the session does not exist."""
 
-    async def begin(self, who: Pusher, algorithm: str = "sha256") -> Upload: ...
+    async def begin(self, who: Pusher, algorithm: str = "sha256") -> Upload:
+        """Begin a session. `DigestInvalid` for an algorithm that is not supported."""
+        ...
+
     async def status(self, who: Pusher, upload: str) -> Upload:
-        """`BlobUploadUnknown` where there is no such session of this repository and subject."""
+        """Return where a session stands. `BlobUploadUnknown` where there is none of this repository and owner."""
         ...
 
     def append(
@@ -58,16 +62,27 @@ class Pushes(Protocol):
         """
         ...
 
+    async def cancel(self, who: Pusher, upload: str) -> None:
+        """End a session and forget its bytes. `BlobUploadUnknown`."""
+        ...
+
+
+class BlobPushes(Protocol):
+    """Blobs that come in one request, or are on the node already."""
+
     def monolithic(
         self, who: Pusher, expected: Digest, size: int | None
     ) -> AbstractAsyncContextManager[Ingest]:
-        """A whole blob in one request (POST with digest)."""
+        """Take a whole blob in one request (POST with digest)."""
         ...
 
-    async def cancel(self, who: Pusher, upload: str) -> None: ...
     async def mount(self, who: Pusher, digest: Digest, source: RepositoryName | None) -> bool:
         """Link a blob that another repository (any readable one where None) has. False: begin an upload instead."""
         ...
+
+
+class ManifestPushes(Protocol):
+    """Manifests, and the tags that point at them."""
 
     async def put_manifest(
         self,
@@ -82,7 +97,15 @@ class Pushes(Protocol):
         `if_none_match` (entity tags, digests in quotes, or `*`: anything), or a tag is immutable."""
         ...
 
-    async def delete_tag(self, who: Pusher, tag: Tag, if_match: str | None = None) -> None: ...
+
+class Deletes(Protocol):
+    """What can be taken out of a repository."""
+
+    async def delete_tag(self, who: Pusher, tag: Tag, if_match: str | None = None) -> None:
+        """Take out the tag alone. `ManifestUnknown`; `Conflict` where it points at none of `if_match`, or must not
+        move."""
+        ...
+
     async def delete_manifest(self, who: Pusher, digest: Digest) -> None:
         """Take it out, and every tag that points at it. `Unsupported` where another tag needs it."""
         ...
@@ -90,3 +113,7 @@ class Pushes(Protocol):
     async def delete_blob(self, who: Pusher, digest: Digest) -> None:
         """Unlink it from this repository. `Unsupported` where a tag needs it."""
         ...
+
+
+class Pushes(UploadSessions, BlobPushes, ManifestPushes, Deletes, Protocol):
+    """The write side of one repository (distribution-spec, "Pushing"). Every method takes who asks."""

@@ -6,35 +6,46 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 
-class Records(Protocol):
-    """Small named documents on a disk, in a bucket or in memory. Keys are path-like: `a/b/c`, no empty, `.` or
-    `..` component. What one process wrote every other sees at once."""
+class KeyedRecords(Protocol):
+    """Small documents, each under its key."""
 
-    async def get(self, key: str) -> bytes | None: ...
+    async def get(self, key: str) -> bytes | None:
+        """Return the document; None where there is none."""
+        ...
+
     async def put(self, key: str, data: bytes) -> None:
         """Create or replace, atomically."""
         ...
 
     async def create(self, key: str, data: bytes) -> bool:
-        """Create-only: False where the key exists. One winner among all processes and hosts."""
+        """Create only: False where the key exists. One winner among all processes and hosts."""
         ...
 
     async def delete(self, keys: Sequence[str]) -> None:
-        """Those that are there."""
+        """Delete those that are there."""
         ...
 
+
+class RecordKeys(Protocol):
+    """Which keys there are."""
+
     async def children(self, prefix: str, after: str = "", limit: int | None = None) -> list[str]:
-        """The distinct next components below `prefix` (which ends in `/` or is empty), in ASCII order: those after
-        `after`, at most `limit` of them."""
+        """Return the distinct next components below `prefix` (which ends in `/` or is empty), in ASCII order: those
+        after `after`, at most `limit` of them."""
         ...
 
     def walk(self, prefix: str) -> AsyncIterator[str]:
-        """Every key below `prefix`, in no promised order."""
+        """Give every key below `prefix`, in no promised order."""
         ...
 
 
+class Records(KeyedRecords, RecordKeys, Protocol):
+    """Small named documents on a disk, in a bucket or in memory. Keys are path-like: `a/b/c`, no empty, `.` or
+    `..` component. What one process wrote every other sees at once."""
+
+
 def components(key: str) -> list[str]:
-    """The components of a record's key. `ValueError` where it is no key."""
+    """Return the components of a record's key. `ValueError` where it is no key."""
     parts = key.split("/")
     if any(part in ("", ".", "..") or "\0" in part for part in parts):
         raise ValueError(f"not a record's key: {key!r}")

@@ -42,15 +42,24 @@ from registry_mesh.tasks.together import ask_each
 _WrittenAt = Callable[[Digest], Awaitable[float | None]]
 
 
-class Store(Protocol):
-    """What pushes to one repository need of the store of all (`repositories.Repositories`)."""
+class Kept(Protocol):
+    """Where what is pushed lies."""
 
     records: Records
     blobs: BlobStore
     uploads: Uploads
+
+
+class Ruled(Protocol):
+    """What decides about a push."""
+
     lifecycle: Lifecycle
     policy: PushPolicy
     named_by: NamedBy
+
+
+class Store(Kept, Ruled, Protocol):
+    """What pushes to one repository need of the store of all (`repositories.Repositories`)."""
 
     def may_read(self, who: Pusher, name: RepositoryName) -> bool:
         """Whether `who` may read the repository."""

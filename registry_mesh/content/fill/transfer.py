@@ -17,7 +17,7 @@ from registry_mesh.content.fill.state import FillState
 from registry_mesh.content.fill.via import Via
 from registry_mesh.oci.refusals import Refusal
 from registry_mesh.oci.span import Span
-from registry_mesh.ports.blobs import DirectBody, Reading
+from registry_mesh.ports.blobs import DirectBody, Pieces, Reading
 from registry_mesh.ports.failures import (
     Failure,
     SourceDiffers,
@@ -188,7 +188,7 @@ class Transfer:
             finally:
                 self.received = self.position
 
-    async def _take_all(self, reading: Reading) -> None:
+    async def _take_all(self, reading: Pieces) -> None:
         async for data in in_memory(reading):
             await self._take(data)
             if self.received >= self.end or not await self._wanted(self) or self._over_long_hole():

@@ -16,7 +16,7 @@ from registry_mesh.content.nest.freshness import Freshness, Verdict
 from registry_mesh.oci.refusals import ManifestUnknown, NameUnknown
 from registry_mesh.ports.blobs import Provenance
 from registry_mesh.ports.failures import Failure, StoreBroken, StoreFull
-from registry_mesh.ports.records import Records
+from registry_mesh.ports.records import KeyedRecords
 from registry_mesh.tasks.flights import Flights
 
 SOON: Final = 1.0
@@ -60,7 +60,7 @@ class Remembered:
 
     def __init__(
         self,
-        records: Records,
+        records: KeyedRecords,
         *,
         clock: Callable[[], float] = time.time,
         alive: Callable[[], bool] = lambda: True,

@@ -23,7 +23,7 @@ from registry_mesh.ports.cache import CacheStore
 from registry_mesh.ports.failures import Failure, SourceLied, SourceUnavailable, StoreBroken, StoreFull
 from registry_mesh.ports.pieces import put, whole
 from registry_mesh.ports.place import Place
-from registry_mesh.ports.records import Records
+from registry_mesh.ports.records import KeyedRecords
 from registry_mesh.ports.repositories import (
     EVERY,
     FetchedManifest,
@@ -144,7 +144,7 @@ class RememberedTags:
 class RememberedManifests:
     """Manifests by digest: immutable, so held for ever. One per process; `of` binds it to a source."""
 
-    def __init__(self, store: CacheStore, records: Records, memory: int = 32 << 20) -> None:
+    def __init__(self, store: CacheStore, records: KeyedRecords, memory: int = 32 << 20) -> None:
         self._store = store
         self._records = records
         self._hot: LRUCache[Digest, Manifest] = LRUCache(memory, getsizeof=lambda m: len(m.data) + 1024)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.reference import Tag
 from registry_mesh.ports.place import Place
-from registry_mesh.ports.records import Records
+from registry_mesh.ports.records import KeyedRecords
 from registry_mesh.replication.rules import Platforms
 
 
@@ -32,7 +32,7 @@ class Receipt:
 class Receipts:
     """The receipts of all repositories; those noted are written by `flush`."""
 
-    def __init__(self, records: Records) -> None:
+    def __init__(self, records: KeyedRecords) -> None:
         self._records = records
         self._fresh: dict[Place, dict[Tag, Receipt]] = {}
 
