@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from registry_mesh.ports.standing import Standing
 from registry_mesh.telemetry.instruments import Table
 from registry_mesh.telemetry.names import Kind
 
@@ -32,11 +33,47 @@ class WorkerStatus:
 
 @dataclass(frozen=True, slots=True)
 class ParentStatus:
-    """One parent: to how many processes it is available, and how often it sent wrong bytes."""
+    """One parent, as the node sees it. Seconds are ages, or times to come; None where there is nothing to tell."""
 
     url: str
+    state: str
+    """unasked, up, silent, throttled or down."""
+    since_seconds: float | None
+    why: str
+    """The cause of the state, in plain words; empty while it is up."""
+    next_try_seconds: float | None
+    latency_ms: float | None
+    last_error: str
+    last_error_seconds: float | None
+    quota_remaining: int | None
+    """Of the requests that the registry allows, where it says so."""
+    quota_limit: int | None
     available_to: int
+    """Processes of this node that would ask it now."""
     lies: int
+    """How often it sent wrong bytes."""
+
+
+def parent_status(url: str, standing: Standing, now: float, available_to: int, lies: int) -> ParentStatus:
+    """What `/status` says of a parent; `now` on the clock of `standing`."""
+
+    def ago(moment: float | None) -> float | None:
+        return None if moment is None else round(max(0.0, now - moment), 1)
+
+    return ParentStatus(
+        url=url,
+        state=standing.state.value,
+        since_seconds=ago(standing.since),
+        why=standing.why,
+        next_try_seconds=None if standing.again is None else round(max(0.0, standing.again - now), 1),
+        latency_ms=None if standing.latency is None else round(standing.latency * 1000, 1),
+        last_error=standing.error,
+        last_error_seconds=ago(standing.error_at),
+        quota_remaining=standing.quota.remaining if standing.quota else None,
+        quota_limit=standing.quota.limit if standing.quota else None,
+        available_to=available_to,
+        lies=lies,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from registry_mesh.assembly.keeper import Keeper
-from registry_mesh.assembly.labels import layout
+from registry_mesh.assembly.labels import board, layout
+from registry_mesh.assembly.parents import Seen
 from registry_mesh.assembly.seats import Seats, State
 from registry_mesh.assembly.sockets import listen
 from registry_mesh.assembly.worker import Worker
@@ -30,8 +31,9 @@ class Node:
         self.config = config
         self.table = Table(layout(config), 2)
         self.seats = Seats(1)
-        self.worker = Worker(config, self.table.row(0))
-        self.keeper = Keeper(config, self.table, self.seats, 1)
+        self.board = board(config, 2)
+        self.worker = Worker(config, self.table.row(0), Seen(self.board, 0))
+        self.keeper = Keeper(config, self.table, self.seats, 1, self.board)
         self._stack = AsyncExitStack()
         self.url = self.admin_url = ""
 

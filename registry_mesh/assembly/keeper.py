@@ -23,9 +23,12 @@ from registry_mesh.admin.status import (
     StoreStatus,
     WorkerStatus,
     counters,
+    parent_status,
 )
 from registry_mesh.assembly.collection import collect_again_and_again
 from registry_mesh.assembly.labels import node_name, parent_label
+from registry_mesh.assembly.parent_log import ParentLog
+from registry_mesh.assembly.parents import Seen
 from registry_mesh.assembly.replicator import Replicator
 from registry_mesh.assembly.scrubbing import Scrubber
 from registry_mesh.assembly.seats import Seats
@@ -36,6 +39,7 @@ from registry_mesh.ports.storage import Storage
 from registry_mesh.telemetry import names
 from registry_mesh.telemetry.instruments import Table
 from registry_mesh.telemetry.logs import FIELDS
+from registry_mesh.upstream.board import Board
 
 log: Final = logging.getLogger(__name__)
 
@@ -52,8 +56,10 @@ _PAUSE: Final = 30.0
 class Keeper:
     """Implements `admin.node.Node`. `row` of the table is its own."""
 
-    def __init__(self, config: Config, table: Table, seats: Seats, row: int) -> None:
+    def __init__(self, config: Config, table: Table, seats: Seats, row: int, seen: Board) -> None:
         self._config = config
+        self._board = seen
+        self._seen = Seen(seen, row)
         self._seats = seats
         self._stack = AsyncExitStack()
         self._storage: Storage | None = None
@@ -62,6 +68,7 @@ class Keeper:
         self._started = time.time()
         self._instruments = table.row(row)
         self._fault: str | None = None
+        self._parent_log = ParentLog(seen)
         self.table = table
 
     async def start(self, listener: socket) -> None:
@@ -70,10 +77,12 @@ class Keeper:
             self._storage = await open_storage(self._config)
             stack.push_async_callback(self._storage.close)
             if self._config.role == "replica":
-                replicator = Replicator(self._config, self._storage, self._instruments)
+                replicator = Replicator(self._config, self._storage, self._instruments, self._seen)
                 self._replicator = await stack.enter_async_context(replicator)
             if self._config.role != "origin" and (disk := self._storage.disk) is not None:
-                self._scrubber = Scrubber(lambda: self._config, self._storage, disk, self._instruments)
+                self._scrubber = Scrubber(
+                    lambda: self._config, self._storage, disk, self._instruments, self._seen
+                )
             for job in self._background():
                 stack.push_async_callback(_ended, asyncio.create_task(_again_and_again(job)))
             info = {"role": self._config.role, "name": node_name(self._config), "version": __version__}
@@ -92,7 +101,12 @@ class Keeper:
             self._replicator.reload(config)
 
     def _background(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
-        jobs: list[Callable[[], Coroutine[Any, Any, None]]] = [self._look, self._tidy, self._watch]
+        jobs: list[Callable[[], Coroutine[Any, Any, None]]] = [
+            self._look,
+            self._tidy,
+            self._watch,
+            self._parent_log.follow,
+        ]
         if self._scrubber is not None:
             jobs.append(self._scrubber.repeat)
         if self._replicator is not None:
@@ -187,10 +201,12 @@ class Keeper:
 
     def _registries(self) -> dict[str, RegistryStatus]:
         asking, lies = self._by_parent(names.PARENT_AVAILABLE), self._by_parent(names.LIES)
+        now = time.monotonic()
 
         def parent(url: str) -> ParentStatus:
             label = parent_label(url)
-            return ParentStatus(url, asking.get(label, 0), lies.get(label, 0))
+            standing = self._board.sheet(label).standing(now)
+            return parent_status(url, standing, now, asking.get(label, 0), lies.get(label, 0))
 
         return {
             host: RegistryStatus(

@@ -6,6 +6,7 @@ import os
 
 from registry_mesh.config.schema import Config
 from registry_mesh.telemetry.instruments import Layout
+from registry_mesh.upstream.board import Board
 
 
 def node_name(config: Config) -> str:
@@ -14,10 +15,18 @@ def node_name(config: Config) -> str:
 
 def layout(config: Config) -> Layout:
     """The metrics table's layout: parents are a closed set, by configuration."""
-    urls = {
-        url: None for registry in config.registries.values() for group in registry.parents for url in group
-    }
-    return Layout(values={"parent": [parent_label(url) for url in urls]})
+    return Layout(values={"parent": parent_labels(config)})
+
+
+def board(config: Config, processes: int = 1) -> Board:
+    """What so many processes of the node see of its parents. Made before they are forked."""
+    return Board(parent_labels(config), processes)
+
+
+def parent_labels(config: Config) -> list[str]:
+    """Every parent of every registry, once."""
+    groups = [group for registry in config.registries.values() for group in registry.parents]
+    return list(dict.fromkeys(parent_label(url) for group in groups for url in group))
 
 
 def parent_label(url: str) -> str:

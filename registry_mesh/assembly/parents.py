@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import ssl
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from registry_mesh.assembly.labels import layout
+from registry_mesh.assembly.labels import board, layout, parent_label
+from registry_mesh.assembly.parent_log import ParentLog
 from registry_mesh.auth.hosts import place
 from registry_mesh.config.scalars import SecretReference
 from registry_mesh.config.schema import Config, CredentialCommand, Registry
@@ -17,6 +20,7 @@ from registry_mesh.oci.reference import RegistryName
 from registry_mesh.telemetry.instruments import Instruments, Table
 from registry_mesh.telemetry.logs import FIELDS
 from registry_mesh.telemetry.names import LIES, PARENT_AVAILABLE
+from registry_mesh.upstream.board import Board, Card
 from registry_mesh.upstream.docker_config import server
 from registry_mesh.upstream.login_sources import (
     CommandSource,
@@ -40,11 +44,27 @@ _Key = tuple[str, SecretReference | CredentialCommand | None, str | None, str, _
 log: Final = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The node's board, and whose rows of it are ours."""
+
+    board: Board
+    process: int
+
+    def card(self, parent: str) -> Card:
+        return self.board.card(parent, self.process)
+
+
 class Parents:
     """All parents of a node. Entered: connections may be made; left: they are closed."""
 
-    def __init__(self, config: Config, instruments: Instruments | None = None) -> None:
-        """`instruments` are laid out by `names.layout` of the same configuration."""
+    def __init__(
+        self, config: Config, instruments: Instruments | None = None, seen: Seen | None = None
+    ) -> None:
+        """`instruments` are laid out by `labels.layout` of the same configuration. `seen`: where the node's opinion of
+        its parents is kept; None: nobody else's, and the log is told by us."""
+        self._alone = seen is None
+        self._seen = seen or Seen(board(config), 0)
         self._config = config
         self._instruments = instruments or Table(layout(config), 1).row(0)
         self._clients: dict[_Way, Client] = {}
@@ -64,6 +84,9 @@ class Parents:
             probe = Probe(self._sessions.values())
             probe.start()
             self._stack.push_async_callback(probe.close)
+        if self._alone:
+            log_of_parents = asyncio.create_task(ParentLog(self._seen.board).follow())
+            self._stack.push_async_callback(_ended, log_of_parents)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -106,10 +129,16 @@ class Parents:
                 instruments=self._instruments,
                 token_service=registry.token_service or "",
                 ns=registry.ns,
+                card=self._seen.card(parent_label(url)),
             )
             self._stack.push_async_callback(session.close)
             self._sessions[key] = session
         return self._sessions[key]
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
 
 
 def _way_key(registry: Registry) -> _Way:

@@ -16,7 +16,7 @@ from typing import Final
 
 from registry_mesh.admin.status import ReplicationStatus, RunStatus
 from registry_mesh.assembly.labels import layout
-from registry_mesh.assembly.parents import Parents
+from registry_mesh.assembly.parents import Parents, Seen
 from registry_mesh.assembly.storage import open_storage
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.rule_files import reload_rules
@@ -49,8 +49,16 @@ _SHOWN: Final = 20
 class Replicator:
     """Entered: connections may be made; left: they are closed."""
 
-    def __init__(self, config: Config, storage: Storage, instruments: Instruments | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        storage: Storage,
+        instruments: Instruments | None = None,
+        seen: Seen | None = None,
+    ) -> None:
+        """See `Parents`."""
         self._config = config
+        self._seen = seen
         self._storage = storage
         self._instruments = instruments or Table(layout(config), 1).row(0)
         self._stack = AsyncExitStack()
@@ -61,7 +69,7 @@ class Replicator:
         self._ended = 0.0  # of the last run, seconds since the epoch
 
     async def __aenter__(self) -> Replicator:
-        parents = await self._stack.enter_async_context(Parents(self._config, self._instruments))
+        parents = await self._stack.enter_async_context(Parents(self._config, self._instruments, self._seen))
         self._distrusted = Distrusted(count=parents.lied)
         self._sources = {
             name: FailoverRegistry(name, groups, self._distrusted) for name, groups in parents.groups.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import AsyncExitStack
 
-from registry_mesh.assembly.parents import Parents
+from registry_mesh.assembly.parents import Parents, Seen
 from registry_mesh.assembly.repositories import open_repositories
 from registry_mesh.assembly.storage import cache_of
 from registry_mesh.auth.access import Action, Asked, Policy, Verdict
@@ -24,12 +24,17 @@ from registry_mesh.telemetry.instruments import Instruments
 
 
 async def open_role(
-    config: Config, storage: Storage, stack: AsyncExitStack, instruments: Instruments, policy: Policy
+    config: Config,
+    storage: Storage,
+    stack: AsyncExitStack,
+    instruments: Instruments,
+    policy: Policy,
+    seen: Seen | None = None,
 ) -> tuple[Role, Parents | None]:
     """Ready to answer, with its parents where it has any; `stack` ends what it began."""
     if config.role == "origin":
         return _origin(config, storage, policy), None
-    parents = await stack.enter_async_context(Parents(config, instruments))
+    parents = await stack.enter_async_context(Parents(config, instruments, seen))
     if config.role == "site":
         return open_site(config, storage, parents, stack), parents
     return _replica(config, storage, parents, stack), parents

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from registry_mesh.admin.status import ScrubStatus
-from registry_mesh.assembly.parents import Parents
+from registry_mesh.assembly.parents import Parents, Seen
 from registry_mesh.assembly.repositories import open_repositories
 from registry_mesh.assembly.roles import open_site
 from registry_mesh.assembly.storage import cache_of
@@ -30,8 +30,14 @@ class Scrubber:
     """Of `disk`, which is what of `storage` lies on one."""
 
     def __init__(
-        self, config: Callable[[], Config], storage: Storage, disk: LocalDisk, instruments: Instruments
+        self,
+        config: Callable[[], Config],
+        storage: Storage,
+        disk: LocalDisk,
+        instruments: Instruments,
+        seen: Seen | None = None,
     ) -> None:
+        self._seen = seen
         self._config = config
         self._storage = storage
         self._instruments = instruments
@@ -77,7 +83,7 @@ class Scrubber:
 
     async def _bring(self, digest: Digest, spans: Sequence[Span]) -> bool:
         async with AsyncExitStack() as stack:
-            parents = await stack.enter_async_context(Parents(self._config(), self._instruments))
+            parents = await stack.enter_async_context(Parents(self._config(), self._instruments, self._seen))
             repair = (
                 self._of_site(parents, stack) if self._config().role == "site" else self._of_replica(parents)
             )

@@ -16,8 +16,9 @@ from registry_mesh.assembly import allocator, file_limit
 from registry_mesh.assembly.build import beat
 from registry_mesh.assembly.exporters import export_traces
 from registry_mesh.assembly.keeper import Keeper
-from registry_mesh.assembly.labels import layout, node_name
+from registry_mesh.assembly.labels import board, layout, node_name
 from registry_mesh.assembly.loops import loop_factory
+from registry_mesh.assembly.parents import Seen
 from registry_mesh.assembly.preflight import demand_store
 from registry_mesh.assembly.seats import Seat, Seats, State
 from registry_mesh.assembly.sockets import listen
@@ -29,6 +30,7 @@ from registry_mesh.config.schema import Config
 from registry_mesh.telemetry import names
 from registry_mesh.telemetry.instruments import Table
 from registry_mesh.telemetry.logs import FIELDS, log_to
+from registry_mesh.upstream.board import Board
 
 log: Final = logging.getLogger(__name__)
 
@@ -57,6 +59,7 @@ class Service:
     operating: socket.socket = field(init=False)
     table: Table = field(init=False)
     seats: Seats = field(init=False)
+    board: Board = field(init=False)
 
     def run(self) -> int:
         """Until a signal ends it. `AddressTaken`, `LoopMissing`, `StoreForeign`."""
@@ -70,6 +73,7 @@ class Service:
         self.operating = listen(config.admin.address, config.admin.port)[0]
         self.seats = Seats(config.workers)
         self.table = Table(layout(config), config.workers + 2)  # the last row is the supervisor's
+        self.board = board(config, config.workers + 1)
         own = self.table.row(config.workers + 1)
         own.gauge(names.RELOAD_OK).set(1)
         restarts = own.counter(names.WORKER_RESTARTS)
@@ -110,7 +114,8 @@ class Service:
             for i, each in enumerate(self.listeners):
                 if i != seat.index:
                     each.close()
-            worker = Worker(self.config, self.table.row(seat.index))
+            self.board.clear(seat.index)
+            worker = Worker(self.config, self.table.row(seat.index), Seen(self.board, seat.index))
             return self._live(seat, worker, self.listeners[seat.index], worker.drain)
 
         return run
@@ -118,9 +123,9 @@ class Service:
     def _keep(self) -> int:
         self._stop_listening()
         seat = self.seats.keeper
-        return self._live(
-            seat, Keeper(self.config, self.table, self.seats, seat.index), self.operating, self._outlive
-        )
+        self.board.clear(seat.index)
+        keeper = Keeper(self.config, self.table, self.seats, seat.index, self.board)
+        return self._live(seat, keeper, self.operating, self._outlive)
 
     async def _outlive(self, seconds: float) -> None:
         """The keeper answers the operator until the last worker has gone."""

@@ -11,7 +11,7 @@ from typing import Final
 from registry_mesh.assembly import file_limit
 from registry_mesh.assembly.access import SwitchedPolicy
 from registry_mesh.assembly.labels import layout, node_name
-from registry_mesh.assembly.parents import Parents
+from registry_mesh.assembly.parents import Parents, Seen
 from registry_mesh.assembly.roles import default_registry, freshness, open_role
 from registry_mesh.assembly.storage import open_storage
 from registry_mesh.config.schema import Config, Listen
@@ -32,8 +32,12 @@ _TELL: Final = 1.0
 class Worker:
     """Started, drained, closed once each."""
 
-    def __init__(self, config: Config, instruments: Instruments | None = None) -> None:
+    def __init__(
+        self, config: Config, instruments: Instruments | None = None, seen: Seen | None = None
+    ) -> None:
+        """See `Parents`."""
         self._config = config
+        self._seen = seen
         self._instruments = instruments or Table(layout(config), 1).row(0)
         self._stack = AsyncExitStack()
         self._policy = SwitchedPolicy(config.access)
@@ -47,7 +51,7 @@ class Worker:
             storage = await open_storage(self._config)
             stack.push_async_callback(storage.close)
             self._role, self.parents = await open_role(
-                self._config, storage, stack, self._instruments, self._policy
+                self._config, storage, stack, self._instruments, self._policy, self._seen
             )
             self.server = Server(self._role, self._settings(storage), instruments=self._instruments)
             await self.server.start(listener, ssl=tls_context(self._config.listen))

@@ -9,6 +9,7 @@ import click
 
 COMMANDS: Final = {
     "serve": "Serve an origin, a replica or a site.",
+    "parents": "Show how a node's parents do: state, cause, since when, next try.",
     "replicate": "Bring to a replica what its rules select.",
     "rules": "Check rule files; say what they select.",
     "tags": "Show a tag's history; bring back what was deleted or moved.",

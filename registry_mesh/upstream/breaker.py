@@ -1,14 +1,18 @@
 """Whether a parent is worth asking: closed (yes), open (no), half open (one may try).
 
 A parent that refuses, breaks or hangs is left alone for a while that doubles with every failed try; what is not
-held is then a clear answer at once instead of a wait. A background probe, not a client's request, is the try.
+held is then a clear answer at once instead of a wait. A background probe, not a client's request, is the try. What one
+process of a node learns holds for all of them (`board`).
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Final
+
+from registry_mesh.upstream.board import Card
 
 FIRST: Final = 1.0
 LONGEST: Final = 30.0
@@ -17,73 +21,105 @@ TOLERATED: Final = 3
 
 
 class Breaker:
-    """State of one parent. `clock` in seconds, monotonic."""
+    """State of one parent, kept on `card`. `clock` in seconds, monotonic."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self.on_change: Callable[[str], None] = lambda reason: None
-        """Called when it opens, with the reason, and when it closes, with an empty one."""
-        self._failures = 0
-        self._pause = FIRST
-        self._open_since = self._open_until = 0.0
-        self._open = False
-        self.confirmed = False
-        self.latency = 0.0  # seconds to the answer's head, smoothed
-        self.reason = ""
-        self.last_success = 0.0
-        self.answered = False
-        """Whether it ever did, so that `latency` is known."""
+    def __init__(self, clock: Callable[[], float] = time.monotonic, card: Card | None = None) -> None:
+        self._card = card or Card.alone(clock)
+        self._clock = self._card.clock
 
     @property
     def open(self) -> bool:
-        return self._open
+        return self._card.known().down
+
+    @property
+    def confirmed(self) -> bool:
+        """It has answered, and is not open."""
+        known = self._card.known()
+        return known.answered_at > 0 and not known.down
+
+    @property
+    def answered(self) -> bool:
+        """Whether it ever did, so that `latency` is known."""
+        return self._card.known().answered_at > 0
+
+    @property
+    def latency(self) -> float:
+        """Seconds to the answer's head, smoothed."""
+        return self._card.known().latency
+
+    @property
+    def last_success(self) -> float:
+        """When it answered last; 0.0: never."""
+        return self._card.known().answered_at
+
+    @property
+    def reason(self) -> str:
+        """What went wrong, where something did since its last answer."""
+        return self._card.error if self._card.known().failures else ""
 
     @property
     def pause(self) -> float:
         """Seconds between two tries while it is open."""
-        return self._pause
+        return self._card.known().pause or FIRST
 
     @property
     def due(self) -> bool:
         """Open, and it is time to try again."""
-        return self._open and self._clock() >= self._open_until
+        known = self._card.known()
+        return known.down and self._clock() >= known.again_at
 
     @property
     def told(self) -> str:
         """While it is open: why, since when, and when it is tried again. Empty while it is closed."""
-        if not self._open:
+        known = self._card.known()
+        if not known.down:
             return ""
         now = self._clock()
-        since, again = now - self._open_since, max(0.0, self._open_until - now)
+        since, again = now - known.down_since, max(0.0, known.again_at - now)
         when = f"in {again:.0f} s" if again >= 1 else "now"
-        return f"down for {since:.0f} s ({self.reason}), is tried again {when}"
+        return f"down for {since:.0f} s ({self._card.error}), is tried again {when}"
+
+    def take_turn(self) -> bool:
+        """Whether it is time to try again; the other processes of the node leave it to this one then."""
+        if not self.due:
+            return False
+        known, now = self._card.known(), self._clock()
+        pause = min(LONGEST, known.pause * 2)
+        self._card.write(
+            failures=max(1.0, self._card.own("failures")),
+            pause=pause,
+            again_at=now + pause,
+            down_since=known.down_since,
+            failed_at=now,
+        )
+        return True
 
     def succeeded(self, seconds: float) -> None:
         """It answered, with anything but a server error, after `seconds`."""
-        self.latency = seconds if not self.latency else 0.8 * self.latency + 0.2 * seconds
-        if self._open:
-            self.on_change("")
-        self._failures = 0
-        self._pause = FIRST
-        self._open = False
-        self.confirmed = self.answered = True
-        self.reason = ""
-        self.last_success = self._clock()
+        known, now = self._card.known(), self._clock()
+        up = known.answered_at > 0 and not known.down
+        self._card.write(
+            latency=seconds if not known.latency else 0.8 * known.latency + 0.2 * seconds,
+            up_since=known.up_since if up else now,
+            failures=0,
+            down_since=0,
+            again_at=0,
+            pause=0,
+            answered_at=now,
+        )
 
     def failed(self, reason: str, *, hard: bool) -> None:
         """`hard`: no answer at all (refused, timed out). Otherwise a server error, tolerated a few times."""
-        self._failures += 1
-        self.reason = reason
-        if not hard and self._failures < TOLERATED:
-            return
-        self.confirmed = False
-        if not self._open:
-            self._open_since = self._clock()
-            self.on_change(reason)
-        else:
-            self._pause = min(LONGEST, self._pause * 2)
-        self._open = True
-        self._open_until = self._clock() + self._pause
+        card, known, now = self._card, self._card.known(), self._clock()
+        card.tell(reason)
+        if not known.down:  # what this process wrote may be older than the answer that another had
+            card.write(down_since=0, again_at=0, pause=0)
+        own = card.own("failures") if card.own("failed_at") > known.answered_at else 0.0
+        after = math.nextafter(known.answered_at, math.inf)
+        card.write(failures=own + 1, failed_at=max(now, after))
+        if hard or known.failures + 1 >= TOLERATED:
+            pause = known.pause or FIRST
+            card.write(pause=pause, again_at=now + pause, down_since=known.down_since or now)
 
     def __repr__(self) -> str:
-        return f"<Breaker {'open: ' + self.reason if self._open else 'closed'} {self.latency * 1000:.0f} ms>"
+        return f"<Breaker {'open: ' + self.reason if self.open else 'closed'} {self.latency * 1000:.0f} ms>"

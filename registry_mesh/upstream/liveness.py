@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from registry_mesh.upstream.board import Card
 from registry_mesh.upstream.breaker import Breaker
 from registry_mesh.upstream.causes import cause
 
@@ -54,19 +55,20 @@ class Liveness:
         ask: Callable[[], Awaitable[bool]],
         patience: Patience,
         breaker: Breaker,
+        card: Card | None = None,
     ) -> None:
+        self._card = card or Card.alone()
         self._ask = ask
         self._patience = patience
         self.breaker = breaker
         self._ping: asyncio.Task[bool] | None = None
         self._pinged = 0.0
-        self._heard = -math.inf
         self.on_late: Callable[[], None] = lambda: None
         """Called when an answer is late: others may be away, too."""
 
     def heard(self) -> None:
         """Bytes came from it: whatever else is late, it is not hung."""
-        self._heard = time.monotonic()
+        self._card.hear()
 
     @property
     def silent(self) -> bool:
@@ -81,11 +83,11 @@ class Liveness:
 
     @property
     def _last(self) -> float:
-        return max(self._heard, self.breaker.last_success)
+        return max(self._card.heard_at, self.breaker.last_success)
 
     def heard_within(self, seconds: float) -> bool:
         """Whether anything came from it so lately."""
-        return time.monotonic() - self._last <= seconds
+        return self._last > 0 and time.monotonic() - self._last <= seconds
 
     def _usual(self, least: float) -> float:
         return max(least, 8 * self.breaker.latency)
@@ -113,13 +115,16 @@ class Liveness:
         if breaker.open:  # nobody waits for this one
             seconds = max(seconds, min(LONGEST_PING, breaker.pause))
         began = time.monotonic()
+        self._card.write(ping_limit=self._for_ping(self._patience.silent), ping_at=began)
         try:
             async with asyncio.timeout(seconds):
                 answered = await self._ask()
         except (TimeoutError, OSError) as fault:
-            if time.monotonic() - self._heard > seconds:
+            if time.monotonic() - self._card.heard_at > seconds:
                 breaker.failed(f"no answer to a ping: {cause(fault)}", hard=True)
             return False
+        finally:
+            self._card.write(ping_at=0)
         if answered:
             breaker.succeeded(time.monotonic() - began)
         else:

@@ -47,7 +47,7 @@ class Probe:
         if parent.throttled:
             return False
         if breaker.open:
-            return breaker.due
+            return breaker.take_turn()
         return not breaker.confirmed or time.monotonic() - breaker.last_success > self._quiet
 
     async def close(self) -> None:

@@ -7,7 +7,6 @@ The only place where the aiohttp client is asked for anything. Its exceptions en
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -30,10 +29,10 @@ from registry_mesh.ports.failures import (
     SourceUnavailable,
 )
 from registry_mesh.telemetry.instruments import Instruments, Layout, Table
-from registry_mesh.telemetry.logs import FIELDS
 from registry_mesh.telemetry.names import ANSWERS, UPSTREAM_BYTES, UPSTREAM_REQUESTS
 from registry_mesh.upstream.answer import Answer
 from registry_mesh.upstream.authorization import Authorization, Question
+from registry_mesh.upstream.board import Card
 from registry_mesh.upstream.breaker import Breaker
 from registry_mesh.upstream.causes import cause
 from registry_mesh.upstream.credentials import Credentials
@@ -42,13 +41,13 @@ from registry_mesh.upstream.hangs import Hangs, kind_of
 from registry_mesh.upstream.heads import Heads
 from registry_mesh.upstream.liveness import Liveness, Patience, Silent
 from registry_mesh.upstream.logins import FixedLogin, Login
+from registry_mesh.upstream.quota import allowance
 from registry_mesh.upstream.retry_after import retry_after
 from registry_mesh.upstream.throttles import Throttles
 from registry_mesh.upstream.way import Client, NotingResolver, Way, base_and_folder
 
 HOPS: Final = 5
 
-log: Final = logging.getLogger(__name__)
 REFUSES_HEAD: Final = frozenset({400, 404, 405, 501})
 """Statuses by which HEAD is refused where GET is not: the registry itself, the proxy before it, or the store that it
 redirects to by addresses signed for GET alone. Given to whoever asked."""
@@ -112,10 +111,11 @@ class ParentSession:
         instruments: Instruments | None = None,
         token_service: str = "",
         ns: Namespace = "auto",
+        card: Card | None = None,
     ) -> None:
         """`instruments`: laid out with this parent's `name` among the values of the label `parent`. `token_service`:
         the URL of the only one that may be told the login. `ns`: whether the registry is named to it; `auto`: where it
-        is one of ours."""
+        is one of ours. `card`: where the node's opinion of it is kept; None: this session has its own."""
         self.url, self.folder = base_and_folder(url)
         self.name = url.rstrip("/").partition("://")[2]
         self._ns = ns
@@ -124,8 +124,8 @@ class ParentSession:
         instruments = instruments or Table(Layout(values={"parent": [self.name]}), 1).row(0)
         self._answers = {a: instruments.counter(UPSTREAM_REQUESTS, self.name, a) for a in ANSWERS}
         self._received = instruments.counter(UPSTREAM_BYTES, self.name)
-        self.breaker = Breaker()
-        self.breaker.on_change = self._tell
+        self._card = card or Card.alone()
+        self.breaker = Breaker(card=self._card)
         self.mesh: bool | None = None
         """Whether it is one of ours; None: it has not answered yet."""
         self.heads = Heads()
@@ -134,9 +134,9 @@ class ParentSession:
         self._patience = patience or Patience()
         login = FixedLogin(login) if isinstance(login, Credentials) else login
         self._authorization = Authorization(session, self.url, login, token_service, self._patience.connect)
-        self.liveness = Liveness(self._ping, self._patience, self.breaker)
+        self.liveness = Liveness(self._ping, self._patience, self.breaker, self._card)
         self.hangs = Hangs()
-        self._throttles = Throttles()
+        self._throttles = Throttles(self.url, self._card)
 
     @property
     def available(self) -> bool:
@@ -167,13 +167,6 @@ class ParentSession:
     @property
     def load(self) -> float:
         return (self.breaker.latency + 0.001) * (1 + self.inflight)
-
-    def _tell(self, reason: str) -> None:
-        """Say in the log that it is left alone, and why, or that it is asked again."""
-        if reason:
-            log.warning("a parent is left alone", extra={FIELDS: {"parent": self.name, "why": reason}})
-        else:
-            log.info("a parent answers again", extra={FIELDS: {"parent": self.name}})
 
     def heard(self, size: int) -> None:
         """Bytes of a body came from it."""
@@ -210,6 +203,9 @@ class ParentSession:
                 yield Answer(response, self)
         except _Hung:
             self.hangs.hung(kind, self._patience.head)
+            self._card.tell(
+                f"no answer to requests for {kind} for {self._patience.head:.0f} s, though it is alive"
+            )
             raise
         except (TimeoutError, aiohttp.ClientError, OSError) as fault:
             raise SourceUnavailable(f"broke off: {cause(fault)}", source=self.name) from fault
@@ -347,7 +343,22 @@ class ParentSession:
             self.breaker.failed(f"answered {response.status}", hard=False)
         elif own:
             self.breaker.succeeded(time.monotonic() - began)
+        if own:
+            self._note_quota(response)
         return response
+
+    def _note_quota(self, response: aiohttp.ClientResponse) -> None:
+        """Write down what it says is left of what it allows."""
+        told = allowance(response.headers, time.time())
+        if told is None:
+            return
+        now = self._card.clock()
+        self._card.write(
+            quota_left=told.remaining,
+            quota_limit=told.limit or 0.0,
+            quota_until=0.0 if told.seconds is None else now + max(0.001, told.seconds),
+            quota_at=now,
+        )
 
     async def close(self) -> None:
         """End what runs for it."""
@@ -372,6 +383,7 @@ class ParentSession:
                 "GET", self.url + "/v2/", headers={"Connection": "close"}, allow_redirects=False
             ) as response:
                 self._recognise(response)
+                self._note_quota(response)
                 return response.status < 500
         except (aiohttp.ClientError, ValueError) as fault:
             raise OSError(cause(fault)) from fault

@@ -11,14 +11,18 @@ from registry_mesh.admin.node import Readiness
 from registry_mesh.admin.server import AdminServer
 from registry_mesh.admin.status import (
     NodeStatus,
-    ParentStatus,
     RegistryStatus,
     StoreStatus,
     WorkerStatus,
     counters,
+    parent_status,
 )
+from registry_mesh.ports.standing import Quota, Standing, State
 from registry_mesh.telemetry import names
 from registry_mesh.telemetry.instruments import Layout, Table
+
+DOWN = Standing(State.DOWN, 40.0, "timed out", 104.0, 0.012, "timed out", 98.0, Quota(7, 100, None))
+PARENT = parent_status("http://p", DOWN, 100.0, available_to=1, lies=0)
 
 
 class FakeNode:
@@ -41,7 +45,7 @@ class FakeNode:
             listen="127.0.0.1:5000",
             store=StoreStatus("disk", 5, None, None),
             workers=[WorkerStatus(7, "serving", 1.0, 0.0)],
-            registries={"one.example": RegistryStatus(True, [[ParentStatus("http://p", 1, 0)]])},
+            registries={"one.example": RegistryStatus(True, [[PARENT]])},
             scrub=None,
             replication=None,
             counters=counters(self.table),
@@ -103,8 +107,13 @@ async def test_status_is_json(client: aiohttp.ClientSession) -> None:
         told = await answer.json()
     assert (told["role"], told["name"], told["scrub"]) == ("site", "zürich", None)
     assert told["store"] == {"kind": "disk", "used_bytes": 5, "quota_bytes": None, "fault": None}
-    parents = [[{"url": "http://p", "available_to": 1, "lies": 0}]]
-    assert told["registries"] == {"one.example": {"default": True, "parents": parents}}
+    [[parent]] = told["registries"]["one.example"]["parents"]
+    assert told["registries"]["one.example"]["default"] is True
+    assert (parent["url"], parent["state"], parent["why"]) == ("http://p", "down", "timed out")
+    assert (parent["since_seconds"], parent["next_try_seconds"], parent["latency_ms"]) == (60.0, 4.0, 12.0)
+    assert (parent["last_error"], parent["last_error_seconds"]) == ("timed out", 2.0)
+    assert (parent["quota_remaining"], parent["quota_limit"]) == (7, 100)
+    assert (parent["available_to"], parent["lies"]) == (1, 0)
     assert told["workers"][0]["state"] == "serving"
 
 

@@ -105,10 +105,11 @@ def test_a_breaker_says_why_since_when_and_when_again() -> None:
     assert breaker.told == ""
     breaker.failed("refuses connections", hard=True)
     breaker.failed("timed out", hard=True)
-    breaker.failed("timed out", hard=True)
+    assert breaker.told == "down for 0 s (timed out), is tried again in 1 s", "one try, however many were out"
     now[0] += 1
-    assert breaker.told == "down for 1 s (timed out), is tried again in 3 s"
-    now[0] += 3
-    assert breaker.told == "down for 4 s (timed out), is tried again now"
+    assert breaker.told == "down for 1 s (timed out), is tried again now"
+    assert breaker.take_turn() and not breaker.take_turn()
+    breaker.failed("timed out", hard=True)
+    assert breaker.told == "down for 1 s (timed out), is tried again in 2 s"
     breaker.succeeded(0.1)
     assert breaker.told == ""

@@ -98,15 +98,3 @@ async def test_one_that_answered_and_hangs_is_not_given_the_time_of_a_first_answ
     async with asyncio.timeout(30):
         with pytest.raises(SourceUnavailable):
             await world.size(session)
-
-
-async def test_the_log_says_once_why_a_parent_is_left_alone(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
-    world.registry.hung = True
-    session = await world.parent(world.port, replace(QUICK, first=0.2))
-    async with asyncio.timeout(10):
-        while not session.breaker.open:
-            await asyncio.sleep(0.02)
-    said = [r for r in caplog.records if "left alone" in r.getMessage()]
-    assert len(said) == 1

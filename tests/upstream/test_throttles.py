@@ -11,6 +11,7 @@ from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.oci.refusals import ManifestUnknown
 from registry_mesh.ports.failures import SourceThrottled, SourceUnavailable
 from registry_mesh.ports.repositories import Repository
+from registry_mesh.upstream.board import Card
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession, open_session
 from registry_mesh.upstream.throttles import UNSAID, Throttles
@@ -23,7 +24,7 @@ PATH = "/v2/team/app/manifests/1"
 
 def test_a_host_is_left_alone_until_its_time() -> None:
     now = [100.0]
-    throttles = Throttles(lambda: now[0])
+    throttles = Throttles(HOST, Card.alone(lambda: now[0]))
     assert throttles.left(HOST) is None
     throttles.note(HOST, 429, 60.0)
     now[0] += 59
@@ -34,7 +35,7 @@ def test_a_host_is_left_alone_until_its_time() -> None:
 
 
 def test_without_a_time_only_429_means_a_pause() -> None:
-    throttles = Throttles(lambda: 0.0)
+    throttles = Throttles(HOST, Card.alone(lambda: 100.0))
     throttles.note(HOST, 429, None)
     throttles.note(OTHER, 503, None)
     assert throttles.left(HOST) == (429, UNSAID)

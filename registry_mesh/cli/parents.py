@@ -1,0 +1,118 @@
+"""`registry-mesh parents`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from registry_mesh.config.finding import ConfigInvalid
+from registry_mesh.config.load import load
+
+EXIT_FAILED: Final = 1
+EXIT_INVALID: Final = 2
+
+_WAIT: Final = 5.0
+"""Seconds for the node's answer."""
+
+_HEADS: Final = ("REGISTRY", "PARENT", "STATE", "SINCE", "NEXT TRY", "LATENCY", "LAST ERROR")
+
+Told = Mapping[str, Any]  # Any: JSON
+
+
+@click.command(epilog="Exit codes: 0 shown; 1 the node does not answer; 2 the configuration is wrong.")
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="What /status says of the registries, as it is.")
+def command(config: Path, as_json: bool) -> None:
+    """Show how the parents of the node that CONFIG describes do, as the node sees it.
+
+    Asks the running node at its admin address. `down`: left alone until the next try; `silent`: accepts, and does not
+    answer; `throttled`: it asked to be left alone; `unasked`: it has not answered yet.
+
+    \b
+    Example:
+      registry-mesh parents config/site.yaml
+    """
+    try:
+        admin = load(config).config.admin
+    except ConfigInvalid as invalid:
+        click.echo(str(invalid), err=True)
+        sys.exit(EXIT_INVALID)
+    host = f"[{admin.address}]" if ":" in admin.address else admin.address
+    try:
+        registries = _status(f"http://{host}:{admin.port}/status")["registries"]
+    except (OSError, ValueError, KeyError) as fault:
+        why = getattr(fault, "reason", fault)
+        click.echo(
+            f"error: the node does not answer at {host}:{admin.port} (admin.address, admin.port): {why}; "
+            "is it running, and is this the machine that it runs on?",
+            err=True,
+        )
+        sys.exit(EXIT_FAILED)
+    click.echo(json.dumps(registries, indent=2) if as_json else "\n".join(lines(registries)))
+
+
+def _status(url: str) -> Told:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # the admin port is near
+    with opener.open(url, timeout=_WAIT) as answer:
+        told: Told = json.load(answer)
+    return told
+
+
+def lines(registries: Mapping[str, Told]) -> list[str]:
+    """The table, a line a parent, in the order they are asked."""
+    rows = [
+        _row(host, parent)
+        for host, registry in registries.items()
+        for group in registry["parents"]
+        for parent in group
+    ]
+    if not rows:
+        return ["no registry has parents"]
+    widths = [max(len(row[i]) for row in (_HEADS, *rows)) for i in range(len(_HEADS))]
+    return [_line(row, widths) for row in (_HEADS, *rows)]
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _row(host: str, parent: Told) -> tuple[str, ...]:
+    latency = parent["latency_ms"]
+    again = parent["next_try_seconds"]
+    return (
+        host,
+        parent["url"],
+        parent["state"],
+        _span(parent["since_seconds"]),
+        "-" if again is None else f"in {_span(again)}",
+        "-" if latency is None else f"{latency:.0f} ms",
+        _error(parent),
+    )
+
+
+def _error(parent: Told) -> str:
+    """What went wrong last, and what is left of a quota."""
+    told = []
+    if parent["last_error"]:
+        told.append(f"{parent['last_error']} ({_span(parent['last_error_seconds'])} ago)")
+    if parent["quota_remaining"] is not None:
+        of = f" of {parent['quota_limit']}" if parent["quota_limit"] is not None else ""
+        told.append(f"{parent['quota_remaining']}{of} requests left")
+    return "; ".join(told) or "-"
+
+
+def _span(seconds: float | None) -> str:
+    """Seconds in the largest unit that keeps two digits."""
+    if seconds is None:
+        return "-"
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

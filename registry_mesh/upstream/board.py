@@ -1,0 +1,158 @@
+"""What the processes of a node see of its parents, in memory that all of them share.
+
+Made before the first fork: a row for each process and parent. A process writes its own rows, word by word, without a
+lock, and reads all; one that is killed leaves nothing that another would wait for. Who takes over its place begins
+with an empty row.
+"""
+
+from __future__ import annotations
+
+import mmap
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import fields
+from typing import Any, Final
+
+from registry_mesh.ports.standing import Standing
+from registry_mesh.upstream.opinion import Facts, Opinion, opinion, standing
+
+_NAMES: Final = {field.name: index for index, field in enumerate(fields(Facts))}
+_FACTS: Final = len(_NAMES)
+_HEARD: Final = _FACTS
+_WORDS: Final = 24
+_TEXT: Final = 320
+_WORD: Final = 8
+
+
+class Board:
+    """Rows for `processes` and the parents of these `names`."""
+
+    def __init__(self, names: Iterable[str], processes: int = 1) -> None:
+        self.names = tuple(dict.fromkeys(names))
+        rows = max(1, len(self.names) * processes)
+        self._words = memoryview(mmap.mmap(-1, rows * _WORDS * _WORD)).cast("d")
+        self._versions = memoryview(mmap.mmap(-1, rows * _WORD)).cast("Q")
+        self._texts = memoryview(mmap.mmap(-1, rows * _TEXT))
+        self._processes = processes
+
+    def sheet(self, name: str) -> Sheet:
+        """All rows of one parent. `ValueError` for a name that is none of them."""
+        first = self.names.index(name) * self._processes
+        after = first + self._processes
+        return Sheet(
+            self._words[first * _WORDS : after * _WORDS],
+            self._versions[first:after],
+            self._texts[first * _TEXT : after * _TEXT],
+        )
+
+    def card(self, name: str, process: int, clock: Callable[[], float] = time.monotonic) -> Card:
+        """The row of one process, to be written by it alone."""
+        return Card(self.sheet(name), process, clock)
+
+    def clear(self, process: int) -> None:
+        """Forget what the process saw that had this place before."""
+        for name in self.names:
+            self.card(name, process).clear()
+
+
+class Sheet:
+    """One parent's rows."""
+
+    def __init__(self, words: memoryview[float], versions: memoryview[int], texts: memoryview[int]) -> None:
+        self._words = words
+        self.versions = versions
+        self._texts = texts
+
+    def words(self, process: int) -> memoryview[float]:
+        return self._words[process * _WORDS : (process + 1) * _WORDS]
+
+    def text_at(self, process: int) -> memoryview[int]:
+        return self._texts[process * _TEXT : (process + 1) * _TEXT]
+
+    def seen(self) -> list[Facts]:
+        """What each process saw."""
+        starts = range(0, len(self._words), _WORDS)
+        return [Facts(*self._words[start : start + _FACTS].tolist()) for start in starts]
+
+    def heard(self) -> float:
+        """When bytes of a body came last, to any."""
+        return max(self._words[_HEARD::_WORDS].tolist())
+
+    def error(self, known: Opinion) -> str:
+        """What went wrong last."""
+        if known.reporter is None:
+            return ""
+        return bytes(self.text_at(known.reporter)).partition(b"\0")[0].decode(errors="replace")
+
+    def standing(self, now: float) -> Standing:
+        """How the parent does."""
+        seen = self.seen()
+        return standing(seen, self.heard(), self.error(opinion(seen)), now)
+
+
+class Card:
+    """One process's row, and what all rows of that parent come to."""
+
+    def __init__(self, sheet: Sheet, process: int, clock: Callable[[], float]) -> None:
+        self._sheet = sheet
+        self._own = sheet.words(process)
+        self._text = sheet.text_at(process)
+        self._process = process
+        self._version = -1
+        self._versions = b""
+        self._opinion = opinion([Facts()])
+        self.clock = clock
+
+    @classmethod
+    def alone(cls, clock: Callable[[], float] = time.monotonic) -> Card:
+        """Of a process that shares its opinion with no other."""
+        return Board(["parent"]).card("parent", 0, clock)
+
+    def known(self) -> Opinion:
+        """The node's opinion. It is made anew only where something was written since."""
+        versions = bytes(self._sheet.versions)
+        if versions != self._versions:
+            self._opinion = opinion(self._sheet.seen())
+            self._versions = versions
+        return self._opinion
+
+    def own(self, name: str) -> float:
+        """A fact that this process wrote."""
+        return self._own[_NAMES[name]]
+
+    def write(self, **facts: float) -> None:
+        """Set facts of this process, in the order given."""
+        for name, value in facts.items():
+            self._own[_NAMES[name]] = value
+        self._sheet.versions[self._process] += 1
+
+    def tell(self, error: str) -> None:
+        """Write down what went wrong."""
+        text = error.encode()[: _TEXT - 1]
+        self._text[:] = text.ljust(_TEXT, b"\0")
+        self.write(error_at=self.clock())
+
+    @property
+    def error(self) -> str:
+        """What went wrong last, as any process saw it."""
+        return self._sheet.error(self.known())
+
+    def hear(self) -> None:
+        """Bytes of a body came."""
+        self._own[_HEARD] = self.clock()
+
+    @property
+    def heard_at(self) -> float:
+        """When bytes of a body came last, to this process."""
+        return self._own[_HEARD]
+
+    def standing(self) -> Standing:
+        """How the parent does, now."""
+        return self._sheet.standing(self.clock())
+
+    def clear(self) -> None:
+        """Begin with an empty row."""
+        nothing: dict[str, Any] = dict.fromkeys(_NAMES, 0.0)
+        self.write(**nothing)
+        self._own[_HEARD] = 0.0
+        self._text[:] = bytes(_TEXT)

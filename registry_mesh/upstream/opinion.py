@@ -1,0 +1,139 @@
+"""What a node thinks of a parent, from what each of its processes has seen of it.
+
+Each process writes down what it saw, and nobody else writes there. The opinion is made of all that: who saw something
+last is right. A process that begins, or that had no reason to ask, knows what the others know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from registry_mesh.ports.standing import Quota, Standing, State
+
+LASTS: Final = 15.0
+"""Seconds after which a ping counts no more: none is out for so long, but its process may be dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What one process saw of one parent. Times are of the monotonic clock, the same for all processes of a machine;
+    0 stands for never. The order of the fields is their order in shared memory (`board`)."""
+
+    answered_at: float = 0.0
+    up_since: float = 0.0
+    latency: float = 0.0
+    failed_at: float = 0.0
+    failures: float = 0.0
+    """In a row."""
+    down_since: float = 0.0
+    again_at: float = 0.0
+    pause: float = 0.0
+    ping_at: float = 0.0
+    """When a ping was sent that is out."""
+    ping_limit: float = 0.0
+    """Seconds after which it is silence."""
+    throttle_status: float = 0.0
+    throttled_since: float = 0.0
+    throttled_until: float = 0.0
+    error_at: float = 0.0
+    quota_at: float = 0.0
+    quota_left: float = 0.0
+    quota_limit: float = 0.0
+    quota_until: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What all that comes to. `reporter`: whose facts tell of the last failure, an index; None: nobody's do."""
+
+    answered_at: float
+    up_since: float
+    latency: float
+    failures: int
+    down_since: float
+    again_at: float
+    pause: float
+    throttle: tuple[int, float, float]
+    """The status, since when, until when."""
+    reporter: int | None
+    error_at: float
+
+    @property
+    def down(self) -> bool:
+        return self.down_since > 0
+
+
+def opinion(seen: Sequence[Facts]) -> Opinion:
+    """Of what the processes of a node saw, at least one."""
+    last = max(seen, key=lambda facts: facts.answered_at)
+    troubled = [facts for facts in seen if facts.failures and facts.failed_at > last.answered_at]
+    down = [facts for facts in troubled if facts.down_since]
+    throttled = max(seen, key=lambda facts: facts.throttled_until)
+    reporter = max(range(len(seen)), key=lambda index: seen[index].error_at)
+    return Opinion(
+        answered_at=last.answered_at,
+        up_since=max(facts.up_since for facts in seen),
+        latency=last.latency,
+        failures=int(sum(facts.failures for facts in troubled)),
+        down_since=min((facts.down_since for facts in down), default=0.0),
+        again_at=max((facts.again_at for facts in down), default=0.0),
+        pause=max((facts.pause for facts in down), default=0.0),
+        throttle=(
+            int(throttled.throttle_status),
+            throttled.throttled_since,
+            throttled.throttled_until,
+        ),
+        reporter=reporter if seen[reporter].error_at else None,
+        error_at=seen[reporter].error_at,
+    )
+
+
+def silent_since(seen: Sequence[Facts], heard: float, now: float) -> float:
+    """Since when a ping is out for so long that nobody waits for the parent; 0.0 where none is."""
+    answered = max(facts.answered_at for facts in seen)
+    pings = [facts for facts in seen if facts.ping_at and now - facts.ping_at < LASTS]
+    silent = [
+        facts.ping_at for facts in pings if max(facts.ping_at, heard, answered) + facts.ping_limit <= now
+    ]
+    return min(silent, default=0.0)
+
+
+def standing(seen: Sequence[Facts], heard: float, error: str, now: float) -> Standing:
+    """What the operator is told. `heard`: when bytes of a body came last; `error`: what went wrong last."""
+    known = opinion(seen)
+    state, since, why, again = _state(seen, known, heard, error, now)
+    return Standing(
+        state=state,
+        since=since or None,
+        why=why,
+        again=again,
+        latency=known.latency if known.answered_at else None,
+        error=error,
+        error_at=known.error_at or None,
+        quota=_quota(seen, now),
+    )
+
+
+def _state(
+    seen: Sequence[Facts], known: Opinion, heard: float, error: str, now: float
+) -> tuple[State, float, str, float | None]:
+    status, throttled_since, until = known.throttle
+    if known.down:
+        return State.DOWN, known.down_since, error, known.again_at
+    if since := silent_since(seen, heard, now):
+        return State.SILENT, since, "accepts, and does not answer a ping", None
+    if until > now:
+        return State.THROTTLED, throttled_since, f"answered {status} and asked for patience", until
+    if known.answered_at:
+        return State.UP, known.up_since, "", None
+    return State.UNASKED, 0.0, "", None
+
+
+def _quota(seen: Sequence[Facts], now: float) -> Quota | None:
+    last = max(seen, key=lambda facts: facts.quota_at)
+    if not last.quota_at or 0 < last.quota_until <= now:
+        return None
+    limit = int(last.quota_limit) if last.quota_limit else None
+    return Quota(int(last.quota_left), limit, last.quota_until or None)

@@ -1,0 +1,162 @@
+"""What several processes see of one parent, and what that comes to."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from registry_mesh.ports.standing import State
+from registry_mesh.upstream.board import Board, Card
+from registry_mesh.upstream.breaker import FIRST, LONGEST, Breaker
+from registry_mesh.upstream.throttles import Throttles
+
+URL = "http://p:5000"
+
+
+class Node:
+    """Three processes of one node, with a clock that a test turns."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.board = Board(["other", "p"], 3)
+        self.cards = [self.board.card("p", process, lambda: self.now) for process in range(3)]
+        self.breakers = [Breaker(card=card) for card in self.cards]
+
+    def seen(self) -> list[bool]:
+        return [breaker.open for breaker in self.breakers]
+
+
+def test_what_one_process_learns_all_know() -> None:
+    node = Node()
+    node.breakers[0].succeeded(0.2)
+    assert [breaker.latency for breaker in node.breakers] == [0.2] * 3
+    node.now += 5
+    node.breakers[1].failed("refuses connections", hard=True)
+    assert node.seen() == [True] * 3
+    node.now += 2
+    assert {breaker.told for breaker in node.breakers} == {
+        "down for 2 s (refuses connections), is tried again now"
+    }
+    node.breakers[2].succeeded(0.2)
+    assert node.seen() == [False] * 3
+    assert node.board.sheet("other").standing(node.now).state is State.UNASKED
+
+
+def test_one_process_takes_the_turn_to_try() -> None:
+    node = Node()
+    node.breakers[0].failed("timed out", hard=True)
+    node.now += FIRST
+    assert [breaker.take_turn() for breaker in node.breakers] == [True, False, False]
+    node.now += 2 * FIRST
+    assert [breaker.take_turn() for breaker in reversed(node.breakers)] == [True, False, False]
+    for _ in range(10):
+        node.now += LONGEST
+        assert node.breakers[1].take_turn()
+    assert node.breakers[0].pause == LONGEST
+    node.breakers[0].succeeded(0.1)
+    node.breakers[2].failed("timed out", hard=True)
+    assert node.breakers[1].pause == FIRST, "who was well begins anew"
+
+
+def test_server_errors_are_counted_together() -> None:
+    node = Node()
+    node.breakers[0].succeeded(0.1)
+    for breaker in node.breakers[:2]:
+        node.now += 1
+        breaker.failed("answered 500", hard=False)
+    assert node.seen() == [False] * 3
+    node.now += 1
+    node.breakers[2].failed("answered 500", hard=False)
+    assert node.seen() == [True] * 3
+
+
+def test_patience_that_one_was_asked_for_holds_for_all() -> None:
+    node = Node()
+    throttles = [Throttles(URL, card) for card in node.cards]
+    throttles[1].note(f"{URL}/v2/a/manifests/1", 429, 60.0)
+    node.now += 10
+    assert [each.left(f"{URL}/v2/b/blobs/2") for each in throttles] == [(429, 50.0)] * 3
+    standing = node.cards[0].standing()
+    assert (standing.state, standing.since, standing.again) == (State.THROTTLED, 100.0, 160.0)
+    node.now += 50
+    assert throttles[2].left(URL) is None
+    assert node.cards[2].standing().state is State.UNASKED
+
+
+def test_the_standing_says_all_that_is_known() -> None:
+    node = Node()
+    assert node.cards[0].standing().since is None
+    node.breakers[0].succeeded(0.2)
+    node.now += 10
+    node.breakers[1].succeeded(0.2)
+    standing = node.cards[2].standing()
+    assert (standing.state, standing.since, standing.why, standing.error) == (State.UP, 100.0, "", "")
+    node.breakers[1].failed("its TLS certificate has expired", hard=True)
+    node.now += 0.5
+    node.breakers[0].failed("timed out", hard=True)
+    standing = node.cards[2].standing()
+    assert (standing.state, standing.since, standing.why) == (State.DOWN, 110.0, "timed out")
+    assert (standing.again, standing.error_at) == (111.5, 110.5)
+    node.now += 5
+    node.breakers[2].succeeded(0.2)
+    standing = node.cards[0].standing()
+    assert (standing.state, standing.since, standing.error) == (State.UP, 115.5, "timed out")
+
+
+def test_a_ping_that_is_out_for_long_is_silence_until_something_comes() -> None:
+    node = Node()
+    node.breakers[0].succeeded(0.1)
+    node.now += 10
+    node.cards[0].write(ping_limit=0.4, ping_at=node.now)
+    node.now += 0.3
+    assert node.cards[1].standing().state is State.UP
+    node.now += 0.2
+    standing = node.cards[1].standing()
+    assert (standing.state, standing.since) == (State.SILENT, 110.0)
+    node.cards[2].hear()
+    assert node.cards[1].standing().state is State.UP, "bytes of a body came"
+    node.now += 60
+    assert node.cards[1].standing().state is State.UP, "its process is dead"
+
+
+def test_who_takes_over_a_place_begins_with_an_empty_row() -> None:
+    node = Node()
+    node.breakers[1].failed("x" * 10_000 + "é", hard=True)
+    assert node.seen() == [True] * 3
+    node.board.clear(1)
+    assert node.seen() == [False] * 3
+    assert node.cards[0].standing().error == ""
+
+
+def test_processes_share_it() -> None:
+    board = Board(["p"], 2)
+    ours = Breaker(card=board.card("p", 0))
+    pid = os.fork()
+    if not pid:
+        Breaker(card=board.card("p", 1)).failed("refuses connections", hard=True)
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert ours.open and ours.reason == "refuses connections"
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 2), st.sampled_from(["well", "hard", "soft", "turn"]), st.floats(0.01, 40))
+    )
+)
+def test_who_saw_something_last_is_right(story: list[tuple[int, str, float]]) -> None:
+    """As one process that saw it all would have it."""
+    node, alone = Node(), Breaker(card=Card.alone(lambda: node.now))
+    for process, what, later in story:
+        node.now += later
+        for breaker in (node.breakers[process], alone):
+            if what == "well":
+                breaker.succeeded(later)
+            elif what == "turn":
+                breaker.take_turn()
+            else:
+                breaker.failed(what, hard=what == "hard")
+        told = [breaker.told for breaker in node.breakers]
+        assert told == [alone.told] * 3
