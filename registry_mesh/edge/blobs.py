@@ -13,7 +13,7 @@ from registry_mesh.edge.multipart import send_parts
 from registry_mesh.edge.respond import IMMUTABLE, NOSNIFF, provenance_fields, send_reading
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.media_types import OCTETS
-from registry_mesh.oci.refusals import NameUnknown, Refusal
+from registry_mesh.oci.refusals import NameUnknown, Refusal, RequestInvalid
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobInfo, BlobSource, Reading
 from registry_mesh.ports.failures import Failure, SpanUnsatisfiable
@@ -26,8 +26,9 @@ async def head_blob(exchange: Exchange, call: Call) -> None:
     _, info = await _stat(exchange, call, digest)
     if await conditional.answered_by_condition(exchange, digest, _fields(digest)):
         return
-    fields = [*_fields(digest), ("Content-Type", OCTETS), ("Content-Length", str(info.size))]
-    await exchange.begin(200, fields)
+    provenance = provenance_fields(exchange, info.provenance, cache=call.role.name != "origin")
+    length = ("Content-Length", str(info.size))
+    await exchange.begin(200, [*_fields(digest), ("Content-Type", OCTETS), length, *provenance])
 
 
 async def get_blob(exchange: Exchange, call: Call) -> None:
@@ -76,12 +77,7 @@ async def _send_whole(exchange: Exchange, call: Call, digest: Digest) -> None:
 async def _send_span(exchange: Exchange, call: Call, digest: Digest, span: Span) -> None:
     async def send(blobs: BlobSource) -> None:
         async with blobs.open(digest, span) as reading:
-            given, size = reading.span, reading.info.size
-            if size:
-                content_range = ("Content-Range", f"bytes {given.start}-{given.stop - 1}/{size}")
-                await _send_opened(exchange, call, blobs, digest, reading, 206, [content_range])
-            else:  # no byte for any range, but clients that put `bytes=0-` on everything want the blob
-                await _send_opened(exchange, call, blobs, digest, reading, 200, [])
+            await _send_part(exchange, call, blobs, digest, reading)
 
     try:
         await _first_that_has(exchange, call, send)
@@ -91,20 +87,51 @@ async def _send_span(exchange: Exchange, call: Call, digest: Digest, span: Span)
         await _send_whole(exchange, call, digest)
 
 
+async def _send_part(
+    exchange: Exchange, call: Call, blobs: BlobSource, digest: Digest, reading: Reading
+) -> None:
+    given, size = reading.span, reading.info.size
+    if size:
+        content_range = ("Content-Range", f"bytes {given.start}-{given.stop - 1}/{size}")
+        await _send_opened(exchange, call, blobs, digest, reading, 206, [content_range])
+    else:  # no byte for any range, but clients that put `bytes=0-` on everything want the blob
+        await _send_opened(exchange, call, blobs, digest, reading, 200, [])
+
+
 async def _send_resolved(
     exchange: Exchange, call: Call, digest: Digest, wanted: tuple[ranges.Wanted, ...]
 ) -> None:
-    """Ranges that need the size first: suffixes, several."""
+    """Ranges that need the size first: suffixes, several. What a parent tells of it is a hint: they are resolved by
+    the size of what is opened."""
     blobs, info = await _stat(exchange, call, digest)
+    try:
+        await _send_ranges(exchange, call, blobs, info, wanted)
+    except (SpanUnsatisfiable, RequestInvalid):
+        if exchange.status:
+            raise
+        async with blobs.open(digest, Span(0, 1)) as reading:
+            true = reading.info
+        if true.size == info.size:
+            raise
+        await _send_ranges(exchange, call, blobs, true, wanted)
+
+
+async def _send_ranges(
+    exchange: Exchange, call: Call, blobs: BlobSource, info: BlobInfo, wanted: tuple[ranges.Wanted, ...]
+) -> None:
+    """`OtherSize` where the blob turns out to have another size than `info` says."""
     spans = ranges.satisfiable(wanted, info.size)
     if not info.size:
-        await _send_whole(exchange, call, digest)
+        await _send_whole(exchange, call, info.digest)
     elif not spans:
         raise SpanUnsatisfiable(info.size)
-    elif len(spans) == 1:
-        await _send_span(exchange, call, digest, spans[0])
+    elif len(spans) > 1:
+        await send_parts(exchange, blobs, info.digest, info.size, spans, _fields(info.digest))
     else:
-        await send_parts(exchange, blobs, digest, info.size, spans, _fields(digest))
+        async with blobs.open(info.digest, spans[0]) as reading:
+            if reading.info.size != info.size:
+                raise ranges.OtherSize(reading.info.size)
+            await _send_part(exchange, call, blobs, info.digest, reading)
 
 
 async def _send_opened(

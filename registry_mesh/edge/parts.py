@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Final
 
+from registry_mesh.edge.ranges import OtherSize
 from registry_mesh.edge.respond import pieces_of
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
@@ -55,7 +56,9 @@ class Parts:
     @asynccontextmanager
     async def _open(self, span: Span) -> AsyncIterator[Reading]:
         async with self._blobs.open(self._digest, span) as reading:
-            if reading.span != span or reading.info.size != self._size:
+            if reading.info.size != self._size:
+                raise OtherSize(reading.info.size)
+            if reading.span != span:
                 raise SourceLied("the source opened another span than was asked for")
             yield reading
 

@@ -10,12 +10,17 @@ from typing import Final
 from registry_mesh.oci.refusals import RequestInvalid
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import TO_END
+from registry_mesh.ports.failures import SpanUnsatisfiable
 
 MAX_RANGES: Final = 1200
 """podman sends up to 1,024 in one field; who sends more is asked (400) to merge them."""
 
 _UNIT: Final = re.compile(r"[ \t]*bytes[ \t]*=", re.ASCII | re.IGNORECASE)
 _SPEC: Final = re.compile(r"(?:(\d+)-(\d*)|-(\d+))", re.ASCII)
+
+
+class OtherSize(SpanUnsatisfiable):
+    """The blob has `size` bytes, and its ranges were resolved by another size."""
 
 
 @dataclass(frozen=True, slots=True)

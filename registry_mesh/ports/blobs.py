@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from registry_mesh.chunks.chunk_map import ChunkMap
@@ -65,6 +65,8 @@ class BlobInfo:
 
     digest: Digest
     size: int
+    provenance: Provenance = field(default=HELD, compare=False, repr=False)
+    """How that came to be known."""
 
     def clip(self, span: Span | None) -> Span:
         """What of `span` (None: of the whole) the blob has. `SpanUnsatisfiable` where the span starts past the end."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from registry_mesh.oci.digest import Digest
-from registry_mesh.ports.blobs import (
-    BlobSource,
-)
+from registry_mesh.ports.blobs import BlobSource
+from registry_mesh.ports.cache import SaidSize
 
 
 class SharedBlobs(BlobSource, Protocol):
@@ -43,5 +42,9 @@ class NearBlobs(BlobSource, Protocol):
     """What can be sent at once, and what is held of the rest."""
 
     async def held_size(self, digest: Digest) -> int | None:
+        """See `CacheStore`."""
+        ...
+
+    async def said_size(self, digest: Digest) -> SaidSize | None:
         """See `CacheStore`."""
         ...

@@ -37,7 +37,7 @@ class ParentBlobs:
 
     async def stat(self, digest: Digest) -> BlobInfo:
         """The size by one HEAD; where that says nothing, by one GET."""
-        return BlobInfo(digest, await self._headed(digest) or await self._got(digest))
+        return BlobInfo(digest, await self._headed(digest) or await self._got(digest), self._parent.here)
 
     async def _headed(self, digest: Digest) -> int | None:
         """What HEAD says; None where that is nothing. `BlobUnknown` of a parent of our own kind alone: others say 404
@@ -47,7 +47,7 @@ class ParentBlobs:
         try:
             async with self._parent.request("HEAD", Endpoint.BLOB, str(digest)) as answer:
                 if answer.status == 404 and self._parent.session.mesh:
-                    raise BlobUnknown(f"{self._source} does not have it", digest=str(digest))
+                    raise self._unknown(digest)
                 return answer.length if answer.status == 200 else None
         except SourceDenied:  # of HEAD, and perhaps of HEAD alone
             return None
@@ -57,6 +57,8 @@ class ParentBlobs:
         if (counted := self._heads.counted.get(digest)) is not None:
             return counted
         async with self._parent.request("GET", Endpoint.BLOB, str(digest), {"Accept": "*/*"}) as answer:
+            if answer.status == 404:
+                raise self._unknown(digest)
             self._parent.expect(answer, 200, BlobUnknown)
             size = answer.length
             if size is None:
@@ -99,8 +101,12 @@ class ParentBlobs:
         if answer.status == 416:
             raise self._unsatisfiable(answer)
         if answer.status == 404:
-            raise BlobUnknown(f"{self._source} does not have it", digest=str(digest))
+            raise self._unknown(digest)
         return answer
+
+    def _unknown(self, digest: Digest) -> BlobUnknown:
+        """The same words to HEAD and to GET: clients are told the length of them."""
+        return BlobUnknown(f"{self._source} does not have it", digest=str(digest))
 
     def _unsatisfiable(self, answer: Answer) -> Exception:
         found = _UNSATISFIED.fullmatch(answer.field("Content-Range"))

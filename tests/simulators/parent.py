@@ -1,9 +1,10 @@
-"""A plain registry on a real socket that holds what a test gives it, and answers ranges as it should."""
+"""A plain registry on a real socket that holds what a test gives it, and answers ranges as it should; or, where a test
+says so, oddly."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -14,6 +15,8 @@ from registry_mesh.oci.media_types import OCI_CONFIG, OCI_MANIFEST
 
 LAYER = "application/vnd.oci.image.layer.v1.tar"
 
+Odd = Callable[[web.BaseRequest], web.Response | None]
+
 
 @dataclass
 class PlainParent:
@@ -23,6 +26,12 @@ class PlainParent:
     blobs: dict[str, bytes] = field(default_factory=dict)
     manifests: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     requests: list[tuple[str, str]] = field(default_factory=list)
+    odd: Odd | None = None
+    """Asked first; None is: as usual."""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
     def add(self, data: bytes) -> Digest:
         digest = Digest.of(data)
@@ -48,6 +57,8 @@ class PlainParent:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         self.requests.append((request.method, request.path))
+        if self.odd is not None and (answer := self.odd(request)) is not None:
+            return answer
         if request.path == "/v2/":
             return web.json_response({})
         found = re.fullmatch(r"/v2/team/app/(blobs|manifests)/(.+)", request.path)

@@ -84,10 +84,12 @@ class PullThrough:
             await self._belonging.demand(digest)
             return BlobInfo(digest, held)
         size = self._sizes.get(digest)
-        if size is None:
-            size = self._sizes[digest] = await self._asked_size(digest)
-            await self._belonging.given(digest)
-        return BlobInfo(digest, size)
+        if size is not None:
+            return BlobInfo(digest, size)
+        told = await self._told(digest)
+        self._sizes[digest] = told.size
+        await self._belonging.given(digest)
+        return BlobInfo(digest, told.size, Provenance(hit=False, source=told.provenance.source))
 
     async def _size_here(self, digest: Digest) -> int | None:
         try:
@@ -102,12 +104,20 @@ class PullThrough:
         except StoreBroken:
             return None
 
-    async def _asked_size(self, digest: Digest) -> int:
-        size = (await self._source.stat(digest)).size
-        if not size:  # as some registries say to HEAD: GET tells more
-            async with opened_with_bytes(digest, self._via, None) as reading:
-                size = reading.info.size
-        return size
+    async def _told(self, digest: Digest) -> BlobInfo:
+        """By HEAD; by GET where that says nothing, or something else than a manifest does."""
+        told = await self._source.stat(digest)
+        if told.size and await self._said(digest) in (told.size, None):
+            return told
+        async with opened_with_bytes(digest, self._via, None) as reading:
+            return BlobInfo(digest, reading.info.size, reading.provenance)
+
+    async def _said(self, digest: Digest) -> int | None:
+        try:
+            said = await self._store.said_size(digest)
+        except StoreBroken:
+            return None
+        return said.size if said is not None else None
 
     async def chunk_map(self, digest: Digest) -> ChunkMap | None:
         """The store's, else the source's."""

@@ -12,6 +12,7 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobInfo, Provenance, Reading, Streamed
+from registry_mesh.ports.cache import SaidSize
 from registry_mesh.ports.failures import Failure, SourceLied, SourceUnavailable, StoreBroken
 from registry_mesh.ports.shared import NearBlobs, SharedBlobs
 from registry_mesh.stores.bucket.client import Missing
@@ -69,6 +70,9 @@ class SpoolFirst:
             with suppress(BlobUnknown, StoreBroken):
                 size = (await self._guard.ask(lambda: self._bucket.stat(digest))).size
         return size
+
+    async def said_size(self, digest: Digest) -> SaidSize | None:
+        return await self._spool.said_size(digest)
 
 
 class BucketAsParent:

@@ -206,3 +206,22 @@ async def test_a_full_store_never_sends_nothing() -> None:
     async with Site(MemoryStore(quota=0), liar) as site:
         with pytest.raises((SourceLied, SourceUnavailable)):
             await site.get(Digest.of(data))
+
+
+@pytest.mark.parametrize("said", [1, 61, 49_999, 10**9])
+async def test_a_length_of_head_that_no_manifest_says_is_asked_again_by_get(
+    store: CacheStore, said: int
+) -> None:
+    data = blob(50_000)
+    parent, digest = holding("parent", data, head_says=said), Digest.of(data)
+    await store.note_sizes(MANIFEST, [Descriptor("application/x", digest, len(data))])
+    async with Site(store, parent) as site:
+        told = await site.through.stat(digest)
+        assert (told.size, told.provenance.hit, told.provenance.source) == (len(data), False, "parent")
+        assert (await site.through.stat(digest)).provenance.hit, "it is remembered"
+        assert (parent.stats, len(parent.opened)) == (1, 1)
+        parent.head_says = None
+        other = parent.add(blob(60_000))
+        await store.note_sizes(MANIFEST, [Descriptor("application/x", other, 60_000)])
+        assert (await site.through.stat(other)).size == 60_000
+        assert len(parent.opened) == 1, "where both say the same no more is asked"

@@ -1,0 +1,102 @@
+"""A site over parents that are odd, from socket to socket: what a client is told."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+
+from registry_mesh.oci.digest import Digest
+from tests.simulators.local_site import LocalSite, local_site
+from tests.simulators.parent import Odd, PlainParent, plain_parent
+
+DATA = bytes(range(256)) * 800
+
+
+@pytest.fixture
+async def parent() -> AsyncIterator[PlainParent]:
+    async with plain_parent() as parent:
+        yield parent
+
+
+@pytest.fixture
+async def site(parent: PlainParent) -> AsyncIterator[LocalSite]:
+    async with local_site(parent.url) as site:
+        yield site
+
+
+def blob(digest: Digest) -> str:
+    return f"/v2/team/app/blobs/{digest}"
+
+
+def heads_say(length: int | None) -> Odd:
+    """HEAD of blobs tells this length, or none."""
+
+    def odd(request: web.BaseRequest) -> web.Response | None:
+        if request.method != "HEAD" or "/blobs/" not in request.path:
+            return None
+        return web.Response(headers={"Content-Length": str(length)} if length is not None else {})
+
+    return odd
+
+
+LIES = pytest.mark.parametrize("told", [None, 0, 3, len(DATA) - 1, len(DATA) + 5, 90 * len(DATA)])
+
+
+@LIES
+@pytest.mark.parametrize("times", [1, 2])
+async def test_a_suffix_is_the_end_whatever_head_says(
+    parent: PlainParent, site: LocalSite, told: int | None, times: int
+) -> None:
+    digest = parent.add(DATA)
+    parent.odd = heads_say(told)
+    for _ in range(times):
+        answer = await site.get(blob(digest), Range="bytes=-5")
+    assert (answer.status, answer.body) == (206, DATA[-5:])
+    assert answer.headers["content-range"] == f"bytes {len(DATA) - 5}-{len(DATA) - 1}/{len(DATA)}"
+
+
+@LIES
+async def test_several_ranges_are_those_of_the_blob_whatever_head_says(
+    parent: PlainParent, site: LocalSite, told: int | None
+) -> None:
+    digest = parent.add(DATA)
+    parent.odd = heads_say(told)
+    answer = await site.get(blob(digest), Range="bytes=0-4,10-14,-3")
+    assert (answer.status, answer.headers["content-type"][:20]) == (206, "multipart/byteranges")
+    assert answer.body.count(f"/{len(DATA)}\r\n\r\n".encode()) == 3
+    assert all(DATA[start:stop] in answer.body for start, stop in ((0, 5), (10, 15), (-3, None)))
+    answer = await site.get(blob(digest), Range=f"bytes={len(DATA)}-,{len(DATA) + 7}-")
+    assert (answer.status, answer.headers["content-range"]) == (416, f"bytes */{len(DATA)}")
+
+
+async def test_head_of_a_blob_says_where_its_answer_is_from(parent: PlainParent, site: LocalSite) -> None:
+    digest = parent.add(DATA)
+    told = [(await site.head(blob(digest))).headers["cache-status"] for _ in range(2)]
+    assert told == [f'"near"; fwd=uri-miss; detail="127.0.0.1:{parent.port}"', '"near"; hit']
+    assert (await site.get(blob(digest))).body == DATA
+    assert (await site.head(blob(digest))).headers["cache-status"] == '"near"; hit'
+
+
+def always(status: int) -> Odd:
+    return lambda request: web.Response(status=status) if "/v2/team" in request.path else None
+
+
+def only_get(status: int) -> Odd:
+    return lambda request: web.Response(status=status) if request.method == "HEAD" else None
+
+
+@pytest.mark.parametrize(
+    "odd", [None, always(403), only_get(405), only_get(404)], ids=["404", "403", "get", "get, 404"]
+)
+async def test_head_tells_of_nothing_what_get_tells(
+    parent: PlainParent, site: LocalSite, odd: Odd | None
+) -> None:
+    parent.odd = odd
+    digest = Digest.of(b"nowhere")
+    for path in (blob(digest), f"/v2/team/app/manifests/{digest}", "/v2/team/app/manifests/none"):
+        head, got = await site.head(path), await site.get(path)
+        assert (head.status, head.body) == (got.status, b"")
+        assert head.headers["content-length"] == str(len(got.body)), got.body
+        assert head.headers["content-type"] == got.headers["content-type"]
