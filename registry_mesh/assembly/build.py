@@ -17,7 +17,7 @@ from registry_mesh.assembly.parents import Seen
 from registry_mesh.assembly.seats import Seats, State
 from registry_mesh.assembly.sockets import listen
 from registry_mesh.assembly.worker import Worker
-from registry_mesh.config.schema import Config
+from registry_mesh.config.schema import Config, host_and_port
 from registry_mesh.telemetry.instruments import Table
 
 BEAT: float = 2.0
@@ -48,8 +48,8 @@ class Node:
                 contextlib.closing(listen(config.admin.address, config.admin.port)[0])
             )
             scheme = "https" if config.listen.tls else "http"
-            self.url = f"{scheme}://{config.listen.address}:{serving.getsockname()[1]}"
-            self.admin_url = f"http://{config.admin.address}:{operating.getsockname()[1]}"
+            self.url = f"{scheme}://{host_and_port(config.listen.address, serving.getsockname()[1])}"
+            self.admin_url = f"http://{host_and_port(config.admin.address, operating.getsockname()[1])}"
             seat = self.seats.workers[0]
             seat.take(os.getpid())
             await self.keeper.start(operating)

@@ -178,7 +178,7 @@ class Keeper:
             version=__version__,
             uptime_seconds=round(time.time() - self._started, 1),
             ready=self.readiness().ready,
-            listen=f"{self._config.listen.address}:{self._config.listen.port}",
+            listen=str(self._config.listen),
             store=StoreStatus(self._storage.kind if self._storage else None, used, quota, self._fault),
             workers=self._workers(),
             registries=self._registries(),

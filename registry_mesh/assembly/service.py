@@ -17,16 +17,19 @@ from registry_mesh.assembly.build import beat
 from registry_mesh.assembly.exporters import export_traces
 from registry_mesh.assembly.keeper import Keeper
 from registry_mesh.assembly.labels import board, layout, node_name
+from registry_mesh.assembly.last_words import LastWords
 from registry_mesh.assembly.loops import loop_factory
 from registry_mesh.assembly.parents import Seen
 from registry_mesh.assembly.preflight import demand_store
 from registry_mesh.assembly.seats import Seat, Seats, State
 from registry_mesh.assembly.sockets import listen
-from registry_mesh.assembly.supervisor import EXIT_FAILED, EXIT_OK, Child, Supervisor
+from registry_mesh.assembly.storage import NotBuilt
+from registry_mesh.assembly.supervisor import EXIT_CONFIG, EXIT_FAILED, EXIT_OK, Child, Supervisor
 from registry_mesh.assembly.worker import Worker
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.load import load, reload
-from registry_mesh.config.schema import Config
+from registry_mesh.config.schema import Config, host_and_port
+from registry_mesh.ports.failures import Failure, StoreUnfit
 from registry_mesh.telemetry import names
 from registry_mesh.telemetry.instruments import Table
 from registry_mesh.telemetry.logs import FIELDS, log_to
@@ -47,6 +50,14 @@ class Half(Protocol):
     def reload(self, config: Config) -> None: ...
 
 
+class StartFailed(Exception):
+    """No process of the node could start. `unfit`: to start it again as it is would be of no use."""
+
+    def __init__(self, why: str, *, unfit: bool) -> None:
+        super().__init__(why)
+        self.unfit = unfit
+
+
 @dataclass(slots=True)
 class Service:
     """One node's processes. Sockets and shared memory are made before the first fork."""
@@ -60,9 +71,12 @@ class Service:
     table: Table = field(init=False)
     seats: Seats = field(init=False)
     board: Board = field(init=False)
+    words: LastWords = field(default_factory=LastWords)
+    ready: bool = False
+    """Whether all have served; children see it as it was when they were forked."""
 
     def run(self) -> int:
-        """Until a signal ends it. `AddressTaken`, `LoopMissing`, `StoreForeign`."""
+        """Until a signal ends it. `AddressTaken`, `LoopMissing`, `StoreForeign`, `StartFailed`."""
         config = self.config
         loop_factory(config.loop)
         files = file_limit.raise_limit()
@@ -79,24 +93,25 @@ class Service:
         restarts = own.counter(names.WORKER_RESTARTS)
         children = [Child(seat, self._worker(seat)) for seat in self.seats.workers]
         children.append(Child(self.seats.keeper, self._keep))
-        log.info(
-            "serving",
-            extra={
-                FIELDS: {
-                    "listen": f"{config.listen.address}:{self.port}",
-                    "workers": config.workers,
-                    "open_files": files,
-                }
-            },
-        )
-        return Supervisor(
+
+        def serving() -> None:
+            self.ready = True
+            where = host_and_port(config.listen.address, self.port)
+            fields = {"listen": where, "workers": config.workers, "open_files": files}
+            log.info("serving", extra={FIELDS: fields})
+
+        code = Supervisor(
             self.seats,
             children,
             drain=config.drain,
             reload=self._reload,
             stopping=self._stop_listening,
             restarted=restarts.add,
+            serving=serving,
         ).run()
+        if code and not self.ready and (heard := self.words.heard()) is not None:
+            raise StartFailed(heard[1], unfit=heard[0])
+        return code
 
     @property
     def port(self) -> int:
@@ -147,6 +162,12 @@ class Service:
         shutdown_traces = export_traces(self.config.role, node_name(self.config))
         try:
             await half.start(listener)
+        except (Failure, NotBuilt, OSError) as fault:
+            unfit = isinstance(fault, StoreUnfit | NotBuilt)
+            self.words.say(unfit, str(fault))
+            if self.ready:
+                log.critical("cannot start", extra={FIELDS: {"why": str(fault)}})
+            return EXIT_CONFIG if unfit and not self.ready else EXIT_FAILED
         except Exception as fault:
             log.critical(
                 "cannot start", extra={FIELDS: {"why": str(fault) or type(fault).__name__}}, exc_info=fault
@@ -265,5 +286,5 @@ def adopted(old: Config, new: Config) -> Config:
 
 def serve(path: Path, config: Config, *, adopt: bool = False) -> int:
     """Run the node until it is told to end; an exit code. `adopt`: take over another node's store, which is
-    `StoreForeign` else."""
+    `StoreForeign` else. `AddressTaken`, `LoopMissing`, `StartFailed`."""
     return Service(path, config, adopt).run()

@@ -6,6 +6,8 @@ from __future__ import annotations
 import socket
 from typing import Final
 
+from registry_mesh.config.schema import host_and_port
+
 BACKLOG: Final = 4096
 
 
@@ -27,7 +29,9 @@ def listen(address: str, port: int, count: int = 1) -> list[socket.socket]:
             target = (target[0], trial.getsockname()[1], *target[2:])
         sockets = [_bound(family, target, shared=True) for _ in range(count)]
     except OSError as fault:
-        raise AddressTaken(f"cannot listen on {address}:{port}: {fault.strerror or fault}") from None
+        raise AddressTaken(
+            f"cannot listen on {host_and_port(address, port)}: {fault.strerror or fault}"
+        ) from None
     for each in sockets:
         each.listen(BACKLOG)
     return sockets

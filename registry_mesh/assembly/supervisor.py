@@ -40,6 +40,8 @@ _PR_SET_PDEATHSIG: Final = 1
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
+EXIT_CONFIG: Final = 78
+"""Of a child: to start it again as it is would be of no use (sysexits.h EX_CONFIG)."""
 
 
 @dataclass(slots=True)
@@ -68,18 +70,20 @@ class Supervisor:
         reload: Callable[[], bool] = lambda: True,
         stopping: Callable[[], None] = lambda: None,
         restarted: Callable[[], None] = lambda: None,
+        serving: Callable[[], None] = lambda: None,
     ) -> None:
         """`reload` checks a new configuration before children are told; `stopping` is called once, at the first
-        TERM; `restarted` for each child that died."""
+        TERM; `restarted` for each child that died; `serving` once, when all serve."""
         self._seats = seats
         self._children = list(children)
         self._drain = drain
         self._reload = reload
         self._stopping = stopping
         self._restarted = restarted
+        self._serving = serving
         self._deadline: float | None = None  # when children that drain are killed; None while serving
         self._ready = False
-        self._failed = False
+        self._failed = EXIT_OK
 
     def run(self) -> int:
         """Until all children are gone. An exit code: 0 after an orderly end."""
@@ -92,7 +96,7 @@ class Supervisor:
                 if self._deadline is None:
                     self._fork_due(now)
                 elif not self._running():
-                    return EXIT_FAILED if self._failed else EXIT_OK
+                    return self._failed
                 elif now >= self._deadline:
                     self._tell(signal.SIGKILL)
                 self._report(now)
@@ -111,8 +115,9 @@ class Supervisor:
     def _stop(self) -> None:
         now = time.monotonic()
         if self._deadline is None:
-            log.info("stopping", extra={FIELDS: {"drain": self._drain}})
-            systemd.notify("STOPPING=1", f"STATUS=finishing running pulls, at most {self._drain:g} s")
+            if not self._failed:
+                log.info("stopping", extra={FIELDS: {"drain": self._drain}})
+                systemd.notify("STOPPING=1", f"STATUS=finishing running pulls, at most {self._drain:g} s")
             self._deadline = now + self._drain + _MARGIN
             self._stopping()
         else:
@@ -134,12 +139,13 @@ class Supervisor:
         child.pid = 0
         child.seat.leave()
         if self._deadline is None:
-            self._restarted()
-            log.error("a process died", extra={FIELDS: {**fields, "restart_in": round(delay, 2)}})
-            if not self._ready and child.deaths >= _TRIES:
-                log.critical("giving up: it never began to serve", extra={FIELDS: fields})
-                self._failed = True
+            if not self._ready and (status == EXIT_CONFIG or child.deaths >= _TRIES):
+                self._failed = EXIT_CONFIG if status == EXIT_CONFIG else EXIT_FAILED
                 self._stop()
+                return
+            self._restarted()
+            level = logging.ERROR if self._ready else logging.DEBUG
+            log.log(level, "a process died", extra={FIELDS: {**fields, "restart_in": round(delay, 2)}})
         else:
             log.debug("a process ended", extra={FIELDS: fields})
 
@@ -157,6 +163,7 @@ class Supervisor:
         serving = self._seats.serving(now)
         if not self._ready and serving == len(self._seats.workers) and self._deadline is None:
             self._ready = True
+            self._serving()
             systemd.notify("READY=1", f"MAINPID={os.getpid()}", f"STATUS=serving with {serving} processes")
         if systemd.watchdog_interval() is not None and not self._seats.stuck(now):
             systemd.notify("WATCHDOG=1")

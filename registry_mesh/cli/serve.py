@@ -14,7 +14,9 @@ from registry_mesh.config.load import Loaded, load
 EXIT_CONFIG: Final = 78  # sysexits.h EX_CONFIG: RestartPreventExitStatus=78
 
 
-@click.command(epilog="Exit codes: 0 ended as told; 1 failed; 78 the configuration is invalid.")
+@click.command(
+    epilog="Exit codes: 0 ended as told; 1 failed; 78 the configuration is invalid, or names what is not here."
+)
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option("--adopt", is_flag=True, help="Take over a store that is another node's.")
 def command(config: Path, adopt: bool) -> None:
@@ -38,7 +40,7 @@ def command(config: Path, adopt: bool) -> None:
         click.echo(str(warning), err=True)
 
     from registry_mesh.assembly.loops import LoopMissing
-    from registry_mesh.assembly.service import serve
+    from registry_mesh.assembly.service import StartFailed, serve
     from registry_mesh.assembly.sockets import AddressTaken
     from registry_mesh.ports.failures import StoreForeign
 
@@ -50,9 +52,12 @@ def command(config: Path, adopt: bool) -> None:
     except (AddressTaken, LoopMissing) as fault:
         click.echo(f"error: {fault}", err=True)
         sys.exit(1)
+    except StartFailed as fault:
+        click.echo(str(foreign(loaded, str(fault))), err=True)
+        sys.exit(EXIT_CONFIG if fault.unfit else 1)
 
 
 def foreign(loaded: Loaded, reason: str) -> Finding:
-    """The fault of a configuration that names another node's store."""
-    key = ("store", "disk", "path") if loaded.config.store.disk is not None else ("store", "s3")
+    """The fault of a configuration whose store is another node's, or cannot be used."""
+    key = ("store", "disk", "path") if loaded.config.store.disk is not None else ("store", "s3", "bucket")
     return loaded.fault(key, reason)

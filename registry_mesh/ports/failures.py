@@ -74,7 +74,12 @@ class StoreBroken(Failure):
     """The disk or the bucket failed: read-only, vanished, input/output error."""
 
 
-class StoreForeign(StoreBroken):
+class StoreUnfit(StoreBroken):
+    """The store answers, and is not ours to use as it is: no such bucket, no right to it, no folder. To try again at
+    once is of no use; somebody has to change it or the configuration."""
+
+
+class StoreForeign(StoreUnfit):
     """The store is another node's, or was written in a format that this version does not know."""
 
 

@@ -8,16 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from registry_mesh.ports.failures import Failure, StoreBroken, StoreFull
+from registry_mesh.ports.failures import Failure, StoreBroken, StoreFull, StoreUnfit
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_UNFIT: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM})
 
 
 def failure(fault: OSError | sqlite3.Error | ValueError, doing: str) -> Failure:
     """`StoreFull` where there was no room, `StoreBroken` for everything else."""
     if isinstance(fault, OSError) and fault.errno in _FULL:
         return StoreFull(f"{doing}: {fault.strerror}")
-    return StoreBroken(f"{doing}: {getattr(fault, 'strerror', None) or fault}")
+    kind = StoreUnfit if isinstance(fault, OSError) and fault.errno in _UNFIT else StoreBroken
+    return kind(f"{doing}: {getattr(fault, 'strerror', None) or fault}")
 
 
 @contextmanager

@@ -23,6 +23,7 @@ import pytest
 
 from tests.clients import nodes
 from tests.clients.wire import answers
+from tests.simulators.bucket import Bucket
 
 DATA = random.Random(5).randbytes(24 << 20)
 DIGEST = f"sha256:{hashlib.sha256(DATA).hexdigest()}"
@@ -194,13 +195,14 @@ def opened_for_writing(pipe: Path) -> int:
     return found[0]
 
 
-def serve(path: Path) -> subprocess.CompletedProcess[str]:
+def serve(path: Path, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "registry_mesh", "serve", str(path)],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
+        env={**os.environ, **env},
     )
 
 
@@ -224,15 +226,43 @@ def test_a_taken_port_is_said_in_a_line(tmp_path: Path) -> None:
     assert done.stderr.splitlines()[-1].startswith(f"error: cannot listen on 127.0.0.1:{port}")
 
 
-def test_a_store_that_cannot_be_opened_ends_the_node(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
+def test_a_store_that_cannot_be_opened_ends_the_node_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "blobs").write_text("a file, where the store has a folder")
     path = tmp_path / "node.yaml"
     path.write_text(
-        f"role: origin\nstore: {{disk: {{path: {tmp_path}/file}}}}\nlisten: {{port: 0}}\nadmin: {{port: 0}}\n"
+        f"role: origin\nstore: {{disk: {{path: {tmp_path}/store}}}}\nlisten: {{port: 0}}\nadmin: {{port: 0}}\n"
     )
     done = serve(path)
-    assert done.returncode == 1
-    assert "cannot start" in done.stderr
+    assert done.returncode == 78, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"{path}:2:22: store.disk.path: opening the store in {tmp_path}/store: ")
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize(
+    ("name", "secret", "words"),
+    [
+        (
+            "no-such-bucket",
+            None,
+            "the bucket answered 404 to HEAD of the bucket no-such-bucket: there is no such",
+        ),
+        (None, "wrong", "the bucket answered 403 to HEAD of the bucket"),
+    ],
+)
+def test_a_bucket_that_is_not_ours_ends_the_node_in_a_line(
+    tmp_path: Path, bucket: Bucket, name: str | None, secret: str | None, words: str
+) -> None:
+    path = tmp_path / "node.yaml"
+    path.write_text(
+        f"role: origin\nstore: {{s3: {{bucket: {name or bucket.name}, endpoint: {bucket.endpoint}}}}}\n"
+        "listen: {port: 0}\nadmin: {port: 0}\n"
+    )
+    done = serve(path, AWS_ACCESS_KEY_ID=bucket.access_key, AWS_SECRET_ACCESS_KEY=secret or bucket.secret_key)
+    assert done.returncode == 78, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"{path}:2:22: store.s3.bucket: {words}")
 
 
 def test_as_many_files_as_the_administrator_allows(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.utils import get_environ_proxies
 
-from registry_mesh.ports.failures import StoreBroken
+from registry_mesh.ports.failures import StoreBroken, StoreUnfit
 from registry_mesh.stores import points
 from registry_mesh.stores.bucket.errors import refused, translated
 from registry_mesh.stores.bucket.settings import S3Settings
@@ -99,7 +99,10 @@ class S3Control:
             )
             credentials = session.get_credentials()
             if credentials is None:
-                raise StoreBroken(f"no credentials for the bucket {settings.bucket}")
+                raise StoreUnfit(
+                    f"no credentials for the bucket {settings.bucket}: set AWS_ACCESS_KEY_ID and "
+                    "AWS_SECRET_ACCESS_KEY, or name a profile (AWS_PROFILE)"
+                )
             region = session.region_name or "us-east-1"
             boto = session.client(
                 "s3",

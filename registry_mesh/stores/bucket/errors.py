@@ -9,10 +9,19 @@ from typing import Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from registry_mesh.ports.failures import Failure, StoreBroken, StoreFull
+from registry_mesh.ports.failures import Failure, StoreBroken, StoreFull, StoreUnfit
 
 RETRIED: Final = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses after which the same request may well succeed."""
+
+_UNFIT: Final = {
+    301: "it lies in another region",
+    400: "",
+    401: "our keys are not believed",
+    403: "our keys are wrong, or may not do that",
+    404: "there is no such bucket",
+}
+"""Statuses that say that the bucket or our keys are not what the configuration takes them for, and their sense."""
 
 _FULL: Final = frozenset({"QuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "StorageFull"})
 _CODE: Final = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
@@ -26,9 +35,12 @@ def code_in(body: bytes) -> str:
 
 def refused(what: str, status: int, code: str, headers: Mapping[str, str] | None = None) -> Failure:
     """The failure that an answer of `status` and `code` means."""
+    code = "" if code == str(status) else code
     reason = f"the bucket answered {status} {code}".rstrip() + f" to {what}"
     if status == 507 or code in _FULL:
         return StoreFull(reason)
+    if status in _UNFIT:
+        return StoreUnfit(reason + (f": {_UNFIT[status]}" if _UNFIT[status] else ""))
     after = (headers or {}).get("Retry-After", "")
     return StoreBroken(reason, retry_after=float(after) if after.isdigit() else None)
 
