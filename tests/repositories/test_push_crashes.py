@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from registry_mesh.repositories.of_origin import Repositories
 from registry_mesh.repositories.verify import SelfCheck
 from registry_mesh.stores.bucket.settings import S3Credentials, S3Settings
 from registry_mesh.stores.bucket.store import S3Store
+from registry_mesh.tasks.together import ask_each
 from tests.simulators.bucket import Bucket
 from tests.simulators.death import run_and_die
 from tests.simulators.origins import (
@@ -45,10 +47,13 @@ from tests.suites.bytes_of import pattern
 
 IN_BUCKET = int(os.environ.get("ORIGIN_CRASHES", "7"))
 DAY = 24 * 3600.0
-MIB = 1 << 20
+PART = 16 << 20
+"""What an upload to a bucket sends at a time."""
 
 Story = Callable[[Repositories, HandClock], Awaitable[None]]
 Opened = Callable[[HandClock], AbstractAsyncContextManager[Repositories]]
+Fresh = Callable[[int], list[Opened]]
+"""So many stores as `begin` leaves them."""
 
 
 async def release(origin: Repositories, clock: HandClock) -> None:
@@ -84,23 +89,24 @@ async def housekeeping(origin: Repositories, clock: HandClock) -> None:
     await push_image(repo, "old", "latest")
 
 
-async def large(origin: Repositories, clock: HandClock) -> None:
-    """A blob of several parts in two requests, and one that is given up."""
+async def large(origin: Repositories, clock: HandClock, part: int = 1 << 20) -> None:
+    """A blob of more than a part in two requests, and one that is given up."""
     repo = repository(origin)
-    data = pattern(18 * MIB)
+    data, first = pattern(part * 9 // 8), part * 5 // 8
     begun, given_up = await pushes(repo).begin(ALICE), await pushes(repo).begin(ALICE)
     for id in (begun.id, given_up.id):
         async with pushes(repo).append(ALICE, id, 0) as ingest:
-            await ingest.write(data[: 10 * MIB])
+            await ingest.write(data[:first])
     await pushes(repo).cancel(ALICE, given_up.id)
-    async with pushes(repo).append(ALICE, begun.id, 10 * MIB) as ingest:
-        await ingest.write(data[10 * MIB :])
+    async with pushes(repo).append(ALICE, begun.id, first) as ingest:
+        await ingest.write(data[first:])
         await ingest.commit(Digest.of(data))
     layer = Descriptor(LAYER, Digest.of(data), len(data))
     await pushes(repo).put_manifest(ALICE, image(layer, layer), [Tag("latest"), Tag("new")])
 
 
-STORIES: dict[str, Story] = {"release": release, "housekeeping": housekeeping, "large": large}
+ON_A_DISK: dict[str, Story] = {"release": release, "housekeeping": housekeeping, "large": large}
+IN_A_BUCKET: dict[str, Story] = ON_A_DISK | {"large": partial(large, part=PART)}
 
 
 async def begin(opened: Opened) -> None:
@@ -143,16 +149,25 @@ async def look(opened: Opened, story: Story) -> None:
         assert await tag_of(repo, "latest") is not None
 
 
-def die_at_every(every: int, story: Story, fresh: Callable[[int], Opened]) -> int:
-    """How many points the story has. `fresh` gives a store as `begin` left it."""
-    points = run_and_die(lambda: live(fresh(0), story), 0)
-    for at in range(1 + every // 2, len(points) + 1, every):
-        opened = fresh(at)
-        reached = run_and_die(lambda opened=opened: live(opened, story), at)  # type: ignore[misc]
+def die_at_every(every: int, story: Story, fresh: Fresh) -> int:
+    """How many points the story has.
+
+    Each kill has a store and a process of its own. One process looks at all the stores afterwards.
+    """
+    points = run_and_die(lambda: live(fresh(1)[0], story), 0)
+    deaths = range(1 + every // 2, len(points) + 1, every)
+    killed: list[tuple[str, Opened]] = []
+    for at, opened in zip(deaths, fresh(len(deaths)), strict=True):
+        reached = run_and_die(partial(live, opened, story), at)
+        killed.append((f"killed at {reached[-1]}, point {at} of {len(points)}", opened))
+
+    async def look_at(each: tuple[str, Opened]) -> None:
         try:
-            run_and_die(lambda opened=opened: look(opened, story), 0)  # type: ignore[misc]
-        except AssertionError as fault:
-            raise AssertionError(f"killed at {reached[-1]}, point {at} of {len(points)}") from fault
+            await look(each[1], story)
+        except BaseException as fault:
+            raise AssertionError(each[0]) from fault
+
+    run_and_die(lambda: ask_each(look_at, killed), 0)
     print(f"{len(points)} write points, killed at every {every}th")
     return len(points)
 
@@ -186,25 +201,26 @@ def memory() -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("every", [29, pytest.param(1, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("story", STORIES)
+@pytest.mark.parametrize("story", ON_A_DISK)
 def test_on_a_disk(memory: Path, story: str, every: int) -> None:
     run_and_die(lambda: begin(on_disk(memory / "saved")), 0)
 
-    def fresh(at: int) -> Opened:
-        shutil.rmtree(memory / "store", ignore_errors=True)
-        shutil.copytree(memory / "saved", memory / "store")
-        return on_disk(memory / "store")
+    def fresh(count: int) -> list[Opened]:
+        roots = [memory / f"{count}-{each}" for each in range(count)]
+        for root in roots:
+            shutil.copytree(memory / "saved", root)
+        return [on_disk(root) for root in roots]
 
-    assert die_at_every(every, STORIES[story], fresh) > 60
+    assert die_at_every(every, ON_A_DISK[story], fresh) > 60
 
 
 @pytest.mark.s3
 @pytest.mark.parametrize("every", [29, pytest.param(IN_BUCKET, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("story", STORIES)
+@pytest.mark.parametrize("story", IN_A_BUCKET)
 def test_in_a_bucket(bucket: Bucket, story: str, every: int) -> None:
-    def fresh(at: int) -> Opened:
-        opened = in_bucket(bucket, bucket.prefix())
-        run_and_die(lambda: begin(opened), 0)
-        return opened
+    def fresh(count: int) -> list[Opened]:
+        stores = [in_bucket(bucket, bucket.prefix()) for _ in range(count)]
+        run_and_die(lambda: ask_each(begin, stores), 0)
+        return stores
 
-    assert die_at_every(every, STORIES[story], fresh) > 60
+    assert die_at_every(every, IN_A_BUCKET[story], fresh) > 60

