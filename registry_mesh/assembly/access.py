@@ -1,26 +1,143 @@
-"""The access policy of a configuration, replaced while requests run."""
+"""The access policy of one process, replaced while requests run."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from registry_mesh.access.guard import Guard
+from registry_mesh.access.tokens import KeyInvalid, Tokens, new_key
+from registry_mesh.assembly.labels import node_name
 from registry_mesh.auth.access import AnonymousAccess, Asked, Decision, Level, Policy
-from registry_mesh.config.schema import Access
+from registry_mesh.auth.basic import Login
+from registry_mesh.auth.grants import Scope
+from registry_mesh.config.access_files import load_book
+from registry_mesh.config.finding import ConfigInvalid
+from registry_mesh.config.schema import Access, Config
+from registry_mesh.oci.refusals import Unsupported
+from registry_mesh.ports.access import Issued
+from registry_mesh.tasks.threads import offload
+from registry_mesh.telemetry.logs import FIELDS
+
+log: Final = logging.getLogger(__name__)
+
+LOOK: Final = 1.0
+"""Seconds between two looks at the files. All processes of a machine look at the same moments of its clock, so that
+what changes is in force in all of them at once."""
 
 
-def policy(access: Access) -> Policy:
-    return AnonymousAccess(Level.parse(access.anonymous))
+def token_key(access: Access) -> bytes | None:
+    """The private key that tokens are signed with, made afresh where the configuration names none: tokens then end
+    with the node. None where there are no tokens. `KeyInvalid` where the file cannot be read."""
+    if access.users is None:
+        return None
+    if access.tokens.key is None:
+        return new_key()
+    try:
+        return Path(access.tokens.key).read_bytes()
+    except OSError as fault:
+        raise KeyInvalid(f"{access.tokens.key}: {fault.strerror}") from None
 
 
-class SwitchedPolicy:
-    """Implements `auth.access.Policy`; every decision is that of the policy of the day."""
+class NodeAccess:
+    """Implements `auth.access.Policy` and `ports.access.TokenService`: those of the day."""
 
-    def __init__(self, access: Access) -> None:
-        self._policy = policy(access)
+    def __init__(self, config: Config, key: bytes | None) -> None:
+        """`key`: see `token_key`. `ConfigInvalid`, `KeyInvalid`."""
+        self._config = config
+        self._key = key
+        self._before = 0
+        self._guard: Guard | None = None
+        self._policy: Policy = self._made()
+        self._seen = _signature(config.access)
 
-    def switch(self, access: Access) -> None:
-        self._policy = policy(access)
+    def _made(self) -> Policy:
+        access = self._config.access
+        if access.users is None or self._key is None:
+            self._guard = None
+            return AnonymousAccess(Level.parse(access.anonymous))
+        name = node_name(self._config)
+        service = access.tokens.service or name
+        tokens = Tokens(self._key, name, service, int(access.tokens.lifetime))
+        self._guard = Guard(
+            load_book(access), tokens, time.time, _registries(self._config), access.tokens.realm
+        )
+        return self._guard
+
+    # What the edge asks
+
+    @property
+    def generation(self) -> int:
+        return self._before + self._policy.generation
+
+    async def learn(self, authorization: str) -> None:
+        await self._policy.learn(authorization)
 
     def decide(self, authorization: str | None, asked: Asked) -> Decision:
         return self._policy.decide(authorization, asked)
 
-    def challenge(self, asked: Asked) -> str:
-        return self._policy.challenge(asked)
+    def challenge(self, asked: Asked, base: str = "", error: str = "") -> str:
+        return self._policy.challenge(asked, base, error)
+
+    async def issue(self, login: Login | None, scopes: Sequence[Scope]) -> Issued:
+        if self._guard is None:
+            raise Unsupported("nobody logs in at this node")
+        return await self._guard.issue(login, scopes)
+
+    def keys(self) -> dict[str, Any]:
+        return self._guard.keys() if self._guard is not None else {"keys": []}
+
+    # Changes
+
+    def reload(self, config: Config) -> None:
+        """Take over another configuration, the files at the next look. A node without tokens gets them by a restart."""
+        self._config = config
+        if self._guard is None:
+            self._before += self._policy.generation + 1
+            self._policy = AnonymousAccess(Level.parse(config.access.anonymous))
+        self._seen = ()
+
+    async def watch(self) -> None:
+        """Take over what the files say, for ever. Where they are invalid, what was valid last stays in force."""
+        while self._guard is not None:
+            await asyncio.sleep(LOOK - time.monotonic() % LOOK)
+            seen = await offload(_signature, self._config.access)
+            if seen != self._seen:
+                self._seen = seen
+                await self._take_over(self._guard)
+
+    async def _take_over(self, guard: Guard) -> None:
+        try:
+            guard.replace(await offload(load_book, self._config.access))
+        except ConfigInvalid as invalid:
+            faults = [str(finding) for finding in invalid.findings]
+            log.error(
+                "access files are invalid: what was valid last holds", extra={FIELDS: {"faults": faults}}
+            )
+        else:
+            log.info("access files read again")
+
+
+def _registries(config: Config) -> list[str]:
+    return [*config.registries, *([config.registry] if config.registry else [])]
+
+
+Signature = tuple[tuple[str, int, int, int], ...]
+"""Of each file: path, time of its last change, size and inode."""
+
+
+def _signature(access: Access) -> Signature:
+    """Differs from the one before where a file may have changed."""
+    return tuple(_look(path) for path in (access.users,) if path is not None)
+
+
+def _look(path: str) -> tuple[str, int, int, int]:
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return path, 0, 0, 0
+    return path, found.st_mtime_ns, found.st_size, found.st_ino

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from registry_mesh.assembly import allocator, file_limit
+from registry_mesh.assembly.access import token_key
 from registry_mesh.assembly.build import beat
 from registry_mesh.assembly.exporters import export_traces
 from registry_mesh.assembly.keeper import Keeper
@@ -71,6 +72,8 @@ class Service:
     table: Table = field(init=False)
     seats: Seats = field(init=False)
     board: Board = field(init=False)
+    key: bytes | None = field(init=False, repr=False)
+    """What all workers sign tokens with."""
     words: LastWords = field(default_factory=LastWords)
     ready: bool = False
     """Whether all have served; children see it as it was when they were forked."""
@@ -86,6 +89,7 @@ class Service:
         self.listeners = listen(config.listen.address, config.listen.port, config.workers)
         self.operating = listen(config.admin.address, config.admin.port)[0]
         self.seats = Seats(config.workers)
+        self.key = token_key(config.access)
         self.table = Table(layout(config), config.workers + 2)  # the last row is the supervisor's
         self.board = board(config, config.workers + 1)
         own = self.table.row(config.workers + 1)
@@ -130,7 +134,8 @@ class Service:
                 if i != seat.index:
                     each.close()
             self.board.clear(seat.index)
-            worker = Worker(self.config, self.table.row(seat.index), Seen(self.board, seat.index))
+            seen = Seen(self.board, seat.index)
+            worker = Worker(self.config, self.table.row(seat.index), seen, self.key)
             return self._live(seat, worker, self.listeners[seat.index], worker.drain)
 
         return run

@@ -9,7 +9,7 @@ from socket import socket
 from typing import Final
 
 from registry_mesh.assembly import file_limit
-from registry_mesh.assembly.access import SwitchedPolicy
+from registry_mesh.assembly.access import NodeAccess, token_key
 from registry_mesh.assembly.labels import layout, node_name
 from registry_mesh.assembly.parents import Parents, Seen
 from registry_mesh.assembly.roles import default_registry, freshness, open_role
@@ -33,14 +33,18 @@ class Worker:
     """Started, drained, closed once each."""
 
     def __init__(
-        self, config: Config, instruments: Instruments | None = None, seen: Seen | None = None
+        self,
+        config: Config,
+        instruments: Instruments | None = None,
+        seen: Seen | None = None,
+        key: bytes | None = None,
     ) -> None:
-        """See `Parents`."""
+        """`seen`: see `Parents`. `key` signs tokens: one for all workers of a node. `ConfigInvalid`, `KeyInvalid`."""
         self._config = config
         self._seen = seen
         self._instruments = instruments or Table(layout(config), 1).row(0)
         self._stack = AsyncExitStack()
-        self._policy = SwitchedPolicy(config.access)
+        self._access = NodeAccess(config, key or token_key(config.access))
         self._role: Role | None = None
         self.server: Server | None = None
         self.parents: Parents | None = None
@@ -51,18 +55,20 @@ class Worker:
             storage = await open_storage(self._config)
             stack.push_async_callback(storage.close)
             self._role, self.parents = await open_role(
-                self._config, storage, stack, self._instruments, self._policy, self._seen
+                self._config, storage, stack, self._instruments, self._access, self._seen
             )
             self.server = Server(self._role, self._settings(storage), instruments=self._instruments)
             await self.server.start(listener, ssl=tls_context(self._config.listen))
             stack.push_async_callback(self.server.close)
             stack.push_async_callback(_ended, asyncio.create_task(self._tell(storage.disk)))
+            stack.push_async_callback(_ended, asyncio.create_task(self._access.watch()))
             self._stack = stack.pop_all()
 
     def _settings(self, storage: Storage) -> Settings:
         return Settings(
             name=node_name(self._config),
-            policy=self._policy,
+            policy=self._access,
+            tokens=self._access if self._config.access.users is not None else None,
             default_registry=default_registry(self._config),
             manifest_limit=self._config.pushes.manifest_limit,
             redirect_from=storage.redirect_from,
@@ -72,7 +78,7 @@ class Worker:
 
     def reload(self, config: Config) -> None:
         """Take over what can change while serving."""
-        self._policy.switch(config.access)
+        self._access.reload(config)
         if isinstance(self._role, Site):
             self._role.refresh(
                 {RegistryName(host): freshness(r.tags) for host, r in config.registries.items()}

@@ -4,25 +4,41 @@ is held is never permission."""
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 
-class Action(enum.IntEnum):
-    """What is asked; each includes those before it, where a level of rights is granted as a whole."""
+class Action(enum.Enum):
+    """What is asked; the value is its name in policy files and in answers."""
 
-    PULL = 1
-    PUSH = 2
-    DELETE = 3
+    PULL = "pull"
+    PUSH = "push"
+    """Bring blobs and manifests into a repository."""
+    CREATE = "create"
+    """Set a tag that does not exist."""
+    TAG_UPDATE = "tag-update"
+    """Move a tag that exists."""
+    DELETE = "delete"
+    ADMIN = "admin"
+    """Steer the node."""
 
 
-class Level(enum.IntEnum):
-    """`access: {anonymous: …}`: the highest action that needs no credentials."""
+Actions = frozenset[Action]
+
+PULLING: Final[Actions] = frozenset({Action.PULL})
+PUSHING: Final[Actions] = PULLING | {Action.PUSH, Action.CREATE, Action.TAG_UPDATE}
+"""Clients look before they write."""
+EVERYTHING: Final[Actions] = frozenset(Action)
+
+
+class Level(enum.Enum):
+    """`access: {anonymous: …}`: what needs no credentials; each level includes those before it."""
 
     NOTHING = 0
-    PULL = Action.PULL
-    PUSH = Action.PUSH
-    ADMIN = Action.DELETE
+    PULL = 1
+    PUSH = 2
+    ADMIN = 3
 
     @classmethod
     def parse(cls, text: str) -> Level:
@@ -31,6 +47,14 @@ class Level(enum.IntEnum):
             return cls[text.upper()]
         except KeyError:
             raise ValueError("one of nothing, pull, push, admin") from None
+
+    @property
+    def actions(self) -> Actions:
+        """What it includes."""
+        return _LEVELS[self.value]
+
+
+_LEVELS: Final[tuple[Actions, ...]] = (frozenset(), PULLING, PUSHING, EVERYTHING)
 
 
 class Verdict(enum.Enum):
@@ -59,17 +83,31 @@ class Decision:
     verdict: Verdict
     subject: str = "anonymous"
     reason: str = ""
+    error: str = ""
+    """With AUTHENTICATE: the `error` of a Bearer challenge (RFC 6750, section 3.1); empty where no credentials came."""
+    until: float = math.inf
+    """Unix time until which it holds while the policy's generation stays the same."""
 
 
 class Policy(Protocol):
     """Decides from the `Authorization` header as it came and what is asked. Fast: called for every request."""
 
+    @property
+    def generation(self) -> int:
+        """Changes with everything that may change a decision, but for the time."""
+        ...
+
+    async def learn(self, authorization: str) -> None:
+        """Find out whose credentials these are, where that takes time (a password is hashed): `decide` knows then.
+        `TooManyRequests` where too many wait for that."""
+        ...
+
     def decide(self, authorization: str | None, asked: Asked) -> Decision:
         """Decide. `authorization` is None where the request has no such field. Never blocks, never raises."""
         ...
 
-    def challenge(self, asked: Asked) -> str:
-        """What `WWW-Authenticate` says with a 401."""
+    def challenge(self, asked: Asked, base: str = "", error: str = "") -> str:
+        """What `WWW-Authenticate` says with a 401. `base`: scheme and authority under which the client knows us."""
         ...
 
 
@@ -83,17 +121,19 @@ class AnonymousAccess:
 
     level: Level
     realm: str = "registry_mesh"
+    generation: int = 0
+
+    async def learn(self, authorization: str) -> None:
+        """There is nothing to find out."""
 
     def decide(self, authorization: str | None, asked: Asked) -> Decision:
         """Allow what the level includes."""
-        if asked.action <= self.level:
+        if asked.action in self.level.actions:
             return _ALLOWED
         if self.level is Level.NOTHING:
             return _WITHHELD
-        return Decision(
-            Verdict.DENY, reason=f"{asked.action.name.lower()} is not allowed to anonymous clients here"
-        )
+        return Decision(Verdict.DENY, reason=f"{asked.action.value} is not allowed to anonymous clients here")
 
-    def challenge(self, asked: Asked) -> str:
+    def challenge(self, asked: Asked, base: str = "", error: str = "") -> str:
         """A Basic challenge (RFC 7617)."""
         return f'Basic realm="{self.realm}", charset="UTF-8"'

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ssl
 from typing import Final
 
+from registry_mesh.config.access_checks import check_access
 from registry_mesh.config.certificates import check_pair
 from registry_mesh.config.document import Document, mapping
 from registry_mesh.config.finding import Path
@@ -49,6 +50,7 @@ def check_document(document: Document) -> None:
     _check_listeners(document)
     check_itself(document)
     _check_tls(document)
+    check_access(document)
 
 
 def _check_role(document: Document) -> None:

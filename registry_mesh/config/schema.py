@@ -374,11 +374,30 @@ class Registry(Section):
     alone is told the credentials."""
 
 
+class AccessTokens(Section):
+    """`access.tokens:`: the tokens that callers get for a login, at `/token`."""
+
+    key: Text | None = None
+    """PEM file: a private key on the curve P-256, which signs them. Absent: one is made at each start, and tokens end
+    with the node; nodes behind one name need one key."""
+    service: Text | None = None
+    """What the tokens are for; the node's name where absent."""
+    realm: Text | None = None
+    """The address of `/token` as clients reach it, where that is not the address that they asked."""
+    lifetime: Annotated[Duration, Field(ge=60, le=86400)] = 300.0
+    """A token is good for so long; 1m to 1d."""
+
+
 class Access(Section):
     """`access:`: what callers may do."""
 
     anonymous: Right = "pull"
     """What a caller without credentials may do; each right includes those before it."""
+    authenticated: Right = "pull"
+    """The same for whoever logs in."""
+    users: Text | None = None
+    """File of htpasswd with bcrypt: who can log in. Looked at each second."""
+    tokens: AccessTokens = AccessTokens()
 
 
 class Replication(Section):

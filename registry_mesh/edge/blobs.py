@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 
-from registry_mesh.auth.access import Action, Asked, Verdict
+from registry_mesh.auth.access import Action, Verdict
 from registry_mesh.edge import conditional, ranges
 from registry_mesh.edge.exchange import Call, Exchange, writable
 from registry_mesh.edge.head import Fields
@@ -201,12 +201,10 @@ def _candidates(exchange: Exchange, call: Call) -> Iterator[Repository]:
     yield call.repository
     if call.registry is not None:
         return
-    authorization = exchange.headers.get("Authorization")
     for registry in sorted(call.role.registries):
         if registry == call.repository.registry:
             continue
-        asked = Asked(Action.PULL, registry, call.name)
-        if exchange.settings.policy.decide(authorization, asked).verdict is not Verdict.ALLOW:
+        if exchange.decide(Action.PULL, registry, call.name).verdict is not Verdict.ALLOW:
             continue
         try:
             yield call.role.repository(registry, call.name)

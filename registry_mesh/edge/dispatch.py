@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from registry_mesh.auth.access import Action, Verdict
-from registry_mesh.edge import blobs, chunk_maps, listing, manifests, referrers, uploads
+from registry_mesh.edge import blobs, chunk_maps, listing, manifests, referrers, tokens, uploads
 from registry_mesh.edge.exchange import Call, Exchange
 from registry_mesh.edge.faults import NotFound
 from registry_mesh.edge.target import Target, parse_target
@@ -78,6 +78,10 @@ class Dispatch:
 
     async def __call__(self, exchange: Exchange) -> None:
         target = parse_target(exchange.request.raw_path)
+        if target.path in tokens.ROUTES and exchange.settings.tokens is not None:
+            await tokens.answer(exchange, target, exchange.settings.tokens)
+            return
+        await exchange.identify()
         found = match(target.path, self._role.registries)
         if found is None:
             raise NotFound(path=target.path[:300])
@@ -170,7 +174,7 @@ def _admit(exchange: Exchange, action: Action, registry: str, name: str) -> str:
         return decision.subject
     if decision.verdict is Verdict.AUTHENTICATE:
         raise Unauthorized(decision.reason)
-    raise Denied(decision.reason, action=action.name.lower(), repository=name)
+    raise Denied(decision.reason, action=action.value, repository=name)
 
 
 def _reading_methods(endpoint: Endpoint) -> list[str]:

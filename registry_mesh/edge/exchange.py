@@ -23,7 +23,7 @@ from registry_mesh.edge.wire.connection import Connection
 from registry_mesh.edge.wire.sending import Wire
 from registry_mesh.oci.endpoints import Endpoint
 from registry_mesh.oci.reference import RegistryName, RepositoryName
-from registry_mesh.oci.refusals import SizeInvalid, Unsupported
+from registry_mesh.oci.refusals import RequestInvalid, SizeInvalid, Unsupported
 from registry_mesh.ports.blobs import PIECE, Provenance
 from registry_mesh.ports.pushes import Pusher
 from registry_mesh.ports.repositories import Repository
@@ -86,6 +86,10 @@ class Exchange:
         self.method = request.method
         self.headers = request.headers
         self.call: Call | None = None
+        self.authorization: str | None = None
+        """The field as it came, once its credentials were looked at."""
+        self.withheld: tuple[Asked, Decision] | None = None
+        """What would need credentials, or better ones."""
         self.status = 0
         """0 until an answer has begun."""
         self.sent = 0
@@ -111,8 +115,32 @@ class Exchange:
 
     # What the client may do
 
+    async def identify(self) -> None:
+        """Find out whose credentials came along, before anything is decided. `RequestInvalid` for several,
+        `TooManyRequests`."""
+        lines = self.headers.getall("Authorization", [])
+        if len(lines) > 1:
+            raise RequestInvalid("the request has more than one Authorization field")
+        if lines:
+            self.authorization = lines[0]
+            await self.settings.policy.learn(lines[0])
+
     def decide(self, action: Action, registry: str, name: str) -> Decision:
-        return self.settings.policy.decide(self.headers.get("Authorization"), Asked(action, registry, name))
+        """What the caller may do; the last refusal is kept for the challenge."""
+        asked = Asked(action, registry, name)
+        decision = self.settings.policy.decide(self.authorization, asked)
+        if decision.verdict is Verdict.AUTHENTICATE:
+            self.withheld = (asked, decision)
+        return decision
+
+    def challenge(self) -> str:
+        """For WWW-Authenticate: ours, for what was asked."""
+        asked, decision = self.withheld or (Asked(Action.PULL), None)
+        if self.method not in ("GET", "HEAD"):
+            action = Action.DELETE if self.method == "DELETE" else Action.PUSH
+            asked = Asked(action, asked.registry, asked.repository)
+        base = f"{self.request.scheme}://{self.request.host}"
+        return self.settings.policy.challenge(asked, base, decision.error if decision else "")
 
     def may(self, action: Action, call: Call, name: RepositoryName) -> bool:
         """Whether it may do so in another repository of the same registry."""

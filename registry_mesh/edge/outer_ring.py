@@ -11,7 +11,6 @@ from typing import Final
 
 from aiohttp import web
 
-from registry_mesh.auth.access import Action, Asked
 from registry_mesh.edge.dispatch import Dispatch
 from registry_mesh.edge.exchange import Exchange
 from registry_mesh.edge.faults import Circumstances, ErrorAnswer, Overloaded, answer_for, unexpected
@@ -19,7 +18,7 @@ from registry_mesh.edge.hot.entries import Hot
 from registry_mesh.edge.traffic import Traffic
 from registry_mesh.edge.wire.connection import Answered, Connection
 from registry_mesh.oci.endpoints import Endpoint
-from registry_mesh.oci.refusals import Refusal
+from registry_mesh.oci.refusals import Refusal, Unauthorized
 from registry_mesh.ports.failures import Failure
 
 log: Final = logging.getLogger(__name__)
@@ -85,7 +84,7 @@ class OuterRing:
                 raise Overloaded("this node is busy", retry_after=1)
             await self._dispatch(exchange)
         except (Refusal, Failure) as fault:
-            await self._tell(exchange, answer_for(fault, self._circumstances(exchange)), fault)
+            await self._tell(exchange, answer_for(fault, self._circumstances(exchange, fault)), fault)
         except ConnectionError:
             raise
         except Exception as fault:
@@ -101,22 +100,14 @@ class OuterRing:
         fields = [("Content-Type", "application/json"), *answer.fields, *getattr(fault, "fields", [])]
         await exchange.reply(answer.status, fields, answer.body())
 
-    def _circumstances(self, exchange: Exchange) -> Circumstances:
+    def _circumstances(self, exchange: Exchange, fault: Refusal | Failure) -> Circumstances:
         headers = exchange.headers
         return Circumstances(
             site=self._site,
             write=exchange.method not in _READING,
             precondition="If-Match" in headers or "If-None-Match" in headers,
-            challenge=self._challenge(exchange),
+            challenge=exchange.challenge() if isinstance(fault, Unauthorized) else "",
         )
-
-    def _challenge(self, exchange: Exchange) -> str:
-        call = exchange.call
-        action = Action.PULL if exchange.method in _READING else Action.PUSH
-        repository = call.repository if call is not None else None
-        if repository is None:
-            return self._settings.policy.challenge(Asked(action))
-        return self._settings.policy.challenge(Asked(action, repository.registry, repository.name))
 
 
 def render(exchange: Exchange, seconds: float) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from registry_mesh.auth.access import AnonymousAccess, Level, Policy
 from registry_mesh.oci.reference import RegistryName
+from registry_mesh.ports.access import TokenService
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,8 @@ class Settings:
     name: str = "registry_mesh"
     """The node's name: in Cache-Status and request ids."""
     policy: Policy = field(default_factory=lambda: AnonymousAccess(Level.PULL))
+    tokens: TokenService | None = None
+    """Answers at `/token`; None: nobody does."""
     default_registry: RegistryName | None = None
     """For requests that name none on this listener; None: the role's default."""
     default_by_host: Mapping[str, RegistryName] = field(default_factory=dict)

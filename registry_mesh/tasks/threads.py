@@ -18,9 +18,11 @@ T = TypeVar("T")
 class Pool:
     """At most `most` threads, made when they are needed; a forked child makes its own."""
 
-    def __init__(self, most: int, name: str) -> None:
+    def __init__(self, most: int, name: str, begin: Callable[[], None] | None = None) -> None:
+        """`begin` runs first in each thread."""
         self._most = most
         self._name = name
+        self._begin = begin
         self._threads: ThreadPoolExecutor | None = None
         os.register_at_fork(after_in_child=self._forget)
 
@@ -30,7 +32,9 @@ class Pool:
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Start `fn` in a thread. The future is good for `settle`, or for nobody."""
         if self._threads is None:
-            self._threads = ThreadPoolExecutor(self._most, thread_name_prefix=self._name)
+            self._threads = ThreadPoolExecutor(
+                self._most, thread_name_prefix=self._name, initializer=self._begin
+            )
         return self._threads.submit(fn, *args, **kwargs)
 
     async def run(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

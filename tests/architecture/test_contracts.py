@@ -22,6 +22,8 @@ AT_HOME = {
     "admin/exposition.py": "prometheus_client",
     "stores/checksum.py": "isal",
     "config/certificates.py": "cryptography",
+    "access/tokens.py": "cryptography, jwt",
+    "access/passwords.py": "bcrypt",
     "cli/demo.py": "click, rich",
     "assembly/loops.py": "uvloop",
     "telemetry/phases.py": "opentelemetry, registry_mesh.telemetry.names",

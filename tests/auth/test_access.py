@@ -4,6 +4,7 @@ import pytest
 
 from registry_mesh.auth.access import Action, AnonymousAccess, Asked, Level, Verdict
 
+ASKED = (Action.PULL, Action.PUSH, Action.DELETE)
 ALLOW, AUTHENTICATE, DENY = Verdict.ALLOW, Verdict.AUTHENTICATE, Verdict.DENY
 
 
@@ -18,7 +19,7 @@ ALLOW, AUTHENTICATE, DENY = Verdict.ALLOW, Verdict.AUTHENTICATE, Verdict.DENY
 )
 def test_each_level_includes_those_below(level: Level, pull: Verdict, push: Verdict, delete: Verdict) -> None:
     policy = AnonymousAccess(level)
-    verdicts = [policy.decide(None, Asked(action, "r", "a/b")).verdict for action in Action]
+    verdicts = [policy.decide(None, Asked(action, "r", "a/b")).verdict for action in ASKED]
     assert verdicts == [pull, push, delete]
 
 

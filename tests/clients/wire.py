@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from tests.simulators.ports import free_port
@@ -29,10 +30,12 @@ def wait_until(true: Callable[[], bool], seconds: float, what: str) -> None:
 
 
 def answers(url: str) -> bool:
-    """Whether it says 200."""
+    """Whether it says 200, or wants a login first."""
     try:
         with urlopen(url, timeout=5) as answer:
             return bool(answer.status == 200)
+    except HTTPError as refused:
+        return refused.code == 401
     except OSError:
         return False
 

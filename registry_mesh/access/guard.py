@@ -1,0 +1,196 @@
+"""The policy of a node where callers log in: who they are, by what they show, and what they may do."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from cachetools import LRUCache
+
+from registry_mesh.access.passwords import Passwords
+from registry_mesh.access.tokens import TokenInvalid, Tokens
+from registry_mesh.auth.access import Action, Asked, Decision, Verdict
+from registry_mesh.auth.basic import Login, parse_basic, parse_bearer
+from registry_mesh.auth.book import Book
+from registry_mesh.auth.grants import Grants, Scope, actions_of, claim
+from registry_mesh.auth.identity import ANONYMOUS, ANONYMOUS_NAME, Identity
+from registry_mesh.oci.reference import RepositoryName, full_name
+from registry_mesh.oci.refusals import Unauthorized
+from registry_mesh.ports.access import Issued
+from registry_mesh.tasks.flights import Flights
+
+KNOWN: Final = 1 << 16
+"""Credentials remembered."""
+BELIEVED: Final = 300.0
+"""Seconds for which a password that fitted is not hashed again."""
+DOUBTED: Final = 5.0
+"""Seconds for which credentials that were wrong are not looked at again."""
+WRONG: Final = "the user name or the password is wrong"
+_AUTHORITY: Final = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What credentials are worth until a Unix time. `identity` None: nothing, for the reason."""
+
+    identity: Identity | None
+    until: float
+    reason: str = ""
+
+
+_UNKNOWN: Final = _Known(None, -math.inf, "the credentials are not known here")
+
+
+class Guard:
+    """Implements `auth.access.Policy` and `ports.access.TokenService`."""
+
+    def __init__(
+        self,
+        book: Book,
+        tokens: Tokens,
+        clock: Callable[[], float],
+        registries: Sequence[str] = (),
+        realm: str | None = None,
+    ) -> None:
+        """`registries` may be meant by a scope, which names none. `realm`: the address of the token service; where
+        None, `/token` at the address that the client uses."""
+        self._book = book
+        self._tokens = tokens
+        self._clock = clock
+        self._registries = tuple(registries) or ("",)
+        self._realm = realm
+        self._known: LRUCache[str, _Known] = LRUCache(KNOWN)
+        self._passwords = Passwords()
+        self._flights: Flights[str, None] = Flights()
+        self.generation = 0
+
+    def replace(self, book: Book) -> None:
+        """From now on this book holds: nothing that was decided by the old one is remembered."""
+        self._book = book
+        self._known.clear()
+        self.generation += 1
+
+    # What the edge asks on each request
+
+    async def learn(self, authorization: str) -> None:
+        """See `Policy`. The same credentials that come several times at once are verified once."""
+        for _ in range(2):  # the book may be replaced meanwhile
+            if self._is_known(authorization):
+                return
+            await self._flights.join(authorization, lambda: self._verify(authorization))
+
+    def decide(self, authorization: str | None, asked: Asked) -> Decision:
+        """See `Policy`. A token is never good for more than its subject may do today."""
+        if authorization is None:
+            return self._judged(ANONYMOUS, asked)
+        known = self._known.get(authorization, _UNKNOWN)
+        if known.identity is None or self._clock() >= known.until:
+            reason = known.reason or "the credentials have expired"
+            return Decision(Verdict.AUTHENTICATE, reason=reason, error="invalid_token")
+        decision = self._judged(known.identity, asked)
+        return Decision(decision.verdict, decision.subject, decision.reason, decision.error, known.until)
+
+    def challenge(self, asked: Asked, base: str = "", error: str = "") -> str:
+        """A Bearer challenge (distribution's token specification, "How to authenticate")."""
+        realm = self._realm or f"{base if _AUTHORITY.fullmatch(base) else ''}/token"
+        parts = [f'Bearer realm="{realm}"', f'service="{self._tokens.service}"']
+        if asked.repository:
+            words = "pull" if asked.action is Action.PULL else f"pull,{asked.action.value}"
+            parts.append(f'scope="repository:{asked.repository}:{words}"')
+        return ",".join([*parts, f'error="{error}"'] if error else parts)
+
+    def _judged(self, identity: Identity, asked: Asked) -> Decision:
+        subject = identity.subject
+        if (
+            not asked.repository
+        ):  # whoever shows anything that is good; what is listed is asked about by itself
+            return _LOGIN_FIRST if identity is ANONYMOUS else Decision(Verdict.ALLOW, subject)
+        if not self._book.policies.judge(identity, asked).allowed:
+            if identity.is_anonymous:
+                return _LOGIN_FIRST
+            return Decision(Verdict.DENY, subject, f"{subject} may not {asked.action.value} here")
+        if identity.grants is not None and not identity.grants.cover(asked):
+            return Decision(
+                Verdict.AUTHENTICATE,
+                subject,
+                f"the token is not for {asked.action.value}",
+                "insufficient_scope",
+            )
+        return Decision(Verdict.ALLOW, subject)
+
+    # Credentials
+
+    def _is_known(self, authorization: str) -> bool:
+        known = self._known.get(authorization)
+        return known is not None and self._clock() < known.until
+
+    async def _verify(self, authorization: str) -> None:
+        generation = self.generation
+        known = await self._look(authorization)
+        if generation == self.generation:
+            self._known[authorization] = known
+
+    async def _look(self, authorization: str) -> _Known:
+        login, token = parse_basic(authorization), parse_bearer(authorization)
+        try:
+            if login is not None:
+                identity = await self._login(login)
+                return _Known(identity, self._clock() + BELIEVED)
+            if token is not None:
+                identity = self._holder(token)
+                return _Known(identity, identity.until)
+        except (Unauthorized, TokenInvalid) as fault:
+            return _Known(None, self._clock() + DOUBTED, str(fault))
+        return _Known(None, self._clock() + DOUBTED, "only Basic and Bearer credentials are understood")
+
+    async def _login(self, login: Login) -> Identity:
+        if not await self._passwords.fit(login, self._book.hashes):
+            raise Unauthorized(WRONG)
+        return Identity(login.user)
+
+    def _holder(self, token: str) -> Identity:
+        """Whom a token was given to, if the password it was given for is still that one."""
+        claims = self._tokens.verify(token, self._clock())
+        if claims.subject != ANONYMOUS_NAME and claims.credential != self._credential(claims.subject):
+            raise TokenInvalid("the token was given for a login that is no more")
+        return Identity(claims.subject, grants=Grants.read(claims.access), until=claims.until)
+
+    def _credential(self, subject: str) -> str:
+        hashed = self._book.hashes.get(subject)
+        return hashlib.sha256(hashed.encode()).hexdigest()[:16] if hashed else "none"
+
+    # The token service
+
+    async def issue(self, login: Login | None, scopes: Sequence[Scope]) -> Issued:
+        """See `TokenService`."""
+        identity = ANONYMOUS if login is None else await self._login(login)
+        granted = [kept for scope in scopes if (kept := self._granted(identity, scope)).words]
+        now = self._clock()
+        token = self._tokens.sign(identity.subject, claim(granted), self._credential(identity.subject), now)
+        return Issued(token, now, self._tokens.lifetime)
+
+    def keys(self) -> dict[str, Any]:
+        """See `TokenService`."""
+        return self._tokens.keys()
+
+    def _granted(self, identity: Identity, scope: Scope) -> Scope:
+        words = ("pull", "push", "delete") if "*" in scope.words else scope.words
+        if scope.kind != "repository":
+            return Scope(scope.kind, scope.name, ())
+        return Scope(scope.kind, scope.name, tuple(w for w in words if self._may(identity, scope.name, w)))
+
+    def _may(self, identity: Identity, name: str, word: str) -> bool:
+        """Whether it may do any of that in any registry that the name may mean."""
+        return any(
+            self._book.policies.judge(identity, Asked(action, registry, full)).allowed
+            for registry in self._registries
+            for full in (full_name(registry, RepositoryName(name.removeprefix(f"{registry}/"))),)
+            for action in actions_of(word)
+        )
+
+
+_LOGIN_FIRST: Final = Decision(Verdict.AUTHENTICATE, reason="authentication required")

@@ -1,0 +1,249 @@
+"""Whose credentials are believed, for how long, and for what."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import bcrypt
+import jwt
+import pytest
+
+from registry_mesh.access.guard import Guard
+from registry_mesh.access.tokens import LEEWAY, KeyInvalid, Tokens, new_key
+from registry_mesh.auth.access import PULLING, PUSHING, Action, Asked, Verdict
+from registry_mesh.auth.basic import Login
+from registry_mesh.auth.book import Book
+from registry_mesh.auth.grants import Scope
+from registry_mesh.auth.policies import Policies, levels
+from registry_mesh.oci.refusals import Unauthorized
+
+ALLOW, AUTHENTICATE, DENY = Verdict.ALLOW, Verdict.AUTHENTICATE, Verdict.DENY
+PULL = Asked(Action.PULL, "registry.example", "team/app")
+PUSH = Asked(Action.PUSH, "registry.example", "team/app")
+OTHER = Asked(Action.PULL, "registry.example", "team/other")
+BASE = Asked(Action.PULL)
+KEY = new_key()
+LOGIN = Login("alice", "wonder")
+
+
+def hashed(password: str) -> str:
+    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(4)).decode()
+
+
+ALICE = {"alice": hashed("wonder")}
+
+
+def basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+class Clock:
+    now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def book(hashes: dict[str, str] | None = None, anonymous: frozenset[Action] = frozenset()) -> Book:
+    return Book(Policies(levels(anonymous, PUSHING), {}), ALICE if hashes is None else hashes)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def guard(clock: Clock) -> Guard:
+    return Guard(book(), Tokens(KEY, "node", "node", 300), clock, ["registry.example", "docker.io"])
+
+
+async def verdict(guard: Guard, authorization: str | None, asked: Asked) -> Verdict:
+    if authorization is not None:
+        await guard.learn(authorization)
+    return guard.decide(authorization, asked).verdict
+
+
+async def bearer(guard: Guard, *scopes: str, login: Login | None = LOGIN) -> str:
+    issued = await guard.issue(login, [Scope.parse(scope) for scope in scopes])
+    return f"Bearer {issued.token}"
+
+
+async def test_a_password_that_fits_is_a_login(guard: Guard) -> None:
+    assert await verdict(guard, basic("alice", "wonder"), PUSH) is ALLOW
+    assert guard.decide(basic("alice", "wonder"), PUSH).subject == "alice"
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        basic("alice", "wrong"),
+        basic("nobody", "wonder"),
+        basic("alice", ""),
+        basic("alice", "x" * 200),
+        "Basic",
+        "Basic !!!",
+        "Bearer",
+        "Bearer a.b.c",
+        "Digest x",
+        "",
+        "\x7f",
+    ],
+)
+async def test_what_proves_nothing_is_no_login(guard: Guard, authorization: str) -> None:
+    for asked in (BASE, PULL):
+        assert await verdict(guard, authorization, asked) is AUTHENTICATE
+
+
+async def test_credentials_that_were_never_looked_at_are_not_believed(guard: Guard) -> None:
+    assert guard.decide(basic("alice", "wonder"), PULL).verdict is AUTHENTICATE
+
+
+async def test_without_credentials_only_what_needs_none(guard: Guard) -> None:
+    assert await verdict(guard, None, PULL) is AUTHENTICATE
+    guard.replace(book(anonymous=PULLING))
+    assert await verdict(guard, None, PULL) is ALLOW
+    assert await verdict(guard, None, PUSH) is AUTHENTICATE
+    assert await verdict(guard, None, BASE) is AUTHENTICATE, "a client learns here where to log in"
+    token = await bearer(guard, "repository:team/app:pull,push", login=None)
+    assert await verdict(guard, token, BASE) is ALLOW
+    assert await verdict(guard, token, PULL) is ALLOW
+    assert await verdict(guard, token, PUSH) is AUTHENTICATE
+
+
+async def test_a_token_is_good_for_what_it_was_given(guard: Guard) -> None:
+    token = await bearer(guard, "repository:team/app:pull")
+    assert await verdict(guard, token, PULL) is ALLOW
+    assert await verdict(guard, token, PUSH) is AUTHENTICATE
+    assert guard.decide(token, PUSH).error == "insufficient_scope"
+    assert await verdict(guard, token, OTHER) is AUTHENTICATE
+
+
+@pytest.mark.parametrize(
+    ("scope", "asked"),
+    [
+        ("repository:registry.example/team/app:pull", PULL),
+        ("repository:alpine:pull", Asked(Action.PULL, "docker.io", "library/alpine")),
+        ("repository:library/alpine:pull", Asked(Action.PULL, "docker.io", "library/alpine")),
+        ("repository:docker.io/alpine:pull", Asked(Action.PULL, "docker.io", "library/alpine")),
+        ("repository:team/app:*", Asked(Action.PUSH, "registry.example", "team/app")),
+    ],
+)
+async def test_the_ways_to_name_a_repository_in_a_scope(guard: Guard, scope: str, asked: Asked) -> None:
+    assert await verdict(guard, await bearer(guard, scope), asked) is ALLOW
+
+
+async def test_library_stands_for_nothing_outside_of_docker_hub(guard: Guard) -> None:
+    token = await bearer(guard, "repository:app:pull")
+    assert await verdict(guard, token, Asked(Action.PULL, "registry.example", "library/app")) is AUTHENTICATE
+
+
+async def test_a_token_ends(guard: Guard, clock: Clock) -> None:
+    token = await bearer(guard, "repository:team/app:pull")
+    clock.now += 300 + LEEWAY - 1
+    assert await verdict(guard, token, PULL) is ALLOW
+    clock.now += 1
+    assert await verdict(guard, token, PULL) is AUTHENTICATE
+
+
+async def test_a_user_who_is_no_more_loses_tokens_too(guard: Guard) -> None:
+    token, password = await bearer(guard, "repository:team/app:pull"), basic("alice", "wonder")
+    assert [await verdict(guard, each, PULL) for each in (token, password)] == [ALLOW, ALLOW]
+    before = guard.generation
+    guard.replace(book({}))
+    assert guard.generation != before
+    assert [await verdict(guard, each, PULL) for each in (token, password)] == [AUTHENTICATE] * 2
+
+
+async def test_a_new_password_ends_the_tokens_of_the_old_one(guard: Guard) -> None:
+    token = await bearer(guard, "repository:team/app:pull")
+    guard.replace(book({"alice": hashed("wonder2")}))
+    assert await verdict(guard, token, PULL) is AUTHENTICATE
+
+
+async def test_a_token_for_a_wrong_login_is_refused(guard: Guard) -> None:
+    for login in (Login("alice", "wrong"), Login("nobody", "wonder")):
+        with pytest.raises(Unauthorized):
+            await guard.issue(login, [])
+
+
+def forged(**change: object) -> dict[str, object]:
+    now = int(Clock.now)
+    whole: dict[str, object] = {
+        "iss": "node",
+        "aud": "node",
+        "sub": "anonymous",
+        "iat": now,
+        "exp": now + 300,
+        "access": [{"type": "repository", "name": "team/app", "actions": ["pull"]}],
+    } | change
+    return {name: value for name, value in whole.items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"aud": "another"},
+        {"aud": None},
+        {"iss": "another"},
+        {"exp": None},
+        {"exp": "never"},
+        {"exp": float("inf")},
+        {"exp": int(Clock.now) - LEEWAY},
+        {"nbf": int(Clock.now) + LEEWAY + 1},
+        {"iat": int(Clock.now) + LEEWAY + 1},
+        {"sub": None},
+        {"sub": "alice"},
+        {"access": [{"type": "repository", "name": "team/other", "actions": ["pull"]}]},
+        {"access": "repository:team/app:pull"},
+        {"access": [{"type": "repository", "name": ["team/app"], "actions": "pull"}, 7, None]},
+    ],
+    ids=str,
+)
+async def test_claims_that_are_not_those_of_a_good_token(guard: Guard, change: dict[str, object]) -> None:
+    guard.replace(book(anonymous=PULLING))
+    assert await verdict(guard, "Bearer " + jwt.encode(forged(), KEY, "ES256"), PULL) is ALLOW
+    token = jwt.encode(forged(**change), KEY, "ES256")
+    assert await verdict(guard, f"Bearer {token}", PULL) is AUTHENTICATE
+
+
+async def test_signatures_that_are_not_ours(guard: Guard) -> None:
+    guard.replace(book(anonymous=PULLING))
+    other = new_key()
+    public = Tokens(other, "node", "node", 300).keys()["keys"][0]
+    part = [
+        base64.urlsafe_b64encode(json.dumps(each).encode()).rstrip(b"=").decode()
+        for each in ({"alg": "none", "typ": "JWT"}, forged())
+    ]
+    tokens = [
+        ".".join([*part, ""]),
+        jwt.encode(forged(), None, "none"),
+        jwt.encode(forged(), other, "ES256"),
+        jwt.encode(forged(), other, "ES256", {"jwk": public}),
+        jwt.encode(forged(), other, "ES256", {"kid": "../../dev/null", "jku": "http://127.0.0.1/keys"}),
+        jwt.encode(forged(), json.dumps(guard.keys()) * 2, "HS256"),
+        jwt.encode(forged(), KEY, "ES256")[:-4] + "AAAA",
+    ]
+    for token in tokens:
+        assert await verdict(guard, f"Bearer {token}", PULL) is AUTHENTICATE, token
+
+
+def test_keys_that_cannot_sign() -> None:
+    for pem in (b"", b"no key", KEY[:60]):
+        with pytest.raises(KeyInvalid):
+            Tokens(pem, "node", "node", 300)
+
+
+def test_the_key_set_tells_no_secret(guard: Guard) -> None:
+    (key,) = guard.keys()["keys"]
+    assert set(key) == {"crv", "kty", "x", "y", "kid", "use", "alg"}
+
+
+def test_a_challenge_says_where_and_for_what(guard: Guard) -> None:
+    challenge = guard.challenge(PUSH, "https://registry.example:5000", "insufficient_scope")
+    assert challenge == (
+        'Bearer realm="https://registry.example:5000/token",service="node",'
+        'scope="repository:team/app:pull,push",error="insufficient_scope"'
+    )
+    assert guard.challenge(BASE, 'http://x"y') == 'Bearer realm="/token",service="node"'
