@@ -84,7 +84,7 @@ class Service:
         loop_factory(config.loop)
         files = file_limit.raise_limit()
         allocator.few_arenas()
-        log_to(level=config.log.level, role=config.role, node=node_name(config))
+        log_to(level=config.log.level, form=config.log.format, role=config.role, node=node_name(config))
         demand_store(config, adopt=self.adopt)
         self.listeners = listen(config.listen.address, config.listen.port, config.workers)
         self.operating = listen(config.admin.address, config.admin.port)[0]

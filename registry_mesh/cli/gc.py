@@ -10,6 +10,7 @@ import click
 
 from registry_mesh.cli import store_command
 from registry_mesh.cli.replication_view import size
+from registry_mesh.config.scalars import duration_text
 
 if TYPE_CHECKING:
     from registry_mesh.config.schema import Config
@@ -38,28 +39,38 @@ def command(config: Path, dry_run: bool, quiet: bool) -> None:
         async with AsyncExitStack() as stack:
             storage = await open_storage(loaded)
             stack.push_async_callback(storage.close)
-            show = store_command.progress(quiet)
+            show = store_command.ProgressLine(quiet)
             report = await new_collection(loaded, storage, dry_run=dry_run, progress=show).run()
-        for line in lines(report):
-            click.echo(line)
+        for line in lines(report, loaded.pushes.grace):
+            show.say(line)
         return 0
 
     store_command.run(config, ("origin",), work)
 
 
-def lines(report: CollectionReport) -> list[str]:
-    """What a collection found and did."""
+def lines(report: CollectionReport, grace: float) -> list[str]:
+    """What a collection found and did. `grace`: seconds that what nothing refers to is spared."""
     shown = [
         f"{name}: {size(each.bytes)}, {each.loose} loose ({size(each.loose_bytes)})"
         for name, each in sorted(report.repositories.items())
     ]
+    if report.elsewhere:
+        shown.append(f"of those {report.elsewhere} are in use by another repository, and stay")
     if report.dry_run:
         shown.append(f"would remove {report.removable} ({size(report.removable_bytes)})")
     else:
         shown.append(f"removed {report.removed} ({size(report.removed_bytes)}), spared {report.spared}")
-    shown.append(f"in their grace: {report.waiting} ({size(report.waiting_bytes)})")
+    shown.append(f"in their grace: {report.waiting} ({size(report.waiting_bytes)})" + _next(report, grace))
     if report.uploads_expired or report.tags_forgotten:
         shown.append(
             f"{report.uploads_expired} uploads expired, {report.tags_forgotten} deleted tags forgotten"
         )
     return shown
+
+
+def _next(report: CollectionReport, grace: float) -> str:
+    """When what waits can go."""
+    spared = f"what nothing refers to is spared for {duration_text(grace)} (pushes.grace)"
+    if report.dry_run and report.fresh:
+        return f"; {spared}, which begins with a run that is no dry run: {report.fresh} were not seen loose before"
+    return f"; {spared}, then a run removes it" if report.waiting else ""

@@ -7,6 +7,8 @@ from typing import Final
 
 import click
 
+from registry_mesh.cli.suggesting import Suggesting
+
 COMMANDS: Final = {
     "serve": "Serve an origin, a replica or a site.",
     "parents": "Show how a node's parents do: state, cause, since when, next try.",
@@ -18,6 +20,10 @@ COMMANDS: Final = {
     "check-config": "Check configuration files; list every fault.",
     "client-config": "Point container clients at a site.",
     "demo": "Show a tree of three on this machine.",
+    "help": "Say what a command does.",
+    "version": "Say which version this is.",
+    "completion": "Print what makes a shell complete commands.",
+    "man": "Print the manual page.",
 }
 
 EPILOG: Final = """\b
@@ -39,7 +45,7 @@ A node of your own:
 """
 
 
-class _Commands(click.Group):
+class _Commands(Suggesting):
     """Knows the commands by name; imports one when it is asked for, so that --help stays quick."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 
+from registry_mesh.cli.suggesting import Suggesting
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.rule_files import load_rules, rule_paths
 from registry_mesh.oci.reference import (
@@ -31,7 +32,7 @@ _PATHS: Final = click.argument(
 )
 
 
-@click.group()
+@click.group(cls=Suggesting)
 def command() -> None:
     """Check rule files, and see what they select, without a network."""
 

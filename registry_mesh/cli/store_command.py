@@ -57,8 +57,19 @@ async def _guarded(config: Config, work: Work) -> int:
     return EXIT_FAILED
 
 
-def progress(quiet: bool) -> Callable[[str], None]:
-    """Shows, on a terminal, what is being done."""
-    if quiet or not sys.stderr.isatty():
-        return lambda _: None
-    return lambda text: click.echo(f"\r\x1b[2K{text[:110]}", err=True, nl=False)
+class ProgressLine:
+    """A line on a terminal that says what is being done, and goes away."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._shown = not quiet and sys.stderr.isatty()
+
+    def __call__(self, text: str) -> None:
+        """Show `text` in place of what was shown."""
+        if self._shown:
+            click.echo(f"\r\x1b[2K{text[:110]}", err=True, nl=False)
+
+    def say(self, text: str) -> None:
+        """Print a line that stays."""
+        if self._shown:
+            click.echo("\r\x1b[2K", err=True, nl=False)
+        click.echo(text)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from registry_mesh.cli import store_command
+from registry_mesh.cli.suggesting import Suggesting
 from registry_mesh.oci.reference import RepositoryName, Tag, parse_name, parse_tag
 from registry_mesh.oci.refusals import Refusal
 
@@ -26,7 +27,7 @@ CODES = (
 )
 
 
-@click.group()
+@click.group(cls=Suggesting)
 def command() -> None:
     """Show a tag's history; bring back what was deleted or moved."""
 
@@ -42,9 +43,15 @@ class Reference(click.ParamType):  # type: ignore[type-arg]  # generic in click'
         """REPOSITORY:TAG as a pair; click's usage error otherwise."""
         repository, _, tag = str(value).rpartition(":")
         try:
-            return parse_name(repository), parse_tag(tag)
+            return parse_name(_without_registry(repository)), parse_tag(tag)
         except Refusal as refusal:
-            self.fail(refusal.reason, param, ctx)
+            self.fail(f"{value}: {refusal.reason}; write REPOSITORY:TAG", param, ctx)
+
+
+def _without_registry(name: str) -> str:
+    """A repository as an origin knows it: a first part that can only be a registry's name is left out."""
+    first, _, rest = name.partition("/")
+    return rest if rest and ("." in first or ":" in first or first == "localhost") else name
 
 
 @command.command(epilog=CODES)

@@ -33,17 +33,31 @@ def command(config: Path, repair: bool, quiet: bool) -> None:
         from registry_mesh.assembly.self_check import open_self_check
 
         wrong = mended = 0
-        show = store_command.progress(quiet)
+        show = store_command.ProgressLine(quiet)
         async with open_self_check(loaded, repair=repair, progress=show) as check:
             async for finding in check.findings():
-                click.echo(str(finding))
+                show.say(str(finding))
                 wrong += not finding.repaired
                 mended += finding.repaired
-        click.echo(
+        show.say(
             f"{check.repositories} repositories, {check.blobs} blobs, {size(check.bytes)}: "
             f"{wrong} wrong, {mended} mended"
             + (f"; {check.left_out} not here because rules leave them out" if check.left_out else "")
         )
+        if wrong:
+            show.say(f"next: {_next(loaded, repair)}")
         return store_command.EXIT_FAILED if wrong else 0
 
     store_command.run(config, ("origin", "replica"), work)
+
+
+def _next(config: Config, repaired: bool) -> str:
+    """What mends what is wrong."""
+    if config.role == "origin":
+        return (
+            "an origin has nobody to fetch from: push the images again, their tags are those above; what a replica "
+            "or site still holds can be copied back (skopeo copy, regctl image copy)"
+        )
+    if not repaired:
+        return "registry-mesh verify --repair fetches it again from the parents"
+    return "its parents do not have it either, or cannot be asked (registry-mesh parents): replicate again"

@@ -26,6 +26,7 @@ _NULL: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOL: Final = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _INT: Final = re.compile(r"[-+]?(?:0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_SPECIAL_START: Final = re.compile(r"(?:^|[\[,{:-])\s*([*&!@`%][^\s,\]}]*)")
 _SPECIAL: Final = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 
 
@@ -86,7 +87,7 @@ def read_document(text: str | bytes, file: str) -> Document:
         mark = fault.problem_mark or fault.context_mark
         place = Mark(mark.line + 1, mark.column + 1) if mark else _START
         context = f" {fault.context}" if fault.context else ""
-        raise _invalid(file, place, f"not YAML: {fault.problem}{context}") from None
+        raise _invalid(file, place, f"not YAML: {fault.problem}{context}", _quotes(text, place)) from None
     except (yaml.YAMLError, UnicodeDecodeError) as fault:
         raise _invalid(file, _START, f"not YAML: {' '.join(str(fault).split())[:200]}") from None
     return document
@@ -94,6 +95,14 @@ def read_document(text: str | bytes, file: str) -> Document:
 
 def _invalid(file: str, mark: Mark, what: str, how: str = "") -> ConfigInvalid:
     return ConfigInvalid([Finding(file, mark, (), what, how)])
+
+
+def _quotes(text: str | bytes, place: Mark) -> str:
+    """How to mend a value whose first letter means something else to YAML: `*`, `!x`, `@set`, `%`."""
+    lines = (text if isinstance(text, str) else text.decode(errors="replace")).splitlines()
+    line = lines[place.line - 1] if place.line <= len(lines) else ""
+    found = _SPECIAL_START.search(line)
+    return f'put it in quotes: "{found[1]}"' if found else ""
 
 
 class _Composer:
@@ -150,7 +159,8 @@ class _Composer:
     def _alias(self, event: Any, path: Path) -> Any:
         known = self._anchors.get(event.anchor)
         if known is None:
-            self._document.report(path, f"*{event.anchor} is no anchor that ends before it")
+            what = f"*{event.anchor} is no anchor that ends before it"
+            self._document.report(path, what, f'a pattern is put in quotes: "*{event.anchor}"')
             return None
         value, nodes = known
         self._count(event, nodes)
@@ -207,7 +217,9 @@ class _Composer:
 
     def _refuse_tag(self, event: Any, path: Path, allowed: str) -> None:
         if event.tag not in (None, "!", allowed):
-            self._document.report(path, f"the tag {event.tag} means nothing here", "leave it out")
+            self._document.report(
+                path, f"the tag {event.tag} means nothing here", f'a text is put in quotes: "{event.tag}…"'
+            )
 
 
 def _mark(event: Any) -> Mark:

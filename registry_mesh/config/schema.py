@@ -449,6 +449,9 @@ class Log(Section):
     """`log:`: what is written of requests and events."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "console", "json"] = "auto"
+    """How events are written to standard error: a JSON object a line, or a line for eyes. auto: for eyes on a
+    terminal."""
     access: FilePath | None = None
     """Where to write a JSON line for each request: a file, or - for standard output; nowhere where absent."""
 

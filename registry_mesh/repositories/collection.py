@@ -138,7 +138,7 @@ class Collection:
             if digest is not None and digest not in self._referenced:
                 self._loose.setdefault(digest, _Loose())
         for digest in self._referenced:
-            self._loose.pop(digest, None)
+            self.report.elsewhere += self._loose.pop(digest, None) is not None
 
     async def _note_references(self) -> None:
         """What was loose and is not any more begins a new grace when it is loose again."""
@@ -166,6 +166,7 @@ class Collection:
             return
         self.report.waiting += 1
         self.report.waiting_bytes += loose.size
+        self.report.fresh += step is Step.OBSERVE
         if step is Step.OBSERVE and not self.report.dry_run:
             await self._origin.records.put(repository_keys.loose(digest), b"")
             await self._lifecycle.advance(digest, loose.life, LifeState.UNREFERENCED)

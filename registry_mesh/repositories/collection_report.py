@@ -29,6 +29,10 @@ class CollectionReport:
     removed_bytes: int = 0
     waiting: int = 0
     waiting_bytes: int = 0
+    fresh: int = 0
+    """Of those that wait: not seen loose before."""
+    elsewhere: int = 0
+    """Loose in one repository, and in use by another."""
     spared: int = 0
     uploads_expired: int = 0
     tags_forgotten: int = 0

@@ -1,4 +1,4 @@
-"""Structured log lines: one JSON object a line, to standard error."""
+"""Structured log lines: one JSON object a line, to standard error; on a terminal a line for eyes."""
 
 from __future__ import annotations
 
@@ -37,10 +37,41 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
-def log_to(stream: IO[str] | None = None, level: str = "info", **always: str) -> logging.Handler:
-    """Let everything of ours, and warnings of libraries, go to `stream` as JSON. Returns what to remove again."""
-    handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(JsonFormatter(**always))
+class ConsoleFormatter(logging.Formatter):
+    """For eyes: time, level, event, then the fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as a line of text; what an exception says comes below it."""
+        when = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S")
+        fields: dict[str, object] = getattr(record, FIELDS, {})
+        told = "".join(f"  {name}={_short(value)}" for name, value in fields.items())
+        line = f"{when} {_LEVELS.get(record.levelno, record.levelname.lower())} {record.getMessage()}{told}"
+        return line + (f"\n{self.formatException(record.exc_info)}" if record.exc_info else "")
+
+
+_LEVELS: Final = {
+    logging.DEBUG: "debug  ",
+    logging.INFO: "       ",
+    logging.WARNING: "warning",
+    logging.ERROR: "ERROR  ",
+    logging.CRITICAL: "ERROR  ",
+}
+
+
+def _short(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return json.dumps(text, ensure_ascii=False) if " " in text and isinstance(value, str) else text
+
+
+def log_to(
+    stream: IO[str] | None = None, level: str = "info", form: str = "auto", **always: str
+) -> logging.Handler:
+    """Let everything of ours, and warnings of libraries, go to `stream`. `form`: json, console, or auto: console on a
+    terminal. Returns what to remove again."""
+    where = stream or sys.stderr
+    handler = logging.StreamHandler(where)
+    console = form == "console" or (form == "auto" and where.isatty())
+    handler.setFormatter(ConsoleFormatter() if console else JsonFormatter(**always))
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(logging.WARNING)

@@ -1,11 +1,14 @@
 """The console script: what a stranger sees first, and how soon."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from registry_mesh import __version__
 from registry_mesh.cli.main import COMMANDS, main
 
 _LATE = (
@@ -51,5 +54,61 @@ def test_every_command_explains_itself(command: str) -> None:
     )  # a group: each command tells its own
 
 
-def test_an_unknown_command_is_wrong_usage() -> None:
-    assert CliRunner().invoke(main, ["sevre"]).exit_code == 2
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["sevre"], "did you mean serve?"),
+        (["start"], "did you mean serve?"),
+        (["Serve"], "did you mean serve?"),
+        (["check_config"], "did you mean check-config?"),
+        (["lint"], "did you mean rules lint?"),
+        (["tags", "histroy"], "did you mean history?"),
+        (["xyzzy"], "there are serve,"),
+        (["help", "sevre"], "did you mean serve?"),
+    ],
+)
+def test_an_unknown_command_is_told_which_is_meant(words: list[str], said: str) -> None:
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
+def test_help_and_version_are_words_too() -> None:
+    helped = CliRunner().invoke(main, ["help", "tags", "history"])
+    assert (helped.exit_code, helped.stdout) == (
+        0,
+        CliRunner()
+        .invoke(main, ["tags", "history", "--help"], prog_name="registry-mesh")
+        .stdout.replace("Usage: registry-mesh", "Usage: main"),
+    )
+    told = CliRunner().invoke(main, ["version"])
+    assert told.stdout.startswith(f"registry-mesh {__version__}, Python ")
+
+
+@pytest.mark.parametrize(("shell", "word"), [("bash", "complete"), ("zsh", "#compdef"), ("fish", "complete")])
+def test_shells_can_complete(shell: str, word: str) -> None:
+    script = CliRunner().invoke(main, ["completion", shell])
+    assert script.exit_code == 0
+    assert word in script.stdout
+    assert "registry-mesh" in script.stdout
+
+
+def test_what_completion_gives_works_in_bash() -> None:
+    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    script = (
+        'eval "$(registry-mesh completion bash)"; COMP_WORDS=(registry-mesh che); COMP_CWORD=1; '
+        '_registry_mesh_completion registry-mesh; echo "${COMPREPLY[@]}"'
+    )
+    done = subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, check=True, env=env, timeout=60
+    )
+    assert done.stdout.split() == ["check-config"]
+
+
+def test_the_manual_page_has_every_command_and_is_roff() -> None:
+    page = CliRunner().invoke(main, ["man"])
+    assert page.exit_code == 0
+    for command in COMMANDS:
+        assert f'.SS "{command}'.replace("-", "\\-") in page.stdout
+    odd = [line for line in page.stdout.splitlines() if line.startswith(("'", "\\b"))]
+    assert odd == []

@@ -60,6 +60,8 @@ def test_a_tag_s_history_and_the_way_back(config: Path) -> None:
     assert run("tags", "undo", config, "atlas/athena:latest", "--to", 99).exit_code == 1
     assert run("tags", "history", config, "atlas/athena:never").exit_code == 1
     assert run("tags", "history", config, "Atlas:x").exit_code == 2
+    full = run("tags", "history", config, "registry.example/atlas/athena:latest")
+    assert full.output.startswith(shown.output)
 
 
 def test_gc_says_what_would_go_and_then_removes_it(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,9 +78,27 @@ def test_gc_says_what_would_go_and_then_removes_it(config: Path, monkeypatch: py
     dry = run("gc", config, "--dry-run")
     assert "atlas/athena: " in dry.output and "1 loose (5 B)" in dry.output
     assert "would remove 1 (5 B)" in dry.output
+    assert "(pushes.grace), then a run removes it" in first.output
     assert "removed 1 (5 B)" in run("gc", config).output
     assert "removed 0" in run("gc", config).output
     assert run("verify", config).exit_code == 0
+
+
+def test_gc_says_what_becomes_of_the_loose(config: Path) -> None:
+    """Loose here and used elsewhere stays; what is loose for the first time begins its grace with a real run."""
+
+    async def fill(origin: Repositories) -> None:
+        await push_image(repository(origin, "atlas/athena"), "kept", "latest")
+        for name in ("atlas/athena", "atlas/other"):
+            await push_blob(repository(origin, name), b"loose")
+        await push_blob(repository(origin, "atlas/other"), b"layer of kept")
+
+    with_origin(config, fill)
+    dry = run("gc", config, "--dry-run")
+    assert "atlas/other: 18 B, 2 loose (18 B)" in dry.output
+    assert "of those 1 are in use by another repository, and stay" in dry.output
+    assert "in their grace: 1" in dry.output
+    assert "begins with a run that is no dry run: 1 were not seen loose before" in dry.output
 
 
 def test_verify_lists_what_is_wrong(config: Path) -> None:
@@ -91,6 +111,7 @@ def test_verify_lists_what_is_wrong(config: Path) -> None:
     assert found.exit_code == 1
     assert f"atlas/athena: {one}: the bytes are gone" in found.output
     assert "1 wrong, 0 mended" in found.output
+    assert "next: an origin has nobody to fetch from: push the images again" in found.output
 
 
 def test_undo_does_not_move_a_tag_that_the_configuration_keeps(config: Path) -> None:

@@ -86,6 +86,10 @@ def faults(text: str) -> list[str]:
         (SITE.replace("path: x", "path: $HOME/cache"), "$HOME: variables are not filled in"),
         (SITE + "listen: {address: 'unix:/run/x.sock'}\n", "unix sockets are not offered"),
         (SITE + "listen: {socket: /run/x.sock}\n", "listen.socket: unix sockets are not offered"),
+        (SITE.replace("path: x", "path: *x"), 'a pattern is put in quotes: "*x"'),
+        (SITE.replace("path: x", "path: *"), 'put it in quotes: "*"'),
+        (SITE.replace("path: x", "path: !x"), 'put it in quotes: "!x"'),
+        (SITE.replace("path: x", "path: @x"), 'put it in quotes: "@x"'),
     ],
 )
 def test_a_slip_is_answered(text: str, words: str) -> None:
