@@ -79,6 +79,8 @@ class Referrers:
 
     descriptors: tuple[Descriptor, ...] = ()
     provenance: Provenance = HELD
+    checked: bool = False
+    """Whether the source has read in each of them that it is its subject; else that is what a list says."""
 
 
 class ReferrerSource(Protocol):

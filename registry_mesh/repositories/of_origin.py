@@ -10,8 +10,7 @@ from collections.abc import AsyncIterator, Callable
 
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.media_types import INDEXES
-from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag, referrers_tag
+from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.oci.refusals import ManifestUnknown, NameUnknown
 from registry_mesh.ports.blobs import BlobStore
 from registry_mesh.ports.documents import encode
@@ -29,7 +28,6 @@ from registry_mesh.repositories.push_policy import PushPolicy
 from registry_mesh.repositories.pushes import RepositoryPushes
 from registry_mesh.repositories.tag_history import TagHistory
 from registry_mesh.repositories.tag_log import TagLogs
-from registry_mesh.tasks.together import ask_each
 
 MayRead = Callable[[Pusher, RepositoryName], bool]
 """Whether somebody may read a repository: asked before a blob is mounted from wherever it is."""
@@ -69,23 +67,15 @@ class RepositoryTags:
 
 
 class RepositoryReferrers:
-    """ReferrerSource of one repository: by the API's documents and by the tag schema together."""
+    """ReferrerSource of one repository."""
 
-    def __init__(self, shelf: ManifestShelf, logs: TagLogs) -> None:
+    def __init__(self, shelf: ManifestShelf) -> None:
         self._shelf = shelf
-        self._logs = logs
 
     async def referrers(self, subject: Digest, tagged: bool = True) -> Referrers:
-        """The referrers on the shelf and those that the referrers tag lists."""
+        """The manifests whose own subject it is. What a referrers tag lists beside them refers to something else."""
         found = {each.digest: each for each in await self._shelf.referrers_of(subject)}
-        entry = await self._logs.current(referrers_tag(subject))
-        if entry is not None and entry.descriptor is not None and entry.descriptor.media_type in INDEXES:
-            listed = (await self._shelf.manifest(entry.descriptor.digest)).manifest.manifests
-            here = await ask_each(self._shelf.find, [each.digest for each in listed])
-            for descriptor, shelved in zip(listed, here, strict=True):
-                if shelved is not None and shelved.subject in (None, subject):
-                    found.setdefault(descriptor.digest, descriptor)
-        return Referrers(tuple(found[digest] for digest in sorted(found)))
+        return Referrers(tuple(found[digest] for digest in sorted(found)), checked=True)
 
 
 class Repositories:
@@ -121,7 +111,7 @@ class Repositories:
             blobs=parts.blobs,
             manifests=parts.shelf,
             tags=RepositoryTags(self.records, parts.keys, parts.tags),
-            referrers=RepositoryReferrers(parts.shelf, parts.tags),
+            referrers=RepositoryReferrers(parts.shelf),
             pushes=RepositoryPushes(self, parts),
         )
 

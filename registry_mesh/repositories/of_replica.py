@@ -62,7 +62,7 @@ class ReplicaRepository:
         lifecycle: Lifecycle,
     ) -> None:
         tags = RepositoryTags(records, parts.keys, parts.tags)
-        referrers = RepositoryReferrers(parts.shelf, parts.tags)
+        referrers = RepositoryReferrers(parts.shelf)
         self.kept = Repository(registry, name, parts.blobs, parts.shelf, tags, referrers)
         self._parts = parts
         self._records = records

@@ -88,8 +88,13 @@ class ParentLists:
             ),
             self._manifests.by_tag,
             self._manifests.manifest,
+            self._is_mesh,
         )
-        return Referrers(await asked.of(subject, tagged), self._parent.here)
+        found = await asked.of(subject, tagged)
+        return Referrers(found, self._parent.here, checked=self._is_mesh())
+
+    def _is_mesh(self) -> bool:
+        return self._parent.session.mesh is True
 
 
 def _ascends(names: list[str]) -> bool:

@@ -30,13 +30,15 @@ Page = Callable[[str], Awaitable[tuple[dict[str, Any], str | None]]]  # Any: JSO
 
 @dataclass(frozen=True, slots=True)
 class ParentReferrers:
-    """Asks one parent about one repository. `by_tag` gives the manifest that a tag stands for."""
+    """Asks one parent about one repository. `by_tag` gives the manifest that a tag stands for; `is_mesh`, once it has
+    answered, whether it is of our own kind, whose list is by the manifests and needs no tag."""
 
     name: RepositoryName
     parent: str
     page: Page
     by_tag: Callable[[Tag], Awaitable[Manifest]]
     manifest: Callable[[Digest], Awaitable[FetchedManifest]]
+    is_mesh: Callable[[], bool]
 
     async def of(self, subject: Digest, tagged: bool = True) -> tuple[Descriptor, ...]:
         """All of them, each once; `tagged` False where it is known that there is no referrers tag.
@@ -50,6 +52,8 @@ class ParentReferrers:
             listed = await self._listed(subject)
         except SourceDenied as refused:
             denied = refused
+        if listed is not None and self.is_mesh():
+            tagged = False
         found = await self._tagged(subject, denied, offered=listed is not None) if tagged else []
         return tuple({each.digest: each for each in (*found, *(listed or ()))}.values())
 

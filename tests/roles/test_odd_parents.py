@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
 
+from registry_mesh.content.nest.subjects import SAMPLE
 from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.media_types import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
+from registry_mesh.oci.reference import referrers_tag
 from tests.simulators.local_site import LocalSite, local_site
 from tests.simulators.parent import Odd, PlainParent, plain_parent
 
@@ -100,3 +104,51 @@ async def test_head_tells_of_nothing_what_get_tells(
         assert (head.status, head.body) == (got.status, b"")
         assert head.headers["content-length"] == str(len(got.body)), got.body
         assert head.headers["content-type"] == got.headers["content-type"]
+
+
+def referring(parent: PlainParent, number: int, subject: Digest | None) -> dict[str, object]:
+    """A manifest that refers to a digest, or to none, as a list describes it."""
+    named = {"mediaType": OCI_MANIFEST, "digest": str(subject), "size": 7}
+    text = json.dumps(
+        {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "config": {"mediaType": OCI_CONFIG, "digest": str(parent.add(b"{}")), "size": 2},
+            "layers": [],
+            "annotations": {"number": str(number)},
+            **({"subject": named} if subject else {}),
+        }
+    ).encode()
+    digest = parent.add_manifest(f"referrer-{number}", text, OCI_MANIFEST)
+    return {"mediaType": OCI_MANIFEST, "digest": str(digest), "size": len(text)}
+
+
+@pytest.mark.parametrize("by", ["api", "tag"])
+@pytest.mark.parametrize("many", [1, 30])
+async def test_referrers_are_those_with_the_subject(
+    parent: PlainParent, site: LocalSite, by: str, many: int
+) -> None:
+    subject, other = parent.add_image("1", b"one"), parent.add_image("2", b"two")
+    right = [referring(parent, number, subject) for number in range(many)]
+    wrong = [referring(parent, 100, other), referring(parent, 101, None)]
+    gone = {"mediaType": OCI_MANIFEST, "digest": str(Digest.of(b"gone")), "size": 4}
+    listed = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [wrong[0], *right, wrong[1], gone]}
+    if by == "tag":
+        parent.add_manifest(referrers_tag(subject), json.dumps(listed).encode(), OCI_INDEX)
+    else:
+        parent.odd = lambda request: web.json_response(listed) if "/referrers/" in request.path else None
+    told = json.loads((await site.get(f"/v2/team/app/referrers/{subject}")).body)["manifests"]
+    assert {each["digest"] for each in told} == {each["digest"] for each in right}
+
+
+async def test_a_long_list_of_referrers_that_is_right_is_not_read_whole(
+    parent: PlainParent, site: LocalSite
+) -> None:
+    subject = parent.add_image("1", b"one")
+    listed = [referring(parent, number, subject) for number in range(3 * SAMPLE)]
+    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": listed}
+    parent.odd = lambda request: web.json_response(index) if "/referrers/" in request.path else None
+    told = json.loads((await site.get(f"/v2/team/app/referrers/{subject}")).body)["manifests"]
+    assert len(told) == 3 * SAMPLE
+    asked = [path for _, path in parent.requests if "/manifests/sha256:" in path]
+    assert len(asked) == SAMPLE

@@ -160,3 +160,16 @@ async def test_an_index_that_holds_the_subject_lists_no_referrers(
 ) -> None:
     parent.says(TAG, **index(SUBJECT, ONE))
     assert await found(app) == set()
+
+
+async def test_our_own_kind_is_believed_and_asked_for_no_tag(
+    parent: SimulatedRegistry, app: Repository
+) -> None:
+    parent.says(TAG, **index(TWO))
+    parent.says(API, **index(ONE))
+    assert not (await app.referrers.referrers(SUBJECT)).checked
+    parent.says(API, headers={"Registry-Mesh": "replica"}, **index(ONE))
+    parent.seen.clear()
+    told = await app.referrers.referrers(SUBJECT)
+    assert ([each.digest for each in told.descriptors], told.checked) == ([ONE], True)
+    assert [path for _, path, _ in parent.asked] == [API]

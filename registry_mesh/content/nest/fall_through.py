@@ -75,13 +75,15 @@ class FallThrough:
         return _joined(held, beyond, limit)
 
     async def referrers(self, subject: Digest, tagged: bool = True) -> Referrers:
-        held = (await self._held.referrers.referrers(subject)).descriptors
+        ours = await self._held.referrers.referrers(subject)
+        held = ours.descriptors
         try:
             beyond = await self._beyond.referrers.referrers(subject)
         except (NameUnknown, ManifestUnknown, Failure):
-            return Referrers(held)
+            return Referrers(held, checked=ours.checked)
         both = {each.digest: each for each in (*beyond.descriptors, *held)}
-        return Referrers(tuple(both[digest] for digest in sorted(both)), beyond.provenance)
+        checked = ours.checked and beyond.checked
+        return Referrers(tuple(both[digest] for digest in sorted(both)), beyond.provenance, checked)
 
 
 def _joined(one: TagPage, other: TagPage, limit: int) -> TagPage:

@@ -12,6 +12,7 @@ from cachetools import LRUCache
 from registry_mesh.content.nest.freshness import Freshness
 from registry_mesh.content.nest.names import NamesOfPlace
 from registry_mesh.content.nest.remembered import Remembered
+from registry_mesh.content.nest.subjects import referring
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
@@ -131,7 +132,10 @@ class RememberedTags:
     async def referrers(self, subject: Digest, tagged: bool = True) -> Referrers:
         async def fetch(_: str | None) -> str:
             found = await self._referrers.referrers(subject)
-            return json.dumps([d.document() for d in found.descriptors])
+            listed = found.descriptors
+            if not found.checked:
+                listed = await referring(subject, listed, self._manifests)
+            return json.dumps([d.document() for d in listed])
 
         key = f"{self._prefix}/_referrers/{subject.algorithm}/{subject.hex}"
         answer, provenance = await self._remembered.ask(key, self._freshness, fetch)
