@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from tests.clients.wire import answers, wait_until
+from tests.clients.wire import serves, wait_until
 from tests.simulators.ports import free_port
 
 REGISTRY = "registry.example"
@@ -72,7 +72,7 @@ class Node:
         assert self._process is not None
         if self._process.poll() is not None:
             raise AssertionError(f"serve ended with {self._process.returncode}:\n{self.tail()}")
-        return answers(f"{self.url}/v2/")
+        return serves(f"{self.url}/v2/")
 
     def stop(self) -> int:
         """SIGTERM, and the exit code."""

@@ -30,14 +30,24 @@ def wait_until(true: Callable[[], bool], seconds: float, what: str) -> None:
 
 
 def answers(url: str) -> bool:
-    """Whether it says 200, or wants a login first."""
+    """Whether it says 200."""
+    return _status(url) == 200
+
+
+def serves(url: str) -> bool:
+    """Whether it says 200, or that it wants a login first."""
+    return _status(url) in (200, 401)
+
+
+def _status(url: str) -> int:
+    """0 where nobody answers."""
     try:
         with urlopen(url, timeout=5) as answer:
-            return bool(answer.status == 200)
+            return int(answer.status)
     except HTTPError as refused:
-        return refused.code == 401
+        return refused.code
     except OSError:
-        return False
+        return 0
 
 
 @dataclass(frozen=True, slots=True)
