@@ -58,8 +58,9 @@ bench-quick: setup $(VENV)/.bench ## the same in a few minutes
 
 load: bench-quick
 
-docs: setup ## write again what is generated: the schema of the configuration, the page about fills
+docs: setup ## write again what is generated: the schemas of configuration and rules, the page about fills
 	$(BIN)/python -m registry_mesh.config.schema config/schema
+	$(BIN)/python -m registry_mesh.config.rule_entries config/schema
 	$(BIN)/python -m registry_mesh.content.fill.picture docs/fill.md
 
 lock: setup ## write the lock files again, keeping versions where they still fit

@@ -19,7 +19,7 @@ from registry_mesh.assembly.labels import layout
 from registry_mesh.assembly.parents import Parents, Seen
 from registry_mesh.assembly.storage import open_storage
 from registry_mesh.config.finding import ConfigInvalid
-from registry_mesh.config.rule_files import reload_rules
+from registry_mesh.config.rule_files import refuse_unheeded, reload_rules
 from registry_mesh.config.schema import Config
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.fill.policy import FillPolicy
@@ -42,6 +42,8 @@ from registry_mesh.telemetry.phases import phase
 
 log: Final = logging.getLogger(__name__)
 
+HEEDED: Final = frozenset({"note", "platforms"})
+"""Keys of rules that a run obeys; of a rule that says another it does nothing, and says so."""
 _SHOWN: Final = 20
 """Troubles that the log tells of one run; the command shows all."""
 
@@ -87,7 +89,9 @@ class Replicator:
     async def rules(self) -> Rules:
         """As the files stand now. `ConfigInvalid`."""
         assert self._config.rules is not None, "the checks demand it of a replica"
-        return await reload_rules(self._config.rules, tuple(self._config.registries))
+        rules = await reload_rules(self._config.rules, tuple(self._config.registries))
+        refuse_unheeded(rules, HEEDED)
+        return rules
 
     async def run(self, busy: Callable[[int | None], None] = lambda owner: None) -> Outcome:
         """One run; `busy` is told where it has to wait for another process. `ConfigInvalid`, `StoreBroken`."""

@@ -516,8 +516,12 @@ def json_schema() -> dict[str, Any]:
 
 def publish(directory: Path) -> None:
     """Write the JSON Schema to `directory`."""
-    text = json.dumps(json_schema(), indent=2, ensure_ascii=False)
-    (directory / SCHEMA_ID).write_text(text + "\n", encoding="utf-8")
+    write_schema(directory / SCHEMA_ID, json_schema())
+
+
+def write_schema(path: Path, schema: dict[str, Any]) -> None:
+    """As text that a person can read."""
+    path.write_text(json.dumps(schema, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,11 @@ _ACCEPTING: Final = 0
 class TooLarge(ValueError):
     """The pattern needs more than `MAX_STATES` states."""
 
+    def __init__(self, states: int) -> None:
+        super().__init__(
+            f"needs {states:,} states, {MAX_STATES:,} are allowed: fewer repeats, or several patterns"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class One:
@@ -74,6 +79,20 @@ def characters(first: str, last: str) -> int:
 ANY: Final = (1 << 128) - 1
 
 
+def states(node: Node) -> int:
+    """How many states `node` needs; a count, whatever its size."""
+    match node:
+        case One():
+            return 1
+        case Then(parts):
+            return sum(map(states, parts))
+        case Either(options):
+            return 1 + sum(map(states, options))
+        case Many(part, least, most):
+            each = states(part)
+            return each * least + (1 + each if most is None else (1 + each) * (most - least))
+
+
 class Automaton:
     """Accepts exactly the words that the node describes, from end to end.
 
@@ -84,6 +103,8 @@ class Automaton:
     __slots__ = ("_closures", "_kept", "_masks", "_most", "_nexts", "_pieces", "_readers", "_start", "_steps")
 
     def __init__(self, node: Node, most: int = MAX_KEPT) -> None:
+        if (needed := 1 + states(node)) > MAX_STATES:
+            raise TooLarge(needed)
         self._most = most
         self._masks: list[int] = [0]  # 0: a state that is left without reading
         self._nexts: list[tuple[int, ...]] = [()]
@@ -105,6 +126,19 @@ class Automaton:
             following = self._steps.get((states, character))
             states = self._step(states, character) if following is None else following
         return bool(states >> _ACCEPTING & 1)
+
+    def describes_any(self, alphabet: int) -> bool:
+        """Whether some word over the characters of `alphabet` is accepted."""
+        reached = left = self._start
+        while left:
+            state = (left & -left).bit_length() - 1
+            left &= left - 1
+            if self._masks[state] & alphabet:
+                for following in self._nexts[state]:
+                    fresh = self._closures[following] & ~reached
+                    reached |= fresh
+                    left |= fresh
+        return bool(reached >> _ACCEPTING & 1)
 
     def _step(self, states: int, character: str) -> int:
         reading = states & self._reading(character)
@@ -161,8 +195,6 @@ class Automaton:
         return found
 
     def _add(self, read: int, nexts: tuple[int, ...]) -> int:
-        if len(self._masks) >= MAX_STATES:
-            raise TooLarge(f"it needs more than {MAX_STATES:,} states; write fewer or shorter repetitions")
         self._masks.append(read)
         self._nexts.append(nexts)
         return len(self._masks) - 1

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
+from registry_mesh.replication.decision import Decision, Place, Verdict, targets
 from registry_mesh.replication.pattern import Pattern
 from registry_mesh.replication.rules import Rule, Rules, Selection
+from registry_mesh.replication.sentences import size
 from registry_mesh.replication.version import Version
 
 
@@ -17,6 +20,8 @@ class Reason:
     rule: str
     selected: bool
     words: tuple[str, ...]
+    note: str = ""
+    """Why the rule exists."""
 
 
 def explain(rules: Rules, registry: RegistryName, repository: RepositoryName, tag: Tag) -> tuple[Reason, ...]:
@@ -35,13 +40,41 @@ def _reason(rule: Rule, registry: RegistryName, repository: RepositoryName, tag:
             return Reason(rule.name, False, tuple(words))
     if rule.platforms is not None:
         words.append("platforms: " + ", ".join(map(str, sorted(rule.platforms))))
-    return Reason(rule.name, True, tuple(words))
+    return Reason(rule.name, True, tuple(words), rule.note)
+
+
+def guards(rules: Rules, place: Place, tag: Tag) -> tuple[str, ...]:
+    """What guards a selected reference, under all rules that select it, and where it goes."""
+    by = [rule for rule in rules.of(place.registry, place.repository) if tag in rule.tags]
+    found = [f"{rule.name}: {words}" for rule in by for words in _guards(rule, tag)]
+    places, faults = targets(place, Decision(tag, tuple(by), Verdict.TAKE))
+    if any(rule.to for rule in by):
+        found += [f"{rule.name}: to {registry}/{name}:{as_tag}" for registry, name, as_tag, rule in places]
+    return (*found, *faults)
+
+
+def _guards(rule: Rule, tag: Tag) -> Iterator[str]:
+    if rule.age:
+        yield f"age: taken after it has shown a value for {rule.age / 86400:g} d"
+    if rule.fixed is not None and tag in rule.fixed:
+        yield "fixed: never moves once it is here"
+    if rule.most is not None:
+        yield f"max: refused beyond {size(rule.most)}"
+    if rule.verify is not None:
+        yield f"verify: signed by {' or '.join(rule.verify.by)}"
+    for pin in rule.pins:
+        if pin.tag == tag:
+            yield f"pinned to {pin.digest}"
+    if rule.keep is not None:
+        yield f"keep: the newest {rule.keep.newest} by {rule.keep.by.value}"
+    if rule.when:
+        yield f"when: {' or '.join(window.text for window in rule.when)}"
 
 
 def _verdict(selection: Selection, name: str) -> tuple[bool, str]:
     excluding: Pattern | None = selection.excluding(name)
     if excluding is not None:
-        return False, f"{name} is excluded by {excluding}"
+        return False, f"{name} is excluded by {_told(excluding)}"
     taking = selection.taking(name)
     ranges = [
         each for each in selection.patterns if each.is_version and each.negative is (taking is not None)
@@ -51,7 +84,11 @@ def _verdict(selection: Selection, name: str) -> tuple[bool, str]:
         none = f"{name} is taken by none of {', '.join(str(p) for p in selection.patterns)}"
         return False, none + (f"; it is no version, and {_listed(ranges)} takes versions" if blind else "")
     passed = f"; it is no version, and {_listed(ranges)} excludes versions" if blind else ""
-    return True, f"{name} is taken by {taking}{passed}"
+    return True, f"{name} is taken by {_told(taking)}{passed}"
+
+
+def _told(pattern: Pattern) -> str:
+    return f"{pattern} of set {pattern.of}" if pattern.of else str(pattern)
 
 
 def _listed(patterns: list[Pattern]) -> str:

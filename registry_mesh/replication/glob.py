@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from registry_mesh.replication.abbreviation import expanded
 from registry_mesh.replication.automaton import ANY, Either, Many, Node, One, Then, characters, mask
 
 _SLASH: Final = mask("/")
@@ -37,6 +38,14 @@ def parse_glob(text: str, alphabet: str) -> Node:
     if not parser.done:
         raise ValueError(f"{parser.peek!r} at {parser.at + 1} closes nothing")
     return node
+
+
+def parse_written_out(text: str, alphabet: str) -> Node:
+    """As `parse_glob`, with braces that mean exactly what the patterns written out would: what `**` is at the edge of
+    one is decided after its options stand in their place."""
+    if "{" not in text or "**" not in text:
+        return parse_glob(text, alphabet)
+    return Either(tuple(parse_glob(each, alphabet) for each in expanded(text)))
 
 
 class _Parser:

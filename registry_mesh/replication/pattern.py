@@ -1,7 +1,8 @@
 """Patterns of rule files: a glob, `re:` an expression, `semver:` a range; `!` before any of them excludes.
 
 Always anchored: a pattern describes the whole name. What cannot match anything that exists is a fault, not a
-pattern that silently selects nothing.
+pattern that silently selects nothing. Both editions of the language are read here; the second adds orders of versions,
+versions inside a tag (`in`), both of two patterns (`&`), pins, and takes braces for an abbreviation.
 """
 
 from __future__ import annotations
@@ -12,18 +13,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import NAME_LIMIT, is_tag
-from registry_mesh.replication.automaton import Automaton, Node
+from registry_mesh.oci.refusals import DigestInvalid
+from registry_mesh.replication.abbreviation import expanded
+from registry_mesh.replication.automaton import Automaton, Node, TooLarge, mask, states
 from registry_mesh.replication.finite import words
-from registry_mesh.replication.glob import is_exact, parse_glob
+from registry_mesh.replication.glob import is_exact, parse_glob, parse_written_out
 from registry_mesh.replication.regex import parse_regex
-from registry_mesh.replication.version import VersionRange
+from registry_mesh.replication.version import Order, Version, VersionRange
 
 MAX_LENGTH: Final = 512
+_GROUP: Final = "group:"
 
 
 class PatternFault(ValueError):
     """A pattern that cannot be read, or can never match."""
+
+
+class _Nothing(ValueError):
+    """A pattern that can be read and matches no name."""
 
 
 class Subject(enum.Enum):
@@ -31,11 +40,34 @@ class Subject(enum.Enum):
 
     REPOSITORY = string.ascii_lowercase + string.digits + "._-/"
     TAG = string.ascii_letters + string.digits + "._-"
+    NODE = string.ascii_letters + string.digits + "._-:"
 
     @property
     def noun(self) -> str:
         """What a person calls names of this kind."""
         return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """The version by which a pattern takes a tag, and in which flavour (`*-alpine`)."""
+
+    version: Version
+    flavour: str = ""
+    text: str = ""
+    """As it stands in the tag, without v."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """`TAG@DIGEST`, or `@DIGEST` without a tag."""
+
+    tag: str | None
+    digest: Digest
+
+
+def _unread(name: str) -> Read | None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +82,31 @@ class Pattern:
     """All names it matches, where they are few."""
     is_version: bool = False
     """Whether it looks at versions only."""
+    order: Order | None = None
+    """How it takes suffixes, where it looks at versions."""
+    pin: Pin | None = None
+    of: str = ""
+    """The set it stands in."""
+    states: int = 1
+    """What it costs: the states that are walked for each character of a name, at most."""
     matches: Callable[[str], bool] = field(repr=False, compare=False, default=lambda name: False)
+    reads: Callable[[str], Read | None] = field(repr=False, compare=False, default=_unread)
+    """The version by which it takes a name; None where it takes it otherwise, or not at all."""
 
     def __str__(self) -> str:
         return self.text
 
     @classmethod
-    def parse(cls, text: str, subject: Subject) -> Pattern:
-        """`PatternFault` says what is wrong with `text`."""
+    def parse(cls, text: str, subject: Subject, edition: int = 1) -> Pattern:
+        """`edition` is the number of the language. `PatternFault` says what is wrong with `text`."""
         body = text.removeprefix("!")
         negative = body is not text and body != text
+        body = body.strip() if negative else body
         try:
-            return replace(
-                _pattern(body.strip() if negative else body, subject), text=text, negative=negative
-            )
+            read = _both(body, subject) if edition > 1 else _pattern(body, subject)
+            return replace(read, text=text, negative=negative)
+        except (TooLarge, _Nothing) as fault:
+            raise PatternFault(f"{text!r} {fault}") from None
         except ValueError as fault:
             raise PatternFault(f"{text!r}: {fault}") from None
 
@@ -76,36 +119,124 @@ class Pattern:
         return replace(self, exact=exact, names=names, matches=names.__contains__)
 
 
-def _pattern(body: str, subject: Subject) -> Pattern:
+def _both(body: str, subject: Subject) -> Pattern:
+    """One pattern of the second edition, or several that must all match."""
+    parts = [_second(part.strip(), subject) for part in body.split("&")]
+    if len(parts) == 1:
+        return parts[0]
+    if any(part.pin for part in parts):
+        raise ValueError("a pin stands by itself")
+    few = [part.names for part in parts if part.names is not None]
+    names = None if not few else frozenset(n for n in few[0] if all(part.matches(n) for part in parts))
+    if names is not None and not names:
+        raise _Nothing(f"can match no {subject.noun}: its sides share no name")
+    versions = [part for part in parts if part.is_version]
+    every = tuple(part.matches for part in parts)
+
+    def matches(name: str) -> bool:
+        return all(each(name) for each in every)
+
+    def reads(name: str) -> Read | None:
+        return versions[0].reads(name) if versions and matches(name) else None
+
+    order = versions[0].order if versions else None
+    cost = sum(part.states for part in parts)
+    return Pattern(body, False, None, names, bool(versions), order, states=cost, matches=matches, reads=reads)
+
+
+def _second(body: str, subject: Subject) -> Pattern:
+    if subject is Subject.NODE and body.startswith(_GROUP) and len(body) > len(_GROUP):
+        return Pattern(body, False, body, frozenset({body}), matches=body.__eq__)
+    if subject is Subject.TAG and "@" in body and not body.startswith("re:"):
+        return _pin(body)
+    return _pattern(body, subject, 2)
+
+
+def _pattern(body: str, subject: Subject, edition: int = 1) -> Pattern:
     if not body:
         raise ValueError("empty")
     if len(body) > MAX_LENGTH:
         raise ValueError(f"longer than {MAX_LENGTH} characters")
     kind, colon, rest = body.partition(":")
     if not colon:
-        return _glob(body, subject)
+        return _glob(body, subject, edition)
     if kind == "re":
-        return _automaton(body, parse_regex(rest.strip()), subject)
-    if kind in ("semver", "semver~") and subject is Subject.TAG:
-        accepts = VersionRange.parse(rest.strip(), ignore_suffix=kind == "semver~").accepts
-        return Pattern(body, False, is_version=True, matches=accepts)
-    known = "re:" if subject is Subject.REPOSITORY else "re:, semver: and semver~:"
+        return _automaton(body, _expression(rest.strip(), subject), subject, edition)
+    order = next((each for each in Order if each.value == kind), None)
+    if subject is Subject.TAG and order and (edition > 1 or order is not Order.PLAIN):
+        return _version(body, rest.strip(), order, edition)
+    also = "" if edition == 1 else ", semver+:"
+    known = "re:" if subject is not Subject.TAG else f"re:, semver:{also} and semver~:"
     raise ValueError(f"{kind}: is not a kind of {subject.noun} pattern; there are globs, {known}")
 
 
-def _automaton(text: str, node: Node, subject: Subject) -> Pattern:
-    accepts = Automaton(node).accepts  # first: beyond its bounds there are no words to tell
-    return Pattern(text, False, names=words(node, subject.value), matches=accepts)
+def _expression(text: str, subject: Subject) -> Node:
+    for each in text:
+        if not each.isascii():
+            raise ValueError(f"{each!r} stands in none of the names this can match")
+    return parse_regex(text)
 
 
-def _glob(text: str, subject: Subject) -> Pattern:
+def _automaton(text: str, node: Node, subject: Subject, edition: int) -> Pattern:
+    automaton = Automaton(node)  # first: beyond its bounds there are no words to tell
+    if edition > 1 and not automaton.describes_any(mask(subject.value)):
+        why = ": names are lower-case" if subject is Subject.REPOSITORY and text.lower() != text else ""
+        raise _Nothing(f"can match no {subject.noun}{why}")
+    return Pattern(
+        text, False, names=words(node, subject.value), states=states(node), matches=automaton.accepts
+    )
+
+
+def _glob(text: str, subject: Subject, edition: int) -> Pattern:
     if subject is Subject.REPOSITORY and (text.startswith("/") or text.endswith("/") or "//" in text):
         raise ValueError("no repository name starts or ends with / or has an empty segment")
     if "@" in text:
         raise ValueError("a tag cannot be pinned to a digest by rule")
-    pattern = _automaton(text, parse_glob(text, subject.value), subject)
+    parse = parse_glob if edition == 1 else parse_written_out
+    pattern = _automaton(text, parse(text, subject.value), subject, edition)
     if not is_exact(text):
         return pattern
     if len(text) > NAME_LIMIT or (subject is Subject.TAG and not is_tag(text)):
         raise ValueError(f"not a {subject.noun}, and no pattern of one")
     return Pattern(text, False, text, frozenset({text}), matches=text.__eq__)
+
+
+def _version(text: str, rest: str, order: Order, edition: int) -> Pattern:
+    written, inside, glob = rest.partition(" in ") if edition > 1 else (rest, "", "")
+    wanted = VersionRange.parse(written.strip(), order, zeros=edition > 1)
+    frames = [_frame(each) for each in expanded(glob.strip())] if inside else [("", "")]
+
+    def reads(tag: str) -> Read | None:
+        for before, after in frames:
+            inner = tag[len(before) : len(tag) - len(after)]
+            if inner and tag == before + inner + after and (found := wanted.reads(inner)) is not None:
+                return Read(found, f"{before}*{after}" if inside else "", inner.removeprefix("v"))
+        return None
+
+    def matches(tag: str) -> bool:
+        return reads(tag) is not None
+
+    return Pattern(text, False, is_version=True, order=order, matches=matches, reads=reads)
+
+
+def _frame(glob: str) -> tuple[str, str]:
+    """What stands before the version, and what after it."""
+    before, star, after = glob.partition("*")
+    if not star or not set(before + after) <= set(Subject.TAG.value):
+        raise ValueError(
+            f"in {glob}: the version stands where the one * is, between plain text only, such as in *-alpine"
+        )
+    return before, after
+
+
+def _pin(body: str) -> Pattern:
+    tag, _, digest = body.partition("@")
+    try:
+        pin = Pin(tag or None, Digest.parse(digest))
+    except DigestInvalid:
+        raise ValueError(f"{digest} is no digest; a pin is TAG@sha256:HEX") from None
+    if not tag:
+        return Pattern(body, False, names=frozenset(), pin=pin)
+    if not is_tag(tag):
+        raise ValueError("a pin is of one tag, without wildcards")
+    return Pattern(body, False, tag, frozenset({tag}), pin=pin, matches=tag.__eq__)

@@ -7,11 +7,19 @@ order of patterns and of rules never matters. Several rules select the union of 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, Final
 
+from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, RepositoryName
-from registry_mesh.replication.pattern import Pattern
+from registry_mesh.replication.budget import Budget
+from registry_mesh.replication.companions import ALL, Companions
+from registry_mesh.replication.keep import Keep
+from registry_mesh.replication.pattern import Pattern, Pin
+from registry_mesh.replication.schedule import Schedule
+from registry_mesh.replication.target import Target
+from registry_mesh.replication.terms import NEVER, Data, Delete, Hold, Priority, Trial, Verify
+from registry_mesh.replication.window import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,22 +100,101 @@ def union(several: Iterable[Platforms]) -> Platforms:
     return frozenset(wanted)
 
 
+_SPELLED: Final = {"most": "max", "companions": "with"}
+_ALWAYS: Final = frozenset({"name", "registry", "repositories", "tags", "place"})
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One sentence: from this registry, these repositories, these tags, these platforms."""
+    """One sentence: from this registry, these repositories, these tags; in which form, for how long, and when.
+
+    Of several rules that select one reference what takes is a union and what guards an intersection.
+    """
 
     name: str
     registry: RegistryName
     repositories: Selection
     tags: Selection
     platforms: Platforms = None
+    note: str = ""
+    types: tuple[str, ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+    most: int | None = None
+    """Bytes of an image; a larger one is refused."""
+    companions: Companions = ALL
+    verify: Verify | None = None
+    age: float = 0.0
+    """Seconds that a tag must have shown a value before it is taken."""
+    fixed: Selection | None = None
+    to: tuple[Target, ...] = ()
+    """None: its own name."""
+    nodes: Selection | None = None
+    data: Data = Data.FULL
+    variants: frozenset[str] = frozenset()
+    keep: Keep | None = None
+    delete: Delete = NEVER
+    hold: Hold | None = None
+    every: Schedule | None = None
+    when: tuple[Window, ...] = ()
+    budget: tuple[Budget, ...] = ()
+    priority: Priority = Priority.NORMAL
+    place: str = field(default="", compare=False)
+    """`FILE:LINE:COLUMN` where it stands."""
+
+    @property
+    def pins(self) -> tuple[Pin, ...]:
+        """What its tags are pinned to."""
+        return tuple(each.pin for each in self.tags.patterns if each.pin is not None and not each.negative)
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """The keys of the language that it says and that have a default, as files spell them."""
+        return tuple(
+            _SPELLED.get(each.name, each.name)
+            for each in fields(self)
+            if each.name not in _ALWAYS and getattr(self, each.name) != each.default
+        )
+
+    def is_for(self, node: str, groups: Iterable[str] = ()) -> bool:
+        """Whether a node, which is in `groups`, does it."""
+        if self.nodes is None:
+            return True
+        names = (node, *(f"group:{each}" for each in groups))
+        return not any(self.nodes.excluding(each) for each in names) and any(map(self.nodes.taking, names))
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """What no rule takes and nobody serves."""
+
+    registry: RegistryName
+    repositories: Selection | None = None
+    tags: Selection | None = None
+    digest: Digest | None = None
+    note: str = ""
+    place: str = field(default="", compare=False)
+
+    def names(self, registry: RegistryName, repository: str, tag: str, digest: Digest | None = None) -> bool:
+        """Whether it is about this; by digest alone where the digest is known."""
+        return (
+            registry == self.registry
+            and (self.repositories is None or repository in self.repositories)
+            and (self.tags is None or tag in self.tags)
+            and (self.digest is None or self.digest == digest)
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """All rules of a node."""
+    """All rules of a folder."""
 
     rules: tuple[Rule, ...] = ()
+    deny: tuple[Denial, ...] = ()
+    guard: float = 0.1
+    """The share of a registry's tags that one node may delete within a day."""
+    vanished: Delete = NEVER
+    """What becomes of tags whose rule is gone."""
+    trials: tuple[Trial, ...] = ()
 
     def __iter__(self) -> Iterator[Rule]:
         return iter(self.rules)
@@ -123,3 +210,9 @@ class Rules:
     def of(self, registry: RegistryName, repository: RepositoryName) -> tuple[Rule, ...]:
         """The rules that take something of a repository."""
         return tuple(r for r in self.rules if r.registry == registry and repository in r.repositories)
+
+    def denying(
+        self, registry: RegistryName, repository: str, tag: str, digest: Digest | None = None
+    ) -> Denial | None:
+        """What denies a reference, if anything does."""
+        return next((each for each in self.deny if each.names(registry, repository, tag, digest)), None)

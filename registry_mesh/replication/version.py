@@ -8,6 +8,7 @@ takes it only where one of its own bounds is a pre-release of the same version (
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,10 +21,14 @@ _BUILD: Final = r"[0-9A-Za-z_-]+(?:\.[0-9A-Za-z_-]+)*"
 _VERSION: Final = re.compile(
     rf"v?({_NUMBER})(?:\.({_NUMBER}))?(?:\.({_NUMBER}))?(?:-({_SUFFIX}))?(?:_({_BUILD}))?"
 )
+_ZEROS: Final = re.compile(_VERSION.pattern.replace(_NUMBER, "[0-9]{1,18}"))
+"""The same with leading zeros: `22.04`, `19.03.8`."""
 _PARTIAL: Final = re.compile(
     rf"v?(?:[xX*]|({_NUMBER})(?:\.(?:[xX*]|({_NUMBER})(?:\.(?:[xX*]|({_NUMBER})"
     rf"(?:-({_SUFFIX}))?(?:[_+]{_BUILD})?))?))?)"
 )
+_PARTIAL_ZEROS: Final = re.compile(_PARTIAL.pattern.replace(_NUMBER, "[0-9]{1,18}"))
+_HYPHEN: Final = re.compile(r"(\S+)\s+-\s+(\S+)")
 _COMPARATOR: Final = re.compile(r"(>=|<=|>|<|=|\^|~)?\s*(\S+)")
 
 
@@ -36,9 +41,9 @@ class Version:
     suffix: tuple[str, ...] = ()
 
     @classmethod
-    def parse(cls, tag: str) -> Version | None:
-        """The version that a tag spells, if it spells one."""
-        found = _VERSION.fullmatch(tag)
+    def parse(cls, tag: str, zeros: bool = False) -> Version | None:
+        """The version that a tag spells, if it spells one; `zeros`: also with leading zeros."""
+        found = (_ZEROS if zeros else _VERSION).fullmatch(tag)
         if found is None:
             return None
         major, minor, patch, suffix, build = found.groups()
@@ -52,6 +57,9 @@ class Version:
             (False, int(each), "") if each.isdecimal() else (True, 0, each) for each in self.suffix
         )
         return self.numbers, not self.suffix, identifiers
+
+    def __str__(self) -> str:
+        return ".".join(map(str, self.numbers)) + (f"-{'.'.join(self.suffix)}" if self.suffix else "")
 
     def __lt__(self, other: Version) -> bool:
         return self._key() < other._key()
@@ -74,48 +82,68 @@ class Bounds:
         return version < self.high or (self.high_closed and version == self.high)
 
 
+class Order(enum.Enum):
+    """What a suffix means to a range; the value is the word before the range."""
+
+    RELEASES = "semver"
+    """A pre-release, taken only beside a bound with a suffix of the same numbers."""
+    FLAVOURS = "semver~"
+    """A flavour (`1.2.3-alpine`), not looked at."""
+    PLAIN = "semver+"
+    """A pre-release that stands in line with all others (semver.org 11)."""
+
+
 @dataclass(frozen=True, slots=True)
 class VersionRange:
     """Options joined by `||`, each a list of bounds that must all hold."""
 
     options: tuple[tuple[Bounds, ...], ...]
-    ignore_suffix: bool = False
-    """`semver~:`, a suffix is a flavour (`1.2.3-alpine`) and is not looked at."""
+    order: Order = Order.RELEASES
+    zeros: bool = False
+    """Whether tags with leading zeros are versions."""
 
     @classmethod
-    def parse(cls, text: str, *, ignore_suffix: bool = False) -> VersionRange:
+    def parse(cls, text: str, order: Order = Order.RELEASES, zeros: bool = False) -> VersionRange:
         """`ValueError` says what cannot be read."""
-        options = tuple(_bounds(option) for option in text.split("||"))
-        return cls(options, ignore_suffix)
+        if hyphen := _HYPHEN.fullmatch(text.strip()):
+            raise ValueError(f"write >={hyphen[1]} <={hyphen[2]}")
+        if "!=" in text:
+            raise ValueError("!= is not offered: write an excluding pattern, such as !1.2.3")
+        options = tuple(_bounds(option, zeros) for option in text.split("||"))
+        return cls(options, order, zeros)
 
     def accepts(self, tag: str) -> bool:
-        """Whether `version` lies in the range."""
-        version = Version.parse(tag)
-        if version is None:
-            return False
-        if self.ignore_suffix:
+        """Whether the version that `tag` spells lies in the range."""
+        return self.reads(tag) is not None
+
+    def reads(self, tag: str) -> Version | None:
+        """The version by which the range takes `tag`; None where it does not."""
+        version = Version.parse(tag, self.zeros)
+        if version is not None and self.order is Order.FLAVOURS:
             version = Version(version.numbers)
-        return any(self._within(version, bounds) for bounds in self.options)
+        if version is None or not any(self._within(version, bounds) for bounds in self.options):
+            return None
+        return version
 
     def _within(self, version: Version, option: tuple[Bounds, ...]) -> bool:
         if not all(version in bounds for bounds in option):
             return False
-        if not version.suffix:
+        if not version.suffix or self.order is Order.PLAIN:
             return True
         named = (edge for bounds in option for edge in (bounds.low, bounds.high))
         return any(edge is not None and edge.suffix and edge.numbers == version.numbers for edge in named)
 
 
-def _bounds(option: str) -> tuple[Bounds, ...]:
+def _bounds(option: str, zeros: bool) -> tuple[Bounds, ...]:
     spaced = re.sub(r"(>=|<=|>|<|=|\^|~)\s+", r"\1", option.replace(",", " ")).split()
     if not spaced:
         raise ValueError("an empty version range")
-    return tuple(_comparator(each) for each in spaced)
+    return tuple(_comparator(each, zeros) for each in spaced)
 
 
-def _comparator(text: str) -> Bounds:
+def _comparator(text: str, zeros: bool) -> Bounds:
     found = _COMPARATOR.fullmatch(text)
-    parts = _PARTIAL.fullmatch(found[2]) if found else None
+    parts = (_PARTIAL_ZEROS if zeros else _PARTIAL).fullmatch(found[2]) if found else None
     if found is None or parts is None:
         raise ValueError(f"{text!r} is not a version or a comparison with one")
     given = tuple(int(each) for each in parts.groups()[:3] if each is not None)

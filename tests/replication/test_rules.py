@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.replication.explain import explain
 from registry_mesh.replication.pattern import Pattern, Subject
-from registry_mesh.replication.plan import listings, wanted_tags
 from registry_mesh.replication.platform_names import doubt
 from registry_mesh.replication.rules import Platform, Platforms, Rule, Rules, Selection, union
+from registry_mesh.replication.wanted import listings, wanted_tags
 
 HOST = RegistryName("registry.example")
 AMD, ARM = Platform("linux", "amd64"), Platform("linux", "arm64", "v8")

@@ -11,8 +11,8 @@ from registry_mesh.oci.mentions import Kind, Mention, mentions
 from registry_mesh.oci.refusals import Refusal
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.repositories import Repository
-from registry_mesh.replication.plan import wanted
 from registry_mesh.replication.rules import Platforms
+from registry_mesh.replication.wanted import wanted
 
 
 async def first_gap(held: Repository, root: Digest, platforms: Platforms) -> str | None:

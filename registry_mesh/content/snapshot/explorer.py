@@ -28,8 +28,8 @@ from registry_mesh.oci.refusals import BlobUnknown, ManifestUnknown, NameUnknown
 from registry_mesh.ports.blobs import BlobStore
 from registry_mesh.ports.failures import Failure, SourceLied, StoreBroken, StoreFull
 from registry_mesh.ports.repositories import Repository
-from registry_mesh.replication.plan import Wanted, is_image, is_stated, wanted
 from registry_mesh.replication.rules import Platforms
+from registry_mesh.replication.wanted import Wanted, is_image, is_stated, wanted
 
 MAX_NODES: Final = 50_000
 """Manifests of one graph; a source that names more is not followed."""

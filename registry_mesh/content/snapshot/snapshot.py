@@ -30,8 +30,8 @@ from registry_mesh.ports.failures import Failure, SourceLied
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.records import Records
 from registry_mesh.ports.repositories import KeptRepository, RegistrySource, RepositoryStore
-from registry_mesh.replication.plan import Listing, listings
 from registry_mesh.replication.rules import Rules
+from registry_mesh.replication.wanted import Listing, listings
 
 MAX_REPOSITORIES: Final = 1_000_000
 

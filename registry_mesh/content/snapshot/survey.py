@@ -18,8 +18,8 @@ from registry_mesh.oci.refusals import ManifestUnknown, NameUnknown, Refusal
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.repositories import EVERY, KeptRepository, Repository, TagPage
-from registry_mesh.replication.plan import companions, is_companion, selecting
 from registry_mesh.replication.rules import Platforms, Rule, union
+from registry_mesh.replication.wanted import companions, is_companion, selecting
 
 
 @dataclass(slots=True)

@@ -1,0 +1,101 @@
+"""Recorded listings: what sources showed, or a node held, at one time; JSON Lines, one repository a line.
+
+{"schema": "registry-mesh/listing/1"}
+{"registry": "docker.io", "repository": "library/alma", "listed_at": 1764400000, "tags": {"9": "sha256:…"}}
+
+A tag is its digest, or a mapping: `digest`, `since`, `here`, `moves`, `type`, `labels`, `signed_by`, `blobs` (digest to
+size), `platforms` (`os/architecture` to the digests of its blobs), `rules` (that wanted it), `gone`, `unselected`
+(since when). Times are seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from registry_mesh.config.files import unreadable
+from registry_mesh.config.finding import ConfigInvalid, Finding, Mark
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.reference import RepositoryName, Tag, parse_name, parse_registry, parse_tag
+from registry_mesh.oci.refusals import Refusal
+from registry_mesh.replication.decision import Place, TagFacts
+from registry_mesh.replication.listing import Held, Recorded, Weight
+
+SCHEMA: Final = "registry-mesh/listing/1"
+
+
+def read_listing(path: Path) -> Iterator[Recorded]:
+    """One repository after the other; `ConfigInvalid` at the first line that cannot be read."""
+    try:
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if not line.strip():
+                    continue
+                try:
+                    found = _line(number, json.loads(line))
+                except (ValueError, TypeError, AttributeError, KeyError, Refusal) as fault:
+                    why = getattr(fault, "reason", None) or f"{type(fault).__name__}: {fault}"
+                    raise _invalid(path, number, why) from None
+                if found is not None:
+                    yield found
+    except OSError as fault:
+        raise unreadable(path, fault) from None
+
+
+def _invalid(path: Path, line: int, what: str) -> ConfigInvalid:
+    how = f"a line is a repository of {SCHEMA}"
+    return ConfigInvalid([Finding(str(path), Mark(line, 1), (), f"no recorded listing: {what}", how)])
+
+
+def _line(number: int, value: Mapping[str, Any]) -> Recorded | None:  # Any: JSON as it came
+    if "schema" in value:
+        if value["schema"] != SCHEMA:
+            raise ValueError(f"{value['schema']} is not {SCHEMA}")
+        return None
+    if number == 1:
+        raise ValueError("its first line names no schema")
+    registry = parse_registry(value["registry"])
+    repository: RepositoryName = parse_name(value["repository"])
+    tags = value.get("tags", {})
+    return Recorded(
+        Place(registry, repository),
+        float(value.get("listed_at", 0)),
+        {parse_tag(tag): _facts(each) for tag, each in tags.items()},
+        {Tag(tag): _weight(each["blobs"], each) for tag, each in tags.items() if _has(each, "blobs")},
+        {Tag(tag): _held(each) for tag, each in tags.items() if _has(each, "rules", "gone", "unselected")},
+        value.get("error"),
+    )
+
+
+def _has(value: object, *keys: str) -> bool:
+    return isinstance(value, dict) and any(key in value for key in keys)
+
+
+def _facts(value: str | Mapping[str, Any]) -> TagFacts:
+    if isinstance(value, str):
+        return TagFacts(Digest.parse(value))
+    blobs = value.get("blobs")
+    return TagFacts(
+        Digest.parse(value["digest"]) if "digest" in value else None,
+        value.get("since"),
+        int(value.get("moves", 0)),
+        sum(blobs.values()) if blobs is not None else value.get("size"),
+        value.get("type"),
+        value.get("labels"),
+        frozenset(value["signed_by"]) if "signed_by" in value else None,
+        here=value.get("here"),
+    )
+
+
+def _weight(blobs: Mapping[str, int], value: Mapping[str, Any]) -> Weight:
+    platforms = value.get("platforms") or {}
+    return Weight(
+        {str(digest): int(size) for digest, size in blobs.items()},
+        {str(name): frozenset(digests) for name, digests in platforms.items()},
+    )
+
+
+def _held(value: Mapping[str, Any]) -> Held:
+    return Held(tuple(value.get("rules", ())), value.get("gone"), value.get("unselected"))

@@ -1,0 +1,258 @@
+"""What becomes of each tag of a repository under all rules that select it.
+
+What takes is a union: platforms, companions, fullness add up, and what one rule keeps stays. What guards is an
+intersection: every rule's `age`, `fixed`, `max` and `verify` must be content.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import reduce
+
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
+from registry_mesh.replication import sentences
+from registry_mesh.replication.artifact_types import fits
+from registry_mesh.replication.companions import NONE, Companions
+from registry_mesh.replication.keep import kept
+from registry_mesh.replication.rules import Platforms, Rule, Rules, union
+from registry_mesh.replication.target import Source, Target
+from registry_mesh.replication.terms import Data, Priority
+
+
+@dataclass(frozen=True, slots=True)
+class TagFacts:
+    """What is known of a tag; None is not known. Times in seconds since the epoch, sizes in bytes."""
+
+    digest: Digest | None = None
+    """What its source says."""
+    since: float | None = None
+    """Since when the source shows it."""
+    moves: int = 0
+    """How often it moved in 14 days."""
+    size: int | None = None
+    type: str | None = None
+    labels: Mapping[str, str] | None = None
+    signed_by: frozenset[str] | None = None
+    has: frozenset[str] | None = None
+    """Kinds of companions that it has."""
+    held: Digest | None = None
+    """What it stands for here."""
+    here: float | None = None
+    """Since when the tag is here."""
+    released: bool = False
+    """A person let this value through before its time."""
+
+
+class Verdict(enum.Enum):
+    """What is to be done with a tag at its source."""
+
+    TAKE = "take"
+    WAIT = "wait"
+    REFUSE = "refuse"
+    PAST = "past"
+    """Newer ones are kept instead."""
+    DENY = "deny"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What becomes of one tag, and why."""
+
+    tag: Tag
+    rules: tuple[Rule, ...]
+    verdict: Verdict
+    because: str = ""
+    until: float | None = None
+    """Until when it waits."""
+    unknown: tuple[str, ...] = ()
+    """Facts that would be needed to decide."""
+
+    @property
+    def platforms(self) -> Platforms:
+        """Those of all rules together."""
+        return union(rule.platforms for rule in self.rules)
+
+    @property
+    def companions(self) -> Companions:
+        """Those of all rules together."""
+        return reduce(Companions.__or__, (rule.companions for rule in self.rules), NONE)
+
+    @property
+    def data(self) -> Data:
+        """The fullest."""
+        return max((rule.data for rule in self.rules), key=lambda each: each.rank)
+
+    @property
+    def priority(self) -> Priority:
+        """The highest."""
+        return max((rule.priority for rule in self.rules), key=lambda each: each.rank)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A repository at its source."""
+
+    registry: RegistryName
+    repository: RepositoryName
+
+    def ref(self, tag: str) -> str:
+        """`REGISTRY/REPOSITORY:TAG`."""
+        return f"{self.registry}/{self.repository}:{tag}"
+
+
+def decide(
+    place: Place, rules: Rules, of: Iterable[Rule], tags: Mapping[Tag, TagFacts], now: float
+) -> dict[Tag, Decision]:
+    """One decision for each of `tags` that some rule selects. `of` are those of `rules` that take the repository here;
+    `tags` is the whole listing: what `keep` keeps depends on it."""
+    of = tuple(of)
+    selected = {rule.name: [tag for tag in tags if tag in rule.tags] for rule in of}
+    stay = {rule.name: _stay(rule, selected[rule.name], tags, now) for rule in of}
+    by_tag: dict[Tag, list[Rule]] = {}
+    for rule in of:
+        for tag in selected[rule.name]:
+            by_tag.setdefault(tag, []).append(rule)
+    return {tag: _decide(place, rules, by, tag, tags[tag], stay, now) for tag, by in by_tag.items()}
+
+
+def _stay(rule: Rule, tags: list[Tag], facts: Mapping[Tag, TagFacts], now: float) -> frozenset[Tag] | None:
+    """None is all of them."""
+    if rule.keep is None:
+        return None
+    seen = {tag: here for tag in tags if (here := _seen(facts[tag])) is not None}
+    return kept(rule.keep, rule.tags.patterns, tags, seen, now)
+
+
+def _seen(facts: TagFacts) -> float | None:
+    """Since when its value has been known: the time of a version, for `keep` by `seen`."""
+    return facts.since if facts.since is not None else facts.here
+
+
+def _decide(
+    place: Place,
+    rules: Rules,
+    by: list[Rule],
+    tag: Tag,
+    facts: TagFacts,
+    stay: Mapping[str, frozenset[Tag] | None],
+    now: float,
+) -> Decision:
+    ref = place.ref(tag)
+    denial = rules.denying(place.registry, place.repository, tag, facts.digest)
+    if denial is not None:
+        note = f": {denial.note}" if denial.note else ""
+        return Decision(tag, tuple(by), Verdict.DENY, f"{ref} is denied{note}")
+    unknown: list[str] = []
+    of_kind = tuple(rule for rule in by if _is_of_kind(rule, facts, unknown))
+    pinned = [_unpinned(rule, ref, tag, facts) for rule in of_kind]
+    taking = tuple(rule for rule, fault in zip(of_kind, pinned, strict=True) if fault is None)
+    if not taking:
+        fault = next((each for each in pinned if each is not None), None)
+        return Decision(tag, tuple(by), Verdict.REFUSE, fault or f"{ref} is of no wanted type or label")
+    names = [rule for rule in taking if (kept_ones := stay[rule.name]) is None or tag in kept_ones]
+    if not names:
+        newest = ", ".join(sorted({str(rule.keep.newest) for rule in taking if rule.keep}))
+        return Decision(tag, taking, Verdict.PAST, f"past newest {newest}")
+    refused = next(_refusals(place, taking, tag, facts, unknown), None)
+    if refused is not None:
+        return Decision(tag, taking, Verdict.REFUSE, refused)
+    until = _until(taking, facts, now)
+    if until is not None:
+        since = facts.since if facts.since is not None else now
+        return Decision(
+            tag,
+            taking,
+            Verdict.WAIT,
+            sentences.held_back(ref, facts.digest, since, until, facts.moves),
+            until,
+        )
+    return Decision(tag, tuple(names), Verdict.TAKE, unknown=tuple(unknown))
+
+
+def _is_of_kind(rule: Rule, facts: TagFacts, unknown: list[str]) -> bool:
+    if rule.types:
+        if facts.type is None:
+            unknown.append("type")
+        elif not fits(rule.types, facts.type):
+            return False
+    if rule.labels:
+        if facts.labels is None:
+            unknown.append("labels")
+        else:
+            found = facts.labels
+            return all(key in found and fnmatchcase(found[key], glob) for key, glob in rule.labels)
+    return True
+
+
+def _unpinned(rule: Rule, ref: str, tag: Tag, facts: TagFacts) -> str | None:
+    """Why a rule does not take a tag that it pins; None where it takes it."""
+    others = any(each.matches(tag) for each in rule.tags.patterns if not each.negative and each.pin is None)
+    pins = [pin.digest for pin in rule.pins if pin.tag == tag]
+    if others or not pins or facts.digest is None or facts.digest in pins:
+        return None
+    return sentences.pinned(ref, facts.digest, pins)
+
+
+def _refusals(
+    place: Place, rules: tuple[Rule, ...], tag: Tag, facts: TagFacts, unknown: list[str]
+) -> Iterator[str]:
+    ref = place.ref(tag)
+    moved = facts.held is not None and facts.digest is not None and facts.held != facts.digest
+    for rule in rules:
+        if rule.most is not None and facts.size is None:
+            unknown.append("size")
+        elif rule.most is not None and facts.size is not None and facts.size > rule.most:
+            yield sentences.too_large(ref, facts.size, rule.most)
+        if rule.fixed is not None and moved and tag in rule.fixed:
+            yield sentences.fixed(ref, facts.held, facts.digest)
+        if rule.verify is None or (facts.held is not None and not moved):
+            continue
+        if facts.signed_by is None:
+            unknown.append("signed_by")
+        elif not facts.signed_by & set(rule.verify.by):
+            yield sentences.unsigned(
+                f"{place.repository}:{tag}", tag, facts.digest, rule.verify.by, facts.held
+            )
+        lacking = [each for each in rule.verify.having if facts.has is not None and each not in facts.has]
+        if lacking:
+            yield f"{ref} has no {', '.join(lacking)}: not taken"
+
+
+def _until(rules: tuple[Rule, ...], facts: TagFacts, now: float) -> float | None:
+    """Until when it waits: every rule's `age` counts."""
+    age = max(rule.age for rule in rules)
+    if not age or facts.released or (facts.held is not None and facts.held == facts.digest):
+        return None
+    until = (facts.since if facts.since is not None else now) + age
+    return until if until > now else None
+
+
+def targets(
+    place: Place, decision: Decision, own: RegistryName | None = None
+) -> tuple[list[tuple[RegistryName, RepositoryName, Tag, Rule]], list[str]]:
+    """Where a tag goes under each of its rules, and what cannot be named. `own`: the registry of a node that keeps all
+    under one of its own; else a name without a registry is one of the source's."""
+    found: dict[tuple[RegistryName, RepositoryName, Tag], Rule] = {}
+    faults = []
+    home = place.registry if own is None else own
+    for rule in decision.rules:
+        for target in rule.to or (Target(),):
+            try:
+                name, tag = target.of(_source(place, rule, decision.tag))
+            except ValueError as fault:
+                faults.append(f"{place.ref(decision.tag)}: {fault}")
+                continue
+            key = (target.registry or home, name, tag)
+            if key not in found or rule.priority.rank > found[key].priority.rank:
+                found[key] = rule
+    return [(*key, rule) for key, rule in found.items()], faults
+
+
+def _source(place: Place, rule: Rule, tag: Tag) -> Source:
+    reads = (each.reads(tag) for each in rule.tags.patterns if not each.negative)
+    version = next((read.text for read in reads if read is not None), None)
+    return Source(place.registry, place.repository, tag, version)

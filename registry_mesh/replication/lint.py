@@ -1,0 +1,146 @@
+"""What is legal in rules and probably not meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
+from registry_mesh.replication.automaton import MAX_STATES
+from registry_mesh.replication.pattern import Pattern
+from registry_mesh.replication.rules import Rule, Rules, Selection
+from registry_mesh.replication.version import Order, Version
+
+Catalog = Mapping[tuple[RegistryName, RepositoryName], Iterable[Tag]]
+_NEAR: Final = MAX_STATES // 10
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """One thing to look at, and where."""
+
+    place: str
+    rule: str
+    what: str
+
+
+def lint(rules: Rules, catalog: Catalog | None = None) -> list[Remark]:
+    """All remarks, in the order of the rules. `catalog`: tags as sources list them, for what only they can tell."""
+    found = [Remark(rule.place, rule.name, what) for rule in rules for what in _of_rule(rule)]
+    found += _within(rules)
+    if catalog is not None:
+        found += [Remark(r.place, r.name, what) for r in rules for what in _suffixed(r, catalog)]
+    return found
+
+
+def _of_rule(rule: Rule) -> Iterator[str]:
+    for key, selection in (("repos", rule.repositories), ("tags", rule.tags)):
+        texts = [each.text for each in selection.patterns]
+        for text in dict.fromkeys(texts):
+            if texts.count(text) > 1:
+                yield f"{key}: {text} is said {texts.count(text)} times"
+        for each in selection.patterns:
+            if each.states > _NEAR:
+                yield f"{key}: {each.text} needs {each.states:,} of {MAX_STATES:,} states: it costs time at every name"
+    if any(each.drops_folders for each in rule.to) and _is_open(rule.repositories):
+        yield "to: drops folders that repos leave open: two repositories may get one name"
+    if rule.delete.gone == 0 or rule.delete.unselected == 0:
+        yield "delete: 0s deletes at the first look, without a time to notice a mistake"
+    if rule.labels:
+        yield "labels: costs two requests a tag"
+
+
+def _is_open(selection: Selection) -> bool:
+    """Whether it takes several names that differ before their last part."""
+    return (
+        any(
+            "*" in (head := each.text.rpartition("/")[0])
+            or "{" in head
+            or (not each.names and "**" in each.text)
+            for each in selection.patterns
+            if not each.negative
+        )
+        or len({each.text.rpartition("/")[0] for each in selection.patterns if not each.negative}) > 1
+    )
+
+
+def _within(rules: Rules) -> Iterator[Remark]:
+    """A rule that says what another says already, or less of it, and nothing else."""
+    for i, rule in enumerate(rules):
+        for j, other in enumerate(rules):
+            if i == j or rule.registry != other.registry or (i < j and _same(rule, other)):
+                continue
+            inside = _is_inside(rule.repositories, other.repositories) and _is_inside(rule.tags, other.tags)
+            if inside and _keys(rule) == _keys(other):
+                word = "says the same as" if _same(rule, other) else "is wholly inside"
+                yield Remark(rule.place, rule.name, f"{word} rule {other.name}")
+                break
+
+
+def _same(one: Rule, other: Rule) -> bool:
+    return _texts(one) == _texts(other)
+
+
+def _texts(rule: Rule) -> tuple[frozenset[str], frozenset[str]]:
+    return frozenset(p.text for p in rule.repositories.patterns), frozenset(
+        p.text for p in rule.tags.patterns
+    )
+
+
+def _keys(rule: Rule) -> tuple[object, ...]:
+    return (
+        rule.platforms,
+        rule.types,
+        rule.companions,
+        rule.to,
+        rule.nodes,
+        rule.data,
+        rule.keep,
+        rule.hold,
+        rule.verify,
+        rule.age,
+        rule.fixed,
+        rule.most,
+    )
+
+
+def _is_inside(inner: Selection, outer: Selection) -> bool:
+    """Whether it can be seen that all that `inner` takes `outer` takes: by name, or by the same pattern."""
+    if any(each.negative and each.text not in {p.text for p in inner.patterns} for each in outer.patterns):
+        return not inner.is_open and all(name in outer for name in inner.names)
+    taken = {each.text for each in outer.patterns if not each.negative}
+    every = "**" in taken or ("*" in taken and all("/" not in (each.exact or "/") for each in inner.patterns))
+    return all(
+        every or each.text in taken or (each.names is not None and all(name in outer for name in each.names))
+        for each in inner.patterns
+        if not each.negative
+    )
+
+
+def _suffixed(rule: Rule, catalog: Catalog) -> Iterator[str]:
+    """A range that leaves tags out for their suffix, though it takes their numbers."""
+    for pattern in rule.tags.patterns:
+        if pattern.order is not Order.RELEASES or pattern.negative:
+            continue
+        missed = [
+            tag
+            for (registry, repository), tags in catalog.items()
+            if registry == rule.registry and repository in rule.repositories
+            for tag in tags
+            if _is_missed(pattern, tag)
+        ]
+        if missed:
+            several = f"{len(missed)} tags" if len(missed) > 1 else "1 tag"
+            have = "have" if len(missed) > 1 else "has"
+            yield (
+                f"tags: {several} such as {missed[-1]} {have} a suffix that {pattern} does not take; "
+                "`semver+:` or `semver~:`?"
+            )
+
+
+def _is_missed(pattern: Pattern, tag: Tag) -> bool:
+    version = Version.parse(tag, zeros=True)
+    if version is None or not version.suffix or pattern.matches(tag):
+        return False
+    return pattern.matches(".".join(map(str, version.numbers)))

@@ -1,0 +1,209 @@
+"""Rule files of the second edition: what every key becomes, and every fault with its place."""
+
+# ruff: noqa: E501  (a fault is one line, here as in a terminal)
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from registry_mesh.config.finding import ConfigInvalid
+from registry_mesh.config.rule_entries import json_schema
+from registry_mesh.config.rule_files import parse_rules, refuse_unheeded
+from registry_mesh.oci.digest import Digest
+from registry_mesh.replication.budget import Budget
+from registry_mesh.replication.companions import Companions
+from registry_mesh.replication.keep import By, Keep
+from registry_mesh.replication.rules import Platform, Rules
+from registry_mesh.replication.schedule import Cron, Interval, Manual
+from registry_mesh.replication.target import Target
+from registry_mesh.replication.terms import NEVER, Data, Delete, Hold, Priority, Verify
+
+SCHEMA = Path(__file__).parents[2] / "config" / "schema" / "registry-mesh-rules.json"
+AA = f"sha256:{'a' * 64}"
+
+WHOLE = f"""\
+schema: registry-mesh/rules/2
+sets:
+  lhc: ["atlas/**", "cms/{{prod,stage}}/*", "!**/scratch/**"]
+  tier2: ["group:tier2", "!ch-test"]
+defaults: {{delete: {{gone: 7d, unselected: 30d}}}}
+guard: 5%
+rules:
+  - {{name: releases, from: registry.cern.example, repos: "@lhc", tags: ["semver: >=21 <25", "!*-debug"], verify: release-team, fixed: "semver: *"}}
+  - {{name: nightlies, from: registry.cern.example, repos: "atlas/*/nightly", tags: "*", keep: {{newest: 14, by: seen, or_younger: 30d}}, when: "20:00-06:00 Europe/Zurich"}}
+  - {{name: lazy, from: registry.cern.example, repos: "@lhc", tags: "semver: >=24 <25", variants: [estargz, sif], data: on-demand}}
+  - {{name: tier-2, from: registry.cern.example, repos: atlas/athena, tags: "semver: ~24.0", nodes: "@tier2", budget: [20%, "500GiB/d"]}}
+  - {{name: hub-base, from: docker.io, repos: "{{alma,debian}}", tags: ["9", "12@{AA}"], platforms: [linux/amd64, linux/arm64], age: 3d, to: "base/{{base}}:{{tag}}-cern", every: 6h, max: 60GiB}}
+  - {{name: recast, from: registry.cern.example, repos: "recast/**", tags: "*", hold: forever, delete: never, note: for the HLT farm}}
+  - {{name: cloud, from: registry.cern.example, repos: "atlas/athena", tags: "semver: >=24 <25", to: {{registry: europe-docker.pkg.dev, name: "cern/{{repo}}"}}, priority: low, with: [signatures, sboms], types: [image, "!application/x*"], labels: {{tier: "prod*"}}}}
+deny:
+  - {{from: docker.io, repos: "badcorp/**", note: "incident 2026-114"}}
+tests:
+  - {{given: "registry.cern.example/atlas/athena:22.0.3", expect: releases}}
+  - {{given: "registry.cern.example/atlas/scratch/x:1", expect: none}}
+"""
+
+
+def read(*texts: str, registries: tuple[str, ...] | None = None) -> Rules:
+    return parse_rules([(f"{i}.yaml", text.encode()) for i, text in enumerate(texts)], registries)
+
+
+def faults(*texts: str, registries: tuple[str, ...] | None = None) -> list[str]:
+    with pytest.raises(ConfigInvalid) as invalid:
+        read(*texts, registries=registries)
+    return [str(finding) for finding in invalid.value.findings]
+
+
+def rule(**keys: str) -> str:
+    entry = {"name": "r", "from": "docker.io", "repos": '["a/b"]', "tags": '["*"]'} | keys
+    body = "\n    ".join(f"{key}: {value}" for key, value in entry.items() if value)
+    return f"schema: registry-mesh/rules/2\nrules:\n  - {body}\n"
+
+
+def test_every_key_becomes_a_value() -> None:
+    rules = read(WHOLE)
+    by = {each.name: each for each in rules}
+    assert by["releases"].verify == Verify(("release-team",))
+    assert by["releases"].fixed is not None and "21.0.0" in by["releases"].fixed
+    assert by["releases"].delete == Delete(7 * 86400.0, 30 * 86400.0)
+    assert by["nightlies"].keep == Keep(14, By.SEEN, 30 * 86400.0)
+    assert [window.text for window in by["nightlies"].when] == ["20:00-06:00 Europe/Zurich"]
+    assert (by["lazy"].variants, by["lazy"].data) == ({"estargz", "sif"}, Data.ON_DEMAND)
+    assert by["tier-2"].budget == (Budget(0.2), Budget(None, 500 << 30, 86400.0))
+    assert by["tier-2"].is_for("x", ["tier2"]) and not by["tier-2"].is_for("ch-test", ["tier2"])
+    hub = by["hub-base"]
+    assert hub.platforms == {Platform("linux", "amd64"), Platform("linux", "arm64")}
+    assert (hub.age, hub.every, hub.most) == (3 * 86400.0, Interval(6 * 3600.0), 60 << 30)
+    assert hub.to == (Target("base/{base}", "{tag}-cern"),)
+    assert [pin.digest for pin in hub.pins] == [Digest.parse(AA)]
+    assert "library/alma" in hub.repositories
+    assert (by["recast"].hold, by["recast"].delete, by["recast"].note) == (Hold(), NEVER, "for the HLT farm")
+    cloud = by["cloud"]
+    assert cloud.to[0].registry == "europe-docker.pkg.dev"
+    assert (cloud.priority, cloud.companions) == (
+        Priority.LOW,
+        Companions(frozenset({"signatures", "sboms"})),
+    )
+    assert (cloud.types, cloud.labels) == (("image", "!application/x*"), (("tier", "prod*"),))
+    assert (rules.guard, rules.vanished) == (0.05, Delete(7 * 86400.0, 30 * 86400.0))
+    assert rules.deny[0].note == "incident 2026-114"
+    assert len(rules.trials) == 2
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("manual", Manual()),
+        ("1h30m", Interval(5400.0)),
+        ("1y", Interval(365 * 86400.0)),
+    ],
+)
+def test_schedules(written: str, value: object) -> None:
+    assert next(iter(read(rule(every=written)))).every == value
+
+
+def test_a_cron_and_a_date() -> None:
+    (one,) = read(rule(every="cron 15 3 * * * Europe/Zurich", hold='"1970-01-02"'))
+    assert isinstance(one.every, Cron)
+    assert one.hold == Hold(math.inf, 86400.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (rule(tag='["*"]'), "0.yaml:7:5: rules[0].tag: unknown key; did you mean tags?"),
+        (rule(**{"<<": "{a: 1}"}), "0.yaml:7:5: rules[0].<<: unknown key"),
+        (rule(tags="[1.10]"), '0.yaml:6:12: rules[0].tags[0]: wants a text, and 1.10 is a number; put it in quotes: "1.10"'),
+        (rule(repos='["мirгог/x"]'), "0.yaml:5:13: rules[0].repos[0]: 'мirгог/x': 'м' stands in none of the names this can match"),
+        (rule(repos='["re: mirгог/x"]'), "0.yaml:5:13: rules[0].repos[0]: 're: mirгог/x': 'г' stands in none of the names this can match"),
+        (rule(repos='["re: Atlas/.*"]'), "0.yaml:5:13: rules[0].repos[0]: 're: Atlas/.*' can match no repository: names are lower-case"),
+        (rule(repos='["re: (.{0,60}x){0,20}"]'), "0.yaml:5:13: rules[0].repos[0]: 're: (.{0,60}x){0,20}' needs 2,441 states, 1,000 are allowed: fewer repeats, or several patterns"),
+        (rule(tags='["semver: 3.1.1 - 3.4.0"]'), "0.yaml:6:12: rules[0].tags[0]: 'semver: 3.1.1 - 3.4.0': write >=3.1.1 <=3.4.0"),
+        (rule(keep="2"), "0.yaml:7:11: rules[0].keep: keep counts versions, and '*' reads none: say by: seen, or write semver:"),
+        (rule(when='"20:00-06:00"'), "0.yaml:7:11: rules[0].when: '20:00-06:00': of which zone? Add one such as Europe/Zurich or UTC"),
+        (rule(when='"20:00-06:00 Europe/Zürich"'), "0.yaml:7:11: rules[0].when: Europe/Zürich is no zone"),
+        (rule(every='"cron 0 15 3 * * * UTC"'), "0.yaml:7:12: rules[0].every: 'cron 0 15 3 * * * UTC' has 6 fields; five: minutes first"),
+        (rule(every='"cron 15 3 1 * 1 UTC"'), "0.yaml:7:12: rules[0].every: 'cron 15 3 1 * 1 UTC' restricts day and weekday"),
+        (rule(every='"cron 15 3 * * *"'), "0.yaml:7:12: rules[0].every: 'cron 15 3 * * *': of which zone?"),
+        (rule(age="soon"), "0.yaml:7:10: rules[0].age: 'soon': a duration is written like"),
+        (rule(budget="20"), "0.yaml:7:13: rules[0].budget: wants a list, not a number"),
+        (rule(budget='"20"'), "0.yaml:7:13: rules[0].budget: '20': a budget is written like"),
+        (rule(to='"{nope}"'), "0.yaml:7:9: rules[0].to: {nope} is no word of a template"),
+        (rule(**{"with": "sigs"}), "0.yaml:7:11: rules[0].with: 'sigs' is no companion"),
+        (rule(data="some"), "0.yaml:7:11: rules[0].data: \"some\" is none of 'full', 'on-demand', 'metadata'"),
+        (rule(hold="often"), "0.yaml:7:11: rules[0].hold: 'often': write forever, a duration such as 30d, or a date"),
+        (rule(tags='["9@sha256:aa"]'), "0.yaml:6:12: rules[0].tags[0]: '9@sha256:aa': sha256:aa is no digest"),
+        (rule(tags='["semver: * in a-*-*"]'), "0.yaml:6:12: rules[0].tags[0]: 'semver: * in a-*-*': in a-*-*: the version stands where the one * is"),
+        (rule(tags='["semver: >=1 & 1.10", "a & b"]'), "0.yaml:6:34: rules[0].tags[1]: 'a & b' can match no tag: its sides share no name"),
+        (rule() + "guard: 10\n", "0.yaml:7:8: guard: wants a text, and 10 is a number"),
+        (rule() + 'deny: [{from: docker.io}]\n', "0.yaml:7:8: deny[0]: names nothing; say which repos, tags or digest"),
+        (rule() + 'tests: [{given: nope, expect: r}]\n', "0.yaml:7:17: tests[0].given: 'nope': "),
+        (rule() + "sets: {x: [a]}\n", "0.yaml:7:8: sets.x: no rule uses this set; use it or take it out"),
+        (rule() + "    name: again\n", "0.yaml:7:5: rules[0].name: stands twice: first on line 3; keep one"),
+        (rule(repos='["@x"]') + 'sets: {x: ["@y"], y: [a]}\n', "0.yaml:7:12: sets.x[0]: @y: a set holds patterns, not sets"),
+        (rule() + "defaults: {age: 3}\n", "0.yaml:7:17: defaults.age: wants a text, and 3 is a number"),
+        (rule() + "defaults: {tags: [a]}\n", "0.yaml:7:12: defaults.tags: unknown key"),
+    ],
+)  # fmt: skip
+def test_faults_say_where_and_how(text: str, fault: str) -> None:
+    found = faults(text, registries=("docker.io",))
+    assert found[0].startswith(fault), found
+
+
+def test_all_faults_of_all_files_come_at_once() -> None:
+    found = faults(rule(age="x", when='["1", "2"]', tags='["{"]'), rule(name="s", hold="x"), "]")
+    assert [each.split(": ")[0] for each in found] == [
+        "0.yaml:6:12", "0.yaml:7:10", "0.yaml:8:12", "0.yaml:8:17", "1.yaml:7:11", "2.yaml:1:1",
+    ]  # fmt: skip
+
+
+def test_a_folder_is_one_set_of_rules() -> None:
+    one = rule(name="", repos='"@lhc"')
+    other = 'schema: registry-mesh/rules/2\nsets: {lhc: ["atlas/**"]}\nguard: 3%\ndefaults: {delete: 9d}\n'
+    rules = read(one, other + "rules: []\n")
+    assert [each.name for each in rules] == ["@lhc"]
+    assert (rules.guard, rules.vanished) == (0.03, Delete(9 * 86400.0, 9 * 86400.0))
+    assert "1.yaml:2:8: sets.lhc: lhc is the name of another set: 0.yaml:6; choose another" in "\n".join(
+        faults(one + 'sets: {lhc: ["cms/**"]}\n', other + "rules: []\n")
+    )
+    assert (
+        "1.yaml:3:5: rules[0]: a/b is the name of another rule: 0.yaml:3; give one of them a name"
+        in faults(rule(name=""), rule(name=""))
+    )
+
+
+def test_a_rule_s_own_key_replaces_the_default_whole() -> None:
+    text = "defaults: {delete: {gone: 1d, unselected: 2d}, with: none}\n"
+    (one,) = read(rule(delete="{gone: 5d}") + text)
+    assert one.delete == Delete(5 * 86400.0, None)
+    assert one.companions.is_none
+
+
+def test_what_a_node_does_not_do_is_refused_whole() -> None:
+    with pytest.raises(ConfigInvalid) as invalid:
+        refuse_unheeded(read(rule(age="3d", note="why")), {"note"})
+    assert str(invalid.value) == "0.yaml:3:5: rule r: this node does not do age yet; take it out"
+    refuse_unheeded(read(rule(note="why")), {"note"})
+
+
+def test_the_first_edition_keeps_its_meaning_beside_the_second() -> None:
+    first = rule(name="old", repos='"{**,b}/x"').replace("rules/2", "rules/1")
+    old, new = read(first, rule(repos='"{**,b}/x"'))
+    assert "x" not in old.repositories and "x" in new.repositories
+    assert "22.04" in next(iter(read(rule(tags='"semver: *"')))).tags
+    assert "22.04" not in next(iter(read(rule(tags='"semver: *"').replace("rules/2", "rules/1")))).tags
+    assert "keep: unknown key" in faults(rule(keep="2").replace("rules/2", "rules/1"))[0]
+
+
+def test_the_published_schema_is_that_of_the_code_and_takes_the_whole_language() -> None:
+    published = json.loads(SCHEMA.read_text())
+    assert published == json_schema()
+    jsonschema.validate(yaml.safe_load(WHOLE), published)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(yaml.safe_load(rule(kept="3")), published)
