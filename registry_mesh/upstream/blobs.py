@@ -82,8 +82,11 @@ class ParentBlobs:
         """An answer that does not tell the size is left, and asked for again once the size is known otherwise: it
         would not outlast the counting. The digest proves the bytes all the same."""
         headers = {"Accept": "*/*"}
-        if span is not None:
-            headers["Range"] = f"bytes={span.start}-{'' if span.stop >= TO_END else span.stop - 1}"
+        asked = (
+            Span(span.start, span.start + 1) if span is not None and not span else span
+        )  # no Range is empty
+        if asked is not None:
+            headers["Range"] = f"bytes={asked.start}-{'' if asked.stop >= TO_END else asked.stop - 1}"
         told = self._heads.counted.get(digest)
         async with AsyncExitStack() as stack:
             answer = await self._opened(stack, digest, headers)
@@ -93,7 +96,8 @@ class ParentBlobs:
                     await stack.aclose()
                     told = await self._got(digest)
                     answer = await self._opened(stack, digest, headers)
-            yield self._reading(answer, digest, span, told)
+            reading = self._reading(answer, digest, asked, told)
+            yield reading if span is None or asked is span else BlobReading(answer, reading.info, span, 1)
 
     async def _opened(self, stack: AsyncExitStack, digest: Digest, headers: Mapping[str, str]) -> Answer:
         request = self._parent.request("GET", Endpoint.BLOB, str(digest), headers)

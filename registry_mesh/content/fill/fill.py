@@ -12,7 +12,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator
 from typing import Final
 
-from registry_mesh.chunks.chunk_map import CHUNK, MIB, count
+from registry_mesh.chunks.chunk_map import CHUNK, MIB, ChunkMap, count
 from registry_mesh.content.fill.chunk_proof import ChunkProof
 from registry_mesh.content.fill.completion import Completion
 from registry_mesh.content.fill.elsewhere import Elsewhere
@@ -82,6 +82,11 @@ class Fill:
             yield
         finally:
             self._readings -= 1
+
+    @property
+    def chunk_map(self) -> ChunkMap | None:
+        """That by which its chunks are proven, where it is here."""
+        return self._proof.map
 
     def holds(self, span: Span) -> bool:
         """Whether all of `span` could be given now."""

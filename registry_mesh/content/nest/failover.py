@@ -265,7 +265,23 @@ class Failover:
         return await self._first("lists", lambda r: r.tags.tags(limit, last))
 
     async def referrers(self, subject: Digest, tagged: bool = True) -> Referrers:
-        return await self._first("referrers", lambda r: r.referrers.referrers(subject, tagged))
+        """Of the first candidate that has some: a parent that lacks the subject says that it has none, too. None where
+        no candidate that answers has any."""
+        nothing: list[Referrers] = []
+
+        async def some(repository: Repository) -> Referrers:
+            found = await repository.referrers.referrers(subject, tagged)
+            if not found.descriptors:
+                nothing.append(found)
+                raise ManifestUnknown("it has no referrers", digest=str(subject))
+            return found
+
+        try:
+            return await self._first("referrers", some)
+        except (Failure, *Unknown):
+            if nothing:
+                return nothing[0]
+            raise
 
 
 @dataclass(slots=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from typing import Final
 
 from cachetools import LRUCache
 
-from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap
+from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, ChunkMapper
 from registry_mesh.content.fill.fill import Fill
 from registry_mesh.content.fill.fills import ATTEMPTS, Fills, opened_with_bytes
 from registry_mesh.content.fill.via import Distrust, Doubt, Via
@@ -27,7 +27,7 @@ from registry_mesh.ports.blobs import (
     Reading,
     Streamed,
 )
-from registry_mesh.ports.failures import SourceLied, StoreBroken, StoreFull
+from registry_mesh.ports.failures import Failure, SourceLied, StoreBroken, StoreFull
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.shared import NearBlobs
 
@@ -120,12 +120,27 @@ class PullThrough:
         return said.size if said is not None else None
 
     async def chunk_map(self, digest: Digest) -> ChunkMap | None:
-        """The store's, else the source's."""
-        held = await self._store.chunk_map(digest)
-        if held is None:
+        """The store's, or that of the fill under way, else the source's. Of a blob that is not held as a whole it is
+        None where the source cannot be asked: what is held of it is given all the same."""
+        if _is_empty(digest):
+            return ChunkMapper().finish()
+        try:
+            found = await self._store.chunk_map(digest)
+        except (BlobUnknown, StoreBroken):
+            return await self._map_under_way(digest)
+        if found is None:
             return await self._source.chunk_map(digest)
         await self._belonging.demand(digest)
-        return held
+        return found
+
+    async def _map_under_way(self, digest: Digest) -> ChunkMap | None:
+        fill = self._fills.get(digest)
+        if fill is not None and fill.chunk_map is not None:
+            await self._belonging.demand(digest)
+            return fill.chunk_map
+        with suppress(Failure):
+            return await self._source.chunk_map(digest)
+        return None
 
     @asynccontextmanager
     async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[Reading]:

@@ -13,6 +13,7 @@ from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.fill.policy import FillPolicy
 from registry_mesh.content.nest.failover import Candidate, Distrusted, Failover
 from registry_mesh.content.nest.pull_through import PullThrough
+from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.oci.refusals import BlobUnknown
@@ -20,7 +21,7 @@ from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobInfo, Reading
 from registry_mesh.ports.failures import SourceDown, SourceUnavailable
 from registry_mesh.ports.pieces import in_memory
-from registry_mesh.ports.repositories import Repository
+from registry_mesh.ports.repositories import Referrers, Repository
 from registry_mesh.stores.memory.store import MemoryStore
 from tests.simulators.source import SimulatedSource
 
@@ -222,3 +223,39 @@ async def test_an_answer_that_comes_too_late_is_closed() -> None:
     async with choice.open(Digest.of(DATA)):
         assert closed == ["late"], "cancelled, and nothing of it is left"
     assert closed == ["late", "other"]
+
+
+@dataclass
+class Lists:
+    """Referrers of any subject: what is there, or nothing at all."""
+
+    found: Referrers | None
+
+    async def referrers(self, subject: Digest, tagged: bool = True) -> Referrers:
+        if self.found is None:
+            raise SourceUnavailable("is down")
+        return self.found
+
+
+def listing(name: str, *found: Descriptor, down: bool = False) -> Candidate:
+    lists = Lists(None if down else Referrers(found))
+    repository = Repository(
+        RegistryName("r"), RepositoryName("a"), lists, lists, lists, lists  # type: ignore[arg-type]
+    )  # fmt: skip
+    return Candidate(Place(name), repository)  # type: ignore[arg-type]
+
+
+async def test_referrers_are_of_the_first_that_has_some() -> None:
+    """A parent that does not have the subject says that it has no referrers."""
+    signature = Descriptor("application/json", Digest.of(b"signature"), 9)
+    empty, full, down = listing("empty"), listing("full", signature), listing("down", down=True)
+    subject = Digest.of(DATA)
+
+    async def found(*candidates: Candidate) -> tuple[Descriptor, ...]:
+        choice = Failover([[each] for each in candidates], Distrusted())
+        return (await choice.referrers(subject)).descriptors
+
+    assert await found(empty, full) == await found(down, empty, full) == (signature,)
+    assert await found(empty, empty) == await found(empty, down) == await found(down, empty) == ()
+    with pytest.raises(SourceUnavailable):
+        await found(down, down)

@@ -634,3 +634,29 @@ def test_any_interleaving_gives_right_bytes_once(
         assert cache.source.sent <= len(data) * 1.01
 
     asyncio.run(story())
+
+
+async def test_the_chunk_map_of_what_is_not_held_is_the_source_s(make: Make) -> None:
+    cache = await make(maps=True, gate=asyncio.Event())
+    digest = cache.source.add(blob(3 * CHUNK + 5))
+    told = await cache.source.chunk_map(digest)
+    assert told is not None and await cache.through.chunk_map(digest) == told
+    asking = asyncio.ensure_future(cache.get(digest))
+    while (fill := cache.fills.get(digest)) is None or fill.chunk_map is None:
+        await asyncio.sleep(0)
+    before = cache.source.maps_asked
+    assert await cache.through.chunk_map(digest) == told
+    assert cache.source.maps_asked == before, "the fill under way has it"
+    assert cache.source.gate is not None
+    cache.source.gate.set()
+    await asking
+    assert await cache.through.chunk_map(digest) == told
+
+
+async def test_a_source_that_is_down_is_no_fault_of_what_is_held_in_part(make: Make) -> None:
+    cache = await make(maps=True)
+    digest = cache.source.add(blob(5 * CHUNK))
+    assert await cache.get(digest, Span(0, CHUNK)) == blob(5 * CHUNK)[:CHUNK]
+    cache.source.down = True
+    await cache.fills.close()
+    assert await cache.through.chunk_map(digest) is None
