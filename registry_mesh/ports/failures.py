@@ -33,6 +33,10 @@ class SourceUnavailable(Failure):
     """The source did not answer: unreachable, timed out, 5xx, broken off."""
 
 
+class SourceSlow(SourceUnavailable):
+    """The source sends, and next to nothing. What has come is good; another source is to go on."""
+
+
 class SourceDown(SourceUnavailable):
     """Nobody was asked: all are known to be down. To try again at once is of no use."""
 

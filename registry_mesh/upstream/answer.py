@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 import aiohttp
 
 from registry_mesh.ports.blobs import DirectBody
-from registry_mesh.ports.failures import SourceLied, SourceUnavailable
+from registry_mesh.ports.failures import SourceLied
 from registry_mesh.upstream.codings import decoded
 from registry_mesh.upstream.direct import direct_body
 from registry_mesh.upstream.sender import Sender
@@ -53,8 +53,8 @@ class Answer:
         return self._response.headers.getall(name, [])
 
     def stall(self) -> Stall:
-        """To be entered while pieces are received: cuts the answer off where it stands still."""
-        return Stall(self._sender.stall, self._response.close)
+        """To be entered while pieces are received: cuts the answer off where it stands still or drips."""
+        return Stall(self._sender, self._response.close)
 
     async def piece(self, stall: Stall) -> bytes:
         """The next bytes of the body, as they came; empty at its end."""
@@ -63,9 +63,9 @@ class Answer:
             data, _ = await self._response.content.readchunk()
         except aiohttp.ClientError:
             if stall.stalled:
-                raise SourceUnavailable("stands still", source=self.source) from None
+                raise stall.failure() from None
             raise
-        stall.came()
+        stall.came(len(data))
         self._sender.heard(len(data))
         return data
 

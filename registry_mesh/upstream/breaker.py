@@ -85,8 +85,9 @@ class Breaker:
             return False
         known, now = self._card.known(), self._clock()
         pause = min(LONGEST, known.pause * 2)
+        if self._card.own("failed_at") <= known.answered_at:
+            self._card.write(failures=0)
         self._card.write(
-            failures=max(1.0, self._card.own("failures")),
             pause=pause,
             again_at=now + pause,
             down_since=known.down_since,
@@ -112,11 +113,10 @@ class Breaker:
         """`hard`: no answer at all (refused, timed out). Otherwise a server error, tolerated a few times."""
         card, known, now = self._card, self._card.known(), self._clock()
         card.tell(reason)
-        if not known.down:  # what this process wrote may be older than the answer that another had
-            card.write(down_since=0, again_at=0, pause=0)
-        own = card.own("failures") if card.own("failed_at") > known.answered_at else 0.0
+        if card.own("failed_at") <= known.answered_at:  # by another process, perhaps
+            card.write(down_since=0, again_at=0, pause=0, failures=0)
         after = math.nextafter(known.answered_at, math.inf)
-        card.write(failures=own + 1, failed_at=max(now, after))
+        card.write(failures=card.own("failures") + 1, failed_at=max(now, after))
         if hard or known.failures + 1 >= TOLERATED:
             pause = known.pause or FIRST
             card.write(pause=pause, again_at=now + pause, down_since=known.down_since or now)

@@ -20,7 +20,8 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
 from registry_mesh.chunks.chunk_map import MIB
-from registry_mesh.ports.failures import SourceUnavailable
+from registry_mesh.ports.failures import SourceSlow, SourceUnavailable
+from registry_mesh.upstream.floor import Floor
 from registry_mesh.upstream.sender import Sender
 
 LEAST: Final = 4 * MIB
@@ -44,16 +45,29 @@ class DirectBody:
         self._drained = False  # the socket had no more at the last look
         self._begun = False
         self._unheard = 0
+        self._floor = Floor(session.drip)
+        self._left_then = length
+        self._parent_then = session.received
         self.left = length
         """Bytes of the body that were not received yet."""
 
     async def ready(self, least: int) -> None:
         """Return when `least` bytes are there, a little later where more are likely, or at the stream's end; when
         fewer are and no more came for a quarter of the time for which a body may stand still. `SourceUnavailable`
-        after the whole of it without a byte."""
+        after the whole of it without a byte, `SourceSlow` where next to nothing comes for longer."""
         self.note()
         if not self._drained:
             return
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await self._wait(least)
+        session = self._session
+        received, parent = self._left_then - self.left, session.received - self._parent_then
+        self._left_then, self._parent_then = self.left, session.received
+        if self._floor.drips(loop.time() - began, received, parent, session.inflight):
+            raise SourceSlow("sends next to nothing", source=session.name)
+
+    async def _wait(self, least: int) -> None:
         stall = self._session.stall
         steps = [(GATHERED, GATHER)] if self._begun else []
         self._begun = True

@@ -30,7 +30,8 @@ LATELY: Final = 0.25
 class Patience:
     """Seconds. `connect` to be connected; `suspect` until an answer's head is late enough to ping the parent;
     `silent` for that ping until the parent is waited for no more; `ping` until it is given up; `head` for the
-    head in all; `stall` between two pieces of a body. The usual latency, eight times, is always waited for; until a
+    head in all; `stall` between two pieces of a body; `drip` in which a body
+    brings at least what `floor` says. The usual latency, eight times, is always waited for; until a
     parent has answered once nothing is usual, and a ping that is out has `first`: a connection and a TLS handshake over
     600 ms of round trip, and a few seconds to answer."""
 
@@ -40,6 +41,7 @@ class Patience:
     ping: float = 1.0
     head: float = 10.0
     stall: float = 5.0
+    drip: float = 10.0
     first: float = 8.0
 
 

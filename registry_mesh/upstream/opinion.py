@@ -68,7 +68,7 @@ class Opinion:
 def opinion(seen: Sequence[Facts]) -> Opinion:
     """Of what the processes of a node saw, at least one."""
     last = max(seen, key=lambda facts: facts.answered_at)
-    troubled = [facts for facts in seen if facts.failures and facts.failed_at > last.answered_at]
+    troubled = [facts for facts in seen if facts.failed_at > last.answered_at]
     down = [facts for facts in troubled if facts.down_since]
     throttled = max(seen, key=lambda facts: facts.throttled_until)
     reporter = max(range(len(seen)), key=lambda index: seen[index].error_at)

@@ -15,6 +15,21 @@ class Sender(Protocol):
         """Seconds for which a body may stand still."""
         ...
 
+    @property
+    def drip(self) -> float:
+        """Seconds for which a body may drip (`floor`)."""
+        ...
+
+    @property
+    def received(self) -> int:
+        """Bytes of all its bodies so far."""
+        ...
+
+    @property
+    def inflight(self) -> int:
+        """Requests to it that are under way, their bodies included."""
+        ...
+
     def heard(self, size: int) -> None:
         """Note that `size` bytes of a body came."""
         ...

@@ -130,6 +130,8 @@ class ParentSession:
         """Whether it is one of ours; None: it has not answered yet."""
         self.heads = Heads()
         self.inflight = 0
+        self.received = 0
+        """Bytes of bodies, by this session."""
         self._session = session
         self._patience = patience or Patience()
         login = FixedLogin(login) if isinstance(login, Credentials) else login
@@ -159,6 +161,11 @@ class ParentSession:
         return self._patience.stall
 
     @property
+    def drip(self) -> float:
+        """Seconds for which a body may drip."""
+        return self._patience.drip
+
+    @property
     def late(self) -> float:
         """See `ports.parents.Parent`."""
         usual = 8 * self.breaker.latency
@@ -171,6 +178,7 @@ class ParentSession:
     def heard(self, size: int) -> None:
         """Bytes of a body came from it."""
         self._received.add(size)
+        self.received += size
         self.liveness.heard()
 
     def __repr__(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registry_mesh.ports.standing import State
@@ -141,6 +141,7 @@ def test_processes_share_it() -> None:
     assert ours.open and ours.reason == "refuses connections"
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(0, 2), st.sampled_from(["well", "hard", "soft", "turn"]), st.floats(0.01, 40))

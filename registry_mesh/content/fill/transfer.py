@@ -23,6 +23,7 @@ from registry_mesh.ports.failures import (
     SourceDiffers,
     SourceDown,
     SourceLied,
+    SourceSlow,
     SourceUnavailable,
     SpanUnsatisfiable,
 )
@@ -33,7 +34,7 @@ TURN: Final = 4 * MIB
 """Bytes that a thread receives and stores before the loop has a say again."""
 
 TRIES: Final = 4
-"""Attempts in a row that bring no byte before a transfer gives up."""
+"""Attempts in a row that bring no byte, or drips, before a transfer gives up."""
 
 Wanted = Callable[["Transfer"], Awaitable[bool]]
 Written = Callable[[int, bytes | None, str], None]
@@ -145,12 +146,15 @@ class Transfer:
                     await asyncio.sleep(0.05 * 2**idle)
 
     def _idle(self, idle: int, before: int, failure: Failure) -> int:
-        """How many attempts in a row have brought no byte. Another source is to be asked first then."""
-        if self.position > before:
-            self.other_size = 0
-            return 0
-        self.via.doubt(failure.source or self.source, self._state.digest)
-        return idle + 1
+        """How many attempts in a row have brought nothing to speak of. Another source is to be asked first where one
+        brings less than a chunk, though each byte that came is kept."""
+        came = self.position - before
+        if came < CHUNK or isinstance(failure, SourceSlow):
+            self.via.doubt(failure.source or self.source, self._state.digest)
+        if not came or (came < CHUNK and isinstance(failure, SourceSlow)):
+            return idle + 1
+        self.other_size = 0
+        return 0
 
     async def _reason(self, failure: Failure) -> Failure:
         """Why it gives up. Streams that begin and break off before the end, again and again, may be of another size."""

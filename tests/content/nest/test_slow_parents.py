@@ -1,0 +1,115 @@
+"""A parent that is no use, though it sends: what came of it is kept, and another one goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from registry_mesh.chunks.chunk_map import CHUNK, MIB
+from registry_mesh.content.fill.fills import Fills
+from registry_mesh.content.nest.failover import Candidate, Distrusted, Failover
+from registry_mesh.content.nest.pull_through import PullThrough
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.reference import RegistryName, RepositoryName
+from registry_mesh.ports.failures import SourceSlow, SourceUnavailable
+from registry_mesh.stores.disk.store import DiskStore
+from registry_mesh.upstream.liveness import Patience
+from registry_mesh.upstream.registry import UpstreamRegistry
+from registry_mesh.upstream.session import ParentSession, open_session
+from tests.simulators.parent import PlainParent, plain_parent
+from tests.simulators.slow import SlowRegistry, slow_registry
+from tests.suites.bytes_of import pattern, read
+
+DATA = pattern(6 * MIB, seed=7)
+DIGEST = Digest.of(DATA)
+PATIENCE = Patience(drip=0.5, stall=0.4, head=1.0)
+
+
+class World:
+    """A cache before several parents, each a group of its own."""
+
+    def __init__(self, stack: AsyncExitStack, store: DiskStore) -> None:
+        self._stack, self._store = stack, store
+
+    async def slow(self, registry: SlowRegistry) -> SlowRegistry:
+        return await self._stack.enter_async_context(slow_registry(registry))
+
+    async def good(self) -> PlainParent:
+        parent = await self._stack.enter_async_context(plain_parent())
+        parent.add(DATA)
+        return parent
+
+    async def before(self, *urls: str) -> PullThrough:
+        client = await self._stack.enter_async_context(open_session())
+        distrusted = Distrusted()
+        groups = []
+        for url in urls:
+            registry = UpstreamRegistry(
+                ParentSession(client, url, None, PATIENCE, ns="never"), RegistryName("r.example")
+            )
+            groups.append([Candidate(registry.parent, registry.repository(RepositoryName("team/app")))])
+        fills = Fills(self._store)
+        self._stack.push_async_callback(fills.close)
+        failover = Failover(groups, distrusted)
+        return PullThrough(self._store, failover, fills, distrusted.note, doubt=distrusted.doubt)
+
+
+@pytest_asyncio.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with AsyncExitStack() as stack:
+        store = await DiskStore.start(tmp_path / "store")
+        stack.push_async_callback(store.close)
+        yield World(stack, store)
+
+
+async def pull(through: PullThrough) -> bool:
+    async with asyncio.timeout(60):
+        return await read(through, DIGEST) == DATA
+
+
+@pytest.mark.parametrize(
+    "slow",
+    [
+        SlowRegistry(DATA),
+        SlowRegistry(DATA, drips_head=True),
+        SlowRegistry(DATA, most=1000, step=1000, pause=0),
+        SlowRegistry(DATA, most=0, step=30),
+    ],
+    ids=["drips", "drips its head", "1 kB a connection", "600 B/s"],
+)
+async def test_another_parent_goes_on(world: World, slow: SlowRegistry) -> None:
+    await world.slow(slow)
+    good = await world.good()
+    assert await pull(await world.before(slow.url, f"http://127.0.0.1:{good.port}"))
+    assert 1 <= slow.asked <= 2, "it is asked after the others from then on"
+    assert slow.sent < CHUNK
+    assert len([path for _, path in good.requests if "/blobs/" in path]) <= 4
+
+
+async def test_alone_it_is_a_failure_that_says_so_in_a_bounded_time(world: World) -> None:
+    slow = await world.slow(SlowRegistry(DATA))
+    through = await world.before(slow.url)
+    with pytest.raises(SourceUnavailable, match="sends next to nothing"):
+        await pull(through)
+    assert slow.asked <= 5
+
+
+async def test_what_is_slow_and_alone_and_no_drip_is_waited_for(world: World) -> None:
+    slow = await world.slow(SlowRegistry(DATA, step=MIB, pause=0.2))
+    assert await pull(await world.before(slow.url))
+    assert slow.asked == 1
+
+
+async def test_a_small_body_that_drips_is_cut_off(world: World) -> None:
+    """As a manifest."""
+    slow = await world.slow(SlowRegistry(b"{}" * 200))
+    client = await world._stack.enter_async_context(open_session())
+    session = ParentSession(client, slow.url, None, PATIENCE, ns="never")
+    with pytest.raises(SourceSlow):
+        async with session.request("GET", "/v2/team/app/blobs/x", scope="") as answer:
+            await answer.body(1000)
