@@ -41,7 +41,7 @@ def _check(path: str) -> bool:
         for finding in invalid.findings:
             click.echo(str(finding), err=True)
         return False
-    for warning in loaded.warnings:
+    for warning in (*loaded.warnings, *loaded.room_warnings()):
         click.echo(str(warning), err=True)
     if (reason := _foreign(loaded.config)) is not None:
         click.echo(str(foreign(loaded, reason)), err=True)

@@ -13,6 +13,7 @@ from registry_mesh.config.files import read_file, unreadable
 from registry_mesh.config.finding import ConfigInvalid, Finding, Severity
 from registry_mesh.config.finding import Path as KeyPath
 from registry_mesh.config.model_errors import report_model_errors
+from registry_mesh.config.places import room_warnings
 from registry_mesh.config.schema import Config
 
 
@@ -31,6 +32,10 @@ class Loaded:
         if self.lacks:
             raise ConfigInvalid(self.lacks)
         return self
+
+    def room_warnings(self) -> list[Finding]:
+        """Where more is to be stored than this machine has room for."""
+        return room_warnings(self.document) if self.document is not None else []
 
     def fault(self, path: KeyPath, what: str, how: str = "") -> Finding:
         """What was found wrong with the value at `path` when it was used."""

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from registry_mesh.config.document import Document
+from registry_mesh.config.finding import Finding, Severity
 from registry_mesh.config.finding import Path as KeyPath
+from registry_mesh.config.scalars import parse_size, size_text
 
 _STORES: Final[tuple[KeyPath, ...]] = (("store", "disk", "path"), ("store", "s3", "spool", "path"))
 
@@ -26,6 +28,38 @@ def check_places(document: Document) -> None:
         what = "is no folder" if os.path.lexists(rules) else "there is no such folder"
         place = "" if Path(rules).is_absolute() else f"; it is looked for in {Path.cwd()}"
         document.lack(("rules",), f"{rules}: {what}{place}", "name the folder of rule files")
+
+
+def room_warnings(document: Document) -> list[Finding]:
+    """Where a quota is more than the file system has."""
+    found = []
+    for key in _STORES:
+        path, quota = document.find(*key), _quota(document.find(*key[:-1], "quota"))
+        size = _disk_size(Path(path)) if isinstance(path, str) and path else None
+        if quota is not None and size is not None and quota > size:
+            at = (*key[:-1], "quota")
+            what = f"{size_text(quota)}, and the file system of {path} has {size_text(size)} in all"
+            cache = document.find("role") == "site"
+            how = "a site keeps to what is there" if cache else "give a smaller one: the disk is full before"
+            found.append(Finding(document.file, document.mark(at), at, what, how, Severity.WARNING))
+    return found
+
+
+def _quota(value: object) -> int | None:
+    """Bytes; None for what is no size, which is told elsewhere."""
+    try:
+        return parse_size(value) if isinstance(value, str) else value if isinstance(value, int) else None
+    except ValueError:
+        return None
+
+
+def _disk_size(path: Path) -> int | None:
+    """Bytes of the file system of `path`; None where that cannot be told."""
+    try:
+        status = os.statvfs(_nearest(path))
+    except OSError:
+        return None
+    return status.f_blocks * status.f_frsize or None
 
 
 def store_fault(path: Path) -> tuple[str, str] | None:

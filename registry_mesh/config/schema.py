@@ -245,7 +245,7 @@ class Disk(Section):
     path: FilePath
     """Directory; made where there is none. A relative path starts at the working directory."""
     quota: Size | None = None
-    """Bytes that may be stored; unlimited where absent."""
+    """Bytes that may be stored; where absent a site keeps to a share of its file system, and others have no bound."""
     fsync: Literal["always", "commit", "never"] | None = None
     """When to wait for the disk. Absent: `never` at a site, whose every byte is checked on its first use and can be
     fetched again; `commit` elsewhere. It is about power cuts: a process that dies loses nothing under any."""

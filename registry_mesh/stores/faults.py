@@ -10,13 +10,14 @@ from typing import Final
 
 from registry_mesh.ports.failures import Failure, StoreBroken, StoreFull, StoreUnfit
 
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""Errors of the operating system that say there is no room."""
 _UNFIT: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM})
 
 
 def failure(fault: OSError | sqlite3.Error | ValueError, doing: str) -> Failure:
     """`StoreFull` where there was no room, `StoreBroken` for everything else."""
-    if isinstance(fault, OSError) and fault.errno in _FULL:
+    if isinstance(fault, OSError) and fault.errno in FULL:
         return StoreFull(f"{doing}: {fault.strerror}")
     kind = StoreUnfit if isinstance(fault, OSError) and fault.errno in _UNFIT else StoreBroken
     return kind(f"{doing}: {getattr(fault, 'strerror', None) or fault}")

@@ -166,3 +166,15 @@ def test_rules_that_are_not_there_are_blamed_on_the_key(tmp_path: Path) -> None:
     text = SITE.replace("site", "replica") + f"rules: {tmp_path}/none\n"
     (found,) = parse(text, "f.yaml").lacks
     assert str(found).startswith(f"f.yaml:4:8: rules: {tmp_path}/none: there is no such folder")
+
+
+@pytest.mark.parametrize("role", ["site", "origin"])
+def test_a_quota_above_the_file_system_is_warned_of(tmp_path: Path, role: str) -> None:
+    disk = os.statvfs(tmp_path)
+    more = disk.f_blocks * disk.f_frsize + 1
+    text = f"role: {role}\nstore: {{disk: {{path: {tmp_path}/new, quota: %d}}}}\n"
+    text += "registries: {a.b: {parents: [[http://p]]}}\n" if role == "site" else ""
+    (warning,) = parse(text % more, "f.yaml").room_warnings()
+    assert str(warning).startswith("f.yaml:2:")
+    assert f"and the file system of {tmp_path}/new has" in str(warning)
+    assert not parse(text % (more // 2), "f.yaml").room_warnings()

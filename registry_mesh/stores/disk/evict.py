@@ -64,6 +64,14 @@ class Evictor:
             self.evicted_bytes += freed
             return freed > 0
 
+    def free(self, wanted: int) -> bool:
+        """Free `wanted` bytes on the disk, which is full though the limit is not reached; False where nothing could be
+        freed."""
+        with self._lock:
+            freed = self._step(wanted)
+            self.evicted_bytes += freed
+            return freed > 0
+
     def _step(self, goal: int) -> int:
         freed = spared = 0
         self._flush()

@@ -140,7 +140,7 @@ class DiskHold:
             raise ValueError(f"{offset + length - self.info.size} bytes past the end")
         self._files.reserve(range(offset // CHUNK, count(offset + length)))
         points.reach("hold.write")
-        write_all(self._files.fd, list(data), offset)
+        self._files.shelf.room.on_disk(length, lambda: write_all(self._files.fd, list(data), offset))
         self._files.note_mtime()
         self._sum(offset, data)
         self._unsynced_bytes += length

@@ -41,7 +41,7 @@ class IncomingFile:
         self._mapper = ChunkMapper()
         self._written = 0
         self._reserved = 0
-        if size:
+        if size and shelf.room.evict is None:
             demand_free(shelf.layout.root, size)
         self._fd, self._path = self._create()
         if size:
@@ -73,7 +73,7 @@ class IncomingFile:
         if self._written + length > self._reserved:
             self._reserve_ahead(self._written + length)
         points.reach("ingest.write")
-        write_all(self._fd, pieces, self._written)
+        self._shelf.room.on_disk(length, lambda: write_all(self._fd, pieces, self._written))
         for piece in pieces:
             self._hasher.update(piece)
             self._mapper.update(piece)

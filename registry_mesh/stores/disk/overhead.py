@@ -14,6 +14,7 @@ from typing import Final
 
 from registry_mesh.stores.disk.layout import Layout
 from registry_mesh.stores.disk.ledger import PAGE
+from registry_mesh.stores.disk.share import file_system, share
 
 LEAST: Final = 1 / 64
 LEAST_LIMIT: Final = 64 << 20
@@ -30,19 +31,24 @@ RECORDS_EVERY: Final = 300.0
 
 
 class Overhead:
-    """Of one store with a quota. In threads."""
+    """Of one cache. In threads. `quota` None: it keeps to a share of its file system."""
 
-    def __init__(self, layout: Layout, quota: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, layout: Layout, quota: int | None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._layout = layout
         self._quota = quota
         self._clock = clock
         self._records = 0
         self._counted = -RECORDS_EVERY
 
-    def limit(self) -> int:
-        """Bytes that blobs may take now."""
+    def limit(self, used: int) -> int:
+        """Bytes that blobs, which take `used`, may take now."""
+        left = share(file_system(self._layout.root), used, quota=self._quota is not None)
+        if self._quota is None:
+            return left  # what the rest takes is not free either
         least = min(int(self._quota * LEAST), LEAST_LIMIT)
-        return self._quota - max(least, min(self._taken(), int(self._quota * MOST)))
+        return min(left, self._quota - max(least, min(self._taken(), int(self._quota * MOST))))
 
     def _taken(self) -> int:
         index = self._layout.index

@@ -26,6 +26,7 @@ from registry_mesh.stores.disk.ledger import charge
 from registry_mesh.stores.disk.locks import lock_range, try_flock, unlock_range
 from registry_mesh.stores.disk.punch import punch
 from registry_mesh.stores.disk.shelf import Shelf
+from registry_mesh.stores.writing import write_all
 
 INDEX_AHEAD: Final = 32 * MIB // CHUNK
 """Chunks by which a partial blob's row in the index is ahead of it."""
@@ -227,7 +228,7 @@ def _counted(shelf: Shelf, digest: Digest) -> int:
 def _make(shelf: Shelf, digest: Digest, size: int) -> None:
     """An empty partial blob: data first, so that a table never stands alone."""
     data_path, table_path = shelf.layout.part(digest), shelf.layout.part_hold(digest)
-    shelf.fsync.make_directory(data_path.parent)
+    shelf.make_board(data_path)
     table = hold_file.fresh(size)
     shelf.enter(digest, size, charge(len(table)), RowState.PARTIAL)
     shelf.room.take(charge(len(table)))
@@ -240,7 +241,7 @@ def _make(shelf: Shelf, digest: Digest, size: int) -> None:
             os.close(fd)
         fd, path = temporary.create(shelf.layout.tmp)
         try:
-            os.write(fd, table)
+            shelf.room.on_disk(len(table), lambda: write_all(fd, [table], 0))
             points.reach("hold.make_table")
             path.replace(table_path)
         finally:
@@ -288,7 +289,7 @@ def promote(files: PartFiles, chunk_map: ChunkMap | None) -> None:
                 files.drop(bytes_too=False)  # readers follow them
         return
     shelf.enter(info.digest, info.size, charge(info.size), RowState.PENDING)
-    shelf.fsync.make_directory(layout.blob(info.digest).parent)
+    shelf.make_board(layout.blob(info.digest))
     beside = layout.blob_hold(info.digest)
     if info.size > CHUNK:  # a small blob is checked by its digest
         if chunk_map is not None:

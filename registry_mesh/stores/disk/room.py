@@ -5,16 +5,35 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final, Protocol, TypeVar
 
 from registry_mesh.ports.failures import StoreFull
 from registry_mesh.stores.disk.ledger import Ledger
+from registry_mesh.stores.faults import FULL
+
+TRIES: Final = 4
+"""Evictions for one write to a full disk: others may take what is freed."""
+
+
+T = TypeVar("T")
+
+
+class Evict(Protocol):
+    """Makes room in a cache."""
+
+    def __call__(self, wanted: int) -> bool:
+        """Make room for `wanted` bytes within the limit; False where nothing could be freed."""
+        ...
+
+    def free(self, wanted: int) -> bool:
+        """Free `wanted` bytes on the disk, whatever the limit; False where nothing could be freed."""
+        ...
 
 
 class Room:
-    """Takes and gives back room. `evict` is called with the bytes wanted when there is none; it gives whether it
-    made some."""
+    """Takes and gives back room. `evict` makes some when there is none; None where nothing may go."""
 
-    def __init__(self, ledger: Ledger, evict: Callable[[int], bool] | None = None) -> None:
+    def __init__(self, ledger: Ledger, evict: Evict | None = None) -> None:
         self.ledger = ledger
         self.evict = evict
 
@@ -28,6 +47,21 @@ class Room:
         while not self.ledger.reserve(room):
             if self.evict is None or not self.evict(room):
                 raise StoreFull(f"{self.ledger.used} of {self.ledger.limit} bytes are used")
+
+    def make(self, room: int) -> bool:
+        """Evict until `room` more would be within the limit; False where nothing could be freed."""
+        return self.evict is not None and self.evict(room)
+
+    def on_disk(self, wanted: int, write: Callable[[], T]) -> T:
+        """What `write` gives. Where the disk is full, whatever the ledger says, `wanted` bytes are evicted and it is
+        called again: it must begin anew. In a thread."""
+        for _ in range(TRIES):
+            try:
+                return write()
+            except OSError as fault:
+                if fault.errno not in FULL or self.evict is None or not self.evict.free(wanted):
+                    raise
+        return write()
 
     def demand(self, room: int) -> None:
         """`StoreFull` where `room` could not be taken now. Nothing is reserved; a cache evicts when it takes."""

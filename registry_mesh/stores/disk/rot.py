@@ -12,6 +12,7 @@ from registry_mesh.stores.disk.hold_file import HoldFile
 from registry_mesh.stores.disk.index import RowState
 from registry_mesh.stores.disk.ledger import charge
 from registry_mesh.stores.disk.shelf import Shelf
+from registry_mesh.stores.faults import FULL
 
 _GULP: Final = 64 << 20
 
@@ -38,7 +39,8 @@ class Rot:
                 self._shelf.remove_alone(self._info.digest)
 
     def make_partial(self, missing: int | None = None) -> bool:
-        """Make it a partial blob, of chunk `missing` or of all; False where it has no table. Under `Shelf.alone`.
+        """Make it a partial blob, of chunk `missing` or of all; False where it has no table, or the disk no room for
+        one. Under `Shelf.alone`.
 
         A kill between two steps leaves the complete blob, and its rot to be found again; or a complete blob and a
         table without data, which the next to hold it clears away."""
@@ -50,11 +52,8 @@ class Rot:
         held = charge(size) + charge(len(table))
         self._shelf.enter(digest, size, held, RowState.PENDING)
         self._shelf.fsync.make_directory(layout.part(digest).parent)
-        self._shelf.room.ledger.take(charge(len(table)))
-        data = table if missing is None else hold_file.clear_state(table, missing)
-        with self._shelf.written(data) as source:
-            points.reach("rot.table")
-            source.replace(layout.part_hold(digest))
+        if not self._put_table(table if missing is None else hold_file.clear_state(table, missing)):
+            return False
         points.reach("rot.name")
         if os.fstat(self._fd).st_size < size:
             self._leave_to_readers()
@@ -64,6 +63,22 @@ class Rot:
         self._shelf.remove_beside(digest)
         points.reach("rot.enter")
         self._shelf.enter(digest, size, held, RowState.PARTIAL)
+        return True
+
+    def _put_table(self, table: bytes) -> bool:
+        """Put the table where a partial blob has it; False, and all as it was, where the disk is full."""
+        digest, room = self._info.digest, self._shelf.room
+        room.ledger.take(charge(len(table)))
+        try:
+            with self._shelf.written(table) as source:
+                points.reach("rot.table")
+                source.replace(self._shelf.layout.part_hold(digest))
+        except OSError as fault:
+            room.give(charge(len(table)))
+            self._shelf.enter_complete(digest, self._info.size)
+            if fault.errno not in FULL:
+                raise
+            return False
         return True
 
     def _leave_to_readers(self) -> None:

@@ -17,7 +17,7 @@ from registry_mesh.stores.disk import temporary
 from registry_mesh.stores.disk.durability import FsyncPolicy
 from registry_mesh.stores.disk.index import Index, Row, RowState
 from registry_mesh.stores.disk.layout import Layout
-from registry_mesh.stores.disk.ledger import charge
+from registry_mesh.stores.disk.ledger import PAGE, charge
 from registry_mesh.stores.disk.locks import locked, try_locked
 from registry_mesh.stores.disk.room import Room
 
@@ -82,7 +82,7 @@ class Shelf:
             if before == size:
                 return False
             self.enter(digest, size, charge(size), RowState.PENDING)
-            self.fsync.make_directory(target.parent)
+            self.make_board(target)
             if chunk_map is not None and size > CHUNK:
                 self.put_chunk_map(digest, chunk_map)
             points.reach("shelf.name")
@@ -98,11 +98,23 @@ class Shelf:
     def put_chunk_map(self, digest: Digest, chunk_map: ChunkMap) -> None:
         """Put the chunk map beside the blob, before it or after."""
         data, target = chunk_map.encode(), self.layout.blob_chunks(digest)
-        if _size(target) is None:
-            self.room.take(charge(len(data)))
-        with self.written(data) as source:
-            points.reach("shelf.chunk_map")
-            source.replace(target)
+        room = charge(len(data)) if _size(target) is None else 0
+        self.room.take(room)
+
+        def put() -> None:
+            with self.written(data) as source:
+                points.reach("shelf.chunk_map")
+                source.replace(target)
+
+        try:
+            self.room.on_disk(charge(len(data)), put)
+        except OSError:
+            self.room.give(room)
+            raise
+
+    def make_board(self, file: Path) -> None:
+        """Make the directory that `file` is to stand in."""
+        self.room.on_disk(PAGE, lambda: self.fsync.make_directory(file.parent))
 
     @contextmanager
     def written(self, data: bytes) -> Iterator[Path]:

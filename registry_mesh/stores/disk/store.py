@@ -92,7 +92,8 @@ class DiskStore:
         """The store below `root`, made where there is none. `StoreBroken`.
 
         `quota` is in bytes. `evict`: it is a cache, and drops what is of least use instead of being full;
-        what is not counted blob by blob (index, records) is kept out of the quota, too (`stores.disk.overhead`).
+        what is not counted blob by blob (index, records) is kept out of the quota, too (`stores.disk.overhead`), and
+        without a quota it keeps to a share of its file system (`stores.disk.share`).
         """
         with translated(f"opening the store in {root}"):
             store = await offload(cls._start, Layout(root), quota, evict, fsync, clock)
@@ -110,8 +111,11 @@ class DiskStore:
     ) -> DiskStore:
         for directory in layout.directories():
             fsync.make_directory(directory)
-        overhead = Overhead(layout, quota) if quota is not None and evict else None
-        room = Room(Ledger(layout.run / "ledger", overhead.limit() if overhead else quota))
+        ledger = Ledger(layout.run / "ledger", quota)
+        overhead = Overhead(layout, quota) if evict else None
+        if overhead is not None:
+            ledger.limit = overhead.limit(ledger.used)
+        room = Room(ledger)
         shelf = Shelf(layout, room, Index(layout.index), fsync, clock)
         alive = ProcessLock(layout.run / "alive")
         if alive.first:

@@ -45,7 +45,7 @@ class Upkeep:
             self._come_back()
             self.flush()
             if self._overhead is not None:
-                self._shelf.room.ledger.limit = self._overhead.limit()
+                self._keep_within(self._overhead)
             if self._shelf.index.broken:
                 self._shelf.index.renew()
             if not self._shelf.index.fact(rebuild.BUILT):
@@ -55,6 +55,13 @@ class Upkeep:
                 self._tidied = True
         except (OSError, Failure) as fault:
             _log.warning("the store in %s needs attention: %s", self._shelf.layout.root, fault)
+
+    def _keep_within(self, overhead: Overhead) -> None:
+        """Know what may be taken, and give way where others took it: evict what is too much."""
+        room = self._shelf.room
+        room.ledger.limit = overhead.limit(room.ledger.used)
+        if room.ledger.counted and room.ledger.used > room.ledger.limit:
+            room.make(0)
 
     def _come_back(self) -> None:
         """Where the directory was taken away, or another one mounted: begin again in what is there now."""

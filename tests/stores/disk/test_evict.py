@@ -320,9 +320,9 @@ async def test_records_and_the_index_are_within_the_quota_too(tmp_path: Path) ->
             await store.records.put(f"media-types/{number % 50}/{number}", b"application/x")
         overhead = Overhead(store._layout, quota)
         index = store._layout.index.stat().st_size
-        assert overhead.limit() <= quota - 1_500 * 4096 - index
-        assert overhead.limit() < before
-        assert Overhead(store._layout, 80 * CHUNK).limit() == 70 * CHUNK, "a cache must cache"
+        assert overhead.limit(0) <= quota - 1_500 * 4096 - index
+        assert overhead.limit(0) < before
+        assert Overhead(store._layout, 80 * CHUNK).limit(0) == 70 * CHUNK, "a cache must cache"
     finally:
         await store.close()
 
