@@ -31,13 +31,7 @@ async def output_of(command: Sequence[str], given: str, timeout: float) -> str:
     What it writes to standard error is thrown away: it may be a secret. `CommandFailed`.
     """
     try:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        process = await _start(command)
     except (OSError, ValueError) as fault:
         why = fault.strerror if isinstance(fault, OSError) else ""
         raise CommandFailed(f"cannot be run: {why or type(fault).__name__}") from None
@@ -59,6 +53,26 @@ async def output_of(command: Sequence[str], given: str, timeout: float) -> str:
         how = f"exit code {code}" if code > 0 else f"signal {-code}"
         raise CommandFailed(f"failed ({how}): run it by hand to see why", printed)
     return printed.decode("utf-8", "replace")
+
+
+async def _start(command: Sequence[str]) -> asyncio.subprocess.Process:
+    """Return the running process. Where the caller is cancelled while the loop still connects its pipes, its group is
+    killed here: the loop would kill the first process alone."""
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    )
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        with suppress(OSError, ValueError):
+            await _kill(await starting)
+        raise
 
 
 async def _talk(process: asyncio.subprocess.Process, given: bytes) -> bytes:

@@ -9,6 +9,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from registry_mesh.upstream.command import OUTPUT_LIMIT, CommandFailed, output_o
 from registry_mesh.upstream.credentials import Credentials
 from registry_mesh.upstream.login_sources import CommandSource, FileSource, LoginSource, VariableSource
 from registry_mesh.upstream.logins import Logins
+from tests.eventually import eventually, eventually_here
 from tests.simulators.guarded import DATA, USUAL, GuardedRegistry
 from tests.simulators.origins import HandClock
 from tests.upstream.test_authorization import World
@@ -312,16 +314,14 @@ async def test_a_refused_login_runs_the_command_again_but_not_always(
 )
 async def test_commands_that_fail(tmp_path: Path, logins: Callable[..., Logins], text: str, why: str) -> None:
     hook = script(tmp_path / "hook", f"echo $$ > {tmp_path}/pid\n{text}")
-    login = logins(CommandSource((str(hook),), timeout=2.0))
+    login = logins(CommandSource((str(hook),), timeout=2.0 if why.startswith("did not end") else 60.0))
     assert await login.of("") is None
     assert why in login.trouble
     await _gone(int((tmp_path / "pid").read_text()))
 
 
 async def _gone(group: int) -> None:
-    async with asyncio.timeout(10):
-        while _lives(group):
-            await asyncio.sleep(0.05)
+    await eventually(lambda: not _lives(group), f"the end of group {group}")
 
 
 def _lives(group: int) -> bool:
@@ -355,13 +355,28 @@ async def test_a_command_is_given_its_line_and_no_shell(tmp_path: Path) -> None:
 async def test_a_command_ends_with_who_waits_for_it(tmp_path: Path) -> None:
     hook = script(tmp_path / "hook", f"echo $$ > {tmp_path}/pid; sleep 60")
     task = asyncio.ensure_future(output_of([str(hook)], "", 60.0))
-    async with asyncio.timeout(10):
-        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
-            await asyncio.sleep(0.01)
+    await eventually(partial(_written, tmp_path / "pid"), "the pid")
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     await _gone(int((tmp_path / "pid").read_text()))
+
+
+async def test_a_command_ends_with_its_caller_while_it_is_started(tmp_path: Path) -> None:
+    """It runs already, with children, and the loop has not connected its pipes yet."""
+    hook = script(tmp_path / "hook", f"sleep 60 & echo $$ > {tmp_path}/pid; wait")
+    task = asyncio.ensure_future(output_of([str(hook)], "", 60.0))
+    for _ in range(2):
+        await asyncio.sleep(0)
+    eventually_here(partial(_written, tmp_path / "pid"), "the pid")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await _gone(int((tmp_path / "pid").read_text()))
+
+
+def _written(file: Path) -> bool:
+    return file.exists() and file.read_text() != ""
 
 
 # -- credential helpers ---------------------------------------------------------------------------------------
