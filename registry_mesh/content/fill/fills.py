@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
@@ -36,11 +36,14 @@ _SWEEP: Final = 0.1
 
 
 class Fills:
-    """Begins fills, hands them out, closes them."""
+    """Begins fills, hands them out, closes them. `now` gives seconds; without it, the loop's are taken."""
 
-    def __init__(self, store: CacheStore, policy: FillPolicy | None = None) -> None:
+    def __init__(
+        self, store: CacheStore, policy: FillPolicy | None = None, now: Callable[[], float] | None = None
+    ) -> None:
         self._store = store
         self._policy = policy or FillPolicy()
+        self._now = now or (lambda: asyncio.get_running_loop().time())
         self._fills: dict[Digest, tuple[Fill, AsyncExitStack]] = {}
         self._beginnings: Flights[tuple[Digest, str], Fill] = Flights()
         self._used: dict[Digest, float] = {}
@@ -50,7 +53,12 @@ class Fills:
         self._notes: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
-        return f"<Fills {[fill for fill, _ in self._fills.values()]}>"
+        return f"<Fills {self.open}>"
+
+    @property
+    def open(self) -> list[Fill]:
+        """The fills that are not closed; those whose place another has taken come last."""
+        return [fill for fill, _ in (*self._fills.values(), *self._retired)]
 
     def get(self, digest: Digest) -> Fill | None:
         """The fill under way, if a new reader may follow it. One that is committed is the store's to serve: the
@@ -58,7 +66,7 @@ class Fills:
         entry = self._fills.get(digest)
         if entry is None or not entry[0].state.phase.joined:
             return None
-        self._used[digest] = asyncio.get_running_loop().time()
+        self._used[digest] = self._now()
         return entry[0]
 
     def begins(self, digest: Digest, via: Via) -> bool:
@@ -135,14 +143,13 @@ class Fills:
             self._retired.append(self._fills.pop(digest))
         fill = Fill(self._store, hold, self._policy, told_by)
         self._fills[digest] = (fill, stack)
-        self._used[digest] = asyncio.get_running_loop().time()
+        self._used[digest] = self._now()
         if self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
         return fill
 
     async def _sweep(self) -> None:
         """Close what nobody has used for a while."""
-        loop = asyncio.get_running_loop()
         while self._fills or self._retired:
             await asyncio.sleep(_SWEEP)
             retired, self._retired = self._retired, []
@@ -153,11 +160,11 @@ class Fills:
                     self._retired.append((fill, stack))
             for digest, (fill, _) in list(self._fills.items()):
                 if not fill.idle:
-                    self._used[digest] = loop.time()
+                    self._used[digest] = self._now()
                 elif self._is_current(digest, fill) and (
-                    loop.time() - self._used.get(digest, 0) > _linger(fill) or fill.state.outcome.discarded
+                    self._now() - self._used.get(digest, 0) > _linger(fill) or fill.state.outcome.discarded
                 ):
-                    await self._drop(digest)
+                    await self.drop(digest)
         self._sweeper = None
 
     def _is_current(self, digest: Digest, fill: Fill) -> bool:
@@ -165,7 +172,8 @@ class Fills:
         entry = self._fills.get(digest)
         return entry is not None and entry[0] is fill
 
-    async def _drop(self, digest: Digest) -> None:
+    async def drop(self, digest: Digest) -> None:
+        """Close the fill of `digest`, whoever follows it; what was written stays held."""
         entry = self._fills.pop(digest, None)
         self._used.pop(digest, None)
         if entry is not None:
@@ -186,7 +194,7 @@ class Fills:
         if self._sweeper is not None:
             self._sweeper.cancel()
         for digest in list(self._fills):
-            await self._drop(digest)
+            await self.drop(digest)
         for fill, stack in self._retired:
             await self._end(fill, stack)
         self._retired.clear()

@@ -67,7 +67,7 @@ class PullThrough:
         belonging: Belonging = ANYBODYS,
     ) -> None:
         self._belonging = belonging
-        self._via = Via(place.registry if place is not None else "", source, distrust, doubt, place)
+        self.via = Via(place.registry if place is not None else "", source, distrust, doubt, place)
         self._redirects = redirects
         self._store = store
         self._source = source
@@ -109,7 +109,7 @@ class PullThrough:
         told = await self._source.stat(digest)
         if told.size and await self._said(digest) in (told.size, None):
             return told
-        async with opened_with_bytes(digest, self._via, None) as reading:
+        async with opened_with_bytes(digest, self.via, None) as reading:
             return BlobInfo(digest, reading.info.size, reading.provenance)
 
     async def _said(self, digest: Digest) -> int | None:
@@ -152,7 +152,7 @@ class PullThrough:
                 yield await self._held(stack, digest, span) or await self._filling(stack, digest, span)
 
     async def _held(self, stack: AsyncExitStack, digest: Digest, span: Span | None) -> Reading | None:
-        filling = self._fills.get(digest) is not None or self._fills.begins(digest, self._via)
+        filling = self._fills.get(digest) is not None or self._fills.begins(digest, self.via)
         if filling and not self._redirects(digest):
             return None
         try:
@@ -170,7 +170,7 @@ class PullThrough:
         except (StoreFull, StoreBroken):
             return await self._past(stack, digest, span)
         stack.enter_context(fill.open())  # before anything is waited for: it may be closed meanwhile
-        mine = self._via.place in fill.given_by
+        mine = self.via.place in fill.given_by
         await (self._belonging.given if mine else self._belonging.demand)(digest)
         self._sizes[digest] = fill.size
         clipped = BlobInfo(digest, fill.size).clip(span)
@@ -178,12 +178,12 @@ class PullThrough:
         return FillReading(self, fill, clipped, hit=fill.holds(clipped) and not came)
 
     async def _join(self, digest: Digest, span: Span | None) -> Fill:
-        return await self._fills.join(digest, self._via, span)
+        return await self._fills.join(digest, self.via, span)
 
     async def _past(self, stack: AsyncExitStack, digest: Digest, span: Span | None) -> Reading:
         """A reading past the store. Its size is what the first stream says, with which it goes on."""
         aligned = None if span is None else Span(span.start // CHUNK * CHUNK, span.stop)
-        opened = await stack.enter_async_context(opened_with_bytes(digest, self._via, aligned))
+        opened = await stack.enter_async_context(opened_with_bytes(digest, self.via, aligned))
         return _Past(self, opened, opened.info.clip(span))
 
     async def pieces(self, fill: Fill, span: Span) -> AsyncIterator[Piece]:
@@ -192,7 +192,7 @@ class PullThrough:
         with ExitStack() as opened:
             for attempt in range(ATTEMPTS):
                 try:
-                    async for piece in fill.follow(Span(position, span.stop), self._via):
+                    async for piece in fill.follow(Span(position, span.stop), self.via):
                         position += len(piece)
                         yield piece
                     return
@@ -207,16 +207,16 @@ class PullThrough:
                     opened.enter_context(fill.open())
             hashed = await fill.hashed(position) if span.start == 0 else None
         info = BlobInfo(fill.digest, fill.size)
-        async for data in bypass(self._source, info, Span(position, span.stop), self._via.distrust, hashed):
+        async for data in bypass(self._source, info, Span(position, span.stop), self.via.distrust, hashed):
             yield data
 
     def past(self, opened: Reading, span: Span) -> AsyncIterator[bytes]:
         """Past the store, beginning with what is opened."""
-        return bypass(self._source, opened.info, span, self._via.distrust, opened=opened)
+        return bypass(self._source, opened.info, span, self.via.distrust, opened=opened)
 
     def ready(self, fill: Fill, span: Span) -> FileSlice | None:
         """See `Reading.ready`."""
-        return fill.ready(span, self._via)
+        return fill.ready(span, self.via)
 
 
 def _is_empty(digest: Digest) -> bool:

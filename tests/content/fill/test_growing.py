@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from registry_mesh.chunks.chunk_map import CHUNK
-from registry_mesh.content.fill.fill import READY
+from registry_mesh.content.fill.fill import READY, Fill
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.fill.policy import FillPolicy
+from registry_mesh.content.fill.via import Via
 from registry_mesh.content.nest.pull_through import PullThrough
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
@@ -121,10 +122,10 @@ async def test_what_an_earlier_life_brought_is_looked_at_first(tmp_path: Path) -
 
 async def test_what_this_process_has_looked_at_is_not_looked_at_again(cache: Cache, tmp_path: Path) -> None:
     assert await read(cache.through, DIGEST, SECOND) == DATA[CHUNK : 2 * CHUNK]
-    await cache.fills._drop(DIGEST)
+    await cache.fills.drop(DIGEST)
     async with cache.through.open(DIGEST, SECOND) as reading:
         assert given(reading, SECOND)
-    await cache.fills._drop(DIGEST)
+    await cache.fills.drop(DIGEST)
     path = next(p for p in tmp_path.rglob(DIGEST.hex) if p.is_file())
     with path.open("r+b") as file:
         file.seek(CHUNK)
@@ -135,18 +136,19 @@ async def test_what_this_process_has_looked_at_is_not_looked_at_again(cache: Cac
         assert cache.source.opened.count(SECOND) == 2, "it was brought again"
 
 
-async def test_who_looks_late_has_no_hit_for_what_came_for_it(
-    cache: Cache, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    join = cache.fills.join
+class Late(Fills):
+    """Whoever joins a fill is woken once his first chunk has come."""
 
-    async def join_late(*args: object) -> object:
-        fill = await join(*args)  # type: ignore[arg-type]
-        async for _ in fill.follow(FIRST, cache.through._via):
+    async def join(self, digest: Digest, via: Via, span: Span | None) -> Fill:
+        fill = await super().join(digest, via, span)
+        async for _ in fill.follow(FIRST, via):
             pass
         return fill
 
-    monkeypatch.setattr(cache.fills, "join", join_late)
+
+async def test_who_looks_late_has_no_hit_for_what_came_for_it(cache: Cache) -> None:
+    cache.fills = Late(cache.store, FillPolicy(complete_after=2))
+    cache.through = PullThrough(cache.store, cache.source, cache.fills)
     for hit in (False, True):
         async with cache.through.open(DIGEST, FIRST) as reading:
             assert given(reading, FIRST) and reading.provenance.hit == hit

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -21,7 +22,7 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.failures import SourceLied, StoreBroken, StoreFull
 from registry_mesh.ports.partial import ChunkState, Hold
-from registry_mesh.stores.memory.store import MemoryHold, MemoryStore
+from registry_mesh.stores.memory.store import MemoryStore
 from tests.simulators.source import SimulatedSource
 
 CHUNKS = 3
@@ -138,8 +139,14 @@ async def test_a_failure_is_told_to_who_reads_and_not_to_who_comes_later() -> No
         assert state.phase is Phase.COMING
 
 
-class _Unreadable(MemoryHold):
+class _Unreadable:
     """A hold of a disk that writes and does not read."""
+
+    def __init__(self, hold: Hold) -> None:
+        self._hold = hold
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._hold, name)
 
     async def feed(self, span: Span, sink: Callable[[memoryview], None]) -> None:
         raise StoreBroken("a bad sector")
@@ -156,10 +163,10 @@ async def test_a_failure_of_one_registry_is_nothing_to_readers_of_another() -> N
 
 async def test_a_store_that_breaks_while_chunks_are_proven_ends_the_asking() -> None:
     """Nobody waits for ever for what is never going to be known."""
-    async with fill_state() as (before, theirs):
+    store = MemoryStore()
+    async with store.hold(DIGEST, len(DATA)) as ours, store.hold(DIGEST, len(DATA)) as theirs:
         await write(theirs, 0)
-        broken = _Unreadable(before.marks._store, before.marks._part)  # type: ignore[attr-defined]
-        state = FillState(broken, FillPolicy())
+        state = FillState(_Unreadable(ours), FillPolicy())
         proof = ChunkProof(state)
         proof.begin(via(maps=True), first=True)
         assert state.map_phase is MapPhase.ASKING

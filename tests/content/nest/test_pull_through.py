@@ -6,9 +6,10 @@ import asyncio
 import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from registry_mesh.chunks.chunk_map import CHUNK, MIB
 from registry_mesh.chunks.readahead import ReadaheadPolicy
 from registry_mesh.chunks.steal import StealPolicy
+from registry_mesh.content.fill.fill import Fill
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.fill.policy import FillPolicy
 from registry_mesh.content.fill.state import FillState, Phase
@@ -27,10 +29,12 @@ from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import FileSlice, Piece
 from registry_mesh.ports.cache import CacheStore
 from registry_mesh.ports.failures import SourceLied, SourceUnavailable, SpanUnsatisfiable, StoreBroken
-from registry_mesh.ports.partial import ChunkState
+from registry_mesh.ports.partial import ChunkState, Hold
 from registry_mesh.ports.pieces import in_memory
 from registry_mesh.stores.disk.store import DiskStore
 from registry_mesh.stores.memory.store import MemoryStore
+from tests.eventually import eventually
+from tests.simulators.origins import HandClock
 from tests.simulators.source import SimulatedSource
 from tests.suites.bytes_of import read
 
@@ -45,11 +49,16 @@ class Cache:
     """A pull-through over a simulated source, and what its clients received."""
 
     def __init__(
-        self, policy: FillPolicy = NEVER, *, store: CacheStore | None = None, **knobs: object
+        self,
+        policy: FillPolicy = NEVER,
+        *,
+        store: CacheStore | None = None,
+        now: Callable[[], float] | None = None,
+        **knobs: object,
     ) -> None:
         self.source = SimulatedSource(**knobs)  # type: ignore[arg-type]
         self.store = store or MemoryStore()
-        self.fills = Fills(self.store, policy)
+        self.fills = Fills(self.store, policy, now)
         self.lies: list[tuple[str, str]] = []
         self.through = PullThrough(
             self.store, self.source, self.fills, lambda s, d, r: self.lies.append((s, r))
@@ -65,8 +74,7 @@ class Cache:
 
     async def settled(self) -> None:
         """Until no fill moves anything."""
-        while not all(fill.idle for fill, _ in self.fills._fills.values()):
-            await asyncio.sleep(0.01)
+        await eventually(lambda: all(fill.idle for fill in self.fills.open), self.fills)
 
 
 Make = Callable[..., Awaitable[Cache]]
@@ -108,12 +116,16 @@ async def test_who_is_woken_late_is_given_no_fill_that_was_closed_meanwhile(make
     cache = await make()
     data = blob(3 * CHUNK)
     digest = cache.source.add(data)
-    asking = asyncio.ensure_future(cache.get(digest))
-    while not (begun := cache.fills._beginnings._flights.get((digest, ""))):
-        await asyncio.sleep(0)
-    fill = await begun  # a turn of the loop before who asked is woken
-    await cache.fills._drop(digest)
-    assert await asking == data and fill.state.phase is Phase.CLOSED
+
+    async def joined_and_closed() -> Fill:
+        fill = await cache.fills.join(digest, cache.through.via, None)
+        await cache.fills.drop(digest)
+        return fill
+
+    first = asyncio.ensure_future(joined_and_closed())  # it is woken before the other
+    await asyncio.sleep(0)
+    assert await cache.get(digest) == data
+    assert (await first).state.phase is Phase.CLOSED
 
 
 @pytest.mark.parametrize("maps", [False, True])
@@ -145,7 +157,7 @@ async def test_who_comes_to_a_stream_that_waits_for_a_slow_reader_has_it_go_on(m
     async with cache.through.open(digest) as slow:
         pieces = slow.pieces()
         await anext(pieces)
-        [fill] = [fill for fill, _ in cache.fills._fills.values()]
+        [fill] = cache.fills.open
         before = -1
         while before != (came := fill.state.fetched):
             before = came
@@ -162,7 +174,7 @@ async def test_a_stream_that_waits_for_too_long_ends_and_begins_again(make: Make
     async with cache.through.open(digest) as slow:
         pieces = in_memory(slow)
         got = await anext(pieces)
-        [fill] = [fill for fill, _ in cache.fills._fills.values()]
+        [fill] = cache.fills.open
         async with asyncio.timeout(60):
             while len(fill.transfers):
                 await asyncio.sleep(0.05)
@@ -205,14 +217,14 @@ async def test_a_slow_reader_of_one_process_does_not_slow_those_of_another(make:
 
 async def test_a_fill_that_took_the_place_of_another_is_not_closed_for_it(make: Make) -> None:
     """Fills are closed one after the other, and meanwhile new ones begin."""
-    cache = await make()
+    clock = HandClock()
+    cache = await make(now=clock)
     data, other = blob(2 * CHUNK), blob(CHUNK, seed=1)
     digest, first = cache.source.add(data), cache.source.add(other)
     for each in (first, digest):
         await cache.get(each, Span(0, 9))
     await cache.settled()
-    old = cache.fills._fills[digest][0]
-    slow = cache.fills._fills[first][0]
+    slow, old = cache.fills.open
     closing, go_on = asyncio.Event(), asyncio.Event()
 
     async def close_slowly() -> None:
@@ -220,35 +232,49 @@ async def test_a_fill_that_took_the_place_of_another_is_not_closed_for_it(make: 
         await go_on.wait()
 
     slow.close = close_slowly  # type: ignore[method-assign]
-    cache.fills._used.clear()  # neither was used for long
+    clock.now += 60  # neither was used for long
     await closing.wait()
     await old.state.outcome.discard()
     assert await cache.get(digest) == data
-    new = cache.fills._fills[digest][0]
+    new, retired = cache.fills.open
+    assert new is not old and retired is old
     with new.open():
-        assert new is not old
         go_on.set()
-        await asyncio.sleep(0.5)
+        await eventually(lambda: old.state.phase is Phase.CLOSED, "all that was to be closed")
         assert new.state.phase is not Phase.CLOSED
+
+
+class EndsBadly:
+    """A store whose disk fails when the hold of one blob is left."""
+
+    def __init__(self, store: CacheStore, of: Digest) -> None:
+        self._store = store
+        self._of = of
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    @asynccontextmanager
+    async def hold(self, digest: Digest, size: int) -> AsyncIterator[Hold]:
+        async with self._store.hold(digest, size) as hold:
+            yield hold
+        if digest == self._of:
+            raise StoreBroken("syncing: input/output error")
 
 
 async def test_a_fill_whose_disk_fails_at_its_end_does_not_keep_the_others(make: Make) -> None:
     """What a fill holds open is not evicted: none may stay so, also where a disk went bad for a while."""
-    cache = await make()
+    clock = HandClock()
+    cache = await make(now=clock)
     data, other = blob(2 * CHUNK), blob(2 * CHUNK, seed=1)
     first, second = cache.source.add(data), cache.source.add(other)
+    cache.fills = Fills(EndsBadly(cache.store, first), NEVER, clock)
+    cache.through = PullThrough(cache.store, cache.source, cache.fills)
     for each in (first, second):
         await cache.get(each, Span(0, 9))
     await cache.settled()
-
-    async def fails() -> None:
-        raise StoreBroken("syncing: input/output error")
-
-    cache.fills._fills[first][1].push_async_callback(fails)
-    cache.fills._used.clear()  # neither was used for long
-    async with asyncio.timeout(10):
-        while cache.fills._fills:
-            await asyncio.sleep(0.01)
+    clock.now += 60  # neither was used for long
+    await eventually(lambda: not cache.fills.open, cache.fills)
     assert await cache.get(first) == data
     assert await cache.get(second) == other
     await cache.fills.close()
@@ -506,7 +532,7 @@ async def test_a_failure_that_is_kept_keeps_no_buffers(make: Make) -> None:
     cache = await make(quota=8 * CHUNK)
     digest = cache.source.add(blob(40 * CHUNK))
     await asyncio.gather(*(cache.get(digest) for _ in range(3)))
-    fills = [fill for fill, _ in (*cache.fills._fills.values(), *cache.fills._retired)]
+    fills = cache.fills.open
     kept = [fill.state.unstorable for fill in fills if fill.state.unstorable is not None]
     await cache.fills.close()
     assert kept
@@ -527,7 +553,7 @@ async def test_what_a_slow_reader_was_given_stays_when_the_fill_fails(make: Make
                 came = sum(map(len, given))
                 if not cache.source.down and (came % CHUNK or came >= 4 * CHUNK):
                     cache.source.down = True
-                    while any(len(fill.transfers) for fill, _ in cache.fills._fills.values()):
+                    while any(len(fill.transfers) for fill in cache.fills.open):
                         await asyncio.sleep(0.01)
                     await asyncio.sleep(0.1)  # a thread gives back what is of no use
         got = b"".join(
