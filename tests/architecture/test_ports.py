@@ -37,6 +37,39 @@ def test_the_ports_are_seen() -> None:
     assert {"Marks", "Claims", "Bytes", "Looks", "Outcome", "Reading", "Pushes", "Records"} <= found
 
 
+CONTENT = {
+    "BlobSource",
+    "BlobStore",
+    "CacheStore",
+    "ManifestSource",
+    "TagSource",
+    "ReferrerSource",
+    "RegistrySource",
+    "Pushes",
+    "RepositoryStore",
+    "Records",
+}
+"""Ports that offer or keep content."""
+
+
+def test_each_port_of_content_has_a_suite_that_is_run() -> None:
+    tests = ROOT.parent / "tests"
+    suites = {
+        node.name
+        for path in (tests / "suites").glob("*.py")
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef)
+    }
+    run = {
+        ast.unparse(base)
+        for path in tests.rglob("test_*.py")
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef)
+        for base in node.bases
+    }
+    assert {f"{port}Suite" for port in CONTENT} <= suites & run
+
+
 def test_the_heart_stays_small() -> None:
     """`Fill` has parts for all that is not its readers' own."""
     assert len((ROOT / "content/fill/fill.py").read_text().splitlines()) < 250

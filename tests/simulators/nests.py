@@ -14,6 +14,7 @@ from registry_mesh.content.nest.failover_registry import FailoverRegistry
 from registry_mesh.edge.server import Server
 from registry_mesh.edge.settings import Settings
 from registry_mesh.oci.reference import RegistryName, RepositoryName
+from registry_mesh.ports.pushes import Pusher
 from registry_mesh.ports.repositories import EVERY, RegistrySource, Repository
 from registry_mesh.ports.role import Role
 from registry_mesh.repositories.of_origin import Repositories
@@ -71,6 +72,10 @@ class RoleRegistry:
         return self.role.repositories(REGISTRY)
 
 
+def _anybody(who: Pusher, name: RepositoryName) -> bool:
+    return True
+
+
 @dataclass(slots=True)
 class Ground:
     """Where the stores of one nest lie, and what is closed with it."""
@@ -102,29 +107,37 @@ class Ground:
         self.stack.push_async_callback(store.close)
         return store
 
+    async def store(self, kind: str) -> MemoryStore | DiskStore | S3Store:
+        """A store in `memory`, on a `disk` or in a `bucket`."""
+        if kind == "disk":
+            return await self.disk()
+        return await self.s3() if kind == "bucket" else await self.memory()
+
     # -- the bottom ---------------------------------------------------------------------------------------------
 
     async def origin(self, kind: str = "memory") -> RegistrySource:
         """An origin that was pushed to."""
-        repositories = await self._repositories(kind)
+        repositories = await self.repositories(kind)
         for name, give in ((NAME, push), (OTHER, push_small)):
             await give(pushes(repositories.repository(REGISTRY, name)))
         return RoleRegistry(Origin(REGISTRY, repositories.repository, repositories.names))
 
     async def empty_origin(self) -> RegistrySource:
         """An origin that nobody has pushed to."""
-        repositories = await self._repositories("memory")
+        repositories = await self.repositories("memory")
         return RoleRegistry(Origin(REGISTRY, repositories.repository, repositories.names))
 
-    async def _repositories(self, kind: str) -> Repositories:
+    async def repositories(self, kind: str) -> Repositories:
+        """An origin's repositories, which anybody may read: in memory, on a disk or in a bucket."""
         if kind == "disk":
-            return await disk_origin(self.below("origin"))
-        return bucket_origin(await self.s3()) if kind == "bucket" else memory_origin()
+            return await disk_origin(self.below("origin"), may_read=_anybody)
+        if kind == "bucket":
+            return bucket_origin(await self.s3(), may_read=_anybody)
+        return memory_origin(may_read=_anybody)
 
     async def replica(self, kind: str = "memory", beyond: RegistrySource | None = None) -> RegistrySource:
         """A replica that holds the repository, or, with a registry `beyond`, half of it."""
-        make = {"memory": self.memory, "disk": self.disk, "bucket": self.s3}[kind]
-        store: MemoryStore | DiskStore | S3Store = await make()
+        store = await self.store(kind)
         held = ReplicaRepositories(store.records, store, lambda: 1_800_000_000.0)
         kept = held.repository(REGISTRY, NAME)
         if beyond is None:
@@ -152,8 +165,8 @@ class Ground:
 
     async def site(self, kind: str, parent: RegistrySource) -> RegistrySource:
         """A site that holds nothing yet."""
-        store = await {"memory": self.memory, "disk": self.disk, "bucket": self.s3_cache}[kind]()
-        shared = store if isinstance(store, S3CacheStore) else None
+        shared = await self.s3_cache() if kind == "bucket" else None
+        store = shared or (await self.disk() if kind == "disk" else await self.memory())
         fills = Fills(store)
         site = Site(
             store, store.records, fills, {REGISTRY: SiteRegistry([[NearParent(parent)]])}, shared=shared
