@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class Sender(Protocol):
-    """A parent, as the body of one of its answers knows it."""
+class Floor(Protocol):
+    """How slow a body may be."""
 
-    @property
-    def name(self) -> str: ...
     @property
     def stall(self) -> float:
         """Seconds for which a body may stand still."""
@@ -19,6 +17,10 @@ class Sender(Protocol):
     def drip(self) -> float:
         """Seconds for which a body may drip (`floor`)."""
         ...
+
+
+class Traffic(Protocol):
+    """What is on its way from a parent, and what came."""
 
     @property
     def received(self) -> int:
@@ -32,4 +34,13 @@ class Sender(Protocol):
 
     def heard(self, size: int) -> None:
         """Note that `size` bytes of a body came."""
+        ...
+
+
+class Sender(Floor, Traffic, Protocol):
+    """A parent, as the body of one of its answers knows it."""
+
+    @property
+    def name(self) -> str:
+        """What operators call it."""
         ...
