@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import re
 import socket
 import struct
+import termios
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine
@@ -114,6 +116,12 @@ class _Side:
 
     async def write(self, data: bytes | memoryview) -> None:
         await self._loop.sock_sendall(self.sock, data)
+
+    async def drained(self) -> None:
+        """Until the other side's kernel has all that was written: a reset drops what it has not (tcp(7), SIOCOUTQ)."""
+        async with asyncio.timeout(30):
+            while struct.unpack("i", fcntl.ioctl(self.sock, termios.TIOCOUTQ, b"\0" * 4))[0]:
+                await asyncio.sleep(0.005)
 
     def reset(self) -> None:
         """Close so that the other side sees a reset, not an end."""
@@ -307,4 +315,5 @@ class Link:
             self.counts.body_bytes += len(part)
             yield len(part)
             if conditions.cut_every and (carried + sent) % conditions.cut_every == 0:
+                await client.drained()
                 raise _Cut
