@@ -1,6 +1,6 @@
 """Blocking calls, run by bounded pools of threads beside the event loop.
 
-There are two pools, so that calls to a store that take long leave threads for what answers wait for.
+There are three pools, so that calls that take long leave threads for what answers wait for.
 """
 
 from __future__ import annotations
@@ -41,6 +41,10 @@ class Pool:
         """Run `fn` in a thread and give what it gives; cancelled, wait for the thread all the same."""
         return await settle(self.submit(fn, *args, **kwargs))
 
+    async def ask(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """`run` for a call that owns all it works on: cancelled, leave the thread to its end."""
+        return await asyncio.wrap_future(self.submit(fn, *args, **kwargs))
+
 
 async def settle(future: Future[T]) -> T:
     """The outcome of a call that was submitted. Cancelled, it still waits until the thread is done: a thread cannot
@@ -65,9 +69,15 @@ _STORES: Final = Pool(32, "offload")
 _EDGE: Final = Pool(16, "edge")
 """Cold pages, log lines and large manifests of answers."""
 
+_REMOTE: Final = Pool(16, "remote")
+"""Calls over a network by libraries that block, which may take as long as their time-outs."""
+
 submit: Final = _STORES.submit
 offload: Final = _STORES.run
 """Run a store's call in a thread."""
+
+ask_remote: Final = _REMOTE.ask
+"""Run a question to a server in a thread: whoever has no more time for it leaves at once."""
 
 in_thread: Final = _EDGE.run
 """Run a call for an answer in a thread: not held up by a store that is slow."""

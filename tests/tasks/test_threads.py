@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from registry_mesh.tasks.threads import Pool, in_thread, offload, submit
+from registry_mesh.tasks.threads import Pool, ask_remote, in_thread, offload, submit
 
 
 async def test_runs_in_another_thread_and_gives_the_result() -> None:
@@ -42,6 +42,16 @@ async def test_cancelled_it_waits_for_the_thread() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert done.is_set()
+
+
+async def test_a_question_to_a_server_is_left_when_it_is_cancelled() -> None:
+    go = threading.Event()
+    try:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await ask_remote(go.wait, 30)
+    finally:
+        go.set()
 
 
 async def test_answers_have_threads_while_every_one_of_the_stores_waits() -> None:

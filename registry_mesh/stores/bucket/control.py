@@ -22,7 +22,7 @@ from registry_mesh.ports.failures import StoreBroken, StoreUnfit
 from registry_mesh.stores import points
 from registry_mesh.stores.bucket.errors import refused, translated
 from registry_mesh.stores.bucket.settings import S3Settings
-from registry_mesh.tasks.threads import offload
+from registry_mesh.tasks.threads import ask_remote, offload
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client as Boto
@@ -128,7 +128,7 @@ class S3Control:
     async def check(self) -> None:
         """That the bucket is there and may be listed."""
         with translated(f"HEAD of the bucket {self._bucket}"):
-            await offload(self._boto.head_bucket, Bucket=self._bucket)
+            await ask_remote(self._boto.head_bucket, Bucket=self._bucket)
 
     async def begin(self, key: str) -> str:
         """Begin a multipart upload; gives its id."""
@@ -163,7 +163,7 @@ class S3Control:
 
     async def _exists(self, key: str) -> bool:
         try:
-            await offload(self._boto.head_object, Bucket=self._bucket, Key=self._prefix + key)
+            await ask_remote(self._boto.head_object, Bucket=self._bucket, Key=self._prefix + key)
         except ClientError:
             return False
         return True
@@ -189,7 +189,7 @@ class S3Control:
         key_marker, upload_marker = "", ""
         while True:
             with translated("list multipart uploads"):
-                page = await offload(
+                page = await ask_remote(
                     self._boto.list_multipart_uploads,
                     Bucket=self._bucket,
                     Prefix=self._prefix,
@@ -209,7 +209,7 @@ class S3Control:
         """The listing below `prefix`, a page (up to 1,000 keys) at a time."""
         token: str | None = None
         while True:
-            page = await offload(self._page, prefix, delimiter, start_after, token)
+            page = await ask_remote(self._page, prefix, delimiter, start_after, token)
             yield page
             token = page.next
             if token is None:

@@ -74,10 +74,13 @@ class GuardedRecords:
         await self._ask(lambda: self._records.delete(keys))
 
     async def children(self, prefix: str, after: str = "", limit: int | None = None) -> list[str]:
-        return await self._records.children(prefix, after, limit)
+        return await self._ask(lambda: self._records.children(prefix, after, limit))
 
-    def walk(self, prefix: str) -> AsyncIterator[str]:
-        return self._records.walk(prefix)
+    async def walk(self, prefix: str) -> AsyncIterator[str]:
+        """The walk asks for a page now and then: each step has the time of a question."""
+        keys = aiter(self._records.walk(prefix))
+        while (key := await self._ask(lambda: anext(keys, None))) is not None:
+            yield key
 
 
 _: type[Records] = GuardedRecords

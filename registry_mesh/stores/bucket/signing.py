@@ -10,7 +10,7 @@ from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials, RefreshableCredentials
 
-from registry_mesh.tasks.threads import offload
+from registry_mesh.tasks.threads import ask_remote
 
 UNSIGNED: Final = "UNSIGNED-PAYLOAD"
 EMPTY: Final = sha256(b"").hexdigest()
@@ -54,7 +54,7 @@ class Signer:
         """Renew credentials that are about to expire; that may ask a service, so it runs in a thread."""
         credentials = self._credentials
         if isinstance(credentials, RefreshableCredentials) and credentials.refresh_needed():
-            frozen = await offload(credentials.get_frozen_credentials)
+            frozen = await ask_remote(credentials.get_frozen_credentials)
             self._auth.credentials = Credentials(
                 frozen.access_key or "", frozen.secret_key or "", frozen.token
             )

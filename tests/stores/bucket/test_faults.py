@@ -1,5 +1,6 @@
 """A bucket behind a line that breaks: reads resume at the same byte, writes are tried again, nothing wrong leaves."""
 
+import asyncio
 import tracemalloc
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -13,6 +14,7 @@ from registry_mesh.chunks.chunk_map import CHUNK, MIB
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.failures import Failure, StoreBroken
+from registry_mesh.stores.bucket.guard import Guard, GuardedRecords
 from registry_mesh.stores.bucket.settings import S3Settings
 from registry_mesh.stores.bucket.store import S3Store
 from tests.simulators.bucket import Bucket
@@ -144,3 +146,25 @@ async def test_memory_of_a_stream_is_bounded(s3_store: S3Store) -> None:
         assert tracemalloc.get_traced_memory()[1] < 32 * MIB
     finally:
         tracemalloc.stop()
+
+
+async def test_records_of_a_bucket_that_hangs_are_given_up_in_each_way_of_asking(
+    far: S3Store, link: Link
+) -> None:
+    await far.records.put("of/one", b"1")
+    link.conditions.hang = True
+
+    async def walk(records: GuardedRecords) -> list[str]:
+        return [key async for key in records.walk("of/")]
+
+    asked = (
+        lambda records: records.get("of/one"),
+        lambda records: records.put("of/two", b"2"),
+        lambda records: records.children("of/"),
+        walk,
+    )
+    for ask in asked:
+        records = GuardedRecords(far.records, Guard())
+        async with asyncio.timeout(30):  # the connection itself has a minute, five times
+            with pytest.raises(StoreBroken, match="not answered"):
+                await ask(records)
