@@ -20,6 +20,9 @@ class Flights(Generic[K, T]):
         self._sharing: Counter[asyncio.Task[T]] = Counter()
         self._ending: set[asyncio.Task[T]] = set()
 
+    def __len__(self) -> int:
+        return len(self._flights)
+
     def __contains__(self, key: K) -> bool:
         return key in self._flights
 

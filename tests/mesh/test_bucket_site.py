@@ -57,7 +57,7 @@ class Servers:
     async def sent(self, digest: Digest) -> None:
         """Until the other server has it from the bucket: the parent is dead meanwhile."""
         self.link.conditions.refuse = True
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):  # an upload that hangs is given up after a minute
             while not same(await self.get(1, f"blobs/{digest}"), 200, self.blobs[digest]):
                 await asyncio.sleep(0.2)
         self.link.conditions.refuse = False

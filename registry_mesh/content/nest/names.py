@@ -8,6 +8,7 @@ gave; the store's index has a copy for speed, and is filled again from the recor
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Collection, Sequence
@@ -35,6 +36,12 @@ _PATIENCE: Final = 2.0
 
 _AGAIN: Final = 5.0
 """Seconds until the records of a place are looked at once more."""
+
+_PAUSE: Final = (1.0, 60.0)
+"""Seconds before a record that could not be written is tried again: at first, and at most."""
+
+_WAITING: Final = 4096
+"""Records that wait to be written at most."""
 
 _KNOWN: Final = 65_536
 """Pairs of a place and a digest that are remembered in the process."""
@@ -100,11 +107,23 @@ class Names:
         self._noted[place, digest] = True
         document = json.dumps(sorted(str(each) for each in mentioned)).encode()
 
-        async def write() -> None:
-            with contextlib.suppress(StoreFull, StoreBroken):
-                await self._records.create(_key(place, digest), document)
+        self._writes.launch((place, digest), lambda: self._write(place, digest, document))
 
-        self._writes.launch((place, digest), write)
+    async def _write(self, place: Place, digest: Digest, document: bytes) -> None:
+        """Write until the records take it: others who share them may be asked when no parent can be."""
+        pause = _PAUSE[0]
+        while True:
+            try:
+                await self._records.create(_key(place, digest), document)
+                return
+            except StoreFull:
+                return
+            except StoreBroken:
+                if len(self._writes) > _WAITING:
+                    self._noted.pop((place, digest), None)  # the next who comes by has it written again
+                    return
+                await asyncio.sleep(pause)
+                pause = min(_PAUSE[1], 2 * pause)
 
     async def _load(self, place: Place) -> None:
         """Fill the index with what records tell of the place."""

@@ -15,9 +15,11 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.media_types import OCI_INDEX, OCI_MANIFEST
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.ports.cache import CacheStore
+from registry_mesh.ports.failures import StoreBroken
 from registry_mesh.ports.place import Place
 from registry_mesh.stores.disk.store import DiskStore
 from registry_mesh.stores.memory.store import MemoryRecords, MemoryStore
+from tests.eventually import eventually
 
 PRIVATE = Place(RegistryName("registry.example"), RepositoryName("team/private"))
 OTHER = Place(RegistryName("registry.example"), RepositoryName("somebody/else"))
@@ -98,3 +100,26 @@ async def test_one_digest_may_be_noted_alone(store: CacheStore) -> None:
     assert not await names.have(PRIVATE, LAYER)
     await names.of(PRIVATE).note(LAYER)
     assert await named(names, LAYER) == [[LAYER], [], []]
+
+
+class BrokenAtFirst(MemoryRecords):
+    """Records that cannot be written the first time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tries = 0
+
+    async def create(self, key: str, data: bytes) -> bool:
+        self.tries += 1
+        if self.tries == 1:
+            raise StoreBroken("not now")
+        return await super().create(key, data)
+
+
+async def test_a_record_that_could_not_be_written_is_written_later(store: CacheStore) -> None:
+    records = BrokenAtFirst()
+    names = Names(store, records)
+    await names.note_given(PRIVATE, LAYER)
+    await eventually(lambda: records.tries == 2)
+    await names.close()
+    assert await Names(MemoryStore(), records).have(PRIVATE, LAYER)
