@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from registry_mesh.admin.status import NodeStatus
+from registry_mesh.admin.status import FindingsStatus, NodeStatus
 from registry_mesh.telemetry.instruments import Table
 
 
@@ -30,3 +30,4 @@ class Node(Protocol):
         ...
 
     async def status(self) -> NodeStatus: ...
+    def findings(self) -> FindingsStatus: ...

@@ -1,4 +1,4 @@
-"""The admin listener: /livez, /healthz, /readyz, /metrics, /status."""
+"""The admin listener: /livez, /healthz, /readyz, /metrics, /status, /api/1."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Final
 
 from aiohttp import web
 
+from registry_mesh import __version__
 from registry_mesh.admin.exposition import TableCollector, exposition
 from registry_mesh.admin.node import Node
 
@@ -29,6 +30,8 @@ class AdminServer:
         app.router.add_get("/readyz", self._ready)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/status", self._status)
+        app.router.add_get("/api/1/findings", self._findings)
+        app.on_response_prepare.append(_sign)
         self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=75.0, shutdown_timeout=1.0)
 
     async def start(self, listener: socket) -> None:
@@ -41,7 +44,7 @@ class AdminServer:
         await self._runner.cleanup()
 
     async def _index(self, _: web.Request) -> web.Response:
-        return web.Response(text="/livez /readyz /metrics /status\n", headers=_PLAIN)
+        return web.Response(text="/livez /healthz /readyz /metrics /status /api/1/findings\n", headers=_PLAIN)
 
     async def _live(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n", headers=_PLAIN)
@@ -56,5 +59,17 @@ class AdminServer:
         return web.Response(body=body, headers={"Content-Type": content_type, **_PLAIN})
 
     async def _status(self, _: web.Request) -> web.Response:
-        text = json.dumps(asdict(await self._node.status()), indent=2, ensure_ascii=False, default=str)
-        return web.Response(text=text + "\n", content_type="application/json", headers=_PLAIN)
+        return _json(asdict(await self._node.status()))
+
+    async def _findings(self, _: web.Request) -> web.Response:
+        return _json(asdict(self._node.findings()))
+
+
+def _json(told: dict[str, object]) -> web.Response:
+    text = json.dumps(told, indent=2, ensure_ascii=False, default=str)
+    return web.Response(text=text + "\n", content_type="application/json", headers=_PLAIN)
+
+
+async def _sign(_: web.Request, answer: web.StreamResponse) -> None:
+    """The program's name, and no list of what it is made of."""
+    answer.headers["Server"] = f"registry-mesh/{__version__}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from registry_mesh.findings.finding import Finding
 from registry_mesh.ports.standing import Standing
 from registry_mesh.telemetry.instruments import Table
 from registry_mesh.telemetry.names import Kind
@@ -126,6 +127,45 @@ class ReplicationStatus:
     bytes_per_second: int
     eta_seconds: int | None
     last: RunStatus | None
+    faults: Sequence[str] = ()
+    """Why the rule files cannot be used; the rules before them stay in force."""
+    faults_since: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class FindingStatus:
+    """One thing that an operator should know. `since` is in seconds since the epoch."""
+
+    name: str
+    state: str
+    subject: str
+    since: float
+    sentence: str
+    evidence: Sequence[str]
+    next: str
+
+
+def finding_status(finding: Finding) -> FindingStatus:
+    """What is told of a finding."""
+    return FindingStatus(
+        finding.name,
+        finding.state.value,
+        finding.subject,
+        round(finding.since, 1),
+        finding.sentence,
+        finding.evidence,
+        finding.next,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FindingsStatus:
+    """All findings of a node; `verdict` is one sentence of what is so."""
+
+    node: str
+    verdict: str
+    looked_at: int
+    findings: Sequence[FindingStatus]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +185,10 @@ class NodeStatus:
     replication: ReplicationStatus | None
     counters: Mapping[str, int | Mapping[str, int]]
     """Those that are not zero, by name, then by their labels' values joined with `/`."""
+    verdict: str = ""
+    """One sentence of what is so."""
+    findings: Sequence[FindingStatus] = ()
+    """What a person should know, the worst first."""
 
 
 def counters(table: Table) -> dict[str, int | Mapping[str, int]]:

@@ -16,6 +16,7 @@ from registry_mesh.assembly.labels import board, layout
 from registry_mesh.assembly.parents import Seen
 from registry_mesh.assembly.seats import Seats, State
 from registry_mesh.assembly.sockets import listen
+from registry_mesh.assembly.told import Told
 from registry_mesh.assembly.worker import Worker
 from registry_mesh.config.schema import Config, host_and_port
 from registry_mesh.telemetry.instruments import Table
@@ -32,8 +33,9 @@ class Node:
         self.table = Table(layout(config), 2)
         self.seats = Seats(1)
         self.board = board(config, 2)
-        self.worker = Worker(config, self.table.row(0), Seen(self.board, 0))
-        self.keeper = Keeper(config, self.table, self.seats, 1, self.board)
+        self.told = Told()
+        self.worker = Worker(config, self.table.row(0), Seen(self.board, 0), told=self.told)
+        self.keeper = Keeper(config, self.table, self.seats, 1, self.board, self.told)
         self._stack = AsyncExitStack()
         self.url = self.admin_url = ""
 

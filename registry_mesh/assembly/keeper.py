@@ -17,23 +17,29 @@ from registry_mesh import __version__
 from registry_mesh.admin.node import Readiness
 from registry_mesh.admin.server import AdminServer
 from registry_mesh.admin.status import (
+    FindingsStatus,
     NodeStatus,
     ParentStatus,
     RegistryStatus,
     StoreStatus,
     WorkerStatus,
     counters,
+    finding_status,
     parent_status,
 )
 from registry_mesh.assembly.collection import collect_again_and_again
 from registry_mesh.assembly.labels import node_name, parent_label
+from registry_mesh.assembly.lookout import Lookout
 from registry_mesh.assembly.parent_log import ParentLog
 from registry_mesh.assembly.parents import Seen
 from registry_mesh.assembly.replicator import Replicator
 from registry_mesh.assembly.scrubbing import Scrubber
 from registry_mesh.assembly.seats import Seats
 from registry_mesh.assembly.storage import open_storage, write_fault
+from registry_mesh.assembly.told import Told
 from registry_mesh.config.schema import Config
+from registry_mesh.findings.decide import LOOKED_AT
+from registry_mesh.findings.finding import verdict
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.storage import Storage
 from registry_mesh.telemetry import names
@@ -56,7 +62,9 @@ _PAUSE: Final = 30.0
 class Keeper:
     """Implements `admin.node.Node`. `row` of the table is its own."""
 
-    def __init__(self, config: Config, table: Table, seats: Seats, row: int, seen: Board) -> None:
+    def __init__(
+        self, config: Config, table: Table, seats: Seats, row: int, seen: Board, told: Told | None = None
+    ) -> None:
         self._config = config
         self._board = seen
         self._seen = Seen(seen, row)
@@ -69,6 +77,7 @@ class Keeper:
         self._instruments = table.row(row)
         self._fault: str | None = None
         self._parent_log = ParentLog(seen)
+        self._lookout = Lookout(lambda: self._config, told or Told(), self._status, self._instruments)
         self.table = table
 
     async def start(self, listener: socket) -> None:
@@ -106,6 +115,7 @@ class Keeper:
             self._tidy,
             self._watch,
             self._parent_log.follow,
+            self._lookout.follow,
         ]
         if self._scrubber is not None:
             jobs.append(self._scrubber.repeat)
@@ -171,6 +181,16 @@ class Keeper:
 
     async def status(self) -> NodeStatus:
         self._measure()
+        return self._status()
+
+    def findings(self) -> FindingsStatus:
+        found = self._lookout.findings
+        said = verdict(node_name(self._config), found, self.readiness().ready)
+        return FindingsStatus(
+            node_name(self._config), said, LOOKED_AT, [finding_status(each) for each in found]
+        )
+
+    def _status(self) -> NodeStatus:
         used, quota = self._stored()
         return NodeStatus(
             role=self._config.role,
@@ -185,6 +205,8 @@ class Keeper:
             scrub=self._scrubber.status() if self._scrubber else None,
             replication=self._replicator.status() if self._replicator else None,
             counters=counters(self.table),
+            verdict=self.findings().verdict,
+            findings=self.findings().findings,
         )
 
     def _workers(self) -> list[WorkerStatus]:

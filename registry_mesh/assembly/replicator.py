@@ -68,6 +68,8 @@ class Replicator:
         self.meter = Meter()
         """Of the run under way, or of the last one."""
         self.last: Outcome | None = None
+        self._faults: tuple[str, ...] = ()
+        self._faults_since = 0.0
         self._ended = 0.0  # of the last run, seconds since the epoch
 
     async def __aenter__(self) -> Replicator:
@@ -96,6 +98,7 @@ class Replicator:
     async def run(self, busy: Callable[[int | None], None] = lambda owner: None) -> Outcome:
         """One run; `busy` is told where it has to wait for another process. `ConfigInvalid`, `StoreBroken`."""
         rules = await self.rules()
+        self._faulty(())
         async with self._storage.alone("replication", busy), self._bring() as bring:
             self.meter = Meter()
             repositories = ReplicaRepositories(self._storage.records, self._storage.blobs, time.time)
@@ -116,7 +119,7 @@ class Replicator:
                     running.note(tags=outcome.tags, switched=outcome.switched, bytes=outcome.size)
                 _tell(outcome)
             except ConfigInvalid as invalid:
-                log.error("rules cannot be used", extra={FIELDS: {"why": [str(f) for f in invalid.findings]}})
+                self._faulty(tuple(str(fault) for fault in invalid.findings))
             except Failure as fault:
                 log.error("replication failed", extra={FIELDS: {"why": fault.reason}})
             wait = self._config.replication.interval * random.uniform(0.95, 1.05)
@@ -124,6 +127,13 @@ class Replicator:
                 await asyncio.wait_for(self._nudged.wait(), max(1.0, wait))
             except TimeoutError:
                 continue
+
+    def _faulty(self, faults: tuple[str, ...]) -> None:
+        """Note that the rule files cannot be used, or can again where there are no faults; say so once."""
+        if faults and faults != self._faults:
+            log.error("rules cannot be used", extra={FIELDS: {"why": faults}})
+        self._faults_since = (self._faults_since or time.time()) if faults else 0.0
+        self._faults = faults
 
     def status(self) -> ReplicationStatus:
         """The run under way and the last one."""
@@ -137,6 +147,8 @@ class Replicator:
             bytes_per_second=round(now.rate),
             eta_seconds=None if now.eta is None else round(now.eta),
             last=None if self.last is None else _run_status(self.last, self._ended),
+            faults=self._faults,
+            faults_since=round(self._faults_since, 1),
         )
 
     @asynccontextmanager

@@ -26,6 +26,7 @@ from registry_mesh.assembly.seats import Seat, Seats, State
 from registry_mesh.assembly.sockets import listen
 from registry_mesh.assembly.storage import NotBuilt
 from registry_mesh.assembly.supervisor import EXIT_CONFIG, EXIT_FAILED, EXIT_OK, Child, Supervisor
+from registry_mesh.assembly.told import Told
 from registry_mesh.assembly.worker import Worker
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.load import load, reload
@@ -74,6 +75,7 @@ class Service:
     board: Board = field(init=False)
     key: bytes | None = field(init=False, repr=False)
     """What all workers sign tokens with."""
+    told: Told = field(init=False)
     words: LastWords = field(default_factory=LastWords)
     ready: bool = False
     """Whether all have served; children see it as it was when they were forked."""
@@ -92,6 +94,7 @@ class Service:
         self.key = token_key(config.access)
         self.table = Table(layout(config), config.workers + 2)  # the last row is the supervisor's
         self.board = board(config, config.workers + 1)
+        self.told = Told(str(self.path))
         own = self.table.row(config.workers + 1)
         own.gauge(names.RELOAD_OK).set(1)
         restarts = own.counter(names.WORKER_RESTARTS)
@@ -135,7 +138,7 @@ class Service:
                     each.close()
             self.board.clear(seat.index)
             seen = Seen(self.board, seat.index)
-            worker = Worker(self.config, self.table.row(seat.index), seen, self.key)
+            worker = Worker(self.config, self.table.row(seat.index), seen, self.key, self.told)
             return self._live(seat, worker, self.listeners[seat.index], worker.drain)
 
         return run
@@ -144,7 +147,7 @@ class Service:
         self._stop_listening()
         seat = self.seats.keeper
         self.board.clear(seat.index)
-        keeper = Keeper(self.config, self.table, self.seats, seat.index, self.board)
+        keeper = Keeper(self.config, self.table, self.seats, seat.index, self.board, self.told)
         return self._live(seat, keeper, self.operating, self._outlive)
 
     async def _outlive(self, seconds: float) -> None:
@@ -201,12 +204,14 @@ class Service:
             loaded = load(self.path).fit()
         except ConfigInvalid as invalid:
             gauge.set(0)
+            self.told.refuse([str(finding) for finding in invalid.findings])
             log.error(
                 "the configuration is invalid: the old one holds",
                 extra={FIELDS: {"faults": [str(finding) for finding in invalid.findings]}},
             )
             return False
         gauge.set(1)
+        self.told.refuse([])
         changed = changed_keys(self.config, loaded.config)
         log.info(
             "configuration read again",

@@ -14,6 +14,7 @@ from registry_mesh.assembly.labels import layout, node_name
 from registry_mesh.assembly.parents import Parents, Seen
 from registry_mesh.assembly.roles import default_registry, freshness, open_role
 from registry_mesh.assembly.storage import open_storage
+from registry_mesh.assembly.told import Told
 from registry_mesh.config.schema import Config, Listen
 from registry_mesh.edge.hot import entries as hot
 from registry_mesh.edge.server import Server
@@ -38,10 +39,12 @@ class Worker:
         instruments: Instruments | None = None,
         seen: Seen | None = None,
         key: bytes | None = None,
+        told: Told | None = None,
     ) -> None:
         """`seen`: see `Parents`. `key` signs tokens: one for all workers of a node. `ConfigInvalid`, `KeyInvalid`."""
         self._config = config
         self._seen = seen
+        self._told = told or Told()
         self._instruments = instruments or Table(layout(config), 1).row(0)
         self._stack = AsyncExitStack()
         self._access = NodeAccess(config, key or token_key(config.access))
@@ -73,6 +76,7 @@ class Worker:
             manifest_limit=self._config.pushes.manifest_limit,
             redirect_from=storage.redirect_from,
             access_log=self._config.log.access,
+            explain=self._told.explain,
             hot_files=min(hot.MOST, file_limit.limit() // file_limit.HOT),
         )
 

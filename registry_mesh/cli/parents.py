@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 
-from registry_mesh.config.finding import ConfigInvalid
-from registry_mesh.config.load import load
+from registry_mesh.cli.asked import NodeSilent, Told, ask, loaded
 
 EXIT_FAILED: Final = 1
-EXIT_INVALID: Final = 2
-
-_WAIT: Final = 5.0
-"""Seconds for the node's answer."""
 
 _HEADS: Final = ("REGISTRY", "PARENT", "STATE", "SINCE", "NEXT TRY", "LATENCY", "LAST ERROR")
-
-Told = Mapping[str, Any]  # Any: JSON
 
 
 @click.command(epilog="Exit codes: 0 shown; 1 the node does not answer; 2 the configuration is wrong.")
@@ -40,29 +31,11 @@ def command(config: Path, as_json: bool) -> None:
       registry-mesh parents config/site.yaml
     """
     try:
-        admin = load(config).config.admin
-    except ConfigInvalid as invalid:
-        click.echo(str(invalid), err=True)
-        sys.exit(EXIT_INVALID)
-    host = f"[{admin.address}]" if ":" in admin.address else admin.address
-    try:
-        registries = _status(f"http://{host}:{admin.port}/status")["registries"]
-    except (OSError, ValueError, KeyError) as fault:
-        why = getattr(fault, "reason", fault)
-        click.echo(
-            f"error: the node does not answer at {host}:{admin.port} (admin.address, admin.port): {why}; "
-            "is it running, and is this the machine that it runs on?",
-            err=True,
-        )
+        registries = ask(loaded(config), "/status")["registries"]
+    except NodeSilent as silent:
+        click.echo(f"error: {silent}; is it running, and is this the machine that it runs on?", err=True)
         sys.exit(EXIT_FAILED)
     click.echo(json.dumps(registries, indent=2) if as_json else "\n".join(lines(registries)))
-
-
-def _status(url: str) -> Told:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # the admin port is near
-    with opener.open(url, timeout=_WAIT) as answer:
-        told: Told = json.load(answer)
-    return told
 
 
 def lines(registries: Mapping[str, Told]) -> list[str]:

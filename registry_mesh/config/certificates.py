@@ -51,6 +51,13 @@ def check_pair(certificate: str, key: str, now: datetime | None = None) -> Itera
             )
 
 
+def ends_at(certificate: Path) -> datetime:
+    """Until when the leaf of a PEM file is valid. OSError, ValueError."""
+    from cryptography import x509
+
+    return x509.load_pem_x509_certificates(certificate.read_bytes())[0].not_valid_after_utc
+
+
 def _read(path: str) -> bytes | str:
     try:
         return Path(path).read_bytes()

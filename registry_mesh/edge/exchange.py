@@ -101,6 +101,8 @@ class Exchange:
         """A tag was resolved for it."""
         # An upgrade is not taken: the connection ends, for its parser may have dropped what came after the head.
         self.keep_alive = request.keep_alive and "Upgrade" not in request.headers
+        self.reason = self.why = ""
+        """Why it was not answered as asked: a word of `names.REASONS`, and a sentence."""
         self.broken = ""
         """Why an answer did not end: `client` (it left), `slow client`, `source`."""
         self._expects = self._expectation()

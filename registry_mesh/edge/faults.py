@@ -17,8 +17,11 @@ from registry_mesh.edge.head import Fields
 from registry_mesh.oci import refusals as oci
 from registry_mesh.ports.failures import (
     Failure,
+    LoginRefused,
     SourceDenied,
+    SourceDown,
     SourceLied,
+    SourceRefused,
     SourceThrottled,
     SourceUnavailable,
     SpanUnsatisfiable,
@@ -125,6 +128,42 @@ def answer_for(fault: oci.Refusal | Failure, around: Circumstances) -> ErrorAnsw
     if isinstance(fault, oci.Refusal):
         return _refused(fault, around)
     return _failed(fault, around)
+
+
+_REASONS: Final[dict[type[Exception], tuple[str, str]]] = {
+    oci.BlobUnknown: ("caller", "unknown"),
+    oci.BlobUploadUnknown: ("caller", "unknown"),
+    oci.ManifestUnknown: ("caller", "unknown"),
+    oci.NameUnknown: ("caller", "unknown"),
+    NotFound: ("caller", "unknown"),
+    oci.Denied: ("caller", "denied"),
+    oci.Unauthorized: ("caller", "unauthorized"),
+    oci.RangeInvalid: ("caller", "range"),
+    SpanUnsatisfiable: ("caller", "range"),
+    oci.ManifestTooLarge: ("caller", "too_large"),
+    TargetTooLong: ("caller", "too_large"),
+    oci.Unsupported: ("caller", "unsupported"),
+    ExpectationFailed: ("caller", "unsupported"),
+    oci.Conflict: ("caller", "conflict"),
+    oci.TooManyRequests: ("caller", "too_many"),
+    PreconditionFailed: ("caller", "precondition"),
+    oci.Refusal: ("caller", "invalid"),
+    SourceDown: ("parent", "down"),
+    SourceThrottled: ("parent", "throttled"),
+    SourceRefused: ("parent", "refused"),
+    SourceUnavailable: ("parent", "unavailable"),
+    SourceDenied: ("parent", "denied"),
+    LoginRefused: ("parent", "login"),
+    SourceLied: ("parent", "lied"),
+    StoreFull: ("store", "full"),
+    StoreBroken: ("store", "broken"),
+    Overloaded: ("node", "busy"),
+}
+
+
+def reason_of(fault: Exception) -> tuple[str, str]:
+    """By whose side a request was not answered as asked, and why: one of `names.SIDES` and of `names.REASONS`."""
+    return next((_REASONS[kind] for kind in type(fault).__mro__ if kind in _REASONS), ("node", "unexpected"))
 
 
 def _refused(fault: oci.Refusal, around: Circumstances) -> ErrorAnswer:

@@ -12,6 +12,7 @@ from registry_mesh.telemetry.names import (
     CACHED,
     CODES,
     ENDPOINTS,
+    FAILURES,
     METHODS,
     RECEIVED_BYTES,
     REQUEST_SECONDS,
@@ -39,6 +40,7 @@ class Meters:
     """Of one listener."""
 
     def __init__(self, instruments: Instruments) -> None:
+        self._instruments = instruments
         self.running = instruments.gauge(REQUESTS_RUNNING)
         self.requests: dict[tuple[str, str, str], Counter] = {
             (endpoint, method, code): instruments.counter(REQUESTS, endpoint, method, code)
@@ -66,6 +68,10 @@ class Meters:
         self.seconds[label].observe(seconds)
         self.sent[label].add(sent)
         self.received[label].add(received)
+
+    def failed(self, side: str, reason: str) -> None:
+        """A request that was not answered as asked; one of `SIDES` and of `REASONS`."""
+        self._instruments.counter(FAILURES, side, reason).add()
 
     def hit(self, endpoint: str, method: str, kind: str, answers: int, sent: int, seconds: float) -> None:
         """Answers 2xx from what is held, `sent` bytes together, each of which took `seconds`. `endpoint` is one of

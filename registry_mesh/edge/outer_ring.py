@@ -13,7 +13,14 @@ from aiohttp import web
 
 from registry_mesh.edge.dispatch import Dispatch
 from registry_mesh.edge.exchange import Exchange
-from registry_mesh.edge.faults import Circumstances, ErrorAnswer, Overloaded, answer_for, unexpected
+from registry_mesh.edge.faults import (
+    Circumstances,
+    ErrorAnswer,
+    Overloaded,
+    answer_for,
+    reason_of,
+    unexpected,
+)
 from registry_mesh.edge.hot.entries import Hot
 from registry_mesh.edge.traffic import Traffic
 from registry_mesh.edge.wire.connection import Answered, Connection
@@ -92,6 +99,11 @@ class OuterRing:
             await self._tell(exchange, unexpected(exchange.id), fault)
 
     async def _tell(self, exchange: Exchange, answer: ErrorAnswer, fault: Exception) -> None:
+        side, exchange.reason = reason_of(fault)
+        exchange.why = answer.message
+        self._traffic.meters.failed(side, exchange.reason)
+        if side in ("parent", "store"):
+            self._explain(exchange, answer, store=side == "store")
         if exchange.status:
             # An answer has begun: no error text may follow inside of it.
             log.warning("request %s: cut after %d bytes: %s", exchange.id, exchange.sent, fault)
@@ -99,6 +111,13 @@ class OuterRing:
             raise ConnectionAbortedError("answer cut")
         fields = [("Content-Type", "application/json"), *answer.fields, *getattr(fault, "fields", [])]
         await exchange.reply(answer.status, fields, answer.body())
+
+    def _explain(self, exchange: Exchange, answer: ErrorAnswer, *, store: bool) -> None:
+        """Say in the body what the operator is told of it."""
+        call = exchange.call
+        registry = call.repository.registry if call is not None and call.repository is not None else ""
+        if (found := self._settings.explain(registry, store=store)) is not None:
+            answer.detail["finding"] = dict(found)
 
     def _circumstances(self, exchange: Exchange, fault: Refusal | Failure) -> Circumstances:
         headers = exchange.headers
@@ -131,6 +150,10 @@ def render(exchange: Exchange, seconds: float) -> str:
         line["cache"] = "stale" if provenance.stale else "hit" if provenance.hit else "miss"
         if provenance.source:
             line["source"] = provenance.source
+    if call is not None and call.registry is not None and not call.by_path:
+        line["ns"] = call.registry
+    if exchange.why:
+        line["reason"], line["why"] = exchange.reason, exchange.why[:300]
     if "Range" in exchange.headers:
         line["range"] = exchange.headers["Range"][:100]
     if exchange.broken:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from registry_mesh.auth.access import AnonymousAccess, Level, Policy
@@ -41,6 +41,8 @@ class Settings:
     """Blobs and spans of at least so many bytes are redirected where the store has an address; None: never."""
     access_log: str | None = None
     """A file's path, `-` for standard output; None: no log."""
+    explain: Callable[..., Mapping[str, str] | None] = field(default=lambda registry, *, store: None)
+    """Called with a registry's name and `store`: what the operator is told of why it fails; None: nothing."""
     fast: bool = True
     """Answer hits before the request is parsed in full (`edge.hot.connection`)."""
     hot_idle: float = 1.0

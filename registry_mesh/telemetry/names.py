@@ -67,6 +67,21 @@ RESULTS: Final = ("hit", "miss", "stale")
 OUTCOMES: Final = ("complete", "failed")
 ANSWERS: Final = ("ok", "not_modified", "unknown", "denied", "throttled", "error", "unreachable")
 
+FINDINGS: Final = (
+    "offline", "parent-down", "parent-lies", "parent-denied", "tls-untrusted", "throttled", "store-fault", "store-full",
+    "rot", "scrub-old", "limits-low", "workers-die", "reload-failed", "rules-invalid", "replication-behind",
+    "certificate-ending",
+)  # fmt: skip
+"""Diagnoses, as `findings` names them."""
+FINDING_STATES: Final = ("broken", "look")
+SIDES: Final = ("caller", "parent", "store", "node")
+REASONS: Final = (
+    "unknown", "denied", "unauthorized", "invalid", "unsupported", "conflict", "too_large", "too_many", "range",
+    "precondition", "down", "unavailable", "throttled", "refused", "login", "lied", "full", "broken", "busy",
+    "unexpected",
+)  # fmt: skip
+"""Why a request was not answered as asked."""
+
 REQUESTS: Final = Metric(
     "requests_total", Kind.COUNTER, "Requests answered",
     {"endpoint": ENDPOINTS, "method": METHODS, "code": CODES},
@@ -132,6 +147,19 @@ RELOAD_OK: Final = Metric(
     merge=Merge.MAX,
 )  # fmt: skip
 DRAINING: Final = Metric("draining", Kind.GAUGE, "1: shutting down", merge=Merge.MAX)
+
+FINDING: Final = Metric(
+    "finding", Kind.GAUGE, "1 while a diagnosis holds; status, doctor and the log use the same names",
+    {"finding": FINDINGS, "state": FINDING_STATES}, merge=Merge.MAX,
+)  # fmt: skip
+CERTIFICATE_EXPIRY: Final = Metric(
+    "certificate_expiry_timestamp_seconds", Kind.GAUGE, "When a listener's certificate ends",
+    {"listener": ("clients",)}, merge=Merge.MAX,
+)  # fmt: skip
+FAILURES: Final = Metric(
+    "failures_total", Kind.COUNTER, "Requests that could not be answered as asked, by whose side it was and why",
+    {"side": SIDES, "reason": REASONS},
+)  # fmt: skip
 
 METRICS: Final = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
 

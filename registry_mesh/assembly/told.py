@@ -1,0 +1,48 @@
+"""What the processes of a node tell each other in words: shared pages, made before the first fork."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Final
+
+from registry_mesh.findings.finding import Finding
+from registry_mesh.telemetry.note import Note
+
+_OF_REGISTRY: Final = ("offline", "throttled")
+_OF_STORE: Final = ("store-fault",)
+
+
+@dataclass(slots=True)
+class Told:
+    """Findings, from the keeper to the workers; a configuration that was refused, from the supervisor to the keeper."""
+
+    path: str = ""
+    """The configuration's file, as it was given."""
+    loaded: float = field(default_factory=time.time)
+    _findings: Note = field(default_factory=Note)
+    _refused: Note = field(default_factory=Note)
+
+    def refuse(self, faults: Sequence[str]) -> None:
+        """In the supervisor: a configuration was refused for these; none: the one in force is the newest."""
+        self._refused.write("\n".join([str(time.time()), *faults]) if faults else "")
+
+    @property
+    def refused(self) -> tuple[float, str]:
+        """When and why a newer configuration was refused; the reason is empty where none was."""
+        when, _, why = self._refused.read().partition("\n")
+        return float(when or 0), why
+
+    def show(self, findings: Sequence[Finding]) -> None:
+        """In the keeper: what is so now."""
+        self._findings.write(json.dumps([asdict(each) for each in findings]))
+
+    def explain(self, registry: str, *, store: bool) -> dict[str, str] | None:
+        """What the operator is told of why a request for `registry` fails, by its parents or by the `store`."""
+        names, subject = (_OF_STORE, None) if store else (_OF_REGISTRY, registry)
+        for found in json.loads(self._findings.read() or "[]"):
+            if found["name"] in names and subject in (None, found["subject"]):
+                return {key: found[key] for key in ("name", "sentence", "next")}
+        return None

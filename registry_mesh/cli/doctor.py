@@ -1,0 +1,109 @@
+"""`registry-mesh doctor`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import click
+
+from registry_mesh.cli.asked import NodeSilent, Told, ask, loaded
+
+_MARKS: Final = {"broken": "■", "look": "▲"}
+_PLAIN: Final = {"broken": "[broken]", "look": "[look]"}
+_WIDTH: Final = 100
+
+OK, WARNING, CRITICAL, UNKNOWN = range(4)
+"""Exit codes of a Nagios plugin (Monitoring Plugins Development Guidelines)."""
+_WORDS: Final = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
+
+
+@click.command(
+    epilog="Exit codes: 0 nothing needs you; 1 something does, or the node does not answer; 2 the configuration is "
+    "wrong. With --check those of Nagios: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN."
+)
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option("--check", is_flag=True, help="One line with figures, and exit codes, as Nagios takes them.")
+@click.option("--json", "as_json", is_flag=True, help="What the node says, as it is.")
+def command(config: Path, check: bool, as_json: bool) -> None:
+    """Say what the node that CONFIG describes needs a person for: what, since when, why, what to do next.
+
+    Asks the running node at its admin address. ■ is broken, ▲ is worth a look. The name at the end of a line never
+    changes: alerts, the log and refused requests use it too.
+
+    \b
+    Examples:
+      registry-mesh doctor config/site.yaml
+      registry-mesh doctor config/site.yaml --check
+    """
+    try:
+        told = ask(loaded(config), "/api/1/findings")
+    except NodeSilent as silent:
+        click.echo(f"CRITICAL: {silent}" if check else f"error: {silent}; is it running?", err=not check)
+        sys.exit(CRITICAL if check else 1)
+    if as_json:
+        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+    elif check:
+        click.echo(nagios(told))
+        sys.exit(severity(told))
+    else:
+        width = min(_WIDTH, shutil.get_terminal_size((_WIDTH, 24)).columns)
+        marks = _MARKS if _can_say("■▲") else _PLAIN
+        click.echo("\n".join(lines(told, width, marks)))
+    sys.exit(1 if told["findings"] else 0)
+
+
+def severity(told: Told) -> int:
+    """The exit code of a Nagios plugin."""
+    states = {each["state"] for each in told["findings"]}
+    return CRITICAL if "broken" in states else WARNING if states else OK
+
+
+def nagios(told: Told) -> str:
+    """The line of a Nagios plugin: state, sentence, what is found, figures."""
+    found = told["findings"]
+    said = "; ".join(f"{each['sentence']} ({each['name']})" for each in found) or told["verdict"]
+    broken = sum(each["state"] == "broken" for each in found)
+    figures = f"broken={broken};;0 look={len(found) - broken};0 looked_at={told['looked_at']}"
+    return f"{_WORDS[severity(told)]}: {said.replace('|', '/')} | {figures}"
+
+
+def lines(told: Told, width: int, marks: dict[str, str]) -> Iterator[str]:
+    """For a person, the worst first."""
+    found = told["findings"]
+    broken = sum(each["state"] == "broken" for each in found)
+    look = len(found) - broken
+    well = told["looked_at"] - len({each["name"] for each in found})
+    yield f"{told['verdict']}"
+    yield f"{told['looked_at']} things looked at: {well} well, {look} worth a look, {broken} broken."
+    for each in found:
+        yield ""
+        yield from _finding(each, width, marks)
+
+
+def _finding(found: Told, width: int, marks: dict[str, str]) -> Iterator[str]:
+    mark = marks[found["state"]]
+    first, *more = textwrap.wrap(f"{mark} {found['sentence']}", width, subsequent_indent="  ") or [mark]
+    room = width - len(first) - len(found["name"])
+    yield first + " " * room + found["name"] if room > 1 and not more else first
+    yield from more
+    if room <= 1 or more:
+        yield found["name"].rjust(width)
+    for text in found["evidence"]:
+        yield from textwrap.wrap(text, width, initial_indent="    ", subsequent_indent="    ")
+    if found["next"]:
+        yield f"    Next: {found['next']}"
+
+
+def _can_say(text: str) -> bool:
+    """Whether standard output can spell it."""
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True

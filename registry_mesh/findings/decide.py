@@ -1,0 +1,58 @@
+"""From facts to findings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from registry_mesh.findings.facts import NodeFacts
+from registry_mesh.findings.finding import NAMES, Finding, worst_first
+from registry_mesh.findings.of_node import of_certificates, of_program, of_rules, of_store
+from registry_mesh.findings.of_parents import of_parents
+
+_CHECKS: Final[Sequence[Callable[[NodeFacts, float], Iterator[Finding]]]] = (
+    of_parents,
+    of_store,
+    of_program,
+    of_certificates,
+    of_rules,
+)
+_HOLD: Final = {"offline": 5.0, "parent-down": 5.0, "tls-untrusted": 5.0, "parent-denied": 5.0}
+"""Seconds for which it must be so before it is said. It ends after twice that, so that nothing flickers."""
+
+LOOKED_AT: Final = len(NAMES)
+"""Things that are looked at."""
+
+
+def decide(facts: NodeFacts, now: float) -> list[Finding]:
+    """All that is so at `now`, in seconds since the epoch; one for each name and subject, the worst first."""
+    found: dict[tuple[str, str], Finding] = {}
+    for check in _CHECKS:
+        for finding in check(facts, now):
+            found.setdefault((finding.name, finding.subject), finding)
+    return worst_first(list(found.values()))
+
+
+@dataclass(slots=True)
+class Held:
+    """Findings as they are said: each begins after its hold time, and ends after twice that."""
+
+    _known: dict[tuple[str, str], tuple[Finding, float, float]] = field(default_factory=dict)
+    """By name and subject: the finding, when it was first and last so."""
+    _said: set[tuple[str, str]] = field(default_factory=set)
+
+    def look(self, found: Sequence[Finding], now: float) -> list[Finding]:
+        """What is said at `now`, of what was found then and before."""
+        for finding in found:
+            key = (finding.name, finding.subject)
+            first = self._known[key][1] if key in self._known else now
+            self._known[key] = (replace(finding, since=min(finding.since or first, first)), first, now)
+        for key, (_, first, last) in list(self._known.items()):
+            hold = _HOLD.get(key[0], 0.0)
+            if last == now and now - first >= hold:
+                self._said.add(key)
+            elif last < now and (now - last >= 2 * hold or key not in self._said):
+                self._said.discard(key)
+                del self._known[key]
+        return worst_first([self._known[key][0] for key in self._said])

@@ -1,0 +1,116 @@
+"""What findings are made from. Times are in seconds since the epoch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class ParentFacts:
+    """One parent of one registry."""
+
+    name: str
+    url: str
+    state: str
+    """up, unasked, down, silent or throttled."""
+    since: float = 0.0
+    why: str = ""
+    again: float | None = None
+    """When it is asked next."""
+    lies: int = 0
+    """Within an hour."""
+
+    @property
+    def usable(self) -> bool:
+        return self.state in ("up", "unasked")
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryFacts:
+    """One registry, its parents in the order they are asked."""
+
+    name: str
+    parents: tuple[ParentFacts, ...] = ()
+    grace: float = 0.0
+    """Seconds that tags are answered without any parent."""
+    login: bool = False
+    """Whether its parents are shown credentials."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFacts:
+    """Where bytes are kept."""
+
+    where: str = ""
+    fault: str = ""
+    fault_since: float = 0.0
+    used: int = 0
+    quota: int = 0
+    """0: no bound."""
+    evicts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CareFacts:
+    """How what is held is looked after."""
+
+    rotten: int = 0
+    """Chunks within a day."""
+    repaired: int = 0
+    scrubbed: float = 0.0
+    """When all was last read again; 0: never."""
+    scrub_every: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramFacts:
+    """The processes and what they were told."""
+
+    deaths: int = 0
+    """Processes that died within a quarter of an hour."""
+    files: int = 1 << 20
+    """Files that may be open."""
+    loaded: float = 0.0
+    """When the configuration in force was read."""
+    refused: str = ""
+    """Why a newer one was not taken; empty where none was refused."""
+    refused_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFacts:
+    """A certificate that this node shows."""
+
+    file: str
+    ends: float
+    newer: bool = False
+    """Whether the file holds another than is shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class RulesFacts:
+    """A replica's rules, and their last run."""
+
+    faults: tuple[str, ...] = ()
+    faults_since: float = 0.0
+    tags: int = 0
+    held: int = 0
+    failed: int = 0
+    troubles: tuple[str, ...] = ()
+    ended: float = 0.0
+    """0: no run has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """All that is known of a node."""
+
+    config: str
+    """The configuration's file, as commands are given it."""
+    started: float = 0.0
+    registries: tuple[RegistryFacts, ...] = ()
+    store: StoreFacts = field(default_factory=StoreFacts)
+    care: CareFacts = field(default_factory=CareFacts)
+    program: ProgramFacts = field(default_factory=ProgramFacts)
+    certificates: tuple[CertificateFacts, ...] = ()
+    rules: RulesFacts = field(default_factory=RulesFacts)

@@ -1,0 +1,127 @@
+"""Findings about the node itself: its store, its processes, its files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from registry_mesh.findings.facts import NodeFacts
+from registry_mesh.findings.finding import Finding
+from registry_mesh.findings.words import moment, size, span
+
+_DAY: Final = 86400.0
+_FULL: Final = 0.95
+_ENDING: Final = 14 * _DAY
+_SCRUB_LATE: Final = 2.0
+"""Times of `scrub.every` after which what is held should have been read again."""
+_FILES_LOW: Final = 4096
+_FILES_A_READER: Final = 2
+_DEATHS: Final = 3
+
+
+def of_store(facts: NodeFacts, now: float) -> Iterator[Finding]:
+    """Whether bytes can be kept, and keep."""
+    store, care = facts.store, facts.care
+    if store.fault:
+        yield Finding(
+            "store-fault",
+            f"The store cannot be written to: {store.fault}.",
+            store.where,
+            (f"Since {moment(store.fault_since, now)}, {store.where}. Pulls go on past it.",),
+            f"dmesg, df {store.where}: mend the disk, or name another in the configuration",
+            store.fault_since,
+        )
+    if store.quota and not store.evicts and store.used > _FULL * store.quota:
+        yield Finding(
+            "store-full",
+            f"The store is {100 * store.used / store.quota:.0f} % full; nothing may be evicted.",
+            store.where,
+            (f"{size(store.used)} of {size(store.quota)}.",),
+            f"registry-mesh gc {facts.config} --dry-run, or a larger store.disk.quota",
+            now,
+        )
+    if care.rotten:
+        yield Finding(
+            "rot",
+            f"{care.rotten} stored chunk{'' if care.rotten == 1 else 's'} had rotted; {care.repaired} mended.",
+            store.where,
+            ("Within a day.",),
+            "the disk's health: smartctl -a",
+            now,
+        )
+    since = care.scrubbed or facts.started
+    if care.scrub_every and now - since > _SCRUB_LATE * care.scrub_every:
+        last = f"Last read again {span(now - care.scrubbed)} ago" if care.scrubbed else "Never read again"
+        wanted = f"scrub.every is {span(care.scrub_every)}"
+        yield Finding("scrub-old", f"{last}; {wanted}.", store.where, (), "raise scrub.rate", since)
+
+
+def of_program(facts: NodeFacts, now: float) -> Iterator[Finding]:
+    """Whether processes live, and do what they were told."""
+    program = facts.program
+    if program.deaths >= _DEATHS:
+        yield Finding(
+            "workers-die",
+            f"{program.deaths} processes died in 15 min.",
+            evidence=("What they said last is in the log.",),
+            next="journalctl -u registry-mesh@NAME -p err",
+            since=now,
+        )
+    if program.refused:
+        yield Finding(
+            "reload-failed",
+            f"The new file is not taken; that of {moment(program.loaded, now)} stays in force.",
+            facts.config,
+            tuple(program.refused.splitlines()[:4]),
+            f"registry-mesh check-config {facts.config}, then reload again",
+            program.refused_at,
+        )
+    if program.files < _FILES_LOW:
+        readers = program.files // _FILES_A_READER
+        yield Finding(
+            "limits-low",
+            f"At most {program.files:,} open files, room for about {readers:,} readers.",
+            evidence=("Somebody started serve by hand: the unit sets 1,048,576.",),
+            next="ulimit -Hn 65536 before serve, or LimitNOFILE= in the unit",
+            since=facts.started,
+        )
+
+
+def of_certificates(facts: NodeFacts, now: float) -> Iterator[Finding]:
+    """Whether what the node shows is good for long."""
+    for certificate in facts.certificates:
+        left = certificate.ends - now
+        if left < _ENDING:
+            ends = f"ends in {span(left)}" if left > 0 else f"ended {span(-left)} ago"
+            newer = "; the file on disk is newer" if certificate.newer else ""
+            yield Finding(
+                "certificate-ending",
+                f"The certificate for clients {ends}{newer}.",
+                certificate.file,
+                (f"It is {certificate.file}.",),
+                "systemctl reload registry-mesh@NAME" if certificate.newer else f"renew {certificate.file}",
+                certificate.ends - _ENDING,
+            )
+
+
+def of_rules(facts: NodeFacts, now: float) -> Iterator[Finding]:
+    """Whether a replica's rules can be read, and are held."""
+    rules = facts.rules
+    if rules.faults:
+        yield Finding(
+            "rules-invalid",
+            f"The rules are not taken since {moment(rules.faults_since, now)}; the old ones stay in force.",
+            facts.config,
+            rules.faults[:4],
+            "registry-mesh rules lint on their folder",
+            rules.faults_since,
+        )
+    if rules.ended and rules.failed:
+        yield Finding(
+            "replication-behind",
+            f"The rules are not held whole: {rules.held} of {rules.tags} tags, {rules.failed} failed.",
+            facts.config,
+            rules.troubles[:4],
+            f"registry-mesh replicate {facts.config} --once",
+            rules.ended,
+        )

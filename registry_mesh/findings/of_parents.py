@@ -1,0 +1,107 @@
+"""Findings about registries and their parents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from registry_mesh.findings.facts import NodeFacts, ParentFacts, RegistryFacts
+from registry_mesh.findings.finding import Finding
+from registry_mesh.findings.words import day, moment
+
+_CERTIFICATE: Final = "its TLS certificate "
+_LOGIN: Final = ("401", "login", "credentials")
+
+
+def of_parents(facts: NodeFacts, now: float) -> Iterator[Finding]:
+    """All about all registries."""
+    for registry in facts.registries:
+        yield from _of_registry(registry, facts.config, now)
+
+
+def _of_registry(registry: RegistryFacts, config: str, now: float) -> Iterator[Finding]:
+    lost = [parent for parent in registry.parents if not parent.usable]
+    silent = [parent for parent in lost if parent.state != "throttled"]
+    offline = bool(silent) and len(lost) == len(registry.parents)
+    if offline:
+        yield _offline(registry, silent, config, now)
+    for parent in registry.parents:
+        if parent.state == "throttled":
+            yield _throttled(registry, parent, now)
+        elif not parent.usable:
+            found = _lost(registry, parent, config, now)
+            if not (offline and found.name == "parent-down"):  # that one names it
+                yield found
+        if parent.lies:
+            yield _lies(parent, now)
+
+
+def _offline(registry: RegistryFacts, lost: list[ParentFacts], config: str, now: float) -> Finding:
+    since = max(parent.since for parent in lost)
+    return Finding(
+        "offline",
+        f"No parent of {registry.name} answers; what is held goes on, tags until {day(since + registry.grace)}.",
+        registry.name,
+        tuple(f"{parent.name} {parent.why}, since {moment(parent.since, now)}." for parent in lost),
+        f"registry-mesh probe {config}",
+        since,
+    )
+
+
+def _throttled(registry: RegistryFacts, parent: ParentFacts, now: float) -> Finding:
+    again = f", again at {moment(parent.again, now)}" if parent.again else ""
+    wait = f"wait until {moment(parent.again, now)}" if parent.again else "wait"
+    first = "ask for more than your account has" if registry.login else "give the account"
+    return Finding(
+        "throttled",
+        f"{registry.name} lets nobody pull from {parent.name} for now: it {parent.why}{again}.",
+        registry.name,
+        (f"Since {moment(parent.since, now)}. What is held goes on.",),
+        f"{first} (registries.{registry.name}.credentials), or {wait}",
+        parent.since,
+    )
+
+
+def _lost(registry: RegistryFacts, parent: ParentFacts, config: str, now: float) -> Finding:
+    since = f"Since {moment(parent.since, now)}."
+    again = f" It is asked again at {moment(parent.again, now)}." if parent.again else ""
+    if parent.why.startswith(_CERTIFICATE):
+        return Finding(
+            "tls-untrusted",
+            f"{parent.name} cannot be trusted: {parent.why}.",
+            parent.name,
+            (since + again,),
+            f"name its authority in registries.{registry.name}.ca, or renew the certificate",
+            parent.since,
+        )
+    if registry.login and any(word in parent.why for word in _LOGIN):
+        return Finding(
+            "parent-denied",
+            f"{parent.name} does not take our credentials: it {parent.why}.",
+            parent.name,
+            (since + again,),
+            f"renew registries.{registry.name}.credentials",
+            parent.since,
+        )
+    others = [other.name for other in registry.parents if other.usable]
+    stands_in = f"; {others[0]} stands in" if others else ""
+    return Finding(
+        "parent-down",
+        f"{parent.name} {parent.why} since {moment(parent.since, now)}{stands_in}.",
+        parent.name,
+        ((f"It is a parent of {registry.name}." + again),),
+        f"its admin; what is amiss step by step: registry-mesh probe {config}",
+        parent.since,
+    )
+
+
+def _lies(parent: ParentFacts, now: float) -> Finding:
+    times = "once" if parent.lies == 1 else f"{parent.lies} times"
+    return Finding(
+        "parent-lies",
+        f"{parent.name} sent wrong bytes {times} in an hour; none went further.",
+        parent.name,
+        ("Its disk, its link, or worse.",),
+        "its admin: verify its store",
+        now,
+    )

@@ -1,0 +1,76 @@
+"""`doctor`: what is said, and with which exit code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from registry_mesh.cli.doctor import lines, nagios, severity
+from registry_mesh.cli.main import main
+
+DOWN = {
+    "name": "parent-down",
+    "state": "look",
+    "sentence": "p:1 refuses connections since 10:31; q:1 stands in.",
+    "evidence": ["It is a parent of r.example. It is asked again at 10:32."],
+    "next": "its admin",
+}
+OFFLINE = {
+    "name": "offline",
+    "state": "broken",
+    "sentence": "No parent of r.example answers; what is held goes on, tags until 24 Dec.",
+    "evidence": [],
+    "next": "registry-mesh probe site.yaml",
+}
+MARKS = {"broken": "■", "look": "▲"}
+
+
+def told(*found: dict[str, object]) -> dict[str, object]:
+    return {"node": "s", "verdict": "s serves.", "looked_at": 16, "findings": list(found)}
+
+
+def test_a_good_day() -> None:
+    assert list(lines(told(), 100, MARKS)) == [
+        "s serves.",
+        "16 things looked at: 16 well, 0 worth a look, 0 broken.",
+    ]
+    assert nagios(told()) == "OK: s serves. | broken=0;;0 look=0;0 looked_at=16"
+    assert severity(told()) == 0
+
+
+def test_trouble_the_name_at_the_end_of_the_line() -> None:
+    shown = list(lines(told(OFFLINE, DOWN), 100, MARKS))
+    assert shown[1] == "16 things looked at: 14 well, 1 worth a look, 1 broken."
+    assert shown[3] == f"■ {OFFLINE['sentence']}".ljust(93) + "offline"
+    assert shown[4] == "    Next: registry-mesh probe site.yaml"
+    assert shown[6:] == [
+        f"▲ {DOWN['sentence']}".ljust(89) + "parent-down",
+        "    It is a parent of r.example. It is asked again at 10:32.",
+        "    Next: its admin",
+    ]
+
+
+def test_a_narrow_terminal_loses_no_word() -> None:
+    shown = list(lines(told(OFFLINE), 40, MARKS))
+    assert all(len(line) <= 40 for line in shown[2:])
+    assert "offline" in shown[-2] or "offline" in shown[-3]
+
+
+def test_nagios_hears_the_worst() -> None:
+    assert severity(told(DOWN)) == 1
+    assert severity(told(DOWN, OFFLINE)) == 2
+    assert nagios(told(DOWN)).startswith(
+        "WARNING: p:1 refuses connections since 10:31; q:1 stands in. (parent-down) |"
+    )
+
+
+def test_a_node_that_does_not_answer(tmp_path: Path) -> None:
+    config = tmp_path / "origin.yaml"
+    config.write_text(f"role: origin\nstore: {{disk: {{path: {tmp_path}/s}}}}\nadmin: {{port: 1}}\n")
+    asked = CliRunner().invoke(main, ["doctor", str(config)])
+    assert asked.exit_code == 1
+    assert "the node does not answer at 127.0.0.1:1" in asked.stderr
+    checked = CliRunner().invoke(main, ["doctor", str(config), "--check"])
+    assert checked.exit_code == 2
+    assert checked.stdout.startswith("CRITICAL: the node does not answer at 127.0.0.1:1")

@@ -1,0 +1,159 @@
+"""Facts in, findings out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from registry_mesh.findings.decide import Held, decide
+from registry_mesh.findings.facts import (
+    CareFacts,
+    CertificateFacts,
+    NodeFacts,
+    ParentFacts,
+    ProgramFacts,
+    RegistryFacts,
+    RulesFacts,
+    StoreFacts,
+)
+from registry_mesh.findings.finding import NAMES, Finding, State, verdict
+from registry_mesh.findings.words import moment, size, span
+
+NOW = 1_795_516_936.0  # 2026-11-24 10:42:16 UTC
+SINCE = NOW - 676  # 10:31
+DAY = 86400.0
+UP = ParentFacts("q:1", "http://q:1", "up")
+DOWN = ParentFacts("p:1", "http://p:1", "down", SINCE, "refuses connections", NOW + 12)
+WELL = NodeFacts("site.yaml", NOW - DAY, (RegistryFacts("r.example", (UP,), 30 * DAY),))
+
+
+def registry(*parents: ParentFacts, login: bool = False) -> NodeFacts:
+    return replace(WELL, registries=(RegistryFacts("r.example", parents, 30 * DAY, login),))
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        (WELL, {}),
+        (
+            registry(DOWN, UP),
+            {"parent-down": "p:1 refuses connections since 10:31; q:1 stands in."},
+        ),
+        (
+            registry(DOWN),
+            {
+                "offline": "No parent of r.example answers; what is held goes on, tags until 24 Dec.",
+            },
+        ),
+        (
+            registry(replace(DOWN, why="its TLS certificate has expired"), UP),
+            {"tls-untrusted": "p:1 cannot be trusted: its TLS certificate has expired."},
+        ),
+        (
+            registry(replace(DOWN, why="answered 401"), UP, login=True),
+            {"parent-denied": "p:1 does not take our credentials: it answered 401."},
+        ),
+        (
+            registry(ParentFacts("p:1", "", "throttled", SINCE, "answered 429", NOW + 3600)),
+            {
+                "throttled": "r.example lets nobody pull from p:1 for now: it answered 429, again at 11:42.",
+            },
+        ),
+        (
+            registry(replace(UP, lies=3)),
+            {"parent-lies": "q:1 sent wrong bytes 3 times in an hour; none went further."},
+        ),
+        (
+            replace(WELL, store=StoreFacts("/s", "read-only file system", SINCE)),
+            {"store-fault": "The store cannot be written to: read-only file system."},
+        ),
+        (
+            replace(WELL, store=StoreFacts("/s", used=96, quota=100)),
+            {"store-full": "The store is 96 % full; nothing may be evicted."},
+        ),
+        (replace(WELL, store=StoreFacts("/s", used=96, quota=100, evicts=True)), {}),
+        (replace(WELL, store=StoreFacts("/s", used=96)), {}),
+        (
+            replace(WELL, care=CareFacts(rotten=3, repaired=3)),
+            {"rot": "3 stored chunks had rotted; 3 mended."},
+        ),
+        (
+            replace(WELL, care=CareFacts(scrubbed=NOW - 16 * DAY, scrub_every=7 * DAY)),
+            {"scrub-old": "Last read again 16 d ago; scrub.every is 7 d."},
+        ),
+        (replace(WELL, care=CareFacts(scrub_every=7 * DAY)), {}),
+        (
+            replace(WELL, program=ProgramFacts(deaths=5)),
+            {"workers-die": "5 processes died in 15 min."},
+        ),
+        (
+            replace(WELL, program=ProgramFacts(loaded=NOW - DAY, refused="f:1:1: x", refused_at=NOW)),
+            {"reload-failed": "The new file is not taken; that of 23 Nov 10:42 stays in force."},
+        ),
+        (
+            replace(WELL, program=ProgramFacts(files=1024)),
+            {"limits-low": "At most 1,024 open files, room for about 512 readers."},
+        ),
+        (
+            replace(WELL, certificates=(CertificateFacts("/c.pem", NOW + 6 * DAY, newer=True),)),
+            {"certificate-ending": "The certificate for clients ends in 6 d; the file on disk is newer."},
+        ),
+        (replace(WELL, certificates=(CertificateFacts("/c.pem", NOW + 60 * DAY),)), {}),
+        (
+            replace(WELL, rules=RulesFacts(("r.yaml:3:1: unknown key",), SINCE)),
+            {"rules-invalid": "The rules are not taken since 10:31; the old ones stay in force."},
+        ),
+        (
+            replace(WELL, rules=RulesFacts(tags=64, held=31, failed=2, ended=SINCE)),
+            {"replication-behind": "The rules are not held whole: 31 of 64 tags, 2 failed."},
+        ),
+    ],
+)
+def test_each_fact_has_its_sentence(facts: NodeFacts, said: dict[str, str]) -> None:
+    found = decide(facts, NOW)
+    assert {each.name: each.sentence for each in found} == said
+    assert all(each.next for each in found)
+    assert all(each.name in NAMES for each in found)
+
+
+def test_the_worst_comes_first() -> None:
+    facts = replace(registry(DOWN, UP), store=StoreFacts("/s", "full", NOW))
+    assert [each.state for each in decide(facts, NOW)] == [State.BROKEN, State.LOOK]
+
+
+def test_nothing_flickers() -> None:
+    held, flaw = Held(), Finding("parent-down", "x", "p")
+    assert held.look([flaw], 0.0) == []
+    assert [each.sentence for each in held.look([flaw], 5.0)] == ["x"]
+    assert held.look([], 7.0), "a moment without it is no end"
+    assert held.look([flaw], 8.0)
+    assert held.look([], 17.0)
+    assert held.look([], 18.0) == []
+    assert held.look([flaw], 19.0) == []
+
+
+def test_what_never_held_is_never_said() -> None:
+    held, flaw = Held(), Finding("parent-down", "x", "p")
+    for now in range(0, 60, 4):
+        assert held.look([flaw], float(now)) == []
+        assert held.look([], now + 2.0) == []
+
+
+@pytest.mark.parametrize(
+    ("findings", "said"),
+    [
+        ([], "s serves. Nothing needs you."),
+        (["parent-down"], "s serves. One thing is worth a look."),
+        (["offline", "throttled", "rot"], "s serves. One thing is broken, two things are worth a look."),
+        (["offline", "store-fault"], "s serves. Two things are broken."),
+    ],
+)
+def test_the_sentence_first(findings: list[str], said: str) -> None:
+    assert verdict("s", [Finding(name, "") for name in findings]) == said
+
+
+def test_words() -> None:
+    assert (span(41), span(660), span(1.6 * DAY), span(16 * DAY)) == ("41 s", "11 min", "38 h", "16 d")
+    assert (size(41.8e12), size(999), size(0)) == ("41.8 TB", "999 B", "0 B")
+    assert (moment(SINCE, NOW), moment(NOW - DAY, NOW)) == ("10:31", "23 Nov 10:42")

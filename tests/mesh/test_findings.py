@@ -1,0 +1,80 @@
+"""A site whose parent goes and comes: page, command, log and refusal say the same, and it ends by itself."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from tests.clients import nodes
+from tests.clients.wire import wait_until
+
+
+def got(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return json.load(answer)
+
+
+def doctor(node: nodes.Node, *more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "registry_mesh", "doctor", str(node.config), *more],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def refused(node: nodes.Node, path: str) -> dict[str, Any]:
+    try:
+        urllib.request.urlopen(node.url + path, timeout=20)
+    except urllib.error.HTTPError as refusal:
+        told: dict[str, Any] = json.load(refusal)["errors"][0]
+        return told
+    raise AssertionError("nothing was refused")
+
+
+def test_a_parent_that_is_gone_is_said_everywhere_in_one_sentence(tmp_path: Path) -> None:
+    origin = nodes.origin(tmp_path / "origin")
+    origin.start()
+    access = tmp_path / "access.log"
+    try:
+        with nodes.site(tmp_path / "site", origin.url, log={"access": str(access)}) as site:
+            wait_until(lambda: bool(got(f"{site.admin}/api/1/findings")), 30, "an answer")
+            assert doctor(site).returncode == 0
+            origin.kill()
+
+            def offline() -> bool:
+                refused(site, f"/v2/a/b/manifests/x?ns={nodes.REGISTRY}")
+                return any(f["name"] == "offline" for f in got(f"{site.admin}/api/1/findings")["findings"])
+
+            wait_until(offline, 60, "the finding")
+            found = next(f for f in got(f"{site.admin}/status")["findings"] if f["name"] == "offline")
+            assert found["state"] == "broken"
+            assert found["sentence"].startswith(
+                f"No parent of {nodes.REGISTRY} answers; what is held goes on"
+            )
+            told = refused(site, f"/v2/a/b/manifests/x?ns={nodes.REGISTRY}")
+            assert told["detail"]["finding"]["sentence"] == found["sentence"]
+            shown = doctor(site)
+            assert shown.returncode == 1
+            assert found["sentence"] in " ".join(shown.stdout.split())
+            checked = doctor(site, "--check")
+            assert checked.returncode == 2
+            assert checked.stdout.startswith("CRITICAL: ")
+            assert found["sentence"] in site.log.read_text()
+            with urllib.request.urlopen(f"{site.admin}/metrics", timeout=10) as answer:
+                assert b'registry_mesh_finding{finding="offline",state="broken"} 1.0' in answer.read()
+            wait_until(lambda: '"reason":' in access.read_text(), 10, "the access log")
+            line = json.loads(access.read_text().splitlines()[-1])
+            assert (line["status"], line["ns"]) == (503, nodes.REGISTRY)
+            assert line["reason"] in ("down", "unavailable")
+            assert "refuses connections" in line["why"]
+            origin.start()
+            wait_until(lambda: not got(f"{site.admin}/api/1/findings")["findings"], 60, "the end of it")
+    finally:
+        origin.kill()
