@@ -83,8 +83,10 @@ def is_manifest(manifest: Manifest) -> bool:
     stated = document.get("mediaType")
     if isinstance(stated, str) and (stated.lower() in KNOWN or is_vendors_json(stated.lower())):
         return True
-    return manifest.media_type not in KNOWN or any(
-        isinstance(document.get(part), dict | list) for part in _PARTS
+    if any(isinstance(document.get(part), dict | list) for part in _PARTS):
+        return True
+    return manifest.media_type not in KNOWN or (
+        "schemaVersion" in document and any(map(document.__contains__, _PARTS))
     )
 
 

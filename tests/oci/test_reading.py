@@ -133,6 +133,7 @@ def test_a_page_is_no_manifest(page: bytes, announced: str) -> None:
         ({"manifests": []}, "text/plain"),
         ({"mediaType": OCI_MANIFEST, "layers": None}, ""),
         ({"fsLayers": []}, "application/json"),
+        ({"schemaVersion": 2, "config": None, "layers": None}, OCI_MANIFEST),
         ({"mediaType": "application/vnd.acme.v9+json", "x": 1}, "text/plain"),
         ({"x": 1}, "application/vnd.acme.v9+json"),
     ],

@@ -14,6 +14,7 @@ from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.media_types import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
+from registry_mesh.oci.reading import read_manifest
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.oci.refusals import BlobUnknown, ManifestUnknown, NameUnknown
 from registry_mesh.oci.span import Span
@@ -51,6 +52,13 @@ class Content:
 
     def put(self, document: dict[str, object], *tags: str) -> Manifest:
         manifest = Manifest.parse(json.dumps(document).encode(), str(document["mediaType"]))
+        self.manifests[manifest.digest] = manifest
+        self.tags.update({Tag(tag): manifest.digest for tag in tags})
+        return manifest
+
+    def put_bytes(self, data: bytes, media_type: str, *tags: str) -> Manifest:
+        """What a push would refuse."""
+        manifest = read_manifest(data, media_type)
         self.manifests[manifest.digest] = manifest
         self.tags.update({Tag(tag): manifest.digest for tag in tags})
         return manifest

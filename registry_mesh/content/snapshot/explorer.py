@@ -23,6 +23,7 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.media_types import INDEXES, OCTETS
 from registry_mesh.oci.mentions import Kind, Mention, mentions
+from registry_mesh.oci.reading import is_manifest
 from registry_mesh.oci.reference import Tag, referrers_tag
 from registry_mesh.oci.refusals import BlobUnknown, ManifestUnknown, NameUnknown, Refusal
 from registry_mesh.ports.blobs import BlobStore
@@ -80,7 +81,7 @@ class _Exploration:
         self._is_known = True
 
     async def walk(self, root: Descriptor) -> None:
-        level = [Lead(root.digest, root.media_type)]
+        level = [Lead(root.digest, root.media_type, is_root=True)]
         for _ in range(MAX_DEPTH):
             fresh = self._fresh(level)
             if not fresh:
@@ -119,6 +120,8 @@ class _Exploration:
         """Note the manifest, or that it is not to be had; gives where to go from it."""
         try:
             manifest = await self._lookups.manifest(self._source, lead)
+            if lead.is_root and not is_manifest(manifest):
+                raise SourceLied("points a tag at what is no manifest", source=str(self._source.registry))
             if lead.subject and (manifest.subject is None or manifest.subject.digest != lead.subject):
                 return []  # listed, and refers to something else
             return await self._open(lead, manifest)

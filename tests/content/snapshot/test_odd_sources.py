@@ -431,3 +431,21 @@ async def test_a_referrers_tag_is_asked_for_only_where_it_is_listed() -> None:
     replica.now += 4_000
     await replica.run()
     assert replica.source.tagged == [False, True]
+
+
+PAGES = [b'{"errors":[{"code":"UNAUTHORIZED"}]}', b"{}", b"[]", b"<html>sign in</html>", b'{"message":"back at noon"}',
+         b'{"schemaVersion":2}', b'{"mediaType":"%s","errors":[]}' % OCI_MANIFEST.encode()]  # fmt: skip
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.decode()[:30])
+@pytest.mark.parametrize("media_type", [OCI_MANIFEST, OCI_INDEX, SCHEMA_1, ARTIFACT])
+async def test_a_page_takes_no_tag_whatever_it_is_called(page: bytes, media_type: str) -> None:
+    replica = Replica(rule("a"))
+    content = replica.source["a"]
+    image = content.image("old", "v1")
+    await replica.run()
+    content.put_bytes(page, media_type, "v1")
+    outcome = await replica.run()
+    assert not outcome.complete
+    assert ["points a tag at what is no manifest" in str(each) for each in outcome.troubles] == [True]
+    assert await replica.tags("a") == {"v1": image.digest}
