@@ -102,7 +102,7 @@ class Replicator:
         async with self._storage.alone("replication", busy), self._bring() as bring:
             self.meter = Meter()
             repositories = ReplicaRepositories(self._storage.records, self._storage.blobs, time.time)
-            ours = Ours(self._storage.blobs, bring, repositories, self._storage.records)
+            ours = Ours(self._storage.blobs, bring, repositories, self._storage.records, self._storage.room)
             snapshot = Snapshot(rules, self._sources, ours, time.time, self.meter, SnapshotPolicy())
             outcome = await snapshot.run()
         self._count(outcome)

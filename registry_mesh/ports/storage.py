@@ -16,6 +16,7 @@ from registry_mesh.ports.blobs import BlobStore
 from registry_mesh.ports.cache import CacheStore
 from registry_mesh.ports.inspection import Inspectable
 from registry_mesh.ports.records import Records
+from registry_mesh.ports.room import StoreRoom
 from registry_mesh.ports.shared import SharedStore
 from registry_mesh.ports.uploads import Uploads
 
@@ -81,6 +82,8 @@ class Storage:
     """`blobs`, where other sites share them."""
     disk: LocalDisk | None = None
     """What of it lies on this machine's disk."""
+    room: StoreRoom | None = None
+    """What is left, where nothing is evicted and there is a bound; None where it cannot be told."""
     quota: int | None = None
     """Bytes that may be stored on this machine's disk; None: no bound."""
     alone: Alone = with_others

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from registry_mesh.cli.main import main
 from registry_mesh.cli.replication_view import clock, outcome_lines, progress_line, size
 from registry_mesh.content.snapshot.progress import Meter, Phase
 from registry_mesh.content.snapshot.snapshot import Outcome, Trouble
-from tests.simulators.images import HOST, Content
+from tests.simulators.images import HOST, Content, random_bytes
 from tests.simulators.replica_tree import ReplicaTree, replica_tree
 
 
@@ -40,6 +41,58 @@ async def test_a_missing_blob_is_named_with_all_it_takes_along_and_the_rest_come
     assert any(line.startswith(f"  blob {bad.layers[0].digest} ") for line in lines)
     assert any(line.startswith(f"  {HOST}/app:bad ") and "needs blob" in line for line in lines)
     assert str(good.digest) not in err
+
+
+async def test_a_replica_at_its_quota_brings_whole_images_in_the_order_of_its_rules(
+    tree: ReplicaTree,
+) -> None:
+    for name, sizes in (("small", [800_000] * 8), ("mid", [2_500_000] * 2), ("big", [40_000_000])):
+        content = Content()
+        for n, length in enumerate(sizes):
+            content.image(f"{name}{n}", str(n), layers=[random_bytes(f"{name}{n}", length)])
+        await tree.push(name, content)
+    tree.write_rules({"repos": ["big"]}, {"repos": ["small"], "tags": ["1", "3"]}, {"repos": ["mid"]})
+    tree.replica_config(quota="3MiB")
+    for run in range(2):
+        code, _, err = await tree.replicate()
+        assert code == 1
+        lines = err.splitlines()
+        assert lines[0].startswith(f"2 of 5 wanted tags held in 3 repositories; {0 if run else 2} switched")
+        assert lines[1] == "1 failed:"
+        assert lines[2].startswith("  the store  no room for 3 of 5 wanted tags, 4")
+        assert "MiB are missing: give a larger quota or disk, or want less" in lines[2]
+        assert f"({HOST}/big:0, {HOST}/mid:0, {HOST}/mid:1)" in lines[2]
+        assert len(lines) == 3
+    tree.replica_config(quota="80MiB")
+    code, out, _ = await tree.replicate()
+    assert code == 0
+    assert out.startswith("5 of 5 wanted tags held")
+
+
+async def test_what_came_in_part_of_a_blob_that_does_not_fit_is_given_back(tree: ReplicaTree) -> None:
+    large = Content()
+    large.image("large", "1", layers=[random_bytes("large", 40_000_000)])
+    await tree.push("large", large)
+    small = Content()
+    small.image("small", "1", layers=[random_bytes("small", 6_000_000)])
+    await tree.push("small", small)
+    tree.write_rules({"repos": ["large"]}, {"repos": ["small"]})
+    tree.replica_config(quota="60MiB")
+    tree.link.conditions.rate = 20e6
+    process = await tree.start("--once", "--quiet")
+    async with asyncio.timeout(60):
+        while tree.link.counts.body_bytes < 8_000_000:
+            await asyncio.sleep(0.02)
+    process.kill()
+    await process.wait()
+    tree.link.conditions.rate = None
+    parts = tree.directory / "replica" / "partial"
+    assert any(path.is_file() for path in parts.rglob("*"))
+    tree.replica_config(quota="9MiB")
+    code, _, err = await tree.replicate()
+    assert code == 1
+    assert err.startswith("1 of 2 wanted tags held")
+    assert not any(path.is_file() for path in parts.rglob("*"))
 
 
 async def test_faults_of_rules_are_told_with_their_places_and_nothing_runs(tree: ReplicaTree) -> None:

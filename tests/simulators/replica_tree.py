@@ -35,15 +35,16 @@ class ReplicaTree:
     def replica_path(self) -> Path:
         return self.directory / "replica.yaml"
 
-    def replica_config(self, **replication: Any) -> Config:
+    def replica_config(self, *, quota: str | None = None, **replication: Any) -> Config:
         """Written to `replica_path` too."""
+        disk = {"path": str(self.directory / "replica")} | ({"quota": quota} if quota else {})
         document = {
             "role": "replica",
             "name": "replica",
             "listen": {"port": 0},
             "admin": {"port": 0},
             "workers": 1,
-            "store": {"disk": {"path": str(self.directory / "replica")}},
+            "store": {"disk": disk},
             "registries": {HOST: {"default": True, "parents": [[self.link.url]]}},
             "rules": str(self.directory / "rules"),
             "replication": {"interval": "1h"} | replication,

@@ -13,6 +13,7 @@ from functools import partial
 from registry_mesh.content.snapshot.asking import Asking
 from registry_mesh.content.snapshot.closure import first_gap
 from registry_mesh.content.snapshot.copy_blob import Moved, is_held
+from registry_mesh.content.snapshot.fitting import fit
 from registry_mesh.content.snapshot.graph import Graph, Node
 from registry_mesh.content.snapshot.jobs import Job, Jobs, Lane, Undone, Widths
 from registry_mesh.content.snapshot.lookups import held_data
@@ -144,6 +145,23 @@ class GraphCopy:
             self._meter.size += wanted.blob.size
             self._jobs[key] = Job(key, partial(self._bring, wanted), Lane.BYTES, wanted.blob.size)
         self._meter.objects = len(self._jobs)
+
+    def fit(self, room: int, order: Callable[[TagKey], tuple[int, str]]) -> tuple[tuple[TagKey, ...], int]:
+        """Leave out the tags that do not fit into `room` bytes, the last in `order` first; gives them, and the bytes
+        that they lack."""
+        tags = sorted((key for key in self._jobs if isinstance(key, TagKey)), key=order)
+        fitting = fit(self._jobs, tags, room)
+        for key in self._jobs.keys() - fitting.jobs:
+            job = self._jobs.pop(key)
+            self._meter.size -= job.size
+        self._meter.objects = len(self._jobs)
+        self._jobs = {k: replace(job, after=job.after & fitting.jobs) for k, job in self._jobs.items()}
+        return tuple(key for key in fitting.left_out if isinstance(key, TagKey)), fitting.lacking
+
+    @property
+    def coming(self) -> set[Digest]:
+        """The blobs that are to be brought."""
+        return {key.digest for key, job in self._jobs.items() if isinstance(key, BlobKey) and job.size}
 
     async def run(self) -> tuple[Undone, ...]:
         """What could not be done."""

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Final
 
 from registry_mesh.content.snapshot.asking import Asking
-from registry_mesh.content.snapshot.copy_graph import Bring, GraphCopy, TagCopy
+from registry_mesh.content.snapshot.copy_graph import Bring, GraphCopy, TagCopy, TagKey
 from registry_mesh.content.snapshot.explorer import Explorer
 from registry_mesh.content.snapshot.jobs import Undone, Widths
 from registry_mesh.content.snapshot.progress import Meter, Phase
@@ -26,14 +26,18 @@ from registry_mesh.content.snapshot.survey import Findings, Survey, bounded
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.oci.refusals import NameUnknown, Refusal
 from registry_mesh.ports.blobs import BlobStore
-from registry_mesh.ports.failures import Failure, SourceLied
+from registry_mesh.ports.failures import Failure, SourceLied, StoreFull
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.records import Records
 from registry_mesh.ports.repositories import KeptRepository, RegistrySource, RepositoryStore
+from registry_mesh.ports.room import StoreRoom
 from registry_mesh.replication.rules import Rules
 from registry_mesh.replication.wanted import Listing, listings
 
 MAX_REPOSITORIES: Final = 1_000_000
+
+_NAMED: Final = 5
+"""Tags that are named of those that do not fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,8 @@ class Ours:
     bring: Bring
     repositories: RepositoryStore
     records: Records
+    room: StoreRoom | None = None
+    """None: no bound is known."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -111,6 +117,8 @@ class Snapshot:
         self._troubles: list[Trouble] = []
         self._notes: list[str] = []
         self._selecting: set[str] = set()
+        self._rank_of = {rule.name: rank for rank, rule in enumerate(rules)}
+        self._ranks: dict[TagKey, int] = {}
         self._unlisted: set[RegistryName] = set()
         self._switched = 0
 
@@ -124,15 +132,38 @@ class Snapshot:
             )
         self._note_idle_rules()
         await self._copy.prune()
+        await self._fit()
         self._meter.phase = Phase.COPYING
         try:
             undone = await self._copy.run()
         finally:
             await self._receipts.flush()
         self._meter.phase = Phase.DONE
+        full = [each for each in undone if isinstance(each.failure, StoreFull)]
+        if full:  # one cause: said once
+            self._trouble("the store", f"{full[0].failure}: {len(full)} things were not brought for it")
         for each in undone:
-            self._trouble(str(each.key), _why(each))
+            if not isinstance(each.failure, StoreFull):
+                self._trouble(str(each.key), _why(each))
         return self._outcome()
+
+    async def _fit(self) -> None:
+        """Leave out what there is no room for: whole images come, in the order of the rules."""
+        if self._ours.room is None:
+            return
+        left_out, lacking = self._copy.fit(await self._ours.room.room(), self._order)
+        if left_out:
+            await self._ours.room.drop_parts(self._copy.coming)
+            named = ", ".join(map(str, left_out[:_NAMED])) + (", …" if len(left_out) > _NAMED else "")
+            self._trouble(
+                "the store",
+                f"no room for {len(left_out)} of {self._meter.tags} wanted tags, {lacking / 2**20:.1f} MiB are "
+                f"missing: give a larger quota or disk, or want less ({named})",
+            )
+
+    def _order(self, key: TagKey) -> tuple[int, str]:
+        """The first rule that takes a tag comes first; signatures come with their images."""
+        return self._ranks.get(key, len(self._rules)), str(key)
 
     def _outcome(self) -> Outcome:
         meter = self._meter
@@ -200,6 +231,8 @@ class Snapshot:
         for tag, fault in found.faults.items():
             self._trouble(f"{place}:{tag}" if tag else str(place), _reason(fault))
         copies = [replace(c, switched=partial(self._switch, place, found, c)) for c in found.copies.values()]
+        for tag, by in found.by.items():
+            self._ranks[TagKey(place, tag)] = min(self._rank_of[name] for name in by)
         self._copy.add(source, target, copies)
 
     async def _gone(self, place: Place, target: KeptRepository, named: bool) -> None:

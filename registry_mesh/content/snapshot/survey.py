@@ -43,6 +43,8 @@ class Findings:
     """What is odd of a tag, and stops nothing."""
     selecting: set[str] = field(default_factory=set)
     """The names of the rules that take some tag."""
+    by: dict[Tag, tuple[str, ...]] = field(default_factory=dict)
+    """The names of the rules that take each tag; a companion is taken by none."""
 
 
 class Survey:
@@ -88,6 +90,7 @@ class Survey:
         self._companions = companions(page.tags)
         self._listed = frozenset(page.tags)
         taken = selecting(rules, page.tags)
+        found.by = {tag: tuple(rule.name for rule in by) for tag, by in taken.items()}
         found.selecting = {rule.name for by in taken.values() for rule in by}
         level = {tag: union(rule.platforms for rule in by) for tag, by in taken.items()}
         seen: set[Tag] = set()

@@ -205,13 +205,13 @@ def _clear(shelf: Shelf, digest: Digest) -> None:
             data_path.unlink(missing_ok=True)
         finally:
             os.close(fd)
-    room = _counted(shelf, digest)
+    room = counted_of(shelf, digest)
     table_path.unlink(missing_ok=True)
     shelf.index.forget(digest)
     shelf.room.give(room)
 
 
-def _counted(shelf: Shelf, digest: Digest) -> int:
+def counted_of(shelf: Shelf, digest: Digest) -> int:
     """What the ledger counts of a partial blob that is not open; 0 where its table cannot tell."""
     row = shelf.index.row(digest)
     if row is not None and row.state is RowState.BOUNDED:

@@ -33,6 +33,7 @@ from registry_mesh.stores.disk.ingest import DiskIngest, IncomingFile
 from registry_mesh.stores.disk.inspection import Inspection
 from registry_mesh.stores.disk.layout import Layout, entries
 from registry_mesh.stores.disk.ledger import Ledger, charge
+from registry_mesh.stores.disk.left import DiskRoom
 from registry_mesh.stores.disk.locks import FileLock, ProcessLock
 from registry_mesh.stores.disk.looks import PartLooks
 from registry_mesh.stores.disk.map_maker import MapMaker
@@ -74,6 +75,7 @@ class DiskStore:
         self._part_looks = PartLooks()
         self._maps = None if cache else MapMaker(shelf)  # a cache asks its parents
         self.inspection = Inspection(shelf, cache=cache)
+        self.room = DiskRoom(shelf)
         self.records = DiskRecords(shelf.layout.records, shelf.layout.tmp, shelf.fsync)
 
     def __repr__(self) -> str:
