@@ -19,6 +19,7 @@ from registry_mesh.cli.rule_options import (
     or_exit,
     read_reference,
 )
+from registry_mesh.cli.rule_plans import diff, plan_
 from registry_mesh.cli.suggesting import Suggesting
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.recorded_listing import read_listing
@@ -184,3 +185,7 @@ def migrate(paths: tuple[Path, ...], catalog: Path | None, write: bool) -> None:
     for words in said:
         click.echo(words)
     sys.exit(EXIT_LOOK if said else 0)
+
+
+for each in (plan_, diff):
+    command.add_command(each)

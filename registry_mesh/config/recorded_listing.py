@@ -5,12 +5,13 @@
 
 A tag is its digest, or a mapping: `digest`, `since`, `here`, `moves`, `type`, `labels`, `signed_by`, `blobs` (digest to
 size), `platforms` (`os/architecture` to the digests of its blobs), `rules` (that wanted it), `gone`, `unselected`
-(since when). Times are seconds since the epoch.
+(since when), `held_until` (a time, or "forever"). Times are seconds since the epoch.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -64,7 +65,11 @@ def _line(number: int, value: Mapping[str, Any]) -> Recorded | None:  # Any: JSO
         float(value.get("listed_at", 0)),
         {parse_tag(tag): _facts(each) for tag, each in tags.items()},
         {Tag(tag): _weight(each["blobs"], each) for tag, each in tags.items() if _has(each, "blobs")},
-        {Tag(tag): _held(each) for tag, each in tags.items() if _has(each, "rules", "gone", "unselected")},
+        {
+            Tag(tag): _held(each)
+            for tag, each in tags.items()
+            if _has(each, "rules", "gone", "unselected", "held_until")
+        },
         value.get("error"),
     )
 
@@ -98,4 +103,10 @@ def _weight(blobs: Mapping[str, int], value: Mapping[str, Any]) -> Weight:
 
 
 def _held(value: Mapping[str, Any]) -> Held:
-    return Held(tuple(value.get("rules", ())), value.get("gone"), value.get("unselected"))
+    until = value.get("held_until")
+    return Held(
+        tuple(value.get("rules", ())),
+        value.get("gone"),
+        value.get("unselected"),
+        math.inf if until == "forever" else until,
+    )

@@ -44,6 +44,8 @@ class Held:
     rules: tuple[str, ...] = ()
     gone: float | None = None
     unselected: float | None = None
+    held_until: float | None = None
+    """What a `hold` promised, infinity where it is for ever."""
 
 
 @dataclass(frozen=True, slots=True)
