@@ -81,6 +81,13 @@ def _fsync(config: Config, disk: Disk) -> FsyncPolicy:
     return FsyncPolicy.NEVER if config.role == "site" else FsyncPolicy.COMMIT
 
 
+async def try_bucket(s3: S3) -> None:
+    """Open the bucket and close it again: two small objects are written and removed. `StoreBroken`."""
+    from registry_mesh.stores.bucket.storage import open_bucket
+
+    await (await open_bucket(s3_settings(s3))).close()
+
+
 def s3_settings(s3: S3) -> S3Settings:
     from registry_mesh.stores.bucket.settings import S3Settings, SpoolSettings
 

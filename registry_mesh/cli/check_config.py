@@ -8,8 +8,8 @@ import sys
 import click
 
 from registry_mesh.cli.serve import foreign
-from registry_mesh.config.finding import ConfigInvalid
-from registry_mesh.config.load import load
+from registry_mesh.config.finding import ConfigInvalid, Finding
+from registry_mesh.config.load import Loaded, load
 from registry_mesh.config.rule_files import load_rules, rule_paths
 from registry_mesh.config.schema import Config
 from registry_mesh.oci.reference import RegistryName
@@ -19,7 +19,10 @@ EXIT_INVALID = 2
 
 @click.command(epilog="Exit codes: 0 all can be used; 2 at least one cannot.")
 @click.argument("configs", metavar="CONFIG...", nargs=-1, required=True, type=click.Path())
-def command(configs: tuple[str, ...]) -> None:
+@click.option(
+    "--online", is_flag=True, help="Also try every parent and the bucket, step by step; nothing is pulled."
+)
+def command(configs: tuple[str, ...], online: bool) -> None:
     """Check configuration files without starting anything.
 
     Every fault of every file is listed as FILE:LINE:COLUMN: KEY: what is wrong; how to mend it. A replica's rule files
@@ -29,10 +32,10 @@ def command(configs: tuple[str, ...]) -> None:
     Example:
       registry-mesh check-config config/site.yaml
     """
-    sys.exit(EXIT_INVALID if [path for path in configs if not _check(path)] else 0)
+    sys.exit(EXIT_INVALID if [path for path in configs if not _check(path, online)] else 0)
 
 
-def _check(path: str) -> bool:
+def _check(path: str, online: bool) -> bool:
     try:
         loaded = load(path).fit()
         if loaded.config.rules is not None:
@@ -46,8 +49,22 @@ def _check(path: str) -> bool:
     if (reason := _foreign(loaded.config)) is not None:
         click.echo(str(foreign(loaded, reason)), err=True)
         return False
+    if online and (faults := asyncio.run(_online(loaded))):
+        click.echo("\n".join(map(str, faults)), err=True)
+        return False
     click.echo(f"{path}: {summary(loaded.config)}")
     return True
+
+
+async def _online(loaded: Loaded) -> list[Finding]:
+    """What is wrong with each parent and the bucket, at the key that names it."""
+    from registry_mesh.assembly.probing import try_all
+
+    return [
+        loaded.fault(tried.key, f"{fault.name}: {fault.said}")
+        async for tried in try_all(loaded.config)
+        if (fault := tried.fault) is not None
+    ]
 
 
 def _foreign(config: Config) -> str | None:

@@ -12,6 +12,7 @@ from registry_mesh.cli.suggesting import Suggesting
 COMMANDS: Final = {
     "serve": "Serve an origin, a replica or a site.",
     "doctor": "Say what a node needs a person for, and what to do next.",
+    "probe": "Try every parent and the bucket step by step.",
     "parents": "Show how a node's parents do: state, cause, since when, next try.",
     "replicate": "Bring to a replica what its rules select.",
     "rules": "Check rule files; say what they select.",
