@@ -18,7 +18,8 @@ from registry_mesh.assembly.seats import Seats, State
 from registry_mesh.assembly.sockets import listen
 from registry_mesh.assembly.told import Told
 from registry_mesh.assembly.worker import Worker
-from registry_mesh.config.schema import Config, host_and_port
+from registry_mesh.config.schema import Config
+from registry_mesh.config.values import host_and_port
 from registry_mesh.telemetry.instruments import Table
 
 BEAT: float = 2.0

@@ -151,10 +151,8 @@ class Lookout:
     def _store(self, config: Config, status: NodeStatus, now: float) -> StoreFacts:
         fault = status.store.fault or ""
         self._store_fault_since = (self._store_fault_since or now) if fault else 0.0
-        disk, s3 = config.store.disk, config.store.s3
-        where = disk.path if disk else s3.spool.path if s3 and s3.spool else str(config.store)
         return StoreFacts(
-            where=where,
+            where=config.store.folder or str(config.store),
             fault=fault,
             fault_since=self._store_fault_since,
             used=status.store.used_bytes or 0,

@@ -14,8 +14,9 @@ from typing import Final
 from registry_mesh.assembly.labels import board, layout, parent_label
 from registry_mesh.assembly.parent_log import ParentLog
 from registry_mesh.auth.hosts import place
+from registry_mesh.config.registries import CredentialCommand, Registry
 from registry_mesh.config.scalars import SecretReference
-from registry_mesh.config.schema import Config, CredentialCommand, Registry
+from registry_mesh.config.schema import Config
 from registry_mesh.oci.reference import RegistryName
 from registry_mesh.telemetry.instruments import Instruments, Table
 from registry_mesh.telemetry.logs import FIELDS

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from registry_mesh.assembly.parents import Parents, way_of
 from registry_mesh.assembly.storage import try_bucket
 from registry_mesh.config.finding import Path
-from registry_mesh.config.schema import S3, Config
+from registry_mesh.config.schema import Config
+from registry_mesh.config.stores import S3
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.ports.failures import Failure
 from registry_mesh.upstream.steps import Step, reach, walk
@@ -48,7 +49,7 @@ async def try_all(config: Config, image: Image | None = None) -> AsyncIterator[T
                     yield Tried(f"{host} by {url}", ("registries", host, "parents", i, j), tuple(steps))
     if config.store.s3 is not None:
         steps = await _bucket(config.store.s3)
-        yield Tried(f"bucket {config.store.s3.bucket}", ("store", "s3", "bucket"), tuple(steps))
+        yield Tried(f"bucket {config.store.s3.bucket}", config.store.key, tuple(steps))
 
 
 async def _bucket(s3: S3) -> list[Step]:

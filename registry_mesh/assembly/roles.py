@@ -9,7 +9,8 @@ from registry_mesh.assembly.parents import Parents, Seen
 from registry_mesh.assembly.repositories import open_repositories
 from registry_mesh.assembly.storage import cache_of
 from registry_mesh.auth.access import Action, Asked, Policy, Verdict
-from registry_mesh.config.schema import Config, Tags
+from registry_mesh.config.registries import Tags
+from registry_mesh.config.schema import Config
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.nest.freshness import Freshness
 from registry_mesh.oci.reference import RegistryName, RepositoryName

@@ -30,7 +30,8 @@ from registry_mesh.assembly.told import Told
 from registry_mesh.assembly.worker import Worker
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.load import load, reload
-from registry_mesh.config.schema import Config, host_and_port
+from registry_mesh.config.schema import Config
+from registry_mesh.config.values import host_and_port
 from registry_mesh.ports.failures import Failure, StoreUnfit
 from registry_mesh.telemetry import names
 from registry_mesh.telemetry.instruments import Table

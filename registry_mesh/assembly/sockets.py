@@ -6,7 +6,7 @@ from __future__ import annotations
 import socket
 from typing import Final
 
-from registry_mesh.config.schema import host_and_port
+from registry_mesh.config.values import host_and_port
 
 BACKLOG: Final = 4096
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from registry_mesh.assembly.admission import admission_of
-from registry_mesh.config.schema import S3, Config, Disk
+from registry_mesh.config.schema import Config
+from registry_mesh.config.stores import S3, Disk
 from registry_mesh.ports.cache import CacheStore
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.storage import LocalDisk, Storage
@@ -69,10 +70,8 @@ async def check_owner(config: Config) -> None:
 
 def disk_path(config: Config) -> Path | None:
     """The folder of this machine that holds the store, or a bucket's spool; None where there is none."""
-    disk, s3 = config.store.disk, config.store.s3
-    if disk is not None:
-        return Path(disk.path)
-    return Path(s3.spool.path) if s3 is not None and s3.spool is not None and config.role == "site" else None
+    folder = config.store.folder
+    return Path(folder) if folder and (config.store.disk is not None or config.role == "site") else None
 
 
 def _fsync(config: Config, disk: Disk) -> FsyncPolicy:

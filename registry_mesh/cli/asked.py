@@ -14,7 +14,8 @@ import click
 
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.load import load
-from registry_mesh.config.schema import Config, host_and_port
+from registry_mesh.config.schema import Config
+from registry_mesh.config.values import host_and_port
 
 EXIT_INVALID: Final = 2
 _WAIT: Final = 5.0

@@ -59,5 +59,4 @@ def command(config: Path, adopt: bool) -> None:
 
 def foreign(loaded: Loaded, reason: str) -> Finding:
     """The fault of a configuration whose store is another node's, or cannot be used."""
-    key = ("store", "disk", "path") if loaded.config.store.disk is not None else ("store", "s3", "bucket")
-    return loaded.fault(key, reason)
+    return loaded.fault(loaded.config.store.key, reason)

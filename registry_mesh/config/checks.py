@@ -16,6 +16,7 @@ from registry_mesh.config.itself import check_itself
 from registry_mesh.config.logins import check_login
 from registry_mesh.config.offered import check_offered
 from registry_mesh.config.places import check_places
+from registry_mesh.config.stores import check_store
 from registry_mesh.oci.reference import parse_registry
 from registry_mesh.oci.refusals import NameUnknown
 
@@ -45,7 +46,7 @@ def check_document(document: Document) -> None:
     _check_belongs(document)
     check_offered(document)
     check_places(document)
-    _check_store(document)
+    check_store(document)
     _check_registries(document)
     _check_listeners(document)
     check_itself(document)
@@ -67,24 +68,6 @@ def _check_belongs(document: Document) -> None:
         if role in _NEEDS and role not in roles and document.find(key) is not None:
             article = "an" if role == "origin" else "a"
             document.report((key,), f"{article} {role} has no {key}", f"leave it out: {how}", key=True)
-
-
-def _check_store(document: Document) -> None:
-    store = document.find("store")
-    if not isinstance(store, dict):
-        return
-    kinds = [kind for kind in ("disk", "s3") if kind in store]
-    if not kinds:
-        document.report(("store",), "neither disk nor s3", "name one of them", key=True)
-    elif len(kinds) > 1:
-        document.report(("store", "s3"), "disk and s3 exclude each other", "keep one", key=True)
-    elif kinds == ["s3"] and document.find("role") == "site" and not document.find("store", "s3", "spool"):
-        document.report(
-            ("store", "s3"),
-            "a site on a bucket needs a spool",
-            "add spool: {path: DIR, quota: 50GiB}",
-            key=True,
-        )
 
 
 def _check_registries(document: Document) -> None:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import Final
 
 from registry_mesh.config.document import Document
 from registry_mesh.config.finding import Finding, Severity
 from registry_mesh.config.finding import Path as KeyPath
 from registry_mesh.config.scalars import parse_size, size_text
-
-_STORES: Final[tuple[KeyPath, ...]] = (("store", "disk", "path"), ("store", "s3", "spool", "path"))
+from registry_mesh.config.stores import FOLDERS
 
 
 def check_places(document: Document) -> None:
     """Note what is missing. Nothing is made or opened: it may be checked while a node serves."""
-    for key in _STORES:
+    for key in FOLDERS:
         if isinstance(path := document.find(*key), str) and path:
             _lack(document, key, store_fault(Path(path)))
     access = document.find("log", "access")
@@ -33,7 +31,7 @@ def check_places(document: Document) -> None:
 def room_warnings(document: Document) -> list[Finding]:
     """Where a quota is more than the file system has."""
     found = []
-    for key in _STORES:
+    for key in FOLDERS:
         path, quota = document.find(*key), _quota(document.find(*key[:-1], "quota"))
         size = _disk_size(Path(path)) if isinstance(path, str) and path else None
         if quota is not None and size is not None and quota > size:

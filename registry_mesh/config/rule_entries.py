@@ -9,7 +9,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from registry_mesh.config.schema import RegistryHost, Section, Text, write_schema
+from registry_mesh.config.schema import write_schema
+from registry_mesh.config.values import RegistryHost, Section, Text
 
 FIRST: Final = "registry-mesh/rules/1"
 SECOND: Final = "registry-mesh/rules/2"

@@ -60,9 +60,39 @@ def test_a_probe_is_found(line: str) -> None:
     assert probes(line)
 
 
+CONFIGURED = {"disk": "disk", "bucket": "s3"}
+"""What `store:` calls a kind. Memory is for tests, and cannot be configured."""
+
+
+DEMONSTRATION = {"cli/demo_parts/tree.py"}
+"""Writes the configuration of nodes that keep things on a disk, as any user may."""
+
+
+def names_kind(source: str, kind: str) -> bool:
+    """Whether `source` imports from the kind's room, or knows its key of the configuration."""
+    key = CONFIGURED.get(kind)
+    return any(
+        (isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"registry_mesh.stores.{kind}"))
+        or (isinstance(node, ast.Constant) and node.value == key is not None)
+        or (isinstance(node, ast.Attribute) and ast.unparse(node).endswith(f"store.{key}"))
+        for node in ast.walk(ast.parse(source))
+    )
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_few_files_outside_name_a_kind_of_store(kind: str) -> None:
-    """Its section of the configuration, the checks of that, and the constructor."""
-    named = [p for p in ROOMS if f"registry_mesh.stores.{kind}" in p.read_text()]
-    outside = {str(path.relative_to(ROOT)) for path in named}
-    assert outside <= {"assembly/storage.py"}
+    """Its section of the configuration with the checks of that, the constructor, and what tries it before the start."""
+    outside = {str(path.relative_to(ROOT)) for path in ROOMS if names_kind(path.read_text(), kind)}
+    assert outside - DEMONSTRATION <= {"assembly/storage.py", "config/stores.py", "assembly/probing.py"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from registry_mesh.stores.bucket.store import S3Store",
+        "folder = config.store.s3.spool",
+        'key = ("store", "s3", "bucket")',
+    ],
+)
+def test_a_kind_that_is_named_is_found(line: str) -> None:
+    assert names_kind(line, "bucket") and not names_kind(line, "disk")

@@ -1,0 +1,100 @@
+"""`registries:`, where a node fetches from: the keys of one registry."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag
+
+from registry_mesh.config.values import (
+    Duration,
+    FilePath,
+    ParentGroups,
+    Patterns,
+    ProxyUrl,
+    RegistryHost,
+    Secret,
+    Section,
+    ServerUrl,
+    Text,
+    as_tuple,
+)
+
+
+class Tags(Section):
+    """How old an answer about a tag may be (plain registries)."""
+
+    ttl: Duration = 60.0
+    """Answered without asking a parent."""
+    stale_while_revalidate: Duration = 0.0
+    """After that, answered at once while a parent is asked in the background."""
+    stale_if_error: Duration = 7 * 86400.0
+    """Answered with the old value where parents answer with errors."""
+    negative_ttl: Duration = 30.0
+    """That a tag does not exist is believed for so long."""
+    offline_grace: Duration = 30 * 86400.0
+    """Answered with the old value where no parent can be reached at all."""
+
+
+class CredentialCommand(Section):
+    """A command that prints a login; exactly one of `command` and `helper`."""
+
+    command: Patterns = ()
+    """The program and its arguments; no shell reads them. It prints JSON {"username": …, "password": …, "expires": …}
+    (a time or Unix seconds; or "expires_in", seconds; either may be left out), or USER:PASSWORD."""
+    helper: Text | None = None
+    """Name of a Docker credential helper: `ecr-login` runs `docker-credential-ecr-login get`."""
+    username: Text | None = None
+    """With it, what the command prints is the password alone."""
+    timeout: Annotated[Duration, Field(gt=0, le=300)] = 10.0
+    """The command is killed after so long."""
+    lifetime: Annotated[Duration, Field(ge=1)] = 600.0
+    """It is run again after so long, where it states no end of its login."""
+
+    def __str__(self) -> str:
+        return (
+            f"helper:{self.helper}" if self.helper else f"command:{self.command[0] if self.command else ''}"
+        )
+
+
+def _login_kind(value: object) -> str:
+    return "[command]" if isinstance(value, dict | CredentialCommand) else "[secret]"
+
+
+Login = Annotated[
+    Annotated[Secret, Tag("[secret]")] | Annotated[CredentialCommand, Tag("[command]")],
+    Discriminator(_login_kind),
+]
+"""A secret by its name, or a command. The tags stand in the paths of pydantic's errors, and are taken out of them."""
+
+
+class Registry(Section):
+    """`registries.HOST:`: one registry, and where it is fetched from."""
+
+    default: bool = False
+    """Meant where a request names no registry."""
+    aliases: Annotated[tuple[RegistryHost, ...], BeforeValidator(as_tuple)] = ()
+    """Other names of the same registry, as clients may write them in `ns=` or in a path."""
+    parents: ParentGroups = ()
+    """Groups in the order they are tried; members of a group share the load."""
+    tags: Tags = Tags()
+    credentials: Login | None = None
+    """`file:PATH` or `env:NAME`: JSON {"username": …, "password": …}, a Docker config.json, or USER:PASSWORD. Or a
+    command that prints one."""
+    ns: Literal["auto", "always", "never"] = "auto"
+    """Whether parents are told the registry's name in `ns=`. auto: those that are nodes of this mesh."""
+    proxy: ProxyUrl | None = None
+    """HTTP proxy on the way to the parents, http://HOST:PORT; `none` for no proxy, whatever HTTP_PROXY, HTTPS_PROXY,
+    ALL_PROXY and NO_PROXY say, which hold where it is absent."""
+    ca: FilePath | None = None
+    """PEM file of certificate authorities that are believed beside those of the system."""
+    certificate: FilePath | None = None
+    """PEM file: the certificate that parents are shown, then its chain. Nobody else is shown it."""
+    key: FilePath | None = None
+    """PEM file: its private key."""
+    redirects: Annotated[tuple[Text, ...], BeforeValidator(as_tuple)] = ()
+    """HOST or HOST:PORT inside a network to which parents may redirect, such as that of their bucket. Public addresses
+    need not be named; no other address is ever connected to."""
+    token_service: ServerUrl | None = None
+    """Address of the token service, http(s)://HOST[:PORT], where the parents name one that is not known as theirs: it
+    alone is told the credentials."""

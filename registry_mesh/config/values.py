@@ -1,0 +1,193 @@
+"""The kinds of values in a configuration file, and how each is read."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from registry_mesh.auth.hosts import place
+from registry_mesh.config.scalars import (
+    DURATION_PATTERN,
+    RATE_PATTERN,
+    SECRET_PATTERN,
+    SIZE_PATTERN,
+    SecretReference,
+    parse_duration,
+    parse_size,
+)
+from registry_mesh.oci.reference import parse_registry
+from registry_mesh.oci.refusals import NameUnknown
+
+
+def _duration(value: object) -> object:
+    if isinstance(value, int) and not isinstance(value, bool) and value == 0:
+        return 0.0
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise ValueError(
+            f'a duration needs a unit: write "{value:g}s"' if not isinstance(value, bool) else ""
+        )
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+def _size(value: object) -> object:
+    return parse_size(value) if isinstance(value, str) else value
+
+
+def _rate(value: object) -> object:
+    return parse_size(value.removesuffix("/s")) if isinstance(value, str) else value
+
+
+def _secret(value: object) -> object:
+    if not isinstance(value, str | SecretReference):
+        raise ValueError('a secret is named, never written: "file:/path" or "env:NAME"')
+    return SecretReference.parse(value) if isinstance(value, str) else value
+
+
+def workers(value: object) -> object:
+    return max(1, len(os.sched_getaffinity(0))) if value == "auto" else value
+
+
+def as_tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _parent(value: object) -> object:
+    """An address of another node or registry: `http(s)://HOST[:PORT]`. What stands before `/v2` in its path is where
+    the registry begins, what stands after it the folder of its repositories."""
+    if not isinstance(value, str):
+        return value
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("a parent is http://HOST:PORT or https://HOST:PORT")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("a parent's address carries no user or password: use credentials")
+    if parts.query or parts.fragment:
+        raise ValueError("a parent's address is http(s)://HOST[:PORT][/PATH], with nothing after its path")
+    try:
+        parts.port  # noqa: B018 (raises where the port is none)
+    except ValueError:
+        raise ValueError("a port is 1 to 65535") from None
+    return value.rstrip("/")
+
+
+def _server(value: object) -> object:
+    """`http(s)://HOST[:PORT]`; a path after it is left out."""
+    if not isinstance(value, str):
+        return value
+    found = place(value)
+    if found is None or urlsplit(value).username is not None:
+        raise ValueError("a token service is http://HOST:PORT or https://HOST:PORT")
+    return f"{found[0]}://{urlsplit(value).netloc}"
+
+
+def _proxy(value: object) -> object:
+    """`http://[USER:PASSWORD@]HOST[:PORT]` or `none`."""
+    if not isinstance(value, str) or value == "none":
+        return value
+    found = place(value)
+    if found is None or found[0] != "http":
+        raise ValueError("a proxy is http://HOST:PORT, or none")
+    return value.rstrip("/")
+
+
+def _registry(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_registry(value)
+    except NameUnknown as refusal:
+        raise ValueError(refusal.reason) from None
+
+
+def _one_line(text: str) -> str:
+    """A text without control characters: it goes into headers, logs and names of files."""
+    if any(ord(letter) < 32 or ord(letter) == 127 for letter in text):
+        raise ValueError("a line break or another control character stands in it")
+    return text
+
+
+def _path(text: str) -> str:
+    """The name of a file or folder."""
+    if text.startswith("~"):
+        raise ValueError("only a shell knows what ~ is; write the whole path")
+    return text
+
+
+def _address(text: str) -> str:
+    """An address to listen on. Brackets belong to URLs, and are left out."""
+    return text[1:-1] if text.startswith("[") and text.endswith("]") else text
+
+
+def plain_name(text: str) -> str:
+    """What can stand in a header, a label and a log line."""
+    if not text.isascii():
+        raise ValueError("a name is of ASCII letters")
+    return text
+
+
+Duration = Annotated[
+    float, BeforeValidator(_duration), Field(ge=0),
+    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "examples": ["30s", "10m", "1h30m", "7d"]}),
+]  # fmt: skip
+"""Seconds."""
+
+Size = Annotated[
+    int, BeforeValidator(_size), Field(gt=0),
+    WithJsonSchema({"type": ["string", "integer"], "pattern": SIZE_PATTERN, "examples": ["500GiB", "10GB"]}),
+]  # fmt: skip
+"""Bytes."""
+
+Rate = Annotated[
+    int, BeforeValidator(_rate), Field(ge=0),
+    WithJsonSchema({"type": ["string", "integer"], "pattern": RATE_PATTERN, "examples": ["20MiB/s"]}),
+]  # fmt: skip
+"""Bytes a second."""
+
+Secret = Annotated[
+    SecretReference, BeforeValidator(_secret), WithJsonSchema({"type": "string", "pattern": SECRET_PATTERN}),
+]  # fmt: skip
+
+Workers = Annotated[
+    int, BeforeValidator(workers), Field(ge=1, le=256),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": 256}, {"const": "auto"}]}),
+]  # fmt: skip
+
+ServerUrl = Annotated[
+    str, BeforeValidator(_server), WithJsonSchema({"type": "string", "pattern": "^https?://[^@?#]+$"}),
+]  # fmt: skip
+
+ParentUrl = Annotated[
+    str, BeforeValidator(_parent), WithJsonSchema({"type": "string", "pattern": "^https?://[^/@?#]+(/[^@?#]*)?$"}),
+]  # fmt: skip
+
+ProxyUrl = Annotated[
+    str, BeforeValidator(_proxy), WithJsonSchema({"type": "string", "examples": ["http://proxy.example:3128", "none"]}),
+]  # fmt: skip
+
+RegistryHost = Annotated[
+    str, BeforeValidator(_registry), WithJsonSchema({"type": "string", "examples": ["docker.io"]}),
+]  # fmt: skip
+
+Text = Annotated[str, Field(min_length=1), AfterValidator(_one_line)]
+FilePath = Annotated[Text, AfterValidator(_path)]
+Address = Annotated[Text, AfterValidator(_address)]
+Patterns = Annotated[tuple[Text, ...], BeforeValidator(as_tuple)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+ParentGroup = Annotated[tuple[ParentUrl, ...], BeforeValidator(as_tuple), Field(min_length=1)]
+ParentGroups = Annotated[tuple[ParentGroup, ...], BeforeValidator(as_tuple)]
+
+
+def host_and_port(address: str, port: int) -> str:
+    """As they stand in a URL (RFC 3986 section 3.2.2)."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+class Section(BaseModel):
+    """A part of the file: strict types, no key that is not named here, never changed."""
+
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True, arbitrary_types_allowed=True, use_attribute_docstrings=True
+    )
