@@ -15,7 +15,7 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.partial import ChunkState
 from registry_mesh.stores.disk.durability import FsyncPolicy
-from registry_mesh.stores.disk.ledger import PAGE, Ledger
+from registry_mesh.stores.disk.space.ledger import PAGE, Ledger
 from registry_mesh.stores.disk.store import DiskStore
 from tests.simulators.death import run_and_die
 from tests.suites.blob_store import put

@@ -28,7 +28,7 @@ from typing import Final
 from registry_mesh.chunks.chunk_map import CHUNK, count
 from registry_mesh.ports.partial import ChunkState
 from registry_mesh.stores.boot import boot_bytes
-from registry_mesh.stores.disk.ledger import charge
+from registry_mesh.stores.disk.space.ledger import charge
 
 _MAGIC: Final = b"RMHOLD01"
 _HEAD: Final = struct.Struct("<8sQQ8xQ16s8x")

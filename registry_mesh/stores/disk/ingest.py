@@ -17,9 +17,9 @@ from registry_mesh.oci.refusals import DigestInvalid
 from registry_mesh.ports.blobs import BlobInfo
 from registry_mesh.stores import points
 from registry_mesh.stores.disk import temporary
-from registry_mesh.stores.disk.ledger import charge
-from registry_mesh.stores.disk.room import demand_free
 from registry_mesh.stores.disk.shelf import Shelf
+from registry_mesh.stores.disk.space.ledger import charge
+from registry_mesh.stores.disk.space.room import demand_free
 from registry_mesh.stores.faults import translated
 from registry_mesh.stores.writing import write_all
 from registry_mesh.tasks.threads import offload, settle, submit

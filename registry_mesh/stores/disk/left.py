@@ -10,8 +10,8 @@ from registry_mesh.ports.room import StoreRoom
 from registry_mesh.stores.disk.layout import HOLD, entries
 from registry_mesh.stores.disk.locks import try_flock
 from registry_mesh.stores.disk.part_files import counted_of, open_part
-from registry_mesh.stores.disk.share import file_system
 from registry_mesh.stores.disk.shelf import Shelf
+from registry_mesh.stores.disk.space.share import file_system
 from registry_mesh.stores.faults import translated
 from registry_mesh.tasks.threads import offload
 

@@ -22,10 +22,10 @@ from registry_mesh.stores import points
 from registry_mesh.stores.disk import hold_file, temporary
 from registry_mesh.stores.disk.hold_file import HoldFile, stated_size
 from registry_mesh.stores.disk.index import RowState
-from registry_mesh.stores.disk.ledger import charge
 from registry_mesh.stores.disk.locks import lock_range, try_flock, unlock_range
 from registry_mesh.stores.disk.punch import punch
 from registry_mesh.stores.disk.shelf import Shelf
+from registry_mesh.stores.disk.space.ledger import charge
 from registry_mesh.stores.writing import write_all
 
 INDEX_AHEAD: Final = 32 * MIB // CHUNK

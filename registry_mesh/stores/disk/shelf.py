@@ -17,9 +17,9 @@ from registry_mesh.stores.disk import temporary
 from registry_mesh.stores.disk.durability import FsyncPolicy
 from registry_mesh.stores.disk.index import Index, Row, RowState
 from registry_mesh.stores.disk.layout import Layout
-from registry_mesh.stores.disk.ledger import PAGE, charge
 from registry_mesh.stores.disk.locks import locked, try_locked
-from registry_mesh.stores.disk.room import Room
+from registry_mesh.stores.disk.space.ledger import PAGE, charge
+from registry_mesh.stores.disk.space.room import Room
 
 _GONE: Final = "gone"
 _TURNOVER: Final = 10**12

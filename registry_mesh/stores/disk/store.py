@@ -32,16 +32,16 @@ from registry_mesh.stores.disk.index import Index
 from registry_mesh.stores.disk.ingest import DiskIngest, IncomingFile
 from registry_mesh.stores.disk.inspection import Inspection
 from registry_mesh.stores.disk.layout import Layout, entries
-from registry_mesh.stores.disk.ledger import Ledger, charge
 from registry_mesh.stores.disk.left import DiskRoom
 from registry_mesh.stores.disk.locks import FileLock, ProcessLock
 from registry_mesh.stores.disk.looks import PartLooks
 from registry_mesh.stores.disk.map_maker import MapMaker
-from registry_mesh.stores.disk.overhead import Overhead
 from registry_mesh.stores.disk.part_files import open_part
 from registry_mesh.stores.disk.records import DiskRecords
-from registry_mesh.stores.disk.room import Room, demand_free
 from registry_mesh.stores.disk.shelf import Shelf
+from registry_mesh.stores.disk.space.ledger import Ledger, charge
+from registry_mesh.stores.disk.space.overhead import Overhead
+from registry_mesh.stores.disk.space.room import Room, demand_free
 from registry_mesh.stores.disk.upkeep import PERIOD, Upkeep
 from registry_mesh.stores.disk.whole_blobs import DiskReading, WholeBlobs
 from registry_mesh.stores.disk.whole_hold import WholeHold
@@ -94,8 +94,8 @@ class DiskStore:
         """The store below `root`, made where there is none. `StoreBroken`.
 
         `quota` is in bytes. `evict`: it is a cache, and drops what is of least use instead of being full;
-        what is not counted blob by blob (index, records) is kept out of the quota, too (`stores.disk.overhead`), and
-        without a quota it keeps to a share of its file system (`stores.disk.share`).
+        what is not counted blob by blob (index, records) is kept out of the quota, too, and without a quota it keeps to
+        a share of its file system (`stores.disk.space`).
         """
         with translated(f"opening the store in {root}"):
             store = await offload(cls._start, Layout(root), quota, evict, fsync, clock)

@@ -9,10 +9,10 @@ from typing import Final
 from registry_mesh.oci.digest import Digest
 from registry_mesh.ports.failures import Failure
 from registry_mesh.stores.disk import rebuild
-from registry_mesh.stores.disk.ledger import Ledger
 from registry_mesh.stores.disk.open_files import OpenFiles
-from registry_mesh.stores.disk.overhead import Overhead
 from registry_mesh.stores.disk.shelf import Shelf
+from registry_mesh.stores.disk.space.ledger import Ledger
+from registry_mesh.stores.disk.space.overhead import Overhead
 
 PERIOD: Final = 2.0
 """Seconds from one round to the next."""

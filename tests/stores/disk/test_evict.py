@@ -18,9 +18,9 @@ from registry_mesh.ports.failures import StoreBroken, StoreFull
 from registry_mesh.ports.partial import ChunkState
 from registry_mesh.stores import points
 from registry_mesh.stores.disk.durability import FsyncPolicy
-from registry_mesh.stores.disk.ledger import charge
 from registry_mesh.stores.disk.open_files import OpenFile
-from registry_mesh.stores.disk.overhead import Overhead
+from registry_mesh.stores.disk.space.ledger import charge
+from registry_mesh.stores.disk.space.overhead import Overhead
 from registry_mesh.stores.disk.store import DiskStore
 from tests.suites.blob_store import put
 from tests.suites.bytes_of import drain, pattern, read

@@ -15,7 +15,7 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.ports.failures import StoreFull
 from registry_mesh.stores.disk.durability import FsyncPolicy
-from registry_mesh.stores.disk.share import FileSystem, file_system, share
+from registry_mesh.stores.disk.space.share import FileSystem, file_system, share
 from registry_mesh.stores.disk.store import DiskStore
 from tests.suites.blob_store import put
 from tests.suites.bytes_of import pattern, read

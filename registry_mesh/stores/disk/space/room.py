@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 from registry_mesh.ports.failures import StoreFull
-from registry_mesh.stores.disk.ledger import Ledger
+from registry_mesh.stores.disk.space.ledger import Ledger
 from registry_mesh.stores.faults import FULL
 
 TRIES: Final = 4

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from registry_mesh.stores.disk.layout import Layout
-from registry_mesh.stores.disk.ledger import PAGE
-from registry_mesh.stores.disk.share import file_system, share
+from registry_mesh.stores.disk.space.ledger import PAGE
+from registry_mesh.stores.disk.space.share import file_system, share
 
 LEAST: Final = 1 / 64
 LEAST_LIMIT: Final = 64 << 20
