@@ -55,14 +55,17 @@ class Guard:
         clock: Callable[[], float],
         registries: Sequence[str] = (),
         realm: str | None = None,
+        logins: bool = True,
     ) -> None:
         """`registries` may be meant by a scope, which names none. `realm`: the address of the token service; where
-        None, `/token` at the address that the client uses."""
+        None, `/token` at the address that the client uses. `logins`: whether anybody can log in; where nobody can,
+        credentials that come along all the same are not looked at."""
         self._book = book
         self._tokens = tokens
         self._clock = clock
         self._registries = tuple(registries) or ("",)
         self._realm = realm
+        self._logins = logins
         self._known: LRUCache[str, _Known] = LRUCache(KNOWN)
         self._passwords = Passwords()
         self._flights: Flights[str, None] = Flights()
@@ -79,13 +82,13 @@ class Guard:
     async def learn(self, authorization: str) -> None:
         """See `Policy`. The same credentials that come several times at once are verified once."""
         for _ in range(2):  # the book may be replaced meanwhile
-            if self._is_known(authorization):
+            if not self._logins or self._is_known(authorization):
                 return
             await self._flights.join(authorization, lambda: self._verify(authorization))
 
     def decide(self, authorization: str | None, asked: Asked) -> Decision:
         """See `Policy`. A token is never good for more than its subject may do today."""
-        if authorization is None:
+        if authorization is None or not self._logins:
             return self._judged(ANONYMOUS, asked)
         known = self._known.get(authorization, _UNKNOWN)
         if known.identity is None or self._clock() >= known.until:
@@ -105,14 +108,17 @@ class Guard:
 
     def _judged(self, identity: Identity, asked: Asked) -> Decision:
         subject = identity.subject
-        if (
-            not asked.repository
-        ):  # whoever shows anything that is good; what is listed is asked about by itself
-            return _LOGIN_FIRST if identity is ANONYMOUS else Decision(Verdict.ALLOW, subject)
+        if not asked.repository:  # what is listed is asked about by itself
+            first = self._logins and identity is ANONYMOUS
+            return _LOGIN_FIRST if first else Decision(Verdict.ALLOW, subject)
         if not self._book.policies.judge(identity, asked).allowed:
-            if identity.is_anonymous:
+            if (
+                identity.is_anonymous
+                and self._logins
+                and not self._book.policies.is_forgotten(asked.registry)
+            ):
                 return _LOGIN_FIRST
-            return Decision(Verdict.DENY, subject, f"{subject} may not {asked.action.value} here")
+            return Decision(Verdict.DENY, subject, self._why_not(subject, asked))
         if identity.grants is not None and not identity.grants.cover(asked):
             return Decision(
                 Verdict.AUTHENTICATE,
@@ -121,6 +127,14 @@ class Guard:
                 "insufficient_scope",
             )
         return Decision(Verdict.ALLOW, subject)
+
+    def _why_not(self, subject: str, asked: Asked) -> str:
+        if self._book.policies.is_forgotten(asked.registry):
+            return (
+                f"{asked.registry} is fetched with credentials of this node, and nothing says who may read it: its "
+                "operator adds readers: to the registry, or a policy that names it"
+            )
+        return f"{subject} may not {asked.action.value} here"
 
     # Credentials
 

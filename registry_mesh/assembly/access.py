@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Sequence
@@ -15,8 +16,9 @@ from registry_mesh.assembly.labels import node_name
 from registry_mesh.auth.access import AnonymousAccess, Asked, Decision, Level, Policy
 from registry_mesh.auth.basic import Login
 from registry_mesh.auth.grants import Scope
-from registry_mesh.config.access_files import load_book
+from registry_mesh.config.access_files import load_book, private_registries
 from registry_mesh.config.finding import ConfigInvalid
+from registry_mesh.config.policy_files import policy_paths
 from registry_mesh.config.schema import Access, Config
 from registry_mesh.oci.refusals import Unsupported
 from registry_mesh.ports.access import Issued
@@ -30,10 +32,18 @@ LOOK: Final = 1.0
 what changes is in force in all of them at once."""
 
 
-def token_key(access: Access) -> bytes | None:
+def is_guarded(config: Config) -> bool:
+    """Whether it takes more than one level for everybody to say who may do what."""
+    access = config.access
+    readers = any(known.readers for known in config.registries.values())
+    return bool(access.users or access.policies or readers or private_registries(config))
+
+
+def token_key(config: Config) -> bytes | None:
     """The private key that tokens are signed with, made afresh where the configuration names none: tokens then end
     with the node. None where there are no tokens. `KeyInvalid` where the file cannot be read."""
-    if access.users is None:
+    access = config.access
+    if not is_guarded(config):
         return None
     if access.tokens.key is None:
         return new_key()
@@ -57,14 +67,19 @@ class NodeAccess:
 
     def _made(self) -> Policy:
         access = self._config.access
-        if access.users is None or self._key is None:
+        if not is_guarded(self._config) or self._key is None:
             self._guard = None
             return AnonymousAccess(Level.parse(access.anonymous))
         name = node_name(self._config)
         service = access.tokens.service or name
         tokens = Tokens(self._key, name, service, int(access.tokens.lifetime))
         self._guard = Guard(
-            load_book(access), tokens, time.time, _registries(self._config), access.tokens.realm
+            load_book(self._config),
+            tokens,
+            time.time,
+            _registries(self._config),
+            access.tokens.realm,
+            logins=access.users is not None,
         )
         return self._guard
 
@@ -94,7 +109,11 @@ class NodeAccess:
     # Changes
 
     def reload(self, config: Config) -> None:
-        """Take over another configuration, the files at the next look. A node without tokens gets them by a restart."""
+        """Take over another configuration, the files at the next look. Logins and policies where there were none,
+        or none where there were, need a restart: until then the old configuration holds."""
+        if is_guarded(config) != (self._guard is not None):
+            log.error("access changes its kind: restart the node, the old one holds until then")
+            return
         self._config = config
         if self._guard is None:
             self._before += self._policy.generation + 1
@@ -112,7 +131,7 @@ class NodeAccess:
 
     async def _take_over(self, guard: Guard) -> None:
         try:
-            guard.replace(await offload(load_book, self._config.access))
+            guard.replace(await offload(load_book, self._config))
         except ConfigInvalid as invalid:
             faults = [str(finding) for finding in invalid.findings]
             log.error(
@@ -132,12 +151,16 @@ Signature = tuple[tuple[str, int, int, int], ...]
 
 def _signature(access: Access) -> Signature:
     """Differs from the one before where a file may have changed."""
-    return tuple(_look(path) for path in (access.users,) if path is not None)
+    paths = [] if access.users is None else [Path(access.users)]
+    if access.policies is not None:
+        with contextlib.suppress(ConfigInvalid):
+            paths += policy_paths(access.policies)
+    return tuple(map(_look, paths))
 
 
-def _look(path: str) -> tuple[str, int, int, int]:
+def _look(path: Path) -> tuple[str, int, int, int]:
     try:
-        found = Path(path).stat()
+        found = path.stat()
     except OSError:
-        return path, 0, 0, 0
-    return path, found.st_mtime_ns, found.st_size, found.st_ino
+        return str(path), 0, 0, 0
+    return str(path), found.st_mtime_ns, found.st_size, found.st_ino

@@ -92,7 +92,7 @@ class Service:
         self.listeners = listen(config.listen.address, config.listen.port, config.workers)
         self.operating = listen(config.admin.address, config.admin.port)[0]
         self.seats = Seats(config.workers)
-        self.key = token_key(config.access)
+        self.key = token_key(config)
         self.table = Table(layout(config), config.workers + 2)  # the last row is the supervisor's
         self.board = board(config, config.workers + 1)
         self.told = Told(str(self.path))

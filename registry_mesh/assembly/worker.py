@@ -47,7 +47,7 @@ class Worker:
         self._told = told or Told()
         self._instruments = instruments or Table(layout(config), 1).row(0)
         self._stack = AsyncExitStack()
-        self._access = NodeAccess(config, key or token_key(config.access))
+        self._access = NodeAccess(config, key or token_key(config))
         self._role: Role | None = None
         self.server: Server | None = None
         self.parents: Parents | None = None

@@ -6,10 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}")
+from registry_mesh.auth.subjects import is_user
+
 _BCRYPT: Final = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
-_KEPT: Final = frozenset({"anonymous", "everybody", "users"})
-"""Names that mean something else in a policy."""
 COST: Final = 14
 """The highest cost that is taken: a login would take seconds."""
 
@@ -21,11 +20,6 @@ class LineFault:
     line: int
     what: str
     how: str
-
-
-def is_user(name: str) -> bool:
-    """Whether it can be a user's name: no other subject is written so."""
-    return _NAME.fullmatch(name) is not None and name not in _KEPT
 
 
 def parse_htpasswd(text: str) -> tuple[dict[str, str], list[LineFault]]:

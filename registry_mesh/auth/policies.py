@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
-from registry_mesh.auth.access import Action, Actions, Asked
+from registry_mesh.auth.access import PULLING, Action, Actions, Asked
 from registry_mesh.auth.identity import Identity
 
 EVERYBODY: Final = "everybody"
@@ -34,26 +34,29 @@ DENIES: Final[Mapping[str, Actions]] = {
 """What a word under `deny:` takes away. Without pull, nothing is left."""
 
 
+class Names(Protocol):
+    """Repository names that patterns select."""
+
+    def __contains__(self, name: str, /) -> bool: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One policy. `registries` None: all that do not want a line of their own. `where`: file and line."""
+    """One policy. `repositories` and `registries` None: all. `where`: its file and line."""
 
     name: str
     subjects: frozenset[str]
-    repositories: Container[str] | None = None
-    """None: all."""
+    repositories: Names | None = None
     registries: frozenset[str] | None = None
     allow: Actions = frozenset()
     deny: Actions = frozenset()
     where: str = ""
 
-    def covers(self, asked: Asked, private: Container[str]) -> bool:
-        """Whether it speaks of the repository. To allow, it must name a registry of `private`; to deny, it need not."""
+    def covers(self, asked: Asked) -> bool:
+        """Whether it speaks of the repository."""
         if self.registries is not None and asked.registry not in self.registries:
             return False
-        if self.registries is None and asked.registry in private and asked.action not in self.deny:
-            return False
-        return self.repositories is None or not asked.repository or asked.repository in self.repositories
+        return self.repositories is None or asked.repository in self.repositories
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +69,8 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """All entries. `groups`: subjects by the name of a group. `private`: registries that are fetched with credentials
-    of ours, and are served to nobody unless an entry names them."""
+    """All entries. `groups`: members by the name of a group. `private`: registries that are fetched with credentials
+    of the node, and are served to nobody but by an entry that names them."""
 
     entries: tuple[Entry, ...]
     groups: Mapping[str, frozenset[str]]
@@ -85,21 +88,41 @@ class Policies:
     def judge(self, identity: Identity, asked: Asked) -> Judgement:
         """Whether an entry allows it and none denies it."""
         subjects = self.subjects(identity)
-        speaking = [e for e in self.entries if e.subjects & subjects and e.covers(asked, self.private)]
-        denied = _first(speaking, asked.action, denies=True)
-        if denied is not None:
-            return Judgement(False, denied)
-        allowed = _first(speaking, asked.action, denies=False)
-        return Judgement(allowed is not None, allowed)
+        speaking = [e for e in self.entries if e.subjects & subjects and e.covers(asked)]
+        denying = _first(e for e in speaking if asked.action in e.deny)
+        if denying is not None:
+            return Judgement(False, denying)
+        allowing = _first(e for e in speaking if asked.action in e.allow and self.may_allow(e, asked))
+        return Judgement(allowing is not None, allowing)
+
+    def may_allow(self, entry: Entry, asked: Asked) -> bool:
+        """Whether what the entry allows holds for the registry: a private one has to be named."""
+        return entry.registries is not None or asked.registry not in self.private
+
+    def is_forgotten(self, registry: str) -> bool:
+        """Whether it is private, and no entry says who may read it."""
+        return registry in self.private and not any(
+            Action.PULL in entry.allow and registry in (entry.registries or ()) for entry in self.entries
+        )
 
 
-def _first(entries: Iterable[Entry], action: Action, *, denies: bool) -> Entry | None:
-    return next((e for e in entries if action in (e.deny if denies else e.allow)), None)
+def _first(entries: Iterable[Entry]) -> Entry | None:
+    return next(iter(entries), None)
 
 
 def levels(anonymous: Actions, authenticated: Actions) -> tuple[Entry, ...]:
     """The entries that two levels stand for."""
     return (
-        Entry("anonymous", frozenset({EVERYBODY}), allow=anonymous),
-        Entry("authenticated", frozenset({USERS}), allow=authenticated),
+        Entry("access.anonymous", frozenset({EVERYBODY}), allow=anonymous),
+        Entry("access.authenticated", frozenset({USERS}), allow=authenticated),
+    )
+
+
+def readers(registry: str, subjects: Iterable[str]) -> Entry:
+    """The entry that a registry's line about its readers stands for."""
+    return Entry(
+        f"registries.{registry}.readers",
+        frozenset(subjects),
+        registries=frozenset({registry}),
+        allow=PULLING,
     )

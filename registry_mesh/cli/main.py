@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "parents": "Show how a node's parents do: state, cause, since when, next try.",
     "replicate": "Bring to a replica what its rules select.",
     "rules": "Check rule files; say what they select.",
+    "access": "Check policy files; say who may do what.",
     "tags": "Show a tag's history; bring back what was deleted or moved.",
     "gc": "Remove what no tag needs any more.",
     "verify": "Check every reference and every byte of a store.",

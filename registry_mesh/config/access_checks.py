@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from registry_mesh.config.access_files import load_users
 from registry_mesh.config.document import Document, mapping
 from registry_mesh.config.finding import ConfigInvalid
+from registry_mesh.config.policy_files import load_policies, policy_paths
 
 _LOOPBACK: Final = ("127.", "::1", "localhost")
 
 
 def check_access(document: Document) -> None:
-    """Add what is wrong to the document's findings, with what is wrong in the file of users."""
+    """Add what is wrong to the document's findings, with what is wrong in the files that are named."""
     access = mapping(document.find("access"))
+    _check_users(document, access)
+    _check_policies(document, access)
+    _check_readers(document, access)
+
+
+def _check_users(document: Document, access: Mapping[str, Any]) -> None:
     users = access.get("users")
     if users is None:
         for key in ("authenticated", "tokens"):
             if key in access:
                 document.report(("access", key), f"{key} without users", "add users: FILE", key=True)
         return
-    if isinstance(users, str):
+    if isinstance(users, str) and users:
         try:
             load_users(users)
         except ConfigInvalid as invalid:
@@ -32,3 +40,31 @@ def check_access(document: Document) -> None:
             "passwords and tokens cross the network in the clear",
             "add listen.tls, or let only a TLS proxy reach the listener",
         )
+
+
+def _check_policies(document: Document, access: Mapping[str, Any]) -> None:
+    policies = access.get("policies")
+    if not isinstance(policies, str) or not policies:
+        return
+    for key in ("anonymous", "authenticated"):
+        if key in access:
+            how = "say it in a policy: subjects: everybody, or users"
+            document.report(("access", key), f"{key} beside policies says nothing", how, key=True)
+    try:
+        load_policies(policy_paths(policies))
+    except ConfigInvalid as invalid:
+        document.findings.extend(invalid.findings)
+
+
+def _check_readers(document: Document, access: Mapping[str, Any]) -> None:
+    """A registry that the node logs in to, and no line about who may read it."""
+    for host, written in mapping(document.find("registries")).items():
+        registry = mapping(written)
+        own = next((key for key in ("credentials", "certificate") if registry.get(key) is not None), None)
+        if own is not None and not registry.get("readers") and not access.get("policies"):
+            document.warn(
+                ("registries", host, own),
+                f"{host} is fetched with credentials of this node, and nothing says who may read it: "
+                "it is served to nobody",
+                "add readers: everybody, users or a list of subjects",
+            )

@@ -8,17 +8,51 @@ from pathlib import Path
 from registry_mesh.auth.access import Level
 from registry_mesh.auth.book import Book
 from registry_mesh.auth.htpasswd import parse_htpasswd
-from registry_mesh.auth.policies import Policies, levels
+from registry_mesh.auth.policies import Entry, Policies, levels, readers
 from registry_mesh.config.files import unreadable
 from registry_mesh.config.finding import ConfigInvalid, Finding, Mark
-from registry_mesh.config.schema import Access
+from registry_mesh.config.policy_files import load_policies, policy_paths
+from registry_mesh.config.schema import Config
 
 
-def load_book(access: Access) -> Book:
+def load_book(config: Config) -> Book:
     """What is written down today. `ConfigInvalid` lists every fault of every file."""
-    hashes = load_users(access.users) if access.users else {}
-    written = levels(Level.parse(access.anonymous).actions, Level.parse(access.authenticated).actions)
-    return Book(Policies(written, {}), hashes)
+    findings: list[Finding] = []
+    hashes: Mapping[str, str] = {}
+    policies = Policies((), {})
+    try:
+        hashes = load_users(config.access.users) if config.access.users else {}
+    except ConfigInvalid as invalid:
+        findings += invalid.findings
+    try:
+        policies = _policies(config)
+    except ConfigInvalid as invalid:
+        findings += invalid.findings
+    if findings:
+        raise ConfigInvalid(findings)
+    return Book(policies, hashes)
+
+
+def _policies(config: Config) -> Policies:
+    access, private = config.access, private_registries(config)
+    lines = [readers(host, known.readers) for host, known in config.registries.items() if known.readers]
+    if access.policies is not None:
+        return load_policies(policy_paths(access.policies), lines, private)
+    return Policies(_levels(config) + tuple(lines), {}, private)
+
+
+def _levels(config: Config) -> tuple[Entry, ...]:
+    access = config.access
+    return levels(Level.parse(access.anonymous).actions, Level.parse(access.authenticated).actions)
+
+
+def private_registries(config: Config) -> frozenset[str]:
+    """Registries that are fetched with credentials of the node."""
+    return frozenset(
+        host
+        for host, known in config.registries.items()
+        if known.credentials is not None or known.certificate is not None
+    )
 
 
 def load_users(path: str) -> Mapping[str, str]:

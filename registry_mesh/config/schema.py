@@ -69,7 +69,7 @@ class Admin(Section):
 class AccessTokens(Section):
     """`access.tokens:`: the tokens that callers get for a login, at `/token`."""
 
-    key: Text | None = None
+    key: FilePath | None = None
     """PEM file: a private key on the curve P-256, which signs them. Absent: one is made at each start, and tokens end
     with the node; nodes behind one name need one key."""
     service: Text | None = None
@@ -87,8 +87,10 @@ class Access(Section):
     """What a caller without credentials may do; each right includes those before it."""
     authenticated: Right = "pull"
     """The same for whoever logs in."""
-    users: Text | None = None
+    users: FilePath | None = None
     """File of htpasswd with bcrypt: who can log in. Looked at each second."""
+    policies: FilePath | None = None
+    """Directory of policy files, in the place of `anonymous` and `authenticated`. Looked at each second."""
     tokens: AccessTokens = AccessTokens()
 
 

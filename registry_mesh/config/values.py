@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from registry_mesh.auth.hosts import place
+from registry_mesh.auth.subjects import is_subject
 from registry_mesh.config.scalars import (
     DURATION_PATTERN,
     RATE_PATTERN,
@@ -93,6 +94,19 @@ def _proxy(value: object) -> object:
     return value.rstrip("/")
 
 
+def listed(value: object) -> object:
+    """One text stands for a list of one."""
+    if isinstance(value, str):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _subject(value: object) -> object:
+    if isinstance(value, str) and not is_subject(value):
+        raise ValueError("a subject is everybody, users, a user, robot:NAME, ISSUER:SUBJECT or @group")
+    return value
+
+
 def _registry(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -165,6 +179,10 @@ ParentUrl = Annotated[
 
 ProxyUrl = Annotated[
     str, BeforeValidator(_proxy), WithJsonSchema({"type": "string", "examples": ["http://proxy.example:3128", "none"]}),
+]  # fmt: skip
+
+SubjectName = Annotated[
+    str, BeforeValidator(_subject), WithJsonSchema({"type": "string", "examples": ["everybody", "@atlas"]}),
 ]  # fmt: skip
 
 RegistryHost = Annotated[

@@ -7,8 +7,10 @@ images vanish behind a proxy that keeps one of several Accept lines.)
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
+from registry_mesh.auth.access import Action
 from registry_mesh.edge import conditional
 from registry_mesh.edge.exchange import Call, Exchange, writable
 from registry_mesh.edge.faults import TargetTooLong
@@ -21,6 +23,7 @@ from registry_mesh.oci.media_types import OCTETS, is_manifest_type
 from registry_mesh.oci.reference import Tag, parse_reference, parse_tag
 from registry_mesh.oci.refusals import DigestInvalid, ManifestTooLarge
 from registry_mesh.ports.blobs import Provenance
+from registry_mesh.ports.pushes import Pusher
 from registry_mesh.tasks.threads import in_thread
 
 MAX_TAGS: Final = 256
@@ -99,7 +102,7 @@ async def put_manifest(exchange: Exchange, call: Call) -> None:
         manifest = await in_thread(Manifest.parse, data, media_type, digest)
     else:
         manifest = Manifest.parse(data, media_type, digest)
-    pushed = await pushes.put_manifest(call.who, manifest, tags, **_preconditions(exchange))
+    pushed = await pushes.put_manifest(_tagger(exchange, call), manifest, tags, **_preconditions(exchange))
     fields: Fields = [
         call.location(f"manifests/{pushed.digest}"),
         ("Docker-Content-Digest", str(pushed.digest)),
@@ -109,6 +112,15 @@ async def put_manifest(exchange: Exchange, call: Call) -> None:
     if pushed.tags:
         fields.append(("OCI-Tag", ", ".join(pushed.tags)))
     await exchange.reply(201, fields)
+
+
+def _tagger(exchange: Exchange, call: Call) -> Pusher:
+    """The caller, with what it may do to tags: whether one exists is known where it is set."""
+    return replace(
+        call.who,
+        may_create=exchange.may(Action.CREATE, call, call.name),
+        may_move=exchange.may(Action.TAG_UPDATE, call, call.name),
+    )
 
 
 def _tags(call: Call) -> list[Tag]:

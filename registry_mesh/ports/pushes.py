@@ -37,6 +37,10 @@ class Pusher:
 
     subject: str = "anonymous"
     address: str = field(default="", compare=False)
+    may_create: bool = field(default=True, compare=False)
+    """Whether it may set a tag that does not exist."""
+    may_move: bool = field(default=True, compare=False)
+    """Whether it may move a tag that exists."""
 
 
 class UploadSessions(Protocol):

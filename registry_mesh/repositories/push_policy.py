@@ -10,7 +10,8 @@ from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.reference import RepositoryName, Tag
-from registry_mesh.oci.refusals import Conflict, ManifestBlobUnknown, SizeInvalid
+from registry_mesh.oci.refusals import Conflict, Denied, ManifestBlobUnknown, SizeInvalid
+from registry_mesh.ports.pushes import Pusher
 
 _DETAIL_LIMIT = 100  # a manifest may name 100,000 things; a client reads the first of them
 
@@ -79,6 +80,17 @@ def allow_move(
     precondition.check(tag, current)
     if current is not None and wanted != current and policy.is_immutable(repository, tag):
         raise Conflict("the tag is immutable here", tag=tag, digest=str(current))
+
+
+def allow_tag(
+    who: Pusher, repository: RepositoryName, tag: Tag, current: Digest | None, wanted: Digest
+) -> None:
+    """Whether `who` may let `tag`, which stands for `current` now, stand for `wanted`; `Denied` says why not. What a
+    tag stands for decides, not its name: `latest` is as good as any."""
+    if current is None and not who.may_create:
+        raise Denied(f"{who.subject} may move tags here, and not create any", tag=tag, repository=repository)
+    if current is not None and current != wanted and not who.may_move:
+        raise Denied(f"{who.subject} may create tags here, and not move any", tag=tag, repository=repository)
 
 
 def required_blobs(manifest: Manifest) -> dict[Digest, Descriptor]:

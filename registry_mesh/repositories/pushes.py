@@ -31,6 +31,7 @@ from registry_mesh.repositories.push_policy import (
     Precondition,
     PushPolicy,
     allow_move,
+    allow_tag,
     refuse_missing,
     refuse_wrong_sizes,
     required_blobs,
@@ -163,7 +164,7 @@ class RepositoryPushes:
         if not tags:
             known = await self._parts.shelf.find(manifest.digest)
             precondition.check(str(manifest.digest), manifest.digest if known else None)
-        decisions = [self._decision(tag, manifest.digest, precondition) for tag in tags]
+        decisions = [self._decision(who, tag, manifest.digest, precondition) for tag in tags]
         for tag, decide in zip(tags, decisions, strict=True):
             entry = await self._parts.tags.current(tag)  # refuse early, before anything is written
             decide(entry.digest if entry else None)
@@ -296,8 +297,9 @@ class RepositoryPushes:
     async def _shelve(self, manifest: Manifest, who: Pusher) -> None:
         await self._parts.shelf.shelve(manifest, self._store.lifecycle.clock(), who)
 
-    def _decision(self, tag: Tag, wanted: Digest, precondition: Precondition) -> Decision:
+    def _decision(self, who: Pusher, tag: Tag, wanted: Digest, precondition: Precondition) -> Decision:
         def decide(current: Digest | None) -> None:
+            allow_tag(who, self._parts.name, tag, current, wanted)
             allow_move(self._store.policy, self._parts.name, tag, current, wanted, precondition)
 
         return decide

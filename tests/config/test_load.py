@@ -31,6 +31,7 @@ registries:
     parents: [[https://registry-1.docker.io]]
     tags: {ttl: 10m, stale_if_error: 7d, negative_ttl: 30s}
     credentials: env:HUB
+    readers: everybody
 access: {anonymous: pull}
 """
 
@@ -94,14 +95,15 @@ def test_all_faults_are_reported_together_in_the_files_order() -> None:
         """)
     assert [fault.split(": ")[0] for fault in found] == [
         "f.yaml:2:7", "f.yaml:3:10", "f.yaml:3:28", "f.yaml:4:10", "f.yaml:5:8", "f.yaml:6:39", "f.yaml:9:14",
-        "f.yaml:10:16", "f.yaml:10:47", "f.yaml:10:56", "f.yaml:11:18", "f.yaml:12:17", "f.yaml:13:3", "f.yaml:14:1",
+        "f.yaml:10:16", "f.yaml:10:47", "f.yaml:10:56", "f.yaml:11:18", "f.yaml:11:18", "f.yaml:12:17", "f.yaml:13:3",
+        "f.yaml:14:1",
     ]  # fmt: skip
     assert found[0].endswith('name: wants a text, and 1.10 is a number; put it in quotes: "1.10"')
     assert found[1].endswith("listen.prot: unknown key; did you mean port?")
     assert found[2].endswith("wants a whole number, not a text; without quotes: 5000")
     assert found[4].endswith('write "30s"')
     assert found[6].endswith("write true")
-    assert found[12].endswith("no parent to fetch from; add parents: [[https://HOST]]")
+    assert found[13].endswith("no parent to fetch from; add parents: [[https://HOST]]")
     assert "hunter2" not in "".join(found)
 
 
@@ -152,7 +154,8 @@ def test_one_default_registry_and_each_parent_once() -> None:
 
 def test_a_credentials_file_must_not_be_open_to_all(tmp_path: Path) -> None:
     secret = tmp_path / "hub.json"
-    text = f"role: site\nstore: {{disk: {{path: x}}}}\nregistries: {{a.b: {{credentials: 'file:{secret}', parents: [[http://p]]}}}}\n"
+    registry = f"{{readers: users, credentials: 'file:{secret}', parents: [[http://p]]}}"
+    text = f"role: site\nstore: {{disk: {{path: x}}}}\nregistries: {{a.b: {registry}}}\n"
     assert "No such file" in str(parse(text, "f.yaml").lacks[0])
     secret.write_text("u:p")
     secret.chmod(0o644)

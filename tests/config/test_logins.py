@@ -17,7 +17,9 @@ def site(more: str) -> str:
 
 
 def said_of(credentials: str, *parents: str) -> list[str]:
-    loaded = parse(site(f"credentials: {credentials}, parents: [{json.dumps(parents)}]"), "f.yaml")
+    loaded = parse(
+        site(f"readers: users, credentials: {credentials}, parents: [{json.dumps(parents)}]"), "f.yaml"
+    )
     return [str(said).partition("credentials: ")[2] for said in (*loaded.lacks, *loaded.warnings)]
 
 

@@ -17,6 +17,7 @@ from registry_mesh.oci.reference import RepositoryName, Tag, referrers_tag
 from registry_mesh.oci.refusals import (
     BlobUnknown,
     Conflict,
+    Denied,
     DigestInvalid,
     ManifestBlobUnknown,
     ManifestUnknown,
@@ -24,6 +25,7 @@ from registry_mesh.oci.refusals import (
     SizeInvalid,
     Unsupported,
 )
+from registry_mesh.ports.pushes import Pusher
 from registry_mesh.repositories.numbered_log import NumberedLog
 from registry_mesh.repositories.of_origin import Repositories
 from registry_mesh.repositories.push_policy import PushPolicy
@@ -353,6 +355,20 @@ async def test_immutable_tags(origin: Repositories) -> None:
     await pushes(repo).put_manifest(ALICE, one, [Tag("v1")])  # the same again is no change
     await pushes(repo).put_manifest(ALICE, two, [Tag("release-1")])
     await pushes(repo).put_manifest(ALICE, one, [Tag("release-1")])  # immutable in cms/* only
+
+
+async def test_what_a_tag_stands_for_decides_whether_it_is_created_or_moved(origin: Repositories) -> None:
+    repo = repository(origin)
+    one, two = await push_image(repo, "one", "latest"), await push_image(repo, "two", "other")
+    creator, mover = Pusher("robot:ci", may_move=False), Pusher("robot:cd", may_create=False)
+    with pytest.raises(Denied):
+        await pushes(repo).put_manifest(creator, two, [Tag("latest")])
+    with pytest.raises(Denied):
+        await pushes(repo).put_manifest(mover, two, [Tag("new")])
+    assert (await repo.tags.resolve(Tag("latest"))).descriptor.digest == one.digest
+    await pushes(repo).put_manifest(creator, one, [Tag("latest")])  # the same again is no change
+    await pushes(repo).put_manifest(creator, two, [Tag("new")])
+    await pushes(repo).put_manifest(mover, two, [Tag("latest")])
 
 
 async def test_deleting_a_manifest_takes_its_tags(origin: Repositories) -> None:

@@ -1,0 +1,105 @@
+"""`registry-mesh access`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Final
+
+import click
+
+from registry_mesh.auth.access import Action, Asked
+from registry_mesh.auth.explain import explain
+from registry_mesh.auth.identity import ANONYMOUS_NAME, Identity
+from registry_mesh.auth.policies import Policies
+from registry_mesh.auth.subjects import is_member
+from registry_mesh.cli.suggesting import Suggesting
+from registry_mesh.config.access_files import load_book
+from registry_mesh.config.document import read_document
+from registry_mesh.config.finding import ConfigInvalid
+from registry_mesh.config.load import load
+from registry_mesh.config.policy_files import load_policies, policy_paths
+from registry_mesh.oci.reference import full_name, parse_name, parse_registry
+from registry_mesh.oci.refusals import Refusal
+
+EXIT_DENIED: Final = 1
+EXIT_INVALID: Final = 2
+
+_PATHS: Final = click.argument(
+    "paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+
+
+@click.group(cls=Suggesting)
+def command() -> None:
+    """Check policy files, and see who may do what, without a network."""
+
+
+@command.command(epilog="Exit codes: 0 all can be used; 2 at least one cannot.")
+@_PATHS
+def lint(paths: tuple[Path, ...]) -> None:
+    """Check policy files, or all of a directory, and run their tests; list every fault with file and line.
+
+    \b
+    Example:
+      registry-mesh access lint config/access
+    """
+    policies = _load(paths)
+    count = len(policies.entries)
+    click.echo(f"ok: {count} polic{'y' if count == 1 else 'ies'}, {len(policies.groups)} groups")
+
+
+@command.command(
+    "explain", epilog="Exit codes: 0 it is allowed; 1 it is denied; 2 a file or an argument is wrong."
+)
+@click.argument("subject", metavar="SUBJECT")
+@click.argument("action", metavar="ACTION", type=click.Choice([each.value for each in Action]))
+@click.argument("ref", metavar="REF")
+@_PATHS
+@click.option("--group", "groups", multiple=True, help="A group that the credentials name.")
+def explain_(subject: str, action: str, ref: str, paths: tuple[Path, ...], groups: tuple[str, ...]) -> None:
+    """Say whether SUBJECT may do ACTION in REF (REGISTRY/REPOSITORY), and what each policy says to that. PATH: policy
+    files, a directory of them, or the configuration of a node.
+
+    \b
+    Example:
+      registry-mesh access explain alice push registry.cern.example/atlas/app site.yaml
+    """
+    if not is_member(subject) and subject != ANONYMOUS_NAME:
+        raise click.BadParameter(f"{subject}: name one caller: a user, robot:NAME or anonymous")
+    policies, asked = _load(paths), _asked(Action(action), ref)
+    identity = Identity(subject, frozenset(groups))
+    for word in explain(policies, identity, asked):
+        where = f" ({word.entry.where})" if word.entry.where else ""
+        click.echo(f"{word.entry.name}{where}: {word.says}")
+    allowed = policies.judge(identity, asked).allowed
+    click.echo("allowed" if allowed else "denied")
+    sys.exit(0 if allowed else EXIT_DENIED)
+
+
+def _load(paths: tuple[Path, ...]) -> Policies:
+    try:
+        if len(paths) == 1 and _is_configuration(paths[0]):
+            return load_book(load(paths[0]).config).policies
+        files = [file for path in paths for file in (policy_paths(path) if path.is_dir() else [path])]
+        return load_policies(files)
+    except ConfigInvalid as invalid:
+        click.echo(str(invalid), err=True)
+        sys.exit(EXIT_INVALID)
+
+
+def _is_configuration(path: Path) -> bool:
+    """Whether the file configures a node; what cannot be read is told by whoever reads it next."""
+    try:
+        return not path.is_dir() and bool(read_document(path.read_bytes(), str(path)).find("role"))
+    except (OSError, ConfigInvalid):
+        return False
+
+
+def _asked(action: Action, ref: str) -> Asked:
+    registry, _, rest = ref.partition("/")
+    try:
+        known = parse_registry(registry)
+        return Asked(action, known, full_name(known, parse_name(rest.partition(":")[0].partition("@")[0])))
+    except Refusal as refusal:
+        raise click.BadParameter(f"{ref}: {refusal.reason}; write REGISTRY/REPOSITORY") from None

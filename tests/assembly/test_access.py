@@ -1,0 +1,97 @@
+"""The access of a whole node: files that change, registries that need a line."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import bcrypt
+import pytest
+
+from registry_mesh.assembly.access import LOOK
+from registry_mesh.assembly.build import running
+from registry_mesh.config.load import parse
+from registry_mesh.config.schema import Config
+from tests.simulators.parent import plain_parent
+
+HASH = bcrypt.hashpw(b"wonder", bcrypt.gensalt(4)).decode()
+ALICE = "Basic " + base64.b64encode(b"alice:wonder").decode()
+
+
+def config(folder: Path, role: str = "origin", **more: Any) -> Config:
+    whole = {
+        "role": role,
+        "name": "node",
+        "listen": {"port": 0},
+        "admin": {"port": 0, "address": "127.0.0.2"},
+        "store": {"disk": {"path": str(folder / "store")}},
+        **more,
+    }
+    return parse(json.dumps(whole), "node.yaml").config
+
+
+async def status(url: str, authorization: str | None = None, method: str = "GET") -> int:
+    headers = {"Authorization": authorization} if authorization else {}
+    async with aiohttp.request(method, url, headers=headers) as answer:
+        return answer.status
+
+
+async def test_changes_of_the_files_take_effect_and_faults_do_not(tmp_path: Path) -> None:
+    users, policies = tmp_path / "users", tmp_path / "access"
+    users.write_text(f"alice:{HASH}\n")
+    policies.mkdir()
+    head = "schema: registry-mesh/access/1\npolicies:\n"
+    rule = '  - {name: all, repos: "**", subjects: users, allow: push}\n'
+    (policies / "a.yaml").write_text(head + rule)
+    access = {"users": str(users), "policies": str(policies)}
+    async with running(config(tmp_path, registry="r.example", access=access)) as node:
+        push = f"{node.url}/v2/a/b/blobs/uploads/"
+
+        async def answers(wanted: int) -> None:
+            async with asyncio.timeout(20):
+                while await status(push, ALICE, "POST") != wanted:
+                    await asyncio.sleep(0.05)
+
+        assert await status(push, None, "POST") == 401
+        await answers(202)
+        (policies / "a.yaml").write_text(head + rule.replace("push", "pull"))
+        await answers(403)
+        (policies / "new").write_text(head + rule)
+        os.replace(policies / "new", policies / "a.yaml")
+        await answers(202)
+        (policies / "b.yaml").write_text("nonsense")  # with it, nothing of the folder is believed
+        (policies / "a.yaml").write_text(head + rule.replace("push", "pull"))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(3 * LOOK):
+                await answers(403)
+        (policies / "b.yaml").unlink()
+        await answers(403)
+        users.write_text("")
+        await answers(401)
+
+
+async def test_a_private_upstream_is_served_to_nobody_without_a_line(tmp_path: Path) -> None:
+    (tmp_path / "login").write_text("user:password")
+    (tmp_path / "login").chmod(0o600)
+    async with plain_parent() as parent:
+        parent.add_image("1", b"layer")
+        registry = {
+            "parents": [[f"http://127.0.0.1:{parent.port}"]],
+            "credentials": f"file:{tmp_path / 'login'}",
+        }
+        for number, (readers, wanted) in enumerate([(None, 403), ("everybody", 200)]):
+            known = registry | ({"readers": readers} if readers else {})
+            site = config(tmp_path / str(number), "site", registries={"r.example": known})
+            async with running(site) as node:
+                assert await status(f"{node.url}/v2/") == 200
+                url = f"{node.url}/v2/team/app/manifests/1"
+                async with aiohttp.request("GET", url) as answer:
+                    assert answer.status == wanted
+                    if wanted == 403:
+                        said = (await answer.json())["errors"][0]["message"]
+                        assert "nothing says who may read it" in said

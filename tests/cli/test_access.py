@@ -1,0 +1,93 @@
+"""`registry-mesh access`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from registry_mesh.cli.access import command
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "config" / "access"
+
+
+def said(*arguments: str | Path) -> tuple[int, str]:
+    outcome = CliRunner().invoke(command, [str(each) for each in arguments])
+    return outcome.exit_code, outcome.output
+
+
+def test_lint() -> None:
+    assert said("lint", EXAMPLE) == (0, "ok: 4 policies, 1 groups\n")
+
+
+def test_lint_tells_the_line_of_a_test_that_fails(tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text(
+        "schema: registry-mesh/access/1\n"
+        "tests:\n"
+        "  - {subject: bob, action: pull, repo: x, expect: deny}\n"
+        "  - {subject: bob, action: pull, repo: x, expect: allow}\n"
+    )
+    code, text = said("lint", file)
+    assert (code, text.startswith(f"{file}:4:5: tests[1]: the test expects allow, and it is deny")) == (
+        2,
+        True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("subject", "action", "repository", "code", "line"),
+    [
+        ("alice", "push", "atlas/app", 0, "atlas pushes (FILE:9): allows it"),
+        ("alice", "tag-update", "atlas/releases/app", 1, "releases never move (FILE:13): denies it"),
+        ("bob", "push", "atlas/app", 1, "atlas pushes (FILE:9): is about @atlas"),
+        (
+            "anonymous",
+            "pull",
+            "private/app:1",
+            1,
+            "everything public is for everybody (FILE:5): is about other repositories",
+        ),
+    ],
+)
+def test_explain(subject: str, action: str, repository: str, code: int, line: str) -> None:
+    found, text = said("explain", subject, action, f"registry.example/{repository}", EXAMPLE)
+    assert found == code
+    assert line.replace("FILE", str(EXAMPLE / "policies.yaml")) in text.splitlines()
+    assert text.splitlines()[-1] == ("denied" if code else "allowed")
+
+
+def test_explain_what_a_node_s_configuration_says(tmp_path: Path) -> None:
+    (tmp_path / "login").write_text("user:password")
+    (tmp_path / "login").chmod(0o600)
+    hub = {"parents": [["https://hub.example"]], "credentials": f"file:{tmp_path / 'login'}"}
+    config = {
+        "role": "site",
+        "store": {"disk": {"path": str(tmp_path / "store")}},
+        "registries": {"docker.io": hub},
+    }
+    node = tmp_path / "site.yaml"
+    node.write_text(yaml.safe_dump(config))
+    code, text = said("explain", "anonymous", "pull", "docker.io/alpine", node)
+    assert code == 1
+    assert "access.anonymous: docker.io is fetched with credentials of the node, and has to be named" in text
+    hub["readers"] = "everybody"
+    node.write_text(yaml.safe_dump(config))
+    assert said("explain", "anonymous", "pull", "docker.io/alpine", node)[0] == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("explain", "everybody", "pull", "r.example/x", EXAMPLE),
+        ("explain", "@atlas", "pull", "r.example/x", EXAMPLE),
+        ("explain", "alice", "write", "r.example/x", EXAMPLE),
+        ("explain", "alice", "pull", "r.example/X", EXAMPLE),
+        ("explain", "alice", "pull", "r.example/x", "/nowhere.yaml"),
+        ("lint", "/nowhere"),
+    ],
+)
+def test_what_is_wrong_is_2(arguments: tuple[str | Path, ...]) -> None:
+    assert said(*arguments)[0] == 2
