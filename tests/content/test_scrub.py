@@ -10,7 +10,7 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.failures import StoreBroken
 from registry_mesh.ports.inspection import Inspected
-from registry_mesh.stores.memory.store import MemoryRecords
+from registry_mesh.stores.memory.records import MemoryRecords
 
 DIGESTS = sorted((Digest.of(bytes([i])) for i in range(5)), key=lambda digest: digest.hex)
 

@@ -16,7 +16,7 @@ from registry_mesh.repositories.keys import RepositoryKeys
 from registry_mesh.repositories.names import repository_names
 from registry_mesh.stores.disk.durability import FsyncPolicy
 from registry_mesh.stores.disk.records import DiskRecords
-from registry_mesh.stores.memory.store import MemoryRecords
+from registry_mesh.stores.memory.records import MemoryRecords
 
 COMPONENT = st.from_regex(r"[ab0]([.-]?[ab0]){0,2}", fullmatch=True)
 NAME = st.lists(COMPONENT, min_size=1, max_size=3).map("/".join)

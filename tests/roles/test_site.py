@@ -16,7 +16,8 @@ from registry_mesh.oci.span import Span
 from registry_mesh.ports.failures import SourceUnavailable
 from registry_mesh.ports.repositories import Repository
 from registry_mesh.roles.site import Site, SiteRegistry
-from registry_mesh.stores.memory.store import MemoryRecords, MemoryStore
+from registry_mesh.stores.memory.records import MemoryRecords
+from registry_mesh.stores.memory.store import MemoryStore
 from tests.simulators.images import SourceRegistry
 from tests.suites.bytes_of import read
 

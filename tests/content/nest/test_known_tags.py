@@ -19,7 +19,8 @@ from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.oci.refusals import ManifestUnknown
 from registry_mesh.ports.repositories import FetchedManifest, Repository, Resolved, TagPage
 from registry_mesh.repositories.of_replica import ReplicaRepositories
-from registry_mesh.stores.memory.store import MemoryRecords, MemoryStore
+from registry_mesh.stores.memory.records import MemoryRecords
+from registry_mesh.stores.memory.store import MemoryStore
 from tests.simulators.source import SimulatedSource
 
 HOST, NAME, TAG = RegistryName("r"), RepositoryName("a"), Tag("1")

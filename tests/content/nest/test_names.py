@@ -18,7 +18,8 @@ from registry_mesh.ports.cache import CacheStore
 from registry_mesh.ports.failures import StoreBroken
 from registry_mesh.ports.place import Place
 from registry_mesh.stores.disk.store import DiskStore
-from registry_mesh.stores.memory.store import MemoryRecords, MemoryStore
+from registry_mesh.stores.memory.records import MemoryRecords
+from registry_mesh.stores.memory.store import MemoryStore
 from tests.eventually import eventually
 
 PRIVATE = Place(RegistryName("registry.example"), RepositoryName("team/private"))

@@ -10,7 +10,7 @@ from registry_mesh.content.nest.freshness import Freshness
 from registry_mesh.content.nest.remembered import SOON, Remembered
 from registry_mesh.oci.refusals import ManifestUnknown
 from registry_mesh.ports.failures import SourceUnavailable
-from registry_mesh.stores.memory.store import MemoryRecords
+from registry_mesh.stores.memory.records import MemoryRecords
 
 POLICY = Freshness(ttl=60, stale_while_revalidate=30, stale_if_error=3600, negative_ttl=10)
 

@@ -12,7 +12,8 @@ from registry_mesh.content.nest.remembered_repository import RememberedManifests
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.ports.failures import SourceUnavailable
 from registry_mesh.ports.repositories import EVERY, TagPage
-from registry_mesh.stores.memory.store import MemoryRecords, MemoryStore
+from registry_mesh.stores.memory.records import MemoryRecords
+from registry_mesh.stores.memory.store import MemoryStore
 from tests.simulators.source import SimulatedSource
 
 HOST, NAME = RegistryName("r"), RepositoryName("a")

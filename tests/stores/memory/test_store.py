@@ -4,7 +4,8 @@ import pytest
 
 from registry_mesh.ports.failures import StoreFull
 from registry_mesh.ports.records import Records
-from registry_mesh.stores.memory.store import MemoryRecords, MemoryStore
+from registry_mesh.stores.memory.records import MemoryRecords
+from registry_mesh.stores.memory.store import MemoryStore
 from tests.suites.blob_store import BlobStoreSuite
 from tests.suites.cache_store import CacheStoreSuite
 from tests.suites.records import RecordsSuite

@@ -1,0 +1,47 @@
+"""Records in memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+
+from registry_mesh.ports.records import components
+
+
+class MemoryRecords:
+    """Implements `ports.records.Records`."""
+
+    def __init__(self) -> None:
+        self._documents: dict[str, bytes] = {}
+
+    async def get(self, key: str) -> bytes | None:
+        components(key)
+        return self._documents.get(key)
+
+    async def put(self, key: str, data: bytes) -> None:
+        components(key)
+        self._documents[key] = data
+
+    async def create(self, key: str, data: bytes) -> bool:
+        components(key)
+        if key in self._documents:
+            return False
+        self._documents[key] = data
+        return True
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            components(key)
+            self._documents.pop(key, None)
+
+    async def children(self, prefix: str, after: str = "", limit: int | None = None) -> list[str]:
+        found = {key[len(prefix) :].partition("/")[0] for key in self._below(prefix)}
+        return sorted(name for name in found if name > after)[:limit]
+
+    async def walk(self, prefix: str) -> AsyncIterator[str]:
+        for key in list(self._below(prefix)):
+            yield key
+
+    def _below(self, prefix: str) -> Iterator[str]:
+        if prefix and not prefix.endswith("/"):
+            raise ValueError(f"a prefix ends in /: {prefix!r}")
+        return (key for key in self._documents if key.startswith(prefix))
