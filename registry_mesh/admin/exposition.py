@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate, groupby
+from typing import Final
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -12,7 +13,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from registry_mesh.telemetry.instruments import Sample, Table
-from registry_mesh.telemetry.names import PREFIX, Kind
+from registry_mesh.telemetry.names import FINDING, PARENT_STATE, PREFIX, Kind
 
 
 class TableCollector(Collector):
@@ -27,8 +28,19 @@ class TableCollector(Collector):
         info = GaugeMetricFamily(f"{PREFIX}build_info", "What runs here", labels=list(self._info))
         info.add_metric(list(self._info.values()), 1)
         yield info
-        for _, samples in groupby(self._table.read(), lambda sample: sample.metric.name):
+        for _, samples in groupby(filter(_used, self._table.read()), lambda sample: sample.metric.name):
             yield _family(list(samples))
+
+
+def _used(sample: Sample) -> bool:
+    """Whether there is anything to tell: of the many series that a label makes those appear that were used."""
+    if not sample.metric.labels or (sample.metric.kind is Kind.GAUGE and sample.metric.name not in _SPARSE):
+        return True
+    return bool(sample.value)
+
+
+_SPARSE: Final = frozenset({FINDING.name, PARENT_STATE.name})
+"""Gauges that are 1 for what is so, and absent for all that is not."""
 
 
 def exposition(collector: Collector, accept: str) -> tuple[bytes, str]:

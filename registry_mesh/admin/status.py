@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from registry_mesh.findings.finding import Finding
 from registry_mesh.ports.standing import Standing
 from registry_mesh.telemetry.instruments import Table
-from registry_mesh.telemetry.names import Kind
+from registry_mesh.telemetry.names import CACHE, CACHE_BYTES, RESULTS, Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +133,28 @@ class ReplicationStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheStatus:
+    """What was had without asking a parent; None where nothing was asked for yet."""
+
+    hit_ratio_requests: float | None
+    hit_ratio_bytes: float | None
+    saved_bytes: int
+    """Bytes that clients had and that did not cross the WAN."""
+
+
+def cache_status(table: Table) -> CacheStatus:
+    """What the counters of all processes come to."""
+    requests = {result: table.total(CACHE, result=result) for result in RESULTS}
+    sizes = {result: table.total(CACHE_BYTES, result=result) for result in RESULTS}
+    return CacheStatus(_share(requests), _share(sizes), int(sizes["hit"] + sizes["stale"]))
+
+
+def _share(counts: Mapping[str, float]) -> float | None:
+    total = sum(counts.values())
+    return round(1 - counts["miss"] / total, 4) if total else None
+
+
+@dataclass(frozen=True, slots=True)
 class FindingStatus:
     """One thing that an operator should know. `since` is in seconds since the epoch."""
 
@@ -185,6 +207,8 @@ class NodeStatus:
     replication: ReplicationStatus | None
     counters: Mapping[str, int | Mapping[str, int]]
     """Those that are not zero, by name, then by their labels' values joined with `/`."""
+    cache: CacheStatus | None = None
+    """Of all that was answered since the start; an origin is no cache."""
     verdict: str = ""
     """One sentence of what is so."""
     findings: Sequence[FindingStatus] = ()

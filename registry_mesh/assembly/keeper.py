@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from socket import socket
 from typing import Any, Final
 
@@ -23,15 +24,18 @@ from registry_mesh.admin.status import (
     RegistryStatus,
     StoreStatus,
     WorkerStatus,
+    cache_status,
     counters,
     finding_status,
     parent_status,
 )
+from registry_mesh.assembly import file_limit
 from registry_mesh.assembly.collection import collect_again_and_again
 from registry_mesh.assembly.labels import node_name, parent_label
 from registry_mesh.assembly.lookout import Lookout
 from registry_mesh.assembly.parent_log import ParentLog
 from registry_mesh.assembly.parents import Seen
+from registry_mesh.assembly.processes import Processes
 from registry_mesh.assembly.replicator import Replicator
 from registry_mesh.assembly.scrubbing import Scrubber
 from registry_mesh.assembly.seats import Seats
@@ -77,7 +81,10 @@ class Keeper:
         self._instruments = table.row(row)
         self._fault: str | None = None
         self._parent_log = ParentLog(seen)
-        self._lookout = Lookout(lambda: self._config, told or Told(), self._status, self._instruments)
+        self._told = told or Told()
+        self._processes = Processes()
+        self._cpu = 0.0
+        self._lookout = Lookout(lambda: self._config, self._told, self._status, self._instruments)
         self.table = table
 
     async def start(self, listener: socket) -> None:
@@ -170,6 +177,39 @@ class Keeper:
         used, quota = self._stored()
         gauge(names.STORE_USED).set(used or 0)
         gauge(names.STORE_QUOTA).set(quota or 0)
+        self._measure_machine()
+        self._measure_parents(time.monotonic())
+
+    def _measure_machine(self) -> None:
+        gauge = self._instruments.gauge
+        disk, s3 = self._config.store.disk, self._config.store.s3
+        where = disk.path if disk else s3.spool.path if s3 and s3.spool else None
+        with suppress(OSError):
+            if where is not None:
+                room = os.statvfs(where)
+                gauge(names.STORE_FREE).set(room.f_bavail * room.f_frsize)
+                gauge(names.STORE_SIZE).set(room.f_blocks * room.f_frsize)
+        seats = [*self._seats.workers, self._seats.keeper]
+        used = self._processes.usage([*(seat.sitter.pid for seat in seats), os.getppid()])
+        cpu = self._instruments.counter(names.CPU_SECONDS)
+        cpu.add(round((used.cpu - self._cpu) * names.CPU_SECONDS.scale))
+        self._cpu = used.cpu
+        gauge(names.RESIDENT).set(used.resident)
+        gauge(names.OPEN_FILES).set(used.files)
+        gauge(names.OPEN_FILES_LIMIT).set(file_limit.limit())
+        gauge(names.CONFIG_LOADED).set(int(self._told.loaded))
+        if self._replicator is not None:
+            gauge(names.RULE_FAULTS).set(len(self._replicator.status().faults))
+
+    def _measure_parents(self, now: float) -> None:
+        for name in self._board.names:
+            standing = self._board.sheet(name).standing(now)
+            latency = round((standing.latency or 0.0) * names.PARENT_LATENCY.scale)
+            self._instruments.gauge(names.PARENT_LATENCY, name).set(latency)
+            for state in names.PARENT_STATES:
+                self._instruments.gauge(names.PARENT_STATE, name, state).set(
+                    int(standing.state.value == state)
+                )
 
     # What the operator is told
 
@@ -205,6 +245,7 @@ class Keeper:
             scrub=self._scrubber.status() if self._scrubber else None,
             replication=self._replicator.status() if self._replicator else None,
             counters=counters(self.table),
+            cache=cache_status(self.table) if self._config.role != "origin" else None,
             verdict=self.findings().verdict,
             findings=self.findings().findings,
         )

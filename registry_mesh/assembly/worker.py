@@ -24,7 +24,7 @@ from registry_mesh.ports.role import Role
 from registry_mesh.ports.storage import DiskCounts, LocalDisk, Storage
 from registry_mesh.roles.site import Site
 from registry_mesh.telemetry.instruments import Instruments, Table
-from registry_mesh.telemetry.names import EVICTED_BYTES, ROTTEN
+from registry_mesh.telemetry.names import EVICTED_BYTES, FILLS, ROTTEN
 
 _TELL: Final = 1.0
 """Seconds between two looks at how parents fare."""
@@ -95,6 +95,8 @@ class Worker:
         while True:
             if self.parents is not None:
                 self.parents.tell()
+            if isinstance(self._role, Site):
+                self._instruments.gauge(FILLS).set(self._role.filling)
             if disk is not None:
                 now = disk.counts
                 evicted.add(now.evicted_bytes - before.evicted_bytes)

@@ -91,6 +91,8 @@ class Exchange:
         self.withheld: tuple[Asked, Decision] | None = None
         """What would need credentials, or better ones."""
         self.status = 0
+        self.began = self.headed = 0.0
+        """When the request came, and when its answer began, on the loop's clock."""
         """0 until an answer has begun."""
         self.sent = 0
         """Bytes of the body that were sent."""
@@ -224,6 +226,7 @@ class Exchange:
         assert not self.status, "an answer has begun"
         self._settle()
         self.status = status
+        self.headed = asyncio.get_running_loop().time()
         common: Fields = [
             ("Date", head.date()),
             ("Docker-Distribution-Api-Version", "registry/2.0"),

@@ -9,10 +9,12 @@ from registry_mesh.ports.blobs import Provenance
 from registry_mesh.telemetry.instruments import Counter, Histogram, Instruments
 from registry_mesh.telemetry.names import (
     CACHE,
+    CACHE_BYTES,
     CACHED,
     CODES,
     ENDPOINTS,
     FAILURES,
+    FIRST_BYTE,
     METHODS,
     RECEIVED_BYTES,
     REQUEST_SECONDS,
@@ -53,6 +55,12 @@ class Meters:
         }
         self.sent = {endpoint: instruments.counter(SENT_BYTES, endpoint) for endpoint in ENDPOINTS}
         self.received = {endpoint: instruments.counter(RECEIVED_BYTES, endpoint) for endpoint in ENDPOINTS}
+        self.cache_bytes = {
+            (kind, result): instruments.counter(CACHE_BYTES, kind, result)
+            for kind in CACHED
+            for result in RESULTS
+        }
+        self.first_byte = {result: instruments.histogram(FIRST_BYTE, result) for result in RESULTS}
         self.cache = {
             (kind, result): instruments.counter(CACHE, kind, result) for kind in CACHED for result in RESULTS
         }
@@ -80,8 +88,13 @@ class Meters:
         self.seconds[endpoint].observe(seconds, answers)
         self.sent[endpoint].add(sent)
         self.cache[kind, "hit"].add(answers)
+        self.cache_bytes[kind, "hit"].add(sent)
+        self.first_byte["hit"].observe(0.0, answers)
 
-    def cached(self, kind: str, provenance: Provenance) -> None:
-        """An answer of a cache; `kind` is one of `CACHED`."""
+    def cached(self, kind: str, provenance: Provenance, sent: int = 0, first: float = 0.0) -> None:
+        """An answer of a cache of which `sent` bytes of a body left, the first after `first` seconds; `kind` is one of
+        `CACHED`."""
         result = "stale" if provenance.stale else "hit" if provenance.hit else "miss"
         self.cache[kind, result].add()
+        self.cache_bytes[kind, result].add(sent)
+        self.first_byte[result].observe(first)

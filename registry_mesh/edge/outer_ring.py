@@ -51,6 +51,7 @@ class OuterRing:
         connection = request.protocol
         assert isinstance(connection, Connection)
         exchange = Exchange(request, self._settings, self._request_id(request), self._hot)
+        exchange.began = began
         connection.busy = True
         self._traffic.begin()
         try:
@@ -76,7 +77,12 @@ class OuterRing:
         )
         if exchange.provenance is not None and call is not None and call.role.name != "origin":
             kind = "blob" if endpoint is Endpoint.BLOB else "manifest"
-            self._traffic.meters.cached("tag" if exchange.by_tag else kind, exchange.provenance)
+            self._traffic.meters.cached(
+                "tag" if exchange.by_tag else kind,
+                exchange.provenance,
+                exchange.sent,
+                max(0.0, exchange.headed - exchange.began),
+            )
         if self._traffic.access_log.kept:
             self._traffic.access_log.add(render(exchange, seconds) + "\n")
 

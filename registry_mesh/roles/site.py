@@ -116,6 +116,11 @@ class Site:
             self._registries[name] = replace(self._registries[name], freshness=changed)
         self._repository.cache_clear()
 
+    @property
+    def filling(self) -> int:
+        """Blobs on their way in."""
+        return len(self._fills.open)
+
     async def close(self) -> None:
         """End what runs in the background."""
         for remembered in self._remembered.values():

@@ -67,6 +67,7 @@ RESULTS: Final = ("hit", "miss", "stale")
 OUTCOMES: Final = ("complete", "failed")
 ANSWERS: Final = ("ok", "not_modified", "unknown", "denied", "throttled", "error", "unreachable")
 
+PARENT_STATES: Final = ("unasked", "up", "silent", "throttled", "down")
 FINDINGS: Final = (
     "offline", "parent-down", "parent-lies", "parent-denied", "tls-untrusted", "throttled", "store-fault", "store-full",
     "rot", "scrub-old", "limits-low", "workers-die", "reload-failed", "rules-invalid", "replication-behind",
@@ -160,6 +161,47 @@ FAILURES: Final = Metric(
     "failures_total", Kind.COUNTER, "Requests that could not be answered as asked, by whose side it was and why",
     {"side": SIDES, "reason": REASONS},
 )  # fmt: skip
+
+CACHE_BYTES: Final = Metric(
+    "cache_bytes_total", Kind.COUNTER, "Bytes of a cache's answers by where they came from; hits did not cross the WAN",
+    {"kind": CACHED, "result": RESULTS},
+)  # fmt: skip
+FIRST_BYTE: Final = Metric(
+    "first_byte_seconds", Kind.HISTOGRAM, "Time from a request to the head of its answer, of a cache's answers",
+    {"cache": RESULTS}, bounds=_SECONDS, scale=_NANO,
+)  # fmt: skip
+FILLS: Final = Metric("fills_running", Kind.GAUGE, "Blobs on their way in")
+PARENT_LATENCY: Final = Metric(
+    "parent_latency_seconds", Kind.GAUGE, "Time to the head of a parent's answer, moving mean; 0: it has not answered",
+    {"parent": None}, merge=Merge.MAX, scale=_NANO,
+)  # fmt: skip
+PARENT_STATE: Final = Metric(
+    "parent_state", Kind.GAUGE, "1 for the state a parent is in", {"parent": None, "state": PARENT_STATES},
+    merge=Merge.MAX,
+)  # fmt: skip
+STORE_FREE: Final = Metric(
+    "store_free_bytes", Kind.GAUGE, "Bytes that the store's file system has left for us", merge=Merge.MAX
+)
+STORE_SIZE: Final = Metric(
+    "store_size_bytes", Kind.GAUGE, "Bytes of the store's file system", merge=Merge.MAX
+)
+RULE_FAULTS: Final = Metric(
+    "rule_faults", Kind.GAUGE, "Faults that keep the rule files from being used", merge=Merge.MAX
+)
+CPU_SECONDS: Final = Metric(
+    "cpu_seconds_total", Kind.COUNTER, "Processor time of all processes of the node", scale=_NANO
+)
+RESIDENT: Final = Metric(
+    "resident_memory_bytes", Kind.GAUGE, "Resident memory of all processes; shared pages count in each",
+    merge=Merge.MAX,
+)  # fmt: skip
+OPEN_FILES: Final = Metric("open_files", Kind.GAUGE, "Open files of all processes", merge=Merge.MAX)
+OPEN_FILES_LIMIT: Final = Metric(
+    "open_files_limit", Kind.GAUGE, "Files that one process may have open", merge=Merge.MAX
+)
+CONFIG_LOADED: Final = Metric(
+    "config_loaded_timestamp_seconds", Kind.GAUGE, "When the configuration in force was read", merge=Merge.MAX
+)
 
 METRICS: Final = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
 

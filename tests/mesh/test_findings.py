@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import urllib.error
@@ -27,6 +28,15 @@ def doctor(node: nodes.Node, *more: str) -> subprocess.CompletedProcess[str]:
         timeout=60,
         check=False,
     )
+
+
+def promtool(metrics: bytes) -> str:
+    """What promtool has to say of them; nothing where it is not here."""
+    program = shutil.which("promtool")
+    if program is None:
+        return ""
+    done = subprocess.run([program, "check", "metrics"], input=metrics, capture_output=True, check=False)
+    return (done.stdout + done.stderr).decode()
 
 
 def refused(node: nodes.Node, path: str) -> dict[str, Any]:
@@ -68,7 +78,18 @@ def test_a_parent_that_is_gone_is_said_everywhere_in_one_sentence(tmp_path: Path
             assert checked.stdout.startswith("CRITICAL: ")
             assert found["sentence"] in site.log.read_text()
             with urllib.request.urlopen(f"{site.admin}/metrics", timeout=10) as answer:
-                assert b'registry_mesh_finding{finding="offline",state="broken"} 1.0' in answer.read()
+                metrics = answer.read()
+                assert b'registry_mesh_finding{finding="offline",state="broken"} 1.0' in metrics
+                assert b"registry_mesh_parent_state{parent=" in metrics
+                for name in (
+                    b"store_free_bytes",
+                    b"open_files",
+                    b"resident_memory_bytes",
+                    b"cpu_seconds_total",
+                ):
+                    assert float(metrics.partition(b"\nregistry_mesh_" + name + b" ")[2].split()[0]) > 0
+                assert b'method="PATCH"' not in metrics, "what was never used has no series"
+                assert promtool(metrics) == ""
             wait_until(lambda: '"reason":' in access.read_text(), 10, "the access log")
             line = json.loads(access.read_text().splitlines()[-1])
             assert (line["status"], line["ns"]) == (503, nodes.REGISTRY)

@@ -1,0 +1,223 @@
+"""Alert rules for Prometheus and their tests, made from the names of metrics."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from registry_mesh.telemetry import names
+from registry_mesh.telemetry.names import PREFIX, Metric
+
+HANDBOOK: Final = "docs/findings.md#"
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One alert: when it fires, for how long it must hold, what it says. `sample` makes it fire."""
+
+    name: str
+    expression: str
+    held: str
+    severity: str
+    says: str
+    finding: str = ""
+    sample: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Series and their values, in promtool's notation, a minute a step."""
+
+
+def _full(metric: Metric, selector: str = "") -> str:
+    return f"{PREFIX}{metric.name}{selector}"
+
+
+_NOT_CALLERS: Final = _full(names.FAILURES, '{side!="caller"}')
+_HIT_BYTES: Final = _full(names.CACHE_BYTES, '{result!="miss"}')
+_HITS: Final = _full(names.CACHE, '{result!="miss"}')
+_WHO: Final = "{{ $labels.instance }}"
+_I: Final = 'instance="s:5001"'
+_JOB: Final = 'job="registry-mesh"'
+
+
+def _of_finding(name: str, held: str, says: str) -> Alert:
+    state = "broken" if name in _BROKEN else "look"
+    selector = f'{{finding="{name}"}}'
+    series = _full(names.FINDING, f'{{{_I},finding="{name}",state="{state}"}}')
+    title = "".join(word.capitalize() for word in name.split("-"))
+    return Alert(
+        f"RegistryMesh{title}",
+        f"{_full(names.FINDING, selector)} > 0",
+        held,
+        "critical" if state == "broken" else "warning",
+        says,
+        name,
+        {series: "1x90"},
+    )
+
+
+_BROKEN: Final = frozenset(
+    {"offline", "parent-denied", "tls-untrusted", "store-fault", "store-full", "workers-die"}
+)
+
+ALERTS: Final = (
+    Alert(
+        "RegistryMeshDown",
+        f"up{{{_JOB}}} == 0",
+        "2m",
+        "critical",
+        f"{_WHO} does not answer for 2 min; its clients ask their next mirror.",
+        sample={f"up{{{_I},{_JOB}}}": "0x90"},
+    ),
+    Alert(
+        "RegistryMeshPullsFail",
+        f"sum by (instance) (rate({_NOT_CALLERS}[5m])) "
+        f"/ sum by (instance) (rate({_full(names.REQUESTS)}[5m])) > 0.01",
+        "5m",
+        "critical",
+        "{{ $value | humanizePercentage }} of what is asked at "
+        + _WHO
+        + " fails, not by the callers' fault; registry_mesh_failures_total says why.",
+        sample={
+            _full(names.FAILURES, f'{{{_I},side="parent",reason="down"}}'): "0+30x90",
+            _full(names.REQUESTS, f'{{{_I},endpoint="blob",method="GET",code="5xx"}}'): "0+300x90",
+        },
+    ),
+    Alert(
+        "RegistryMeshNearLimit",
+        f"{_full(names.OPEN_FILES)} / {_full(names.OPEN_FILES_LIMIT)} > 0.8",
+        "5m",
+        "warning",
+        f"{_WHO} uses {{{{ $value | humanizePercentage }}}} of the files it may have open.",
+        "limits-low",
+        {
+            _full(names.OPEN_FILES, f"{{{_I}}}"): "900x90",
+            _full(names.OPEN_FILES_LIMIT, f"{{{_I}}}"): "1000x90",
+        },
+    ),
+    Alert(
+        "RegistryMeshCertificateEnding",
+        f"{_full(names.CERTIFICATE_EXPIRY)} - time() < 14 * 86400",
+        "0m",
+        "warning",
+        f"The certificate of {_WHO} ({{{{ $labels.listener }}}}) ends in {{{{ $value | humanizeDuration }}}}.",
+        "certificate-ending",
+        {_full(names.CERTIFICATE_EXPIRY, f'{{{_I},listener="clients"}}'): "86400x90"},
+    ),
+    _of_finding(
+        "offline", "2m", f"No parent of a registry answers {_WHO}: what is held goes on, all else is refused."
+    ),
+    _of_finding("parent-down", "30m", f"{_WHO} has left out a parent for half an hour; others stand in."),
+    _of_finding("parent-denied", "5m", f"A parent of {_WHO} does not take its credentials."),
+    _of_finding("tls-untrusted", "5m", f"A parent of {_WHO} shows a certificate that is not trusted."),
+    _of_finding("throttled", "10m", f"A registry lets {_WHO} pull nothing for now (429)."),
+    _of_finding("parent-lies", "0m", f"A parent sent wrong bytes to {_WHO}; none went further."),
+    _of_finding("store-fault", "1m", f"The store of {_WHO} cannot be written to; pulls go on past it."),
+    _of_finding(
+        "store-full", "10m", f"The store of {_WHO} is full and evicts nothing: pushes will be refused."
+    ),
+    _of_finding("rot", "0m", f"Stored chunks of {_WHO} had rotted; they were fetched anew."),
+    _of_finding("scrub-old", "1h", f"What {_WHO} holds was not read again for long."),
+    _of_finding("workers-die", "0m", f"Processes of {_WHO} died again and again."),
+    _of_finding(
+        "reload-failed", "5m", f"{_WHO} did not take its new configuration; the old one is in force."
+    ),
+    _of_finding("rules-invalid", "5m", f"{_WHO} cannot use its rule files; the old rules are in force."),
+    _of_finding("replication-behind", "1h", f"{_WHO} does not hold all that its rules want."),
+)
+
+
+def rules() -> str:
+    """A rule file of Prometheus."""
+    return "\n".join(_rules()) + "\n"
+
+
+def _rules() -> Iterator[str]:
+    yield "# Made from registry_mesh/telemetry/names.py by python -m registry_mesh.telemetry.handbook ."
+    yield from ("groups:", "  - name: registry-mesh.records", "    interval: 30s", "    rules:")
+    for record, expression in _RECORDS:
+        yield from (f"      - record: {record}", f"        expr: {json.dumps(expression)}")
+    yield from ("  - name: registry-mesh.alerts", "    rules:")
+    for alert in ALERTS:
+        yield f"      - alert: {alert.name}"
+        yield f"        expr: {json.dumps(alert.expression)}"
+        yield f"        for: {alert.held}"
+        yield f"        labels: {json.dumps(_labels(alert))}"
+        yield f"        annotations: {json.dumps(_annotations(alert))}"
+
+
+_RECORDS: Final = (
+    (
+        "registry_mesh:hit_bytes:ratio_rate5m",
+        f"sum by (instance) (rate({_HIT_BYTES}[5m])) "
+        f"/ sum by (instance) (rate({_full(names.CACHE_BYTES)}[5m]))",
+    ),
+    (
+        "registry_mesh:hit_requests:ratio_rate5m",
+        f"sum by (instance) (rate({_HITS}[5m])) / sum by (instance) (rate({_full(names.CACHE)}[5m]))",
+    ),
+    (
+        "registry_mesh:saved_bytes:rate1h",
+        f"sum by (instance) (rate({_HIT_BYTES}[1h]))",
+    ),
+)
+
+
+def _labels(alert: Alert) -> dict[str, str]:
+    return {"severity": alert.severity, **({"finding": alert.finding} if alert.finding else {})}
+
+
+def _annotations(alert: Alert) -> dict[str, str]:
+    anchor = {"runbook_url": HANDBOOK + alert.finding} if alert.finding else {}
+    return {"summary": alert.says, **anchor}
+
+
+def tests() -> str:
+    """A file of promtool's: each alert fires on its sample, says its sentence, and none fires on a good day."""
+    cases = [_case(alert) for alert in ALERTS]
+    good = {
+        "interval": "1m",
+        "input_series": [
+            {"series": f"up{{{_I},{_JOB}}}", "values": "1x90"},
+            {
+                "series": _full(names.REQUESTS, f'{{{_I},endpoint="blob",method="GET",code="2xx"}}'),
+                "values": "0+300x90",
+            },
+            {
+                "series": _full(names.FAILURES, f'{{{_I},side="caller",reason="unknown"}}'),
+                "values": "0+60x90",
+            },
+        ],
+        "alert_rule_test": [
+            {"eval_time": "80m", "alertname": alert.name, "exp_alerts": []} for alert in ALERTS
+        ],
+    }
+    return json.dumps(
+        {"rule_files": ["alerts.yaml"], "evaluation_interval": "1m", "tests": [*cases, good]}, indent=1
+    )
+
+
+def _case(alert: Alert) -> dict[str, object]:
+    labels = {**_labels(alert), "instance": "s:5001", **_sample_labels(alert)}
+    said = alert.says.replace(_WHO, "s:5001").replace("{{ $labels.listener }}", "clients")
+    said = said.replace("{{ $value | humanizePercentage }}", _PERCENT.get(alert.name, ""))
+    said = said.replace("{{ $value | humanizeDuration }}", "22h 40m 0s")
+    expected = {"exp_labels": labels, "exp_annotations": {**_annotations(alert), "summary": said}}
+    return {
+        "interval": "1m",
+        "input_series": [{"series": series, "values": values} for series, values in alert.sample.items()],
+        "alert_rule_test": [{"eval_time": "80m", "alertname": alert.name, "exp_alerts": [expected]}],
+    }
+
+
+_PERCENT: Final = {"RegistryMeshPullsFail": "10%", "RegistryMeshNearLimit": "90%"}
+
+
+def _sample_labels(alert: Alert) -> dict[str, str]:
+    """Labels that the series adds to the alert's."""
+    if alert.name == "RegistryMeshDown":
+        return {"job": "registry-mesh"}
+    if alert.name == "RegistryMeshCertificateEnding":
+        return {"listener": "clients"}
+    if alert.expression.startswith(_full(names.FINDING)):
+        return {"state": "broken" if alert.finding in _BROKEN else "look"}
+    return {}

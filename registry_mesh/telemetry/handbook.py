@@ -1,0 +1,75 @@
+"""The page of the handbook about metrics and alerts, and the files for Prometheus and Grafana.
+
+    python -m registry_mesh.telemetry.handbook .
+
+writes them all below the root of the project.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from registry_mesh.telemetry.alerts import ALERTS, rules, tests
+from registry_mesh.telemetry.dashboard import dashboard
+from registry_mesh.telemetry.names import METRICS, PREFIX
+
+_HEAD: Final = """\
+# Monitoring
+
+Made from `registry_mesh/telemetry/names.py` by `python -m registry_mesh.telemetry.handbook .`
+
+`http://ADMIN/metrics` speaks to Prometheus, OpenMetrics where it is asked for. Every series sums all processes of the
+node; one with labels appears on its first use. Counters go on over a restart of a process, not over one of the node.
+What a person should know is in [findings](findings.md); the same names are alerts.
+
+- rules and their tests: [`deploy/prometheus/alerts.yaml`](../deploy/prometheus/alerts.yaml), `alerts_test.yaml`
+- dashboard: [`deploy/grafana/registry-mesh.json`](../deploy/grafana/registry-mesh.json)
+
+What was saved: bytes that clients had and that did not cross the WAN are `registry_mesh_cache_bytes_total` with
+`result` `hit` or `stale`; what crossed it is `registry_mesh_upstream_bytes_total`. The share of requests and of bytes
+that were hits is recorded as `registry_mesh:hit_requests:ratio_rate5m` and `registry_mesh:hit_bytes:ratio_rate5m`, and
+`/status` says both since the start in `cache`.
+"""
+
+
+def page() -> str:
+    """The page, in Markdown."""
+    return "\n".join((_HEAD, *_metrics(), "", *_alerts())) + "\n"
+
+
+def _metrics() -> Iterator[str]:
+    yield from ("## Metrics", "", "| metric | kind | labels | |", "|---|---|---|---|")
+    for metric in METRICS:
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        yield f"| `{PREFIX}{metric.name}` | {metric.kind.value} | {labels} | {metric.help} |"
+
+
+def _alerts() -> Iterator[str]:
+    yield from ("## Alerts", "", "| alert | severity | after | says |", "|---|---|---|---|")
+    for alert in ALERTS:
+        says = alert.says.replace("{{ $labels.instance }}", "N").replace("|", "\\|")
+        yield f"| `{alert.name}` | {alert.severity} | {alert.held} | {says} |"
+
+
+FILES: Final = {
+    "deploy/prometheus/alerts.yaml": rules,
+    "deploy/prometheus/alerts_test.yaml": tests,
+    "deploy/grafana/registry-mesh.json": dashboard,
+    "docs/monitoring.md": page,
+}
+"""What is made, by its path in the project."""
+
+
+def publish(root: Path) -> None:
+    """Write all of it below `root`."""
+    for name, make in FILES.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(make(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    publish(Path(sys.argv[1]))
