@@ -30,6 +30,7 @@ from registry_mesh.stores.bucket.entry import (
     pending_key,
 )
 from registry_mesh.stores.bucket.ingest import Intake, S3Ingest
+from registry_mesh.stores.bucket.lease_holder import this_process
 from registry_mesh.stores.bucket.probe import probe
 from registry_mesh.stores.bucket.reading import S3Reading
 from registry_mesh.stores.bucket.records import S3Records
@@ -150,10 +151,25 @@ class S3Store:
             self._entries.add(Known(ingest.entry, self._monotonic()))
 
     def uploads(
-        self, clock: Callable[[], float] = time.time, *, expiry: float = EXPIRY, patience: float = PATIENCE
+        self,
+        clock: Callable[[], float] = time.time,
+        *,
+        expiry: float = EXPIRY,
+        wall: Callable[[], float] = time.time,
+        patience: float = PATIENCE,
+        process: Callable[[], str] = this_process,
     ) -> S3Uploads:
-        """The upload sessions that lie beside the blobs."""
-        return S3Uploads(self._client, self._control, self._sound, clock, expiry=expiry, patience=patience)
+        """The upload sessions that lie beside the blobs; see `S3Uploads`."""
+        return S3Uploads(
+            self._client,
+            self._control,
+            self._sound,
+            clock,
+            expiry=expiry,
+            wall=wall,
+            patience=patience,
+            process=process,
+        )
 
     async def delete(self, digest: Digest) -> None:
         known = await self._look(digest)

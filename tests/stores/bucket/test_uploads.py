@@ -1,5 +1,7 @@
 """Upload sessions in a real bucket, gone on with by several hosts."""
 
+import time
+
 import pytest
 
 from registry_mesh.chunks.chunk_map import ChunkMapper
@@ -8,9 +10,9 @@ from registry_mesh.oci.reference import RepositoryName
 from registry_mesh.oci.refusals import BlobUploadInvalid, BlobUploadUnknown, DigestInvalid
 from registry_mesh.ports.uploads import Owner, Uploads
 from registry_mesh.stores import resumable_hash
-from registry_mesh.stores.bucket import uploads as s3_uploads
+from registry_mesh.stores.bucket.lease_holder import process_name
+from registry_mesh.stores.bucket.session_log import LEASE
 from registry_mesh.stores.bucket.store import S3Store
-from registry_mesh.stores.bucket.uploads import LEASE, S3Uploads
 from tests.suites.bytes_of import pattern, read
 
 pytestmark = pytest.mark.s3
@@ -65,13 +67,7 @@ async def test_an_append_that_went_silent_is_overtaken_and_told(s3_store: S3Stor
     data = pattern(19 * MiB)
     slow = s3_store.uploads()
     id = (await slow.begin(OWNER, "sha256")).id
-    late = S3Uploads(
-        s3_other._client,
-        s3_other._control,
-        s3_other._sound,
-        wall=lambda: s3_uploads.time.time() + LEASE + 1,
-        patience=0.3,
-    )
+    late = s3_other.uploads(wall=lambda: time.time() + LEASE + 1, patience=0.3)
     with pytest.raises(BlobUploadInvalid):
         async with slow.append(OWNER, id, 0) as ingest:
             await ingest.write(data[: 9 * MiB])
@@ -91,17 +87,18 @@ async def commit_rest(uploads: Uploads, id: str, data: bytes) -> None:
         await ingest.commit(Digest.of(data))
 
 
-async def test_a_process_that_died_is_overtaken_at_once(
-    s3_store: S3Store, s3_other: S3Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def dead() -> str:
+    """The name of a process of this machine that there cannot be."""
+    return process_name(2**22 + 1)
+
+
+async def test_a_process_that_died_is_overtaken_at_once(s3_store: S3Store, s3_other: S3Store) -> None:
     data = pattern(2 * MiB)
     uploads = s3_store.uploads()
     id = (await uploads.begin(OWNER, "sha256")).id
     await send(uploads, id, data[:MiB])
-    dead = uploads.append(OWNER, id, None)
-    with monkeypatch.context() as patch:
-        patch.setattr(s3_uploads, "_me", lambda: f"{s3_uploads._machine()}/{2**22 + 1}")
-        await (await dead.__aenter__()).write(data[MiB : MiB + 5])  # and not a word more
+    killed = s3_store.uploads(process=dead).append(OWNER, id, None)
+    await (await killed.__aenter__()).write(data[MiB : MiB + 5])  # and not a word more
     await commit_rest(s3_other.uploads(), id, data)
     assert await read(s3_other, Digest.of(data)) == data
 
@@ -153,22 +150,18 @@ async def test_nothing_of_an_expired_session_stays(s3_store: S3Store) -> None:
     assert await left_over(s3_store) == []
 
 
-async def test_what_a_killed_append_had_sent_is_mostly_there(
-    s3_store: S3Store, s3_other: S3Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_a_killed_append_had_sent_is_mostly_there(s3_store: S3Store, s3_other: S3Store) -> None:
     """It never left, so nothing was written down but between its parts."""
     data = pattern(70 * MiB)
     uploads = s3_store.uploads()
     id = (await uploads.begin(OWNER, "sha256")).id
-    killed = uploads.append(OWNER, id, None)
-    with monkeypatch.context() as patch:
-        patch.setattr(s3_uploads, "_me", lambda: f"{s3_uploads._machine()}/{2**22 + 1}")
-        ingest = await killed.__aenter__()
-        for start in range(0, len(data), MiB):
-            await ingest.write(data[start : start + MiB])
-            stands = (await s3_other.uploads().status(OWNER, id)).offset
-            assert start - stands <= 32 * MiB
-        await ingest._intake.multipart.stop()  # type: ignore[attr-defined]
+    killed = s3_store.uploads(process=dead).append(OWNER, id, None)
+    ingest = await killed.__aenter__()
+    for start in range(0, len(data), MiB):
+        await ingest.write(data[start : start + MiB])
+        stands = (await s3_other.uploads().status(OWNER, id)).offset
+        assert start - stands <= 32 * MiB
+    await ingest._intake.multipart.stop()  # type: ignore[attr-defined]
     assert stands == 48 * MiB
     await commit_rest(s3_other.uploads(), id, data)
     assert await read(s3_store, Digest.of(data)) == data
