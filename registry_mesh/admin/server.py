@@ -11,6 +11,7 @@ from aiohttp import web
 
 from registry_mesh import __version__
 from registry_mesh.admin.exposition import TableCollector, exposition
+from registry_mesh.admin.images import Images, add_images
 from registry_mesh.admin.node import Node
 
 _PLAIN: Final = {"Cache-Control": "no-store"}
@@ -19,7 +20,7 @@ _PLAIN: Final = {"Cache-Control": "no-store"}
 class AdminServer:
     """Serves `node` to its operator on `listener`, from `start` to `close`."""
 
-    def __init__(self, node: Node, info: dict[str, str]) -> None:
+    def __init__(self, node: Node, info: dict[str, str], images: Images | None = None) -> None:
         """`info`: role, name and version, for `registry_mesh_build_info`."""
         self._node = node
         self._collector = TableCollector(node.table, info)
@@ -31,6 +32,8 @@ class AdminServer:
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/status", self._status)
         app.router.add_get("/api/1/findings", self._findings)
+        if images is not None:
+            add_images(app, images)
         app.on_response_prepare.append(_sign)
         self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=75.0, shutdown_timeout=1.0)
 
@@ -44,7 +47,9 @@ class AdminServer:
         await self._runner.cleanup()
 
     async def _index(self, _: web.Request) -> web.Response:
-        return web.Response(text="/livez /healthz /readyz /metrics /status /api/1/findings\n", headers=_PLAIN)
+        return web.Response(
+            text="/livez /healthz /readyz /metrics /status /api/1/findings /api/1/images\n", headers=_PLAIN
+        )
 
     async def _live(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n", headers=_PLAIN)

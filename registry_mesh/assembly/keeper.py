@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
@@ -31,6 +32,7 @@ from registry_mesh.admin.status import (
 )
 from registry_mesh.assembly import file_limit
 from registry_mesh.assembly.collection import collect_again_and_again
+from registry_mesh.assembly.images import NodeImages
 from registry_mesh.assembly.labels import node_name, parent_label
 from registry_mesh.assembly.lookout import Lookout
 from registry_mesh.assembly.parent_log import ParentLog
@@ -38,7 +40,7 @@ from registry_mesh.assembly.parents import Seen
 from registry_mesh.assembly.processes import Processes
 from registry_mesh.assembly.replicator import Replicator
 from registry_mesh.assembly.scrubbing import Scrubber
-from registry_mesh.assembly.seats import Seats
+from registry_mesh.assembly.seats import Seats, State
 from registry_mesh.assembly.storage import open_storage, write_fault
 from registry_mesh.assembly.told import Told
 from registry_mesh.config.schema import Config
@@ -59,6 +61,8 @@ _LOOK: Final = 2.0
 
 _TIDY: Final = 3600.0
 """Seconds between two times of tidying up."""
+_PINS: Final = 60.0
+"""Seconds between two looks at what pinned tags point at."""
 _PAUSE: Final = 30.0
 """Seconds before a background job that failed begins anew."""
 
@@ -80,6 +84,7 @@ class Keeper:
         self._started = time.time()
         self._instruments = table.row(row)
         self._fault: str | None = None
+        self._images: NodeImages | None = None
         self._parent_log = ParentLog(seen)
         self._told = told or Told()
         self._processes = Processes()
@@ -102,13 +107,34 @@ class Keeper:
             for job in self._background():
                 stack.push_async_callback(_ended, asyncio.create_task(_again_and_again(job)))
             info = {"role": self._config.role, "name": node_name(self._config), "version": __version__}
-            admin = AdminServer(self, info)
+            self._images = NodeImages(
+                self._config, self._storage, self._instruments, self._seen, self._tell_workers
+            )
+            stack.push_async_callback(self._images.close)
+            admin = AdminServer(self, info, self._images)
             await admin.start(listener)
             stack.push_async_callback(admin.close)
             self._stack = stack.pop_all()
 
     async def close(self) -> None:
         await self._stack.aclose()
+
+    def forget(self) -> None:
+        """It remembers no answers."""
+
+    def _tell_workers(self) -> None:
+        """Have them forget what they remember of tags: it may be different by now."""
+        for seat in self._seats.workers:
+            if seat.sitter.state is State.SERVING:
+                with suppress(ProcessLookupError):
+                    os.kill(seat.sitter.pid, signal.SIGUSR2)
+
+    async def _keep_pins(self) -> None:
+        while True:
+            with suppress(Failure):
+                if self._images is not None:
+                    await self._images.keep_pins()
+            await asyncio.sleep(_PINS)
 
     def reload(self, config: Config) -> None:
         """Take over what can change while running."""
@@ -120,6 +146,7 @@ class Keeper:
         jobs: list[Callable[[], Coroutine[Any, Any, None]]] = [
             self._look,
             self._tidy,
+            self._keep_pins,
             self._watch,
             self._parent_log.follow,
             self._lookout.follow,

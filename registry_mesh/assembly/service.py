@@ -51,6 +51,7 @@ class Half(Protocol):
     async def start(self, listener: socket.socket) -> None: ...
     async def close(self) -> None: ...
     def reload(self, config: Config) -> None: ...
+    def forget(self) -> None: ...
 
 
 class StartFailed(Exception):
@@ -248,6 +249,7 @@ class _Told:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._terminate)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
+        loop.add_signal_handler(signal.SIGUSR2, half.forget)
 
     def _terminate(self) -> None:
         (self.twice if self.once.is_set() else self.once).set()

@@ -191,6 +191,7 @@ def _become(child: Child) -> NoReturn:
         parent = os.getppid()
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the child listens to it
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # the same: the keeper says that tags may have moved
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's ^C reaches all; the supervisor tells us
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         child.seat.take(os.getpid())

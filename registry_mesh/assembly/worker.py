@@ -80,6 +80,13 @@ class Worker:
             hot_files=min(hot.MOST, file_limit.limit() // file_limit.HOT),
         )
 
+    def forget(self) -> None:
+        """Forget what is remembered of tags: records, or parents, say it anew."""
+        if isinstance(self._role, Site):
+            self._role.forget()
+        if self.server is not None and self.server.hot is not None:
+            self.server.hot.forget_manifests()
+
     def reload(self, config: Config) -> None:
         """Take over what can change while serving."""
         self._access.reload(config)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,15 +38,36 @@ def loaded(path: Path) -> Config:
         sys.exit(EXIT_INVALID)
 
 
-def ask(config: Config, path: str) -> Told:
-    """The JSON that the node gives for `path`. `NodeSilent`."""
+class NodeRefuses(Exception):
+    """The node answers that it does not do what is asked, and why."""
+
+
+def ask(config: Config, path: str, body: Told | None = None, *, wait: float = _WAIT) -> Told:
+    """The JSON that the node gives for `path`, to a POST of `body` where there is one. `NodeSilent`, `NodeRefuses`."""
+    (told,) = steps(config, path, body, wait=wait, apart=False)
+    return told
+
+
+def steps(
+    config: Config, path: str, body: Told | None = None, *, wait: float = _WAIT, apart: bool = True
+) -> Iterator[Told]:
+    """The same, where the answer is a JSON line now and then (`apart`)."""
     where = host_and_port(config.admin.address, config.admin.port)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # the admin port is near
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(f"http://{where}{path}", data, {"Content-Type": "application/json"})
     try:
-        with opener.open(f"http://{where}{path}", timeout=_WAIT) as answer:
-            told: Told = json.load(answer)
+        with opener.open(request, timeout=wait) as answer:
+            if not apart:
+                yield json.load(answer)
+                return
+            for line in answer:
+                yield json.loads(line)
+    except urllib.error.HTTPError as refused:
+        with contextlib.suppress(ValueError, KeyError):
+            raise NodeRefuses(json.load(refused)["error"]) from None
+        raise NodeSilent(f"the node at {where} answers {refused.code}: is it an older version?") from None
     except (OSError, ValueError) as fault:
         raise NodeSilent(
             f"the node does not answer at {where} (admin.address, admin.port): {getattr(fault, 'reason', fault)}"
         ) from None
-    return told

@@ -14,6 +14,7 @@ from typing import Protocol
 from registry_mesh.oci.digest import Digest
 from registry_mesh.ports.blobs import BlobStore
 from registry_mesh.ports.cache import CacheStore
+from registry_mesh.ports.holdings import Holdings
 from registry_mesh.ports.inspection import Inspectable
 from registry_mesh.ports.records import Records
 from registry_mesh.ports.room import StoreRoom
@@ -82,6 +83,8 @@ class Storage:
     """`blobs`, where other sites share them."""
     disk: LocalDisk | None = None
     """What of it lies on this machine's disk."""
+    holdings: Holdings | None = None
+    """What is held, blob by blob; None where that cannot be told."""
     room: StoreRoom | None = None
     """What is left, where nothing is evicted and there is a bound; None where it cannot be told."""
     quota: int | None = None

@@ -15,6 +15,7 @@ from registry_mesh.content.nest.names import Names, NamesOfPlace
 from registry_mesh.content.nest.pull_through import PullThrough
 from registry_mesh.content.nest.remembered import Remembered
 from registry_mesh.content.nest.remembered_repository import RememberedManifests, RememberedTags
+from registry_mesh.content.nest.remembered_tags import remembered_repositories
 from registry_mesh.content.nest.shared import SharedFirst
 from registry_mesh.oci.reference import RegistryName, RepositoryName, full_name
 from registry_mesh.oci.refusals import NameUnknown
@@ -55,6 +56,7 @@ class Site:
     ) -> None:
         """`shared`, where blobs of `store` are shared with other sites. `aliases`: other names of registries."""
         self._store = store
+        self._records = records
         self._shared = shared
         self._fills = fills
         self._registries = dict(registries)
@@ -106,9 +108,18 @@ class Site:
     async def repositories(
         self, registry: RegistryName | None, last: str = ""
     ) -> AsyncIterator[RepositoryName]:
-        """A site cannot tell what its registries hold: nothing is listed."""
-        return
-        yield RepositoryName("")
+        """Those of which a tag is remembered: what was pulled here. What registries hold beyond, a site cannot tell."""
+        key = registry or self._default
+        if key is None or key not in self._registries:
+            return
+        for name in sorted(await remembered_repositories(self._records, key)):
+            if name > last:
+                yield name
+
+    def forget(self) -> None:
+        """Drop what is in memory of tags: another process may have asked since."""
+        for remembered in self._remembered.values():
+            remembered.forget()
 
     def refresh(self, freshness: Mapping[RegistryName, Freshness]) -> None:
         """From now on answers of these registries may be so old; requests that run keep to what held before."""

@@ -145,7 +145,7 @@ class Names:
         async for key in self._records.walk(_tags(place)):  # a store from before there were such records
             data = await self._records.get(key)
             entry = Entry.decode(data) if data is not None else None
-            if entry is not None and (digest := _pointed_at(entry)) is not None:
+            if entry is not None and (digest := pointed_at(entry)) is not None:
                 yield await self._closure(digest)
 
     async def _closure(self, digest: Digest) -> set[Digest]:
@@ -213,7 +213,8 @@ def _tags(place: Place) -> str:
     return f"remembered/{place.registry.replace(':', '_')}/{place.repository}/_tags/"
 
 
-def _pointed_at(entry: Entry) -> Digest | None:
+def pointed_at(entry: Entry) -> Digest | None:
+    """The digest that a remembered answer about a tag names; None where it names none."""
     try:
         return Descriptor.parse(json.loads(entry.answer), "tag").digest if entry.answer else None
     except (ValueError, ManifestInvalid):

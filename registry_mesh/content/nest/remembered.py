@@ -153,6 +153,10 @@ class Remembered:
         except StoreBroken:
             return False
 
+    def forget(self) -> None:
+        """Drop what is in memory: records may have changed under it."""
+        self._entries.clear()
+
     async def close(self) -> None:
         await self._flights.close()
 

@@ -280,6 +280,11 @@ class Hot:
             entry.front = entry.back = b""  # heads that ask for it are remembered for longer
             self._bytes -= _cost(key, entry)
 
+    def forget_manifests(self) -> None:
+        """Forget them all: tags may point elsewhere."""
+        for key in list(self.manifests):
+            self.forget_manifest(key)
+
     # -- blobs ------------------------------------------------------------------------------------------------
 
     def keep_blob(self, key: bytes, blobs: BlobSource, digest: Digest, span: Span, shape: Shape) -> None:

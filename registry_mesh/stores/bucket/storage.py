@@ -6,6 +6,7 @@ from registry_mesh.ports.marker import Admission, Anybody
 from registry_mesh.ports.storage import Storage, with_others
 from registry_mesh.ports.uploads import EXPIRY
 from registry_mesh.stores.bucket.cache import S3CacheStore
+from registry_mesh.stores.bucket.holdings import BucketHoldings
 from registry_mesh.stores.bucket.settings import S3Settings
 from registry_mesh.stores.bucket.store import S3Store
 from registry_mesh.stores.disk.exclusive import alone_below
@@ -49,6 +50,7 @@ async def open_bucket_cache(settings: S3Settings, admission: Admission | None = 
         cache=store,
         shared=store,
         disk=store.spool,
+        holdings=BucketHoldings(store.spool.holdings, store.bucket),
         quota=settings.spool.quota if settings.spool else None,
         redirect_from=settings.redirect_from,
         tidy=store.sweep,

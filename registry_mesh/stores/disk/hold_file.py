@@ -55,6 +55,11 @@ def fresh(size: int) -> bytes:
     return _HEAD.pack(_MAGIC, size, CHUNK, 0, boot_bytes()).ljust(length(size), b"\0")
 
 
+def held_chunks(table: bytes) -> int:
+    """How many chunks are there."""
+    return len(table[_RECORDS::_RECORD]) - table[_RECORDS::_RECORD].count(ChunkState.MISSING)
+
+
 def read_size(head: bytes) -> int:
     """The blob's size that a hold file's first bytes state."""
     if len(head) < _HEAD.size:

@@ -46,10 +46,11 @@ _ADDED: Final = (
     """CREATE TABLE IF NOT EXISTS names (
     number INTEGER PRIMARY KEY, namer INTEGER NOT NULL, key BLOB NOT NULL, UNIQUE (key, namer)
 )""",
+    "CREATE TABLE IF NOT EXISTS pins (key BLOB PRIMARY KEY) WITHOUT ROWID",
 )
 """Tables that came later: a database of before gets them, and a program of before passes over them."""
 
-_TABLES: Final = ("blobs", "past", "said", "places", "facts", "namers", "names")
+_TABLES: Final = ("blobs", "past", "said", "places", "facts", "namers", "names", "pins")
 _COLUMNS: Final = "key, size, held, state, rank"
 _WAIT: Final = 10.0
 _CACHE_KIB: Final = 8_192
@@ -171,8 +172,11 @@ class Index:
         self.change(lambda db: db.executemany(change, values))
 
     def least_used(self, limit: int, after: Row | None = None) -> list[Row]:
-        """Rows by their rank, the lowest first; on from `after`."""
-        query = f"SELECT {_COLUMNS} FROM blobs WHERE (rank, key) > (?, ?) AND state != 2 ORDER BY rank, key LIMIT ?"
+        """Rows by their rank, the lowest first; on from `after`. None of those that are pinned."""
+        query = (
+            f"SELECT {_COLUMNS} FROM blobs WHERE (rank, key) > (?, ?) AND state != 2"
+            " AND key NOT IN (SELECT key FROM pins) ORDER BY rank, key LIMIT ?"
+        )
         rank, key = (after.rank, key_of(after.digest)) if after else (-math.inf, b"")
         return self._rows(query, rank, key, limit)
 

@@ -44,6 +44,7 @@ async def open_disk(
         cache=store,
         disk=store,
         quota=quota,
+        holdings=store.holdings,
         room=None if evict else store.room,
         alone=alone_below(root / "run"),
     )

@@ -28,6 +28,7 @@ from registry_mesh.stores.disk.durability import FsyncPolicy
 from registry_mesh.stores.disk.evict import Evictor
 from registry_mesh.stores.disk.hold import DiskHold
 from registry_mesh.stores.disk.hold_file import stated_size
+from registry_mesh.stores.disk.holdings import DiskHoldings
 from registry_mesh.stores.disk.index import Index
 from registry_mesh.stores.disk.ingest import DiskIngest, IncomingFile
 from registry_mesh.stores.disk.inspection import Inspection
@@ -76,6 +77,7 @@ class DiskStore:
         self._maps = None if cache else MapMaker(shelf)  # a cache asks its parents
         self.inspection = Inspection(shelf, cache=cache)
         self.room = DiskRoom(shelf)
+        self.holdings = DiskHoldings(shelf)
         self.records = DiskRecords(shelf.layout.records, shelf.layout.tmp, shelf.fsync)
 
     def __repr__(self) -> str:

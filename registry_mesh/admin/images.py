@@ -1,0 +1,133 @@
+"""The images of a node: looked at and touched through the admin listener.
+
+    GET  /api/1/images                       what is held, image by image
+    POST /api/1/images/evict|pin|unpin|refresh    {"images": [NAME, ...], ...}
+    POST /api/1/images/preload               a JSON line now and then, the last one has "done": true
+
+Bodies are application/json, which no page of another site can send unasked; a request that names an Origin is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from aiohttp import web
+
+from registry_mesh.ports.failures import Failure
+
+_PLAIN: Final = {"Cache-Control": "no-store"}
+
+Asked = Mapping[str, Any]  # Any: JSON
+Told = dict[str, Any]  # Any: JSON
+
+
+class Unheeded(Exception):
+    """What is asked cannot be done: why, and what to do instead."""
+
+
+class Images(Protocol):
+    """The images of one node. Raises `Unheeded`, and failures."""
+
+    async def held(self) -> Told:
+        """Return every image, and what all of them take."""
+        ...
+
+    async def evict(self, names: Sequence[str], asked: Asked) -> Told:
+        """Forget images; with `dry_run` say what that would free."""
+        ...
+
+    async def pin(self, names: Sequence[str], asked: Asked) -> Told:
+        """Spare images from eviction, for `seconds` or for good; with `off` no longer."""
+        ...
+
+    async def refresh(self, names: Sequence[str], asked: Asked) -> Told:
+        """Ask the parents now what tags point at."""
+        ...
+
+    def preload(self, names: Sequence[str], asked: Asked) -> AsyncIterator[Told]:
+        """Bring images; gives how far that is now and then, the result at last."""
+        ...
+
+
+def add_images(app: web.Application, images: Images) -> None:
+    """Serve them."""
+
+    async def held(_: web.Request) -> web.StreamResponse:
+        return await _answered(images.held)
+
+    async def preload(request: web.Request) -> web.StreamResponse:
+        return await _streamed(request, images)
+
+    app.router.add_get("/api/1/images", held)
+    app.router.add_post("/api/1/images/preload", preload)
+    for word, act in (("evict", images.evict), ("pin", images.pin), ("refresh", images.refresh)):
+        app.router.add_post(f"/api/1/images/{word}", _acting(act))
+
+
+def _acting(
+    act: Callable[[Sequence[str], Asked], Awaitable[Told]],
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        async def do() -> Told:
+            asked = await _asked(request)
+            return await act(asked["images"], asked)
+
+        return await _answered(do)
+
+    return answer
+
+
+async def _asked(request: web.Request) -> Asked:
+    if "Origin" in request.headers or request.content_type != "application/json":
+        raise Unheeded("send application/json, from no web page")
+    try:
+        asked = await request.json()
+    except ValueError:
+        raise Unheeded("the body is no JSON") from None
+    names = asked.get("images") if isinstance(asked, dict) else None
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise Unheeded('name them: {"images": ["REGISTRY/REPOSITORY:TAG"]}')
+    found: Asked = asked
+    return found
+
+
+async def _answered(act: Callable[[], Awaitable[Told]]) -> web.Response:
+    try:
+        return _json(await act())
+    except Unheeded as unheeded:
+        return _json({"error": str(unheeded)}, 404)
+    except Failure as fault:
+        return _json({"error": fault.reason}, 503)
+
+
+async def _streamed(request: web.Request, images: Images) -> web.StreamResponse:
+    try:
+        asked = await _asked(request)
+        steps = images.preload(asked["images"], asked)
+        first = await anext(steps)
+    except Unheeded as unheeded:
+        return _json({"error": str(unheeded)}, 404)
+    answer = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", **_PLAIN})
+    await answer.prepare(request)
+    try:
+        await answer.write(_line(first))
+        async for step in steps:
+            await answer.write(_line(step))
+    except (ConnectionError, asyncio.CancelledError):  # whoever asked has gone: what came is kept
+        raise
+    finally:
+        await steps.aclose()  # type: ignore[attr-defined]  # an async generator
+    await answer.write_eof()
+    return answer
+
+
+def _line(told: Told) -> bytes:
+    return json.dumps(told, ensure_ascii=False).encode() + b"\n"
+
+
+def _json(told: Told, status: int = 200) -> web.Response:
+    text = json.dumps(told, indent=2, ensure_ascii=False)
+    return web.Response(text=text + "\n", status=status, content_type="application/json", headers=_PLAIN)

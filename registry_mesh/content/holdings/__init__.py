@@ -1,0 +1,1 @@
+"""What is held, image by image: looked at, pinned, evicted, brought ahead of time."""

@@ -1,0 +1,116 @@
+"""Images brought ahead of time, through the same sources that clients read: each byte crosses the link once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Final
+
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.mentions import Kind, Mention, mentions
+from registry_mesh.oci.reference import Tag
+from registry_mesh.oci.refusals import BlobUnknown, Refusal
+from registry_mesh.ports.failures import Failure
+from registry_mesh.ports.repositories import Repository
+
+WIDTH: Final = 4
+"""Blobs brought at once."""
+
+_OPTIONAL: Final = (BlobUnknown,)
+
+
+@dataclass(slots=True)
+class Meter:
+    """How far it has come; sizes in bytes. `failed`: why, by image."""
+
+    images: int = 0
+    images_done: int = 0
+    size: int = 0
+    size_done: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """An image to be brought: a tag, or a digest, of a repository. `platforms`: `os/arch`; empty: all."""
+
+    name: str
+    repository: Repository
+    reference: Tag | Digest
+    platforms: frozenset[str] = frozenset()
+
+
+class Preload:
+    """One run over several images."""
+
+    def __init__(self, images: Collection[Ordered], meter: Meter) -> None:
+        self._images = images
+        self._meter = meter
+        self._seen: set[tuple[str, Digest]] = set()
+        self._room = asyncio.Semaphore(WIDTH)
+        meter.images = len(images)
+
+    async def run(self) -> None:
+        """Until all are here, or have failed: what fails is in the meter, and stops nothing else."""
+        for image in self._images:
+            try:
+                await self._image(image)
+                self._meter.images_done += 1
+            except* (Failure, Refusal) as faults:
+                self._meter.failed[image.name] = _first(faults)
+
+    async def _image(self, image: Ordered) -> None:
+        digest = image.reference
+        if not isinstance(digest, Digest):
+            digest = (await image.repository.tags.resolve(digest)).descriptor.digest
+        blobs = await self._named(image, digest)
+        new = [each for each in blobs if (image.repository.name, each.digest) not in self._seen]
+        self._seen |= {(image.repository.name, each.digest) for each in new}
+        self._meter.size += sum(each.size or 0 for each in new)
+        async with asyncio.TaskGroup() as group:
+            for each in new:
+                group.create_task(self._blob(image.repository, each))
+
+    async def _named(self, image: Ordered, root: Digest) -> list[Mention]:
+        """The blobs below `root`, each once; the manifests are here then."""
+        found: dict[Digest, Mention] = {}
+        done: set[Digest] = set()
+        todo = [root]
+        while todo:
+            digest = todo.pop()
+            if digest in done:
+                continue
+            done.add(digest)
+            manifest = (await image.repository.manifests.manifest(digest)).manifest
+            for each in mentions(manifest.data, manifest.media_type).named:
+                if each.kind is Kind.MANIFEST and _is_wanted(each, image.platforms):
+                    todo.append(each.digest)
+                elif each.kind is Kind.BLOB:
+                    found.setdefault(each.digest, each)
+        return list(found.values())
+
+    async def _blob(self, repository: Repository, blob: Mention) -> None:
+        async with self._room:
+            try:
+                async with repository.blobs.open(blob.digest) as reading:
+                    async for piece in reading.pieces():
+                        self._meter.size_done += len(piece)
+            except _OPTIONAL:
+                if blob.needed:
+                    raise
+
+
+def _is_wanted(child: Mention, platforms: frozenset[str]) -> bool:
+    if not platforms or child.platform is None:
+        return True
+    system, machine = child.platform.get("os"), child.platform.get("architecture")
+    variant = child.platform.get("variant")
+    return bool({f"{system}/{machine}", f"{system}/{machine}/{variant}"} & platforms)
+
+
+def _first(faults: BaseExceptionGroup[BaseException]) -> str:
+    fault: BaseException = faults
+    while isinstance(fault, BaseExceptionGroup):
+        fault = fault.exceptions[0]
+    return str(getattr(fault, "reason", fault))

@@ -1,0 +1,77 @@
+"""What a disk store holds, looked at and touched by a person."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection
+
+from registry_mesh.chunks.chunk_map import CHUNK
+from registry_mesh.oci.digest import Digest
+from registry_mesh.ports.holdings import Holdings
+from registry_mesh.stores.disk import hold_file
+from registry_mesh.stores.disk.index import key_of
+from registry_mesh.stores.disk.locks import try_flock
+from registry_mesh.stores.disk.part_files import open_part
+from registry_mesh.stores.disk.shelf import Shelf
+from registry_mesh.stores.faults import translated
+from registry_mesh.tasks.threads import offload
+
+
+class DiskHoldings:
+    """Implements `Holdings`."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+
+    async def held(self, digest: Digest) -> int:
+        """See `Holdings.held`."""
+        with translated("looking at a blob"):
+            return await offload(self._held, digest)
+
+    def _held(self, digest: Digest) -> int:
+        layout = self._shelf.layout
+        try:
+            return layout.blob(digest).stat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        try:
+            table = layout.part_hold(digest).read_bytes()
+            return min(hold_file.held_chunks(table) * CHUNK, hold_file.read_size(table))
+        except (FileNotFoundError, NotADirectoryError, hold_file.HoldFileInvalid):
+            return 0
+
+    async def drop(self, digest: Digest) -> int:
+        """See `Holdings.drop`."""
+        with translated("forgetting a blob"):
+            return await offload(self._drop, digest)
+
+    def _drop(self, digest: Digest) -> int:
+        with self._shelf.alone(digest):
+            freed = self._shelf.remove_alone(digest)
+            return freed if freed is not None else self._drop_part(digest)
+
+    def _drop_part(self, digest: Digest) -> int:
+        files = open_part(self._shelf, digest, None)
+        if files is None:
+            return 0
+        try:
+            if not try_flock(files.fd, shared=False):
+                return 0
+            freed = files.reserved()
+            files.drop()
+            return freed
+        finally:
+            files.close()
+
+    async def spare(self, digests: Collection[Digest]) -> None:
+        """See `Holdings.spare`. A fault of the index is none of the caller's: it is said again."""
+        keys = [(key_of(digest),) for digest in digests]
+
+        def change(db: sqlite3.Connection) -> None:
+            db.execute("DELETE FROM pins")
+            db.executemany("INSERT OR IGNORE INTO pins VALUES (?)", keys)
+
+        await offload(self._shelf.index.change, change)
+
+
+_: type[Holdings] = DiskHoldings

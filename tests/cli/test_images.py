@@ -1,0 +1,206 @@
+"""ls, du, evict, pin, refresh, preload: what they say and do at a running site of two workers."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from registry_mesh.cli.main import main
+from registry_mesh.oci.digest import Digest
+from tests.clients import nodes
+from tests.clients.nodes import REGISTRY, Node
+from tests.simulators.images import Content, random_bytes
+
+MIB = 1 << 20
+TYPE = "application/vnd.oci.image.manifest.v1+json"
+
+
+@dataclass
+class Tree:
+    """An origin, and a site behind it that knows tags for an hour."""
+
+    origin: Node
+    site: Node
+
+    def run(self, command: str, *arguments: str, node: Node | None = None) -> Result:
+        return CliRunner().invoke(main, [command, str((node or self.site).config), *arguments])
+
+    def said(self, command: str, *arguments: str) -> str:
+        result = self.run(command, *arguments)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    def listed(self, *patterns: str) -> dict[str, dict[str, object]]:
+        told = json.loads(self.said("ls", *patterns, "--json"))
+        return {each["name"].removeprefix(f"{REGISTRY}/"): each for each in told["images"]}
+
+    def push(self, repository: str, tag: str, size: int, seed: str = "") -> Digest:
+        content = Content()
+        seed = seed or f"{repository}:{tag}"
+        manifest = content.image(seed, tag, layers=[random_bytes(seed, size)])
+        base = f"{self.origin.url}/v2/{repository}"
+        for digest, data in content.blobs.items():
+            send("POST", f"{base}/blobs/uploads/?digest={digest}", data)
+        send("PUT", f"{base}/manifests/{tag}", manifest.data, manifest.media_type)
+        return manifest.digest
+
+    def pull(self, repository: str, tag: str) -> Digest:
+        base = f"{self.site.url}/v2/{repository}"
+        data = get(f"{base}/manifests/{tag}")
+        document = json.loads(data)
+        for each in (document["config"], *document["layers"]):
+            assert len(get(f"{base}/blobs/{each['digest']}")) == each["size"]
+        return Digest.of(data)
+
+
+def send(method: str, url: str, data: bytes, media_type: str = "application/octet-stream") -> None:
+    request = urllib.request.Request(url, data, {"Content-Type": media_type}, method=method)
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert answer.status == 201
+
+
+def get(url: str) -> bytes:
+    with urllib.request.urlopen(urllib.request.Request(url, headers={"Accept": TYPE}), timeout=30) as answer:
+        data: bytes = answer.read()
+        return data
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
+    folder: Path = tmp_path_factory.mktemp("images")
+    with nodes.origin(folder / "origin") as origin:
+        registries = nodes.registries(origin.url, tags={"ttl": "1h"})
+        site = Node(folder / "site", {"role": "site", "workers": 2, "registries": registries})
+        site.start()
+        try:
+            yield Tree(origin, site)
+        finally:
+            site.stop()
+
+
+def test_what_was_pulled_is_listed_and_counted_by_repository(tree: Tree) -> None:
+    tree.push("look/a", "1", MIB)
+    tree.push("look/a", "2", 2 * MIB)
+    tree.push("look/b", "1", MIB, seed="look/a:1")
+    for repository, tag in (("look/a", "1"), ("look/a", "2"), ("look/b", "1")):
+        tree.pull(repository, tag)
+    catalog = json.loads(get(f"{tree.site.url}/v2/_catalog"))["repositories"]
+    assert {"look/a", "look/b"} <= set(catalog)
+    assert catalog == sorted(catalog)
+    page = json.loads(get(f"{tree.site.url}/v2/_catalog?n=1&last=look/a"))
+    assert page["repositories"] == ["look/b"]
+    images = tree.listed("look/*")
+    assert set(images) == {"look/a:1", "look/a:2", "look/b:1"}
+    assert all(each["whole"] for each in images.values())
+    assert images["look/a:1"]["digest"] == images["look/b:1"]["digest"]
+    assert images["look/a:1"]["alone"] == 0, "look/b:1 has all of it"
+    text = tree.said("ls", f"{REGISTRY}/look/a")
+    assert f"{REGISTRY}/look/a:2" in text
+    assert "look/b" not in text
+    sizes = json.loads(tree.said("du", "look/*", "--json"))["repositories"]
+    assert [each["repository"] for each in sizes] == [f"{REGISTRY}/look/a", f"{REGISTRY}/look/b"]
+    assert sizes[0]["images"] == 2
+    assert tree.run("ls", "nothing/here").exit_code == 1
+
+
+def test_an_image_that_is_here_in_part_says_so(tree: Tree) -> None:
+    tree.push("part/a", "1", 3 * MIB)
+    get(f"{tree.site.url}/v2/part/a/manifests/1")
+    image = tree.listed("part/a:1")["part/a:1"]
+    assert not image["whole"]
+    assert "part/a:1" in tree.said("ls", "--part")
+    assert " 0 % " in tree.said("ls", "part/a:1")
+
+
+def test_preload_returns_when_all_is_here_and_names_what_is_not_to_be_had(tree: Tree) -> None:
+    tree.push("ahead/a", "1", 5 * MIB)
+    tree.push("ahead/b", "1", MIB)
+    result = tree.run("preload", "ahead/a:1", f"{REGISTRY}/ahead/b:1", "ahead/none:1")
+    assert result.exit_code == 1
+    assert "ahead/none:1: " in result.stderr
+    assert "2 of 3 images are here and proven: " in result.stdout
+    assert all(each["whole"] for each in tree.listed("ahead/*").values())
+    told = json.loads(tree.said("preload", "ahead/a:1", "--json"))
+    assert told["done"]
+    assert told["failed"] == {}
+    assert tree.run("preload").exit_code == 2
+
+
+def test_evicted_is_gone_and_what_others_have_stays(tree: Tree) -> None:
+    tree.push("out/a", "1", 2 * MIB)
+    tree.push("out/b", "1", 2 * MIB, seed="out/a:1")
+    tree.push("out/a", "2", 3 * MIB)
+    for repository, tag in (("out/a", "1"), ("out/b", "1"), ("out/a", "2")):
+        tree.pull(repository, tag)
+    plan = tree.said("evict", "out/a:*", "--dry-run")
+    assert "Would free 3" in plan
+    assert set(tree.listed("out/*")) == {"out/a:1", "out/a:2", "out/b:1"}
+    assert "Evicted 3" in tree.said("evict", "out/a:*")
+    assert set(tree.listed("out/*")) == {"out/b:1"}
+    assert tree.listed("out/b:1")["out/b:1"]["whole"]
+    assert tree.pull("out/a", "2"), "the next pull brings it again"
+    wrong = tree.run("evict", "out/bb:1")
+    assert wrong.exit_code == 1
+    assert "did you mean out/b:1?" in wrong.stderr
+
+
+def test_what_is_pinned_is_not_evicted(tree: Tree) -> None:
+    tree.push("pin/a", "1", MIB)
+    tree.pull("pin/a", "1")
+    assert "pinned until" in tree.said("pin", "pin/a:1", "--for", "14d")
+    assert "pinned, 14 d" in tree.said("ls", "--pinned")
+    refused = tree.run("evict", "pin/a:1")
+    assert refused.exit_code == 1
+    assert "is pinned" in refused.stderr
+    assert "not pinned any more" in tree.said("pin", "pin/a:1", "--off")
+    assert "Evicted" in tree.said("evict", "pin/a:1")
+    assert tree.run("pin", "pin/a:1", "--for", "often").exit_code == 2
+
+
+def test_a_refreshed_tag_is_answered_by_all_workers_at_once(tree: Tree) -> None:
+    old = tree.push("new/a", "latest", MIB)
+    for _ in range(8):
+        assert tree.pull("new/a", "latest") == old
+    new = tree.push("new/a", "latest", MIB, seed="another")
+    assert tree.pull("new/a", "latest") == old, "its hour is not over"
+    assert f"is {new}, was {old}" in tree.said("refresh", "new/a:latest")
+    assert {tree.pull("new/a", "latest") for _ in range(16)} == {new}
+    assert "is still" in tree.said("refresh", "new/a:latest")
+    assert tree.run("refresh", "new/none:1").exit_code == 1
+    assert tree.run("refresh", f"new/a@{new}").exit_code == 1
+
+
+def test_an_origin_lists_and_does_not_evict(tree: Tree) -> None:
+    tree.push("own/a", "1", MIB)
+    assert f"{REGISTRY}/own/a:1" in tree.run("ls", "own/*", node=tree.origin).stdout
+    refused = tree.run("evict", "own/a:1", node=tree.origin)
+    assert refused.exit_code == 1
+    assert "evict is for sites" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ({"Content-Type": "text/plain"}, b'{"images": ["a:1"]}'),
+        ({"Content-Type": "application/json", "Origin": "http://elsewhere.example"}, b'{"images": ["a:1"]}'),
+        ({"Content-Type": "application/json"}, b"{"),
+        ({"Content-Type": "application/json"}, b'{"images": "a:1"}'),
+        ({"Content-Type": "application/json"}, b'{"images": []}'),
+    ],
+)
+@pytest.mark.parametrize("act", ["evict", "preload"])
+def test_only_whom_the_node_s_operator_sends_is_heeded(
+    tree: Tree, act: str, headers: dict[str, str], body: bytes
+) -> None:
+    request = urllib.request.Request(f"{tree.site.admin}/api/1/images/{act}", body, headers)
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=10)
+    assert refused.value.code == 404
+    assert "error" in json.load(refused.value)
