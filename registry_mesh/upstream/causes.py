@@ -30,9 +30,13 @@ _NO_TLS: Final = frozenset(
 )
 
 
+_LONGEST: Final = 200
+"""Characters of a library's words: bytes of the server may be among them."""
+
+
 def cause(fault: BaseException) -> str:
     """Return what is amiss, after the server's name: "refuses connections", "timed out". What is not known is given in
-    the library's words."""
+    the library's words, on one line."""
     if isinstance(fault, aiohttp.ClientConnectorDNSError):
         return f"cannot be resolved by DNS: {fault.host}"
     if isinstance(fault, aiohttp.ClientConnectorCertificateError):
@@ -54,4 +58,7 @@ def cause(fault: BaseException) -> str:
         return "closes the connection without an answer"
     if isinstance(fault, OSError) and fault.errno in _ERRNOS:
         return _ERRNOS[fault.errno]
-    return str(fault) or ("timed out" if isinstance(fault, TimeoutError) else type(fault).__name__)
+    if isinstance(fault, aiohttp.ClientResponseError):  # its words are the bytes that came, however many
+        return "sends what is no HTTP"
+    told = "".join(each for each in str(fault).partition("\n")[0] if each.isprintable())[:_LONGEST]
+    return told or ("timed out" if isinstance(fault, TimeoutError) else type(fault).__name__)

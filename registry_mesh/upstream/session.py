@@ -48,6 +48,9 @@ from registry_mesh.upstream.way import Client, NotingResolver, Way, base_and_fol
 
 HOPS: Final = 5
 
+_OF_A_CONNECTION: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientResponseError)
+"""Faults of one connection, that others need not have: it was closed meanwhile, or holds bytes of an answer before."""
+
 REFUSES_HEAD: Final = frozenset({400, 404, 405, 501})
 """Statuses by which HEAD is refused where GET is not: the registry itself, the proxy before it, or the store that it
 redirects to by addresses signed for GET alone. Given to whoever asked."""
@@ -338,7 +341,7 @@ class ParentSession:
             self._answers["unreachable"].add()
             reason = f"no answer: {cause(fault)}"
             if own and not isinstance(fault, Silent):  # of that the ping decides
-                self.breaker.failed(reason, hard=not isinstance(fault, aiohttp.ServerDisconnectedError))
+                self.breaker.failed(reason, hard=not isinstance(fault, _OF_A_CONNECTION))
             raise SourceUnavailable(reason, source=self.name) from None
         finally:
             if not request.done():

@@ -10,14 +10,17 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from registry_mesh.auth.hosts import place
+from registry_mesh.oci.digest import Digest
 from registry_mesh.ports.failures import SourceUnavailable
 from registry_mesh.upstream.breaker import Breaker
 from registry_mesh.upstream.causes import cause
 from registry_mesh.upstream.session import ParentSession, open_session
 from registry_mesh.upstream.way import Way
 from tests.simulators.registry import simulated_registry
+from tests.simulators.upstream import repository_of
 
 
 async def told(url: str, way: Way | None = None) -> str:
@@ -92,6 +95,8 @@ def unverified(code: int, message: str) -> ssl.SSLCertVerificationError:
         (OSError(errno.EHOSTUNREACH, "x"), "cannot be reached: no route to the host"),
         (ConnectionResetError(errno.ECONNRESET, "x"), "resets connections"),
         (OSError("as it is"), "as it is"),
+        (OSError("as it\x1b[1m is\nand more"), "as it[1m is"),
+        (OSError("x" * 10_000), "x" * 200),
         (ValueError(), "ValueError"),
     ],
 )
@@ -113,3 +118,24 @@ def test_a_breaker_says_why_since_when_and_when_again() -> None:
     assert breaker.told == "down for 1 s (timed out), is tried again in 2 s"
     breaker.succeeded(0.1)
     assert breaker.told == ""
+
+
+async def test_bytes_that_are_no_http_are_not_told_again() -> None:
+    """They may be megabytes of a layer, left over from the answer before."""
+    async with simulated_registry() as parent, repository_of(parent) as app:
+
+        async def more_than_said(request: web.Request) -> web.StreamResponse:
+            assert request.transport is not None
+            request.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx" + b"\xb6\x86\n" * 99_999)
+            await asyncio.sleep(3600)
+            raise AssertionError
+
+        digest = Digest.of(b"x")
+        parent.answers[f"/v2/team/app/manifests/{digest}"] = more_than_said
+        with pytest.raises(SourceUnavailable) as failure:
+            await app.manifests.manifest(digest)
+        assert failure.value.reason == "no answer: sends what is no HTTP"
+        parent.says(f"/v2/team/app/manifests/{digest}", text="x")
+        assert (await app.manifests.manifest(digest)).manifest.data == b"x", (
+            "another connection is as good as any"
+        )

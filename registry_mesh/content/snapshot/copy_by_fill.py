@@ -1,15 +1,22 @@
 """One blob into a store that can hold blobs in part: what came stays, whatever happens to the process.
 
+The digest decides, not the size that a source or a manifest tells: a fill of another size is followed to its end. Where
+the bytes are those of the digest the manifest was wrong; where they are not the source was, and the next fill may be
+right.
+
 A copy is one reader of a fill, who wants all of it and keeps nothing. So a killed run sends again at most the
 chunk that was on its way, and a client that asks for the blob meanwhile follows the same stream.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.fill.via import Distrust, Via
 from registry_mesh.content.snapshot.copy_blob import Moved
 from registry_mesh.oci.descriptor import Descriptor
+from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobSource
 from registry_mesh.ports.cache import CacheStore
@@ -28,29 +35,35 @@ class CopyByFill:
         self._distrust = distrust
 
     async def __call__(self, source: BlobSource, blob: Descriptor, moved: Moved) -> None:
-        if not blob.size:
-            return await self._empty(blob)
-        for attempt in range(_ATTEMPTS):
-            try:
-                return await self._follow(source, blob, moved)
-            except SourceLied:
-                if attempt + 1 == _ATTEMPTS:
-                    raise
-        return None
+        true = (
+            0
+            if blob.digest == Digest.of(b"", blob.digest.algorithm)
+            else await self._copied(source, blob, moved)
+        )
+        if true != blob.size:
+            raise SourceLied(f"{blob.digest} has {true} bytes and is said to have {blob.size}")
+        if not true:
+            await self._empty(blob)
 
-    async def _follow(self, source: BlobSource, blob: Descriptor, moved: Moved) -> None:
+    async def _copied(self, source: BlobSource, blob: Descriptor, moved: Moved) -> int:
+        """Its size, now that it is here."""
+        for _ in range(_ATTEMPTS - 1):
+            with suppress(SourceLied):
+                return await self._follow(source, blob, moved)
+        return await self._follow(source, blob, moved)
+
+    async def _follow(self, source: BlobSource, blob: Descriptor, moved: Moved) -> int:
         via = Via("", source, self._distrust)
         fill = await self._fills.join(blob.digest, via, None)
-        if fill.size != blob.size:
-            raise SourceLied(f"{blob.digest} has {fill.size} bytes there, {blob.size} are named")
         came = 0
         try:
-            async for piece in fill.follow(Span(0, blob.size), via):
+            async for piece in fill.follow(Span(0, fill.size), via):
                 came += len(piece)
                 moved(len(piece))
         except BaseException:
             moved(-came)
             raise
+        return fill.size
 
     async def _empty(self, blob: Descriptor) -> None:
         async with self._store.ingest(blob.digest, 0, blob.digest.algorithm) as ingest:

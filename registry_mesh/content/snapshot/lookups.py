@@ -6,7 +6,6 @@ repository lists them; the next look finds them there.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,8 +16,9 @@ from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.reading import read_manifest
 from registry_mesh.oci.reference import RegistryName
 from registry_mesh.oci.refusals import BlobUnknown, Refusal
+from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobStore
-from registry_mesh.ports.failures import Failure, SourceDenied, SourceLied, SourceRefused
+from registry_mesh.ports.failures import Failure, SourceLied, SpanUnsatisfiable
 from registry_mesh.ports.pieces import put, whole
 from registry_mesh.ports.repositories import Repository
 
@@ -60,15 +60,14 @@ class Lookups:
         return found.descriptors
 
     async def size(self, source: Repository, digest: Digest) -> int:
-        """Of a blob, in bytes. Where a question for it alone is refused, or says nothing, the blob is opened."""
-        with suppress(BlobUnknown, SourceDenied, SourceRefused):
-            told = await self._asking.ask(source.registry, lambda: source.blobs.stat(digest))
-            if told.size:
-                return told.size
+        """Of a blob that nobody tells the size of, in bytes: as its first byte is opened, for HEAD is a hint."""
 
         async def opened() -> int:
-            async with source.blobs.open(digest) as reading:
-                return reading.info.size
+            try:
+                async with source.blobs.open(digest, Span(0, 1)) as reading:
+                    return reading.info.size
+            except SpanUnsatisfiable as empty:
+                return empty.size
 
         return await self._asking.ask(source.registry, opened)
 
