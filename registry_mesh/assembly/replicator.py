@@ -12,10 +12,11 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Final
 
 from registry_mesh.admin.status import ReplicationStatus, RunStatus
-from registry_mesh.assembly.labels import layout
+from registry_mesh.assembly.labels import layout, node_name
 from registry_mesh.assembly.parents import Parents, Seen
 from registry_mesh.assembly.storage import open_storage
 from registry_mesh.config.finding import ConfigInvalid
@@ -33,6 +34,7 @@ from registry_mesh.content.snapshot.snapshot import Ours, Outcome, Snapshot, Sna
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.storage import Storage
 from registry_mesh.replication.rules import Rules
+from registry_mesh.replication.schedule import Interval
 from registry_mesh.repositories.of_replica import ReplicaRepositories
 from registry_mesh.telemetry import names
 from registry_mesh.telemetry.instruments import Instruments, Table
@@ -42,7 +44,10 @@ from registry_mesh.telemetry.phases import phase
 
 log: Final = logging.getLogger(__name__)
 
-HEEDED: Final = frozenset({"note", "platforms"})
+HEEDED: Final = frozenset(
+    {"note", "platforms", "types", "max", "with", "age", "fixed", "nodes", "keep", "hold"}
+    | {"every", "when", "priority", "deny"}
+)
 """Keys of rules that a run obeys; of a rule that says another it does nothing, and says so."""
 _SHOWN: Final = 20
 """Troubles that the log tells of one run; the command shows all."""
@@ -70,6 +75,8 @@ class Replicator:
         self.last: Outcome | None = None
         self._faults: tuple[str, ...] = ()
         self._faults_since = 0.0
+        self.interval = config.replication.interval
+        """Seconds between two runs: the configuration's, or what a rule says that asks more often."""
         self._ended = 0.0  # of the last run, seconds since the epoch
 
     async def __aenter__(self) -> Replicator:
@@ -92,18 +99,28 @@ class Replicator:
         """As the files stand now. `ConfigInvalid`."""
         assert self._config.rules is not None, "the checks demand it of a replica"
         rules = await reload_rules(self._config.rules, tuple(self._config.registries))
-        refuse_unheeded(rules, HEEDED)
-        return rules
+        name = node_name(self._config)
+        ours = replace(rules, rules=tuple(rule for rule in rules if rule.is_for(name)))
+        told = [rule.every.seconds for rule in ours if isinstance(rule.every, Interval)]
+        self.interval = (
+            min(self._config.replication.interval, *told) if told else self._config.replication.interval
+        )
+        refuse_unheeded(ours, HEEDED)
+        return ours
 
-    async def run(self, busy: Callable[[int | None], None] = lambda owner: None) -> Outcome:
-        """One run; `busy` is told where it has to wait for another process. `ConfigInvalid`, `StoreBroken`."""
+    async def run(
+        self, busy: Callable[[int | None], None] = lambda owner: None, *, by_hand: bool = False
+    ) -> Outcome:
+        """One run; `busy` is told where it has to wait for another process. `by_hand`: of all rules, whatever they say
+        of when they are due. `ConfigInvalid`, `StoreBroken`."""
         rules = await self.rules()
         self._faulty(())
         async with self._storage.alone("replication", busy), self._bring() as bring:
             self.meter = Meter()
             repositories = ReplicaRepositories(self._storage.records, self._storage.blobs, time.time)
             ours = Ours(self._storage.blobs, bring, repositories, self._storage.records, self._storage.room)
-            snapshot = Snapshot(rules, self._sources, ours, time.time, self.meter, SnapshotPolicy())
+            policy = SnapshotPolicy(by_hand=by_hand)
+            snapshot = Snapshot(rules, self._sources, ours, time.time, self.meter, policy)
             outcome = await snapshot.run()
         self._count(outcome)
         self.last, self._ended = outcome, time.time()
@@ -122,7 +139,7 @@ class Replicator:
                 self._faulty(tuple(str(fault) for fault in invalid.findings))
             except Failure as fault:
                 log.error("replication failed", extra={FIELDS: {"why": fault.reason}})
-            wait = self._config.replication.interval * random.uniform(0.95, 1.05)
+            wait = self.interval * random.uniform(0.95, 1.05)
             try:
                 await asyncio.wait_for(self._nudged.wait(), max(1.0, wait))
             except TimeoutError:

@@ -75,10 +75,10 @@ async def _replicate(config: Config, once: bool, quiet: bool) -> int:
     try:
         async with open_replicator(config) as replicator:
             while True:
-                outcome = await _shown(replicator, quiet)
+                outcome = await _shown(replicator, quiet, once)
                 if once:
                     return 0 if outcome.complete else EXIT_INCOMPLETE
-                await asyncio.sleep(max(1.0, config.replication.interval))
+                await asyncio.sleep(max(1.0, replicator.interval))
     except Failure as fault:
         click.echo(f"error: {fault.reason}", err=True)
     except NotBuilt as fault:
@@ -86,7 +86,7 @@ async def _replicate(config: Config, once: bool, quiet: bool) -> int:
     return EXIT_INCOMPLETE
 
 
-async def _shown(replicator: Replicator, quiet: bool) -> Outcome:
+async def _shown(replicator: Replicator, quiet: bool, by_hand: bool) -> Outcome:
     """One run, its progress while it lasts, and what it came to."""
     from registry_mesh.cli.replication_view import outcome_lines, show_progress
 
@@ -98,7 +98,7 @@ async def _shown(replicator: Replicator, quiet: bool) -> Outcome:
     began = time.monotonic()
     showing = asyncio.create_task(show_progress(lambda: replicator.meter, sys.stderr)) if not quiet else None
     try:
-        outcome = await replicator.run(busy)
+        outcome = await replicator.run(busy, by_hand=by_hand)
     finally:
         if showing is not None:
             showing.cancel()

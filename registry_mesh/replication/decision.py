@@ -190,9 +190,10 @@ def _is_of_kind(rule: Rule, facts: TagFacts, unknown: list[str]) -> bool:
 
 def _unpinned(rule: Rule, ref: str, tag: Tag, facts: TagFacts) -> str | None:
     """Why a rule does not take a tag that it pins; None where it takes it."""
-    others = any(each.matches(tag) for each in rule.tags.patterns if not each.negative and each.pin is None)
     pins = [pin.digest for pin in rule.pins if pin.tag == tag]
-    if others or not pins or facts.digest is None or facts.digest in pins:
+    if not pins or facts.digest is None or facts.digest in pins:
+        return None
+    if any(each.matches(tag) for each in rule.tags.patterns if not each.negative and each.pin is None):
         return None
     return sentences.pinned(ref, facts.digest, pins)
 

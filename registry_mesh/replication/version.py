@@ -62,6 +62,8 @@ class Version:
         return ".".join(map(str, self.numbers)) + (f"-{'.'.join(self.suffix)}" if self.suffix else "")
 
     def __lt__(self, other: Version) -> bool:
+        if self.numbers != other.numbers:
+            return self.numbers < other.numbers
         return self._key() < other._key()
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.fill.policy import FillPolicy
 from registry_mesh.content.snapshot.copy_blob import CopyByIngest
 from registry_mesh.content.snapshot.copy_by_fill import CopyByFill
+from registry_mesh.content.snapshot.jobs import Widths
 from registry_mesh.content.snapshot.progress import Meter
 from registry_mesh.content.snapshot.snapshot import Ours, Outcome, Snapshot, SnapshotPolicy
 from registry_mesh.oci.digest import Digest
@@ -30,6 +33,10 @@ class Replica:
         self.fill = fill
         self.rules = Rules(rules)
         self.now = 1_000.0
+        self.clock: Callable[[], float] | None = None
+        """Asked in place of `now`, where set."""
+        self.by_hand = False
+        self.widths = Widths()
         self.meter = Meter()
         self.distrusted: list[str] = []
 
@@ -44,9 +51,9 @@ class Replica:
         )
         ours = Ours(self.blobs, bring, self.repositories, self.blobs.records)
         self.meter = Meter()
-        snapshot = Snapshot(
-            self.rules, {HOST: self.source}, ours, lambda: self.now, self.meter, SnapshotPolicy()
-        )
+        clock = self.clock or (lambda: self.now)
+        policy = SnapshotPolicy(widths=self.widths, by_hand=self.by_hand)
+        snapshot = Snapshot(self.rules, {HOST: self.source}, ours, clock, self.meter, policy)
         try:
             return await snapshot.run()
         finally:

@@ -71,6 +71,10 @@ class TagCopy:
     graph: Graph
     platforms: Platforms = None
     after: frozenset[Tag] = frozenset()
+    rank: int = 0
+    """Of two, the bytes of the lower come first."""
+    flows: Callable[[], bool] = field(default=lambda: True, repr=False)
+    """Whether its bytes may flow now."""
     switched: Callable[[bool, bool], None] = field(default=lambda moved, whole: None, repr=False)
     """Told when it is complete, whether the tag moved for it, and whether all beside it is here too."""
 
@@ -85,6 +89,12 @@ class _Wanted:
     blob: Descriptor
     registry: RegistryName
     sources: list[BlobSource]
+    rank: int
+    flows: list[Callable[[], bool]] = field(default_factory=list)
+
+
+class OutsideWindow(Failure):
+    """Bytes do not flow now; what came is kept, and gone on with when they do."""
 
 
 class GraphCopy:
@@ -108,7 +118,7 @@ class GraphCopy:
         place = Place(source.registry, source.name)
         for tag in tags:
             for node in tag.graph.nodes.values():
-                self._add_node(place, source, target, node)
+                self._add_node(place, source, target, node, tag)
             beside: set[Hashable] = {ManifestKey(place, digest) for digest in tag.graph.beside}
             needs = {ManifestKey(place, digest) for digest in tag.graph.nodes} - beside
             beside |= {TagKey(place, other) for other in tag.after}
@@ -116,7 +126,9 @@ class GraphCopy:
             switch = partial(self._switch, place, target, tag, frozenset(beside))
             self._jobs[key] = Job(key, switch, needs=frozenset(needs), after=frozenset(beside))
 
-    def _add_node(self, place: Place, source: Repository, target: KeptRepository, node: Node) -> None:
+    def _add_node(
+        self, place: Place, source: Repository, target: KeptRepository, node: Node, tag: TagCopy
+    ) -> None:
         """The same manifest may come by several ways: wanted for other platforms, or under another subject."""
         key = ManifestKey(place, node.descriptor.digest)
         node = _merged(self._nodes.get(key), node)
@@ -125,7 +137,9 @@ class GraphCopy:
         needs |= {ManifestKey(place, digest) for digest in node.before}
         self._jobs[key] = Job(key, partial(self._put, target, node), needs=frozenset(needs))
         for blob in node.blobs:
-            wanted = self._blobs.setdefault(BlobKey.of(blob), _Wanted(blob, place.registry, []))
+            wanted = self._blobs.setdefault(BlobKey.of(blob), _Wanted(blob, place.registry, [], tag.rank))
+            wanted.rank = min(wanted.rank, tag.rank)
+            wanted.flows.append(tag.flows)
             if source.blobs not in wanted.sources:
                 wanted.sources.append(source.blobs)
 
@@ -143,7 +157,9 @@ class GraphCopy:
                 self._jobs[key] = Job(key, _nothing)
                 continue
             self._meter.size += wanted.blob.size
-            self._jobs[key] = Job(key, partial(self._bring, wanted), Lane.BYTES, wanted.blob.size)
+            self._jobs[key] = Job(
+                key, partial(self._bring, wanted), Lane.BYTES, wanted.blob.size, rank=wanted.rank
+            )
         self._meter.objects = len(self._jobs)
 
     def fit(self, room: int, order: Callable[[TagKey], tuple[int, str]]) -> tuple[tuple[TagKey, ...], int]:
@@ -171,20 +187,24 @@ class GraphCopy:
     async def _bring(self, wanted: _Wanted) -> None:
         """From the first repository that can give it."""
         failure: Failure | Refusal = SourceUnavailable(f"nobody has {wanted.blob.digest}")
+
+        def moved(size: int) -> None:
+            self._meter.size_done += size
+            if size > 0:
+                _demand_flow(wanted)
+
+        _demand_flow(wanted)
         for source in wanted.sources:
             try:
-                bring = partial(self._bring_blob, source, wanted.blob, self._moved)
+                bring = partial(self._bring_blob, source, wanted.blob, moved)
                 await self._asking.patiently(wanted.registry, bring)
                 self._meter.objects_done += 1
                 return
-            except StoreBroken:
+            except (StoreBroken, OutsideWindow):
                 raise
             except (Failure, Refusal) as caught:
                 failure = caught
         raise failure
-
-    def _moved(self, size: int) -> None:
-        self._meter.size_done += size
 
     async def _put(self, target: KeptRepository, node: Node) -> None:
         wanted = node.descriptor
@@ -210,6 +230,12 @@ class GraphCopy:
         self._meter.tags_done += 1
         undone = self._running.undone.keys() if self._running is not None else set()
         copy.switched(moved, copy.graph.is_whole and not beside & undone)
+
+
+def _demand_flow(wanted: _Wanted) -> None:
+    """`OutsideWindow` where none of those that want a blob lets bytes flow now."""
+    if not any(flows() for flows in wanted.flows):
+        raise OutsideWindow("no window of its rules is open")
 
 
 async def _points_at(target: KeptRepository, tag: Tag) -> Digest | None:

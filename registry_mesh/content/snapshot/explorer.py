@@ -29,6 +29,7 @@ from registry_mesh.oci.refusals import BlobUnknown, ManifestUnknown, NameUnknown
 from registry_mesh.ports.blobs import BlobStore
 from registry_mesh.ports.failures import Failure, SourceLied, StoreBroken, StoreFull
 from registry_mesh.ports.repositories import Repository
+from registry_mesh.replication.companions import ALL, Companions
 from registry_mesh.replication.rules import Platforms
 from registry_mesh.replication.wanted import Wanted, is_image, is_stated, wanted
 
@@ -54,12 +55,14 @@ class Explorer:
         root: Descriptor,
         platforms: Platforms,
         tags: Collection[Tag] | None = None,
+        companions: Companions = ALL,
     ) -> Graph:
         """What `root` stands for. `Incomplete` names what is lacking of it; `SourceLied` where it has no end.
 
-        Of `root` its digest counts; `tags` are those of the repository, where they are known.
+        Of `root` its digest counts; `tags` are those of the repository, where they are known; of what refers to it only
+        `companions` are looked into.
         """
-        looking = _Exploration(self._lookups, source, platforms, tags)
+        looking = _Exploration(self._lookups, source, platforms, tags, companions)
         await looking.walk(root)
         return looking.graph(root)
 
@@ -68,12 +71,18 @@ class _Exploration:
     """One walk from one root."""
 
     def __init__(
-        self, lookups: Lookups, source: Repository, platforms: Platforms, tags: Collection[Tag] | None
+        self,
+        lookups: Lookups,
+        source: Repository,
+        platforms: Platforms,
+        tags: Collection[Tag] | None,
+        companions: Companions,
     ) -> None:
         self._lookups = lookups
         self._source = source
         self._platforms = platforms
         self._tags = tags
+        self._companions = companions
         self._nodes: dict[Digest, Node] = {}
         self._lost: dict[Digest, Exception] = {}
         self._seen: set[Digest] = set()
@@ -204,6 +213,8 @@ class _Exploration:
         return Descriptor(named.media_type or OCTETS, named.digest, size)
 
     async def _referrers(self, subject: Digest) -> list[Lead]:
+        if self._companions.is_none:
+            return []
         tagged = self._tags is None or referrers_tag(subject) in self._tags
         try:
             found = await self._lookups.referrers(self._source, subject, tagged)
@@ -211,7 +222,11 @@ class _Exploration:
             self._is_known = False
             self._note(f"referrers of {subject} are not known: {fault.reason}")
             return []
-        return [Lead(each.digest, each.media_type, each.size, subject) for each in found]
+        return [
+            Lead(each.digest, each.media_type, each.size, subject)
+            for each in found
+            if self._companions.takes(each.artifact_type or each.media_type)
+        ]
 
     def _note(self, what: str) -> None:
         self._notes.append(what)

@@ -57,6 +57,26 @@ class Graph:
     """Whether all that could be asked was answered."""
 
     @property
+    def size(self) -> int:
+        """Bytes of all that the root needs."""
+        main = [self.nodes[digest] for digest in below(self.root.digest, self.nodes) if digest in self.nodes]
+        blobs = {blob.digest: blob.size for node in main for blob in node.blobs}
+        return sum(blobs.values()) + sum(node.descriptor.size for node in main)
+
+    @property
+    def type(self) -> str:
+        """The root's artifact type, else the media type of the first thing that it, or the first child, is made of."""
+        node: Node | None = self.nodes.get(self.root.digest)
+        for _ in range(len(self.nodes)):
+            if node is None or node.descriptor.artifact_type:
+                break
+            if node.children:
+                node = self.nodes.get(node.children[0])
+            else:
+                return node.blobs[0].media_type if node.blobs else node.descriptor.media_type
+        return (node.descriptor.artifact_type or "") if node is not None else ""
+
+    @property
     def is_whole(self) -> bool:
         """Whether there is nothing more to be had."""
         return self.is_known and not self.lost

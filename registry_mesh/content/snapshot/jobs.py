@@ -1,4 +1,4 @@
-"""Jobs that need other jobs: run as many at once as allowed, the largest first, each once.
+"""Jobs that need other jobs: run as many at once as allowed, by rank and then the largest first, each once.
 
 A job that fails takes with it what needs it, and nothing else. What only comes `after` it is done all the same.
 """
@@ -44,6 +44,8 @@ class Job:
     size: int = 0
     needs: frozenset[Hashable] = frozenset()
     after: frozenset[Hashable] = frozenset()
+    rank: int = 0
+    """Of those that can be done the lowest comes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class Jobs:
                 if need not in self._jobs:
                     raise ValueError(f"{key} needs {need}, which is no job")
                 self._needed_by.setdefault(need, []).append(key)
-        self._ready: dict[Lane, list[tuple[int, int, Job]]] = {lane: [] for lane in Lane}
+        self._ready: dict[Lane, list[tuple[int, int, int, Job]]] = {lane: [] for lane in Lane}
         self._order = count()
         self._left = len(self._jobs)
         self._moved = asyncio.Condition()
@@ -92,7 +94,7 @@ class Jobs:
                 await self._moved.wait_for(lambda: ready or not self._left)
                 if not ready:
                     return
-                job = heapq.heappop(ready)[2]
+                job = heapq.heappop(ready)[3]
             failure: Exception | None = None
             try:
                 await job.do()
@@ -106,7 +108,7 @@ class Jobs:
                 self._moved.notify_all()
 
     def _enqueue(self, job: Job) -> None:
-        heapq.heappush(self._ready[job.lane], (-job.size, next(self._order), job))
+        heapq.heappush(self._ready[job.lane], (job.rank, -job.size, next(self._order), job))
 
     def _done(self, key: Hashable) -> None:
         self._left -= 1

@@ -17,11 +17,12 @@ from functools import partial
 from typing import Final
 
 from registry_mesh.content.snapshot.asking import Asking
-from registry_mesh.content.snapshot.copy_graph import Bring, GraphCopy, TagCopy, TagKey
+from registry_mesh.content.snapshot.copy_graph import Bring, GraphCopy, OutsideWindow, TagCopy, TagKey
 from registry_mesh.content.snapshot.explorer import Explorer
 from registry_mesh.content.snapshot.jobs import Undone, Widths
 from registry_mesh.content.snapshot.progress import Meter, Phase
 from registry_mesh.content.snapshot.receipts import Receipts
+from registry_mesh.content.snapshot.remembered_tags import RememberedTags
 from registry_mesh.content.snapshot.survey import Findings, Survey, bounded
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.oci.refusals import NameUnknown, Refusal
@@ -31,8 +32,10 @@ from registry_mesh.ports.place import Place
 from registry_mesh.ports.records import Records
 from registry_mesh.ports.repositories import KeptRepository, RegistrySource, RepositoryStore
 from registry_mesh.ports.room import StoreRoom
-from registry_mesh.replication.rules import Rules
+from registry_mesh.replication.rules import Rule, Rules
+from registry_mesh.replication.schedule import due
 from registry_mesh.replication.wanted import Listing, listings
+from registry_mesh.replication.window import is_open
 
 MAX_REPOSITORIES: Final = 1_000_000
 
@@ -49,6 +52,8 @@ class SnapshotPolicy:
     repositories: int = 8
     referrers_every: float = 3600.0
     widths: Widths = field(default_factory=Widths)
+    by_hand: bool = False
+    """A person asks for it: every rule is due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +122,10 @@ class Snapshot:
         self._troubles: list[Trouble] = []
         self._notes: list[str] = []
         self._selecting: set[str] = set()
-        self._rank_of = {rule.name: rank for rank, rule in enumerate(rules)}
+        order = sorted(rules, key=lambda rule: -rule.priority.rank)
+        self._rank_of = {rule.name: rank for rank, rule in enumerate(order)}
+        self._remembered = RememberedTags(ours.records)
+        self._due: frozenset[str] = frozenset()
         self._ranks: dict[TagKey, int] = {}
         self._unlisted: set[RegistryName] = set()
         self._switched = 0
@@ -125,8 +133,10 @@ class Snapshot:
     async def run(self) -> Outcome:
         """What a source or an object does wrong is in the outcome's `troubles`; a store that fails as a whole
         is raised."""
-        for listing in listings(self._rules):
-            places = await self._places(listing)
+        began = self._clock()
+        due = await self._due_rules(began)
+        for listing in listings(due):
+            places = await self._places(listing, due)
             await bounded(
                 self._policy.repositories, (partial(self._survey, place, listing.exact) for place in places)
             )
@@ -138,14 +148,31 @@ class Snapshot:
             undone = await self._copy.run()
         finally:
             await self._receipts.flush()
+            await self._remembered.flush(dict.fromkeys(self._due, began))
         self._meter.phase = Phase.DONE
         full = [each for each in undone if isinstance(each.failure, StoreFull)]
         if full:  # one cause: said once
             self._trouble("the store", f"{full[0].failure}: {len(full)} things were not brought for it")
         for each in undone:
-            if not isinstance(each.failure, StoreFull):
+            if isinstance(each.failure, OutsideWindow):
+                if isinstance(each.key, TagKey):
+                    self._notes.append(f"{each.key} waits: {each.failure.reason}")
+            elif not isinstance(each.failure, StoreFull):
                 self._trouble(str(each.key), _why(each))
         return self._outcome()
+
+    async def _due_rules(self, now: float) -> Rules:
+        """Those whose sources are asked now."""
+        asked = await self._remembered.asked() if any(rule.every for rule in self._rules) else {}
+
+        def is_due(rule: Rule) -> bool:
+            every = rule.every
+            return every is None or self._policy.by_hand or due(every, asked.get(rule.name), now)
+
+        rules = tuple(rule for rule in self._rules if is_due(rule))
+        self._due = frozenset(rule.name for rule in rules if rule.every is not None)
+        self._selecting |= {rule.name for rule in self._rules} - {rule.name for rule in rules}
+        return replace(self._rules, rules=rules)
 
     async def _fit(self) -> None:
         """Leave out what there is no room for: whole images come, in the order of the rules."""
@@ -177,8 +204,8 @@ class Snapshot:
             tuple(sorted(self._notes)),
         )
 
-    async def _places(self, listing: Listing) -> list[Place]:
-        """The repositories of a registry that some rule takes."""
+    async def _places(self, listing: Listing, due: Rules) -> list[Place]:
+        """The repositories of a registry that some rule takes which is due."""
         names = set(listing.names)
         source = self._sources.get(listing.registry)
         if source is None:
@@ -192,7 +219,7 @@ class Snapshot:
             except (Failure, Refusal) as fault:
                 self._unlisted.add(listing.registry)
                 self._trouble(str(listing.registry), f"its repositories cannot be listed: {fault.reason}")
-        return [Place(listing.registry, n) for n in sorted(names) if self._rules.of(listing.registry, n)]
+        return [Place(listing.registry, n) for n in sorted(names) if due.of(listing.registry, n)]
 
     async def _survey(self, place: Place, named: frozenset[RepositoryName]) -> None:
         """Look at one repository, and take what changed into the copy. `named`: those that rules name in full."""
@@ -203,6 +230,7 @@ class Snapshot:
             source,
             target,
             receipts,
+            await self._remembered.of(place),
             self._explorer,
             self._asking,
             self._clock(),
@@ -210,7 +238,7 @@ class Snapshot:
         )
         rules = self._rules.of(place.registry, place.repository)
         try:
-            found = await survey.run(rules)
+            found = await survey.run(self._rules, rules)
         except NameUnknown:
             self._selecting |= {rule.name for rule in rules}  # why they take nothing is told here
             await self._gone(place, target, place.repository in named)
@@ -230,10 +258,28 @@ class Snapshot:
             )
         for tag, fault in found.faults.items():
             self._trouble(f"{place}:{tag}" if tag else str(place), _reason(fault))
-        copies = [replace(c, switched=partial(self._switch, place, found, c)) for c in found.copies.values()]
+        for why in found.refused.values():
+            self._trouble(str(place), why)
+        self._notes += found.waiting
+        if not found.faults.get(""):
+            self._remembered.note(place, found.remembered)
         for tag, by in found.by.items():
             self._ranks[TagKey(place, tag)] = min(self._rank_of[name] for name in by)
+        copies = [self._planned(place, found, copy) for copy in found.copies.values()]
         self._copy.add(source, target, copies)
+
+    def _planned(self, place: Place, found: Findings, copy: TagCopy) -> TagCopy:
+        """With its place in the order, and when its bytes may flow. A companion comes with what it is of."""
+        names = found.by.get(copy.tag)
+        by = [rule for rule in self._rules if names is None or rule.name in names]
+        windows = tuple(window for rule in by for window in rule.when)
+        always = names is None or any(not rule.when for rule in by)
+        return replace(
+            copy,
+            rank=self._ranks.get(TagKey(place, copy.tag), 0),
+            flows=(lambda: True) if always else (lambda: is_open(windows, self._clock())),
+            switched=partial(self._switch, place, found, copy),
+        )
 
     async def _gone(self, place: Place, target: KeptRepository, named: bool) -> None:
         """A repository that its source does not know: what a rule names in full, and was never here, is missed."""

@@ -11,6 +11,7 @@ from registry_mesh.content.snapshot.copy_graph import TagCopy
 from registry_mesh.content.snapshot.explorer import Explorer
 from registry_mesh.content.snapshot.graph import Graph
 from registry_mesh.content.snapshot.receipts import Receipt
+from registry_mesh.content.snapshot.remembered_tags import TagMemory
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import Tag
@@ -18,7 +19,11 @@ from registry_mesh.oci.refusals import ManifestUnknown, NameUnknown, Refusal
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.repositories import EVERY, KeptRepository, Repository, TagPage
-from registry_mesh.replication.rules import Platforms, Rule, union
+from registry_mesh.replication.companions import ALL, NONE, Companions
+from registry_mesh.replication.decision import Decision, TagFacts, Verdict, decide
+from registry_mesh.replication.decision import Place as DecidedPlace
+from registry_mesh.replication.keep import By
+from registry_mesh.replication.rules import Platforms, Rule, Rules
 from registry_mesh.replication.wanted import companions, is_companion, selecting
 
 
@@ -45,6 +50,12 @@ class Findings:
     """The names of the rules that take some tag."""
     by: dict[Tag, tuple[str, ...]] = field(default_factory=dict)
     """The names of the rules that take each tag; a companion is taken by none."""
+    refused: dict[Tag, str] = field(default_factory=dict)
+    """What a rule selects and another guards, and why it is not taken."""
+    waiting: list[str] = field(default_factory=list)
+    """What is not taken yet, or is denied, in words."""
+    remembered: dict[Tag, TagMemory] = field(default_factory=dict)
+    """What is to be remembered of the selected tags."""
 
 
 class Survey:
@@ -55,6 +66,7 @@ class Survey:
         source: Repository,
         target: KeptRepository,
         receipts: Mapping[Tag, Receipt],
+        remembered: Mapping[Tag, TagMemory],
         explorer: Explorer,
         asking: Asking,
         now: float,
@@ -63,22 +75,25 @@ class Survey:
         self._source = source
         self._target = target
         self._receipts = receipts
+        self._remembered = remembered
         self._explorer = explorer
         self._asking = asking
         self._now = now
         self._referrers_every = referrers_every
-        self._graphs: dict[tuple[Digest, Platforms], asyncio.Task[Graph]] = {}
+        self._graphs: dict[tuple[Digest, Platforms, Companions], asyncio.Task[Graph]] = {}
         self._companions: Mapping[Digest, tuple[Tag, ...]] = {}
         self._listed: frozenset[Tag] = frozenset()
+        self._complete: dict[Tag, Descriptor] = {}
         self.findings = Findings()
 
     @property
     def place(self) -> Place:
         return Place(self._source.registry, self._source.name)
 
-    async def run(self, rules: Iterable[Rule]) -> Findings:
-        """`NameUnknown` where the source has no such repository; what else is wrong is in the findings."""
-        found = self.findings
+    async def run(self, rules: Rules, of: Iterable[Rule]) -> Findings:
+        """`NameUnknown` where the source has no such repository; what else is wrong is in the findings. `of` are those
+        of `rules` that take something of it."""
+        found, of = self.findings, tuple(of)
         try:
             page = await list_tags(self._source, self._asking)
         except NameUnknown:
@@ -89,20 +104,128 @@ class Survey:
         found.note = page.note and f"its list of tags {page.note}"
         self._companions = companions(page.tags)
         self._listed = frozenset(page.tags)
-        taken = selecting(rules, page.tags)
-        found.by = {tag: tuple(rule.name for rule in by) for tag, by in taken.items()}
+        taken = selecting(of, page.tags)
         found.selecting = {rule.name for by in taken.values() for rule in by}
-        level = {tag: union(rule.platforms for rule in by) for tag, by in taken.items()}
-        seen: set[Tag] = set()
-        while level:
-            seen |= level.keys()
-            further = await asyncio.gather(*(self._tag(tag, wanted) for tag, wanted in level.items()))
-            level = {tag: None for tags in further for tag in tags if tag not in seen}
+        place = DecidedPlace(self.place.registry, self.place.repository)
+        if any(each.keep for each in of) and not any(_by_time(each) for each in of):
+            known = decide(place, rules, of, dict.fromkeys(page.tags, TagFacts()), self._now)
+            taken = {tag: by for tag, by in taken.items() if known[tag].verdict is not Verdict.PAST}
+        roots = await self._roots(taken)
+        facts = await self._facts(page.tags, roots, taken)
+        first = decide(place, rules, of, facts, self._now)
+        takes = {tag: d for tag, d in first.items() if d.verdict is Verdict.TAKE and tag in roots}
+        looked = await self._look(roots, takes)
+        for tag, graph in looked.items():
+            facts[tag] = replace(facts[tag], size=graph.size, type=graph.type)
+        decided = {tag: d for tag, d in decide(place, rules, of, facts, self._now).items() if tag in roots}
+        self._tell(decided)
+        await self._take(decided, looked)
         self._order()
         return found
 
-    async def _tag(self, tag: Tag, platforms: Platforms) -> Sequence[Tag]:
-        """Look at one tag; gives the companion tags of what it stands for."""
+    async def _roots(self, tags: Iterable[Tag]) -> dict[Tag, Descriptor]:
+        """What each tag points at; without those that cannot be told, or are gone since they were listed."""
+        tags = tuple(tags)
+        found = await asyncio.gather(*map(self._root, tags))
+        return {tag: root for tag, root in zip(tags, found, strict=True) if root is not None}
+
+    async def _root(self, tag: Tag) -> Descriptor | None:
+        try:
+            root = await self._resolve(tag)
+        except (Failure, Refusal) as fault:
+            self.findings.wanted += 1
+            self.findings.faults[tag] = fault
+            return None
+        if root is None:
+            self.findings.notes.append((tag, "was deleted since it was listed; what is held of it stays"))
+        return root
+
+    async def _facts(
+        self, tags: Iterable[Tag], roots: Mapping[Tag, Descriptor], taken: Mapping[Tag, Sequence[Rule]]
+    ) -> dict[Tag, TagFacts]:
+        """Of all listed tags; what is remembered of them afterwards is in the findings."""
+        found, remembered = {}, self.findings.remembered
+        for tag in tags:
+            root = roots.get(tag)
+            if root is None:
+                found[tag] = TagFacts()
+                continue
+            known = self._remembered.get(tag)
+            digest = str(root.digest)
+            memory = known.seen(digest, self._now) if known is not None else TagMemory(digest, self._now)
+            remembered[tag] = memory
+            guarded = any(rule.age or rule.fixed is not None for rule in taken.get(tag, ()))
+            held = await self._held(tag) if guarded else None
+            found[tag] = TagFacts(root.digest, memory.since, len(memory.moves), held=held)
+        return found
+
+    async def _held(self, tag: Tag) -> Digest | None:
+        try:
+            return (await self._target.kept.tags.resolve(tag)).descriptor.digest
+        except (ManifestUnknown, NameUnknown):
+            return None
+
+    async def _look(self, roots: Mapping[Tag, Descriptor], takes: Mapping[Tag, Decision]) -> dict[Tag, Graph]:
+        """The graphs of those tags that are not held as they are wanted."""
+        tags = tuple(takes)
+        graphs = await asyncio.gather(*(self._graph(tag, roots[tag], takes[tag]) for tag in tags))
+        return {tag: graph for tag, graph in zip(tags, graphs, strict=True) if graph is not None}
+
+    async def _graph(self, tag: Tag, root: Descriptor, decision: Decision) -> Graph | None:
+        receipt = Receipt.of(root, decision.platforms, self._now)
+        try:
+            if await self._is_held(tag, receipt):
+                self._complete[tag] = root
+                return None
+            return await self._explore(root, decision.platforms, decision.companions)
+        except (Failure, Refusal) as fault:
+            self.findings.wanted += 1
+            self.findings.faults[tag] = fault
+            return None
+
+    def _tell(self, decided: Mapping[Tag, Decision]) -> None:
+        """What is not taken, and why."""
+        for tag, decision in decided.items():
+            match decision.verdict:
+                case Verdict.REFUSE:
+                    self.findings.refused[tag] = decision.because
+                case Verdict.WAIT | Verdict.DENY:
+                    self.findings.waiting.append(decision.because)
+
+    async def _take(self, decided: Mapping[Tag, Decision], looked: Mapping[Tag, Graph]) -> None:
+        """Tags with what they stand for, then the companions by tag of all that, and of these."""
+        found = self.findings
+        level: dict[Tag, Companions] = {}
+        for tag, decision in decided.items():
+            if decision.verdict is not Verdict.TAKE:
+                continue
+            found.by[tag] = tuple(rule.name for rule in decision.rules)
+            if tag in self._complete:
+                found.wanted += 1
+                found.held += 1
+                self._further(level, (self._complete[tag].digest,), decision.companions)
+            elif tag in looked:
+                found.wanted += 1
+                self._copy(tag, looked[tag], decision.platforms)
+                self._further(level, looked[tag].nodes, decision.companions)
+        seen = set(decided)
+        while level:
+            seen |= level.keys()
+            tags = tuple(level)
+            below = await asyncio.gather(*map(self._companion, tags))
+            following: dict[Tag, Companions] = {}
+            for tag, digests in zip(tags, below, strict=True):
+                self._further(following, digests, level[tag])
+            level = {tag: kinds for tag, kinds in following.items() if tag not in seen}
+
+    def _further(self, level: dict[Tag, Companions], digests: Iterable[Digest], kinds: Companions) -> None:
+        for digest in digests:
+            for tag in self._companions.get(digest, ()):
+                if kinds.takes_tag(tag):
+                    level[tag] = level.get(tag, NONE) | kinds
+
+    async def _companion(self, tag: Tag) -> Iterable[Digest]:
+        """Take a companion tag; gives what it stands for."""
         self.findings.wanted += 1
         try:
             root = await self._resolve(tag)
@@ -110,19 +233,22 @@ class Survey:
                 self.findings.wanted -= 1
                 self.findings.notes.append((tag, "was deleted since it was listed; what is held of it stays"))
                 return ()
-            receipt = Receipt.of(root, platforms, self._now)
-            if await self._is_held(tag, receipt):
+            if await self._is_held(tag, Receipt.of(root, None, self._now)):
                 self.findings.held += 1
-                return self._companions.get(root.digest, ())
-            graph = await self._explore(root, platforms)
+                return (root.digest,)
+            graph = await self._explore(root, None, ALL)
         except (Failure, Refusal) as fault:
             self.findings.faults[tag] = fault
             return ()
-        self.findings.lost.update(graph.lost)
-        self.findings.notes += [(tag, note) for note in graph.notes]
-        self.findings.receipts[tag] = receipt
-        self.findings.copies[tag] = TagCopy(tag, graph, platforms)
-        return [other for digest in graph.nodes for other in self._companions.get(digest, ())]
+        self._copy(tag, graph, None)
+        return graph.nodes
+
+    def _copy(self, tag: Tag, graph: Graph, platforms: Platforms) -> None:
+        found = self.findings
+        found.lost.update(graph.lost)
+        found.notes += [(tag, note) for note in graph.notes]
+        found.receipts[tag] = Receipt.of(graph.root, platforms, self._now)
+        found.copies[tag] = TagCopy(tag, graph, platforms)
 
     async def _resolve(self, tag: Tag) -> Descriptor | None:
         """What the tag points at; None where its source says of the tag itself that there is none."""
@@ -142,11 +268,11 @@ class Survey:
             return False
         return str(held.descriptor.digest) == receipt.digest
 
-    async def _explore(self, root: Descriptor, platforms: Platforms) -> Graph:
+    async def _explore(self, root: Descriptor, platforms: Platforms, kinds: Companions) -> Graph:
         """Tags that point at the same thing share one look at it."""
-        key = (root.digest, platforms)
+        key = (root.digest, platforms, kinds)
         if key not in self._graphs:
-            looking = self._explorer.explore(self._source, root, platforms, self._listed)
+            looking = self._explorer.explore(self._source, root, platforms, self._listed, kinds)
             self._graphs[key] = asyncio.ensure_future(looking)
         return await self._graphs[key]
 
@@ -157,6 +283,11 @@ class Survey:
             if not is_companion(tag):
                 after = {t for digest in copy.graph.nodes for t in self._companions.get(digest, ())}
                 copies[tag] = replace(copy, after=frozenset(after & copies.keys()))
+
+
+def _by_time(rule: Rule) -> bool:
+    """Whether what it keeps cannot be told by names alone."""
+    return rule.keep is not None and (rule.keep.by is By.SEEN or rule.keep.or_younger is not None)
 
 
 async def list_tags(source: Repository, asking: Asking) -> TagPage:
