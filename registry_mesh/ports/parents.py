@@ -22,6 +22,11 @@ class Health(Protocol):
         """Why it is not available, since when, and when it is asked again; empty while it is."""
         ...
 
+    async def back(self) -> bool:
+        """Whether it answers again, as a short question shows, though it is not available; a parent that leaves
+        questions unanswered is not asked again and again. To be asked where nobody else can give what is wanted."""
+        ...
+
     @property
     def confirmed(self) -> bool:
         """Whether it answered lately, and nothing was amiss since."""

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.nest.belonging import ByName
-from registry_mesh.content.nest.failover import Distrusted
+from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.failover_registry import FailoverRegistry
 from registry_mesh.content.nest.freshness import Freshness
 from registry_mesh.content.nest.names import Names, NamesOfPlace

@@ -45,6 +45,16 @@ class Patience:
     first: float = 8.0
 
 
+BACK: Final = 0.25
+"""Seconds that a request waits to see whether a parent that refused is back; four times the usual latency is added."""
+
+BACK_FROM_SILENCE: Final = 0.02
+"""The same for one that accepted and did not answer: most of the time it still does not."""
+
+A_MOMENT: Final = 0.05
+"""Seconds between a ping in vain and the next that a request has sent: it waits for so long, or does without."""
+
+
 class Silent(TimeoutError):
     """It accepts, and has not answered a ping for too long to be waited for."""
 
@@ -65,6 +75,8 @@ class Liveness:
         self.breaker = breaker
         self._ping: asyncio.Task[bool] | None = None
         self._pinged = 0.0
+        self._ended = -math.inf
+        self._refuses = True  # False: the last ping was waited for in vain
         self.on_late: Callable[[], None] = lambda: None
         """Called when an answer is late: others may be away, too."""
 
@@ -100,9 +112,14 @@ class Liveness:
 
     def _left(self) -> float:
         """Seconds until the parent is waited for no more; infinite while no ping is out."""
-        if self._ping is None or self._ping.done():
+        if not self._out:
             return math.inf
         return max(self._pinged, self._last) + self._for_ping(self._patience.silent) - time.monotonic()
+
+    @property
+    def _out(self) -> bool:
+        """Whether a ping is out."""
+        return self._ping is not None and not self._ping.done()
 
     def check(self) -> asyncio.Task[bool]:
         """The ping that is out, or a new one. Its result: whether the parent is alive."""
@@ -122,16 +139,30 @@ class Liveness:
             async with asyncio.timeout(seconds):
                 answered = await self._ask()
         except (TimeoutError, OSError) as fault:
+            self._refuses = time.monotonic() - began < BACK
             if time.monotonic() - self._card.heard_at > seconds:
                 breaker.failed(f"no answer to a ping: {cause(fault)}", hard=True)
             return False
         finally:
+            self._ended = time.monotonic()
             self._card.write(ping_at=0)
         if answered:
             breaker.succeeded(time.monotonic() - began)
         else:
             breaker.failed("answers a ping with an error", hard=False)
         return answered
+
+    async def back(self) -> bool:
+        """Whether it answers a ping, which is waited for no longer than it is worth."""
+        early = self._ended + A_MOMENT - time.monotonic()
+        if early > 0 and not self._out:
+            if not self._refuses:
+                return False
+            await asyncio.sleep(early)
+        ping, now = self.check(), time.monotonic()
+        bound = (BACK if self._refuses else BACK_FROM_SILENCE) + 4 * self.breaker.latency
+        await asyncio.wait({ping}, timeout=max(0.0, self._pinged + min(1.0, bound) - now))
+        return ping.done() and not ping.cancelled() and ping.result()
 
     async def wait(self, request: asyncio.Future[Any]) -> None:
         """Until `request`, of whatever type, is done or the parent is known to be slow and not hung; `Silent` where

@@ -387,6 +387,12 @@ class ParentSession:
         """Whether the parent answers at all, soon; one ping is out at a time."""
         return await asyncio.shield(self.liveness.check())
 
+    async def back(self) -> bool:
+        """See `ports.parents.Parent`."""
+        if self.throttled:
+            return False
+        return await self.liveness.back()
+
     async def _ping(self) -> bool:
         """GET /v2/ on a connection of its own."""
         try:

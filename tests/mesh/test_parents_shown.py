@@ -94,6 +94,7 @@ async def goes_and_comes_back(world: World) -> None:
         status, text = await world.get("manifests/1")
         assert status == 503 and "is tried again" in text
     world.link.conditions.refuse = False
+    assert (await world.get("manifests/1"))[0] == 404, "the first request that comes uses it"
     await world.becomes("up")
     await eventually(lambda: world.said("a parent answers again"), "the log to say so")
     [line] = world.said("a parent answers again")

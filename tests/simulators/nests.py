@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from registry_mesh.content.fill.fills import Fills
-from registry_mesh.content.nest.failover import Distrusted
+from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.failover_registry import FailoverRegistry
 from registry_mesh.edge.server import Server
 from registry_mesh.edge.settings import Settings

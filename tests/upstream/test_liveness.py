@@ -19,6 +19,7 @@ from registry_mesh.upstream.probe import Probe
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession, open_session
 from tests.simulators.distance import distance
+from tests.simulators.link import Link
 from tests.simulators.registry import SimulatedRegistry, simulated_registry
 
 DATA = b"far away"
@@ -31,12 +32,15 @@ class World:
         self.registry = registry
         self._stack = stack
 
-    async def parent(self, port: int, patience: Patience | None = None) -> ParentSession:
-        """One that is looked after from its start, as in a node."""
+    async def parent(
+        self, port: int, patience: Patience | None = None, *, probed: bool = True
+    ) -> ParentSession:
+        """One that is looked after from its start, as in a node; or not at all."""
         http = await self._stack.enter_async_context(open_session())
         session = ParentSession(http, f"http://127.0.0.1:{port}", patience=patience)
         probe = Probe([session])
-        probe.start()
+        if probed:
+            probe.start()
         self._stack.push_async_callback(probe.close)
         return session
 
@@ -98,3 +102,32 @@ async def test_one_that_answered_and_hangs_is_not_given_the_time_of_a_first_answ
     async with asyncio.timeout(30):
         with pytest.raises(SourceUnavailable):
             await world.size(session)
+
+
+async def test_a_parent_that_refused_is_used_as_soon_as_it_is_back(world: World) -> None:
+    async with Link("127.0.0.1", world.port) as link:
+        session = await world.parent(link.port, probed=False)
+        link.conditions.refuse = True
+        with pytest.raises(SourceUnavailable):
+            await world.size(session)
+        assert not session.available
+        seen = link.counts.connections
+        assert not any(await asyncio.gather(*(session.back() for _ in range(100))))
+        assert link.counts.connections <= seen + 2, "one asks for all"
+        link.conditions.refuse = False
+        assert await session.back()
+        assert session.available, "long before the next try is due"
+        assert await world.size(session) == len(DATA)
+
+
+async def test_a_hung_one_is_not_waited_for_again_and_again(world: World) -> None:
+    world.registry.hung = True
+    session = await world.parent(world.port, replace(QUICK, first=0.2), probed=False)
+    with pytest.raises(SourceUnavailable):
+        await world.size(session)
+    async with asyncio.timeout(10):
+        while not session.breaker.open:
+            await asyncio.sleep(0.02)
+    answers = [await session.back() for _ in range(200)]
+    assert not any(answers)
+    assert len([seen for seen in world.registry.seen if seen[1] == "/v2/"]) <= 3

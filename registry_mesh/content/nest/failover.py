@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from cachetools import TTLCache
-
 from registry_mesh.chunks.chunk_map import ChunkMap
+from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.race import Race, Won
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
@@ -33,95 +32,6 @@ class Candidate:
 
     parent: Parent
     repository: Repository
-
-
-@dataclass(frozen=True, slots=True)
-class _Lies:
-    """Of one parent about one digest."""
-
-    told: int
-    last: float
-    reason: str
-    """Of the last."""
-
-
-class Distrusted:
-    """Which parent sent wrong bytes for which digest, lately. Shared by all repositories of a process.
-
-    Who lied is asked after all others. Who lied `LIMIT` times is not asked for `PAUSE` seconds, and for twice as long
-    after each further lie, up to `ttl`: the bytes may be right again soon, and where they are not, a large blob is not
-    to be moved in vain again and again.
-    """
-
-    LIMIT: Final = 2
-    PAUSE: Final = 5.0
-    LATE: Final = 30.0
-    """Seconds for which a parent that was late is asked after the others for things of that kind."""
-    DOUBT: Final = 30.0
-    """Seconds for which a parent that gave nothing of use of a blob is asked after the others for that one."""
-
-    def __init__(
-        self,
-        ttl: float = 300.0,
-        count: Callable[[str], None] | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._ttl = ttl
-        self._clock = clock
-        self._lies: TTLCache[tuple[str, Digest], _Lies] = TTLCache(10_000, ttl, timer=clock)
-        self._count = count
-        self._late: TTLCache[tuple[str, str], bool] = TTLCache(10_000, self.LATE, timer=clock)
-        self._doubts: TTLCache[tuple[str, Digest], float] = TTLCache(10_000, self.DOUBT, timer=clock)
-
-    def note_late(self, names: Sequence[str], what: str) -> None:
-        """Another answered before these did."""
-        for name in names:
-            self._late[name, what] = True
-
-    def was_late(self, name: str, what: str) -> bool:
-        """Whether another was quicker lately, where it was asked for `what`."""
-        return (name, what) in self._late
-
-    def doubt(self, source: str, digest: Digest) -> None:
-        """`source` gave nothing of use, and is no liar for that: for `DOUBT` seconds it is asked after the others."""
-        if source:
-            self._doubts[source, digest] = self._clock()
-
-    def doubted(self, source: str, digest: Digest) -> float:
-        """When, on the clock; 0.0 where it is not."""
-        return float(self._doubts.get((source, digest), 0.0))
-
-    def note(self, source: str, digest: Digest, reason: str) -> None:
-        """`source` names one parent or several, joined by a comma and a space."""
-        for name in filter(None, source.split(", ")):
-            self._lies[name, digest] = _Lies(self.lies(name, digest) + 1, self._clock(), reason)
-            self.count(name)
-
-    def count(self, name: str) -> None:
-        """A parent's answer was wrong, whatever it was about."""
-        if self._count is not None:
-            self._count(name)
-
-    def lies(self, source: str, digest: Digest) -> int:
-        known = self._lies.get((source, digest))
-        return known.told if known is not None else 0
-
-    def reason(self, source: str, digest: Digest) -> str:
-        """What it did wrong last; empty where that is nothing."""
-        known = self._lies.get((source, digest))
-        return known.reason if known is not None else ""
-
-    def suspects(self, source: str, digest: Digest) -> bool:
-        """Whether it is to be asked after those that are not."""
-        return bool(self.lies(source, digest) or self.doubted(source, digest))
-
-    def shunned(self, source: str, digest: Digest) -> bool:
-        """Whether it is not to be asked now."""
-        known = self._lies.get((source, digest))
-        if known is None or known.told < self.LIMIT:
-            return False
-        pause = min(self._ttl, self.PAUSE * 2.0 ** min(known.told - self.LIMIT, 30))
-        return self._clock() - known.last < pause
 
 
 class Failover:
@@ -164,23 +74,39 @@ class Failover:
         came too late to be of use. Who was late with `what` lately is asked after the others."""
         candidates, reasons = self._order(digest)
         candidates.sort(key=lambda each: self._distrusted.was_late(each.parent.name, what))
-        race: Race[Candidate, T] = Race(undo)
         told = _Told(reasons)
+        race: Race[Candidate, T] = Race(undo)
         try:
-            for candidate in candidates:
-                if not candidate.parent.available:  # seen now: it may have gone while another was asked
-                    told.reasons.append(f"{candidate.parent.name}: {candidate.parent.reason}")
-                    continue
-                race.begin(candidate, ask(candidate.repository))
-                wait = None if candidate is candidates[-1] else candidate.parent.late
-                if (won := await self._winner(race, wait, told, digest)) is not None:
-                    self._distrusted.note_late([each.parent.name for each in race.late()], what)
-                    return won.answer
-            if (won := await self._winner(race, None, told, digest)) is not None:
-                return won.answer
+            won = await self._raced(what, ask, candidates, race, told, digest)
+            if won is None and (back := await _back(told.down)):
+                told.down = [each for each in told.down if each not in back]
+                won = await self._raced(what, ask, back, race, told, digest)
         finally:
             await race.close()
-        raise told.together()
+        if won is None:
+            raise told.together()
+        return won.answer
+
+    async def _raced(
+        self,
+        what: str,
+        ask: Callable[[Repository], Awaitable[T]],
+        candidates: Sequence[Candidate],
+        race: Race[Candidate, T],
+        told: _Told,
+        digest: Digest | None,
+    ) -> Won[Candidate, T] | None:
+        """The first answer of those that can be asked; the others are told of."""
+        for candidate in candidates:
+            if not candidate.parent.available:  # seen now: it may have gone while another was asked
+                told.down.append(candidate)
+                continue
+            race.begin(candidate, ask(candidate.repository))
+            wait = None if candidate is candidates[-1] else candidate.parent.late
+            if (won := await self._winner(race, wait, told, digest)) is not None:
+                self._distrusted.note_late([each.parent.name for each in race.late()], what)
+                return won
+        return await self._winner(race, None, told, digest)
 
     async def _winner(
         self, race: Race[Candidate, T], wait: float | None, told: _Told, digest: Digest | None
@@ -291,6 +217,8 @@ class _Told:
     reasons: list[str]
     failures: list[Failure] = field(default_factory=list)
     unknown: Exception | None = None
+    down: list[Candidate] = field(default_factory=list)
+    """They were not asked."""
 
     def failed(self, name: str, failure: Failure) -> None:
         self.failures.append(failure)
@@ -298,9 +226,16 @@ class _Told:
 
     def together(self) -> Exception:
         """Unknown only where every one said so."""
-        if self.unknown is not None and not self.reasons:
+        reasons = [*self.reasons, *(f"{each.parent.name}: {each.parent.reason}" for each in self.down)]
+        if self.unknown is not None and not reasons:
             return self.unknown
-        return _together(self.failures, self.reasons)
+        return _together(self.failures, reasons)
+
+
+async def _back(down: Sequence[Candidate]) -> list[Candidate]:
+    """Those of the parents that were left alone which answer again."""
+    answers = await asyncio.gather(*(each.parent.back() for each in down))
+    return [each for each, back in zip(down, answers, strict=True) if back]
 
 
 def _together(failures: Sequence[Failure], reasons: Sequence[str]) -> Failure:

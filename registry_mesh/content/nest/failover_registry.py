@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
-from registry_mesh.content.nest.failover import Candidate, Distrusted, Failover
+from registry_mesh.content.nest.distrusted import Distrusted
+from registry_mesh.content.nest.failover import Candidate, Failover
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.oci.refusals import Refusal
 from registry_mesh.ports.failures import Failure, SourceUnavailable

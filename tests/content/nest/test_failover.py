@@ -11,7 +11,8 @@ import pytest
 
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.fill.policy import FillPolicy
-from registry_mesh.content.nest.failover import Candidate, Distrusted, Failover
+from registry_mesh.content.nest.distrusted import Distrusted
+from registry_mesh.content.nest.failover import Candidate, Failover
 from registry_mesh.content.nest.pull_through import PullThrough
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
@@ -36,6 +37,10 @@ class Place:
     confirmed: bool = True
     load: float = 0.0
     late: float = 30.0
+    returns: bool = False
+
+    async def back(self) -> bool:
+        return self.returns
 
 
 def candidate(source: SimulatedSource, **place: object) -> Candidate:
@@ -87,6 +92,26 @@ async def test_a_parent_known_to_be_down_is_not_asked() -> None:
         with pytest.raises(SourceDown, match="down: refuses connections, is tried again in 4 s"):
             await asked(Digest.of(DATA))
     assert down.stats == 0
+
+
+async def test_one_that_is_back_is_used_by_the_first_request_that_comes() -> None:
+    source = holding("back")
+    choice = Failover([[candidate(source, available=False, returns=True)]], Distrusted())
+    place = choice._groups[0][0].parent
+
+    async def back() -> bool:
+        place.available = True  # type: ignore[misc]
+        return True
+
+    place.back = back  # type: ignore[method-assign]
+    assert await read(choice, Digest.of(DATA)) == DATA
+
+
+async def test_one_that_is_back_may_know_what_another_does_not() -> None:
+    empty, down = holding("empty", None), holding("down")
+    choice = Failover([[candidate(empty)], [candidate(down, available=False)]], Distrusted())
+    with pytest.raises(SourceUnavailable, match="down: refuses"):
+        await choice.stat(Digest.of(DATA))
 
 
 async def test_where_all_are_known_to_be_down_nothing_is_tried_again() -> None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from registry_mesh.content.nest.failover import Candidate, Distrusted, Failover
+from registry_mesh.content.nest.distrusted import Distrusted
+from registry_mesh.content.nest.failover import Candidate, Failover
 from registry_mesh.content.nest.fall_through import FallThrough
 from registry_mesh.content.nest.freshness import Freshness
 from registry_mesh.content.nest.remembered import Entry, Remembered

@@ -12,7 +12,7 @@ import pytest
 from registry_mesh.chunks.chunk_map import MIB
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.fill.policy import FillPolicy
-from registry_mesh.content.nest.failover import Distrusted
+from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.pull_through import PullThrough
 from registry_mesh.content.nest.shared import SharedFirst
 from registry_mesh.oci.digest import Digest

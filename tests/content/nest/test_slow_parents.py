@@ -12,7 +12,8 @@ import pytest_asyncio
 
 from registry_mesh.chunks.chunk_map import CHUNK, MIB
 from registry_mesh.content.fill.fills import Fills
-from registry_mesh.content.nest.failover import Candidate, Distrusted, Failover
+from registry_mesh.content.nest.distrusted import Distrusted
+from registry_mesh.content.nest.failover import Candidate, Failover
 from registry_mesh.content.nest.pull_through import PullThrough
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, RepositoryName

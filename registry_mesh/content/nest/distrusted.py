@@ -1,0 +1,101 @@
+"""Which parent is asked after the others, or not at all, for what it did lately."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from cachetools import TTLCache
+
+from registry_mesh.oci.digest import Digest
+
+
+@dataclass(frozen=True, slots=True)
+class _Lies:
+    """Of one parent about one digest."""
+
+    told: int
+    last: float
+    reason: str
+    """Of the last."""
+
+
+class Distrusted:
+    """Which parent sent wrong bytes for which digest, lately. Shared by all repositories of a process.
+
+    Who lied is asked after all others. Who lied `LIMIT` times is not asked for `PAUSE` seconds, and for twice as long
+    after each further lie, up to `ttl`: the bytes may be right again soon, and where they are not, a large blob is not
+    to be moved in vain again and again.
+    """
+
+    LIMIT: Final = 2
+    PAUSE: Final = 5.0
+    LATE: Final = 30.0
+    """Seconds for which a parent that was late is asked after the others for things of that kind."""
+    DOUBT: Final = 30.0
+    """Seconds for which a parent that gave nothing of use of a blob is asked after the others for that one."""
+
+    def __init__(
+        self,
+        ttl: float = 300.0,
+        count: Callable[[str], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ttl = ttl
+        self._clock = clock
+        self._lies: TTLCache[tuple[str, Digest], _Lies] = TTLCache(10_000, ttl, timer=clock)
+        self._count = count
+        self._late: TTLCache[tuple[str, str], bool] = TTLCache(10_000, self.LATE, timer=clock)
+        self._doubts: TTLCache[tuple[str, Digest], float] = TTLCache(10_000, self.DOUBT, timer=clock)
+
+    def note_late(self, names: Sequence[str], what: str) -> None:
+        """Another answered before these did."""
+        for name in names:
+            self._late[name, what] = True
+
+    def was_late(self, name: str, what: str) -> bool:
+        """Whether another was quicker lately, where it was asked for `what`."""
+        return (name, what) in self._late
+
+    def doubt(self, source: str, digest: Digest) -> None:
+        """`source` gave nothing of use, and is no liar for that: for `DOUBT` seconds it is asked after the others."""
+        if source:
+            self._doubts[source, digest] = self._clock()
+
+    def doubted(self, source: str, digest: Digest) -> float:
+        """When, on the clock; 0.0 where it is not."""
+        return float(self._doubts.get((source, digest), 0.0))
+
+    def note(self, source: str, digest: Digest, reason: str) -> None:
+        """`source` names one parent or several, joined by a comma and a space."""
+        for name in filter(None, source.split(", ")):
+            self._lies[name, digest] = _Lies(self.lies(name, digest) + 1, self._clock(), reason)
+            self.count(name)
+
+    def count(self, name: str) -> None:
+        """A parent's answer was wrong, whatever it was about."""
+        if self._count is not None:
+            self._count(name)
+
+    def lies(self, source: str, digest: Digest) -> int:
+        known = self._lies.get((source, digest))
+        return known.told if known is not None else 0
+
+    def reason(self, source: str, digest: Digest) -> str:
+        """What it did wrong last; empty where that is nothing."""
+        known = self._lies.get((source, digest))
+        return known.reason if known is not None else ""
+
+    def suspects(self, source: str, digest: Digest) -> bool:
+        """Whether it is to be asked after those that are not."""
+        return bool(self.lies(source, digest) or self.doubted(source, digest))
+
+    def shunned(self, source: str, digest: Digest) -> bool:
+        """Whether it is not to be asked now."""
+        known = self._lies.get((source, digest))
+        if known is None or known.told < self.LIMIT:
+            return False
+        pause = min(self._ttl, self.PAUSE * 2.0 ** min(known.told - self.LIMIT, 30))
+        return self._clock() - known.last < pause
