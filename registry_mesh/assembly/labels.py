@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 
 from registry_mesh.config.schema import Config
 from registry_mesh.telemetry.instruments import Layout
@@ -20,7 +21,10 @@ def layout(config: Config) -> Layout:
 
 def board(config: Config, processes: int = 1) -> Board:
     """What so many processes of the node see of its parents. Made before they are forked."""
-    return Board(parent_labels(config), processes)
+    forwards = config.role == "site" or (
+        config.role == "replica" and config.replication.fallthrough == "pull-through"
+    )
+    return Board(parent_labels(config), processes, secrets.token_hex(8) if forwards else "")
 
 
 def parent_labels(config: Config) -> list[str]:

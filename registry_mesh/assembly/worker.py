@@ -70,6 +70,8 @@ class Worker:
     def _settings(self, storage: Storage) -> Settings:
         return Settings(
             name=node_name(self._config),
+            node=self._seen.board.node if self._seen else "",
+            above=self._seen.board.above if self._seen else list,
             policy=self._access,
             tokens=self._access if self._config.access.users is not None else None,
             default_registry=default_registry(self._config),

@@ -10,6 +10,7 @@ import click
 from registry_mesh.cli.serve import foreign
 from registry_mesh.config.finding import ConfigInvalid, Finding
 from registry_mesh.config.load import Loaded, load
+from registry_mesh.config.rings import find_rings
 from registry_mesh.config.rule_files import load_rules, rule_paths
 from registry_mesh.config.schema import Config
 from registry_mesh.oci.reference import RegistryName
@@ -26,16 +27,21 @@ def command(configs: tuple[str, ...], online: bool) -> None:
     """Check configuration files without starting anything.
 
     Every fault of every file is listed as FILE:LINE:COLUMN: KEY: what is wrong; how to mend it. A replica's rule files
-    are checked with it.
+    are checked with it. Check the nodes of a tree together: it is seen then whether they are each other's parents.
 
     \b
     Example:
       registry-mesh check-config config/site.yaml
     """
-    sys.exit(EXIT_INVALID if [path for path in configs if not _check(path, online)] else 0)
+    good = [loaded for path in configs if (loaded := _check(path, online)) is not None]
+    rings = find_rings(good)
+    for finding in rings:
+        click.echo(str(finding), err=True)
+    sys.exit(EXIT_INVALID if len(good) < len(configs) or rings else 0)
 
 
-def _check(path: str, online: bool) -> bool:
+def _check(path: str, online: bool) -> Loaded | None:
+    """What is in the file; None where it cannot be used."""
     try:
         loaded = load(path).fit()
         if loaded.config.rules is not None:
@@ -43,17 +49,17 @@ def _check(path: str, online: bool) -> bool:
     except ConfigInvalid as invalid:
         for finding in invalid.findings:
             click.echo(str(finding), err=True)
-        return False
+        return None
     for warning in (*loaded.warnings, *loaded.room_warnings()):
         click.echo(str(warning), err=True)
     if (reason := _foreign(loaded.config)) is not None:
         click.echo(str(foreign(loaded, reason)), err=True)
-        return False
+        return None
     if online and (faults := asyncio.run(_online(loaded))):
         click.echo("\n".join(map(str, faults)), err=True)
-        return False
+        return None
     click.echo(f"{path}: {summary(loaded.config)}")
-    return True
+    return loaded
 
 
 async def _online(loaded: Loaded) -> list[Finding]:

@@ -18,7 +18,7 @@ def check_itself(document: Document) -> None:
     """Report each parent whose address is the one that this node listens on."""
     listen = mapping(document.find("listen"))
     address, port = str(listen.get("address", "127.0.0.1")).strip("[]"), listen.get("port", 5000)
-    ours = _names(address, document.find("name"))
+    ours = names(address, document.find("name"))
     for path, url in _parents(document):
         parts = urlsplit(url)
         try:
@@ -29,7 +29,7 @@ def check_itself(document: Document) -> None:
             document.report(path, f"{url} is this node itself", "name the node or registry above it")
 
 
-def _names(address: str, name: object) -> frozenset[str]:
+def names(address: str, name: object) -> frozenset[str]:
     """By what this machine is reached where it listens on `address`."""
     if address in _LOOPBACK:
         return _LOOPBACK

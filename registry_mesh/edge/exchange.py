@@ -234,6 +234,8 @@ class Exchange:
         ]
         if self.call is not None:
             common += namespace(self.call)
+        if self.settings.node and self.request.path == "/v2/":
+            common += lineage(self.settings)
         if not self.keep_alive:
             common.append(("Connection", "close"))
         elif self.request.version < (1, 1):
@@ -251,6 +253,13 @@ def namespace(call: Call) -> Fields:
     """Whose answer it is: the registry that was named (spec, "Registry Proxying"), and that a mesh node speaks."""
     fields: Fields = [("OCI-Namespace", call.registry)] if call.registry is not None else []
     return [*fields, ("Registry-Mesh", call.role.name)]
+
+
+def lineage(settings: Settings) -> Fields:
+    """This node and those above it, for nodes below that look for loops."""
+    above = " ".join(settings.above())
+    fields: Fields = [("Registry-Mesh-Node", settings.node)]
+    return [*fields, ("Registry-Mesh-Above", above)] if above else fields
 
 
 def writable(call: Call) -> Repository:

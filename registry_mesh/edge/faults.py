@@ -21,6 +21,7 @@ from registry_mesh.ports.failures import (
     SourceDenied,
     SourceDown,
     SourceLied,
+    SourceLoops,
     SourceRefused,
     SourceThrottled,
     SourceUnavailable,
@@ -35,6 +36,10 @@ RETRY_AFTER: Final = 5.0
 
 class Overloaded(Failure):
     """This node has as much to do as it may."""
+
+
+class LoopFound(Failure):
+    """The request has passed this node before (RFC 8586)."""
 
 
 class PreconditionFailed(oci.Refusal):
@@ -151,6 +156,7 @@ _REASONS: Final[dict[type[Exception], tuple[str, str]]] = {
     SourceDown: ("parent", "down"),
     SourceThrottled: ("parent", "throttled"),
     SourceRefused: ("parent", "refused"),
+    LoopFound: ("parent", "unavailable"),
     SourceUnavailable: ("parent", "unavailable"),
     SourceDenied: ("parent", "denied"),
     LoginRefused: ("parent", "login"),
@@ -181,6 +187,8 @@ def _refused(fault: oci.Refusal, around: Circumstances) -> ErrorAnswer:
 
 def _failed(fault: Failure, around: Circumstances) -> ErrorAnswer:
     detail: dict[str, object] = {"source": fault.source} if fault.source else {}
+    if isinstance(fault, LoopFound | SourceLoops):
+        return ErrorAnswer(508, "UNAVAILABLE", fault.reason, detail)
     if isinstance(fault, SpanUnsatisfiable):
         return ErrorAnswer(
             416, "UNSUPPORTED", "no byte of the range exists", {"size": fault.size},

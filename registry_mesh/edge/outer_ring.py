@@ -16,6 +16,7 @@ from registry_mesh.edge.exchange import Exchange
 from registry_mesh.edge.faults import (
     Circumstances,
     ErrorAnswer,
+    LoopFound,
     Overloaded,
     answer_for,
     reason_of,
@@ -27,6 +28,7 @@ from registry_mesh.edge.wire.connection import Answered, Connection
 from registry_mesh.oci.endpoints import Endpoint
 from registry_mesh.oci.refusals import Refusal, Unauthorized
 from registry_mesh.ports.failures import Failure
+from registry_mesh.ports.hops import HOPS, Hops, passed
 
 log: Final = logging.getLogger(__name__)
 
@@ -95,6 +97,7 @@ class OuterRing:
             if self._traffic.running > self._settings.max_streams or exchange.connection.surplus:
                 exchange.keep_alive = exchange.keep_alive and not exchange.connection.surplus
                 raise Overloaded("this node is busy", retry_after=1)
+            self._begin_hops(exchange)
             await self._dispatch(exchange)
         except (Refusal, Failure) as fault:
             await self._tell(exchange, answer_for(fault, self._circumstances(exchange, fault)), fault)
@@ -103,6 +106,16 @@ class OuterRing:
         except Exception as fault:
             log.exception("request %s: unexpected %s", exchange.id, type(fault).__name__)
             await self._tell(exchange, unexpected(exchange.id), fault)
+
+    def _begin_hops(self, exchange: Exchange) -> None:
+        """What works for this request knows where it has been. `LoopFound` where it was here."""
+        below = passed(exchange.headers.getall("CDN-Loop", []))
+        HOPS.set(Hops(below))
+        if self._settings.node and self._settings.node in below:
+            raise LoopFound(
+                "this request has passed this node before: the nodes on its way are each other's parents; "
+                "`registry-mesh parents` on each shows which"
+            )
 
     async def _tell(self, exchange: Exchange, answer: ErrorAnswer, fault: Exception) -> None:
         side, exchange.reason = reason_of(fault)

@@ -13,6 +13,7 @@ from registry_mesh.edge.head import Fields
 from registry_mesh.oci.refusals import Refusal
 from registry_mesh.ports.blobs import PIECE, FileSlice, Piece, Pieces, Provenance, Reading
 from registry_mesh.ports.failures import Failure, SourceLied
+from registry_mesh.ports.hops import HOPS
 
 IMMUTABLE: Final = "max-age=31536000, immutable"
 """Cache-Control of what a digest names."""
@@ -32,6 +33,8 @@ def provenance_fields(exchange: Exchange, provenance: Provenance, *, cache: bool
         if provenance.source and not provenance.hit:
             source = "".join(char for char in provenance.source if " " <= char <= "~" and char not in '"\\')
             status += f'; detail="{source}"'
+        if not provenance.hit and (hops := HOPS.get()) and hops.above:
+            status = f"{hops.above}, {status}"  # the nearest cache last
         fields.append(("Cache-Status", status))
     if provenance.age is not None:
         fields.append(("Age", str(max(0, int(provenance.age)))))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from registry_mesh.auth.access import AnonymousAccess, Level, Policy
@@ -16,6 +16,10 @@ class Settings:
 
     name: str = "registry_mesh"
     """The node's name: in Cache-Status and request ids."""
+    node: str = ""
+    """What the node is called by those that look for loops, until it ends; empty where it hands no request on."""
+    above: Callable[[], Sequence[str]] = list
+    """The nodes above it, called so."""
     policy: Policy = field(default_factory=lambda: AnonymousAccess(Level.PULL))
     tokens: TokenService | None = None
     """Answers at `/token`; None: nobody does."""

@@ -45,6 +45,10 @@ class SourceRefused(SourceUnavailable):
     """The source answers, and does not do what was asked (400, 405, 501): to ask again is of no use."""
 
 
+class SourceLoops(SourceDown):
+    """The way to the source leads back to where the request has been: the nodes are each other's parents."""
+
+
 class SourceErred(SourceUnavailable):
     """The source answers, and something went wrong on its side (500)."""
 

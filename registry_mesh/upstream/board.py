@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import mmap
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from typing import Any, Final
 
@@ -20,6 +20,9 @@ _NAMES: Final = {field.name: index for index, field in enumerate(fields(Facts))}
 _FACTS: Final = len(_NAMES)
 _HEARD: Final = _FACTS
 _WORDS: Final = 24
+_LINEAGE: Final = 704
+_MOST_ABOVE: Final = 40
+"""Nodes above that are told of: as many as there is room for."""
 _TEXT: Final = 320
 _WORD: Final = 8
 
@@ -27,12 +30,15 @@ _WORD: Final = 8
 class Board:
     """Rows for `processes` and the parents of these `names`."""
 
-    def __init__(self, names: Iterable[str], processes: int = 1) -> None:
+    def __init__(self, names: Iterable[str], processes: int = 1, node: str = "") -> None:
+        """`node`: what the node is called by those that look for loops; empty where it hands no request on."""
+        self.node = node
         self.names = tuple(dict.fromkeys(names))
         rows = max(1, len(self.names) * processes)
         self._words = memoryview(mmap.mmap(-1, rows * _WORDS * _WORD)).cast("d")
         self._versions = memoryview(mmap.mmap(-1, rows * _WORD)).cast("Q")
         self._texts = memoryview(mmap.mmap(-1, rows * _TEXT))
+        self._lineages = memoryview(mmap.mmap(-1, rows * _LINEAGE))
         self._processes = processes
 
     def sheet(self, name: str) -> Sheet:
@@ -43,11 +49,19 @@ class Board:
             self._words[first * _WORDS : after * _WORDS],
             self._versions[first:after],
             self._texts[first * _TEXT : after * _TEXT],
+            self._lineages[first * _LINEAGE : after * _LINEAGE],
         )
 
     def card(self, name: str, process: int, clock: Callable[[], float] = time.monotonic) -> Card:
         """The row of one process, to be written by it alone."""
-        return Card(self.sheet(name), process, clock)
+        return Card(self.sheet(name), process, clock, self.node)
+
+    def above(self) -> list[str]:
+        """The nodes above: its parents, and those that they name. None where it hands no request on."""
+        if not self.node:
+            return []
+        lines = [self.sheet(name).lineage() for name in self.names]
+        return list(dict.fromkeys(node for line in lines for node in line))[:_MOST_ABOVE]
 
     def clear(self, process: int) -> None:
         """Forget what the process saw that had this place before."""
@@ -58,8 +72,15 @@ class Board:
 class Sheet:
     """One parent's rows."""
 
-    def __init__(self, words: memoryview[float], versions: memoryview[int], texts: memoryview[int]) -> None:
+    def __init__(
+        self,
+        words: memoryview[float],
+        versions: memoryview[int],
+        texts: memoryview[int],
+        lineages: memoryview[int],
+    ) -> None:
         self._words = words
+        self._lineages = lineages
         self.versions = versions
         self._texts = texts
 
@@ -68,6 +89,15 @@ class Sheet:
 
     def text_at(self, process: int) -> memoryview[int]:
         return self._texts[process * _TEXT : (process + 1) * _TEXT]
+
+    def lineage_at(self, process: int) -> memoryview[int]:
+        return self._lineages[process * _LINEAGE : (process + 1) * _LINEAGE]
+
+    def lineage(self) -> list[str]:
+        """The parent and the nodes above it, as it named them last."""
+        seen = self.seen()
+        last = max(range(len(seen)), key=lambda process: seen[process].named_at)
+        return bytes(self.lineage_at(last)).partition(b"\0")[0].decode(errors="replace").split()
 
     def seen(self) -> list[Facts]:
         """What each process saw."""
@@ -93,8 +123,10 @@ class Sheet:
 class Card:
     """One process's row, and what all rows of that parent come to."""
 
-    def __init__(self, sheet: Sheet, process: int, clock: Callable[[], float]) -> None:
+    def __init__(self, sheet: Sheet, process: int, clock: Callable[[], float], node: str = "") -> None:
+        self.node = node
         self._sheet = sheet
+        self._lineage = sheet.lineage_at(process)
         self._own = sheet.words(process)
         self._text = sheet.text_at(process)
         self._process = process
@@ -137,6 +169,12 @@ class Card:
         """What went wrong last, as any process saw it."""
         return self._sheet.error(self.known())
 
+    def name(self, lineage: Sequence[str]) -> None:
+        """The parent named itself, and then the nodes above it."""
+        text = " ".join(lineage[: _MOST_ABOVE + 1]).encode()
+        self._lineage[:] = text[: _LINEAGE - 1].ljust(_LINEAGE, b"\0")
+        self.write(leads_back=float(bool(self.node) and self.node in lineage), named_at=self.clock())
+
     def hear(self) -> None:
         """Bytes of a body came."""
         self._own[_HEARD] = self.clock()
@@ -156,3 +194,4 @@ class Card:
         self.write(**nothing)
         self._own[_HEARD] = 0.0
         self._text[:] = bytes(_TEXT)
+        self._lineage[:] = bytes(_LINEAGE)

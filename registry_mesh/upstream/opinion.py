@@ -12,6 +12,8 @@ from typing import Final
 
 from registry_mesh.ports.standing import Quota, Standing, State
 
+LEADS_BACK: Final = "leads back to this node, which is among its own parents: one must not name the other"
+
 LASTS: Final = 15.0
 """Seconds after which a ping counts no more: none is out for so long, but its process may be dead."""
 
@@ -42,6 +44,10 @@ class Facts:
     quota_left: float = 0.0
     quota_limit: float = 0.0
     quota_until: float = 0.0
+    named_at: float = 0.0
+    """When it named itself and the nodes above it."""
+    leads_back: float = 0.0
+    """1 where this node is among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,8 @@ class Opinion:
     """The status, since when, until when."""
     reporter: int | None
     error_at: float
+    leads_back: bool
+    """It names this node among its own parents, or theirs."""
 
     @property
     def down(self) -> bool:
@@ -87,6 +95,7 @@ def opinion(seen: Sequence[Facts]) -> Opinion:
         ),
         reporter=reporter if seen[reporter].error_at else None,
         error_at=seen[reporter].error_at,
+        leads_back=max(seen, key=lambda facts: facts.named_at).leads_back > 0,
     )
 
 
@@ -122,6 +131,8 @@ def _state(
     status, throttled_since, until = known.throttle
     if known.down:
         return State.DOWN, known.down_since, error, known.again_at
+    if known.leads_back:
+        return State.DOWN, max(facts.named_at for facts in seen), LEADS_BACK, None
     if since := silent_since(seen, heard, now):
         return State.SILENT, since, "accepts, and does not answer a ping", None
     if until > now:

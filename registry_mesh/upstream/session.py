@@ -24,10 +24,12 @@ from registry_mesh.ports.failures import (
     SourceDenied,
     SourceErred,
     SourceLied,
+    SourceLoops,
     SourceRefused,
     SourceThrottled,
     SourceUnavailable,
 )
+from registry_mesh.ports.hops import HOPS, cdn_loop
 from registry_mesh.telemetry.instruments import Instruments, Layout, Table
 from registry_mesh.telemetry.names import ANSWERS, UPSTREAM_BYTES, UPSTREAM_REQUESTS
 from registry_mesh.upstream.answer import Answer
@@ -37,16 +39,19 @@ from registry_mesh.upstream.breaker import Breaker
 from registry_mesh.upstream.causes import cause
 from registry_mesh.upstream.credentials import Credentials
 from registry_mesh.upstream.dialogue import Dialogue
+from registry_mesh.upstream.explained import explained
 from registry_mesh.upstream.hangs import Hangs, kind_of
 from registry_mesh.upstream.heads import Heads
 from registry_mesh.upstream.liveness import Liveness, Patience, Silent
 from registry_mesh.upstream.logins import FixedLogin, Login
+from registry_mesh.upstream.opinion import LEADS_BACK
 from registry_mesh.upstream.quota import allowance
 from registry_mesh.upstream.retry_after import retry_after
 from registry_mesh.upstream.throttles import Throttles
 from registry_mesh.upstream.way import Client, NotingResolver, Way, base_and_folder
 
-HOPS: Final = 5
+REDIRECTS: Final = 5
+
 
 _OF_A_CONNECTION: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientResponseError)
 """Faults of one connection, that others need not have: it was closed meanwhile, or holds bytes of an answer before."""
@@ -63,6 +68,15 @@ LATE: Final = 0.7
 
 LATE_AT_FIRST: Final = 2.0
 """The same for a parent that has not answered yet: it may be far away."""
+
+
+LOOPS: Final = "its way to what was asked for leads back here, so nodes are each other's parents"
+
+_NODE: Final = re.compile(r"[0-9a-f]{16}")
+
+
+LOOK: Final = 0.25
+"""Seconds between two looks whether a parent of our kind, which is late, waits for this node itself."""
 
 
 class _Hung(SourceUnavailable):
@@ -145,13 +159,15 @@ class ParentSession:
 
     @property
     def available(self) -> bool:
-        return not self.breaker.open and not self.liveness.silent
+        return not self.breaker.open and not self.liveness.silent and not self._card.known().leads_back
 
     @property
     def reason(self) -> str:
         """See `ports.parents.Parent`."""
         if self.breaker.open:
             return self.breaker.told
+        if self._card.known().leads_back:
+            return LEADS_BACK
         return self.liveness.told if self.liveness.silent else ""
 
     @property
@@ -208,9 +224,16 @@ class ParentSession:
             asked = await self._named(query or {})
             question = Question((query or {}).get("ns", ""), scope)
             async with AsyncExitStack() as stack:
-                response = await self._authorized(stack, method, url, question, asked, dict(headers or {}))
+                if self._card.known().leads_back:
+                    raise SourceLoops(LEADS_BACK, source=self.name)
+                sent = dict(headers or {})
+                if self.mesh and self._card.node:
+                    sent["CDN-Loop"] = cdn_loop(self._card.node)
+                response = await self._authorized(stack, method, url, question, asked, sent)
                 self.hangs.answered(kind)
                 self._recognise(response)
+                if hops := HOPS.get():
+                    hops.note(response.headers.getall("Cache-Status", []))
                 yield Answer(response, self)
         except _Hung:
             self.hangs.hung(kind, self._patience.head)
@@ -266,7 +289,12 @@ class ParentSession:
             response = await self._send(stack, method, url, query, headers, dialogue.header)
             if response.status not in (401, 403):
                 dialogue.passed()
-                return self._checked(response, headers)
+                why = (
+                    await explained(response)
+                    if response.status in (503, 508) and self._ours(response)
+                    else ""
+                )
+                return self._checked(response, headers, why)
             challenges = parse_challenges(response.headers.getall("WWW-Authenticate", []))
             response.release()
             if not same_place(str(response.url), self.url):
@@ -284,7 +312,7 @@ class ParentSession:
         authorization: str,
     ) -> aiohttp.ClientResponse:
         """One request and the redirects it leads to. Credentials stay with the parent's own host and port."""
-        for _ in range(HOPS + 1):
+        for _ in range(REDIRECTS + 1):
             own = same_place(url, self.url)
             self._leave_alone(url)
             sent = {**headers, "Authorization": authorization} if authorization and own else headers
@@ -294,7 +322,7 @@ class ParentSession:
             location = response.headers.get("Location", "")
             response.release()
             url, query = self._follow(url, location), None
-        raise SourceUnavailable(f"more than {HOPS} redirects", source=self.name)
+        raise SourceUnavailable(f"more than {REDIRECTS} redirects", source=self.name)
 
     def _follow(self, url: str, location: str) -> str:
         """Where a redirect leads: to an address that can be read, that is no less safe, and that does not lie inside a
@@ -350,7 +378,12 @@ class ParentSession:
                     await request
         stack.push_async_exit(response)
         self._answers[_ANSWERED.get(response.status, "error" if response.status >= 400 else "ok")].add()
-        if own and response.status >= 500 and response.status != 501 and not _BESIDE.fullmatch(target.path):
+        if (
+            own
+            and response.status >= 500
+            and response.status not in (501, 508)
+            and not _BESIDE.fullmatch(target.path)
+        ):
             self.breaker.failed(f"answered {response.status}", hard=False)
         elif own:
             self.breaker.succeeded(time.monotonic() - began)
@@ -377,7 +410,14 @@ class ParentSession:
 
     async def _answered(self, request: asyncio.Future[aiohttp.ClientResponse]) -> aiohttp.ClientResponse:
         """The answer of a parent that is alive; `_Hung` where none comes."""
-        await asyncio.wait({request}, timeout=self._patience.head)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._patience.head
+        while not request.done() and (left := until - loop.time()) > 0:
+            await asyncio.wait({request}, timeout=min(left, LOOK) if self.mesh else left)
+            if self._card.known().leads_back:
+                raise SourceLoops(LEADS_BACK, source=self.name)
+            if self.mesh and not request.done():
+                self.liveness.check()  # it may have learned meanwhile that we are above it
         if not request.done():
             self._answers["unreachable"].add()
             raise _Hung(f"alive, and no answer for {self._patience.head:.0f} s", source=self.name)
@@ -389,7 +429,7 @@ class ParentSession:
 
     async def back(self) -> bool:
         """See `ports.parents.Parent`."""
-        if self.throttled:
+        if self.throttled or self._card.known().leads_back:
             return False
         return await self.liveness.back()
 
@@ -401,16 +441,24 @@ class ParentSession:
             ) as response:
                 self._recognise(response)
                 self._note_quota(response)
+                self._card.name(_lineage(response))
                 return response.status < 500
         except (aiohttp.ClientError, ValueError) as fault:
             raise OSError(cause(fault)) from fault
 
     def _recognise(self, response: aiohttp.ClientResponse) -> None:
-        self.mesh = "Registry-Mesh" in response.headers or bool(self.mesh)
+        self.mesh = self._ours(response)
 
-    def _checked(self, response: aiohttp.ClientResponse, sent: Mapping[str, str]) -> aiohttp.ClientResponse:
-        """Statuses that say something of the parent, not of the thing asked for, become failures."""
+    def _ours(self, response: aiohttp.ClientResponse) -> bool:
+        return "Registry-Mesh" in response.headers or bool(self.mesh)
+
+    def _checked(
+        self, response: aiohttp.ClientResponse, sent: Mapping[str, str], why: str
+    ) -> aiohttp.ClientResponse:
+        """Statuses that say something of the parent, not of the thing asked for, become failures. `why`: what it says
+        itself."""
         status = response.status
+        told = f"answered {status}" + (f": {why}" if why else "")
         if status == 304 and "If-None-Match" not in sent:
             raise SourceLied("answered 304 to what was asked without a condition", source=self.name)
         if response.method == "HEAD" and status in REFUSES_HEAD:
@@ -419,8 +467,10 @@ class ParentSession:
             wait = retry_after(response.headers, time.time())
             self._note_throttle(response, wait)
             raise (SourceThrottled if status == 429 else SourceUnavailable)(
-                f"answered {status}", source=self.name, retry_after=wait
+                told, source=self.name, retry_after=wait
             )
+        if status == 508:
+            raise SourceLoops(told if why else f"{told}: {LOOPS}", source=self.name)
         if status in (500, 501):
             raise (SourceErred if status == 500 else SourceRefused)(f"answered {status}", source=self.name)
         if status >= 500 or status == 408:
@@ -435,3 +485,9 @@ class ParentSession:
         if self.mesh or (response.status == 503 and _BESIDE.fullmatch(response.url.path)):
             return
         self._throttles.note(str(response.url), response.status, wait)
+
+
+def _lineage(response: aiohttp.ClientResponse) -> list[str]:
+    """The node that answers and the nodes above it, where it is one of ours and says so."""
+    own, above = (response.headers.get(f"Registry-Mesh-{which}", "") for which in ("Node", "Above"))
+    return [node for node in (own, *above.split()) if _NODE.fullmatch(node)] if own else []

@@ -245,5 +245,6 @@ def _together(failures: Sequence[Failure], reasons: Sequence[str]) -> Failure:
     if len(failures) == 1 and len(reasons) == 1:
         return failures[0]
     waits = [f.retry_after for f in failures if f.retry_after is not None]
-    kind = SourceUnavailable if failures else SourceDown
+    down = all(isinstance(failure, SourceDown) for failure in failures)
+    kind = SourceDown if down else SourceUnavailable
     return kind("; ".join(reasons) or "no parent is configured", retry_after=min(waits) if waits else None)

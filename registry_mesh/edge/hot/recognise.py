@@ -22,7 +22,7 @@ _FIELDS: Final = re.compile(
     rb"(?=(?:(?!host:)[^\r\n]*\r\n)*host:[^\r\n]*\r\n(?!(?:[^\r\n]+\r\n)*host:))"  # exactly one Host
     rb"(?!(?:[^\r\n]+\r\n)*user-agent:[^\r\n]*\r\n(?:[^\r\n]+\r\n)*user-agent:)"  # at most one of these
     rb"(?:(?:host|user-agent|accept|accept-encoding|accept-language"
-    rb"|via|forwarded|x-forwarded-(?:for|host|port|prefix|proto)|x-real-ip):[ \t]*[\x21-\x7e]?[\x20-\x7e]*\r\n"
+    rb"|cdn-loop|via|forwarded|x-forwarded-(?:for|host|port|prefix|proto)|x-real-ip):[ \t]*[\x21-\x7e]?[\x20-\x7e]*\r\n"
     rb"|connection:[ \t]*keep-alive[ \t]*\r\n)+\r\n",
     re.IGNORECASE,
 )

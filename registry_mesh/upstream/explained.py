@@ -1,0 +1,36 @@
+"""What a node of the mesh says of why it cannot answer (distribution-spec, "Error Codes")."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Final
+
+import aiohttp
+
+LONGEST: Final = 500
+"""Characters that are handed on."""
+
+_BODY: Final = 8192
+_WAIT: Final = 1.0
+"""Seconds for the body of an error."""
+
+
+async def explained(response: aiohttp.ClientResponse) -> str:
+    """Return its message in printable characters; empty where there is none to be read soon."""
+    try:
+        async with asyncio.timeout(_WAIT):
+            text = await response.content.readexactly(min(response.content_length or 0, _BODY))
+    except (TimeoutError, OSError, EOFError, aiohttp.ClientError):
+        return ""
+    return message(text)
+
+
+def message(body: bytes) -> str:
+    """Return the first error's message of an answer's body; empty where there is none."""
+    try:
+        told = json.loads(body)["errors"][0]["message"]
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError):
+        return ""
+    text = told if isinstance(told, str) else ""
+    return "".join(char if char.isprintable() else "?" for char in text)[:LONGEST]
