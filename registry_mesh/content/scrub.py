@@ -152,15 +152,15 @@ class Scrub:
         if not self.progress.running:
             began = replace(Progress(), completed=self.progress.completed, began=self._clock(), running=True)
             self.progress = began
-            await self._save()
+            await self.save()
         async for digest in self._store.digests(self.progress.last):
             with suppress(Failure):  # this one cannot be read now; whoever asks for it is told
                 await self._blob(digest)
             self.progress = replace(self.progress, after=str(digest))
             if self._clock() - self._saved > SAVED_EVERY:
-                await self._save()
+                await self.save()
         self.progress = replace(self.progress, completed=self._clock(), after="", running=False)
-        await self._save()
+        await self.save()
 
     async def _blob(self, digest: Digest) -> None:
         rotten: list[Span] = []
@@ -189,7 +189,7 @@ class Scrub:
         for digest, (spans, tries) in unmended.items():
             await self._mend(digest, spans, tries)
 
-    async def _save(self) -> None:
+    async def save(self) -> None:
         self._saved = self._clock()
         with suppress(Failure):  # a disk that is full or read-only; then a restart begins a little earlier
             await self._records.put(KEY, self.progress.encode())

@@ -67,10 +67,10 @@ class OuterRing:
             self._traffic.end()
             connection.busy = False
             connection.last_used = loop.time()
-            self._over(exchange, connection.last_used - began)
+            self.over(exchange, connection.last_used - began)
         return Answered(exchange.keep_alive)
 
-    def _over(self, exchange: Exchange, seconds: float) -> None:
+    def over(self, exchange: Exchange, seconds: float) -> None:
         """Count and log it."""
         call = exchange.call
         endpoint = call.endpoint if call is not None else None

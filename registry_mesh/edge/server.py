@@ -42,7 +42,7 @@ class Server:
         fast = settings.fast and role.name != "origin"
         self.hot = Hot(settings.hot_idle, settings.hot_files) if fast else None
         """What the fast path may answer; None where there is none."""
-        self._ring = OuterRing(Dispatch(role, extensions), role.name, self._traffic, self.hot)
+        self.ring = OuterRing(Dispatch(role, extensions), role.name, self._traffic, self.hot)
         self._fast: FastPath | None = None
         self._acceptor: Acceptor | None = None
         self._listener: Listener | None = None
@@ -71,7 +71,7 @@ class Server:
         """Listen on `sock`, else on `host` and `port` (0: any that is free). OSError where that is not to be had."""
         self._traffic.access_log.open()
         self._acceptor = Acceptor(
-            self._ring,
+            self.ring,
             self._connection(),
             keepalive=self._settings.keepalive_timeout,
             limit=self._settings.max_connections,

@@ -178,7 +178,7 @@ class Collection:
         while ready:
             batch, ready = ready[:_BATCH], ready[_BATCH:]
             due = [digest for digest in batch if self._loose[digest].due]
-            for digest in due if self.report.dry_run else await self._remove(due):
+            for digest in due if self.report.dry_run else await self.remove(due):
                 ready += order.gone(digest)
             self.report.removable += len(due)
             self.report.removable_bytes += sum(self._loose[digest].size for digest in due)
@@ -191,7 +191,7 @@ class Collection:
         )
         return next_step(record, self._started, self._lifecycle.clock(), grace.period, grace.stall)
 
-    async def _remove(self, due: list[Digest]) -> list[Digest]:
+    async def remove(self, due: list[Digest]) -> list[Digest]:
         """Condemn all, then delete: documents, bytes, logs. What there is no time for is let go again."""
         deadline = _Deadline(self._lifecycle)
         won = [

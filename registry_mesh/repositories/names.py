@@ -12,7 +12,7 @@ from registry_mesh.oci.refusals import NameInvalid
 from registry_mesh.ports.records import Records
 from registry_mesh.repositories.keys import REPOSITORIES, RepositoryKeys
 
-_BATCH: Final = 128
+BATCH: Final = 128
 
 
 async def repository_names(
@@ -25,8 +25,8 @@ async def repository_names(
     after, waiting = _start(below, last)
     more = _reaches_beyond(below, last)
     while more:
-        children = await records.children(REPOSITORIES + below, after, _BATCH)
-        more = len(children) == _BATCH
+        children = await records.children(REPOSITORIES + below, after, BATCH)
+        more = len(children) == BATCH
         for child in children:
             after = child
             if child.startswith("_"):

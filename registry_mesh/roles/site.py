@@ -58,7 +58,7 @@ class Site:
         self._store = store
         self._records = records
         self._shared = shared
-        self._fills = fills
+        self.fills = fills
         self._registries = dict(registries)
         self._known = RegistryNames(registries, aliases)
         self._default = default or (next(iter(registries)) if len(registries) == 1 else None)
@@ -99,10 +99,10 @@ class Site:
         own = ByName(names, source, shared=shared is not None)
         if shared is None:
             note = self._distrusted.note
-            return PullThrough(self._store, source, self._fills, note, place, doubt=doubt, belonging=own)
+            return PullThrough(self._store, source, self.fills, note, place, doubt=doubt, belonging=own)
         first = SharedFirst(shared.shared, source, self._distrusted)
         return PullThrough(
-            shared.near, first, self._fills, first.distrust, place, shared.redirects, doubt, own
+            shared.near, first, self.fills, first.distrust, place, shared.redirects, doubt, own
         )
 
     async def repositories(
@@ -130,7 +130,7 @@ class Site:
     @property
     def filling(self) -> int:
         """Blobs on their way in."""
-        return len(self._fills.open)
+        return len(self.fills.open)
 
     async def close(self) -> None:
         """End what runs in the background."""

@@ -94,13 +94,13 @@ class _PlainHasher:
 
 def new(algorithm: str) -> ResumableHasher:
     """A fresh hasher; `DigestInvalid` for an algorithm we do not support."""
-    functions = _FUNCTIONS.get(algorithm)
+    functions = FUNCTIONS.get(algorithm)
     return _CryptoHasher(functions, _mark(algorithm)) if functions else _PlainHasher(algorithm)
 
 
 def resume(algorithm: str, state: bytes) -> ResumableHasher | None:
     """The hasher whose `state` this is; None where it is not good here: read the bytes again."""
-    functions = _FUNCTIONS.get(algorithm)
+    functions = FUNCTIONS.get(algorithm)
     if functions is None:
         return None
     hasher = _CryptoHasher(functions, _mark(algorithm))
@@ -150,4 +150,4 @@ def _agrees(algorithm: str, functions: _Functions) -> bool:
     return second.digest() == hashlib.new(algorithm, data).digest()
 
 
-_VERSION, _FUNCTIONS = _load()
+_VERSION, FUNCTIONS = _load()

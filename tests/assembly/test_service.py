@@ -59,8 +59,8 @@ def eventually(true: Callable[[], bool], what: str) -> None:
 
 
 def supervisor(node: nodes.Node) -> subprocess.Popen[bytes]:
-    assert node._process is not None
-    return node._process
+    assert node.process is not None
+    return node.process
 
 
 class SlowPull:

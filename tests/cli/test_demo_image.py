@@ -7,19 +7,13 @@ import json
 import tarfile
 from pathlib import Path
 
-import pytest
-
-from registry_mesh.cli.demo_parts import image as module
 from registry_mesh.cli.demo_parts.image import make_image
 
-
-@pytest.fixture(autouse=True)
-def few_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LAYER", 1 << 20)
+MIB = 1 << 20
 
 
 def test_layers_are_gzipped_tars_of_files_of_this_machine(tmp_path: Path) -> None:
-    image = make_image(tmp_path, enough=1 << 20)
+    image = make_image(tmp_path, enough=MIB, layer=MIB)
     document = json.loads(image.manifest)
     config, *layers = image.blobs
     assert [each["digest"] for each in document["layers"]] == [layer.digest for layer in layers]
@@ -43,4 +37,4 @@ def test_layers_are_gzipped_tars_of_files_of_this_machine(tmp_path: Path) -> Non
 def test_the_same_files_give_the_same_image(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-    assert make_image(tmp_path / "a", 1 << 20).digest == make_image(tmp_path / "b", 1 << 20).digest
+    assert make_image(tmp_path / "a", MIB, MIB).digest == make_image(tmp_path / "b", MIB, MIB).digest

@@ -39,7 +39,7 @@ class Node:
         self.change(config)
         self.within: tuple[str, ...] = ()
         """A command that starts the server, such as prlimit with its options."""
-        self._process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
 
     def change(self, config: Mapping[str, Any]) -> None:
         """Write the configuration; it holds from the next start."""
@@ -55,7 +55,7 @@ class Node:
 
     def start(self) -> None:
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
+            self.process = subprocess.Popen(
                 [*self.within, sys.executable, "-m", "registry_mesh", "serve", str(self.config)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -69,16 +69,16 @@ class Node:
             raise
 
     def _up(self) -> bool:
-        assert self._process is not None
-        if self._process.poll() is not None:
-            raise AssertionError(f"serve ended with {self._process.returncode}:\n{self.tail()}")
+        assert self.process is not None
+        if self.process.poll() is not None:
+            raise AssertionError(f"serve ended with {self.process.returncode}:\n{self.tail()}")
         return serves(f"{self.url}/v2/")
 
     def stop(self) -> int:
         """SIGTERM, and the exit code."""
-        if self._process is None:
+        if self.process is None:
             return 0
-        process, self._process = self._process, None
+        process, self.process = self.process, None
         process.terminate()
         try:
             return process.wait(timeout=60)
@@ -89,11 +89,11 @@ class Node:
 
     def kill(self) -> None:
         """As a power cut: SIGKILL for the supervisor and all its processes."""
-        if self._process is not None:
+        if self.process is not None:
             with suppress(ProcessLookupError):  # it ended by itself
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            self._process = None
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
 
     def tail(self, lines: int = 40) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])

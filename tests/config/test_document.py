@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry_mesh.config import document as module
-from registry_mesh.config.document import read_document
+from registry_mesh.config.document import BYTES_LIMIT, read_document
 from registry_mesh.config.finding import ConfigInvalid, Mark, dotted
 
 
@@ -82,10 +81,9 @@ def test_tags_and_keys_that_are_no_text_are_faults() -> None:
     assert "no text" in document.findings[2].what
 
 
-def test_too_large_is_refused_before_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BYTES_LIMIT", 10)
+def test_too_large_is_refused_before_it_is_read() -> None:
     with pytest.raises(ConfigInvalid, match="larger"):
-        read_document("a: 12345678910", "f")
+        read_document("a: " + "1" * BYTES_LIMIT, "f")
 
 
 def test_dotted() -> None:

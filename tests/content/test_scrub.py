@@ -101,7 +101,7 @@ async def test_a_restart_goes_on_where_it_was_noted() -> None:
         clock.now += 60
         await first.walk()
     except KeyboardInterrupt:
-        await first._save()
+        await first.save()
     held = Held()
     second = scrub(held, records, clock)
     await second.load()

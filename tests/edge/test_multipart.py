@@ -173,14 +173,14 @@ async def test_a_hang_up_closes_what_was_fetched_ahead(edge: Edge) -> None:
 async def test_a_failure_ahead_is_told_or_cuts_in_its_turn(edge: Edge) -> None:
     digest = await edge.shelf.put_blob(DATA)
     slow = Slow(edge, hit=False)
-    real = edge.shelf._fault
+    real = edge.shelf.fault
 
     def fault(method: str) -> None:
         if slow.in_all >= 6:
             raise SourceUnavailable("gone")
         real(method)
 
-    edge.shelf._fault = fault  # type: ignore[method-assign]
+    edge.shelf.fault = fault  # type: ignore[method-assign]
     async with edge.raw() as (reader, writer):
         field = "bytes=" + ",".join(f"{i * 2000}-{i * 2000 + 1000}" for i in range(20))
         writer.write(

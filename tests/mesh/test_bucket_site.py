@@ -215,7 +215,7 @@ async def test_killed_under_load_neither_says_a_wrong_byte(servers: Servers) -> 
 
     for life in range(6):
         for index in (0, 1):
-            if servers.nodes[index]._process is None:
+            if servers.nodes[index].process is None:
                 await servers.start(index)
         seconds = rng.uniform(0.3, 2)
         readers = [asyncio.create_task(reader(time.monotonic() + seconds + 0.2)) for _ in range(6)]
@@ -224,7 +224,7 @@ async def test_killed_under_load_neither_says_a_wrong_byte(servers: Servers) -> 
         await asyncio.gather(*readers)
     await servers.start(1)
     for index in (0, 1):
-        if servers.nodes[index]._process is None:
+        if servers.nodes[index].process is None:
             await servers.start(index)
         for digest, whole in servers.blobs.items():
             assert same(await servers.get(index, f"blobs/{digest}"), 200, whole)

@@ -260,6 +260,7 @@ class World:
     """A store under a seed, and what its users believe of it."""
 
     seed: int
+    lifecycle: type[Lifecycle] = Lifecycle
     clock: HandClock = field(default_factory=HandClock)
     deleted: set[tuple[str, Digest]] = field(default_factory=set)
     pushed: dict[tuple[str, Digest], tuple[float, Manifest]] = field(default_factory=dict)
@@ -273,7 +274,7 @@ class World:
         self.random = self.jitter.random
         store = MemoryStore()
         records, blobs = JitteryRecords(store.records, self.jitter), JitteryBlobs(store, self.jitter)
-        lifecycle = Lifecycle(records, self.clock, GRACE, self.jitter.sleep)
+        lifecycle = self.lifecycle(records, self.clock, GRACE, self.jitter.sleep)
         policy = PushPolicy(history=2, grace=GRACE.period)
         uploads = MemoryUploads(store, self.clock)
         self.origin = Repositories(records, blobs, uploads, lifecycle, policy, lambda who, name: True)
@@ -358,18 +359,7 @@ class World:
                 self.count("undone")
 
     async def collect(self) -> None:
-        run = Collection(self.origin)
-        inner = run._remove
-
-        async def counted(due: list[Digest]) -> list[Digest]:
-            self.removing += 1
-            try:
-                return await inner(due)
-            finally:
-                self.removing -= 1
-
-        run._remove = counted  # type: ignore[method-assign]
-        report = await run.run()
+        report = await Counted(self).run()
         self.outcomes["removed"] = self.outcomes.get("removed", 0) + report.removed
         self.outcomes["spared"] = self.outcomes.get("spared", 0) + report.spared
 
@@ -409,8 +399,23 @@ class World:
         return lost
 
 
-async def walk(seed: int, rounds: int = 12) -> World:
-    world = World(seed)
+class Counted(Collection):
+    """A collection that the walk sees removing."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world.origin)
+        self._world = world
+
+    async def remove(self, due: list[Digest]) -> list[Digest]:
+        self._world.removing += 1
+        try:
+            return await super().remove(due)
+        finally:
+            self._world.removing -= 1
+
+
+async def walk(seed: int, rounds: int = 12, lifecycle: type[Lifecycle] = Lifecycle) -> World:
+    world = World(seed, lifecycle)
     collectors: set[asyncio.Task[None]] = set()
     for _ in range(rounds):
         actors = [world.push() for _ in range(world.random.randrange(1, 5))]
@@ -446,14 +451,17 @@ def test_the_walk_does_what_it_is_meant_to() -> None:
     assert {each for each, times in totals.items() if times} >= {"pushed", "removed", "deleted", "undone"}
 
 
-def test_without_touches_the_walk_finds_losses(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def no_touch(self: Lifecycle, digest: Digest) -> None:
+class Untouched(Lifecycle):
+    """Forgets to say that a digest is wanted again."""
+
+    async def touch(self, digest: Digest) -> None:
         return
 
-    monkeypatch.setattr(Lifecycle, "touch", no_touch)
+
+def test_without_touches_the_walk_finds_losses() -> None:
     with pytest.raises(AssertionError, match="seed"):
         for seed in range(200):
-            asyncio.run(walk(seed))
+            asyncio.run(walk(seed, lifecycle=Untouched))
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -47,11 +47,11 @@ async def test_order_and_beginning(names: set[str], last: str, batch: int) -> No
         below = [name async for name in repository_names(records, "a/", last)]
         assert below == sorted(name for name in names if name > last and name.startswith("a/"))
 
-    before, listing._BATCH = listing._BATCH, batch  # type: ignore[misc]
+    before, listing.BATCH = listing.BATCH, batch  # type: ignore[misc]
     try:
         await both(check)
     finally:
-        listing._BATCH = before  # type: ignore[misc]
+        listing.BATCH = before  # type: ignore[misc]
 
 
 class Counting(MemoryRecords):

@@ -17,7 +17,7 @@ class Distance:
     to_port: int
     port: int = 0
     connections: int = 0
-    _ends: set[asyncio.Task[None]] = field(default_factory=set)
+    ends: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -51,28 +51,28 @@ class Distance:
         with suppress(OSError):
             await arriving
 
-    async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._ends.add(task)
+        self.ends.add(task)
         try:
             await self._carry(reader, writer)
         except asyncio.CancelledError:
             writer.transport.abort()
         finally:
-            self._ends.discard(task)
+            self.ends.discard(task)
 
 
 @asynccontextmanager
 async def distance(to_port: int, rtt: float) -> AsyncIterator[Distance]:
     made = Distance(rtt, to_port)
-    server = await asyncio.start_server(made._accepted, "127.0.0.1", 0)
+    server = await asyncio.start_server(made.accepted, "127.0.0.1", 0)
     made.port = server.sockets[0].getsockname()[1]
     try:
         yield made
     finally:
         server.close()
-        tasks = list(made._ends)
+        tasks = list(made.ends)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

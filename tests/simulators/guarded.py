@@ -66,7 +66,7 @@ class GuardedRegistry:
     def revoke(self) -> None:
         self.good.clear()
 
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path == "/token":
             return await self._token(request)
         if request.path == "/v2/":
@@ -117,7 +117,7 @@ class GuardedRegistry:
 @asynccontextmanager
 async def guarded_registry() -> AsyncIterator[GuardedRegistry]:
     registry = GuardedRegistry()
-    runner = web.ServerRunner(web.Server(registry._handle), shutdown_timeout=0.1)
+    runner = web.ServerRunner(web.Server(registry.handle), shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     registry.url = f"http://127.0.0.1:{runner.addresses[0][1]}"

@@ -55,7 +55,7 @@ class PlainParent:
         self.manifests[tag] = self.manifests[str(digest)] = (media_type, data)
         return digest
 
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         self.requests.append((request.method, request.path))
         if self.odd is not None and (answer := self.odd(request)) is not None:
             return answer
@@ -89,7 +89,7 @@ def _blob(request: web.BaseRequest, data: bytes) -> web.Response:
 @asynccontextmanager
 async def plain_parent() -> AsyncIterator[PlainParent]:
     parent = PlainParent()
-    runner = web.ServerRunner(web.Server(parent._handle), shutdown_timeout=0.1)
+    runner = web.ServerRunner(web.Server(parent.handle), shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     parent.port = runner.addresses[0][1]

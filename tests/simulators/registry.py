@@ -26,7 +26,7 @@ class SimulatedRegistry:
         """What was seen, without pings: an answer that is late brings one, and on a busy machine any may be."""
         return [seen for seen in self.seen if seen[1] != "/v2/"]
 
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         self.seen.append((request.method, request.raw_path, dict(request.headers)))
         if self.hung:
             await asyncio.sleep(3600)
@@ -47,7 +47,7 @@ class SimulatedRegistry:
 @asynccontextmanager
 async def simulated_registry() -> AsyncIterator[SimulatedRegistry]:
     registry = SimulatedRegistry()
-    runner = web.ServerRunner(web.Server(registry._handle), shutdown_timeout=0.1)
+    runner = web.ServerRunner(web.Server(registry.handle), shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

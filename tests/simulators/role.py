@@ -73,7 +73,7 @@ class Shelf:
     sessions: dict[str, tuple[Pusher, bytearray]] = field(default_factory=dict)
     scripted: dict[Digest, Scripted] = field(default_factory=dict)
 
-    def _fault(self, method: str) -> None:
+    def fault(self, method: str) -> None:
         fault = self.role.faults.get(method)
         if fault is not None:
             raise fault
@@ -81,7 +81,7 @@ class Shelf:
     # Sources
 
     async def stat(self, digest: Digest) -> BlobInfo:
-        self._fault("stat")
+        self.fault("stat")
         if digest in self.scripted:
             return self.scripted[digest].info
         if digest not in self.links:
@@ -90,7 +90,7 @@ class Shelf:
 
     @asynccontextmanager
     async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[Reading]:
-        self._fault("open")
+        self.fault("open")
         self.role.opened.append((digest, span))
         scripted = self.scripted.get(digest)
         if scripted is not None:
@@ -111,26 +111,26 @@ class Shelf:
         return await self.role.store.chunk_map(digest)
 
     async def manifest(self, digest: Digest) -> FetchedManifest:
-        self._fault("manifest")
+        self.fault("manifest")
         if digest not in self.held:
             raise ManifestUnknown(digest=str(digest))
         return FetchedManifest(self.held[digest], self.role.provenance)
 
     async def resolve(self, tag: Tag, known: Descriptor | None = None) -> Resolved:
-        self._fault("resolve")
+        self.fault("resolve")
         if tag not in self.pointing:
             raise ManifestUnknown(tag=tag)
         return Resolved(self.held[self.pointing[tag]].descriptor, self.role.provenance)
 
     async def tags(self, limit: int, last: str = "") -> TagPage:
-        self._fault("tags")
+        self.fault("tags")
         if not self.held and not self.links:
             raise NameUnknown(name=self.name)
         after = sorted(tag for tag in self.pointing if tag > last)
         return TagPage(tuple(after[:limit]), len(after) > limit, self.role.provenance)
 
     async def referrers(self, subject: Digest, tagged: bool = True) -> Referrers:
-        self._fault("referrers")
+        self.fault("referrers")
         found = [m.descriptor for m in self.held.values() if m.subject and m.subject.digest == subject]
         return Referrers(tuple(found), self.role.provenance)
 
@@ -182,7 +182,7 @@ class Shelf:
         if_match: str | None = None,
         if_none_match: str | None = None,
     ) -> Pushed:
-        self._fault("put_manifest")
+        self.fault("put_manifest")
         for tag in tags:
             now = self.pointing.get(tag)
             if (if_none_match is not None and now and if_none_match in ("*", f'"{now}"')) or (
@@ -238,7 +238,7 @@ class _Session:
         return len(self._data)
 
     async def write(self, data: bytes) -> None:
-        self._shelf._fault("write")
+        self._shelf.fault("write")
         self._shelf.role.largest_write = max(self._shelf.role.largest_write, len(data))
         self._data += data
 

@@ -50,7 +50,7 @@ async def test_a_full_disk(small_disk: Path) -> None:
 
 
 async def upkeep(store: DiskStore) -> None:
-    await offload(store._upkeep.round, store.whole_blobs.files)
+    await offload(store.upkeep.round, store.whole_blobs.files)
 
 
 @pytest.mark.parametrize("quota", [None, 50 * CHUNK])
@@ -132,7 +132,7 @@ async def test_a_lost_index_is_made_anew(tmp_path: Path, damage: str) -> None:
     assert await read(store, digest) == DATA, "serves meanwhile"
     await upkeep(store)
     assert store.used == used
-    assert store._shelf.index.count() == 3
+    assert store.shelf.index.count() == 3
     for i in range(60):  # and what it found can be evicted
         await put(store, pattern(CHUNK, i))
     assert store.used <= 50 * CHUNK

@@ -95,7 +95,7 @@ async def evict(store: DiskStore) -> None:
 
 
 async def rot(store: DiskStore) -> None:
-    with store._layout.blob(Digest.of(LARGE)).open("r+b") as file:
+    with store.layout.blob(Digest.of(LARGE)).open("r+b") as file:
         file.write(b"rotten")
     with pytest.raises(BlobUnknown):
         await read(store, Digest.of(LARGE))
@@ -143,9 +143,9 @@ def test_old_or_new(tmp_path: Path, name: str) -> None:
 async def _audit(root: Path) -> None:
     store = await start(root)
     try:
-        while not store._upkeep._tidied:
+        while not store.upkeep.tidied:
             await asyncio.sleep(0.005)
-        assert list(store._layout.tmp.iterdir()) == []
+        assert list(store.layout.tmp.iterdir()) == []
         for digest, data in KNOWN.items():
             await _is_all_right(store, digest, data)
         assert store.used == _on_disk(store)
@@ -169,7 +169,7 @@ async def _is_all_right(store: DiskStore, digest: Digest, data: bytes) -> None:
 
 
 def _on_disk(store: DiskStore) -> int:
-    layout = store._layout
+    layout = store.layout
     places = (layout.blobs, layout.partial, layout.tmp, layout.quarantine)
     files = [p for place in places for p in place.rglob("*") if p.is_file()]
     return sum({p.stat().st_ino: p.stat().st_blocks * 512 for p in files}.values())
@@ -194,7 +194,7 @@ def test_records_are_old_or_new(tmp_path: Path) -> None:
         assert await store.records.get("a/b") in (b"old", b"new")
         assert await store.records.get("a/c") in (None, b"new")
         assert await store.records.get("gone/soon") in (None, b"old")
-        assert list(store._layout.tmp.iterdir()) == []
+        assert list(store.layout.tmp.iterdir()) == []
         assert {key async for key in store.records.walk("")} <= {"a/b", "a/c", "gone/soon"}
         await store.close()
 
@@ -233,9 +233,9 @@ def test_a_dead_workers_orphans_go_while_others_live(tmp_path: Path) -> None:
         names = await asyncio.to_thread(run_and_die, dies, 2)
         assert names[-1] == "ingest.write"
         assert store.used > 0
-        rebuild.sweep_orphans(store._shelf)
+        rebuild.sweep_orphans(store.shelf)
         assert store.used == 0
-        assert list(store._layout.tmp.iterdir()) == []
+        assert list(store.layout.tmp.iterdir()) == []
         await store.close()
 
     run_and_die(lives, 0)

@@ -51,8 +51,8 @@ def test_a_strange_state_is_refused() -> None:
         resumable_hash.new("md5")
 
 
-def test_without_libcrypto_there_is_no_state(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resumable_hash, "_FUNCTIONS", {})
+@pytest.mark.usefixtures("without_libcrypto")
+def test_without_libcrypto_there_is_no_state() -> None:
     hasher = resumable_hash.new("sha256")
     hasher.update(b"abc")
     assert hasher.state() is None

@@ -20,14 +20,14 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RepositoryName
 from registry_mesh.oci.refusals import BlobUploadInvalid, BlobUploadUnknown, DigestInvalid, RangeInvalid
 from registry_mesh.ports.uploads import Owner, Uploads
-from registry_mesh.stores import points, resumable_hash
+from registry_mesh.stores import points
 from registry_mesh.stores.bucket.store import S3Store
-from registry_mesh.stores.disk import upload_file
 from registry_mesh.stores.disk.store import DiskStore
 from registry_mesh.stores.disk.uploads import DiskUploads
 from registry_mesh.stores.memory.store import MemoryStore
 from registry_mesh.stores.memory.uploads import MemoryUploads
 from tests.simulators.origins import HandClock
+from tests.suites.cache_store import map_of
 
 OWNER = Owner(RepositoryName("atlas/athena"), "alice")
 DATA = os.urandom(2 * CHUNK + 12_345)
@@ -263,22 +263,23 @@ async def test_expiry(uploads: Uploads, clock: HandClock) -> None:
 
 
 async def test_another_process_goes_on_without_reading_again(
-    store: DiskStore, tmp_path: Path, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+    store: DiskStore, tmp_path: Path, clock: HandClock
 ) -> None:
+    """Else it would take what the disk made of the bytes meanwhile for what was sent."""
     uploads = DiskUploads(tmp_path / "uploads", store, clock)
     id = (await uploads.begin(OWNER, "sha256")).id
     await send(uploads, id, DATA[: 2 * CHUNK])
-    monkeypatch.setattr(os, "pread", _must_not_read)
-    await send(DiskUploads(tmp_path / "uploads", store, clock), id, DATA[2 * CHUNK :])
-
-
-def _must_not_read(*_: object) -> bytes:
-    raise AssertionError("read again")
+    with (tmp_path / "uploads" / id / "data").open("r+b") as file:
+        file.write(b"rotten")
+    again = DiskUploads(tmp_path / "uploads", store, clock)
+    await send(again, id, DATA[2 * CHUNK :])
+    await commit(again, id, Digest.of(DATA))
+    assert await store.chunk_map(Digest.of(DATA)) == map_of(DATA)
 
 
 @pytest.mark.parametrize("spoil", ["hash", "sums", "libcrypto"])
 async def test_without_a_usable_state_the_bytes_are_read_again(
-    spoil: str, store: DiskStore, tmp_path: Path, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+    spoil: str, store: DiskStore, tmp_path: Path, clock: HandClock, request: pytest.FixtureRequest
 ) -> None:
     uploads = DiskUploads(tmp_path / "uploads", store, clock)
     id = (await uploads.begin(OWNER, "sha256")).id
@@ -288,7 +289,7 @@ async def test_without_a_usable_state_the_bytes_are_read_again(
     elif spoil == "sums":
         (tmp_path / "uploads" / id / "sums").unlink()
     else:
-        monkeypatch.setattr(resumable_hash, "_FUNCTIONS", {})
+        request.getfixturevalue("without_libcrypto")
     await send(uploads, id, DATA[CHUNK + 7 :])
     assert await commit(uploads, id, Digest.of(DATA)) == Digest.of(DATA)
     assert await store.chunk_map(Digest.of(DATA)) is not None
@@ -317,15 +318,13 @@ WRITER = """
 import asyncio, sys
 from pathlib import Path
 from registry_mesh.stores import points
-from registry_mesh.stores.disk import upload_file
 from registry_mesh.stores.disk.store import DiskStore
 from registry_mesh.stores.disk.uploads import DiskUploads
 from tests.stores.test_uploads import OWNER, pieces
 
-upload_file.SAVE_EVERY = 3 << 20
-
 async def main(root, id, start):
-    uploads = DiskUploads(root / "uploads", await DiskStore.start(root), lambda: 0.0)
+    store = await DiskStore.start(root)
+    uploads = DiskUploads(root / "uploads", store, lambda: 0.0, save_every=3 << 20)
     async with uploads.append(OWNER, id, start) as ingest:
         for piece in pieces(start):
             await ingest.write(piece)
@@ -386,10 +385,8 @@ async def test_a_crash_at_every_write_point_leaves_the_old_state_or_the_new(
     store: DiskStore,
     tmp_path: Path,
     clock: HandClock,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(upload_file, "SAVE_EVERY", CHUNK)
-    uploads = DiskUploads(tmp_path / "uploads", store, clock)
+    uploads = DiskUploads(tmp_path / "uploads", store, clock, save_every=CHUNK)
     id = (await uploads.begin(OWNER, "sha256")).id
     left = visit
     dead = False

@@ -52,14 +52,21 @@ async def test_failed_says_why_and_goes_on_raising(lines: io.StringIO) -> None:
     )
 
 
-async def test_spans_only_where_tracing_is_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    exporter = InMemorySpanExporter()
+@pytest.fixture
+def tracing() -> Iterator[InMemorySpanExporter]:
+    """What is exported; `Tracing.tracer` is the test's to set."""
+    yield InMemorySpanExporter()
+    Tracing.tracer = None
+
+
+async def test_spans_only_where_tracing_is_on(tracing: InMemorySpanExporter) -> None:
+    exporter = tracing
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     async with phase("fill"):
         pass
     assert exporter.get_finished_spans() == ()
-    monkeypatch.setattr(Tracing, "tracer", provider.get_tracer("test"))
+    Tracing.tracer = provider.get_tracer("test")
     async with phase("serve"):
         async with phase("fill", size=3):
             pass

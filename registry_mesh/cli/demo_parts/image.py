@@ -64,12 +64,15 @@ class Image:
         return len(self.manifest) + sum(blob.size for blob in self.blobs)
 
 
-def make_image(directory: Path, enough: int = ENOUGH) -> Image:
-    """Write blobs to `directory`. Takes a few seconds: files are compressed on all cores."""
+def make_image(directory: Path, enough: int = ENOUGH, layer: int = LAYER) -> Image:
+    """Write blobs to `directory`, layers of files of about `layer` bytes together.
+
+    Takes a few seconds: files are compressed on all cores.
+    """
     layers: list[Blob] = []
-    batches = _batches(_files())
+    batches = _batches(_files(), layer)
     with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
-        while sum(layer.size for layer in layers) < enough and len(layers) < MOST_LAYERS:
+        while sum(each.size for each in layers) < enough and len(layers) < MOST_LAYERS:
             batch = [files for files, _ in zip(batches, range(threads._max_workers), strict=False)]
             if not batch:
                 break
@@ -80,7 +83,7 @@ def make_image(directory: Path, enough: int = ENOUGH) -> Image:
         "schemaVersion": 2,
         "mediaType": _MANIFEST,
         "config": config.descriptor(),
-        "layers": [layer.descriptor() for layer in layers],
+        "layers": [each.descriptor() for each in layers],
         "annotations": {"org.opencontainers.image.title": "registry-mesh demo"},
     }
     return Image(json.dumps(document, indent=1).encode(), (config, *layers))
@@ -99,8 +102,8 @@ def _files() -> Iterator[Path]:
                     yield Path(path)
 
 
-def _batches(files: Iterator[Path]) -> Iterator[list[Path]]:
-    """Files of about `LAYER` bytes together."""
+def _batches(files: Iterator[Path], enough: int) -> Iterator[list[Path]]:
+    """Files of about `enough` bytes together."""
     batch: list[Path] = []
     size = 0
     for path in files:
@@ -108,11 +111,11 @@ def _batches(files: Iterator[Path]) -> Iterator[list[Path]]:
             found = path.lstat()
         except OSError:
             continue
-        if path.is_symlink() or not path.is_file() or not _SMALLEST <= found.st_size <= LAYER:
+        if path.is_symlink() or not path.is_file() or not _SMALLEST <= found.st_size <= enough:
             continue
         batch.append(path)
         size += found.st_size
-        if size >= LAYER:
+        if size >= enough:
             yield batch
             batch, size = [], 0
     if batch:

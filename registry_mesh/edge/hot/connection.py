@@ -85,7 +85,7 @@ class FastConnection(Connection):
                 self._keep(data)
                 return
             if self._idle():
-                if self._answer(path, data):
+                if self.answer(path, data):
                     return
             elif self._is_between() and self._known(path, data)[0] is not None:
                 self._stash = data
@@ -117,7 +117,7 @@ class FastConnection(Connection):
             return
         self._stash = b""
         self.transport.resume_reading()
-        if path is None or not (self._idle() and self._answer(path, stash)):
+        if path is None or not (self._idle() and self.answer(path, stash)):
             self._give(stash)
 
     def _idle(self) -> bool:
@@ -130,7 +130,7 @@ class FastConnection(Connection):
             return False
         return not (self._messages or self._force_close or self._close or self.busy)
 
-    def _answer(self, path: FastPath, data: bytes) -> bool:
+    def answer(self, path: FastPath, data: bytes) -> bool:
         known, asked = self._known(path, data)
         if known is None:
             return False

@@ -213,11 +213,15 @@ class HotBlob:
 
 class Hot:
     """One per listener. A blob can be evicted again `idle` seconds after its last use; its file stays open for longer.
-    At most `most` files are."""
+    At most `most` files are: an unused one for `open_for` seconds, or `crowded_for` where places are short."""
 
-    def __init__(self, idle: float, most: int = MOST) -> None:
-        self._idle = idle
-        self._most = most
+    def __init__(
+        self, idle: float, most: int = MOST, open_for: float = OPEN, crowded_for: float = CROWDED
+    ) -> None:
+        self.idle = idle
+        self.most = most
+        self.open_for = open_for
+        self.crowded_for = crowded_for
         self._pressure = cold_pages.Pressure()
         self.blobs: dict[bytes, HotBlob] = {}
         self.manifests: OrderedDict[bytes, HotManifest] = OrderedDict()
@@ -289,11 +293,11 @@ class Hot:
 
     def keep_blob(self, key: bytes, blobs: BlobSource, digest: Digest, span: Span, shape: Shape) -> None:
         """Keep it open from the second time on that it is asked for. `span` of it is there."""
-        if key in self.blobs or key in self._opening or len(self.blobs) + len(self._opening) >= self._most:
+        if key in self.blobs or key in self._opening or len(self.blobs) + len(self._opening) >= self.most:
             return
         if key not in self._once:
             self._once[key] = None
-            if len(self._once) > 4 * self._most:
+            if len(self._once) > 4 * self.most:
                 self._once.popitem(last=False)
             return
         del self._once[key]
@@ -308,7 +312,7 @@ class Hot:
         except (Failure, Refusal):
             return
         entry = HotBlob(key, shape, reading, stack, self._pressure, asyncio.get_running_loop().time())
-        if entry.growing and self._growing >= self._most // GROWING:
+        if entry.growing and self._growing >= self.most // GROWING:
             await stack.aclose()
             return
         self._growing += entry.growing
@@ -334,15 +338,15 @@ class Hot:
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(min(0.5, self._idle / 2))
+            await asyncio.sleep(min(0.5, self.idle / 2))
             now = loop.time()
-            unused = [e for e in self.blobs.values() if e.used < now - self._idle and not e.sending]
+            unused = [e for e in self.blobs.values() if e.used < now - self.idle and not e.sending]
             for entry in unused:
                 entry.reading.rest()
             for entry in [e for e in unused if e.growing] + [e for e in self.blobs.values() if e.has_grown]:
                 await self._let_go(entry.key)
-            crowded = len(self.blobs) > self._most * 7 // 8
-            before = now - (CROWDED if crowded else OPEN)
+            crowded = len(self.blobs) > self.most * 7 // 8
+            before = now - (self.crowded_for if crowded else self.open_for)
             for entry in [e for e in unused if e.used < before]:
                 await self._let_go(entry.key)
             done = [e for e in self._leaving if not e.sending]

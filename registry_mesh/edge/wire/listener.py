@@ -28,12 +28,18 @@ log: Final = logging.getLogger(__name__)
 
 
 class Listener:
-    """Has `sock`, which listens, and makes a protocol of each connection. To be closed."""
+    """Has `sock`, which listens, and makes a protocol of each connection. To be closed. Where the machine is out of
+    descriptors or memory, nobody is let in for `pause` seconds."""
 
     def __init__(
-        self, sock: socket.socket, protocol: Callable[[], asyncio.BaseProtocol], ssl: tls.SSLContext | None
+        self,
+        sock: socket.socket,
+        protocol: Callable[[], asyncio.BaseProtocol],
+        ssl: tls.SSLContext | None,
+        pause: float = PAUSE,
     ) -> None:
         self.sock = sock
+        self._pause = pause
         self._protocol = protocol
         self._ssl = ssl
         self._loop = asyncio.get_running_loop()
@@ -61,9 +67,11 @@ class Listener:
                 return
             except OSError as fault:
                 if fault.errno in _SHORT:
-                    log.error("cannot let connections in: %s; trying again in %g s", fault.strerror, PAUSE)
+                    log.error(
+                        "cannot let connections in: %s; trying again in %g s", fault.strerror, self._pause
+                    )
                     self._loop.remove_reader(self.sock.fileno())
-                    self._again = self._loop.call_later(PAUSE, self._listen)
+                    self._again = self._loop.call_later(self._pause, self._listen)
                     return
                 continue  # it has gone already
             connection.setblocking(False)

@@ -95,7 +95,7 @@ class S3Client:
     ) -> None:
         self._session = session
         self._signer = signer
-        self._base = base
+        self.base = base
         self._prefix = prefix
         self._sleep = sleep
         self._presigned: OrderedDict[str, tuple[URL, float]] = OrderedDict()
@@ -121,7 +121,7 @@ class S3Client:
 
     def url(self, key: str) -> str:
         """Where the object is, unsigned."""
-        return f"{self._base}/{quote(self._prefix + key, safe='/-_.~')}"
+        return f"{self.base}/{quote(self._prefix + key, safe='/-_.~')}"
 
     async def get(self, key: str) -> bytes | None:
         """A small object, whole; None where there is none."""

@@ -32,7 +32,7 @@ class SessionIngest:
         self, client: S3Client, control: S3Control, intake: Intake, lookup: Lookup, log: SessionLog
     ) -> None:
         self._blob = S3Ingest(client, control, intake, lookup)
-        self._intake = intake
+        self.intake = intake
         self._log = log
         self._ended = False  # nothing to go on with
         self._spent = False  # its sums were finished
@@ -44,14 +44,14 @@ class SessionIngest:
 
     @property
     def offset(self) -> int:
-        return self._intake.offset
+        return self.intake.offset
 
     async def write(self, data: bytes) -> None:
         rest = memoryview(data)
         while rest:
-            part = self._intake.part
-            rest = await self._intake.take(rest)
-            if self._intake.part is not part:
+            part = self.intake.part
+            rest = await self.intake.take(rest)
+            if self.intake.part is not part:
                 self._aside, self._tails = 0, ()
                 await self._between_parts()
         if self._log.waning:
@@ -60,7 +60,7 @@ class SessionIngest:
     async def _between_parts(self) -> None:
         """A part has just been handed over, so the one before it has arrived. Where *that* ended is written down,
         now and then, and nobody waits for the part on its way."""
-        intake, behind = self._intake, self._behind
+        intake, behind = self.intake, self._behind
         if behind is not None and behind[0] - self._log.session.offset >= SAVE_EVERY:
             session = replace(
                 self._log.session,
@@ -78,7 +78,7 @@ class SessionIngest:
 
     async def _save(self, *, leased: bool) -> None:
         """Write down where it stands, with what does not fill a part put aside."""
-        intake = self._intake
+        intake = self.intake
         await intake.sum.flush()
         await intake.multipart.arrived()
         if intake.part.size > self._aside:
@@ -146,7 +146,7 @@ class SessionIngest:
             if not self._spent:
                 await self._save(leased=False)
         finally:
-            await self._intake.multipart.stop()
+            await self.intake.multipart.stop()
             if self._log.session.lease is not None:
                 with suppress(Failure, BlobUploadInvalid):  # it will lapse
                     await self._log.add(self._log.session, leased=False)

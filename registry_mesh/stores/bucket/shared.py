@@ -110,6 +110,10 @@ class BucketAsParent:
         finally:
             del self._rejecting[digest]
 
+    async def settled(self) -> None:
+        """Wait until all that was rejected has been looked at."""
+        await asyncio.gather(*self._rejecting.values())
+
     async def close(self) -> None:
         tasks = list(self._rejecting.values())
         for task in tasks:

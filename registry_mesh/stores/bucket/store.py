@@ -64,11 +64,11 @@ class S3Store:
         settings: S3Settings,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._client = client
-        self._control = control
+        self.client = client
+        self.control = control
         self._settings = settings
         self._monotonic = monotonic
-        self._entries = Entries()
+        self.entries = Entries()
         self.records = S3Records(client, control)
 
     @classmethod
@@ -92,8 +92,8 @@ class S3Store:
         return cls(client, control, settings)
 
     async def close(self) -> None:
-        await self._client.close()
-        await self._control.close()
+        await self.client.close()
+        await self.control.close()
 
     def __repr__(self) -> str:
         return f"<bucket {self._settings.bucket}/{self._settings.prefix} at {self._settings.endpoint or 'its region'}>"
@@ -105,33 +105,33 @@ class S3Store:
 
     def remembers(self, digest: Digest) -> bool:
         """Whether it was there when last asked for, as far as this process knows."""
-        return self._entries.get(digest) is not None
+        return self.entries.get(digest) is not None
 
     def unlearn(self, digest: Digest) -> None:
         """Forget what this process knows of it: its chunks are checked anew."""
-        self._entries.drop(digest)
+        self.entries.drop(digest)
 
     async def stat(self, digest: Digest) -> BlobInfo:
-        return (await self._known(digest)).entry.info
+        return (await self.known(digest)).entry.info
 
     async def has(self, digest: Digest) -> bool:
         """Whether it is there, as far as the last seconds go."""
         try:
-            await self._known(digest)
+            await self.known(digest)
         except BlobUnknown:
             return False
         return True
 
     @asynccontextmanager
     async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[S3Reading]:
-        known = await self._known(digest)
+        known = await self.known(digest)
         wanted = known.entry.info.clip(span)
         if known.chunk_map is None:
             known.chunk_map = await self._fetch_map(known.entry)
-        yield S3Reading(self._client, known, wanted, await self._address(known.entry, wanted))
+        yield S3Reading(self.client, known, wanted, await self._address(known.entry, wanted))
 
     async def chunk_map(self, digest: Digest) -> ChunkMap | None:
-        known = await self._known(digest)
+        known = await self.known(digest)
         if known.chunk_map is None:
             known.chunk_map = await self._fetch_map(known.entry)
         return known.chunk_map
@@ -141,14 +141,14 @@ class S3Store:
         self, expected: Digest | None = None, size: int | None = None, algorithm: str = "sha256"
     ) -> AsyncIterator[S3Ingest]:
         algorithm = expected.algorithm if expected else algorithm
-        intake = Intake.begin(self._client, self._control, algorithm, size or 0)
-        ingest = S3Ingest(self._client, self._control, intake, self._sound, expected)
+        intake = Intake.begin(self.client, self.control, algorithm, size or 0)
+        ingest = S3Ingest(self.client, self.control, intake, self.sound, expected)
         try:
             yield ingest
         finally:
             await ingest.close()
         if ingest.entry is not None:
-            self._entries.add(Known(ingest.entry, self._monotonic()))
+            self.entries.add(Known(ingest.entry, self._monotonic()))
 
     def uploads(
         self,
@@ -161,9 +161,9 @@ class S3Store:
     ) -> S3Uploads:
         """The upload sessions that lie beside the blobs; see `S3Uploads`."""
         return S3Uploads(
-            self._client,
-            self._control,
-            self._sound,
+            self.client,
+            self.control,
+            self.sound,
             clock,
             expiry=expiry,
             wall=wall,
@@ -172,7 +172,7 @@ class S3Store:
         )
 
     async def delete(self, digest: Digest) -> None:
-        known = await self._look(digest)
+        known = await self.look(digest)
         await self._take_away([known.entry])
 
     async def delete_many(self, digests: Sequence[Digest]) -> None:
@@ -191,7 +191,7 @@ class S3Store:
 
     async def digests(self) -> AsyncGenerator[Digest, None]:
         """Every blob's digest, 1,000 a request."""
-        async for page in self._control.list("blobs/"):
+        async for page in self.control.list("blobs/"):
             for listed in page.objects:
                 yield digest_of(listed.key)
 
@@ -199,7 +199,7 @@ class S3Store:
         """Take away the data of what was deleted, or died on its way in, more than `age` seconds ago. The bucket
         itself is told to drop old multipart uploads, where it can be."""
         await self.expire_incomplete()
-        return await sweep(self._client, self._control, time.time() - age)
+        return await sweep(self.client, self.control, time.time() - age)
 
     async def tidy(self) -> None:
         """`sweep` what is old; once an hour is enough."""
@@ -207,15 +207,15 @@ class S3Store:
 
     async def expire_incomplete(self) -> bool:
         """Have the bucket itself drop old multipart uploads; False where it cannot."""
-        return await self._control.expire_incomplete(INCOMPLETE_DAYS)
+        return await self.control.expire_incomplete(INCOMPLETE_DAYS)
 
-    async def _known(self, digest: Digest) -> Known:
-        known = self._entries.get(digest)
+    async def known(self, digest: Digest) -> Known:
+        known = self.entries.get(digest)
         if known is None or self._monotonic() - known.seen > FRESH:
-            return await self._look(digest)
+            return await self.look(digest)
         return known
 
-    async def _look(self, digest: Digest) -> Known:
+    async def look(self, digest: Digest) -> Known:
         """As the bucket has it now. `BlobUnknown`."""
         known = await self._find(digest)
         if known is None:
@@ -223,25 +223,25 @@ class S3Store:
         return known
 
     async def _find(self, digest: Digest) -> Known | None:
-        data = await self._client.get(entry_key(digest))
+        data = await self.client.get(entry_key(digest))
         if data is None:
-            self._entries.drop(digest)
+            self.entries.drop(digest)
             return None
         now = self._monotonic()
         entry = Entry.decode(digest, data)
-        known = self._entries.get(digest)
+        known = self.entries.get(digest)
         if known is None or known.entry != entry:
             known = Known(entry, now)
-            self._entries.add(known)
+            self.entries.add(known)
         known.seen = now
         return known
 
-    async def _sound(self, digest: Digest) -> Entry | None:
+    async def sound(self, digest: Digest) -> Entry | None:
         """The entry of a blob whose bytes are all there; one whose bytes are lost is taken away."""
         known = await self._find(digest)
         if known is None or known.entry.inline is not None:
             return known.entry if known else None
-        found = await self._client.head(data_key(known.entry.name))
+        found = await self.client.head(data_key(known.entry.name))
         if found is not None and found.size == known.entry.size:
             return known.entry
         await self._take_away([known.entry])
@@ -251,15 +251,15 @@ class S3Store:
         """The entries: from then on the blobs are unknown. Their data lingers, marked, for readings that are open
         here or on other hosts, until the sweep."""
         large = [entry for entry in entries if entry.name]
-        await asyncio.gather(*(self._client.put(pending_key(e.name), str(e.digest).encode()) for e in large))
-        await self._control.delete([entry_key(entry.digest) for entry in entries])
+        await asyncio.gather(*(self.client.put(pending_key(e.name), str(e.digest).encode()) for e in large))
+        await self.control.delete([entry_key(entry.digest) for entry in entries])
         for entry in entries:
-            self._entries.drop(entry.digest)
+            self.entries.drop(entry.digest)
 
     async def _fetch_map(self, entry: Entry) -> ChunkMap:
-        data = await self._client.get(map_key(entry.name))
+        data = await self.client.get(map_key(entry.name))
         if data is None:
-            self._entries.drop(entry.digest)
+            self.entries.drop(entry.digest)
             if await self._find(entry.digest) is None:
                 raise BlobUnknown(digest=str(entry.digest))
             raise StoreBroken(f"the chunk map of {entry.digest} is not in the bucket")
@@ -274,7 +274,7 @@ class S3Store:
         settings = self._settings
         if settings.redirect == "off" or not entry.name or len(span) < settings.redirect_min:
             return None
-        return await self._client.presigned(data_key(entry.name), settings.redirect_seconds)
+        return await self.client.presigned(data_key(entry.name), settings.redirect_seconds)
 
 
 async def _batches(digests: AsyncIterator[Digest], size: int) -> AsyncIterator[list[Digest]]:

@@ -79,7 +79,7 @@ class Evictor:
         while freed < goal and spared < _SPARED:
             rows = self._shelf.index.least_used(_BATCH, after)
             for row in rows:
-                gone = self._evict(row, goal - freed)
+                gone = self.shrink(row, goal - freed)
                 freed += gone
                 spared += not gone
                 if freed >= goal:
@@ -90,7 +90,7 @@ class Evictor:
         self._shelf.note_gone(freed)
         return freed
 
-    def _evict(self, row: Row, goal: int) -> int:
+    def shrink(self, row: Row, goal: int) -> int:
         """Bytes freed of one blob; 0 where it is in use."""
         if not self._files.let_go(row.digest):
             return 0

@@ -84,9 +84,11 @@ class Row:
 
 
 class Index:
-    """The database at `path`. `broken` says that it is to be put away and made anew."""
+    """The database at `path`. `broken` says that it is to be put away and made anew. Of rows that were
+    dropped, the ranks of the last `past` are remembered."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, past: int = PAST_KEPT) -> None:
+        self._past = past
         self._path = path
         self._lock = threading.Lock()
         self.broken = False
@@ -140,14 +142,14 @@ class Index:
         self.change(lambda db: db.executemany(change, values))
 
     def forget(self, digest: Digest) -> None:
-        """Drop the row; its rank is remembered, as one of the last `PAST_KEPT`."""
+        """Drop the row; its rank is remembered, as one of the last few."""
         key = (key_of(digest),)
         remember = "REPLACE INTO past (key, rank) SELECT key, rank FROM blobs WHERE key = ?"
 
         def forget(db: sqlite3.Connection) -> None:
             if db.execute(remember, key).rowcount:
                 db.execute(
-                    "DELETE FROM past WHERE number <= (SELECT max(number) FROM past) - ?", (PAST_KEPT,)
+                    "DELETE FROM past WHERE number <= (SELECT max(number) FROM past) - ?", (self._past,)
                 )
                 db.execute("DELETE FROM blobs WHERE key = ?", key)
 

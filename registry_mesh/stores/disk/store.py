@@ -63,16 +63,16 @@ class DiskStore:
     def __init__(
         self, shelf: Shelf, alive: ProcessLock, overhead: Overhead | None = None, *, cache: bool
     ) -> None:
-        self._shelf = shelf
-        self._layout = shelf.layout
+        self.shelf = shelf
+        self.layout = shelf.layout
         self._alive = alive
-        self._upkeep = Upkeep(shelf, overhead)
+        self.upkeep = Upkeep(shelf, overhead)
         self._upkeep_task: asyncio.Task[None] | None = None
-        self.use = self._upkeep.use
+        self.use = self.upkeep.use
         self.whole_blobs = WholeBlobs(shelf, self.use, cache=cache)
-        self._evictor = Evictor(shelf, self.whole_blobs.files, self._upkeep.flush)
+        self.evictor = Evictor(shelf, self.whole_blobs.files, self.upkeep.flush)
         if cache:
-            shelf.room.evict = self._evictor
+            shelf.room.evict = self.evictor
         self._part_looks = PartLooks()
         self._maps = None if cache else MapMaker(shelf)  # a cache asks its parents
         self.inspection = Inspection(shelf, cache=cache)
@@ -81,7 +81,7 @@ class DiskStore:
         self.records = DiskRecords(shelf.layout.records, shelf.layout.tmp, shelf.fsync)
 
     def __repr__(self) -> str:
-        return f"<disk {self._layout.root}: {self.used} of {self._shelf.room.ledger.limit} bytes>"
+        return f"<disk {self.layout.root}: {self.used} of {self.shelf.room.ledger.limit} bytes>"
 
     @classmethod
     async def start(
@@ -131,7 +131,7 @@ class DiskStore:
 
     async def _keep_up(self) -> None:
         while True:
-            await offload(self._upkeep.round, self.whole_blobs.files)
+            await offload(self.upkeep.round, self.whole_blobs.files)
             await asyncio.sleep(PERIOD)
 
     async def close(self) -> None:
@@ -143,21 +143,21 @@ class DiskStore:
 
     def _close(self) -> None:
         self.whole_blobs.files.close()
-        self._upkeep.flush()
+        self.upkeep.flush()
         if self._alive.is_last():
-            rebuild.note_clean_end(self._shelf)
-        self._shelf.index.close()
-        self._shelf.room.ledger.close()
+            rebuild.note_clean_end(self.shelf)
+        self.shelf.index.close()
+        self.shelf.room.ledger.close()
         self._alive.close()
 
     @property
     def used(self) -> int:
         """Bytes that the store's files take, in all processes."""
-        return self._shelf.room.ledger.used
+        return self.shelf.room.ledger.used
 
     @property
     def counts(self) -> DiskCounts:
-        return DiskCounts(self.whole_blobs.rotten, self._evictor.evictions, self._evictor.evicted_bytes)
+        return DiskCounts(self.whole_blobs.rotten, self.evictor.evictions, self.evictor.evicted_bytes)
 
     async def stat(self, digest: Digest) -> BlobInfo:
         file = await self.whole_blobs.open(digest)
@@ -179,10 +179,10 @@ class DiskStore:
                 raise BlobUnknown(digest=str(digest))
             if size <= CHUNK:  # not worth a file
                 mapper = ChunkMapper()
-                mapper.update(self._layout.blob(digest).read_bytes())
+                mapper.update(self.layout.blob(digest).read_bytes())
                 return mapper.finish()
             try:
-                return ChunkMap.decode(self._layout.blob_chunks(digest).read_bytes(), size)
+                return ChunkMap.decode(self.layout.blob_chunks(digest).read_bytes(), size)
             except (FileNotFoundError, ChunkMapInvalid):
                 return None
 
@@ -192,7 +192,7 @@ class DiskStore:
     ) -> AsyncIterator[DiskIngest]:
         algorithm = expected.algorithm if expected else algorithm
         with translated("beginning a blob"):
-            ingest = DiskIngest(await offload(IncomingFile, self._shelf, algorithm, size), expected)
+            ingest = DiskIngest(await offload(IncomingFile, self.shelf, algorithm, size), expected)
         try:
             yield ingest
         finally:
@@ -201,8 +201,8 @@ class DiskStore:
     def demand_room(self, size: int, coming: int) -> None:
         """`StoreFull` where a blob of `size` bytes, of which `coming` are still to be written, does not fit within the
         quota or on the disk now. In a thread."""
-        self._shelf.room.demand(charge(size))
-        demand_free(self._layout.root, coming)
+        self.shelf.room.demand(charge(size))
+        demand_free(self.layout.root, coming)
 
     async def adopt(self, path: Path, digest: Digest, size: int, chunk_map: ChunkMap) -> BlobInfo:
         """Make the finished, synced file at `path`, on the store's file system, the blob; it is renamed or removed.
@@ -212,9 +212,9 @@ class DiskStore:
 
     def _adopt(self, path: Path, digest: Digest, size: int, chunk_map: ChunkMap) -> BlobInfo:
         with translated("adopting a file"):
-            self._shelf.room.take(charge(size))
-            if not self._shelf.place(digest, path, size, chunk_map):
-                self._shelf.room.give(charge(size))
+            self.shelf.room.take(charge(size))
+            if not self.shelf.place(digest, path, size, chunk_map):
+                self.shelf.room.give(charge(size))
                 path.unlink(missing_ok=True)
         return BlobInfo(digest, size)
 
@@ -238,10 +238,10 @@ class DiskStore:
 
     def _hold(self, digest: Digest, size: int) -> DiskHold | None:
         """The partial blob; None where it is complete."""
-        with self._shelf.alone(digest):
-            if self._shelf.has(BlobInfo(digest, size)):
+        with self.shelf.alone(digest):
+            if self.shelf.has(BlobInfo(digest, size)):
                 return None
-            files = open_part(self._shelf, digest, size)
+            files = open_part(self.shelf, digest, size)
             if files is None:
                 return None
             if any(files.table.states()):  # else its row says so, made just now
@@ -267,7 +267,7 @@ class DiskStore:
     @asynccontextmanager
     async def lock(self, digest: Digest, purpose: str) -> AsyncIterator[bool]:
         """`purpose` is a word of ours, fit for a file's name."""
-        path = self._layout.run / "locks" / f"{purpose}-{digest.algorithm}-{digest.hex}"
+        path = self.layout.run / "locks" / f"{purpose}-{digest.algorithm}-{digest.hex}"
         with translated("locking"):
             locking = submit(FileLock, path)
             try:
@@ -287,40 +287,40 @@ class DiskStore:
 
     def _held_size(self, digest: Digest) -> int | None:
         stated = (
-            stated_size(path) for path in (self._layout.blob_hold(digest), self._layout.part_hold(digest))
+            stated_size(path) for path in (self.layout.blob_hold(digest), self.layout.part_hold(digest))
         )
         return next((size for size in stated if size is not None), self._size(digest))
 
     def _size(self, digest: Digest) -> int | None:
         try:
-            return self._layout.blob(digest).stat().st_size
+            return self.layout.blob(digest).stat().st_size
         except (FileNotFoundError, NotADirectoryError):
             return None
 
     async def note_sizes(self, manifest: Digest, descriptors: Sequence[Descriptor]) -> None:
         sizes = [(each.digest, each.size) for each in descriptors]
-        await offload(self._shelf.index.note_sizes, manifest, sizes)
+        await offload(self.shelf.index.note_sizes, manifest, sizes)
 
     async def said_size(self, digest: Digest) -> SaidSize | None:
-        return await offload(self._shelf.index.said_size, digest)
+        return await offload(self.shelf.index.said_size, digest)
 
     async def forget_said(self, digest: Digest) -> None:
-        await offload(self._shelf.index.forget_said, digest)
+        await offload(self.shelf.index.forget_said, digest)
 
     async def note_place(self, digest: Digest, place: Place) -> None:
-        await offload(self._shelf.index.note_place, digest, str(place))
+        await offload(self.shelf.index.note_place, digest, str(place))
 
     async def place_of(self, digest: Digest) -> Place | None:
-        text = await offload(self._shelf.index.place, digest)
+        text = await offload(self.shelf.index.place, digest)
         return Place.parse(text) if text is not None else None
 
     async def note_names(self, place: Place, digests: Collection[Digest], *, whole: bool = False) -> None:
         """Remember in the index; a fault of it is none of the caller's."""
-        await offload(partial(names.note, self._shelf.index, str(place), digests, whole=whole))
+        await offload(partial(names.note, self.shelf.index, str(place), digests, whole=whole))
 
     async def names(self, place: Place, digest: Digest) -> bool | None:
         """What the index remembers."""
-        return await offload(names.has, self._shelf.index, str(place), digest)
+        return await offload(names.has, self.shelf.index, str(place), digest)
 
     async def try_writing(self) -> None:
         """`StoreFull` or `StoreBroken` where a page cannot be written to the disk."""
@@ -328,7 +328,7 @@ class DiskStore:
             await offload(self._try_writing)
 
     def _try_writing(self) -> None:
-        fd, path = temporary.create(self._layout.tmp, counted=False)
+        fd, path = temporary.create(self.layout.tmp, counted=False)
         try:
             write_all(fd, [bytes(4096)], 0)
             os.fsync(fd)
@@ -338,7 +338,7 @@ class DiskStore:
 
     async def delete(self, digest: Digest) -> None:
         with translated("deleting a blob"):
-            if not await offload(self._shelf.remove, digest):
+            if not await offload(self.shelf.remove, digest):
                 raise BlobUnknown(digest=str(digest))
 
     async def blobs(self) -> AsyncIterator[BlobInfo]:
@@ -350,7 +350,7 @@ class DiskStore:
     def _scan(self) -> Iterator[BlobInfo]:
         with translated("listing blobs"):
             for algorithm in ALGORITHMS:
-                for board in entries(self._layout.blobs / algorithm):
+                for board in entries(self.layout.blobs / algorithm):
                     for entry in entries(Path(board.path)):
                         if "." not in entry.name:
                             with suppress(FileNotFoundError):

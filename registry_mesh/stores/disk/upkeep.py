@@ -27,7 +27,7 @@ class Upkeep:
         self._shelf = shelf
         self._overhead = overhead
         self._used: set[str] = set()
-        self._tidied = False
+        self.tidied = False
 
     def use(self, digest: Digest) -> None:
         """The blob is used now. An entry in a set: readers call it on every hit."""
@@ -50,9 +50,9 @@ class Upkeep:
                 self._shelf.index.renew()
             if not self._shelf.index.fact(rebuild.BUILT):
                 rebuild.rebuild(self._shelf)
-            if not self._tidied:
+            if not self.tidied:
                 rebuild.tidy(self._shelf)
-                self._tidied = True
+                self.tidied = True
         except (OSError, Failure) as fault:
             _log.warning("the store in %s needs attention: %s", self._shelf.layout.root, fault)
 

@@ -95,9 +95,10 @@ class UploadState:
 class UploadFile:
     """A session opened for appending, by one at a time among all processes. Blocking."""
 
-    def __init__(self, directory: Path, fsync: FsyncPolicy) -> None:
+    def __init__(self, directory: Path, fsync: FsyncPolicy, save_every: int = SAVE_EVERY) -> None:
         self._directory = directory
         self._fsync = fsync
+        self._save_every = save_every
         state = UploadState.read(directory)
         try:
             self._fd = os.open(directory / "data", os.O_RDWR | os.O_CLOEXEC)
@@ -154,7 +155,7 @@ class UploadFile:
             self._hasher.update(piece)
             self._mapper.update(piece)
             self.offset += len(piece)
-        if self.offset - self._saved >= SAVE_EVERY:
+        if self.offset - self._saved >= self._save_every:
             self.save(self._state.at)
 
     def save(self, at: float) -> None:

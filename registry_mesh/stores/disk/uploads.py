@@ -18,7 +18,7 @@ from registry_mesh.ports.uploads import EXPIRY, Owner, demand_id, demand_start, 
 from registry_mesh.stores.disk import upload_file
 from registry_mesh.stores.disk.durability import FsyncPolicy
 from registry_mesh.stores.disk.locks import try_flock
-from registry_mesh.stores.disk.upload_file import ASKED, UploadFile, UploadState
+from registry_mesh.stores.disk.upload_file import ASKED, SAVE_EVERY, UploadFile, UploadState
 from registry_mesh.stores.faults import translated
 from registry_mesh.stores.turns import PATIENCE, QUIET, Busy, Pulse, giving_way, turn
 from registry_mesh.tasks.threads import offload
@@ -96,6 +96,7 @@ class DiskUploads:
         fsync: FsyncPolicy = FsyncPolicy.COMMIT,
         expiry: float = EXPIRY,
         patience: float = PATIENCE,
+        save_every: int = SAVE_EVERY,
         quiet: float = QUIET,
     ) -> None:
         self._root = root
@@ -104,6 +105,7 @@ class DiskUploads:
         self._fsync = fsync
         self._expiry = expiry
         self._patience = patience
+        self._save_every = save_every
         self._quiet = quiet
 
     async def begin(self, owner: Owner, algorithm: str) -> Upload:
@@ -146,7 +148,7 @@ class DiskUploads:
     def _open(self, owner: Owner, id: str, start: int | None, size: int) -> UploadFile:
         self._find(owner, id)
         try:
-            file = UploadFile(self._root / id, self._fsync)
+            file = UploadFile(self._root / id, self._fsync, self._save_every)
         except Busy:
             if start is not None:
                 demand_start(start, self._status(owner, id).offset)

@@ -34,8 +34,8 @@ class WholeBlobs:
         self._shelf = shelf
         self.use = use
         self._cache = cache
-        self._looks = Looks(shelf.layout)
-        self.files = OpenFiles(shelf.layout, self._looks)
+        self.looks = Looks(shelf.layout)
+        self.files = OpenFiles(shelf.layout, self.looks)
         self.rotten = 0
 
     async def open(self, digest: Digest) -> OpenFile:
@@ -48,7 +48,7 @@ class WholeBlobs:
                 if file is None:
                     raise BlobUnknown(digest=str(digest))
             try:
-                if file.look.sized or await self._is_sized(file):
+                if file.look.sized or await self.is_sized(file):
                     self.use(digest)
                     return file
             except BaseException:
@@ -58,10 +58,10 @@ class WholeBlobs:
             self.files.release(file)
         raise StoreBroken(f"{digest} changes all the time")
 
-    async def _is_sized(self, file: OpenFile) -> bool:
+    async def is_sized(self, file: OpenFile) -> bool:
         """Whether the file is as it was when it was opened, and as long as the blob. False where it has changed since:
         it was cut short then, and has been mended in place; its length at the opening must not be told."""
-        bad = await self._read(self._looks.size_up, file)
+        bad = await self._read(self.looks.size_up, file)
         if signature(os.fstat(file.fd)) != file.look.signature:
             return False
         await self._found(file, bad, opening=True)
@@ -70,7 +70,7 @@ class WholeBlobs:
     async def look_at(self, file: OpenFile, start: int, stop: int, *, opening: bool = False) -> None:
         """Have chunks [start, stop) read and checked, where they are not proven."""
         if file.look.run(start, stop) < stop:
-            bad = await self._read(self._looks.look_at, file, start, stop)
+            bad = await self._read(self.looks.look_at, file, start, stop)
             await self._found(file, bad, opening=opening)
 
     async def _read(self, check: Callable[..., int | None], file: OpenFile, *chunks: int) -> int | None:

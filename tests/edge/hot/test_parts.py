@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from registry_mesh.chunks.chunk_map import CHUNK, MIB
-from registry_mesh.edge.hot import connection as fast
-from registry_mesh.edge.hot.fast_path import FastPath
 from registry_mesh.edge.server import Server
 from registry_mesh.ports.failures import StoreBroken
 from registry_mesh.stores.disk.locks import try_flock
@@ -32,20 +29,6 @@ FIELDS = [
     f'If-None-Match: "{PART_DIGEST}"\r\n',
     "Range: bytes=0-9\r\nAuthorization: Basic eDp5\r\n",
 ]
-
-
-@pytest.fixture
-def answered(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
-    """Of each request that the fast path looked at, whether it has answered it."""
-    fast_ones: list[bool] = []
-    original = fast.FastConnection._answer
-
-    def answer(self: fast.FastConnection, path: FastPath, data: bytes) -> bool:
-        fast_ones.append(original(self, path, data))
-        return fast_ones[-1]
-
-    monkeypatch.setattr(fast.FastConnection, "_answer", answer)
-    yield fast_ones
 
 
 def wants(start: int, stop: int) -> str:
@@ -127,10 +110,10 @@ async def test_it_goes_on_when_it_is_complete(twins: Twins, answered: list[bool]
 
 async def test_what_nobody_asks_for_is_let_go(twins: Twins, tmp_path: Path) -> None:
     await warm(twins)
-    twins.hot._idle = 0.1
+    twins.hot.idle = 0.1
     path = part_file(tmp_path)
     async with asyncio.timeout(20):
-        while twins.hot.blobs or twins.site._fills.get(PART_DIGEST) is not None:
+        while twins.hot.blobs or twins.site.fills.get(PART_DIGEST) is not None:
             await asyncio.sleep(3)
     with path.open("rb") as file:
         assert try_flock(file.fileno(), shared=False), "it may be evicted"
@@ -144,14 +127,14 @@ async def test_one_whose_disk_fails_as_it_is_let_go_does_not_keep_the_others(twi
         raise StoreBroken("syncing: input/output error")
 
     entry.stack.push_async_callback(fails)
-    twins.hot._idle = 0.1
+    twins.hot.idle = 0.1
     for _ in range(2):
         async with asyncio.timeout(20):
             while twins.hot.blobs:
                 await asyncio.sleep(0.1)
-        twins.hot._idle = 30
+        twins.hot.idle = 30
         await warm(twins)
-        twins.hot._idle = 0.1
+        twins.hot.idle = 0.1
 
 
 @pytest.mark.parametrize("how", ["written", "cut"])
@@ -192,7 +175,7 @@ async def test_a_client_whose_file_is_cut_meanwhile_hears_the_end_at_once(
 
 
 async def test_few_of_them_are_kept_open(twins: Twins, answered: list[bool]) -> None:
-    twins.hot._most = 7
+    twins.hot.most = 7
     for _ in range(4):
         assert await gets(twins.fast, 0, 5)
         await asyncio.sleep(0.01)

@@ -23,10 +23,11 @@ def test_pages_once_seen_are_remembered_for_a_while(tmp_path: Path) -> None:
     pages = pages_of(path, Pressure(), 0.0)
     assert pages.see(0, BLOCK + 1, 1.0)
     assert list(pages.warm) == [1, 1, 0]
-    pages.begin(os.open(path, os.O_RDONLY), 1.0)
+    other = os.open(path, os.O_RDONLY)
+    pages.begin(other, 1.0)
     assert not any(pages.warm), "another file"
     assert pages.see(0, SIZE, 1.0)
-    pages.begin(pages._fd, 1.0 + REMEMBERED)
+    pages.begin(other, 1.0 + REMEMBERED)
     assert not any(pages.warm), "too long ago"
 
 

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 
 import pytest
 
-from registry_mesh.edge.wire import listener
 from registry_mesh.edge.wire.listener import AT_ONCE, Listener
 
 
@@ -36,7 +35,7 @@ async def guests() -> list[Guest]:
 @pytest.fixture
 async def door(guests: list[Guest]) -> AsyncIterator[Listener]:
     sock = socket.create_server(("127.0.0.1", 0), backlog=256)
-    door = Listener(sock, lambda: Guest(guests), None)
+    door = Listener(sock, lambda: Guest(guests), None, pause=0.1)
     yield door
     door.close()
     for guest in guests:
@@ -75,9 +74,8 @@ def no_more_descriptors() -> Iterator[None]:
 
 
 async def test_without_descriptors_it_waits_and_then_lets_in(
-    door: Listener, guests: list[Guest], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    door: Listener, guests: list[Guest], caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(listener, "PAUSE", 0.1)
     with knock(door) as client:
         with no_more_descriptors():
             while not caplog.records:

@@ -70,7 +70,7 @@ async def test_two_sites_fill_the_same_blob(store: S3CacheStore, neighbour: S3Ca
             await hold.commit(None)
     await asyncio.gather(store.settled(), neighbour.settled())
     await store.bucket.sweep(-5)
-    keys = [one.key async for page in store.bucket._control.list("data/") for one in page.objects]
+    keys = [one.key async for page in store.bucket.control.list("data/") for one in page.objects]
     assert len(keys) == 1
     for site in (store, neighbour):
         await site.spool.delete(DIGEST)
@@ -98,8 +98,8 @@ async def test_what_is_rotten_in_the_bucket_is_forgotten(
     data = pattern(3 * CHUNK)
     digest = await put(store, data)
     await store.settled()
-    known = await store.bucket._known(digest)
-    await store.bucket._client.put(data_key(known.entry.name), data[:-1] + bytes([data[-1] ^ 1]))
+    known = await store.bucket.known(digest)
+    await store.bucket.client.put(data_key(known.entry.name), data[:-1] + bytes([data[-1] ^ 1]))
     with pytest.raises(StoreBroken):
         await read(neighbour, digest)
     assert neighbour.rotten == 1
@@ -116,23 +116,23 @@ async def test_what_somebody_had_wrong_is_looked_at_and_sent_anew(store: S3Cache
     data = pattern(3 * CHUNK)
     digest = await put(store, data)
     await store.settled()
-    known = await store.bucket._known(digest)
+    known = await store.bucket.known(digest)
     key = data_key(known.entry.name)
     assert await read(store.bucket, digest) == data
 
     async def rejected() -> Known:
         store.shared.reject(digest)
-        await asyncio.gather(*store.shared._rejecting.values())
+        await store.shared.settled()
         await store.settled()
-        return await store.bucket._look(digest)
+        return await store.bucket.look(digest)
 
     assert (await rejected()).entry.name == known.entry.name
     if lost:
-        await store.bucket._client.delete(key)
+        await store.bucket.client.delete(key)
         with pytest.raises(SourceLied, match="not in the bucket"):
             await read(store.shared, digest)
     else:
-        await store.bucket._client.put(key, data[:-1] + bytes([data[-1] ^ 1]))
+        await store.bucket.client.put(key, data[:-1] + bytes([data[-1] ^ 1]))
     assert (await rejected()).entry.name != known.entry.name, "sent anew from the spool"
     assert store.rotten == 1
     assert await read(store.bucket, digest) == data
@@ -167,7 +167,7 @@ async def test_clients_are_redirected_where_the_bucket_is_known_to_have_it(
 
 
 async def test_clients_do_not_wait_for_a_bucket_that_is_gone(store: S3CacheStore) -> None:
-    store.bucket._client._base = "http://127.0.0.1:1/nothing"
+    store.bucket.client.base = "http://127.0.0.1:1/nothing"
     digest = await put(store, DATA)
     assert await read(store, digest) == DATA
     assert digest == Digest.of(DATA)

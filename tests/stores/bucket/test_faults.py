@@ -109,7 +109,7 @@ async def test_a_server_that_only_refuses_is_broken(far: S3Store, link: Link) ->
 
 
 async def test_an_upload_survives_a_server_that_refuses_now_and_then(far: S3Store) -> None:
-    once = far._client._once
+    once = far.client._once
     calls = 0
 
     async def often(*request: Any) -> Any:
@@ -120,7 +120,7 @@ async def test_an_upload_survives_a_server_that_refuses_now_and_then(far: S3Stor
             raise aiohttp.ServerDisconnectedError  # heard and done, and the answer lost
         return answer
 
-    far._client._once = often  # type: ignore[method-assign]
+    far.client._once = often  # type: ignore[method-assign]
     data = pattern(17 * CHUNK)
     digest = await put(far, data)
     assert digest == Digest.of(data)

@@ -46,7 +46,7 @@ async def begin(front: Gateway, s3_settings: S3Settings) -> AsyncIterator[Begin]
 
 
 async def everything(store: S3Store) -> list[str]:
-    return [listed.key async for page in store._control.list("") for listed in page.objects]
+    return [listed.key async for page in store.control.list("") for listed in page.objects]
 
 
 async def ignores_conditions(request: web.Request, body: bytes, ask: Pass) -> web.Response:

@@ -13,6 +13,7 @@ from registry_mesh.oci.refusals import BlobUnknown, DigestInvalid
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import TO_END, BlobStore
 from registry_mesh.ports.failures import SpanUnsatisfiable, StoreBroken
+from registry_mesh.stores.bucket.client import S3Client
 from registry_mesh.stores.bucket.entry import INLINE, data_key
 from registry_mesh.stores.bucket.ingest import Intake
 from registry_mesh.stores.bucket.multipart import AHEAD, LARGEST
@@ -33,7 +34,7 @@ class TestS3Blobs(BlobStoreSuite):
 
 
 async def objects(store: S3Store, prefix: str = "") -> Sequence[str]:
-    return [listed.key async for page in store._control.list(prefix) for listed in page.objects]
+    return [listed.key async for page in store.control.list(prefix) for listed in page.objects]
 
 
 SIZES = [0, 1, INLINE, INLINE + 1, CHUNK, 3 * CHUNK + 17, 8 * MiB, 8 * MiB + 1, 19 * MiB + 5]
@@ -90,7 +91,7 @@ async def test_a_wrong_digest_leaves_nothing(s3_store: S3Store, size: int) -> No
             await ingest.write(pattern(size))
             await ingest.commit(wrong)
     assert not await objects(s3_store)
-    assert [p async for p in s3_store._control.pending()] == []
+    assert [p async for p in s3_store.control.pending()] == []
 
 
 @pytest.mark.parametrize("size", [100, INLINE + 1, 9 * MiB, 17 * MiB])
@@ -101,7 +102,7 @@ async def test_leaving_without_commit_leaves_nothing(s3_store: S3Store, size: in
             assert ingest.offset == size
             raise RuntimeError("the client went away")
     assert not await objects(s3_store)
-    assert [p async for p in s3_store._control.pending()] == []
+    assert [p async for p in s3_store.control.pending()] == []
 
 
 async def test_two_hosts_bring_the_same_blob(s3_store: S3Store, s3_other: S3Store) -> None:
@@ -128,12 +129,14 @@ async def test_delete_takes_everything(s3_store: S3Store, s3_other: S3Store) -> 
     assert await read(s3_other, small) == b"small"
 
 
-async def test_an_entry_is_believed_for_some_seconds(s3_store: S3Store, s3_other: S3Store) -> None:
+async def test_an_entry_is_believed_for_some_seconds(
+    s3_store: S3Store, s3_other: S3Store, s3_settings: S3Settings
+) -> None:
     data = pattern(INLINE + 1)
     digest = await put(s3_store, data)
     now = 0.0
-    s3_store._monotonic = lambda: now
-    await s3_store._look(digest)
+    s3_store = S3Store(s3_store.client, s3_store.control, s3_settings, lambda: now)
+    await s3_store.stat(digest)
     await s3_other.delete(digest)
     now = FRESH - 1
     assert await read(s3_store, digest) == data, "lingering"
@@ -157,11 +160,11 @@ async def test_blobs_lists_every_one(s3_store: S3Store) -> None:
 async def test_a_flipped_bit_never_leaves(s3_store: S3Store, s3_other: S3Store) -> None:
     data = pattern(4 * CHUNK)
     digest = await put(s3_store, data)
-    entry = s3_store._entries.get(digest)
+    entry = s3_store.entries.get(digest)
     assert entry is not None
     rotten = bytearray(data)
     rotten[2 * CHUNK + 5] ^= 1
-    await s3_store._client.put(data_key(entry.entry.name), bytes(rotten))
+    await s3_store.client.put(data_key(entry.entry.name), bytes(rotten))
     got = bytearray()
     with pytest.raises(StoreBroken, match="chunk 2"):
         async with s3_other.open(digest) as reading:
@@ -176,19 +179,19 @@ async def test_a_flipped_bit_never_leaves(s3_store: S3Store, s3_other: S3Store) 
 async def test_a_blob_whose_bytes_are_lost_can_be_brought_again(s3_store: S3Store, s3_other: S3Store) -> None:
     data = pattern(INLINE + 1)
     digest = await put(s3_store, data)
-    await s3_store._control.delete(await objects(s3_store, "data/"))
+    await s3_store.control.delete(await objects(s3_store, "data/"))
     assert await put(s3_other, data) == digest
     assert await read(s3_other, digest) == data
 
 
 async def test_the_sweep_drops_what_nobody_committed(s3_store: S3Store) -> None:
     kept = await put(s3_store, pattern(INLINE + 1))
-    await s3_store._client.put("data/lost", b"x")
-    await s3_store._client.put("pending/lost", str(Digest.of(b"x")).encode())
-    known = s3_store._entries.get(kept)
+    await s3_store.client.put("data/lost", b"x")
+    await s3_store.client.put("pending/lost", str(Digest.of(b"x")).encode())
+    known = s3_store.entries.get(kept)
     assert known is not None
-    await s3_store._client.put(f"pending/{known.entry.name}", str(kept).encode())
-    await s3_store._control.begin("data/unended")
+    await s3_store.client.put(f"pending/{known.entry.name}", str(kept).encode())
+    await s3_store.control.begin("data/unended")
     assert (await s3_store.sweep(3600)).dropped == 0
     swept = await s3_store.sweep(-5)
     assert (swept.settled, swept.dropped, swept.aborted) == (1, 1, 0)
@@ -223,21 +226,27 @@ async def test_without_the_bucket_it_does_not_start(s3_settings: S3Settings) -> 
         await S3Store.start(replace(s3_settings, endpoint="http://127.0.0.1:1"))
 
 
-async def test_of_a_large_part_no_more_is_ahead_than_of_a_small_one(
-    s3_store: S3Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class Slow:
+    """A bucket where no part arrives before it may."""
+
+    def __init__(self, client: S3Client) -> None:
+        self._client = client
+        self.may_arrive = asyncio.Event()
+
+    async def put_part(self, *given: Any) -> str:  # Any: as `put_part` takes them
+        await self.may_arrive.wait()
+        return await self._client.put_part(*given)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
+async def test_of_a_large_part_no_more_is_ahead_than_of_a_small_one(s3_store: S3Store) -> None:
     """What is in memory of a stream: the part on its way, and `AHEAD`."""
-    client = s3_store._client
-    intake = Intake.begin(client, s3_store._control, "sha256", LARGEST)
+    slow = Slow(s3_store.client)
+    intake = Intake.begin(slow, s3_store.control, "sha256", LARGEST)  # type: ignore[arg-type]
     large = intake.multipart.room
     assert large > AHEAD
-    may_arrive, put_part = asyncio.Event(), client.put_part
-
-    async def slow(*given: Any) -> str:  # Any: as `put_part` takes them
-        await may_arrive.wait()
-        return await put_part(*given)
-
-    monkeypatch.setattr(client, "put_part", slow)
 
     async def feed() -> None:
         rest = memoryview(bytes(large))
@@ -251,7 +260,7 @@ async def test_of_a_large_part_no_more_is_ahead_than_of_a_small_one(
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.1)
     assert (intake.part.size, second.done()) == (AHEAD, False)
-    may_arrive.set()
+    slow.may_arrive.set()
     await second
     await intake.multipart.arrived()
     assert [part.number for part in intake.multipart.parts] == [1, 2]

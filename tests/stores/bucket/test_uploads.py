@@ -9,7 +9,6 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RepositoryName
 from registry_mesh.oci.refusals import BlobUploadInvalid, BlobUploadUnknown, DigestInvalid
 from registry_mesh.ports.uploads import Owner, Uploads
-from registry_mesh.stores import resumable_hash
 from registry_mesh.stores.bucket.lease_holder import process_name
 from registry_mesh.stores.bucket.session_log import LEASE
 from registry_mesh.stores.bucket.store import S3Store
@@ -33,8 +32,8 @@ async def commit(uploads: Uploads, id: str, expected: Digest) -> None:
 
 
 async def left_over(store: S3Store) -> list[str]:
-    keys = [listed.key async for page in store._control.list("") for listed in page.objects]
-    keys += [pending.key async for pending in store._control.pending()]
+    keys = [listed.key async for page in store.control.list("") for listed in page.objects]
+    keys += [pending.key async for pending in store.control.pending()]
     return [key for key in keys if not key.startswith(("blobs/", "data/"))]
 
 
@@ -109,7 +108,7 @@ async def test_a_long_log_is_cut_short(s3_store: S3Store) -> None:
     id = (await uploads.begin(OWNER, "sha256")).id
     for at in range(0, 200, 5):
         await send(uploads, id, data[at : at + 5], at)
-    page = [listed.key async for page in s3_store._control.list(f"uploads/{id}/") for listed in page.objects]
+    page = [listed.key async for page in s3_store.control.list(f"uploads/{id}/") for listed in page.objects]
     assert len(page) <= 64
     await commit(uploads, id, Digest.of(data))
     assert await read(s3_store, Digest.of(data)) == data
@@ -118,7 +117,7 @@ async def test_a_long_log_is_cut_short(s3_store: S3Store) -> None:
 
 @pytest.mark.parametrize("size", [1000, 9 * MiB])
 async def test_what_cannot_be_known_is_read_again(
-    s3_store: S3Store, size: int, monkeypatch: pytest.MonkeyPatch
+    s3_store: S3Store, size: int, request: pytest.FixtureRequest
 ) -> None:
     """The digest's state is of no use here, or the algorithm is told at the end."""
     data = pattern(size)
@@ -128,7 +127,7 @@ async def test_what_cannot_be_known_is_read_again(
     await commit(uploads, first, Digest.of(data, "sha512"))
     assert await read(s3_store, Digest.of(data, "sha512")) == data
     await send(uploads, second, data)
-    monkeypatch.setattr(resumable_hash, "_FUNCTIONS", {})
+    request.getfixturevalue("without_libcrypto")
     with pytest.raises(DigestInvalid):
         await commit(uploads, second, Digest.of(b"other"))
     with pytest.raises(BlobUploadUnknown):
@@ -146,7 +145,7 @@ async def test_nothing_of_an_expired_session_stays(s3_store: S3Store) -> None:
     with pytest.raises(BlobUploadUnknown):
         await uploads.status(OWNER, id)
     assert await uploads.sweep() == 1
-    assert [listed async for page in s3_store._control.list("") for listed in page.objects] == []
+    assert [listed async for page in s3_store.control.list("") for listed in page.objects] == []
     assert await left_over(s3_store) == []
 
 
@@ -161,7 +160,7 @@ async def test_what_a_killed_append_had_sent_is_mostly_there(s3_store: S3Store, 
         await ingest.write(data[start : start + MiB])
         stands = (await s3_other.uploads().status(OWNER, id)).offset
         assert start - stands <= 32 * MiB
-    await ingest._intake.multipart.stop()  # type: ignore[attr-defined]
+    await ingest.intake.multipart.stop()  # type: ignore[attr-defined]
     assert stands == 48 * MiB
     await commit_rest(s3_other.uploads(), id, data)
     assert await read(s3_store, Digest.of(data)) == data

@@ -35,7 +35,7 @@ def nothing() -> None:
 async def test_who_opens_it_next_begins_anew(store: DiskStore) -> None:
     async with store.hold(DIGEST, SIZE) as one:
         await fill(one, range(4), ChunkState.UNPROVEN)
-        os.truncate(store._layout.part(DIGEST), CUT)
+        os.truncate(store.layout.part(DIGEST), CUT)
         async with store.hold(DIGEST, SIZE) as two:
             assert one.discarded
             assert not any(two.states())
@@ -51,7 +51,7 @@ async def test_who_writes_behind_its_end_makes_no_hole(store: DiskStore) -> None
     async with store.hold(DIGEST, SIZE) as hold:
         await fill(hold, range(3), ChunkState.UNPROVEN)
         part = hold.slice(Span(0, 3 * CHUNK))
-        os.truncate(store._layout.part(DIGEST), CUT)
+        os.truncate(store.layout.part(DIGEST), CUT)
         assert hold.claim(range(3, 4)) == range(3, 4)
         with pytest.raises(StoreBroken, match="cut short"):
             await hold.write(3 * CHUNK, given(DATA[3 * CHUNK : 4 * CHUNK]), nothing)
@@ -63,7 +63,7 @@ async def test_who_writes_behind_its_end_makes_no_hole(store: DiskStore) -> None
 async def test_it_does_not_become_a_blob(store: DiskStore) -> None:
     async with store.hold(DIGEST, SIZE) as hold:
         await fill(hold, range(5))
-        os.truncate(store._layout.part(DIGEST), CUT)
+        os.truncate(store.layout.part(DIGEST), CUT)
         with pytest.raises(StoreBroken, match="cut short"):
             await hold.commit(None)
         assert hold.discarded
@@ -73,6 +73,6 @@ async def test_it_does_not_become_a_blob(store: DiskStore) -> None:
 async def test_what_nobody_has_open_is_mended_chunk_by_chunk(store: DiskStore) -> None:
     async with store.hold(DIGEST, SIZE) as hold:
         await fill(hold, range(4), ChunkState.UNPROVEN)
-    os.truncate(store._layout.part(DIGEST), CUT)
+    os.truncate(store.layout.part(DIGEST), CUT)
     async with store.hold(DIGEST, SIZE) as hold:
         assert [await hold.check(index) for index in range(4)] == [True, False, False, False]

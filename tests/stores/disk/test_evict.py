@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,7 +49,7 @@ async def store(tmp_path: Path) -> AsyncIterator[DiskStore]:
 
 def on_disk(store: DiskStore) -> int:
     """Bytes that the blobs' files really take."""
-    layout = store._layout
+    layout = store.layout
     places = [layout.blobs, layout.partial, layout.tmp, layout.quarantine]
     return sum(p.stat().st_blocks * 512 for place in places for p in place.rglob("*") if p.is_file())
 
@@ -107,7 +108,7 @@ async def test_what_is_left_of_a_victim_goes_next(store: DiskStore) -> None:
     assert held == sorted(held)
     async with store.hold(digest, len(victim)) as hold:
         left = hold.run(0, 30, ChunkState.PROVEN)
-    limit = (store._shelf.room.ledger.limit or 0) // CHUNK
+    limit = (store.shelf.room.ledger.limit or 0) // CHUNK
     assert limit - 4 <= left + sum(held) <= limit
     assert left == 0 or all(held)
 
@@ -116,7 +117,7 @@ async def test_steps_are_small(store: DiskStore) -> None:
     for i in range(300):
         await put(store, pattern(CHUNK // 2, i))
         if i > 150:
-            assert store.used > 0.93 * (store._shelf.room.ledger.limit or 0)
+            assert store.used > 0.93 * (store.shelf.room.ledger.limit or 0)
     assert store.counts.evictions > 100
 
 
@@ -293,15 +294,15 @@ async def test_who_opens_a_blob_while_it_is_evicted_in_part_gets_none_of_its_hol
     digest = await bring(store, data)
     assert await read(store, digest) == data  # proven, and remembered as that
     store.whole_blobs.files.close()
-    evictor = store._evictor
+    evictor = store.evictor
     assert evictor is not None
 
     def evict(point: str) -> None:
         if point == "open.opened":
             points.arm(None)
-            row = store._shelf.index.row(digest)
+            row = store.shelf.index.row(digest)
             assert row is not None
-            assert evictor._evict(row, 3 * CHUNK) == 3 * CHUNK
+            assert evictor.shrink(row, 3 * CHUNK) == 3 * CHUNK
 
     points.arm(evict)
     try:
@@ -315,36 +316,45 @@ async def test_records_and_the_index_are_within_the_quota_too(tmp_path: Path) ->
     quota = 800 * CHUNK
     store = await DiskStore.start(tmp_path, quota=quota, evict=True, fsync=FsyncPolicy.NEVER)
     try:
-        before = store._shelf.room.ledger.limit or 0
+        before = store.shelf.room.ledger.limit or 0
         for number in range(1_500):
             await store.records.put(f"media-types/{number % 50}/{number}", b"application/x")
-        overhead = Overhead(store._layout, quota)
-        index = store._layout.index.stat().st_size
+        overhead = Overhead(store.layout, quota)
+        index = store.layout.index.stat().st_size
         assert overhead.limit(0) <= quota - 1_500 * 4096 - index
         assert overhead.limit(0) < before
-        assert Overhead(store._layout, 80 * CHUNK).limit(0) == 70 * CHUNK, "a cache must cache"
+        assert Overhead(store.layout, 80 * CHUNK).limit(0) == 70 * CHUNK, "a cache must cache"
     finally:
         await store.close()
 
 
+class Vanishing:
+    """Whole blobs of a store that are gone whenever they are opened, and are deleted the `times`-th time."""
+
+    def __init__(self, store: DiskStore, times: int) -> None:
+        self._store = store
+        self._inner = store.whole_blobs
+        self._left = times
+
+    async def open(self, digest: Digest) -> OpenFile:
+        self._left -= 1
+        if not self._left:
+            await self._store.delete(digest)
+        raise BlobUnknown(digest=str(digest))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
 @pytest.mark.parametrize("times", [1, 3, 100])
 async def test_what_is_evicted_while_it_is_opened_to_be_held_is_not_unknown(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+    tmp_path: Path, times: int
 ) -> None:
     """It is seen to be complete, and then it is not there: nobody may be told that there is no such blob."""
     store = await DiskStore.start(tmp_path, evict=True)
     data = pattern(3 * CHUNK)
     digest = await put(store, data)
-    evicted = 0
-
-    async def opening(digest: Digest) -> OpenFile:
-        nonlocal evicted
-        evicted += 1
-        if evicted == times:
-            await store.delete(digest)
-        raise BlobUnknown(digest=str(digest))
-
-    monkeypatch.setattr(store.whole_blobs, "open", opening)
+    store.whole_blobs = Vanishing(store, times)  # type: ignore[assignment]
     if times < 100:
         async with store.hold(digest, len(data)) as hold:
             assert not hold.committed and not any(hold.states())

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from registry_mesh.oci.digest import Digest
-from registry_mesh.stores.disk import index as index_file
 from registry_mesh.stores.disk.index import Index, Row, RowState, key_of
 from registry_mesh.stores.disk.rank import APART, risen
 
@@ -95,8 +94,8 @@ def test_what_comes_back_has_its_rank(index: Index) -> None:
     assert rank(index, A) == risen(before, 3.0)
 
 
-def test_not_everything_is_remembered(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index_file, "PAST_KEPT", 2)
+def test_not_everything_is_remembered(tmp_path: Path) -> None:
+    index = Index(tmp_path / "few.sqlite3", past=2)
     for digest in (A, B, C):
         index.put(row(digest), 1.0)
         index.forget(digest)
@@ -106,6 +105,7 @@ def test_not_everything_is_remembered(index: Index, monkeypatch: pytest.MonkeyPa
         index.put(row(digest), 3.0)
     assert rank(index, A) == risen(None, 3.0)
     assert rank(index, C) == risen(risen(risen(None, 1.0), 2.0), 3.0)
+    index.close()
 
 
 def test_a_fact_adds_up(index: Index) -> None:

@@ -66,7 +66,7 @@ async def test_rot_of_a_whole_blob_that_was_just_proven(store: DiskStore, damage
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 @pytest.mark.parametrize("held", [True, False], ids=["while it is held", "on its own"])
 async def test_rot_of_a_partial_blob(store: DiskStore, damage: Damage, held: bool) -> None:
-    path = store._layout.part(DIGEST)
+    path = store.layout.part(DIGEST)
     async with store.hold(DIGEST, SIZE) as hold:
         await fill(hold, range(5), ChunkState.UNPROVEN)
         if held:
@@ -107,7 +107,7 @@ async def test_a_checksum_that_was_made_of_rotten_bytes(store: DiskStore) -> Non
 async def test_small_blobs_by_their_digest(store: DiskStore) -> None:
     digest = await put(store, b"a manifest")
     assert await inspected(store, digest) == Inspected(10)
-    flip(store._layout.blob(digest), 3)
+    flip(store.layout.blob(digest), 3)
     assert len((await inspected(store, digest)).rotten) == 1
     with pytest.raises(BlobUnknown):
         await store.stat(digest)
@@ -116,9 +116,9 @@ async def test_small_blobs_by_their_digest(store: DiskStore) -> None:
 async def test_where_there_is_nothing_to_repair_it_from_it_is_put_aside(tmp_path: Path) -> None:
     store = await DiskStore.start(tmp_path, fsync=FsyncPolicy.NEVER)
     digest = await put(store, pattern(3 * CHUNK))
-    flip(store._layout.blob(digest), CHUNK)
+    flip(store.layout.blob(digest), CHUNK)
     assert len((await inspected(store, digest)).rotten) == 1
-    assert len(list(store._layout.quarantine.iterdir())) == 1
+    assert len(list(store.layout.quarantine.iterdir())) == 1
     await store.close()
 
 

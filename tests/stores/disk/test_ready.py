@@ -45,7 +45,7 @@ def others_may_take(path: Path) -> bool:
 async def test_who_rests_does_not_keep_a_blob(tmp_path: Path) -> None:
     store = await DiskStore.start(tmp_path, evict=True)
     digest = await put(store, pattern(CHUNK))
-    path = store._layout.blob(digest)
+    path = store.layout.blob(digest)
     span = Span(0, CHUNK)
     async with store.open(digest) as one:
         assert one.ready(span) is not None and not others_may_take(path)
@@ -76,7 +76,7 @@ async def test_what_was_evicted_from_under_a_resting_reader_is_not_sent(tmp_path
         assert reading.ready(Span(0, CHUNK)) is not None
         reading.rest()
         seed = 0
-        while store._layout.blob(digest).exists():
+        while store.layout.blob(digest).exists():
             seed += 1
             await put(store, pattern(CHUNK, seed=seed))
             assert seed < 2000, "it is never evicted"

@@ -33,7 +33,7 @@ async def committed(store: DiskStore) -> Path:
     async with store.hold(DIGEST, SIZE) as hold:
         await fill(hold, range(5))
         await hold.commit(None)
-    return store._layout.blob(DIGEST)
+    return store.layout.blob(DIGEST)
 
 
 def flip(path: Path, at: int) -> None:
@@ -110,7 +110,7 @@ async def test_other_spans_of_a_rotten_blob_are_served(store: DiskStore) -> None
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty", "grow"])
 async def test_small_blobs(store: DiskStore, damage: str) -> None:
     digest = await put(store, b"a manifest")
-    path = store._layout.blob(digest)
+    path = store.layout.blob(digest)
     if damage == "flip":
         flip(path, 3)
     else:
@@ -125,10 +125,10 @@ async def test_an_origin_puts_it_aside(tmp_path: Path) -> None:
     store = await DiskStore.start(tmp_path, fsync=FsyncPolicy.NEVER)
     data = pattern(3 * CHUNK)
     digest = await put(store, data)
-    flip(store._layout.blob(digest), CHUNK)
+    flip(store.layout.blob(digest), CHUNK)
     with pytest.raises(StoreBroken):
         await read(store, digest)
-    assert [path.stat().st_size for path in store._layout.quarantine.iterdir()] == [len(data)]
+    assert [path.stat().st_size for path in store.layout.quarantine.iterdir()] == [len(data)]
     with pytest.raises(BlobUnknown):
         await store.stat(digest)
     assert await put(store, data) == digest
@@ -138,7 +138,7 @@ async def test_an_origin_puts_it_aside(tmp_path: Path) -> None:
 
 async def test_without_its_checksums_a_blob_is_proven_whole(store: DiskStore) -> None:
     path = await committed(store)
-    store._layout.blob_hold(DIGEST).unlink()
+    store.layout.blob_hold(DIGEST).unlink()
     assert await read(store, DIGEST) == DATA
     flip(path, 4 * CHUNK)
     with pytest.raises((BlobUnknown, StoreBroken)):
@@ -149,7 +149,7 @@ async def test_partial_blobs_while_they_are_held(store: DiskStore) -> None:
     async with store.hold(DIGEST, SIZE) as hold:
         await fill(hold, range(3))
         assert await hold.check(1)
-        flip(store._layout.part(DIGEST), CHUNK + 5)
+        flip(store.layout.part(DIGEST), CHUNK + 5)
         assert not await hold.check(1)
         assert hold.state(1) is ChunkState.MISSING
         assert await hold.check(0)
@@ -158,7 +158,7 @@ async def test_partial_blobs_while_they_are_held(store: DiskStore) -> None:
 async def test_partial_blobs_after_a_restart(store: DiskStore, tmp_path: Path) -> None:
     async with store.hold(DIGEST, SIZE) as hold:
         await fill(hold, range(5), ChunkState.UNPROVEN)
-    flip(store._layout.part(DIGEST), SIZE - 1)
+    flip(store.layout.part(DIGEST), SIZE - 1)
     async with store.hold(DIGEST, SIZE) as hold:
         assert [await hold.check(i) for i in range(5)] == [True, True, True, True, False]
 
@@ -166,7 +166,7 @@ async def test_partial_blobs_after_a_restart(store: DiskStore, tmp_path: Path) -
 async def test_a_garbled_hold_file_is_begun_anew(store: DiskStore) -> None:
     async with store.hold(DIGEST, SIZE) as hold:
         await fill(hold, range(5))
-    store._layout.part_hold(DIGEST).write_bytes(b"\x07" * 30)
+    store.layout.part_hold(DIGEST).write_bytes(b"\x07" * 30)
     async with store.hold(DIGEST, SIZE) as hold:
         assert hold.run(0, 5, ChunkState.UNPROVEN) == 0
         await fill(hold, range(5))
@@ -179,7 +179,7 @@ async def test_after_another_boot_only_synced_chunks_count(tmp_path: Path) -> No
         store = await DiskStore.start(tmp_path / policy.value, evict=True, fsync=policy)
         async with store.hold(DIGEST, SIZE) as hold:
             await fill(hold, range(5))
-        table = store._layout.part_hold(DIGEST)
+        table = store.layout.part_hold(DIGEST)
         head = bytearray(table.read_bytes())
         head[40:56] = b"x" * 16
         table.write_bytes(head)
@@ -200,10 +200,10 @@ async def test_the_length_of_a_file_that_was_mended_after_its_opening_is_not_tol
     file = store.whole_blobs.files.open(DIGEST)
     assert file is not None and file.size == 0
     path.write_bytes(DATA)  # in place, as a fill does in another process
-    looks = store.whole_blobs._looks
+    looks = store.whole_blobs.looks
     assert looks.size_up(DIGEST, file.fd, file.look) is not None
     assert not file.look.sized
-    assert not await store.whole_blobs._is_sized(file)
+    assert not await store.whole_blobs.is_sized(file)
     store.whole_blobs.files.release(file)
     assert await read(store, DIGEST) == DATA, "and the good file has not been taken for a rotten one"
     assert store.counts.rotten == 0

@@ -101,7 +101,7 @@ async def test_what_comes_last_stays_however_much_comes(store: DiskStore, small:
         assert await held(store, digest, data), seed
         assert await held(store, digest, data), f"{seed} again"
     assert store.counts.evicted_bytes > 20 * MIB
-    if store._shelf.room.ledger.limit is not None and store.used:
+    if store.shelf.room.ledger.limit is not None and store.used:
         assert file_system(small).free > 0
 
 

@@ -35,7 +35,7 @@ async def test_a_chunk_map_is_made_at_once_for_a_blob_without_one(tmp_path: Path
     store = await DiskStore.start(tmp_path)
     data = pattern(3 * CHUNK + 5)
     digest = await put(store, data)
-    beside = store._layout.blob_chunks(digest)
+    beside = store.layout.blob_chunks(digest)
     known = await store.chunk_map(digest)
     for spoilt in (
         None,
@@ -48,7 +48,7 @@ async def test_a_chunk_map_is_made_at_once_for_a_blob_without_one(tmp_path: Path
         assert asked == [known] * 4
         assert ChunkMap.decode(beside.read_bytes(), len(data)) == known
     beside.unlink()
-    with store._layout.blob(digest).open("r+b") as file:
+    with store.layout.blob(digest).open("r+b") as file:
         file.seek(2 * CHUNK)
         file.write(b"rot")
     assert await store.chunk_map(digest) is None, "what has rotted must not become its own proof"
@@ -59,7 +59,7 @@ async def test_a_chunk_map_is_made_at_once_for_a_blob_without_one(tmp_path: Path
 async def test_a_cache_leaves_chunk_maps_to_its_parents(tmp_path: Path) -> None:
     store = await DiskStore.start(tmp_path, evict=True)
     digest = await put(store, pattern(3 * CHUNK))
-    store._layout.blob_chunks(digest).unlink(missing_ok=True)
+    store.layout.blob_chunks(digest).unlink(missing_ok=True)
     assert await store.chunk_map(digest) is None
     await store.close()
 
