@@ -12,7 +12,7 @@ from registry_mesh.edge.exchange import Call, Exchange
 from registry_mesh.edge.faults import NotFound
 from registry_mesh.edge.target import Target, parse_target
 from registry_mesh.oci.endpoints import Endpoint, Match, match
-from registry_mesh.oci.reference import RegistryName, RepositoryName, parse_name, parse_registry
+from registry_mesh.oci.reference import RegistryName, RepositoryName, demand_short, parse_name, parse_registry
 from registry_mesh.oci.refusals import Denied, NameUnknown, RequestInvalid, Unauthorized, Unsupported
 from registry_mesh.ports.pushes import Pusher
 from registry_mesh.ports.repositories import Repository
@@ -112,6 +112,8 @@ class Dispatch:
                     "this node takes no pushes: push to the origin", _reading_methods(found.endpoint)
                 )
             _admit(exchange, action, registry, name)
+            if action is Action.PUSH:
+                demand_short(registry, name)
         await handler(exchange, call)
 
     def _repository(

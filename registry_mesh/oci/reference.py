@@ -23,6 +23,7 @@ _HOST: Final = re.compile(
 )
 
 _PORT: Final = re.compile(r":[0-9]{1,5}$")
+_PORT_IN_PATH: Final = re.compile(r"(.*[^_])_([0-9]{1,5})")
 
 DOCKER_HUB: Final = RegistryName("docker.io")
 _HUB: Final = frozenset({"index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
@@ -44,6 +45,14 @@ def parse_name(text: str) -> RepositoryName:
             given=text[:300],
         )
     return RepositoryName(text)
+
+
+def demand_short(registry: str, name: RepositoryName) -> None:
+    """`NameInvalid` where many clients could not pull what is pushed there: they take no longer `REGISTRY/NAME`
+    (distribution-spec, "Pulling manifests")."""
+    left = NAME_LIMIT - len(registry) - 1
+    if len(name) > left:
+        raise NameInvalid(f"behind {registry}/ a repository's name has at most {left} characters", given=name)
 
 
 def is_tag(text: str) -> bool:
@@ -68,15 +77,22 @@ def parse_reference(text: str) -> Reference:
 def parse_registry(text: str) -> RegistryName:
     """A registry's host, with a port where it has one; `NameUnknown` otherwise, as for any registry not ours.
 
+    `HOST_PORT` is `HOST:PORT`: clients that put a registry's name into a path take no colon there (no host has a `_`).
     In lower case, without the dot that may end a host, without the port that everybody means (443), and under the one
     name that clients give to Docker Hub's several: spellings of one registry are one name.
     """
+    text = _PORT_IN_PATH.sub(r"\1:\2", text) if _PORT_IN_PATH.fullmatch(text) else text
     host, colon, port = text.rpartition(":") if _PORT.search(text) else (text, "", "")
     bare = host.removesuffix(".") + (f":{port}" if colon and port != "443" else "")
     if not _HOST.fullmatch(bare):
         raise NameUnknown("a registry is named HOST or HOST:PORT", given=text[:300])
     lower = bare.lower()
     return DOCKER_HUB if lower in _HUB else RegistryName(lower)
+
+
+def path_component(registry: str) -> str:
+    """The registry's name as the first component of a path: `HOST_PORT` where it has a port."""
+    return _PORT.sub(lambda found: "_" + found[0][1:], registry)
 
 
 def full_name(registry: str, name: RepositoryName) -> RepositoryName:

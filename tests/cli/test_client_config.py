@@ -96,6 +96,12 @@ def test_podman_names_the_registry_in_the_path(tmp_path: Path) -> None:
             "mirror": [{"location": "cache.example:5000/docker.io", "insecure": True}],
         }
     ]
+    run("podman", SITE, "registry.example:5443", "--output", tmp_path)
+    (with_port,) = tomllib.loads((tmp_path / "50-registry-mesh.conf").read_text())["registry"]
+    assert with_port["prefix"] == with_port["location"] == "registry.example:5443"
+    assert with_port["mirror"][0]["location"] == "cache.example:5000/registry.example_5443", (
+        "no colon in a path"
+    )
     run("podman", "https://c.example", "docker.io", "--fallback", "none", "--output", tmp_path)
     written = tomllib.loads((tmp_path / "50-registry-mesh.conf").read_text())
     assert written["registry"] == [{"prefix": "docker.io", "location": "c.example/docker.io"}]

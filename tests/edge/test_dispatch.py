@@ -376,3 +376,15 @@ async def test_referrers_by_pages(start: Start) -> None:
 
     assert len(set(await all_pages(f"/v2/team/app/referrers/{ZERO}"))) == 8
     assert len(set(await all_pages(f"/v2/team/app/referrers/{ZERO}?artifactType=application%2Fx.1"))) == 4
+
+
+async def test_a_name_is_too_long_to_push_to_with_its_registry_before_it(edge: Edge) -> None:
+    registry = next(iter(edge.role.registries))
+    longest = "a" * (255 - len(registry) - 1)
+    assert (await edge.ask("POST", f"/v2/{longest}/blobs/uploads/")).status == 202
+    for method, path in (("POST", "blobs/uploads/"), ("PUT", "manifests/t")):
+        answer = await edge.ask(method, f"/v2/{longest}a/{path}")
+        assert (answer.status, answer.code) == (400, "NAME_INVALID")
+    digest = await edge.role.shelf(longest + "a").put_blob(b"from before")
+    for method, status in (("GET", 200), ("HEAD", 200), ("DELETE", 202)):
+        assert (await edge.ask(method, f"/v2/{longest}a/blobs/{digest}")).status == status

@@ -26,13 +26,32 @@ from registry_mesh.oci.registries import RegistryNames
         ("[2001:db8::1]:443", "[2001:db8::1]"),
         ("[2001:db8::443]", "[2001:db8::443]"),
         ("localhost:5000", "localhost:5000"),
+        ("registry.example_5443", "registry.example:5443"),
+        ("quay.io_443", "quay.io"),
     ],
 )
 def test_spellings_of_one_registry_are_one_name(text: str, name: str) -> None:
     assert parse_registry(text) == name
 
 
-@pytest.mark.parametrize("text", ["", ".", ":443", "docker.io..", "docker.io:", "a b", "docker.io/x", "-a"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ".",
+        ":443",
+        "docker.io..",
+        "docker.io:",
+        "a b",
+        "docker.io/x",
+        "-a",
+        "a__5",
+        "a_b",
+        "a_5:6",
+        "a_123456",
+        "_5",
+    ],
+)
 def test_what_names_no_registry_is_unknown(text: str) -> None:
     with pytest.raises(NameUnknown):
         parse_registry(text)

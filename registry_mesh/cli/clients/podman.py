@@ -1,6 +1,7 @@
 """podman, skopeo, buildah, CRI-O: a drop-in of `registries.conf` (containers-registries.conf(5)).
 
-These clients send no `ns=`: the registry's name stands in front of the path, `SITE/docker.io/library/debian`.
+These clients send no `ns=`: the registry's name stands in front of the path, `SITE/docker.io/library/debian`, and
+`SITE/registry.example_5443/app` for one with a port: they take no colon there.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Final
 
 from registry_mesh.cli.clients.edit import BEGIN, END, Edit, EditRefused
 from registry_mesh.cli.clients.mirror import Mirror
+from registry_mesh.oci.reference import path_component
 
 DIRECTORY: Final = "/etc/containers/registries.conf.d"
 NOTE: Final = "podman, skopeo and buildah read it at every start; CRI-O: systemctl reload crio"
@@ -29,7 +31,7 @@ def edits(mirror: Mirror) -> list[Edit]:
 
 
 def _registry(mirror: Mirror, host: str) -> str:
-    through = [f"location = {json.dumps(f'{mirror.address}/{host}')}"]
+    through = [f"location = {json.dumps(f'{mirror.address}/{path_component(host)}')}"]
     if mirror.plain:
         through.append("insecure = true")
     if mirror.fallback == "none":
