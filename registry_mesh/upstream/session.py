@@ -1,32 +1,23 @@
-"""One parent as an HTTP peer: requests, redirects, credentials, time limits.
+"""One parent as an HTTP peer: its credentials, its time limits, and how it is doing.
 
-The only place where the aiohttp client is asked for anything. Its exceptions end here; its responses are handed on as
-`Answer`.
+Exceptions of aiohttp end here and in `upstream.requests`; its responses are handed on as `Answer`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, Literal
-from urllib.parse import urljoin, urlsplit
 
 import aiohttp
-from yarl import URL
 
-from registry_mesh import __version__
 from registry_mesh.auth.challenge import parse_challenges
-from registry_mesh.auth.hosts import place, same_place
+from registry_mesh.auth.hosts import same_place
 from registry_mesh.ports.failures import (
     SourceDenied,
-    SourceErred,
-    SourceLied,
     SourceLoops,
-    SourceRefused,
-    SourceThrottled,
     SourceUnavailable,
 )
 from registry_mesh.ports.hops import HOPS, cdn_loop
@@ -42,78 +33,22 @@ from registry_mesh.upstream.dialogue import Dialogue
 from registry_mesh.upstream.explained import explained
 from registry_mesh.upstream.hangs import Hangs, kind_of
 from registry_mesh.upstream.heads import Heads
-from registry_mesh.upstream.liveness import Liveness, Patience, Silent
+from registry_mesh.upstream.liveness import Liveness, Patience
 from registry_mesh.upstream.logins import FixedLogin, Login
 from registry_mesh.upstream.opinion import LEADS_BACK
-from registry_mesh.upstream.quota import allowance
+from registry_mesh.upstream.requests import Hung, Requests
 from registry_mesh.upstream.retry_after import retry_after
+from registry_mesh.upstream.statuses import fault_of, is_beside, lineage
 from registry_mesh.upstream.throttles import Throttles
-from registry_mesh.upstream.way import Client, NotingResolver, Way, base_and_folder
-
-REDIRECTS: Final = 5
-
-
-_OF_A_CONNECTION: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientResponseError)
-"""Faults of one connection, that others need not have: it was closed meanwhile, or holds bytes of an answer before."""
-
-REFUSES_HEAD: Final = frozenset({400, 404, 405, 501})
-"""Statuses by which HEAD is refused where GET is not: the registry itself, the proxy before it, or the store that it
-redirects to by addresses signed for GET alone. Given to whoever asked."""
+from registry_mesh.upstream.way import Client, base_and_folder
 
 Namespace = Literal["auto", "always", "never"]
-_HOST: Final = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*|[0-9a-f:.]+")
 
 LATE: Final = 0.7
 """Seconds to an answer's head after which another parent is asked as well; eight times the usual latency, if more."""
 
 LATE_AT_FIRST: Final = 2.0
 """The same for a parent that has not answered yet: it may be far away."""
-
-
-LOOPS: Final = "its way to what was asked for leads back here, so nodes are each other's parents"
-
-_NODE: Final = re.compile(r"[0-9a-f]{16}")
-
-
-LOOK: Final = 0.25
-"""Seconds between two looks whether a parent of our kind, which is late, waits for this node itself."""
-
-
-class _Hung(SourceUnavailable):
-    """The parent answers pings, and a request not at all."""
-
-
-_BESIDE: Final = re.compile(r"/.+/(?:referrers/[^/]+|manifests/sha(?:256|512)-[0-9a-f]{64})")
-"""Referrers, by the API or by the tag: a parent that is broken there alone is well for all else."""
-_ANSWERED: Final = {304: "not_modified", 404: "unknown", 401: "denied", 403: "denied", 429: "throttled"}
-
-
-def open_session(way: Way | None = None) -> Client:
-    """A client session with the traps set right: no total time limit (it kills a 60 GB pull), no decompression
-    and none asked for (a blob must arrive as it is), long header lines for signed redirects.
-
-    There are as many connections as there are streams: who waited for one would look to us as if the parent did not
-    answer, and so would the ping that asks after it. Streams are bounded by the clients that are served."""
-    way = way or Way()
-    http = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(
-            limit=0,
-            limit_per_host=0,
-            ttl_dns_cache=60,
-            resolver=NotingResolver(way),
-            socket_factory=lambda found: way.connecting(found[0], found[1], found[2], found[4]),
-        ),
-        timeout=aiohttp.ClientTimeout(total=None),
-        auto_decompress=False,
-        skip_auto_headers=("Accept-Encoding", "Accept", "User-Agent"),
-        headers={"User-Agent": f"registry-mesh/{__version__}", "Accept-Encoding": "identity"},
-        requote_redirect_url=False,
-        read_bufsize=1 << 20,
-        max_line_size=64 << 10,
-        max_field_size=64 << 10,
-        cookie_jar=aiohttp.DummyCookieJar(),
-    )
-    return Client(http, way)
 
 
 class ParentSession:
@@ -156,6 +91,18 @@ class ParentSession:
         self.liveness = Liveness(self._ping, self._patience, self.breaker, self._card)
         self.hangs = Hangs()
         self._throttles = Throttles(self.url, self._card)
+        self._requests = Requests(
+            session,
+            self.url,
+            self.name,
+            self._patience,
+            self.breaker,
+            self.liveness,
+            self._throttles,
+            self._card,
+            lambda: bool(self.mesh),
+            self._answers,
+        )
 
     @property
     def available(self) -> bool:
@@ -218,7 +165,7 @@ class ParentSession:
         url, kind = self.url + path, kind_of(path)
         if reason := self.hangs.refuses(kind):
             raise SourceUnavailable(reason, source=self.name)
-        self._leave_alone(url)
+        self._requests.leave_alone(url)
         self.inflight += 1
         try:
             asked = await self._named(query or {})
@@ -235,7 +182,7 @@ class ParentSession:
                 if hops := HOPS.get():
                     hops.note(response.headers.getall("Cache-Status", []))
                 yield Answer(response, self)
-        except _Hung:
+        except Hung:
             self.hangs.hung(kind, self._patience.head)
             self._card.tell(
                 f"no answer to requests for {kind} for {self._patience.head:.0f} s, though it is alive"
@@ -250,16 +197,6 @@ class ParentSession:
     def throttled(self) -> bool:
         """Whether it asked to be left alone, and its time has not come."""
         return self._throttles.left(self.url) is not None
-
-    def _leave_alone(self, url: str) -> None:
-        """Raise `SourceThrottled` where the host of `url` asked for patience."""
-        if (held := self._throttles.left(url)) is not None:
-            status, left = held
-            raise SourceThrottled(
-                f"answered {status} and asked for patience, is asked again in {left:.0f} s",
-                source=self.name,
-                retry_after=left,
-            )
 
     async def _named(self, query: Mapping[str, str]) -> Mapping[str, str]:
         """The query without `ns` where the parent is none of ours: it need not know the parameter, and some refuse
@@ -286,7 +223,7 @@ class ParentSession:
         dialogue = Dialogue(self._authorization, question)
         await dialogue.begin()
         while True:
-            response = await self._send(stack, method, url, query, headers, dialogue.header)
+            response = await self._requests.send(stack, method, url, query, headers, dialogue.header)
             if response.status not in (401, 403):
                 dialogue.passed()
                 why = (
@@ -302,126 +239,9 @@ class ParentSession:
             if not await dialogue.refused(response.status, challenges):
                 raise dialogue.failure(response.status)
 
-    async def _send(
-        self,
-        stack: AsyncExitStack,
-        method: str,
-        url: str,
-        query: Mapping[str, str] | None,
-        headers: dict[str, str],
-        authorization: str,
-    ) -> aiohttp.ClientResponse:
-        """One request and the redirects it leads to. Credentials stay with the parent's own host and port."""
-        for _ in range(REDIRECTS + 1):
-            own = same_place(url, self.url)
-            self._leave_alone(url)
-            sent = {**headers, "Authorization": authorization} if authorization and own else headers
-            response = await self._timed(stack, method, url, query, sent, own)
-            if response.status not in (301, 302, 303, 307, 308):
-                return response
-            location = response.headers.get("Location", "")
-            response.release()
-            url, query = self._follow(url, location), None
-        raise SourceUnavailable(f"more than {REDIRECTS} redirects", source=self.name)
-
-    def _follow(self, url: str, location: str) -> str:
-        """Where a redirect leads: to an address that can be read, that is no less safe, and that does not lie inside a
-        network unless it is named."""
-        try:
-            target = urljoin(url, location)
-            URL(target, encoded=True)
-        except ValueError:
-            target = ""
-        there, here = place(target), urlsplit(url)
-        if not location or there is None or not _HOST.fullmatch(there[1]):
-            raise SourceLied(f"redirects to no http address: {location[:200]!r}", source=self.name)
-        if here.scheme == "https" and there[0] == "http":
-            raise SourceLied("redirects from https to http", source=self.name)
-        if not self._session.way.may_lead_to(target):
-            raise SourceLied(
-                f"redirects into a network, to {there[1]}:{there[2]}: if that is right, name it in redirects",
-                source=self.name,
-            )
-        return target
-
-    async def _timed(
-        self,
-        stack: AsyncExitStack,
-        method: str,
-        url: str,
-        query: Mapping[str, str] | None,
-        headers: Mapping[str, str],
-        own: bool,
-    ) -> aiohttp.ClientResponse:
-        began = time.monotonic()
-        limit = aiohttp.ClientTimeout(total=None, sock_connect=self._patience.connect, sock_read=None)
-        target = URL(url, encoded=True)
-        if query:
-            target = target.update_query(query)
-        request = asyncio.ensure_future(
-            self._session.request(method, target, headers=headers, allow_redirects=False, timeout=limit)
-        )
-        try:
-            if own:
-                await self.liveness.wait(request)
-            response = await self._answered(request)
-        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as fault:
-            self._answers["unreachable"].add()
-            reason = f"no answer: {cause(fault)}"
-            if own and not isinstance(fault, Silent):  # of that the ping decides
-                self.breaker.failed(reason, hard=not isinstance(fault, _OF_A_CONNECTION))
-            raise SourceUnavailable(reason, source=self.name) from None
-        finally:
-            if not request.done():
-                request.cancel()
-                with suppress(asyncio.CancelledError, Exception):
-                    await request
-        stack.push_async_exit(response)
-        self._answers[_ANSWERED.get(response.status, "error" if response.status >= 400 else "ok")].add()
-        if (
-            own
-            and response.status >= 500
-            and response.status not in (501, 508)
-            and not _BESIDE.fullmatch(target.path)
-        ):
-            self.breaker.failed(f"answered {response.status}", hard=False)
-        elif own:
-            self.breaker.succeeded(time.monotonic() - began)
-        if own:
-            self._note_quota(response)
-        return response
-
-    def _note_quota(self, response: aiohttp.ClientResponse) -> None:
-        """Write down what it says is left of what it allows."""
-        told = allowance(response.headers, time.time())
-        if told is None:
-            return
-        now = self._card.clock()
-        self._card.write(
-            quota_left=told.remaining,
-            quota_limit=told.limit or 0.0,
-            quota_until=0.0 if told.seconds is None else now + max(0.001, told.seconds),
-            quota_at=now,
-        )
-
     async def close(self) -> None:
         """End what runs for it."""
         await self._authorization.close()
-
-    async def _answered(self, request: asyncio.Future[aiohttp.ClientResponse]) -> aiohttp.ClientResponse:
-        """The answer of a parent that is alive; `_Hung` where none comes."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + self._patience.head
-        while not request.done() and (left := until - loop.time()) > 0:
-            await asyncio.wait({request}, timeout=min(left, LOOK) if self.mesh else left)
-            if self._card.known().leads_back:
-                raise SourceLoops(LEADS_BACK, source=self.name)
-            if self.mesh and not request.done():
-                self.liveness.check()  # it may have learned meanwhile that we are above it
-        if not request.done():
-            self._answers["unreachable"].add()
-            raise _Hung(f"alive, and no answer for {self._patience.head:.0f} s", source=self.name)
-        return request.result()
 
     async def ping(self) -> bool:
         """Whether the parent answers at all, soon; one ping is out at a time."""
@@ -440,8 +260,8 @@ class ParentSession:
                 "GET", self.url + "/v2/", headers={"Connection": "close"}, allow_redirects=False
             ) as response:
                 self._recognise(response)
-                self._note_quota(response)
-                self._card.name(_lineage(response))
+                self._requests.note_quota(response)
+                self._card.name(lineage(response.headers))
                 return response.status < 500
         except (aiohttp.ClientError, ValueError) as fault:
             raise OSError(cause(fault)) from fault
@@ -455,26 +275,18 @@ class ParentSession:
     def _checked(
         self, response: aiohttp.ClientResponse, sent: Mapping[str, str], why: str
     ) -> aiohttp.ClientResponse:
-        """Statuses that say something of the parent, not of the thing asked for, become failures. `why`: what it says
+        """The answer, where its status says nothing against the parent; else the failure is raised. `why`: what it says
         itself."""
-        status = response.status
-        told = f"answered {status}" + (f": {why}" if why else "")
-        if status == 304 and "If-None-Match" not in sent:
-            raise SourceLied("answered 304 to what was asked without a condition", source=self.name)
-        if response.method == "HEAD" and status in REFUSES_HEAD:
-            return response
-        if status in (429, 503):
+        wait = None
+        if response.status in (429, 503):
             wait = retry_after(response.headers, time.time())
             self._note_throttle(response, wait)
-            raise (SourceThrottled if status == 429 else SourceUnavailable)(
-                told, source=self.name, retry_after=wait
-            )
-        if status == 508:
-            raise SourceLoops(told if why else f"{told}: {LOOPS}", source=self.name)
-        if status in (500, 501):
-            raise (SourceErred if status == 500 else SourceRefused)(f"answered {status}", source=self.name)
-        if status >= 500 or status == 408:
-            raise SourceUnavailable(f"answered {status}", source=self.name)
+        conditional = "If-None-Match" in sent
+        fault = fault_of(
+            response.method, response.status, conditional=conditional, why=why, wait=wait, source=self.name
+        )
+        if fault is not None:
+            raise fault
         return response
 
     def _note_throttle(self, response: aiohttp.ClientResponse, wait: float | None) -> None:
@@ -482,12 +294,6 @@ class ParentSession:
         could not fetch and asks its own parent no more than it may; nor a registry whose referrers alone are in
         trouble."""
         self._recognise(response)
-        if self.mesh or (response.status == 503 and _BESIDE.fullmatch(response.url.path)):
+        if self.mesh or (response.status == 503 and is_beside(response.url.path)):
             return
         self._throttles.note(str(response.url), response.status, wait)
-
-
-def _lineage(response: aiohttp.ClientResponse) -> list[str]:
-    """The node that answers and the nodes above it, where it is one of ours and says so."""
-    own, above = (response.headers.get(f"Registry-Mesh-{which}", "") for which in ("Node", "Above"))
-    return [node for node in (own, *above.split()) if _NODE.fullmatch(node)] if own else []

@@ -27,8 +27,9 @@ from registry_mesh.oci.reference import RegistryName
 from registry_mesh.roles.site import Site, SiteRegistry
 from registry_mesh.stores.disk.store import DiskStore
 from registry_mesh.telemetry.instruments import Layout, Table
+from registry_mesh.upstream.client import open_session
 from registry_mesh.upstream.registry import UpstreamRegistry
-from registry_mesh.upstream.session import ParentSession, open_session
+from registry_mesh.upstream.session import ParentSession
 from tests.simulators.registry import SimulatedRegistry, simulated_registry
 from tests.suites.bytes_of import pattern
 

@@ -18,8 +18,9 @@ from registry_mesh.oci.reference import RegistryName
 from registry_mesh.roles.site import Site, SiteRegistry
 from registry_mesh.stores.memory.records import MemoryRecords
 from registry_mesh.stores.memory.store import MemoryStore
+from registry_mesh.upstream.client import open_session
 from registry_mesh.upstream.registry import UpstreamRegistry
-from registry_mesh.upstream.session import ParentSession, open_session
+from registry_mesh.upstream.session import ParentSession
 from registry_mesh.upstream.way import Way
 from tests.simulators.upstream import SOON
 

@@ -28,8 +28,9 @@ from registry_mesh.stores.bucket.store import S3Store
 from registry_mesh.stores.disk.durability import FsyncPolicy
 from registry_mesh.stores.disk.store import DiskStore
 from registry_mesh.stores.memory.store import MemoryStore
+from registry_mesh.upstream.client import open_session
 from registry_mesh.upstream.registry import UpstreamRegistry
-from registry_mesh.upstream.session import ParentSession, open_session
+from registry_mesh.upstream.session import ParentSession
 from registry_mesh.upstream.way import Way
 from tests.simulators.origins import bucket_origin, disk_origin, memory_origin, pushes
 from tests.suites.bytes_of import read

@@ -17,7 +17,8 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.ports.failures import SourceUnavailable
 from registry_mesh.upstream.breaker import Breaker
 from registry_mesh.upstream.causes import cause
-from registry_mesh.upstream.session import ParentSession, open_session
+from registry_mesh.upstream.client import open_session
+from registry_mesh.upstream.session import ParentSession
 from registry_mesh.upstream.way import Way
 from tests.simulators.registry import simulated_registry
 from tests.simulators.upstream import repository_of

@@ -14,10 +14,11 @@ import pytest_asyncio
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.ports.failures import SourceUnavailable
+from registry_mesh.upstream.client import open_session
 from registry_mesh.upstream.liveness import Patience
 from registry_mesh.upstream.probe import Probe
 from registry_mesh.upstream.registry import UpstreamRegistry
-from registry_mesh.upstream.session import ParentSession, open_session
+from registry_mesh.upstream.session import ParentSession
 from tests.simulators.distance import distance
 from tests.simulators.link import Link
 from tests.simulators.registry import SimulatedRegistry, simulated_registry

@@ -14,8 +14,10 @@ from registry_mesh.oci.media_types import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
 from registry_mesh.oci.reference import RegistryName, RepositoryName, referrers_tag
 from registry_mesh.ports.failures import SourceDenied, SourceThrottled, SourceUnavailable
 from registry_mesh.ports.repositories import Repository
+from registry_mesh.upstream.client import open_session
+from registry_mesh.upstream.liveness import Patience
 from registry_mesh.upstream.registry import UpstreamRegistry
-from registry_mesh.upstream.session import ParentSession, Patience, open_session
+from registry_mesh.upstream.session import ParentSession
 from tests.simulators.registry import SimulatedRegistry, simulated_registry
 
 SUBJECT = Digest.of(b"subject")

@@ -11,8 +11,9 @@ from aiohttp import web
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.ports.failures import SourceLied, SourceUnavailable
+from registry_mesh.upstream.client import open_session
 from registry_mesh.upstream.registry import UpstreamRegistry
-from registry_mesh.upstream.session import ParentSession, open_session
+from registry_mesh.upstream.session import ParentSession
 from registry_mesh.upstream.way import Way, base_and_folder, proxy_from_environment
 from tests.simulators.registry import SimulatedRegistry, simulated_registry
 

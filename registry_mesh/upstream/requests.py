@@ -1,0 +1,167 @@
+"""Requests to one parent, each with the redirects that it leads to, and what they tell of the parent."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack, suppress
+from typing import Final
+
+import aiohttp
+from yarl import URL
+
+from registry_mesh.auth.hosts import same_place
+from registry_mesh.ports.failures import SourceLoops, SourceThrottled, SourceUnavailable
+from registry_mesh.telemetry.instruments import Counter
+from registry_mesh.upstream.board import Card
+from registry_mesh.upstream.breaker import Breaker
+from registry_mesh.upstream.causes import cause
+from registry_mesh.upstream.liveness import Liveness, Patience, Silent
+from registry_mesh.upstream.opinion import LEADS_BACK
+from registry_mesh.upstream.quota import allowance
+from registry_mesh.upstream.redirects import REDIRECTS, redirected
+from registry_mesh.upstream.statuses import counted_as, is_well
+from registry_mesh.upstream.throttles import Throttles
+from registry_mesh.upstream.way import Client
+
+LOOK: Final = 0.25
+"""Seconds between two looks whether a parent of our kind, which is late, waits for this node itself."""
+
+_OF_A_CONNECTION: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientResponseError)
+"""Faults of one connection, that others need not have: it was closed meanwhile, or holds bytes of an answer before."""
+
+
+class Hung(SourceUnavailable):
+    """The parent answers pings, and a request not at all."""
+
+
+class Requests:
+    """What one parent is asked. `ours` tells whether it is known to be a node of the mesh. `answers`: the counter of
+    each word of `telemetry.names.ANSWERS`."""
+
+    def __init__(
+        self,
+        client: Client,
+        url: str,
+        name: str,
+        patience: Patience,
+        breaker: Breaker,
+        liveness: Liveness,
+        throttles: Throttles,
+        card: Card,
+        ours: Callable[[], bool],
+        answers: Mapping[str, Counter],
+    ) -> None:
+        self._client = client
+        self._url = url
+        self._name = name
+        self._patience = patience
+        self._breaker = breaker
+        self._liveness = liveness
+        self._throttles = throttles
+        self._card = card
+        self._ours = ours
+        self._answers = answers
+
+    def leave_alone(self, url: str) -> None:
+        """Raise `SourceThrottled` where the host of `url` asked for patience."""
+        if (held := self._throttles.left(url)) is not None:
+            status, left = held
+            raise SourceThrottled(
+                f"answered {status} and asked for patience, is asked again in {left:.0f} s",
+                source=self._name,
+                retry_after=left,
+            )
+
+    async def send(
+        self,
+        stack: AsyncExitStack,
+        method: str,
+        url: str,
+        query: Mapping[str, str] | None,
+        headers: dict[str, str],
+        authorization: str,
+    ) -> aiohttp.ClientResponse:
+        """One request and the redirects it leads to. Credentials stay with the parent's own host and port."""
+        for _ in range(REDIRECTS + 1):
+            own = same_place(url, self._url)
+            self.leave_alone(url)
+            sent = {**headers, "Authorization": authorization} if authorization and own else headers
+            response = await self._timed(stack, method, url, query, sent, own)
+            if response.status not in (301, 302, 303, 307, 308):
+                return response
+            location = response.headers.get("Location", "")
+            response.release()
+            url, query = redirected(url, location, self._client.way, self._name), None
+        raise SourceUnavailable(f"more than {REDIRECTS} redirects", source=self._name)
+
+    async def _timed(
+        self,
+        stack: AsyncExitStack,
+        method: str,
+        url: str,
+        query: Mapping[str, str] | None,
+        headers: Mapping[str, str],
+        own: bool,
+    ) -> aiohttp.ClientResponse:
+        began = time.monotonic()
+        limit = aiohttp.ClientTimeout(total=None, sock_connect=self._patience.connect, sock_read=None)
+        target = URL(url, encoded=True)
+        if query:
+            target = target.update_query(query)
+        request = asyncio.ensure_future(
+            self._client.request(method, target, headers=headers, allow_redirects=False, timeout=limit)
+        )
+        try:
+            if own:
+                await self._liveness.wait(request)
+            response = await self._answered(request)
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as fault:
+            self._answers["unreachable"].add()
+            reason = f"no answer: {cause(fault)}"
+            if own and not isinstance(fault, Silent):  # of that the ping decides
+                self._breaker.failed(reason, hard=not isinstance(fault, _OF_A_CONNECTION))
+            raise SourceUnavailable(reason, source=self._name) from None
+        finally:
+            if not request.done():
+                request.cancel()
+                with suppress(asyncio.CancelledError, Exception):
+                    await request
+        stack.push_async_exit(response)
+        self._answers[counted_as(response.status)].add()
+        if own and not is_well(response.status, target.path):
+            self._breaker.failed(f"answered {response.status}", hard=False)
+        elif own:
+            self._breaker.succeeded(time.monotonic() - began)
+        if own:
+            self.note_quota(response)
+        return response
+
+    async def _answered(self, request: asyncio.Future[aiohttp.ClientResponse]) -> aiohttp.ClientResponse:
+        """The answer of a parent that is alive; `Hung` where none comes."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._patience.head
+        while not request.done() and (left := until - loop.time()) > 0:
+            await asyncio.wait({request}, timeout=min(left, LOOK) if self._ours() else left)
+            if self._card.known().leads_back:
+                raise SourceLoops(LEADS_BACK, source=self._name)
+            if self._ours() and not request.done():
+                self._liveness.check()  # it may have learned meanwhile that we are above it
+        if not request.done():
+            self._answers["unreachable"].add()
+            raise Hung(f"alive, and no answer for {self._patience.head:.0f} s", source=self._name)
+        return request.result()
+
+    def note_quota(self, response: aiohttp.ClientResponse) -> None:
+        """Write down what it says is left of what it allows."""
+        told = allowance(response.headers, time.time())
+        if told is None:
+            return
+        now = self._card.clock()
+        self._card.write(
+            quota_left=told.remaining,
+            quota_limit=told.limit or 0.0,
+            quota_until=0.0 if told.seconds is None else now + max(0.001, told.seconds),
+            quota_at=now,
+        )

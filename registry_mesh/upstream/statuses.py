@@ -1,0 +1,73 @@
+"""What the head of a parent's answer says of the parent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from registry_mesh.ports.failures import (
+    Failure,
+    SourceErred,
+    SourceLied,
+    SourceLoops,
+    SourceRefused,
+    SourceThrottled,
+    SourceUnavailable,
+)
+
+REFUSES_HEAD: Final = frozenset({400, 404, 405, 501})
+"""Statuses by which HEAD is refused where GET is not: the registry itself, the proxy before it, or the store that it
+redirects to by addresses signed for GET alone. Given to whoever asked."""
+
+LOOPS: Final = "its way to what was asked for leads back here, so nodes are each other's parents"
+
+_BESIDE: Final = re.compile(r"/.+/(?:referrers/[^/]+|manifests/sha(?:256|512)-[0-9a-f]{64})")
+"""Referrers, by the API or by the tag: a parent that is broken there alone is well for all else."""
+
+_ANSWERED: Final = {304: "not_modified", 404: "unknown", 401: "denied", 403: "denied", 429: "throttled"}
+_NODE: Final = re.compile(r"[0-9a-f]{16}")
+
+
+def counted_as(status: int) -> str:
+    """Return the word of `telemetry.names.ANSWERS` for a status."""
+    return _ANSWERED.get(status, "error" if status >= 400 else "ok")
+
+
+def is_beside(path: str) -> bool:
+    """Return whether what was asked for says nothing of the rest of the parent."""
+    return _BESIDE.fullmatch(path) is not None
+
+
+def is_well(status: int, path: str) -> bool:
+    """Return whether an answer to a request for `path` speaks for the parent."""
+    return status < 500 or status in (501, 508) or is_beside(path)
+
+
+def fault_of(
+    method: str, status: int, *, conditional: bool, why: str, wait: float | None, source: str
+) -> Failure | None:
+    """Return the failure of a parent that answers with `status`; None where it tells of the thing asked for alone.
+    `conditional`: the request had If-None-Match. `why`: what the parent says itself. `wait`: seconds that a 429 or 503
+    asked for."""
+    told = f"answered {status}" + (f": {why}" if why else "")
+    if status == 304 and not conditional:
+        return SourceLied("answered 304 to what was asked without a condition", source=source)
+    if method == "HEAD" and status in REFUSES_HEAD:
+        return None
+    if status in (429, 503):
+        kind = SourceThrottled if status == 429 else SourceUnavailable
+        return kind(told, source=source, retry_after=wait)
+    if status == 508:
+        return SourceLoops(told if why else f"{told}: {LOOPS}", source=source)
+    if status in (500, 501):
+        return (SourceErred if status == 500 else SourceRefused)(f"answered {status}", source=source)
+    if status >= 500 or status == 408:
+        return SourceUnavailable(f"answered {status}", source=source)
+    return None
+
+
+def lineage(headers: Mapping[str, str]) -> list[str]:
+    """Return the node that answers and the nodes above it, where it is one of ours and says so."""
+    own, above = (headers.get(f"Registry-Mesh-{which}", "") for which in ("Node", "Above"))
+    return [node for node in (own, *above.split()) if _NODE.fullmatch(node)] if own else []
