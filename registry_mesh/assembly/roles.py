@@ -105,11 +105,11 @@ def aliases(config: Config) -> dict[RegistryName, RegistryName]:
 
 
 def freshness(tags: Tags) -> Freshness:
-    """`offline_grace`, where it is given, prolongs `stale_if_error`: both say how long old is better than nothing."""
-    given = "offline_grace" in tags.model_fields_set
+    """How old an answer about a tag may be."""
     return Freshness(
         ttl=tags.ttl,
         stale_while_revalidate=tags.stale_while_revalidate,
-        stale_if_error=max(tags.stale_if_error, tags.offline_grace) if given else tags.stale_if_error,
+        stale_if_error=tags.stale_if_error,
+        offline_grace=max(tags.stale_if_error, tags.offline_grace),
         negative_ttl=tags.negative_ttl,
     )

@@ -37,6 +37,11 @@ class Pace(Protocol):
     """How fast a parent answers."""
 
     @property
+    def lost(self) -> bool:
+        """It gave no answer of any kind, not even an error, when it was asked last."""
+        ...
+
+    @property
     def late(self) -> float:
         """Seconds after which an answer is so late that another parent is asked beside this one."""
         ...

@@ -66,7 +66,8 @@ class Site:
         self._manifests = RememberedManifests(store, records)
         self._names = Names(store, records)
         self._remembered = {
-            name: Remembered(records, alive=_alive(registry)) for name, registry in registries.items()
+            name: Remembered(records, alive=_alive(registry), offline=_offline(registry))
+            for name, registry in registries.items()
         }
         self._repository = lru_cache(10_000)(self._made)
 
@@ -147,3 +148,12 @@ def _alive(registry: SiteRegistry) -> Callable[[], bool]:
         return any(p.parent.confirmed for group in registry.parents for p in group)
 
     return alive
+
+
+def _offline(registry: SiteRegistry) -> Callable[[], bool]:
+    """Whether none of its parents can be reached at all."""
+
+    def offline() -> bool:
+        return all(p.parent.lost for group in registry.parents for p in group)
+
+    return offline

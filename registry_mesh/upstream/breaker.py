@@ -58,6 +58,11 @@ class Breaker:
         return self._card.error if self._card.known().failures else ""
 
     @property
+    def lost(self) -> bool:
+        """It gave no answer of any kind when it was asked last."""
+        return self._card.known().lost
+
+    @property
     def pause(self) -> float:
         """Seconds between two tries while it is open."""
         return self._card.known().pause or FIRST
@@ -106,6 +111,7 @@ class Breaker:
             down_since=0,
             again_at=0,
             pause=0,
+            reached_at=now,
             answered_at=now,
         )
 
@@ -115,6 +121,7 @@ class Breaker:
         card.tell(reason)
         if card.own("failed_at") <= known.answered_at:  # by another process, perhaps
             card.write(down_since=0, again_at=0, pause=0, failures=0)
+        card.write(**{"lost_at" if hard else "reached_at": now})
         after = math.nextafter(known.answered_at, math.inf)
         card.write(failures=card.own("failures") + 1, failed_at=max(now, after))
         if hard or known.failures + 1 >= TOLERATED:

@@ -44,6 +44,10 @@ class Facts:
     quota_left: float = 0.0
     quota_limit: float = 0.0
     quota_until: float = 0.0
+    reached_at: float = 0.0
+    """When it gave an answer of any kind, a server error included."""
+    lost_at: float = 0.0
+    """When it gave none."""
     named_at: float = 0.0
     """When it named itself and the nodes above it."""
     leads_back: float = 0.0
@@ -65,6 +69,8 @@ class Opinion:
     """The status, since when, until when."""
     reporter: int | None
     error_at: float
+    lost: bool
+    """It gave no answer of any kind when it was asked last."""
     leads_back: bool
     """It names this node among its own parents, or theirs."""
 
@@ -95,6 +101,7 @@ def opinion(seen: Sequence[Facts]) -> Opinion:
         ),
         reporter=reporter if seen[reporter].error_at else None,
         error_at=seen[reporter].error_at,
+        lost=max(facts.lost_at for facts in seen) > max(facts.reached_at for facts in seen),
         leads_back=max(seen, key=lambda facts: facts.named_at).leads_back > 0,
     )
 

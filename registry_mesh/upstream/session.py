@@ -122,6 +122,11 @@ class ParentSession:
         return self.breaker.confirmed
 
     @property
+    def lost(self) -> bool:
+        """See `ports.parents.Parent`."""
+        return self.breaker.lost
+
+    @property
     def stall(self) -> float:
         """Seconds for which a body may stand still."""
         return self._patience.stall

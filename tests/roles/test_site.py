@@ -33,6 +33,7 @@ class Offer:
     name: str = "parent"
     available: bool = True
     confirmed: bool = True
+    lost: bool = False
     load: float = 0.0
     late: float = 30.0
 

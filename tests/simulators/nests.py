@@ -46,6 +46,7 @@ class NearParent:
     available: bool = True
     reason: str = ""
     confirmed: bool = True
+    lost: bool = False
     late: float = 30.0
     load: float = 0.0
 

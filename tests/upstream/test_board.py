@@ -130,6 +130,22 @@ def test_who_takes_over_a_place_begins_with_an_empty_row() -> None:
     assert node.cards[0].standing().error == ""
 
 
+def test_an_error_is_an_answer_and_silence_is_none() -> None:
+    node = Node()
+    assert not node.breakers[0].lost, "nobody has asked yet"
+    node.breakers[0].failed("timed out", hard=True)
+    assert node.breakers[1].lost
+    node.now += 1
+    node.breakers[2].failed("answered 502", hard=False)
+    assert not node.breakers[1].lost and node.breakers[1].open
+    node.now += 1
+    node.breakers[2].failed("timed out", hard=True)
+    assert node.breakers[1].lost
+    node.now += 1
+    node.breakers[1].succeeded(0.1)
+    assert not node.breakers[2].lost
+
+
 def test_processes_share_it() -> None:
     board = Board(["p"], 2)
     ours = Breaker(card=board.card("p", 0))

@@ -12,6 +12,7 @@ class Verdict(enum.Enum):
     FRESH = "serve it"
     STALE_NOW = "serve it, revalidate in the background"
     REVALIDATE = "ask first; serve it if the source cannot answer"
+    OFFLINE = "ask first; serve it if no source can be reached at all"
     EXPIRED = "ask first; it is too old to serve whatever happens"
 
 
@@ -21,8 +22,10 @@ class Freshness:
 
     ttl: float = 60.0
     stale_while_revalidate: float = 60.0
-    stale_if_error: float = 30 * 86400.0
+    stale_if_error: float = 7 * 86400.0
     negative_ttl: float = 10.0
+    offline_grace: float = 30 * 86400.0
+    """As `stale_if_error`, where no source can be reached at all; never less than that."""
 
     def judge(self, age: float, *, negative: bool = False, source_known: bool = True) -> Verdict:
         """`age` since the source last confirmed the entry; a clock that went back makes it fresh.
@@ -39,4 +42,6 @@ class Freshness:
             return Verdict.STALE_NOW
         if past < self.stale_if_error:
             return Verdict.REVALIDATE if source_known else Verdict.STALE_NOW
+        if past < self.offline_grace:
+            return Verdict.OFFLINE
         return Verdict.EXPIRED

@@ -64,9 +64,12 @@ class Remembered:
         *,
         clock: Callable[[], float] = time.time,
         alive: Callable[[], bool] = lambda: True,
+        offline: Callable[[], bool] = lambda: False,
         entries: int = 20_000,
     ) -> None:
+        """`alive`: whether the source answered lately; `offline`: whether it cannot be reached at all."""
         self._records = records
+        self._offline = offline
         self._clock = clock
         self._alive = alive
         self._entries: LRUCache[str, Entry] = LRUCache(entries)
@@ -92,12 +95,25 @@ class Remembered:
         if verdict is Verdict.STALE_NOW:
             self._flights.launch(key, lambda: self._fetched(key, fetch, known))
             return _told(entry, Provenance(age=age, stale=True))
+        if verdict is Verdict.OFFLINE:
+            return await self._unless_offline(key, fetch, entry, age, long)
         if verdict is Verdict.EXPIRED:
             return _told(await self._fetch(key, fetch, known, long), Provenance(hit=False))
         fetched = await self._soon(key, fetch, known, long)
         if fetched is None:
             return _told(entry, Provenance(age=age, stale=True))
         return _told(fetched, Provenance(hit=False))
+
+    async def _unless_offline(
+        self, key: str, fetch: Fetch, entry: Entry, age: float, long: bool
+    ) -> tuple[str, Provenance]:
+        """What the source says; the old answer where it cannot be reached. An error that it answers is told."""
+        try:
+            return _told(await self._fetch(key, fetch, entry.answer, long), Provenance(hit=False))
+        except Failure:
+            if not self._offline():
+                raise
+            return _told(entry, Provenance(age=age, stale=True))
 
     async def _soon(self, key: str, fetch: Fetch, known: str | None, long: bool) -> Entry | None:
         """What the source says; None where it fails, or does not answer soon. The question goes on behind the asker's

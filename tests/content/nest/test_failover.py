@@ -35,6 +35,7 @@ class Place:
     available: bool = True
     reason: str = "refuses connections, is tried again in 4 s"
     confirmed: bool = True
+    lost: bool = False
     load: float = 0.0
     late: float = 30.0
     returns: bool = False

@@ -12,8 +12,9 @@ policies = st.builds(
     stale_while_revalidate=st.floats(0, 1e5),
     stale_if_error=st.floats(0, 1e7),
     negative_ttl=st.floats(0, 1e5),
+    offline_grace=st.floats(0, 1e7),
 )
-ORDER = [Verdict.FRESH, Verdict.STALE_NOW, Verdict.REVALIDATE, Verdict.EXPIRED]
+ORDER = [Verdict.FRESH, Verdict.STALE_NOW, Verdict.REVALIDATE, Verdict.OFFLINE, Verdict.EXPIRED]
 
 
 @given(policy=policies, age=ages, older=ages)
@@ -40,4 +41,5 @@ def test_an_unknown_source_does_not_make_a_client_wait() -> None:
     policy = Freshness(ttl=60, stale_while_revalidate=60, stale_if_error=3600)
     assert policy.judge(1000, source_known=True) is Verdict.REVALIDATE
     assert policy.judge(1000, source_known=False) is Verdict.STALE_NOW
-    assert policy.judge(4000, source_known=False) is Verdict.EXPIRED
+    assert policy.judge(4000, source_known=False) is Verdict.OFFLINE
+    assert policy.judge(31 * 86400, source_known=False) is Verdict.EXPIRED

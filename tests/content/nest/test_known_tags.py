@@ -61,6 +61,7 @@ class Place:
     name: str
     available: bool = True
     confirmed: bool = True
+    lost: bool = False
     load: float = 0.0
     late: float = 30.0
 

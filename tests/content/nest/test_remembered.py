@@ -24,11 +24,14 @@ class Story:
         self.answer: str | Exception = "v{}"
         self.known: list[str | None] = []
         self.alive = True
+        self.offline = False
         self.records = records or MemoryRecords()
         self.restart()
 
     def restart(self) -> None:
-        self.remembered = Remembered(self.records, clock=lambda: self.now, alive=lambda: self.alive)
+        self.remembered = Remembered(
+            self.records, clock=lambda: self.now, alive=lambda: self.alive, offline=lambda: self.offline
+        )
 
     async def fetch(self, known: str | None) -> str:
         self.asked += 1
@@ -185,3 +188,29 @@ async def test_a_source_that_never_answers_costs_a_held_tag_a_moment_once() -> N
         while (await story.remembered.ask("tag", POLICY, never))[0] != "late":
             await asyncio.sleep(0.01)
     await story.remembered.close()
+
+
+DAY = 86400.0
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_offline_an_answer_is_good_for_longer_than_among_errors(restarted: bool) -> None:
+    story = Story()
+    await story.ask()
+    story.answer = SourceUnavailable("answered 503")
+    story.now += 3700 + 60
+    if restarted:
+        story.restart()
+        story.alive = False
+    with pytest.raises(SourceUnavailable):
+        await story.ask()
+    story.answer, story.offline = SourceUnavailable("no answer: refuses connections"), True
+    for days in (0, 29):
+        story.now += days * DAY
+        answer, stale, age = await story.ask()
+        assert (answer, stale) == ("v1", True) and age is not None
+    story.now += 2 * DAY
+    with pytest.raises(SourceUnavailable):
+        await story.ask()
+    story.answer = "v{}"
+    assert (await story.ask())[1] is False, "back is back"
