@@ -12,7 +12,7 @@ from registry_mesh.ports.cache import CacheStore
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.storage import LocalDisk, Storage
 from registry_mesh.ports.uploads import Uploads
-from registry_mesh.stores.disk.durability import FsyncPolicy
+from registry_mesh.stores.disk.durability import DiskFsync
 from registry_mesh.stores.disk.storage import open_disk, records_below
 
 if TYPE_CHECKING:
@@ -74,10 +74,10 @@ def disk_path(config: Config) -> Path | None:
     return Path(folder) if folder and (config.store.disk is not None or config.role == "site") else None
 
 
-def _fsync(config: Config, disk: Disk) -> FsyncPolicy:
+def _fsync(config: Config, disk: Disk) -> DiskFsync:
     if disk.fsync is not None:
-        return FsyncPolicy(disk.fsync)
-    return FsyncPolicy.NEVER if config.role == "site" else FsyncPolicy.COMMIT
+        return DiskFsync(disk.fsync)
+    return DiskFsync.NEVER if config.role == "site" else DiskFsync.COMMIT
 
 
 async def try_bucket(s3: S3) -> None:

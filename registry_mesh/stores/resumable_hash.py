@@ -32,7 +32,7 @@ class ResumableHasher(Hasher, Protocol):
 
 
 @dataclass(frozen=True)
-class _Functions:
+class _HasherFunctions:
     """libcrypto's functions for one algorithm (Any: ctypes functions have no better type)."""
 
     init: Any
@@ -43,7 +43,7 @@ class _Functions:
 
 
 class _CryptoHasher:
-    def __init__(self, functions: _Functions, mark: bytes) -> None:
+    def __init__(self, functions: _HasherFunctions, mark: bytes) -> None:
         self._functions = functions
         self._mark = mark
         self._context = ctypes.create_string_buffer(_ROOM)
@@ -111,7 +111,7 @@ def _mark(algorithm: str) -> bytes:
     return f"{algorithm}/{_VERSION}/{platform.machine()}/{sys.byteorder}\n".encode()
 
 
-def _load() -> tuple[str, dict[str, _Functions]]:
+def _load() -> tuple[str, dict[str, _HasherFunctions]]:
     for name in _LIBRARIES:
         try:
             library = ctypes.CDLL(name)
@@ -125,7 +125,7 @@ def _load() -> tuple[str, dict[str, _Functions]]:
     return "", {}
 
 
-def _bind(library: ctypes.CDLL, algorithm: str) -> _Functions:
+def _bind(library: ctypes.CDLL, algorithm: str) -> _HasherFunctions:
     prefix, context, length = _SIZES[algorithm]
     init, update, final = (
         getattr(library, f"{prefix.decode()}_{step}") for step in ("Init", "Update", "Final")
@@ -133,10 +133,10 @@ def _bind(library: ctypes.CDLL, algorithm: str) -> _Functions:
     init.argtypes = [ctypes.c_void_p]
     update.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
     final.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
-    return _Functions(init, update, final, context, length)
+    return _HasherFunctions(init, update, final, context, length)
 
 
-def _agrees(algorithm: str, functions: _Functions) -> bool:
+def _agrees(algorithm: str, functions: _HasherFunctions) -> bool:
     """Whether a hasher that is put aside and taken up in mid-block ends where hashlib does, and whether nothing is
     kept outside the bytes that we take for its state."""
     data = bytes(range(256)) * 3

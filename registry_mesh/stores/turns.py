@@ -27,7 +27,7 @@ _LONGEST_PAUSE: Final = 0.5
 T = TypeVar("T")
 
 
-class Busy(BlobUploadInvalid):
+class TurnTaken(BlobUploadInvalid):
     """Another request has the turn."""
 
     def __init__(self, **detail: object) -> None:
@@ -35,20 +35,20 @@ class Busy(BlobUploadInvalid):
 
 
 async def turn(attempt: Callable[[], Awaitable[T]], patience: float) -> T:
-    """What `attempt` gives once it is not `Busy` any more; `Busy` where that takes longer than `patience`."""
+    """What `attempt` gives once it is not `TurnTaken` any more; `TurnTaken` where that takes longer than `patience`."""
     loop = asyncio.get_running_loop()
     deadline, pause = loop.time() + patience, _FIRST_PAUSE
     while True:
         try:
             return await attempt()
-        except Busy:
+        except TurnTaken:
             if loop.time() >= deadline:
                 raise
         await asyncio.sleep(min(pause, patience))
         pause = min(2 * pause, _LONGEST_PAUSE)
 
 
-class Pulse:
+class TurnPulse:
     """When a holder last saw a byte. While it works on what it has, it is not quiet."""
 
     def __init__(self, quiet: float = QUIET) -> None:
@@ -70,7 +70,7 @@ class Pulse:
 
 
 @asynccontextmanager
-async def giving_way(pulse: Pulse, asked: Callable[[], Awaitable[bool]]) -> AsyncIterator[None]:
+async def giving_way(pulse: TurnPulse, asked: Callable[[], Awaitable[bool]]) -> AsyncIterator[None]:
     """Hold the turn for the body; it is ended by `BlobUploadInvalid` where it is quiet and the turn is `asked` for."""
     try:
         async with asyncio.timeout(None) as turn_of_ours:
@@ -86,7 +86,7 @@ async def giving_way(pulse: Pulse, asked: Callable[[], Awaitable[bool]]) -> Asyn
         raise BlobUploadInvalid("another request went on with this upload") from None
 
 
-async def _watch(pulse: Pulse, asked: Callable[[], Awaitable[bool]], until: asyncio.Timeout) -> None:
+async def _watch(pulse: TurnPulse, asked: Callable[[], Awaitable[bool]], until: asyncio.Timeout) -> None:
     while True:
         await asyncio.sleep(pulse.allowed / 4)
         with suppress(Failure):  # the holder meets it too

@@ -14,7 +14,7 @@ from registry_mesh.ports.records import Records
 from registry_mesh.repositories import names as listing
 from registry_mesh.repositories.keys import RepositoryKeys
 from registry_mesh.repositories.names import repository_names
-from registry_mesh.stores.disk.durability import FsyncPolicy
+from registry_mesh.stores.disk.durability import DiskFsync
 from registry_mesh.stores.disk.records import DiskRecords
 from registry_mesh.stores.memory.records import MemoryRecords
 
@@ -34,7 +34,7 @@ async def both(check: Callable[[Records], Awaitable[None]]) -> None:
     with TemporaryDirectory() as folder:
         root = Path(folder)
         (root / "tmp").mkdir()
-        await check(DiskRecords(root / "records", root / "tmp", FsyncPolicy.NEVER))
+        await check(DiskRecords(root / "records", root / "tmp", DiskFsync.NEVER))
 
 
 @settings(max_examples=60, deadline=None)

@@ -25,7 +25,7 @@ from registry_mesh.roles.site import Site, SiteRegistry
 from registry_mesh.stores.bucket.cache import S3CacheStore
 from registry_mesh.stores.bucket.settings import S3Settings
 from registry_mesh.stores.bucket.store import S3Store
-from registry_mesh.stores.disk.durability import FsyncPolicy
+from registry_mesh.stores.disk.durability import DiskFsync
 from registry_mesh.stores.disk.store import DiskStore
 from registry_mesh.stores.memory.store import MemoryStore
 from registry_mesh.upstream.client import open_session
@@ -95,7 +95,7 @@ class Ground:
         return MemoryStore()
 
     async def disk(self) -> DiskStore:
-        store = await DiskStore.start(self.below("disk"), fsync=FsyncPolicy.NEVER)
+        store = await DiskStore.start(self.below("disk"), fsync=DiskFsync.NEVER)
         self.stack.push_async_callback(store.close)
         return store
 

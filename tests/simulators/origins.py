@@ -19,7 +19,7 @@ from registry_mesh.repositories.digest_life import Grace, Lifecycle
 from registry_mesh.repositories.of_origin import MayRead, Repositories, nobody
 from registry_mesh.repositories.push_policy import PushPolicy
 from registry_mesh.stores.bucket.store import S3Store
-from registry_mesh.stores.disk.durability import FsyncPolicy
+from registry_mesh.stores.disk.durability import DiskFsync
 from registry_mesh.stores.disk.store import DiskStore
 from registry_mesh.stores.disk.uploads import DiskUploads
 from registry_mesh.stores.memory.store import MemoryStore
@@ -66,9 +66,9 @@ async def disk_origin(
     clock: HandClock | None = None,
 ) -> Repositories:
     clock = clock or HandClock()
-    store = await DiskStore.start(root, fsync=FsyncPolicy.NEVER)
+    store = await DiskStore.start(root, fsync=DiskFsync.NEVER)
     lifecycle = Lifecycle(store.records, clock, grace, clock.sleep)
-    uploads = DiskUploads(root / "uploads", store, clock, fsync=FsyncPolicy.NEVER)
+    uploads = DiskUploads(root / "uploads", store, clock, fsync=DiskFsync.NEVER)
     return Repositories(store.records, store, uploads, lifecycle, policy, may_read)
 
 

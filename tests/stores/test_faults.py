@@ -14,7 +14,7 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.ports.failures import StoreBroken, StoreFull
 from registry_mesh.ports.partial import ChunkState
-from registry_mesh.stores.disk.durability import FsyncPolicy
+from registry_mesh.stores.disk.durability import DiskFsync
 from registry_mesh.stores.disk.store import DiskStore
 from registry_mesh.tasks.threads import offload
 from tests.suites.blob_store import put
@@ -35,7 +35,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 async def test_a_full_disk(small_disk: Path) -> None:
-    store = await DiskStore.start(small_disk / "store", evict=True, fsync=FsyncPolicy.NEVER)
+    store = await DiskStore.start(small_disk / "store", evict=True, fsync=DiskFsync.NEVER)
     digest = await put(store, pattern(MIB))
     with pytest.raises(StoreFull):
         await put(store, pattern(8 * MIB))
@@ -56,7 +56,7 @@ async def upkeep(store: DiskStore) -> None:
 @pytest.mark.parametrize("quota", [None, 50 * CHUNK])
 async def test_the_directory_goes_and_comes_back_empty(tmp_path: Path, quota: int | None) -> None:
     root = tmp_path / "store"
-    store = await DiskStore.start(root, quota=quota, evict=True, fsync=FsyncPolicy.NEVER)
+    store = await DiskStore.start(root, quota=quota, evict=True, fsync=DiskFsync.NEVER)
     digest = await put(store, DATA)
     assert await read(store, digest) == DATA
     shutil.rmtree(root)
@@ -72,14 +72,14 @@ async def test_the_directory_goes_and_comes_back_empty(tmp_path: Path, quota: in
     assert await read(store, digest) == DATA
     await store.records.put("a", b"1")
     await store.close()
-    again = await DiskStore.start(root, quota=quota, evict=True, fsync=FsyncPolicy.NEVER)
+    again = await DiskStore.start(root, quota=quota, evict=True, fsync=DiskFsync.NEVER)
     assert await read(again, digest) == DATA
     await again.close()
 
 
 async def test_the_directory_comes_back_with_what_was_in_it(tmp_path: Path) -> None:
     root, away = tmp_path / "store", tmp_path / "away"
-    store = await DiskStore.start(root, quota=50 * CHUNK, evict=True, fsync=FsyncPolicy.NEVER)
+    store = await DiskStore.start(root, quota=50 * CHUNK, evict=True, fsync=DiskFsync.NEVER)
     digest = await put(store, DATA)
     used = store.used
     root.rename(away)
@@ -100,7 +100,7 @@ async def test_the_directory_comes_back_with_what_was_in_it(tmp_path: Path) -> N
 
 
 async def test_a_hold_outlives_its_directory_and_fails_by_name(tmp_path: Path) -> None:
-    store = await DiskStore.start(tmp_path / "store", evict=True, fsync=FsyncPolicy.NEVER)
+    store = await DiskStore.start(tmp_path / "store", evict=True, fsync=DiskFsync.NEVER)
     with pytest.raises(StoreBroken):
         async with store.hold(DIGEST, SIZE) as hold:
             await fill(hold, range(5))
@@ -115,7 +115,7 @@ async def test_a_hold_outlives_its_directory_and_fails_by_name(tmp_path: Path) -
 
 @pytest.mark.parametrize("damage", ["removed", "garbled"])
 async def test_a_lost_index_is_made_anew(tmp_path: Path, damage: str) -> None:
-    store = await DiskStore.start(tmp_path, quota=50 * CHUNK, evict=True, fsync=FsyncPolicy.NEVER)
+    store = await DiskStore.start(tmp_path, quota=50 * CHUNK, evict=True, fsync=DiskFsync.NEVER)
     digest = await put(store, DATA)
     unread = await put(store, pattern(CHUNK, 99))
     async with store.hold(Digest.of(b"x"), SIZE) as hold:
@@ -128,7 +128,7 @@ async def test_a_lost_index_is_made_anew(tmp_path: Path, damage: str) -> None:
         else:
             path.write_bytes(b"garbage" * 1000)
     (tmp_path / "run" / "ledger").unlink()
-    store = await DiskStore.start(tmp_path, quota=50 * CHUNK, evict=True, fsync=FsyncPolicy.NEVER)
+    store = await DiskStore.start(tmp_path, quota=50 * CHUNK, evict=True, fsync=DiskFsync.NEVER)
     assert await read(store, digest) == DATA, "serves meanwhile"
     await upkeep(store)
     assert store.used == used

@@ -17,7 +17,7 @@ from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.ports.failures import StoreBroken
 from registry_mesh.ports.partial import ChunkState
 from registry_mesh.stores.disk import rebuild
-from registry_mesh.stores.disk.durability import FsyncPolicy
+from registry_mesh.stores.disk.durability import DiskFsync
 from registry_mesh.stores.disk.store import DiskStore
 from tests.simulators.death import deaths, run_and_die
 from tests.suites.blob_store import put
@@ -42,7 +42,7 @@ Story = Callable[[DiskStore], Awaitable[None]]
 
 
 async def start(root: Path) -> DiskStore:
-    return await DiskStore.start(root, quota=QUOTA, evict=True, fsync=FsyncPolicy.COMMIT)
+    return await DiskStore.start(root, quota=QUOTA, evict=True, fsync=DiskFsync.COMMIT)
 
 
 async def committed(store: DiskStore, data: bytes) -> None:

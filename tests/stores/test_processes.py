@@ -14,7 +14,7 @@ from registry_mesh.chunks.chunk_map import CHUNK
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.partial import ChunkState
-from registry_mesh.stores.disk.durability import FsyncPolicy
+from registry_mesh.stores.disk.durability import DiskFsync
 from registry_mesh.stores.disk.space.ledger import PAGE, Ledger
 from registry_mesh.stores.disk.store import DiskStore
 from tests.simulators.death import run_and_die
@@ -24,7 +24,7 @@ from tests.suites.cache_store import DATA, DIGEST, SIZE, fill, given
 
 
 async def start(root: Path, quota: int | None = None) -> DiskStore:
-    return await DiskStore.start(root, quota=quota, evict=True, fsync=FsyncPolicy.NEVER)
+    return await DiskStore.start(root, quota=quota, evict=True, fsync=DiskFsync.NEVER)
 
 
 @contextmanager

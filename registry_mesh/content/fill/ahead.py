@@ -11,7 +11,7 @@ from registry_mesh.oci.span import Span
 from registry_mesh.ports.partial import ChunkState
 
 
-class Ahead:
+class ChunksAhead:
     """Sees sequences of ranges, and knows which chunks were fetched ahead of their readers."""
 
     def __init__(self, state: FillState) -> None:

@@ -11,7 +11,7 @@ from registry_mesh.ports.cache import CacheStore
 from registry_mesh.ports.failures import Failure
 
 
-class Completion:
+class FillCompletion:
     """Leads one fill from WRITTEN to COMMITTED, or to LIED where the digest does not fit. One process at a time tries
     it; the others wait for what comes of it."""
 

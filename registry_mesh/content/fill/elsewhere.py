@@ -13,7 +13,7 @@ POLLS: Final = 10
 """Looks at the shared states before every reader asks again: the process that held a claim may have died."""
 
 
-class Elsewhere:
+class ClaimsElsewhere:
     """Wakes the readers of one fill whose next chunk another process has claimed, once it is here or given up."""
 
     def __init__(self, state: FillState, claims: Claims) -> None:

@@ -14,11 +14,11 @@ from typing import Final
 
 from registry_mesh.chunks.chunk_map import CHUNK, MIB, ChunkMap, count
 from registry_mesh.content.fill.chunk_proof import ChunkProof
-from registry_mesh.content.fill.completion import Completion
-from registry_mesh.content.fill.elsewhere import Elsewhere
+from registry_mesh.content.fill.completion import FillCompletion
+from registry_mesh.content.fill.elsewhere import ClaimsElsewhere
 from registry_mesh.content.fill.policy import FillPolicy
 from registry_mesh.content.fill.readers import Reader
-from registry_mesh.content.fill.state import FillState, Leaves, Phase
+from registry_mesh.content.fill.state import FillState, LeavingChunks, Phase
 from registry_mesh.content.fill.transfers import Transfers
 from registry_mesh.content.fill.via import Via
 from registry_mesh.oci.digest import Hasher
@@ -52,8 +52,8 @@ class Fill:
         """The repositories whose own source began to give it."""
         self._proof = ChunkProof(self.state)
         self.transfers = Transfers(self.state, hold, self._proof, self._written, self._transfer_ended)
-        self._completion = Completion(self.state, self._proof, store)
-        self._elsewhere = Elsewhere(self.state, hold)
+        self._completion = FillCompletion(self.state, self._proof, store)
+        self._elsewhere = ClaimsElsewhere(self.state, hold)
         self._readers = self.state.readers
         self._readings = 0
         self._gives_until = 0.0
@@ -113,7 +113,10 @@ class Fill:
 
     def _gives(self, now: float) -> bool:
         """Whether what it holds may leave; then so for a moment, however much of it does."""
-        if self.state.phase.leaves not in (Leaves.CHUNKS, Leaves.ALL) or not self._looks.untouched:
+        if (
+            self.state.phase.leaves not in (LeavingChunks.CHUNKS, LeavingChunks.ALL)
+            or not self._looks.untouched
+        ):
             return False
         self._gives_until = now + MOMENT
         return True

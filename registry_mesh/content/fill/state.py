@@ -40,7 +40,7 @@ from registry_mesh.ports.failures import Failure, SourceLied, StoreBroken, bare
 from registry_mesh.ports.partial import Bytes, ChunkState, Hold, Marks, Outcome
 
 
-class Leaves(enum.Enum):
+class LeavingChunks(enum.Enum):
     """What may leave a fill."""
 
     CHUNKS = "chunks that are here (`MapPhase` says from which state on)"
@@ -53,20 +53,38 @@ class Phase(enum.Enum):
     """Of a fill. A row each: what it means, whether a reader may join, whether transfers begin, what leaves, and what
     may come next."""
 
-    COMING = ("chunks are missing", True, True, Leaves.CHUNKS, "WRITTEN COMMITTED LIED UNSTORABLE CLOSED")
+    COMING = (
+        "chunks are missing",
+        True,
+        True,
+        LeavingChunks.CHUNKS,
+        "WRITTEN COMMITTED LIED UNSTORABLE CLOSED",
+    )
     WRITTEN = (
         "every chunk is here, the whole is not proven",
         True,
         False,
-        Leaves.NOTHING,
+        LeavingChunks.NOTHING,
         "COMMITTED LIED COMING UNSTORABLE CLOSED",  # COMING: a chunk was found rotten
     )
-    COMMITTED = ("the digest fitted: the store serves it", False, False, Leaves.ALL, "UNSTORABLE CLOSED")
-    LIED = ("what came is not the blob: a new fill begins", False, False, Leaves.NOTHING, "UNSTORABLE CLOSED")
-    UNSTORABLE = ("the store has no room or is broken: past it", False, False, Leaves.REST, "CLOSED")
-    CLOSED = ("nobody needs it any more", False, False, Leaves.NOTHING, "")
+    COMMITTED = (
+        "the digest fitted: the store serves it",
+        False,
+        False,
+        LeavingChunks.ALL,
+        "UNSTORABLE CLOSED",
+    )
+    LIED = (
+        "what came is not the blob: a new fill begins",
+        False,
+        False,
+        LeavingChunks.NOTHING,
+        "UNSTORABLE CLOSED",
+    )
+    UNSTORABLE = ("the store has no room or is broken: past it", False, False, LeavingChunks.REST, "CLOSED")
+    CLOSED = ("nobody needs it any more", False, False, LeavingChunks.NOTHING, "")
 
-    def __init__(self, meaning: str, joined: bool, fetches: bool, leaves: Leaves, then: str) -> None:
+    def __init__(self, meaning: str, joined: bool, fetches: bool, leaves: LeavingChunks, then: str) -> None:
         self.meaning = meaning
         self.joined = joined
         self.fetches = fetches
@@ -195,11 +213,11 @@ class FillState:
     def released(self, position: int, stop: int) -> int:
         """How far into bytes [position, stop) a reader that is there may go now."""
         phase = self.phase
-        if phase.leaves is Leaves.REST:
+        if phase.leaves is LeavingChunks.REST:
             phase = self.hold_phase
-        if phase.leaves is Leaves.ALL:
+        if phase.leaves is LeavingChunks.ALL:
             return stop
-        if phase.leaves is Leaves.NOTHING:
+        if phase.leaves is LeavingChunks.NOTHING:
             return position
         upto = self.marks.run(position // CHUNK, count(stop), self.map_phase.need)
         return max(position, min(stop, upto * CHUNK))

@@ -12,7 +12,7 @@ from typing import Final
 
 from registry_mesh.chunks.chunk_map import CHUNK, count
 from registry_mesh.chunks.steal import SKIP
-from registry_mesh.content.fill.ahead import Ahead
+from registry_mesh.content.fill.ahead import ChunksAhead
 from registry_mesh.content.fill.chunk_proof import ChunkProof
 from registry_mesh.content.fill.policy import LOOK
 from registry_mesh.content.fill.readers import Reader
@@ -31,7 +31,7 @@ ELSEWHERE: Final = 0.02
 """Seconds between two looks, of a transfer that waits for slow readers, at whether another process wants more."""
 
 
-class Next(enum.Enum):
+class TransferStep(enum.Enum):
     """What a transfer does when its next bytes are here."""
 
     GO = "take them"
@@ -62,7 +62,7 @@ class Transfers:
         self._ended = ended
         self._running: dict[Transfer, asyncio.Task[None]] = {}
         self._claimed: dict[Transfer, range] = {}
-        self._ahead = Ahead(state)
+        self._ahead = ChunksAhead(state)
         self.wasted = 0
         """Bytes that were fetched apart and may come a second time."""
 
@@ -239,34 +239,34 @@ class Transfers:
         """
         moved, loop = self._state.readers.moved, asyncio.get_running_loop()
         try:
-            while (decided := self._next(transfer, loop.time())) is Next.WAIT:
+            while (decided := self._next(transfer, loop.time())) is TransferStep.WAIT:
                 moved.clear()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(ELSEWHERE):
                         await moved.wait()
-            return decided is Next.GO
+            return decided is TransferStep.GO
         finally:
             if transfer.waits_since is not None:
                 transfer.waits_since, transfer.moved_at = None, monotonic()
 
-    def _next(self, transfer: Transfer, now: float) -> Next:
+    def _next(self, transfer: Transfer, now: float) -> TransferStep:
         """What it does. Where it is to end behind the chunk under way, it is told so, and goes on until then."""
         if self._state.map_phase is MapPhase.LACKING:
-            return Next.END
+            return TransferStep.END
         if self._policy.complete_after <= 0:
-            return Next.GO
+            return TransferStep.GO
         room = self._room(transfer)
         if room > 0 or (room == 0 and self._wanted_elsewhere(transfer)):
-            return Next.GO
+            return TransferStep.GO
         if transfer.waits_since is None:
             transfer.waits_since = now
         if now - transfer.waits_since > self._policy.patience:
             transfer.dismissed = True
         if room == 0 and not transfer.dismissed:
-            return Next.WAIT
+            return TransferStep.WAIT
         if not self._state.nearly_whole:
             transfer.end_with_chunk()
-        return Next.GO if transfer.received < transfer.end else Next.END
+        return TransferStep.GO if transfer.received < transfer.end else TransferStep.END
 
     def _room(self, transfer: Transfer) -> int:
         if transfer.unasked:

@@ -25,7 +25,7 @@ from registry_mesh.ports.partial import Hold
 from registry_mesh.ports.pieces import in_memory
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.shared import SharedStore
-from registry_mesh.stores.bucket.client import Missing
+from registry_mesh.stores.bucket.client import ObjectMissing
 from registry_mesh.stores.bucket.guard import Guard, GuardedRecords
 from registry_mesh.stores.bucket.settings import S3Settings
 from registry_mesh.stores.bucket.shared import BucketAsParent, SpoolFirst
@@ -136,7 +136,7 @@ class S3CacheStore:
             async with self._from_bucket(digest, None) as reading:
                 async for _ in reading.pieces():
                     pass
-        except Missing:
+        except ObjectMissing:
             self.rotten += 1
             await self.bucket.delete(digest)
         finally:
@@ -150,7 +150,7 @@ class S3CacheStore:
         self, expected: Digest | None = None, size: int | None = None, algorithm: str = "sha256"
     ) -> AsyncIterator[Ingest]:
         async with self.spool.ingest(expected, size, algorithm) as ingest:
-            seen = _Seen(ingest)
+            seen = _SeenIngest(ingest)
             yield seen
         if seen.info is not None:
             self._send(seen.info.digest)
@@ -271,7 +271,7 @@ class S3CacheStore:
                     self.sent += 1
 
 
-class _Seen:
+class _SeenIngest:
     """An ingest that remembers what became of it."""
 
     def __init__(self, inner: Ingest) -> None:

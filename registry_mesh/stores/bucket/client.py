@@ -28,7 +28,7 @@ from registry_mesh.ports.blobs import PIECE
 from registry_mesh.ports.failures import SourceLied, StoreBroken
 from registry_mesh.stores import points
 from registry_mesh.stores.bucket.errors import RETRIED, code_in, refused
-from registry_mesh.stores.bucket.signing import EMPTY, UNSIGNED, Signer
+from registry_mesh.stores.bucket.signing import EMPTY, UNSIGNED, BucketSigner
 
 TRIES: Final = 5
 """Tries of one request, and of one byte of a stream that broke off."""
@@ -45,7 +45,7 @@ Sleep = Callable[[float], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class BucketAnswer:
     """A whole answer, small enough to be read at once."""
 
     status: int
@@ -58,7 +58,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Entity:
+class ObjectHead:
     """That an object is there."""
 
     size: int
@@ -66,7 +66,7 @@ class Entity:
     nonce: str = ""
 
 
-class Missing(StoreBroken):
+class ObjectMissing(StoreBroken):
     """An object that should be there is not."""
 
 
@@ -88,7 +88,7 @@ class S3Client:
     def __init__(
         self,
         session: aiohttp.ClientSession,
-        signer: Signer,
+        signer: BucketSigner,
         base: str,
         prefix: str = "",
         sleep: Sleep = asyncio.sleep,
@@ -130,13 +130,13 @@ class S3Client:
             return None
         return self._good(answer, f"GET {key}").body
 
-    async def head(self, key: str) -> Entity | None:
+    async def head(self, key: str) -> ObjectHead | None:
         """Its size and ETag; None where there is none."""
         answer = await self._exchange("HEAD", key)
         if answer.status == 404:
             return None
         headers = self._good(answer, f"HEAD {key}").headers
-        return Entity(
+        return ObjectHead(
             int(headers["Content-Length"]), headers.get("ETag", ""), headers.get("x-amz-meta-nonce", "")
         )
 
@@ -212,7 +212,8 @@ class S3Client:
         """The bytes of `span` of an object of `size` bytes, in order, as they come, at most `PIECE` at once.
 
         A stream that breaks off is resumed at the same byte; `tries` in a row without a byte are the end.
-        `SourceLied` where the bucket answers with something else than the span, `Missing` where there is no object.
+        `SourceLied` where the bucket answers with something else than the span, `ObjectMissing` where there is no
+        object.
         """
         at, failed = span.start, 0
         while at < span.stop:
@@ -257,7 +258,7 @@ class S3Client:
         if response.status in RETRIED or response.status == 403:
             raise aiohttp.ClientPayloadError(f"{response.status} {code}")
         if response.status == 404 and code != "NoSuchBucket":
-            raise Missing(f"{key} is not in the bucket")
+            raise ObjectMissing(f"{key} is not in the bucket")
         raise refused(f"GET {key}", response.status, code, response.headers)
 
     async def _presign(self, key: str) -> URL:
@@ -279,7 +280,7 @@ class S3Client:
         payload: str = EMPTY,
         headers: Mapping[str, str] | None = None,
         conflicts: bool = False,
-    ) -> Answer:
+    ) -> BucketAnswer:
         """One request and its whole answer, tried again while that may help. `conflicts`: 409 is tried again too."""
         url = self.url(key) + query
         if method in _WRITING:
@@ -306,7 +307,7 @@ class S3Client:
         body: Sequence[bytes | memoryview],
         payload: str,
         headers: Mapping[str, str],
-    ) -> Answer:
+    ) -> BucketAnswer:
         await self._signer.ready()
         signed = self._signer.headers(method, url, dict(headers), payload)
         data: AsyncIterator[bytes | memoryview] | None = None
@@ -316,9 +317,9 @@ class S3Client:
         async with self._session.request(
             method, URL(url, encoded=True), headers=signed, data=data, allow_redirects=False
         ) as response:
-            return Answer(response.status, response.headers, await response.read())
+            return BucketAnswer(response.status, response.headers, await response.read())
 
-    def _good(self, answer: Answer, what: str) -> Answer:
+    def _good(self, answer: BucketAnswer, what: str) -> BucketAnswer:
         if 200 <= answer.status < 300:
             return answer
         raise refused(what, answer.status, answer.code, answer.headers)

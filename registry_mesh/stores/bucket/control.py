@@ -41,7 +41,7 @@ _LIFECYCLE: Final = "registry-mesh-incomplete-uploads"
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedObject:
     """An object in a listing; `key` is without the settings' prefix, `modified` in seconds since the epoch."""
 
     key: str
@@ -50,7 +50,7 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
+class PendingUpload:
     """A multipart upload that was begun and has not ended."""
 
     key: str
@@ -67,10 +67,10 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ObjectPage:
     """Part of a listing: objects and, where a delimiter was given, the prefixes up to it."""
 
-    objects: tuple[Listed, ...]
+    objects: tuple[ListedObject, ...]
     prefixes: tuple[str, ...]
     next: str | None
 
@@ -184,7 +184,7 @@ class S3Control:
         except BotoCoreError as error:
             raise StoreBroken(f"the bucket did not answer to abort {key}: {type(error).__name__}") from error
 
-    async def pending(self) -> AsyncIterator[Pending]:
+    async def pending(self) -> AsyncIterator[PendingUpload]:
         """Every multipart upload below our prefix that has not ended."""
         key_marker, upload_marker = "", ""
         while True:
@@ -200,12 +200,14 @@ class S3Control:
                 key = upload["Key"]
                 if key.startswith(self._prefix):
                     begun = _seconds(upload.get("Initiated"))
-                    yield Pending(key.removeprefix(self._prefix), upload["UploadId"], begun)
+                    yield PendingUpload(key.removeprefix(self._prefix), upload["UploadId"], begun)
             if not page.get("IsTruncated"):
                 return
             key_marker, upload_marker = page["NextKeyMarker"], page["NextUploadIdMarker"]
 
-    async def list(self, prefix: str, delimiter: str = "", start_after: str = "") -> AsyncIterator[Page]:
+    async def list(
+        self, prefix: str, delimiter: str = "", start_after: str = ""
+    ) -> AsyncIterator[ObjectPage]:
         """The listing below `prefix`, a page (up to 1,000 keys) at a time."""
         token: str | None = None
         while True:
@@ -215,7 +217,7 @@ class S3Control:
             if token is None:
                 return
 
-    def _page(self, prefix: str, delimiter: str, start_after: str, token: str | None) -> Page:
+    def _page(self, prefix: str, delimiter: str, start_after: str, token: str | None) -> ObjectPage:
         request: ListObjectsV2RequestTypeDef = {
             "Bucket": self._bucket,
             "Prefix": self._prefix + prefix,
@@ -229,12 +231,12 @@ class S3Control:
             answer = self._boto.list_objects_v2(**request)
         cut = len(self._prefix)
         listed = tuple(
-            Listed(found["Key"][cut:], found["Size"], _seconds(found.get("LastModified")))
+            ListedObject(found["Key"][cut:], found["Size"], _seconds(found.get("LastModified")))
             for found in answer.get("Contents", ())
         )
         prefixes = tuple(found["Prefix"][cut:] for found in answer.get("CommonPrefixes", ()))
         more = answer.get("NextContinuationToken") if answer.get("IsTruncated") else None
-        return Page(listed, prefixes, more)
+        return ObjectPage(listed, prefixes, more)
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Forget those that are there, 1,000 a request; one by one where the bucket takes no batches."""

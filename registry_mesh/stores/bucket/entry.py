@@ -112,7 +112,7 @@ class Entry:
         return ChunkMap(self.size, self.sums) if self.sums is not None else None
 
 
-class Known:
+class KnownEntry:
     """An entry, and what this process has learnt of it since."""
 
     __slots__ = ("chunk_map", "entry", "proven", "seen")
@@ -137,15 +137,15 @@ class Entries:
     def __init__(self, most: int = 50_000, inline_bytes: int = 32 << 20) -> None:
         self._most = most
         self._room = inline_bytes
-        self._known: OrderedDict[Digest, Known] = OrderedDict()
+        self._known: OrderedDict[Digest, KnownEntry] = OrderedDict()
 
-    def get(self, digest: Digest) -> Known | None:
+    def get(self, digest: Digest) -> KnownEntry | None:
         known = self._known.get(digest)
         if known is not None:
             self._known.move_to_end(digest)
         return known
 
-    def add(self, known: Known) -> None:
+    def add(self, known: KnownEntry) -> None:
         self.drop(known.entry.digest)
         self._known[known.entry.digest] = known
         self._room -= len(known.entry.inline or b"")

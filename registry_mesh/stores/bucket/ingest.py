@@ -33,7 +33,7 @@ from registry_mesh.stores.bucket.entry import (
     map_key,
     pending_key,
 )
-from registry_mesh.stores.bucket.multipart import AHEAD, Multipart, PartBuffer, md5, part_size
+from registry_mesh.stores.bucket.multipart import AHEAD, MultipartUpload, PartBuffer, md5, part_size
 from registry_mesh.stores.bucket.signing import UNSIGNED
 from registry_mesh.stores.stream_sum import StreamSum
 from registry_mesh.tasks.threads import offload
@@ -50,7 +50,7 @@ class Intake:
 
     name: str
     sum: StreamSum
-    multipart: Multipart
+    multipart: MultipartUpload
     part: PartBuffer = field(default_factory=PartBuffer)
     offset: int = 0
 
@@ -58,7 +58,7 @@ class Intake:
     def begin(cls, client: S3Client, control: S3Control, algorithm: str, size: int = 0) -> Intake:
         """Of a blob of at least `size` bytes. `StoreFull` where a bucket takes none so large."""
         name = uuid.uuid4().hex
-        multipart = Multipart(client, control, data_key(name), room=part_size(size))
+        multipart = MultipartUpload(client, control, data_key(name), room=part_size(size))
         return cls(name, StreamSum.begin(algorithm), multipart)
 
     async def take(self, rest: memoryview) -> memoryview:

@@ -79,7 +79,7 @@ class PartBuffer:
         return b"".join(self.pieces)[offset:]
 
 
-class Multipart:
+class MultipartUpload:
     """A multipart upload of the object at `key`; begun with its first part."""
 
     def __init__(

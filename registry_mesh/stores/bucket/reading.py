@@ -14,14 +14,14 @@ from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import HELD, BlobInfo, Provenance, Streamed
 from registry_mesh.ports.failures import StoreBroken
 from registry_mesh.stores.bucket.client import S3Client
-from registry_mesh.stores.bucket.entry import Known, data_key
+from registry_mesh.stores.bucket.entry import KnownEntry, data_key
 from registry_mesh.tasks.threads import offload
 
 
 class S3Reading(Streamed):
     """An opened span. `chunk_map` is needed where not all of it is proven yet."""
 
-    def __init__(self, client: S3Client, known: Known, span: Span, address: str | None) -> None:
+    def __init__(self, client: S3Client, known: KnownEntry, span: Span, address: str | None) -> None:
         self._client = client
         self._known = known
         self._key = data_key(known.entry.name)

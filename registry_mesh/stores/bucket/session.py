@@ -25,7 +25,7 @@ FULL_EVERY: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Tail:
+class SessionTail:
     """Bytes of the part that is being collected, put aside."""
 
     key: str
@@ -56,7 +56,7 @@ class Session:
     parts: tuple[Part, ...] = ()
     next_part: int = 1
     room: int | None = None  # bytes of each part but the last; None before the first append
-    tails: tuple[Tail, ...] = ()
+    tails: tuple[SessionTail, ...] = ()
     lease: Lease | None = None
     ended: bool = False
 
@@ -123,7 +123,7 @@ def _decode(document: dict[str, Any], number: int) -> Session:
         tuple(Part(int(part), str(etag)) for part, etag in document["parts"]),
         int(document["next"]),
         int(document["room"]) if "room" in document else None,
-        tuple(Tail(str(key), int(size)) for key, size in document["tails"]),
+        tuple(SessionTail(str(key), int(size)) for key, size in document["tails"]),
         Lease(str(held[0]), float(held[1])) if held else None,
         bool(document.get("ended")),
     )

@@ -14,7 +14,7 @@ from registry_mesh.stores.bucket.client import S3Client
 from registry_mesh.stores.bucket.control import S3Control
 from registry_mesh.stores.bucket.entry import data_key
 from registry_mesh.stores.bucket.lease_holder import this_process
-from registry_mesh.stores.bucket.session import FULL_EVERY, Lease, Session, Tail, base_of
+from registry_mesh.stores.bucket.session import FULL_EVERY, Lease, Session, SessionTail, base_of
 
 LEASE: Final = 12.0
 """Seconds for which an append that has not said a word is believed to run."""
@@ -65,10 +65,10 @@ class SessionLog:
         lease = self.session.lease
         return lease is None or lease.until - self._wall() < LEASE * 2 / 3
 
-    async def put_aside(self, data: bytes) -> Tail:
+    async def put_aside(self, data: bytes) -> SessionTail:
         key = f"tails/{self._id}/{uuid.uuid4().hex}"
         await self._client.put(key, data)
-        return Tail(key, len(data))
+        return SessionTail(key, len(data))
 
     async def end(self) -> None:
         """The session is over; its multipart upload too, where it has not become an object."""

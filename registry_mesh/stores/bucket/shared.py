@@ -15,7 +15,7 @@ from registry_mesh.ports.blobs import BlobInfo, Provenance, Reading, Streamed
 from registry_mesh.ports.cache import SaidSize
 from registry_mesh.ports.failures import Failure, SourceLied, SourceUnavailable, StoreBroken
 from registry_mesh.ports.shared import NearBlobs, SharedBlobs
-from registry_mesh.stores.bucket.client import Missing
+from registry_mesh.stores.bucket.client import ObjectMissing
 from registry_mesh.stores.bucket.guard import Guard
 from registry_mesh.stores.bucket.reading import S3Reading
 from registry_mesh.stores.bucket.store import S3Store
@@ -94,7 +94,7 @@ class BucketAsParent:
         async with AsyncExitStack() as stack:
             opening = self._bucket.open(digest, span)
             reading = await self._guard.ask(lambda: stack.enter_async_context(opening))
-            yield _Unchecked(reading, self._guard)
+            yield _UncheckedReading(reading, self._guard)
 
     async def chunk_map(self, digest: Digest) -> ChunkMap | None:
         return await self._guard.ask(lambda: self._bucket.chunk_map(digest))
@@ -121,7 +121,7 @@ class BucketAsParent:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-class _Unchecked(Streamed):
+class _UncheckedReading(Streamed):
     """A reading of the bucket, for who checks what comes and knows where else to ask."""
 
     def __init__(self, reading: S3Reading, guard: Guard) -> None:
@@ -137,7 +137,7 @@ class _Unchecked(Streamed):
                 try:
                     async with asyncio.timeout(STALL):
                         piece = await anext(pieces, None)
-                except Missing as fault:
+                except ObjectMissing as fault:
                     raise SourceLied(fault.reason, source=BucketAsParent.name) from None
                 except (Failure, TimeoutError) as fault:
                     self._guard.failed()

@@ -18,7 +18,7 @@ EMPTY: Final = sha256(b"").hexdigest()
 _PAYLOAD: Final = "registry_mesh_payload"
 
 
-class _HeaderAuth(S3SigV4Auth):
+class _BucketAuth(S3SigV4Auth):
     """Takes the payload's hash from the request's context, and derives the day's key once a day."""
 
     def __init__(self, credentials: Credentials, region: str) -> None:
@@ -42,13 +42,13 @@ class _HeaderAuth(S3SigV4Auth):
         return self._day[2]
 
 
-class Signer:
+class BucketSigner:
     """Signs for one set of credentials, which may renew themselves (instance roles, web identity)."""
 
     def __init__(self, credentials: Credentials, region: str) -> None:
         self._credentials = credentials
         self._region = region
-        self._auth = _HeaderAuth(credentials, region)
+        self._auth = _BucketAuth(credentials, region)
 
     async def ready(self) -> None:
         """Renew credentials that are about to expire; that may ask a service, so it runs in a thread."""

@@ -22,7 +22,7 @@ from registry_mesh.stores.bucket.control import S3Control, proxy_of
 from registry_mesh.stores.bucket.entry import (
     Entries,
     Entry,
-    Known,
+    KnownEntry,
     data_key,
     digest_of,
     entry_key,
@@ -35,8 +35,8 @@ from registry_mesh.stores.bucket.probe import probe
 from registry_mesh.stores.bucket.reading import S3Reading
 from registry_mesh.stores.bucket.records import S3Records
 from registry_mesh.stores.bucket.settings import S3Settings
-from registry_mesh.stores.bucket.signing import Signer
-from registry_mesh.stores.bucket.sweep import Swept, sweep
+from registry_mesh.stores.bucket.signing import BucketSigner
+from registry_mesh.stores.bucket.sweep import SweptObjects, sweep
 from registry_mesh.stores.bucket.uploads import PATIENCE, S3Uploads
 
 FRESH: Final = 30.0
@@ -79,7 +79,7 @@ class S3Store:
         tls = ssl.create_default_context(cafile=str(settings.ca)) if settings.ca else None
         client = S3Client(
             S3Client.session(tls, proxy_of(control.base)),
-            Signer(control.credentials, control.region),
+            BucketSigner(control.credentials, control.region),
             control.base,
             settings.prefix,
         )
@@ -148,7 +148,7 @@ class S3Store:
         finally:
             await ingest.close()
         if ingest.entry is not None:
-            self.entries.add(Known(ingest.entry, self._monotonic()))
+            self.entries.add(KnownEntry(ingest.entry, self._monotonic()))
 
     def uploads(
         self,
@@ -195,7 +195,7 @@ class S3Store:
             for listed in page.objects:
                 yield digest_of(listed.key)
 
-    async def sweep(self, age: float = LINGER) -> Swept:
+    async def sweep(self, age: float = LINGER) -> SweptObjects:
         """Take away the data of what was deleted, or died on its way in, more than `age` seconds ago. The bucket
         itself is told to drop old multipart uploads, where it can be."""
         await self.expire_incomplete()
@@ -209,20 +209,20 @@ class S3Store:
         """Have the bucket itself drop old multipart uploads; False where it cannot."""
         return await self.control.expire_incomplete(INCOMPLETE_DAYS)
 
-    async def known(self, digest: Digest) -> Known:
+    async def known(self, digest: Digest) -> KnownEntry:
         known = self.entries.get(digest)
         if known is None or self._monotonic() - known.seen > FRESH:
             return await self.look(digest)
         return known
 
-    async def look(self, digest: Digest) -> Known:
+    async def look(self, digest: Digest) -> KnownEntry:
         """As the bucket has it now. `BlobUnknown`."""
         known = await self._find(digest)
         if known is None:
             raise BlobUnknown(digest=str(digest))
         return known
 
-    async def _find(self, digest: Digest) -> Known | None:
+    async def _find(self, digest: Digest) -> KnownEntry | None:
         data = await self.client.get(entry_key(digest))
         if data is None:
             self.entries.drop(digest)
@@ -231,7 +231,7 @@ class S3Store:
         entry = Entry.decode(digest, data)
         known = self.entries.get(digest)
         if known is None or known.entry != entry:
-            known = Known(entry, now)
+            known = KnownEntry(entry, now)
             self.entries.add(known)
         known.seen = now
         return known

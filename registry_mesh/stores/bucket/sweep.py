@@ -23,7 +23,7 @@ _UNENDED: Final = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
-class Swept:
+class SweptObjects:
     """What a sweep did."""
 
     settled: int = 0  # marks of blobs that are whole
@@ -31,7 +31,7 @@ class Swept:
     aborted: int = 0  # multipart uploads that nobody ended
 
 
-async def sweep(client: S3Client, control: S3Control, before: float) -> Swept:
+async def sweep(client: S3Client, control: S3Control, before: float) -> SweptObjects:
     """Tidy up after what began earlier than `before` (seconds since the epoch) and has not ended."""
     settled = dropped = aborted = 0
     async for page in control.list(pending_key("")):
@@ -47,7 +47,7 @@ async def sweep(client: S3Client, control: S3Control, before: float) -> Swept:
         if pending.begun < before - _UNENDED:
             await control.abort(pending.key, pending.upload)
             aborted += 1
-    return Swept(settled, dropped, aborted)
+    return SweptObjects(settled, dropped, aborted)
 
 
 async def _settle(client: S3Client, control: S3Control, mark: str) -> bool:

@@ -23,12 +23,18 @@ from registry_mesh.stores.bucket.control import S3Control
 from registry_mesh.stores.bucket.entry import data_key
 from registry_mesh.stores.bucket.ingest import Intake, Lookup
 from registry_mesh.stores.bucket.lease_holder import is_dead, this_process
-from registry_mesh.stores.bucket.multipart import MOST_PARTS, Multipart, PartBuffer, demand_room, part_size
+from registry_mesh.stores.bucket.multipart import (
+    MOST_PARTS,
+    MultipartUpload,
+    PartBuffer,
+    demand_room,
+    part_size,
+)
 from registry_mesh.stores.bucket.session import Session, base_of, replay
 from registry_mesh.stores.bucket.session_ingest import SessionIngest
 from registry_mesh.stores.bucket.session_log import LEASE, SessionLog, record_key
 from registry_mesh.stores.stream_sum import StreamSum
-from registry_mesh.stores.turns import Busy, turn
+from registry_mesh.stores.turns import TurnTaken, turn
 from registry_mesh.tasks.together import ask_each
 from registry_mesh.telemetry.logs import FIELDS
 
@@ -112,7 +118,7 @@ class S3Uploads:
         summed = StreamSum(session.algorithm, resumable_hash.resume(session.algorithm, session.hash), mapper)
         if not session.offset:
             summed = StreamSum.begin(session.algorithm)
-        multipart = Multipart(
+        multipart = MultipartUpload(
             self._client,
             self._control,
             data_key(session.name),
@@ -133,18 +139,18 @@ class S3Uploads:
                 replace(session, next_part=session.next_part + (_SKIP if lapsed else 0)), leased=True
             )
         except BlobUploadInvalid:
-            raise Busy(upload=id) from None
+            raise TurnTaken(upload=id) from None
         return log
 
     def _log(self, id: str, session: Session) -> SessionLog:
         return SessionLog(self._client, self._control, id, session, self._clock, self._wall, self._process)
 
     async def _free(self, owner: Owner, id: str, start: int | None = None) -> Session:
-        """The session, where nobody is known to write to it; `Busy`."""
+        """The session, where nobody is known to write to it; `TurnTaken`."""
         session = await self._find(owner, id)
         demand_start(start, session.offset)
         if self._running(session):
-            raise Busy(upload=id)
+            raise TurnTaken(upload=id)
         return session
 
     async def cancel(self, owner: Owner, id: str) -> None:

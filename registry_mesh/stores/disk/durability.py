@@ -12,7 +12,7 @@ from typing import Final
 _ATTEMPTS: Final = 1_000
 
 
-class FsyncPolicy(enum.Enum):
+class DiskFsync(enum.Enum):
     """When a store waits for the disk. A process that dies loses nothing under any of them: this is about power
     cuts and kernel panics only.
 
@@ -28,12 +28,12 @@ class FsyncPolicy(enum.Enum):
     NEVER = "never"
 
     def sync_data(self, fd: int) -> None:
-        if self is not FsyncPolicy.NEVER:
+        if self is not DiskFsync.NEVER:
             os.fdatasync(fd)
 
     def sync_entry(self, directory: Path) -> None:
         """Make the names in `directory` durable."""
-        if self is FsyncPolicy.NEVER:
+        if self is DiskFsync.NEVER:
             return
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

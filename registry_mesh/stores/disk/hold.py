@@ -25,7 +25,7 @@ from registry_mesh.ports.failures import StoreBroken
 from registry_mesh.ports.partial import ChunkState, Give
 from registry_mesh.stores import points
 from registry_mesh.stores.checksum import crc32
-from registry_mesh.stores.disk.durability import FsyncPolicy
+from registry_mesh.stores.disk.durability import DiskFsync
 from registry_mesh.stores.disk.locks import lock_lead, lock_range, try_flock, unlock_range
 from registry_mesh.stores.disk.looks import PartLooks
 from registry_mesh.stores.disk.part_files import PartFiles, promote
@@ -35,7 +35,7 @@ from registry_mesh.stores.writing import write_all
 from registry_mesh.tasks.threads import offload, settle, submit
 
 SYNC_EVERY: Final = 32 << 20
-"""Bytes after which written chunks are synced (`FsyncPolicy.COMMIT`)."""
+"""Bytes after which written chunks are synced (`DiskFsync.COMMIT`)."""
 
 _CUT: Final = "the file of a partial blob was cut short"
 
@@ -147,9 +147,7 @@ class DiskHold:
 
     def _sync_now_and_then(self) -> None:
         policy = self._files.shelf.fsync
-        if policy is FsyncPolicy.ALWAYS or (
-            policy is FsyncPolicy.COMMIT and self._unsynced_bytes >= SYNC_EVERY
-        ):
+        if policy is DiskFsync.ALWAYS or (policy is DiskFsync.COMMIT and self._unsynced_bytes >= SYNC_EVERY):
             self._sync()
 
     def _sum(self, offset: int, data: Sequence[bytes | memoryview]) -> None:
@@ -184,7 +182,7 @@ class DiskHold:
                 summed = self._read_sum(index)
             self._table.set_crc32(index, summed)
             self._checked[index] = 1
-            if self._files.shelf.fsync is FsyncPolicy.ALWAYS:
+            if self._files.shelf.fsync is DiskFsync.ALWAYS:
                 self._table.set_synced(index, True)
             else:
                 with self._marking:
@@ -297,10 +295,10 @@ class DiskHold:
             points.reach("hold.commit_sync")
             shelf.fsync.sync_data(files.fd)
             for index in range(self._table.chunks):
-                self._table.set_synced(index, shelf.fsync is not FsyncPolicy.NEVER)
+                self._table.set_synced(index, shelf.fsync is not DiskFsync.NEVER)
                 self._table.set_state(index, ChunkState.PROVEN)
             self._unsynced = set()
-            if shelf.fsync is not FsyncPolicy.NEVER:
+            if shelf.fsync is not DiskFsync.NEVER:
                 self._table.flush()
             promote(files, chunk_map)
 
@@ -324,7 +322,7 @@ class DiskHold:
     def _close(self) -> None:
         try:
             if not self._table.committed and not self._table.discarded:
-                if self._unsynced and self._files.shelf.fsync is not FsyncPolicy.NEVER:
+                if self._unsynced and self._files.shelf.fsync is not DiskFsync.NEVER:
                     self._sync()
                 unlock_range(self._table.fd, 0, self._table.chunks)
                 self._files.tidy()

@@ -77,7 +77,7 @@ class Inspection:
         async for step in self._partial(digest, first):
             yield step
 
-    def _open(self, digest: Digest) -> _Whole | None:
+    def _open(self, digest: Digest) -> _WholeBlob | None:
         try:
             fd = os.open(self._shelf.layout.blob(digest), os.O_RDONLY | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):
@@ -86,7 +86,7 @@ class Inspection:
             os.close(fd)
             return None
         alone(fd)
-        return _Whole(self._shelf, self._looks, digest, fd, cache=self._cache)
+        return _WholeBlob(self._shelf, self._looks, digest, fd, cache=self._cache)
 
     async def _partial(self, digest: Digest, first: int) -> AsyncIterator[Inspected]:
         with translated(f"opening a part of {digest}"):
@@ -115,7 +115,7 @@ class Inspection:
             return DiskHold(files) if files else None
 
 
-class _Whole:
+class _WholeBlob:
     """A complete blob, open at `fd`. In threads. `bad`: the chunk that ended it."""
 
     def __init__(self, shelf: Shelf, looks: Looks, digest: Digest, fd: int, *, cache: bool) -> None:

@@ -16,7 +16,7 @@ from typing import Final
 from registry_mesh.ports.records import components
 from registry_mesh.stores import points
 from registry_mesh.stores.disk import temporary
-from registry_mesh.stores.disk.durability import FsyncPolicy
+from registry_mesh.stores.disk.durability import DiskFsync
 from registry_mesh.stores.faults import translated
 from registry_mesh.stores.writing import write_all
 from registry_mesh.tasks.threads import offload
@@ -37,7 +37,7 @@ def _unescape(name: str) -> str:
 class DiskRecords:
     """Implements `ports.blobs.Records` below `root`; `tmp` is on the same file system."""
 
-    def __init__(self, root: Path, tmp: Path, fsync: FsyncPolicy = FsyncPolicy.COMMIT) -> None:
+    def __init__(self, root: Path, tmp: Path, fsync: DiskFsync = DiskFsync.COMMIT) -> None:
         self._root = root
         self._tmp = tmp
         self._fsync = fsync

@@ -14,7 +14,7 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.ports.blobs import BlobInfo
 from registry_mesh.stores import points
 from registry_mesh.stores.disk import temporary
-from registry_mesh.stores.disk.durability import FsyncPolicy
+from registry_mesh.stores.disk.durability import DiskFsync
 from registry_mesh.stores.disk.index import Index, Row, RowState
 from registry_mesh.stores.disk.layout import Layout
 from registry_mesh.stores.disk.locks import locked, try_locked
@@ -30,7 +30,7 @@ class Shelf:
     """Complete blobs below `layout`."""
 
     def __init__(
-        self, layout: Layout, room: Room, index: Index, fsync: FsyncPolicy, clock: Callable[[], float]
+        self, layout: Layout, room: Room, index: Index, fsync: DiskFsync, clock: Callable[[], float]
     ) -> None:
         self.layout = layout
         self.room = room

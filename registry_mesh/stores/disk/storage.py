@@ -8,7 +8,7 @@ from pathlib import Path
 from registry_mesh.ports.marker import Admission, Anybody
 from registry_mesh.ports.storage import Storage
 from registry_mesh.ports.uploads import EXPIRY
-from registry_mesh.stores.disk.durability import FsyncPolicy
+from registry_mesh.stores.disk.durability import DiskFsync
 from registry_mesh.stores.disk.exclusive import alone_below
 from registry_mesh.stores.disk.layout import Layout
 from registry_mesh.stores.disk.records import DiskRecords
@@ -21,7 +21,7 @@ async def open_disk(
     *,
     quota: int | None,
     evict: bool,
-    fsync: FsyncPolicy,
+    fsync: DiskFsync,
     expiry: float = EXPIRY,
     admission: Admission | None = None,
 ) -> Storage:

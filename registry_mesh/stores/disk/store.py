@@ -24,7 +24,7 @@ from registry_mesh.ports.partial import Hold
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.storage import DiskCounts
 from registry_mesh.stores.disk import names, rebuild, temporary
-from registry_mesh.stores.disk.durability import FsyncPolicy
+from registry_mesh.stores.disk.durability import DiskFsync
 from registry_mesh.stores.disk.evict import Evictor
 from registry_mesh.stores.disk.hold import DiskHold
 from registry_mesh.stores.disk.hold_file import stated_size
@@ -90,7 +90,7 @@ class DiskStore:
         *,
         quota: int | None = None,
         evict: bool = False,
-        fsync: FsyncPolicy = FsyncPolicy.COMMIT,
+        fsync: DiskFsync = DiskFsync.COMMIT,
         clock: Callable[[], float] = time.time,
     ) -> DiskStore:
         """The store below `root`, made where there is none. `StoreBroken`.
@@ -110,7 +110,7 @@ class DiskStore:
         layout: Layout,
         quota: int | None,
         evict: bool,
-        fsync: FsyncPolicy,
+        fsync: DiskFsync,
         clock: Callable[[], float],
     ) -> DiskStore:
         for directory in layout.directories():

@@ -29,9 +29,9 @@ from registry_mesh.ports.documents import decode, encode
 from registry_mesh.ports.uploads import Owner
 from registry_mesh.stores import points, resumable_hash
 from registry_mesh.stores.boot import boot_id
-from registry_mesh.stores.disk.durability import FsyncPolicy
+from registry_mesh.stores.disk.durability import DiskFsync
 from registry_mesh.stores.disk.locks import try_flock
-from registry_mesh.stores.turns import Busy
+from registry_mesh.stores.turns import TurnTaken
 from registry_mesh.stores.writing import write_all
 
 SAVE_EVERY: Final = 64 << 20
@@ -67,7 +67,7 @@ class UploadState:
             float(document["at"]),
         )
 
-    def write(self, directory: Path, fsync: FsyncPolicy) -> None:
+    def write(self, directory: Path, fsync: DiskFsync) -> None:
         document = encode(
             {
                 "repository": self.owner.repository,
@@ -95,7 +95,7 @@ class UploadState:
 class UploadFile:
     """A session opened for appending, by one at a time among all processes. Blocking."""
 
-    def __init__(self, directory: Path, fsync: FsyncPolicy, save_every: int = SAVE_EVERY) -> None:
+    def __init__(self, directory: Path, fsync: DiskFsync, save_every: int = SAVE_EVERY) -> None:
         self._directory = directory
         self._fsync = fsync
         self._save_every = save_every
@@ -106,7 +106,7 @@ class UploadFile:
             raise BlobUploadUnknown(upload=directory.name) from None
         try:
             if not try_flock(self._fd, shared=False):
-                raise Busy(upload=directory.name)
+                raise TurnTaken(upload=directory.name)
             if not os.fstat(self._fd).st_nlink:  # it ended between the two
                 raise BlobUploadUnknown(upload=directory.name)
             (directory / ASKED).unlink(missing_ok=True)
@@ -221,7 +221,7 @@ class UploadFile:
         os.close(self._fd)
 
 
-def create(directory: Path, owner: Owner, algorithm: str, at: float, fsync: FsyncPolicy) -> None:
+def create(directory: Path, owner: Owner, algorithm: str, at: float, fsync: DiskFsync) -> None:
     """A new, empty session."""
     fsync.make_directory(directory)
     os.close(os.open(directory / "data", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))

@@ -16,17 +16,17 @@ from registry_mesh.ports.blobs import BlobInfo
 from registry_mesh.ports.pushes import Upload
 from registry_mesh.ports.uploads import EXPIRY, Owner, demand_id, demand_start, new_id
 from registry_mesh.stores.disk import upload_file
-from registry_mesh.stores.disk.durability import FsyncPolicy
+from registry_mesh.stores.disk.durability import DiskFsync
 from registry_mesh.stores.disk.locks import try_flock
 from registry_mesh.stores.disk.upload_file import ASKED, SAVE_EVERY, UploadFile, UploadState
 from registry_mesh.stores.faults import translated
-from registry_mesh.stores.turns import PATIENCE, QUIET, Busy, Pulse, giving_way, turn
+from registry_mesh.stores.turns import PATIENCE, QUIET, TurnPulse, TurnTaken, giving_way, turn
 from registry_mesh.tasks.threads import offload
 
 _BATCH: Final = 1 << 20  # a hop to a thread costs as much as hashing some 100 KiB
 
 
-class Adopter(Protocol):
+class FileAdopter(Protocol):
     """A store that takes a finished file over by its name."""
 
     def demand_room(self, size: int, coming: int) -> None:
@@ -39,12 +39,12 @@ class Adopter(Protocol):
 class _UploadIngest:
     """Implements `ports.blobs.Ingest`."""
 
-    def __init__(self, store: Adopter, file: UploadFile, quiet: float) -> None:
+    def __init__(self, store: FileAdopter, file: UploadFile, quiet: float) -> None:
         self._store = store
         self._file = file
         self._gathered: list[bytes] = []
         self._one_at_a_time = asyncio.Lock()
-        self.pulse = Pulse(quiet)
+        self.pulse = TurnPulse(quiet)
         self.offset = file.offset
         self.ended = False
 
@@ -90,10 +90,10 @@ class DiskUploads:
     def __init__(
         self,
         root: Path,
-        store: Adopter,
+        store: FileAdopter,
         clock: Callable[[], float],
         *,
-        fsync: FsyncPolicy = FsyncPolicy.COMMIT,
+        fsync: DiskFsync = DiskFsync.COMMIT,
         expiry: float = EXPIRY,
         patience: float = PATIENCE,
         save_every: int = SAVE_EVERY,
@@ -149,7 +149,7 @@ class DiskUploads:
         self._find(owner, id)
         try:
             file = UploadFile(self._root / id, self._fsync, self._save_every)
-        except Busy:
+        except TurnTaken:
             if start is not None:
                 demand_start(start, self._status(owner, id).offset)
                 self._ask(id)
@@ -185,7 +185,7 @@ class DiskUploads:
         self._find(owner, id)
         if not _remove_alone(self._root / id):
             self._ask(id)
-            raise Busy(upload=id)
+            raise TurnTaken(upload=id)
 
     async def sweep(self) -> int:
         with translated("sweeping uploads"):

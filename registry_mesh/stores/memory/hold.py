@@ -35,7 +35,7 @@ class Part:
         return len(chunk_span(index, self.info.size))
 
 
-class Promoter(Protocol):
+class HoldPromoter(Protocol):
     """The store that partial blobs lie in."""
 
     def reserve(self, room: int) -> None:
@@ -54,7 +54,7 @@ class Promoter(Protocol):
 class MemoryHold:
     """Implements `ports.partial.Hold`. Two holds of one blob stand to each other as two processes do."""
 
-    def __init__(self, store: Promoter, part: Part) -> None:
+    def __init__(self, store: HoldPromoter, part: Part) -> None:
         self._store = store
         self._part = part
         self.info = part.info

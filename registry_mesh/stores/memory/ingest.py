@@ -12,7 +12,7 @@ from registry_mesh.stores.memory.blob import AnonymousFile, MemoryBlob
 from registry_mesh.stores.writing import write_all
 
 
-class Taker(Protocol):
+class BlobTaker(Protocol):
     """The store that a blob goes to."""
 
     def reserve(self, room: int) -> None:
@@ -27,7 +27,7 @@ class Taker(Protocol):
 class MemoryIngest:
     """Implements `ports.blobs.Ingest`."""
 
-    def __init__(self, store: Taker, expected: Digest | None, algorithm: str) -> None:
+    def __init__(self, store: BlobTaker, expected: Digest | None, algorithm: str) -> None:
         self._store = store
         self._algorithm = expected.algorithm if expected else algorithm
         self._hasher = new_hasher(self._algorithm)

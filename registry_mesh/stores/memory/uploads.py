@@ -12,7 +12,7 @@ from registry_mesh.oci.refusals import BlobUploadUnknown
 from registry_mesh.ports.blobs import BlobInfo, BlobStore
 from registry_mesh.ports.pushes import Upload
 from registry_mesh.ports.uploads import EXPIRY, Owner, demand_start, new_id
-from registry_mesh.stores.turns import PATIENCE, QUIET, Busy, Pulse, giving_way, turn
+from registry_mesh.stores.turns import PATIENCE, QUIET, TurnPulse, TurnTaken, giving_way, turn
 
 
 @dataclass
@@ -29,7 +29,7 @@ class _Session:
 class _SessionIngest:
     """Implements `ports.blobs.Ingest`."""
 
-    def __init__(self, uploads: MemoryUploads, id: str, session: _Session, pulse: Pulse) -> None:
+    def __init__(self, uploads: MemoryUploads, id: str, session: _Session, pulse: TurnPulse) -> None:
         self.pulse = pulse
         self._uploads = uploads
         self._id = id
@@ -86,7 +86,7 @@ class MemoryUploads:
         session = await turn(lambda: self._free(owner, id, start), self._patience)
         async with session.alone:
             session.asked = False
-            pulse = Pulse(self._quiet)
+            pulse = TurnPulse(self._quiet)
             try:
                 async with giving_way(pulse, lambda: _truth(session)):
                     yield _SessionIngest(self, id, session, pulse)
@@ -99,7 +99,7 @@ class MemoryUploads:
         demand_start(start, len(session.data))
         if session.alone.locked():
             session.asked = session.asked or start is not None
-            raise Busy(upload=id)
+            raise TurnTaken(upload=id)
         return session
 
     async def cancel(self, owner: Owner, id: str) -> None:

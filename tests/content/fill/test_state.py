@@ -16,7 +16,7 @@ from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap
 from registry_mesh.content.fill.chunk_proof import ChunkProof
 from registry_mesh.content.fill.picture import page
 from registry_mesh.content.fill.policy import FillPolicy
-from registry_mesh.content.fill.state import FillState, Leaves, MapPhase, Phase
+from registry_mesh.content.fill.state import FillState, LeavingChunks, MapPhase, Phase
 from registry_mesh.content.fill.via import Via
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
@@ -109,7 +109,7 @@ async def test_what_leaves_is_what_the_table_says() -> None:
         state.throw_away(1)
         assert state.phase is Phase.COMING and state.released(5, whole) == CHUNK
         state.cannot_store(StoreFull("no room"))
-        assert state.phase.leaves is Leaves.REST and state.released(5, whole) == CHUNK
+        assert state.phase.leaves is LeavingChunks.REST and state.released(5, whole) == CHUNK
         assert isinstance(state.trouble("a", state.epoch), StoreFull)
         state.close()
         assert state.released(5, whole) == 5

@@ -13,7 +13,7 @@ from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.ports.blobs import FileSlice
 from registry_mesh.ports.failures import SourceLied, StoreBroken
 from registry_mesh.stores.bucket.cache import S3CacheStore
-from registry_mesh.stores.bucket.entry import Known, data_key
+from registry_mesh.stores.bucket.entry import KnownEntry, data_key
 from registry_mesh.stores.bucket.settings import S3Settings, SpoolSettings
 from tests.suites.blob_store import BlobStoreSuite, put
 from tests.suites.bytes_of import pattern, read
@@ -120,7 +120,7 @@ async def test_what_somebody_had_wrong_is_looked_at_and_sent_anew(store: S3Cache
     key = data_key(known.entry.name)
     assert await read(store.bucket, digest) == data
 
-    async def rejected() -> Known:
+    async def rejected() -> KnownEntry:
         store.shared.reject(digest)
         await store.shared.settled()
         await store.settled()

@@ -13,7 +13,7 @@ from registry_mesh.chunks.chunk_map import CHUNK
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.failures import StoreBroken
 from registry_mesh.ports.partial import ChunkState
-from registry_mesh.stores.disk.durability import FsyncPolicy
+from registry_mesh.stores.disk.durability import DiskFsync
 from registry_mesh.stores.disk.store import DiskStore
 from tests.suites.bytes_of import read
 from tests.suites.cache_store import DATA, DIGEST, SIZE, fill, given
@@ -23,7 +23,7 @@ CUT = CHUNK + 700
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[DiskStore]:
-    store = await DiskStore.start(tmp_path, evict=True, fsync=FsyncPolicy.NEVER)
+    store = await DiskStore.start(tmp_path, evict=True, fsync=DiskFsync.NEVER)
     yield store
     await store.close()
 

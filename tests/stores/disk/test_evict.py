@@ -18,7 +18,7 @@ from registry_mesh.ports.blobs import FileSlice
 from registry_mesh.ports.failures import StoreBroken, StoreFull
 from registry_mesh.ports.partial import ChunkState
 from registry_mesh.stores import points
-from registry_mesh.stores.disk.durability import FsyncPolicy
+from registry_mesh.stores.disk.durability import DiskFsync
 from registry_mesh.stores.disk.open_files import OpenFile
 from registry_mesh.stores.disk.space.ledger import charge
 from registry_mesh.stores.disk.space.overhead import Overhead
@@ -41,7 +41,7 @@ class Clock:
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[DiskStore]:
     store = await DiskStore.start(
-        tmp_path / "store", quota=QUOTA, evict=True, fsync=FsyncPolicy.NEVER, clock=Clock()
+        tmp_path / "store", quota=QUOTA, evict=True, fsync=DiskFsync.NEVER, clock=Clock()
     )
     yield store
     await store.close()
@@ -91,7 +91,7 @@ async def test_a_scan_leaves_the_popular(store: DiskStore, tmp_path: Path) -> No
         for digest in popular:
             assert await read(store, digest)
     await store.close()
-    again = await DiskStore.start(tmp_path / "store", quota=QUOTA, evict=True, fsync=FsyncPolicy.NEVER)
+    again = await DiskStore.start(tmp_path / "store", quota=QUOTA, evict=True, fsync=DiskFsync.NEVER)
     for i in range(150):
         await put(again, pattern(CHUNK, 1000 + i))
     assert all([await has(again, each) for each in popular])
@@ -131,7 +131,7 @@ async def test_what_is_read_is_spared(store: DiskStore) -> None:
 
 
 async def test_what_another_process_reads_is_spared(store: DiskStore, tmp_path: Path) -> None:
-    other = await DiskStore.start(tmp_path / "store", quota=QUOTA, evict=True, fsync=FsyncPolicy.NEVER)
+    other = await DiskStore.start(tmp_path / "store", quota=QUOTA, evict=True, fsync=DiskFsync.NEVER)
     first = await put(store, pattern(CHUNK, 1))
     async with other.open(first) as reading:
         for i in range(2, 150):
@@ -192,7 +192,7 @@ async def test_a_blob_larger_than_the_quota_evicts_nothing(store: DiskStore) -> 
 
 
 async def test_an_origin_is_full_and_evicts_nothing(tmp_path: Path) -> None:
-    store = await DiskStore.start(tmp_path, quota=4 * CHUNK, fsync=FsyncPolicy.NEVER)
+    store = await DiskStore.start(tmp_path, quota=4 * CHUNK, fsync=DiskFsync.NEVER)
     digests = [await put(store, pattern(CHUNK, i)) for i in range(4)]
     with pytest.raises(StoreFull):
         await put(store, pattern(CHUNK, 9))
@@ -314,7 +314,7 @@ async def test_who_opens_a_blob_while_it_is_evicted_in_part_gets_none_of_its_hol
 
 async def test_records_and_the_index_are_within_the_quota_too(tmp_path: Path) -> None:
     quota = 800 * CHUNK
-    store = await DiskStore.start(tmp_path, quota=quota, evict=True, fsync=FsyncPolicy.NEVER)
+    store = await DiskStore.start(tmp_path, quota=quota, evict=True, fsync=DiskFsync.NEVER)
     try:
         before = store.shelf.room.ledger.limit or 0
         for number in range(1_500):

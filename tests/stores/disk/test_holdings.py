@@ -5,7 +5,7 @@ from pathlib import Path
 from registry_mesh.chunks.chunk_map import CHUNK
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import BlobUnknown
-from registry_mesh.stores.disk.durability import FsyncPolicy
+from registry_mesh.stores.disk.durability import DiskFsync
 from registry_mesh.stores.disk.store import DiskStore
 from tests.suites.blob_store import put
 from tests.suites.bytes_of import pattern, read
@@ -15,7 +15,7 @@ QUOTA = 64 * CHUNK
 
 
 async def started(folder: Path) -> DiskStore:
-    return await DiskStore.start(folder, quota=QUOTA, evict=True, fsync=FsyncPolicy.NEVER)
+    return await DiskStore.start(folder, quota=QUOTA, evict=True, fsync=DiskFsync.NEVER)
 
 
 async def test_a_blob_is_counted_by_its_chunks_and_dropped_whole_or_in_part(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.ports.inspection import Inspected
 from registry_mesh.ports.partial import ChunkState
 from registry_mesh.stores.disk import page_cache
-from registry_mesh.stores.disk.durability import FsyncPolicy
+from registry_mesh.stores.disk.durability import DiskFsync
 from registry_mesh.stores.disk.read_apart import alone, read_apart
 from registry_mesh.stores.disk.store import DiskStore
 from tests.stores.disk.test_rot import DAMAGES, Damage, committed, flip
@@ -28,7 +28,7 @@ CUTS = [DAMAGES["cut"], DAMAGES["cut short of a chunk"], DAMAGES["emptied"]]
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[DiskStore]:
-    store = await DiskStore.start(tmp_path, evict=True, fsync=FsyncPolicy.NEVER)
+    store = await DiskStore.start(tmp_path, evict=True, fsync=DiskFsync.NEVER)
     yield store
     await store.close()
 
@@ -114,7 +114,7 @@ async def test_small_blobs_by_their_digest(store: DiskStore) -> None:
 
 
 async def test_where_there_is_nothing_to_repair_it_from_it_is_put_aside(tmp_path: Path) -> None:
-    store = await DiskStore.start(tmp_path, fsync=FsyncPolicy.NEVER)
+    store = await DiskStore.start(tmp_path, fsync=DiskFsync.NEVER)
     digest = await put(store, pattern(3 * CHUNK))
     flip(store.layout.blob(digest), CHUNK)
     assert len((await inspected(store, digest)).rotten) == 1

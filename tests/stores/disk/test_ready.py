@@ -10,7 +10,7 @@ import pytest
 from registry_mesh.chunks.chunk_map import CHUNK
 from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.oci.span import Span
-from registry_mesh.stores.disk.durability import FsyncPolicy
+from registry_mesh.stores.disk.durability import DiskFsync
 from registry_mesh.stores.disk.locks import try_flock
 from registry_mesh.stores.disk.store import DiskStore
 from tests.suites.blob_store import put
@@ -70,7 +70,7 @@ async def test_who_rests_does_not_keep_a_blob(tmp_path: Path) -> None:
 
 
 async def test_what_was_evicted_from_under_a_resting_reader_is_not_sent(tmp_path: Path) -> None:
-    store = await DiskStore.start(tmp_path, quota=64 * CHUNK, evict=True, fsync=FsyncPolicy.NEVER)
+    store = await DiskStore.start(tmp_path, quota=64 * CHUNK, evict=True, fsync=DiskFsync.NEVER)
     digest = await put(store, pattern(CHUNK))
     async with store.open(digest) as reading:
         assert reading.ready(Span(0, CHUNK)) is not None

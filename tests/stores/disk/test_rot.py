@@ -15,7 +15,7 @@ from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import FileSlice
 from registry_mesh.ports.failures import StoreBroken
 from registry_mesh.ports.partial import ChunkState
-from registry_mesh.stores.disk.durability import FsyncPolicy
+from registry_mesh.stores.disk.durability import DiskFsync
 from registry_mesh.stores.disk.store import DiskStore
 from tests.suites.blob_store import put
 from tests.suites.bytes_of import pattern, read
@@ -24,7 +24,7 @@ from tests.suites.cache_store import DATA, DIGEST, SIZE, fill, map_of
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[DiskStore]:
-    store = await DiskStore.start(tmp_path, evict=True, fsync=FsyncPolicy.NEVER)
+    store = await DiskStore.start(tmp_path, evict=True, fsync=DiskFsync.NEVER)
     yield store
     await store.close()
 
@@ -67,14 +67,14 @@ DAMAGES: dict[str, Damage] = {
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 @pytest.mark.parametrize("warm", [True, False], ids=["warm", "after a restart"])
 async def test_a_rotten_chunk_is_repaired_alone(tmp_path: Path, damage: Damage, warm: bool) -> None:
-    store = await DiskStore.start(tmp_path, evict=True, fsync=FsyncPolicy.NEVER)
+    store = await DiskStore.start(tmp_path, evict=True, fsync=DiskFsync.NEVER)
     path = await committed(store)
     assert await read(store, DIGEST) == DATA
     if not warm:
         await store.close()
     damage(path)
     if not warm:
-        store = await DiskStore.start(tmp_path, evict=True, fsync=FsyncPolicy.NEVER)
+        store = await DiskStore.start(tmp_path, evict=True, fsync=DiskFsync.NEVER)
     sent = b""
     with pytest.raises((BlobUnknown, StoreBroken)):
         async with store.open(DIGEST) as reading:
@@ -122,7 +122,7 @@ async def test_small_blobs(store: DiskStore, damage: str) -> None:
 
 
 async def test_an_origin_puts_it_aside(tmp_path: Path) -> None:
-    store = await DiskStore.start(tmp_path, fsync=FsyncPolicy.NEVER)
+    store = await DiskStore.start(tmp_path, fsync=DiskFsync.NEVER)
     data = pattern(3 * CHUNK)
     digest = await put(store, data)
     flip(store.layout.blob(digest), CHUNK)
@@ -175,7 +175,7 @@ async def test_a_garbled_hold_file_is_begun_anew(store: DiskStore) -> None:
 
 
 async def test_after_another_boot_only_synced_chunks_count(tmp_path: Path) -> None:
-    for policy, kept in ((FsyncPolicy.NEVER, 0), (FsyncPolicy.COMMIT, 5), (FsyncPolicy.ALWAYS, 5)):
+    for policy, kept in ((DiskFsync.NEVER, 0), (DiskFsync.COMMIT, 5), (DiskFsync.ALWAYS, 5)):
         store = await DiskStore.start(tmp_path / policy.value, evict=True, fsync=policy)
         async with store.hold(DIGEST, SIZE) as hold:
             await fill(hold, range(5))

@@ -14,7 +14,7 @@ from registry_mesh.chunks.chunk_map import CHUNK
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.ports.failures import StoreFull
-from registry_mesh.stores.disk.durability import FsyncPolicy
+from registry_mesh.stores.disk.durability import DiskFsync
 from registry_mesh.stores.disk.space.share import FileSystem, file_system, share
 from registry_mesh.stores.disk.store import DiskStore
 from tests.suites.blob_store import put
@@ -49,7 +49,7 @@ def small(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
 
 @pytest.fixture(params=[None, 100 << 30], ids=["no quota", "quota above the disk"])
 async def store(small: Path, request: pytest.FixtureRequest) -> AsyncIterator[DiskStore]:
-    store = await DiskStore.start(small / "store", quota=request.param, evict=True, fsync=FsyncPolicy.NEVER)
+    store = await DiskStore.start(small / "store", quota=request.param, evict=True, fsync=DiskFsync.NEVER)
     yield store
     await store.close()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap
-from registry_mesh.stores.disk.durability import FsyncPolicy
+from registry_mesh.stores.disk.durability import DiskFsync
 from registry_mesh.stores.disk.store import DiskStore
 from tests.suites.blob_store import BlobStoreSuite, put
 from tests.suites.bytes_of import pattern
@@ -17,13 +17,13 @@ from tests.suites.cache_store import DIGEST, CacheStoreSuite
 class TestDiskBlobs(BlobStoreSuite):
     @pytest.fixture(params=[False, True], ids=["store", "cache"])
     async def store(self, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[DiskStore]:
-        store = await DiskStore.start(tmp_path, evict=request.param, fsync=FsyncPolicy.NEVER)
+        store = await DiskStore.start(tmp_path, evict=request.param, fsync=DiskFsync.NEVER)
         yield store
         await store.close()
 
 
 class TestDiskHolds(CacheStoreSuite):
-    @pytest.fixture(params=list(FsyncPolicy), ids=lambda policy: policy.value)
+    @pytest.fixture(params=list(DiskFsync), ids=lambda policy: policy.value)
     async def store(self, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[DiskStore]:
         store = await DiskStore.start(tmp_path, evict=True, fsync=request.param)
         yield store

@@ -18,7 +18,7 @@ TRIES: Final = 4
 T = TypeVar("T")
 
 
-class Evict(Protocol):
+class RoomMaker(Protocol):
     """Makes room in a cache."""
 
     def __call__(self, wanted: int) -> bool:
@@ -33,7 +33,7 @@ class Evict(Protocol):
 class Room:
     """Takes and gives back room. `evict` makes some when there is none; None where nothing may go."""
 
-    def __init__(self, ledger: Ledger, evict: Evict | None = None) -> None:
+    def __init__(self, ledger: Ledger, evict: RoomMaker | None = None) -> None:
         self.ledger = ledger
         self.evict = evict
 
