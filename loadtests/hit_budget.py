@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import os
 import socket
 import sys
@@ -21,18 +22,24 @@ from typing import Final
 
 import uvloop
 
-from registry_mesh.auth.access import AnonymousAccess, Level
+from registry_mesh.access.guard import Guard
+from registry_mesh.access.tokens import Tokens, new_key
+from registry_mesh.auth.access import PULLING, AnonymousAccess, Level
+from registry_mesh.auth.book import Book
+from registry_mesh.auth.grants import Scope
+from registry_mesh.auth.policies import Policies, levels
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.edge.hot import connection as fast
 from registry_mesh.edge.hot.connection import FastConnection
-from registry_mesh.edge.hot.entries import HotBlob
+from registry_mesh.edge.hot.entries import Hot, HotBlob
 from registry_mesh.edge.hot.recognise import KnownBlob
 from registry_mesh.edge.server import Server
 from registry_mesh.edge.settings import Settings
 from registry_mesh.edge.wire import cold_pages
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.reference import RegistryName
+from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.oci.span import Span
+from registry_mesh.ports.place import Place
 from registry_mesh.roles.site import Site, SiteRegistry
 from registry_mesh.stores.disk.store import DiskStore
 
@@ -40,6 +47,8 @@ BUDGET: Final = 10.0
 """Microseconds a hit may cost beside the send."""
 SIZE: Final = 32 << 20
 RANGE: Final = 64 << 10
+TOKENS: Final = 10_000
+ANYBODY: Final = Book(Policies(levels(PULLING, PULLING), {}))
 ROUNDS: Final = 60
 CALLS: Final = 100
 REGISTRY: Final = RegistryName("registry.example")
@@ -100,6 +109,7 @@ async def _site(folder: Path) -> tuple[Site, DiskStore, Fills, Digest]:
         for start in range(0, SIZE, 1 << 20):
             await ingest.write(data[start : start + (1 << 20)])
         await ingest.commit(digest)
+    await store.note_names(Place(REGISTRY, RepositoryName("team/app")), [digest])
     fills = Fills(store)
     return Site(store, store.records, fills, {REGISTRY: SiteRegistry([[]])}), store, fills, digest
 
@@ -160,8 +170,35 @@ async def _measure_ranges(server: Server, client: Client, digest: Digest) -> flo
     print(f"{'a range of 64 KiB, answered':52} {total:6.2f}")
     print(f"{'its send and sendfile alone':52} {alone:6.2f}")
     print(f"{f'beside the send (budget {BUDGET:.0f})':52} {total - alone:6.2f}")
+    with_token = await _measure_tokens(server.hot, connection, client, requests)
+    print(f"{f'the same by one of {TOKENS} tokens':52} {with_token:6.2f}")
+    print(f"{'over an anonymous one (budget 1)':52} {with_token - total:6.2f}")
     await _measure_parts(connection, entry, requests)
     return total - alone
+
+
+async def _measure_tokens(
+    hot: Hot, connection: FastConnection, client: Client, requests: list[bytes]
+) -> float:
+    """A hit by callers that show tokens, each another one than the last."""
+    guard, path = Guard(ANYBODY, Tokens(new_key(), "node", "node", 86_400), time.time), connection._path
+    assert path is not None
+    path._policy = guard
+    shown: list[bytes] = []
+    for number in range(TOKENS):
+        issued = await guard.issue(None, [Scope.parse("repository:team/app:pull")])
+        authorization = f"Bearer {issued.token}"
+        await guard.learn(authorization)
+        hot.keep_caller(authorization, "anonymous")
+        line = f"\r\nAuthorization: {authorization}\r\n\r\n".encode()
+        shown.append(requests[number % CALLS].removesuffix(b"\r\n\r\n") + line)
+    await asyncio.sleep(0)
+    turn = itertools.count()
+    measured = []
+    for _ in range(3):
+        measured.append(timed(lambda _: connection.data_received(shown[next(turn) % TOKENS]), client.drop))
+        await asyncio.sleep(0)
+    return min(measured)
 
 
 async def _measure_parts(connection: FastConnection, entry: HotBlob, requests: list[bytes]) -> None:
@@ -199,7 +236,7 @@ async def _measure_parts(connection: FastConnection, entry: HotBlob, requests: l
         "  the line kept": lambda _: path.log("line"),
         "  counters and the connection's times": lambda _: connection._used(path, known.tally, RANGE, 0.0),
         "once a turn of the loop": lambda _: None,
-        "  rights asked (each repository)": lambda _: path.ask(entry.shape.right, loop.time()),
+        "  rights asked (each repository)": lambda _: path._ask(entry.shape.right, loop.time()),
         "  file looked at (each blob)": lambda n: entry.ready(Span(*bounds[n]), loop.time()),
         "  counters settled": lambda _: path.tallies.settle(),
         "  date and time rendered": lambda _: path.turn(loop.time()),

@@ -48,10 +48,16 @@ def keep_blob(exchange: Exchange, call: Call, digest: Digest, fields: Fields, re
 
 
 def _hot(exchange: Exchange, call: Call) -> Hot | None:
-    """Only what was asked anonymously, plainly, is answered without looking at the request again."""
-    if exchange.settings.default_by_host or "Authorization" in exchange.headers:
+    """Only what was asked plainly is answered without looking at the request again. An answer is kept for whoever may
+    have it; the caller's credentials are kept apart from it."""
+    hot = exchange.hot
+    if hot is None or exchange.settings.default_by_host:
         return None
-    return exchange.hot if exchange.method in ("GET", "HEAD") and _is_plain(exchange, call) else None
+    if exchange.method not in ("GET", "HEAD") or not _is_plain(exchange, call):
+        return None
+    if exchange.authorization is not None:
+        hot.keep_caller(exchange.authorization, call.who.subject)
+    return hot
 
 
 def _is_plain(exchange: Exchange, call: Call) -> bool:

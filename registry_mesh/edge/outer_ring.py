@@ -163,6 +163,8 @@ def render(exchange: Exchange, seconds: float) -> str:
         "agent": exchange.headers.get("User-Agent", "")[:200],
     }
     call, provenance = exchange.call, exchange.provenance
+    if call is not None and call.who.subject != "anonymous":
+        line["subject"] = call.who.subject
     if call is not None and call.repository is not None:
         line["registry"] = call.repository.registry
     if provenance is not None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from registry_mesh.auth.access import AnonymousAccess, Level
+from registry_mesh.auth.access import AnonymousAccess, Level, Policy
 from registry_mesh.chunks.chunk_map import MIB
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.fill.policy import FillPolicy
@@ -94,10 +94,12 @@ FIELDS = [
 class Twins:
     """One site served twice: with the fast path and without. Each has a log and counters of its own."""
 
-    def __init__(self, parent: SimulatedRegistry, site: Site, logs: Path) -> None:
+    def __init__(
+        self, parent: SimulatedRegistry, site: Site, logs: Path, policy: Policy | None = None
+    ) -> None:
         self.parent = parent
         self.site = site
-        policy = AnonymousAccess(Level.PULL)
+        policy = policy or AnonymousAccess(Level.PULL)
         self.settings = Settings(
             name="twin",
             policy=policy,
@@ -162,7 +164,7 @@ async def read_answer(reader: asyncio.StreamReader, *, bodyless: bool = False) -
 
 
 @asynccontextmanager
-async def open_twins(tmp_path: Path) -> AsyncIterator[Twins]:
+async def open_twins(tmp_path: Path, policy: Policy | None = None) -> AsyncIterator[Twins]:
     async with AsyncExitStack() as stack:
         parent = await stack.enter_async_context(simulated_registry())
         parent.says(BLOB, body=DATA)
@@ -179,7 +181,7 @@ async def open_twins(tmp_path: Path) -> AsyncIterator[Twins]:
         site = Site(
             store, store.records, fills, {RegistryName("registry.example"): SiteRegistry([[upstream]])}
         )
-        twins = Twins(parent, site, tmp_path)
+        twins = Twins(parent, site, tmp_path, policy)
         await twins.fast.start()
         await twins.slow.start()
         yield twins

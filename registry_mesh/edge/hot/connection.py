@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from registry_mesh.edge.hot.entries import HotBlob
+from registry_mesh.edge.hot.entries import Caller, HotBlob
 from registry_mesh.edge.hot.fast_path import FastPath
 from registry_mesh.edge.hot.recognise import END, Known, KnownBlob, KnownManifest
 from registry_mesh.edge.hot.remainder import Line, Remainder
@@ -41,13 +41,15 @@ COPIED: Final = 256 << 10
 
 _RANGE: Final = b"\r\nRange: bytes="
 _VALUE: Final = len(_RANGE)
+_LOGIN: Final = b"\r\nAuthorization: "
+_CREDENTIALS: Final = len(_LOGIN)
 _MORE: Final = socket.MSG_MORE
 
 
 class FastConnection(Connection):
     """See the module."""
 
-    __slots__ = ("_client", "_out", "_path", "_remainder", "_sock", "_stash")
+    __slots__ = ("_caller", "_client", "_login", "_out", "_path", "_remainder", "_sock", "_stash")
 
     def __init__(
         self, path: FastPath, manager: web.Server, **kwargs: Any
@@ -60,6 +62,10 @@ class FastConnection(Connection):
         self._out = -1
         self._stash = b""
         self._client = ""
+        self._caller: Caller | None = None
+        """Whose credentials came with the request that is looked at."""
+        self._login = ""
+        """What the access log says of that."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -139,13 +145,22 @@ class FastConnection(Connection):
         return asked is None and self._send_manifest(path, known)
 
     def _known(self, path: FastPath, data: bytes) -> tuple[Known | None, bytes | None]:
-        """What is asked for, where it is hot and nothing else in the head matters, and the range's text."""
-        at = data.find(_RANGE)
-        if at < 0:
-            asked, line = None, data
-        else:
-            stop = data.find(b"\r\n", at + _VALUE)
-            asked, line = data[at + _VALUE : stop], data[:at] + data[stop:]
+        """What is asked for, where it is hot and nothing else in the head matters, and the range's text. `_caller` is
+        set: credentials that were never good for anything are for the slow path to look at."""
+        self._caller, self._login = None, ""
+        line, asked = data, None
+        at = data.find(_LOGIN)
+        if at >= 0:
+            stop = data.find(b"\r\n", at + _CREDENTIALS)
+            caller = path.hot.caller(data[at + _CREDENTIALS : stop])
+            if caller is None:
+                return None, None
+            self._caller, self._login = caller, caller.log
+            line = data[:at] + data[stop:]
+        at = line.find(_RANGE)
+        if at >= 0:
+            stop = line.find(b"\r\n", at + _VALUE)
+            asked, line = line[at + _VALUE : stop], line[:at] + line[stop:]
         # A known head is complete; so are the bytes it was taken from, if they too end with an empty line.
         known = path.recogniser.known.get(line) if data[-4:] == END else None
         if known is None or known.entry.gone:
@@ -173,19 +188,16 @@ class FastConnection(Connection):
         entry, transport, now = known.entry, self.transport, self._loop.time()
         if transport is None or transport.get_write_buffer_size():
             return False
-        right = entry.shape.right
-        if now >= right.until and not path.ask(right, now):
+        if not path.allows(self._caller, entry.shape.right, now):
             return False
         if now >= entry.until:
             return False  # no longer fresh: the slow path asks, and keeps it anew
         if now >= entry.front_until:
             entry.render(now)
-        if now >= path.until:
-            path.turn(now)
         entry.used = True
         number = next(path.ids)
         self._write(transport, b"".join((entry.front, path.common, b"%x" % number, entry.back)))
-        path.log(f"{path.stamp}{number:x}{self._client}{known.log}")
+        path.log(f"{path.stamp}{number:x}{self._client}{self._login}{known.log}")
         self._used(path, known.tally, entry.size, now)
         return True
 
@@ -237,8 +249,7 @@ class FastConnection(Connection):
         transport = self.transport
         if transport is None or transport.get_write_buffer_size():
             return False
-        right = entry.shape.right
-        if now >= right.until and not path.ask(right, now):
+        if not path.allows(self._caller, entry.shape.right, now):
             return False
         if now >= entry.until and not entry.ready(Span(start, stop), now):
             if not entry.reading.grows:
@@ -253,8 +264,6 @@ class FastConnection(Connection):
         self, path: FastPath, known: KnownBlob, asked: bytes | None, start: int, stop: int, now: float
     ) -> tuple[bytes, str, str]:
         """The head; the log's line up to the bytes sent, and its end from the range on."""
-        if now >= path.until:
-            path.turn(now)
         number, entry = next(path.ids), known.entry
         if asked is None:
             front, log, ranged = entry.whole, known.whole_log, ""
@@ -263,7 +272,7 @@ class FastConnection(Connection):
             ranged = f',"range":"bytes={asked.decode()}"'
         return (
             b"".join((front, path.common, b"%x" % number, entry.back)),
-            f"{path.stamp}{number:x}{self._client}{log}",
+            f"{path.stamp}{number:x}{self._client}{self._login}{log}",
             ranged,
         )
 

@@ -8,6 +8,7 @@ says that they are ready, a tag's only while it is fresh. Policy and reading are
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import math
 from collections import OrderedDict
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from registry_mesh.auth.access import Asked
+from registry_mesh.edge.hot.lately import Lately
 from registry_mesh.edge.wire import cold_pages
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import Refusal
@@ -48,6 +50,12 @@ keeps its clock still for a turn (uvloop does) asks once a turn and millisecond,
 NEVER: Final = -math.inf
 RIGHTS: Final = 4096
 """Rights remembered, one a repository."""
+CALLERS: Final = 16 << 20
+"""Bytes of credentials remembered, and as many that are to be forgotten next: some 15,000 tokens."""
+LONGEST: Final = 8192
+"""Bytes of a field that is remembered."""
+MARK: Final = 64
+"""Bytes at the end of credentials by which they are looked up."""
 
 
 class Right:
@@ -58,6 +66,22 @@ class Right:
     def __init__(self, asked: Asked) -> None:
         self.asked = asked
         self.until = NEVER
+
+
+class Caller:
+    """Credentials that an answer was given for. `rights` are kept with the loop's time until which they hold; `log` is
+    what stands in the access log after the client."""
+
+    __slots__ = ("authorization", "credentials", "generation", "log", "rights")
+
+    def __init__(self, credentials: bytes, authorization: str, log: str) -> None:
+        self.credentials = credentials
+        """The field's value as it comes."""
+        self.authorization = authorization
+        self.log = log
+        self.generation = -1
+        """Of the policy, when the rights were asked for."""
+        self.rights: dict[Right, float] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +256,7 @@ class Hot:
         self._leaving: list[HotBlob] = []  # let go while an answer was on its way
         self._sweeper: asyncio.Task[None] | None = None
         self._rights: dict[Asked, Right] = {}
+        self._callers: Lately[Caller] = Lately(CALLERS, MARK)
 
     def __repr__(self) -> str:
         return f"<Hot {len(self.blobs)} blobs, {len(self.manifests)} manifests of {self._bytes} bytes>"
@@ -257,6 +282,20 @@ class Hot:
                 self._rights.clear()
             right = self._rights[asked] = Right(asked)
         return right
+
+    def keep_caller(self, authorization: str, subject: str) -> None:
+        """The credentials are good for something: what, is asked of the policy."""
+        key = authorization.encode("latin-1", "replace")
+        if len(key) <= LONGEST and self.caller(key) is None:
+            log = "" if subject == "anonymous" else f'"subject":{json.dumps(subject)},'
+            self._callers.put(key[-MARK:], Caller(key, authorization, log))
+
+    def caller(self, credentials: bytes) -> Caller | None:
+        """By the value of the field; None where it was never good for anything, or was forgotten. Looked up by the
+        end of it, which is a token's signature, and compared as a whole: to hash all of it takes longer."""
+        mark = credentials[-MARK:]
+        caller = self._callers.new.get(mark) or self._callers.get(mark)
+        return caller if caller is not None and caller.credentials == credentials else None
 
     # -- manifests and tags -----------------------------------------------------------------------------------
 

@@ -8,12 +8,14 @@ from typing import Final
 
 from registry_mesh.auth.access import Verdict
 from registry_mesh.edge import head
-from registry_mesh.edge.hot.entries import MOMENT, NEVER, Hot, Right
+from registry_mesh.edge.hot.entries import MOMENT, NEVER, Caller, Hot, Right
 from registry_mesh.edge.hot.recognise import Recogniser
 from registry_mesh.edge.hot.tally import Tallies
 from registry_mesh.edge.traffic import Traffic
 
 _ALLOW: Final = Verdict.ALLOW
+REPOSITORIES: Final = 256
+"""Rights remembered for one caller."""
 
 
 class FastPath:
@@ -27,6 +29,8 @@ class FastPath:
         self.recogniser = Recogniser(hot, self.tallies)
         self.log = traffic.access_log.add
         self._policy = traffic.settings.policy
+        self.generation = self._policy.generation
+        """Of the policy, as it was within the last `MOMENT`."""
         self.until = NEVER
         """The loop's time until which `common` and `stamp` hold."""
         self.common = b""
@@ -37,15 +41,37 @@ class FastPath:
     def turn(self, now: float) -> None:
         """The clock has moved on."""
         self.until = now + MOMENT
+        self.generation = self._policy.generation
         prefix = self.traffic.prefix
         self.stamp = f'{{"time":{time.time():.3f},"id":"{prefix}-'
         self.common = (
             f"Date: {head.date()}\r\nDocker-Distribution-Api-Version: registry/2.0\r\nX-Request-Id: {prefix}-"
         ).encode()
 
-    def ask(self, right: Right, now: float) -> bool:
+    def allows(self, caller: Caller | None, right: Right, now: float) -> bool:
+        """Whether the caller, None for one without credentials, may have what needs the right."""
+        if now >= self.until:
+            self.turn(now)
+        if caller is None:
+            return now < right.until or self._ask(right, now)
+        if caller.generation == self.generation and now < caller.rights.get(right, NEVER):
+            return True
+        return self._ask_for(caller, right, now)
+
+    def _ask(self, right: Right, now: float) -> bool:
         """Ask the policy, without credentials."""
         if self._policy.decide(None, right.asked).verdict is not _ALLOW:
             return False
         right.until = now + MOMENT
+        return True
+
+    def _ask_for(self, caller: Caller, right: Right, now: float) -> bool:
+        """Ask the policy for a caller with credentials. The answer holds until they end, or the policy changes."""
+        if caller.generation != self.generation or len(caller.rights) >= REPOSITORIES:
+            caller.rights.clear()
+            caller.generation = self.generation
+        decision = self._policy.decide(caller.authorization, right.asked)
+        if decision.verdict is not _ALLOW:
+            return False
+        caller.rights[right] = now + (decision.until - time.time())
         return True

@@ -1,0 +1,178 @@
+"""Callers with credentials on the fast path: as fast as others, and never with more rights."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import bcrypt
+import pytest
+import pytest_asyncio
+
+from registry_mesh.access.guard import Guard
+from registry_mesh.access.tokens import Tokens, new_key
+from registry_mesh.auth.access import PULLING, Action, Asked, Decision, Verdict
+from registry_mesh.auth.basic import Login
+from registry_mesh.auth.book import Book
+from registry_mesh.auth.grants import Scope
+from registry_mesh.auth.policies import Entry, Policies
+from registry_mesh.edge.hot import connection as fast
+from registry_mesh.edge.hot.entries import Hot, Right
+from registry_mesh.edge.hot.fast_path import FastPath
+from tests.edge.twins import BLOB, TARGETS, Twins, ask, open_twins, settled
+
+KEY = new_key()
+HASHES = {user: bcrypt.hashpw(user.encode(), bcrypt.gensalt(4)).decode() for user in ("alice", "bob")}
+READS = Policies((Entry("alice reads", frozenset({"alice"}), allow=PULLING),), {})
+
+
+def basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+@pytest.fixture
+def guard() -> Guard:
+    return Guard(Book(READS, HASHES), Tokens(KEY, "twin", "twin", 300), time.time, ["registry.example"])
+
+
+@pytest_asyncio.fixture
+async def twins(tmp_path: Path, guard: Guard) -> AsyncIterator[Twins]:
+    async with open_twins(tmp_path, guard) as twins:
+        yield twins
+
+
+async def bearer(guard: Guard, user: str, repository: str = "team/app") -> str:
+    issued = await guard.issue(Login(user, user), [Scope("repository", repository, ("pull",))])
+    return f"Bearer {issued.token}"
+
+
+def request(target: str, authorization: str | None, method: str = "GET", more: str = "") -> str:
+    line = f"Authorization: {authorization}\r\n" if authorization is not None else ""
+    return f"{method} {target} HTTP/1.1\r\nHost: x\r\n{line}{more}\r\n"
+
+
+async def warm(twins: Twins, authorization: str) -> None:
+    for _, target, method in itertools.product(range(3), TARGETS[:5], ("GET", "HEAD")):
+        await ask(twins.fast, request(target, authorization, method))
+    assert len(twins.hot.blobs) == 2
+
+
+async def test_each_caller_gets_what_the_slow_path_gives(twins: Twins, guard: Guard) -> None:
+    alice = await bearer(guard, "alice")
+    await warm(twins, alice)
+    callers = [
+        alice,
+        basic("alice", "alice"),
+        basic("alice", "wrong"),
+        await bearer(guard, "alice", "team/other"),
+        await bearer(guard, "bob"),
+        basic("bob", "bob"),
+        alice[:-1],
+        alice + "x",
+        alice.replace(".", "..", 1),
+        f"{alice}\r\nAuthorization: {basic('bob', 'bob')}",
+        f"{basic('bob', 'bob')}\r\nAuthorization: {alice}",
+        f"{alice}\r\n folded",
+        "",
+        None,
+    ]
+    for authorization, target, more in itertools.product(callers, TARGETS[:4], ("", "Range: bytes=7-9\r\n")):
+        text = request(target, authorization, more=more)
+        for again in range(2):
+            answers = [settled(await ask(server, text)) for server in (twins.fast, twins.slow)]
+            assert answers[0] == answers[1], (authorization, target, more, again)
+        may = authorization in (alice, basic("alice", "alice"))
+        assert answers[0].split()[1] in ((b"200", b"206") if may else (b"400", b"401", b"403")), text
+
+
+async def test_a_known_caller_s_hits_do_not_reach_the_slow_path(
+    twins: Twins, guard: Guard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    callers = [await bearer(guard, "alice") for _ in range(3)]
+    for each in callers:
+        await warm(twins, each)
+    fast_ones: list[bool] = []
+    original = fast.FastConnection._answer
+
+    def answer(self: fast.FastConnection, path: FastPath, data: bytes) -> bool:
+        fast_ones.append(original(self, path, data))
+        return fast_ones[-1]
+
+    monkeypatch.setattr(fast.FastConnection, "_answer", answer)
+    for each, target in itertools.product(callers, TARGETS[:4]):
+        await ask(twins.fast, request(target, each))
+        await ask(twins.fast, request(BLOB, each, more="Range: bytes=7-9\r\n"))
+    assert fast_ones == [True] * len(fast_ones)
+    assert len(fast_ones) == 24
+
+
+async def test_what_is_taken_away_is_gone_at_once(twins: Twins, guard: Guard) -> None:
+    alice = await bearer(guard, "alice")
+    await warm(twins, alice)
+    assert b" 200 " in (await ask(twins.fast, request(BLOB, alice)))[:20]
+    guard.replace(Book(READS, {}))
+    assert b" 401 " in (await ask(twins.fast, request(BLOB, alice)))[:20]
+    guard.replace(Book(Policies((), {}), HASHES))
+    assert b" 403 " in (await ask(twins.fast, request(BLOB, alice)))[:20]
+
+
+async def test_the_log_says_who(twins: Twins, guard: Guard, tmp_path: Path) -> None:
+    alice = await bearer(guard, "alice")
+    await warm(twins, alice)
+    await ask(twins.fast, request(BLOB, alice))
+    await ask(twins.fast, request(BLOB, None))
+    await twins.fast.close()
+    lines = [json.loads(line) for line in (tmp_path / "fast.log").open()]
+    assert {line.get("subject") for line in lines[:-1]} == {"alice"}
+    assert ("subject" in lines[-1], lines[-1]["status"]) == (False, 401)
+    assert alice.split()[1] not in (tmp_path / "fast.log").read_text()
+
+
+class Counting:
+    """A policy whose answers hold until a time."""
+
+    generation = 0
+    asked = 0
+    until = 0.0
+
+    async def learn(self, authorization: str) -> None:
+        pass
+
+    def decide(self, authorization: str | None, asked: Asked) -> Decision:
+        self.asked += 1
+        return Decision(Verdict.ALLOW, "alice", until=self.until)
+
+    def challenge(self, asked: Asked, base: str = "", error: str = "") -> str:
+        return ""
+
+
+async def test_a_right_is_asked_for_again_when_its_credentials_end(twins: Twins) -> None:
+    path = next(iter([twins.fast._fast]))
+    assert path is not None
+    policy = path._policy = Counting()
+    twins.hot.keep_caller("Bearer x", "alice")
+    caller = twins.hot.caller(b"Bearer x")
+    right = Right(Asked(Action.PULL, "registry.example", "team/app"))
+    policy.until = time.time() + 1000
+    assert all(path.allows(caller, right, now) for now in (1.0, 2.0, 999.0))
+    assert policy.asked == 1
+    assert path.allows(caller, right, 1002.0)
+    assert policy.asked == 2
+
+
+def test_callers_are_compared_as_a_whole() -> None:
+    hot = Hot(1.0)
+    end = "x" * 100
+    hot.keep_caller(f"Bearer a{end}", "alice")
+    assert hot.caller(f"Bearer b{end}".encode()) is None
+    hot.keep_caller(f"Bearer b{end}", "bob")
+    caller = hot.caller(f"Bearer b{end}".encode())
+    assert caller is not None
+    assert caller.log == '"subject":"bob",'
+    assert hot.caller(f"Bearer a{end}".encode()) is None
+    hot.keep_caller("x" * 10_000, "alice")
+    assert hot.caller(b"x" * 10_000) is None
