@@ -30,7 +30,9 @@ def words(page: str) -> set[str]:
 def derives(name: str, known: set[str]) -> bool:
     """Whether one of the words of a name in CamelCase is known, in singular or plural."""
     parts = [part.lower() for part in re.findall(r"[A-Z]+(?![a-z])\d*|[A-Z][a-z0-9]*", name)]
-    return any({part, part.removesuffix("s"), f"{part}s"} & known for part in parts)
+    return any(
+        {part, part.removesuffix("s"), f"{part}s", re.sub("ies$", "y", part)} & known for part in parts
+    )
 
 
 def classes(room: str) -> Iterator[tuple[str, str]]:
@@ -54,8 +56,11 @@ def test_classes_are_named_by_its_words(room: str) -> None:
 
 
 def test_a_foreign_word_is_found() -> None:
-    known = words("| blob | Bytes. |\n| store | A **disk** or **s3**. |\n| records | Documents. |")
+    known = words(
+        "| blob | Bytes. |\n| entry | Known. |\n| store | A **disk** or **s3**. |\n| records | Documents. |"
+    )
     assert all(
-        derives(name, known) for name in ("BlobTaker", "_WholeBlobs", "DiskHold", "S3Uploads", "RecordKey")
+        derives(name, known)
+        for name in ("BlobTaker", "_WholeBlobs", "DiskHold", "S3Uploads", "RecordKey", "Entries")
     )
     assert not any(derives(name, known) for name in ("Next", "Signer", "Diskette", "Blobby"))
