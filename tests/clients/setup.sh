@@ -7,7 +7,7 @@
 set -euo pipefail
 . "$(cd "$(dirname "$0")" && pwd)/lib.sh"
 
-want=(busybox-static buildah ca-certificates containerd curl debootstrap docker-registry fuse3 iproute2 nginx-light openssl
+want=(busybox-static buildah ca-certificates containerd curl debootstrap docker-registry fuse3 haproxy iproute2 nginx-light openssl
       podman procps runc skopeo stargz-snapshotter umoci zstd)
 lazy=(golang-go golang-github-containerd-stargz-snapshotter-dev)
 [[ ${1:-} == --no-lazy ]] && lazy=()

@@ -1,4 +1,4 @@
-"""An origin behind a real nginx that offers it below a path, and takes that path off."""
+"""An origin behind a real nginx or HAProxy that offers it below a path, and takes that path off."""
 
 from __future__ import annotations
 
@@ -44,19 +44,43 @@ http {{
 """
 
 
-@pytest_asyncio.fixture(params=["/", "//"], ids=["a path taken off", "with a slash too many"])
-async def proxied(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[str]:
+HAPROXY = """defaults
+    mode http
+    timeout connect 5s
+    timeout client 60s
+    timeout server 60s
+    option http-keep-alive
+    option forwardfor
+    retries 3
+    option redispatch
+    retry-on conn-failure empty-response 503
+    http-reuse always
+frontend all
+    bind 127.0.0.1:{port}
+    http-request return status 200 if {{ path /v2/ }}
+    http-request set-header X-Forwarded-Prefix /registry
+    http-request replace-path /registry(/.*) \\1
+    default_backend origin
+backend origin
+    server origin 127.0.0.1:{origin}
+"""
+
+
+@pytest_asyncio.fixture(params=["/", "//", "haproxy"], ids=["nginx", "nginx, a slash too many", "haproxy"])
+async def proxied(clients: None, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[str]:
     server = Server(SimulatedRole(), Settings(policy=AnonymousAccess(Level.ADMIN)))
     await server.start()
     port = free_port()
-    temporary = "\n    ".join(f"{name}_temp_path {tmp_path}/{name};" for name in TEMPORARY)
-    (tmp_path / "conf").write_text(
-        PROXY.format(folder=tmp_path, temporary=temporary, port=port, origin=server.port, path=request.param)
-    )
-    with ExitStack() as stack:
+    if request.param == "haproxy":
+        (tmp_path / "conf").write_text(HAPROXY.format(port=port, origin=server.port))
+        command = [installed("/usr/sbin/haproxy"), "-db", "-f", str(tmp_path / "conf")]
+    else:
+        temporary = "\n    ".join(f"{name}_temp_path {tmp_path}/{name};" for name in TEMPORARY)
+        places = {"folder": tmp_path, "temporary": temporary, "port": port, "origin": server.port}
+        (tmp_path / "conf").write_text(PROXY.format(**places, path=request.param))
         command = [installed("/usr/sbin/nginx"), "-c", str(tmp_path / "conf")]
-        url = stack.enter_context(serving(command, tmp_path, port))
-        yield url
+    with ExitStack() as stack:
+        yield stack.enter_context(serving(command, tmp_path, port))
     await server.close()
 
 
@@ -87,3 +111,29 @@ async def test_a_push_and_a_walk_of_tags_stay_below_the_path(proxied: str) -> No
                 seen += (await answer.json())["tags"]
                 following = str(answer.links["next"]["url"].path_qs) if answer.links else None
         assert len(set(seen)) == len(seen) == 220
+
+
+async def test_what_is_refused_leaves_the_proxys_connection_to_others(proxied: str) -> None:
+    """A body that nobody reads, a HEAD of nothing, an upgrade: the next request gets its own answer."""
+    data = os.urandom(3 << 20)
+    digest = Digest.of(data)
+    base = f"{proxied}/registry/v2/team/app"
+    async with aiohttp.ClientSession() as client:
+        async with client.post(f"{base}/blobs/uploads/?digest={digest}", data=data) as answer:
+            assert answer.status == 201
+        for _ in range(2):
+            for method, path, body, status in (
+                ("PUT", "manifests/t", data, 400),
+                ("PATCH", f"blobs/uploads/{'a' * 32}", data, 404),
+                ("HEAD", f"blobs/{Digest.of(b'none')}", None, 404),
+                ("POST", f"blobs/uploads/?digest={Digest.of(b'other')}", data, 400),
+            ):
+                async with client.request(method, f"{base}/{path}", data=body) as answer:
+                    assert answer.status == status, (method, path, await answer.text())
+                upgrade = {"Connection": "Upgrade", "Upgrade": "h2c"}
+                async with client.get(f"{base}/tags/list", headers=upgrade) as answer:
+                    assert answer.status == 200
+                async with client.get(f"{base}/blobs/{digest}") as answer:
+                    assert await answer.read() == data
+                async with client.get(f"{base}/blobs/{digest}", headers={"Range": "bytes=-7"}) as answer:
+                    assert (answer.status, await answer.read()) == (206, data[-7:])
