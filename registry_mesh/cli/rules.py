@@ -9,6 +9,7 @@ from typing import Final
 
 import click
 
+from registry_mesh.cli.rule_imports import import_
 from registry_mesh.cli.rule_options import (
     EXIT_INVALID,
     EXIT_LOOK,
@@ -187,5 +188,5 @@ def migrate(paths: tuple[Path, ...], catalog: Path | None, write: bool) -> None:
     sys.exit(EXIT_LOOK if said else 0)
 
 
-for each in (plan_, diff):
+for each in (plan_, diff, import_):
     command.add_command(each)

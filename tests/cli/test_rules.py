@@ -164,3 +164,18 @@ def test_migrate_changes_the_schema_alone_and_says_what_differs(tmp_path: Path) 
     run("migrate", str(path), "--write")
     assert path.read_text() == before.replace("rules/1", "rules/2")
     assert run("migrate", str(path)).exit_code == 0
+
+
+def test_import_writes_rules_and_tells_what_it_refuses(tmp_path: Path) -> None:
+    recipe, tags = tmp_path / "recipe.yaml", tmp_path / "tags"
+    recipe.write_text("input: ['https://quay.io/a/b:1.*', {apptainer_def: x}]\n")
+    tags.write_text("1.0\n1x\n2\n")
+    result = run("import", "ducc", str(recipe))
+    assert result.exit_code == 1
+    assert '  - {name: "a/b", from: "quay.io", repos: "a/b", tags: "re: 1..*"}' in result.output
+    assert "built from a definition file" in result.output
+    assert "2 entries: 1 rules, 1 refused" in result.output
+    checked = run("import", "ducc", str(recipe), "--check", str(tags))
+    assert (checked.exit_code, checked.output) == (0, "1 patterns compared over 3 tags: 0 differences\n")
+    recipe.write_text("input: [")
+    assert run("import", "ducc", str(recipe)).exit_code == 2
