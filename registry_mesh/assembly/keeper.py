@@ -209,8 +209,7 @@ class Keeper:
 
     def _measure_machine(self) -> None:
         gauge = self._instruments.gauge
-        disk, s3 = self._config.store.disk, self._config.store.s3
-        where = disk.path if disk else s3.spool.path if s3 and s3.spool else None
+        where = self._config.store.folder
         with suppress(OSError):
             if where is not None:
                 room = os.statvfs(where)
