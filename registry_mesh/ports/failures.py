@@ -91,6 +91,14 @@ class StoreForeign(StoreUnfit):
     """The store is another node's, or was written in a format that this version does not know."""
 
 
+class StoreRotten(StoreBroken):
+    """What was stored under a digest does not fit it any more; there are `size` bytes of it now."""
+
+    def __init__(self, reason: str, size: int, *, source: str = "") -> None:
+        super().__init__(reason, source=source)
+        self.size = size
+
+
 class SpanUnsatisfiable(Failure):
     """The span begins at or past the end of the blob, which has `size` bytes."""
 

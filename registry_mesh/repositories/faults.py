@@ -53,10 +53,15 @@ class BlobFacts:
     chunk_map_fits: bool | None = None
 
 
+def bytes_fault(stated: int | None, size: int) -> Fault:
+    """What has happened to bytes that do not fit their digest: `size` are there, and documents say `stated`."""
+    return Fault.CUT if stated is not None and size != stated else Fault.ROTTEN
+
+
 def blob_fault(digest: Digest, stated: int | None, found: BlobFacts) -> Fault | None:
     """What is wrong with the bytes of `digest`, of which documents say that there are `stated`."""
     if found.digest != digest:
-        return Fault.CUT if stated is not None and found.size != stated else Fault.ROTTEN
+        return bytes_fault(stated, found.size)
     return Fault.CHUNK_MAP if found.chunk_map_fits is False else None
 
 

@@ -14,7 +14,7 @@ from registry_mesh.oci.digest import Digest, Hasher, new_hasher
 from registry_mesh.oci.reference import RepositoryName, Tag
 from registry_mesh.oci.refusals import BlobUnknown, Refusal
 from registry_mesh.ports.blobs import BlobSource, BlobStore, Reading
-from registry_mesh.ports.failures import Failure, StoreBroken
+from registry_mesh.ports.failures import Failure, StoreBroken, StoreRotten
 from registry_mesh.ports.pieces import in_memory
 from registry_mesh.ports.repositories import Repository
 from registry_mesh.repositories.facts import Inventory, inventory
@@ -24,6 +24,7 @@ from registry_mesh.repositories.faults import (
     Fault,
     Finding,
     blob_fault,
+    bytes_fault,
     left_out,
     reference_faults,
 )
@@ -120,6 +121,8 @@ class SelfCheck:
                 facts = await read_facts(self._origin.blobs, digest, reading)
         except BlobUnknown:
             return Fault.MISSING, ""
+        except StoreRotten as rot:
+            return bytes_fault(stated, rot.size), rot.reason
         except Failure as failure:
             return Fault.UNREADABLE, failure.reason
         self.blobs += 1

@@ -64,8 +64,10 @@ async def test_nothing_is_wrong(origin: Repositories) -> None:
 @pytest.mark.parametrize(
     ("spoil", "fault", "detail"),
     [
-        (lambda path: path.write_bytes(BIG[:-1] + b"?"), Fault.UNREADABLE, "has rotted"),
-        (lambda path: path.write_bytes(BIG[:-1]), Fault.UNREADABLE, "has rotted"),
+        (lambda path: path.write_bytes(BIG[:-1] + b"?"), Fault.ROTTEN, "has rotted"),
+        (lambda path: path.write_bytes(BIG[:-1]), Fault.CUT, "has rotted"),
+        (lambda path: path.write_bytes(BIG + b"?"), Fault.CUT, "has rotted"),
+        (lambda path: path.write_bytes(b""), Fault.CUT, "has rotted"),
         (lambda path: path.unlink(), Fault.MISSING, ""),
     ],
 )

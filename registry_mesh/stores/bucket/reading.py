@@ -12,7 +12,7 @@ from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, chunk_span
 from registry_mesh.chunks.cutter import Cutter
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import HELD, BlobInfo, Provenance, Streamed
-from registry_mesh.ports.failures import StoreBroken
+from registry_mesh.ports.failures import StoreRotten
 from registry_mesh.stores.bucket.client import S3Client
 from registry_mesh.stores.bucket.entry import KnownEntry, data_key
 from registry_mesh.tasks.threads import offload
@@ -81,7 +81,7 @@ class S3Reading(Streamed):
                     yield chunk
 
     async def _prove(self, index: int, data: bytes) -> bytes:
-        """`data` if it is chunk `index`, else that chunk asked for once more; `StoreBroken` if it is wrong again."""
+        """`data` if it is chunk `index`, else that chunk asked for once more; `StoreRotten` if it is wrong again."""
         chunk_map = self._known.chunk_map
         assert chunk_map is not None, "opened with its map"
         if not await offload(ChunkMap.proves, chunk_map, index, data):
@@ -90,8 +90,7 @@ class S3Reading(Streamed):
                 data = b"".join([piece async for piece in pieces])
             if not await offload(ChunkMap.proves, chunk_map, index, data):
                 self.rotten = True
-                raise StoreBroken(
-                    f"chunk {index} of {self.info.digest} is wrong in the bucket", source="bucket"
-                )
+                reason = f"chunk {index} of {self.info.digest} is wrong in the bucket"
+                raise StoreRotten(reason, self.info.size, source="bucket")
         self._known.prove(index)
         return data

@@ -11,7 +11,7 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import HELD, BlobInfo, Buffered, FileSlice, Piece, Provenance
-from registry_mesh.ports.failures import StoreBroken
+from registry_mesh.ports.failures import StoreBroken, StoreRotten
 from registry_mesh.stores.disk.looks import Looks, signature
 from registry_mesh.stores.disk.open_files import OpenFile, OpenFiles
 from registry_mesh.stores.disk.rot import Rot
@@ -79,7 +79,7 @@ class WholeBlobs:
 
     async def _found(self, file: OpenFile, bad: int | None, *, opening: bool) -> None:
         """Chunk `bad` has rotted, where it is not None. A cache has the blob in part only from then on (`BlobUnknown`
-        while opening); any other store has put it aside (`StoreBroken`)."""
+        while opening); any other store has put it aside (`StoreRotten`)."""
         if bad is None:
             return
         self.rotten += 1
@@ -89,7 +89,7 @@ class WholeBlobs:
         self.files.drop(file)
         if opening and self._cache:
             raise BlobUnknown(digest=str(file.digest))
-        raise StoreBroken(f"chunk {bad} of {file.digest} has rotted")
+        raise StoreRotten(f"chunk {bad} of {file.digest} has rotted", file.size)
 
 
 class DiskReading(Buffered):
