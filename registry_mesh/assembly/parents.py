@@ -14,6 +14,7 @@ from typing import Final
 from registry_mesh.assembly.labels import board, layout, parent_label
 from registry_mesh.assembly.parent_log import ParentLog
 from registry_mesh.auth.hosts import place
+from registry_mesh.auth.own_hosts import own_hosts
 from registry_mesh.config.registries import CredentialCommand, Registry
 from registry_mesh.config.scalars import SecretReference
 from registry_mesh.config.schema import Config
@@ -38,8 +39,8 @@ from registry_mesh.upstream.session import ParentSession
 from registry_mesh.upstream.way import Client, Way
 
 Groups = list[list[UpstreamRegistry]]
-_Way = tuple[str | None, str | None, str | None, str | None, tuple[str, ...]]
-"""Proxy, authorities, certificate, key, and hosts that may lie inside."""
+_Way = tuple[str | None, str | None, str | None, str | None, tuple[str, ...], bool]
+"""Proxy, authorities, certificate, key, hosts that are named, and whether no others are asked."""
 _Key = tuple[str, SecretReference | CredentialCommand | None, str | None, str, _Way]
 """A parent's URL, its login, its token service, whether `ns` is sent, and the way to it."""
 
@@ -107,12 +108,12 @@ class Parents:
 
     async def _open(self, registry: Registry) -> None:
         """A client for the way to the registry's parents, where there is none yet."""
-        key = _way_key(registry)
+        key = self._way_key(registry)
         if key in self._clients:
             return
-        alike = [r for r in self._config.registries.values() if _way_key(r) == key]
+        alike = [r for r in self._config.registries.values() if self._way_key(r) == key]
         urls = [url for each in alike for group in each.parents for url in group]
-        way = way_of(registry, urls)
+        way = way_of(registry, urls, never=never_direct(self._config, registry))
         for url in urls:
             if proxy := way.proxy_named(url):
                 log.info(
@@ -120,12 +121,16 @@ class Parents:
                 )
         self._clients[key] = await self._stack.enter_async_context(open_session(way))
 
+    def _way_key(self, registry: Registry) -> _Way:
+        never = never_direct(self._config, registry)
+        return registry.proxy, registry.ca, registry.certificate, registry.key, registry.redirects, never
+
     def _session(self, url: str, registry: Registry) -> ParentSession:
-        key = (url, registry.credentials, registry.token_service, registry.ns, _way_key(registry))
+        key = (url, registry.credentials, registry.token_service, registry.ns, self._way_key(registry))
         if key not in self._sessions:
             login = login_of(registry.credentials, url) if registry.credentials is not None else None
             session = ParentSession(
-                self._clients[_way_key(registry)],
+                self._clients[self._way_key(registry)],
                 url,
                 login,
                 instruments=self._instruments,
@@ -143,11 +148,12 @@ async def _ended(task: asyncio.Task[None]) -> None:
     await asyncio.wait([task])
 
 
-def _way_key(registry: Registry) -> _Way:
-    return registry.proxy, registry.ca, registry.certificate, registry.key, registry.redirects
+def never_direct(config: Config, registry: Registry) -> bool:
+    """Whether nobody but the registry's own hosts may be asked."""
+    return (registry.direct or ("never" if config.role == "site" else "public")) == "never"
 
 
-def way_of(registry: Registry, urls: Sequence[str]) -> Way:
+def way_of(registry: Registry, urls: Sequence[str], *, never: bool) -> Way:
     """The way to the parents at `urls`. The files of certificates are read here."""
     tls = elsewhere = None
     if registry.ca or registry.certificate:
@@ -158,7 +164,7 @@ def way_of(registry: Registry, urls: Sequence[str]) -> Way:
             tls.load_cert_chain(registry.certificate, registry.key)
     parents = frozenset(place(url) for url in urls)
     hosts = frozenset(host.lower() for host in registry.redirects)
-    return Way(hosts, registry.proxy or "", tls, elsewhere, parents)
+    return Way(hosts, registry.proxy or "", tls, elsewhere, parents, never, own_hosts(urls))
 
 
 def login_of(configured: SecretReference | CredentialCommand, url: str) -> Logins:

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from registry_mesh.assembly.parents import Parents, way_of
+from registry_mesh.assembly.parents import Parents, never_direct, way_of
 from registry_mesh.assembly.storage import try_bucket
 from registry_mesh.config.finding import Path
 from registry_mesh.config.schema import Config
@@ -42,7 +42,7 @@ async def try_all(config: Config, image: Image | None = None) -> AsyncIterator[T
             groups = parents.groups[RegistryName(host)]
             for i, group in enumerate(registry.parents):
                 for j, url in enumerate(group):
-                    way = way_of(registry, [url])
+                    way = way_of(registry, [url], never=never_direct(config, registry))
                     way.admit(url)
                     login = registry.credentials is not None
                     steps = await walk(groups[i][j], way, login, image[1:] if image else None)

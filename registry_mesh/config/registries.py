@@ -98,8 +98,11 @@ class Registry(Section):
     key: FilePath | None = None
     """PEM file: its private key."""
     redirects: Annotated[tuple[Text, ...], BeforeValidator(as_tuple)] = ()
-    """HOST or HOST:PORT inside a network to which parents may redirect, such as that of their bucket. Public addresses
-    need not be named; no other address is ever connected to."""
+    """HOST or HOST:PORT to which parents may redirect, such as that of their bucket: one inside a network has to be
+    named, with `direct: never` any. No other address is ever connected to."""
+    direct: Literal["never", "public"] | None = None
+    """Where requests may go beside the parents: `never` elsewhere than to the token service, the proxy, `redirects` and
+    the known hosts of a well-known registry; `public`: to any public address. Absent: never at a site, else public."""
     token_service: ServerUrl | None = None
     """Address of the token service, http(s)://HOST[:PORT], where the parents name one that is not known as theirs: it
     alone is told the credentials."""

@@ -32,8 +32,9 @@ def redirected(url: str, location: str, way: Way, source: str) -> str:
     if here.scheme == "https" and there[0] == "http":
         raise SourceLied("redirects from https to http", source=source)
     if not way.may_lead_to(target):
+        what = "to none of the registry's hosts" if way.never else "into a network"
         raise SourceLied(
-            f"redirects into a network, to {there[1]}:{there[2]}: if that is right, name it in redirects",
+            f"redirects {what}, to {there[1]}:{there[2]}: if that is right, name it in redirects",
             source=source,
         )
     return target

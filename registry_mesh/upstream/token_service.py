@@ -12,6 +12,7 @@ import aiohttp
 from yarl import URL
 
 from registry_mesh.ports.failures import LoginRefused, SourceDenied, SourceThrottled, SourceUnavailable
+from registry_mesh.upstream.causes import cause
 from registry_mesh.upstream.credentials import Credentials
 from registry_mesh.upstream.retry_after import http_date, retry_after
 from registry_mesh.upstream.token_answer import AnswerInvalid, TokenAnswer, parse_answer
@@ -148,7 +149,7 @@ class TokenService:
         except TimeoutError:
             why = f"does not answer within {TIMEOUT:.0f} s"
         except (aiohttp.ClientError, OSError, ValueError) as fault:
-            why = f"cannot be asked ({type(fault).__name__})"
+            why = f"cannot be asked: {cause(fault)}"
         raise SourceUnavailable(f"the token service {url.authority} {why}", source=self._parent)
 
     async def _body(self, response: aiohttp.ClientResponse, url: URL) -> bytes:

@@ -15,6 +15,7 @@ import aiohttp
 from yarl import URL
 
 from registry_mesh.auth.hosts import inner_address, inner_host, place
+from registry_mesh.auth.own_hosts import is_among
 
 DIRECT: Final = "none"
 """In place of a proxy's address: none, whatever the environment says."""
@@ -24,17 +25,24 @@ class LeadsInward(OSError):
     """A connection to an address inside a network that nobody has named."""
 
 
+class NotNamed(OSError):
+    """A host that is none of the registry's, where no other may be asked."""
+
+
 @dataclass(frozen=True)
 class Way:
     """`hosts`: HOST or HOST:PORT that may lie inside a network; those of the parents are among them. `proxy`: an
     address, `none`, or empty for what the usual variables say. `tls`: for the parents; None for what the system
-    believes, which is also how all others are spoken to, save that these are not shown a client certificate."""
+    believes, which is also how all others are spoken to, save that these are not shown a client certificate. `never`:
+    no host is asked that is not among `hosts`, the parents, what is theirs (`own`), or configured beside them."""
 
     hosts: frozenset[str] = frozenset()
     proxy: str = ""
     tls: ssl.SSLContext | None = None
     tls_elsewhere: ssl.SSLContext | None = None
     parents: frozenset[tuple[str, str, int] | None] = frozenset()
+    never: bool = False
+    own: frozenset[str] = frozenset()
     _inner: set[tuple[str, int]] = field(default_factory=set)
     _admitted: set[str] = field(default_factory=set)
 
@@ -53,7 +61,27 @@ class Way:
     def may_lead_to(self, url: str) -> bool:
         """As far as its text can tell. Where names lead to is seen when a connection is made."""
         found = place(url)
-        return found is not None and (self.names(found[1], found[2]) or not inner_host(url))
+        if found is None:
+            return False
+        return self.names(found[1], found[2]) or (not inner_host(url) and self._may_ask(found))
+
+    def _may_ask(self, where: tuple[str, str, int]) -> bool:
+        """Whether requests may go to that scheme, host and port at all."""
+        scheme, host, port = where
+        if not self.never or self.names(host, port):
+            return True
+        return (scheme, port) == ("https", 443) and is_among(host, self.own)
+
+    def demand(self, url: str) -> None:
+        """Raise `NotNamed` where no request may go to `url`. Before a name is resolved, whatever proxy there is."""
+        found = place(url)
+        if found is None or not self._may_ask(found):
+            host = f"{found[1]}:{found[2]}" if found else url[:200]
+            raise NotNamed(
+                errno.EACCES,
+                f"{host} is none of this registry's hosts: if it is, name it in redirects, "
+                "or let the registry have direct: public",
+            )
 
     def proxy_of(self, url: URL) -> str | None:
         """The proxy's address for a URL; None where it is asked directly."""
@@ -137,6 +165,7 @@ class Client:
     ) -> aiohttp.client._RequestContextManager:  # Any: the options of aiohttp
         """As `aiohttp.ClientSession.request`. A text is taken for a URL that is encoded already."""
         target = url if isinstance(url, URL) else URL(url, encoded=True)
+        self.way.demand(str(target))
         proxy = self.way.proxy_of(target)
         return self._http.request(method, target, proxy=proxy, ssl=self.way.tls_of(target), **options)
 

@@ -8,13 +8,16 @@ from urllib.parse import urlsplit
 import pytest
 from aiohttp import web
 
+from registry_mesh.assembly.parents import never_direct
+from registry_mesh.auth.own_hosts import own_hosts
+from registry_mesh.config.schema import Config
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.ports.failures import SourceLied, SourceUnavailable
 from registry_mesh.upstream.client import open_session
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession
-from registry_mesh.upstream.way import Way, base_and_folder, proxy_from_environment
+from registry_mesh.upstream.way import NotNamed, Way, base_and_folder, proxy_from_environment
 from tests.simulators.registry import SimulatedRegistry, simulated_registry
 
 DATA = b"inside"
@@ -110,6 +113,86 @@ async def test_redirects_to_hosts_that_are_named(
     leads_to(parent, f"http://{host}:{port}/secret".encode())
     way = Way(hosts=frozenset({named.replace("PORT", str(port))}))
     assert await size_at(parent.url, way) == len(DATA)
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "https://cdn.example/x",
+        "https://93.184.215.14/x",
+        "http://parent.example:8080/x",
+        "https://127.0.0.1.nip.io/x",
+        "https://production.cloudflare.docker.com/x",
+        "https://below.parent.example:8443/x",
+        "https://parent.example.evil.example/x",
+    ],
+)
+async def test_never_direct_leads_to_no_host_that_is_not_named(
+    parent: SimulatedRegistry, location: str
+) -> None:
+    leads_to(parent, location.encode())
+    way = Way(never=True, own=own_hosts(["https://parent.example", parent.url]))
+    with pytest.raises(SourceLied, match="to none of the registry's hosts"):
+        await size_at(parent.url, way)
+    way = Way(hosts=frozenset({urlsplit(location).hostname or ""}), never=True)
+    assert way.may_lead_to(location), "unless it is named"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://elsewhere.example/token",
+        "http://127.1:5000/",
+        "http://2130706433:5000/",
+        "http://localhost.:5000/",
+        "http://127.0.0.1:5001/",
+        "https://auth.docker.io/token",
+    ],
+)
+async def test_never_direct_asks_no_other_host_whatever_leads_there(url: str) -> None:
+    """Not even for its address: tokens, pages of lists and all else go this way."""
+    way = Way(never=True, own=own_hosts(["http://127.0.0.1:5000"]))
+    way.admit("http://127.0.0.1:5000")
+    async with open_session(way) as client:
+        with pytest.raises(NotNamed, match="none of this registry's hosts"):
+            await client.request("GET", url)
+
+
+def test_what_belongs_to_a_registry_need_not_be_named() -> None:
+    hub = Way(never=True, own=own_hosts(["https://registry-1.docker.io"]))
+    hub.admit("https://registry-1.docker.io")
+    for url in (
+        "https://registry-1.docker.io/v2/",
+        "https://auth.docker.io/token",
+        "https://production.cloudflare.docker.com/blob",
+        "https://docker-images-prod.abc.r2.cloudflarestorage.com/blob",
+    ):
+        assert hub.may_lead_to(url), url
+    quay = Way(never=True, own=own_hosts(["https://quay.io"]))
+    assert quay.may_lead_to("https://cdn01.quay.io/x")
+    assert not quay.may_lead_to("http://cdn01.quay.io/x")
+    assert not quay.may_lead_to("https://auth.docker.io/token")
+
+
+async def test_a_token_service_that_is_none_of_its_own_is_not_asked(parent: SimulatedRegistry) -> None:
+    challenge = 'Bearer realm="https://tokens.example/token",service="x"'
+    parent.says(BLOB, status=401, headers={"WWW-Authenticate": challenge})
+    with pytest.raises(SourceUnavailable, match="none of this registry's hosts"):
+        await size_at(parent.url, Way(never=True))
+
+
+@pytest.mark.parametrize(("role", "never"), [("site", True), ("replica", False)])
+def test_a_site_is_never_direct_unless_it_is_told(role: str, never: bool) -> None:
+    registries = {
+        "a.example": {"parents": [["https://a.example"]]},
+        "b.example": {"parents": [["https://b.example"]], "direct": "public"},
+        "c.example": {"parents": [["https://c.example"]], "direct": "never"},
+    }
+    config = Config.model_validate(
+        {"role": role, "store": {"disk": {"path": "/s"}}, "registries": registries}
+    )
+    found = [never_direct(config, registry) for registry in config.registries.values()]
+    assert found == [never, False, True]
 
 
 async def test_a_folder_of_another_registry(parent: SimulatedRegistry) -> None:
