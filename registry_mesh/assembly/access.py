@@ -87,23 +87,29 @@ class NodeAccess:
 
     @property
     def generation(self) -> int:
+        """A number that grows whenever an earlier decision may not hold any more."""
         return self._before + self._policy.generation
 
     async def learn(self, authorization: str) -> None:
+        """Look up what is to be known of a header before it is decided about."""
         await self._policy.learn(authorization)
 
     def decide(self, authorization: str | None, asked: Asked) -> Decision:
+        """Whether the request may do what it asks; no waiting."""
         return self._policy.decide(authorization, asked)
 
     def challenge(self, asked: Asked, base: str = "", error: str = "") -> str:
+        """The `WWW-Authenticate` value that says how to be let in."""
         return self._policy.challenge(asked, base, error)
 
     async def issue(self, login: Login | None, scopes: Sequence[Scope]) -> Issued:
+        """A token for a login. `Unsupported` at a node where nobody logs in."""
         if self._guard is None:
             raise Unsupported("nobody logs in at this node")
         return await self._guard.issue(login, scopes)
 
     def keys(self) -> dict[str, Any]:
+        """The public keys that tokens are signed with, as a JWK set; empty where none are issued."""
         return self._guard.keys() if self._guard is not None else {"keys": []}
 
     # Changes

@@ -70,6 +70,7 @@ class Node:
         await self.worker.drain(self.config.drain if seconds is None else seconds)
 
     async def close(self) -> None:
+        """Close every part in turn, and give the seat up."""
         await self._stack.aclose()
         self.seats.workers[0].leave()
 

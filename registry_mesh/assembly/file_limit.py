@@ -19,4 +19,5 @@ def raise_limit() -> int:
 
 
 def limit() -> int:
+    """How many files this process may have open."""
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]

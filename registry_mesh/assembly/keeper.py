@@ -117,6 +117,7 @@ class Keeper:
             self._stack = stack.pop_all()
 
     async def close(self) -> None:
+        """End every task, then close what they used."""
         await self._stack.aclose()
 
     def forget(self) -> None:
@@ -240,16 +241,19 @@ class Keeper:
     # What the operator is told
 
     def readiness(self) -> Readiness:
+        """Whether a process serves, and else why not."""
         if self._seats.draining():
             return Readiness(False, "shutting down")
         serving = self._seats.serving(time.monotonic())
         return Readiness(serving > 0, "" if serving else "no process serves")
 
     async def status(self) -> NodeStatus:
+        """The state of the node, measured now."""
         self._measure()
         return self._status()
 
     def findings(self) -> FindingsStatus:
+        """What is wrong at the node, with the verdict."""
         found = self._lookout.findings
         said = verdict(node_name(self._config), found, self.readiness().ready)
         return FindingsStatus(

@@ -11,6 +11,7 @@ from registry_mesh.upstream.board import Board
 
 
 def node_name(config: Config) -> str:
+    """The name in the configuration, else the host's."""
     return config.name or os.uname().nodename
 
 

@@ -55,6 +55,7 @@ class Seen:
     process: int
 
     def card(self, parent: str) -> Card:
+        """What this process notes of a parent, and reads of the others' notes."""
         return self.board.card(parent, self.process)
 
 

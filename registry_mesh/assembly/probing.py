@@ -29,6 +29,7 @@ class Tried:
 
     @property
     def fault(self) -> Step | None:
+        """The first step that failed; None where all went well."""
         return next((step for step in self.steps if not step.well), None)
 
 

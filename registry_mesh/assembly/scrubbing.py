@@ -52,6 +52,7 @@ class Scrubber:
         return Pace(self._config().scrub.rate, self._config().scrub.every)
 
     async def repeat(self) -> None:
+        """Scrub, again and again, until it is cancelled."""
         await self._scrub.repeat()
 
     def tell(self) -> None:

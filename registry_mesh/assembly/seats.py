@@ -16,6 +16,8 @@ STALE_AFTER: Final = 30.0
 
 
 class State(enum.IntEnum):
+    """What a process is at."""
+
     VACANT = 0
     STARTING = 1
     SERVING = 2
@@ -32,6 +34,7 @@ class Sitter:
     since: float
 
     def serves(self, now: float) -> bool:
+        """Whether it serves, and has been heard of within `STALE_AFTER` seconds."""
         return self.state is State.SERVING and now - self.beat < STALE_AFTER
 
 
@@ -43,23 +46,28 @@ class Seat:
         self.index = index
 
     def take(self, pid: int) -> None:
+        """Sit down as `pid`: starting, from now on."""
         self._words[_PID] = pid
         self._words[_SINCE] = time.monotonic_ns()
         self.enter(State.STARTING)
 
     def enter(self, state: State) -> None:
+        """Be in `state` from now on."""
         self._words[_STATE] = state
         self.beat()
 
     def beat(self) -> None:
+        """Show that the process is alive."""
         self._words[_BEAT] = time.monotonic_ns()
 
     def leave(self) -> None:
+        """Leave the seat vacant."""
         self._words[_STATE] = State.VACANT
         self._words[_PID] = 0
 
     @property
     def sitter(self) -> Sitter:
+        """Who sits there, as last written."""
         pid, state, beat, since = self._words
         return Sitter(pid, State(state), beat / 1e9, since / 1e9)
 
@@ -73,10 +81,12 @@ class Seats:
 
     @property
     def workers(self) -> list[Seat]:
+        """The seats of the workers."""
         return self._seats[:-1]
 
     @property
     def keeper(self) -> Seat:
+        """The seat of the keeper."""
         return self._seats[-1]
 
     def serving(self, now: float) -> int:

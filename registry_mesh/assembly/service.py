@@ -48,10 +48,21 @@ _RELOADED: Final = frozenset({"access", "log", "rules", "replication", _TAGS})
 class Half(Protocol):
     """A worker or the keeper, as its process runs it."""
 
-    async def start(self, listener: socket.socket) -> None: ...
-    async def close(self) -> None: ...
-    def reload(self, config: Config) -> None: ...
-    def forget(self) -> None: ...
+    async def start(self, listener: socket.socket) -> None:
+        """Begin to serve at `listener`."""
+        ...
+
+    async def close(self) -> None:
+        """Answer what is under way, and end."""
+        ...
+
+    def reload(self, config: Config) -> None:
+        """Take over what may change in a configuration while the node runs."""
+        ...
+
+    def forget(self) -> None:
+        """Ask parents anew for what was remembered of tags."""
+        ...
 
 
 class StartFailed(Exception):
@@ -124,6 +135,7 @@ class Service:
 
     @property
     def port(self) -> int:
+        """The port that clients connect to."""
         return int(self.listeners[0].getsockname()[1])
 
     def _stop_listening(self) -> None:

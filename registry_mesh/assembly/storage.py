@@ -88,6 +88,7 @@ async def try_bucket(s3: S3) -> None:
 
 
 def s3_settings(s3: S3) -> S3Settings:
+    """The section of the configuration as the bucket's room takes it."""
     from registry_mesh.stores.bucket.settings import S3Settings, SpoolSettings
 
     return S3Settings(

@@ -119,6 +119,7 @@ class Worker:
             await self.server.drain(seconds)
 
     async def close(self) -> None:
+        """Answer what is under way, then close every part."""
         await self._stack.aclose()
 
 
@@ -128,6 +129,7 @@ async def _ended(task: asyncio.Task[None]) -> None:
 
 
 def tls_context(listen: Listen) -> ssl.SSLContext | None:
+    """The node's certificate and key, loaded; None where it speaks plain HTTP. OSError, ssl.SSLError."""
     if listen.tls is None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

@@ -58,6 +58,7 @@ class Progress:
     repaired: int = 0
 
     def encode(self) -> bytes:
+        """The progress as it lies in its record."""
         return json.dumps(asdict(self)).encode()
 
     @classmethod
@@ -70,6 +71,7 @@ class Progress:
 
     @property
     def last(self) -> Digest | None:
+        """The digest that was looked at last; None at the beginning of a walk."""
         with suppress(DigestInvalid):
             return Digest.parse(self.after)
         return None
@@ -190,6 +192,7 @@ class Scrub:
             await self._mend(digest, spans, tries)
 
     async def save(self) -> None:
+        """Note the progress; where the disk takes nothing, a restart begins a little earlier."""
         self._saved = self._clock()
         with suppress(Failure):  # a disk that is full or read-only; then a restart begins a little earlier
             await self._records.put(KEY, self.progress.encode())

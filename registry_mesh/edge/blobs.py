@@ -32,6 +32,7 @@ async def head_blob(exchange: Exchange, call: Call) -> None:
 
 
 async def get_blob(exchange: Exchange, call: Call) -> None:
+    """Answer with the bytes of a blob, with the ranges of it that are asked for, or with 304."""
     digest = Digest.parse(call.reference)
     headers = exchange.headers
     if "If-None-Match" in headers or "If-Match" in headers:
@@ -48,6 +49,7 @@ async def get_blob(exchange: Exchange, call: Call) -> None:
 
 
 async def delete_blob(exchange: Exchange, call: Call) -> None:
+    """Take a blob out of its repository: 202. Who may not write is refused before."""
     pushes = writable(call).pushes
     assert pushes is not None
     digest = Digest.parse(call.reference)

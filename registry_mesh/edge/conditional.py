@@ -14,6 +14,7 @@ _TAG: Final = re.compile(r'[ \t,]*(W/)?"([\x21\x23-\x7e\x80-\U0010ffff]*)"[ \t]*
 
 
 def etag(digest: Digest) -> str:
+    """The digest as an entity tag (RFC 9110, 8.8.3): it is strong, as the bytes follow from it."""
     return f'"{digest}"'
 
 

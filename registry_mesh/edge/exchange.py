@@ -66,6 +66,7 @@ class Call:
         return f"{path}?{urlencode(params)}" if params else path
 
     def location(self, rest: str) -> tuple[str, str]:
+        """The `Location` field for `rest` below this repository."""
         return ("Location", self.path(rest))
 
 

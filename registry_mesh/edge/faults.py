@@ -118,6 +118,8 @@ class Circumstances:
 
 @dataclass(frozen=True, slots=True)
 class ErrorAnswer:
+    """An error as distribution-spec has it: one code, a message, a detail, and the fields beside it."""
+
     status: int
     code: str
     message: str
@@ -125,11 +127,13 @@ class ErrorAnswer:
     fields: Fields = field(default_factory=list)
 
     def body(self) -> bytes:
+        """The JSON document that is sent."""
         error = {"code": self.code, "message": self.message, "detail": self.detail}
         return json.dumps({"errors": [error]}, default=str).encode()
 
 
 def answer_for(fault: oci.Refusal | Failure, around: Circumstances) -> ErrorAnswer:
+    """The answer to a refusal, or to a failure of this node or its parents."""
     if isinstance(fault, oci.Refusal):
         return _refused(fault, around)
     return _failed(fault, around)

@@ -10,6 +10,7 @@ from registry_mesh.oci.reference import RepositoryName
 
 
 async def get_tags(exchange: Exchange, call: Call) -> None:
+    """Answer with a page of tags, and where there are more, with a link to the next."""
     assert call.repository is not None
     limit, last = page(call, exchange.settings.page_limit)
     found = await call.repository.tags.tags(max(limit, 1), last)

@@ -84,6 +84,7 @@ def _fields(
 
 
 async def put_manifest(exchange: Exchange, call: Call) -> None:
+    """Take a manifest, under the tags and the digest that are given: 201."""
     pushes = writable(call).pushes
     assert pushes is not None
     reference = parse_reference(call.reference)

@@ -39,11 +39,13 @@ def within(items: Sequence[T], size: Callable[[T], int]) -> Sequence[T]:
 
 
 def link(call: Call, rest: str, **params: str) -> tuple[str, str]:
+    """The `Link` field that leads to the next page (RFC 8288)."""
     return ("Link", f'<{call.path(rest, **params)}>; rel="next"')
 
 
 async def answer(
     exchange: Exchange, document: object, fields: Fields, media_type: str = "application/json"
 ) -> None:
+    """Answer with a JSON document that caches ask for again each time."""
     data = json.dumps(document, separators=(",", ":")).encode()
     await exchange.reply(200, [("Content-Type", media_type), ("Cache-Control", "no-cache"), *fields], data)

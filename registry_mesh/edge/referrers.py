@@ -14,6 +14,7 @@ from registry_mesh.ports.repositories import Referrers
 
 
 async def get_referrers(exchange: Exchange, call: Call) -> None:
+    """Answer with the index of what refers to a subject, filtered by type where that is asked for."""
     assert call.repository is not None
     subject = Digest.parse(call.reference)
     artifact_type = (call.query.one("artifactType") or "").replace(" ", "+")  # a type has no blank

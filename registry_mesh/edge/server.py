@@ -59,6 +59,7 @@ class Server:
 
     @property
     def connections(self) -> int:
+        """How many connections are open."""
         return len(self._acceptor.connections) if self._acceptor else 0
 
     async def start(

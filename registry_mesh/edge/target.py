@@ -34,6 +34,7 @@ class Query:
         self._fields = fields
 
     def all(self, name: str) -> list[str]:
+        """Every value of a parameter, in the order of the request."""
         return [value for key, value in self._fields if key == name]
 
     def one(self, name: str) -> str | None:
@@ -46,6 +47,8 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Target:
+    """The path and the parameters of a request."""
+
     path: str
     query: Query
 

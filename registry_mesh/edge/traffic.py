@@ -24,6 +24,7 @@ class Traffic:
         """Requests being answered, but for those that are answered within one turn of the loop."""
 
     def new_id(self) -> str:
+        """An id for a request that brought none: the same prefix in one process, and a number."""
         return f"{self.prefix}-{next(self.ids):x}"
 
     def begin(self) -> None:
@@ -32,5 +33,6 @@ class Traffic:
         self.meters.running.add()
 
     def end(self) -> None:
+        """Count an exchange as ended."""
         self.running -= 1
         self.meters.running.add(-1)

@@ -84,6 +84,7 @@ async def _post_whole(exchange: Exchange, call: Call, digest: Digest) -> None:
 
 
 async def patch_upload(exchange: Exchange, call: Call) -> None:
+    """Take a chunk of an upload: 202, with where it stands."""
     try:
         start, length = _content_range(exchange)
         async with _sessions(call).append(call.who, call.reference, start, length) as ingest:
@@ -95,6 +96,7 @@ async def patch_upload(exchange: Exchange, call: Call) -> None:
 
 
 async def put_upload(exchange: Exchange, call: Call) -> None:
+    """Take the last bytes of an upload, and make a blob of it: 201."""
     given = call.query.one("digest")
     if given is None:
         raise DigestInvalid("the digest parameter is missing", parameter="digest")
@@ -123,11 +125,13 @@ async def _is_here(call: Call, digest: Digest) -> bool:
 
 
 async def get_upload(exchange: Exchange, call: Call) -> None:
+    """Tell where an upload stands: 204."""
     upload = await _sessions(call).status(call.who, call.reference)
     await exchange.reply(204, _session_fields(call, upload))
 
 
 async def delete_upload(exchange: Exchange, call: Call) -> None:
+    """Give an upload up: 204."""
     await _sessions(call).cancel(call.who, call.reference)
     await exchange.reply(204, [])
 

@@ -22,6 +22,7 @@ class ParentFacts:
 
     @property
     def usable(self) -> bool:
+        """Whether requests go there."""
         return self.state in ("up", "unasked")
 
 

@@ -51,6 +51,7 @@ class Finding:
 
     @property
     def state(self) -> State:
+        """How bad it is."""
         return NAMES[self.name]
 
 

@@ -159,13 +159,15 @@ class Buffered:
 
     @property
     def grows(self) -> bool:
+        """False: all there is, is there."""
         return False
 
     def direct(self) -> AbstractContextManager[DirectBody | None]:
+        """None: there is no body that a thread could receive."""
         return nullcontext()
 
     def rest(self) -> None:
-        pass
+        """Nothing is to be done: it keeps nothing from eviction."""
 
 
 class Streamed(Buffered):
@@ -174,6 +176,7 @@ class Streamed(Buffered):
     address: str | None = None
 
     def ready(self, span: Span) -> FileSlice | None:
+        """None: it is no slice of a file."""
         return None
 
 

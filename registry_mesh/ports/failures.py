@@ -16,6 +16,7 @@ class Failure(Exception):
 
     @property
     def reason(self) -> str:
+        """What went wrong, in words for a person."""
         return str(self.args[0])
 
 

@@ -84,6 +84,8 @@ class Referrers:
 
 
 class ReferrerSource(Protocol):
+    """Tells what refers to a manifest."""
+
     async def referrers(self, subject: Digest, tagged: bool = True) -> Referrers:
         """All of them, unfiltered, by the API and by the tag schema together; empty where there are none.
 
@@ -143,7 +145,10 @@ class KeptRepository(Protocol):
 class RepositoryStore(Protocol):
     """Where repositories of several registries are held."""
 
-    def repository(self, registry: RegistryName, name: RepositoryName) -> KeptRepository: ...
+    def repository(self, registry: RegistryName, name: RepositoryName) -> KeptRepository:
+        """The repository, whether anything is in it yet or not."""
+        ...
+
     def repositories(self, registry: RegistryName, last: str = "") -> AsyncIterator[RepositoryName]:
         """Those that hold anything and come after `last`, in ASCII order."""
         ...

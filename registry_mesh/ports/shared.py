@@ -31,7 +31,9 @@ class SharedStore(Protocol):
         ...
 
     @property
-    def shared(self) -> SharedBlobs: ...
+    def shared(self) -> SharedBlobs:
+        """The bucket's side, which other sites write too."""
+        ...
 
     def redirects(self, digest: Digest) -> bool:
         """Whether clients can be sent to the shared place for it, as far as is known without asking there."""

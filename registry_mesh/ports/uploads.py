@@ -31,7 +31,10 @@ class Owner:
 class Uploads(Protocol):
     """The sessions of one store. Methods raise `BlobUploadUnknown` where the session is not the owner's."""
 
-    async def begin(self, owner: Owner, algorithm: str) -> Upload: ...
+    async def begin(self, owner: Owner, algorithm: str) -> Upload:
+        """A new session whose blob is hashed by `algorithm`. `DigestInvalid` where that is unknown."""
+        ...
+
     async def status(self, owner: Owner, id: str) -> Upload:
         """Where it stands: what a client may rely on even if this process dies now."""
         ...
@@ -44,7 +47,10 @@ class Uploads(Protocol):
         that are to come now, where that is known; `StoreFull` before any is taken where they do not fit."""
         ...
 
-    async def cancel(self, owner: Owner, id: str) -> None: ...
+    async def cancel(self, owner: Owner, id: str) -> None:
+        """Forget the session and its bytes. `BlobUploadUnknown`."""
+        ...
+
     async def sweep(self) -> int:
         """Forget expired sessions; gives how many."""
         ...

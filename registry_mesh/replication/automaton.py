@@ -117,6 +117,7 @@ class Automaton:
         self._kept = 0  # bytes, about
 
     def accepts(self, word: str) -> bool:
+        """Whether the pattern fits the whole word."""
         if not word.isascii():
             return False
         states = self._start

@@ -39,11 +39,13 @@ class ReplicaRepositories:
         self._lifecycle = Lifecycle(records, clock)
 
     def repository(self, registry: RegistryName, name: RepositoryName) -> ReplicaRepository:
+        """The repository as the replica keeps it, apart from those of other registries."""
         kept = RepositoryName(f"{registry_component(registry)}/{name}")
         parts = RepositoryParts.of(kept, self._records, self._blobs, self._lifecycle.clock, HISTORY)
         return ReplicaRepository(registry, name, parts, self._records, self._blobs, self._lifecycle)
 
     async def repositories(self, registry: RegistryName, last: str = "") -> AsyncIterator[RepositoryName]:
+        """The names that are kept of a registry, in order, after `last`."""
         prefix = f"{registry_component(registry)}/"
         async for name in repository_names(self._records, prefix, prefix + last):
             yield RepositoryName(name.removeprefix(prefix))
@@ -70,6 +72,7 @@ class ReplicaRepository:
         self._lifecycle = lifecycle
 
     async def link(self, blob: Digest) -> None:
+        """Let the repository name a blob that the store holds."""
         if await self._parts.blobs.linked_at(blob) is not None:
             return
         await self._lifecycle.touch(blob)
@@ -88,6 +91,7 @@ class ReplicaRepository:
         await self._parts.shelf.shelve(manifest, self._lifecycle.clock(), _WHO, left_out)
 
     async def tag(self, tag: Tag, target: Descriptor, source: str) -> None:
+        """Let a tag point to `target`, as `source` had it."""
         if await self._records.get(self._parts.keys.existence) is None:
             await self._records.create(self._parts.keys.existence, encode({"at": self._lifecycle.clock()}))
         who = Pusher(f"{_WHO.subject} from {source}")

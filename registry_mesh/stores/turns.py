@@ -59,6 +59,7 @@ class TurnPulse:
 
     @property
     def quiet(self) -> bool:
+        """Whether the holder has seen no byte for longer than it is allowed, and waits for one."""
         return not self._working and self._clock() - self._beat >= self.allowed
 
     def __enter__(self) -> None:

@@ -27,6 +27,7 @@ class Answer:
 
     @property
     def status(self) -> int:
+        """The status code."""
         return self._response.status
 
     @property

@@ -42,6 +42,7 @@ class Question:
 
     @property
     def repository(self) -> str:
+        """The repository of the scope; empty where it is about something else."""
         kind, _, rest = self.scope.partition(":")
         return rest.rpartition(":")[0] if kind == "repository" else ""
 

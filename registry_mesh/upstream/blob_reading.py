@@ -24,11 +24,14 @@ class BlobReading(Streamed):
         self.provenance = Provenance(hit=False, source=answer.source)
 
     def direct(self) -> AbstractContextManager[DirectBody | None]:
+        """The body, to be received by the thread that stores it; None where bytes before the span are to be skipped."""
         if self._skip:
             return nullcontext()
         return self._answer.direct(len(self.span))
 
     async def pieces(self) -> AsyncIterator[bytes]:
+        """The bytes of the span as they come. `SourceUnavailable` where the parent stalls or ends too soon,
+        `SourceLied` where it sends too much."""
         left, skip = len(self.span), self._skip
         with self._answer.stall() as stall:
             while left:

@@ -85,12 +85,15 @@ class Sheet:
         self._texts = texts
 
     def words(self, process: int) -> memoryview[float]:
+        """The numbers that a process writes."""
         return self._words[process * _WORDS : (process + 1) * _WORDS]
 
     def text_at(self, process: int) -> memoryview[int]:
+        """The bytes of the reason that a process gives."""
         return self._texts[process * _TEXT : (process + 1) * _TEXT]
 
     def lineage_at(self, process: int) -> memoryview[int]:
+        """The bytes of the lineage that a process was told."""
         return self._lineages[process * _LINEAGE : (process + 1) * _LINEAGE]
 
     def lineage(self) -> list[str]:

@@ -29,6 +29,7 @@ class Breaker:
 
     @property
     def open(self) -> bool:
+        """Whether the parent is left alone."""
         return self._card.known().down
 
     @property

@@ -80,6 +80,7 @@ class ParentLists:
         return await page(self._parent.session, path, self._parent.scope, "list of tags", self._parent.query)
 
     async def referrers(self, subject: Digest, tagged: bool = True) -> Referrers:
+        """What the parent says refers to `subject`, by its API and by the tag schema."""
         asked = ParentReferrers(
             self._parent.name,
             self._source,

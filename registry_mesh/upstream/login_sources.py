@@ -55,9 +55,11 @@ class VariableSource:
 
     @property
     def name(self) -> str:
+        """`env:` and the variable."""
         return f"env:{self.variable}"
 
     async def read(self) -> Document:
+        """The login in the variable. `CredentialsInvalid` where it is not set, or holds none."""
         if self.variable not in os.environ:
             raise CredentialsInvalid("it is not in the environment")
         return parse_document(os.environ[self.variable])
@@ -74,9 +76,11 @@ class FileSource:
 
     @property
     def name(self) -> str:
+        """`file:` and the path."""
         return f"file:{self.path}"
 
     async def read(self) -> Document | None:
+        """What the file says, None where it has not changed. `CredentialsInvalid`."""
         text = await offload(self._changed)
         return parse_document(text) if text is not None else None
 
@@ -120,9 +124,11 @@ class CommandSource:
 
     @property
     def name(self) -> str:
+        """`command:` and the program."""
         return f"command:{self.command[0]}"
 
     async def read(self) -> Document:
+        """What the command prints; an empty document where a credential helper knows nobody. `CredentialsInvalid`."""
         try:
             printed = await output_of(self.command, self.given, self.timeout)
         except CommandFailed as fault:

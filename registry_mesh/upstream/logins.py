@@ -55,12 +55,15 @@ class FixedLogin:
         self._credentials = credentials
 
     async def of(self, repository: str) -> Credentials:
+        """The credentials, for whatever repository."""
         return self._credentials
 
     async def renewed(self, repository: str, refused: Credentials | None) -> bool:
+        """False: there are no others."""
         return False
 
     async def close(self) -> None:
+        """Nothing is to be closed."""
         return
 
 
@@ -92,19 +95,23 @@ class Logins:
 
     @property
     def name(self) -> str:
+        """Where the login comes from."""
         return self._source.name
 
     @property
     def trouble(self) -> str:
+        """Why there is no good login just now; empty where there is one."""
         return self._fault or (self._helper.trouble if self._helper is not None else "")
 
     async def of(self, repository: str) -> Credentials | None:
+        """The login for a repository: the helper's before the document's; None where there is none."""
         await self._current()
         if self._helper is not None and (found := await self._helper.of(repository)) is not None:
             return found
         return self._document.of(self._url, repository) if self._document is not None else None
 
     async def renewed(self, repository: str, refused: Credentials | None) -> bool:
+        """Whether the source has another login than `refused` by now; it is read again at most once in its pause."""
         if "look" in self._flights or self._clock() - self._looked >= self._source.pause:
             await self._look()
         if self._helper is not None and await self._helper.renewed(repository, refused):
@@ -112,6 +119,7 @@ class Logins:
         return await self.of(repository) != refused
 
     async def close(self) -> None:
+        """End the reading under way, and the helper's."""
         await self._flights.close()
         if self._helper is not None:
             await self._helper.close()

@@ -76,6 +76,7 @@ class Opinion:
 
     @property
     def down(self) -> bool:
+        """Whether the parent is taken to be down."""
         return self.down_since > 0
 
 

@@ -33,6 +33,7 @@ class Probe:
                 parent.liveness.check()
 
     def start(self) -> None:
+        """Begin to look at the parents now and then."""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def _run(self) -> None:
@@ -51,6 +52,7 @@ class Probe:
         return not breaker.confirmed or time.monotonic() - breaker.last_success > self._quiet
 
     async def close(self) -> None:
+        """End the looks, and each parent's pings."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

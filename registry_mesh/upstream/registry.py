@@ -36,13 +36,16 @@ class UpstreamRegistry:
 
     @property
     def name(self) -> str:
+        """The parent's name."""
         return self.session.name
 
     @property
     def parent(self) -> ParentSession:
+        """The session through which all is asked."""
         return self.session
 
     def repository(self, name: RepositoryName) -> Repository:
+        """The repository as the parent has it, below the folder of the parent's URL."""
         folder = self.session.folder
         there = RepositoryName(f"{folder}/{name}") if folder else name
         parent = ParentRepository(self.session, there, self.query)

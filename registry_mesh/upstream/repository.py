@@ -30,10 +30,12 @@ class ParentRepository:
 
     @property
     def scope(self) -> str:
+        """What a token has to allow: to pull from this repository."""
         return f"repository:{self.name}:pull"
 
     @property
     def here(self) -> Provenance:
+        """The provenance of what this parent gives."""
         return Provenance(hit=False, source=self.source)
 
     def request(

@@ -106,6 +106,7 @@ class ParentSession:
 
     @property
     def available(self) -> bool:
+        """Whether requests go to the parent: it is not down, not silent, and does not lead back here."""
         return not self.breaker.open and not self.liveness.silent and not self._card.known().leads_back
 
     @property
@@ -119,6 +120,7 @@ class ParentSession:
 
     @property
     def confirmed(self) -> bool:
+        """Whether it has ever answered, and is not down."""
         return self.breaker.confirmed
 
     @property
@@ -144,6 +146,7 @@ class ParentSession:
 
     @property
     def load(self) -> float:
+        """What one more request is expected to cost: latency in seconds, times the requests under way and this one."""
         return (self.breaker.latency + 0.001) * (1 + self.inflight)
 
     def heard(self, size: int) -> None:

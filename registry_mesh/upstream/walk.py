@@ -42,6 +42,7 @@ class Walk:
 
     @property
     def ended(self) -> bool:
+        """Whether there is no further page."""
         return self._path is None
 
     async def pages(self) -> AsyncGenerator[list[str]]:

@@ -136,6 +136,7 @@ class NotingResolver(aiohttp.abc.AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[aiohttp.abc.ResolveResult]:
+        """The addresses of a host, which are noted. OSError where the host has none."""
         try:
             found = await self._resolver.resolve(host, port, family)
         except ValueError as fault:  # labels that no name may have
@@ -144,6 +145,7 @@ class NotingResolver(aiohttp.abc.AbstractResolver):
         return found
 
     async def close(self) -> None:
+        """Close the resolver behind."""
         await self._resolver.close()
 
 

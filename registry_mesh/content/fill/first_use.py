@@ -53,4 +53,5 @@ class FirstUse:
         return True
 
     async def close(self) -> None:
+        """End the proofs under way."""
         await self._flights.close()

@@ -68,6 +68,7 @@ class Readers:
         return iter(self._readers)
 
     def enter(self, via: Via, span: Span, epoch: int) -> Reader:
+        """A reader that follows from now on, as one that is waited for."""
         reader = Reader(via, span.start, span.stop, epoch)
         self.followed = True
         self._readers.add(reader)
@@ -75,6 +76,7 @@ class Readers:
         return reader
 
     def leave(self, reader: Reader) -> None:
+        """Forget the reader; transfers may have to look where they stand."""
         self._readers.discard(reader)
         self._eager.discard(reader)
         self.moved.set()

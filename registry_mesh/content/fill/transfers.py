@@ -291,6 +291,7 @@ class Transfers:
         return transfer.received < transfer.granted
 
     def tasks(self) -> list[asyncio.Task[None]]:
+        """The tasks of the transfers under way."""
         return list(self._running.values())
 
 

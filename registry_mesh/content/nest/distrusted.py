@@ -80,6 +80,7 @@ class Distrusted:
             self._count(name)
 
     def lies(self, source: str, digest: Digest) -> int:
+        """How often the source has lied about the digest, as far as is remembered."""
         known = self._lies.get((source, digest))
         return known.told if known is not None else 0
 

@@ -182,12 +182,15 @@ class Failover:
         return None
 
     async def manifest(self, digest: Digest) -> FetchedManifest:
+        """The manifest from the first parent that has it."""
         return await self._first("manifests", lambda r: r.manifests.manifest(digest), digest)
 
     async def resolve(self, tag: Tag, known: Descriptor | None = None) -> Resolved:
+        """Where the first parent that knows the tag has it point to."""
         return await self._first("tags", lambda r: r.tags.resolve(tag, known))
 
     async def tags(self, limit: int, last: str = "") -> TagPage:
+        """A page of tags of the first parent that answers."""
         return await self._first("lists", lambda r: r.tags.tags(limit, last))
 
     async def referrers(self, subject: Digest, tagged: bool = True) -> Referrers:

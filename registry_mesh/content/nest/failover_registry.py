@@ -24,6 +24,7 @@ class FailoverRegistry:
         self._distrusted = distrusted
 
     def repository(self, name: RepositoryName) -> Repository:
+        """The repository, each request of which goes to the first parent that can answer it."""
         groups = [[Candidate(each.parent, each.repository(name)) for each in group] for group in self._groups]
         source = Failover(groups, self._distrusted)
         return Repository(self._registry, name, source, source, source, source)

@@ -28,9 +28,11 @@ class FallThrough:
         self._beyond = beyond
 
     def repository(self) -> Repository:
+        """Both together as one repository."""
         return Repository(self._held.registry, self._held.name, self, self, self, self)
 
     async def stat(self, digest: Digest) -> BlobInfo:
+        """The blob as it is held, else as it is beyond."""
         try:
             return await self._held.blobs.stat(digest)
         except BlobUnknown:
@@ -38,6 +40,7 @@ class FallThrough:
 
     @asynccontextmanager
     async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[Reading]:
+        """The blob opened where it is held, else beyond."""
         async with AsyncExitStack() as stack:
             try:
                 reading = await stack.enter_async_context(self._held.blobs.open(digest, span))
@@ -46,24 +49,28 @@ class FallThrough:
             yield reading
 
     async def chunk_map(self, digest: Digest) -> ChunkMap | None:
+        """The map of what is held, else of what is beyond."""
         try:
             return await self._held.blobs.chunk_map(digest)
         except BlobUnknown:
             return await self._beyond.blobs.chunk_map(digest)
 
     async def manifest(self, digest: Digest) -> FetchedManifest:
+        """The manifest that is held, else the one beyond."""
         try:
             return await self._held.manifests.manifest(digest)
         except ManifestUnknown:
             return await self._beyond.manifests.manifest(digest)
 
     async def resolve(self, tag: Tag, known: Descriptor | None = None) -> Resolved:
+        """Where the held tag points, else the one beyond."""
         try:
             return await self._held.tags.resolve(tag, known)
         except (ManifestUnknown, NameUnknown):
             return await self._beyond.tags.resolve(tag, known)
 
     async def tags(self, limit: int, last: str = "") -> TagPage:
+        """A page of the tags of both; of the held ones alone where beyond fails."""
         try:
             held = await self._held.tags.tags(limit, last)
         except NameUnknown:
@@ -75,6 +82,7 @@ class FallThrough:
         return _joined(held, beyond, limit)
 
     async def referrers(self, subject: Digest, tagged: bool = True) -> Referrers:
+        """The referrers of both, by digest; of the held ones alone where beyond fails."""
         ours = await self._held.referrers.referrers(subject)
         held = ours.descriptors
         try:

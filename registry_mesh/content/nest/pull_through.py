@@ -249,12 +249,15 @@ class FillReading(Streamed):
 
     @property
     def grows(self) -> bool:
+        """Whether more of the blob may become ready."""
         return self._fill.grows
 
     def ready(self, span: Span) -> FileSlice | None:
+        """The span as a slice of the partial file, if all of it is here and may leave."""
         return self._through.ready(self._fill, span)
 
     def pieces(self) -> AsyncIterator[Piece]:
+        """The pieces of the span as they come."""
         return self._through.pieces(self._fill, self.span)
 
 

@@ -38,6 +38,7 @@ class Entry:
     unknown: str = ""
 
     def encode(self) -> bytes:
+        """The entry as it lies in its record."""
         return json.dumps(
             {"answer": self.answer, "confirmed": self.confirmed, "unknown": self.unknown}
         ).encode()
@@ -174,6 +175,7 @@ class Remembered:
         self._entries.clear()
 
     async def close(self) -> None:
+        """End the questions under way."""
         await self._flights.close()
 
 

@@ -130,6 +130,8 @@ class RememberedTags:
         return TagPage(tuple(map(Tag, tags)), more, provenance)
 
     async def referrers(self, subject: Digest, tagged: bool = True) -> Referrers:
+        """The referrers as they are remembered, asked for again when they are no longer fresh."""
+
         async def fetch(_: str | None) -> str:
             found = await self._referrers.referrers(subject)
             listed = found.descriptors
@@ -208,6 +210,7 @@ class RememberedManifests:
         await self._records.put(_media_type_key(manifest.digest), manifest.media_type.encode())
 
     async def close(self) -> None:
+        """End the fetches under way."""
         await self._flights.close()
 
 

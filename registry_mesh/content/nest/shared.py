@@ -58,12 +58,15 @@ class SharedFirst:
         raise told
 
     async def stat(self, digest: Digest) -> BlobInfo:
+        """The blob as the first place has it that knows it."""
         return await self._first(lambda place: place.stat(digest), digest)
 
     @asynccontextmanager
     async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[Reading]:
+        """The blob opened at the first place that has it."""
         async with AsyncExitStack() as stack:
             yield await self._first(lambda place: stack.enter_async_context(place.open(digest, span)), digest)
 
     async def chunk_map(self, digest: Digest) -> ChunkMap | None:
+        """The map of the first place that has one."""
         return await self._first(lambda place: place.chunk_map(digest), digest)

@@ -39,6 +39,7 @@ class BlobKey:
 
     @classmethod
     def of(cls, blob: Descriptor) -> BlobKey:
+        """The key of the blob that a descriptor states."""
         return cls(blob.digest, blob.size)
 
     def __str__(self) -> str:
@@ -47,6 +48,8 @@ class BlobKey:
 
 @dataclass(frozen=True, slots=True)
 class ManifestKey:
+    """A manifest to be copied: its place and digest."""
+
     place: Place
     digest: Digest
 
@@ -56,6 +59,8 @@ class ManifestKey:
 
 @dataclass(frozen=True, slots=True)
 class TagKey:
+    """A tag to be set, at its place."""
+
     place: Place
     tag: Tag
 

@@ -31,6 +31,7 @@ class Widths:
     records: int = 8
 
     def of(self, lane: Lane) -> int:
+        """How many jobs of a lane run at once."""
         return self.streams if lane is Lane.BYTES else self.records
 
 

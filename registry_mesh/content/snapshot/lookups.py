@@ -49,6 +49,8 @@ class Lookups:
         self._unanswered: set[RegistryName] = set()
 
     async def referrers(self, source: Repository, subject: Digest, tagged: bool) -> tuple[Descriptor, ...]:
+        """What refers to `subject`. A registry that has failed once is tried once only from then on. `Failure`,
+        `Refusal`."""
         tries = 1 if source.registry in self._unanswered else BESIDE_TRIES
         try:
             found = await self._asking.ask(

@@ -11,6 +11,8 @@ _SMOOTHING: Final = 10.0
 
 
 class Phase(enum.Enum):
+    """What a run is at."""
+
     LISTING = "listing"
     COPYING = "copying"
     DONE = "done"
@@ -36,6 +38,7 @@ class Progress:
 
     @property
     def size_left(self) -> int:
+        """Bytes that are still to be copied."""
         return self.size - self.size_done
 
 

@@ -25,6 +25,7 @@ class Receipt:
 
     @classmethod
     def of(cls, root: Descriptor, platforms: Platforms, at: float) -> Receipt:
+        """The receipt for `root` with these platforms, taken in at `at` (seconds since the epoch)."""
         wanted = None if platforms is None else tuple(str(each) for each in sorted(platforms))
         return cls(str(root.digest), wanted, at)
 
@@ -45,6 +46,7 @@ class Receipts:
             return {}
 
     def note(self, place: Place, tag: Tag, receipt: Receipt) -> None:
+        """Keep a receipt for the tag, to be written with the others of its place."""
         self._fresh.setdefault(place, {})[tag] = receipt
 
     async def flush(self) -> None:

@@ -94,6 +94,7 @@ class Outcome:
 
     @property
     def complete(self) -> bool:
+        """Whether all that was selected is here."""
         return not self.troubles
 
 

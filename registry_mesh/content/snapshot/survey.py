@@ -88,6 +88,7 @@ class Survey:
 
     @property
     def place(self) -> Place:
+        """Where the survey looks."""
         return Place(self._source.registry, self._source.name)
 
     async def run(self, rules: Rules, of: Iterable[Rule]) -> Findings:

@@ -68,6 +68,7 @@ class FastConnection(Connection):
         """What the access log says of that."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Note the client's address; a connection too many has no fast path."""
         super().connection_made(transport)
         peer = transport.get_extra_info("peername")
         name = json.dumps(str(peer[0]) if isinstance(peer, tuple) else "")
@@ -76,6 +77,7 @@ class FastConnection(Connection):
             self._path = None
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        """Leave what is being sent, and end as every connection does."""
         if self._remainder is not None:
             self._remainder.leave()
             self._remainder = None
@@ -85,6 +87,7 @@ class FastConnection(Connection):
     # -- requests ---------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
+        """Answer a request for what is hot at once, or hand the bytes to the slow path, in their order."""
         path = self._path
         if path is not None:
             if self._remainder is not None or self._stash:
@@ -137,6 +140,7 @@ class FastConnection(Connection):
         return not (self._messages or self._force_close or self._close or self.busy)
 
     def answer(self, path: FastPath, data: bytes) -> bool:
+        """Whether `data` is one request for what is hot; it is being answered then."""
         known, asked = self._known(path, data)
         if known is None:
             return False

@@ -262,9 +262,11 @@ class Hot:
         return f"<Hot {len(self.blobs)} blobs, {len(self.manifests)} manifests of {self._bytes} bytes>"
 
     def start(self) -> None:
+        """Begin to let go of what nobody asks for."""
         self._sweeper = asyncio.get_running_loop().create_task(self._sweep(), name="hot")
 
     async def close(self) -> None:
+        """Close every file, and begin nothing more."""
         tasks = [*self._opening.values(), *([self._sweeper] if self._sweeper else [])]
         for task in tasks:
             task.cancel()
@@ -300,6 +302,7 @@ class Hot:
     # -- manifests and tags -----------------------------------------------------------------------------------
 
     def keep_manifest(self, key: bytes, entry: HotManifest) -> None:
+        """Keep an answer in place of an earlier one; the oldest go where all take more than `MEMORY` bytes."""
         self.forget_manifest(key)
         self.manifests[key] = entry
         self._bytes += _cost(key, entry)
@@ -317,6 +320,7 @@ class Hot:
         self.forget_manifest(next(iter(self.manifests)))
 
     def forget_manifest(self, key: bytes) -> None:
+        """Drop the answer, and its bytes with it, whoever still remembers the entry."""
         entry = self.manifests.pop(key, None)
         if entry is not None:
             entry.gone = True

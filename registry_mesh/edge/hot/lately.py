@@ -35,6 +35,7 @@ class Lately(Generic[V]):
         return value
 
     def put(self, key: bytes, value: V) -> None:
+        """Remember `value`; a key longer than the longest is not remembered."""
         if len(key) > self._longest:
             return
         if key not in self.new:

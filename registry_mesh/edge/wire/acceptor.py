@@ -54,6 +54,7 @@ class Acceptor(web.Server):
         )
 
     def open_connections(self) -> Iterator[Connection]:
+        """Each connection that is open."""
         for each in self.connections:
             assert isinstance(each, Connection)
             yield each

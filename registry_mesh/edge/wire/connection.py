@@ -35,13 +35,16 @@ class Answered(web.StreamResponse):
 
     @property
     def keep_alive(self) -> bool:
+        """Whether the connection goes on after this answer."""
         return self._goes_on
 
     async def prepare(self, request: web.BaseRequest) -> None:
-        return None
+        """Nothing is left to prepare: the answer has been sent."""
+        return
 
     async def write_eof(self, data: bytes = b"") -> None:
-        return None
+        """Nothing is left to write: the answer has been sent."""
+        return
 
 
 class Connection(RequestHandler):
@@ -69,6 +72,7 @@ class Connection(RequestHandler):
         self.wire: Wire | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Give the connection its wire; `surplus` says whether it is one too many."""
         # A cast, for uvloop's transports are no subclasses of asyncio's.
         self.wire = Wire(self._loop, cast(asyncio.Transport, transport), self._crowd)
         self.last_used = self._loop.time()
@@ -76,17 +80,20 @@ class Connection(RequestHandler):
         self.surplus = self._full()
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        """End the wire first, so that what is being read for it is closed."""
         # First the writer goes, then the task is cancelled, which closes whatever was being read.
         if self.wire is not None:
             self.wire.close()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
+        """The socket takes nothing more for now, and the wire waits."""
         super().pause_writing()
         if self.wire is not None:
             self.wire.pause()
 
     def resume_writing(self) -> None:
+        """The socket takes bytes again, and the wire goes on."""
         super().resume_writing()
         if self.wire is not None:
             self.wire.resume()

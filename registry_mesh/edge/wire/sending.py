@@ -69,9 +69,11 @@ class Wire:
     # What the protocol tells
 
     def pause(self) -> None:
+        """Let writers wait until `resume`."""
         self._paused = True
 
     def resume(self) -> None:
+        """Let the writer that waits go on."""
         self._paused = False
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)

@@ -54,6 +54,7 @@ class BucketAnswer:
 
     @property
     def code(self) -> str:
+        """S3's code of the error; empty where there is none."""
         return code_in(self.body)
 
 
@@ -117,6 +118,7 @@ class S3Client:
         )
 
     async def close(self) -> None:
+        """Close the connections."""
         await self._session.close()
 
     def url(self, key: str) -> str:

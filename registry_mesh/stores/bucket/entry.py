@@ -29,18 +29,22 @@ _VERSION: Final = 1
 
 
 def entry_key(digest: Digest) -> str:
+    """Where the entry of a blob lies."""
     return f"blobs/{digest.algorithm}/{digest.hex}"
 
 
 def data_key(name: str) -> str:
+    """Where the bytes of an entry called `name` lie."""
     return f"data/{name}"
 
 
 def map_key(name: str) -> str:
+    """Where the chunk map of those bytes lies."""
     return f"data/{name}.map"
 
 
 def pending_key(name: str) -> str:
+    """The mark that bytes called `name` belong to no entry yet."""
     return f"pending/{name}"
 
 
@@ -64,9 +68,11 @@ class Entry:
 
     @property
     def info(self) -> BlobInfo:
+        """Digest and size."""
         return BlobInfo(self.digest, self.size)
 
     def encode(self) -> bytes:
+        """The entry as it lies in the bucket: a line of JSON, then a small blob's own bytes."""
         line: dict[str, object] = {"version": _VERSION, "size": self.size, "at": round(self.at, 3)}
         if self.name:
             line["data"] = self.name
@@ -128,6 +134,7 @@ class KnownEntry:
         return all(self.proven[i >> 3] >> (i & 7) & 1 for i in range(start, stop))
 
     def prove(self, index: int) -> None:
+        """Note that a chunk was seen to be right."""
         self.proven[index >> 3] |= 1 << (index & 7)
 
 
@@ -140,12 +147,14 @@ class Entries:
         self._known: OrderedDict[Digest, KnownEntry] = OrderedDict()
 
     def get(self, digest: Digest) -> KnownEntry | None:
+        """What is known of a digest, which counts as used now."""
         known = self._known.get(digest)
         if known is not None:
             self._known.move_to_end(digest)
         return known
 
     def add(self, known: KnownEntry) -> None:
+        """Keep what is known; what was used least lately goes where there are too many, or too many bytes."""
         self.drop(known.entry.digest)
         self._known[known.entry.digest] = known
         self._room -= len(known.entry.inline or b"")
@@ -153,6 +162,7 @@ class Entries:
             self.drop(next(iter(self._known)))
 
     def drop(self, digest: Digest) -> None:
+        """Forget what is known of a digest."""
         known = self._known.pop(digest, None)
         if known is not None:
             self._room += len(known.entry.inline or b"")

@@ -104,6 +104,7 @@ class MultipartUpload:
 
     @property
     def begun(self) -> bool:
+        """Whether the bucket knows of it."""
         return self.upload is not None
 
     async def send(self, part: PartBuffer) -> None:

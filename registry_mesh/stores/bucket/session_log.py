@@ -66,6 +66,7 @@ class SessionLog:
         return lease is None or lease.until - self._wall() < LEASE * 2 / 3
 
     async def put_aside(self, data: bytes) -> SessionTail:
+        """Put bytes of an unfinished part into an object of their own."""
         key = f"tails/{self._id}/{uuid.uuid4().hex}"
         await self._client.put(key, data)
         return SessionTail(key, len(data))
@@ -76,6 +77,7 @@ class SessionLog:
         await self.remove()
 
     async def remove(self) -> None:
+        """Remove all that the session left in the bucket. `StoreBroken`."""
         if self.session.upload is not None:
             await self._control.abort(data_key(self.session.name), self.session.upload)
         for prefix in (f"tails/{self._id}/", f"uploads/{self._id}/"):

@@ -100,6 +100,7 @@ class BucketAsParent:
         return await self._guard.ask(lambda: self._bucket.chunk_map(digest))
 
     def reject(self, digest: Digest) -> None:
+        """Look at the blob in the bucket again, beside the request, and forget it there where it is rotten."""
         if digest not in self._rejecting:
             self._rejecting[digest] = asyncio.get_running_loop().create_task(self._look_again(digest))
 
@@ -115,6 +116,7 @@ class BucketAsParent:
         await asyncio.gather(*self._rejecting.values())
 
     async def close(self) -> None:
+        """End the looks under way."""
         tasks = list(self._rejecting.values())
         for task in tasks:
             task.cancel()

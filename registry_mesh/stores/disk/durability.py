@@ -28,6 +28,7 @@ class DiskFsync(enum.Enum):
     NEVER = "never"
 
     def sync_data(self, fd: int) -> None:
+        """Wait until the file's bytes would survive a power cut, unless the policy is NEVER."""
         if self is not DiskFsync.NEVER:
             os.fdatasync(fd)
 

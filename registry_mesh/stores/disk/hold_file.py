@@ -114,52 +114,67 @@ class HoldFile:
 
     @property
     def committed(self) -> bool:
+        """Whether the blob became whole."""
         return bool(self._bytes[_COMMITTED])
 
     def set_committed(self) -> None:
+        """Say so, to all processes."""
         self._bytes[_COMMITTED] = 1
 
     @property
     def discarded(self) -> bool:
+        """Whether the partial blob was given up."""
         return bool(self._bytes[_DISCARDED])
 
     def set_discarded(self) -> None:
+        """Say so, to all processes."""
         self._bytes[_DISCARDED] = 1
 
     @property
     def mtime_ns(self) -> int:
+        """When the part was last written by one of us, in nanoseconds as `stat` gives them."""
         return self._words[_MTIME_WORD]
 
     def set_mtime_ns(self, mtime_ns: int) -> None:
+        """Note that time: a part with another was touched by somebody else."""
         self._words[_MTIME_WORD] = mtime_ns
 
     @property
     def wanted(self) -> int | None:
+        """The chunk that a reader of another process waits for; None where nobody waits."""
         return self._words[_WANTED_WORD] - 1 if self._words[_WANTED_WORD] else None
 
     def set_wanted(self, index: int | None) -> None:
+        """Say which chunk is waited for, or that none is."""
         self._words[_WANTED_WORD] = 0 if index is None else index + 1
 
     def state(self, index: int) -> int:
+        """The state of a chunk, as a number of `ChunkState`."""
         return self._bytes[_RECORDS + _RECORD * index + _STATE]
 
     def set_state(self, index: int, state: ChunkState) -> None:
+        """Set the state of a chunk, for all processes."""
         self._bytes[_RECORDS + _RECORD * index + _STATE] = state
 
     def reserved(self, index: int) -> bool:
+        """Whether room for the chunk is counted in the ledger."""
         return bool(self._bytes[_RECORDS + _RECORD * index + _RESERVED])
 
     def set_reserved(self, index: int, reserved: bool) -> None:
+        """Note whether it is."""
         self._bytes[_RECORDS + _RECORD * index + _RESERVED] = reserved
 
     def set_synced(self, index: int, synced: bool) -> None:
+        """Note whether the chunk would be there after a power cut."""
         self._bytes[_RECORDS + _RECORD * index + _SYNCED] = synced
 
     def crc32(self, index: int) -> int | None:
+        """The checksum of a chunk as it was written; None where none was made."""
         position = _RECORDS + _RECORD * index
         return self._halves[position // 4 + 1] if self._bytes[position + _SUMMED] else None
 
     def set_crc32(self, index: int, crc32: int) -> None:
+        """Note the checksum of a chunk."""
         position = _RECORDS + _RECORD * index
         self._halves[position // 4 + 1] = crc32
         self._bytes[position + _SUMMED] = 1
@@ -207,6 +222,7 @@ class HoldFile:
         self._map.flush()
 
     def close(self) -> None:
+        """Unmap the table and close its file."""
         self._unmap()
         os.close(self.fd)
 

@@ -110,6 +110,7 @@ class Index:
             self.broken = False
 
     def close(self) -> None:
+        """Close the database."""
         with self._lock:
             self._connection.close()
 
@@ -118,9 +119,11 @@ class Index:
         return self.ask(0, lambda db: _one(db, "SELECT value FROM facts WHERE name = ?", name))
 
     def state_fact(self, name: str, value: int) -> None:
+        """Keep a number under a name."""
         self.change(lambda db: db.execute("REPLACE INTO facts VALUES (?, ?)", (name, value)))
 
     def add_fact(self, name: str, value: int) -> None:
+        """Add to the number under a name."""
         change = (
             "INSERT INTO facts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value"
         )
@@ -156,6 +159,7 @@ class Index:
         self.change(forget)
 
     def row(self, digest: Digest) -> Row | None:
+        """The row of a blob; None where there is none."""
         query = f"SELECT {_COLUMNS} FROM blobs WHERE key = ?"
         nothing: _Values | None = None
         found = self.ask(nothing, lambda db: db.execute(query, (key_of(digest),)).fetchone())
@@ -200,6 +204,7 @@ class Index:
         return self.ask(0, lambda db: _one(db, "SELECT total(held) FROM blobs"))
 
     def count(self) -> int:
+        """How many blobs have a row."""
         return self.ask(0, lambda db: _one(db, "SELECT count(*) FROM blobs"))
 
     def note_sizes(self, manifest: Digest, sizes: Sequence[tuple[Digest, int]]) -> None:
@@ -216,11 +221,13 @@ class Index:
         self.change(note)
 
     def said_size(self, digest: Digest) -> SaidSize | None:
+        """The size that a manifest stated for the digest; None where none did."""
         query = "SELECT size, manifest FROM said WHERE key = ?"
         found = self.ask(None, lambda db: db.execute(query, (key_of(digest),)).fetchone())
         return SaidSize(int(found[0]), Digest.parse(bytes(found[1]).decode())) if found else None
 
     def forget_said(self, digest: Digest) -> None:
+        """Forget that size: it was wrong."""
         self.change(lambda db: db.execute("DELETE FROM said WHERE key = ?", (key_of(digest),)))
 
     def note_place(self, digest: Digest, place: str) -> None:
@@ -236,6 +243,7 @@ class Index:
         self.change(note)
 
     def place(self, digest: Digest) -> str | None:
+        """Where the blob was said to come from; None where nobody said."""
         query = "SELECT place FROM places WHERE key = ?"
         found = self.ask(None, lambda db: db.execute(query, (key_of(digest),)).fetchone())
         return found[0] if found else None

@@ -69,6 +69,7 @@ class IncomingFile:
             self._reserved = room
 
     def write(self, pieces: list[bytes]) -> None:
+        """Append to the file and to its sums. `StoreFull`, OSError."""
         length = sum(map(len, pieces))
         if self._written + length > self._reserved:
             self._reserve_ahead(self._written + length)

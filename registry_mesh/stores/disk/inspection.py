@@ -40,6 +40,7 @@ class Inspection:
         self._looks = Looks(shelf.layout)
 
     async def digests(self, after: Digest | None) -> AsyncIterator[Digest]:
+        """The digests of whole blobs after `after`, in order."""
         for algorithm in ALGORITHMS:
             if after is not None and algorithm < after.algorithm:
                 continue
@@ -61,6 +62,7 @@ class Inspection:
         return sorted(name for name in names if not name.endswith((HOLD, CHUNKS)))
 
     async def inspect(self, digest: Digest) -> AsyncIterator[Inspected]:
+        """Read a blob again, chunk by chunk; the last step says whether it is what it should be."""
         with translated(f"opening {digest}"):
             whole = await offload(self._open, digest)
         first = 0

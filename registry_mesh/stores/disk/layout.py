@@ -35,30 +35,37 @@ class Layout:
 
     @cached_property
     def blobs(self) -> Path:
+        """Whole blobs, with what lies beside them."""
         return self.root / "blobs"
 
     @cached_property
     def partial(self) -> Path:
+        """Partial blobs."""
         return self.root / "partial"
 
     @cached_property
     def quarantine(self) -> Path:
+        """Blobs that were found rotten."""
         return self.root / "quarantine"
 
     @cached_property
     def records(self) -> Path:
+        """Records, one a file."""
         return self.root / "records"
 
     @cached_property
     def tmp(self) -> Path:
+        """Files that have no name of their own yet."""
         return self.root / "tmp"
 
     @cached_property
     def index(self) -> Path:
+        """The database."""
         return self.root / "index" / "index.sqlite3"
 
     @cached_property
     def run(self) -> Path:
+        """Locks and counts, of use only while processes run."""
         return self.root / "run"
 
     def directories(self) -> tuple[Path, ...]:
@@ -74,21 +81,27 @@ class Layout:
         )
 
     def blob(self, digest: Digest) -> Path:
+        """A whole blob."""
         return self.blobs / digest.algorithm / digest.hex[:2] / digest.hex
 
     def blob_hold(self, digest: Digest) -> Path:
+        """The table of a blob's hold, from before it was whole."""
         return self.blobs / digest.algorithm / digest.hex[:2] / (digest.hex + HOLD)
 
     def blob_chunks(self, digest: Digest) -> Path:
+        """The chunk map of a whole blob."""
         return self.blobs / digest.algorithm / digest.hex[:2] / (digest.hex + CHUNKS)
 
     def part(self, digest: Digest) -> Path:
+        """The bytes of a partial blob, with holes."""
         return self.partial / digest.algorithm / digest.hex[:2] / digest.hex
 
     def part_hold(self, digest: Digest) -> Path:
+        """The table of a partial blob: the state of each chunk."""
         return self.partial / digest.algorithm / digest.hex[:2] / (digest.hex + HOLD)
 
     def rotten(self, digest: Digest) -> Path:
+        """Where a rotten blob is put."""
         return self.quarantine / f"{digest.algorithm}-{digest.hex}"
 
 

@@ -36,6 +36,7 @@ def lock_range(fd: int, start: int, length: int) -> bool:
 
 
 def unlock_range(fd: int, start: int, length: int) -> None:
+    """Unlock bytes of a file."""
     _set(fd, fcntl.F_UNLCK, start, length)
 
 
@@ -100,6 +101,7 @@ class FileLock:
             os.close(self._fd)
 
     def release(self) -> None:
+        """Give the lock up; its file goes with it."""
         if self.mine:
             self._path.unlink(missing_ok=True)
         os.close(self._fd)
@@ -123,4 +125,5 @@ class ProcessLock:
         return try_flock(self._fd, shared=False)
 
     def close(self) -> None:
+        """Give the lock up."""
         os.close(self._fd)

@@ -55,11 +55,13 @@ class Look:
         self.sized = False
 
     def add(self, index: int) -> None:
+        """Note that a chunk was looked at."""
         self.chunks[index] = 1
         if index == len(self.chunks) - 1 or not index:  # often enough: readers begin or end there
             self.complete = 0 not in self.chunks
 
     def add_all(self) -> None:
+        """Note that all of the file was looked at, and its size."""
         self.chunks = bytearray(b"\1") * len(self.chunks)
         self.complete = self.sized = True
 
@@ -207,6 +209,7 @@ class PartLooks:
             self._room += len(kept[2])
 
     def of(self, digest: Digest, status: os.stat_result) -> bytes | None:
+        """What was looked at of the part with this status; None where it has changed since."""
         with self._lock:
             kept = self._kept.get(digest)
         return kept[2] if kept and kept[:2] == (status.st_ino, status.st_mtime_ns) else None

@@ -128,6 +128,7 @@ class OpenFiles:
             return False
 
     def release(self, file: OpenFile, *, resting: bool = False) -> None:
+        """One reader less. The last one's file stays open for a while, and is unlocked where all who have it rest."""
         with self._lock:
             file.readers -= 1
             file.resting -= resting
@@ -165,6 +166,7 @@ class OpenFiles:
                 self._forget(file)
 
     def close(self) -> None:
+        """Close every file that nobody reads, and forget the others."""
         with self._lock:
             for file in list(self._files.values()):
                 self._forget(file)

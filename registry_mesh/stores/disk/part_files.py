@@ -55,6 +55,7 @@ class PartFiles:
                 fcntl.flock(self.table.fd, fcntl.LOCK_UN)
 
     def room(self, index: int) -> int:
+        """Bytes that a chunk takes of the disk."""
         return charge(chunk_length(index, self.info.size))
 
     def reserve(self, chunks: range) -> None:
@@ -119,6 +120,7 @@ class PartFiles:
                     unlock_range(self.table.fd, index, 1)
 
     def note_mtime(self) -> None:
+        """Note in the table that the part was last written by us."""
         self.table.set_mtime_ns(os.fstat(self.fd).st_mtime_ns)
 
     def is_cut_short(self) -> bool:
@@ -147,6 +149,7 @@ class PartFiles:
             self.shelf.index.forget(self.info.digest)
 
     def close(self) -> None:
+        """Close both files."""
         self.table.close()
         os.close(self.fd)
 

@@ -40,6 +40,7 @@ class Upkeep:
             self._shelf.index.touch([bytes.fromhex(hex) for hex in list(used)], self._shelf.turnovers())
 
     def round(self, files: OpenFiles) -> None:
+        """Do once what is to be done now and then: close idle files, write uses down, make room, mend the index."""
         try:
             files.sweep()
             self._come_back()

@@ -68,6 +68,7 @@ class UploadState:
         )
 
     def write(self, directory: Path, fsync: DiskFsync) -> None:
+        """Write the state into the upload's folder, whole or not at all."""
         document = encode(
             {
                 "repository": self.owner.repository,
@@ -149,6 +150,7 @@ class UploadFile:
             position += len(piece)
 
     def write(self, pieces: list[bytes]) -> None:
+        """Append to the data and to its sums; the state is saved now and then. OSError."""
         points.reach("upload.write")
         write_all(self._fd, pieces, self.offset)
         for piece in pieces:
@@ -207,10 +209,12 @@ class UploadFile:
 
     @property
     def algorithm(self) -> str:
+        """The algorithm that the bytes are hashed by."""
         return self._state.algorithm
 
     @property
     def path(self) -> Path:
+        """Where the bytes lie."""
         return self._directory / "data"
 
     def end(self) -> None:
@@ -218,6 +222,7 @@ class UploadFile:
         remove(self._directory)
 
     def close(self) -> None:
+        """Close the file; whoever is next may have it."""
         os.close(self._fd)
 
 

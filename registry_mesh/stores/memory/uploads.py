@@ -116,6 +116,7 @@ class MemoryUploads:
         return len(expired)
 
     def end(self, id: str) -> None:
+        """Forget a session."""
         self._sessions.pop(id, None)
 
     def _find(self, owner: Owner, id: str) -> _Session:

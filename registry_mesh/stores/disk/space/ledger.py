@@ -40,6 +40,7 @@ class Ledger:
 
     @property
     def used(self) -> int:
+        """Bytes used and reserved, by all processes."""
         return self._used[0]
 
     def reserve(self, room: int) -> bool:
@@ -57,6 +58,7 @@ class Ledger:
             self._used[0] += room
 
     def release(self, room: int) -> None:
+        """Count `room` bytes less."""
         with self._alone():
             self._used[0] = max(0, self._used[0] - room)
 
@@ -84,6 +86,7 @@ class Ledger:
             return False
 
     def close(self) -> None:
+        """Unmap the file of the ledger."""
         self._used.release()
         self._map.close()
         os.close(self._fd)

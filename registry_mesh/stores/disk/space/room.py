@@ -74,6 +74,7 @@ class Room:
             raise StoreFull(f"{self.ledger.used} of {limit} bytes are used: {room} more do not fit")
 
     def give(self, room: int) -> None:
+        """Give reserved bytes back."""
         self.ledger.release(room)
 
 
