@@ -24,6 +24,7 @@ COUNT_LIMIT: Final = 64 << 30
 """Bytes of a body without a length that are read to learn it: such a body need not end."""
 
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
+_TOTAL: Final = re.compile(r"/(\d{1,18})$")
 _UNSATISFIED: Final = re.compile(r"bytes \*/(\d{1,18})")
 
 
@@ -53,17 +54,31 @@ class ParentBlobs:
             return None
 
     async def _got(self, digest: Digest) -> int:
-        """By GET, which is hung up once its head tells the size. A body without one is read to its end and counted."""
+        """By GET of one byte. Who knows no ranges sends all, and is hung up once the head tells the size. Where no head
+        tells it, the body is read to its end and counted."""
         if (counted := self._heads.counted.get(digest)) is not None:
             return counted
-        async with self._parent.request("GET", Endpoint.BLOB, str(digest), {"Accept": "*/*"}) as answer:
+        size = await self._told(digest, {"Range": "bytes=0-0"})
+        if size is None:
+            size = await self._told(digest, {})
+        if size is None:
+            raise SourceUnavailable("told no length", source=self._source)
+        self._heads.useless(Asked.BLOBS)
+        return size
+
+    async def _told(self, digest: Digest, headers: Mapping[str, str]) -> int | None:
+        headers = {"Accept": "*/*", **headers}
+        async with self._parent.request("GET", Endpoint.BLOB, str(digest), headers) as answer:
             if answer.status == 404:
                 raise self._unknown(digest)
+            if "Range" in headers and answer.status in (206, 416):
+                told = _TOTAL.search(answer.field("Content-Range"))
+                return int(told[1]) if told is not None else None
             self._parent.expect(answer, 200, BlobUnknown)
-            size = answer.length
-            if size is None:
-                size = self._heads.counted[digest] = await self._count(answer)
-        self._heads.useless(Asked.BLOBS)
+            return answer.length if answer.length is not None else await self._counted(digest, answer)
+
+    async def _counted(self, digest: Digest, answer: Answer) -> int:
+        size = self._heads.counted[digest] = await self._count(answer)
         return size
 
     async def _count(self, answer: Answer) -> int:
