@@ -18,6 +18,7 @@ from registry_mesh.auth.basic import Login, parse_basic, parse_bearer
 from registry_mesh.auth.book import Book
 from registry_mesh.auth.grants import Grants, Scope, actions_of, claim
 from registry_mesh.auth.identity import ANONYMOUS, ANONYMOUS_NAME, Identity
+from registry_mesh.auth.robots import SUBJECT, robot_of
 from registry_mesh.oci.reference import RepositoryName, full_name
 from registry_mesh.oci.refusals import Unauthorized
 from registry_mesh.ports.access import Issued
@@ -65,7 +66,7 @@ class Guard:
         self._clock = clock
         self._registries = tuple(registries) or ("",)
         self._realm = realm
-        self._logins = logins
+        self.logins = logins
         self._known: LRUCache[str, _Known] = LRUCache(KNOWN)
         self._passwords = Passwords()
         self._flights: Flights[str, None] = Flights()
@@ -82,13 +83,13 @@ class Guard:
     async def learn(self, authorization: str) -> None:
         """See `Policy`. The same credentials that come several times at once are verified once."""
         for _ in range(2):  # the book may be replaced meanwhile
-            if not self._logins or self._is_known(authorization):
+            if not self.logins or self._is_known(authorization):
                 return
             await self._flights.join(authorization, lambda: self._verify(authorization))
 
     def decide(self, authorization: str | None, asked: Asked) -> Decision:
         """See `Policy`. A token is never good for more than its subject may do today."""
-        if authorization is None or not self._logins:
+        if authorization is None or not self.logins:
             return self._judged(ANONYMOUS, asked)
         known = self._known.get(authorization, _UNKNOWN)
         if known.identity is None or self._clock() >= known.until:
@@ -109,14 +110,10 @@ class Guard:
     def _judged(self, identity: Identity, asked: Asked) -> Decision:
         subject = identity.subject
         if not asked.repository:  # what is listed is asked about by itself
-            first = self._logins and identity is ANONYMOUS
+            first = self.logins and identity is ANONYMOUS
             return _LOGIN_FIRST if first else Decision(Verdict.ALLOW, subject)
         if not self._book.policies.judge(identity, asked).allowed:
-            if (
-                identity.is_anonymous
-                and self._logins
-                and not self._book.policies.is_forgotten(asked.registry)
-            ):
+            if identity.is_anonymous and self.logins and not self._book.policies.is_forgotten(asked.registry):
                 return _LOGIN_FIRST
             return Decision(Verdict.DENY, subject, self._why_not(subject, asked))
         if identity.grants is not None and not identity.grants.cover(asked):
@@ -153,7 +150,7 @@ class Guard:
         try:
             if login is not None:
                 identity = await self._login(login)
-                return _Known(identity, self._clock() + BELIEVED)
+                return _Known(identity, min(self._clock() + BELIEVED, identity.until))
             if token is not None:
                 identity = self._holder(token)
                 return _Known(identity, identity.until)
@@ -162,9 +159,18 @@ class Guard:
         return _Known(None, self._clock() + DOUBTED, "only Basic and Bearer credentials are understood")
 
     async def _login(self, login: Login) -> Identity:
+        name = robot_of(login.user)
+        if name is not None:
+            return self._robot(name, login.password)
         if not await self._passwords.fit(login, self._book.hashes):
             raise Unauthorized(WRONG)
         return Identity(login.user)
+
+    def _robot(self, name: str, secret: str) -> Identity:
+        robot = self._book.robots.get(name)
+        if robot is None or not robot.knows(secret) or self._clock() >= robot.until:
+            raise Unauthorized(WRONG)
+        return Identity(robot.subject, until=robot.until)
 
     def _holder(self, token: str) -> Identity:
         """Whom a token was given to, if the password it was given for is still that one."""
@@ -173,9 +179,11 @@ class Guard:
             raise TokenInvalid("the token was given for a login that is no more")
         return Identity(claims.subject, grants=Grants.read(claims.access), until=claims.until)
 
-    def _credential(self, subject: str) -> str:
-        hashed = self._book.hashes.get(subject)
-        return hashlib.sha256(hashed.encode()).hexdigest()[:16] if hashed else "none"
+    def _credential(self, subject: str) -> str | None:
+        """A mark of what the subject logs in with; of nobody it is none that a token can carry."""
+        robot = self._book.robots.get(subject.removeprefix(SUBJECT)) if subject.startswith(SUBJECT) else None
+        kept = robot.secret if robot is not None else self._book.hashes.get(subject)
+        return hashlib.sha256(kept.encode()).hexdigest()[:16] if kept else None
 
     # The token service
 
@@ -184,8 +192,10 @@ class Guard:
         identity = ANONYMOUS if login is None else await self._login(login)
         granted = [kept for scope in scopes if (kept := self._granted(identity, scope)).words]
         now = self._clock()
-        token = self._tokens.sign(identity.subject, claim(granted), self._credential(identity.subject), now)
-        return Issued(token, now, self._tokens.lifetime)
+        seconds = int(min(self._tokens.lifetime, identity.until - now))
+        mark = self._credential(identity.subject) or ""
+        token = self._tokens.sign(identity.subject, claim(granted), mark, now, seconds)
+        return Issued(token, now, seconds)
 
     def keys(self) -> dict[str, Any]:
         """See `TokenService`."""

@@ -71,8 +71,8 @@ class Tokens:
         """The public key as a JWK set."""
         return {"keys": [self._jwk]}
 
-    def sign(self, subject: str, access: object, credential: str, now: float) -> str:
-        """A token for `lifetime` seconds from `now`."""
+    def sign(self, subject: str, access: object, credential: str, now: float, seconds: int) -> str:
+        """A token that is good for `seconds` from `now`."""
         import jwt
 
         claims: Mapping[str, Any] = {
@@ -80,7 +80,7 @@ class Tokens:
             "aud": self.service,
             "sub": subject,
             "iat": int(now),
-            "exp": int(now) + self.lifetime,
+            "exp": int(now) + seconds,
             "jti": secrets.token_hex(8),
             "access": access,
             "cred": credential,

@@ -19,6 +19,7 @@ from registry_mesh.auth.grants import Scope
 from registry_mesh.config.access_files import load_book, private_registries
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.policy_files import policy_paths
+from registry_mesh.config.robot_files import robot_paths
 from registry_mesh.config.schema import Access, Config
 from registry_mesh.oci.refusals import Unsupported
 from registry_mesh.ports.access import Issued
@@ -36,7 +37,7 @@ def is_guarded(config: Config) -> bool:
     """Whether it takes more than one level for everybody to say who may do what."""
     access = config.access
     readers = any(known.readers for known in config.registries.values())
-    return bool(access.users or access.policies or readers or private_registries(config))
+    return bool(access.users or access.robots or access.policies or readers or private_registries(config))
 
 
 def token_key(config: Config) -> bytes | None:
@@ -79,9 +80,14 @@ class NodeAccess:
             time.time,
             _registries(self._config),
             access.tokens.realm,
-            logins=access.users is not None,
+            logins=access.users is not None or access.robots is not None,
         )
         return self._guard
+
+    @property
+    def has_logins(self) -> bool:
+        """Whether there is anybody to make tokens for."""
+        return self._guard is not None and self._guard.logins
 
     # What the edge asks
 
@@ -158,9 +164,10 @@ Signature = tuple[tuple[str, int, int, int], ...]
 def _signature(access: Access) -> Signature:
     """Differs from the one before where a file may have changed."""
     paths = [] if access.users is None else [Path(access.users)]
-    if access.policies is not None:
-        with contextlib.suppress(ConfigInvalid):
-            paths += policy_paths(access.policies)
+    with contextlib.suppress(ConfigInvalid):
+        paths += policy_paths(access.policies) if access.policies is not None else []
+    with contextlib.suppress(ConfigInvalid):
+        paths += robot_paths(access.robots) if access.robots is not None else []
     return tuple(map(_look, paths))
 
 

@@ -73,7 +73,7 @@ class Worker:
             node=self._seen.board.node if self._seen else "",
             above=self._seen.board.above if self._seen else list,
             policy=self._access,
-            tokens=self._access if self._config.access.users is not None else None,
+            tokens=self._access if self._access.has_logins else None,
             default_registry=default_registry(self._config),
             manifest_limit=self._config.pushes.manifest_limit,
             redirect_from=storage.redirect_from,

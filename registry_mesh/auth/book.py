@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from registry_mesh.auth.policies import Policies
+from registry_mesh.auth.robots import Robot
 
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """Users and policies as they are today. `hashes`: of passwords, by user."""
+    """Users, robots and policies as they are today. `hashes`: of passwords, by user."""
 
     policies: Policies
     hashes: Mapping[str, str] = field(repr=False, default_factory=dict)
+    robots: Mapping[str, Robot] = field(default_factory=dict)

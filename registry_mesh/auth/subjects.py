@@ -8,7 +8,6 @@ from typing import Final
 from registry_mesh.auth.identity import ANONYMOUS_NAME
 from registry_mesh.auth.policies import EVERYBODY, USERS
 
-ROBOT: Final = "robot:"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}")
 _ROBOT: Final = re.compile(r"robot:[a-z0-9][a-z0-9._-]{0,63}")
 _GROUP: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,127}")

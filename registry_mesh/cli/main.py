@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "replicate": "Bring to a replica what its rules select.",
     "rules": "Check rule files; say what they select.",
     "access": "Check policy files; say who may do what.",
+    "robot": "Make, list and revoke logins for programs.",
     "tags": "Show a tag's history; bring back what was deleted or moved.",
     "ls": "List the images that a running node holds.",
     "du": "Say how much each repository takes.",

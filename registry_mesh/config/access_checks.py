@@ -9,6 +9,7 @@ from registry_mesh.config.access_files import load_users
 from registry_mesh.config.document import Document, mapping
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.policy_files import load_policies, policy_paths
+from registry_mesh.config.robot_files import load_robots
 
 _LOOPBACK: Final = ("127.", "::1", "localhost")
 
@@ -22,21 +23,23 @@ def check_access(document: Document) -> None:
 
 
 def _check_users(document: Document, access: Mapping[str, Any]) -> None:
-    users = access.get("users")
-    if users is None:
+    users, robots = access.get("users"), access.get("robots")
+    if users is None and robots is None:
         for key in ("authenticated", "tokens"):
             if key in access:
                 document.report(("access", key), f"{key} without users", "add users: FILE", key=True)
         return
-    if isinstance(users, str) and users:
-        try:
+    try:
+        if isinstance(users, str) and users:
             load_users(users)
-        except ConfigInvalid as invalid:
-            document.findings.extend(invalid.findings)
+        if isinstance(robots, str) and robots:
+            load_robots(robots)
+    except ConfigInvalid as invalid:
+        document.findings.extend(invalid.findings)
     listen = mapping(document.find("listen"))
     if "tls" not in listen and not str(listen.get("address", "127.0.0.1")).startswith(_LOOPBACK):
         document.warn(
-            ("access", "users"),
+            ("access", "users" if users else "robots"),
             "passwords and tokens cross the network in the clear",
             "add listen.tls, or let only a TLS proxy reach the listener",
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from registry_mesh.auth.access import Level
@@ -12,6 +12,7 @@ from registry_mesh.auth.policies import Entry, Policies, levels, readers
 from registry_mesh.config.files import unreadable
 from registry_mesh.config.finding import ConfigInvalid, Finding, Mark
 from registry_mesh.config.policy_files import load_policies, policy_paths
+from registry_mesh.config.robot_files import KeptRobot, load_robots
 from registry_mesh.config.schema import Config
 
 
@@ -20,22 +21,28 @@ def load_book(config: Config) -> Book:
     findings: list[Finding] = []
     hashes: Mapping[str, str] = {}
     policies = Policies((), {})
+    robots: Mapping[str, KeptRobot] = {}
     try:
         hashes = load_users(config.access.users) if config.access.users else {}
     except ConfigInvalid as invalid:
         findings += invalid.findings
     try:
-        policies = _policies(config)
+        robots = load_robots(config.access.robots) if config.access.robots else {}
+    except ConfigInvalid as invalid:
+        findings += invalid.findings
+    try:
+        policies = _policies(config, [kept.entry for kept in robots.values()])
     except ConfigInvalid as invalid:
         findings += invalid.findings
     if findings:
         raise ConfigInvalid(findings)
-    return Book(policies, hashes)
+    return Book(policies, hashes, {name: kept.robot for name, kept in robots.items()})
 
 
-def _policies(config: Config) -> Policies:
+def _policies(config: Config, robots: Sequence[Entry]) -> Policies:
     access, private = config.access, private_registries(config)
     lines = [readers(host, known.readers) for host, known in config.registries.items() if known.readers]
+    lines += robots
     if access.policies is not None:
         return load_policies(policy_paths(access.policies), lines, private)
     return Policies(_levels(config) + tuple(lines), {}, private)

@@ -177,30 +177,12 @@ class _Reader:
         return Entry(
             entry.name,
             frozenset(entry.subjects),
-            self._repositories((*at, "repos"), entry.repos, registries),
+            selection(self.document, (*at, "repos"), entry.repos, registries),
             registries,
-            _actions(entry.allow, ALLOWS),
-            _actions(entry.deny, DENIES),
+            actions_of(entry.allow, ALLOWS),
+            actions_of(entry.deny, DENIES),
             f"{self.document.file}:{self.document.mark(at).line}",
         )
-
-    def _repositories(self, at: Place, texts: Sequence[str], registries: frozenset[str] | None) -> Selection:
-        patterns: list[Pattern] = []
-        for i, text in enumerate(texts):
-            try:
-                pattern = Pattern.parse(text, Subject.REPOSITORY)
-            except PatternFault as fault:
-                listed = isinstance(self.document.find(*at), list)
-                self.document.report((*at, i) if listed else at, str(fault))
-                continue
-            patterns.append(
-                pattern.below("library") if registries == frozenset([str(DOCKER_HUB)]) else pattern
-            )
-        if patterns and all(pattern.negative for pattern in patterns):
-            self.document.report(
-                at, "only excludes, so it is about nothing", 'add what to take, such as "**"'
-            )
-        return Selection(tuple(patterns))
 
     def check(self, policies: Policies) -> None:
         """Run the tests of the file, where everything in it can be understood."""
@@ -233,5 +215,23 @@ class _Reader:
             self.document.report(at, f"{name} is the name of another {kind}: {first}", "choose another")
 
 
-def _actions(words: Iterable[str], meaning: Mapping[str, Actions]) -> Actions:
+def selection(
+    document: Document, at: Place, texts: Sequence[str], registries: frozenset[str] | None
+) -> Selection:
+    """The repositories that patterns select; what is wrong with them goes to the document's findings."""
+    patterns: list[Pattern] = []
+    for i, text in enumerate(texts):
+        try:
+            pattern = Pattern.parse(text, Subject.REPOSITORY)
+        except PatternFault as fault:
+            document.report((*at, i) if isinstance(document.find(*at), list) else at, str(fault))
+            continue
+        patterns.append(pattern.below("library") if registries == frozenset([str(DOCKER_HUB)]) else pattern)
+    if patterns and all(pattern.negative for pattern in patterns):
+        document.report(at, "only excludes, so it is about nothing", 'add what to take, such as "**"')
+    return Selection(tuple(patterns))
+
+
+def actions_of(words: Iterable[str], meaning: Mapping[str, Actions]) -> Actions:
+    """The actions that words give or take, by `ALLOWS` or `DENIES`."""
     return frozenset(action for word in words for action in meaning[word])

@@ -81,8 +81,8 @@ class Registry(Section):
     """Groups in the order they are tried; members of a group share the load."""
     tags: Tags = Tags()
     readers: Annotated[tuple[SubjectName, ...], BeforeValidator(listed)] = ()
-    """Subjects that may read it: `everybody`, `users` (all who log in), names, `@group`. A registry with `credentials`
-    or a `certificate` is served to nobody without this line, or a policy that names it."""
+    """Subjects that may read it: `everybody`, `users` (people who log in), names, `@group`. A registry with
+    `credentials` or a `certificate` is served to nobody without this line, or a policy that names it."""
     credentials: Login | None = None
     """`file:PATH` or `env:NAME`: JSON {"username": …, "password": …}, a Docker config.json, or USER:PASSWORD. Or a
     command that prints one."""

@@ -89,6 +89,8 @@ class Access(Section):
     """The same for whoever logs in."""
     users: FilePath | None = None
     """File of htpasswd with bcrypt: who can log in. Looked at each second."""
+    robots: FilePath | None = None
+    """Directory of robots, which `registry-mesh robot` makes and revokes. Looked at each second."""
     policies: FilePath | None = None
     """Directory of policy files, in the place of `anonymous` and `authenticated`. Looked at each second."""
     tokens: AccessTokens = AccessTokens()

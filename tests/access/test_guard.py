@@ -15,7 +15,8 @@ from registry_mesh.auth.access import PULLING, PUSHING, Action, Asked, Verdict
 from registry_mesh.auth.basic import Login
 from registry_mesh.auth.book import Book
 from registry_mesh.auth.grants import Scope
-from registry_mesh.auth.policies import Policies, levels
+from registry_mesh.auth.policies import Entry, Policies, levels
+from registry_mesh.auth.robots import Robot, digest
 from registry_mesh.oci.refusals import Unauthorized
 
 ALLOW, AUTHENTICATE, DENY = Verdict.ALLOW, Verdict.AUTHENTICATE, Verdict.DENY
@@ -247,3 +248,54 @@ def test_a_challenge_says_where_and_for_what(guard: Guard) -> None:
         'scope="repository:team/app:pull,push",error="insufficient_scope"'
     )
     assert guard.challenge(BASE, 'http://x"y') == 'Bearer realm="/token",service="node"'
+
+
+ROBOT = Robot("ci", digest("rmr_secret"), Clock.now + 1000)
+OWN = Entry("robot:ci", frozenset({"robot:ci"}), allow=PULLING)
+
+
+def with_robot(*robots: Robot) -> Book:
+    whole = book(anonymous=frozenset())
+    policies = Policies((*whole.policies.entries, OWN), {})
+    return Book(policies, ALICE, {robot.name: robot for robot in robots})
+
+
+async def test_a_robot_has_its_own_rights_and_not_those_of_people(guard: Guard) -> None:
+    guard.replace(with_robot(ROBOT))
+    login = basic("robot$ci", "rmr_secret")
+    assert await verdict(guard, login, PULL) is ALLOW
+    assert guard.decide(login, PULL).subject == "robot:ci"
+    assert await verdict(guard, login, PUSH) is DENY, "whoever logs in may push, but that is about people"
+    for wrong in ("rmr_", "", "sha256:" + "0" * 64, ROBOT.secret):
+        assert await verdict(guard, basic("robot$ci", wrong), PULL) is AUTHENTICATE
+    assert await verdict(guard, basic("robot:ci", "rmr_secret"), PULL) is AUTHENTICATE
+
+
+async def test_a_robot_ends_by_its_time_and_its_tokens_with_it(guard: Guard, clock: Clock) -> None:
+    guard.replace(with_robot(ROBOT))
+    robot = Login("robot$ci", "rmr_secret")
+    clock.now += 900
+    issued = await guard.issue(robot, [Scope.parse("repository:team/app:pull")])
+    assert issued.seconds == 100
+    login = basic("robot$ci", "rmr_secret")
+    assert await verdict(guard, login, PULL) is ALLOW
+    clock.now += 100
+    assert await verdict(guard, login, PULL) is AUTHENTICATE
+    with pytest.raises(Unauthorized):
+        await guard.issue(robot, [])
+
+
+async def test_a_revoked_robot_loses_everything(guard: Guard) -> None:
+    guard.replace(with_robot(ROBOT))
+    token = await bearer(guard, "repository:team/app:pull", login=Login("robot$ci", "rmr_secret"))
+    assert await verdict(guard, token, PULL) is ALLOW
+    guard.replace(with_robot())
+    for each in (token, basic("robot$ci", "rmr_secret")):
+        assert await verdict(guard, each, PULL) is AUTHENTICATE
+
+
+@pytest.mark.parametrize("mark", ["none", "", "None", None])
+async def test_no_mark_stands_for_a_subject_that_is_unknown(guard: Guard, mark: str | None) -> None:
+    guard.replace(book({}, anonymous=PULLING))
+    token = jwt.encode(forged(sub="alice", cred=mark), KEY, "ES256")
+    assert await verdict(guard, f"Bearer {token}", PULL) is AUTHENTICATE
