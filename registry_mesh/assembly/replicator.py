@@ -7,20 +7,21 @@ those of several hosts over one bucket may meet, which costs bytes and does no h
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import math
 import random
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 from typing import Final
 
 from registry_mesh.admin.status import ReplicationStatus, RunStatus
-from registry_mesh.assembly.labels import layout, node_name
+from registry_mesh.assembly.labels import layout
 from registry_mesh.assembly.parents import Parents, Seen
+from registry_mesh.assembly.rules_in_force import RulesInForce
 from registry_mesh.assembly.storage import open_storage
 from registry_mesh.config.finding import ConfigInvalid
-from registry_mesh.config.rule_files import refuse_unheeded, reload_rules
 from registry_mesh.config.schema import Config
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.fill.policy import FillPolicy
@@ -44,6 +45,8 @@ from registry_mesh.telemetry.phases import phase
 
 log: Final = logging.getLogger(__name__)
 
+LOOK: Final = 1.0
+"""Seconds between two looks at the folder of rules."""
 HEEDED: Final = frozenset(
     {"note", "platforms", "types", "max", "with", "age", "fixed", "nodes", "keep", "hold"}
     | {"every", "when", "priority", "deny"}
@@ -51,6 +54,13 @@ HEEDED: Final = frozenset(
 """Keys of rules that a run obeys; of a rule that says another it does nothing, and says so."""
 _SHOWN: Final = 20
 """Troubles that the log tells of one run; the command shows all."""
+
+
+class RulesFaulty(Exception):
+    """The rule files cannot be used; others are in force. A person who asks for a run is told."""
+
+    def __init__(self, faults: tuple[str, ...]) -> None:
+        super().__init__("\n".join(faults))
 
 
 class Replicator:
@@ -73,10 +83,11 @@ class Replicator:
         self.meter = Meter()
         """Of the run under way, or of the last one."""
         self.last: Outcome | None = None
-        self._faults: tuple[str, ...] = ()
-        self._faults_since = 0.0
+        self._rules = RulesInForce(config, storage.records, HEEDED)
+        self._told: tuple[str, ...] = ()
         self.interval = config.replication.interval
         """Seconds between two runs: the configuration's, or what a rule says that asks more often."""
+        self._running = Rules()
         self._ended = 0.0  # of the last run, seconds since the epoch
 
     async def __aenter__(self) -> Replicator:
@@ -93,20 +104,15 @@ class Replicator:
     def reload(self, config: Config) -> None:
         """Go by the new rules and interval, at once. Parents stay as they were."""
         self._config = config
+        self._rules.reload(config)
         self._nudged.set()
 
     async def rules(self) -> Rules:
-        """As the files stand now. `ConfigInvalid`."""
-        assert self._config.rules is not None, "the checks demand it of a replica"
-        rules = await reload_rules(self._config.rules, tuple(self._config.registries))
-        name = node_name(self._config)
-        ours = replace(rules, rules=tuple(rule for rule in rules if rule.is_for(name)))
-        told = [rule.every.seconds for rule in ours if isinstance(rule.every, Interval)]
-        self.interval = (
-            min(self._config.replication.interval, *told) if told else self._config.replication.interval
-        )
-        refuse_unheeded(ours, HEEDED)
-        return ours
+        """Those in force. `ConfigInvalid` where there never were any."""
+        rules = await self._rules.read()
+        told = [rule.every.seconds for rule in rules if isinstance(rule.every, Interval)]
+        self.interval = min(self._config.replication.interval, *told, math.inf)
+        return rules
 
     async def run(
         self, busy: Callable[[int | None], None] = lambda owner: None, *, by_hand: bool = False
@@ -114,7 +120,10 @@ class Replicator:
         """One run; `busy` is told where it has to wait for another process. `by_hand`: of all rules, whatever they say
         of when they are due. `ConfigInvalid`, `StoreBroken`."""
         rules = await self.rules()
-        self._faulty(())
+        if by_hand and self._rules.faults:
+            raise RulesFaulty(self._rules.faults)
+        self._tell_faults()
+        self._running = rules
         async with self._storage.alone("replication", busy), self._bring() as bring:
             self.meter = Meter()
             repositories = ReplicaRepositories(self._storage.records, self._storage.blobs, time.time)
@@ -132,25 +141,45 @@ class Replicator:
             self._nudged.clear()
             try:
                 async with phase(REPLICATE) as running:
-                    outcome = await self.run()
+                    outcome = await self._run_until_rules_change()
+                    if outcome is None:
+                        continue
                     running.note(tags=outcome.tags, switched=outcome.switched, bytes=outcome.size)
                 _tell(outcome)
-            except ConfigInvalid as invalid:
-                self._faulty(tuple(str(fault) for fault in invalid.findings))
+            except ConfigInvalid:
+                self._tell_faults()
             except Failure as fault:
                 log.error("replication failed", extra={FIELDS: {"why": fault.reason}})
-            wait = self.interval * random.uniform(0.95, 1.05)
-            try:
-                await asyncio.wait_for(self._nudged.wait(), max(1.0, wait))
-            except TimeoutError:
-                continue
+            await self._wait(max(1.0, self.interval * random.uniform(0.95, 1.05)))
 
-    def _faulty(self, faults: tuple[str, ...]) -> None:
-        """Note that the rule files cannot be used, or can again where there are no faults; say so once."""
-        if faults and faults != self._faults:
-            log.error("rules cannot be used", extra={FIELDS: {"why": faults}})
-        self._faults_since = (self._faults_since or time.time()) if faults else 0.0
-        self._faults = faults
+    async def _run_until_rules_change(self) -> Outcome | None:
+        """A run; None where other rules came into force meanwhile. What the run brought is gone on with by the next."""
+        run = asyncio.ensure_future(self.run())
+        try:
+            while not (await asyncio.wait({run}, timeout=LOOK))[0]:
+                if await self._rules.changed():
+                    rules = await self.rules()
+                    self._tell_faults()
+                    if rules != self._running:
+                        return None
+            return run.result()
+        finally:
+            run.cancel()
+            await asyncio.gather(run, return_exceptions=True)
+
+    async def _wait(self, seconds: float) -> None:
+        """So long, or until the rules change, or a reload."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0 and not await self._rules.changed():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._nudged.wait(), min(LOOK, left))
+                return
+
+    def _tell_faults(self) -> None:
+        """Say once why the rule files cannot be used."""
+        if self._rules.faults and self._rules.faults != self._told:
+            log.error("rules cannot be used", extra={FIELDS: {"why": self._rules.faults}})
+        self._told = self._rules.faults
 
     def status(self) -> ReplicationStatus:
         """The run under way and the last one."""
@@ -164,8 +193,8 @@ class Replicator:
             bytes_per_second=round(now.rate),
             eta_seconds=None if now.eta is None else round(now.eta),
             last=None if self.last is None else _run_status(self.last, self._ended),
-            faults=self._faults,
-            faults_since=round(self._faults_since, 1),
+            faults=self._rules.faults,
+            faults_since=round(self._rules.faults_since, 1),
         )
 
     @asynccontextmanager

@@ -68,7 +68,7 @@ def _loaded(path: Path) -> Config:
 
 
 async def _replicate(config: Config, once: bool, quiet: bool) -> int:
-    from registry_mesh.assembly.replicator import open_replicator
+    from registry_mesh.assembly.replicator import RulesFaulty, open_replicator
     from registry_mesh.assembly.storage import NotBuilt
     from registry_mesh.ports.failures import Failure
 
@@ -81,6 +81,9 @@ async def _replicate(config: Config, once: bool, quiet: bool) -> int:
                 await asyncio.sleep(max(1.0, replicator.interval))
     except Failure as fault:
         click.echo(f"error: {fault.reason}", err=True)
+    except RulesFaulty as fault:
+        click.echo(str(fault), err=True)
+        return EXIT_INVALID
     except NotBuilt as fault:
         click.echo(f"error: {fault}", err=True)
     return EXIT_INCOMPLETE

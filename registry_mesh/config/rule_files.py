@@ -42,15 +42,19 @@ def load_rules(
     return parse_rules([(path, _read(path)) for path in paths], registries, known_platforms=known_platforms)
 
 
-async def reload_rules(directory: str | Path, registries: Sequence[str]) -> Rules:
-    """The rules of all files of a directory, for a loop that serves meanwhile. `ConfigInvalid`."""
+RuleTexts = Sequence[tuple[str | Path, bytes | ConfigInvalid]]
+"""Files and their contents, or why one could not be read."""
+
+
+async def read_rule_files(directory: str | Path) -> RuleTexts:
+    """All files of a directory, for a loop that serves meanwhile. `ConfigInvalid` where it has none."""
     files: list[tuple[str | Path, bytes | ConfigInvalid]] = []
     for path in await offload(rule_paths, directory):
         try:
             files.append((path, await read_file(path)))
         except ConfigInvalid as invalid:
             files.append((path, invalid))
-    return await offload(parse_rules, files, registries)
+    return files
 
 
 def refuse_unheeded(rules: Rules, heeded: Collection[str]) -> None:

@@ -1,0 +1,118 @@
+"""The rules that a replica goes by: those of its folder, else the last of it that could be used.
+
+A folder may be a mount that is exchanged under the node, or gone, a file half written: what was valid stays in force,
+also after a restart, until the folder is valid again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Final
+
+from registry_mesh.assembly.labels import node_name
+from registry_mesh.config.finding import ConfigInvalid
+from registry_mesh.config.rule_files import (
+    RuleTexts,
+    parse_rules,
+    read_rule_files,
+    refuse_unheeded,
+    rule_paths,
+)
+from registry_mesh.config.schema import Config
+from registry_mesh.ports.records import Records
+from registry_mesh.replication.rules import Rules
+from registry_mesh.tasks.threads import offload
+
+_KEPT: Final = "receipts/rules.json"
+
+Sign = tuple[tuple[str, int, int, int, int], ...]
+"""Of each file its name, inode, size, and times of change: equal while nothing changed."""
+
+
+class RulesInForce:
+    """Reads the folder of a replica's rules; `records` keep the last that were valid."""
+
+    def __init__(self, config: Config, records: Records, heeded: Collection[str]) -> None:
+        self._config = config
+        self._records = records
+        self._heeded = heeded
+        self._sign: Sign | None = None
+        self.faults: tuple[str, ...] = ()
+        """Why the folder cannot be used."""
+        self.faults_since = 0.0
+        """Seconds since the epoch."""
+
+    def reload(self, config: Config) -> None:
+        """Go by another configuration."""
+        self._config = config
+        self._sign = None
+
+    async def changed(self) -> bool:
+        """Whether the folder is another than when it was read last."""
+        return await offload(_sign, self._folder) != self._sign
+
+    async def read(self) -> Rules:
+        """The rules of the folder, else the last that could be used; `ConfigInvalid` where there never were any."""
+        self._sign = await offload(_sign, self._folder)
+        try:
+            texts = await read_rule_files(self._folder)
+            rules = await self._parsed(texts)
+        except ConfigInvalid as invalid:
+            self._tell(tuple(str(fault) for fault in invalid.findings))
+            kept = await self._kept()
+            if kept is None:
+                raise
+            return kept
+        self._tell(())
+        await self._keep(texts)
+        return rules
+
+    @property
+    def _folder(self) -> str:
+        assert self._config.rules is not None, "the checks demand it of a replica"
+        return self._config.rules
+
+    async def _parsed(self, texts: RuleTexts) -> Rules:
+        rules = await offload(parse_rules, texts, tuple(self._config.registries))
+        name = node_name(self._config)
+        ours = replace(rules, rules=tuple(rule for rule in rules if rule.is_for(name)))
+        refuse_unheeded(ours, self._heeded)
+        return ours
+
+    def _tell(self, faults: tuple[str, ...]) -> None:
+        self.faults_since = (self.faults_since or time.time()) if faults else 0.0
+        self.faults = faults
+
+    async def _keep(self, texts: RuleTexts) -> None:
+        """Written where it is another than what is kept."""
+        said = {str(path): text.decode("utf-8", "replace") for path, text in texts if isinstance(text, bytes)}
+        document = json.dumps(said, sort_keys=True).encode()
+        if await self._records.get(_KEPT) != document:
+            await self._records.put(_KEPT, document)
+
+    async def _kept(self) -> Rules | None:
+        data = await self._records.get(_KEPT)
+        try:
+            said = json.loads(data or b"null")
+            return await self._parsed([(path, text.encode()) for path, text in said.items()])
+        except (ValueError, AttributeError, ConfigInvalid):
+            return None
+
+
+def _sign(folder: str) -> Sign:
+    """Files are followed where they are links: an exchanged mount is another file of the same name."""
+    try:
+        paths = rule_paths(folder)
+    except ConfigInvalid:
+        return ()
+    found: list[tuple[str, int, int, int, int]] = []
+    for path in paths:
+        try:
+            stat = path.stat()
+            found.append((str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
+        except OSError:
+            found.append((str(path), 0, 0, 0, 0))
+    return tuple(found)
