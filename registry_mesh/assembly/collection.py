@@ -1,4 +1,4 @@
-"""Collections of an origin's store: one at a command, or again and again."""
+"""Collections of an origin's or a replica's store: one at a command, or again and again."""
 
 from __future__ import annotations
 
@@ -20,6 +20,14 @@ log: Final = logging.getLogger(__name__)
 
 _LOOK: Final = 60.0
 """Seconds between two looks whether collections were switched on."""
+
+
+def collects(config: Config) -> bool:
+    """Whether the node removes what nothing refers to. A replica that fetches for clients, too, keeps in the same store
+    what no document of its own speaks of: that is not told from garbage."""
+    return config.role == "origin" or (
+        config.role == "replica" and config.replication.fallthrough == "refuse"
+    )
 
 
 def new_collection(

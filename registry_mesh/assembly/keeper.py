@@ -31,7 +31,7 @@ from registry_mesh.admin.status import (
     parent_status,
 )
 from registry_mesh.assembly import file_limit
-from registry_mesh.assembly.collection import collect_again_and_again
+from registry_mesh.assembly.collection import collect_again_and_again, collects
 from registry_mesh.assembly.images import NodeImages
 from registry_mesh.assembly.labels import node_name, parent_label
 from registry_mesh.assembly.lookout import Lookout
@@ -156,7 +156,7 @@ class Keeper:
             jobs.append(self._scrubber.repeat)
         if self._replicator is not None:
             jobs.append(self._replicator.repeat)
-        if self._config.role == "origin":
+        if collects(self._config):
             jobs.append(self._collect)
         return jobs
 

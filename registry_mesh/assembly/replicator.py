@@ -48,7 +48,7 @@ log: Final = logging.getLogger(__name__)
 LOOK: Final = 1.0
 """Seconds between two looks at the folder of rules."""
 HEEDED: Final = frozenset(
-    {"note", "platforms", "types", "max", "with", "age", "fixed", "nodes", "keep", "hold"}
+    {"note", "platforms", "types", "max", "with", "age", "fixed", "nodes", "keep", "hold", "delete"}
     | {"every", "when", "priority", "deny"}
 )
 """Keys of rules that a run obeys; of a rule that says another it does nothing, and says so."""

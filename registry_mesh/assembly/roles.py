@@ -12,6 +12,7 @@ from registry_mesh.auth.access import Action, Asked, Policy, Verdict
 from registry_mesh.config.registries import Tags
 from registry_mesh.config.schema import Config
 from registry_mesh.content.fill.fills import Fills
+from registry_mesh.content.nest.followed_tags import FollowedTags
 from registry_mesh.content.nest.freshness import Freshness
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.ports.pushes import Pusher
@@ -63,6 +64,7 @@ def _replica(config: Config, storage: Storage, parents: Parents, stack: AsyncExi
         [RegistryName(host) for host in config.registries],
         default=default_registry(config),
         beyond=site.repository if site else None,
+        followed=FollowedTags(storage.records),
         aliases=aliases(config),
     )
 

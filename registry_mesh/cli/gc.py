@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Remove nothing; say what would go, by repository.")
 @click.option("--quiet", is_flag=True, help="No progress, only the result.")
 def command(config: Path, dry_run: bool, quiet: bool) -> None:
-    """Remove from the origin that CONFIG describes what no tag needs any more.
+    """Remove from the origin or replica that CONFIG describes what no tag needs any more.
 
     Servers may run, and be pushed to, meanwhile. What is found for the first time only begins its grace
     (`pushes.grace`); it goes with a run after that. A run that is killed is simply run again.
@@ -33,9 +33,12 @@ def command(config: Path, dry_run: bool, quiet: bool) -> None:
     """
 
     async def work(loaded: Config) -> int:
-        from registry_mesh.assembly.collection import new_collection
+        from registry_mesh.assembly.collection import collects, new_collection
         from registry_mesh.assembly.storage import open_storage
 
+        if not collects(loaded):
+            click.echo("error: with replication.fallthrough what clients fetched is kept, too", err=True)
+            return store_command.EXIT_FAILED
         async with AsyncExitStack() as stack:
             storage = await open_storage(loaded)
             stack.push_async_callback(storage.close)
@@ -45,7 +48,7 @@ def command(config: Path, dry_run: bool, quiet: bool) -> None:
             show.say(line)
         return 0
 
-    store_command.run(config, ("origin",), work)
+    store_command.run(config, ("origin", "replica"), work)
 
 
 def lines(report: CollectionReport, grace: float) -> list[str]:

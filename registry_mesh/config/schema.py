@@ -187,7 +187,7 @@ class Config(Section):
     pushes: Pushes = Pushes()
     """Origin: what may be pushed, and how long it can be brought back."""
     collection: Collection = Collection()
-    """Origin: garbage collection, beside running pushes and pulls."""
+    """Origin, replica: garbage collection, beside running pushes and pulls."""
     scrub: Scrub = Scrub()
     """Replica, site: what is held is read again and again, and repaired."""
     log: Log = Log()

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Final
 
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
+from registry_mesh.oci.refusals import ManifestUnknown
 from registry_mesh.ports.blobs import BlobStore
 from registry_mesh.ports.documents import encode
 from registry_mesh.ports.pushes import Pusher
@@ -96,6 +98,16 @@ class ReplicaRepository:
             await self._records.create(self._parts.keys.existence, encode({"at": self._lifecycle.clock()}))
         who = Pusher(f"{_WHO.subject} from {source}")
         await self._parts.tags.move(tag, target, who, lambda standing: None)
+
+    async def untag(self, tag: Tag, because: str) -> None:
+        """Delete the tag as an origin does; what nothing refers to any more is the collection's."""
+        with suppress(ManifestUnknown):
+            await self._parts.tags.move(tag, None, Pusher(f"{_WHO.subject}: {because}"), _standing)
+
+
+def _standing(current: Digest | None) -> None:
+    if current is None:
+        raise ManifestUnknown("no such tag")
 
 
 def registry_component(registry: RegistryName) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
 
 from registry_mesh.content.nest.fall_through import FallThrough
+from registry_mesh.content.nest.followed_tags import FollowedTags
 from registry_mesh.oci.reference import RegistryName, RepositoryName, full_name
 from registry_mesh.oci.refusals import NameUnknown
 from registry_mesh.oci.registries import RegistryNames
@@ -30,9 +31,11 @@ class Replica:
         default: RegistryName | None = None,
         beyond: Beyond | None = None,
         aliases: Mapping[RegistryName, RegistryName] | None = None,
+        followed: FollowedTags | None = None,
     ) -> None:
-        """`aliases`: other names of registries."""
+        """`aliases`: other names of registries. `followed`: which tags are still followed; None: all."""
         self._store = store
+        self._followed = followed
         self._registries = tuple(registries)
         self._names = RegistryNames(registries, aliases)
         self._default = default or (self._registries[0] if len(self._registries) == 1 else None)
@@ -51,6 +54,8 @@ class Replica:
         known = self._known(registry)
         name = full_name(known, name)
         held = self._store.repository(known, name).kept
+        if self._followed is not None:
+            held = self._followed.of(held)
         if self._beyond is None:
             return held
         return FallThrough(held, self._beyond(known, name)).repository()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from registry_mesh.oci.descriptor import Descriptor
@@ -13,6 +14,7 @@ from registry_mesh.oci.media_types import ACCEPT, KNOWN, is_vendors_json
 from registry_mesh.oci.reading import is_manifest, read_manifest
 from registry_mesh.oci.reference import Tag
 from registry_mesh.oci.refusals import DigestInvalid, ManifestUnknown
+from registry_mesh.ports.blobs import Provenance
 from registry_mesh.ports.failures import SourceDenied, SourceLied
 from registry_mesh.ports.repositories import FetchedManifest, Resolved
 from registry_mesh.tasks.threads import in_thread
@@ -74,7 +76,7 @@ class ParentManifests:
         async with self._parent.request("HEAD", Endpoint.MANIFEST, tag, {**_ACCEPT, **condition}) as answer:
             if answer.status == 304 and known is not None:
                 self._confirmed(answer, known.digest)
-                return Resolved(known, self._parent.here)
+                return Resolved(known, self._provenance(answer))
             if answer.status == 404 and self._parent.session.mesh:
                 raise ManifestUnknown(f"{self._source} does not have it")
             if answer.status != 200 or not answer.length:
@@ -86,7 +88,15 @@ class ParentManifests:
                 digest = Digest.parse(answer.field("Docker-Content-Digest").strip())
             except DigestInvalid:
                 return None
-            return Resolved(Descriptor(media_type, digest, answer.length), self._parent.here)
+            return Resolved(Descriptor(media_type, digest, answer.length), self._provenance(answer))
+
+    def _provenance(self, answer: Answer) -> Provenance:
+        """Where it is from; of a node of this mesh also that nobody has confirmed it, and since when."""
+        here = self._parent.here
+        if not self._parent.session.mesh or not answer.field("Warning").startswith(("110", "299")):
+            return here
+        age = answer.field("Age")
+        return replace(here, stale=True, age=float(age) if age.isascii() and age.isdigit() else 0.0)
 
     def _confirmed(self, answer: Answer, known: Digest) -> None:
         """Whether a 304 is about what was asked. It need not say more (distribution's says nothing); what it says must
@@ -108,13 +118,14 @@ class ParentManifests:
         async with self._parent.request("GET", Endpoint.MANIFEST, tag, {**_ACCEPT, **condition}) as answer:
             if answer.status == 304 and known is not None:
                 self._confirmed(answer, known.digest)
-                return Resolved(known, self._parent.here)
+                return Resolved(known, self._provenance(answer))
             self._parent.expect(answer, 200, ManifestUnknown)
             data = await answer.body(MANIFEST_LIMIT)
             stated, media_type = answer.field("Docker-Content-Digest").strip(), answer.media_type
             coding = answer.field("Content-Encoding")
+            provenance = self._provenance(answer)
         manifest = await self._fitting(_forms(data, coding), stated, media_type)
-        return Resolved(manifest.descriptor, self._parent.here, manifest)
+        return Resolved(manifest.descriptor, provenance, manifest)
 
     async def _fitting(self, forms: list[bytes], stated: str, media_type: str) -> Manifest:
         """The form of a body that has the digest stated and is a manifest."""

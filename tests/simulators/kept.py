@@ -56,3 +56,7 @@ class DiaryRepository:
         await self.kept.manifests.manifest(target.digest)
         await self.real.tag(tag, target, source)
         self.diary.append(f"tag {tag}")
+
+    async def untag(self, tag: Tag, because: str) -> None:
+        await self.real.untag(tag, because)
+        self.diary.append(f"untag {tag}")

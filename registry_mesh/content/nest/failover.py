@@ -186,8 +186,23 @@ class Failover:
         return await self._first("manifests", lambda r: r.manifests.manifest(digest), digest)
 
     async def resolve(self, tag: Tag, known: Descriptor | None = None) -> Resolved:
-        """Where the first parent that knows the tag has it point to."""
-        return await self._first("tags", lambda r: r.tags.resolve(tag, known))
+        """Of the first candidate that answers for it. One that has not followed the tag for a while says so: it is
+        believed where nobody knows better."""
+        stale: list[Resolved] = []
+
+        async def followed(repository: Repository) -> Resolved:
+            found = await repository.tags.resolve(tag, known)
+            if found.provenance.stale:
+                stale.append(found)
+                raise ManifestUnknown("it has not followed the tag for a while", tag=tag)
+            return found
+
+        try:
+            return await self._first("tags", followed)
+        except (Failure, *Unknown):
+            if stale:
+                return stale[0]
+            raise
 
     async def tags(self, limit: int, last: str = "") -> TagPage:
         """A page of tags of the first parent that answers."""

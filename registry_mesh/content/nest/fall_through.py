@@ -7,7 +7,7 @@ the source beyond can be asked, and are what is held where it cannot.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from registry_mesh.chunks.chunk_map import ChunkMap
 from registry_mesh.oci.descriptor import Descriptor
@@ -64,10 +64,15 @@ class FallThrough:
 
     async def resolve(self, tag: Tag, known: Descriptor | None = None) -> Resolved:
         """Where the held tag points, else the one beyond."""
+        """Of `held`, but for a tag that it has not followed for a while and of which `beyond` knows better."""
         try:
-            return await self._held.tags.resolve(tag, known)
+            held = await self._held.tags.resolve(tag, known)
         except (ManifestUnknown, NameUnknown):
             return await self._beyond.tags.resolve(tag, known)
+        if held.provenance.stale:
+            with suppress(ManifestUnknown, NameUnknown, Failure):
+                return await self._beyond.tags.resolve(tag, known)
+        return held
 
     async def tags(self, limit: int, last: str = "") -> TagPage:
         """A page of the tags of both; of the held ones alone where beyond fails."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import time
+from dataclasses import replace
 from typing import Final
 
 from cachetools import LRUCache
@@ -39,6 +41,9 @@ from registry_mesh.tasks.flights import Flights
 
 MANIFEST_LIMIT: Final = 64 << 20
 """Bytes of a manifest that a cache takes from a source; registries refuse far smaller ones."""
+
+_SINCE: Final = "unconfirmed-since"
+"""Of a remembered tag: Unix seconds since which its source has not followed it."""
 
 _FIRST: Final = 100
 """Tags of a list that are remembered apart: most ask for no more, and most repositories have no more."""
@@ -75,10 +80,17 @@ class RememberedTags:
 
         async def fetch(last: str | None) -> str:
             resolved = await self._tags.resolve(tag, _descriptor(last) or known)
-            return json.dumps((await self._pointed_at(resolved)).document())
+            document = (await self._pointed_at(resolved)).document()
+            if resolved.provenance.stale:
+                document |= {_SINCE: time.time() - (resolved.provenance.age or 0.0)}
+            return json.dumps(document)
 
         answer, provenance = await self._remembered.ask(f"{self._prefix}/_tags/{tag}", self._freshness, fetch)
-        told = Descriptor.parse(json.loads(answer), "tag")
+        document = json.loads(answer)
+        since = document.pop(_SINCE, None)
+        if since is not None:  # the source has not followed it since then
+            provenance = replace(provenance, stale=True, age=max(0.0, time.time() - since), fresh_for=None)
+        told = Descriptor.parse(document, "tag")
         if self._names is not None:
             await self._names.note(told.digest)
         manifest = (await self._manifests.manifest(told.digest)).manifest

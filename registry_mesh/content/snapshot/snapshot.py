@@ -2,7 +2,8 @@
 
 List the tags of every repository that a rule takes; ask what each wanted tag points at; look into those that
 changed; then copy what is not held and switch each tag when everything it stands for is here. What is held serves
-all the while. Nothing is deleted: a tag that vanished at its source, or left the rules, stays.
+all the while. A tag that vanished at its source, or left the rules, is told as not followed, and deleted when the rules
+say so (`content.snapshot.following`).
 
 What was found complete is noted per repository (`content.snapshot.receipts`), so that a run where nothing changed costs
 one listing a repository and one HEAD a tag. Killed at any moment, a run leaves the old tags and what it brought;
@@ -12,6 +13,7 @@ the next one goes on from there.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
@@ -19,6 +21,7 @@ from typing import Final
 from registry_mesh.content.snapshot.asking import Asking
 from registry_mesh.content.snapshot.copy_graph import Bring, GraphCopy, OutsideWindow, TagCopy, TagKey
 from registry_mesh.content.snapshot.explorer import Explorer
+from registry_mesh.content.snapshot.following import Followed
 from registry_mesh.content.snapshot.jobs import Undone, Widths
 from registry_mesh.content.snapshot.progress import Meter, Phase
 from registry_mesh.content.snapshot.receipts import Receipts
@@ -30,7 +33,7 @@ from registry_mesh.ports.blobs import BlobStore
 from registry_mesh.ports.failures import Failure, SourceLied, StoreFull
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.records import Records
-from registry_mesh.ports.repositories import KeptRepository, RegistrySource, RepositoryStore
+from registry_mesh.ports.repositories import EVERY, KeptRepository, RegistrySource, RepositoryStore
 from registry_mesh.ports.room import StoreRoom
 from registry_mesh.replication.rules import Rule, Rules
 from registry_mesh.replication.schedule import due
@@ -128,6 +131,7 @@ class Snapshot:
         self._remembered = RememberedTags(ours.records)
         self._due: frozenset[str] = frozenset()
         self._ranks: dict[TagKey, int] = {}
+        self._followed = Followed(rules, ours.records, self._asking, clock())
         self._unlisted: set[RegistryName] = set()
         self._switched = 0
 
@@ -150,6 +154,7 @@ class Snapshot:
         finally:
             await self._receipts.flush()
             await self._remembered.flush(dict.fromkeys(self._due, began))
+        await self._follow()
         self._meter.phase = Phase.DONE
         full = [each for each in undone if isinstance(each.failure, StoreFull)]
         if full:  # one cause: said once
@@ -174,6 +179,26 @@ class Snapshot:
         self._due = frozenset(rule.name for rule in rules if rule.every is not None)
         self._selecting |= {rule.name for rule in self._rules} - {rule.name for rule in rules}
         return replace(self._rules, rules=rules)
+
+    async def _follow(self) -> None:
+        """Look at repositories that are held and that no rule takes any more; then delete what is due."""
+        for registry in self._sources:
+            if registry in self._unlisted:
+                continue
+            async for name in self._ours.repositories.repositories(registry):
+                if not self._rules.of(registry, name):
+                    await self._unselected(Place(registry, name))
+        gone, stopped = await self._followed.delete()
+        self._notes += gone
+        for why in stopped:
+            self._trouble("the guard", why)
+
+    async def _unselected(self, place: Place) -> None:
+        target = self._ours.repositories.repository(place.registry, place.repository)
+        with suppress(NameUnknown):
+            held = (await target.kept.tags.tags(EVERY)).tags
+            source = self._sources[place.registry].repository(place.repository)
+            await self._followed.look(place, target, source, held, {})
 
     async def _fit(self) -> None:
         """Leave out what there is no room for: whole images come, in the order of the rules."""
@@ -264,6 +289,8 @@ class Snapshot:
         self._notes += found.waiting
         if not found.faults.get(""):
             self._remembered.note(place, found.remembered)
+            wanted = {tag: found.by.get(tag, ()) for tag in found.seen}
+            await self._followed.look(place, target, source, found.listed, wanted)
         for tag, by in found.by.items():
             self._ranks[TagKey(place, tag)] = min(self._rank_of[name] for name in by)
         copies = [self._planned(place, found, copy) for copy in found.copies.values()]
@@ -292,6 +319,7 @@ class Snapshot:
             else:
                 self._notes.append(f"{place} does not exist at its source")
         else:
+            await self._followed.look(place, target, None, (), {})
             self._notes.append(f"{place} does not exist at its source; what is held of it stays")
 
     def _note_idle_rules(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from registry_mesh.content.snapshot.asking import Asking
 from registry_mesh.content.snapshot.copy_graph import TagCopy
@@ -48,6 +49,10 @@ class Findings:
     """What is odd of a tag, and stops nothing."""
     selecting: set[str] = field(default_factory=set)
     """The names of the rules that take some tag."""
+    listed: frozenset[Tag] = frozenset()
+    """All tags that the source lists."""
+    seen: frozenset[Tag] = frozenset()
+    """The tags that are wanted, companions included."""
     by: dict[Tag, tuple[str, ...]] = field(default_factory=dict)
     """The names of the rules that take each tag; a companion is taken by none."""
     refused: dict[Tag, str] = field(default_factory=dict)
@@ -56,6 +61,10 @@ class Findings:
     """What is not taken yet, or is denied, in words."""
     remembered: dict[Tag, TagMemory] = field(default_factory=dict)
     """What is to be remembered of the selected tags."""
+
+
+_FOLLOWED: Final = frozenset({Verdict.TAKE, Verdict.WAIT, Verdict.REFUSE})
+"""What a rule selects, though it may keep its former value for a while."""
 
 
 class Survey:
@@ -104,7 +113,7 @@ class Survey:
             return found
         found.note = page.note and f"its list of tags {page.note}"
         self._companions = companions(page.tags)
-        self._listed = frozenset(page.tags)
+        self._listed = found.listed = frozenset(page.tags)
         taken = selecting(of, page.tags)
         found.selecting = {rule.name for by in taken.values() for rule in by}
         place = DecidedPlace(self.place.registry, self.place.repository)
@@ -121,6 +130,9 @@ class Survey:
         decided = {tag: d for tag, d in decide(place, rules, of, facts, self._now).items() if tag in roots}
         self._tell(decided)
         await self._take(decided, looked)
+        kept = {tag for tag, d in decided.items() if d.verdict in _FOLLOWED}
+        unsure = {tag for tag in taken if tag not in decided and tag in found.faults}
+        found.seen = frozenset({*kept, *unsure, *found.copies, *self._complete})
         self._order()
         return found
 
