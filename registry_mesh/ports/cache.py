@@ -22,16 +22,24 @@ class SaidSize:
     manifest: Digest
 
 
+class KnownSizes(Protocol):
+    """What is known of a blob's size without asking anybody."""
+
+    async def held_size(self, digest: Digest) -> int | None:
+        """Return the bytes of a blob that is held, whole or in part; None where nothing is. Of one in part it is what a
+        source said, and the digest has the last word. Never what a manifest said. `StoreBroken`."""
+        ...
+
+    async def said_size(self, digest: Digest) -> SaidSize | None:
+        """Return what a manifest said last, to be compared with what is known; None where none did. `StoreBroken`."""
+        ...
+
+
 class PartialBlobs(Protocol):
     """Where blobs can be held in part."""
 
     def hold(self, digest: Digest, size: int) -> AbstractAsyncContextManager[Hold]:
         """Give the partial blob, made where there is none. `StoreFull`, `StoreBroken`."""
-        ...
-
-    async def held_size(self, digest: Digest) -> int | None:
-        """Return the bytes of a blob that is held, whole or in part; None where nothing is. Of one in part it is what a
-        source said, and the digest has the last word. Never what a manifest said. `StoreBroken`."""
         ...
 
 
@@ -43,16 +51,12 @@ class Locks(Protocol):
         ...
 
 
-class SaidSizes(Protocol):
+class SaidSizes(KnownSizes, Protocol):
     """What manifests say of the sizes of blobs: hearsay, kept apart from what is known."""
 
     async def note_sizes(self, manifest: Digest, descriptors: Sequence[Descriptor]) -> None:
         """Remember what a manifest says of the sizes of others. It is hearsay: its own digest proves its bytes, and not
         that they are true. Only `said_size` tells it again. `StoreBroken`."""
-        ...
-
-    async def said_size(self, digest: Digest) -> SaidSize | None:
-        """Return what a manifest said last, to be compared with what is known; None where none did. `StoreBroken`."""
         ...
 
     async def forget_said(self, digest: Digest) -> None:

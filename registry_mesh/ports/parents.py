@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Protocol
 
-from registry_mesh.oci.reference import RepositoryName
-from registry_mesh.ports.repositories import Repository
+from registry_mesh.ports.repositories import RegistrySource
 
 
 class Health(Protocol):
@@ -61,18 +59,10 @@ class Parent(Health, Pace, Protocol):
         ...
 
 
-class ParentRegistry(Protocol):
+class ParentRegistry(RegistrySource, Protocol):
     """One parent's offer of one registry: what `upstream.registry` makes."""
 
     @property
     def parent(self) -> Parent:
         """What is known of the parent, and asked before a request goes there."""
-        ...
-
-    def repository(self, name: RepositoryName) -> Repository:
-        """The repository as the parent has it; nobody is asked for that."""
-        ...
-
-    def repositories(self) -> AsyncIterator[RepositoryName]:
-        """The names that the parent lists, in order. `Failure`, `Refusal`."""
         ...

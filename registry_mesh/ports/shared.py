@@ -6,7 +6,7 @@ from typing import Protocol
 
 from registry_mesh.oci.digest import Digest
 from registry_mesh.ports.blobs import BlobSource
-from registry_mesh.ports.cache import SaidSize
+from registry_mesh.ports.cache import KnownSizes
 
 
 class SharedBlobs(BlobSource, Protocol):
@@ -40,13 +40,5 @@ class SharedStore(Protocol):
         ...
 
 
-class NearBlobs(BlobSource, Protocol):
-    """What can be sent at once, and what is held of the rest."""
-
-    async def held_size(self, digest: Digest) -> int | None:
-        """See `CacheStore`."""
-        ...
-
-    async def said_size(self, digest: Digest) -> SaidSize | None:
-        """See `CacheStore`."""
-        ...
+class NearBlobs(BlobSource, KnownSizes, Protocol):
+    """What can be sent at once, and what is known of the size of the rest."""

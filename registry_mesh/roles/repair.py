@@ -8,7 +8,7 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.oci.refusals import Refusal
 from registry_mesh.oci.span import Span
-from registry_mesh.ports.cache import CacheStore
+from registry_mesh.ports.cache import KnownPlaces
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.parents import ParentRegistry
 from registry_mesh.ports.place import Place
@@ -21,7 +21,7 @@ from registry_mesh.repositories.verify import Parents, refetch
 class SiteRepair:
     """Reads what is missing of a blob by way of the site, which fetches it then. Implements `content.scrub.Repair`."""
 
-    def __init__(self, store: CacheStore, repository: Callable[[Place], Repository]) -> None:
+    def __init__(self, store: KnownPlaces, repository: Callable[[Place], Repository]) -> None:
         self._store = store
         self._repository = repository
 

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Collection, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from cachetools import LRUCache, TTLCache
 
@@ -21,7 +21,8 @@ from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.mentions import Kind, Mention, mentions
 from registry_mesh.oci.refusals import BlobUnknown, DigestInvalid, ManifestInvalid
-from registry_mesh.ports.cache import CacheStore
+from registry_mesh.ports.blobs import BlobSource
+from registry_mesh.ports.cache import NamedBlobs
 from registry_mesh.ports.failures import Failure, StoreBroken, StoreFull
 from registry_mesh.ports.pieces import whole
 from registry_mesh.ports.place import Place
@@ -47,10 +48,14 @@ _KNOWN: Final = 65_536
 """Pairs of a place and a digest that are remembered in the process."""
 
 
+class NamingStore(BlobSource, NamedBlobs, Protocol):
+    """The blobs that manifests are, and what was noted of them."""
+
+
 class Names:
     """The relation of one store. One per process; `of` binds it to a repository."""
 
-    def __init__(self, store: CacheStore, records: Records) -> None:
+    def __init__(self, store: NamingStore, records: Records) -> None:
         self._store = store
         self._records = records
         self._known: LRUCache[tuple[Place, Digest], bool] = LRUCache(_KNOWN)

@@ -14,18 +14,17 @@ from registry_mesh.content.fill.fills import ATTEMPTS, Fills, opened_with_bytes
 from registry_mesh.content.fill.via import Distrust, Doubt, Via
 from registry_mesh.content.nest.belonging import Anybodys, Belonging
 from registry_mesh.content.nest.bypass import bypass
+from registry_mesh.content.nest.readings import EmptyReading, FillReading, PastReading
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import (
-    HELD,
     BlobInfo,
     BlobSource,
     FileSlice,
     Piece,
     Provenance,
     Reading,
-    Streamed,
 )
 from registry_mesh.ports.failures import Failure, SourceLied, StoreBroken, StoreFull
 from registry_mesh.ports.place import Place
@@ -147,7 +146,7 @@ class PullThrough:
         """Held, or filling, or past the store where that cannot hold it."""
         async with AsyncExitStack() as stack:
             if _is_empty(digest):
-                yield _Nothing(digest, BlobInfo(digest, 0).clip(span))
+                yield EmptyReading(digest, BlobInfo(digest, 0).clip(span))
             else:
                 yield await self._held(stack, digest, span) or await self._filling(stack, digest, span)
 
@@ -184,7 +183,7 @@ class PullThrough:
         """A reading past the store. Its size is what the first stream says, with which it goes on."""
         aligned = None if span is None else Span(span.start // CHUNK * CHUNK, span.stop)
         opened = await stack.enter_async_context(opened_with_bytes(digest, self.via, aligned))
-        return _Past(self, opened, opened.info.clip(span))
+        return PastReading(self, opened, opened.info.clip(span))
 
     async def pieces(self, fill: Fill, span: Span) -> AsyncIterator[Piece]:
         """Follow `fill`; on past the store when that fails, on to a new fill when a source lied."""
@@ -221,55 +220,3 @@ class PullThrough:
 
 def _is_empty(digest: Digest) -> bool:
     return digest == Digest.of(b"", digest.algorithm)
-
-
-class _Nothing(Streamed):
-    """A reading of the empty blob, which every registry has."""
-
-    provenance = HELD
-
-    def __init__(self, digest: Digest, span: Span) -> None:
-        self.info = BlobInfo(digest, 0)
-        self.span = span
-
-    async def pieces(self) -> AsyncIterator[Piece]:
-        return
-        yield b""
-
-
-class FillReading(Streamed):
-    """A reading of a fill under way."""
-
-    def __init__(self, through: PullThrough, fill: Fill, span: Span, *, hit: bool) -> None:
-        self._through = through
-        self._fill = fill
-        self.info = BlobInfo(fill.digest, fill.size)
-        self.span = span
-        self.provenance = Provenance(hit=hit, source="")
-
-    @property
-    def grows(self) -> bool:
-        """Whether more of the blob may become ready."""
-        return self._fill.grows
-
-    def ready(self, span: Span) -> FileSlice | None:
-        """The span as a slice of the partial file, if all of it is here and may leave."""
-        return self._through.ready(self._fill, span)
-
-    def pieces(self) -> AsyncIterator[Piece]:
-        """The pieces of the span as they come."""
-        return self._through.pieces(self._fill, self.span)
-
-
-class _Past(Streamed):
-    """A reading past the store."""
-
-    def __init__(self, through: PullThrough, opened: Reading, span: Span) -> None:
-        self._through = through
-        self._opened = opened
-        self.info = opened.info
-        self.span = span
-        self.provenance = Provenance(hit=False)
-
-    def pieces(self) -> AsyncIterator[Piece]:
-        return self._through.past(self._opened, self.span)

@@ -18,8 +18,7 @@ from registry_mesh.content.snapshot.copy_blob import Moved
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
-from registry_mesh.ports.blobs import BlobSource
-from registry_mesh.ports.cache import CacheStore
+from registry_mesh.ports.blobs import BlobSource, BlobStore
 from registry_mesh.ports.failures import SourceLied
 
 _ATTEMPTS = 3
@@ -29,7 +28,7 @@ _ATTEMPTS = 3
 class CopyByFill:
     """Implements `copy_graph.Bring`."""
 
-    def __init__(self, store: CacheStore, fills: Fills, distrust: Distrust) -> None:
+    def __init__(self, store: BlobStore, fills: Fills, distrust: Distrust) -> None:
         self._store = store
         self._fills = fills
         self._distrust = distrust

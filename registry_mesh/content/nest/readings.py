@@ -1,0 +1,79 @@
+"""Readings of a pull-through: of the empty blob, of a fill under way, and past the store."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from registry_mesh.content.fill.fill import Fill
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.span import Span
+from registry_mesh.ports.blobs import HELD, BlobInfo, FileSlice, Piece, Provenance, Reading, Streamed
+
+
+class Through(Protocol):
+    """The pull-through that opened a reading, and sees to what becomes of it."""
+
+    def pieces(self, fill: Fill, span: Span) -> AsyncIterator[Piece]:
+        """Give the bytes of `span` as the fill brings them, and past the store where that fails."""
+        ...
+
+    def past(self, opened: Reading, span: Span) -> AsyncIterator[bytes]:
+        """Give the bytes of `span` past the store, beginning with what is opened."""
+        ...
+
+    def ready(self, fill: Fill, span: Span) -> FileSlice | None:
+        """See `Slices.ready`."""
+        ...
+
+
+class EmptyReading(Streamed):
+    """A reading of the empty blob, which every registry has."""
+
+    provenance = HELD
+
+    def __init__(self, digest: Digest, span: Span) -> None:
+        self.info = BlobInfo(digest, 0)
+        self.span = span
+
+    async def pieces(self) -> AsyncIterator[Piece]:
+        return
+        yield b""
+
+
+class FillReading(Streamed):
+    """A reading of a fill under way."""
+
+    def __init__(self, through: Through, fill: Fill, span: Span, *, hit: bool) -> None:
+        self._through = through
+        self._fill = fill
+        self.info = BlobInfo(fill.digest, fill.size)
+        self.span = span
+        self.provenance = Provenance(hit=hit, source="")
+
+    @property
+    def grows(self) -> bool:
+        """Whether more of the blob may become ready."""
+        return self._fill.grows
+
+    def ready(self, span: Span) -> FileSlice | None:
+        """The span as a slice of the partial file, if all of it is here and may leave."""
+        return self._through.ready(self._fill, span)
+
+    def pieces(self) -> AsyncIterator[Piece]:
+        """The pieces of the span as they come."""
+        return self._through.pieces(self._fill, self.span)
+
+
+class PastReading(Streamed):
+    """A reading past the store."""
+
+    def __init__(self, through: Through, opened: Reading, span: Span) -> None:
+        self._through = through
+        self._opened = opened
+        self.info = opened.info
+        self.span = span
+        self.provenance = Provenance(hit=False)
+
+    def pieces(self) -> AsyncIterator[Piece]:
+        return self._through.past(self._opened, self.span)
