@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from aiohttp import web
 
@@ -18,6 +19,7 @@ from registry_mesh.auth.access import AnonymousAccess, Level, Policy
 from registry_mesh.chunks.chunk_map import MIB
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.fill.policy import FillPolicy
+from registry_mesh.content.nest.freshness import Freshness
 from registry_mesh.edge.hot.entries import Hot
 from registry_mesh.edge.server import Server
 from registry_mesh.edge.settings import Settings
@@ -163,6 +165,10 @@ async def read_answer(reader: asyncio.StreamReader, *, bodyless: bool = False) -
     return head + await asyncio.wait_for(reader.readexactly(int(length[1])), 10)
 
 
+LASTING: Final = Freshness(ttl=86_400, negative_ttl=86_400)
+"""Answers are the same however long a test takes."""
+
+
 @asynccontextmanager
 async def open_twins(tmp_path: Path, policy: Policy | None = None) -> AsyncIterator[Twins]:
     async with AsyncExitStack() as stack:
@@ -179,7 +185,10 @@ async def open_twins(tmp_path: Path, policy: Policy | None = None) -> AsyncItera
         store = await DiskStore.start(tmp_path, evict=True)
         fills = Fills(store, FillPolicy(complete_after=2))
         site = Site(
-            store, store.records, fills, {RegistryName("registry.example"): SiteRegistry([[upstream]])}
+            store,
+            store.records,
+            fills,
+            {RegistryName("registry.example"): SiteRegistry([[upstream]], LASTING)},
         )
         twins = Twins(parent, site, tmp_path, policy)
         await twins.fast.start()
