@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
+from registry_mesh.oci.characters import whole_characters
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.media_types import INDEXES, MANIFESTS, is_non_distributable
 from registry_mesh.oci.refusals import DigestInvalid
@@ -209,6 +210,7 @@ def _read(data: bytes) -> object:
     doubled: list[Any] = []
     try:
         document = json.loads(data, object_pairs_hook=partial(_object, doubled))
+        document, doubled = whole_characters(document, data), whole_characters(doubled, data)
     except (ValueError, RecursionError):
         return None
     if not doubled:

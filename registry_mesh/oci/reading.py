@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+from registry_mesh.oci.characters import whole_characters
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import MAX_DESCRIPTORS, Manifest
@@ -78,6 +79,8 @@ def is_manifest(manifest: Manifest) -> bool:
     """Whether a document is a manifest, going by its looks: where a tag led to it, and no digest that was asked for
     vouches for it. Pages of errors come with 200 and any Content-Type."""
     document = _document(manifest.data)
+    if not document and _is_too_deep(manifest.data):
+        return any(f'"{part}"'.encode() in manifest.data for part in _PARTS)
     if not document or "errors" in document:
         return False
     stated = document.get("mediaType")
@@ -93,10 +96,21 @@ def is_manifest(manifest: Manifest) -> bool:
 def _document(data: bytes) -> dict[str, Any]:
     """Empty for what is no JSON object, or is nested beyond what a decoder bears."""
     try:
-        document = json.loads(data.decode("utf-8-sig"))
+        document = whole_characters(json.loads(data.decode("utf-8-sig")), data)
     except (ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}
+
+
+def _is_too_deep(data: bytes) -> bool:
+    """Whether it is JSON that a decoder does not bear: no page of errors is."""
+    try:
+        json.loads(data)
+    except RecursionError:
+        return True
+    except ValueError:
+        return False
+    return False
 
 
 def _descriptors(value: object) -> tuple[Descriptor, ...]:

@@ -18,6 +18,7 @@ from registry_mesh.oci.media_types import (
     SCHEMA_1,
     SCHEMA_1_SIGNED,
 )
+from registry_mesh.oci.mentions import mentions
 from registry_mesh.oci.reading import is_manifest, read_manifest
 
 BLOB = {"mediaType": "a/b", "digest": str(Digest.of(b"x")), "size": 1}
@@ -133,6 +134,7 @@ def test_a_page_is_no_manifest(page: bytes, announced: str) -> None:
         ({"manifests": []}, "text/plain"),
         ({"mediaType": OCI_MANIFEST, "layers": None}, ""),
         ({"fsLayers": []}, "application/json"),
+        ({"x": json.loads("[" * 400 + "]" * 400), **IMAGE}, OCI_MANIFEST),
         ({"schemaVersion": 2, "config": None, "layers": None}, OCI_MANIFEST),
         ({"mediaType": "application/vnd.acme.v9+json", "x": 1}, "text/plain"),
         ({"x": 1}, "application/vnd.acme.v9+json"),
@@ -164,3 +166,25 @@ def test_a_note_is_no_manifest_whatever_it_is_announced_as() -> None:
 def test_nothing_is_raised(document: object) -> None:
     for announced in (OCI_MANIFEST, OCI_INDEX, ""):
         is_manifest(read_manifest(json.dumps(document).encode(), announced))
+
+
+@pytest.mark.parametrize(
+    "deep", ["[" * 90_000 + "]" * 90_000, '{"a":' * 90_000 + "1" + "}" * 90_000], ids=["lists", "objects"]
+)
+def test_a_manifest_may_be_deeper_than_a_decoder_bears(deep: str) -> None:
+    data = json.dumps(IMAGE)[:-1].encode() + b', "x": ' + deep.encode() + b"}"
+    assert is_manifest(read_manifest(data, OCI_MANIFEST))
+    assert not is_manifest(read_manifest(b'{"errors": ' + deep.encode() + b"}", OCI_MANIFEST))
+
+
+def test_half_a_character_is_read_as_a_question_mark() -> None:
+    """Nothing that is written, logged or shown of a manifest fails for it."""
+    half = json.dumps(
+        IMAGE | {"annotations": {"a": "x\ud800", "b": "\ud83d\ude00"}, "artifactType": "a/b\udfff"}
+    )
+    found = read_manifest(half.encode(), OCI_MANIFEST)
+    assert found.annotations == {"a": "x?", "b": "\U0001f600"}
+    json.dumps(found.descriptor.document(), ensure_ascii=False).encode()
+    assert found.data == half.encode(), "and is passed on as it came"
+    named = mentions(b'{"layers": [{"digest": "x\\ud800"}], "layers": [{"digest": "\\udfff"}]}', OCI_MANIFEST)
+    assert [each.where.encode() for each in named.unreadable]

@@ -449,3 +449,14 @@ async def test_a_page_takes_no_tag_whatever_it_is_called(page: bytes, media_type
     assert not outcome.complete
     assert ["points a tag at what is no manifest" in str(each) for each in outcome.troubles] == [True]
     assert await replica.tags("a") == {"v1": image.digest}
+
+
+async def test_half_a_character_in_a_manifest_stops_no_run() -> None:
+    replica = Replica(rule("a"))
+    content = replica.source["a"]
+    image = content.image("x", "v1")
+    text = image.data.decode()[:-1] + ', "annotations": {"a": "\\ud800"}}'
+    odd = content.put_bytes(text.encode(), OCI_MANIFEST, "v2")
+    outcome = await replica.run()
+    assert outcome.complete and outcome.held == 2
+    assert await replica.has("a", odd)
