@@ -30,6 +30,8 @@ class WorkerStatus:
     state: str
     since_seconds: float
     silent_seconds: float
+    generation: int = 1
+    """Which configuration it serves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +209,8 @@ class NodeStatus:
     replication: ReplicationStatus | None
     counters: Mapping[str, int | Mapping[str, int]]
     """Those that are not zero, by name, then by their labels' values joined with `/`."""
+    generation: int = 1
+    """Which configuration is in force, counted from the start of the node."""
     cache: CacheStatus | None = None
     """Of all that was answered since the start; an origin is no cache."""
     verdict: str = ""

@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from socket import socket
 from typing import Any, Final
@@ -71,8 +71,16 @@ class Keeper:
     """Implements `admin.node.Node`. `row` of the table is its own."""
 
     def __init__(
-        self, config: Config, table: Table, seats: Seats, row: int, seen: Board, told: Told | None = None
+        self,
+        config: Config,
+        table: Table,
+        seats: Seats,
+        row: int,
+        seen: Board,
+        told: Told | None = None,
+        elders: Sequence[tuple[int, Seats]] = (),
     ) -> None:
+        """`elders`: seats of older configurations, by their number, whose processes finish what they have."""
         self._config = config
         self._board = seen
         self._seen = Seen(seen, row)
@@ -87,12 +95,16 @@ class Keeper:
         self._images: NodeImages | None = None
         self._parent_log = ParentLog(seen)
         self._told = told or Told()
+        self._elders = tuple(elders)
         self._processes = Processes()
         self._cpu = 0.0
         self._lookout = Lookout(lambda: self._config, self._told, self._status, self._instruments)
         self.table = table
 
-    async def start(self, listener: socket) -> None:
+    def reopen(self) -> None:
+        """It keeps no log of its own."""
+
+    async def start(self, listener: socket, *more: socket) -> None:
         """Answer the operator on `listener`. `StoreBroken`, `NotBuilt`; nothing is left behind then."""
         async with AsyncExitStack() as stack:
             self._storage = await open_storage(self._config)
@@ -125,10 +137,11 @@ class Keeper:
 
     def _tell_workers(self) -> None:
         """Have them forget what they remember of tags: it may be different by now."""
-        for seat in self._seats.workers:
-            if seat.sitter.state is State.SERVING:
+        crews = [self._seats, *(seats for _, seats in self._elders)]
+        for sitter in (seat.sitter for seats in crews for seat in seats.workers):
+            if sitter.state in (State.SERVING, State.DRAINING) and sitter.pid:
                 with suppress(ProcessLookupError):
-                    os.kill(seat.sitter.pid, signal.SIGUSR2)
+                    os.kill(sitter.pid, signal.SIGUSR2)
 
     async def _keep_pins(self) -> None:
         while True:
@@ -136,12 +149,6 @@ class Keeper:
                 if self._images is not None:
                     await self._images.keep_pins()
             await asyncio.sleep(_PINS)
-
-    def reload(self, config: Config) -> None:
-        """Take over what can change while running."""
-        self._config = config
-        if self._replicator is not None:
-            self._replicator.reload(config)
 
     def _background(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
         jobs: list[Callable[[], Coroutine[Any, Any, None]]] = [
@@ -217,6 +224,7 @@ class Keeper:
                 gauge(names.STORE_FREE).set(room.f_bavail * room.f_frsize)
                 gauge(names.STORE_SIZE).set(room.f_blocks * room.f_frsize)
         seats = [*self._seats.workers, self._seats.keeper]
+        seats += [seat for _, elders in self._elders for seat in elders.workers]
         used = self._processes.usage([*(seat.sitter.pid for seat in seats), os.getppid()])
         cpu = self._instruments.counter(names.CPU_SECONDS)
         cpu.add(round((used.cpu - self._cpu) * names.CPU_SECONDS.scale))
@@ -269,6 +277,7 @@ class Keeper:
             uptime_seconds=round(time.time() - self._started, 1),
             ready=self.readiness().ready,
             listen=str(self._config.listen),
+            generation=self._told.number,
             store=StoreStatus(self._storage.kind if self._storage else None, used, quota, self._fault),
             workers=self._workers(),
             registries=self._registries(),
@@ -282,14 +291,18 @@ class Keeper:
 
     def _workers(self) -> list[WorkerStatus]:
         now = time.monotonic()
+        crews = [(self._told.number, self._seats), *self._elders]
         return [
             WorkerStatus(
                 pid=sitter.pid,
                 state=sitter.state.name.lower(),
                 since_seconds=round(now - sitter.since, 1),
                 silent_seconds=round(now - sitter.beat, 1),
+                generation=number,
             )
-            for sitter in (seat.sitter for seat in self._seats.workers)
+            for number, seats in crews
+            for sitter in (seat.sitter for seat in seats.workers)
+            if number == self._told.number or sitter.pid
         ]
 
     def _registries(self) -> dict[str, RegistryStatus]:

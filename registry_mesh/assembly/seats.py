@@ -8,8 +8,8 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-_WORDS: Final = 4
-_PID, _STATE, _BEAT, _SINCE = range(_WORDS)
+_WORDS: Final = 5
+_PID, _STATE, _BEAT, _SINCE, _REPLACED = range(_WORDS)
 
 STALE_AFTER: Final = 30.0
 """A process that gave no sign of life for so many seconds is stuck."""
@@ -60,6 +60,15 @@ class Seat:
         """Show that the process is alive."""
         self._words[_BEAT] = time.monotonic_ns()
 
+    def replace(self) -> None:
+        """Say that another takes over: whoever sits here finishes what runs, for as long as that takes."""
+        self._words[_REPLACED] = 1
+
+    @property
+    def replaced(self) -> bool:
+        """Whether another takes over."""
+        return bool(self._words[_REPLACED])
+
     def leave(self) -> None:
         """Leave the seat vacant."""
         self._words[_STATE] = State.VACANT
@@ -68,7 +77,7 @@ class Seat:
     @property
     def sitter(self) -> Sitter:
         """Who sits there, as last written."""
-        pid, state, beat, since = self._words
+        pid, state, beat, since, _ = self._words
         return Sitter(pid, State(state), beat / 1e9, since / 1e9)
 
 
@@ -92,6 +101,10 @@ class Seats:
     def serving(self, now: float) -> int:
         """How many processes serve."""
         return sum(seat.sitter.serves(now) for seat in self.workers)
+
+    def all_serve(self, now: float) -> bool:
+        """Whether every worker serves, and the keeper answers."""
+        return self.serving(now) == len(self.workers) and self.keeper.sitter.serves(now)
 
     def empty(self) -> bool:
         """Whether no worker is left."""

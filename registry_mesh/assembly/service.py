@@ -3,66 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
-import signal
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
-from registry_mesh.assembly import allocator, file_limit
+from registry_mesh.access.tokens import KeyInvalid
+from registry_mesh.assembly import allocator, file_limit, systemd
 from registry_mesh.assembly.access import token_key
-from registry_mesh.assembly.build import beat
-from registry_mesh.assembly.exporters import export_traces
+from registry_mesh.assembly.generation import Generation, first_generation, next_generation
 from registry_mesh.assembly.keeper import Keeper
-from registry_mesh.assembly.labels import board, layout, node_name
+from registry_mesh.assembly.labels import node_name
 from registry_mesh.assembly.last_words import LastWords
-from registry_mesh.assembly.loops import loop_factory
+from registry_mesh.assembly.life import Life
+from registry_mesh.assembly.loops import LoopMissing, loop_factory
 from registry_mesh.assembly.parents import Seen
 from registry_mesh.assembly.preflight import demand_store
-from registry_mesh.assembly.seats import Seat, Seats, State
-from registry_mesh.assembly.sockets import listen
-from registry_mesh.assembly.storage import NotBuilt
-from registry_mesh.assembly.supervisor import EXIT_CONFIG, EXIT_FAILED, EXIT_OK, Child, Supervisor
-from registry_mesh.assembly.told import Told
+from registry_mesh.assembly.seats import Seat
+from registry_mesh.assembly.sockets import AddressTaken, listen
+from registry_mesh.assembly.supervisor import Child, Crew, Heard, Supervisor
 from registry_mesh.assembly.worker import Worker
 from registry_mesh.config.finding import ConfigInvalid
-from registry_mesh.config.load import load, reload
+from registry_mesh.config.load import load
 from registry_mesh.config.schema import Config
 from registry_mesh.config.values import host_and_port
-from registry_mesh.ports.failures import Failure, StoreUnfit
+from registry_mesh.ports.failures import StoreForeign
 from registry_mesh.telemetry import names
-from registry_mesh.telemetry.instruments import Table
+from registry_mesh.telemetry.instruments import Key
 from registry_mesh.telemetry.logs import FIELDS, log_to
-from registry_mesh.upstream.board import Board
 
 log: Final = logging.getLogger(__name__)
-
-_TAGS: Final = "registries.tags"
-_RELOADED: Final = frozenset({"access", "log", "rules", "replication", _TAGS})
-"""Keys that take effect without a restart."""
-
-
-class Half(Protocol):
-    """A worker or the keeper, as its process runs it."""
-
-    async def start(self, listener: socket.socket) -> None:
-        """Begin to serve at `listener`."""
-        ...
-
-    async def close(self) -> None:
-        """Answer what is under way, and end."""
-        ...
-
-    def reload(self, config: Config) -> None:
-        """Take over what may change in a configuration while the node runs."""
-        ...
-
-    def forget(self) -> None:
-        """Ask parents anew for what was remembered of tags."""
-        ...
 
 
 class StartFailed(Exception):
@@ -73,25 +46,59 @@ class StartFailed(Exception):
         self.unfit = unfit
 
 
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """What a node listens on: for clients, shared out by the kernel, and for its operator."""
+
+    serving: list[socket.socket]
+    operating: socket.socket
+
+    @classmethod
+    def of(cls, config: Config) -> Sockets:
+        """`AddressTaken`."""
+        serving = listen(config.listen.address, config.listen.port, config.workers)
+        try:
+            return cls(serving, listen(config.admin.address, config.admin.port)[0])
+        except AddressTaken:
+            for each in serving:
+                each.close()
+            raise
+
+    def of_worker(self, index: int, workers: int) -> list[socket.socket]:
+        """Each is served by somebody, whether there are more workers than sockets or fewer."""
+        count = len(self.serving)
+        return [self.serving[i] for i in range(index, count, workers)] or [self.serving[index % count]]
+
+    @property
+    def port(self) -> int:
+        """The port that clients connect to."""
+        return int(self.serving[0].getsockname()[1])
+
+    def close(self, but: Sequence[socket.socket] = ()) -> None:
+        """Close those that are not among `but`."""
+        for each in (*self.serving, self.operating):
+            if each not in but:
+                each.close()
+
+
 @dataclass(slots=True)
 class Service:
-    """One node's processes. Sockets and shared memory are made before the first fork."""
+    """One node's processes. Sockets and shared memory are made before a fork."""
 
     path: Path
     config: Config
     adopt: bool = False
     """Whether another node's store is taken over."""
-    listeners: list[socket.socket] = field(init=False)
-    operating: socket.socket = field(init=False)
-    table: Table = field(init=False)
-    seats: Seats = field(init=False)
-    board: Board = field(init=False)
-    key: bytes | None = field(init=False, repr=False)
-    """What all workers sign tokens with."""
-    told: Told = field(init=False)
+    sockets: Sockets = field(init=False)
+    generation: Generation = field(init=False)
     words: LastWords = field(default_factory=LastWords)
     ready: bool = False
     """Whether all have served; children see it as it was when they were forked."""
+    _coming: tuple[Generation, Sockets] | None = None
+    _before: list[Generation] = field(default_factory=list)
+    """Older ones whose processes may still run."""
+    _carried: dict[Key, tuple[int, ...]] = field(default_factory=dict)
+    _handler: logging.Handler | None = None
 
     def run(self) -> int:
         """Until a signal ends it. `AddressTaken`, `LoopMissing`, `StoreForeign`, `StartFailed`."""
@@ -99,214 +106,169 @@ class Service:
         loop_factory(config.loop)
         files = file_limit.raise_limit()
         allocator.few_arenas()
-        log_to(level=config.log.level, form=config.log.format, role=config.role, node=node_name(config))
+        self._log_as(config)
         demand_store(config, adopt=self.adopt)
-        self.listeners = listen(config.listen.address, config.listen.port, config.workers)
-        self.operating = listen(config.admin.address, config.admin.port)[0]
-        self.seats = Seats(config.workers)
-        self.key = token_key(config)
-        self.table = Table(layout(config), config.workers + 2)  # the last row is the supervisor's
-        self.board = board(config, config.workers + 1)
-        self.told = Told(str(self.path))
-        own = self.table.row(config.workers + 1)
-        own.gauge(names.RELOAD_OK).set(1)
-        restarts = own.counter(names.WORKER_RESTARTS)
-        children = [Child(seat, self._worker(seat)) for seat in self.seats.workers]
-        children.append(Child(self.seats.keeper, self._keep))
+        self.sockets = Sockets.of(config)
+        self.generation = first_generation(config, str(self.path), token_key(config))
 
         def serving() -> None:
             self.ready = True
-            where = host_and_port(config.listen.address, self.port)
+            where = host_and_port(config.listen.address, self.sockets.port)
             fields = {"listen": where, "workers": config.workers, "open_files": files}
             log.info("serving", extra={FIELDS: fields})
 
-        code = Supervisor(
-            self.seats,
-            children,
-            drain=config.drain,
-            reload=self._reload,
-            stopping=self._stop_listening,
-            restarted=restarts.add,
+        heard = Heard(
             serving=serving,
-        ).run()
-        if code and not self.ready and (heard := self.words.heard()) is not None:
-            raise StartFailed(heard[1], unfit=heard[0])
+            replace=self._replace,
+            replaced=self._replaced,
+            refused=self._refused,
+            stopping=lambda: self.sockets.close((self.sockets.operating,)),
+            restarted=lambda: self.generation.own.counter(names.WORKER_RESTARTS).add(),
+        )
+        code = Supervisor(self._crew(self.generation, self.sockets), heard).run()
+        if code and not self.ready and (said := self.words.heard()) is not None:
+            raise StartFailed(said[1], unfit=said[0])
         return code
 
-    @property
-    def port(self) -> int:
-        """The port that clients connect to."""
-        return int(self.listeners[0].getsockname()[1])
+    def _log_as(self, config: Config) -> None:
+        if self._handler is not None:
+            logging.getLogger().removeHandler(self._handler)
+        self._handler = log_to(
+            level=config.log.level, form=config.log.format, role=config.role, node=node_name(config)
+        )
 
-    def _stop_listening(self) -> None:
-        for each in self.listeners:
-            each.close()
+    def _crew(self, generation: Generation, sockets: Sockets) -> Crew:
+        seats = generation.seats
+        children = [Child(seat, partial(self._work, generation, sockets, seat)) for seat in seats.workers]
+        children.append(Child(seats.keeper, partial(self._keep, generation, sockets)))
+        return Crew(seats, children, generation.config.drain)
 
     # In a child
 
-    def _worker(self, seat: Seat) -> Callable[[], int]:
-        def run() -> int:
-            self.operating.close()
-            for i, each in enumerate(self.listeners):
-                if i != seat.index:
-                    each.close()
-            self.board.clear(seat.index)
-            seen = Seen(self.board, seat.index)
-            worker = Worker(self.config, self.table.row(seat.index), seen, self.key, self.told)
-            return self._live(seat, worker, self.listeners[seat.index], worker.drain)
+    def _work(self, generation: Generation, sockets: Sockets, seat: Seat) -> int:
+        config = generation.config
+        self._log_as(config)
+        ours = sockets.of_worker(seat.index, config.workers)
+        self._close_all_but(ours, sockets)
+        generation.board.clear(seat.index)
+        seen = Seen(generation.board, seat.index)
+        worker = Worker(config, generation.table.row(seat.index), seen, generation.key, generation.told)
 
-        return run
+        async def drain(seconds: float) -> None:
+            await worker.drain(seconds, replaced=seat.replaced)
 
-    def _keep(self) -> int:
-        self._stop_listening()
-        seat = self.seats.keeper
-        self.board.clear(seat.index)
-        keeper = Keeper(self.config, self.table, self.seats, seat.index, self.board, self.told)
-        return self._live(seat, keeper, self.operating, self._outlive)
+        return Life(generation, seat, worker, drain, self.words, self.ready).live(ours)
 
-    async def _outlive(self, seconds: float) -> None:
-        """The keeper answers the operator until the last worker has gone."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + seconds
-        while loop.time() < deadline and not self.seats.empty():  # noqa: ASYNC110 (memory of other processes)
-            await asyncio.sleep(0.05)
+    def _keep(self, generation: Generation, sockets: Sockets) -> int:
+        seat = generation.seats.keeper
+        self._log_as(generation.config)
+        self._close_all_but([sockets.operating], sockets)
+        generation.board.clear(seat.index)
+        keeper = Keeper(
+            generation.config,
+            generation.table,
+            generation.seats,
+            seat.index,
+            generation.board,
+            generation.told,
+            [(each.number, each.seats) for each in self._before if each is not generation],
+        )
 
-    def _live(
-        self, seat: Seat, half: Half, listener: socket.socket, drain: Callable[[float], Awaitable[None]]
-    ) -> int:
-        with asyncio.Runner(loop_factory=loop_factory(self.config.loop)) as runner:
-            return runner.run(self._life(seat, half, listener, drain))
+        async def outlive(seconds: float) -> None:
+            """Answer the operator until the last worker has gone; one that is replaced goes at once."""
+            loop = asyncio.get_running_loop()
+            deadline = loop.time() + seconds
+            while not seat.replaced and loop.time() < deadline and not generation.seats.empty():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
 
-    async def _life(
-        self, seat: Seat, half: Half, listener: socket.socket, drain: Callable[[float], Awaitable[None]]
-    ) -> int:
-        told = _Told(self, half)
-        shutdown_traces = export_traces(self.config.role, node_name(self.config))
-        try:
-            await half.start(listener)
-        except (Failure, NotBuilt, OSError) as fault:
-            unfit = isinstance(fault, StoreUnfit | NotBuilt)
-            self.words.say(unfit, str(fault))
-            if self.ready:
-                log.critical("cannot start", extra={FIELDS: {"why": str(fault)}})
-            return EXIT_CONFIG if unfit and not self.ready else EXIT_FAILED
-        except Exception as fault:
-            log.critical(
-                "cannot start", extra={FIELDS: {"why": str(fault) or type(fault).__name__}}, exc_info=fault
-            )
-            return EXIT_FAILED
-        _leave_alone_what_stays()
-        beating = asyncio.create_task(beat(self.seats, seat.index))
-        seat.enter(State.SERVING)
-        await told.once.wait()
-        seat.enter(State.DRAINING)
-        draining = asyncio.ensure_future(drain(self.config.drain))
-        twice = asyncio.create_task(told.twice.wait())
-        await asyncio.wait({draining, twice}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (draining, twice, beating):
-            task.cancel()
-        await half.close()
-        shutdown_traces()
-        return EXIT_OK
+        return Life(generation, seat, keeper, outlive, self.words, self.ready).live([sockets.operating])
 
-    # On SIGHUP, in every process
+    def _close_all_but(self, ours: list[socket.socket], sockets: Sockets) -> None:
+        """In a child: leave the other sockets, of this generation and the one before, to those whose they are."""
+        sockets.close(ours)
+        self.sockets.close(ours)
 
-    def _reload(self) -> bool:
-        """In the supervisor: whether children should read the file again."""
-        gauge = self.table.row(self.config.workers + 1).gauge(names.RELOAD_OK)
+    # On SIGHUP, in the supervisor
+
+    def _replace(self) -> Crew | None:
+        """A crew for the file as it stands now; None where it cannot be used, which is said."""
         try:
             loaded = load(self.path).fit()
+            loop_factory(loaded.config.loop)
+            demand_store(loaded.config, adopt=False)
+            sockets = self._sockets_for(loaded.config)
+            key = self._key_for(loaded.config)
         except ConfigInvalid as invalid:
-            gauge.set(0)
-            self.told.refuse([str(finding) for finding in invalid.findings])
-            log.error(
-                "the configuration is invalid: the old one holds",
-                extra={FIELDS: {"faults": [str(finding) for finding in invalid.findings]}},
-            )
-            return False
-        gauge.set(1)
-        self.told.refuse([])
-        changed = changed_keys(self.config, loaded.config)
-        log.info(
-            "configuration read again",
-            extra={
-                FIELDS: {
-                    "took_effect": sorted(changed & _RELOADED),
-                    "needs_restart": sorted(changed - _RELOADED),
-                }
-            },
-        )
-        self.config = adopted(self.config, loaded.config)
-        return True
+            self._say_refused([str(finding) for finding in invalid.findings])
+            return None
+        except (AddressTaken, LoopMissing, StoreForeign, KeyInvalid) as fault:
+            self._say_refused([str(fault)])
+            return None
+        self._settle()
+        self._before.append(self.generation)
+        tables = [each.table for each in self._before]
+        generation = next_generation(loaded.config, self.generation, key, tables, self._carried)
+        self._coming = (generation, sockets)
+        self.words.heard()  # what was said before is none of this
+        systemd.notify("STATUS=taking over a new configuration")
+        return self._crew(generation, sockets)
 
+    def _sockets_for(self, config: Config) -> Sockets:
+        """Those there are, where the addresses are the same."""
+        now = self.generation.config
+        serving, operating = self.sockets.serving, self.sockets.operating
+        if (config.listen.address, config.listen.port) != (now.listen.address, now.listen.port):
+            serving = listen(config.listen.address, config.listen.port, config.workers)
+        if (config.admin.address, config.admin.port) != (now.admin.address, now.admin.port):
+            operating = listen(config.admin.address, config.admin.port)[0]
+        return Sockets(serving, operating)
 
-def _leave_alone_what_stays() -> None:
-    """Modules, settings and the store's tables live as long as the process: the collector need not walk through them
-    again and again, with every client waiting. What is made from now on is looked at less often, and still is."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 5, 5)
+    def _key_for(self, config: Config) -> bytes | None:
+        """The same where none is named: tokens that were given stay good."""
+        named = config.access.tokens.key is not None
+        fresh = token_key(config)
+        return fresh if named or fresh is None else self.generation.key or fresh
 
+    def _settle(self) -> None:
+        """Carry on what generations counted whose processes have gone."""
+        for each in [known for known in self._before if known.seats.empty()]:
+            self._before.remove(each)
+            for key, cells in each.table.counted().items():
+                known = self._carried.get(key, (0,) * len(cells))
+                self._carried[key] = tuple(map(sum, zip(known, cells, strict=True)))
 
-class _Told:
-    """Signals of this process as events."""
+    def _replaced(self) -> None:
+        """The new generation serves."""
+        assert self._coming is not None, "it was begun"
+        before, old = self.generation, self.sockets
+        self.generation, self.sockets = self._coming
+        self._coming = None
+        old.close((*self.sockets.serving, self.sockets.operating))
+        self._log_as(self.generation.config)
+        changed = changed_keys(before.config, self.generation.config)
+        fields = {"generation": self.generation.number, "took_effect": sorted(changed)}
+        log.info("configuration read again", extra={FIELDS: fields})
+        systemd.notify(f"STATUS=serving with {self.generation.config.workers} processes")
 
-    def __init__(self, service: Service, half: Half) -> None:
-        self._service = service
-        self._half = half
-        self.once = asyncio.Event()
-        self.twice = asyncio.Event()
-        self._reloads: set[asyncio.Task[None]] = set()
-        self._one_at_a_time = asyncio.Lock()
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._terminate)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
-        loop.add_signal_handler(signal.SIGUSR2, half.forget)
+    def _refused(self) -> None:
+        """The new generation could not start."""
+        assert self._coming is not None, "it was begun"
+        generation, sockets = self._coming
+        self._coming = None
+        sockets.close((*self.sockets.serving, self.sockets.operating))
+        self._before.remove(self.generation)
+        heard = self.words.heard()
+        self._say_refused([heard[1] if heard else f"a process of generation {generation.number} died"])
 
-    def _terminate(self) -> None:
-        (self.twice if self.once.is_set() else self.once).set()
-
-    def _reload(self) -> None:
-        task = asyncio.get_running_loop().create_task(self._take_over())
-        self._reloads.add(task)
-        task.add_done_callback(self._reloads.discard)
-
-    async def _take_over(self) -> None:
-        service = self._service
-        async with self._one_at_a_time:
-            try:
-                config = (await reload(service.path)).config
-            except ConfigInvalid:
-                return  # the supervisor has said so
-            self._adopt(config)
-
-    def _adopt(self, config: Config) -> None:
-        service = self._service
-        service.config = adopted(service.config, config)
-        logging.getLogger("registry_mesh").setLevel(config.log.level.upper())
-        self._half.reload(service.config)
+    def _say_refused(self, faults: list[str]) -> None:
+        self.generation.own.gauge(names.RELOAD_OK).set(0)
+        self.generation.told.refuse(faults)
+        log.error("the configuration is invalid: the old one holds", extra={FIELDS: {"faults": faults}})
 
 
 def changed_keys(old: Config, new: Config) -> set[str]:
-    """Top-level keys whose values differ, and `registries.tags`."""
-    changed = {key for key in Config.model_fields if getattr(old, key) != getattr(new, key)}
-    if "registries" in changed:
-        took = adopted(old, new)
-        changed |= {_TAGS} if took.registries != old.registries else set()
-        changed -= {"registries"} if took.registries == new.registries else set()
-    return changed
-
-
-def adopted(old: Config, new: Config) -> Config:
-    """`old` with what can be reloaded from `new`."""
-    registries = {
-        host: known.model_copy(update={"tags": new.registries[host].tags})
-        if host in new.registries
-        else known
-        for host, known in old.registries.items()
-    }
-    update = {key: getattr(new, key) for key in _RELOADED if key in Config.model_fields}
-    return old.model_copy(update={**update, "registries": registries})
+    """Top-level keys whose values differ. Files that they name are read again in any case."""
+    return {key for key in Config.model_fields if getattr(old, key) != getattr(new, key)}
 
 
 def serve(path: Path, config: Config, *, adopt: bool = False) -> int:

@@ -21,6 +21,8 @@ class Told:
 
     path: str = ""
     """The configuration's file, as it was given."""
+    number: int = 1
+    """Of the configuration in force, counted from the start of the node."""
     loaded: float = field(default_factory=time.time)
     _findings: Note = field(default_factory=Note)
     _refused: Note = field(default_factory=Note)

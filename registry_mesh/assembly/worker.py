@@ -52,8 +52,8 @@ class Worker:
         self.server: Server | None = None
         self.parents: Parents | None = None
 
-    async def start(self, listener: socket) -> None:
-        """Serve on `listener`. `StoreBroken`, `NotBuilt`; nothing is left behind then."""
+    async def start(self, listener: socket, *more: socket) -> None:
+        """Serve on `listener`, and on `more`. `StoreBroken`, `NotBuilt`; nothing is left behind then."""
         async with AsyncExitStack() as stack:
             storage = await open_storage(self._config)
             stack.push_async_callback(storage.close)
@@ -61,7 +61,10 @@ class Worker:
                 self._config, storage, stack, self._instruments, self._access, self._seen
             )
             self.server = Server(self._role, self._settings(storage), instruments=self._instruments)
-            await self.server.start(listener, ssl=tls_context(self._config.listen))
+            tls = tls_context(self._config.listen)
+            await self.server.start(listener, ssl=tls)
+            for each in more:
+                self.server.listen(each, tls)
             stack.push_async_callback(self.server.close)
             stack.push_async_callback(_ended, asyncio.create_task(self._tell(storage.disk)))
             stack.push_async_callback(_ended, asyncio.create_task(self._access.watch()))
@@ -113,10 +116,15 @@ class Worker:
                 before = now
             await asyncio.sleep(_TELL)
 
-    async def drain(self, seconds: float) -> None:
-        """Accept nothing more; let bodies on their way go on for so long."""
+    def reopen(self) -> None:
+        """Go on with the access log in the file that has its name now."""
         if self.server is not None:
-            await self.server.drain(seconds)
+            self.server.reopen_log()
+
+    async def drain(self, seconds: float, *, replaced: bool = False) -> None:
+        """Accept nothing more; let bodies on their way go on for so long. `replaced`: others serve in our place."""
+        if self.server is not None:
+            await self.server.drain(seconds, replaced=replaced)
 
     async def close(self) -> None:
         """Answer what is under way, then close every part."""

@@ -25,7 +25,9 @@ def command(config: Path, adopt: bool) -> None:
     \b
     Signals:
       TERM, INT  accept nothing more, finish running pulls (at most `drain`), end; twice: end now
-      HUP        read CONFIG again; what needs a restart is said in the log
+      HUP        take over CONFIG and the files that it names as they stand now, by new processes; running pulls
+                 go on in the old ones, no connection is refused; a CONFIG that cannot be used changes nothing
+      USR1       open the access log anew
 
     \b
     Example:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from registry_mesh.config.checks import check_document
 from registry_mesh.config.document import Document, read_document
-from registry_mesh.config.files import read_file, unreadable
+from registry_mesh.config.files import unreadable
 from registry_mesh.config.finding import ConfigInvalid, Finding, Severity
 from registry_mesh.config.finding import Path as KeyPath
 from registry_mesh.config.model_errors import report_model_errors
@@ -52,11 +52,6 @@ def load(path: str | Path) -> Loaded:
     except OSError as fault:
         raise unreadable(path, fault) from None
     return parse(text, str(path))
-
-
-async def reload(path: str | Path) -> Loaded:
-    """The same for a loop that serves meanwhile."""
-    return parse(await read_file(path), str(path))
 
 
 def parse(text: str | bytes, file: str) -> Loaded:

@@ -41,8 +41,25 @@ class AccessLog:
         if self._path == "-":
             self._fd = os.dup(1)
         else:
-            self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            self._fd = self._opened()
         self._task = asyncio.get_running_loop().create_task(self._flush_for_ever(), name="access-log")
+
+    def reopen(self) -> None:
+        """Go on in the file that has the name now, after the one before was moved away. Lines that are being written
+        go to either, whole."""
+        if self._task is None or self._path in (None, "-"):
+            return
+        try:
+            new = self._opened()
+        except OSError as fault:
+            log.error("access log: %s cannot be opened, going on as before: %s", self._path, fault.strerror)
+            return
+        os.dup2(new, self._fd, inheritable=False)
+        os.close(new)
+
+    def _opened(self) -> int:
+        assert self._path is not None, "there is a file"
+        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
 
     async def close(self) -> None:
         """Write what is left."""

@@ -54,6 +54,7 @@ class OuterRing:
         assert isinstance(connection, Connection)
         exchange = Exchange(request, self._settings, self._request_id(request), self._hot)
         exchange.began = began
+        exchange.keep_alive = exchange.keep_alive and not self._traffic.leaving
         connection.busy = True
         self._traffic.begin()
         try:

@@ -45,7 +45,7 @@ class Server:
         self.ring = OuterRing(Dispatch(role, extensions), role.name, self._traffic, self.hot)
         self._fast: FastPath | None = None
         self._acceptor: Acceptor | None = None
-        self._listener: Listener | None = None
+        self._listeners: list[Listener] = []
         self.port = 0
 
     def __repr__(self) -> str:
@@ -80,9 +80,18 @@ class Server:
         if sock is None:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             sock = socket.create_server((host, port), family=family)
-        sock.listen(BACKLOG)
-        self._listener = Listener(sock, self._acceptor, ssl)
         self.port = sock.getsockname()[1]
+        self.listen(sock, ssl)
+
+    def listen(self, sock: socket.socket, ssl: tls.SSLContext | None = None) -> None:
+        """Let connections in by one more socket; after `start`."""
+        assert self._acceptor is not None, "started"
+        sock.listen(BACKLOG)
+        self._listeners.append(Listener(sock, self._acceptor, ssl))
+
+    def reopen_log(self) -> None:
+        """Go on with the access log in the file that has its name now."""
+        self._traffic.access_log.reopen()
 
     def _connection(self) -> Callable[..., Connection]:
         if self.hot is None:
@@ -95,16 +104,22 @@ class Server:
         """Each client connection there is now."""
         return self._acceptor.open_connections() if self._acceptor else iter(())
 
-    async def drain(self, seconds: float) -> None:
+    async def drain(self, seconds: float, *, replaced: bool = False) -> None:
         """Accept no more; go on answering on the connections there are, ranges of lazy readers above all, until
-        all have gone quiet or `seconds` are over. Then `close`."""
+        all have gone quiet or `seconds` are over. Then `close`. `replaced`: others listen there, so that clients are
+        asked to come again to them after the answer they wait for."""
         if self._acceptor is None:
             return
+        listeners = list(self._listeners)
         self._stop_listening()
+        self._traffic.leaving = replaced
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
-        while self.connections and loop.time() < deadline:
+        while (self.connections or any(each.entering for each in listeners)) and loop.time() < deadline:
             for connection in self._acceptor.open_connections():
+                if replaced:
+                    connection.let_go()  # and ends by itself: a client might just be asking something
+                    continue
                 quiet = loop.time() - connection.last_used
                 if not connection.busy and quiet >= self._settings.drain_idle:
                     connection.force_close()
@@ -127,6 +142,6 @@ class Server:
         await self._traffic.access_log.close()
 
     def _stop_listening(self) -> None:
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()

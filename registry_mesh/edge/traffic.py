@@ -20,6 +20,8 @@ class Traffic:
         self.ids = itertools.count(1)
         self.prefix = secrets.token_hex(4)
         """A request's id is this, a dash and the next of `ids` in hexadecimal."""
+        self.leaving = False
+        """Whether another process takes over: each answer is the last on its connection."""
         self.running = 0
         """Requests being answered, but for those that are answered within one turn of the loop."""
 

@@ -41,8 +41,18 @@ class Layout:
 class Table:
     """`rows` rows of a layout, in memory that is shared with every process forked later."""
 
-    def __init__(self, layout: Layout, rows: int) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        rows: int,
+        before: Sequence[Table] = (),
+        carried: Mapping[Key, tuple[int, ...]] | None = None,
+    ) -> None:
+        """`before`: tables of processes that still run under an older configuration; `carried`: what ended ones had
+        counted. Counters and histograms go on where those stopped."""
         self.layout = layout
+        self._before = tuple(before)
+        self._carried = dict(carried or {})
         self._memory = mmap.mmap(-1, max(1, rows * layout.width) * _WORD)
         self._words = memoryview(self._memory).cast("q")
         self.rows = rows
@@ -63,7 +73,34 @@ class Table:
                 [self._words[row * width + cell + i] for row in range(self.rows)] for i in range(length)
             ]
             merge = max if metric.kind is Kind.GAUGE and metric.merge is Merge.MAX else sum
+            if metric.kind is not Kind.GAUGE:
+                columns = [
+                    [*column, old]
+                    for column, old in zip(columns, self._older(name, labels, length), strict=True)
+                ]
             yield Sample(metric, labels, tuple(merge(column) for column in columns))
+
+    def _older(self, name: str, labels: tuple[str, ...], length: int) -> Iterator[int]:
+        """What was counted under older configurations, cell by cell."""
+        key = (name, labels)
+        older = [table.own(key) for table in self._before if key in table.layout.cells]
+        older.append(self._carried.get(key, (0,) * length))
+        return (sum(cells) for cells in zip(*older, strict=True))
+
+    def own(self, key: Key) -> tuple[int, ...]:
+        """The sums of its own rows for a metric and its labels' values."""
+        metric = next(metric for metric in self.layout.metrics if metric.name == key[0])
+        length = len(metric.bounds) + 2 if metric.kind is Kind.HISTOGRAM else 1
+        first = self.layout.cells[key]
+        return tuple(
+            sum(self._words[row * self.layout.width + first + i] for row in range(self.rows))
+            for i in range(length)
+        )
+
+    def counted(self) -> dict[Key, tuple[int, ...]]:
+        """What its own rows counted: for a later table to carry on."""
+        kinds = {metric.name: metric.kind for metric in self.layout.metrics}
+        return {key: self.own(key) for key in self.layout.cells if kinds[key[0]] is not Kind.GAUGE}
 
     def total(self, metric: Metric, **labels: str) -> float:
         """The sum over every label value that is not named."""

@@ -1,6 +1,12 @@
-"""What of a new configuration takes effect at once, and what waits for a restart."""
+"""What of a configuration changed, as it is told; and sockets for any number of workers."""
 
-from registry_mesh.assembly.service import adopted, changed_keys
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from registry_mesh.assembly.service import Sockets, changed_keys
 from registry_mesh.config.load import parse
 from registry_mesh.config.schema import Config
 
@@ -22,16 +28,21 @@ def test_the_same_changes_nothing() -> None:
     assert changed_keys(config(), config()) == set()
 
 
-def test_access_and_lifetimes_of_tags_take_effect() -> None:
-    old, new = config(), config(access="nothing", ttl="5m")
-    assert changed_keys(old, new) == {"access", "registries.tags"}
-    assert adopted(old, new) == new
+def test_whatever_differs_is_named() -> None:
+    assert changed_keys(config(), config(name="t", access="nothing", parent="http://q")) == {
+        "name",
+        "access",
+        "registries",
+    }
 
 
-def test_names_and_parents_wait() -> None:
-    old, new = config(), config(name="t", parent="http://q", ttl="5m")
-    assert changed_keys(old, new) == {"name", "registries", "registries.tags"}
-    took = adopted(old, new)
-    assert took.name == "s"
-    assert took.registries["a.example"].parents == (("http://p",),)
-    assert took.registries["a.example"].tags.ttl == 300
+@pytest.mark.parametrize(("count", "workers"), [(1, 1), (4, 4), (4, 2), (4, 3), (2, 5), (1, 4)])
+def test_every_socket_is_served_and_every_worker_serves(count: int, workers: int) -> None:
+    made = [socket.socket() for _ in range(count + 1)]
+    sockets = Sockets(made[:count], made[count])
+    try:
+        shares = [sockets.of_worker(index, workers) for index in range(workers)]
+        assert all(shares)
+        assert {each for share in shares for each in share} == set(made[:count])
+    finally:
+        sockets.close()

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import hashlib
+import http.client
 import json
 import os
 import random
@@ -10,8 +11,10 @@ import re
 import resource
 import signal
 import socket
+import ssl
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -20,10 +23,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from tests.clients import nodes
 from tests.clients.wire import answers
 from tests.simulators.bucket import Bucket
+from tests.simulators.ports import free_port
 
 DATA = random.Random(5).randbytes(24 << 20)
 DIGEST = f"sha256:{hashlib.sha256(DATA).hexdigest()}"
@@ -137,45 +142,176 @@ def holds_connection(pid: int, port: int) -> bool:
     return any(str(link.readlink()) in inodes for link in links if link.is_symlink())
 
 
-def test_hup_takes_over_access_and_says_what_needs_a_restart(origin: nodes.Node) -> None:
+def reread(node: nodes.Node) -> list[dict[str, Any]]:
+    """What the log says of configurations that were taken."""
+    return [json.loads(line) for line in node.log.read_text().splitlines() if "read again" in line]
+
+
+def test_hup_takes_over_whatever_changed_and_a_bad_file_changes_nothing(origin: nodes.Node) -> None:
     path = f"{origin.url}/v2/team/app/blobs/{DIGEST}"
-    origin.change(
-        {"role": "origin", "access": {"anonymous": "nothing"}, "workers": 3, "registry": nodes.REGISTRY}
-    )
+    pull = SlowPull(origin)
+    old = workers(origin)
+    config = {"role": "origin", "access": {"anonymous": "nothing"}, "workers": 3, "registry": nodes.REGISTRY}
+    origin.change(config)
     supervisor(origin).send_signal(signal.SIGHUP)
+    eventually(lambda: bool(reread(origin)), "it is taken")
+    assert reread(origin)[0]["took_effect"] == ["access", "drain", "workers"]
+    assert reread(origin)[0]["generation"] == 2
 
-    def closed() -> bool:
+    def code() -> int:
         try:
-            with urllib.request.urlopen(urllib.request.Request(path, method="HEAD"), timeout=10):
-                return False
+            with urllib.request.urlopen(urllib.request.Request(path, method="HEAD"), timeout=10) as answer:
+                return int(answer.status)
         except urllib.error.HTTPError as refusal:
-            return refusal.code == 401
+            return refusal.code
 
-    eventually(lambda: all(closed() for _ in range(6)), "the new access holds, whichever worker answers")
-    line = next(line for line in origin.log.read_text().splitlines() if "read again" in line)
-    assert json.loads(line)["took_effect"] == ["access"]
-    assert set(json.loads(line)["needs_restart"]) == {"drain", "workers"}
+    assert {code() for _ in range(12)} == {401}
+    status = json.loads(get(origin, "/status"))
+    assert status["generation"] == 2
+    serving = [each for each in status["workers"] if each["state"] == "serving"]
+    assert [each["generation"] for each in serving] == [2, 2, 2]
+    assert not old & {each["pid"] for each in serving}
+    assert pull.finish() == DIGEST, "an old process ends what it has"
     origin.config.write_text("role: nobody\n")
     supervisor(origin).send_signal(signal.SIGHUP)
     eventually(lambda: "the old one holds" in origin.log.read_text(), "the fault is told")
     eventually(
         lambda: b"registry_mesh_config_last_reload_successful 0.0" in get(origin, "/metrics"), "and counted"
     )
+    assert {each["pid"] for each in serving} == workers(origin)
+    eventually(lambda: "reload-failed" in found(origin), "and a finding")
+    origin.change(config)
+    supervisor(origin).send_signal(signal.SIGHUP)
+    eventually(lambda: len(reread(origin)) == 2, "it is taken again")
+    eventually(lambda: "reload-failed" not in found(origin), "and none any more")
+    assert b'registry_mesh_requests_total{code="2xx",endpoint="blob",method="GET"} 1.0' in get(
+        origin, "/metrics"
+    )
 
 
-def test_a_worker_serves_while_its_configuration_is_read(tmp_path: Path) -> None:
+def found(node: nodes.Node) -> set[str]:
+    return {each["name"] for each in json.loads(get(node, "/api/1/findings"))["findings"]}
+
+
+def test_a_store_that_the_new_file_cannot_have_leaves_the_old_in_force(origin: nodes.Node) -> None:
+    before = workers(origin)
+    store = origin.folder / "broken"
+    store.mkdir()
+    (store / "blobs").write_text("a file, where the store has a folder")
+    origin.change({"role": "origin", "registry": nodes.REGISTRY, "store": {"disk": {"path": str(store)}}})
+    supervisor(origin).send_signal(signal.SIGHUP)
+    eventually(lambda: "the old one holds" in origin.log.read_text(), "the fault is told")
+    assert f"opening the store in {store}" in origin.log.read_text()
+    assert workers(origin) == before
+    assert answers(f"{origin.url}/v2/")
+
+
+def test_other_ports_and_certificates_are_taken_over(origin: nodes.Node) -> None:
+    port, old = free_port(), origin.port
+    authority = trustme.CA()
+    pem = origin.folder / "node.pem"
+
+    def certify() -> None:
+        issued = authority.issue_cert("127.0.0.1")
+        issued.private_key_and_cert_chain_pem.write_to_path(str(pem))
+
+    certify()
+    tls = {"certificate": str(pem), "key": str(pem)}
+    origin.change(
+        {
+            "role": "origin",
+            "registry": nodes.REGISTRY,
+            "listen": {"address": "127.0.0.1", "port": port, "tls": tls},
+        }
+    )
+    supervisor(origin).send_signal(signal.SIGHUP)
+    eventually(lambda: len(reread(origin)) == 1, "it is taken")
+    eventually(lambda: refuses(old), "the old port is left")
+    first = {ssl.get_server_certificate(("127.0.0.1", port)) for _ in range(6)}
+    certify()
+    supervisor(origin).send_signal(signal.SIGHUP)
+    eventually(lambda: len(reread(origin)) == 2, "it is taken again")
+    assert reread(origin)[1]["took_effect"] == []
+    second = {ssl.get_server_certificate(("127.0.0.1", port)) for _ in range(6)}
+    assert (len(first), len(second)) == (1, 1)
+    assert first != second, "the file is read again though its name is the same"
+
+
+def test_the_access_log_is_opened_anew(tmp_path: Path) -> None:
+    log, moved = tmp_path / "access.log", tmp_path / "access.log.1"
+    with nodes.origin(tmp_path / "origin", workers=2, log={"access": str(log)}) as node:
+        eventually(lambda: log.stat().st_size > 0, "a line is written")
+        log.rename(moved)
+        supervisor(node).send_signal(signal.SIGUSR1)
+        eventually(log.exists, "there is a new one")
+
+        def both() -> bool:
+            return (
+                answers(f"{node.url}/v2/") and len({json.loads(line)["id"][:8] for line in log.open()}) == 2
+            )
+
+        eventually(both, "both workers write to it")
+
+
+def test_pulls_go_on_while_ten_configurations_follow_each_other(origin: nodes.Node) -> None:
+    """Over connections of their own and over one that is kept."""
+    failed: list[str] = []
+    done, ended = [0], threading.Event()
+    path = f"/v2/team/app/blobs/{DIGEST}"
+
+    def pull(kept: bool) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", origin.port, timeout=30)
+        while not ended.is_set():
+            try:
+                connection.request("GET", path, headers={"Range": "bytes=0-65535"})
+                answer = connection.getresponse()
+                if answer.status != 206 or answer.read() != DATA[:65536]:
+                    failed.append(str(answer.status))
+                done[0] += 1
+            except (OSError, http.client.HTTPException) as fault:
+                failed.append(repr(fault))
+            if not kept:
+                connection.close()
+        connection.close()
+
+    pullers = [threading.Thread(target=pull, args=(kept,)) for kept in (False, True, False, True)]
+    for each in pullers:
+        each.start()
+    try:
+        for number in range(10):
+            count = done[0]
+            workers = 1 + number % 3
+            origin.change({"role": "origin", "registry": nodes.REGISTRY, "workers": workers})
+            supervisor(origin).send_signal(signal.SIGHUP)
+            eventually(lambda n=number: len(reread(origin)) == n + 1, "it is taken")  # type: ignore[misc]
+            eventually(lambda c=count: done[0] > c + 20, "pulls go on")  # type: ignore[misc]
+    finally:
+        ended.set()
+        for each in pullers:
+            each.join()
+    assert failed == []
+    assert supervisor(origin).poll() is None
+
+
+def test_a_node_serves_while_its_configuration_is_read(tmp_path: Path) -> None:
     """As on a disk that hangs: here it is a pipe, and nobody writes into it at first."""
     with nodes.origin(tmp_path / "origin", workers=1) as node:
-        [worker] = workers(node)
         node.config.unlink()
         os.mkfifo(node.config)
-        os.kill(worker, signal.SIGHUP)
+        supervisor(node).send_signal(signal.SIGHUP)
         writer = opened_for_writing(node.config)
         for _ in range(3):
             assert answers(f"{node.url}/v2/")
         with os.fdopen(writer, "w") as pipe:
-            config = {"role": "origin", "registry": nodes.REGISTRY, "access": {"anonymous": "nothing"}}
-            pipe.write(json.dumps(config | {"store": {"disk": {"path": str(node.folder / "store")}}}))
+            config = {
+                "role": "origin",
+                "registry": nodes.REGISTRY,
+                "access": {"anonymous": "nothing"},
+                "listen": {"port": node.port},
+                "admin": {"port": node.admin_port},
+                "store": {"disk": {"path": str(node.folder / "store")}},
+            }
+            pipe.write(json.dumps(config))
         eventually(lambda: not answers(f"{node.url}/v2/"), "the new access holds")
 
 

@@ -15,7 +15,7 @@ import pytest
 PROLOGUE = """
 import os, signal, sys, time
 from registry_mesh.assembly.seats import Seats, State
-from registry_mesh.assembly.supervisor import Child, Supervisor
+from registry_mesh.assembly.supervisor import Child, Crew, Heard, Supervisor
 seats = Seats(2)
 def say(*words):
     os.write(1, (" ".join(map(str, words)) + "\\n").encode())
@@ -25,7 +25,7 @@ def child(seat):
     def run():
         ended = []
         signal.signal(signal.SIGTERM, lambda *_: ended.append(1))
-        signal.signal(signal.SIGHUP, lambda *_: say("reloaded", seat.index))
+        signal.signal(signal.SIGUSR1, lambda *_: say("reopened", seat.index))
         seat.enter(State.SERVING)
         say("serving", seat.index, os.getpid())
         while len(ended) < PATIENCE:
@@ -34,9 +34,20 @@ def child(seat):
         say("drained", seat.index)
         return 0
     return Child(seat, run)
+def keeper(seat):
+    def run():
+        ended = []
+        signal.signal(signal.SIGTERM, lambda *_: ended.append(1))
+        seat.enter(State.SERVING)
+        while not ended:
+            time.sleep(0.02)
+            seat.beat()
+        return 0
+    return Child(seat, run)
+def crew(seats, *more):
+    return Crew(seats, [*(child(seat) for seat in seats.workers), keeper(seats.keeper), *more], 30)
 def supervise(**more):
-    children = [child(seat) for seat in seats.workers]
-    return Supervisor(seats, children, drain=30, restarted=lambda: say("restarted"), **more)
+    return Supervisor(crew(seats), Heard(restarted=lambda: say("restarted"), **more))
 """
 
 
@@ -124,25 +135,52 @@ def test_a_second_term_reaches_the_children_at_once(supervise: Callable[..., Sup
     assert service.wait() == 0
 
 
-def test_hup_reaches_the_children_only_if_the_new_file_is_good(supervise: Callable[..., Supervised]) -> None:
+def test_a_new_crew_serves_before_the_old_one_is_told_to_end(supervise: Callable[..., Supervised]) -> None:
     service = supervise(
-        f"PATIENCE = 1{SERVING}\nanswers = [False, True]\n"
-        "sys.exit(supervise(reload=lambda: (say('asked'), answers.pop(0))[1]).run())"
+        f"PATIENCE = 1{SERVING}\nanswers = [None, crew(Seats(1))]\n"
+        "sys.exit(supervise(serving=lambda: say('ready'), replace=lambda: (say('asked'), answers.pop(0))[1], "
+        "replaced=lambda: say('replaced')).run())"
     )
-    service.hear("serving")
-    service.hear("serving")
+    service.hear("ready")
+    service.tell(signal.SIGHUP)
+    service.hear("asked")  # and refused: nothing happens
     service.tell(signal.SIGHUP)
     service.hear("asked")
+    assert service.hear("serving").startswith("serving 0")
+    service.hear("replaced")
+    assert {service.hear("drained"), service.hear("drained")} == {"drained 0", "drained 1"}
+    service.tell(signal.SIGTERM)
+    assert service.hear("drained") == "drained 0"
+    assert service.wait() == 0
+
+
+def test_where_the_new_crew_cannot_start_the_old_one_goes_on(supervise: Callable[..., Supervised]) -> None:
+    service = supervise(
+        f"PATIENCE = 1{SERVING}\nanswers = [crew(Seats(1), Child(Seats(0).keeper, lambda: 78)), crew(Seats(1))]\n"
+        "sys.exit(supervise(serving=lambda: say('ready'), replace=lambda: answers.pop(0), "
+        "refused=lambda: say('refused'), replaced=lambda: say('replaced')).run())"
+    )
+    service.hear("ready")
     service.tell(signal.SIGHUP)
-    service.hear("asked")
-    assert service.hear("reloaded")
+    service.hear("refused")
+    service.tell(signal.SIGHUP)
+    service.hear("replaced")
+    service.tell(signal.SIGTERM)
+    assert service.wait() == 0
+
+
+def test_usr1_reaches_every_child(supervise: Callable[..., Supervised]) -> None:
+    service = serving(supervise, "serving=lambda: say('ready')")
+    service.hear("ready")
+    service.tell(signal.SIGUSR1)
+    assert {service.hear("reopened"), service.hear("reopened")} == {"reopened 0", "reopened 1"}
     service.tell(signal.SIGTERM)
     assert service.wait() == 0
 
 
 def test_a_node_that_never_serves_gives_up(supervise: Callable[..., Supervised]) -> None:
     service = supervise(
-        "sys.exit(Supervisor(seats, [Child(s, lambda: 1) for s in seats.workers], drain=1).run())"
+        "sys.exit(Supervisor(Crew(seats, [Child(s, lambda: 1) for s in seats.workers], 1)).run())"
     )
     assert service.wait() == 1
 

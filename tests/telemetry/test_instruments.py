@@ -68,3 +68,21 @@ def test_names_follow_the_conventions() -> None:
         assert metric.name.endswith("_total") == (metric.kind is Kind.COUNTER), metric.name
         assert bool(metric.bounds) == (metric.kind is Kind.HISTOGRAM)
         assert not {"digest", "repository", "tag", "client"} & set(metric.labels)
+
+
+def test_counters_go_on_over_tables_and_gauges_do_not() -> None:
+    old = Table(Layout(values={"parent": ["p", "gone"]}), 2)
+    for row in range(2):
+        old.row(row).counter(names.REQUESTS, "blob", "GET", "2xx").add(3)
+        old.row(row).gauge(names.REQUESTS_RUNNING).add(1)
+    old.row(0).counter(names.UPSTREAM_BYTES, "gone").add(7)
+    old.row(0).histogram(names.REQUEST_SECONDS, "blob").observe(0.5)
+    carried = {("requests_total", ("blob", "GET", "2xx")): (10,)}
+    new = Table(Layout(values={"parent": ["p", "q"]}), 1, [old], carried)
+    new.row(0).counter(names.REQUESTS, "blob", "GET", "2xx").add(1)
+    assert new.total(names.REQUESTS, endpoint="blob") == 17
+    assert new.total(names.REQUEST_SECONDS, endpoint="blob") == 1
+    assert new.total(names.REQUESTS_RUNNING) == 0
+    assert old.counted()["requests_total", ("blob", "GET", "2xx")] == (6,)
+    assert old.counted()["upstream_bytes_total", ("gone",)] == (7,)
+    assert ("requests_running", ()) not in old.counted()

@@ -86,6 +86,11 @@ class FastConnection(Connection):
 
     # -- requests ---------------------------------------------------------------------------------------------
 
+    def let_go(self) -> None:
+        """Answer no more by the fast path, whose answers keep connections open."""
+        if self._remainder is None and not self._stash:
+            self._path = None
+
     def data_received(self, data: bytes) -> None:
         """Answer a request for what is hot at once, or hand the bytes to the slow path, in their order."""
         path = self._path

@@ -71,6 +71,9 @@ class Connection(RequestHandler):
         """Came when there were too many already: is answered 503 and closed."""
         self.wire: Wire | None = None
 
+    def let_go(self) -> None:
+        """Let the next answer be the last: another process takes over."""
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Give the connection its wire; `surplus` says whether it is one too many."""
         # A cast, for uvloop's transports are no subclasses of asyncio's.

@@ -52,6 +52,11 @@ class Listener:
         self._again = None
         self._loop.add_reader(self.sock.fileno(), self._accept)
 
+    @property
+    def entering(self) -> bool:
+        """Whether somebody was let in who has no protocol yet."""
+        return bool(self._tasks)
+
     def close(self) -> None:
         """Let nobody else in."""
         if self._again is not None:
