@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 from registry_mesh.auth.access import Action, Verdict
 from registry_mesh.edge import conditional, ranges
+from registry_mesh.edge.entity_tags import etag
 from registry_mesh.edge.exchange import Call, Exchange, writable
 from registry_mesh.edge.head import Fields
 from registry_mesh.edge.keep_hot import keep_blob
@@ -40,7 +41,7 @@ async def get_blob(exchange: Exchange, call: Call) -> None:
         if await conditional.answered_by_condition(exchange, digest, _fields(digest)):
             return
     wanted = ranges.parse_range(exchange.field("Range"))
-    if wanted is None or not ranges.range_applies(headers.get("If-Range"), conditional.etag(digest)):
+    if wanted is None or not ranges.range_applies(headers.get("If-Range"), etag(digest)):
         await _send_whole(exchange, call, digest)
     elif len(wanted) == 1 and wanted[0].suffix is None and wanted[0].stop > wanted[0].start:
         await _send_span(exchange, call, digest, Span(wanted[0].start, wanted[0].stop))
@@ -61,7 +62,7 @@ async def delete_blob(exchange: Exchange, call: Call) -> None:
 def _fields(digest: Digest) -> Fields:
     return [
         ("Docker-Content-Digest", str(digest)),
-        ("ETag", conditional.etag(digest)),
+        ("ETag", etag(digest)),
         ("Accept-Ranges", "bytes"),
         ("Cache-Control", IMMUTABLE),
         NOSNIFF,
@@ -148,7 +149,7 @@ async def _send_opened(
     smallest = exchange.settings.redirect_from
     if smallest is not None and len(reading.span) >= smallest and reading.address:
         # The answer's life is the address's, not the blob's.
-        named = [("Docker-Content-Digest", str(digest)), ("ETag", conditional.etag(digest))]
+        named = [("Docker-Content-Digest", str(digest)), ("ETag", etag(digest))]
         await exchange.reply(307, [("Location", reading.address), *named, ("Cache-Control", "no-store")])
         return
     cache = call.role.name != "origin"

@@ -12,6 +12,7 @@ from typing import Final
 
 from registry_mesh.auth.access import Action
 from registry_mesh.edge import conditional
+from registry_mesh.edge.entity_tags import etag
 from registry_mesh.edge.exchange import Call, Exchange, writable
 from registry_mesh.edge.faults import TargetTooLong
 from registry_mesh.edge.head import Fields
@@ -76,7 +77,7 @@ def _fields(
     return [
         ("Content-Type", media_type if is_manifest_type(media_type) else OCTETS),
         ("Docker-Content-Digest", str(digest)),
-        ("ETag", conditional.etag(digest)),
+        ("ETag", etag(digest)),
         ("Cache-Control", "no-cache" if by_tag else IMMUTABLE),
         NOSNIFF,
         *provenance_fields(exchange, provenance, cache=call.role.name != "origin"),

@@ -81,10 +81,19 @@ class Meters:
         """A request that was not answered as asked; one of `SIDES` and of `REASONS`."""
         self._instruments.counter(FAILURES, side, reason).add()
 
-    def hit(self, endpoint: str, method: str, kind: str, answers: int, sent: int, seconds: float) -> None:
-        """Answers 2xx from what is held, `sent` bytes together, each of which took `seconds`. `endpoint` is one of
-        `ENDPOINTS`, `kind` one of `CACHED`."""
-        self.requests[endpoint, method, "2xx"].add(answers)
+    def hit(
+        self,
+        endpoint: str,
+        method: str,
+        kind: str,
+        answers: int,
+        sent: int,
+        seconds: float,
+        code: str = "2xx",
+    ) -> None:
+        """Answers of the class `code` from what is held, `sent` bytes together, each of which took `seconds`.
+        `endpoint` is one of `ENDPOINTS`, `kind` one of `CACHED`."""
+        self.requests[endpoint, method, code].add(answers)
         self.seconds[endpoint].observe(seconds, answers)
         self.sent[endpoint].add(sent)
         self.cache[kind, "hit"].add(answers)

@@ -59,8 +59,12 @@ TARGETS += [
     "/v2/team/app/blobs/sha256:00",
     f"{BLOB}?x=1",
 ]
+GIVEN = "of-a.client_7"
+"""An X-Request-Id."""
 FIELDS = [
     "",
+    f"X-Request-Id: {GIVEN}\r\n",
+    "If-None-Match: *\r\n",
     "User-Agent: containerd/1.6.20\r\nAccept: application/json, */*\r\n",
     "Range: bytes=0-0\r\n",
     "Range: bytes=1000-70000\r\nUser-Agent: Go-http-client/1.1\r\nAccept-Encoding: identity\r\n",

@@ -19,9 +19,10 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from registry_mesh.edge.entity_tags import not_modified
 from registry_mesh.edge.hot.entries import Caller, HotBlob
 from registry_mesh.edge.hot.fast_path import FastPath
-from registry_mesh.edge.hot.recognise import END, Known, KnownBlob, KnownManifest
+from registry_mesh.edge.hot.recognise import END, Given, Known, KnownBlob, KnownManifest, Usual
 from registry_mesh.edge.hot.remainder import Line, Remainder
 from registry_mesh.edge.hot.tally import Tally
 from registry_mesh.edge.wire.connection import Connection
@@ -49,7 +50,18 @@ _MORE: Final = socket.MSG_MORE
 class FastConnection(Connection):
     """See the module."""
 
-    __slots__ = ("_caller", "_client", "_login", "_out", "_path", "_remainder", "_sock", "_stash")
+    __slots__ = (
+        "_caller",
+        "_client",
+        "_given",
+        "_login",
+        "_out",
+        "_path",
+        "_remainder",
+        "_sock",
+        "_stash",
+        "_usual",
+    )
 
     def __init__(
         self, path: FastPath, manager: web.Server, **kwargs: Any
@@ -66,6 +78,10 @@ class FastConnection(Connection):
         """Whose credentials came with the request that is looked at."""
         self._login = ""
         """What the access log says of that."""
+        self._usual: Usual = ()
+        """How its client spelled what changes from request to request, the last time."""
+        self._given: Given | None = None
+        """What of that came with the request that is looked at."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note the client's address; a connection too many has no fast path."""
@@ -150,13 +166,20 @@ class FastConnection(Connection):
         if known is None:
             return False
         if isinstance(known, KnownBlob):
+            given = self._given
+            if (
+                given is not None
+                and given.condition
+                and not_modified(given.condition, known.entry.shape.etag)
+            ):
+                return False
             return self._send_blob(path, known, asked)
         return asked is None and self._send_manifest(path, known)
 
     def _known(self, path: FastPath, data: bytes) -> tuple[Known | None, bytes | None]:
-        """What is asked for, where it is hot and nothing else in the head matters, and the range's text. `_caller` is
-        set: credentials that were never good for anything are for the slow path to look at."""
-        self._caller, self._login = None, ""
+        """What is asked for, where it is hot and nothing else in the head matters, and the range's text. `_caller`
+        and `_given` are set: credentials that were never good for anything are for the slow path to look at."""
+        self._caller, self._login, self._given = None, "", None
         line, asked = data, None
         at = data.find(_LOGIN)
         if at >= 0:
@@ -171,9 +194,17 @@ class FastConnection(Connection):
             stop = line.find(b"\r\n", at + _VALUE)
             asked, line = line[at + _VALUE : stop], line[:at] + line[stop:]
         # A known head is complete; so are the bytes it was taken from, if they too end with an empty line.
-        known = path.recogniser.known.get(line) if data[-4:] == END else None
-        if known is None or known.entry.gone:
-            known = path.recogniser.recognise(line) if _complete(data) else None
+        ends = data[-4:] == END
+        known = path.recogniser.known.get(line) if ends and not self._usual else None
+        if known is not None and not known.entry.gone:
+            return known, asked
+        if not ends or not _complete(data):
+            return None, asked
+        if self._usual:
+            known, self._given = path.recogniser.as_usual(line, self._usual)
+            if known is not None:
+                return known, asked
+        known, self._given, self._usual = path.recogniser.recognise(line)
         return known, asked
 
     def _direct(self) -> socket.socket | None:
@@ -204,9 +235,15 @@ class FastConnection(Connection):
         if now >= entry.front_until:
             entry.render(now)
         entry.used = True
-        number = next(path.ids)
-        self._write(transport, b"".join((entry.front, path.common, b"%x" % number, entry.back)))
-        path.log(f"{path.stamp}{number:x}{self._client}{self._login}{known.log}")
+        given = self._given
+        common, stamp = path.names(given)
+        if given is not None and given.condition and not_modified(given.condition, entry.shape.etag):
+            self._write(transport, b"".join((entry.same_front, common, entry.same_back)))
+            path.log(f"{stamp}{self._client}{self._login}{known.same_log}")
+            self._used(path, known.same, 0, now)
+            return True
+        self._write(transport, b"".join((entry.front, common, entry.back)))
+        path.log(f"{stamp}{self._client}{self._login}{known.log}")
         self._used(path, known.tally, entry.size, now)
         return True
 
@@ -273,15 +310,16 @@ class FastConnection(Connection):
         self, path: FastPath, known: KnownBlob, asked: bytes | None, start: int, stop: int, now: float
     ) -> tuple[bytes, str, str]:
         """The head; the log's line up to the bytes sent, and its end from the range on."""
-        number, entry = next(path.ids), known.entry
+        entry = known.entry
+        common, stamp = path.names(self._given)
         if asked is None:
             front, log, ranged = entry.whole, known.whole_log, ""
         else:
             front, log = entry.part % (start, stop - 1, stop - start), known.part_log
             ranged = f',"range":"bytes={asked.decode()}"'
         return (
-            b"".join((front, path.common, b"%x" % number, entry.back)),
-            f"{path.stamp}{number:x}{self._client}{self._login}{log}",
+            b"".join((front, common, entry.back)),
+            f"{stamp}{self._client}{self._login}{log}",
             ranged,
         )
 

@@ -87,10 +87,12 @@ class Caller:
 @dataclass(frozen=True, slots=True)
 class Shape:
     """The parts of an answer that are the same each time. `fields`: the head's lines up to Age or Content-Length;
-    `tail`: those after X-Request-Id, with the empty line; `log`: the access log's line between client and status."""
+    `tail`: those after X-Request-Id, with the empty line; `log`: the access log's line between client and status.
+    `etag`: the entity tag, in quotes."""
 
     right: Right
     method: str
+    etag: str
     fields: bytes
     tail: bytes
     log: str
@@ -108,6 +110,8 @@ class HotManifest:
         "front_until",
         "gone",
         "kind",
+        "same_back",
+        "same_front",
         "shape",
         "size",
         "until",
@@ -125,7 +129,8 @@ class HotManifest:
         self.size = len(body)
         """Bytes of body that are sent."""
         self._length = b"Content-Length: %d\r\n" % size
-        self.back = b"\r\n" + shape.tail + body
+        self.same_back = b"\r\n" + shape.tail
+        self.back = self.same_back + body
         self._confirmed = confirmed
         self.until = until
         """The loop's time from which it is no longer fresh."""
@@ -134,6 +139,8 @@ class HotManifest:
         self.used = False
         """Whether it was asked for since it was last considered for leaving."""
         self.front = b""
+        self.same_front = b""
+        """`front` and `back` of 304."""
         self.front_until = NEVER
 
     def render(self, now: float) -> None:
@@ -145,6 +152,7 @@ class HotManifest:
             self.front_until = self._confirmed + seconds + 1
             age = b"Age: %d\r\n" % seconds
         self.front = b"".join((b"HTTP/1.1 200 OK\r\n", self.shape.fields, age, self._length))
+        self.same_front = b"".join((b"HTTP/1.1 304 Not Modified\r\n", self.shape.fields, age))
 
 
 class HotBlob:

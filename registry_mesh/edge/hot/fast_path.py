@@ -9,7 +9,7 @@ from typing import Final
 from registry_mesh.auth.access import Verdict
 from registry_mesh.edge import head
 from registry_mesh.edge.hot.entries import MOMENT, NEVER, Caller, Hot, Right
-from registry_mesh.edge.hot.recognise import Recogniser
+from registry_mesh.edge.hot.recognise import Given, Recogniser
 from registry_mesh.edge.hot.tally import Tallies
 from registry_mesh.edge.traffic import Traffic
 
@@ -37,16 +37,27 @@ class FastPath:
         """The lines from Date to X-Request-Id, up to the second half of the id."""
         self.stamp = ""
         """The beginning of a line in the access log, up to the same place."""
+        self.common_given = b""
+        self.stamp_given = ""
+        """The same of requests that give their id, up to it."""
 
     def turn(self, now: float) -> None:
         """The clock has moved on."""
         self.until = now + MOMENT
         self.generation = self._policy.generation
         prefix = self.traffic.prefix
-        self.stamp = f'{{"time":{time.time():.3f},"id":"{prefix}-'
-        self.common = (
-            f"Date: {head.date()}\r\nDocker-Distribution-Api-Version: registry/2.0\r\nX-Request-Id: {prefix}-"
-        ).encode()
+        self.stamp_given = f'{{"time":{time.time():.3f},"id":"'
+        self.stamp = f"{self.stamp_given}{prefix}-"
+        common = f"Date: {head.date()}\r\nDocker-Distribution-Api-Version: registry/2.0\r\nX-Request-Id: "
+        self.common_given = common.encode()
+        self.common = f"{common}{prefix}-".encode()
+
+    def names(self, given: Given | None) -> tuple[bytes, str]:
+        """The head's lines from Date on, and the beginning of the log's line, both up to the end of the id."""
+        if given is not None and given.id:
+            return self.common_given + given.id, self.stamp_given + given.id_text
+        number = next(self.ids)
+        return self.common + b"%x" % number, f"{self.stamp}{number:x}"
 
     def allows(self, caller: Caller | None, right: Right, now: float) -> bool:
         """Whether the caller, None for one without credentials, may have what needs the right."""

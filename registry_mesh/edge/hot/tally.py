@@ -8,7 +8,10 @@ from typing import Final
 from registry_mesh.edge.meters import Meters
 
 _METHODS: Final = ("GET", "HEAD")
-_KINDS: Final = (("blob", "blob"), ("manifest", "manifest"), ("manifest", "tag"))
+_KINDS: Final = (
+    ("blob", "blob", "2xx"),
+    *(("manifest", kind, code) for kind in ("manifest", "tag") for code in ("2xx", "3xx")),
+)
 
 
 class Tally:
@@ -28,12 +31,12 @@ class Tallies:
     def __init__(self, meters: Meters, loop: asyncio.AbstractEventLoop) -> None:
         self._meters = meters
         self._loop = loop
-        self._all = {(end, method, kind): Tally() for end, kind in _KINDS for method in _METHODS}
+        self._all = {(end, method, kind, code): Tally() for end, kind, code in _KINDS for method in _METHODS}
         self.is_due = False
 
-    def of(self, endpoint: str, method: str, kind: str) -> Tally:
-        """Answers 2xx to `method` at `endpoint`; `kind` is the cache counter's."""
-        return self._all[endpoint, method, kind]
+    def of(self, endpoint: str, method: str, kind: str, code: str = "2xx") -> Tally:
+        """Answers of the class `code` to `method` at `endpoint`; `kind` is the cache counter's."""
+        return self._all[endpoint, method, kind, code]
 
     def due(self) -> None:
         """Only while `is_due` is False: a hit's costs are counted in tens of nanoseconds."""
@@ -45,7 +48,7 @@ class Tallies:
         step that its request came in."""
         self.is_due = False
         meters = self._meters
-        for (endpoint, method, kind), tally in self._all.items():
+        for (endpoint, method, kind, code), tally in self._all.items():
             if answers := tally.answers:
-                meters.hit(endpoint, method, kind, answers, tally.bytes, 0.0)
+                meters.hit(endpoint, method, kind, answers, tally.bytes, 0.0, code)
                 tally.answers = tally.bytes = 0

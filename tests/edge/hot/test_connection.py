@@ -24,7 +24,9 @@ from tests.edge.twins import (
     DATA,
     DIGEST,
     FIELDS,
+    GIVEN,
     MANIFEST,
+    NAMED,
     TARGETS,
     Twins,
     ask,
@@ -59,6 +61,7 @@ async def test_every_shape_of_request_is_logged_and_counted_the_same(twins: Twin
     malformed = sum("Host: again" in fields or fields.lower().count("user-agent:") > 1 for fields in FIELDS)
     assert len(fast_lines) == len(slow_lines) == len(TARGETS) * (len(FIELDS) - malformed) * 2
     for quick, slow in zip(fast_lines, slow_lines, strict=True):
+        assert (quick["id"] == GIVEN) == (slow["id"] == GIVEN)
         for line in (quick, slow):
             assert line.pop("seconds") < 10
             del line["time"], line["id"]
@@ -88,6 +91,9 @@ async def test_what_proxies_and_tracers_add_does_not_reach_the_slow_path(
         "Via: 1.1 proxy\r\nX-Forwarded-For: 10.0.0.{0}, 10.1.1.1\r\nX-Forwarded-Proto: https\r\n",
         "X-Forwarded-Host: site\r\nX-Forwarded-Port: 443\r\nX-Forwarded-Prefix: /a\r\nX-Real-IP: ::{0}\r\n",
         "Forwarded: for=10.0.0.{0}\r\nConnection: Keep-Alive\r\n",
+        "X-Request-ID: of-a-proxy.{0}\r\n",
+        'x-request-id:of_{0} \r\nIf-None-Match: "sha256:{0:064x}", W/"x"\r\n',
+        'If-None-Match: "sha256:{0:064x}"\r\ntraceparent: 00-{0:032x}-{0:016x}-01\r\n',
     )
     asked = 0
     for line, target, span, number in itertools.product(
@@ -98,8 +104,21 @@ async def test_what_proxies_and_tracers_add_does_not_reach_the_slow_path(
         request = f"GET {target} HTTP/1.1\r\nHost: x\r\n{line.format(number)}{span}\r\n"
         answers = [await ask(server, request) for server in (twins.fast, twins.slow)]
         assert settled(answers[0]) == settled(answers[1]), request
+        if "of-a-proxy" in line:
+            assert f"\r\nX-Request-Id: of-a-proxy.{number}\r\n".encode() in answers[0]
         asked += 1
     assert answered == [True] * asked
+
+
+async def test_a_manifest_that_the_client_has_is_not_sent_again(twins: Twins) -> None:
+    await twins.warm()
+    for tag in (f'"{NAMED}"', f'W/"{NAMED}"', f'"x" , "{NAMED}"', "*"):
+        for target, method in itertools.product(TARGETS[2:4], ("GET", "HEAD")):
+            request = f"{method} {target} HTTP/1.1\r\nHost: x\r\nIf-None-Match: {tag}\r\n\r\n"
+            answers = [await ask(server, request) for server in (twins.fast, twins.slow)]
+            assert answers[0].startswith(b"HTTP/1.1 304 Not Modified\r\n")
+            assert b"Content-Length" not in answers[0]
+            assert settled(answers[0]) == settled(answers[1]), request
 
 
 async def test_a_hit_asked_for_at_once_after_a_slow_answer_is_a_fast_one(

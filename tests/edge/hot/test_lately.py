@@ -50,7 +50,7 @@ def test_what_is_used_outlives_a_flood_of_what_is_asked_once() -> None:
 
 def manifest(size: int) -> HotManifest:
     right = Right(Asked(Action.PULL, "registry.example", "team/app"))
-    shape = Shape(right, "GET", b"", b"\r\n", "")
+    shape = Shape(right, "GET", "", b"", b"\r\n", "")
     return HotManifest(shape, "manifest", size, os.urandom(size), None, float("inf"))
 
 
@@ -93,11 +93,11 @@ async def test_a_flood_of_different_heads_is_bounded_and_takes_no_room_from_the_
     hot.keep_manifest(b"GET /v2/a/manifests/1", manifest(100))
     recogniser = Recogniser(hot, Tallies(Meters(Instruments.alone()), loop))
     head = "GET /v2/a/manifests/1 HTTP/1.1\r\nHost: x\r\nAccept: %s\r\n\r\n"
-    usual = recogniser.recognise((head % "usual").encode())
+    usual, *_ = recogniser.recognise((head % "usual").encode())
     assert usual is not None
     for number in range(20_000):
-        assert recogniser.recognise((head % f"{number}{'a' * (number % 2500)}").encode()) is not None
+        assert recogniser.recognise((head % f"{number}{'a' * (number % 2500)}").encode())[0] is not None
         if number % 1000 == 0:
-            assert recogniser.recognise((head % "usual").encode()) is usual
+            assert recogniser.recognise((head % "usual").encode())[0] is usual
     assert sum(map(len, recogniser.known)) <= HEADS
     assert max(map(len, recogniser.known)) <= LONGEST

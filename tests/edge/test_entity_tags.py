@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry_mesh.edge.conditional import not_modified, precondition_failed
+from registry_mesh.edge.entity_tags import not_modified, precondition_failed
 
 TAG = '"sha256:abc"'
 
