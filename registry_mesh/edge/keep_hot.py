@@ -77,6 +77,7 @@ def _shape(exchange: Exchange, call: Call, fields: Fields) -> Shape:
     assert call.repository is not None
     repository = call.repository
     path = json.dumps(exchange.request.raw_path.partition("?")[0][:1024])
+    asked = f'"ns":{json.dumps(call.registry)},' if call.registry is not None and not call.by_path else ""
     hot = exchange.hot
     assert hot is not None
     return Shape(
@@ -85,5 +86,5 @@ def _shape(exchange: Exchange, call: Call, fields: Fields) -> Shape:
         next(str(value) for name, value in fields if name == "ETag"),
         head.lines(field for field in fields if field[0] not in _DYNAMIC),
         head.lines(namespace(call)) + b"\r\n",
-        f'"method":"{exchange.method}","path":{path},"registry":{json.dumps(repository.registry)},',
+        f'"method":"{exchange.method}","path":{path},"registry":{json.dumps(repository.registry)},{asked}',
     )
