@@ -81,6 +81,7 @@ class Worker:
             manifest_limit=self._config.pushes.manifest_limit,
             redirect_from=storage.redirect_from,
             access_log=self._config.log.access,
+            audit_log=self._config.log.audit,
             explain=self._told.explain,
             hot_files=min(hot.MOST, file_limit.limit() // file_limit.HOT),
         )

@@ -18,9 +18,10 @@ def check_places(document: Document) -> None:
     for key in FOLDERS:
         if isinstance(path := document.find(*key), str) and path:
             _lack(document, key, store_fault(Path(path)))
-    access = document.find("log", "access")
-    if isinstance(access, str) and access not in ("", "-"):
-        _lack(document, ("log", "access"), log_fault(Path(access)))
+    for name in ("access", "audit"):
+        file = document.find("log", name)
+        if isinstance(file, str) and file not in ("", "-"):
+            _lack(document, ("log", name), log_fault(Path(file)))
     rules = document.find("rules")
     if isinstance(rules, str) and rules and not Path(rules).is_dir():
         what = "is no folder" if os.path.lexists(rules) else "there is no such folder"

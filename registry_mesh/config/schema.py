@@ -150,6 +150,8 @@ class Log(Section):
     terminal."""
     access: FilePath | None = None
     """Where to write a JSON line for each request: a file, or - for standard output; nowhere where absent."""
+    audit: FilePath | None = None
+    """The same for each push, delete, login and refusal."""
 
 
 def _without_extensions(value: object) -> object:

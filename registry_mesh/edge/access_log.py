@@ -52,7 +52,7 @@ class AccessLog:
         try:
             new = self._opened()
         except OSError as fault:
-            log.error("access log: %s cannot be opened, going on as before: %s", self._path, fault.strerror)
+            log.error("%s cannot be opened, going on as before: %s", self._path, fault.strerror)
             return
         os.dup2(new, self._fd, inheritable=False)
         os.close(new)
@@ -114,4 +114,4 @@ class AccessLog:
                     view = view[os.write(self._fd, view) :]
                 written = first + _TOGETHER
         except OSError as fault:
-            log.error("access log: %d lines lost: %s", len(lines) - written, fault)
+            log.error("%s: %d lines lost: %s", self._path, len(lines) - written, fault)

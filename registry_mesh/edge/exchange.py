@@ -91,6 +91,16 @@ class Exchange:
         """The field as it came, once its credentials were looked at."""
         self.withheld: tuple[Asked, Decision] | None = None
         """What would need credentials, or better ones."""
+        self.asked = Asked(Action.PULL)
+        """What was last asked of the policy."""
+        self.subject = "anonymous"
+        """Whose request it is, as far as that is known."""
+        self.login: str | None = None
+        """The user that a token is asked for by a login, good or not."""
+        self.pushed: str | None = None
+        """The digest of a manifest that was taken."""
+        self.tags: list[str] | None = None
+        """What points at it now."""
         self.status = 0
         self.began = self.headed = 0.0
         """When the request came, and when its answer began, on the loop's clock."""
@@ -134,6 +144,7 @@ class Exchange:
         """What the caller may do; the last refusal is kept for the challenge."""
         asked = Asked(action, registry, name)
         decision = self.settings.policy.decide(self.authorization, asked)
+        self.asked, self.subject = asked, decision.subject
         if decision.verdict is Verdict.AUTHENTICATE:
             self.withheld = (asked, decision)
         return decision

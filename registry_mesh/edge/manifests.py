@@ -105,6 +105,7 @@ async def put_manifest(exchange: Exchange, call: Call) -> None:
     else:
         manifest = Manifest.parse(data, media_type, digest)
     pushed = await pushes.put_manifest(_tagger(exchange, call), manifest, tags, **_preconditions(exchange))
+    exchange.pushed, exchange.tags = str(pushed.digest), [str(tag) for tag in tags]
     fields: Fields = [
         call.location(f"manifests/{pushed.digest}"),
         ("Docker-Content-Digest", str(pushed.digest)),

@@ -11,6 +11,7 @@ from typing import Final
 
 from aiohttp import web
 
+from registry_mesh.edge import audit
 from registry_mesh.edge.dispatch import Dispatch
 from registry_mesh.edge.exchange import Exchange
 from registry_mesh.edge.faults import (
@@ -86,6 +87,8 @@ class OuterRing:
                 exchange.sent,
                 max(0.0, exchange.headed - exchange.began),
             )
+        if self._traffic.audit_log.kept and (event := audit.line(exchange, self._settings.name)) is not None:
+            self._traffic.audit_log.add(event)
         if self._traffic.access_log.kept:
             self._traffic.access_log.add(render(exchange, seconds) + "\n")
 

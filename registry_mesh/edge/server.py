@@ -71,6 +71,7 @@ class Server:
     ) -> None:
         """Listen on `sock`, else on `host` and `port` (0: any that is free). OSError where that is not to be had."""
         self._traffic.access_log.open()
+        self._traffic.audit_log.open()
         self._acceptor = Acceptor(
             self.ring,
             self._connection(),
@@ -92,6 +93,7 @@ class Server:
     def reopen_log(self) -> None:
         """Go on with the access log in the file that has its name now."""
         self._traffic.access_log.reopen()
+        self._traffic.audit_log.reopen()
 
     def _connection(self) -> Callable[..., Connection]:
         if self.hot is None:
@@ -140,6 +142,7 @@ class Server:
         if self.hot is not None:
             await self.hot.close()
         await self._traffic.access_log.close()
+        await self._traffic.audit_log.close()
 
     def _stop_listening(self) -> None:
         for listener in self._listeners:

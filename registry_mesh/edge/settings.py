@@ -43,6 +43,8 @@ class Settings:
     """Entries of a tag list, listing or referrers list in one answer."""
     redirect_from: int | None = None
     """Blobs and spans of at least so many bytes are redirected where the store has an address; None: never."""
+    audit_log: str | None = None
+    """A file's path, `-` for standard output; None: no log."""
     access_log: str | None = None
     """A file's path, `-` for standard output; None: no log."""
     explain: Callable[..., Mapping[str, str] | None] = field(default=lambda registry, *, store: None)

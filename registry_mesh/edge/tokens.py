@@ -83,6 +83,7 @@ async def _form(exchange: Exchange) -> dict[str, list[str]]:
 async def _issue(
     exchange: Exchange, service: TokenService, login: Login | None, scopes: tuple[Scope, ...]
 ) -> None:
+    exchange.login = login.user if login is not None else None
     issued = await service.issue(login, scopes)
     at = datetime.fromtimestamp(int(issued.at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     body = {

@@ -17,6 +17,7 @@ class Traffic:
         self.settings = settings
         self.meters = meters
         self.access_log = AccessLog(settings.access_log)
+        self.audit_log = AccessLog(settings.audit_log)
         self.ids = itertools.count(1)
         self.prefix = secrets.token_hex(4)
         """A request's id is this, a dash and the next of `ids` in hexadecimal."""

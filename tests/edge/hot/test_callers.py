@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import itertools
 import json
@@ -21,6 +22,11 @@ from registry_mesh.auth.book import Book
 from registry_mesh.auth.grants import Scope
 from registry_mesh.auth.policies import Entry, Policies
 from registry_mesh.edge.hot.entries import Hot, Right
+from registry_mesh.edge.hot.fast_path import FastPath
+from registry_mesh.edge.meters import Meters
+from registry_mesh.edge.settings import Settings
+from registry_mesh.edge.traffic import Traffic
+from registry_mesh.telemetry.instruments import Instruments
 from tests.edge.twins import BLOB, TARGETS, Twins, ask, open_twins, settled
 
 KEY = new_key()
@@ -140,18 +146,21 @@ class Counting:
         return ""
 
 
-async def test_a_right_is_asked_for_again_when_its_credentials_end(twins: Twins) -> None:
-    path = next(iter([twins.fast._fast]))
-    assert path is not None
-    policy = path._policy = Counting()
-    twins.hot.keep_caller("Bearer x", "alice")
-    caller = twins.hot.caller(b"Bearer x")
+async def test_a_right_is_asked_for_again_when_its_credentials_end() -> None:
+    policy, hot = Counting(), Hot(1.0)
+    traffic = Traffic(Settings(policy=policy), Meters(Instruments.alone()))
+    path = FastPath(traffic, hot, asyncio.get_running_loop())
+    hot.keep_caller("Bearer x", "alice")
+    caller = hot.caller(b"Bearer x")
     right = Right(Asked(Action.PULL, "registry.example", "team/app"))
     policy.until = time.time() + 1000
     assert all(path.allows(caller, right, now) for now in (1.0, 2.0, 999.0))
     assert policy.asked == 1
     assert path.allows(caller, right, 1002.0)
     assert policy.asked == 2
+    policy.generation += 1
+    assert path.allows(caller, right, 1003.0)
+    assert policy.asked == 3
 
 
 def test_callers_are_compared_as_a_whole() -> None:

@@ -1,0 +1,85 @@
+"""The audit log: what changed something, who logged in, and who was refused. One JSON line each, of one shape.
+
+An event is what came of a request that was answered; nothing is read here but what the exchange knows by then.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Final
+
+from registry_mesh.edge.exchange import Exchange
+from registry_mesh.oci.endpoints import Endpoint
+
+EVENTS: Final = ("login", "login-refused", "refused", "push", "upload", "delete")
+"""All there are. `refused` is a 401 to credentials, or a 403; `upload` a blob that was taken or linked."""
+FIELDS: Final = (
+    "time",
+    "event",
+    "node",
+    "subject",
+    "client",
+    "request",
+    "method",
+    "path",
+    "status",
+    "registry",
+    "repository",
+    "reference",
+    "digest",
+    "tags",
+    "reason",
+)
+"""Of each line, in this order; `null` where there is nothing to say."""
+
+
+def event_of(exchange: Exchange) -> str | None:
+    """What the request was, for the log; None for what is not kept."""
+    call, status = exchange.call, exchange.status
+    if exchange.login is not None:
+        return "login" if status == 200 else "login-refused"
+    if status == 403 or (status == 401 and exchange.authorization is not None):
+        return "refused"
+    if call is None or not 200 <= status < 300:
+        return None
+    if exchange.method == "DELETE":
+        return "delete" if call.endpoint is not Endpoint.UPLOAD else None
+    if call.endpoint is Endpoint.MANIFEST and exchange.method == "PUT":
+        return "push"
+    return "upload" if status == 201 else None
+
+
+def line(exchange: Exchange, node: str) -> str | None:
+    """The line of a request that is over; None where none is kept. JSON escapes whatever could end a line."""
+    event = event_of(exchange)
+    if event is None:
+        return None
+    call, (registry, repository) = exchange.call, _where(exchange)
+    reference = call.reference if call is not None else ""
+    written: dict[str, object] = {
+        "time": round(time.time(), 3),
+        "event": event,
+        "node": node,
+        "subject": exchange.login or exchange.subject,
+        "client": exchange.request.remote or "",
+        "request": exchange.id,
+        "method": exchange.method,
+        "path": exchange.request.raw_path.partition("?")[0][:1024],
+        "status": exchange.status,
+        "registry": registry or None,
+        "repository": repository or None,
+        "reference": reference[:300] or None,
+        "digest": exchange.pushed or (reference[:300] if ":" in reference else None),
+        "tags": exchange.tags,
+        "reason": exchange.why[:300] or None,
+    }
+    return json.dumps({name: written[name] for name in FIELDS}) + "\n"
+
+
+def _where(exchange: Exchange) -> tuple[str, str]:
+    """Registry and repository, of a refused request as they were asked about."""
+    call = exchange.call
+    if call is not None and call.repository is not None:
+        return call.repository.registry, call.repository.name
+    return exchange.asked.registry, exchange.asked.repository
