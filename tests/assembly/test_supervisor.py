@@ -44,8 +44,8 @@ def keeper(seat):
             seat.beat()
         return 0
     return Child(seat, run)
-def crew(seats, *more):
-    return Crew(seats, [*(child(seat) for seat in seats.workers), keeper(seats.keeper), *more], 30)
+def crew(seats):
+    return Crew(seats, [*(child(seat) for seat in seats.workers), keeper(seats.keeper)], 30)
 def supervise(**more):
     return Supervisor(crew(seats), Heard(restarted=lambda: say("restarted"), **more))
 """
@@ -156,7 +156,8 @@ def test_a_new_crew_serves_before_the_old_one_is_told_to_end(supervise: Callable
 
 def test_where_the_new_crew_cannot_start_the_old_one_goes_on(supervise: Callable[..., Supervised]) -> None:
     service = supervise(
-        f"PATIENCE = 1{SERVING}\nanswers = [crew(Seats(1), Child(Seats(0).keeper, lambda: 78)), crew(Seats(1))]\n"
+        f"PATIENCE = 1{SERVING}\nnew = Seats(1)\n"
+        "answers = [Crew(new, [child(new.workers[0]), Child(new.keeper, lambda: 78)], 30), crew(Seats(1))]\n"
         "sys.exit(supervise(serving=lambda: say('ready'), replace=lambda: answers.pop(0), "
         "refused=lambda: say('refused'), replaced=lambda: say('replaced')).run())"
     )
