@@ -6,69 +6,30 @@ tag. A crash between any two leaves what was there before, and perhaps something
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Protocol
 
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest, new_hasher
 from registry_mesh.oci.manifest import Manifest
-from registry_mesh.oci.mentions import mentions
 from registry_mesh.oci.reference import RepositoryName, Tag
 from registry_mesh.oci.refusals import BlobUnknown, ManifestUnknown, Unsupported
-from registry_mesh.ports.blobs import BlobInfo, BlobStore, Ingest
+from registry_mesh.ports.blobs import BlobInfo, Ingest
 from registry_mesh.ports.pieces import put
 from registry_mesh.ports.pushes import Pushed, Pusher, Upload
-from registry_mesh.ports.records import Records
-from registry_mesh.ports.uploads import Owner, Uploads
+from registry_mesh.ports.uploads import Owner
 from registry_mesh.repositories import keys as repository_keys
-from registry_mesh.repositories.digest_life import Lifecycle
-from registry_mesh.repositories.in_use import NamedBy
 from registry_mesh.repositories.keys import RepositoryKeys
 from registry_mesh.repositories.linked_blobs import LinkedBlobs
+from registry_mesh.repositories.origin_store import OriginStore
 from registry_mesh.repositories.parts import RepositoryParts
 from registry_mesh.repositories.push_policy import (
     Precondition,
-    PushPolicy,
     allow_move,
     allow_tag,
-    refuse_missing,
-    refuse_wrong_sizes,
-    required_blobs,
-    required_manifests,
 )
+from registry_mesh.repositories.references import References
 from registry_mesh.repositories.tag_log import Decision
-from registry_mesh.tasks.together import ask_each
-
-_WrittenAt = Callable[[Digest], Awaitable[float | None]]
-
-
-class Kept(Protocol):
-    """Where what is pushed lies."""
-
-    records: Records
-    blobs: BlobStore
-    uploads: Uploads
-
-
-class Ruled(Protocol):
-    """What decides about a push."""
-
-    lifecycle: Lifecycle
-    policy: PushPolicy
-    named_by: NamedBy
-
-
-class Store(Kept, Ruled, Protocol):
-    """What pushes to one repository need of the store of all (`repositories.Repositories`)."""
-
-    def may_read(self, who: Pusher, name: RepositoryName) -> bool:
-        """Whether `who` may read the repository."""
-        ...
-
-    async def found(self, parts: RepositoryParts) -> None:
-        """The repository exists from now on."""
-        ...
 
 
 class _LinkingIngest:
@@ -99,9 +60,10 @@ class _LinkingIngest:
 class RepositoryPushes:
     """`ports.Pushes` of one repository."""
 
-    def __init__(self, store: Store, parts: RepositoryParts) -> None:
+    def __init__(self, store: OriginStore, parts: RepositoryParts) -> None:
         self._store = store
         self._parts = parts
+        self._references = References(store, parts)
 
     # Uploads
 
@@ -168,7 +130,7 @@ class RepositoryPushes:
         for tag, decide in zip(tags, decisions, strict=True):
             entry = await self._parts.tags.current(tag)  # refuse early, before anything is written
             decide(entry.digest if entry else None)
-        await self._demand_references(manifest)
+        await self._references.demand(manifest)
         await self.touch(manifest.digest)
         await put(self._store.blobs, manifest.digest, manifest.data)
         await self._store.found(self._parts)
@@ -248,52 +210,6 @@ class RepositoryPushes:
         blobs = LinkedBlobs(self._store.records, self._store.blobs, RepositoryKeys(name))
         return await blobs.linked_at(digest) is not None
 
-    async def _demand_references(self, manifest: Manifest) -> None:
-        """Everything that the manifest names is here, of the size that it says, and will be for the grace; else
-        `ManifestBlobUnknown`, `SizeInvalid`."""
-        blobs = await self._missing(required_blobs(manifest), self._blob_at)
-        children = await self._missing(required_manifests(manifest), self._child_at)
-        await self._missing(_beyond(manifest), self._child_at)  # none is demanded, all are touched
-        if not self._store.policy.sparse:
-            wanted = required_blobs(manifest) | required_manifests(manifest)
-            refuse_missing([wanted[digest] for digest in (*blobs, *children)])
-        required = required_blobs(manifest).keys() | required_manifests(manifest).keys()
-        await self._demand_sizes(manifest, required.difference(blobs, children))
-
-    async def _demand_sizes(self, manifest: Manifest, here: Collection[Digest]) -> None:
-        """What is here has the size that the manifest says; else `SizeInvalid`."""
-
-        async def size(digest: Digest) -> tuple[Digest, int] | None:
-            with suppress(BlobUnknown):  # taken away meanwhile
-                return digest, (await self._store.blobs.stat(digest)).size
-            return None
-
-        sizes = dict(filter(None, await ask_each(size, here)))
-        refuse_wrong_sizes([*manifest.blobs(), *manifest.manifests], sizes)
-
-    async def _missing(self, wanted: Iterable[Digest], written_at: _WrittenAt) -> list[Digest]:
-        async def lacks(digest: Digest) -> bool:
-            at = await written_at(digest)
-            if at is None or self._store.lifecycle.fresh(at):
-                return at is None
-            await self.touch(digest)  # it is old: it may be about to go, so touch it and look again
-            return await written_at(digest) is None
-
-        wanted = list(wanted)
-        return [each for each, lacking in zip(wanted, await ask_each(lacks, wanted), strict=True) if lacking]
-
-    async def _blob_at(self, digest: Digest) -> float | None:
-        return await self._parts.blobs.linked_at(digest)
-
-    async def _manifest_at(self, digest: Digest) -> float | None:
-        shelved = await self._parts.shelf.find(digest)
-        return shelved.at if shelved else None
-
-    async def _child_at(self, digest: Digest) -> float | None:
-        """An index may name what is no manifest (image-spec image-index.md): then it is a blob."""
-        at = await self._manifest_at(digest)
-        return await self._blob_at(digest) if at is None else at
-
     async def _shelve(self, manifest: Manifest, who: Pusher) -> None:
         await self._parts.shelf.shelve(manifest, self._store.lifecycle.clock(), who)
 
@@ -318,13 +234,6 @@ def _only_from(digest: Digest) -> Decision:
             raise _Moved
 
     return decide
-
-
-def _beyond(manifest: Manifest) -> Sequence[Digest]:
-    """What it names besides what a push must find."""
-    found = (each.digest for each in mentions(manifest.data, manifest.media_type).named)
-    demanded = required_blobs(manifest) | required_manifests(manifest)
-    return [each for each in dict.fromkeys(found) if each not in demanded]
 
 
 def _plain(manifest: Manifest) -> Descriptor:
