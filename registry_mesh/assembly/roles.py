@@ -14,6 +14,7 @@ from registry_mesh.config.schema import Config
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.nest.followed_tags import FollowedTags
 from registry_mesh.content.nest.freshness import Freshness
+from registry_mesh.content.nest.unproven import Ranges
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.ports.pushes import Pusher
 from registry_mesh.ports.role import Role
@@ -74,7 +75,9 @@ def open_site(config: Config, storage: Storage, parents: Parents, stack: AsyncEx
     cache = cache_of(storage)
     fills = Fills(cache)
     registries = {
-        name: SiteRegistry(groups, freshness(config.registries[name].tags))
+        name: SiteRegistry(
+            groups, freshness(config.registries[name].tags), Ranges(config.registries[name].ranges)
+        )
         for name, groups in parents.groups.items()
     }
     site = Site(

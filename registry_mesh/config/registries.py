@@ -100,6 +100,9 @@ class Registry(Section):
     redirects: Annotated[tuple[Text, ...], BeforeValidator(as_tuple)] = ()
     """HOST or HOST:PORT to which parents may redirect, such as that of their bucket: one inside a network has to be
     named, with `direct: never` any. No other address is ever connected to."""
+    ranges: Literal["unproven", "whole-first", "refuse"] = "unproven"
+    """Of a range of a blob that is not here whole, from parents without chunk maps: `unproven`: given, and said to be
+    unproven in Cache-Status; `whole-first`: given once the whole is here and has its digest; `refuse`: 403."""
     direct: Literal["never", "public"] | None = None
     """Where requests may go beside the parents: `never` elsewhere than to the token service, the proxy, `redirects` and
     the known hosts of a well-known registry; `public`: to any public address. Absent: never at a site, else public."""

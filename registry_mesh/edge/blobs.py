@@ -157,9 +157,14 @@ async def _send_opened(
         *fields,
         *_fields(digest),
         ("Content-Type", OCTETS),
-        *provenance_fields(exchange, reading.provenance, cache=cache),
     ]
-    await send_reading(exchange, status, fields, reading)
+
+    def late() -> Fields:
+        told = provenance_fields(exchange, reading.provenance, cache=cache)
+        fields.extend(told)
+        return told
+
+    await send_reading(exchange, status, list(fields), reading, late)
     if call.repository is not None and blobs is call.repository.blobs:
         keep_blob(exchange, call, digest, fields, reading)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Final
 
@@ -33,6 +33,8 @@ def provenance_fields(exchange: Exchange, provenance: Provenance, *, cache: bool
         if provenance.source and not provenance.hit:
             source = "".join(char for char in provenance.source if " " <= char <= "~" and char not in '"\\')
             status += f'; detail="{source}"'
+        if provenance.unproven:
+            status += "; unproven"
         if not provenance.hit and (hops := HOPS.get()) and hops.above:
             status = f"{hops.above}, {status}"  # the nearest cache last
         fields.append(("Cache-Status", status))
@@ -43,13 +45,20 @@ def provenance_fields(exchange: Exchange, provenance: Provenance, *, cache: bool
     return fields
 
 
-async def send_reading(exchange: Exchange, status: int, fields: Fields, reading: Reading) -> None:
-    """Head and body of one opened span."""
-    await send_pieces(exchange, status, fields, pieces_of(reading), len(reading.span))
+async def send_reading(
+    exchange: Exchange, status: int, fields: Fields, reading: Reading, late: Callable[[], Fields] = list
+) -> None:
+    """Head and body of one opened span. `late`: fields that are known once its first bytes are here."""
+    await send_pieces(exchange, status, fields, pieces_of(reading), len(reading.span), late)
 
 
 async def send_pieces(
-    exchange: Exchange, status: int, fields: Fields, pieces: AsyncGenerator[Piece, None], length: int
+    exchange: Exchange,
+    status: int,
+    fields: Fields,
+    pieces: AsyncGenerator[Piece, None],
+    length: int,
+    late: Callable[[], Fields] = list,
 ) -> None:
     """Before the first byte a failure is raised, for an answer of its own; after it the connection is cut. The
     client's leaving closes the pieces at once, for the handler is cancelled."""
@@ -59,7 +68,7 @@ async def send_pieces(
             raise SourceLied("the source gave no byte of what it opened")
         if first is not None and len(first) > length:
             raise SourceLied("the source gave more than it opened")
-        await exchange.begin(status, [*fields, ("Content-Length", str(length))])
+        await exchange.begin(status, [*fields, *late(), ("Content-Length", str(length))])
         if first is not None:
             with _Completed(exchange):
                 await _send_pieces(exchange, first, pieces, length)

@@ -53,6 +53,7 @@ class Provenance:
     source: str = ""
     age: float | None = None  # seconds since the source last confirmed it; None where it cannot be stale
     stale: bool = False
+    unproven: bool = False  # a range that neither a chunk map nor the digest proves
     fresh_for: float | None = None  # seconds until the source is to be asked again; None: not known
 
 

@@ -17,6 +17,7 @@ from registry_mesh.content.nest.remembered import Remembered
 from registry_mesh.content.nest.remembered_repository import RememberedManifests, RememberedTags
 from registry_mesh.content.nest.remembered_tags import remembered_repositories
 from registry_mesh.content.nest.shared import SharedFirst
+from registry_mesh.content.nest.unproven import Ranges
 from registry_mesh.oci.reference import RegistryName, RepositoryName, full_name
 from registry_mesh.oci.refusals import NameUnknown
 from registry_mesh.oci.registries import RegistryNames
@@ -35,6 +36,7 @@ class SiteRegistry:
 
     parents: Sequence[Sequence[ParentRegistry]]
     freshness: Freshness = field(default_factory=Freshness)
+    ranges: Ranges = Ranges.UNPROVEN
 
 
 class Site:
@@ -93,17 +95,21 @@ class Site:
         tags = RememberedTags(
             registry, name, source.tags, source.referrers, remembered, served.freshness, manifests, names
         )
-        return Repository(registry, name, self._blobs(source.blobs, place, names), manifests, tags, tags)
+        return Repository(
+            registry, name, self._blobs(source.blobs, place, names, served.ranges), manifests, tags, tags
+        )
 
-    def _blobs(self, source: BlobSource, place: Place, names: NamesOfPlace) -> PullThrough:
+    def _blobs(self, source: BlobSource, place: Place, names: NamesOfPlace, ranges: Ranges) -> PullThrough:
         doubt, shared = self._distrusted.doubt, self._shared
         own = ByName(names, source, shared=shared is not None)
         if shared is None:
             note = self._distrusted.note
-            return PullThrough(self._store, source, self.fills, note, place, doubt=doubt, belonging=own)
+            return PullThrough(
+                self._store, source, self.fills, note, place, doubt=doubt, belonging=own, ranges=ranges
+            )
         first = SharedFirst(shared.shared, source, self._distrusted)
         return PullThrough(
-            shared.near, first, self.fills, first.distrust, place, shared.redirects, doubt, own
+            shared.near, first, self.fills, first.distrust, place, shared.redirects, doubt, own, ranges
         )
 
     async def repositories(

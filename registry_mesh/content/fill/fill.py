@@ -88,6 +88,11 @@ class Fill:
         """That by which its chunks are proven, where it is here."""
         return self._proof.map
 
+    @property
+    def proves(self) -> bool:
+        """Whether what leaves now is proven, by a chunk map or by the digest of the whole."""
+        return self.state.map_phase.proves or self.state.phase is Phase.COMMITTED
+
     def holds(self, span: Span) -> bool:
         """Whether all of `span` could be given now."""
         return self.state.released(span.start, span.stop) >= span.stop

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager, suppress
 from typing import Final
 
 from cachetools import LRUCache
@@ -15,6 +15,7 @@ from registry_mesh.content.fill.via import Distrust, Doubt, Via
 from registry_mesh.content.nest.belonging import Anybodys, Belonging
 from registry_mesh.content.nest.bypass import bypass
 from registry_mesh.content.nest.readings import EmptyReading, FillReading, PastReading
+from registry_mesh.content.nest.unproven import Ranges, refused
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.oci.span import Span
@@ -64,7 +65,9 @@ class PullThrough:
         redirects: Callable[[Digest], bool] = _nowhere,
         doubt: Doubt = _nothing,
         belonging: Belonging = ANYBODYS,
+        ranges: Ranges = Ranges.UNPROVEN,
     ) -> None:
+        self._ranges = ranges
         self._belonging = belonging
         self.via = Via(place.registry if place is not None else "", source, distrust, doubt, place)
         self._redirects = redirects
@@ -181,11 +184,53 @@ class PullThrough:
 
     async def _past(self, stack: AsyncExitStack, digest: Digest, span: Span | None) -> Reading:
         """A reading past the store. Its size is what the first stream says, with which it goes on."""
+        proven = await self._is_proven(digest, span)
         aligned = None if span is None else Span(span.start // CHUNK * CHUNK, span.stop)
         opened = await stack.enter_async_context(opened_with_bytes(digest, self.via, aligned))
-        return PastReading(self, opened, opened.info.clip(span))
+        return PastReading(self, opened, opened.info.clip(span), proven=proven)
+
+    async def _is_proven(self, digest: Digest, span: Span | None) -> bool:
+        """Whether a span past the store is proven; refused where nothing else is to be given."""
+        if span is None or await self._source.chunk_map(digest) is not None:
+            return True
+        if self._ranges is not Ranges.UNPROVEN:
+            raise refused(digest)
+        return False
+
+    def unproven(self, fill: Fill, span: Span) -> bool:
+        """Whether nothing proves what of `span` leaves the fill now."""
+        return len(span) < fill.size and not fill.proves
 
     async def pieces(self, fill: Fill, span: Span) -> AsyncIterator[Piece]:
+        """The span's bytes, proven where nothing else is to be given."""
+        if self._ranges is Ranges.UNPROVEN or len(span) == fill.size:
+            async for piece in self._followed(fill, span):
+                yield piece
+            return
+        async with AsyncExitStack() as stack:
+            async with aclosing(self._followed(fill, span)) as pieces:
+                async for piece in pieces:
+                    if self.unproven(fill, span):
+                        break
+                    yield piece
+                    span = Span(span.start + len(piece), span.stop)
+            if len(span):
+                reading = await self._whole_first(stack, fill, span)
+                async for piece in reading.pieces():
+                    yield piece
+
+    async def _whole_first(self, stack: AsyncExitStack, fill: Fill, span: Span) -> Reading:
+        """The span of the blob once it is here whole and has its digest."""
+        if self._ranges is Ranges.REFUSE:
+            raise refused(fill.digest)
+        async for _ in self._followed(fill, Span(0, fill.size)):
+            pass
+        try:
+            return await stack.enter_async_context(self._store.open(fill.digest, span))
+        except BlobUnknown:  # the store had no room for it
+            raise refused(fill.digest) from None
+
+    async def _followed(self, fill: Fill, span: Span) -> AsyncGenerator[Piece, None]:
         """Follow `fill`; on past the store when that fails, on to a new fill when a source lied."""
         position = span.start
         with ExitStack() as opened:
@@ -215,6 +260,8 @@ class PullThrough:
 
     def ready(self, fill: Fill, span: Span) -> FileSlice | None:
         """See `Reading.ready`."""
+        if self._ranges is not Ranges.UNPROVEN and self.unproven(fill, span):
+            return None
         return fill.ready(span, self.via)
 
 

@@ -26,6 +26,10 @@ class Through(Protocol):
         """See `Slices.ready`."""
         ...
 
+    def unproven(self, fill: Fill, span: Span) -> bool:
+        """Return whether nothing proves what of `span` leaves the fill now."""
+        ...
+
 
 class EmptyReading(Streamed):
     """A reading of the empty blob, which every registry has."""
@@ -49,7 +53,12 @@ class FillReading(Streamed):
         self._fill = fill
         self.info = BlobInfo(fill.digest, fill.size)
         self.span = span
-        self.provenance = Provenance(hit=hit, source="")
+        self._hit = hit
+
+    @property
+    def provenance(self) -> Provenance:
+        """As far as is known by now: whether a part of it is proven is, once its first bytes came."""
+        return Provenance(hit=self._hit, unproven=self._through.unproven(self._fill, self.span))
 
     @property
     def grows(self) -> bool:
@@ -68,12 +77,12 @@ class FillReading(Streamed):
 class PastReading(Streamed):
     """A reading past the store."""
 
-    def __init__(self, through: Through, opened: Reading, span: Span) -> None:
+    def __init__(self, through: Through, opened: Reading, span: Span, *, proven: bool) -> None:
         self._through = through
         self._opened = opened
         self.info = opened.info
         self.span = span
-        self.provenance = Provenance(hit=False)
+        self.provenance = Provenance(hit=False, unproven=not proven and len(span) < opened.info.size)
 
     def pieces(self) -> AsyncIterator[Piece]:
         return self._through.past(self._opened, self.span)
