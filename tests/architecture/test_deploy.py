@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -60,3 +62,62 @@ def test_hosts_toml_is_toml_and_leads_to_a_mirror() -> None:
 def test_the_unit_leaves_what_the_stores_read() -> None:
     """Holds and upload sessions tell by /proc/sys/kernel/random/boot_id whether the machine went down."""
     assert "ProcSubset=pid" not in UNIT.read_text()
+
+
+def test_an_invalid_file_is_not_tried_for_ever_by_the_unit() -> None:
+    """RestartPreventExitStatus= looks at the main process alone (systemd.service(5))."""
+    unit = UNIT.read_text()
+    assert "ExecStartPre=" not in unit
+    assert re.search(r"^RestartPreventExitStatus=78$", unit, re.MULTILINE)
+
+
+def test_the_unit_has_folders_for_what_the_page_puts_there() -> None:
+    unit, page = UNIT.read_text(), (ROOT / "docs" / "operating.md").read_text()
+    for folder, setting in (
+        ("/var/lib/registry-mesh/site", "StateDirectory=registry-mesh/%i"),
+        ("/var/log/registry-mesh/", "LogsDirectory=registry-mesh"),
+    ):
+        assert folder in page
+        assert setting in unit
+
+
+@pytest.mark.skipif(shutil.which("systemd-sysusers") is None, reason="no systemd here")
+def test_systemd_makes_the_user_of_the_unit(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    path = ROOT / "deploy" / "systemd" / "registry-mesh.sysusers.conf"
+    subprocess.run(["systemd-sysusers", f"--root={tmp_path}", str(path)], check=True, capture_output=True)
+    assert "registry-mesh:" in (tmp_path / "etc" / "passwd").read_text()
+    assert "User=registry-mesh" in UNIT.read_text()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become the unit's user")
+def test_the_unit_s_user_serves_with_secrets_of_its_group(tmp_path: Path) -> None:
+    """As systemd would start it: another user, the group of the secrets, folders that are its own."""
+    user, group = 64_123, 64_124
+    for folder in (tmp_path, *tmp_path.parents):
+        if str(folder).startswith("/tmp/"):
+            folder.chmod(0o755)
+    secret, config = tmp_path / "hub.json", tmp_path / "site.yaml"
+    secret.write_text("robot:secret")
+    os.chown(secret, 0, group)
+    secret.chmod(0o640)
+    for name in ("store", "log"):
+        (tmp_path / name).mkdir()
+        os.chown(tmp_path / name, user, group)
+    config.write_text(
+        f"role: site\nstore: {{disk: {{path: {tmp_path}/store}}}}\nlog: {{access: {tmp_path}/log/a.log}}\n"
+        f"registries: {{r.example: {{parents: [[http://127.0.0.1:1]], credentials: 'file:{secret}'}}}}\n"
+    )
+    config.chmod(0o644)
+
+    def checked(*groups: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["setpriv", f"--reuid={user}", *groups, sys.executable, "-m", "registry_mesh", "check-config", str(config)],
+            capture_output=True, text=True, timeout=60, check=False, cwd=ROOT,
+        )  # fmt: skip
+
+    served = checked(f"--regid={group}", "--clear-groups")
+    assert served.returncode == 0, served.stderr
+    refused = checked("--regid=64125", "--clear-groups")
+    assert refused.returncode == 2
+    assert "let the node's user read it" in refused.stderr
