@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import AsyncIterator, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -84,3 +85,12 @@ def stocked_origin(clients: None, tmp_path_factory: pytest.TempPathFactory) -> I
 def debian(clients: None) -> Path:
     """An OCI layout with a real Debian image, tag `12`."""
     return scripts.debian_layout()
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that other users may read: pytest's own lie in one that is root's alone."""
+    with tempfile.TemporaryDirectory(prefix="registry-mesh-") as made:
+        folder = Path(made)
+        folder.chmod(0o755)
+        yield folder

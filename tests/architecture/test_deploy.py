@@ -91,21 +91,18 @@ def test_systemd_makes_the_user_of_the_unit(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become the unit's user")
-def test_the_unit_s_user_serves_with_secrets_of_its_group(tmp_path: Path) -> None:
+def test_the_unit_s_user_serves_with_secrets_of_its_group(open_folder: Path) -> None:
     """As systemd would start it: another user, the group of the secrets, folders that are its own."""
     user, group = 64_123, 64_124
-    for folder in (tmp_path, *tmp_path.parents):
-        if str(folder).startswith("/tmp/"):
-            folder.chmod(0o755)
-    secret, config = tmp_path / "hub.json", tmp_path / "site.yaml"
+    secret, config = open_folder / "hub.json", open_folder / "site.yaml"
     secret.write_text("robot:secret")
     os.chown(secret, 0, group)
     secret.chmod(0o640)
     for name in ("store", "log"):
-        (tmp_path / name).mkdir()
-        os.chown(tmp_path / name, user, group)
+        (open_folder / name).mkdir()
+        os.chown(open_folder / name, user, group)
     config.write_text(
-        f"role: site\nstore: {{disk: {{path: {tmp_path}/store}}}}\nlog: {{access: {tmp_path}/log/a.log}}\n"
+        f"role: site\nstore: {{disk: {{path: {open_folder}/store}}}}\nlog: {{access: {open_folder}/log/a.log}}\n"
         f"registries: {{r.example: {{parents: [[http://127.0.0.1:1]], credentials: 'file:{secret}'}}}}\n"
     )
     config.chmod(0o644)

@@ -139,17 +139,13 @@ def test_a_log_that_cannot_be_written_is_found_before_the_start(tmp_path: Path) 
     assert "is a folder; name a file" in lacks(tmp_path, tmp_path, access)[0]
 
 
-def test_what_another_user_owns_is_found_before_the_start(tmp_path: Path) -> None:
+def test_what_another_user_owns_is_found_before_the_start(open_folder: Path) -> None:
     """In a process of a user who owns nothing."""
-    tmp_path.chmod(0o755)
-    for folder in tmp_path.parents:
-        if str(folder).startswith("/tmp/"):
-            folder.chmod(0o755)
-    secret = tmp_path / "hub.json"
+    secret = open_folder / "hub.json"
     secret.write_text("u:p")
     secret.chmod(0o600)
     text = SITE.replace("parents", f"credentials: 'file:{secret}', parents").replace(
-        "path: x", f"path: {tmp_path}/s"
+        "path: x", f"path: {open_folder}/s"
     )
     if os.geteuid() != 0:
         pytest.skip("only root can become somebody else")
@@ -159,7 +155,7 @@ def test_what_another_user_owns_is_found_before_the_start(tmp_path: Path) -> Non
     finally:
         os.seteuid(0)
     assert any("let the node's user read it" in each for each in found), found
-    assert any(f"{tmp_path} may not be written to by user 65534" in each for each in found), found
+    assert any(f"{open_folder} may not be written to by user 65534" in each for each in found), found
 
 
 def test_rules_that_are_not_there_are_blamed_on_the_key(tmp_path: Path) -> None:
