@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import base64
 import datetime
-import hashlib
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import boto3
-import botocore.session
-from botocore.awsrequest import AWSRequest
-from botocore.config import Config
-from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError
-from botocore.loaders import create_loader
-from botocore.utils import get_environ_proxies
 
-from registry_mesh.ports.failures import StoreBroken, StoreUnfit
+from registry_mesh.ports.failures import StoreBroken
 from registry_mesh.stores import points
+from registry_mesh.stores.bucket.connect import BucketAccess, connect
 from registry_mesh.stores.bucket.errors import refused, translated
+from registry_mesh.stores.bucket.objects import ListedObject, ObjectPage, Part, PendingUpload
 from registry_mesh.stores.bucket.settings import S3Settings
 from registry_mesh.tasks.threads import ask_remote, offload
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client as Boto
     from mypy_boto3_s3.type_defs import (
         LifecycleRuleTypeDef,
         ListObjectsV2RequestTypeDef,
@@ -34,93 +25,25 @@ if TYPE_CHECKING:
 _BATCH: Final = 1000
 """Keys that one DeleteObjects takes."""
 
-_MODELS: Final = create_loader()
-"""What boto3 knows of S3: read once a process (0.1 s), not once a store."""
-
 _LIFECYCLE: Final = "registry-mesh-incomplete-uploads"
-
-
-@dataclass(frozen=True, slots=True)
-class ListedObject:
-    """An object in a listing; `key` is without the settings' prefix, `modified` in seconds since the epoch."""
-
-    key: str
-    size: int
-    modified: float
-
-
-@dataclass(frozen=True, slots=True)
-class PendingUpload:
-    """A multipart upload that was begun and has not ended."""
-
-    key: str
-    upload: str
-    begun: float
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A part that has arrived."""
-
-    number: int
-    etag: str
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectPage:
-    """Part of a listing: objects and, where a delimiter was given, the prefixes up to it."""
-
-    objects: tuple[ListedObject, ...]
-    prefixes: tuple[str, ...]
-    next: str | None
 
 
 class S3Control:
     """Calls that are rare or intricate. Each runs in a thread; each may raise `StoreBroken` or `StoreFull`."""
 
-    def __init__(self, boto: Boto, credentials: Credentials, region: str, settings: S3Settings) -> None:
-        self._boto = boto
+    def __init__(self, access: BucketAccess, settings: S3Settings) -> None:
+        self._boto = access.boto
         self._bucket = settings.bucket
         self._prefix = settings.prefix
-        self.credentials = credentials
-        self.region = region
-        self.base = _base(boto, settings)
+        self.credentials = access.credentials
+        self.region = access.region
+        self.base = access.base
         self._singly = False  # whether it is known to have no batch deletes
 
     @classmethod
     async def open(cls, settings: S3Settings) -> S3Control:
         """A client by `settings`; asks the credentials chain, not the bucket."""
-        return await offload(cls._open, settings)
-
-    @classmethod
-    def _open(cls, settings: S3Settings) -> S3Control:
-        given = settings.credentials
-        with translated("the credentials chain"):
-            core = botocore.session.get_session()
-            core.register_component("data_loader", _MODELS)
-            session = boto3.session.Session(
-                botocore_session=core,
-                aws_access_key_id=given.access_key if given else None,
-                aws_secret_access_key=given.secret_key if given else None,
-                aws_session_token=given.session_token if given else None,
-                region_name=settings.region,
-            )
-            credentials = session.get_credentials()
-            if credentials is None:
-                raise StoreUnfit(
-                    f"no credentials for the bucket {settings.bucket}: set AWS_ACCESS_KEY_ID and "
-                    "AWS_SECRET_ACCESS_KEY, or name a profile (AWS_PROFILE)"
-                )
-            region = session.region_name or "us-east-1"
-            boto = session.client(
-                "s3",
-                region_name=region,
-                endpoint_url=settings.endpoint,
-                verify=str(settings.ca) if settings.ca else None,
-                config=_config(settings),
-            )
-            boto.meta.events.register("before-sign.s3.DeleteObjects", _sum_by_md5)
-        return cls(boto, credentials, region, settings)
+        return cls(await offload(connect, settings), settings)
 
     async def close(self) -> None:
         await offload(self._boto.close)
@@ -315,46 +238,6 @@ class S3Control:
             Bucket=self._bucket, LifecycleConfiguration={"Rules": [*kept, ours]}
         )
         return True
-
-
-def _config(settings: S3Settings) -> Config:
-    """Checksums only where they are required: the trailers that are the default are refused by older gateways."""
-    path_style = settings.path_style if settings.path_style is not None else settings.endpoint is not None
-    return Config(
-        signature_version="s3v4",
-        s3={"addressing_style": "path" if path_style else "virtual"},
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-        retries={"mode": "standard", "total_max_attempts": 5},
-        connect_timeout=5,
-        read_timeout=60,
-        max_pool_connections=32,
-    )
-
-
-def proxy_of(url: str) -> str | None:
-    """The proxy by which boto3 reaches `url`, by the usual variables."""
-    return get_environ_proxies(url).get(url.partition(":")[0])
-
-
-def _base(boto: Boto, settings: S3Settings) -> str:
-    """The URL that a key is appended to, as boto3 itself would choose it."""
-    probe = boto.generate_presigned_url(
-        "get_object", Params={"Bucket": settings.bucket, "Key": "k"}, ExpiresIn=1
-    )
-    return probe.partition("?")[0].removesuffix("/k")
-
-
-def _sum_by_md5(request: AWSRequest, **_: object) -> None:
-    """Content-MD5 in the place of newer checksums: the one that every server takes and some demand."""
-    body = request.body if isinstance(request.body, bytes) else str(request.body or "").encode()
-    for name in [
-        name for name in request.headers if name.lower().startswith(("x-amz-checksum-", "x-amz-sdk-"))
-    ]:
-        del request.headers[name]
-    request.headers["Content-MD5"] = base64.b64encode(
-        hashlib.md5(body, usedforsecurity=False).digest()
-    ).decode()
 
 
 def _lacks_batches(error: ClientError) -> bool:

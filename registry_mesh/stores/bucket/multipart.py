@@ -14,7 +14,8 @@ from typing import Final
 
 from registry_mesh.ports.failures import Failure, StoreFull
 from registry_mesh.stores.bucket.client import S3Client
-from registry_mesh.stores.bucket.control import Part, S3Control
+from registry_mesh.stores.bucket.control import S3Control
+from registry_mesh.stores.bucket.objects import Part
 from registry_mesh.tasks.threads import offload
 
 MiB: Final = 1 << 20

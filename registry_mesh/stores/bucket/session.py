@@ -19,7 +19,7 @@ from registry_mesh.oci.reference import RepositoryName
 from registry_mesh.ports.documents import decode, encode
 from registry_mesh.ports.failures import StoreBroken
 from registry_mesh.ports.uploads import Owner
-from registry_mesh.stores.bucket.control import Part
+from registry_mesh.stores.bucket.objects import Part
 
 FULL_EVERY: Final = 64
 

@@ -18,7 +18,8 @@ from registry_mesh.ports.blobs import BlobInfo, BlobStore
 from registry_mesh.ports.failures import StoreBroken
 from registry_mesh.ports.uploads import EXPIRY
 from registry_mesh.stores.bucket.client import S3Client
-from registry_mesh.stores.bucket.control import S3Control, proxy_of
+from registry_mesh.stores.bucket.connect import proxy_of
+from registry_mesh.stores.bucket.control import S3Control
 from registry_mesh.stores.bucket.entry import (
     Entries,
     Entry,
