@@ -111,7 +111,8 @@ def _named_in(page: str) -> set[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(
-    ("page", "at_least"), [("conformance.md", 50), ("registries.md", 20), ("clients.md", 5)]
+    ("page", "at_least"),
+    [("conformance.md", 50), ("registries.md", 20), ("clients.md", 5), ("security.md", 40)],
 )
 def test_every_test_that_a_page_names_exists(page: str, at_least: int) -> None:
     named = _named_in(page)

@@ -114,3 +114,9 @@ async def test_a_log_that_was_moved_away_is_opened_anew(edge: Edge, tmp_path: Pa
     edge.server.reopen_log()
     await edge.ask("GET", "/token", Authorization=basic("bob"))
     assert [line["subject"] for line in await lines(edge, tmp_path)] == ["bob"]
+
+
+async def test_who_a_client_says_it_is_is_not_believed(edge: Edge, tmp_path: Path) -> None:
+    said = {"X_Forwarded_For": "192.0.2.1", "X_Real_IP": "192.0.2.1", "Forwarded": "for=192.0.2.1"}
+    await edge.ask("GET", "/token", Authorization=basic("alice"), **said)
+    assert [line["client"] for line in await lines(edge, tmp_path)] == ["127.0.0.1"]
