@@ -181,9 +181,10 @@ class Keeper:
             await asyncio.sleep(_LOOK)
 
     async def _watch(self) -> None:
-        """Raise the alarm while the disk cannot be written to, and say once when that begins and ends."""
+        """Raise the alarm while the disk cannot be written to, or the bucket not be reached; say once when that begins
+        and ends."""
         while self._storage is not None:
-            fault = await write_fault(self._storage.disk)
+            fault = await write_fault(self._storage)
             if fault is not None and self._fault is None:
                 log.error(
                     "the store cannot be written to: pulls go on without it", extra={FIELDS: {"why": fault}}

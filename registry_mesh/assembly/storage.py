@@ -10,7 +10,7 @@ from registry_mesh.config.schema import Config
 from registry_mesh.config.stores import S3, Disk
 from registry_mesh.ports.cache import CacheStore
 from registry_mesh.ports.failures import Failure
-from registry_mesh.ports.storage import LocalDisk, Storage
+from registry_mesh.ports.storage import Storage
 from registry_mesh.ports.uploads import Uploads
 from registry_mesh.stores.disk.durability import DiskFsync
 from registry_mesh.stores.disk.storage import open_disk, records_below
@@ -118,12 +118,12 @@ def cache_of(storage: Storage) -> CacheStore:
     return storage.cache
 
 
-async def write_fault(disk: LocalDisk | None) -> str | None:
-    """What keeps the disk from being written to; None where nothing does, or there is none."""
-    if disk is None:
-        return None
+async def write_fault(storage: Storage) -> str | None:
+    """What keeps the disk from being written to, or the bucket from being reached; None where nothing does."""
     try:
-        await disk.try_writing()
+        if storage.disk is not None:
+            await storage.disk.try_writing()
+        await storage.try_reaching()
     except Failure as fault:
         return fault.reason
     return None

@@ -150,6 +150,8 @@ async def _send_opened(
     if smallest is not None and len(reading.span) >= smallest and reading.address:
         # The answer's life is the address's, not the blob's.
         named = [("Docker-Content-Digest", str(digest)), ("ETag", etag(digest))]
+        if exchange.method == "GET":
+            exchange.redirected = len(reading.span)
         await exchange.reply(307, [("Location", reading.address), *named, ("Cache-Control", "no-store")])
         return
     cache = call.role.name != "origin"

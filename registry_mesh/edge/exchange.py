@@ -107,6 +107,8 @@ class Exchange:
         """0 until an answer has begun."""
         self.sent = 0
         """Bytes of the body that were sent."""
+        self.redirected = 0
+        """Bytes for which the client was sent elsewhere."""
         self.received = 0
         """Bytes of the request's body that were read."""
         self.provenance: Provenance | None = None

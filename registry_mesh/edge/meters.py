@@ -17,6 +17,7 @@ from registry_mesh.telemetry.names import (
     FIRST_BYTE,
     METHODS,
     RECEIVED_BYTES,
+    REDIRECTED_BYTES,
     REQUEST_SECONDS,
     REQUESTS,
     REQUESTS_RUNNING,
@@ -54,6 +55,7 @@ class Meters:
             endpoint: instruments.histogram(REQUEST_SECONDS, endpoint) for endpoint in ENDPOINTS
         }
         self.sent = {endpoint: instruments.counter(SENT_BYTES, endpoint) for endpoint in ENDPOINTS}
+        self.redirected = instruments.counter(REDIRECTED_BYTES)
         self.received = {endpoint: instruments.counter(RECEIVED_BYTES, endpoint) for endpoint in ENDPOINTS}
         self.cache_bytes = {
             (kind, result): instruments.counter(CACHE_BYTES, kind, result)

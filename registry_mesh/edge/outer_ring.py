@@ -79,6 +79,8 @@ class OuterRing:
         self._traffic.meters.answered(
             endpoint, exchange.method, exchange.status, exchange.sent, exchange.received, seconds
         )
+        if exchange.redirected:
+            self._traffic.meters.redirected.add(exchange.redirected)
         if exchange.provenance is not None and call is not None and call.role.name != "origin":
             kind = "blob" if endpoint is Endpoint.BLOB else "manifest"
             self._traffic.meters.cached(

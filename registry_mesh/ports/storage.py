@@ -103,5 +103,7 @@ class Storage:
     """Bytes from which on clients are sent to the store itself; None: never."""
     remove_many: RemoveMany | None = None
     """None where blobs are removed one by one."""
+    try_reaching: Callable[[], Awaitable[None]] = nothing
+    """Raises `StoreBroken` where a bucket does not answer in time."""
     tidy: Callable[[], Awaitable[None]] = nothing
     """What is to be done now and then, by one process of a node: forgets what died on its way."""

@@ -94,6 +94,11 @@ REQUEST_SECONDS: Final = Metric(
 SENT_BYTES: Final = Metric(
     "sent_bytes_total", Kind.COUNTER, "Bytes of bodies sent to clients", {"endpoint": ENDPOINTS}
 )
+REDIRECTED_BYTES: Final = Metric(
+    "redirected_bytes_total",
+    Kind.COUNTER,
+    "Bytes for which clients were sent to the bucket, as they asked for them",
+)
 RECEIVED_BYTES: Final = Metric(
     "received_bytes_total", Kind.COUNTER, "Bytes of bodies received from clients", {"endpoint": ENDPOINTS}
 )

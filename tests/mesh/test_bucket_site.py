@@ -230,6 +230,12 @@ async def test_killed_under_load_neither_says_a_wrong_byte(servers: Servers) -> 
             assert same(await servers.get(index, f"blobs/{digest}"), 200, whole)
 
 
+async def status(servers: Servers, index: int) -> dict[str, Any]:
+    async with servers.client.get(f"{servers.nodes[index].admin}/status") as answer:
+        told: dict[str, Any] = await answer.json()
+    return told
+
+
 @pytest.mark.parametrize("how", ["refuse", "hang"])
 async def test_a_bucket_that_is_gone_holds_up_nobody(servers: Servers, how: str) -> None:
     image = servers.parent.add_image("1", pattern(2 * MIB))
@@ -248,6 +254,12 @@ async def test_a_bucket_that_is_gone_holds_up_nobody(servers: Servers, how: str)
             began = time.monotonic()
             assert (await servers.get(0, path))[0] == 200
             took.append(time.monotonic() - began)
+    if how == "hang":  # one that refuses does so for new connections: what looks has one
+        async with asyncio.timeout(30):
+            while (await status(servers, 0))["store"]["fault"] is None:
+                await asyncio.sleep(0.2)
+        assert "the bucket" in (await status(servers, 0))["store"]["fault"]
+        assert servers.nodes[0].log.read_text().count("the store cannot be written to") == 1
     print(f"\nbucket {how}s:", *(f"{seconds * 1e3:.0f}" for seconds in took), "ms")
     assert max(took) < 10
     moved = servers.link.counts.body_bytes
@@ -256,5 +268,8 @@ async def test_a_bucket_that_is_gone_holds_up_nobody(servers: Servers, how: str)
         assert same(await servers.get(0, f"blobs/{Digest.of(data)}"), 200, data)
     assert servers.link.counts.body_bytes <= moved + 100, "they are in the spool"
     setattr(servers.to_bucket.conditions, how, False)
+    async with asyncio.timeout(30):
+        while (await status(servers, 0))["store"]["fault"] is not None:
+            await asyncio.sleep(0.2)
     await servers.start(1)
     await servers.sent(Digest.of(pattern(3 * MIB, seed=6)))

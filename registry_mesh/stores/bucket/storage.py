@@ -34,6 +34,7 @@ async def open_bucket(
         alone=alone_below(spool.path / "run") if spool else with_others,
         redirect_from=settings.redirect_from,
         remove_many=store.delete_many,
+        try_reaching=store.try_reaching,
         tidy=store.tidy,
     )
 
@@ -53,6 +54,7 @@ async def open_bucket_cache(settings: S3Settings, admission: Admission | None = 
         holdings=BucketHoldings(store.spool.holdings, store.bucket),
         quota=settings.spool.quota if settings.spool else None,
         redirect_from=settings.redirect_from,
+        try_reaching=store.bucket.try_reaching,
         tidy=store.sweep,
     )
 

@@ -44,6 +44,12 @@ FRESH: Final = 30.0
 """Seconds for which we believe that a blob we saw is still there: another host may have deleted it since. Far below
 any grace period of a collection."""
 
+PRESENT: Final = 5.0
+"""Seconds for which we believe that the data of a blob to which clients are sent is still there. A HEAD each."""
+
+PATIENCE_ALARM: Final = 5.0
+"""Seconds for an answer of the bucket before that is told."""
+
 BATCH: Final = 100
 """Entries asked for at once."""
 
@@ -129,7 +135,7 @@ class S3Store:
         wanted = known.entry.info.clip(span)
         if known.chunk_map is None:
             known.chunk_map = await self._fetch_map(known.entry)
-        yield S3Reading(self.client, known, wanted, await self._address(known.entry, wanted))
+        yield S3Reading(self.client, known, wanted, await self._address(known, wanted))
 
     async def chunk_map(self, digest: Digest) -> ChunkMap | None:
         known = await self.known(digest)
@@ -202,6 +208,14 @@ class S3Store:
         await self.expire_incomplete()
         return await sweep(self.client, self.control, time.time() - age)
 
+    async def try_reaching(self) -> None:
+        """Ask for an object that need not be there. `StoreBroken` where the bucket does not answer in time."""
+        try:
+            async with asyncio.timeout(PATIENCE_ALARM):
+                await self.client.head("probe/reach")
+        except TimeoutError:
+            raise StoreBroken(f"the bucket has not answered for {PATIENCE_ALARM:g} s") from None
+
     async def tidy(self) -> None:
         """`sweep` what is old; once an hour is enough."""
         await self.sweep()
@@ -271,10 +285,16 @@ class S3Store:
         except ChunkMapInvalid as error:
             raise StoreBroken(f"the chunk map of {entry.digest} in the bucket: {error}") from error
 
-    async def _address(self, entry: Entry, span: Span) -> str | None:
-        settings = self._settings
+    async def _address(self, known: KnownEntry, span: Span) -> str | None:
+        """Where clients are sent. `BlobUnknown` where the data is gone, by a rule of the bucket or a hand: its entry is
+        taken away, and the blob comes anew."""
+        settings, entry = self._settings, known.entry
         if settings.redirect == "off" or not entry.name or len(span) < settings.redirect_min:
             return None
+        if self._monotonic() - known.data_seen > PRESENT:
+            if await self.sound(entry.digest) is None:
+                raise BlobUnknown(digest=str(entry.digest))
+            known.data_seen = self._monotonic()
         return await self.client.presigned(data_key(entry.name), settings.redirect_seconds)
 
 

@@ -219,6 +219,29 @@ async def test_redirects_lead_to_the_very_bytes(s3_settings: S3Settings) -> None
         await store.close()
 
 
+async def test_no_client_is_sent_to_what_a_rule_of_the_bucket_removed(s3_settings: S3Settings) -> None:
+    now = [1_000.0]
+    store = await S3Store.start(replace(s3_settings, redirect="blobs", redirect_min=100_000))
+    store._monotonic = lambda: now[0]
+    try:
+        data = pattern(2 * CHUNK)
+        digest = await put(store, data)
+        async with store.open(digest) as reading:
+            assert reading.address is not None
+        known = await store.known(digest)
+        await store.client.delete(data_key(known.entry.name))
+        now[0] += 6
+        with pytest.raises(BlobUnknown):
+            async with store.open(digest):
+                pass
+        assert await store.has(digest) is False, "its entry went too"
+        assert await put(store, data) == digest
+        async with store.open(digest) as reading:
+            assert reading.address is not None
+    finally:
+        await store.close()
+
+
 async def test_without_the_bucket_it_does_not_start(s3_settings: S3Settings) -> None:
     with pytest.raises(StoreBroken, match="nowhere"):
         await S3Store.start(replace(s3_settings, bucket="nowhere"))
