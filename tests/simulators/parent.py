@@ -4,6 +4,7 @@ says so, oddly."""
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -61,6 +62,9 @@ class PlainParent:
             return answer
         if request.path == "/v2/":
             return web.json_response({})
+        if request.path == "/v2/team/app/tags/list":
+            tags = sorted(name for name in self.manifests if ":" not in name)
+            return web.json_response({"name": "team/app", "tags": tags})
         found = re.fullmatch(r"/v2/team/app/(blobs|manifests)/(.+)", request.path)
         if found is None:
             return web.Response(status=404)
@@ -87,11 +91,12 @@ def _blob(request: web.BaseRequest, data: bytes) -> web.Response:
 
 
 @asynccontextmanager
-async def plain_parent() -> AsyncIterator[PlainParent]:
+async def plain_parent(tls: ssl.SSLContext | None = None) -> AsyncIterator[PlainParent]:
+    """Over https with `tls`."""
     parent = PlainParent()
     runner = web.ServerRunner(web.Server(parent.handle), shutdown_timeout=0.1)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
     parent.port = runner.addresses[0][1]
     try:
         yield parent
