@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
 from collections.abc import Callable
 from typing import Final
@@ -13,23 +14,30 @@ SECONDS: Final = 20.0
 PAUSE: Final = 0.01
 
 
-async def eventually(true: Callable[[], object], what: object = "", seconds: float = SECONDS) -> None:
-    """Return once `true()` is; raise TimeoutError, which names `what`, after `seconds`.
+async def eventually(
+    true: Callable[[], object], what: object = "", seconds: float = SECONDS, pause: float = PAUSE
+) -> None:
+    """Return once `true()` is, or what it gives to be awaited; raise TimeoutError, which names `what`, after `seconds`.
 
-    `what` may be a function: the failure says what it gives then.
+    `what` may be a function: the failure says what it gives then. It is asked again after `pause` seconds.
     """
     deadline = time.monotonic() + seconds
-    while not true():
+    while True:
+        answer = true()
+        if await answer if inspect.isawaitable(answer) else answer:
+            return
         _in_time(deadline, what)
-        await asyncio.sleep(PAUSE)
+        await asyncio.sleep(pause)
 
 
-def eventually_here(true: Callable[[], object], what: object = "", seconds: float = SECONDS) -> None:
+def eventually_here(
+    true: Callable[[], object], what: object = "", seconds: float = SECONDS, pause: float = PAUSE
+) -> None:
     """`eventually` where no loop runs."""
     deadline = time.monotonic() + seconds
     while not true():
         _in_time(deadline, what)
-        time.sleep(PAUSE)
+        time.sleep(pause)
 
 
 def _in_time(deadline: float, what: object) -> None:

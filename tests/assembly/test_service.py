@@ -15,10 +15,9 @@ import ssl
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ import trustme
 
 from tests.clients import nodes
 from tests.clients.wire import answers
+from tests.eventually import eventually_here
 from tests.simulators.bucket import Bucket
 from tests.simulators.ports import free_port
 
@@ -54,13 +54,6 @@ def get(node: nodes.Node, path: str) -> bytes:
 def workers(node: nodes.Node) -> set[int]:
     status: dict[str, Any] = json.loads(get(node, "/status"))
     return {each["pid"] for each in status["workers"] if each["state"] == "serving"}
-
-
-def eventually(true: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
 
 
 def supervisor(node: nodes.Node) -> subprocess.Popen[bytes]:
@@ -104,7 +97,7 @@ def refuses(port: int) -> bool:
 def test_term_lets_a_running_pull_finish_and_takes_no_other(origin: nodes.Node) -> None:
     pull = SlowPull(origin)
     supervisor(origin).terminate()
-    eventually(lambda: refuses(origin.port), "it accepts nothing more")
+    eventually_here(lambda: refuses(origin.port), "it accepts nothing more")
     with pytest.raises(urllib.error.HTTPError, match="503"):
         get(origin, "/readyz")
     assert pull.finish() == DIGEST
@@ -114,7 +107,7 @@ def test_term_lets_a_running_pull_finish_and_takes_no_other(origin: nodes.Node) 
 def test_a_second_term_cuts_it(origin: nodes.Node) -> None:
     pull = SlowPull(origin)
     supervisor(origin).terminate()
-    eventually(lambda: '"stopping"' in origin.log.read_text(), "the first is heard")
+    eventually_here(lambda: '"stopping"' in origin.log.read_text(), "the first is heard")
     supervisor(origin).terminate()
     assert supervisor(origin).wait(15) == 0
     with contextlib.suppress(ConnectionResetError):
@@ -122,11 +115,11 @@ def test_a_second_term_cuts_it(origin: nodes.Node) -> None:
 
 
 def test_a_killed_worker_comes_back_and_the_other_is_unharmed(origin: nodes.Node) -> None:
-    eventually(lambda: len(workers(origin)) == 2, "both serve")
+    eventually_here(lambda: len(workers(origin)) == 2, "both serve")
     pull = SlowPull(origin)
     (victim,) = (pid for pid in workers(origin) if not holds_connection(pid, origin.port))
     os.kill(victim, signal.SIGKILL)
-    eventually(lambda: len(workers(origin) - {victim}) == 2, "another serves")
+    eventually_here(lambda: len(workers(origin) - {victim}) == 2, "another serves")
     assert pull.finish() == DIGEST
     assert b"registry_mesh_worker_restarts_total 1.0" in get(origin, "/metrics")
 
@@ -154,7 +147,7 @@ def test_hup_takes_over_whatever_changed_and_a_bad_file_changes_nothing(origin: 
     config = {"role": "origin", "access": {"anonymous": "nothing"}, "workers": 3, "registry": nodes.REGISTRY}
     origin.change(config)
     supervisor(origin).send_signal(signal.SIGHUP)
-    eventually(lambda: bool(reread(origin)), "it is taken")
+    eventually_here(lambda: bool(reread(origin)), "it is taken")
     assert reread(origin)[0]["took_effect"] == ["access", "drain", "workers"]
     assert reread(origin)[0]["generation"] == 2
 
@@ -174,16 +167,16 @@ def test_hup_takes_over_whatever_changed_and_a_bad_file_changes_nothing(origin: 
     assert pull.finish() == DIGEST, "an old process ends what it has"
     origin.config.write_text("role: nobody\n")
     supervisor(origin).send_signal(signal.SIGHUP)
-    eventually(lambda: "the old one holds" in origin.log.read_text(), "the fault is told")
-    eventually(
+    eventually_here(lambda: "the old one holds" in origin.log.read_text(), "the fault is told")
+    eventually_here(
         lambda: b"registry_mesh_config_last_reload_successful 0.0" in get(origin, "/metrics"), "and counted"
     )
     assert {each["pid"] for each in serving} == workers(origin)
-    eventually(lambda: "reload-failed" in found(origin), "and a finding")
+    eventually_here(lambda: "reload-failed" in found(origin), "and a finding")
     origin.change(config)
     supervisor(origin).send_signal(signal.SIGHUP)
-    eventually(lambda: len(reread(origin)) == 2, "it is taken again")
-    eventually(lambda: "reload-failed" not in found(origin), "and none any more")
+    eventually_here(lambda: len(reread(origin)) == 2, "it is taken again")
+    eventually_here(lambda: "reload-failed" not in found(origin), "and none any more")
     assert b'registry_mesh_requests_total{code="2xx",endpoint="blob",method="GET"} 1.0' in get(
         origin, "/metrics"
     )
@@ -200,7 +193,7 @@ def test_a_store_that_the_new_file_cannot_have_leaves_the_old_in_force(origin: n
     (store / "blobs").write_text("a file, where the store has a folder")
     origin.change({"role": "origin", "registry": nodes.REGISTRY, "store": {"disk": {"path": str(store)}}})
     supervisor(origin).send_signal(signal.SIGHUP)
-    eventually(lambda: "the old one holds" in origin.log.read_text(), "the fault is told")
+    eventually_here(lambda: "the old one holds" in origin.log.read_text(), "the fault is told")
     assert f"opening the store in {store}" in origin.log.read_text()
     assert workers(origin) == before
     assert answers(f"{origin.url}/v2/")
@@ -225,12 +218,12 @@ def test_other_ports_and_certificates_are_taken_over(origin: nodes.Node) -> None
         }
     )
     supervisor(origin).send_signal(signal.SIGHUP)
-    eventually(lambda: len(reread(origin)) == 1, "it is taken")
-    eventually(lambda: refuses(old), "the old port is left")
+    eventually_here(lambda: len(reread(origin)) == 1, "it is taken")
+    eventually_here(lambda: refuses(old), "the old port is left")
     first = {ssl.get_server_certificate(("127.0.0.1", port)) for _ in range(6)}
     certify()
     supervisor(origin).send_signal(signal.SIGHUP)
-    eventually(lambda: len(reread(origin)) == 2, "it is taken again")
+    eventually_here(lambda: len(reread(origin)) == 2, "it is taken again")
     assert reread(origin)[1]["took_effect"] == []
     second = {ssl.get_server_certificate(("127.0.0.1", port)) for _ in range(6)}
     assert (len(first), len(second)) == (1, 1)
@@ -240,17 +233,17 @@ def test_other_ports_and_certificates_are_taken_over(origin: nodes.Node) -> None
 def test_the_access_log_is_opened_anew(tmp_path: Path) -> None:
     log, moved = tmp_path / "access.log", tmp_path / "access.log.1"
     with nodes.origin(tmp_path / "origin", workers=2, log={"access": str(log)}) as node:
-        eventually(lambda: log.stat().st_size > 0, "a line is written")
+        eventually_here(lambda: log.stat().st_size > 0, "a line is written")
         log.rename(moved)
         supervisor(node).send_signal(signal.SIGUSR1)
-        eventually(log.exists, "there is a new one")
+        eventually_here(log.exists, "there is a new one")
 
         def both() -> bool:
             return (
                 answers(f"{node.url}/v2/") and len({json.loads(line)["id"][:8] for line in log.open()}) == 2
             )
 
-        eventually(both, "both workers write to it")
+        eventually_here(both, "both workers write to it")
 
 
 def test_pulls_go_on_while_ten_configurations_follow_each_other(origin: nodes.Node) -> None:
@@ -283,8 +276,8 @@ def test_pulls_go_on_while_ten_configurations_follow_each_other(origin: nodes.No
             workers = 1 + number % 3
             origin.change({"role": "origin", "registry": nodes.REGISTRY, "workers": workers})
             supervisor(origin).send_signal(signal.SIGHUP)
-            eventually(lambda n=number: len(reread(origin)) == n + 1, "it is taken")  # type: ignore[misc]
-            eventually(lambda c=count: done[0] > c + 20, "pulls go on")  # type: ignore[misc]
+            eventually_here(lambda n=number: len(reread(origin)) == n + 1, "it is taken")  # type: ignore[misc]
+            eventually_here(lambda c=count: done[0] > c + 20, "pulls go on")  # type: ignore[misc]
     finally:
         ended.set()
         for each in pullers:
@@ -312,7 +305,7 @@ def test_a_node_serves_while_its_configuration_is_read(tmp_path: Path) -> None:
                 "store": {"disk": {"path": str(node.folder / "store")}},
             }
             pipe.write(json.dumps(config))
-        eventually(lambda: not answers(f"{node.url}/v2/"), "the new access holds")
+        eventually_here(lambda: not answers(f"{node.url}/v2/"), "the new access holds")
 
 
 def opened_for_writing(pipe: Path) -> int:
@@ -327,7 +320,7 @@ def opened_for_writing(pipe: Path) -> int:
             return False
         return True
 
-    eventually(opens, "the worker to read its configuration")
+    eventually_here(opens, "the worker to read its configuration")
     return found[0]
 
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import yaml
 
-from tests.clients.wire import serves, wait_until
+from tests.clients.wire import serves
+from tests.eventually import eventually_here
 from tests.simulators.ports import free_port
 
 REGISTRY = "registry.example"
@@ -63,7 +64,7 @@ class Node:
                 start_new_session=True,
             )
         try:
-            wait_until(self._up, 30, f"{self.folder.name} to serve")
+            eventually_here(self._up, f"{self.folder.name} to serve", 30)
         except BaseException:
             self.kill()
             raise

@@ -13,7 +13,8 @@ import aiohttp
 
 from registry_mesh.oci.digest import Digest
 from tests.clients.scripts import install
-from tests.clients.wire import answers, wait_until
+from tests.clients.wire import answers
+from tests.eventually import eventually_here
 from tests.simulators.ports import free_port
 
 NGINX = """
@@ -48,7 +49,7 @@ def serving(command: list[str], folder: Path, port: int) -> Iterator[str]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
-        wait_until(lambda: answers(f"http://127.0.0.1:{port}/v2/"), 20, command[0])
+        eventually_here(lambda: answers(f"http://127.0.0.1:{port}/v2/"), command[0], 20)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.kill()

@@ -7,26 +7,17 @@ import re
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
+from tests.eventually import eventually_here
 from tests.simulators.ports import free_port
 
 WIRELOG = Path(__file__).with_name("wirelog.py")
-
-
-def wait_until(true: Callable[[], bool], seconds: float, what: str) -> None:
-    """Ask again and again; a deadline, never a delay, decides."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {seconds:g} s for {what}")
-        time.sleep(0.05)
 
 
 def answers(url: str) -> bool:
@@ -102,7 +93,7 @@ class Wire:
         arguments = ["--listen", f"127.0.0.1:{self.port}", "--upstream", self.upstream]
         arguments += ["--log", str(self.log), "--rules", str(self._rules)]
         self._process = subprocess.Popen([sys.executable, WIRELOG, *arguments], stdin=subprocess.DEVNULL)
-        wait_until(lambda: self._accepts(), 20, "the wire")
+        eventually_here(lambda: self._accepts(), "the wire", 20)
 
     def _accepts(self) -> bool:
         with socket.socket() as probe:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
 import pytest
 
 from registry_mesh.oci.digest import Digest
 from tests.conformance.registry import Registry
+from tests.eventually import eventually
 
 DATA = os.urandom(300_000)
 CUT = 100_000
@@ -38,10 +39,12 @@ async def stands_at(registry: Registry, location: str) -> int:
 
 async def arrived(registry: Registry, location: str) -> None:
     """As far as can be seen: a store may say so only once the request is over."""
-    for _ in range(100):
-        if await stands_at(registry, location) == CUT:
-            return
-        await asyncio.sleep(0.03)
+
+    async def stands() -> bool:
+        return await stands_at(registry, location) == CUT
+
+    with suppress(TimeoutError):
+        await eventually(stands, location, 3, pause=0.03)
 
 
 async def go_on(registry: Registry, location: str) -> None:

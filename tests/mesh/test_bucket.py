@@ -1,8 +1,8 @@
 """A tree over buckets: an origin without a disk, and two sites that share one bucket."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 from registry_mesh.assembly.build import Node, running
 from registry_mesh.oci.digest import Digest
 from registry_mesh.stores.bucket.cache import S3CacheStore
+from tests.eventually import eventually
 from tests.mesh.test_tree import CONFIG, IMAGE, LAYER, MANIFEST, REGISTRY, configured, digest_of
 from tests.simulators.bucket import Bucket
 
@@ -91,12 +92,7 @@ async def sent(site: Node) -> None:
     store = storage.blobs
     assert isinstance(store, S3CacheStore)
     for data in (LAYER, CONFIG, MANIFEST):
-        for _ in range(200):
-            if await store.bucket.has(Digest.of(data)):
-                break
-            await asyncio.sleep(0.05)
-        else:
-            raise AssertionError("it was not sent")
+        await eventually(partial(store.bucket.has, Digest.of(data)), "what was sent")
 
 
 async def test_two_hosts_of_an_origin_take_one_push(

@@ -19,6 +19,7 @@ import pytest_asyncio
 from registry_mesh.chunks.chunk_map import MIB
 from registry_mesh.oci.digest import Digest
 from tests.clients import nodes
+from tests.eventually import eventually
 from tests.mesh.conftest import same
 from tests.simulators.bucket import Bucket
 from tests.simulators.link import Link
@@ -57,9 +58,11 @@ class Servers:
     async def sent(self, digest: Digest) -> None:
         """Until the other server has it from the bucket: the parent is dead meanwhile."""
         self.link.conditions.refuse = True
-        async with asyncio.timeout(180):  # an upload that hangs is given up after a minute
-            while not same(await self.get(1, f"blobs/{digest}"), 200, self.blobs[digest]):
-                await asyncio.sleep(0.2)
+
+        async def has() -> bool:
+            return same(await self.get(1, f"blobs/{digest}"), 200, self.blobs[digest])
+
+        await eventually(has, digest, 180, pause=0.2)  # an upload that hangs is given up after a minute
         self.link.conditions.refuse = False
 
 

@@ -14,7 +14,8 @@ import pytest
 from tests.clients import nodes
 from tests.clients.nodes import Node
 from tests.clients.scripts import containerd_pull, run
-from tests.clients.wire import Seen, Wire, read_log, table, wait_until
+from tests.clients.wire import Seen, Wire, read_log, table
+from tests.eventually import eventually_here
 
 pytestmark = [pytest.mark.client, pytest.mark.slow]
 
@@ -147,7 +148,7 @@ def test_a_killed_site_goes_on_where_it_was(
     client = threading.Thread(target=pull)
     client.start()
     try:
-        wait_until(had_all_others, 60, "all blobs but the biggest")
+        eventually_here(had_all_others, "all blobs but the biggest", 60)
     finally:
         site.kill()
         client.join()
@@ -195,7 +196,7 @@ def test_the_replica_serves_what_the_rule_brought_while_the_origin_is_down(
             nodes.replica(tmp_path / "replica", origin.url) as replica,
             nodes.site(tmp_path / "site", replica.url, origin.url) as site,
         ):
-            wait_until(lambda: has_tag(replica, "library/debian", "12"), 120, "the replication")
+            eventually_here(lambda: has_tag(replica, "library/debian", "12"), "the replication", 120)
             origin.stop()
             pulled = containerd_pull(site.url, "library/debian:12")
             assert pulled["blobs_bad"] == 0

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.clients import nodes
-from tests.clients.wire import wait_until
+from tests.eventually import eventually_here
 
 
 def got(url: str) -> Any:
@@ -54,7 +54,7 @@ def test_a_parent_that_is_gone_is_said_everywhere_in_one_sentence(tmp_path: Path
     access = tmp_path / "access.log"
     try:
         with nodes.site(tmp_path / "site", origin.url, log={"access": str(access)}) as site:
-            wait_until(lambda: bool(got(f"{site.admin}/api/1/findings")), 30, "an answer")
+            eventually_here(lambda: bool(got(f"{site.admin}/api/1/findings")), "an answer", 30)
             assert doctor(site).returncode == 0
             origin.kill()
 
@@ -62,7 +62,7 @@ def test_a_parent_that_is_gone_is_said_everywhere_in_one_sentence(tmp_path: Path
                 refused(site, f"/v2/a/b/manifests/x?ns={nodes.REGISTRY}")
                 return any(f["name"] == "offline" for f in got(f"{site.admin}/api/1/findings")["findings"])
 
-            wait_until(offline, 60, "the finding")
+            eventually_here(offline, "the finding", 60)
             found = next(f for f in got(f"{site.admin}/status")["findings"] if f["name"] == "offline")
             assert found["state"] == "broken"
             assert found["sentence"].startswith(
@@ -90,12 +90,12 @@ def test_a_parent_that_is_gone_is_said_everywhere_in_one_sentence(tmp_path: Path
                     assert float(metrics.partition(b"\nregistry_mesh_" + name + b" ")[2].split()[0]) > 0
                 assert b'method="PATCH"' not in metrics, "what was never used has no series"
                 assert promtool(metrics) == ""
-            wait_until(lambda: '"reason":' in access.read_text(), 10, "the access log")
+            eventually_here(lambda: '"reason":' in access.read_text(), "the access log", 10)
             line = json.loads(access.read_text().splitlines()[-1])
             assert (line["status"], line["ns"]) == (503, nodes.REGISTRY)
             assert line["reason"] in ("down", "unavailable")
             assert "refuses connections" in line["why"]
             origin.start()
-            wait_until(lambda: not got(f"{site.admin}/api/1/findings")["findings"], 60, "the end of it")
+            eventually_here(lambda: not got(f"{site.admin}/api/1/findings")["findings"], "the end of it", 60)
     finally:
         origin.kill()

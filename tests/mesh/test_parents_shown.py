@@ -37,9 +37,10 @@ class World:
         return self.told
 
     async def becomes(self, state: str) -> dict[str, Any]:
-        async with asyncio.timeout(30):
-            while (await self.look())["state"] != state:
-                await asyncio.sleep(0.05)
+        async def is_there() -> bool:
+            return bool((await self.look())["state"] == state)
+
+        await eventually(is_there, lambda: (state, self.told))
         return self.told
 
     async def get(self, path: str) -> tuple[int, str]:

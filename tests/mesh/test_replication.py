@@ -12,6 +12,7 @@ import pytest
 from registry_mesh.assembly.build import Node, running
 from registry_mesh.chunks.chunk_map import MIB
 from registry_mesh.oci.manifest import Manifest
+from tests.eventually import eventually
 from tests.simulators.images import Content, random_bytes
 from tests.simulators.replica_tree import ReplicaTree, replica_tree
 
@@ -44,8 +45,10 @@ async def status(client: aiohttp.ClientSession, url: str, path: str) -> int:
 
 
 async def wait_for_tag(client: aiohttp.ClientSession, url: str, path: str) -> None:
-    while await status(client, url, path) != 200:  # the test's own timeout ends it
-        await asyncio.sleep(0.05)
+    async def served() -> bool:
+        return await status(client, url, path) == 200
+
+    await eventually(served, path, 120, pause=0.05)
 
 
 async def test_every_byte_crosses_once_and_the_replica_serves_with_its_origin_dead(tree: ReplicaTree) -> None:

@@ -16,6 +16,7 @@ import pytest
 import pytest_asyncio
 
 from registry_mesh.oci.digest import Digest
+from tests.eventually import eventually
 from tests.mesh.conftest import SiteBehindLink, same
 from tests.suites.bytes_of import pattern
 
@@ -104,9 +105,10 @@ async def status(world: SiteBehindLink) -> dict[str, Any]:
 
 
 async def alarm(world: SiteBehindLink, raised: bool) -> None:
-    async with asyncio.timeout(40):
-        while ((await status(world))["store"]["fault"] is not None) is not raised:
-            await asyncio.sleep(0.3)
+    async def told() -> bool:
+        return ((await status(world))["store"]["fault"] is not None) is raised
+
+    await eventually(told, f"an alarm: {raised}", 40, pause=0.3)
     async with world.client.get(f"{world.node.admin}/metrics") as answer:
         assert f"registry_mesh_store_faulty {float(raised)}" in await answer.text()
 

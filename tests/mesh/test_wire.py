@@ -7,7 +7,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.clients.wire import Wire, wait_until
+from tests.clients.wire import Wire
+from tests.eventually import eventually_here
 from tests.simulators.parent import plain_parent
 
 pytestmark = pytest.mark.slow
@@ -27,5 +28,7 @@ async def test_each_request_crosses_once(tmp_path: Path, size: int) -> None:
                     for _ in range(6):
                         async with client.get(f"{wire.url}/v2/team/app/blobs/{digest}") as answer:
                             assert len(await answer.read()) == size
-                wait_until(lambda: min(blobs(wire), blobs(to_parent)) >= 6, 20, "the last to be written down")
+                eventually_here(
+                    lambda: min(blobs(wire), blobs(to_parent)) >= 6, "the last to be written down", 20
+                )
                 assert (blobs(wire), blobs(to_parent)) == (6, 6)

@@ -14,6 +14,7 @@ from registry_mesh.edge.server import Server
 from registry_mesh.ports.failures import StoreBroken
 from registry_mesh.stores.disk.locks import try_flock
 from tests.edge.twins import PART, PART_DATA, PART_DIGEST, Twins, ask, narrow, settled
+from tests.eventually import eventually
 
 FIELDS = [
     "Range: bytes=0-0\r\n",
@@ -112,11 +113,13 @@ async def test_what_nobody_asks_for_is_let_go(twins: Twins, tmp_path: Path) -> N
     await warm(twins)
     twins.hot.idle = 0.1
     path = part_file(tmp_path)
-    async with asyncio.timeout(20):
-        while twins.hot.blobs or twins.site.fills.get(PART_DIGEST) is not None:
-            await asyncio.sleep(3)
-    with path.open("rb") as file:
-        assert try_flock(file.fileno(), shared=False), "it may be evicted"
+    await eventually(lambda: not twins.hot.blobs and not twins.site.fills.open, "the end of the fill")
+
+    def evictable() -> bool:
+        with path.open("rb") as file:
+            return try_flock(file.fileno(), shared=False)
+
+    await eventually(evictable, "the file to be let go")
 
 
 async def test_one_whose_disk_fails_as_it_is_let_go_does_not_keep_the_others(twins: Twins) -> None:

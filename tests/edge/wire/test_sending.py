@@ -23,14 +23,9 @@ from registry_mesh.edge.wire import cold_pages
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import FileSlice, Piece
 from tests.edge.conftest import Edge, Start
+from tests.eventually import eventually
 
 DATA = os.urandom(1 << 20) * 24
-
-
-async def until(condition, seconds: float = 5.0) -> None:  # type: ignore[no-untyped-def]
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 @pytest.fixture
@@ -130,8 +125,8 @@ async def test_a_hang_up_closes_the_reading_at_once(edge: Edge, file: int, kind:
             linger = (1).to_bytes(4, "little") + (0).to_bytes(4, "little")
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         writer.transport.abort()
-        await until(lambda: blob.closed == 1)
-    await until(lambda: edge.server.running == 0 and edge.server.connections <= 1)
+        await eventually(lambda: blob.closed == 1)
+    await eventually(lambda: edge.server.running == 0 and edge.server.connections <= 1)
     assert (await edge.ask("GET", "/v2/")).status == 200
 
 
@@ -153,7 +148,7 @@ async def test_a_slow_reader_holds_nothing_but_its_place(edge: Edge) -> None:
     await loop.sock_connect(sock, ("127.0.0.1", edge.server.port))
     request = f"GET /v2/team/app/blobs/{blob.info.digest} HTTP/1.1\r\nHost: a\r\n\r\n"
     await loop.sock_sendall(sock, request.encode())
-    await until(lambda: given > 0)
+    await eventually(lambda: given > 0)
     await asyncio.sleep(0.3)
     assert given < 12 << 20
     got = bytearray()
@@ -171,8 +166,8 @@ async def test_a_client_that_stops_reading_is_cut_off(start: Start, file: int) -
     async with edge.raw() as (reader, writer):
         writer.transport.pause_reading()
         writer.write(f"GET /v2/team/app/blobs/{blob.info.digest} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
-        await until(lambda: blob.opened == 1)
-        await until(lambda: blob.closed == 1)
+        await eventually(lambda: blob.opened == 1)
+        await eventually(lambda: blob.closed == 1)
         assert edge.server.running == 0
         assert reader is not None
 
@@ -355,6 +350,6 @@ async def test_over_tls(start: Start, file: int) -> None:
             sliced.closed = sliced.opened = 0
             answer = await session.get(f"{url}/{sliced.info.digest}", ssl=client_context)
             answer.close()
-            await until(lambda: sliced.closed == sliced.opened == 1)
+            await eventually(lambda: sliced.closed == sliced.opened == 1)
     finally:
         await server.close()
