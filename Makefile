@@ -44,6 +44,9 @@ test: setup ## everything, real container clients included (root: it installs De
 	tests/clients/setup.sh
 	$(PYTEST)
 
+chart-tools: setup ## helm and kubectl into .venv/bin, for the tests of the chart
+	$(VENV)/bin/python -m tests.clients.chart_tools $(VENV)/bin
+
 mesh: setup ## whole trees and real clients only
 	$(PYTEST) tests/mesh
 

@@ -1,0 +1,38 @@
+{{- define "mesh.name" -}}{{ default .Release.Name .Values.name | trunc 50 | trimSuffix "-" }}{{- end }}
+{{- define "mesh.labels" -}}
+app.kubernetes.io/name: registry-mesh
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: {{ .Values.role }}
+{{- end }}
+{{- define "mesh.image" -}}{{ .Values.image.repository }}:{{ default .Chart.AppVersion .Values.image.tag }}{{- end }}
+{{- define "mesh.scheme" -}}{{ ternary "https" "http" (ne .Values.tls.existingSecret "") }}{{- end }}
+{{- define "mesh.quota" -}}
+{{- $size := .Values.storage.size -}}
+{{- $units := dict "Mi" 1 "Gi" 1024 "Ti" 1048576 -}}
+{{- $unit := regexFind "[A-Z]i$" $size -}}
+{{- $count := trimSuffix $unit $size -}}
+{{- printf "%dMiB" (int (floor (mulf $count (get $units $unit) .Values.storage.quotaShare))) -}}
+{{- end }}
+{{- define "mesh.config" -}}
+{{- $config := dict "role" .Values.role "name" (include "mesh.name" .) "drain" .Values.drain -}}
+{{- $listen := dict "address" "0.0.0.0" "port" 5000 -}}
+{{- if .Values.tls.existingSecret -}}
+{{- $_ := set $listen "tls" (dict "certificate" "/tls/tls.crt" "key" "/tls/tls.key") -}}
+{{- end -}}
+{{- $_ := set $config "listen" $listen -}}
+{{- $_ := set $config "admin" (dict "address" "0.0.0.0" "port" 5001) -}}
+{{- $_ := set $config "store" (dict "disk" (dict "path" "/store/data" "quota" (include "mesh.quota" .))) -}}
+{{- if eq .Values.role "origin" -}}
+{{- if .Values.registry -}}{{- $_ := set $config "registry" .Values.registry -}}{{- end -}}
+{{- else -}}
+{{- if not .Values.registries -}}{{- fail "registries: name at least one, with its parents" -}}{{- end -}}
+{{- $registries := deepCopy .Values.registries -}}
+{{- range $host, $secret := .Values.credentials -}}
+{{- if not (hasKey $registries $host) -}}{{- fail (printf "credentials: %s is none of registries" $host) -}}{{- end -}}
+{{- $_ := set (get $registries $host) "credentials" (printf "file:/credentials/%s/config.json" (replace ":" "-" $host)) -}}
+{{- end -}}
+{{- $_ := set $config "registries" $registries -}}
+{{- end -}}
+{{- if eq .Values.role "replica" -}}{{- $_ := set $config "rules" "/rules" -}}{{- end -}}
+{{- toYaml (mustMergeOverwrite $config (deepCopy .Values.config)) -}}
+{{- end }}
