@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from socket import socket
 from typing import Final
@@ -14,17 +15,27 @@ from registry_mesh.admin.exposition import TableCollector, exposition
 from registry_mesh.admin.images import Images, add_images
 from registry_mesh.admin.node import Node
 
+LetsIn = Callable[[str, str | None], Awaitable[bool]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+PROBES: Final = frozenset({"/livez", "/healthz", "/readyz"})
+"""What a scheduler asks, which has no login: ok or not, and no more."""
+
 _PLAIN: Final = {"Cache-Control": "no-store"}
 
 
 class AdminServer:
     """Serves `node` to its operator on `listener`, from `start` to `close`."""
 
-    def __init__(self, node: Node, info: dict[str, str], images: Images | None = None) -> None:
-        """`info`: role, name and version, for `registry_mesh_build_info`."""
+    def __init__(
+        self, node: Node, info: dict[str, str], images: Images | None = None, lets_in: LetsIn | None = None
+    ) -> None:
+        """`info`: role, name and version, for `registry_mesh_build_info`. `lets_in` decides, by the other end's address
+        and its `Authorization` field, who may ask for more than whether the node lives; None: anybody."""
         self._node = node
+        self._lets_in = lets_in
         self._collector = TableCollector(node.table, info)
-        app = web.Application()
+        app = web.Application(middlewares=[self._guarded])
         app.router.add_get("/", self._index)
         for path in ("/livez", "/healthz"):
             app.router.add_get(path, self._live)
@@ -45,6 +56,15 @@ class AdminServer:
     async def close(self) -> None:
         """Stop listening and end what runs."""
         await self._runner.cleanup()
+
+    @web.middleware
+    async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if self._lets_in is None or request.path in PROBES:
+            return await handler(request)
+        if await self._lets_in(request.remote or "", request.headers.get("Authorization")):
+            return await handler(request)
+        challenge = {"WWW-Authenticate": 'Basic realm="registry-mesh", charset="UTF-8"'}
+        return web.Response(status=401, text="a login is needed\n", headers={**challenge, **_PLAIN})
 
     async def _index(self, _: web.Request) -> web.Response:
         return web.Response(

@@ -6,17 +6,18 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from registry_mesh.access.gate import Gate
 from registry_mesh.access.guard import Guard
 from registry_mesh.access.tokens import KeyInvalid, Tokens, new_key
 from registry_mesh.assembly.labels import node_name
 from registry_mesh.auth.access import AnonymousAccess, Asked, Decision, Level, Policy
 from registry_mesh.auth.basic import Login
 from registry_mesh.auth.grants import Scope
-from registry_mesh.config.access_files import load_book, private_registries
+from registry_mesh.config.access_files import load_book, load_users, private_registries
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.policy_files import policy_paths
 from registry_mesh.config.robot_files import robot_paths
@@ -52,6 +53,14 @@ def token_key(config: Config) -> bytes | None:
         return Path(access.tokens.key).read_bytes()
     except OSError as fault:
         raise KeyInvalid(f"{access.tokens.key}: {fault.strerror}") from None
+
+
+def admin_gate(config: Config) -> Callable[[str, str | None], Awaitable[bool]] | None:
+    """Who is let in to the operator's listener; None where it can be reached from this machine alone.
+    `ConfigInvalid`."""
+    if config.admin.users is None:
+        return None
+    return Gate(load_users(config.admin.users), time.time).lets_in
 
 
 class NodeAccess:

@@ -31,6 +31,7 @@ from registry_mesh.admin.status import (
     parent_status,
 )
 from registry_mesh.assembly import file_limit
+from registry_mesh.assembly.access import admin_gate
 from registry_mesh.assembly.collection import collect_again_and_again, collects
 from registry_mesh.assembly.images import NodeImages
 from registry_mesh.assembly.labels import node_name, parent_label
@@ -123,7 +124,7 @@ class Keeper:
                 self._config, self._storage, self._instruments, self._seen, self._tell_workers
             )
             stack.push_async_callback(self._images.close)
-            admin = AdminServer(self, info, self._images)
+            admin = AdminServer(self, info, self._images, admin_gate(self._config))
             await admin.start(listener)
             stack.push_async_callback(admin.close)
             self._stack = stack.pop_all()

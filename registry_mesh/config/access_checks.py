@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
+from registry_mesh.access.gate import is_loopback
 from registry_mesh.config.access_files import load_users
 from registry_mesh.config.document import Document, mapping
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.policy_files import load_policies, policy_paths
 from registry_mesh.config.robot_files import load_robots
-
-_LOOPBACK: Final = ("127.", "::1", "localhost")
 
 
 def check_access(document: Document) -> None:
@@ -20,6 +19,7 @@ def check_access(document: Document) -> None:
     _check_users(document, access)
     _check_policies(document, access)
     _check_readers(document, access)
+    _check_admin(document)
 
 
 def _check_users(document: Document, access: Mapping[str, Any]) -> None:
@@ -37,11 +37,28 @@ def _check_users(document: Document, access: Mapping[str, Any]) -> None:
     except ConfigInvalid as invalid:
         document.findings.extend(invalid.findings)
     listen = mapping(document.find("listen"))
-    if "tls" not in listen and not str(listen.get("address", "127.0.0.1")).startswith(_LOOPBACK):
+    if "tls" not in listen and not is_loopback(str(listen.get("address", "127.0.0.1"))):
         document.warn(
             ("access", "users" if users else "robots"),
             "passwords and tokens cross the network in the clear",
             "add listen.tls, or let only a TLS proxy reach the listener",
+        )
+
+
+def _check_admin(document: Document) -> None:
+    """The operator's listener tells much and does much: nobody reaches it from elsewhere without a login."""
+    admin = mapping(document.find("admin"))
+    address, users = admin.get("address", "127.0.0.1"), admin.get("users")
+    if isinstance(users, str) and users:
+        try:
+            load_users(users)
+        except ConfigInvalid as invalid:
+            document.findings.extend(invalid.findings)
+    elif isinstance(address, str) and not is_loopback(address):
+        document.report(
+            ("admin", "address"),
+            f"{address} can be reached from other machines, which are asked for no login",
+            "add users: FILE (htpasswd -nB NAME), or listen on 127.0.0.1",
         )
 
 

@@ -64,6 +64,9 @@ class Admin(Section):
     address: Address = "127.0.0.1"
     """Address of /healthz, /readyz, /metrics and /status; keep it away from clients."""
     port: Port = 5001
+    users: FilePath | None = None
+    """File of htpasswd with bcrypt: who may ask from other machines, by Basic. Needed where the address is none of this
+    machine's own (127.0.0.1)."""
 
 
 class AccessTokens(Section):

@@ -1,12 +1,15 @@
 """The admin listener over real sockets, read by Prometheus' own parser."""
 
 import socket
+import time
 from collections.abc import AsyncIterator
 
 import aiohttp
+import bcrypt
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from registry_mesh.access.gate import Gate
 from registry_mesh.admin.node import Readiness
 from registry_mesh.admin.server import AdminServer
 from registry_mesh.admin.status import (
@@ -124,3 +127,34 @@ async def test_status_counts_what_is_not_zero(client: aiohttp.ClientSession, nod
     async with client.get("/status") as answer:
         told = await answer.json()
     assert told["counters"] == {names.LIES.name: {"http://p": 4}, names.ROTTEN.name: 2}
+
+
+async def test_from_elsewhere_only_with_a_login(node: FakeNode) -> None:
+    gate = Gate({"oona": bcrypt.hashpw(b"oona", bcrypt.gensalt(4)).decode()}, time.time)
+
+    async def from_elsewhere(peer: str, authorization: str | None) -> bool:
+        assert peer == "127.0.0.1"
+        assert await gate.lets_in(peer, None), "the machine itself needs no login"
+        return await gate.lets_in("192.0.2.1", authorization)
+
+    server = AdminServer(node, {"role": "site", "name": "x", "version": "1"}, lets_in=from_elsewhere)
+    listener = socket.create_server(("127.0.0.1", 0))
+    await server.start(listener)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    good, wrong = aiohttp.BasicAuth("oona", "oona"), aiohttp.BasicAuth("oona", "wrong")
+    try:
+        async with aiohttp.ClientSession() as client:
+            for path in ("/", "/metrics", "/status", "/api/1/findings", "/api/1/images", "/nothing"):
+                for auth in (None, wrong):
+                    async with client.get(url + path, auth=auth) as answer:
+                        assert (answer.status, "WWW-Authenticate" in answer.headers) == (401, True), path
+            for path in ("/livez", "/healthz", "/readyz"):
+                async with client.get(url + path) as answer:
+                    assert answer.status == 200
+            for _ in ("hashed", "remembered"):
+                async with client.get(f"{url}/status", auth=good) as answer:
+                    assert answer.status == 200
+            async with client.post(f"{url}/status", auth=wrong) as answer:
+                assert answer.status == 401
+    finally:
+        await server.close()

@@ -1,0 +1,65 @@
+"""What `access` and `admin` need of each other and of files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from registry_mesh.config.finding import ConfigInvalid
+from registry_mesh.config.load import parse
+
+HASH = "$2y$10$" + "a" * 53
+
+
+def said(**more: object) -> list[str]:
+    whole = {"role": "origin", "store": {"disk": {"path": "/tmp"}}, **more}
+    try:
+        loaded = parse(json.dumps(whole), "f.yaml")
+    except ConfigInvalid as invalid:
+        return [str(each) for each in invalid.findings]
+    return [str(each) for each in loaded.warnings]
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.0.2.1", "::ffff:192.0.2.1"])
+def test_the_operator_s_listener_does_not_leave_the_machine_without_a_login(
+    address: str, tmp_path: Path
+) -> None:
+    users = tmp_path / "users"
+    users.write_text(f"oona:{HASH}\n")
+    (fault,) = said(admin={"address": address, "port": 5001}, listen={"address": "127.0.0.1", "port": 5000})
+    assert "can be reached from other machines, which are asked for no login" in fault
+    assert said(admin={"address": address, "port": 5001, "users": str(users)}) == []
+    users.write_text("oona:plain\n")
+    (fault,) = said(admin={"address": address, "port": 5001, "users": str(users)})
+    assert fault.startswith(f"{users}:1:1: the hash of oona is not bcrypt")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
+def test_on_the_machine_itself_no_login_is_needed(address: str) -> None:
+    assert said(admin={"address": address, "port": 5001}) == []
+
+
+@pytest.mark.parametrize(
+    ("access", "words"),
+    [
+        ({"authenticated": "push"}, "authenticated without users; add users: FILE"),
+        ({"tokens": {"lifetime": "5m"}}, "tokens without users; add users: FILE"),
+        ({"users": "/nowhere/users"}, "No such file or directory"),
+        ({"robots": "/nowhere"}, "No such file or directory"),
+        ({"policies": "/nowhere"}, "No such file or directory"),
+        ({"policies": "/tmp", "anonymous": "pull"}, "anonymous beside policies says nothing"),
+    ],
+)
+def test_what_keys_need(access: dict[str, object], words: str) -> None:
+    found = said(access=access)
+    assert any(words in each for each in found), found
+
+
+def test_passwords_in_the_clear_are_warned_of(tmp_path: Path) -> None:
+    users = tmp_path / "users"
+    users.write_text(f"alice:{HASH}\n")
+    (warned,) = said(access={"users": str(users)}, listen={"address": "0.0.0.0"})
+    assert "passwords and tokens cross the network in the clear" in warned
+    assert said(access={"users": str(users)}) == []
