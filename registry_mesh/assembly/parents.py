@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -36,6 +35,7 @@ from registry_mesh.upstream.logins import Logins
 from registry_mesh.upstream.probe import Probe
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession
+from registry_mesh.upstream.tls_files import TlsFiles
 from registry_mesh.upstream.way import Client, Way
 
 Groups = list[list[UpstreamRegistry]]
@@ -156,16 +156,12 @@ def never_direct(config: Config, registry: Registry) -> bool:
 
 def way_of(registry: Registry, urls: Sequence[str], *, never: bool) -> Way:
     """The way to the parents at `urls`. The files of certificates are read here."""
-    tls = elsewhere = None
+    tls = None
     if registry.ca or registry.certificate:
-        tls, elsewhere = (ssl.create_default_context() for _ in range(2))
-        for context in (tls, elsewhere) if registry.ca else ():
-            context.load_verify_locations(registry.ca)
-        if registry.certificate and registry.key:
-            tls.load_cert_chain(registry.certificate, registry.key)
+        tls = TlsFiles(registry.ca, registry.certificate, registry.key)
     parents = frozenset(place(url) for url in urls)
     hosts = frozenset(host.lower() for host in registry.redirects)
-    return Way(hosts, registry.proxy or "", tls, elsewhere, parents, never, own_hosts(urls))
+    return Way(hosts, registry.proxy or "", tls, parents, never, own_hosts(urls))
 
 
 def login_of(configured: SecretReference | CredentialCommand, url: str) -> Logins:

@@ -16,6 +16,7 @@ from yarl import URL
 
 from registry_mesh.auth.hosts import inner_address, inner_host, place
 from registry_mesh.auth.own_hosts import is_among
+from registry_mesh.upstream.tls_files import TlsFiles
 
 DIRECT: Final = "none"
 """In place of a proxy's address: none, whatever the environment says."""
@@ -32,14 +33,13 @@ class NotNamed(OSError):
 @dataclass(frozen=True)
 class Way:
     """`hosts`: HOST or HOST:PORT that may lie inside a network; those of the parents are among them. `proxy`: an
-    address, `none`, or empty for what the usual variables say. `tls`: for the parents; None for what the system
-    believes, which is also how all others are spoken to, save that these are not shown a client certificate. `never`:
+    address, `none`, or empty for what the usual variables say. `tls`: for whom to believe, and
+    the client certificate that the parents, and nobody else, are shown; None for what the system believes. `never`:
     no host is asked that is not among `hosts`, the parents, what is theirs (`own`), or configured beside them."""
 
     hosts: frozenset[str] = frozenset()
     proxy: str = ""
-    tls: ssl.SSLContext | None = None
-    tls_elsewhere: ssl.SSLContext | None = None
+    tls: TlsFiles | None = None
     parents: frozenset[tuple[str, str, int] | None] = frozenset()
     never: bool = False
     own: frozenset[str] = frozenset()
@@ -99,7 +99,10 @@ class Way:
 
     def tls_of(self, url: URL) -> ssl.SSLContext | bool:
         """Whom to believe, and as whom to appear."""
-        return (self.tls if place(str(url)) in self.parents else self.tls_elsewhere) or True
+        if self.tls is None:
+            return True
+        contexts = self.tls.contexts()
+        return contexts.parents if place(str(url)) in self.parents else contexts.elsewhere
 
     def note(self, host: str, port: int, addresses: Iterable[str]) -> None:
         """A name was resolved: where it may lie inside, so may its addresses."""

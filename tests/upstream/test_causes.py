@@ -19,6 +19,7 @@ from registry_mesh.upstream.breaker import Breaker
 from registry_mesh.upstream.causes import cause
 from registry_mesh.upstream.client import open_session
 from registry_mesh.upstream.session import ParentSession
+from registry_mesh.upstream.tls_files import TlsFiles
 from registry_mesh.upstream.way import Way
 from tests.simulators.registry import simulated_registry
 from tests.simulators.upstream import repository_of
@@ -68,8 +69,8 @@ async def test_a_certificate_that_is_not_good(tmp_path: Path, names: str, truste
     server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=tls)
     async with server:
         url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        context = ssl.create_default_context(cafile=str(made[0]) if trusted else None)
-        assert words in await told(url, Way(tls=context, parents=frozenset({place(url)})))
+        tls_files = TlsFiles(str(made[0]) if trusted else None, None, None)
+        assert words in await told(url, Way(tls=tls_files, parents=frozenset({place(url)})))
 
 
 def certificate(folder: Path, names: str) -> tuple[Path, Path]:
