@@ -27,8 +27,8 @@ class Answer:
 
     @property
     def status(self) -> int:
-        """The status code."""
-        return self._response.status
+        """The status code; 200 also where a proxy says that it changed something (203; RFC 9110, 15.3.4)."""
+        return 200 if self._response.status == 203 else self._response.status
 
     @property
     def source(self) -> str:

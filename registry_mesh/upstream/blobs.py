@@ -13,10 +13,10 @@ from registry_mesh.oci.endpoints import Endpoint
 from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import TO_END, BlobInfo
-from registry_mesh.ports.failures import SourceDenied, SourceLied, SourceUnavailable, SpanUnsatisfiable
+from registry_mesh.ports.failures import SourceLied, SourceUnavailable, SpanUnsatisfiable
 from registry_mesh.upstream.answer import Answer
 from registry_mesh.upstream.blob_reading import BlobReading
-from registry_mesh.upstream.heads import Asked
+from registry_mesh.upstream.heads import OF_HEAD, Asked
 from registry_mesh.upstream.repository import ParentRepository
 
 CHUNK_MAP_LIMIT: Final = 64 << 20
@@ -50,7 +50,7 @@ class ParentBlobs:
                 if answer.status == 404 and self._parent.session.mesh:
                     raise self._unknown(digest)
                 return answer.length if answer.status == 200 else None
-        except SourceDenied:  # of HEAD, and perhaps of HEAD alone
+        except OF_HEAD:
             return None
 
     async def _got(self, digest: Digest) -> int:
@@ -105,6 +105,11 @@ class ParentBlobs:
         told = self._heads.counted.get(digest)
         async with AsyncExitStack() as stack:
             answer = await self._opened(stack, digest, headers)
+            if span is not None and _is_no_answer(answer, span):
+                await stack.aclose()
+                answer = await self._opened(stack, digest, {"Accept": "*/*"})
+            if answer.status == 416:
+                raise self._unsatisfiable(answer)
             if told is None and _tells_no_size(answer):
                 told = await self._headed(digest)
                 if not told:
@@ -117,8 +122,6 @@ class ParentBlobs:
     async def _opened(self, stack: AsyncExitStack, digest: Digest, headers: Mapping[str, str]) -> Answer:
         request = self._parent.request("GET", Endpoint.BLOB, str(digest), headers)
         answer = await stack.enter_async_context(request)
-        if answer.status == 416:
-            raise self._unsatisfiable(answer)
         if answer.status == 404:
             raise self._unknown(digest)
         return answer
@@ -134,7 +137,7 @@ class ParentBlobs:
         return SpanUnsatisfiable(int(found[1]))
 
     def _reading(self, answer: Answer, digest: Digest, span: Span | None, told: int | None) -> BlobReading:
-        """Check the head. An answer of 200 to a range is used by passing over what was not asked for."""
+        """Check the head. Of an answer with more than was asked for the rest is passed over."""
         if answer.status == 200:
             size = self._length(answer, told)
             wanted = span or Span(0, size)
@@ -142,21 +145,21 @@ class ParentBlobs:
                 raise SpanUnsatisfiable(size)
             clipped = Span(min(wanted.start, size), min(wanted.stop, size))
             return BlobReading(answer, BlobInfo(digest, size), clipped, clipped.start)
-        if answer.status != 206 or span is None:
+        if answer.status != 206:
             raise SourceUnavailable(f"answered {answer.status} to a blob", source=self._source)
         found = _CONTENT_RANGE.fullmatch(answer.field("Content-Range"))
         if found is None:
             raise SourceLied("answered 206 without a readable Content-Range", source=self._source)
         first, last = int(found[1]), int(found[2])
         size = self._sized(told) if found[3] == "*" else int(found[3])
-        clipped = Span(span.start, max(span.start, min(span.stop, size)))
-        if (first, last + 1) != (clipped.start, clipped.stop):
-            raise SourceLied(
-                f"answered bytes {first}-{last}/{size} where {span} was asked for", source=self._source
-            )
-        if answer.length is not None and answer.length != len(clipped):
+        wanted = span or Span(0, size)
+        clipped = Span(wanted.start, max(wanted.start, min(wanted.stop, size)))
+        if not first <= clipped.start <= clipped.stop <= last + 1 <= size:
+            asked = f"{span} was asked for" if span else "all was asked for"
+            raise SourceLied(f"answered bytes {first}-{last}/{size} where {asked}", source=self._source)
+        if answer.length is not None and answer.length != last + 1 - first:
             raise SourceLied("Content-Length and Content-Range differ", source=self._source)
-        return BlobReading(answer, BlobInfo(digest, size), clipped, 0)
+        return BlobReading(answer, BlobInfo(digest, size), clipped, clipped.start - first)
 
     def _length(self, answer: Answer, told: int | None) -> int:
         return answer.length if answer.length is not None else self._sized(told)
@@ -182,6 +185,15 @@ class ParentBlobs:
             return ChunkMap.decode(data)
         except ChunkMapInvalid as fault:
             raise SourceLied(f"sent a chunk map that is none: {fault}", source=self._source) from None
+
+
+def _is_no_answer(answer: Answer, span: Span) -> bool:
+    """Whether a range is answered by nothing that can be read, by who knows none: the whole is to be asked for."""
+    told = answer.field("Content-Range")
+    if answer.status == 416:
+        size = _UNSATISFIED.fullmatch(told)
+        return size is None or int(size[1]) > span.start
+    return answer.status == 206 and _CONTENT_RANGE.fullmatch(told) is None
 
 
 def _tells_no_size(answer: Answer) -> bool:

@@ -14,6 +14,7 @@ from typing import Final
 from cachetools import TTLCache
 
 from registry_mesh.oci.digest import Digest
+from registry_mesh.ports.failures import SourceDenied, SourceErred, SourceRefused
 
 DOUBT: Final = 3600.0
 """Seconds for which a HEAD that told nothing, where GET did, is remembered."""
@@ -21,6 +22,10 @@ DOUBT: Final = 3600.0
 
 COUNTED: Final = 300.0
 """Seconds for which a size that had to be counted is remembered."""
+
+
+OF_HEAD: Final = (SourceDenied, SourceErred, SourceRefused)
+"""What a parent answers to HEAD, and perhaps to HEAD alone: then GET decides. A lie is one to GET as well."""
 
 
 class Asked(enum.Enum):

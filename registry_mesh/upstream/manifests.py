@@ -15,12 +15,12 @@ from registry_mesh.oci.reading import is_manifest, read_manifest
 from registry_mesh.oci.reference import Tag
 from registry_mesh.oci.refusals import DigestInvalid, ManifestUnknown
 from registry_mesh.ports.blobs import Provenance
-from registry_mesh.ports.failures import SourceDenied, SourceLied
+from registry_mesh.ports.failures import SourceLied
 from registry_mesh.ports.repositories import FetchedManifest, Resolved
 from registry_mesh.tasks.threads import in_thread
 from registry_mesh.upstream.answer import Answer
 from registry_mesh.upstream.codings import decoded
-from registry_mesh.upstream.heads import Asked
+from registry_mesh.upstream.heads import OF_HEAD, Asked
 from registry_mesh.upstream.repository import ParentRepository
 
 MANIFEST_LIMIT: Final = 64 << 20
@@ -59,7 +59,7 @@ class ParentManifests:
             return await self._got(tag, known, condition)
         try:
             told = await self._told(tag, known, condition)
-        except SourceDenied:  # of HEAD, and perhaps of HEAD alone
+        except OF_HEAD:
             told = None
         if told is None:
             told = await self._got(tag, known, {})

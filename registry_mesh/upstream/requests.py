@@ -12,7 +12,12 @@ import aiohttp
 from yarl import URL
 
 from registry_mesh.auth.hosts import same_place
-from registry_mesh.ports.failures import SourceLoops, SourceThrottled, SourceUnavailable
+from registry_mesh.ports.failures import (
+    SourceErred,
+    SourceLoops,
+    SourceThrottled,
+    SourceUnavailable,
+)
 from registry_mesh.telemetry.instruments import Counter
 from registry_mesh.upstream.board import Card
 from registry_mesh.upstream.breaker import Breaker
@@ -122,7 +127,8 @@ class Requests:
             reason = f"no answer: {cause(fault)}"
             if own and not isinstance(fault, Silent):  # of that the ping decides
                 self._breaker.failed(reason, hard=not isinstance(fault, _OF_A_CONNECTION))
-            raise SourceUnavailable(reason, source=self._name) from None
+            kind = SourceErred if isinstance(fault, aiohttp.ClientResponseError) else SourceUnavailable
+            raise kind(reason, source=self._name) from None
         finally:
             if not request.done():
                 request.cancel()

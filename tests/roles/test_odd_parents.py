@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 from aiohttp import web
@@ -152,3 +152,51 @@ async def test_a_long_list_of_referrers_that_is_right_is_not_read_whole(
     assert len(told) == 3 * SAMPLE
     asked = [path for _, path in parent.requests if "/manifests/sha256:" in path]
     assert len(asked) == SAMPLE
+
+
+def ranges_are(answer: Callable[[web.BaseRequest], web.Response]) -> Odd:
+    return lambda request: answer(request) if "Range" in request.headers else None
+
+
+def in_parts(request: web.BaseRequest) -> web.Response:
+    headers = {"Content-Type": "multipart/byteranges; boundary=x"}
+    return web.Response(
+        status=206, headers=headers, body=b"--x\r\nContent-Range: bytes 0-0/1\r\n\r\n\r\n--x--"
+    )
+
+
+def all_of_it(request: web.BaseRequest) -> web.Response:
+    told = {"Content-Range": f"bytes 0-{len(DATA) - 1}/{len(DATA)}"}
+    return web.Response(status=206, headers=told, body=DATA)
+
+
+NO_RANGES: dict[str, Odd] = {
+    "416": ranges_are(lambda _: web.Response(status=416)),
+    "416 with the size": ranges_are(
+        lambda _: web.Response(status=416, headers={"Content-Range": f"bytes */{len(DATA)}"})
+    ),
+    "parts": ranges_are(in_parts),
+    "no Content-Range": ranges_are(lambda _: web.Response(status=206, body=DATA[:9])),
+    "all of it": ranges_are(all_of_it),
+    "all of it, unasked": lambda request: (
+        all_of_it(request) if "/blobs/" in request.path and request.method == "GET" else None
+    ),
+    "203": lambda request: (
+        web.Response(status=203, body=DATA) if "/blobs/" in request.path and request.method == "GET" else None
+    ),
+}
+
+
+@pytest.mark.parametrize("odd", NO_RANGES.values(), ids=NO_RANGES)
+async def test_a_range_of_who_knows_none_is_cut_out_of_the_whole(
+    parent: PlainParent, site: LocalSite, odd: Odd
+) -> None:
+    digest = parent.add(DATA)
+    parent.odd = odd
+    middle = len(DATA) // 2
+    part = await site.get(blob(digest), Range=f"bytes={middle}-{middle + 9}")
+    assert (part.status, part.body) == (206, DATA[middle : middle + 10]), part.body[:200]
+    whole = await site.get(blob(digest))
+    assert (whole.status, whole.body == DATA) == (200, True)
+    beyond = await site.get(blob(digest), Range=f"bytes={len(DATA)}-")
+    assert (beyond.status, beyond.headers["content-range"]) == (416, f"bytes */{len(DATA)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -26,7 +27,7 @@ ITSELF = Descriptor(OCI_MANIFEST, NAMED, len(MANIFEST))
 PATH = "/v2/team/app/manifests/1"
 FULL = {"Content-Type": OCI_MANIFEST, "Docker-Content-Digest": str(NAMED)}
 USELESS: dict[str, dict[str, Any]] = {
-    **{str(status): {"status": status} for status in (400, 401, 403, 404, 405, 501)},
+    **{str(status): {"status": status} for status in (400, 401, 403, 404, 405, 500, 501)},
     "no length": {"headers": FULL | {"Content-Length": "0"}},
     "a page": {"body": MANIFEST, "headers": FULL | {"Content-Type": "text/html"}},
     "no type": {"body": MANIFEST, "headers": FULL | {"Content-Type": "application/octet-stream"}},
@@ -124,3 +125,18 @@ def test_doubt_ends() -> None:
     assert (heads.worth(Asked.BLOBS), heads.worth(Asked.MANIFESTS)) == (False, True)
     now[0] = DOUBT
     assert heads.worth(Asked.BLOBS)
+
+
+async def test_a_head_that_is_no_http_leaves_it_to_get(parent: SimulatedRegistry, app: Repository) -> None:
+    """A body follows where none may, or a length is negative: the next answer of that connection cannot be read."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.method == "GET":
+            return web.Response(body=MANIFEST, headers=FULL)
+        assert request.transport is not None
+        request.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n")
+        await asyncio.sleep(3600)
+        raise AssertionError
+
+    parent.answers[PATH] = answer
+    assert (await app.tags.resolve(Tag("1"))).descriptor == ITSELF
