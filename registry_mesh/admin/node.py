@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from registry_mesh.admin.status import FindingsStatus, NodeStatus
+from registry_mesh.telemetry.events import Event
 from registry_mesh.telemetry.instruments import Table
 
 
@@ -31,6 +33,10 @@ class Node(Protocol):
 
     async def status(self) -> NodeStatus:
         """The state of the node, measured now."""
+        ...
+
+    def events(self) -> Sequence[Event]:
+        """Refusals and failures, coalesced, the newest first."""
         ...
 
     def findings(self) -> FindingsStatus:

@@ -43,6 +43,7 @@ class AdminServer:
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/status", self._status)
         app.router.add_get("/api/1/findings", self._findings)
+        app.router.add_get("/api/1/events", self._events)
         if images is not None:
             add_images(app, images)
         app.on_response_prepare.append(_sign)
@@ -85,6 +86,9 @@ class AdminServer:
 
     async def _status(self, _: web.Request) -> web.Response:
         return _json(asdict(await self._node.status()))
+
+    async def _events(self, _: web.Request) -> web.Response:
+        return _json({"events": [asdict(each) for each in self._node.events()]})
 
     async def _findings(self, _: web.Request) -> web.Response:
         return _json(asdict(self._node.findings()))

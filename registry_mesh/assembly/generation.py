@@ -67,7 +67,7 @@ def _generation(
         Seats(config.workers),
         Table(layout(config), config.workers + 2, tables, carried),  # the last row is the supervisor's
         board(config, config.workers + 1),
-        Told(path, number=number),
+        Told(path, number=number, rows=config.workers),
         key,
     )
     made.own.gauge(names.RELOAD_OK).set(1)

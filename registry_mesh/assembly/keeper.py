@@ -50,6 +50,7 @@ from registry_mesh.findings.finding import verdict
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.storage import Storage
 from registry_mesh.telemetry import names
+from registry_mesh.telemetry.events import Event, Events
 from registry_mesh.telemetry.instruments import Table
 from registry_mesh.telemetry.logs import FIELDS
 from registry_mesh.upstream.board import Board
@@ -98,6 +99,7 @@ class Keeper:
         self._told = told or Told()
         self._elders = tuple(elders)
         self._processes = Processes()
+        self._events = Events()
         self._cpu = 0.0
         self._lookout = Lookout(lambda: self._config, self._told, self._status, self._instruments)
         self.table = table
@@ -159,6 +161,7 @@ class Keeper:
             self._watch,
             self._parent_log.follow,
             self._lookout.follow,
+            self._listen,
         ]
         if self._scrubber is not None:
             jobs.append(self._scrubber.repeat)
@@ -171,6 +174,24 @@ class Keeper:
     async def _collect(self) -> None:
         assert self._storage is not None, "opened before any job begins"
         await collect_again_and_again(lambda: self._config, self._storage)
+
+    async def _listen(self) -> None:
+        """Take down what workers tell of requests that were not answered as asked."""
+        while True:
+            self._hear()
+            await asyncio.sleep(1.0)
+
+    def _hear(self) -> None:
+        for told in self._told.events.new():
+            side, reason, subject, why, at = (
+                str(told[key]) for key in ("side", "reason", "subject", "why", "at")
+            )
+            self._events.add(side, reason, subject, why, round(float(at), 3))
+
+    def events(self) -> Sequence[Event]:
+        """Refusals and failures, the newest first."""
+        self._hear()
+        return self._events.newest_first()
 
     async def _look(self) -> None:
         """Keep the gauges true."""

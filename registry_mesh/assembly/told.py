@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Final
 
 from registry_mesh.findings.finding import Finding
+from registry_mesh.telemetry.events import EventRing
 from registry_mesh.telemetry.note import Note
 
 _OF_REGISTRY: Final = ("offline", "throttled")
@@ -24,8 +25,19 @@ class Told:
     number: int = 1
     """Of the configuration in force, counted from the start of the node."""
     loaded: float = field(default_factory=time.time)
+    rows: int = 1
+    """Processes that answer requests."""
+    events: EventRing = field(init=False)
     _findings: Note = field(default_factory=Note)
     _refused: Note = field(default_factory=Note)
+
+    def __post_init__(self) -> None:
+        self.events = EventRing(self.rows)
+
+    def report(self, row: int, side: str, reason: str, subject: str, why: str) -> None:
+        """In a worker: a request was not answered as asked."""
+        told = {"side": side, "reason": reason, "subject": subject[:300], "why": why[:300], "at": time.time()}
+        self.events.write(row, told)
 
     def refuse(self, faults: Sequence[str]) -> None:
         """In the supervisor: a configuration was refused for these; none: the one in force is the newest."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from contextlib import AsyncExitStack
+from functools import partial
 from socket import socket
 from typing import Final
 
@@ -83,6 +84,7 @@ class Worker:
             access_log=self._config.log.access,
             audit_log=self._config.log.audit,
             explain=self._told.explain,
+            report=partial(self._told.report, self._seen.process if self._seen else 0),
             hot_files=min(hot.MOST, file_limit.limit() // file_limit.HOT),
         )
 

@@ -127,6 +127,7 @@ class OuterRing:
         side, exchange.reason = reason_of(fault)
         exchange.why = answer.message
         self._traffic.meters.failed(side, exchange.reason)
+        self._settings.report(side, exchange.reason, _subject(exchange), exchange.why)
         if side in ("parent", "store"):
             self._explain(exchange, answer, store=side == "store")
         if exchange.status:
@@ -152,6 +153,14 @@ class OuterRing:
             precondition="If-Match" in headers or "If-None-Match" in headers,
             challenge=exchange.challenge() if isinstance(fault, Unauthorized) else "",
         )
+
+
+def _subject(exchange: Exchange) -> str:
+    """What was asked for, as far as it is known: the repository, else the path."""
+    call = exchange.call
+    if call is not None and call.repository is not None:
+        return f"{call.repository.registry}/{call.repository.name}"
+    return exchange.request.raw_path.partition("?")[0][:200]
 
 
 def render(exchange: Exchange, seconds: float) -> str:

@@ -49,6 +49,8 @@ class Settings:
     """A file's path, `-` for standard output; None: no log."""
     explain: Callable[..., Mapping[str, str] | None] = field(default=lambda registry, *, store: None)
     """Called with a registry's name and `store`: what the operator is told of why it fails; None: nothing."""
+    report: Callable[[str, str, str, str], None] = field(default=lambda side, reason, subject, why: None)
+    """Told of each request that was not answered as asked: by whose side, why, what was asked for, a sentence."""
     fast: bool = True
     """Answer hits before the request is parsed in full (`edge.hot.connection`)."""
     hot_idle: float = 1.0

@@ -93,6 +93,10 @@ def test_a_parent_that_is_gone_is_said_everywhere_in_one_sentence(tmp_path: Path
             eventually_here(lambda: '"reason":' in access.read_text(), "the access log", 10)
             line = json.loads(access.read_text().splitlines()[-1])
             assert (line["status"], line["ns"]) == (503, nodes.REGISTRY)
+            events = got(f"{site.admin}/api/1/events")["events"]
+            assert events[0]["subject"] == f"{nodes.REGISTRY}/a/b"
+            assert events[0]["side"] == "parent"
+            assert sum(each["count"] for each in events) >= 2
             assert line["reason"] in ("down", "unavailable")
             assert "refuses connections" in line["why"]
             origin.start()
