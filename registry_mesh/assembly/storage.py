@@ -98,6 +98,8 @@ def s3_settings(s3: S3) -> S3Settings:
         region=s3.region,
         redirect=s3.redirect,
         redirect_min=s3.redirect_min,
+        quota=s3.quota,
+        max_age=s3.max_age,
         path_style=s3.path_style,
         ca=Path(s3.ca) if s3.ca else None,
         spool=SpoolSettings(Path(s3.spool.path), s3.spool.quota) if s3.spool else None,

@@ -7,7 +7,7 @@ from typing import Final, Literal
 from registry_mesh.config.document import Document
 from registry_mesh.config.finding import Path
 from registry_mesh.config.scalars import size_text
-from registry_mesh.config.values import FilePath, ParentUrl, Section, Size, Text
+from registry_mesh.config.values import Duration, FilePath, ParentUrl, Section, Size, Text
 
 FOLDERS: Final[tuple[Path, ...]] = (("store", "disk", "path"), ("store", "s3", "spool", "path"))
 """Keys that name a folder of this machine."""
@@ -54,6 +54,10 @@ class S3(Section):
     redirect_min: Size = 1 << 20
     """Bytes asked for below which blobs are served from here all the same."""
     spool: Spool | None = None
+    quota: Size | None = None
+    """Site: bytes that the bucket may hold; the oldest go. Looked at once an hour."""
+    max_age: Duration | None = None
+    """Site: what was stored longer ago goes. Use it instead of a rule of the bucket, which takes only the data."""
 
     def __str__(self) -> str:
         return f"s3://{self.bucket}"
@@ -98,3 +102,8 @@ def check_store(document: Document) -> None:
             "add spool: {path: DIR, quota: 50GiB}",
             key=True,
         )
+    if document.find("role") != "site":
+        for key in ("quota", "max_age"):
+            if document.find("store", "s3", key) is not None:
+                what = "only a site makes room in its bucket; what others hold is not to be had elsewhere"
+                document.report(("store", "s3", key), what, "leave it out", key=True)

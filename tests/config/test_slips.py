@@ -174,3 +174,9 @@ def test_a_quota_above_the_file_system_is_warned_of(tmp_path: Path, role: str) -
     assert str(warning).startswith("f.yaml:2:")
     assert f"and the file system of {tmp_path}/new has" in str(warning)
     assert not parse(text % (more // 2), "f.yaml").room_warnings()
+
+
+@pytest.mark.parametrize(("key", "value"), [("quota", "1TiB"), ("max_age", "30d")])
+def test_only_a_site_makes_room_in_its_bucket(key: str, value: str) -> None:
+    (fault,) = faults(f"role: origin\nstore: {{s3: {{bucket: b, {key}: {value}}}}}\n")
+    assert fault.startswith(f"f.yaml:2:25: store.s3.{key}: only a site makes room in its bucket")

@@ -8,6 +8,7 @@ create-only, and who comes second finds it and sends nothing.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from typing import Final
@@ -25,6 +26,7 @@ from registry_mesh.ports.partial import Hold
 from registry_mesh.ports.pieces import in_memory
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.shared import SharedStore
+from registry_mesh.stores.bucket.bounds import Bounds, keep_within
 from registry_mesh.stores.bucket.client import ObjectMissing
 from registry_mesh.stores.bucket.guard import Guard, GuardedRecords
 from registry_mesh.stores.bucket.settings import S3Settings
@@ -53,6 +55,7 @@ class S3CacheStore:
         self.records = GuardedRecords(bucket.records, self._guard)
         self.near = SpoolFirst(spool, bucket, self._guard, self._from_bucket)
         self.shared = BucketAsParent(bucket, self._guard, self._reject)
+        self.bounds = Bounds()
         self.rotten = 0
         self.sent = 0
         self._queue: asyncio.Queue[Digest] = asyncio.Queue()
@@ -79,6 +82,7 @@ class S3CacheStore:
             await admission.settle(spool.records, str(path))
             stack.pop_all()
         store = cls(bucket, spool)
+        store.bounds = Bounds(settings.quota, settings.max_age)
         store.begin()
         return store
 
@@ -216,8 +220,9 @@ class S3CacheStore:
                 yield info
 
     async def sweep(self) -> None:
-        """Tidy up in the bucket; once an hour is enough, by one process of a site."""
+        """Tidy up in the bucket and keep it within its bounds; once an hour is enough, by one process of a site."""
         await self.bucket.sweep()
+        await keep_within(self.bucket, self.bucket.control, self.bounds, time.time())
 
     def _send(self, digest: Digest) -> None:
         if digest not in self._queued:

@@ -43,6 +43,8 @@ class S3Settings:
     path_style: bool | None = None  # None: path style with an endpoint of one's own, else virtual hosts
     ca: Path | None = None  # a PEM file of certificate authorities, for an endpoint of one's own
     spool: SpoolSettings | None = None
+    quota: int | None = None  # bytes that a cache may hold; None: no bound
+    max_age: float | None = None  # seconds since a cache stored a blob; None: no bound
 
     def __post_init__(self) -> None:
         if self.prefix and not self.prefix.endswith("/"):
