@@ -177,6 +177,7 @@ def test_what_is_wrong_with_tls(
         (f"http://127.0.0.1:{free_port()}", "connect", "refuses connections"),
         ("http://no-such-host.invalid", "name", "no-such-host.invalid cannot be resolved by DNS"),
     ],
+    ids=["refuses", "no name"],  # the port differs from run to run
 )
 def test_who_is_not_there(tmp_path: Path, parent: str, step: str, words: str) -> None:
     shown = run("probe", config(tmp_path, parent))

@@ -17,7 +17,14 @@ from registry_mesh.oci.reference import Tag
 from registry_mesh.oci.refusals import BlobUnknown, ManifestUnknown, NameUnknown
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobInfo, Reading
-from registry_mesh.ports.failures import Failure, SourceDenied, SourceDown, SourceLied, SourceUnavailable
+from registry_mesh.ports.failures import (
+    Failure,
+    SourceDenied,
+    SourceDown,
+    SourceLied,
+    SourceSlow,
+    SourceUnavailable,
+)
 from registry_mesh.ports.parents import Parent
 from registry_mesh.ports.repositories import FetchedManifest, Referrers, Repository, Resolved, TagPage
 
@@ -140,7 +147,8 @@ class Failover:
 
     @asynccontextmanager
     async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[Reading]:
-        """Open at the first candidate that begins to answer."""
+        """Open at the first candidate that begins to answer. One whose body drips is asked after the others for a
+        while, whatever is wanted."""
 
         async def opened(repository: Repository) -> tuple[AsyncExitStack, Reading]:
             stack = AsyncExitStack()
@@ -150,8 +158,12 @@ class Failover:
             await late[0].aclose()
 
         stack, reading = await self._first("blobs", opened, digest, close)
-        async with stack:
-            yield reading
+        try:
+            async with stack:
+                yield reading
+        except SourceSlow as slow:
+            self._distrusted.note_late([slow.source], "blobs")
+            raise
 
     async def chunk_map(self, digest: Digest) -> ChunkMap | None:
         """Of the first candidate that has one. None where those that can be asked say that they have none: one that

@@ -93,6 +93,18 @@ async def test_another_parent_goes_on(world: World, slow: SlowRegistry) -> None:
     assert len([path for _, path in good.requests if "/blobs/" in path]) <= 4
 
 
+async def test_the_next_blob_is_not_asked_of_it(world: World) -> None:
+    slow, good = await world.slow(SlowRegistry(DATA)), await world.good()
+    other = pattern(MIB, seed=9)
+    good.add(other)
+    through = await world.before(slow.url, f"http://127.0.0.1:{good.port}")
+    assert await pull(through)
+    asked = slow.asked
+    async with asyncio.timeout(60):
+        assert await read(through, Digest.of(other)) == other
+    assert slow.asked == asked
+
+
 async def test_alone_it_is_a_failure_that_says_so_in_a_bounded_time(world: World) -> None:
     slow = await world.slow(SlowRegistry(DATA))
     through = await world.before(slow.url)
