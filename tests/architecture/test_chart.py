@@ -61,9 +61,14 @@ def documents(path: Path) -> list[dict[str, Any]]:
     return [each for each in yaml.safe_load_all(path.read_text()) if each]
 
 
-def test_the_configuration_is_one_that_the_program_takes(rendered: Path) -> None:
+def test_the_configuration_is_one_that_the_program_takes(rendered: Path, tmp_path: Path) -> None:
+    users = tmp_path / "users"
+    (secret,) = [each["stringData"] for each in documents(rendered) if each["kind"] == "Secret"]
+    users.write_text(secret["users"] + "\n")
+    users.chmod(0o600)
     texts = [each["data"] for each in documents(rendered) if each["kind"] == "ConfigMap"]
     (text,) = [each["node.yaml"] for each in texts if "node.yaml" in each]
+    text = text.replace("/admin/users", str(users))
     config = parse(_without_tls(text) if "/tls/" in text else text, "f").config
     assert config.admin.address == "0.0.0.0", "the kubelet comes from outside of the pod"
     assert config.store.disk is not None and config.store.disk.quota is not None

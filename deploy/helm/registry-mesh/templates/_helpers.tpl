@@ -4,6 +4,7 @@ app.kubernetes.io/name: registry-mesh
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: {{ .Values.role }}
 {{- end }}
+{{- define "mesh.admin" -}}{{ default (printf "%s-admin" (include "mesh.name" .)) .Values.admin.existingSecret }}{{- end }}
 {{- define "mesh.image" -}}{{ .Values.image.repository }}:{{ default .Chart.AppVersion .Values.image.tag }}{{- end }}
 {{- define "mesh.scheme" -}}{{ ternary "https" "http" (ne .Values.tls.existingSecret "") }}{{- end }}
 {{- define "mesh.quota" -}}
@@ -20,7 +21,7 @@ app.kubernetes.io/component: {{ .Values.role }}
 {{- $_ := set $listen "tls" (dict "certificate" "/tls/tls.crt" "key" "/tls/tls.key") -}}
 {{- end -}}
 {{- $_ := set $config "listen" $listen -}}
-{{- $_ := set $config "admin" (dict "address" "0.0.0.0" "port" 5001) -}}
+{{- $_ := set $config "admin" (dict "address" "0.0.0.0" "port" 5001 "users" "/admin/users") -}}
 {{- $_ := set $config "store" (dict "disk" (dict "path" "/store/data" "quota" (include "mesh.quota" .))) -}}
 {{- if eq .Values.role "origin" -}}
 {{- if .Values.registry -}}{{- $_ := set $config "registry" .Values.registry -}}{{- end -}}
