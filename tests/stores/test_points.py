@@ -136,7 +136,7 @@ def test_old_or_new(tmp_path: Path, name: str) -> None:
         subprocess.run(["cp", "-a", "--sparse=always", saved, root], check=True)
         return lambda: run(story)
 
-    killed = _audited(prepare, lambda: _audit(root))
+    killed = _audited(prepare, root, _audit)
     assert len(killed) >= 5
 
 
@@ -189,8 +189,8 @@ def test_records_are_old_or_new(tmp_path: Path) -> None:
         await store.records.delete(["gone/soon"])
         await store.close()
 
-    async def audit() -> None:
-        store = await start(tmp_path / "store")
+    async def audit(root: Path) -> None:
+        store = await start(root)
         assert await store.records.get("a/b") in (b"old", b"new")
         assert await store.records.get("a/c") in (None, b"new")
         assert await store.records.get("gone/soon") in (None, b"old")
@@ -204,20 +204,29 @@ def test_records_are_old_or_new(tmp_path: Path) -> None:
         return story
 
     run_and_die(begin, 0)
-    killed = _audited(prepare, audit)
+    killed = _audited(prepare, tmp_path / "store", audit)
     assert len(killed) >= 9
 
 
 def _audited(
-    prepare: Callable[[], Callable[[], Awaitable[None]]], audit: Callable[[], Awaitable[None]]
+    prepare: Callable[[], Callable[[], Awaitable[None]]],
+    root: Path,
+    audit: Callable[[Path], Awaitable[None]],
 ) -> list[str]:
+    """Where it was killed. What each left in `root` is put aside, and one process looks at all of it afterwards."""
     killed = []
     for point in deaths(prepare):
         killed.append(point)
-        try:
-            run_and_die(audit, 0)
-        except AssertionError as fault:
-            raise AssertionError(f"killed at {point} ({len(killed)})") from fault
+        root.rename(root.with_name(f"killed-{len(killed)}"))
+
+    async def audit_each() -> None:
+        for number, point in enumerate(killed, 1):
+            try:
+                await audit(root.with_name(f"killed-{number}"))
+            except BaseException as fault:
+                raise AssertionError(f"killed at {point} ({number})") from fault
+
+    run_and_die(audit_each, 0)
     return killed
 
 
