@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from cachetools import LRUCache
 
+from registry_mesh.access.issuers import issuer_of
 from registry_mesh.access.passwords import Passwords
 from registry_mesh.access.tokens import TokenInvalid, Tokens
 from registry_mesh.auth.access import Action, Asked, Decision, Verdict
@@ -30,6 +31,8 @@ BELIEVED: Final = 300.0
 """Seconds for which a password that fitted is not hashed again."""
 DOUBTED: Final = 5.0
 """Seconds for which credentials that were wrong are not looked at again."""
+TOKEN_USER: Final = "token"  # noqa: S105 - a user's name
+"""Logs in with an issuer's token for a password."""
 WRONG: Final = "the user name or the password is wrong"
 _AUTHORITY: Final = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
 
@@ -152,13 +155,15 @@ class Guard:
                 identity = await self._login(login)
                 return _Known(identity, min(self._clock() + BELIEVED, identity.until))
             if token is not None:
-                identity = self._holder(token)
+                identity = self._bearer(token)
                 return _Known(identity, identity.until)
         except (Unauthorized, TokenInvalid) as fault:
             return _Known(None, self._clock() + DOUBTED, str(fault))
         return _Known(None, self._clock() + DOUBTED, "only Basic and Bearer credentials are understood")
 
     async def _login(self, login: Login) -> Identity:
+        if login.user == TOKEN_USER:
+            return self._identified(login.password)
         name = robot_of(login.user)
         if name is not None:
             return self._robot(name, login.password)
@@ -166,23 +171,41 @@ class Guard:
             raise Unauthorized(WRONG)
         return Identity(login.user)
 
+    def _identified(self, token: str) -> Identity:
+        try:
+            identity = self._bearer(token)
+        except TokenInvalid as fault:
+            raise Unauthorized(str(fault)) from None
+        if ":" not in identity.subject or identity.subject.startswith(SUBJECT):
+            raise Unauthorized("a token of this node is no login")
+        return identity
+
     def _robot(self, name: str, secret: str) -> Identity:
         robot = self._book.robots.get(name)
         if robot is None or not robot.knows(secret) or self._clock() >= robot.until:
             raise Unauthorized(WRONG)
         return Identity(robot.subject, until=robot.until)
 
+    def _bearer(self, token: str) -> Identity:
+        reader = self._book.issuers.get(issuer_of(token) or "") if self._book.issuers else None
+        return reader.verify(token, self._clock()) if reader is not None else self._holder(token)
+
     def _holder(self, token: str) -> Identity:
         """Whom a token was given to, if the password it was given for is still that one."""
         claims = self._tokens.verify(token, self._clock())
         if claims.subject != ANONYMOUS_NAME and claims.credential != self._credential(claims.subject):
             raise TokenInvalid("the token was given for a login that is no more")
-        return Identity(claims.subject, grants=Grants.read(claims.access), until=claims.until)
+        return Identity(claims.subject, claims.groups, Grants.read(claims.access), claims.until)
 
     def _credential(self, subject: str) -> str | None:
         """A mark of what the subject logs in with; of nobody it is none that a token can carry."""
-        robot = self._book.robots.get(subject.removeprefix(SUBJECT)) if subject.startswith(SUBJECT) else None
-        kept = robot.secret if robot is not None else self._book.hashes.get(subject)
+        name, colon, rest = subject.partition(":")
+        if not colon:
+            kept = self._book.hashes.get(subject)
+        elif f"{name}:" == SUBJECT:
+            kept = robot.secret if (robot := self._book.robots.get(rest)) is not None else None
+        else:
+            kept = next((said for said, each in self._book.issuers.items() if each.name == name), None)
         return hashlib.sha256(kept.encode()).hexdigest()[:16] if kept else None
 
     # The token service
@@ -194,7 +217,7 @@ class Guard:
         now = self._clock()
         seconds = int(min(self._tokens.lifetime, identity.until - now))
         mark = self._credential(identity.subject) or ""
-        token = self._tokens.sign(identity.subject, claim(granted), mark, now, seconds)
+        token = self._tokens.sign(identity.subject, claim(granted), mark, now, seconds, identity.groups)
         return Issued(token, now, seconds)
 
     def keys(self) -> dict[str, Any]:
@@ -210,10 +233,12 @@ class Guard:
     def _may(self, identity: Identity, name: str, word: str) -> bool:
         """Whether it may do any of that in any registry that the name may mean."""
         return any(
-            self._book.policies.judge(identity, Asked(action, registry, full)).allowed
+            self._book.policies.judge(identity, asked).allowed
+            and (identity.grants is None or identity.grants.cover(asked))
             for registry in self._registries
             for full in (full_name(registry, RepositoryName(name.removeprefix(f"{registry}/"))),)
             for action in actions_of(word)
+            for asked in (Asked(action, registry, full),)
         )
 
 

@@ -7,7 +7,7 @@ import json
 import math
 import secrets
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -43,6 +43,7 @@ class Claims:
     until: float
     access: object
     credential: str
+    groups: frozenset[str] = frozenset()
 
 
 class Tokens:
@@ -71,8 +72,16 @@ class Tokens:
         """The public key as a JWK set."""
         return {"keys": [self._jwk]}
 
-    def sign(self, subject: str, access: object, credential: str, now: float, seconds: int) -> str:
-        """A token that is good for `seconds` from `now`."""
+    def sign(
+        self,
+        subject: str,
+        access: object,
+        credential: str,
+        now: float,
+        seconds: int,
+        groups: Collection[str] = (),
+    ) -> str:
+        """A token that is good for `seconds` from `now`. `groups` are those that the subject's credentials named."""
         import jwt
 
         claims: Mapping[str, Any] = {
@@ -84,6 +93,7 @@ class Tokens:
             "jti": secrets.token_hex(8),
             "access": access,
             "cred": credential,
+            "groups": sorted(groups),
         }
         token: str = jwt.encode(dict(claims), self._private, ALGORITHM, {"kid": self._id})
         return token
@@ -104,7 +114,9 @@ class Tokens:
         except jwt.PyJWTError:
             raise TokenInvalid("the token is not one of this service") from None
         until = check_times(claims, now)
-        return Claims(str(claims["sub"]), until, claims.get("access"), str(claims.get("cred", "")))
+        named = claims.get("groups")
+        groups = frozenset(map(str, named)) if isinstance(named, list) else frozenset[str]()
+        return Claims(str(claims["sub"]), until, claims.get("access"), str(claims.get("cred", "")), groups)
 
 
 def check_times(claims: Mapping[str, Any], now: float) -> float:

@@ -38,7 +38,14 @@ def is_guarded(config: Config) -> bool:
     """Whether it takes more than one level for everybody to say who may do what."""
     access = config.access
     readers = any(known.readers for known in config.registries.values())
-    return bool(access.users or access.robots or access.policies or readers or private_registries(config))
+    return bool(
+        access.users
+        or access.robots
+        or access.issuers
+        or access.policies
+        or readers
+        or private_registries(config)
+    )
 
 
 def token_key(config: Config) -> bytes | None:
@@ -89,7 +96,7 @@ class NodeAccess:
             time.time,
             _registries(self._config),
             access.tokens.realm,
-            logins=access.users is not None or access.robots is not None,
+            logins=bool(access.users or access.robots or access.issuers),
         )
         return self._guard
 
@@ -173,6 +180,7 @@ Signature = tuple[tuple[str, int, int, int], ...]
 def _signature(access: Access) -> Signature:
     """Differs from the one before where a file may have changed."""
     paths = [] if access.users is None else [Path(access.users)]
+    paths += [Path(each.keys) for each in access.issuers.values()]
     with contextlib.suppress(ConfigInvalid):
         paths += policy_paths(access.policies) if access.policies is not None else []
     with contextlib.suppress(ConfigInvalid):

@@ -8,12 +8,11 @@ from typing import Final, Protocol
 
 from registry_mesh.auth.access import PULLING, Action, Actions, Asked
 from registry_mesh.auth.identity import Identity
-from registry_mesh.auth.robots import SUBJECT
 
 EVERYBODY: Final = "everybody"
 """With and without a login."""
 USERS: Final = "users"
-"""People that logged in: robots have rights of their own."""
+"""People that logged in: robots and callers with tokens of others have rights of their own."""
 
 ALLOWS: Final[Mapping[str, Actions]] = {
     "pull": frozenset({Action.PULL}),
@@ -80,7 +79,7 @@ class Policies:
     def subjects(self, identity: Identity) -> frozenset[str]:
         """All names under which an entry may mean it."""
         named = {identity.subject, EVERYBODY}
-        if not identity.is_anonymous and not identity.subject.startswith(SUBJECT):
+        if not identity.is_anonymous and ":" not in identity.subject:
             named.add(USERS)
         named |= {f"@{group}" for group in identity.groups}
         named |= {f"@{group}" for group, members in self.groups.items() if identity.subject in members}

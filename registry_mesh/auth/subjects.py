@@ -11,6 +11,7 @@ from registry_mesh.auth.policies import EVERYBODY, USERS
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}")
 _ROBOT: Final = re.compile(r"robot:[a-z0-9][a-z0-9._-]{0,63}")
 _GROUP: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,127}")
+_ISSUER: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _CLAIMED: Final = re.compile(r"[a-z][a-z0-9-]{0,31}:[!-~]{1,200}")
 _KEPT: Final = frozenset({ANONYMOUS_NAME, EVERYBODY, USERS})
 """Names that mean something else in a policy."""
@@ -24,6 +25,11 @@ def is_user(name: str) -> bool:
 def is_robot(name: str) -> bool:
     """Whether it is a robot's: `robot:NAME`."""
     return _ROBOT.fullmatch(name) is not None
+
+
+def is_issuer(name: str) -> bool:
+    """Whether it can be the name of an issuer of tokens, which stands before its subjects."""
+    return _ISSUER.fullmatch(name) is not None and name != "robot"
 
 
 def is_group(name: str) -> bool:

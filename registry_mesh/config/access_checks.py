@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from registry_mesh.access.gate import is_loopback
+from registry_mesh.auth.subjects import is_issuer
 from registry_mesh.config.access_files import load_users
 from registry_mesh.config.document import Document, mapping
 from registry_mesh.config.finding import ConfigInvalid
@@ -24,7 +25,12 @@ def check_access(document: Document) -> None:
 
 def _check_users(document: Document, access: Mapping[str, Any]) -> None:
     users, robots = access.get("users"), access.get("robots")
-    if users is None and robots is None:
+    for name in mapping(access.get("issuers")):
+        if not is_issuer(str(name)):
+            document.report(
+                ("access", "issuers", name), f"{name} can be no issuer's name", "use a-z 0-9 -", key=True
+            )
+    if users is None and robots is None and not access.get("issuers"):
         for key in ("authenticated", "tokens"):
             if key in access:
                 document.report(("access", key), f"{key} without users", "add users: FILE", key=True)
@@ -39,7 +45,7 @@ def _check_users(document: Document, access: Mapping[str, Any]) -> None:
     listen = mapping(document.find("listen"))
     if "tls" not in listen and not is_loopback(str(listen.get("address", "127.0.0.1"))):
         document.warn(
-            ("access", "users" if users else "robots"),
+            ("access", next(key for key in ("users", "robots", "issuers") if access.get(key))),
             "passwords and tokens cross the network in the clear",
             "add listen.tls, or let only a TLS proxy reach the listener",
         )

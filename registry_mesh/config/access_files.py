@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from registry_mesh.access.issuers import Issuer, KeysInvalid
 from registry_mesh.auth.access import Level
-from registry_mesh.auth.book import Book
+from registry_mesh.auth.book import Book, TokenReader
 from registry_mesh.auth.htpasswd import parse_htpasswd
 from registry_mesh.auth.policies import Entry, Policies, levels, readers
 from registry_mesh.config.files import unreadable
 from registry_mesh.config.finding import ConfigInvalid, Finding, Mark
 from registry_mesh.config.policy_files import load_policies, policy_paths
 from registry_mesh.config.robot_files import KeptRobot, load_robots
-from registry_mesh.config.schema import Config
+from registry_mesh.config.schema import Access, Config
 
 
 def load_book(config: Config) -> Book:
@@ -30,13 +32,18 @@ def load_book(config: Config) -> Book:
         robots = load_robots(config.access.robots) if config.access.robots else {}
     except ConfigInvalid as invalid:
         findings += invalid.findings
+    issuers: dict[str, TokenReader] = {}
+    try:
+        issuers = load_issuers(config.access)
+    except ConfigInvalid as invalid:
+        findings += invalid.findings
     try:
         policies = _policies(config, [kept.entry for kept in robots.values()])
     except ConfigInvalid as invalid:
         findings += invalid.findings
     if findings:
         raise ConfigInvalid(findings)
-    return Book(policies, hashes, {name: kept.robot for name, kept in robots.items()})
+    return Book(policies, hashes, {name: kept.robot for name, kept in robots.items()}, issuers)
 
 
 def _policies(config: Config, robots: Sequence[Entry]) -> Policies:
@@ -60,6 +67,26 @@ def private_registries(config: Config) -> frozenset[str]:
         for host, known in config.registries.items()
         if known.credentials is not None or known.certificate is not None
     )
+
+
+def load_issuers(access: Access) -> dict[str, TokenReader]:
+    """The issuers by what their tokens say of them. `ConfigInvalid`."""
+    found: dict[str, TokenReader] = {}
+    findings: list[Finding] = []
+    for name, each in access.issuers.items():
+        try:
+            keys = json.loads(_text(each.keys))
+            found[each.issuer] = Issuer(name, each.issuer, each.audience, keys, each.groups)
+        except ConfigInvalid as invalid:
+            findings += invalid.findings
+        except (KeysInvalid, ValueError) as fault:
+            said = str(fault) if isinstance(fault, KeysInvalid) else "no JSON"
+            findings.append(
+                Finding(each.keys, Mark(1, 1), (), said, "it is what the issuer has at its jwks_uri")
+            )
+    if findings:
+        raise ConfigInvalid(findings)
+    return found
 
 
 def load_users(path: str) -> Mapping[str, str]:

@@ -83,6 +83,19 @@ class AccessTokens(Section):
     """A token is good for so long; 1m to 1d."""
 
 
+class AccessIssuer(Section):
+    """`access.issuers.NAME:`: tokens of others that are believed."""
+
+    issuer: Text
+    """What they say in `iss`."""
+    audience: Text
+    """What they say in `aud`: they are for this node."""
+    keys: FilePath
+    """File with the issuer's JWK set. Looked at each second, so that keys can be rotated."""
+    groups: Patterns = ()
+    """Claims whose values are groups, as `@NAME:CLAIM:VALUE` in policies."""
+
+
 class Access(Section):
     """`access:`: what callers may do."""
 
@@ -96,6 +109,8 @@ class Access(Section):
     """Directory of robots, which `registry-mesh robot` makes and revokes. Looked at each second."""
     policies: FilePath | None = None
     """Directory of policy files, in the place of `anonymous` and `authenticated`. Looked at each second."""
+    issuers: dict[Text, AccessIssuer] = Field(default_factory=dict)
+    """By the name that stands before their subjects in policies: `NAME:SUBJECT`."""
     tokens: AccessTokens = AccessTokens()
 
 

@@ -43,9 +43,10 @@ def schema_keys(schema: dict[str, Any], whole: dict[str, Any], prefix: str = "")
                 continue
         mapped = entry.get("additionalProperties")
         if isinstance(mapped, dict) and "$ref" in mapped:
-            yield f"{prefix}{name}.HOST"
+            placeholder = "HOST" if name == "registries" else "NAME"
+            yield f"{prefix}{name}.{placeholder}"
             target = whole["$defs"][mapped["$ref"].rpartition("/")[2]]
-            yield from schema_keys(target, whole, f"{prefix}{name}.HOST.")
+            yield from schema_keys(target, whole, f"{prefix}{name}.{placeholder}.")
             continue
         yield prefix + name
 

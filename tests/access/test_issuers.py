@@ -1,0 +1,165 @@
+"""Tokens of others: whose they are, and what is none of theirs."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+
+from registry_mesh.access.guard import Guard
+from registry_mesh.access.issuers import Issuer, KeysInvalid
+from registry_mesh.access.tokens import LEEWAY, TokenInvalid, Tokens, new_key
+from registry_mesh.auth.access import PULLING, PUSHING, Action, Asked, Verdict
+from registry_mesh.auth.basic import Login
+from registry_mesh.auth.book import Book
+from registry_mesh.auth.grants import Scope
+from registry_mesh.auth.policies import Entry, Policies, levels
+from registry_mesh.oci.refusals import Unauthorized
+
+NOW = 1_800_000_000
+RSA = rsa.generate_private_key(65537, 2048)
+CURVE = ec.generate_private_key(ec.SECP256R1())
+OTHER = ec.generate_private_key(ec.SECP256R1())
+KEYS = {
+    "keys": [
+        {**json.loads(RSAAlgorithm.to_jwk(RSA.public_key())), "kid": "rsa", "alg": "RS256", "use": "sig"},
+        {**json.loads(ECAlgorithm.to_jwk(CURVE.public_key())), "kid": "curve", "alg": "ES256", "use": "sig"},
+    ]
+}
+GITLAB = "https://gitlab.example"
+JOB = "project_path:atlas/app:ref_type:branch:ref:main"
+PULL = Asked(Action.PULL, "r.example", "atlas/app")
+PUSH = Asked(Action.PUSH, "r.example", "atlas/app")
+
+
+def token(key: Any = CURVE, kid: str | None = "curve", algorithm: str = "ES256", **change: object) -> str:
+    claims: dict[str, object] = {
+        "iss": GITLAB,
+        "aud": "registry.example",
+        "sub": JOB,
+        "iat": NOW,
+        "exp": NOW + 600,
+        "namespace_path": "atlas",
+        "groups": ["a", "b", 7],
+    } | change
+    claims = {name: value for name, value in claims.items() if value is not None}
+    return jwt.encode(claims, key, algorithm, {"kid": kid} if kid else None)
+
+
+@pytest.fixture
+def gitlab() -> Issuer:
+    return Issuer("gitlab", GITLAB, "registry.example", KEYS, ["namespace_path", "groups"])
+
+
+@pytest.mark.parametrize("given", [token(), token(RSA, "rsa", "RS256"), token(aud=["x", "registry.example"])])
+def test_a_token_becomes_a_subject_with_groups(gitlab: Issuer, given: str) -> None:
+    identity = gitlab.verify(given, NOW)
+    assert identity.subject == f"gitlab:{JOB}"
+    assert identity.groups == {"gitlab:namespace_path:atlas", "gitlab:groups:a", "gitlab:groups:b"}
+    assert (identity.grants, identity.until) == (None, NOW + 600 + LEEWAY)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        token(OTHER),
+        token(kid="../../keys"),
+        token(kid="rsa"),
+        token(kid=None),
+        token(aud="another"),
+        token(aud=None),
+        token(iss="https://evil.example"),
+        token(exp=NOW - LEEWAY),
+        token(exp=None),
+        token(nbf=NOW + LEEWAY + 1),
+        token(sub=None),
+        token(sub=""),
+        token(sub="a\nb"),
+        token(sub="x" * 201),
+        token("x" * 64, "curve", "HS256"),
+        jwt.encode({"iss": GITLAB, "sub": JOB}, None, "none"),
+        "a.b.c",
+        "",
+    ],
+)
+def test_what_is_none_of_its_tokens_for_us(gitlab: Issuer, given: str) -> None:
+    with pytest.raises(TokenInvalid):
+        gitlab.verify(given, NOW)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [{}, {"keys": []}, {"keys": [{"kty": "oct", "k": "c2VjcmV0", "kid": "x", "alg": "HS256"}]}, {"keys": 7}],
+)
+def test_what_is_no_set_of_keys(keys: dict[str, Any]) -> None:
+    with pytest.raises(KeysInvalid):
+        Issuer("gitlab", GITLAB, "registry.example", keys)
+
+
+def test_a_key_that_was_rotated_out_is_no_key(gitlab: Issuer) -> None:
+    after = Issuer("gitlab", GITLAB, "registry.example", {"keys": KEYS["keys"][:1]})
+    assert gitlab.verify(token(), NOW)
+    with pytest.raises(TokenInvalid):
+        after.verify(token(), NOW)
+
+
+@pytest.fixture
+def guard(gitlab: Issuer) -> Guard:
+    return Guard(book(gitlab), Tokens(new_key(), "node", "node", 300), lambda: NOW, ["r.example"])
+
+
+def book(issuer: Issuer | None = None) -> Book:
+    entries = (
+        *levels(frozenset(), PUSHING),
+        Entry("jobs", frozenset({"@gitlab:namespace_path:atlas"}), allow=PULLING),
+        Entry("main", frozenset({f"gitlab:{JOB}"}), allow=PUSHING),
+    )
+    return Book(Policies(entries, {}), {}, {}, {GITLAB: issuer} if issuer is not None else {})
+
+
+async def verdict(guard: Guard, authorization: str, asked: Asked) -> Verdict:
+    await guard.learn(authorization)
+    return guard.decide(authorization, asked).verdict
+
+
+async def test_it_may_what_policies_say_of_it_and_not_what_people_may(guard: Guard) -> None:
+    assert await verdict(guard, f"Bearer {token()}", PUSH) is Verdict.ALLOW
+    branch = f"Bearer {token(sub='project_path:atlas/app:ref_type:branch:ref:try')}"
+    assert [await verdict(guard, branch, asked) for asked in (PULL, PUSH)] == [Verdict.ALLOW, Verdict.DENY]
+    stranger = f"Bearer {token(sub='x', namespace_path='evil')}"
+    assert await verdict(guard, stranger, PULL) is Verdict.DENY
+
+
+async def test_a_login_with_it_gives_a_token_with_its_groups(guard: Guard, gitlab: Issuer) -> None:
+    login = Login("token", token(sub="project_path:atlas/app:ref_type:branch:ref:try"))
+    issued = await guard.issue(login, [Scope.parse("repository:atlas/app:pull,push")])
+    ours = f"Bearer {issued.token}"
+    assert await verdict(guard, ours, PULL) is Verdict.ALLOW
+    basic = "Basic " + base64.b64encode(f"token:{login.password}".encode()).decode()
+    assert await verdict(guard, basic, PULL) is Verdict.ALLOW
+    guard.replace(book())
+    assert await verdict(guard, ours, PULL) is Verdict.AUTHENTICATE
+    guard.replace(book(gitlab))
+    with pytest.raises(Unauthorized):
+        await guard.issue(Login("token", issued.token[:-2]), [])
+
+
+async def test_a_token_that_narrows_rights_is_not_widened_by_a_login(guard: Guard) -> None:
+    narrow = token(access=[{"type": "repository", "name": "atlas/app", "actions": ["pull"]}])
+    assert await verdict(guard, f"Bearer {narrow}", PUSH) is Verdict.AUTHENTICATE
+    issued = await guard.issue(Login("token", narrow), [Scope.parse("repository:atlas/app:pull,push")])
+    ours = f"Bearer {issued.token}"
+    assert await verdict(guard, ours, PULL) is Verdict.ALLOW
+    assert await verdict(guard, ours, PUSH) is Verdict.AUTHENTICATE
+
+
+async def test_the_origin_s_own_tokens_are_those_of_an_issuer_to_a_site(guard: Guard) -> None:
+    origin = Tokens(new_key(), "origin", "registry.example", 300)
+    known = Issuer("origin", "origin", "registry.example", origin.keys())
+    given = origin.sign("alice", [], "", NOW, 300)
+    assert known.verify(given, NOW).subject == "origin:alice"
