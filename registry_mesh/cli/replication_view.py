@@ -61,6 +61,7 @@ def outcome_lines(outcome: Outcome, seconds: float) -> Iterator[str]:
     yield (
         f"{outcome.held} of {outcome.tags} wanted tags held in {outcome.repositories} repositories; {outcome.switched} "
         f"switched; {size(outcome.size)} brought in {seconds:.1f} s"
+        + (f"; {outcome.deleted} deleted" if outcome.deleted else "")
     )
     for note in outcome.notes:
         yield f"note: {note}"

@@ -141,8 +141,9 @@ class KeptRepository(Protocol):
         """Point the tag at a manifest that was put; `source` goes into its history."""
         ...
 
-    async def untag(self, tag: Tag, because: str) -> None:
-        """Delete the tag, where it is there; `because` goes into its history, from which it can be brought back."""
+    async def untag(self, tag: Tag, target: Digest, because: str) -> None:
+        """Delete the tag, where it points at `target`; `because` goes into its history, from which it can be brought
+        back."""
         ...
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,6 +69,14 @@ async def following(records: KeyedRecords, place: Place) -> Following:
 async def note(records: KeyedRecords, place: Place, told: Following) -> None:
     """Keep it. `StoreFull`, `StoreBroken`."""
     await records.put(_key(place), told.encode())
+
+
+async def forget(records: KeyedRecords, place: Place, tags: Collection[Tag]) -> None:
+    """Keep nothing of `tags`: what is brought back is looked at anew. `StoreFull`, `StoreBroken`."""
+    told = await following(records, place)
+    wanted = {tag: by for tag, by in told.wanted.items() if tag not in tags}
+    away = {tag: each for tag, each in told.unfollowed.items() if tag not in tags}
+    await note(records, place, Following(wanted, away))
 
 
 def _key(place: Place) -> str:

@@ -63,7 +63,11 @@ class Hold:
 
     def holds(self, since: float, now: float) -> bool:
         """Whether something here `since` is held at `now`."""
-        return now < self.until if self.until is not None else now - since < self.seconds
+        return now < self.until_when(since)
+
+    def until_when(self, since: float) -> float:
+        """Until when it holds; infinity is for ever."""
+        return self.until if self.until is not None else since + self.seconds
 
 
 @dataclass(frozen=True, slots=True)

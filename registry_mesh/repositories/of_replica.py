@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
-from registry_mesh.oci.refusals import ManifestUnknown
 from registry_mesh.ports.blobs import BlobStore
 from registry_mesh.ports.documents import encode
 from registry_mesh.ports.pushes import Pusher
@@ -99,15 +99,31 @@ class ReplicaRepository:
         who = Pusher(f"{_WHO.subject} from {source}")
         await self._parts.tags.move(tag, target, who, lambda standing: None)
 
-    async def untag(self, tag: Tag, because: str) -> None:
+    async def untag(self, tag: Tag, target: Digest, because: str) -> None:
         """Delete the tag as an origin does; what nothing refers to any more is the collection's."""
-        with suppress(ManifestUnknown):
-            await self._parts.tags.move(tag, None, Pusher(f"{_WHO.subject}: {because}"), _standing)
+        with suppress(_Elsewhere):
+            who = Pusher(f"{_WHO.subject}: {because}")
+            await self._parts.tags.move(tag, None, who, partial(_demand, target))
+
+    async def restore(self, tag: Tag, who: Pusher) -> Digest | None:
+        """Point a deleted tag at what it was; None where it is not deleted, or was nothing."""
+        history = await self._parts.tags.history(tag)
+        if not history or history[-1].descriptor is not None:
+            return None
+        before = next((each.descriptor for each in reversed(history) if each.descriptor is not None), None)
+        if before is None:
+            return None
+        await self._parts.tags.move(tag, before, who, lambda standing: None)
+        return before.digest
 
 
-def _standing(current: Digest | None) -> None:
-    if current is None:
-        raise ManifestUnknown("no such tag")
+class _Elsewhere(Exception):
+    """The tag points at something else, or is not there."""
+
+
+def _demand(target: Digest, standing: Digest | None) -> None:
+    if standing != target:
+        raise _Elsewhere
 
 
 def registry_component(registry: RegistryName) -> str:

@@ -31,7 +31,8 @@ async def test_bytes_of_a_deleted_tag_go_after_the_grace_and_shared_ones_stay() 
     content.image("stays", "v1", layers=[shared])
     content.image("goes", "v2", layers=[shared, own])
     await replica.run()
-    await replica.repositories.repository(HOST, RepositoryName("app")).untag(Tag("v2"), "revoked")
+    goes = (await replica.tags("app"))["v2"]
+    await replica.repositories.repository(HOST, RepositoryName("app")).untag(Tag("v2"), goes, "revoked")
     now = [1_000.0]
     lifecycle = Lifecycle(replica.blobs.records, lambda: now[0], Grace(period=DAY))
     uploads = MemoryUploads(replica.blobs, lambda: now[0])

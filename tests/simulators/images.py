@@ -45,6 +45,8 @@ class Content:
     tags: dict[Tag, Digest] = field(default_factory=dict)
     manifests: dict[Digest, Manifest] = field(default_factory=dict)
     blobs: dict[Digest, bytes] = field(default_factory=dict)
+    unlisted: set[Tag] = field(default_factory=set)
+    """Tags that are there, and in no list."""
 
     def blob(self, data: bytes) -> bytes:
         self.blobs[Digest.of(data)] = data
@@ -189,7 +191,8 @@ class _Place:
         return Resolved(manifest.descriptor if manifest else Descriptor(OCI_MANIFEST, digest, 1))
 
     async def tags(self, limit: int, last: str = "") -> TagPage:
-        after = sorted(tag for tag in self.content("tags").tags if tag > last)
+        content = self.content("tags")
+        after = sorted(tag for tag in content.tags.keys() - content.unlisted if tag > last)
         return TagPage(tuple(after[:limit]), len(after) > limit, note=self.registry.odd)
 
     async def referrers(self, subject: Digest, tagged: bool = True) -> Referrers:

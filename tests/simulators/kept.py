@@ -57,6 +57,6 @@ class DiaryRepository:
         await self.real.tag(tag, target, source)
         self.diary.append(f"tag {tag}")
 
-    async def untag(self, tag: Tag, because: str) -> None:
-        await self.real.untag(tag, because)
+    async def untag(self, tag: Tag, target: Digest, because: str) -> None:
+        await self.real.untag(tag, target, because)
         self.diary.append(f"untag {tag}")

@@ -1,18 +1,19 @@
-"""What a node remembers of tags for its rules: since when each shows its value, and how often it moved.
+"""What a node remembers of tags for its rules: since when each shows its value, how often it moved, and what holds it.
 
-Lost, the clock of `age` begins again: nothing is taken too early for it.
+Lost, the clock of `age` begins again, and nothing is deleted until it is seen again.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 from registry_mesh.oci.reference import Tag
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.records import Records
+from registry_mesh.replication.rules import Rule
 
 WATCHED: Final = 14 * 86400.0
 """Seconds for which moves are counted."""
@@ -28,13 +29,26 @@ class TagMemory:
     digest: str
     since: float
     moves: tuple[float, ...] = ()
+    here: float | None = None
+    """Since when a rule takes it."""
+    held_until: float | None = None
+    """What a `hold` promised; infinity is for ever."""
+
+    def taken(self, rules: Iterable[Rule], now: float) -> TagMemory:
+        """What is remembered when `rules` take it at `now`."""
+        rules = tuple(rules)
+        here = now if self.here is None else self.here
+        promised = [each for rule in rules if rule.hold and (each := rule.hold.until_when(here)) > now]
+        kept = [self.held_until] if self.held_until is not None and self.held_until > now else []
+        until = max([*promised, *kept], default=None)
+        return replace(self, here=here, held_until=until)
 
     def seen(self, digest: str, now: float) -> TagMemory:
         """What is remembered after a look at `now`."""
         if digest == self.digest:
             return self
         moves = tuple(each for each in (*self.moves, now) if now - each < WATCHED)
-        return TagMemory(digest, now, moves[-_MOST:])
+        return replace(self, digest=digest, since=now, moves=moves[-_MOST:])
 
 
 class RememberedTags:
@@ -55,6 +69,11 @@ class RememberedTags:
     def note(self, place: Place, tags: Mapping[Tag, TagMemory]) -> None:
         """All that is to be remembered of a repository."""
         self._fresh[place] = tags
+
+    async def forget(self, place: Place, tags: Collection[Tag]) -> None:
+        """What is remembered of `tags`: who brings one back begins anew."""
+        known = self._fresh.get(place) or await self.of(place)
+        self._fresh[place] = {tag: memory for tag, memory in known.items() if tag not in tags}
 
     async def asked(self) -> dict[str, float]:
         """By rule, when its sources were asked last."""
@@ -82,4 +101,9 @@ def _key(place: Place) -> str:
 def _memory(value: Mapping[str, object]) -> TagMemory:
     moves = value["moves"]
     told = tuple(float(each) for each in moves) if isinstance(moves, list) else ()
-    return TagMemory(str(value["digest"]), float(str(value["since"])), told)
+    here, held_until = _time(value.get("here")), _time(value.get("held_until"))
+    return TagMemory(str(value["digest"]), float(str(value["since"])), told, here, held_until)
+
+
+def _time(value: object) -> float | None:
+    return None if value is None else float(str(value))

@@ -3,7 +3,7 @@
 List the tags of every repository that a rule takes; ask what each wanted tag points at; look into those that
 changed; then copy what is not held and switch each tag when everything it stands for is here. What is held serves
 all the while. A tag that vanished at its source, or left the rules, is told as not followed, and deleted when the rules
-say so (`content.snapshot.following`).
+say so (`content.snapshot.removing`).
 
 What was found complete is noted per repository (`content.snapshot.receipts`), so that a run where nothing changed costs
 one listing a repository and one HEAD a tag. Killed at any moment, a run leaves the old tags and what it brought;
@@ -26,6 +26,7 @@ from registry_mesh.content.snapshot.jobs import Undone, Widths
 from registry_mesh.content.snapshot.progress import Meter, Phase
 from registry_mesh.content.snapshot.receipts import Receipts
 from registry_mesh.content.snapshot.remembered_tags import RememberedTags
+from registry_mesh.content.snapshot.removing import Removing
 from registry_mesh.content.snapshot.survey import Findings, Survey, bounded
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.oci.refusals import NameUnknown, Refusal
@@ -35,6 +36,8 @@ from registry_mesh.ports.place import Place
 from registry_mesh.ports.records import Records
 from registry_mesh.ports.repositories import EVERY, KeptRepository, RegistrySource, RepositoryStore
 from registry_mesh.ports.room import StoreRoom
+from registry_mesh.ports.unfollowed import forget
+from registry_mesh.replication import sentences
 from registry_mesh.replication.rules import Rule, Rules
 from registry_mesh.replication.schedule import due
 from registry_mesh.replication.wanted import Listing, listings
@@ -94,6 +97,7 @@ class Outcome:
     troubles: tuple[Trouble, ...] = ()
     notes: tuple[str, ...] = ()
     """What is odd and stops nothing."""
+    deleted: int = 0
 
     @property
     def complete(self) -> bool:
@@ -131,7 +135,8 @@ class Snapshot:
         self._remembered = RememberedTags(ours.records)
         self._due: frozenset[str] = frozenset()
         self._ranks: dict[TagKey, int] = {}
-        self._followed = Followed(rules, ours.records, self._asking, clock())
+        self._followed = Followed(ours.records, self._asking, clock())
+        self._removing = Removing(rules, ours.repositories, ours.records, clock())
         self._unlisted: set[RegistryName] = set()
         self._switched = 0
 
@@ -188,17 +193,24 @@ class Snapshot:
             async for name in self._ours.repositories.repositories(registry):
                 if not self._rules.of(registry, name):
                     await self._unselected(Place(registry, name))
-        gone, stopped = await self._followed.delete()
-        self._notes += gone
-        for why in stopped:
-            self._trouble("the guard", why)
+        try:
+            await self._removing.execute()
+        finally:
+            for place, tags in self._removing.deleted.items():
+                await forget(self._ours.records, place, tags)
+                await self._remembered.forget(place, tags)
+            await self._remembered.flush({})
+        self._notes += self._removing.notes
+        for what, why in self._removing.troubles:
+            self._trouble(what, why)
 
     async def _unselected(self, place: Place) -> None:
         target = self._ours.repositories.repository(place.registry, place.repository)
         with suppress(NameUnknown):
             held = (await target.kept.tags.tags(EVERY)).tags
             source = self._sources[place.registry].repository(place.repository)
-            await self._followed.look(place, target, source, held, {})
+            told = await self._followed.look(place, target, source, held, {})
+            await self._removing.look(place, target, told, await self._remembered.of(place), {})
 
     async def _fit(self) -> None:
         """Leave out what there is no room for: whole images come, in the order of the rules."""
@@ -228,6 +240,7 @@ class Snapshot:
             meter.size_done,
             tuple(sorted(self._troubles)),
             tuple(sorted(self._notes)),
+            sum(map(len, self._removing.deleted.values())),
         )
 
     async def _places(self, listing: Listing, due: Rules) -> list[Place]:
@@ -251,12 +264,12 @@ class Snapshot:
         """Look at one repository, and take what changed into the copy. `named`: those that rules name in full."""
         source = self._sources[place.registry].repository(place.repository)
         target = self._ours.repositories.repository(place.registry, place.repository)
-        receipts = await self._receipts.of(place)
+        receipts, remembered = await self._receipts.of(place), await self._remembered.of(place)
         survey = Survey(
             source,
             target,
             receipts,
-            await self._remembered.of(place),
+            remembered,
             self._explorer,
             self._asking,
             self._clock(),
@@ -288,9 +301,15 @@ class Snapshot:
             self._trouble(str(place), why)
         self._notes += found.waiting
         if not found.faults.get(""):
-            self._remembered.note(place, found.remembered)
             wanted = {tag: found.by.get(tag, ()) for tag in found.seen}
-            await self._followed.look(place, target, source, found.listed, wanted)
+            told = await self._followed.look(place, target, source, found.listed, wanted, found.whole)
+            known = {tag: each for tag, each in remembered.items() if tag in told.wanted} | found.remembered
+            if known != remembered:
+                self._remembered.note(place, known)
+            await self._removing.look(place, target, told, known, found.past)
+            if told.unfollowed and not found.listed:
+                why = sentences.empty(place.repository, place.registry, len(told.unfollowed))
+                self._trouble(str(place), why)
         for tag, by in found.by.items():
             self._ranks[TagKey(place, tag)] = min(self._rank_of[name] for name in by)
         copies = [self._planned(place, found, copy) for copy in found.copies.values()]

@@ -61,6 +61,10 @@ class Findings:
     """What is not taken yet, or is denied, in words."""
     remembered: dict[Tag, TagMemory] = field(default_factory=dict)
     """What is to be remembered of the selected tags."""
+    whole: bool = False
+    """Whether the list of tags is known to have come to its end."""
+    past: dict[Tag, Decision] = field(default_factory=dict)
+    """Tags of which newer ones are kept instead."""
 
 
 _FOLLOWED: Final = frozenset({Verdict.TAKE, Verdict.WAIT, Verdict.REFUSE})
@@ -117,9 +121,11 @@ class Survey:
         taken = selecting(of, page.tags)
         found.selecting = {rule.name for by in taken.values() for rule in by}
         place = DecidedPlace(self.place.registry, self.place.repository)
+        dropped: dict[Tag, Decision] = {}
         if any(each.keep for each in of) and not any(_by_time(each) for each in of):
             known = decide(place, rules, of, dict.fromkeys(page.tags, TagFacts()), self._now)
-            taken = {tag: by for tag, by in taken.items() if known[tag].verdict is not Verdict.PAST}
+            dropped = {tag: d for tag, d in known.items() if d.verdict is Verdict.PAST}
+            taken = {tag: by for tag, by in taken.items() if tag not in dropped}
         roots = await self._roots(taken)
         facts = await self._facts(page.tags, roots, taken)
         first = decide(place, rules, of, facts, self._now)
@@ -128,6 +134,8 @@ class Survey:
         for tag, graph in looked.items():
             facts[tag] = replace(facts[tag], size=graph.size, type=graph.type)
         decided = {tag: d for tag, d in decide(place, rules, of, facts, self._now).items() if tag in roots}
+        found.past = {tag: d for tag, d in first.items() if d.verdict is Verdict.PAST} | dropped
+        found.whole = not page.note
         self._tell(decided)
         await self._take(decided, looked)
         kept = {tag for tag, d in decided.items() if d.verdict in _FOLLOWED}
@@ -213,6 +221,7 @@ class Survey:
             if decision.verdict is not Verdict.TAKE:
                 continue
             found.by[tag] = tuple(rule.name for rule in decision.rules)
+            found.remembered[tag] = found.remembered[tag].taken(decision.rules, self._now)
             if tag in self._complete:
                 found.wanted += 1
                 found.held += 1

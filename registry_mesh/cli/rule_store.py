@@ -1,0 +1,118 @@
+"""`registry-mesh rules approve` and `rules undo`: what a person says to a replica's deletions."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import re
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from registry_mesh.cli import store_command
+from registry_mesh.cli.rule_options import EXIT_INVALID, EXIT_LOOK
+from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
+
+if TYPE_CHECKING:
+    from registry_mesh.config.schema import Config
+    from registry_mesh.ports.storage import Storage
+
+_CONFIG = click.argument("config", type=click.Path(path_type=Path))
+
+
+@click.command(epilog="Exit codes: 0 noted; 1 the store failed; 2 DIGEST or the configuration is wrong.")
+@click.argument("digest")
+@_CONFIG
+def approve(digest: str, config: Path) -> None:
+    """Let the next run of the replica that CONFIG describes delete what the plan DIGEST names, though it is more than
+    the guard allows. Another plan is not approved by it.
+
+    \b
+    Example:
+      registry-mesh rules approve sha256:9f3a... config/replica.yaml
+    """
+    if not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
+        click.echo(f"{digest} is no digest of a plan: copy it whole from what the run said", err=True)
+        raise SystemExit(EXIT_INVALID)
+
+    async def note(storage: Storage) -> int:
+        from registry_mesh.content.snapshot.removing import APPROVED
+
+        said = {"digest": digest, "by": getpass.getuser(), "at": time.time()}
+        await storage.records.put(APPROVED, json.dumps(said).encode())
+        click.echo(f"approved {digest}: the next run deletes what it names, and nothing if that has changed")
+        return 0
+
+    _with_store(config, note)
+
+
+@click.command(
+    epilog="Exit codes: 0 all is back; 1 a tag was not deleted, or the store failed; 2 the configuration is wrong."
+)
+@_CONFIG
+@click.argument("refs", nargs=-1, metavar="[REF]...")
+def undo(config: Path, refs: tuple[str, ...]) -> None:
+    """Bring back tags that a run of the rules deleted: each REF (REGISTRY/REPOSITORY:TAG), else all that the last run
+    with deletions deleted. Each points at what it pointed at; the bytes are here while the store's grace lasts.
+
+    \b
+    Example:
+      registry-mesh rules undo config/replica.yaml registry.cern.example/atlas/athena:24.0.9
+    """
+
+    async def bring_back(storage: Storage) -> int:
+        from registry_mesh.content.snapshot.remembered_tags import RememberedTags
+        from registry_mesh.content.snapshot.removing import REMOVED
+        from registry_mesh.ports.place import Place
+        from registry_mesh.ports.pushes import Pusher
+        from registry_mesh.ports.unfollowed import forget
+        from registry_mesh.repositories.of_replica import ReplicaRepositories
+
+        removed: list[dict[str, Any]] = json.loads(await storage.records.get(REMOVED) or b"[]")
+        wanted = [each for each in removed if _ref(each) in refs] if refs else _last(removed)
+        repositories = ReplicaRepositories(storage.records, storage.blobs, time.time)
+        remembered = RememberedTags(storage.records)
+        back = set()
+        async with storage.alone("replication", lambda owner: None):
+            for each in wanted:
+                place = Place(RegistryName(each["registry"]), RepositoryName(each["repository"]))
+                who = Pusher(f"{getpass.getuser()} (rules undo)")
+                digest = await repositories.repository(place.registry, place.repository).restore(
+                    Tag(each["tag"]), who
+                )
+                await remembered.forget(place, {Tag(each["tag"])})
+                await forget(storage.records, place, {Tag(each["tag"])})
+                if digest is not None:
+                    back.add(_ref(each))
+                    click.echo(f"{_ref(each)} points at {digest} again")
+            await remembered.flush({})
+        lost = (set(refs) or {_ref(each) for each in wanted}) - back
+        for ref in sorted(lost):
+            click.echo(f"{ref} is not among what runs deleted, or is back already", err=True)
+        return EXIT_LOOK if lost or not wanted else 0
+
+    _with_store(config, bring_back)
+
+
+def _last(removed: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [each for each in removed if each["at"] == removed[-1]["at"]]
+
+
+def _ref(entry: dict[str, Any]) -> str:
+    return f"{entry['registry']}/{entry['repository']}:{entry['tag']}"
+
+
+def _with_store(config: Path, work: Callable[[Storage], Awaitable[int]]) -> None:
+    async def opened(loaded: Config) -> int:
+        from registry_mesh.assembly.storage import open_storage
+
+        async with AsyncExitStack() as stack:
+            storage = await open_storage(loaded)
+            stack.push_async_callback(storage.close)
+            return await work(storage)
+
+    store_command.run(config, ("replica",), opened)

@@ -1,0 +1,226 @@
+"""What a run deletes of what is held: tags that are gone at their source, or that no rule wants any more.
+
+Deciding is `replication.removal`; here is what it needs to know, and that it is done in an order that a crash cannot
+spoil: what is about to go is noted, then each tag goes by one record of its own log, from which it can be brought back.
+Bytes stay until they are collected.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from registry_mesh.content.snapshot.remembered_tags import TagMemory
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.reference import RegistryName, Tag
+from registry_mesh.oci.refusals import ManifestUnknown, NameUnknown
+from registry_mesh.ports.place import Place
+from registry_mesh.ports.records import Records
+from registry_mesh.ports.repositories import EVERY, KeptRepository, RepositoryStore
+from registry_mesh.ports.unfollowed import Following, Why
+from registry_mesh.replication import sentences
+from registry_mesh.replication.decision import Decision
+from registry_mesh.replication.removal import guarded, removal
+from registry_mesh.replication.rules import Rules
+from registry_mesh.replication.wanted import companions, is_companion
+
+REMOVED: Final = "receipts/removed.json"
+APPROVED: Final = "receipts/approved.json"
+_DAY: Final = 86400.0
+_REMEMBERED: Final = 10_000
+"""Deletions that are listed for `undo`."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Going:
+    """A tag that is to be deleted; `guarded` False where nothing holds it."""
+
+    place: Place
+    tag: Tag
+    digest: str
+    because: str = field(compare=False)
+    guarded: bool = field(default=True, compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.place}:{self.tag}"
+
+
+class Removing:
+    """Gathers over a run what is to go (`look`), then lets it go (`execute`)."""
+
+    def __init__(self, rules: Rules, store: RepositoryStore, records: Records, now: float) -> None:
+        self._rules = rules
+        self._store = store
+        self._records = records
+        self._now = now
+        self._going: list[Going] = []
+        self.troubles: list[tuple[str, str]] = []
+        self.notes: list[str] = []
+        self.deleted: dict[Place, set[Tag]] = {}
+
+    @property
+    def may_delete(self) -> bool:
+        """Whether anything says that something is deleted."""
+        deletes = [self._rules.vanished, *(rule.delete for rule in self._rules)]
+        return bool(self._rules.deny) or any(
+            each.gone is not None or each.unselected is not None for each in deletes
+        )
+
+    async def look(
+        self,
+        place: Place,
+        target: KeptRepository,
+        told: Following,
+        memory: Mapping[Tag, TagMemory],
+        decided: Mapping[Tag, Decision],
+    ) -> None:
+        """Note what goes of one repository. `told` is what a look at its source told; of a tag that no rule is known to
+        have wanted, or of which nothing is remembered, nothing is deleted."""
+        if not self.may_delete:
+            return
+        for tag, digest in (await self._held(target)).items():
+            if is_companion(tag):
+                continue
+            denial = self._rules.denying(place.registry, place.repository, tag, digest)
+            if denial is not None:
+                why = f"it is denied{f': {denial.note}' if denial.note else ''}"
+                self._going.append(Going(place, tag, str(digest), why, guarded=False))
+            elif tag in told.unfollowed and tag in memory and told.wanted.get(tag):
+                self._decide(place, tag, digest, told, memory[tag], decided.get(tag))
+
+    def _decide(
+        self,
+        place: Place,
+        tag: Tag,
+        digest: Digest,
+        told: Following,
+        memory: TagMemory,
+        decision: Decision | None,
+    ) -> None:
+        away = told.unfollowed[tag]
+        gone = away.since if away.why is Why.GONE else None
+        unselected = away.since if away.why is Why.UNSELECTED else None
+        here = memory.here if memory.here is not None else memory.since
+        by = told.wanted[tag]
+        found = removal(self._rules, by, gone, unselected, here, memory.held_until, self._now)
+        if found is None:
+            return
+        past = f"{decision.because}; " if decision is not None else ""
+        if found.due:
+            self._going.append(Going(place, tag, str(digest), past + found.because))
+        elif found.until is not None:
+            when = sentences.when(found.until)
+            self.notes.append(f"{place}:{tag} is deleted {when}: {past}{found.because}")
+
+    async def _held(self, target: KeptRepository) -> dict[Tag, Digest]:
+        found = {}
+        try:
+            for tag in (await target.kept.tags.tags(EVERY)).tags:
+                found[tag] = (await target.kept.tags.resolve(tag)).descriptor.digest
+        except (NameUnknown, ManifestUnknown):
+            return found
+        return found
+
+    async def execute(self) -> None:
+        """Let go what is to go, but for registries of which too much would."""
+        going = sorted(self._going)
+        if not going:
+            return
+        removed = await self._removed()
+        stopped = await self._stopped([each for each in going if each.guarded], removed)
+        going = [each for each in going if not each.guarded or each.place.registry not in stopped]
+        await self._note(going, removed)
+        for each in going:
+            await self._untag(each)
+
+    async def _stopped(self, going: list[Going], removed: list[dict[str, object]]) -> set[RegistryName]:
+        deletes: dict[str, int] = {}
+        lately: dict[str, int] = {}
+        for each in going:
+            deletes[each.place.registry] = deletes.get(each.place.registry, 0) + 1
+        for entry in removed:
+            if self._now - float(str(entry["at"])) < _DAY:
+                registry = str(entry["registry"])
+                lately[registry] = lately.get(registry, 0) + 1
+        tags = {each: await self._count(RegistryName(each)) for each in deletes}
+        found = guarded(tags, deletes, lately, self._rules.guard)
+        stopped = {RegistryName(each.registry) for each in found if each.stopped}
+        if not stopped:
+            return stopped
+        digest = plan_digest(each for each in going if each.place.registry in stopped)
+        if await self._is_approved(digest):
+            return set()
+        for too_many in filter(lambda one: one.stopped, found):
+            why = sentences.guarded(
+                too_many.deletes, too_many.tags, too_many.registry, too_many.guard, digest
+            )
+            self.troubles.append((too_many.registry, why))
+        return stopped
+
+    async def _count(self, registry: RegistryName) -> int:
+        """Tags that are held of a registry."""
+        count = 0
+        async for name in self._store.repositories(registry):
+            try:
+                page = await self._store.repository(registry, name).kept.tags.tags(EVERY)
+            except NameUnknown:
+                continue
+            count += sum(not is_companion(tag) for tag in page.tags)
+        return count
+
+    async def _is_approved(self, digest: str) -> bool:
+        data = await self._records.get(APPROVED)
+        try:
+            approved = bool(json.loads(data or b"{}").get("digest") == digest)
+        except (ValueError, AttributeError):
+            return False
+        if approved:
+            await self._records.delete([APPROVED])
+        return approved
+
+    async def _removed(self) -> list[dict[str, object]]:
+        try:
+            found = json.loads(await self._records.get(REMOVED) or b"[]")
+            return [dict(each) for each in found if {"at", "registry", "repository", "tag"} <= set(each)]
+        except (ValueError, TypeError):
+            return []
+
+    async def _note(self, going: Iterable[Going], removed: list[dict[str, object]]) -> None:
+        """Before it goes: a crash between this and that counts too much, never too little."""
+        fresh = [
+            {
+                "at": self._now,
+                "registry": each.place.registry,
+                "repository": each.place.repository,
+                "tag": each.tag,
+                "digest": each.digest,
+                "because": each.because,
+            }
+            for each in going
+        ]
+        if fresh:
+            data = json.dumps([*removed, *fresh][-_REMEMBERED:]).encode()
+            await self._records.put(REMOVED, data)
+
+    async def _untag(self, going: Going) -> None:
+        """The tag, then the companions by tag of what no other tag stands for."""
+        target = self._store.repository(going.place.registry, going.place.repository)
+        await target.untag(going.tag, Digest.parse(going.digest), going.because)
+        self.deleted.setdefault(going.place, set()).add(going.tag)
+        self.notes.append(
+            f"{going} was deleted: {going.because}; it was {going.digest}, `rules undo` brings it back"
+        )
+        held = await self._held(target)
+        if going.digest in map(str, held.values()):
+            return
+        for other in companions(held).get(Digest.parse(going.digest), ()):
+            await target.untag(other, held[other], f"companion of {going.tag}")
+
+
+def plan_digest(going: Iterable[Going]) -> str:
+    """By which a person approves exactly these deletions."""
+    said = json.dumps([[str(each), each.digest] for each in sorted(going)])
+    return f"sha256:{hashlib.sha256(said.encode()).hexdigest()}"
