@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 
+from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.mentions import mentions
@@ -34,14 +35,17 @@ class References:
         `ManifestBlobUnknown`, `SizeInvalid`."""
         blobs = await self._missing(required_blobs(manifest), self._blob_at)
         children = await self._missing(required_manifests(manifest), self._child_at)
-        await self._missing(_beyond(manifest), self._child_at)  # none is demanded, all are touched
+        beyond = _beyond(manifest)
+        absent = await self._missing(beyond, self._child_at)  # none is demanded, all are touched
         if not self._store.policy.sparse:
             wanted = required_blobs(manifest) | required_manifests(manifest)
             refuse_missing([wanted[digest] for digest in (*blobs, *children)])
         required = required_blobs(manifest).keys() | required_manifests(manifest).keys()
-        await self._demand_sizes(manifest, required.difference(blobs, children))
+        here = required.difference(blobs, children) | beyond.keys() - set(absent)
+        sized = [each for each in beyond.values() if each is not None]
+        await self._demand_sizes([*manifest.blobs(), *manifest.manifests, *sized], here)
 
-    async def _demand_sizes(self, manifest: Manifest, here: Collection[Digest]) -> None:
+    async def _demand_sizes(self, named: Sequence[Descriptor], here: Collection[Digest]) -> None:
         """What is here has the size that the manifest says; else `SizeInvalid`."""
 
         async def size(digest: Digest) -> tuple[Digest, int] | None:
@@ -50,7 +54,7 @@ class References:
             return None
 
         sizes = dict(filter(None, await ask_each(size, here)))
-        refuse_wrong_sizes([*manifest.blobs(), *manifest.manifests], sizes)
+        refuse_wrong_sizes(named, sizes)
 
     async def _missing(self, wanted: Iterable[Digest], written_at: _WrittenAt) -> list[Digest]:
         async def lacks(digest: Digest) -> bool:
@@ -78,8 +82,13 @@ class References:
         return await self._blob_at(digest) if at is None else at
 
 
-def _beyond(manifest: Manifest) -> Sequence[Digest]:
-    """What it names besides what a push must find."""
-    found = (each.digest for each in mentions(manifest.data, manifest.media_type).named)
+def _beyond(manifest: Manifest) -> dict[Digest, Descriptor | None]:
+    """What it names besides what a push must find, its subject among it; None where it says no size of it."""
     demanded = required_blobs(manifest) | required_manifests(manifest)
-    return [each for each in dict.fromkeys(found) if each not in demanded]
+    found: dict[Digest, Descriptor | None] = (
+        {manifest.subject.digest: manifest.subject} if manifest.subject else {}
+    )
+    for each in mentions(manifest.data, manifest.media_type).named:
+        sized = Descriptor(each.media_type, each.digest, each.size) if each.size is not None else None
+        found[each.digest] = found.get(each.digest) or sized
+    return {digest: each for digest, each in found.items() if digest not in demanded}

@@ -12,7 +12,7 @@ import pytest
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
-from registry_mesh.oci.media_types import OCI_INDEX
+from registry_mesh.oci.media_types import ARTIFACT, OCI_INDEX
 from registry_mesh.oci.reference import RepositoryName, Tag, referrers_tag
 from registry_mesh.oci.refusals import (
     BlobUnknown,
@@ -511,7 +511,9 @@ async def test_repositories_are_listed(origin: Repositories) -> None:
 
 
 @pytest.mark.parametrize("said", [0, 3, 10**9])
-@pytest.mark.parametrize("what", ["config", "layer", "the same layer twice", "child"])
+@pytest.mark.parametrize(
+    "what", ["config", "layer", "the same layer twice", "child", "subject", "artifact", "vendor's", "foreign"]
+)
 async def test_a_manifest_says_the_true_size_of_what_it_names(
     origin: Repositories, what: str, said: int
 ) -> None:
@@ -522,6 +524,17 @@ async def test_a_manifest_says_the_true_size_of_what_it_names(
     if what == "child":
         child = await push_image(repo, "one")
         wrong = index(child, manifests=[Descriptor(child.media_type, child.digest, said).document()])
+    elif what == "subject":
+        subject = await push_image(repo, "one")
+        wrong = image(config, layer, subject=Descriptor(subject.media_type, subject.digest, said).document())
+    elif what in ("artifact", "vendor's"):
+        kind = ARTIFACT if what == "artifact" else "application/vnd.example.v1+json"
+        place = "blobs" if what == "artifact" else "parts"
+        text = json.dumps({"mediaType": kind, "artifactType": "a/b", place: [false[layer].document()]})
+        wrong = Manifest.parse(text.encode(), kind)
+    elif what == "foreign":
+        kind = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+        wrong = image(config, Descriptor(kind, layer.digest, said))
     elif what == "config":
         wrong = image(false[config], layer)
     else:
