@@ -116,5 +116,5 @@ def _expect(answer: http.client.HTTPResponse, status: int) -> None:
 
 
 def _is_hit(answer: http.client.HTTPResponse) -> bool:
-    """Cache-Status (RFC 9211): `"site"; hit`."""
-    return re.search(r";\s*hit\b", answer.headers.get("Cache-Status", "")) is not None
+    """The last member is the cache that answered (RFC 9211, section 2): `"replica"; hit, "site"; hit`."""
+    return re.search(r";\s*hit\b[^,]*$", answer.headers.get("Cache-Status", "")) is not None
