@@ -55,6 +55,11 @@ def load(paths: Sequence[Path], known_platforms: bool = False) -> Rules:
 
 def read_reference(text: str) -> tuple[Place, Tag]:
     """`REGISTRY/REPOSITORY:TAG`; the command ends where it is none."""
+    first, _, rest = text.partition("/")
+    if not rest or not ("." in first or ":" in first or first == "localhost"):
+        raise click.BadParameter(f"{text}: the registry is missing; write REGISTRY/REPOSITORY:TAG")
+    if ":" not in rest.partition("@")[0]:
+        raise click.BadParameter(f"{text}: the tag is missing; write REGISTRY/REPOSITORY:TAG")
     try:
         place, tag, _ = reference(text)
     except Refusal as refusal:

@@ -179,3 +179,18 @@ def test_import_writes_rules_and_tells_what_it_refuses(tmp_path: Path) -> None:
     assert (checked.exit_code, checked.output) == (0, "1 patterns compared over 3 tags: 0 differences\n")
     recipe.write_text("input: [")
     assert run("import", "ducc", str(recipe)).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("ref", "words"),
+    [
+        ("prod/app:1.7.0", "the registry is missing; write REGISTRY/REPOSITORY:TAG"),
+        ("app:1.7.0", "the registry is missing"),
+        ("registry.example/prod/app", "the tag is missing"),
+        ("localhost:5000/prod/app", "the tag is missing"),
+    ],
+)
+def test_explain_tells_which_part_of_a_reference_is_missing(ref: str, words: str) -> None:
+    result = run("explain", ref, str(RULES))
+    assert result.exit_code == 2
+    assert words in " ".join(result.output.replace("\n", " ").split()) or words in str(result.stderr)
