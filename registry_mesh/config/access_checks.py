@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 from registry_mesh.access.gate import is_loopback
+from registry_mesh.access.tokens import KeyInvalid, Tokens
+from registry_mesh.auth.policies import Entry, readers
 from registry_mesh.auth.subjects import is_issuer
 from registry_mesh.config.access_files import load_users
 from registry_mesh.config.document import Document, mapping
-from registry_mesh.config.finding import ConfigInvalid
+from registry_mesh.config.finding import ConfigInvalid, Path
 from registry_mesh.config.policy_files import load_policies, policy_paths
 from registry_mesh.config.robot_files import load_robots
+from registry_mesh.config.values import listed
+from registry_mesh.oci.reference import parse_registry
+from registry_mesh.oci.refusals import NameUnknown
 
 
 def check_access(document: Document) -> None:
@@ -35,6 +41,7 @@ def _check_users(document: Document, access: Mapping[str, Any]) -> None:
             if key in access:
                 document.report(("access", key), f"{key} without users", "add users: FILE", key=True)
         return
+    _check_key(document)
     try:
         if isinstance(users, str) and users:
             load_users(users)
@@ -49,6 +56,19 @@ def _check_users(document: Document, access: Mapping[str, Any]) -> None:
             "passwords and tokens cross the network in the clear",
             "add listen.tls, or let only a TLS proxy reach the listener",
         )
+
+
+def _check_key(document: Document) -> None:
+    path: Path = ("access", "tokens", "key")
+    file = document.find(*path)
+    if not isinstance(file, str) or not file:
+        return
+    try:
+        Tokens(pathlib.Path(file).read_bytes(), "", "", 0)
+    except OSError as fault:
+        document.report(path, f"{file}: {fault.strerror}", "make it: see docs/access.md")
+    except KeyInvalid as fault:
+        document.report(path, f"{file}: {fault}", "make it: see docs/access.md")
 
 
 def _check_admin(document: Document) -> None:
@@ -77,9 +97,27 @@ def _check_policies(document: Document, access: Mapping[str, Any]) -> None:
             how = "say it in a policy: subjects: everybody, or users"
             document.report(("access", key), f"{key} beside policies says nothing", how, key=True)
     try:
-        load_policies(policy_paths(policies))
+        load_policies(policy_paths(policies), *_registries(document))
     except ConfigInvalid as invalid:
         document.findings.extend(invalid.findings)
+
+
+def _registries(document: Document) -> tuple[list[Entry], frozenset[str]]:
+    """Lines about readers of registries, and the registries that need such a line, as far as the document
+    says it rightly."""
+    lines, private = list[Entry](), set[str]()
+    for written, value in mapping(document.find("registries")).items():
+        registry = mapping(value)
+        try:
+            host = parse_registry(str(written))
+        except NameUnknown:
+            continue
+        named = listed(registry.get("readers"))
+        if isinstance(named, tuple) and named:
+            lines.append(readers(host, [str(each) for each in named]))
+        if registry.get("credentials") is not None or registry.get("certificate") is not None:
+            private.add(host)
+    return lines, frozenset(private)
 
 
 def _check_readers(document: Document, access: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from registry_mesh.access.tokens import new_key
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.load import parse
 
@@ -63,3 +64,30 @@ def test_passwords_in_the_clear_are_warned_of(tmp_path: Path) -> None:
     (warned,) = said(access={"users": str(users)}, listen={"address": "0.0.0.0"})
     assert "passwords and tokens cross the network in the clear" in warned
     assert said(access={"users": str(users)}) == []
+
+
+def test_policies_are_tried_with_what_the_node_s_registries_are(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(
+        "schema: registry-mesh/access/1\n"
+        'policies: [{name: all, repos: "**", subjects: everybody, allow: pull}]\n'
+        "tests: [{subject: anonymous, action: pull, repo: x, registry: quay.io, expect: allow}]\n"
+    )
+    (tmp_path / "login").write_text("user:password")
+    (tmp_path / "login").chmod(0o600)
+    registry = {"parents": [["http://p"]], "credentials": f"file:{tmp_path / 'login'}"}
+    site = {"role": "site", "access": {"policies": str(tmp_path)}}
+    (fault,) = said(**site, registries={"QUAY.io": registry})
+    assert fault.startswith(f"{tmp_path}/p.yaml:3:9: tests[0]: the test expects allow, and it is deny")
+    assert said(**site, registries={"quay.io": registry | {"readers": "everybody"}}) == []
+
+
+@pytest.mark.parametrize("pem", [b"", b"no key", None])
+def test_a_key_that_signs_nothing(pem: bytes | None, tmp_path: Path) -> None:
+    users, key = tmp_path / "users", tmp_path / "key.pem"
+    users.write_text(f"alice:{HASH}\n")
+    if pem is not None:
+        key.write_bytes(pem)
+    (fault,) = said(access={"users": str(users), "tokens": {"key": str(key)}})
+    assert f"access.tokens.key: {key}: " in fault
+    key.write_bytes(new_key())
+    assert said(access={"users": str(users), "tokens": {"key": str(key)}}) == []
