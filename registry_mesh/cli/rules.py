@@ -21,6 +21,7 @@ from registry_mesh.cli.rule_options import (
     read_reference,
 )
 from registry_mesh.cli.rule_plans import diff, plan_
+from registry_mesh.cli.rule_record import record
 from registry_mesh.cli.rule_store import approve, undo
 from registry_mesh.cli.suggesting import Suggesting
 from registry_mesh.config.finding import ConfigInvalid
@@ -189,5 +190,5 @@ def migrate(paths: tuple[Path, ...], catalog: Path | None, write: bool) -> None:
     sys.exit(EXIT_LOOK if said else 0)
 
 
-for each in (plan_, diff, import_, approve, undo):
+for each in (plan_, diff, record, import_, approve, undo):
     command.add_command(each)
