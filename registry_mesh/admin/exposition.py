@@ -33,10 +33,11 @@ class TableCollector(Collector):
 
 
 def _used(sample: Sample) -> bool:
-    """Whether there is anything to tell: of the many series that a label makes those appear that were used."""
-    if not sample.metric.labels or (sample.metric.kind is Kind.GAUGE and sample.metric.name not in _SPARSE):
-        return True
-    return bool(sample.value)
+    """Whether there is anything to tell: of the many series that several labels make those appear that were used."""
+    metric = sample.metric
+    few = len(metric.labels) < 2 and metric.kind is Kind.COUNTER
+    gauge = metric.kind is Kind.GAUGE and metric.name not in _SPARSE
+    return few or gauge or not metric.labels or bool(sample.value)
 
 
 _SPARSE: Final = frozenset({FINDING.name, PARENT_STATE.name})
