@@ -17,14 +17,14 @@ from registry_mesh.stores.bucket.store import S3Store
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class BucketBounds:
     """In bytes, and in seconds since a blob was stored; None: no bound."""
 
     quota: int | None = None
     max_age: float | None = None
 
 
-async def keep_within(store: S3Store, control: S3Control, bounds: Bounds, now: float) -> int:
+async def keep_within(store: S3Store, control: S3Control, bounds: BucketBounds, now: float) -> int:
     """Forget what is too much or too old; how many blobs that were. `StoreBroken`."""
     if bounds.quota is None and bounds.max_age is None:
         return 0

@@ -26,7 +26,7 @@ from registry_mesh.ports.partial import Hold
 from registry_mesh.ports.pieces import in_memory
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.shared import SharedStore
-from registry_mesh.stores.bucket.bounds import Bounds, keep_within
+from registry_mesh.stores.bucket.bounds import BucketBounds, keep_within
 from registry_mesh.stores.bucket.client import ObjectMissing
 from registry_mesh.stores.bucket.guard import Guard, GuardedRecords
 from registry_mesh.stores.bucket.settings import S3Settings
@@ -55,7 +55,7 @@ class S3CacheStore:
         self.records = GuardedRecords(bucket.records, self._guard)
         self.near = SpoolFirst(spool, bucket, self._guard, self._from_bucket)
         self.shared = BucketAsParent(bucket, self._guard, self._reject)
-        self.bounds = Bounds()
+        self.bounds = BucketBounds()
         self.rotten = 0
         self.sent = 0
         self._queue: asyncio.Queue[Digest] = asyncio.Queue()
@@ -82,7 +82,7 @@ class S3CacheStore:
             await admission.settle(spool.records, str(path))
             stack.pop_all()
         store = cls(bucket, spool)
-        store.bounds = Bounds(settings.quota, settings.max_age)
+        store.bounds = BucketBounds(settings.quota, settings.max_age)
         store.begin()
         return store
 

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from registry_mesh.oci.digest import Digest
-from registry_mesh.stores.bucket.bounds import Bounds, keep_within
+from registry_mesh.stores.bucket.bounds import BucketBounds, keep_within
 from registry_mesh.stores.bucket.store import S3Store
 from tests.suites.blob_store import put
 from tests.suites.bytes_of import pattern
@@ -36,21 +36,21 @@ async def held(store: S3Store, digests: list[Digest]) -> list[bool]:
 async def test_the_oldest_go_until_the_rest_is_within_the_quota(s3_store: S3Store) -> None:
     digests = await stocked(s3_store)
     now = time.time()
-    assert await keep_within(s3_store, s3_store.control, Bounds(), now) == 0
-    assert await keep_within(s3_store, s3_store.control, Bounds(quota=6 * MIB), now) == 0
-    assert await keep_within(s3_store, s3_store.control, Bounds(quota=5 * MIB), now) == 1
+    assert await keep_within(s3_store, s3_store.control, BucketBounds(), now) == 0
+    assert await keep_within(s3_store, s3_store.control, BucketBounds(quota=6 * MIB), now) == 0
+    assert await keep_within(s3_store, s3_store.control, BucketBounds(quota=5 * MIB), now) == 1
     assert await held(s3_store, digests) == [False, True, True]
-    assert await keep_within(s3_store, s3_store.control, Bounds(quota=5 * MIB), now) == 0, (
+    assert await keep_within(s3_store, s3_store.control, BucketBounds(quota=5 * MIB), now) == 0, (
         "what lingers is no more"
     )
-    assert await keep_within(s3_store, s3_store.control, Bounds(quota=1), now) == 2
+    assert await keep_within(s3_store, s3_store.control, BucketBounds(quota=1), now) == 2
     assert await held(s3_store, digests) == [False, False, False]
 
 
 async def test_what_is_too_old_goes(s3_store: S3Store) -> None:
     digests = await stocked(s3_store)
     later = time.time() + 3600
-    assert await keep_within(s3_store, s3_store.control, Bounds(max_age=4000), later) == 0
-    assert await keep_within(s3_store, s3_store.control, Bounds(max_age=1000), later) == 3
+    assert await keep_within(s3_store, s3_store.control, BucketBounds(max_age=4000), later) == 0
+    assert await keep_within(s3_store, s3_store.control, BucketBounds(max_age=1000), later) == 3
     assert await held(s3_store, digests) == [False, False, False]
     assert await put(s3_store, pattern(2 * MIB, seed=0)) == digests[0], "it may come again"
