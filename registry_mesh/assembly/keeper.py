@@ -88,7 +88,7 @@ class Keeper:
         self._seen = Seen(seen, row)
         self._seats = seats
         self._stack = AsyncExitStack()
-        self._storage: Storage | None = None
+        self.storage: Storage | None = None
         self._replicator: Replicator | None = None
         self._scrubber: Scrubber | None = None
         self._started = time.time()
@@ -110,20 +110,20 @@ class Keeper:
     async def start(self, listener: socket, *more: socket) -> None:
         """Answer the operator on `listener`. `StoreBroken`, `NotBuilt`; nothing is left behind then."""
         async with AsyncExitStack() as stack:
-            self._storage = await open_storage(self._config)
-            stack.push_async_callback(self._storage.close)
+            self.storage = await open_storage(self._config)
+            stack.push_async_callback(self.storage.close)
             if self._config.role == "replica":
-                replicator = Replicator(self._config, self._storage, self._instruments, self._seen)
+                replicator = Replicator(self._config, self.storage, self._instruments, self._seen)
                 self._replicator = await stack.enter_async_context(replicator)
-            if self._config.role != "origin" and (disk := self._storage.disk) is not None:
+            if self._config.role != "origin" and (disk := self.storage.disk) is not None:
                 self._scrubber = Scrubber(
-                    lambda: self._config, self._storage, disk, self._instruments, self._seen
+                    lambda: self._config, self.storage, disk, self._instruments, self._seen
                 )
             for job in self._background():
                 stack.push_async_callback(_ended, asyncio.create_task(_again_and_again(job)))
             info = {"role": self._config.role, "name": node_name(self._config), "version": __version__}
             self._images = NodeImages(
-                self._config, self._storage, self._instruments, self._seen, self._tell_workers
+                self._config, self.storage, self._instruments, self._seen, self._tell_workers
             )
             stack.push_async_callback(self._images.close)
             admin = AdminServer(self, info, self._images, admin_gate(self._config))
@@ -172,8 +172,8 @@ class Keeper:
         return jobs
 
     async def _collect(self) -> None:
-        assert self._storage is not None, "opened before any job begins"
-        await collect_again_and_again(lambda: self._config, self._storage)
+        assert self.storage is not None, "opened before any job begins"
+        await collect_again_and_again(lambda: self._config, self.storage)
 
     async def _listen(self) -> None:
         """Take down what workers tell of requests that were not answered as asked."""
@@ -205,8 +205,8 @@ class Keeper:
     async def _watch(self) -> None:
         """Raise the alarm while the disk cannot be written to, or the bucket not be reached; say once when that begins
         and ends."""
-        while self._storage is not None:
-            fault = await write_fault(self._storage)
+        while self.storage is not None:
+            fault = await write_fault(self.storage)
             if fault is not None and self._fault is None:
                 log.error(
                     "the store cannot be written to: pulls go on without it", extra={FIELDS: {"why": fault}}
@@ -219,9 +219,9 @@ class Keeper:
 
     async def _tidy(self) -> None:
         """Clean up behind what died, now and every hour."""
-        while self._storage is not None:
+        while self.storage is not None:
             try:
-                await self._storage.tidy()
+                await self.storage.tidy()
             except Failure as fault:
                 log.warning("cannot tidy the store", extra={FIELDS: {"why": fault.reason}})
             await asyncio.sleep(_TIDY)
@@ -301,7 +301,7 @@ class Keeper:
             ready=self.readiness().ready,
             listen=str(self._config.listen),
             generation=self._told.number,
-            store=StoreStatus(self._storage.kind if self._storage else None, used, quota, self._fault),
+            store=StoreStatus(self.storage.kind if self.storage else None, used, quota, self._fault),
             workers=self._workers(),
             registries=self._registries(),
             scrub=self._scrubber.status() if self._scrubber else None,
@@ -349,10 +349,10 @@ class Keeper:
 
     def _stored(self) -> tuple[int | None, int | None]:
         """Bytes used and allowed on this machine's disk; None where that is not known, or not bounded."""
-        if self._storage is None:
+        if self.storage is None:
             return None, None
-        disk = self._storage.disk
-        return (disk.used if disk else None), self._storage.quota
+        disk = self.storage.disk
+        return (disk.used if disk else None), self.storage.quota
 
 
 async def _again_and_again(job: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -87,7 +87,7 @@ async def pull(client: aiohttp.ClientSession, node: Node, name: str = "team/app"
 
 async def sent(site: Node) -> None:
     """Until the bucket has what the site pulled."""
-    storage = site.keeper._storage
+    storage = site.keeper.storage
     assert storage is not None
     store = storage.blobs
     assert isinstance(store, S3CacheStore)

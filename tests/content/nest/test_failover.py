@@ -97,8 +97,8 @@ async def test_a_parent_known_to_be_down_is_not_asked() -> None:
 
 async def test_one_that_is_back_is_used_by_the_first_request_that_comes() -> None:
     source = holding("back")
-    choice = Failover([[candidate(source, available=False, returns=True)]], Distrusted())
-    place = choice._groups[0][0].parent
+    only = candidate(source, available=False, returns=True)
+    choice, place = Failover([[only]], Distrusted()), only.parent
 
     async def back() -> bool:
         place.available = True  # type: ignore[misc]

@@ -36,18 +36,18 @@ class World:
     """A cache before several parents, each a group of its own."""
 
     def __init__(self, stack: AsyncExitStack, store: DiskStore) -> None:
-        self._stack, self._store = stack, store
+        self.stack, self._store = stack, store
 
     async def slow(self, registry: SlowRegistry) -> SlowRegistry:
-        return await self._stack.enter_async_context(slow_registry(registry))
+        return await self.stack.enter_async_context(slow_registry(registry))
 
     async def good(self) -> PlainParent:
-        parent = await self._stack.enter_async_context(plain_parent())
+        parent = await self.stack.enter_async_context(plain_parent())
         parent.add(DATA)
         return parent
 
     async def before(self, *urls: str) -> PullThrough:
-        client = await self._stack.enter_async_context(open_session())
+        client = await self.stack.enter_async_context(open_session())
         distrusted = Distrusted()
         groups = []
         for url in urls:
@@ -56,7 +56,7 @@ class World:
             )
             groups.append([Candidate(registry.parent, registry.repository(RepositoryName("team/app")))])
         fills = Fills(self._store)
-        self._stack.push_async_callback(fills.close)
+        self.stack.push_async_callback(fills.close)
         failover = Failover(groups, distrusted)
         return PullThrough(self._store, failover, fills, distrusted.note, doubt=distrusted.doubt)
 
@@ -122,7 +122,7 @@ async def test_what_is_slow_and_alone_and_no_drip_is_waited_for(world: World) ->
 async def test_a_small_body_that_drips_is_cut_off(world: World) -> None:
     """As a manifest."""
     slow = await world.slow(SlowRegistry(b"{}" * 200))
-    client = await world._stack.enter_async_context(open_session())
+    client = await world.stack.enter_async_context(open_session())
     session = ParentSession(client, slow.url, None, PATIENCE, ns="never")
     with pytest.raises(SourceSlow):
         async with session.request("GET", "/v2/team/app/blobs/x", scope="") as answer:
