@@ -22,6 +22,9 @@ from registry_mesh.replication.terms import Trial
 
 _NOW: Final = 2_000_000_000.0
 """Any time does: what is given is how long ago something was."""
+_SELECTING: Final = frozenset({"type", "labels"})
+_GUARDING: Final = frozenset({"size", "signed_by"})
+"""Facts on which it depends whether a rule takes a reference, and those on which only what guards it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +69,12 @@ def _lacking(expect: Mapping[str, Any], given: Mapping[str, Any], decision: Deci
         return
     if "kept" in expect and "tags" not in given and any(rule.keep for rule in decision.rules):
         yield "expects kept, and gives no tags"
-    if ("wait" in expect or decision.verdict is Verdict.WAIT) and "seen" not in given:
-        yield f"expects {'wait' if 'wait' in expect else 'what has an age'}, and gives no seen"
+    if "wait" in expect and any(rule.age for rule in decision.rules) and "seen" not in given:
+        yield "expects wait, and gives no seen"
+    needed = _SELECTING | (_GUARDING if "refused" in expect else frozenset())
     for fact in decision.unknown:
-        yield f"depends on {fact}, and gives none"
+        if fact in needed:
+            yield f"depends on {fact}, and gives none"
 
 
 def _differences(place: Place, decision: Decision | None, expect: Mapping[str, Any]) -> Iterator[str]:

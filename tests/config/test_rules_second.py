@@ -23,6 +23,7 @@ from registry_mesh.replication.rules import Platform, Rules
 from registry_mesh.replication.schedule import Cron, Interval, Manual
 from registry_mesh.replication.target import Target
 from registry_mesh.replication.terms import NEVER, Data, Delete, Hold, Priority, Verify
+from registry_mesh.replication.trial import try_all
 
 SCHEMA = Path(__file__).parents[2] / "config" / "schema" / "registry-mesh-rules.json"
 AA = f"sha256:{'a' * 64}"
@@ -94,6 +95,7 @@ def test_every_key_becomes_a_value() -> None:
     assert (rules.guard, rules.vanished) == (0.05, Delete(7 * 86400.0, 30 * 86400.0))
     assert rules.deny[0].note == "incident 2026-114"
     assert len(rules.trials) == 2
+    assert try_all(rules) == []
 
 
 @pytest.mark.parametrize(
