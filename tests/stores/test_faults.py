@@ -42,10 +42,11 @@ async def test_a_full_disk(small_disk: Path) -> None:
     with pytest.raises(StoreFull):
         async with store.hold(DIGEST, 8 * MIB) as hold:
             await fill(hold, range(8 * MIB // CHUNK), data=pattern(8 * MIB))
-    assert await read(store, digest) == pattern(MIB)
+    with pytest.raises(BlobUnknown):  # a cache gives way, before it gives up
+        await read(store, digest)
     async with store.hold(DIGEST, 8 * MIB) as hold:
         await hold.discard()
-    assert await put(store, pattern(2 * MIB, 2))
+    assert await read(store, await put(store, pattern(2 * MIB, 2))) == pattern(2 * MIB, 2)
     await store.close()
 
 
