@@ -11,7 +11,7 @@ from registry_mesh.assembly.told import Told
 from registry_mesh.config.schema import Config
 from registry_mesh.telemetry import names
 from registry_mesh.telemetry.instruments import Instruments, Key, Table
-from registry_mesh.upstream.board import Board
+from registry_mesh.upstream.health.board import Board
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ from registry_mesh.telemetry import names
 from registry_mesh.telemetry.events import Event, Events
 from registry_mesh.telemetry.instruments import Table
 from registry_mesh.telemetry.logs import FIELDS
-from registry_mesh.upstream.board import Board
+from registry_mesh.upstream.health.board import Board
 
 log: Final = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import secrets
 
 from registry_mesh.config.schema import Config
 from registry_mesh.telemetry.instruments import Layout
-from registry_mesh.upstream.board import Board
+from registry_mesh.upstream.health.board import Board
 
 
 def node_name(config: Config) -> str:

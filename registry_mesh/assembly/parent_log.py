@@ -9,7 +9,7 @@ from typing import Final
 
 from registry_mesh.ports.standing import Change, Standing, State, change
 from registry_mesh.telemetry.logs import FIELDS
-from registry_mesh.upstream.board import Board
+from registry_mesh.upstream.health.board import Board
 
 log: Final = logging.getLogger(__name__)
 

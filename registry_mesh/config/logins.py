@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from registry_mesh.config.document import Document
 from registry_mesh.config.finding import Path
-from registry_mesh.upstream.credentials import LIMIT, CredentialsInvalid, parse_document
-from registry_mesh.upstream.credentials import Document as Logins
+from registry_mesh.upstream.login.credentials import LIMIT, CredentialsInvalid, parse_document
+from registry_mesh.upstream.login.credentials import Document as Logins
 
 _ANONYMOUS: Final = "without it parents are asked anonymously"
 _OURS: Final = "let the node's user read it, and nobody else; under systemd with LoadCredential="

@@ -9,7 +9,7 @@ from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import PIECE, BlobInfo, DirectBody, Provenance, Streamed
 from registry_mesh.ports.failures import SourceUnavailable
 from registry_mesh.upstream.answer import Answer
-from registry_mesh.upstream.stall import Stall
+from registry_mesh.upstream.health.stall import Stall
 
 
 class BlobReading(Streamed):

@@ -7,7 +7,7 @@ from typing import Final
 
 from registry_mesh.auth.challenge import Challenge
 from registry_mesh.ports.failures import Failure, LoginRefused, SourceDenied
-from registry_mesh.upstream.authorization import Authorization, Question, Shown
+from registry_mesh.upstream.login.authorization import Authorization, Question, Shown
 
 TRIES: Final = 3
 """Other headers that one request is sent again with."""

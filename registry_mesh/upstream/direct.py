@@ -21,7 +21,7 @@ from aiohttp.client_proto import ResponseHandler
 
 from registry_mesh.chunks.chunk_map import MIB
 from registry_mesh.ports.failures import SourceSlow, SourceUnavailable
-from registry_mesh.upstream.floor import Floor
+from registry_mesh.upstream.health.floor import Floor
 from registry_mesh.upstream.sender import Sender
 
 LEAST: Final = 4 * MIB

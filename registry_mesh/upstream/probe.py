@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 from typing import Final
 
-from registry_mesh.upstream.liveness import LATELY
+from registry_mesh.upstream.health.liveness import LATELY
 from registry_mesh.upstream.session import ParentSession
 
 QUIET: Final = 3.0

@@ -12,12 +12,12 @@ from registry_mesh.oci.reference import RegistryName, RepositoryName, parse_name
 from registry_mesh.oci.refusals import NameInvalid
 from registry_mesh.ports.repositories import Repository
 from registry_mesh.upstream.blobs import ParentBlobs
-from registry_mesh.upstream.lists import ParentLists
-from registry_mesh.upstream.manifests import ParentManifests
-from registry_mesh.upstream.pages import page
+from registry_mesh.upstream.documents.lists import ParentLists
+from registry_mesh.upstream.documents.manifests import ParentManifests
+from registry_mesh.upstream.documents.pages import page
 from registry_mesh.upstream.repository import ParentRepository
 from registry_mesh.upstream.session import ParentSession
-from registry_mesh.upstream.walk import PAGE, Walk
+from registry_mesh.upstream.documents.walk import PAGE, Walk
 
 _log: Final = logging.getLogger(__name__)
 

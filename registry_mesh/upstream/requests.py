@@ -19,15 +19,15 @@ from registry_mesh.ports.failures import (
     SourceUnavailable,
 )
 from registry_mesh.telemetry.instruments import Counter
-from registry_mesh.upstream.board import Card
-from registry_mesh.upstream.breaker import Breaker
-from registry_mesh.upstream.causes import cause
-from registry_mesh.upstream.liveness import Liveness, Patience, Silent
-from registry_mesh.upstream.opinion import LEADS_BACK
-from registry_mesh.upstream.quota import allowance
+from registry_mesh.upstream.health.board import Card
+from registry_mesh.upstream.health.breaker import Breaker
+from registry_mesh.upstream.health.causes import cause
+from registry_mesh.upstream.health.liveness import Liveness, Patience, Silent
+from registry_mesh.upstream.health.opinion import LEADS_BACK
+from registry_mesh.upstream.health.quota import allowance
 from registry_mesh.upstream.redirects import REDIRECTS, redirected
 from registry_mesh.upstream.statuses import counted_as, is_well
-from registry_mesh.upstream.throttles import Throttles
+from registry_mesh.upstream.health.throttles import Throttles
 from registry_mesh.upstream.way import Client
 
 LOOK: Final = 0.25

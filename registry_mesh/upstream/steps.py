@@ -20,7 +20,7 @@ from registry_mesh.oci.refusals import Refusal
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.failures import Failure, LoginRefused, SourceDenied, SourceRefused
 from registry_mesh.ports.repositories import Repository
-from registry_mesh.upstream.causes import cause
+from registry_mesh.upstream.health.causes import cause
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.way import Way
 

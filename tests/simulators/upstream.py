@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.ports.repositories import Repository
 from registry_mesh.upstream.client import open_session
-from registry_mesh.upstream.liveness import Patience
+from registry_mesh.upstream.health.liveness import Patience
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession
 from registry_mesh.upstream.way import Way

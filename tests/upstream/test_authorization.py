@@ -21,8 +21,8 @@ from registry_mesh.ports.failures import (
 )
 from registry_mesh.ports.pieces import in_memory
 from registry_mesh.upstream.client import open_session
-from registry_mesh.upstream.credentials import Credentials
-from registry_mesh.upstream.logins import Login
+from registry_mesh.upstream.login.credentials import Credentials
+from registry_mesh.upstream.login.logins import Login
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession
 from tests.simulators.guarded import DATA, DIGEST, USUAL, GuardedRegistry, basic, guarded_registry

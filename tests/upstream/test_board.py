@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registry_mesh.ports.standing import State
-from registry_mesh.upstream.board import Board, Card
-from registry_mesh.upstream.breaker import FIRST, LONGEST, Breaker
-from registry_mesh.upstream.throttles import Throttles
+from registry_mesh.upstream.health.board import Board, Card
+from registry_mesh.upstream.health.breaker import FIRST, LONGEST, Breaker
+from registry_mesh.upstream.health.throttles import Throttles
 
 URL = "http://p:5000"
 

@@ -14,7 +14,7 @@ from registry_mesh.oci.span import Span
 from registry_mesh.ports.failures import SourceUnavailable
 from registry_mesh.upstream.client import open_session
 from registry_mesh.upstream.direct import LEAST
-from registry_mesh.upstream.liveness import Patience
+from registry_mesh.upstream.health.liveness import Patience
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession
 from tests.suites.bytes_of import pattern

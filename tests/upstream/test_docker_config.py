@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry_mesh.upstream.credentials import (
+from registry_mesh.upstream.login.credentials import (
     Credentials,
     CredentialsInvalid,
     parse_answer,
     parse_credentials,
     parse_document,
 )
-from registry_mesh.upstream.docker_config import HUB, scope_of, server
+from registry_mesh.upstream.login.docker_config import HUB, scope_of, server
 
 HUB_URL = "https://registry-1.docker.io"
 DTPW = base64.b64encode(b"u:p").decode()

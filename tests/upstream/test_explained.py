@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry_mesh.upstream.explained import LONGEST, message
+from registry_mesh.upstream.health.explained import LONGEST, message
 
 
 def test_the_first_message() -> None:

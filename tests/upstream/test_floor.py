@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from registry_mesh.upstream.floor import CROWD, LEAST, Floor, drips
+from registry_mesh.upstream.health.floor import CROWD, LEAST, Floor, drips
 
 
 def test_a_drip_alone_is_given_up() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from registry_mesh.upstream.hangs import FIRST, LONGEST, Hangs, kind_of
+from registry_mesh.upstream.health.hangs import FIRST, LONGEST, Hangs, kind_of
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.ports.failures import SourceUnavailable
 from registry_mesh.upstream.client import open_session
-from registry_mesh.upstream.liveness import Patience
+from registry_mesh.upstream.health.liveness import Patience
 from registry_mesh.upstream.probe import Probe
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from registry_mesh.ports.failures import LoginRefused
-from registry_mesh.upstream.command import OUTPUT_LIMIT, CommandFailed, output_of
-from registry_mesh.upstream.credentials import Credentials
-from registry_mesh.upstream.login_sources import CommandSource, FileSource, LoginSource, VariableSource
-from registry_mesh.upstream.logins import Logins
+from registry_mesh.upstream.login.command import OUTPUT_LIMIT, CommandFailed, output_of
+from registry_mesh.upstream.login.credentials import Credentials
+from registry_mesh.upstream.login.login_sources import CommandSource, FileSource, LoginSource, VariableSource
+from registry_mesh.upstream.login.logins import Logins
 from tests.eventually import eventually, eventually_here
 from tests.simulators.guarded import DATA, USUAL, GuardedRegistry
 from tests.simulators.origins import HandClock

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from registry_mesh.upstream.quota import Allowance, allowance
+from registry_mesh.upstream.health.quota import Allowance, allowance
 
 NOW = 1_700_000_000.0
 

@@ -15,7 +15,7 @@ from registry_mesh.oci.reference import RegistryName, RepositoryName, referrers_
 from registry_mesh.ports.failures import SourceDenied, SourceThrottled, SourceUnavailable
 from registry_mesh.ports.repositories import Repository
 from registry_mesh.upstream.client import open_session
-from registry_mesh.upstream.liveness import Patience
+from registry_mesh.upstream.health.liveness import Patience
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession
 from tests.simulators.registry import SimulatedRegistry, simulated_registry

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from registry_mesh.upstream.stall import Stall
+from registry_mesh.upstream.health.stall import Stall
 
 
 @dataclass

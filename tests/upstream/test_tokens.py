@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry_mesh.upstream.retry_after import retry_after
-from registry_mesh.upstream.token_answer import LONGEST, AnswerInvalid, parse_answer
-from registry_mesh.upstream.tokens import COUNT_LIMIT, Tokens
+from registry_mesh.upstream.health.retry_after import retry_after
+from registry_mesh.upstream.login.token_answer import LONGEST, AnswerInvalid, parse_answer
+from registry_mesh.upstream.login.tokens import COUNT_LIMIT, Tokens
 from tests.simulators.origins import HandClock
 
 NOW = 1_800_000_000.0

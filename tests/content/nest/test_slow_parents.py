@@ -20,7 +20,7 @@ from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.ports.failures import SourceSlow, SourceUnavailable
 from registry_mesh.stores.disk.store import DiskStore
 from registry_mesh.upstream.client import open_session
-from registry_mesh.upstream.liveness import Patience
+from registry_mesh.upstream.health.liveness import Patience
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession
 from tests.simulators.parent import PlainParent, plain_parent

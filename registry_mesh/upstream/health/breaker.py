@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from registry_mesh.upstream.board import Card
+from registry_mesh.upstream.health.board import Card
 
 FIRST: Final = 1.0
 LONGEST: Final = 30.0

@@ -10,9 +10,9 @@ from typing import Final, Protocol
 
 from registry_mesh.tasks.flights import Flights
 from registry_mesh.telemetry.logs import FIELDS
-from registry_mesh.upstream.credentials import Credentials, CredentialsInvalid, Document
-from registry_mesh.upstream.docker_config import server
-from registry_mesh.upstream.login_sources import LoginSource, helper
+from registry_mesh.upstream.login.credentials import Credentials, CredentialsInvalid, Document
+from registry_mesh.upstream.login.docker_config import server
+from registry_mesh.upstream.login.login_sources import LoginSource, helper
 
 log: Final = logging.getLogger(__name__)
 

@@ -14,11 +14,11 @@ from registry_mesh.oci.endpoints import Endpoint
 from registry_mesh.oci.reference import Tag, is_tag
 from registry_mesh.ports.failures import SourceUnavailable
 from registry_mesh.ports.repositories import EVERY, Referrers, Resolved, TagPage
-from registry_mesh.upstream.manifests import ParentManifests
-from registry_mesh.upstream.pages import page
-from registry_mesh.upstream.referrers import ParentReferrers
+from registry_mesh.upstream.documents.manifests import ParentManifests
+from registry_mesh.upstream.documents.pages import page
+from registry_mesh.upstream.documents.referrers import ParentReferrers
 from registry_mesh.upstream.repository import ParentRepository
-from registry_mesh.upstream.walk import PAGE, Walk
+from registry_mesh.upstream.documents.walk import PAGE, Walk
 
 LONG: Final = 900.0
 """Seconds for which a list is walked."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from registry_mesh.auth.hosts import place
-from registry_mesh.upstream.board import Card
+from registry_mesh.upstream.health.board import Card
 
 UNSAID: Final = 1.0
 """Seconds for which a host is left alone that answers 429 and names no time."""

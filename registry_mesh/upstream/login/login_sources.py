@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from registry_mesh.tasks.threads import offload
-from registry_mesh.upstream.command import CommandFailed, output_of
-from registry_mesh.upstream.credentials import (
+from registry_mesh.upstream.login.command import CommandFailed, output_of
+from registry_mesh.upstream.login.credentials import (
     LIMIT,
     CredentialsInvalid,
     Document,

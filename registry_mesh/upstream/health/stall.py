@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from registry_mesh.ports.failures import SourceSlow, SourceUnavailable
-from registry_mesh.upstream.floor import Floor
+from registry_mesh.upstream.health.floor import Floor
 from registry_mesh.upstream.sender import Sender
 
 _LOOKS: Final = 4

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from registry_mesh.upstream.docker_config import DockerConfig, EntryInvalid
+from registry_mesh.upstream.login.docker_config import DockerConfig, EntryInvalid
 
 LIMIT: Final = 4 << 20
 """Bytes of a file of credentials, or of what a command prints."""

@@ -19,10 +19,10 @@ from registry_mesh.auth.scopes import scopes_to_ask
 from registry_mesh.ports.failures import LoginRefused, SourceDenied
 from registry_mesh.tasks.flights import Flights
 from registry_mesh.telemetry.logs import FIELDS
-from registry_mesh.upstream.credentials import Credentials
-from registry_mesh.upstream.logins import Login
-from registry_mesh.upstream.token_service import Demand, TokenService
-from registry_mesh.upstream.tokens import Tokens
+from registry_mesh.upstream.login.credentials import Credentials
+from registry_mesh.upstream.login.logins import Login
+from registry_mesh.upstream.login.token_service import Demand, TokenService
+from registry_mesh.upstream.login.tokens import Tokens
 from registry_mesh.upstream.way import Client
 
 log: Final = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from registry_mesh.oci.refusals import NameUnknown
 from registry_mesh.ports.failures import SourceLied, SourceRefused
-from registry_mesh.upstream.links import next_query
+from registry_mesh.upstream.documents.links import next_query
 from registry_mesh.upstream.session import ParentSession
 
 LIST_LIMIT: Final = 16 << 20

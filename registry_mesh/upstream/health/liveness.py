@@ -15,9 +15,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from registry_mesh.upstream.board import Card
-from registry_mesh.upstream.breaker import Breaker
-from registry_mesh.upstream.causes import cause
+from registry_mesh.upstream.health.board import Card
+from registry_mesh.upstream.health.breaker import Breaker
+from registry_mesh.upstream.health.causes import cause
 
 LONGEST_PING: Final = 10.0
 """Seconds that a parent far away, or one that was away, has to answer a ping behind everybody's back."""

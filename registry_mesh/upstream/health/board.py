@@ -14,7 +14,7 @@ from dataclasses import fields
 from typing import Any, Final
 
 from registry_mesh.ports.standing import Standing
-from registry_mesh.upstream.opinion import Facts, Opinion, opinion, standing
+from registry_mesh.upstream.health.opinion import Facts, Opinion, opinion, standing
 
 _NAMES: Final = {field.name: index for index, field in enumerate(fields(Facts))}
 _FACTS: Final = len(_NAMES)

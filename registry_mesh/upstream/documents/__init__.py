@@ -1,0 +1,1 @@
+"""Manifests, tags and lists of a parent's repositories."""

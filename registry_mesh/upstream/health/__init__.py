@@ -1,0 +1,1 @@
+"""How parents do: who answers, who is left alone, until when and why."""

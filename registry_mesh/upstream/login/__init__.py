@@ -1,0 +1,1 @@
+"""How a node logs in at its parents: credentials, tokens, token services."""
