@@ -22,7 +22,7 @@ from typing import Final
 
 import uvloop
 
-from registry_mesh.access.guard import Guard
+from registry_mesh.access.authorizer import Authorizer
 from registry_mesh.access.tokens import Tokens, new_key
 from registry_mesh.auth.access import PULLING, AnonymousAccess, Level
 from registry_mesh.auth.book import Book
@@ -182,14 +182,17 @@ async def _measure_tokens(
     hot: Hot, connection: FastConnection, client: Client, requests: list[bytes]
 ) -> float:
     """A hit by callers that show tokens, each another one than the last."""
-    guard, path = Guard(ANYBODY, Tokens(new_key(), "node", "node", 86_400), time.time), connection._path
+    authorizer, path = (
+        Authorizer(ANYBODY, Tokens(new_key(), "node", "node", 86_400), time.time),
+        connection._path,
+    )
     assert path is not None
-    path._policy = guard
+    path._policy = authorizer
     shown: list[bytes] = []
     for number in range(TOKENS):
-        issued = await guard.issue(None, [Scope.parse("repository:team/app:pull")])
+        issued = await authorizer.issue(None, [Scope.parse("repository:team/app:pull")])
         authorization = f"Bearer {issued.token}"
-        await guard.learn(authorization)
+        await authorizer.learn(authorization)
         hot.keep_caller(authorization, "anonymous")
         line = f"\r\nAuthorization: {authorization}\r\n\r\n".encode()
         shown.append(requests[number % CALLS].removesuffix(b"\r\n\r\n") + line)

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from registry_mesh.access.authorizer import Authorizer
 from registry_mesh.access.gate import Gate
-from registry_mesh.access.guard import Guard
 from registry_mesh.access.tokens import KeyInvalid, Tokens, new_key
 from registry_mesh.assembly.labels import node_name
 from registry_mesh.auth.access import AnonymousAccess, Asked, Decision, Level, Policy
@@ -78,19 +78,19 @@ class NodeAccess:
         self._config = config
         self._key = key
         self._before = 0
-        self._guard: Guard | None = None
+        self._authorizer: Authorizer | None = None
         self._policy: Policy = self._made()
         self._seen = _signature(config.access)
 
     def _made(self) -> Policy:
         access = self._config.access
         if not is_guarded(self._config) or self._key is None:
-            self._guard = None
+            self._authorizer = None
             return AnonymousAccess(Level.parse(access.anonymous))
         name = node_name(self._config)
         service = access.tokens.service or name
         tokens = Tokens(self._key, name, service, int(access.tokens.lifetime))
-        self._guard = Guard(
+        self._authorizer = Authorizer(
             load_book(self._config),
             tokens,
             time.time,
@@ -98,12 +98,12 @@ class NodeAccess:
             access.tokens.realm,
             logins=bool(access.users or access.robots or access.issuers),
         )
-        return self._guard
+        return self._authorizer
 
     @property
     def has_logins(self) -> bool:
         """Whether there is anybody to make tokens for."""
-        return self._guard is not None and self._guard.logins
+        return self._authorizer is not None and self._authorizer.logins
 
     # What the edge asks
 
@@ -126,40 +126,40 @@ class NodeAccess:
 
     async def issue(self, login: Login | None, scopes: Sequence[Scope]) -> Issued:
         """A token for a login. `Unsupported` at a node where nobody logs in."""
-        if self._guard is None:
+        if self._authorizer is None:
             raise Unsupported("nobody logs in at this node")
-        return await self._guard.issue(login, scopes)
+        return await self._authorizer.issue(login, scopes)
 
     def keys(self) -> dict[str, Any]:
         """The public keys that tokens are signed with, as a JWK set; empty where none are issued."""
-        return self._guard.keys() if self._guard is not None else {"keys": []}
+        return self._authorizer.keys() if self._authorizer is not None else {"keys": []}
 
     # Changes
 
     def reload(self, config: Config) -> None:
         """Take over another configuration, the files at the next look. Logins and policies where there were none,
         or none where there were, need a restart: until then the old configuration holds."""
-        if is_guarded(config) != (self._guard is not None):
+        if is_guarded(config) != (self._authorizer is not None):
             log.error("access changes its kind: restart the node, the old one holds until then")
             return
         self._config = config
-        if self._guard is None:
+        if self._authorizer is None:
             self._before += self._policy.generation + 1
             self._policy = AnonymousAccess(Level.parse(config.access.anonymous))
         self._seen = ()
 
     async def watch(self) -> None:
         """Take over what the files say, for ever. Where they are invalid, what was valid last stays in force."""
-        while self._guard is not None:
+        while self._authorizer is not None:
             await asyncio.sleep(LOOK - time.monotonic() % LOOK)
             seen = await offload(_signature, self._config.access)
             if seen != self._seen:
                 self._seen = seen
-                await self._take_over(self._guard)
+                await self._take_over(self._authorizer)
 
-    async def _take_over(self, guard: Guard) -> None:
+    async def _take_over(self, authorizer: Authorizer) -> None:
         try:
-            guard.replace(await offload(load_book, self._config))
+            authorizer.replace(await offload(load_book, self._config))
         except ConfigInvalid as invalid:
             faults = [str(finding) for finding in invalid.findings]
             log.error(

@@ -21,8 +21,8 @@ from registry_mesh.oci.reference import RegistryName
 from registry_mesh.telemetry.instruments import Instruments, Table
 from registry_mesh.telemetry.logs import FIELDS
 from registry_mesh.telemetry.names import LIES, PARENT_AVAILABLE
-from registry_mesh.upstream.health.board import Board, Card
 from registry_mesh.upstream.client import open_session
+from registry_mesh.upstream.health.board import Board, Card
 from registry_mesh.upstream.login.docker_config import server
 from registry_mesh.upstream.login.login_sources import (
     CommandSource,

@@ -14,8 +14,8 @@ from registry_mesh.ports.blobs import DirectBody
 from registry_mesh.ports.failures import SourceLied
 from registry_mesh.upstream.codings import decoded
 from registry_mesh.upstream.direct import direct_body
-from registry_mesh.upstream.sender import Sender
 from registry_mesh.upstream.health.stall import Stall
+from registry_mesh.upstream.sender import Sender
 
 
 class Answer:

@@ -15,9 +15,9 @@ from registry_mesh.upstream.blobs import ParentBlobs
 from registry_mesh.upstream.documents.lists import ParentLists
 from registry_mesh.upstream.documents.manifests import ParentManifests
 from registry_mesh.upstream.documents.pages import page
+from registry_mesh.upstream.documents.walk import PAGE, Walk
 from registry_mesh.upstream.repository import ParentRepository
 from registry_mesh.upstream.session import ParentSession
-from registry_mesh.upstream.documents.walk import PAGE, Walk
 
 _log: Final = logging.getLogger(__name__)
 

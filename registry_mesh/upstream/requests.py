@@ -25,9 +25,9 @@ from registry_mesh.upstream.health.causes import cause
 from registry_mesh.upstream.health.liveness import Liveness, Patience, Silent
 from registry_mesh.upstream.health.opinion import LEADS_BACK
 from registry_mesh.upstream.health.quota import allowance
+from registry_mesh.upstream.health.throttles import Throttles
 from registry_mesh.upstream.redirects import REDIRECTS, redirected
 from registry_mesh.upstream.statuses import counted_as, is_well
-from registry_mesh.upstream.health.throttles import Throttles
 from registry_mesh.upstream.way import Client
 
 LOOK: Final = 0.25

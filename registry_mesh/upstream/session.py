@@ -24,22 +24,22 @@ from registry_mesh.ports.hops import HOPS, cdn_loop
 from registry_mesh.telemetry.instruments import Instruments, Layout, Table
 from registry_mesh.telemetry.names import ANSWERS, UPSTREAM_BYTES, UPSTREAM_REQUESTS
 from registry_mesh.upstream.answer import Answer
-from registry_mesh.upstream.login.authorization import Authorization, Question
+from registry_mesh.upstream.dialogue import Dialogue
+from registry_mesh.upstream.heads import Heads
 from registry_mesh.upstream.health.board import Card
 from registry_mesh.upstream.health.breaker import Breaker
 from registry_mesh.upstream.health.causes import cause
-from registry_mesh.upstream.login.credentials import Credentials
-from registry_mesh.upstream.dialogue import Dialogue
 from registry_mesh.upstream.health.explained import explained
 from registry_mesh.upstream.health.hangs import Hangs, kind_of
-from registry_mesh.upstream.heads import Heads
 from registry_mesh.upstream.health.liveness import Liveness, Patience
-from registry_mesh.upstream.login.logins import FixedLogin, Login
 from registry_mesh.upstream.health.opinion import LEADS_BACK
-from registry_mesh.upstream.requests import Hung, Requests
 from registry_mesh.upstream.health.retry_after import retry_after
-from registry_mesh.upstream.statuses import fault_of, is_beside, lineage
 from registry_mesh.upstream.health.throttles import Throttles
+from registry_mesh.upstream.login.authorization import Authorization, Question
+from registry_mesh.upstream.login.credentials import Credentials
+from registry_mesh.upstream.login.logins import FixedLogin, Login
+from registry_mesh.upstream.requests import Hung, Requests
+from registry_mesh.upstream.statuses import fault_of, is_beside, lineage
 from registry_mesh.upstream.way import Client, base_and_folder
 
 Namespace = Literal["auto", "always", "never"]

@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-from registry_mesh.access.guard import Guard
+from registry_mesh.access.authorizer import Authorizer
 from registry_mesh.access.issuers import Issuer, KeysInvalid
 from registry_mesh.access.tokens import LEEWAY, TokenInvalid, Tokens, new_key
 from registry_mesh.auth.access import PULLING, PUSHING, Action, Asked, Verdict
@@ -109,8 +109,8 @@ def test_a_key_that_was_rotated_out_is_no_key(gitlab: Issuer) -> None:
 
 
 @pytest.fixture
-def guard(gitlab: Issuer) -> Guard:
-    return Guard(book(gitlab), Tokens(new_key(), "node", "node", 300), lambda: NOW, ["r.example"])
+def authorizer(gitlab: Issuer) -> Authorizer:
+    return Authorizer(book(gitlab), Tokens(new_key(), "node", "node", 300), lambda: NOW, ["r.example"])
 
 
 def book(issuer: Issuer | None = None) -> Book:
@@ -122,43 +122,46 @@ def book(issuer: Issuer | None = None) -> Book:
     return Book(Policies(entries, {}), {}, {}, {GITLAB: issuer} if issuer is not None else {})
 
 
-async def verdict(guard: Guard, authorization: str, asked: Asked) -> Verdict:
-    await guard.learn(authorization)
-    return guard.decide(authorization, asked).verdict
+async def verdict(authorizer: Authorizer, authorization: str, asked: Asked) -> Verdict:
+    await authorizer.learn(authorization)
+    return authorizer.decide(authorization, asked).verdict
 
 
-async def test_it_may_what_policies_say_of_it_and_not_what_people_may(guard: Guard) -> None:
-    assert await verdict(guard, f"Bearer {token()}", PUSH) is Verdict.ALLOW
+async def test_it_may_what_policies_say_of_it_and_not_what_people_may(authorizer: Authorizer) -> None:
+    assert await verdict(authorizer, f"Bearer {token()}", PUSH) is Verdict.ALLOW
     branch = f"Bearer {token(sub='project_path:atlas/app:ref_type:branch:ref:try')}"
-    assert [await verdict(guard, branch, asked) for asked in (PULL, PUSH)] == [Verdict.ALLOW, Verdict.DENY]
+    assert [await verdict(authorizer, branch, asked) for asked in (PULL, PUSH)] == [
+        Verdict.ALLOW,
+        Verdict.DENY,
+    ]
     stranger = f"Bearer {token(sub='x', namespace_path='evil')}"
-    assert await verdict(guard, stranger, PULL) is Verdict.DENY
+    assert await verdict(authorizer, stranger, PULL) is Verdict.DENY
 
 
-async def test_a_login_with_it_gives_a_token_with_its_groups(guard: Guard, gitlab: Issuer) -> None:
+async def test_a_login_with_it_gives_a_token_with_its_groups(authorizer: Authorizer, gitlab: Issuer) -> None:
     login = Login("token", token(sub="project_path:atlas/app:ref_type:branch:ref:try"))
-    issued = await guard.issue(login, [Scope.parse("repository:atlas/app:pull,push")])
+    issued = await authorizer.issue(login, [Scope.parse("repository:atlas/app:pull,push")])
     ours = f"Bearer {issued.token}"
-    assert await verdict(guard, ours, PULL) is Verdict.ALLOW
+    assert await verdict(authorizer, ours, PULL) is Verdict.ALLOW
     basic = "Basic " + base64.b64encode(f"token:{login.password}".encode()).decode()
-    assert await verdict(guard, basic, PULL) is Verdict.ALLOW
-    guard.replace(book())
-    assert await verdict(guard, ours, PULL) is Verdict.AUTHENTICATE
-    guard.replace(book(gitlab))
+    assert await verdict(authorizer, basic, PULL) is Verdict.ALLOW
+    authorizer.replace(book())
+    assert await verdict(authorizer, ours, PULL) is Verdict.AUTHENTICATE
+    authorizer.replace(book(gitlab))
     with pytest.raises(Unauthorized):
-        await guard.issue(Login("token", issued.token[:-2]), [])
+        await authorizer.issue(Login("token", issued.token[:-2]), [])
 
 
-async def test_a_token_that_narrows_rights_is_not_widened_by_a_login(guard: Guard) -> None:
+async def test_a_token_that_narrows_rights_is_not_widened_by_a_login(authorizer: Authorizer) -> None:
     narrow = token(access=[{"type": "repository", "name": "atlas/app", "actions": ["pull"]}])
-    assert await verdict(guard, f"Bearer {narrow}", PUSH) is Verdict.AUTHENTICATE
-    issued = await guard.issue(Login("token", narrow), [Scope.parse("repository:atlas/app:pull,push")])
+    assert await verdict(authorizer, f"Bearer {narrow}", PUSH) is Verdict.AUTHENTICATE
+    issued = await authorizer.issue(Login("token", narrow), [Scope.parse("repository:atlas/app:pull,push")])
     ours = f"Bearer {issued.token}"
-    assert await verdict(guard, ours, PULL) is Verdict.ALLOW
-    assert await verdict(guard, ours, PUSH) is Verdict.AUTHENTICATE
+    assert await verdict(authorizer, ours, PULL) is Verdict.ALLOW
+    assert await verdict(authorizer, ours, PUSH) is Verdict.AUTHENTICATE
 
 
-async def test_the_origin_s_own_tokens_are_those_of_an_issuer_to_a_site(guard: Guard) -> None:
+async def test_the_origin_s_own_tokens_are_those_of_an_issuer_to_a_site(authorizer: Authorizer) -> None:
     origin = Tokens(new_key(), "origin", "registry.example", 300)
     known = Issuer("origin", "origin", "registry.example", origin.keys())
     given = origin.sign("alice", [], "", NOW, 300)

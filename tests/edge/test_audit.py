@@ -11,7 +11,7 @@ from typing import Any
 import bcrypt
 import pytest_asyncio
 
-from registry_mesh.access.guard import Guard
+from registry_mesh.access.authorizer import Authorizer
 from registry_mesh.access.tokens import Tokens, new_key
 from registry_mesh.auth.access import EVERYTHING, PULLING
 from registry_mesh.auth.book import Book
@@ -39,8 +39,10 @@ def basic(user: str, password: str | None = None) -> str:
 
 @pytest_asyncio.fixture
 async def edge(start: Start, tmp_path: Path) -> Edge:
-    guard = Guard(Book(POLICIES, HASHES), Tokens(KEY, "node", "node", 300), time.time)
-    settings = Settings(name="node", policy=guard, tokens=guard, audit_log=str(tmp_path / "audit.log"))
+    authorizer = Authorizer(Book(POLICIES, HASHES), Tokens(KEY, "node", "node", 300), time.time)
+    settings = Settings(
+        name="node", policy=authorizer, tokens=authorizer, audit_log=str(tmp_path / "audit.log")
+    )
     return await start(SimulatedRole(), settings)
 
 

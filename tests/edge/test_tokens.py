@@ -11,7 +11,7 @@ import bcrypt
 import pytest
 import pytest_asyncio
 
-from registry_mesh.access.guard import Guard
+from registry_mesh.access.authorizer import Authorizer
 from registry_mesh.access.tokens import Tokens, new_key
 from registry_mesh.auth.access import PUSHING
 from registry_mesh.auth.book import Book
@@ -31,8 +31,8 @@ async def guarded(start: Start) -> Edge:
     role = SimulatedRole()
     registry = role.repository(None, "team/app").registry
     book = Book(Policies(levels(frozenset(), PUSHING), {}), HASHES)
-    guard = Guard(book, Tokens(KEY, "node", "node", 300), time.time, [registry])
-    return await start(role, Settings(policy=guard, tokens=guard))
+    authorizer = Authorizer(book, Tokens(KEY, "node", "node", 300), time.time, [registry])
+    return await start(role, Settings(policy=authorizer, tokens=authorizer))
 
 
 def token(answer: Answer) -> str:

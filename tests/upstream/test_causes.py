@@ -15,9 +15,9 @@ from aiohttp import web
 from registry_mesh.auth.hosts import place
 from registry_mesh.oci.digest import Digest
 from registry_mesh.ports.failures import SourceUnavailable
+from registry_mesh.upstream.client import open_session
 from registry_mesh.upstream.health.breaker import Breaker
 from registry_mesh.upstream.health.causes import cause
-from registry_mesh.upstream.client import open_session
 from registry_mesh.upstream.session import ParentSession
 from registry_mesh.upstream.tls_files import TlsFiles
 from registry_mesh.upstream.way import Way

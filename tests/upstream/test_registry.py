@@ -31,8 +31,8 @@ from registry_mesh.ports.failures import (
 from registry_mesh.ports.pieces import in_memory
 from registry_mesh.ports.repositories import Repository
 from registry_mesh.upstream.client import open_session
-from registry_mesh.upstream.login.credentials import Credentials
 from registry_mesh.upstream.health.liveness import Patience
+from registry_mesh.upstream.login.credentials import Credentials
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession
 from registry_mesh.upstream.way import Way

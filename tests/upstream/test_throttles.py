@@ -11,11 +11,11 @@ from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.oci.refusals import ManifestUnknown
 from registry_mesh.ports.failures import SourceThrottled, SourceUnavailable
 from registry_mesh.ports.repositories import Repository
-from registry_mesh.upstream.health.board import Card
 from registry_mesh.upstream.client import open_session
+from registry_mesh.upstream.health.board import Card
+from registry_mesh.upstream.health.throttles import UNSAID, Throttles
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession
-from registry_mesh.upstream.health.throttles import UNSAID, Throttles
 from registry_mesh.upstream.way import Client, Way
 from tests.simulators.registry import SimulatedRegistry, simulated_registry
 

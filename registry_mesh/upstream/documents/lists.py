@@ -17,8 +17,8 @@ from registry_mesh.ports.repositories import EVERY, Referrers, Resolved, TagPage
 from registry_mesh.upstream.documents.manifests import ParentManifests
 from registry_mesh.upstream.documents.pages import page
 from registry_mesh.upstream.documents.referrers import ParentReferrers
-from registry_mesh.upstream.repository import ParentRepository
 from registry_mesh.upstream.documents.walk import PAGE, Walk
+from registry_mesh.upstream.repository import ParentRepository
 
 LONG: Final = 900.0
 """Seconds for which a list is walked."""

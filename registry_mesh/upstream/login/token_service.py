@@ -13,8 +13,8 @@ from yarl import URL
 
 from registry_mesh.ports.failures import LoginRefused, SourceDenied, SourceThrottled, SourceUnavailable
 from registry_mesh.upstream.health.causes import cause
-from registry_mesh.upstream.login.credentials import Credentials
 from registry_mesh.upstream.health.retry_after import http_date, retry_after
+from registry_mesh.upstream.login.credentials import Credentials
 from registry_mesh.upstream.login.token_answer import AnswerInvalid, TokenAnswer, parse_answer
 from registry_mesh.upstream.way import Client
 

@@ -14,7 +14,7 @@ import bcrypt
 import pytest
 import pytest_asyncio
 
-from registry_mesh.access.guard import Guard
+from registry_mesh.access.authorizer import Authorizer
 from registry_mesh.access.tokens import Tokens, new_key
 from registry_mesh.auth.access import PULLING, Action, Asked, Decision, Verdict
 from registry_mesh.auth.basic import Login
@@ -39,18 +39,18 @@ def basic(user: str, password: str) -> str:
 
 
 @pytest.fixture
-def guard() -> Guard:
-    return Guard(Book(READS, HASHES), Tokens(KEY, "twin", "twin", 300), time.time, ["registry.example"])
+def authorizer() -> Authorizer:
+    return Authorizer(Book(READS, HASHES), Tokens(KEY, "twin", "twin", 300), time.time, ["registry.example"])
 
 
 @pytest_asyncio.fixture
-async def twins(tmp_path: Path, guard: Guard) -> AsyncIterator[Twins]:
-    async with open_twins(tmp_path, guard) as twins:
+async def twins(tmp_path: Path, authorizer: Authorizer) -> AsyncIterator[Twins]:
+    async with open_twins(tmp_path, authorizer) as twins:
         yield twins
 
 
-async def bearer(guard: Guard, user: str, repository: str = "team/app") -> str:
-    issued = await guard.issue(Login(user, user), [Scope("repository", repository, ("pull",))])
+async def bearer(authorizer: Authorizer, user: str, repository: str = "team/app") -> str:
+    issued = await authorizer.issue(Login(user, user), [Scope("repository", repository, ("pull",))])
     return f"Bearer {issued.token}"
 
 
@@ -65,15 +65,15 @@ async def warm(twins: Twins, authorization: str) -> None:
     assert len(twins.hot.blobs) == 2
 
 
-async def test_each_caller_gets_what_the_slow_path_gives(twins: Twins, guard: Guard) -> None:
-    alice = await bearer(guard, "alice")
+async def test_each_caller_gets_what_the_slow_path_gives(twins: Twins, authorizer: Authorizer) -> None:
+    alice = await bearer(authorizer, "alice")
     await warm(twins, alice)
     callers = [
         alice,
         basic("alice", "alice"),
         basic("alice", "wrong"),
-        await bearer(guard, "alice", "team/other"),
-        await bearer(guard, "bob"),
+        await bearer(authorizer, "alice", "team/other"),
+        await bearer(authorizer, "bob"),
         basic("bob", "bob"),
         alice[:-1],
         alice + "x",
@@ -94,9 +94,9 @@ async def test_each_caller_gets_what_the_slow_path_gives(twins: Twins, guard: Gu
 
 
 async def test_a_known_caller_s_hits_do_not_reach_the_slow_path(
-    twins: Twins, guard: Guard, answered: list[bool]
+    twins: Twins, authorizer: Authorizer, answered: list[bool]
 ) -> None:
-    callers = [await bearer(guard, "alice") for _ in range(3)]
+    callers = [await bearer(authorizer, "alice") for _ in range(3)]
     for each in callers:
         await warm(twins, each)
     answered.clear()
@@ -106,18 +106,18 @@ async def test_a_known_caller_s_hits_do_not_reach_the_slow_path(
     assert answered == [True] * 24
 
 
-async def test_what_is_taken_away_is_gone_at_once(twins: Twins, guard: Guard) -> None:
-    alice = await bearer(guard, "alice")
+async def test_what_is_taken_away_is_gone_at_once(twins: Twins, authorizer: Authorizer) -> None:
+    alice = await bearer(authorizer, "alice")
     await warm(twins, alice)
     assert b" 200 " in (await ask(twins.fast, request(BLOB, alice)))[:20]
-    guard.replace(Book(READS, {}))
+    authorizer.replace(Book(READS, {}))
     assert b" 401 " in (await ask(twins.fast, request(BLOB, alice)))[:20]
-    guard.replace(Book(Policies((), {}), HASHES))
+    authorizer.replace(Book(Policies((), {}), HASHES))
     assert b" 403 " in (await ask(twins.fast, request(BLOB, alice)))[:20]
 
 
-async def test_the_log_says_who(twins: Twins, guard: Guard, tmp_path: Path) -> None:
-    alice = await bearer(guard, "alice")
+async def test_the_log_says_who(twins: Twins, authorizer: Authorizer, tmp_path: Path) -> None:
+    alice = await bearer(authorizer, "alice")
     await warm(twins, alice)
     await ask(twins.fast, request(BLOB, alice))
     await ask(twins.fast, request(BLOB, None))

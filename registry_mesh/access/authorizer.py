@@ -49,7 +49,7 @@ class _Known:
 _UNKNOWN: Final = _Known(None, -math.inf, "the credentials are not known here")
 
 
-class Guard:
+class Authorizer:
     """Implements `auth.access.Policy` and `ports.access.TokenService`."""
 
     def __init__(
