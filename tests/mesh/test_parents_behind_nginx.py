@@ -15,8 +15,9 @@ import pytest_asyncio
 
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.media_types import OCI_CONFIG, OCI_MANIFEST
+from registry_mesh.upstream.client import open_session
 from registry_mesh.upstream.registry import UpstreamRegistry
-from registry_mesh.upstream.session import ParentSession, open_session
+from registry_mesh.upstream.session import ParentSession
 from registry_mesh.upstream.way import Way
 from tests.clients.registries import TEMPORARY, docker_registry, free_port, installed, push, serving
 from tests.simulators.local_site import REGISTRY, LocalSite, local_site
