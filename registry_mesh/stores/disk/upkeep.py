@@ -58,10 +58,12 @@ class Upkeep:
             _log.warning("the store in %s needs attention: %s", self._shelf.layout.root, fault)
 
     def _keep_within(self, overhead: Overhead) -> None:
-        """Know what may be taken, and give way where others took it: evict what is too much."""
+        """Know what may be taken, and give way where others took the disk: evict what is too much. An index that grew,
+        or a count that is too high after a kill -9, takes nothing from anybody before room is wanted."""
         room = self._shelf.room
-        room.ledger.limit = overhead.limit(room.ledger.used)
-        if room.ledger.counted and room.ledger.used > room.ledger.limit:
+        used = room.ledger.used
+        room.ledger.limit = overhead.limit(used)
+        if self.tidied and room.ledger.counted and used > overhead.on_disk(used):
             room.make(0)
 
     def _come_back(self) -> None:

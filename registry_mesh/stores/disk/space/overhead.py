@@ -44,11 +44,15 @@ class Overhead:
 
     def limit(self, used: int) -> int:
         """Bytes that blobs, which take `used`, may take now."""
-        left = share(file_system(self._layout.root), used, quota=self._quota is not None)
+        left = self.on_disk(used)
         if self._quota is None:
             return left  # what the rest takes is not free either
         least = min(int(self._quota * LEAST), LEAST_LIMIT)
         return min(left, self._quota - max(least, min(self._taken(), int(self._quota * MOST))))
+
+    def on_disk(self, used: int) -> int:
+        """`limit` as the file system alone would have it."""
+        return share(file_system(self._layout.root), used, quota=self._quota is not None)
 
     def _taken(self) -> int:
         index = self._layout.index
