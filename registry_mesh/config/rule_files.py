@@ -60,6 +60,8 @@ async def read_rule_files(directory: str | Path) -> RuleTexts:
 def refuse_unheeded(rules: Rules, heeded: Collection[str]) -> None:
     """`ConfigInvalid` where a rule says what the node would not do: a rule is obeyed whole, or not at all."""
     said = [(rule.place, f"rule {rule.name}", key) for rule in rules for key in rule.said]
+    bare = [rule for rule in rules if any(pin.tag is None for pin in rule.pins)]
+    said += [(rule.place, f"rule {rule.name}", "@DIGEST without a tag") for rule in bare]
     said += [(each.place, "a denial", "deny") for each in rules.deny]
     findings = []
     for place, who, key in said:
