@@ -103,7 +103,8 @@ async def test_held_is_served_at_once_and_the_rest_is_a_503_soon(world: TwoParen
         assert status == 503, "what a manifest says of its size is a hint, and nobody else can be asked"
     for name, seconds_of_lives in worst.items():
         print(f"{name}, worst of each life:", *(f"{s * 1e3:.0f} ms" for s in seconds_of_lives))
-    assert min(worst["cold"]) < 1
+    assert worst["cold"][0] < 3, "both were known, each is found out once"
+    assert max(worst["cold"]) < 10, "they may as well be far away"
     assert min(worst["warm"]) < 0.05
     hang(world, False)
     async with asyncio.timeout(60):
