@@ -59,8 +59,8 @@ ROUTES: Final[Mapping[Endpoint, Mapping[str, tuple[Action, Handler]]]] = {
 class MethodNotAllowed(Unsupported):
     """405, with what is allowed."""
 
-    def __init__(self, reason: str, allowed: list[str]) -> None:
-        super().__init__(reason, allowed=allowed)
+    def __init__(self, reason: str, allowed: list[str], **detail: object) -> None:
+        super().__init__(reason, **detail, allowed=allowed)
         self.fields = [("Allow", ", ".join(allowed))]
 
 
@@ -114,7 +114,11 @@ class Dispatch:
             _admit(exchange, action, registry, name)
             if action is Action.PUSH:
                 demand_short(registry, name)
-        await handler(exchange, call)
+        try:
+            await handler(exchange, call)
+        except Unsupported as fault:
+            others = [method for method in ROUTES.get(found.endpoint, {}) if method != exchange.method]
+            raise MethodNotAllowed(fault.reason, others, **fault.detail) from None
 
     def _repository(
         self, exchange: Exchange, named: RegistryName | None, name: RepositoryName

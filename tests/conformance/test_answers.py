@@ -149,6 +149,22 @@ async def test_what_deletes_leave(registry: Registry) -> None:
     await registry.expect_manifest("a", data, digest)
 
 
+async def test_what_a_tag_needs_takes_all_but_delete(registry: Registry) -> None:
+    """RFC 9110, 15.5.6: a 405 lists the methods that are allowed."""
+    child = index(annotations={"of": "a tag"})
+    (await registry.put_manifest(str(Digest.of(child)), child)).expect(201)
+    blob = described(b"blob", media_type="a/b")
+    await registry.push_blob(b"blob")
+    (await registry.put_manifest("t", index(described(child), blob))).expect(201)
+    for path, allowed in (
+        (f"manifests/{Digest.of(child)}", "GET, HEAD, PUT"),
+        (f"blobs/{blob['digest']}", "GET, HEAD"),
+    ):
+        answer = (await registry.ask("DELETE", path)).expect(405)
+        assert answer.headers["Allow"] == allowed
+        assert answer.json["errors"][0]["detail"]["tag"] == "t"
+
+
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 async def test_referrers_filtered_and_by_pages(registry: Registry, algorithm: str) -> None:
     subject = described(index(annotations={"of": algorithm}), algorithm)
