@@ -9,7 +9,7 @@ from typing import Final
 from registry_mesh.auth.access import Action, Verdict
 from registry_mesh.edge import blobs, chunk_maps, listing, manifests, referrers, tokens, uploads
 from registry_mesh.edge.exchange import Call, Exchange
-from registry_mesh.edge.faults import NotFound
+from registry_mesh.edge.faults import MethodNotAllowed, NotFound
 from registry_mesh.edge.target import Target, parse_target
 from registry_mesh.oci.endpoints import Endpoint, Match, match
 from registry_mesh.oci.reference import RegistryName, RepositoryName, demand_short, parse_name, parse_registry
@@ -54,14 +54,6 @@ ROUTES: Final[Mapping[Endpoint, Mapping[str, tuple[Action, Handler]]]] = {
     Endpoint.REFERRERS: {"GET": (PULL, referrers.get_referrers), "HEAD": (PULL, referrers.get_referrers)},
     Endpoint.CHUNK_MAP: {"GET": (PULL, chunk_maps.get_chunk_map), "HEAD": (PULL, chunk_maps.get_chunk_map)},
 }
-
-
-class MethodNotAllowed(Unsupported):
-    """405, with what is allowed."""
-
-    def __init__(self, reason: str, allowed: list[str], **detail: object) -> None:
-        super().__init__(reason, **detail, allowed=allowed)
-        self.fields = [("Allow", ", ".join(allowed))]
 
 
 _PREFIX: Final = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")

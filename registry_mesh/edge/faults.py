@@ -49,6 +49,14 @@ class PreconditionFailed(oci.Refusal):
     summary = "the precondition is false"
 
 
+class MethodNotAllowed(oci.Unsupported):
+    """405, with what is allowed."""
+
+    def __init__(self, reason: str, allowed: list[str], **detail: object) -> None:
+        super().__init__(reason, **detail, allowed=allowed)
+        self.fields: Fields = [("Allow", ", ".join(allowed))]
+
+
 class NotFound(oci.Refusal):
     """A path that is no end point (404)."""
 

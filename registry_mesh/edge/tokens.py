@@ -13,10 +13,10 @@ from urllib.parse import parse_qs
 from registry_mesh.auth.basic import Login, parse_basic
 from registry_mesh.auth.grants import Scope, parse_scopes
 from registry_mesh.edge.exchange import Exchange
-from registry_mesh.edge.faults import TargetTooLong
+from registry_mesh.edge.faults import MethodNotAllowed, TargetTooLong
 from registry_mesh.edge.head import Fields
 from registry_mesh.edge.target import Target
-from registry_mesh.oci.refusals import RequestInvalid, Unauthorized, Unsupported
+from registry_mesh.oci.refusals import RequestInvalid, Unauthorized
 from registry_mesh.ports.access import TokenService
 
 TOKEN: Final = "/token"  # noqa: S105 - a path
@@ -39,7 +39,8 @@ async def answer(exchange: Exchange, target: Target, service: TokenService) -> N
         form = await _form(exchange)
         await _issue(exchange, service, _password(form), _scopes(form.get("scope", [])))
     else:
-        raise Unsupported("the token service takes GET, and POST of a password")
+        allowed = ["GET", "HEAD"] if target.path == KEYS else ["GET", "POST"]
+        raise MethodNotAllowed("the token service takes GET, and POST of a password", allowed)
 
 
 def _scopes(lines: list[str]) -> tuple[Scope, ...]:

@@ -123,6 +123,14 @@ async def test_answers_of_the_service(
     assert (await guarded.ask(method, path, body, **fields)).status == status
 
 
+@pytest.mark.parametrize(
+    ("path", "allowed"), [("/token", "GET, POST"), ("/.well-known/jwks.json", "GET, HEAD")]
+)
+async def test_other_methods_are_told_which_there_are(guarded: Edge, path: str, allowed: str) -> None:
+    answer = await guarded.ask("DELETE", path)
+    assert (answer.status, answer.headers["allow"]) == (405, allowed)
+
+
 async def test_two_logins_are_none(guarded: Edge) -> None:
     async with guarded.raw() as (reader, writer):
         lines = f"Authorization: {ALICE}\r\nAuthorization: {WRONG}\r\n"
