@@ -267,9 +267,7 @@ async def _measure_parts(connection: FastConnection, entry: HotBlob, requests: l
         ),
         "  the range's bounds": lambda n: fast._bounds(asked[n], entry.size),
         "  rights, file and pages as seen before": at_hand,
-        "  head and log line": lambda n: connection._render(
-            path, known, asked[n], None, *bounds[n], loop.time()
-        ),
+        "  head and log line": lambda n: connection._render(path, known, asked[n], *bounds[n], loop.time()),
         "  the line kept": lambda _: path.log("line"),
         "  counters and the connection's times": lambda _: connection._used(path, known.tally, RANGE, 0.0),
         "once a turn of the loop": lambda _: None,
