@@ -172,7 +172,7 @@ class ParentBlobs:
     async def chunk_map(self, digest: Digest) -> ChunkMap | None:
         """From a parent of our own kind; None from any other. Which it is tells its first answer."""
         session = self._parent.session
-        if session.mesh is None and not await session.ping():
+        if session.mesh is None and not await session.answers():
             raise SourceUnavailable("has not answered yet", source=self._source)
         if not session.mesh:
             return None

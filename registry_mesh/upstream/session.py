@@ -212,7 +212,7 @@ class ParentSession:
         if "ns" not in query or self._ns == "always":
             return query
         if self._ns == "auto" and self.mesh is None:
-            await self.ping()
+            await self.answers()
         if self._ns == "auto" and self.mesh is None:
             raise SourceUnavailable(self.breaker.reason or "has not answered yet", source=self.name)
         if self._ns == "auto" and self.mesh:
@@ -254,6 +254,10 @@ class ParentSession:
     async def ping(self) -> bool:
         """Whether the parent answers at all, soon; one ping is out at a time."""
         return await asyncio.shield(self.liveness.check())
+
+    async def answers(self) -> bool:
+        """Whether the parent answers a ping before it is taken for silent."""
+        return await self.liveness.answers()
 
     async def back(self) -> bool:
         """See `ports.parents.Parent`."""

@@ -15,6 +15,7 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.ports.failures import SourceUnavailable
 from registry_mesh.upstream.client import open_session
+from registry_mesh.upstream.health.board import Board
 from registry_mesh.upstream.health.liveness import Patience
 from registry_mesh.upstream.probe import Probe
 from registry_mesh.upstream.registry import UpstreamRegistry
@@ -132,3 +133,22 @@ async def test_a_hung_one_is_not_waited_for_again_and_again(world: World) -> Non
     answers = [await session.back() for _ in range(200)]
     assert not any(answers)
     assert len([seen for seen in world.registry.seen if seen[1] == "/v2/"]) <= 3
+
+
+async def test_a_process_that_does_not_know_the_parent_yet_waits_no_longer_than_another(world: World) -> None:
+    """Whether a parent is ours decides about `ns`, and its answer to a ping tells it."""
+    patience = replace(QUICK, ping=20)
+    async with Link("127.0.0.1", world.port) as link, open_session() as http:
+        board = Board(["parent"], 2)
+        known, new = (
+            ParentSession(http, link.url, patience=patience, card=board.card("parent", process))
+            for process in range(2)
+        )
+        assert await known.ping()
+        link.conditions.hang = True
+        with pytest.raises(SourceUnavailable):
+            async with new.request("GET", "/v2/", scope="", query={"ns": "registry.example"}):
+                pass
+        assert new.liveness.silent, "the ping is out still"
+        await known.close()
+        await new.liveness.close()

@@ -152,6 +152,12 @@ class Liveness:
             breaker.failed("answers a ping with an error", hard=False)
         return answered
 
+    async def answers(self) -> bool:
+        """Whether it answers a ping, which is waited for as long as anybody waits for a silent parent."""
+        ping = self.check()
+        await asyncio.wait({ping}, timeout=max(0.0, self._left()))
+        return ping.done() and not ping.cancelled() and ping.result()
+
     async def back(self) -> bool:
         """Whether it answers a ping, which is waited for no longer than it is worth."""
         early = self._ended + A_MOMENT - time.monotonic()
