@@ -113,6 +113,19 @@ async def test_one_append_at_a_time(uploads: Uploads) -> None:
     await commit(uploads, id, Digest.of(b"abc"))
 
 
+@pytest.mark.parametrize("start", [None, 3])
+async def test_a_committed_session_lasts_until_its_holder_leaves(uploads: Uploads, start: int | None) -> None:
+    """Who closes it again meanwhile is not told that it is unknown before its blob is the repository's."""
+    id = (await uploads.begin(OWNER, "sha256")).id
+    await send(uploads, id, b"abc")
+    async with uploads.append(OWNER, id, None) as ingest:
+        await ingest.commit(Digest.of(b"abc"))
+        with pytest.raises(BlobUploadInvalid):
+            await send(uploads, id, b"x", start)
+    with pytest.raises(BlobUploadUnknown):
+        await send(uploads, id, b"x", start)
+
+
 async def test_who_comes_back_waits_for_the_end_of_the_one_before(uploads: Uploads) -> None:
     uploads._patience = 30  # type: ignore[attr-defined]
     id = (await uploads.begin(OWNER, "sha256")).id

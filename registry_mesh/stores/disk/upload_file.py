@@ -1,6 +1,7 @@
 """One upload session on a disk: what it has, and how to go on after anything.
 
     uploads/<id>/data     the bytes; locked by whoever appends
+    uploads/<id>/turn     locked by whoever appends, until the session is over: the data may be a blob before
     uploads/<id>/sums     sha256 of each whole chunk, 32 bytes each
     uploads/<id>/asked    there while another waits for its turn
     uploads/<id>/state    {repository, subject, algorithm, offset, hash, boot, at}
@@ -100,11 +101,18 @@ class UploadFile:
         self._directory = directory
         self._fsync = fsync
         self._save_every = save_every
-        state = UploadState.read(directory)
+        UploadState.read(directory)
+        self._turn = _open(directory / "turn", os.O_CREAT)
         try:
-            self._fd = os.open(directory / "data", os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            raise BlobUploadUnknown(upload=directory.name) from None
+            if not try_flock(self._turn, shared=False):
+                raise TurnTaken(upload=directory.name)
+            self._open_data(directory)
+        except BaseException:
+            os.close(self._turn)
+            raise
+
+    def _open_data(self, directory: Path) -> None:
+        self._fd = _open(directory / "data")
         try:
             if not try_flock(self._fd, shared=False):
                 raise TurnTaken(upload=directory.name)
@@ -224,6 +232,7 @@ class UploadFile:
     def close(self) -> None:
         """Close the file; whoever is next may have it."""
         os.close(self._fd)
+        os.close(self._turn)
 
 
 def create(directory: Path, owner: Owner, algorithm: str, at: float, fsync: DiskFsync) -> None:
@@ -240,6 +249,13 @@ def remove(directory: Path) -> None:
     points.reach("upload.remove")
     (directory / "state").unlink(missing_ok=True)
     shutil.rmtree(directory, ignore_errors=True)
+
+
+def _open(path: Path, flags: int = 0) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC | flags, 0o644)
+    except FileNotFoundError:
+        raise BlobUploadUnknown(upload=path.parent.name) from None
 
 
 def _unbase64(text: str) -> bytes:

@@ -150,9 +150,10 @@ class DiskUploads:
         try:
             file = UploadFile(self._root / id, self._fsync, self._save_every)
         except TurnTaken:
-            if start is not None:
-                demand_start(start, self._status(owner, id).offset)
-                self._ask(id)
+            with suppress(BlobUploadUnknown):  # it is about to end: wait for that
+                if start is not None:
+                    demand_start(start, self._status(owner, id).offset)
+                    self._ask(id)
             raise
         try:
             demand_start(start, file.offset)

@@ -24,15 +24,16 @@ class _Session:
     alone: asyncio.Lock = field(default_factory=asyncio.Lock)
     asked: bool = False
     """Another waits for its turn."""
+    ended: bool = False
+    """Its blob was committed, or was none: it is over once its holder leaves."""
 
 
 class _SessionIngest:
     """Implements `ports.blobs.Ingest`."""
 
-    def __init__(self, uploads: MemoryUploads, id: str, session: _Session, pulse: TurnPulse) -> None:
+    def __init__(self, uploads: MemoryUploads, session: _Session, pulse: TurnPulse) -> None:
         self.pulse = pulse
         self._uploads = uploads
-        self._id = id
         self._session = session
 
     @property
@@ -44,7 +45,7 @@ class _SessionIngest:
             self._session.data += data
 
     async def commit(self, expected: Digest | None = None) -> BlobInfo:
-        self._uploads.end(self._id)
+        self._session.ended = True
         algorithm = expected.algorithm if expected else self._session.algorithm
         with self.pulse:
             async with self._uploads.blobs.ingest(expected, self.offset, algorithm) as ingest:
@@ -89,16 +90,18 @@ class MemoryUploads:
             pulse = TurnPulse(self._quiet)
             try:
                 async with giving_way(pulse, lambda: _truth(session)):
-                    yield _SessionIngest(self, id, session, pulse)
+                    yield _SessionIngest(self, session, pulse)
             finally:
                 session.touched = self._clock()
+                if session.ended:
+                    self.end(id)
 
     async def _free(self, owner: Owner, id: str, start: int | None) -> _Session:
         """The session, with nobody writing to it: the caller locks it before anything else runs."""
         session = self._find(owner, id)
         demand_start(start, len(session.data))
         if session.alone.locked():
-            session.asked = session.asked or start is not None
+            session.asked = session.asked or (start is not None and not session.ended)
             raise TurnTaken(upload=id)
         return session
 
