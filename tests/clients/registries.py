@@ -17,8 +17,7 @@ from tests.clients.wire import answers
 from tests.eventually import eventually_here
 from tests.simulators.ports import free_port
 
-NGINX = """
-daemon off;
+NGINX = """daemon off;
 master_process off;
 pid {folder}/pid;
 error_log {folder}/log warn;
@@ -30,12 +29,14 @@ http {{
     {temporary}
     server {{
         listen 127.0.0.1:{port};
-        root {folder}/files;
-        location = /v2/ {{ return 200 '{{}}'; }}
+        {server}
     }}
 }}
 """
-TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+"""One process, which nothing outlives."""
+_TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+_FILES = """root {folder}/files;
+        location = /v2/ {{ return 200 '{{}}'; }}"""
 
 
 def installed(binary: str) -> str:
@@ -78,11 +79,18 @@ def docker_registry(folder: Path) -> Iterator[str]:
 def nginx(folder: Path) -> Iterator[tuple[str, Path]]:
     """nginx, whose files below `files` are what it serves. Its URL, and that folder."""
     (folder / "files/v2/team/app/blobs").mkdir(parents=True)
-    port = free_port()
-    temporary = "\n    ".join(f"{name}_temp_path {folder}/{name};" for name in TEMPORARY)
-    (folder / "conf").write_text(NGINX.format(folder=folder, port=port, temporary=temporary))
-    with serving([installed("/usr/sbin/nginx"), "-c", str(folder / "conf")], folder, port) as url:
+    with nginx_with(folder, _FILES.format(folder=folder)) as url:
         yield url, folder / "files"
+
+
+@contextmanager
+def nginx_with(folder: Path, server: str) -> Iterator[str]:
+    """nginx with one server, of these directives; it must answer `/v2/`. Its URL."""
+    port = free_port()
+    temporary = "\n    ".join(f"{name}_temp_path {folder}/{name};" for name in _TEMPORARY)
+    (folder / "conf").write_text(NGINX.format(folder=folder, port=port, temporary=temporary, server=server))
+    with serving([installed("/usr/sbin/nginx"), "-c", str(folder / "conf")], folder, port) as url:
+        yield url
 
 
 async def push(client: aiohttp.ClientSession, url: str, data: bytes, repository: str = "team/app") -> Digest:

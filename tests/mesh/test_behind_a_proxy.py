@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import AsyncIterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import aiohttp
@@ -17,20 +16,10 @@ from registry_mesh.edge.server import Server
 from registry_mesh.edge.settings import Settings
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.media_types import OCI_INDEX
-from tests.clients.registries import TEMPORARY, free_port, installed, serving
+from tests.clients.registries import free_port, installed, nginx_with, serving
 from tests.simulators.role import SimulatedRole
 
-PROXY = """daemon off;
-worker_processes 1;
-pid {folder}/pid;
-error_log {folder}/errors;
-events {{}}
-http {{
-    access_log off;
-    {temporary}
-    server {{
-        listen 127.0.0.1:{port};
-        client_max_body_size 0;
+PROXY = """client_max_body_size 0;
         location = /v2/ {{ return 200; }}
         location /registry/ {{
             proxy_pass http://127.0.0.1:{origin}{path};
@@ -38,10 +27,7 @@ http {{
             proxy_request_buffering off;
             proxy_set_header Host $http_host;
             proxy_set_header X-Forwarded-Prefix /registry;
-        }}
-    }}
-}}
-"""
+        }}"""
 
 
 HAPROXY = """defaults
@@ -70,17 +56,14 @@ backend origin
 async def proxied(clients: None, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[str]:
     server = Server(SimulatedRole(), Settings(policy=AnonymousAccess(Level.ADMIN)))
     await server.start()
-    port = free_port()
     if request.param == "haproxy":
+        port = free_port()
         (tmp_path / "conf").write_text(HAPROXY.format(port=port, origin=server.port))
-        command = [installed("/usr/sbin/haproxy"), "-db", "-f", str(tmp_path / "conf")]
+        proxy = serving([installed("/usr/sbin/haproxy"), "-db", "-f", str(tmp_path / "conf")], tmp_path, port)
     else:
-        temporary = "\n    ".join(f"{name}_temp_path {tmp_path}/{name};" for name in TEMPORARY)
-        places = {"folder": tmp_path, "temporary": temporary, "port": port, "origin": server.port}
-        (tmp_path / "conf").write_text(PROXY.format(**places, path=request.param))
-        command = [installed("/usr/sbin/nginx"), "-c", str(tmp_path / "conf")]
-    with ExitStack() as stack:
-        yield stack.enter_context(serving(command, tmp_path, port))
+        proxy = nginx_with(tmp_path, PROXY.format(origin=server.port, path=request.param))
+    with proxy as url:
+        yield url
     await server.close()
 
 

@@ -19,33 +19,20 @@ from registry_mesh.upstream.client import open_session
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession
 from registry_mesh.upstream.way import Way
-from tests.clients.registries import TEMPORARY, docker_registry, free_port, installed, push, serving
+from tests.clients.registries import docker_registry, nginx_with, push
 from tests.simulators.local_site import REGISTRY, LocalSite, local_site
 from tests.simulators.parent import LAYER
 from tests.simulators.upstream import SOON
 
 pytestmark = pytest.mark.slow
 
-CONF = """daemon off;
-worker_processes 1;
-pid {folder}/pid;
-error_log {folder}/errors;
-events {{}}
-http {{
-    access_log off;
-    {temporary}
-    server {{
-        listen 127.0.0.1:{port};
-        {server}
+BEFORE = """{server}
         location {prefix}/ {{
             {here}
             proxy_pass http://127.0.0.1:{registry}/;
             proxy_http_version 1.1;
         }}
-        location = /v2/ {{ return 200; }}
-    }}
-}}
-"""
+        location = /v2/ {{ return 200; }}"""
 
 AS_IT_IS = {
     "plain": "",
@@ -102,20 +89,9 @@ async def behind(
     image: Image, folder: Path, here: str, prefix: str = "", server: str = ""
 ) -> AsyncIterator[str]:
     """The registry's address behind nginx."""
-    port = free_port()
-    temporary = "\n    ".join(f"{name}_temp_path {folder}/{name};" for name in TEMPORARY)
     registry = image.registry.rpartition(":")[2]
-    conf = CONF.format(
-        folder=folder,
-        temporary=temporary,
-        port=port,
-        server=server,
-        prefix=prefix,
-        here=here,
-        registry=registry,
-    )
-    (folder / "conf").write_text(conf)
-    with serving([installed("/usr/sbin/nginx"), "-c", str(folder / "conf")], folder, port) as url:
+    directives = BEFORE.format(server=server, prefix=prefix, here=here, registry=registry)
+    with nginx_with(folder, directives) as url:
         yield url + prefix
 
 
