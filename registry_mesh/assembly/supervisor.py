@@ -99,9 +99,10 @@ class Crew:
                 child.due = None
                 child.started = now
                 child.seat.take(0)  # before the fork: afterwards the seat is the child's to write
+                supervisor = os.getpid()
                 child.pid = os.fork()
                 if child.pid == 0:
-                    _become(child)
+                    _become(child, supervisor)
 
 
 @dataclass(slots=True)
@@ -261,11 +262,10 @@ def _ended(pid: int) -> int | None:
     return os.waitstatus_to_exitcode(status) if found else None
 
 
-def _become(child: Child) -> NoReturn:
-    """In the fork: run, and never return into the supervisor's stack."""
+def _become(child: Child, supervisor: int) -> NoReturn:
+    """In the fork: run, and never return into the stack of the process `supervisor`, which may have died since."""
     code = EXIT_FAILED
     try:
-        parent = os.getppid()
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the supervisor's alone
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until the child listens to it
@@ -273,7 +273,7 @@ def _become(child: Child) -> NoReturn:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's ^C reaches all; the supervisor tells us
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         child.seat.take(os.getpid())
-        if os.getppid() == parent:
+        if os.getppid() == supervisor:
             code = child.run()
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else EXIT_FAILED

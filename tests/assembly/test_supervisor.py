@@ -8,6 +8,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -88,9 +89,9 @@ def supervise() -> Iterator[Callable[..., Supervised]]:
 
     yield start
     for each in running:
-        if each.process.poll() is None:
+        with suppress(ProcessLookupError):  # its children may outlive it
             os.killpg(each.process.pid, signal.SIGKILL)
-            each.process.wait()
+        each.process.wait()
 
 
 def serving(
@@ -192,6 +193,19 @@ def test_children_end_when_the_supervisor_is_killed(supervise: Callable[..., Sup
     service.hear("serving")
     service.process.kill()
     assert {service.hear("drained"), service.hear("drained")} == {"drained 0", "drained 1"}
+
+
+def test_a_child_does_not_begin_where_the_supervisor_has_died(supervise: Callable[..., Supervised]) -> None:
+    script = """
+    supervisor = os.getpid()
+    def late():
+        while os.getppid() == supervisor:
+            time.sleep(0.01)
+    os.register_at_fork(after_in_parent=lambda: os.kill(supervisor, signal.SIGKILL), after_in_child=late)
+    """
+    service = supervise(f"{textwrap.dedent(script)}\nPATIENCE = 1{SERVING}\nsupervise().run()")
+    assert service.process.stdout is not None
+    assert service.process.stdout.read() == "", "it ends, and says nothing"
 
 
 def test_the_service_manager_hears_of_it(supervise: Callable[..., Supervised], tmp_path: Path) -> None:
