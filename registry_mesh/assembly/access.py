@@ -77,7 +77,6 @@ class NodeAccess:
         """`key`: see `token_key`. `ConfigInvalid`, `KeyInvalid`."""
         self._config = config
         self._key = key
-        self._before = 0
         self._authorizer: Authorizer | None = None
         self._policy: Policy = self._made()
         self._seen = _signature(config.access)
@@ -110,7 +109,7 @@ class NodeAccess:
     @property
     def generation(self) -> int:
         """A number that grows whenever an earlier decision may not hold any more."""
-        return self._before + self._policy.generation
+        return self._policy.generation
 
     async def learn(self, authorization: str) -> None:
         """Look up what is to be known of a header before it is decided about."""
@@ -135,18 +134,6 @@ class NodeAccess:
         return self._authorizer.keys() if self._authorizer is not None else {"keys": []}
 
     # Changes
-
-    def reload(self, config: Config) -> None:
-        """Take over another configuration, the files at the next look. Logins and policies where there were none,
-        or none where there were, need a restart: until then the old configuration holds."""
-        if is_guarded(config) != (self._authorizer is not None):
-            log.error("access changes its kind: restart the node, the old one holds until then")
-            return
-        self._config = config
-        if self._authorizer is None:
-            self._before += self._policy.generation + 1
-            self._policy = AnonymousAccess(Level.parse(config.access.anonymous))
-        self._seen = ()
 
     async def watch(self) -> None:
         """Take over what the files say, for ever. Where they are invalid, what was valid last stays in force."""

@@ -7,7 +7,6 @@ those of several hosts over one bucket may meet, which costs bytes and does no h
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import math
 import random
@@ -79,7 +78,6 @@ class Replicator:
         self._storage = storage
         self._instruments = instruments or Table(layout(config), 1).row(0)
         self._stack = AsyncExitStack()
-        self._nudged = asyncio.Event()
         self.meter = Meter()
         """Of the run under way, or of the last one."""
         self.last: Outcome | None = None
@@ -100,12 +98,6 @@ class Replicator:
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
-
-    def reload(self, config: Config) -> None:
-        """Go by the new rules and interval, at once. Parents stay as they were."""
-        self._config = config
-        self._rules.reload(config)
-        self._nudged.set()
 
     async def rules(self) -> Rules:
         """Those in force. `ConfigInvalid` where there never were any."""
@@ -136,9 +128,8 @@ class Replicator:
         return outcome
 
     async def repeat(self) -> None:
-        """Run for ever, `interval` from the end of one to the beginning of the next; sooner after a reload."""
+        """Run for ever, `interval` from the end of one to the beginning of the next; sooner where the rules change."""
         while True:
-            self._nudged.clear()
             try:
                 async with phase(REPLICATE) as running:
                     outcome = await self._run_until_rules_change()
@@ -168,12 +159,11 @@ class Replicator:
             await asyncio.gather(run, return_exceptions=True)
 
     async def _wait(self, seconds: float) -> None:
-        """So long, or until the rules change, or a reload."""
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0 and not await self._rules.changed():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._nudged.wait(), min(LOOK, left))
+        """So long, or until the rules change."""
+        for _ in range(math.ceil(seconds / LOOK)):
+            if await self._rules.changed():
                 return
+            await asyncio.sleep(LOOK)
 
     def _tell_faults(self) -> None:
         """Say once why the rule files cannot be used."""

@@ -45,11 +45,6 @@ class RulesInForce:
         self.faults_since = 0.0
         """Seconds since the epoch."""
 
-    def reload(self, config: Config) -> None:
-        """Go by another configuration."""
-        self._config = config
-        self._sign = None
-
     async def changed(self) -> bool:
         """Whether the folder is another than when it was read last."""
         return await offload(_sign, self._folder) != self._sign

@@ -13,14 +13,13 @@ from registry_mesh.assembly import file_limit
 from registry_mesh.assembly.access import NodeAccess, token_key
 from registry_mesh.assembly.labels import layout, node_name
 from registry_mesh.assembly.parents import Parents, Seen
-from registry_mesh.assembly.roles import default_registry, freshness, open_role
+from registry_mesh.assembly.roles import default_registry, open_role
 from registry_mesh.assembly.storage import open_storage
 from registry_mesh.assembly.told import Told
 from registry_mesh.config.schema import Config, Listen
 from registry_mesh.edge.hot import entries as hot
 from registry_mesh.edge.server import Server
 from registry_mesh.edge.settings import Settings
-from registry_mesh.oci.reference import RegistryName
 from registry_mesh.ports.role import Role
 from registry_mesh.ports.storage import DiskCounts, LocalDisk, Storage
 from registry_mesh.roles.site import Site
@@ -94,14 +93,6 @@ class Worker:
             self._role.forget()
         if self.server is not None and self.server.hot is not None:
             self.server.hot.forget_manifests()
-
-    def reload(self, config: Config) -> None:
-        """Take over what can change while serving."""
-        self._access.reload(config)
-        if isinstance(self._role, Site):
-            self._role.refresh(
-                {RegistryName(host): freshness(r.tags) for host, r in config.registries.items()}
-            )
 
     async def _tell(self, disk: LocalDisk | None) -> None:
         """Keep true what is not counted where it happens."""

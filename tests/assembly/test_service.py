@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 import trustme
 
+from registry_mesh.oci.media_types import OCI_CONFIG, OCI_MANIFEST
 from tests.clients import nodes
 from tests.clients.wire import answers
 from tests.eventually import eventually_here
@@ -49,6 +50,19 @@ def get(node: nodes.Node, path: str) -> bytes:
     with urllib.request.urlopen(node.admin + path, timeout=10) as answer:
         data: bytes = answer.read()
         return data
+
+
+def pulled(node: nodes.Node, path: str) -> bytes:
+    with urllib.request.urlopen(node.url + path, timeout=10) as answer:
+        data: bytes = answer.read()
+        return data
+
+
+def put(node: nodes.Node, path: str, data: bytes, media_type: str) -> None:
+    headers = {"Content-Type": media_type}
+    request = urllib.request.Request(node.url + path, data=data, headers=headers, method="PUT")
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert answer.status == 201
 
 
 def workers(node: nodes.Node) -> set[int]:
@@ -184,6 +198,29 @@ def test_hup_takes_over_whatever_changed_and_a_bad_file_changes_nothing(origin: 
 
 def found(node: nodes.Node) -> set[str]:
     return {each["name"] for each in json.loads(get(node, "/api/1/findings"))["findings"]}
+
+
+def test_a_tags_lifetime_changes_without_a_restart(origin: nodes.Node, tmp_path: Path) -> None:
+    def push(text: str) -> bytes:
+        config = {"mediaType": OCI_CONFIG, "digest": DIGEST, "size": len(DATA)}
+        document = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": []}
+        data = json.dumps({**document, "annotations": {"text": text}}).encode()
+        put(origin, "/v2/team/app/manifests/1", data, OCI_MANIFEST)
+        return data
+
+    def lifetime(ttl: str) -> dict[str, Any]:
+        return {"role": "site", "registries": nodes.registries(origin.url, tags={"ttl": ttl})}
+
+    first = push("first")
+    with nodes.Node(tmp_path / "site", lifetime("1h")) as site:
+        assert pulled(site, "/v2/team/app/manifests/1") == first
+        second = push("second")
+        assert pulled(site, "/v2/team/app/manifests/1") == first, "it is good for an hour"
+        site.change(lifetime("0s"))
+        supervisor(site).send_signal(signal.SIGHUP)
+        eventually_here(lambda: len(reread(site)) == 1, "it is taken")
+        assert reread(site)[0]["took_effect"] == ["registries"]
+        eventually_here(lambda: pulled(site, "/v2/team/app/manifests/1") == second, "it is asked for anew")
 
 
 def test_a_store_that_the_new_file_cannot_have_leaves_the_old_in_force(origin: nodes.Node) -> None:

@@ -180,21 +180,6 @@ async def test_a_listing_of_a_registry_that_is_not_ours_is_unknown(tree: Tree) -
         assert answer.status == 404
 
 
-async def test_a_tags_lifetime_changes_without_a_restart(tree: Tree) -> None:
-    await push(tree)
-    await tree.get("/v2/team/app/manifests/1")
-    config = tree.site.config
-    known = config.registries[REGISTRY]
-    longer = known.model_copy(update={"tags": known.tags.model_copy(update={"ttl": 3600.0})})
-    tree.site.worker.reload(config.model_copy(update={"registries": {REGISTRY: longer}}))
-    moved = json.dumps({**json.loads(MANIFEST), "annotations": {"moved": "yes"}}).encode()
-    async with tree.client.put(
-        f"{tree.origin.url}/v2/team/app/manifests/1", data=moved, headers={"Content-Type": IMAGE}
-    ) as answer:
-        assert answer.status == 201
-    assert (await tree.get("/v2/team/app/manifests/1"))[1] == MANIFEST
-
-
 async def test_a_site_takes_no_pushes(tree: Tree) -> None:
     async with tree.client.post(f"{tree.site.url}/v2/team/app/blobs/uploads/") as answer:
         assert answer.status == 405
