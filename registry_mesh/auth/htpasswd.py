@@ -10,7 +10,17 @@ from registry_mesh.auth.subjects import is_user
 
 _BCRYPT: Final = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
 COST: Final = 14
-"""The highest cost that is taken: a login would take seconds."""
+"""The highest cost of bcrypt that is taken: a login would take seconds."""
+_ARGON2: Final = re.compile(
+    r"\$argon2id\$v=19\$m=([1-9]\d{0,6}),t=([1-9]\d{0,2}),p=([1-9]\d?)\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{22,86})"
+)
+"""The string form of RFC 9106's reference code."""
+MEMORY: Final = 256 << 10
+"""KiB that a hash of argon2id may take: two are made at once."""
+WORK: Final = 1 << 20
+"""Memory in KiB times passes that are taken: a login would take seconds."""
+LANES: Final = 16
+"""Lanes of argon2id that are taken: each is a thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +30,9 @@ class LineFault:
     line: int
     what: str
     how: str
+
+
+_NEITHER: Final = ("is neither bcrypt nor argon2id", "make it with: htpasswd -nB NAME")
 
 
 def parse_htpasswd(text: str) -> tuple[dict[str, str], list[LineFault]]:
@@ -43,9 +56,25 @@ def _fault(user: str, hashed: str, known: dict[str, str]) -> tuple[str, str] | N
         return "no user name", "a line is NAME:HASH; a name is of A-Z a-z 0-9 . _ @ + -"
     if user in known:
         return f"{user} stands twice", "keep one"
+    what = _bcrypt_fault(hashed) if hashed.startswith("$2") else _argon2_fault(hashed)
+    return (f"the hash of {user} {what[0]}", what[1]) if what is not None else None
+
+
+def _bcrypt_fault(hashed: str) -> tuple[str, str] | None:
     found = _BCRYPT.fullmatch(hashed)
     if found is None:
-        return f"the hash of {user} is not bcrypt", f"make it with: htpasswd -nB {user}"
+        return _NEITHER
     if not 4 <= int(found[1]) <= COST:
-        return f"the hash of {user} has a cost of {found[1]}", f"4 to {COST} is taken, such as htpasswd -C 10"
+        return f"has a cost of {found[1]}", f"4 to {COST} is taken, such as htpasswd -C 10"
+    return None
+
+
+def _argon2_fault(hashed: str) -> tuple[str, str] | None:
+    found = _ARGON2.fullmatch(hashed)
+    if found is None:
+        return _NEITHER
+    memory, passes, lanes = int(found[1]), int(found[2]), int(found[3])
+    if memory > MEMORY or memory * passes > WORK or lanes > LANES or memory < 8 * lanes:
+        how = f"m up to {MEMORY}, m times t up to {WORK}, p up to {LANES} is taken, such as m=65536,t=3,p=4"
+        return f"takes m={memory}, t={passes}, p={lanes}", how
     return None

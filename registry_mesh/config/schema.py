@@ -65,8 +65,8 @@ class Admin(Section):
     """Address of /healthz, /readyz, /metrics and /status; keep it away from clients."""
     port: Port = 5001
     users: FilePath | None = None
-    """File of htpasswd with bcrypt: who may ask from other machines, by Basic. Needed where the address is none of this
-    machine's own (127.0.0.1)."""
+    """File of htpasswd with bcrypt or argon2id: who may ask from other machines, by Basic. Needed where the address is
+    none of this machine's own (127.0.0.1)."""
 
 
 class AccessTokens(Section):
@@ -104,7 +104,7 @@ class Access(Section):
     authenticated: Right = "pull"
     """The same for whoever logs in."""
     users: FilePath | None = None
-    """File of htpasswd with bcrypt: who can log in. Looked at each second."""
+    """File of htpasswd with bcrypt or argon2id: who can log in. Looked at each second."""
     robots: FilePath | None = None
     """Directory of robots, which `registry-mesh robot` makes and revokes. Looked at each second."""
     policies: FilePath | None = None

@@ -5,22 +5,33 @@ import pytest
 from registry_mesh.auth.htpasswd import parse_htpasswd
 
 HASH = "$2y$10$" + "a" * 53
+ARGON2 = "$argon2id$v=19$m=65536,t=3,p=4$MDEyMzQ1Njc4OWFiY2RlZg$LLhiYBdWW+m78VsbSbZNgQN1KpePy7rrK8KaSFptxOg"
 
 
 def test_users_and_their_hashes() -> None:
-    hashes, faults = parse_htpasswd(f"# people\n\nalice:{HASH}\nbob.b@site:{HASH}  \n")
-    assert (list(hashes), faults) == (["alice", "bob.b@site"], [])
+    hashes, faults = parse_htpasswd(f"# people\n\nalice:{HASH}\nbob.b@site:{HASH}  \ncarl:{ARGON2}\n")
+    assert (list(hashes), faults) == (["alice", "bob.b@site", "carl"], [])
 
 
 @pytest.mark.parametrize(
     ("line", "what"),
     [
-        ("alice", "the hash of alice is not bcrypt"),
-        ("alice:wonder", "the hash of alice is not bcrypt"),
-        ("alice:$apr1$x$y", "the hash of alice is not bcrypt"),
-        ("alice:{SHA}abc", "the hash of alice is not bcrypt"),
+        ("alice", "the hash of alice is neither bcrypt nor argon2id"),
+        ("alice:wonder", "the hash of alice is neither bcrypt nor argon2id"),
+        ("alice:$apr1$x$y", "the hash of alice is neither bcrypt nor argon2id"),
+        ("alice:{SHA}abc", "the hash of alice is neither bcrypt nor argon2id"),
         ("alice:$2y$31$" + "a" * 53, "the hash of alice has a cost of 31"),
-        (f"robot:x:{HASH}", "the hash of robot is not bcrypt"),
+        (
+            f"alice:{ARGON2.replace('argon2id', 'argon2i')}",
+            "the hash of alice is neither bcrypt nor argon2id",
+        ),
+        (f"alice:{ARGON2.replace('v=19', 'v=16')}", "the hash of alice is neither bcrypt nor argon2id"),
+        (f"alice:{ARGON2[:-30]}", "the hash of alice is neither bcrypt nor argon2id"),
+        (f"alice:{ARGON2.replace('65536', '4194304')}", "the hash of alice takes m=4194304, t=3, p=4"),
+        (f"alice:{ARGON2.replace('t=3', 't=99')}", "the hash of alice takes m=65536, t=99, p=4"),
+        (f"alice:{ARGON2.replace('p=4', 'p=99')}", "the hash of alice takes m=65536, t=3, p=99"),
+        (f"alice:{ARGON2.replace('65536', '8')}", "the hash of alice takes m=8, t=3, p=4"),
+        (f"robot:x:{HASH}", "the hash of robot is neither bcrypt nor argon2id"),
         (f":{HASH}", "no user name"),
         (f"@group:{HASH}", "no user name"),
         (f"anonymous:{HASH}", "no user name"),

@@ -1,0 +1,56 @@
+"""Passwords against hashes of either kind."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import bcrypt
+import pytest
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
+from registry_mesh.access.passwords import WAITING, Passwords
+from registry_mesh.auth.basic import Login
+from registry_mesh.auth.htpasswd import parse_htpasswd
+from registry_mesh.oci.refusals import TooManyRequests
+
+
+def argon2(password: str, memory: int = 64) -> str:
+    made = Argon2id(salt=b"0123456789abcdef", length=32, iterations=1, lanes=1, memory_cost=memory)
+    return made.derive_phc_encoded(password.encode())
+
+
+def plain(password: str) -> str:
+    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(4)).decode()
+
+
+@pytest.mark.parametrize("hashed", [argon2, plain])
+async def test_only_the_password_itself_fits(hashed: object) -> None:
+    assert callable(hashed)
+    hashes, faults = parse_htpasswd(f"alice:{hashed('wönder')}\nbob:{hashed('other')}\n")
+    assert not faults
+    passwords = Passwords()
+    assert await passwords.fit(Login("alice", "wönder"), hashes)
+    for user, password in (("alice", "other"), ("alice", ""), ("alice", "wönder" * 30), ("bob", "wönder")):
+        assert not await passwords.fit(Login(user, password), hashes), (user, password)
+
+
+async def test_another_s_password_is_nobody_s() -> None:
+    for hashes in ({"alice": argon2("wonder")}, {"alice": plain("wonder")}, {}):
+        assert not await Passwords().fit(Login("nobody", "wonder"), hashes)
+
+
+async def test_the_loop_goes_on_and_the_queue_is_bounded() -> None:
+    hashes = {"alice": argon2("wonder", memory=32 << 10)}
+    passwords = Passwords()
+    tasks = [asyncio.create_task(passwords.fit(Login("alice", "no"), hashes)) for _ in range(WAITING)]
+    await asyncio.sleep(0)
+    with pytest.raises(TooManyRequests):
+        await passwords.fit(Login("alice", "wonder"), hashes)
+    turns, began = 0, time.process_time()
+    while not all(task.done() for task in tasks):
+        turns += 1
+        await asyncio.sleep(0)
+    assert time.process_time() > began
+    assert turns > len(tasks), "the loop turned while passwords were hashed"
+    assert not any([await task for task in tasks])
