@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -11,15 +10,13 @@ from typing import Any, Final
 
 from cachetools import LRUCache
 
-from registry_mesh.access.issuers import issuer_of
-from registry_mesh.access.passwords import Passwords
+from registry_mesh.access.callers import Callers, Renew, never
 from registry_mesh.access.tokens import TokenInvalid, Tokens
 from registry_mesh.auth.access import Action, Asked, Decision, Verdict
-from registry_mesh.auth.basic import Login, parse_basic, parse_bearer
+from registry_mesh.auth.basic import Login
 from registry_mesh.auth.book import Book
-from registry_mesh.auth.grants import Grants, Scope, actions_of, claim
-from registry_mesh.auth.identity import ANONYMOUS, ANONYMOUS_NAME, Identity
-from registry_mesh.auth.robots import SUBJECT, robot_of
+from registry_mesh.auth.grants import Scope, actions_of, claim
+from registry_mesh.auth.identity import ANONYMOUS, Identity
 from registry_mesh.oci.reference import RepositoryName, full_name
 from registry_mesh.oci.refusals import Unauthorized
 from registry_mesh.ports.access import Issued
@@ -31,9 +28,6 @@ BELIEVED: Final = 300.0
 """Seconds for which a password that fitted is not hashed again."""
 DOUBTED: Final = 5.0
 """Seconds for which credentials that were wrong are not looked at again."""
-TOKEN_USER: Final = "token"  # noqa: S105 - a user's name
-"""Logs in with an issuer's token for a password."""
-WRONG: Final = "the user name or the password is wrong"
 _AUTHORITY: Final = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
 
 
@@ -60,24 +54,24 @@ class Authorizer:
         registries: Sequence[str] = (),
         realm: str | None = None,
         logins: bool = True,
+        renew: Renew = never,
     ) -> None:
         """`registries` may be meant by a scope, which names none. `realm`: the address of the token service; where
         None, `/token` at the address that the client uses. `logins`: whether anybody can log in; where nobody can,
-        credentials that come along all the same are not looked at."""
-        self._book = book
+        credentials that come along all the same are not looked at. `renew`: see `Callers`."""
+        self._callers = Callers(book, tokens, clock, renew)
         self._tokens = tokens
         self._clock = clock
         self._registries = tuple(registries) or ("",)
         self._realm = realm
         self.logins = logins
         self._known: LRUCache[str, _Known] = LRUCache(KNOWN)
-        self._passwords = Passwords()
         self._flights: Flights[str, None] = Flights()
         self.generation = 0
 
     def replace(self, book: Book) -> None:
         """From now on this book holds: nothing that was decided by the old one is remembered."""
-        self._book = book
+        self._callers.book = book
         self._known.clear()
         self.generation += 1
 
@@ -115,8 +109,12 @@ class Authorizer:
         if not asked.repository:  # what is listed is asked about by itself
             first = self.logins and identity is ANONYMOUS
             return _LOGIN_FIRST if first else Decision(Verdict.ALLOW, subject)
-        if not self._book.policies.judge(identity, asked).allowed:
-            if identity.is_anonymous and self.logins and not self._book.policies.is_forgotten(asked.registry):
+        if not self._callers.book.policies.judge(identity, asked).allowed:
+            if (
+                identity.is_anonymous
+                and self.logins
+                and not self._callers.book.policies.is_forgotten(asked.registry)
+            ):
                 return _LOGIN_FIRST
             return Decision(Verdict.DENY, subject, self._why_not(subject, asked))
         if identity.grants is not None and not identity.grants.cover(asked):
@@ -129,7 +127,7 @@ class Authorizer:
         return Decision(Verdict.ALLOW, subject)
 
     def _why_not(self, subject: str, asked: Asked) -> str:
-        if self._book.policies.is_forgotten(asked.registry):
+        if self._callers.book.policies.is_forgotten(asked.registry):
             return (
                 f"{asked.registry} is fetched with credentials of this node, and nothing says who may read it: its "
                 "operator adds readers: to the registry, or a policy that names it"
@@ -149,74 +147,21 @@ class Authorizer:
             self._known[authorization] = known
 
     async def _look(self, authorization: str) -> _Known:
-        login, token = parse_basic(authorization), parse_bearer(authorization)
         try:
-            if login is not None:
-                identity = await self._login(login)
-                return _Known(identity, min(self._clock() + BELIEVED, identity.until))
-            if token is not None:
-                identity = self._bearer(token)
-                return _Known(identity, identity.until)
+            identity = await self._callers.identify(authorization)
         except (Unauthorized, TokenInvalid) as fault:
             return _Known(None, self._clock() + DOUBTED, str(fault))
-        return _Known(None, self._clock() + DOUBTED, "only Basic and Bearer credentials are understood")
-
-    async def _login(self, login: Login) -> Identity:
-        if login.user == TOKEN_USER:
-            return self._identified(login.password)
-        name = robot_of(login.user)
-        if name is not None:
-            return self._robot(name, login.password)
-        if not await self._passwords.fit(login, self._book.hashes):
-            raise Unauthorized(WRONG)
-        return Identity(login.user)
-
-    def _identified(self, token: str) -> Identity:
-        try:
-            identity = self._bearer(token)
-        except TokenInvalid as fault:
-            raise Unauthorized(str(fault)) from None
-        if ":" not in identity.subject or identity.subject.startswith(SUBJECT):
-            raise Unauthorized("a token of this node is no login")
-        return identity
-
-    def _robot(self, name: str, secret: str) -> Identity:
-        robot = self._book.robots.get(name)
-        if robot is None or not robot.knows(secret) or self._clock() >= robot.until:
-            raise Unauthorized(WRONG)
-        return Identity(robot.subject, until=robot.until)
-
-    def _bearer(self, token: str) -> Identity:
-        reader = self._book.issuers.get(issuer_of(token) or "") if self._book.issuers else None
-        return reader.verify(token, self._clock()) if reader is not None else self._holder(token)
-
-    def _holder(self, token: str) -> Identity:
-        """Whom a token was given to, if the password it was given for is still that one."""
-        claims = self._tokens.verify(token, self._clock())
-        if claims.subject != ANONYMOUS_NAME and claims.credential != self._credential(claims.subject):
-            raise TokenInvalid("the token was given for a login that is no more")
-        return Identity(claims.subject, claims.groups, Grants.read(claims.access), claims.until)
-
-    def _credential(self, subject: str) -> str | None:
-        """A mark of what the subject logs in with; of nobody it is none that a token can carry."""
-        name, colon, rest = subject.partition(":")
-        if not colon:
-            kept = self._book.hashes.get(subject)
-        elif f"{name}:" == SUBJECT:
-            kept = robot.secret if (robot := self._book.robots.get(rest)) is not None else None
-        else:
-            kept = next((said for said, each in self._book.issuers.items() if each.name == name), None)
-        return hashlib.sha256(kept.encode()).hexdigest()[:16] if kept else None
+        return _Known(identity, min(self._clock() + BELIEVED, identity.until))
 
     # The token service
 
     async def issue(self, login: Login | None, scopes: Sequence[Scope]) -> Issued:
         """See `TokenService`."""
-        identity = ANONYMOUS if login is None else await self._login(login)
+        identity = ANONYMOUS if login is None else await self._callers.login(login)
         granted = [kept for scope in scopes if (kept := self._granted(identity, scope)).words]
         now = self._clock()
         seconds = int(min(self._tokens.lifetime, identity.until - now))
-        mark = self._credential(identity.subject) or ""
+        mark = self._callers.credential(identity.subject) or ""
         token = self._tokens.sign(identity.subject, claim(granted), mark, now, seconds, identity.groups)
         return Issued(token, now, seconds)
 
@@ -233,7 +178,7 @@ class Authorizer:
     def _may(self, identity: Identity, name: str, word: str) -> bool:
         """Whether it may do any of that in any registry that the name may mean."""
         return any(
-            self._book.policies.judge(identity, asked).allowed
+            self._callers.book.policies.judge(identity, asked).allowed
             and (identity.grants is None or identity.grants.cover(asked))
             for registry in self._registries
             for full in (full_name(registry, RepositoryName(name.removeprefix(f"{registry}/"))),)

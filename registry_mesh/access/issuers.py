@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from registry_mesh.access.tokens import TokenInvalid, check_times
@@ -19,6 +20,25 @@ GROUPS: Final = 200
 
 class KeysInvalid(ValueError):
     """No set of keys; says why."""
+
+
+class KeyUnknown(TokenInvalid):
+    """A token of `issuer` that is signed by a key which is not known as the issuer's, or not yet."""
+
+    def __init__(self, issuer: str, why: str) -> None:
+        super().__init__(why)
+        self.issuer = issuer
+
+
+@dataclass(frozen=True, slots=True)
+class KeylessIssuer:
+    """Implements `auth.book.TokenReader` for an issuer that was never heard of its keys."""
+
+    name: str
+
+    def verify(self, token: str, now: float) -> Identity:
+        """`KeyUnknown`, whatever the token is."""
+        raise KeyUnknown(self.name, f"the keys of {self.name} could not be fetched yet: come again")
 
 
 class Issuer:
@@ -76,7 +96,7 @@ class Issuer:
         if named is None and len(self._keys) == 1:
             return next(iter(self._keys.values()))
         if not isinstance(named, str) or named not in self._keys:
-            raise TokenInvalid(f"the token is signed by a key that {self._name} is not known by")
+            raise KeyUnknown(self._name, f"the token is signed by a key that {self._name} is not known by")
         return self._keys[named]
 
     def _groups_of(self, claims: Mapping[str, Any]) -> frozenset[str]:

@@ -13,19 +13,24 @@ from typing import Any, Final
 from registry_mesh.access.authorizer import Authorizer
 from registry_mesh.access.gate import Gate
 from registry_mesh.access.tokens import KeyInvalid, Tokens, new_key
+from registry_mesh.assembly.key_sets import KeySets
 from registry_mesh.assembly.labels import node_name
 from registry_mesh.auth.access import AnonymousAccess, Asked, Decision, Level, Policy
 from registry_mesh.auth.basic import Login
 from registry_mesh.auth.grants import Scope
 from registry_mesh.config.access_files import load_book, load_users, private_registries
+from registry_mesh.config.callers import Access
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.policy_files import policy_paths
 from registry_mesh.config.robot_files import robot_paths
-from registry_mesh.config.schema import Access, Config
+from registry_mesh.config.schema import Config
+from registry_mesh.config.values import is_address
 from registry_mesh.oci.refusals import Unsupported
 from registry_mesh.ports.access import Issued
+from registry_mesh.ports.records import KeyedRecords
 from registry_mesh.tasks.threads import offload
 from registry_mesh.telemetry.logs import FIELDS
+from registry_mesh.upstream.key_set import fetch_key_set
 
 log: Final = logging.getLogger(__name__)
 
@@ -78,6 +83,7 @@ class NodeAccess:
         self._config = config
         self._key = key
         self._authorizer: Authorizer | None = None
+        self._keys: KeySets | None = None
         self._policy: Policy = self._made()
         self._seen = _signature(config.access)
 
@@ -96,6 +102,7 @@ class NodeAccess:
             _registries(self._config),
             access.tokens.realm,
             logins=bool(access.users or access.robots or access.issuers),
+            renew=self._renew,
         )
         return self._authorizer
 
@@ -135,6 +142,13 @@ class NodeAccess:
 
     # Changes
 
+    async def begin(self, records: KeyedRecords) -> None:
+        """Before anybody asks: take up the key sets that were fetched last, which `records` keep."""
+        self._keys = KeySets(self._config.access, records, fetch_key_set, time.monotonic)
+        await self._keys.recall()
+        if self._authorizer is not None and self._keys.documents:
+            await self._take_over(self._authorizer)
+
     async def watch(self) -> None:
         """Take over what the files say, for ever. Where they are invalid, what was valid last stays in force."""
         while self._authorizer is not None:
@@ -144,9 +158,24 @@ class NodeAccess:
                 self._seen = seen
                 await self._take_over(self._authorizer)
 
+    async def follow_keys(self) -> None:
+        """Ask issuers for their keys, for ever."""
+        while self._authorizer is not None and self._keys is not None:
+            if await self._keys.refresh():
+                await self._take_over(self._authorizer)
+            await asyncio.sleep(LOOK)
+
+    async def _renew(self, issuer: str) -> None:
+        """A token names a key that the issuer is not known by: it may be new."""
+        if self._keys is not None and self._authorizer is not None and await self._keys.renew(issuer):
+            await self._take_over(self._authorizer)
+
+    def _fetched(self) -> dict[str, bytes]:
+        return dict(self._keys.documents) if self._keys is not None else {}
+
     async def _take_over(self, authorizer: Authorizer) -> None:
         try:
-            authorizer.replace(await offload(load_book, self._config))
+            authorizer.replace(await offload(load_book, self._config, self._fetched()))
         except ConfigInvalid as invalid:
             faults = [str(finding) for finding in invalid.findings]
             log.error(
@@ -167,7 +196,7 @@ Signature = tuple[tuple[str, int, int, int], ...]
 def _signature(access: Access) -> Signature:
     """Differs from the one before where a file may have changed."""
     paths = [] if access.users is None else [Path(access.users)]
-    paths += [Path(each.keys) for each in access.issuers.values()]
+    paths += [Path(each.keys) for each in access.issuers.values() if not is_address(each.keys)]
     with contextlib.suppress(ConfigInvalid):
         paths += policy_paths(access.policies) if access.policies is not None else []
     with contextlib.suppress(ConfigInvalid):

@@ -57,6 +57,7 @@ class Worker:
         async with AsyncExitStack() as stack:
             storage = await open_storage(self._config)
             stack.push_async_callback(storage.close)
+            await self._access.begin(storage.records)
             self._role, self.parents = await open_role(
                 self._config, storage, stack, self._instruments, self._access, self._seen
             )
@@ -67,7 +68,8 @@ class Worker:
                 self.server.listen(each, tls)
             stack.push_async_callback(self.server.close)
             stack.push_async_callback(_ended, asyncio.create_task(self._tell(storage.disk)))
-            stack.push_async_callback(_ended, asyncio.create_task(self._access.watch()))
+            for job in (self._access.watch(), self._access.follow_keys()):
+                stack.push_async_callback(_ended, asyncio.create_task(job))
             self._stack = stack.pop_all()
 
     def _settings(self, storage: Storage) -> Settings:

@@ -5,21 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
-from registry_mesh.access.issuers import Issuer, KeysInvalid
+from registry_mesh.access.issuers import Issuer, KeylessIssuer, KeysInvalid
 from registry_mesh.auth.access import Level
 from registry_mesh.auth.book import Book, TokenReader
 from registry_mesh.auth.htpasswd import parse_htpasswd
 from registry_mesh.auth.policies import Entry, Policies, levels, readers
+from registry_mesh.config.callers import Access, AccessIssuer
 from registry_mesh.config.files import unreadable
 from registry_mesh.config.finding import ConfigInvalid, Finding, Mark
 from registry_mesh.config.policy_files import load_policies, policy_paths
 from registry_mesh.config.robot_files import KeptRobot, load_robots
-from registry_mesh.config.schema import Access, Config
+from registry_mesh.config.schema import Config
+from registry_mesh.config.values import is_address
 
 
-def load_book(config: Config) -> Book:
-    """What is written down today. `ConfigInvalid` lists every fault of every file."""
+def load_book(config: Config, fetched: Mapping[str, bytes] = MappingProxyType({})) -> Book:
+    """What is written down today. `fetched`: see `load_issuers`. `ConfigInvalid` lists every fault of every file."""
     findings: list[Finding] = []
     hashes: Mapping[str, str] = {}
     policies = Policies((), {})
@@ -34,7 +37,7 @@ def load_book(config: Config) -> Book:
         findings += invalid.findings
     issuers: dict[str, TokenReader] = {}
     try:
-        issuers = load_issuers(config.access)
+        issuers = load_issuers(config.access, fetched)
     except ConfigInvalid as invalid:
         findings += invalid.findings
     try:
@@ -69,24 +72,38 @@ def private_registries(config: Config) -> frozenset[str]:
     )
 
 
-def load_issuers(access: Access) -> dict[str, TokenReader]:
-    """The issuers by what their tokens say of them. `ConfigInvalid`."""
+def load_issuers(
+    access: Access, fetched: Mapping[str, bytes] = MappingProxyType({})
+) -> dict[str, TokenReader]:
+    """The issuers by what their tokens say of them. `fetched`: key sets that came from addresses, by the name of their
+    issuer. `ConfigInvalid`."""
     found: dict[str, TokenReader] = {}
     findings: list[Finding] = []
     for name, each in access.issuers.items():
         try:
-            keys = json.loads(_text(each.keys))
-            found[each.issuer] = Issuer(name, each.issuer, each.audience, keys, each.groups)
+            if not is_address(each.keys):
+                found[each.issuer] = read_issuer(name, each, _text(each.keys))
+            elif (kept := fetched.get(name)) is not None:
+                found[each.issuer] = read_issuer(name, each, kept)
+            else:
+                found[each.issuer] = KeylessIssuer(name)
         except ConfigInvalid as invalid:
             findings += invalid.findings
-        except (KeysInvalid, ValueError) as fault:
-            said = str(fault) if isinstance(fault, KeysInvalid) else "no JSON"
-            findings.append(
-                Finding(each.keys, Mark(1, 1), (), said, "it is what the issuer has at its jwks_uri")
-            )
+        except KeysInvalid as fault:
+            how = "it is what the issuer has at its jwks_uri"
+            findings.append(Finding(each.keys, Mark(1, 1), (), str(fault), how))
     if findings:
         raise ConfigInvalid(findings)
     return found
+
+
+def read_issuer(name: str, issuer: AccessIssuer, keys: str | bytes) -> Issuer:
+    """The issuer as its key set makes it. `KeysInvalid`."""
+    try:
+        document = json.loads(keys)
+    except (ValueError, RecursionError):
+        raise KeysInvalid("no JSON") from None
+    return Issuer(name, issuer.issuer, issuer.audience, document, issuer.groups)
 
 
 def load_users(path: str) -> Mapping[str, str]:

@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from registry_mesh.config.callers import Access
 from registry_mesh.config.registries import Registry
 from registry_mesh.config.stores import Store
 from registry_mesh.config.values import (
@@ -34,7 +35,6 @@ from registry_mesh.config.values import (
 )
 
 RoleName = Literal["origin", "replica", "site"]
-Right = Literal["nothing", "pull", "push", "admin"]
 
 
 class Tls(Section):
@@ -67,51 +67,6 @@ class Admin(Section):
     users: FilePath | None = None
     """File of htpasswd with bcrypt or argon2id: who may ask from other machines, by Basic. Needed where the address is
     none of this machine's own (127.0.0.1)."""
-
-
-class AccessTokens(Section):
-    """`access.tokens:`: the tokens that callers get for a login, at `/token`."""
-
-    key: FilePath | None = None
-    """PEM file: a private key on the curve P-256, which signs them. Absent: one is made at each start, and tokens end
-    with the node; nodes behind one name need one key."""
-    service: Text | None = None
-    """What the tokens are for; the node's name where absent."""
-    realm: Text | None = None
-    """The address of `/token` as clients reach it, where that is not the address that they asked."""
-    lifetime: Annotated[Duration, Field(ge=60, le=86400)] = 300.0
-    """A token is good for so long; 1m to 1d."""
-
-
-class AccessIssuer(Section):
-    """`access.issuers.NAME:`: tokens of others that are believed."""
-
-    issuer: Text
-    """What they say in `iss`."""
-    audience: Text
-    """What they say in `aud`: they are for this node."""
-    keys: FilePath
-    """File with the issuer's JWK set. Looked at each second, so that keys can be rotated."""
-    groups: Patterns = ()
-    """Claims whose values are groups, as `@NAME:CLAIM:VALUE` in policies."""
-
-
-class Access(Section):
-    """`access:`: what callers may do."""
-
-    anonymous: Right = "pull"
-    """What a caller without credentials may do; each right includes those before it."""
-    authenticated: Right = "pull"
-    """The same for whoever logs in."""
-    users: FilePath | None = None
-    """File of htpasswd with bcrypt or argon2id: who can log in. Looked at each second."""
-    robots: FilePath | None = None
-    """Directory of robots, which `registry-mesh robot` makes and revokes. Looked at each second."""
-    policies: FilePath | None = None
-    """Directory of policy files, in the place of `anonymous` and `authenticated`. Looked at each second."""
-    issuers: dict[Text, AccessIssuer] = Field(default_factory=dict)
-    """By the name that stands before their subjects in policies: `NAME:SUBJECT`."""
-    tokens: AccessTokens = AccessTokens()
 
 
 class Replication(Section):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
@@ -135,6 +135,28 @@ def _address(text: str) -> str:
     return text[1:-1] if text.startswith("[") and text.endswith("]") else text
 
 
+_OWN: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def is_address(source: str) -> bool:
+    """Whether a source of keys is an address, and no file."""
+    return "://" in source
+
+
+def _keys(text: str) -> str:
+    """A file, or an address that nobody on the way can answer for."""
+    if not is_address(text):
+        return _path(text)
+    parts = urlsplit(text)
+    if not parts.hostname or not (
+        parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _OWN)
+    ):
+        raise ValueError("keys are a file, or https://HOST[:PORT]/PATH; http only of this machine")
+    if parts.username is not None or parts.fragment:
+        raise ValueError("an address of keys carries no user, password or fragment")
+    return text
+
+
 def plain_name(text: str) -> str:
     """What can stand in a header, a label and a log line."""
     if not text.isascii():
@@ -191,6 +213,7 @@ RegistryHost = Annotated[
 
 Text = Annotated[str, Field(min_length=1), AfterValidator(_one_line)]
 FilePath = Annotated[Text, AfterValidator(_path)]
+KeySource = Annotated[Text, AfterValidator(_keys)]
 Address = Annotated[Text, AfterValidator(_address)]
 Patterns = Annotated[tuple[Text, ...], BeforeValidator(as_tuple)]
 Port = Annotated[int, Field(ge=0, le=65535)]

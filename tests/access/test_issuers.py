@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from registry_mesh.access.authorizer import Authorizer
-from registry_mesh.access.issuers import Issuer, KeysInvalid
+from registry_mesh.access.issuers import Issuer, KeylessIssuer, KeysInvalid, KeyUnknown
 from registry_mesh.access.tokens import LEEWAY, TokenInvalid, Tokens, new_key
 from registry_mesh.auth.access import PULLING, PUSHING, Action, Asked, Verdict
 from registry_mesh.auth.basic import Login
@@ -166,3 +166,29 @@ async def test_the_origin_s_own_tokens_are_those_of_an_issuer_to_a_site(authoriz
     known = Issuer("origin", "origin", "registry.example", origin.keys())
     given = origin.sign("alice", [], "", NOW, 300)
     assert known.verify(given, NOW).subject == "origin:alice"
+
+
+async def test_a_key_that_nobody_knows_is_asked_for_once_a_login(gitlab: Issuer) -> None:
+    """The issuer has rotated its keys: the first token by the new one is believed."""
+    asked: list[str] = []
+    old = Issuer("gitlab", GITLAB, "registry.example", {"keys": KEYS["keys"][:1]})
+
+    async def renew(issuer: str) -> None:
+        asked.append(issuer)
+        if len(asked) == 1:
+            authorizer.replace(book(gitlab))
+
+    tokens = Tokens(new_key(), "node", "node", 300)
+    authorizer = Authorizer(book(old), tokens, lambda: NOW, ["r.example"], renew=renew)
+    assert await verdict(authorizer, f"Bearer {token()}", PULL) is Verdict.ALLOW
+    assert asked == ["gitlab"]
+    issued = await authorizer.issue(Login("token", token()), [Scope.parse("repository:atlas/app:pull")])
+    assert await verdict(authorizer, f"Bearer {issued.token}", PULL) is Verdict.ALLOW
+    assert asked == ["gitlab"]
+    assert await verdict(authorizer, f"Bearer {token(OTHER, 'unknown')}", PULL) is Verdict.AUTHENTICATE
+    assert asked == ["gitlab"] * 2
+
+
+async def test_an_issuer_whose_keys_never_came_proves_nothing() -> None:
+    with pytest.raises(KeyUnknown, match="could not be fetched yet"):
+        KeylessIssuer("gitlab").verify(token(), NOW)

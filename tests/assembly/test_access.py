@@ -6,12 +6,17 @@ import asyncio
 import base64
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import bcrypt
+import jwt
 import pytest
+from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.algorithms import ECAlgorithm
 
 from registry_mesh.assembly.access import LOOK
 from registry_mesh.assembly.build import running
@@ -95,3 +100,34 @@ async def test_a_private_upstream_is_served_to_nobody_without_a_line(tmp_path: P
                     if wanted == 403:
                         said = (await answer.json())["errors"][0]["message"]
                         assert "nothing says who may read it" in said
+
+
+async def test_keys_at_an_address_are_believed_and_kept_over_a_restart(tmp_path: Path) -> None:
+    issuer = "https://gitlab.example"
+    private = ec.generate_private_key(ec.SECP256R1())
+    public = {**json.loads(ECAlgorithm.to_jwk(private.public_key())), "kid": "a", "alg": "ES256"}
+    claims = {"iss": issuer, "aud": "r.example", "sub": "job", "exp": int(time.time()) + 600}
+    bearer = "Bearer " + jwt.encode(claims, private, "ES256", {"kid": "a"})
+    (tmp_path / "access").mkdir()
+    (tmp_path / "access" / "a.yaml").write_text(
+        "schema: registry-mesh/access/1\npolicies:\n"
+        '  - {name: jobs, repos: "**", subjects: "gitlab:job", allow: pull}\n'
+    )
+
+    async def keys(request: web.BaseRequest) -> web.Response:
+        return web.json_response({"keys": [public]})
+
+    runner = web.ServerRunner(web.Server(keys))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    known = {"issuer": issuer, "audience": "r.example", "keys": f"http://127.0.0.1:{runner.addresses[0][1]}/"}
+    access = {"issuers": {"gitlab": known}, "policies": str(tmp_path / "access")}
+    for reachable in (True, False):
+        async with running(config(tmp_path, registry="r.example", access=access)) as node:
+            url = f"{node.url}/v2/a/b/tags/list"
+            async with asyncio.timeout(20):
+                while await status(url, bearer) != 404:  # let in, and there is no such repository
+                    await asyncio.sleep(0.05)
+            assert await status(url) == 401
+        if reachable:
+            await runner.cleanup()

@@ -34,7 +34,7 @@ def test_the_operator_s_listener_does_not_leave_the_machine_without_a_login(
     assert said(admin={"address": address, "port": 5001, "users": str(users)}) == []
     users.write_text("oona:plain\n")
     (fault,) = said(admin={"address": address, "port": 5001, "users": str(users)})
-    assert fault.startswith(f"{users}:1:1: the hash of oona is not bcrypt")
+    assert fault.startswith(f"{users}:1:1: the hash of oona is neither bcrypt nor argon2id")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])

@@ -1,0 +1,104 @@
+"""Whose credentials are shown: a person's password, a robot's secret, a token of ours or of others."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from registry_mesh.access.issuers import KeyUnknown, issuer_of
+from registry_mesh.access.passwords import Passwords
+from registry_mesh.access.tokens import TokenInvalid, Tokens
+from registry_mesh.auth.basic import Login, parse_basic, parse_bearer
+from registry_mesh.auth.book import Book
+from registry_mesh.auth.grants import Grants
+from registry_mesh.auth.identity import ANONYMOUS_NAME, Identity
+from registry_mesh.auth.robots import SUBJECT, robot_of
+from registry_mesh.oci.refusals import Unauthorized
+
+TOKEN_USER: Final = "token"  # noqa: S105 - a user's name
+"""Logs in with an issuer's token for a password."""
+WRONG: Final = "the user name or the password is wrong"
+
+Renew = Callable[[str], Awaitable[None]]
+"""Asks an issuer, by its name, for its keys of today, unless that was done just now."""
+
+
+async def never(issuer: str) -> None:
+    """Keys come from files alone."""
+
+
+class Callers:
+    """Knows callers by `book`, which may be replaced. `renew` is asked where a token is signed by a key that its issuer
+    is not known by."""
+
+    def __init__(self, book: Book, tokens: Tokens, clock: Callable[[], float], renew: Renew = never) -> None:
+        self.book = book
+        self._tokens = tokens
+        self._clock = clock
+        self._renew = renew
+        self._passwords = Passwords()
+
+    async def identify(self, authorization: str) -> Identity:
+        """Who an `Authorization` field is of. `Unauthorized`, `TokenInvalid`, `TooManyRequests`."""
+        login, token = parse_basic(authorization), parse_bearer(authorization)
+        if login is not None:
+            return await self.login(login)
+        if token is not None:
+            return await self._bearer(token)
+        raise Unauthorized("only Basic and Bearer credentials are understood")
+
+    async def login(self, login: Login) -> Identity:
+        """Whose login it is. `Unauthorized`, `TooManyRequests`."""
+        if login.user == TOKEN_USER:
+            return await self._identified(login.password)
+        name = robot_of(login.user)
+        if name is not None:
+            return self._robot(name, login.password)
+        if not await self._passwords.fit(login, self.book.hashes):
+            raise Unauthorized(WRONG)
+        return Identity(login.user)
+
+    async def _identified(self, token: str) -> Identity:
+        try:
+            identity = await self._bearer(token)
+        except TokenInvalid as fault:
+            raise Unauthorized(str(fault)) from None
+        if ":" not in identity.subject or identity.subject.startswith(SUBJECT):
+            raise Unauthorized("a token of this node is no login")
+        return identity
+
+    def _robot(self, name: str, secret: str) -> Identity:
+        robot = self.book.robots.get(name)
+        if robot is None or not robot.knows(secret) or self._clock() >= robot.until:
+            raise Unauthorized(WRONG)
+        return Identity(robot.subject, until=robot.until)
+
+    async def _bearer(self, token: str) -> Identity:
+        try:
+            return self._read(token)
+        except KeyUnknown as fault:
+            await self._renew(fault.issuer)
+            return self._read(token)
+
+    def _read(self, token: str) -> Identity:
+        reader = self.book.issuers.get(issuer_of(token) or "") if self.book.issuers else None
+        return reader.verify(token, self._clock()) if reader is not None else self._holder(token)
+
+    def _holder(self, token: str) -> Identity:
+        """Whom a token was given to, if the password it was given for is still that one."""
+        claims = self._tokens.verify(token, self._clock())
+        if claims.subject != ANONYMOUS_NAME and claims.credential != self.credential(claims.subject):
+            raise TokenInvalid("the token was given for a login that is no more")
+        return Identity(claims.subject, claims.groups, Grants.read(claims.access), claims.until)
+
+    def credential(self, subject: str) -> str | None:
+        """A mark of what the subject logs in with; of nobody it is none that a token can carry."""
+        name, colon, rest = subject.partition(":")
+        if not colon:
+            kept = self.book.hashes.get(subject)
+        elif f"{name}:" == SUBJECT:
+            kept = robot.secret if (robot := self.book.robots.get(rest)) is not None else None
+        else:
+            kept = next((said for said, each in self.book.issuers.items() if each.name == name), None)
+        return hashlib.sha256(kept.encode()).hexdigest()[:16] if kept else None
