@@ -75,9 +75,27 @@ def media_type_of(document: dict[str, Any], announced: str) -> str:  # Any: JSON
     return ARTIFACT if "blobs" in document and "config" not in document else OCI_MANIFEST
 
 
+def looks_like_one(manifest: Manifest) -> bool:
+    """Whether a document is a manifest beyond doubt, whoever sends it: of a known kind, or with descriptors where
+    manifests have them. Pages of errors come with 200 and any Content-Type."""
+    if not is_manifest(manifest):
+        return False
+    document = _document(manifest.data)
+    stated = document.get("mediaType")
+    if not document or (isinstance(stated, str) and stated.lower() in KNOWN):
+        return True
+    parts = [document[part] for part in _PARTS if part in document]
+    return bool(parts) and ("schemaVersion" in document or any(map(_names_something, parts)))
+
+
+def _names_something(part: object) -> bool:
+    """Whether a part of a document has a digest where a manifest has one."""
+    each = part if isinstance(part, list) else [part]
+    return any(isinstance(one, dict) and ("digest" in one or "blobSum" in one) for one in each)
+
+
 def is_manifest(manifest: Manifest) -> bool:
-    """Whether a document is a manifest, going by its looks: where a tag led to it, and no digest that was asked for
-    vouches for it. Pages of errors come with 200 and any Content-Type."""
+    """Whether a document may be a manifest: where a tag led to its digest, and it was there by that."""
     document = _document(manifest.data)
     if not document and _is_too_deep(manifest.data):
         return any(f'"{part}"'.encode() in manifest.data for part in _PARTS)

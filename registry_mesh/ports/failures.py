@@ -75,6 +75,10 @@ class SourceLied(Failure):
     """The bytes, the length or the range that came are not what was asked for."""
 
 
+class SourceUnreadable(SourceLied):
+    """What came is no answer: a page for a manifest, a list without names, a redirect to nowhere. No byte was wrong."""
+
+
 class StoreFull(Failure):
     """No room: quota or disk. What is stored already is unharmed."""
 

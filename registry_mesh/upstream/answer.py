@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 import aiohttp
 
 from registry_mesh.ports.blobs import DirectBody
-from registry_mesh.ports.failures import SourceLied
+from registry_mesh.ports.failures import SourceUnreadable
 from registry_mesh.upstream.codings import decoded
 from registry_mesh.upstream.direct import direct_body
 from registry_mesh.upstream.health.stall import Stall
@@ -71,28 +71,28 @@ class Answer:
         return data
 
     async def body(self, limit: int) -> bytes:
-        """The whole body; `SourceLied` where it is longer than `limit` bytes."""
+        """The whole body; `SourceUnreadable` where it is longer than `limit` bytes."""
         if (self.length or 0) > limit:
-            raise SourceLied(f"sent more than {limit} bytes", source=self.source)
+            raise SourceUnreadable(f"sent more than {limit} bytes", source=self.source)
         parts: list[bytes] = []
         total = 0
         with self.stall() as stall:
             while data := await self.piece(stall):
                 total += len(data)
                 if total > limit:
-                    raise SourceLied(f"sent more than {limit} bytes", source=self.source)
+                    raise SourceUnreadable(f"sent more than {limit} bytes", source=self.source)
                 parts.append(data)
         return b"".join(parts)
 
     async def plain_body(self, limit: int) -> bytes:
-        """The whole body with its Content-Encoding undone; `SourceLied` where it is longer than `limit` bytes then.
+        """The whole body, its Content-Encoding undone; `SourceUnreadable` where it is longer than `limit` bytes then.
 
         For what no digest proves. Identity is asked for, and some compress all the same."""
         data = await self.body(limit)
         try:
             return decoded(data, self.field("Content-Encoding"), limit)
         except ValueError as fault:
-            raise SourceLied(str(fault), source=self.source) from None
+            raise SourceUnreadable(str(fault), source=self.source) from None
 
     def direct(self, length: int) -> AbstractContextManager[DirectBody | None]:
         """The body of `length` bytes, to be received by the thread that stores it; None where it cannot be."""

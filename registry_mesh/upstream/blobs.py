@@ -13,7 +13,7 @@ from registry_mesh.oci.endpoints import Endpoint
 from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import TO_END, BlobInfo
-from registry_mesh.ports.failures import SourceLied, SourceUnavailable, SpanUnsatisfiable
+from registry_mesh.ports.failures import SourceLied, SourceUnavailable, SourceUnreadable, SpanUnsatisfiable
 from registry_mesh.upstream.answer import Answer
 from registry_mesh.upstream.blob_reading import BlobReading
 from registry_mesh.upstream.heads import OF_HEAD, Asked
@@ -133,7 +133,7 @@ class ParentBlobs:
     def _unsatisfiable(self, answer: Answer) -> Exception:
         found = _UNSATISFIED.fullmatch(answer.field("Content-Range"))
         if found is None:
-            return SourceLied("answered 416 without the size", source=self._source)
+            return SourceUnreadable("answered 416 without the size", source=self._source)
         return SpanUnsatisfiable(int(found[1]))
 
     def _reading(self, answer: Answer, digest: Digest, span: Span | None, told: int | None) -> BlobReading:
@@ -149,7 +149,7 @@ class ParentBlobs:
             raise SourceUnavailable(f"answered {answer.status} to a blob", source=self._source)
         found = _CONTENT_RANGE.fullmatch(answer.field("Content-Range"))
         if found is None:
-            raise SourceLied("answered 206 without a readable Content-Range", source=self._source)
+            raise SourceUnreadable("answered 206 without a readable Content-Range", source=self._source)
         first, last = int(found[1]), int(found[2])
         size = self._sized(told) if found[3] == "*" else int(found[3])
         wanted = span or Span(0, size)
@@ -184,7 +184,7 @@ class ParentBlobs:
         try:
             return ChunkMap.decode(data)
         except ChunkMapInvalid as fault:
-            raise SourceLied(f"sent a chunk map that is none: {fault}", source=self._source) from None
+            raise SourceUnreadable(f"sent a chunk map that is none: {fault}", source=self._source) from None
 
 
 def _is_no_answer(answer: Answer, span: Span) -> bool:

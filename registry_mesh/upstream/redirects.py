@@ -9,7 +9,7 @@ from urllib.parse import urljoin, urlsplit
 from yarl import URL
 
 from registry_mesh.auth.hosts import place
-from registry_mesh.ports.failures import SourceLied
+from registry_mesh.ports.failures import SourceUnreadable
 from registry_mesh.upstream.way import Way
 
 REDIRECTS: Final = 5
@@ -20,7 +20,7 @@ _HOST: Final = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*|[
 
 def redirected(url: str, location: str, way: Way, source: str) -> str:
     """Return where a redirect of `url` leads: an address that can be read, is no less safe, and does not lie inside a
-    network unless it is named. Raises `SourceLied` for any other."""
+    network unless it is named. Raises `SourceUnreadable` for any other."""
     try:
         target = urljoin(url, location)
         URL(target, encoded=True)
@@ -28,12 +28,12 @@ def redirected(url: str, location: str, way: Way, source: str) -> str:
         target = ""
     there, here = place(target), urlsplit(url)
     if not location or there is None or not _HOST.fullmatch(there[1]):
-        raise SourceLied(f"redirects to no http address: {location[:200]!r}", source=source)
+        raise SourceUnreadable(f"redirects to no http address: {location[:200]!r}", source=source)
     if here.scheme == "https" and there[0] == "http":
-        raise SourceLied("redirects from https to http", source=source)
+        raise SourceUnreadable("redirects from https to http", source=source)
     if not way.may_lead_to(target):
         what = "to none of the registry's hosts" if way.never else "into a network"
-        raise SourceLied(
+        raise SourceUnreadable(
             f"redirects {what}, to {there[1]}:{there[2]}: if that is right, name it in redirects",
             source=source,
         )

@@ -19,7 +19,7 @@ from registry_mesh.oci.media_types import (
     SCHEMA_1_SIGNED,
 )
 from registry_mesh.oci.mentions import mentions
-from registry_mesh.oci.reading import is_manifest, read_manifest
+from registry_mesh.oci.reading import is_manifest, looks_like_one, read_manifest
 
 BLOB = {"mediaType": "a/b", "digest": str(Digest.of(b"x")), "size": 1}
 IMAGE: dict[str, Any] = {"schemaVersion": 2, "config": BLOB, "layers": [BLOB]}
@@ -149,6 +149,29 @@ def test_a_note_is_no_manifest_whatever_it_is_announced_as() -> None:
         assert not is_manifest(read_manifest(b'{"schemaVersion": 2, "note": "back at noon"}', announced))
 
 
+UNSURE: list[tuple[dict[str, Any], str]] = [
+    ({"mediaType": "application/vnd.acme.v9+json", "schemaVersion": 2, "x": 1}, "text/plain"),
+    ({"x": 1}, "application/vnd.acme.v9+json"),
+    ({"manifests": []}, "text/plain"),
+    ({"config": {"retry": 5}, "message": "back at noon"}, "application/json"),
+]
+
+
+@pytest.mark.parametrize(("document", "announced"), UNSURE, ids=str)
+def test_what_may_be_a_manifest_is_none_by_its_looks(document: dict[str, Any], announced: str) -> None:
+    found = read_manifest(json.dumps(document).encode(), announced)
+    assert (is_manifest(found), looks_like_one(found)) == (True, False)
+
+
+@pytest.mark.parametrize("kind", ["", OCI_MANIFEST, OCI_INDEX, "application/vnd.acme.v9+json"])
+@pytest.mark.parametrize("part", ["config", "layers", "manifests", "blobs", "fsLayers"])
+def test_what_has_the_parts_of_a_manifest_looks_like_one(kind: str, part: str) -> None:
+    held = {"blobSum": BLOB["digest"]} if part == "fsLayers" else BLOB
+    data = json.dumps({part: held if part == "config" else [held]}).encode()
+    assert looks_like_one(read_manifest(data, kind))
+    assert looks_like_one(read_manifest(b'{"schemaVersion": 2, "' + part.encode() + b'": []}', kind))
+
+
 @given(
     st.recursive(
         st.none() | st.text() | st.integers() | st.floats(),
@@ -165,7 +188,7 @@ def test_a_note_is_no_manifest_whatever_it_is_announced_as() -> None:
 )
 def test_nothing_is_raised(document: object) -> None:
     for announced in (OCI_MANIFEST, OCI_INDEX, ""):
-        is_manifest(read_manifest(json.dumps(document).encode(), announced))
+        looks_like_one(read_manifest(json.dumps(document).encode(), announced))
 
 
 @pytest.mark.parametrize(
@@ -173,7 +196,7 @@ def test_nothing_is_raised(document: object) -> None:
 )
 def test_a_manifest_may_be_deeper_than_a_decoder_bears(deep: str) -> None:
     data = json.dumps(IMAGE)[:-1].encode() + b', "x": ' + deep.encode() + b"}"
-    assert is_manifest(read_manifest(data, OCI_MANIFEST))
+    assert looks_like_one(read_manifest(data, OCI_MANIFEST))
     assert not is_manifest(read_manifest(b'{"errors": ' + deep.encode() + b"}", OCI_MANIFEST))
 
 

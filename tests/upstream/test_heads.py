@@ -15,7 +15,7 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.media_types import OCI_MANIFEST
 from registry_mesh.oci.reference import Tag
 from registry_mesh.oci.refusals import ManifestUnknown
-from registry_mesh.ports.failures import SourceDenied, SourceLied
+from registry_mesh.ports.failures import SourceDenied, SourceLied, SourceUnreadable
 from registry_mesh.ports.repositories import Repository
 from registry_mesh.upstream.heads import DOUBT, Asked, Heads
 from tests.simulators.registry import Answer, SimulatedRegistry, simulated_registry
@@ -105,8 +105,28 @@ async def test_a_page_is_never_what_a_tag_points_at(
     parent: SimulatedRegistry, app: Repository, page: str, media_type: str
 ) -> None:
     parent.answers[PATH] = by_method({"status": 405}, {"text": page, "content_type": media_type})
-    with pytest.raises(SourceLied, match="no manifest"):
+    with pytest.raises(SourceUnreadable, match="no manifest"):
         await app.tags.resolve(Tag("1"))
+
+
+NOTE = b'{"schemaVersion": 2, "mediaType": "application/vnd.acme.note+json", "x": "back at noon"}'
+OF_NOTE = {"Docker-Content-Digest": str(Digest.of(NOTE)), "Content-Type": "application/vnd.acme.note+json"}
+
+
+@pytest.mark.parametrize("by_digest", [None, b"{}", NOTE], ids=["nothing", "another", "itself"])
+@pytest.mark.parametrize("digest", [True, False], ids=["with its digest", "without"])
+async def test_a_document_of_an_unknown_kind_is_a_manifest_where_it_is_there_by_its_digest(
+    parent: SimulatedRegistry, app: Repository, by_digest: bytes | None, digest: bool
+) -> None:
+    told = {"headers": OF_NOTE if digest else {"Content-Type": OF_NOTE["Content-Type"]}}
+    parent.answers[PATH] = by_method({"status": 405}, {"body": NOTE, **told})
+    if by_digest is not None:
+        parent.says(PATH.replace("/1", f"/{Digest.of(NOTE)}"), body=by_digest)
+    if digest and by_digest == NOTE:
+        assert (await app.tags.resolve(Tag("1"))).descriptor.digest == Digest.of(NOTE)
+    else:
+        with pytest.raises(SourceUnreadable, match="no manifest"):
+            await app.tags.resolve(Tag("1"))
 
 
 async def test_other_bytes_than_the_digest_beside_them_are_refused(

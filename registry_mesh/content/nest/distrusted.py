@@ -68,11 +68,13 @@ class Distrusted:
         """When, on the clock; 0.0 where it is not."""
         return float(self._doubts.get((source, digest), 0.0))
 
-    def note(self, source: str, digest: Digest, reason: str) -> None:
-        """`source` names one parent or several, joined by a comma and a space."""
+    def note(self, source: str, digest: Digest, reason: str, *, counted: bool = True) -> None:
+        """`source` names one parent or several, joined by a comma and a space. What is not `counted` is left out as
+        well: an answer that is none is no better than a wrong one."""
         for name in filter(None, source.split(", ")):
             self._lies[name, digest] = _Lies(self.lies(name, digest) + 1, self._clock(), reason)
-            self.count(name)
+            if counted:
+                self.count(name)
 
     def count(self, name: str) -> None:
         """A parent's answer was wrong, whatever it was about."""

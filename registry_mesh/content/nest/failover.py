@@ -24,6 +24,7 @@ from registry_mesh.ports.failures import (
     SourceLied,
     SourceSlow,
     SourceUnavailable,
+    SourceUnreadable,
 )
 from registry_mesh.ports.parents import Parent
 from registry_mesh.ports.repositories import FetchedManifest, Referrers, Repository, Resolved, TagPage
@@ -134,11 +135,13 @@ class Failover:
         return None
 
     def _noted(self, lie: SourceLied, name: str, digest: Digest | None) -> Failure:
-        """Count it here, where another candidate may make up for it; who asked us is not to count it again."""
-        if digest is None:
+        """Count it here, where another candidate may make up for it; who asked us is not to count it again. An answer
+        that is none is not counted among wrong ones."""
+        wrong = not isinstance(lie, SourceUnreadable)
+        if digest is not None:
+            self._distrusted.note(name, digest, lie.reason, counted=wrong)
+        elif wrong:
             self._distrusted.count(name)
-        else:
-            self._distrusted.note(name, digest, lie.reason)
         return SourceUnavailable(lie.reason, source=name)
 
     async def stat(self, digest: Digest) -> BlobInfo:

@@ -75,14 +75,17 @@ class Remembered:
         self._alive = alive
         self._entries: LRUCache[str, Entry] = LRUCache(entries)
         self._flights: Flights[str, Entry] = Flights()
-        self._answers = True  # False: it left a question unanswered, and has answered nothing since
+        self._unanswered: set[bool] = (
+            set()
+        )  # of long questions, of others: it left one, and has answered none since
 
     async def ask(
         self, key: str, freshness: Freshness, fetch: Fetch, *, long: bool = False
     ) -> tuple[str, Provenance]:
         """The answer and how fresh it is. `ManifestUnknown`, `NameUnknown`, or the source's failure.
 
-        `long`: to fetch it may take many questions; it is given up when all who wait for it have left.
+        `long`: to fetch it may take many questions; where nothing older is held, it is given up when all who wait for
+        it have left.
         """
         entry = self._entries.get(key)
         if entry is None or self._judge(entry, freshness)[1] is not Verdict.FRESH:
@@ -94,7 +97,7 @@ class Remembered:
         if verdict is Verdict.FRESH:
             return _told(entry, Provenance(age=age, fresh_for=freshness.ttl - age))
         if verdict is Verdict.STALE_NOW:
-            self._flights.launch(key, lambda: self._fetched(key, fetch, known))
+            self._flights.launch(key, lambda: self._fetched(key, fetch, known, long))
             return _told(entry, Provenance(age=age, stale=True))
         if verdict is Verdict.OFFLINE:
             return await self._unless_offline(key, fetch, entry, age, long)
@@ -118,15 +121,12 @@ class Remembered:
 
     async def _soon(self, key: str, fetch: Fetch, known: str | None, long: bool) -> Entry | None:
         """What the source says; None where it fails, or does not answer soon. The question goes on behind the asker's
-        back, and the next asker waits less as long as the source answers nothing. One that is long is waited for."""
-        if long:
-            with contextlib.suppress(Failure):
-                return await self._fetch(key, fetch, known, long)
-            return None
-        flight = self._flights.launch(key, lambda: self._fetched(key, fetch, known))
-        await asyncio.wait({flight}, timeout=SOON if self._answers else AT_ONCE)
+        back, and the next asker waits less as long as the source answers nothing. A long one says nothing of others: a
+        list may take its time where tags are told at once."""
+        flight = self._flights.launch(key, lambda: self._fetched(key, fetch, known, long))
+        await asyncio.wait({flight}, timeout=AT_ONCE if long in self._unanswered else SOON)
         if not flight.done():
-            self._answers = False
+            self._unanswered.add(long)
             return None
         try:
             return flight.result()
@@ -149,14 +149,14 @@ class Remembered:
 
     async def _fetch(self, key: str, fetch: Fetch, known: str | None, long: bool) -> Entry:
         fly = self._flights.share if long else self._flights.join
-        return await fly(key, lambda: self._fetched(key, fetch, known))
+        return await fly(key, lambda: self._fetched(key, fetch, known, long))
 
-    async def _fetched(self, key: str, fetch: Fetch, known: str | None) -> Entry:
+    async def _fetched(self, key: str, fetch: Fetch, known: str | None, long: bool) -> Entry:
         try:
             entry = Entry(await fetch(known), self._clock())
         except (ManifestUnknown, NameUnknown) as refusal:
             entry = Entry(None, self._clock(), type(refusal).__name__)
-        self._answers = True
+        self._unanswered.discard(long)
         self._entries[key] = entry
         if entry.answer is not None or await self._known(key):
             with contextlib.suppress(StoreFull, StoreBroken):  # then it is remembered while the process lives

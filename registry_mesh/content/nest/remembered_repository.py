@@ -23,7 +23,14 @@ from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.oci.refusals import BlobUnknown, ManifestInvalid, ManifestUnknown
 from registry_mesh.ports.blobs import Provenance
 from registry_mesh.ports.cache import CacheStore
-from registry_mesh.ports.failures import Failure, SourceLied, SourceUnavailable, StoreBroken, StoreFull
+from registry_mesh.ports.failures import (
+    Failure,
+    SourceLied,
+    SourceUnavailable,
+    SourceUnreadable,
+    StoreBroken,
+    StoreFull,
+)
 from registry_mesh.ports.pieces import put, whole
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.records import KeyedRecords
@@ -101,7 +108,7 @@ class RememberedTags:
         if resolved.manifest is not None:
             await self._manifests.keep(manifest)
         if not is_manifest(manifest):
-            raise SourceLied("points a tag at what is no manifest", source=resolved.provenance.source)
+            raise SourceUnreadable("points a tag at what is no manifest", source=resolved.provenance.source)
         return _itself(manifest)
 
     async def _had(self, resolved: Resolved) -> Manifest:

@@ -27,7 +27,7 @@ from registry_mesh.oci.reading import is_manifest
 from registry_mesh.oci.reference import Tag, referrers_tag
 from registry_mesh.oci.refusals import BlobUnknown, ManifestUnknown, NameUnknown, Refusal
 from registry_mesh.ports.blobs import BlobStore
-from registry_mesh.ports.failures import Failure, SourceLied, StoreBroken, StoreFull
+from registry_mesh.ports.failures import Failure, SourceLied, SourceUnreadable, StoreBroken, StoreFull
 from registry_mesh.ports.repositories import Repository
 from registry_mesh.replication.companions import ALL, Companions
 from registry_mesh.replication.rules import Platforms
@@ -130,7 +130,9 @@ class _Exploration:
         try:
             manifest = await self._lookups.manifest(self._source, lead)
             if lead.is_root and not is_manifest(manifest):
-                raise SourceLied("points a tag at what is no manifest", source=str(self._source.registry))
+                raise SourceUnreadable(
+                    "points a tag at what is no manifest", source=str(self._source.registry)
+                )
             if lead.subject and (manifest.subject is None or manifest.subject.digest != lead.subject):
                 return []  # listed, and refers to something else
             return await self._open(lead, manifest)

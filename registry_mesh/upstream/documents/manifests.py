@@ -11,11 +11,11 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.endpoints import Endpoint
 from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.media_types import ACCEPT, KNOWN, is_vendors_json
-from registry_mesh.oci.reading import is_manifest, read_manifest
+from registry_mesh.oci.reading import is_manifest, looks_like_one, read_manifest
 from registry_mesh.oci.reference import Tag
 from registry_mesh.oci.refusals import DigestInvalid, ManifestUnknown
 from registry_mesh.ports.blobs import Provenance
-from registry_mesh.ports.failures import SourceLied
+from registry_mesh.ports.failures import Failure, SourceLied, SourceUnreadable
 from registry_mesh.ports.repositories import FetchedManifest, Resolved
 from registry_mesh.tasks.threads import in_thread
 from registry_mesh.upstream.answer import Answer
@@ -47,6 +47,8 @@ class ParentManifests:
         for form in _forms(data, coding):
             if Digest.of(form, digest.algorithm) == digest:
                 return FetchedManifest(await _read(form, media_type, digest), self._parent.here)
+        if not any([is_manifest(await _read(form, media_type, None)) for form in _forms(data, coding)]):
+            raise SourceUnreadable("sent something for a digest that is no manifest", source=self._source)
         raise SourceLied("sent a manifest that does not have its digest", source=self._source)
 
     async def resolve(self, tag: Tag, known: Descriptor | None = None) -> Resolved:
@@ -114,7 +116,8 @@ class ParentManifests:
         return manifest
 
     async def _got(self, tag: Tag, known: Descriptor | None, condition: Mapping[str, str]) -> Resolved:
-        """By GET. `SourceLied` where what comes is no manifest, or has another digest than the answer says."""
+        """By GET. `SourceLied` where what comes has another digest than the answer says, `SourceUnreadable` where it is
+        no manifest."""
         async with self._parent.request("GET", Endpoint.MANIFEST, tag, {**_ACCEPT, **condition}) as answer:
             if answer.status == 304 and known is not None:
                 self._confirmed(answer, known.digest)
@@ -141,9 +144,19 @@ class ParentManifests:
                 )
         for form in forms:
             manifest = await _read(form, media_type, digest)
-            if is_manifest(manifest):
+            if looks_like_one(manifest) or (digest is not None and await self._vouched(manifest)):
                 return manifest
-        raise SourceLied("sent something for a tag that is no manifest", source=self._source)
+        raise SourceUnreadable("sent something for a tag that is no manifest", source=self._source)
+
+    async def _vouched(self, manifest: Manifest) -> bool:
+        """Whether a document of a kind that nobody here knows is there by its digest as well: a note that something is
+        amiss is not."""
+        if not is_manifest(manifest):
+            return False
+        try:
+            return (await self.manifest(manifest.digest)).manifest.data == manifest.data
+        except (ManifestUnknown, Failure):
+            return False
 
 
 def _forms(data: bytes, coding: str) -> list[bytes]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from registry_mesh.oci.refusals import NameUnknown
-from registry_mesh.ports.failures import SourceLied, SourceRefused
+from registry_mesh.ports.failures import SourceRefused, SourceUnreadable
 from registry_mesh.upstream.documents.links import next_query
 from registry_mesh.upstream.session import ParentSession
 
@@ -20,7 +20,7 @@ async def page(
 ) -> tuple[dict[str, Any], str | None]:
     """One page of a list, and the path of the next: the same, with the query of its Link. Any: JSON.
 
-    `NameUnknown`; `SourceRefused` where the parent does not answer so; `SourceLied` where the answer cannot be read.
+    `NameUnknown`; `SourceRefused` where the parent does not answer so; `SourceUnreadable` where its answer is none.
     """
     async with session.request("GET", path, scope=scope, query=query) as answer:
         if answer.status == 404:
@@ -34,11 +34,11 @@ async def page(
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
-        raise SourceLied(f"sent a {what} that is no JSON object", source=session.name)
+        raise SourceUnreadable(f"sent a {what} that is no JSON object", source=session.name)
     try:
         following = next_query(links)
     except ValueError as fault:
-        raise SourceLied(
+        raise SourceUnreadable(
             f"sent a {what} whose Link to the next page cannot be read: {str(fault)[:200]}",
             source=session.name,
         ) from None

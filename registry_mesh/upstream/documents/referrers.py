@@ -17,7 +17,14 @@ from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.media_types import INDEXES
 from registry_mesh.oci.reference import RepositoryName, Tag, referrers_tag
 from registry_mesh.oci.refusals import DigestInvalid, ManifestInvalid, ManifestUnknown, NameUnknown
-from registry_mesh.ports.failures import Failure, SourceDenied, SourceErred, SourceLied, SourceRefused
+from registry_mesh.ports.failures import (
+    Failure,
+    SourceDenied,
+    SourceErred,
+    SourceLied,
+    SourceRefused,
+    SourceUnreadable,
+)
 from registry_mesh.ports.repositories import FetchedManifest
 
 PAGES: Final = 100
@@ -69,7 +76,7 @@ class ParentReferrers:
                 return found
             document, path = await self.page(path)
             found += await self._entries(document)
-        raise SourceLied("an endless list of referrers", source=self.parent)
+        raise SourceUnreadable("an endless list of referrers", source=self.parent)
 
     async def _entries(self, document: dict[str, Any]) -> list[Descriptor]:
         """Those that can be read. One that says too little is looked up; one that names nothing is passed over."""

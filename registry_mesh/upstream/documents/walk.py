@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Final
 
-from registry_mesh.ports.failures import SourceLied
+from registry_mesh.ports.failures import SourceUnreadable
 
 PAGE: Final = 100
 """Names asked for at a time: registries refuse more (1,000 some, 100 others)."""
@@ -46,7 +46,7 @@ class Walk:
         return self._path is None
 
     async def pages(self) -> AsyncGenerator[list[str]]:
-        """The new names of each page, in the parent's order. `SourceLied` where the list is beyond all bounds."""
+        """The new names of each page, in the parent's order. `SourceUnreadable` where the list is beyond all bounds."""
         while self._path is not None:
             self._asked.add(self._path)
             document, following = await self._ask(self._path)
@@ -56,7 +56,7 @@ class Walk:
             self._empty = 0 if names else self._empty + 1
             self._path = self._following(following, stuck=bool(names) and not fresh)
             if len(self._known) > NAMES or len(self._asked) > PAGES:
-                raise SourceLied(f"lists more than {NAMES} names or {PAGES} pages", source=self._source)
+                raise SourceUnreadable(f"lists more than {NAMES} names or {PAGES} pages", source=self._source)
             yield fresh
 
     def _names(self, document: dict[str, Any]) -> list[str]:
@@ -64,7 +64,7 @@ class Walk:
         if listed is None and (self._key in document or "name" in document):
             return []
         if not isinstance(listed, list):
-            raise SourceLied(f"sent a list without {self._key}", source=self._source)
+            raise SourceUnreadable(f"sent a list without {self._key}", source=self._source)
         return [name for name in listed if isinstance(name, str) and len(name) <= LONGEST]
 
     def _following(self, path: str | None, *, stuck: bool) -> str | None:

@@ -20,9 +20,9 @@ from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobInfo, Reading
-from registry_mesh.ports.failures import SourceDown, SourceUnavailable
+from registry_mesh.ports.failures import Failure, SourceDown, SourceLied, SourceUnavailable, SourceUnreadable
 from registry_mesh.ports.pieces import in_memory
-from registry_mesh.ports.repositories import Referrers, Repository
+from registry_mesh.ports.repositories import FetchedManifest, Referrers, Repository, TagPage
 from registry_mesh.stores.memory.store import MemoryStore
 from tests.simulators.source import SimulatedSource
 
@@ -158,6 +158,33 @@ async def test_the_liar_is_named_and_routed_around(maps: bool) -> None:
     assert named[0] == "liar"
     assert honest.sent > 0
     await fills.close()
+
+
+@pytest.mark.parametrize(
+    ("fault", "counted"),
+    [(SourceLied("other bytes"), 3), (SourceUnreadable("a page"), 0)],
+    ids=["lie", "page"],
+)
+async def test_wrong_bytes_alone_are_counted_as_wrong(fault: Failure, counted: int) -> None:
+    class Odd(SimulatedSource):
+        async def tags(self, limit: int, last: str = "") -> TagPage:
+            raise fault
+
+        async def manifest(self, digest: Digest) -> FetchedManifest:
+            raise fault
+
+        async def stat(self, digest: Digest) -> BlobInfo:
+            raise fault
+
+    named: list[str] = []
+    distrusted = Distrusted(count=named.append)
+    choice = Failover([[candidate(Odd(name="odd"))]], distrusted)
+    digest = Digest.of(DATA)
+    for asked in (choice.tags(5), choice.manifest(digest), choice.stat(digest)):
+        with pytest.raises(SourceUnavailable, match=fault.reason):
+            await asked
+    assert named == ["odd"] * counted
+    assert distrusted.shunned("odd", digest)
 
 
 async def test_a_stream_goes_on_at_the_next_parent() -> None:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from registry_mesh.content.nest.freshness import Freshness
-from registry_mesh.content.nest.remembered import SOON, Remembered
+from registry_mesh.content.nest.remembered import AT_ONCE, SOON, Entry, Remembered
 from registry_mesh.oci.refusals import ManifestUnknown
 from registry_mesh.ports.failures import SourceUnavailable
 from registry_mesh.stores.memory.records import MemoryRecords
@@ -165,7 +165,8 @@ async def test_a_damaged_record_is_as_none() -> None:
     assert (await story.ask())[0] == "v1"
 
 
-async def test_a_source_that_never_answers_costs_a_held_tag_a_moment_once() -> None:
+@pytest.mark.parametrize("long", [False, True], ids=["a tag", "a list"])
+async def test_a_source_that_never_answers_costs_what_is_held_a_moment_once(long: bool) -> None:
     story = Story()
     await story.ask()
     hung = asyncio.Event()
@@ -179,14 +180,35 @@ async def test_a_source_that_never_answers_costs_a_held_tag_a_moment_once() -> N
     for _ in range(4):
         story.now += 100
         began = loop.time()
-        answer, provenance = await story.remembered.ask("tag", POLICY, never)
+        answer, provenance = await story.remembered.ask("tag", POLICY, never, long=long)
         waited.append(loop.time() - began)
         assert (answer, provenance.stale) == ("v1", True)
     assert max(waited[1:]) < SOON / 2 < waited[0], waited
     hung.set()
     async with asyncio.timeout(5):
-        while (await story.remembered.ask("tag", POLICY, never))[0] != "late":
+        while (await story.remembered.ask("tag", POLICY, never, long=long))[0] != "late":
             await asyncio.sleep(0.01)
+    await story.remembered.close()
+
+
+async def test_a_list_that_takes_long_hurries_no_tag() -> None:
+    story, hung = Story(), asyncio.Event()
+    await story.ask()
+
+    async def walk(known: str | None) -> str:
+        await hung.wait()
+        return "walked"
+
+    async def slow(known: str | None) -> str:
+        await asyncio.sleep(2 * AT_ONCE)
+        return "new"
+
+    await story.records.put("list", Entry("old", 0.0).encode())
+    story.now = 1000
+    assert (await story.remembered.ask("list", POLICY, walk, long=True))[0] == "old"
+    story.now = 1200
+    answer, provenance = await story.remembered.ask("tag", POLICY, slow)
+    assert (answer, provenance.stale) == ("new", False)
     await story.remembered.close()
 
 
