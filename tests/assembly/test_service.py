@@ -13,7 +13,6 @@ import signal
 import socket
 import ssl
 import subprocess
-import sys
 import threading
 import urllib.error
 import urllib.request
@@ -25,7 +24,7 @@ import pytest
 import trustme
 
 from registry_mesh.oci.media_types import OCI_CONFIG, OCI_MANIFEST
-from tests.clients import nodes
+from tests.clients import nodes, programs
 from tests.clients.wire import answers
 from tests.eventually import eventually_here
 from tests.simulators.bucket import Bucket
@@ -70,7 +69,7 @@ def workers(node: nodes.Node) -> set[int]:
     return {each["pid"] for each in status["workers"] if each["state"] == "serving"}
 
 
-def supervisor(node: nodes.Node) -> subprocess.Popen[bytes]:
+def supervisor(node: nodes.Node) -> programs.Program | subprocess.Popen[bytes]:
     assert node.process is not None
     return node.process
 
@@ -368,14 +367,7 @@ def opened_for_writing(pipe: Path) -> int:
 
 
 def serve(path: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "registry_mesh", "serve", str(path)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env={**os.environ, **env},
-    )
+    return programs.run("serve", path, **env)
 
 
 def test_an_invalid_configuration_is_exit_78(tmp_path: Path) -> None:

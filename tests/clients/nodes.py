@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+from tests.clients import programs
+from tests.clients.programs import Program
 from tests.clients.wire import serves
 from tests.eventually import eventually_here
 from tests.simulators.ports import free_port
@@ -40,7 +42,7 @@ class Node:
         self.change(config)
         self.within: tuple[str, ...] = ()
         """A command that starts the server, such as prlimit with its options."""
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Program | subprocess.Popen[bytes] | None = None
 
     def change(self, config: Mapping[str, Any]) -> None:
         """Write the configuration; it holds from the next start."""
@@ -55,19 +57,22 @@ class Node:
         self.config.write_text(yaml.safe_dump(whole))
 
     def start(self) -> None:
+        self.process = self._within() if self.within else programs.start("serve", self.config, log=self.log)
+        try:
+            eventually_here(self._up, f"{self.folder.name} to serve", 30)
+        except BaseException:
+            self.kill()
+            raise
+
+    def _within(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
+            return subprocess.Popen(
                 [*self.within, sys.executable, "-m", "registry_mesh", "serve", str(self.config)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        try:
-            eventually_here(self._up, f"{self.folder.name} to serve", 30)
-        except BaseException:
-            self.kill()
-            raise
 
     def _up(self) -> bool:
         assert self.process is not None

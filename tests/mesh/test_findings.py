@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
 
-from tests.clients import nodes
+from tests.clients import nodes, programs
 from tests.eventually import eventually_here
 
 
@@ -21,13 +20,7 @@ def got(url: str) -> Any:
 
 
 def doctor(node: nodes.Node, *more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "registry_mesh", "doctor", str(node.config), *more],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return programs.run("doctor", node.config, *more)
 
 
 def promtool(metrics: bytes) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -15,7 +13,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from tests.clients import nodes
+from tests.clients import nodes, programs
 from tests.eventually import eventually
 from tests.simulators.link import Link
 from tests.simulators.registry import SimulatedRegistry, simulated_registry
@@ -58,8 +56,9 @@ class World:
         return [json.loads(line) for line in lines if line.startswith("{") and message in line]
 
     def shown(self) -> str:
-        command = [sys.executable, "-m", "registry_mesh", "parents", str(self.node.config)]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        done = programs.run("parents", self.node.config)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
 
 @pytest_asyncio.fixture

@@ -18,6 +18,7 @@ import aiohttp
 from registry_mesh.assembly.build import Node, running
 from registry_mesh.config.load import parse
 from registry_mesh.config.schema import Config
+from tests.clients import programs
 from tests.simulators.images import HOST, Content
 from tests.simulators.link import Link
 
@@ -85,9 +86,8 @@ class ReplicaTree:
 
     async def replicate(self, *options: str) -> tuple[int | None, str, str]:
         """Exit code, standard output, standard error."""
-        process = await self.start("--once", *options)
-        out, err = await process.communicate()
-        return process.returncode, out.decode(), err.decode()
+        done = await asyncio.to_thread(programs.run, "replicate", self.replica_path, "--once", *options)
+        return done.returncode, done.stdout, done.stderr
 
 
 @asynccontextmanager
