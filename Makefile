@@ -69,6 +69,9 @@ docs: setup ## write again what is generated: the schemas of configuration and r
 	$(BIN)/python -m registry_mesh.config.rule_entries config/schema
 	$(BIN)/python -m registry_mesh.content.fill.picture docs/fill.md
 
+site: setup ## the documentation as a site, in build/site; a broken link is an error
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -c docs . build/site
+
 lock: setup ## write the lock files again, keeping versions where they still fit
 	$(LOCK) --group build -o requirements.lock
 	$(LOCK) --group build --group dev -c requirements.lock -o requirements-dev.lock
