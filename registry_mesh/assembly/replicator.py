@@ -22,6 +22,7 @@ from registry_mesh.assembly.rules_in_force import RulesInForce
 from registry_mesh.assembly.storage import open_storage
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.schema import Config
+from registry_mesh.config.signers import read_signers
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.fill.policy import FillPolicy
 from registry_mesh.content.nest.distrusted import Distrusted
@@ -36,6 +37,7 @@ from registry_mesh.ports.storage import Storage
 from registry_mesh.replication.rules import Rules
 from registry_mesh.replication.schedule import Interval
 from registry_mesh.repositories.of_replica import ReplicaRepositories
+from registry_mesh.tasks.threads import offload
 from registry_mesh.telemetry import names
 from registry_mesh.telemetry.instruments import Instruments, Table
 from registry_mesh.telemetry.logs import FIELDS
@@ -48,6 +50,7 @@ LOOK: Final = 1.0
 """Seconds between two looks at the folder of rules."""
 HEEDED: Final = frozenset(
     {"note", "platforms", "types", "max", "with", "age", "fixed", "nodes", "keep", "hold", "delete"}
+    | {"verify"}
     | {"every", "when", "priority", "deny"}
 )
 """Keys of rules that a run obeys; of a rule that says another it does nothing, and says so."""
@@ -119,7 +122,16 @@ class Replicator:
         async with self._storage.alone("replication", busy), self._bring() as bring:
             self.meter = Meter()
             repositories = ReplicaRepositories(self._storage.records, self._storage.blobs, time.time)
-            ours = Ours(self._storage.blobs, bring, repositories, self._storage.records, self._storage.room)
+            signers, unusable = await offload(read_signers, self._config.keys)
+            ours = Ours(
+                self._storage.blobs,
+                bring,
+                repositories,
+                self._storage.records,
+                self._storage.room,
+                signers,
+                unusable,
+            )
             policy = SnapshotPolicy(by_hand=by_hand)
             snapshot = Snapshot(rules, self._sources, ours, time.time, self.meter, policy)
             outcome = await snapshot.run()

@@ -19,6 +19,7 @@ from registry_mesh.config.rule_files import (
     parse_rules,
     read_rule_files,
     refuse_unheeded,
+    refuse_unknown_keys,
     rule_paths,
 )
 from registry_mesh.config.schema import Config
@@ -75,6 +76,7 @@ class RulesInForce:
         name = node_name(self._config)
         ours = replace(rules, rules=tuple(rule for rule in rules if rule.is_for(name)))
         refuse_unheeded(ours, self._heeded)
+        refuse_unknown_keys(ours, self._config.keys)
         return ours
 
     def _tell(self, faults: tuple[str, ...]) -> None:

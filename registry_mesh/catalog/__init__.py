@@ -1,1 +1,1 @@
-"""Decides what is believed: the signed list of tags. A seam; nothing lives here yet."""
+"""Decides what is believed: who signed what."""

@@ -16,6 +16,7 @@ from registry_mesh.config.itself import check_itself
 from registry_mesh.config.logins import check_login
 from registry_mesh.config.offered import check_offered
 from registry_mesh.config.places import check_places
+from registry_mesh.config.signers import check_keys
 from registry_mesh.config.stores import check_store
 from registry_mesh.oci.reference import parse_registry
 from registry_mesh.oci.refusals import NameUnknown
@@ -33,6 +34,7 @@ _BELONGS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "registries": (("replica", "site"), "an origin fetches from nobody"),
     "rules": (("replica",), "only a replica brings what rules select"),
     "replication": (("replica",), "only a replica brings what rules select"),
+    "keys": (("replica",), "only a replica brings what rules select"),
     "pushes": (("origin",), "only an origin takes pushes"),
     "collection": (("origin", "replica"), "a site makes room by itself"),
     "scrub": (("replica", "site"), "an origin has no parents to repair from; use `registry-mesh verify`"),
@@ -52,6 +54,7 @@ def check_document(document: Document) -> None:
     check_itself(document)
     _check_tls(document)
     check_access(document)
+    check_keys(document)
 
 
 def _check_role(document: Document) -> None:

@@ -57,6 +57,27 @@ async def read_rule_files(directory: str | Path) -> RuleTexts:
     return files
 
 
+def refuse_unknown_keys(rules: Rules, keys: Collection[str]) -> None:
+    """`ConfigInvalid` where a rule believes a signer that the configuration does not name."""
+    findings = []
+    for rule in rules:
+        for name in rule.verify.by if rule.verify is not None else ():
+            if name not in keys:
+                known = f"one of {', '.join(sorted(keys))}" if keys else "none is there"
+                what = f"rule {rule.name}: {name} is no key of the configuration"
+                findings.append(
+                    _finding(rule.place, what, f"add keys.{name} to it, or name another ({known})")
+                )
+    if findings:
+        raise ConfigInvalid(findings)
+
+
+def _finding(place: str, what: str, how: str) -> Finding:
+    """At `FILE:LINE:COLUMN`."""
+    file, line, column = place.rsplit(":", 2)
+    return Finding(file, Mark(int(line), int(column)), (), what, how)
+
+
 def refuse_unheeded(rules: Rules, heeded: Collection[str]) -> None:
     """`ConfigInvalid` where a rule says what the node would not do: a rule is obeyed whole, or not at all."""
     said = [(rule.place, f"rule {rule.name}", key) for rule in rules for key in rule.said]
@@ -66,9 +87,8 @@ def refuse_unheeded(rules: Rules, heeded: Collection[str]) -> None:
     findings = []
     for place, who, key in said:
         if key not in heeded:
-            file, line, column = place.rsplit(":", 2)
             what = f"{who}: this node does not do {key} yet"
-            findings.append(Finding(file, Mark(int(line), int(column)), (), what, "take it out"))
+            findings.append(_finding(place, what, "take it out"))
     if findings:
         raise ConfigInvalid(findings)
 

@@ -16,6 +16,7 @@ from pydantic import (
 
 from registry_mesh.config.callers import Access
 from registry_mesh.config.registries import Registry
+from registry_mesh.config.signers import SigningKey
 from registry_mesh.config.stores import Store
 from registry_mesh.config.values import (
     Address,
@@ -158,6 +159,8 @@ class Config(Section):
     rules: FilePath | None = None
     """Replica: directory of rule files."""
     replication: Replication = Replication()
+    keys: dict[Text, SigningKey] = Field(default_factory=dict)
+    """Replica: whose signatures are believed, by the names that rules use in `verify`."""
     access: Access = Access()
     pushes: Pushes = Pushes()
     """Origin: what may be pushed, and how long it can be brought back."""

@@ -21,6 +21,7 @@ from registry_mesh.replication.keep import kept
 from registry_mesh.replication.rules import Platforms, Rule, Rules, union
 from registry_mesh.replication.target import Source, Target
 from registry_mesh.replication.terms import Data, Priority
+from registry_mesh.replication.wanted import is_companion
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class TagFacts:
     type: str | None = None
     labels: Mapping[str, str] | None = None
     signed_by: frozenset[str] | None = None
+    signatures: str = ""
+    """What was found of signatures that do not count."""
     has: frozenset[str] | None = None
     """Kinds of companions that it has."""
     held: Digest | None = None
@@ -110,13 +113,18 @@ def decide(
     """One decision for each of `tags` that some rule selects. `of` are those of `rules` that take the repository here;
     `tags` is the whole listing: what `keep` keeps depends on it."""
     of = tuple(of)
-    selected = {rule.name: [tag for tag in tags if tag in rule.tags] for rule in of}
+    selected = {rule.name: [tag for tag in tags if _selects(rule, tag)] for rule in of}
     stay = {rule.name: _stay(rule, selected[rule.name], tags, now) for rule in of}
     by_tag: dict[Tag, list[Rule]] = {}
     for rule in of:
         for tag in selected[rule.name]:
             by_tag.setdefault(tag, []).append(rule)
     return {tag: _decide(place, rules, by, tag, tags[tag], stay, now) for tag, by in by_tag.items()}
+
+
+def _selects(rule: Rule, tag: Tag) -> bool:
+    """Nothing signs a signature: where all has to be signed, companion tags come with what they are of alone."""
+    return tag in rule.tags and not (rule.verify is not None and is_companion(tag))
 
 
 def _stay(rule: Rule, tags: list[Tag], facts: Mapping[Tag, TagFacts], now: float) -> frozenset[Tag] | None:
@@ -216,7 +224,12 @@ def _refusals(
             unknown.append("signed_by")
         elif not facts.signed_by & set(rule.verify.by):
             yield sentences.unsigned(
-                f"{place.repository}:{tag}", tag, facts.digest, rule.verify.by, facts.held
+                f"{place.repository}:{tag}",
+                tag,
+                facts.digest,
+                rule.verify.by,
+                facts.held,
+                facts.signatures,
             )
         lacking = [each for each in rule.verify.having if facts.has is not None and each not in facts.has]
         if lacking:

@@ -44,10 +44,13 @@ def fixed(ref: str, held: Digest | None, digest: Digest | None) -> str:
     return f"{ref} is fixed: it stays at {held}, and its source says {digest}"
 
 
-def unsigned(name: str, tag: str, digest: Digest | None, by: Iterable[str], held: Digest | None) -> str:
-    """Why an unsigned value is refused."""
+def unsigned(
+    name: str, tag: str, digest: Digest | None, by: Iterable[str], held: Digest | None, found: str = ""
+) -> str:
+    """Why an unsigned value is refused; `found` is what there is of signatures."""
     stays = f", {tag} stays at {held}" if held is not None else ""
-    return f"{name} ({digest}) is not signed by {' or '.join(by)}: not taken{stays}"
+    but = f" ({found})" if found else ""
+    return f"{name} ({digest}) is not signed by {' or '.join(by)}{but}: not taken{stays}"
 
 
 def conflict(to: str, writers: Iterable[tuple[str, str]]) -> str:

@@ -83,6 +83,15 @@ async def test_a_key_that_the_node_does_not_do_is_a_fault_of_its_own_rules_alone
     assert "rule one: this node does not do variants yet" in rules.faults[0]
 
 
+async def test_a_signer_that_the_configuration_does_not_name_is_a_fault(tmp_path: Path) -> None:
+    config = config_of(tmp_path)
+    file = tmp_path / "rules" / "a.yaml"
+    file.write_text(RULES.replace("'1'", "'1', verify: team") % "one")
+    rules = RulesInForce(config, MemoryStore().records, HEEDED)
+    with pytest.raises(ConfigInvalid, match="team is no key of the configuration"):
+        await rules.read()
+
+
 async def test_a_folder_that_is_exchanged_is_noticed(tmp_path: Path) -> None:
     """As a mounted config map is: a link to a folder of links, exchanged in one step."""
     config = config_of(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from registry_mesh.cli.main import main
 from registry_mesh.cli.replication_view import clock, outcome_lines, progress_line, size
 from registry_mesh.content.snapshot.progress import Meter, Phase
 from registry_mesh.content.snapshot.snapshot import Outcome, Trouble
+from registry_mesh.oci.reference import Tag
 from tests.simulators.images import HOST, Content, random_bytes
 from tests.simulators.replica_tree import ReplicaTree, replica_tree
+from tests.simulators.signatures import Authority, Cosign, Notation
 
 
 @pytest.fixture
@@ -93,6 +96,27 @@ async def test_what_came_in_part_of_a_blob_that_does_not_fit_is_given_back(tree:
     assert code == 1
     assert err.startswith("1 of 2 wanted tags held")
     assert not any(path.is_file() for path in parts.rglob("*"))
+
+
+async def test_what_nobody_signed_who_is_believed_is_named_and_does_not_come(tree: ReplicaTree) -> None:
+    team, foreign, notary = Cosign(), Cosign(), Notation(Authority())
+    content = Content()
+    for tag, sign in (("1", team.tag), ("2", team.refer), ("3", notary.refer), ("4", foreign.tag)):
+        sign(content, content.image(tag, tag))
+    await tree.push("app", content)
+    (tree.directory / "team.pub").write_bytes(team.pem)
+    (tree.directory / "ca.pem").write_bytes(notary.authority.pem)
+    cosign, authority = str(tree.directory / "team.pub"), str(tree.directory / "ca.pem")
+    tree.replica_config(keys={"team": {"cosign": cosign}, "notary": {"notation": authority}})
+    rule = {"name": "app", "from": HOST, "repos": "app", "tags": "*", "verify": ["team", "notary"]}
+    document = {"schema": "registry-mesh/rules/2", "rules": [rule]}
+    (tree.directory / "rules").mkdir()
+    (tree.directory / "rules" / "app.yaml").write_text(json.dumps(document))
+    code, _, err = await tree.replicate()
+    assert code == 1 and "1 failed:" in err
+    (told,) = (line for line in err.splitlines() if "is not signed by" in line)
+    assert f"app:4 ({content.tags[Tag('4')]}) is not signed by team or notary (" in told
+    assert "another key" in told and "is not signed by" not in err.replace(told, "")
 
 
 async def test_faults_of_rules_are_told_with_their_places_and_nothing_runs(tree: ReplicaTree) -> None:

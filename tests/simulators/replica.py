@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from registry_mesh.catalog.signer import Signer
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.fill.policy import FillPolicy
 from registry_mesh.content.snapshot.copy_blob import CopyByIngest
@@ -39,6 +40,8 @@ class Replica:
         self.widths = Widths()
         self.meter = Meter()
         self.distrusted: list[str] = []
+        self.signers: Mapping[str, Signer] = {}
+        self.unusable: Mapping[str, str] = {}
 
     async def run(self) -> Outcome:
         self.source.asked.clear()
@@ -49,7 +52,14 @@ class Replica:
             if self.fill
             else CopyByIngest(self.blobs, self.distrust)
         )
-        ours = Ours(self.blobs, bring, self.repositories, self.blobs.records)
+        ours = Ours(
+            self.blobs,
+            bring,
+            self.repositories,
+            self.blobs.records,
+            signers=self.signers,
+            unusable=self.unusable,
+        )
         self.meter = Meter()
         clock = self.clock or (lambda: self.now)
         policy = SnapshotPolicy(widths=self.widths, by_hand=self.by_hand)

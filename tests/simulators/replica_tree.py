@@ -36,7 +36,9 @@ class ReplicaTree:
     def replica_path(self) -> Path:
         return self.directory / "replica.yaml"
 
-    def replica_config(self, *, quota: str | None = None, **replication: Any) -> Config:
+    def replica_config(
+        self, *, quota: str | None = None, keys: dict[str, Any] | None = None, **replication: Any
+    ) -> Config:
         """Written to `replica_path` too."""
         disk = {"path": str(self.directory / "replica")} | ({"quota": quota} if quota else {})
         document = {
@@ -49,6 +51,7 @@ class ReplicaTree:
             "registries": {HOST: {"default": True, "parents": [[self.link.url]]}},
             "rules": str(self.directory / "rules"),
             "replication": {"interval": "1h"} | replication,
+            "keys": keys or {},
         }
         text = json.dumps(document)  # JSON is YAML
         self.replica_path.write_text(text)

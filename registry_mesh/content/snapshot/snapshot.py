@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
+from registry_mesh.catalog.signer import Signer
 from registry_mesh.content.snapshot.asking import Asking
 from registry_mesh.content.snapshot.copy_graph import Bring, GraphCopy, OutsideWindow, TagCopy, TagKey
 from registry_mesh.content.snapshot.explorer import Explorer
@@ -27,6 +28,7 @@ from registry_mesh.content.snapshot.progress import Meter, Phase
 from registry_mesh.content.snapshot.receipts import Receipts
 from registry_mesh.content.snapshot.remembered_tags import RememberedTags
 from registry_mesh.content.snapshot.removing import Removing
+from registry_mesh.content.snapshot.signatures import Signatures
 from registry_mesh.content.snapshot.survey import Findings, Survey, bounded
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.oci.refusals import NameUnknown, Refusal
@@ -72,6 +74,10 @@ class Ours:
     records: Records
     room: StoreRoom | None = None
     """None: no bound is known."""
+    signers: Mapping[str, Signer] = field(default_factory=dict)
+    """By the names that rules use."""
+    unusable: Mapping[str, str] = field(default_factory=dict)
+    """Signers that cannot be believed, and why."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -125,6 +131,7 @@ class Snapshot:
         self._policy = policy
         self._receipts = Receipts(ours.records)
         self._asking = Asking(policy.asks)
+        self._signatures = Signatures(self._asking, ours.signers, ours.unusable)
         self._explorer = Explorer(ours.blobs, self._asking)
         self._copy = GraphCopy(ours.blobs, ours.bring, meter, self._asking, policy.widths)
         self._troubles: list[Trouble] = []
@@ -274,6 +281,7 @@ class Snapshot:
             self._asking,
             self._clock(),
             self._policy.referrers_every,
+            self._signatures,
         )
         rules = self._rules.of(place.registry, place.repository)
         try:

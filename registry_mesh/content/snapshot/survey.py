@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -13,6 +13,8 @@ from registry_mesh.content.snapshot.explorer import Explorer
 from registry_mesh.content.snapshot.graph import Graph
 from registry_mesh.content.snapshot.receipts import Receipt
 from registry_mesh.content.snapshot.remembered_tags import TagMemory
+from registry_mesh.content.snapshot.signatures import Signatures
+from registry_mesh.content.snapshot.tag_facts import FactFinder
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import Tag
@@ -84,11 +86,12 @@ class Survey:
         asking: Asking,
         now: float,
         referrers_every: float,
+        signatures: Signatures,
     ) -> None:
+        self._facts = FactFinder(source, target, remembered, signatures, now)
         self._source = source
         self._target = target
         self._receipts = receipts
-        self._remembered = remembered
         self._explorer = explorer
         self._asking = asking
         self._now = now
@@ -127,9 +130,13 @@ class Survey:
             dropped = {tag: d for tag, d in known.items() if d.verdict is Verdict.PAST}
             taken = {tag: by for tag, by in taken.items() if tag not in dropped}
         roots = await self._roots(taken)
-        facts = await self._facts(page.tags, roots, taken)
+        facts = await self._facts.of(page.tags, roots, taken)
+        found.remembered = self._facts.remembered
         first = decide(place, rules, of, facts, self._now)
-        takes = {tag: d for tag, d in first.items() if d.verdict is Verdict.TAKE and tag in roots}
+        if any(rule.verify for rule in of):
+            await self._sign(facts, {tag: taken[tag] for tag in _takes(first, roots)})
+            first = decide(place, rules, of, facts, self._now)
+        takes = _takes(first, roots, without=found.faults)
         looked = await self._look(roots, takes)
         for tag, graph in looked.items():
             facts[tag] = replace(facts[tag], size=graph.size, type=graph.type)
@@ -161,30 +168,10 @@ class Survey:
             self.findings.notes.append((tag, "was deleted since it was listed; what is held of it stays"))
         return root
 
-    async def _facts(
-        self, tags: Iterable[Tag], roots: Mapping[Tag, Descriptor], taken: Mapping[Tag, Sequence[Rule]]
-    ) -> dict[Tag, TagFacts]:
-        """Of all listed tags; what is remembered of them afterwards is in the findings."""
-        found, remembered = {}, self.findings.remembered
-        for tag in tags:
-            root = roots.get(tag)
-            if root is None:
-                found[tag] = TagFacts()
-                continue
-            known = self._remembered.get(tag)
-            digest = str(root.digest)
-            memory = known.seen(digest, self._now) if known is not None else TagMemory(digest, self._now)
-            remembered[tag] = memory
-            guarded = any(rule.age or rule.fixed is not None for rule in taken.get(tag, ()))
-            held = await self._held(tag) if guarded else None
-            found[tag] = TagFacts(root.digest, memory.since, len(memory.moves), held=held)
-        return found
-
-    async def _held(self, tag: Tag) -> Digest | None:
-        try:
-            return (await self._target.kept.tags.resolve(tag)).descriptor.digest
-        except (ManifestUnknown, NameUnknown):
-            return None
+    async def _sign(self, facts: dict[Tag, TagFacts], takes: Mapping[Tag, Sequence[Rule]]) -> None:
+        facts |= await self._facts.signed(facts, takes)
+        self.findings.wanted += len(self._facts.faults)
+        self.findings.faults |= self._facts.faults
 
     async def _look(self, roots: Mapping[Tag, Descriptor], takes: Mapping[Tag, Decision]) -> dict[Tag, Graph]:
         """The graphs of those tags that are not held as they are wanted."""
@@ -305,6 +292,16 @@ class Survey:
             if not is_companion(tag):
                 after = {t for digest in copy.graph.nodes for t in self._companions.get(digest, ())}
                 copies[tag] = replace(copy, after=frozenset(after & copies.keys()))
+
+
+def _takes(
+    decided: Mapping[Tag, Decision], roots: Mapping[Tag, Descriptor], without: Collection[str] = ()
+) -> dict[Tag, Decision]:
+    return {
+        tag: decision
+        for tag, decision in decided.items()
+        if decision.verdict is Verdict.TAKE and tag in roots and tag not in without
+    }
 
 
 def _by_time(rule: Rule) -> bool:

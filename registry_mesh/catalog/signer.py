@@ -1,0 +1,68 @@
+"""Signers: those whose signatures a node believes, and what they have to say to be believed.
+
+A signature counts for one digest only, and only when one of a signer's keys made it. No clock and no network: times
+are passed in, and neither transparency logs nor lists of revoked certificates are asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+PublicKey = EllipticCurvePublicKey | RSAPublicKey | Ed25519PublicKey
+
+
+class NotSigned(Exception):
+    """A signature that does not count, and why in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class CosignSigner:
+    """Whoever has the private half of one of `keys`."""
+
+    keys: tuple[PublicKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NotationSigner:
+    """Whoever has a certificate of one of `authorities`, whose subject says all that one of `subjects` says; without
+    `subjects` any."""
+
+    authorities: tuple[x509.Certificate, ...]
+    subjects: tuple[x509.Name, ...] = ()
+
+
+Signer = CosignSigner | NotationSigner
+
+
+def public_key(pem: bytes) -> PublicKey:
+    """The key of a PEM file, as `cosign generate-key-pair` writes it; `ValueError`."""
+    try:
+        key = load_pem_public_key(pem)
+    except ValueError:
+        raise ValueError("holds no PEM public key") from None
+    if not isinstance(key, PublicKey):
+        raise ValueError("its key is neither ECDSA, RSA nor Ed25519")
+    return key
+
+
+def authorities(pem: bytes) -> tuple[x509.Certificate, ...]:
+    """The certificates of a PEM file; `ValueError`."""
+    try:
+        return tuple(x509.load_pem_x509_certificates(pem))
+    except ValueError:
+        raise ValueError("holds no PEM certificate") from None
+
+
+def subject(text: str) -> x509.Name:
+    """Parts of a certificate's subject, `CN=release team, O=CERN`; `ValueError`."""
+    bare = text.removeprefix("x509.subject:").strip()
+    try:
+        return x509.Name.from_rfc4514_string(",".join(part.strip() for part in bare.split(",")))
+    except ValueError:
+        raise ValueError(f'{text!r}: parts of a subject are written like "CN=release team, O=CERN"') from None

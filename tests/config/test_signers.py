@@ -1,0 +1,75 @@
+"""`keys:`: whose signatures are believed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from registry_mesh.catalog.signer import CosignSigner, NotationSigner
+from registry_mesh.config.finding import ConfigInvalid
+from registry_mesh.config.load import Loaded, parse
+from registry_mesh.config.signers import read_signers
+from tests.simulators.signatures import Authority, Cosign
+
+
+def config_of(keys: dict[str, Any]) -> Loaded:
+    document = {
+        "role": "replica",
+        "store": {"disk": {"path": "/tmp/x"}},
+        "registries": {"h.example": {"parents": [["http://127.0.0.1:1"]]}},
+        "rules": "/",
+        "keys": keys,
+    }
+    return parse(json.dumps(document), "replica.yaml")
+
+
+def test_files_become_signers_and_are_read_anew(tmp_path: Path) -> None:
+    key, authority = tmp_path / "key.pub", tmp_path / "ca.pem"
+    key.write_bytes(Cosign().pem)
+    authority.write_bytes(Authority().pem + Authority().pem)
+    keys = {
+        "team": {"cosign": [str(key), str(key)]},
+        "notary": {"notation": str(authority), "subjects": "CN=release team, O=CERN"},
+    }
+    config = config_of(keys).config
+    signers, faults = read_signers(config.keys)
+    assert faults == {}
+    assert isinstance(signers["team"], CosignSigner) and len(signers["team"].keys) == 2
+    notary = signers["notary"]
+    assert isinstance(notary, NotationSigner)
+    assert (len(notary.authorities), len(notary.subjects)) == (2, 1)
+    key.unlink()
+    signers, faults = read_signers(config.keys)
+    assert (set(signers), faults) == (
+        {"notary"},
+        {"team": f"cannot be used: {key}: No such file or directory"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "fault"),
+    [
+        ({"cosign": "{pem}", "notation": "{ca}"}, "cosign and notation exclude each other"),
+        ({"subjects": "CN=x"}, "only certificates have subjects"),
+        ({}, "no key"),
+        ({"cosign": "{ca}"}, "ca.pem holds no PEM public key"),
+        ({"notation": "{pem}"}, "key.pub holds no PEM certificate"),
+        ({"notation": "{ca}", "subjects": "release team"}, "parts of a subject are written like"),
+    ],
+)
+def test_what_is_wrong_is_told(tmp_path: Path, key: dict[str, str], fault: str) -> None:
+    (tmp_path / "key.pub").write_bytes(Cosign().pem)
+    (tmp_path / "ca.pem").write_bytes(Authority().pem)
+    files = {"pem": tmp_path / "key.pub", "ca": tmp_path / "ca.pem"}
+    filled = {name: text.format(**files) for name, text in key.items()}
+    with pytest.raises(ConfigInvalid) as invalid:
+        config_of({"team": filled})
+    assert fault in str(invalid.value)
+
+
+def test_a_file_that_is_not_there_keeps_the_node_from_starting() -> None:
+    loaded = config_of({"team": {"cosign": "/nowhere/key.pub"}})
+    assert any("/nowhere/key.pub: No such file" in str(each) for each in loaded.lacks)
