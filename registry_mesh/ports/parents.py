@@ -50,7 +50,21 @@ class Pace(Protocol):
         ...
 
 
-class Parent(Health, Pace, Protocol):
+class Traffic(Protocol):
+    """What comes from a parent."""
+
+    @property
+    def received(self) -> int:
+        """Bytes of all its bodies so far, as this process received them."""
+        ...
+
+    @property
+    def inflight(self) -> int:
+        """Requests to it that are under way, their bodies included."""
+        ...
+
+
+class Parent(Health, Pace, Traffic, Protocol):
     """One place to fetch from, and how it is doing."""
 
     @property

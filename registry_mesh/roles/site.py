@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from registry_mesh.content.fill.fills import Fills
+from registry_mesh.content.fill.rivals import Rivals
 from registry_mesh.content.nest.belonging import ByName
 from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.failover_registry import FailoverRegistry
@@ -87,7 +88,8 @@ class Site:
 
     def _made(self, registry: RegistryName, name: RepositoryName) -> Repository:
         served = self._registries[registry]
-        source = FailoverRegistry(registry, served.parents, self._distrusted).repository(name)
+        parents = FailoverRegistry(registry, served.parents, self._distrusted)
+        source = parents.repository(name)
         place = Place(registry, name)
         names = self._names.of(place)
         remembered = self._remembered[registry]
@@ -96,20 +98,44 @@ class Site:
             registry, name, source.tags, source.referrers, remembered, served.freshness, manifests, names
         )
         return Repository(
-            registry, name, self._blobs(source.blobs, place, names, served.ranges), manifests, tags, tags
+            registry,
+            name,
+            self._blobs(source.blobs, place, names, served.ranges, parents.rivals),
+            manifests,
+            tags,
+            tags,
         )
 
-    def _blobs(self, source: BlobSource, place: Place, names: NamesOfPlace, ranges: Ranges) -> PullThrough:
+    def _blobs(
+        self, source: BlobSource, place: Place, names: NamesOfPlace, ranges: Ranges, rivals: Rivals
+    ) -> PullThrough:
         doubt, shared = self._distrusted.doubt, self._shared
         own = ByName(names, source, shared=shared is not None)
         if shared is None:
             note = self._distrusted.note
             return PullThrough(
-                self._store, source, self.fills, note, place, doubt=doubt, belonging=own, ranges=ranges
+                self._store,
+                source,
+                self.fills,
+                note,
+                place,
+                doubt=doubt,
+                belonging=own,
+                ranges=ranges,
+                rivals=rivals,
             )
         first = SharedFirst(shared.shared, source, self._distrusted)
         return PullThrough(
-            shared.near, first, self.fills, first.distrust, place, shared.redirects, doubt, own, ranges
+            shared.near,
+            first,
+            self.fills,
+            first.distrust,
+            place,
+            shared.redirects,
+            doubt,
+            own,
+            ranges,
+            rivals,
         )
 
     async def repositories(

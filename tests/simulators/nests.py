@@ -49,6 +49,8 @@ class NearParent:
     lost: bool = False
     late: float = 30.0
     load: float = 0.0
+    received: int = 0
+    inflight: int = 0
 
     @property
     def parent(self) -> NearParent:

@@ -1,28 +1,35 @@
-"""A registry on a real socket that holds one blob and is in no hurry to give it."""
+"""A registry on a real socket that holds a few blobs and is in no hurry to give them."""
 
 from __future__ import annotations
 
 import asyncio
 import re
+import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
+_BLOB: Final = re.compile(r"/blobs/(\S+)")
 _RANGE: Final = re.compile(r"\r\nrange: bytes=(\d+)-(\d*)", re.IGNORECASE)
 
 
 @dataclass
 class SlowRegistry:
     """Answers each GET with the blob or the range of it, in steps of `step` bytes, one each `pause` seconds, and hangs
-    up after `most` bytes of a body."""
+    up after `most` bytes of a body; every `resets`th is reset after `reset_after` bytes."""
 
-    data: bytes
+    data: bytes = b""
+    """The blob of every digest that is not among `blobs`."""
+    blobs: dict[str, bytes] = field(default_factory=dict)
     step: int = 1
     pause: float = 0.05
     most: int | None = None
     drips_head: bool = False
     """The head of an answer comes in such steps, too."""
+    resets: int = 0
+    reset_after: int = 0
     asked: int = 0
     """Requests for blobs."""
     sent: int = 0
@@ -41,12 +48,14 @@ class SlowRegistry:
         if " /v2/ " in head:
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
             return
+        named = _BLOB.search(head)
+        data = self.blobs.get(named[1], self.data) if named else self.data
         found = _RANGE.search(head)
         first = int(found[1]) if found else 0
-        stop = min(len(self.data), int(found[2]) + 1) if found and found[2] else len(self.data)
+        stop = min(len(data), int(found[2]) + 1) if found and found[2] else len(data)
         length = f"Content-Length: {stop - first}\r\n\r\n"
         if found:
-            span = f"Content-Range: bytes {first}-{stop - 1}/{len(self.data)}"
+            span = f"Content-Range: bytes {first}-{stop - 1}/{len(data)}"
             said = f"HTTP/1.1 206 Partial Content\r\n{span}\r\n{length}".encode()
         else:
             said = f"HTTP/1.1 200 OK\r\n{length}".encode()
@@ -54,10 +63,20 @@ class SlowRegistry:
             writer.write(said)
             return
         self.asked += 1
+        await self._body(writer, said, data[first:stop], resets=self.resets and self.asked % self.resets == 0)
+
+    async def _body(
+        self, writer: asyncio.StreamWriter, said: bytes, body: bytes, *, resets: bool | int
+    ) -> None:
+        if resets and not self.reset_after:
+            _reset(writer)
+            return
         await self._send(writer, said, slowly=self.drips_head)
-        body = self.data[first:stop]
-        await self._send(writer, body[: self.most] if self.most else body, slowly=True)
-        if self.most and len(body) > self.most:
+        most = min(self.most or len(body), self.reset_after if resets else len(body))
+        await self._send(writer, body[:most], slowly=True)
+        if resets:
+            _reset(writer)
+        elif most < len(body):
             writer.close()
 
     async def _send(self, writer: asyncio.StreamWriter, data: bytes, *, slowly: bool) -> None:
@@ -69,6 +88,12 @@ class SlowRegistry:
             self.sent += min(self.step, len(data) - start)
             await writer.drain()
             await asyncio.sleep(self.pause)
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    connection = writer.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ from registry_mesh.content.fill.completion import FillCompletion
 from registry_mesh.content.fill.elsewhere import ClaimsElsewhere
 from registry_mesh.content.fill.policy import FillPolicy
 from registry_mesh.content.fill.readers import Reader
+from registry_mesh.content.fill.retries import RetryBudget
 from registry_mesh.content.fill.state import FillState, LeavingChunks, Phase
 from registry_mesh.content.fill.transfers import Transfers
 from registry_mesh.content.fill.via import Via
@@ -42,8 +43,15 @@ SLICE: Final = 32 * MIB
 class Fill:
     """See the module. Made by `content.fill.fills`, which also closes it."""
 
-    def __init__(self, store: CacheStore, hold: Hold, policy: FillPolicy, told_by: str = "") -> None:
-        self.state = FillState(hold, policy, told_by)
+    def __init__(
+        self,
+        store: CacheStore,
+        hold: Hold,
+        policy: FillPolicy,
+        told_by: str = "",
+        budget: RetryBudget | None = None,
+    ) -> None:
+        self.state = FillState(hold, policy, told_by, budget)
         self._data: Bytes = hold
         self._looks: Looks = hold
         self.digest = hold.info.digest

@@ -8,6 +8,7 @@ from typing import Final
 from registry_mesh.chunks.chunk_map import MIB
 from registry_mesh.chunks.readahead import ReadaheadPolicy
 from registry_mesh.chunks.steal import StealPolicy
+from registry_mesh.content.fill.pace import PacePolicy
 
 LOOK: Final = 256
 """Chunks whose states are looked at at once: a layer of 60 GiB has half a million."""
@@ -23,7 +24,7 @@ class FillPolicy:
     then it ends, and its connection is free: what is on its way comes a second time, some MB at most, should they go
     on. `streams`: transfers of one blob at a time. `silence`: seconds without a byte after which a transfer gives way
     to a reader of another registry, whose own parents may do better. `believe`: seconds that a reader waits at most
-    for a small blob to be proven before it is told the size.
+    for a small blob to be proven before it is told the size. `pace`: when a source is too slow.
     """
 
     window: int = 16 * MIB
@@ -36,3 +37,4 @@ class FillPolicy:
     streams: int = 64
     silence: float = 1.0
     believe: float = 5.0
+    pace: PacePolicy = field(default_factory=PacePolicy)

@@ -35,6 +35,7 @@ from registry_mesh.content.fill.digest_proof import DigestProof
 from registry_mesh.content.fill.first_use import FirstUse
 from registry_mesh.content.fill.policy import LOOK, FillPolicy
 from registry_mesh.content.fill.readers import Readers
+from registry_mesh.content.fill.retries import RetryBudget
 from registry_mesh.content.fill.via import Via
 from registry_mesh.ports.failures import Failure, SourceLied, StoreBroken, bare
 from registry_mesh.ports.partial import Bytes, ChunkState, Hold, Marks, Outcome
@@ -121,10 +122,14 @@ BEHIND: Final = 4 * MIB // CHUNK
 class FillState:
     """What the parts of one fill share: its hold, its readers, its phases, and what has come so far.
 
-    `told_by` is the source whose answer said how large the blob is; "" where that was known before.
+    `told_by` is the source whose answer said how large the blob is; "" where that was known before. `budget`: how often
+    sources are asked again, by all fills of the process.
     """
 
-    def __init__(self, hold: Hold, policy: FillPolicy, told_by: str = "") -> None:
+    def __init__(
+        self, hold: Hold, policy: FillPolicy, told_by: str = "", budget: RetryBudget | None = None
+    ) -> None:
+        self.budget = budget or RetryBudget()
         self.marks: Marks = hold
         self.bytes: Bytes = hold
         self.outcome: Outcome = hold

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
@@ -13,8 +14,10 @@ from registry_mesh.chunks.chunk_map import CHUNK, MIB
 from registry_mesh.chunks.steal import SKIP
 from registry_mesh.content.fill.backlog import BATCH, Backlog
 from registry_mesh.content.fill.chunk_sums import ChunkSums
+from registry_mesh.content.fill.retries import Retries
 from registry_mesh.content.fill.state import FillState
-from registry_mesh.content.fill.via import Via
+from registry_mesh.content.fill.via import NO_RIVALS, Via
+from registry_mesh.content.fill.watch import PaceWatch
 from registry_mesh.oci.refusals import Refusal
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import DirectBody, Pieces, Reading
@@ -32,9 +35,6 @@ from registry_mesh.ports.pieces import in_memory
 
 TURN: Final = 4 * MIB
 """Bytes that a thread receives and stores before the loop has a say again."""
-
-TRIES: Final = 4
-"""Attempts in a row that bring no byte, or drips, before a transfer gives up."""
 
 Wanted = Callable[["Transfer"], Awaitable[bool]]
 Written = Callable[[int, bytes | None, str], None]
@@ -85,6 +85,8 @@ class Transfer:
         """When bytes came last, or it last did not want any, on the clock of `time.monotonic`."""
         self._backlog = Backlog(self._store_batch)
         self._sums = ChunkSums(state.size)
+        self._left: set[str] = set()
+        """Sources that were left for being slow; whoever goes on then is waited for."""
 
     @property
     def end(self) -> int:
@@ -117,7 +119,7 @@ class Transfer:
 
     async def run(self, opened: tuple[AsyncExitStack, Reading] | None = None) -> None:
         """Until all is filled or nobody wants more. Resumes at the same byte, at whichever source is next."""
-        idle = 0
+        retries = Retries(random.random)
         while self.position < self.end:
             before = self.position
             try:
@@ -135,26 +137,25 @@ class Transfer:
                     return
             except (SourceUnavailable, SourceLied, SpanUnsatisfiable) as raised:
                 failure = self._differs(raised.size) if isinstance(raised, SpanUnsatisfiable) else raised
-                idle = self._idle(idle, before, failure)
+                pause = self._again(retries, before, failure)
                 self._state.stumbled(failure, self.via)
                 if isinstance(failure, SourceLied):
                     self._sums.forget()
                 nothing_came = self.position == self.chunks.start * CHUNK
-                if idle >= TRIES or (isinstance(failure, SourceDown) and nothing_came):
+                if pause is None or (isinstance(failure, SourceDown) and nothing_came):
                     raise await self._reason(failure) from None
-                if idle > 1:
-                    await asyncio.sleep(0.05 * 2**idle)
+                await asyncio.sleep(pause)
 
-    def _idle(self, idle: int, before: int, failure: Failure) -> int:
-        """How many attempts in a row have brought nothing to speak of. Another source is to be asked first where one
-        brings less than a chunk, though each byte that came is kept."""
-        came = self.position - before
-        if came < CHUNK or isinstance(failure, SourceSlow):
-            self.via.doubt(failure.source or self.source, self._state.digest)
-        if not came or (came < CHUNK and isinstance(failure, SourceSlow)):
-            return idle + 1
-        self.other_size = 0
-        return 0
+    def _again(self, retries: Retries, before: int, failure: Failure) -> float | None:
+        """Seconds until a source is asked again for what is left; None where none is. What came is kept."""
+        came, now = self.position - before, monotonic()
+        source = failure.source or self.source
+        retry = retries.after(failure, came, self.end - before, now)
+        if retry.doubt:
+            self.via.doubt(source, self._state.digest)
+        if came and not isinstance(failure, SourceSlow):
+            self.other_size = 0
+        return retry.pause if retry.pause is None else retry.pause + self._state.budget.take(source, now)
 
     async def _reason(self, failure: Failure) -> Failure:
         """Why it gives up. Streams that begin and break off before the end, again and again, may be of another size."""
@@ -177,34 +178,60 @@ class Transfer:
     async def _stream(self, reading: Reading) -> None:
         """Take what comes while a thread stores what came before. All that was taken is stored at the end."""
         self.source = reading.provenance.source
+        self._state.budget.asked(self.source, monotonic())
         if reading.info.size != self._size:
             raise self._differs(reading.info.size)
         self.received = self.position
         try:
-            with reading.direct() as body:
-                if body is not None:
-                    await self._receive(body)
-                else:
-                    await self._take_all(reading)
+            async with self._watched() as watch:
+                with reading.direct() as body:
+                    if body is not None:
+                        await self._receive(body, watch)
+                    else:
+                        await self._take_all(reading, watch)
+        except SourceSlow:
+            self._left.add(self.source)
+            raise
         finally:
             try:
                 await self._backlog.settle()
             finally:
                 self.received = self.position
 
-    async def _take_all(self, reading: Pieces) -> None:
+    def _watched(self) -> PaceWatch:
+        """Where it is back at a source that was left, nobody does better."""
+        rivals = NO_RIVALS if self.source in self._left else self.via.rivals
+        policy = self._state.policy.pace
+        return PaceWatch(
+            policy, rivals, self.source, self._state.digest, lambda: self.received, lambda: self.end
+        )
+
+    async def _goes_on(self, watch: PaceWatch) -> bool:
+        """Whether more is wanted now, or after a while."""
+        watch.waiting, watch.held = False, True
+        try:
+            return await self._wanted(self) and not self._over_long_hole()
+        finally:
+            watch.held = False
+
+    async def _take_all(self, reading: Pieces, watch: PaceWatch) -> None:
+        watch.waiting = True
         async for data in in_memory(reading):
+            watch.waiting = False
             await self._take(data)
-            if self.received >= self.end or not await self._wanted(self) or self._over_long_hole():
+            if self.received >= self.end or not await self._goes_on(watch):
                 return
+            watch.waiting = True
         if self.received < self.end:
             raise SourceUnavailable("the stream ended early", source=self.source)
 
-    async def _receive(self, body: DirectBody) -> None:
+    async def _receive(self, body: DirectBody, watch: PaceWatch) -> None:
         """Have a thread receive and store, as long as it finds something to receive, and up to `TURN` bytes."""
         buffer = memoryview(bytearray(min(BATCH, self.end - self.position)))
         while self.position < self.end:
+            watch.waiting = True
             await body.ready(min(CHUNK - self.position % CHUNK, self.end - self.position))
+            watch.waiting = False
             hole = self.holes[0] if self.holes else range(self.chunks.stop, self.chunks.stop)
             if self.position < hole.start * CHUNK:
                 edge = min(self.end, hole.start * CHUNK, self.position + TURN)
@@ -213,7 +240,7 @@ class Transfer:
                 room = buffer[: min(self.end, hole.stop * CHUNK) - self.position]
                 self.position += await asyncio.to_thread(body.receive_into, room)
             self.received = self.position
-            if not await self._wanted(self) or self._over_long_hole():
+            if not await self._goes_on(watch):
                 return
 
     async def _store_from(self, body: DirectBody, buffer: memoryview, edge: int) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
+from registry_mesh.content.fill.rivals import NoRivals, Rivals
 from registry_mesh.oci.digest import Digest
 from registry_mesh.ports.blobs import BlobSource
 from registry_mesh.ports.place import Place
@@ -20,12 +22,16 @@ def _nobody(source: str, digest: Digest) -> None:
     """Nobody is told."""
 
 
+NO_RIVALS: Final = NoRivals()
+
+
 @dataclass(frozen=True, slots=True)
 class Via:
     """A registry's own parents. A fill belongs to no registry: each reader is served through its own, or by bytes that
     are here anyway, and never waits for the parents, the credentials or the budget of another.
 
-    `registry` tells one from the other. `place` is noted as where the blob comes from.
+    `registry` tells one from the other. `place` is noted as where the blob comes from. `rivals`: how fast its parents
+    are, one compared with the others.
     """
 
     registry: str
@@ -33,3 +39,4 @@ class Via:
     distrust: Distrust
     doubt: Doubt = _nobody
     place: Place | None = None
+    rivals: Rivals = NO_RIVALS

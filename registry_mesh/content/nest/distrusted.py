@@ -9,6 +9,7 @@ from typing import Final
 
 from cachetools import TTLCache
 
+from registry_mesh.content.nest.paces import Paces
 from registry_mesh.oci.digest import Digest
 
 
@@ -37,6 +38,8 @@ class Distrusted:
     DOUBT: Final = 30.0
     """Seconds for which a parent that gave nothing of use of a blob is asked after the others for that one."""
 
+    DOUBTS: Final = 3
+
     def __init__(
         self,
         ttl: float = 300.0,
@@ -45,9 +48,11 @@ class Distrusted:
     ) -> None:
         self._ttl = ttl
         self._clock = clock
+        self.paces = Paces(clock)
         self._lies: TTLCache[tuple[str, Digest], _Lies] = TTLCache(10_000, ttl, timer=clock)
         self._count = count
         self._late: TTLCache[tuple[str, str], bool] = TTLCache(10_000, self.LATE, timer=clock)
+        self._doubted: TTLCache[str, int] = TTLCache(1000, self.DOUBT, timer=clock)
         self._doubts: TTLCache[tuple[str, Digest], float] = TTLCache(10_000, self.DOUBT, timer=clock)
 
     def note_late(self, names: Sequence[str], what: str) -> None:
@@ -60,9 +65,14 @@ class Distrusted:
         return (name, what) in self._late
 
     def doubt(self, source: str, digest: Digest) -> None:
-        """`source` gave nothing of use, and is no liar for that: for `DOUBT` seconds it is asked after the others."""
-        if source:
-            self._doubts[source, digest] = self._clock()
+        """`source` gave nothing of use, and is no liar for that: for `DOUBT` seconds it is asked after the others. Who
+        does so again and again is asked after them for any blob."""
+        if not source:
+            return
+        self._doubts[source, digest] = self._clock()
+        self._doubted[source] = self._doubted.get(source, 0) + 1
+        if self._doubted[source] % self.DOUBTS == 0:
+            self.paces.leave(source)
 
     def doubted(self, source: str, digest: Digest) -> float:
         """When, on the clock; 0.0 where it is not."""

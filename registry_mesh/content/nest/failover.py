@@ -81,7 +81,7 @@ class Failover:
         """The first answer. While a candidate is late the next is asked beside it; `undo` takes back an answer that
         came too late to be of use. Who was late with `what` lately is asked after the others."""
         candidates, reasons = self._order(digest)
-        candidates.sort(key=lambda each: self._distrusted.was_late(each.parent.name, what))
+        candidates.sort(key=lambda each: self._is_slow(each.parent.name, what))
         told = _Told(reasons)
         race: Race[Candidate, T] = Race(undo)
         try:
@@ -94,6 +94,11 @@ class Failover:
         if won is None:
             raise told.together()
         return won.answer
+
+    def _is_slow(self, name: str, what: str) -> bool:
+        """Whether it was late lately, or its bodies are far slower than those of others."""
+        outdone = what == "blobs" and self._distrusted.paces.outdone(name)
+        return outdone or self._distrusted.was_late(name, what)
 
     async def _raced(
         self,

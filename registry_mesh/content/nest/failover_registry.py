@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.failover import Candidate, Failover
+from registry_mesh.content.nest.parent_rivals import ParentRivals
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.oci.refusals import Refusal
 from registry_mesh.ports.failures import Failure, SourceUnavailable
@@ -22,6 +23,11 @@ class FailoverRegistry:
         self._registry = registry
         self._groups = groups
         self._distrusted = distrusted
+
+    @property
+    def rivals(self) -> ParentRivals:
+        """How fast its parents are, one compared with the others."""
+        return ParentRivals(self._groups, self._distrusted)
 
     def repository(self, name: RepositoryName) -> Repository:
         """The repository, each request of which goes to the first parent that can answer it."""

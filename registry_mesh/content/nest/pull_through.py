@@ -11,7 +11,8 @@ from cachetools import LRUCache
 from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, ChunkMapper
 from registry_mesh.content.fill.fill import Fill
 from registry_mesh.content.fill.fills import ATTEMPTS, Fills, opened_with_bytes
-from registry_mesh.content.fill.via import Distrust, Doubt, Via
+from registry_mesh.content.fill.rivals import Rivals
+from registry_mesh.content.fill.via import NO_RIVALS, Distrust, Doubt, Via
 from registry_mesh.content.nest.belonging import Anybodys, Belonging
 from registry_mesh.content.nest.bypass import bypass
 from registry_mesh.content.nest.readings import EmptyReading, FillReading, PastReading
@@ -66,10 +67,11 @@ class PullThrough:
         doubt: Doubt = _nothing,
         belonging: Belonging = ANYBODYS,
         ranges: Ranges = Ranges.UNPROVEN,
+        rivals: Rivals = NO_RIVALS,
     ) -> None:
         self._ranges = ranges
         self._belonging = belonging
-        self.via = Via(place.registry if place is not None else "", source, distrust, doubt, place)
+        self.via = Via(place.registry if place is not None else "", source, distrust, doubt, place, rivals)
         self._redirects = redirects
         self._store = store
         self._source = source

@@ -13,7 +13,7 @@ import pytest_asyncio
 from registry_mesh.chunks.chunk_map import CHUNK, MIB
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.nest.distrusted import Distrusted
-from registry_mesh.content.nest.failover import Candidate, Failover
+from registry_mesh.content.nest.failover_registry import FailoverRegistry
 from registry_mesh.content.nest.pull_through import PullThrough
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, RepositoryName
@@ -46,19 +46,17 @@ class World:
         parent.add(DATA)
         return parent
 
-    async def before(self, *urls: str) -> PullThrough:
+    async def before(self, *urls: str, patience: Patience = PATIENCE) -> PullThrough:
         client = await self.stack.enter_async_context(open_session())
-        distrusted = Distrusted()
-        groups = []
-        for url in urls:
-            registry = UpstreamRegistry(
-                ParentSession(client, url, None, PATIENCE, ns="never"), RegistryName("r.example")
-            )
-            groups.append([Candidate(registry.parent, registry.repository(RepositoryName("team/app")))])
+        distrusted, name = Distrusted(), RegistryName("r.example")
+        sessions = [ParentSession(client, url, None, patience, ns="never") for url in urls]
+        parents = FailoverRegistry(name, [[UpstreamRegistry(each, name)] for each in sessions], distrusted)
         fills = Fills(self._store)
         self.stack.push_async_callback(fills.close)
-        failover = Failover(groups, distrusted)
-        return PullThrough(self._store, failover, fills, distrusted.note, doubt=distrusted.doubt)
+        source = parents.repository(RepositoryName("team/app")).blobs
+        return PullThrough(
+            self._store, source, fills, distrusted.note, doubt=distrusted.doubt, rivals=parents.rivals
+        )
 
 
 @pytest_asyncio.fixture
@@ -127,3 +125,43 @@ async def test_a_small_body_that_drips_is_cut_off(world: World) -> None:
     with pytest.raises(SourceSlow):
         async with session.request("GET", "/v2/team/app/blobs/x", scope="") as answer:
             await answer.body(1000)
+
+
+BLOBS = [pattern(6 * MIB, seed=seed) for seed in range(20, 23)]
+HELD = {str(Digest.of(blob)): blob for blob in BLOBS}
+
+
+@pytest.mark.parametrize(
+    ("slow", "most_asked"),
+    [
+        ({"step": 100, "pause": 0.1}, 1),
+        ({"step": 5_000, "pause": 0.1}, 1),
+        ({"step": 25_000, "pause": 0.05}, 1),
+        ({"step": 1, "pause": 3600.0}, 1),
+        ({"step": 1_000, "pause": 0.0, "most": 1_000}, 3),
+        ({"step": MIB, "pause": 0.01, "resets": 3, "reset_after": 100_000}, 4),
+    ],
+    ids=["1 kB/s", "50 kB/s", "500 kB/s", "sends nothing", "1 kB a connection", "resets every third"],
+)
+async def test_slow_beside_good(world: World, slow: dict[str, float], most_asked: int) -> None:
+    """The first pull finds out, the next ones do not ask it; every byte is moved once."""
+    bad = await world.slow(SlowRegistry(blobs=HELD, **slow))  # type: ignore[arg-type]
+    good = await world.slow(SlowRegistry(blobs=HELD, step=MIB, pause=0.01))
+    through = await world.before(bad.url, good.url, patience=Patience())
+    async with asyncio.timeout(9):  # to be given up as a drip alone takes 10 s
+        for blob in BLOBS:
+            assert await read(through, Digest.of(blob)) == blob
+    assert bad.asked <= most_asked
+    assert good.asked <= len(BLOBS) + 1
+    assert bad.sent + good.sent <= 1.02 * sum(map(len, BLOBS))
+
+
+async def test_where_the_other_lacks_the_blob_the_slow_one_is_waited_for(world: World) -> None:
+    data = DATA[: 2 * MIB]
+    slow = await world.slow(SlowRegistry(data, step=100_000, pause=0.1))
+    async with plain_parent() as other:
+        url = f"http://127.0.0.1:{other.port}"
+        through = await world.before(slow.url, url, patience=Patience())
+        assert await read(through, Digest.of(data)) == data
+    assert slow.asked == 2
+    assert slow.sent <= 1.2 * len(data)

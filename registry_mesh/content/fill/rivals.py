@@ -1,0 +1,63 @@
+"""What else a blob could be had from: what a stream is compared with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from registry_mesh.oci.digest import Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Of one source: the bytes of all its bodies so far, and how many are under way."""
+
+    received: int = 0
+    bodies: int = 1
+
+
+class Rivals(Protocol):
+    """The other sources of one registry's blobs, and how fast each was. Rates are bytes a second."""
+
+    def rate(self, source: str, digest: Digest) -> float | None:
+        """Return the rate of the best source beside `source` that would be asked for `digest`; 0.0 where nobody knows
+        it yet, None where there is no other."""
+        ...
+
+    def traffic(self, source: str) -> Traffic:
+        """Return what comes from `source` in all."""
+        ...
+
+    def patience(self, source: str) -> float:
+        """Return the seconds after which a stream of `source` can be judged: it may be far away."""
+        ...
+
+    def note(self, source: str, rate: float) -> None:
+        """Learn how fast `source` was."""
+        ...
+
+    def outdone(self, source: str, rate: float) -> None:
+        """Learn that `source` was so slow that it was left: for a while it is asked after the others."""
+        ...
+
+
+class NoRivals:
+    """There is no other source."""
+
+    def rate(self, source: str, digest: Digest) -> float | None:
+        """None."""
+        return None
+
+    def traffic(self, source: str) -> Traffic:
+        """Nothing is known."""
+        return Traffic()
+
+    def patience(self, source: str) -> float:
+        """However long."""
+        return 3600.0
+
+    def note(self, source: str, rate: float) -> None:
+        """Nobody asks for it."""
+
+    def outdone(self, source: str, rate: float) -> None:
+        """Nobody asks for it."""

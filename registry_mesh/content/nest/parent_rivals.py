@@ -1,0 +1,52 @@
+"""The parents of a registry, compared with each other by what their bodies bring."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from registry_mesh.content.fill.rivals import Traffic
+from registry_mesh.content.nest.distrusted import Distrusted
+from registry_mesh.oci.digest import Digest
+from registry_mesh.ports.parents import Parent, ParentRegistry
+
+
+class ParentRivals:
+    """Implements `content.fill.rivals.Rivals`."""
+
+    def __init__(self, groups: Sequence[Sequence[ParentRegistry]], distrusted: Distrusted) -> None:
+        self._parents = [each.parent for group in groups for each in group]
+        self._distrusted = distrusted
+        self._paces = distrusted.paces
+
+    def rate(self, source: str, digest: Digest) -> float | None:
+        """Of the fastest that is available and gave no reason to be asked later than `source`."""
+        rates = [
+            self._paces.rate(each.name) for each in self._parents if self._is_rival(each, source, digest)
+        ]
+        return max(rates, default=None)
+
+    def _is_rival(self, parent: Parent, source: str, digest: Digest) -> bool:
+        away = self._distrusted.was_late(parent.name, "blobs") or self._paces.outdone(parent.name)
+        suspect = away or self._distrusted.suspects(parent.name, digest)
+        return parent.name != source and parent.available and not suspect
+
+    def traffic(self, source: str) -> Traffic:
+        """What comes from the parent of that name."""
+        parent = self._named(source)
+        return Traffic(parent.received, max(1, parent.inflight)) if parent is not None else Traffic()
+
+    def patience(self, source: str) -> float:
+        """As long as an answer's head may take."""
+        parent = self._named(source)
+        return parent.late if parent is not None else 3600.0
+
+    def _named(self, source: str) -> Parent | None:
+        return next((each for each in self._parents if each.name == source), None)
+
+    def note(self, source: str, rate: float) -> None:
+        """Remember the rate."""
+        self._paces.note(source, rate)
+
+    def outdone(self, source: str, rate: float) -> None:
+        """Have it asked after the others."""
+        self._paces.outdo(source, rate)

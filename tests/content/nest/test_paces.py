@@ -1,0 +1,38 @@
+"""What is remembered of parents that were slow."""
+
+from __future__ import annotations
+
+from registry_mesh.content.nest.distrusted import Distrusted
+from registry_mesh.content.nest.paces import Paces
+from registry_mesh.oci.digest import Digest
+
+
+def test_a_rate_goes_up_at_once_and_down_bit_by_bit() -> None:
+    paces = Paces()
+    assert paces.rate("a") == 0.0
+    paces.note("a", 100.0)
+    paces.note("a", 50.0)
+    assert paces.rate("a") == 85.0
+    paces.note("a", 200.0)
+    assert paces.rate("a") == 200.0
+
+
+def test_who_was_left_is_asked_later_for_longer_and_longer() -> None:
+    now = [0.0]
+    paces, away = Paces(lambda: now[0]), []
+    for _ in range(6):
+        paces.outdo("a", 1000.0)
+        began = now[0]
+        while paces.outdone("a"):
+            now[0] += 1.0
+        away.append(now[0] - began)
+    assert away == [60.0, 120.0, 240.0, 480.0, 600.0, 600.0]
+    assert not paces.outdone("b")
+
+
+def test_who_breaks_the_streams_of_several_blobs_is_asked_later_for_all() -> None:
+    distrusted = Distrusted()
+    for index in range(3):
+        assert not distrusted.paces.outdone("a")
+        distrusted.doubt("a", Digest.of(bytes([index])))
+    assert distrusted.paces.outdone("a")
