@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 SECONDS: Final = 20.0
 """Far more than anything here takes on a busy machine."""
@@ -15,17 +15,25 @@ PAUSE: Final = 0.01
 
 
 async def eventually(
-    true: Callable[[], object], what: object = "", seconds: float = SECONDS, pause: float = PAUSE
-) -> None:
-    """Return once `true()` is, or what it gives to be awaited; raise TimeoutError, which names `what`, after `seconds`.
+    ask: Callable[[], object],
+    what: object = "",
+    seconds: float = SECONDS,
+    pause: float = PAUSE,
+    until: Callable[[Any], object] = bool,
+) -> Any:
+    """Return what `ask()` gives, or what that gives to be awaited, once it is true, or `until(it)` is.
 
-    `what` may be a function: the failure says what it gives then. It is asked again after `pause` seconds.
+    Raise TimeoutError, which names `what`, after `seconds`. `what` may be a function: the failure says what it gives
+    then. It is asked again after `pause` seconds.
     """
     deadline = time.monotonic() + seconds
     while True:
-        answer = true()
-        if await answer if inspect.isawaitable(answer) else answer:
-            return
+        answer = ask()
+        if inspect.isawaitable(answer):
+            async with asyncio.timeout(deadline - time.monotonic()):
+                answer = await answer
+        if until(answer):
+            return answer
         _in_time(deadline, what)
         await asyncio.sleep(pause)
 

@@ -22,6 +22,7 @@ from registry_mesh.assembly.access import LOOK
 from registry_mesh.assembly.build import running
 from registry_mesh.config.load import parse
 from registry_mesh.config.schema import Config
+from tests.eventually import eventually
 from tests.simulators.parent import plain_parent
 
 HASH = bcrypt.hashpw(b"wonder", bcrypt.gensalt(4)).decode()
@@ -58,9 +59,12 @@ async def test_changes_of_the_files_take_effect_and_faults_do_not(tmp_path: Path
         push = f"{node.url}/v2/a/b/blobs/uploads/"
 
         async def answers(wanted: int) -> None:
-            async with asyncio.timeout(20):
-                while await status(push, ALICE, "POST") != wanted:
-                    await asyncio.sleep(0.05)
+            await eventually(
+                lambda: status(push, ALICE, "POST"),
+                f"{wanted}",
+                pause=0.05,
+                until=lambda answer: answer == wanted,
+            )
 
         assert await status(push, None, "POST") == 401
         await answers(202)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from registry_mesh.cli.replication_view import clock, outcome_lines, progress_li
 from registry_mesh.content.snapshot.progress import Meter, Phase
 from registry_mesh.content.snapshot.snapshot import Outcome, Trouble
 from registry_mesh.oci.reference import Tag
+from tests.eventually import eventually
 from tests.simulators.images import HOST, Content, random_bytes
 from tests.simulators.replica_tree import ReplicaTree, replica_tree
 from tests.simulators.signatures import Authority, Cosign, Notation
@@ -83,9 +83,7 @@ async def test_what_came_in_part_of_a_blob_that_does_not_fit_is_given_back(tree:
     tree.replica_config(quota="60MiB")
     tree.link.conditions.rate = 20e6
     process = await tree.start("--once", "--quiet")
-    async with asyncio.timeout(60):
-        while tree.link.counts.body_bytes < 8_000_000:
-            await asyncio.sleep(0.02)
+    await eventually(lambda: tree.link.counts.body_bytes >= 8_000_000, "8 MB to cross the link", seconds=60)
     process.kill()
     await process.wait()
     tree.link.conditions.rate = None

@@ -25,6 +25,7 @@ from registry_mesh.ports.failures import (
     StoreFull,
 )
 from tests.edge.conftest import Edge, Start
+from tests.eventually import eventually
 from tests.simulators.role import SimulatedRole
 
 PARENT = "http://parent.example:5000"
@@ -163,8 +164,7 @@ async def test_too_many_at_once(start: Start) -> None:
     blob = edge.shelf.script(DATA, pieces)
     path = f"/v2/team/app/blobs/{blob.info.digest}"
     waiting = [asyncio.ensure_future(edge.ask("GET", path, Range="bytes=0-9")) for _ in range(3)]
-    while edge.server.running < 3:
-        await asyncio.sleep(0.01)
+    await eventually(lambda: edge.server.running == 3, "three answers under way")
     answer = await edge.ask("GET", "/v2/")
     assert (answer.status, answer.headers["retry-after"]) == (503, "1")
     gate.set()

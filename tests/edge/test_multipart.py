@@ -190,6 +190,5 @@ async def test_a_failure_ahead_is_told_or_cuts_in_its_turn(edge: Edge) -> None:
     assert answer.startswith(b"HTTP/1.1 206 ")
     assert DATA[0:1001] in answer
     assert b"errors" not in answer
-    async with asyncio.timeout(5):
-        while slow.now:  # the client sees the end before the last of them is closed
-            await asyncio.sleep(0.01)
+    # the client sees the end before the last of them is closed
+    await eventually(lambda: not slow.now, "the last of them to be closed")

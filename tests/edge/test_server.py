@@ -17,6 +17,7 @@ from registry_mesh.edge.settings import Settings
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import Piece, Provenance
 from tests.edge.conftest import ADMIN, Start
+from tests.eventually import eventually
 from tests.simulators.role import SimulatedRole
 
 GET = b"GET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -155,8 +156,7 @@ async def test_the_log_says_who_left(start: Start, tmp_path: Path) -> None:
     async with edge.raw() as (reader, writer):
         writer.write(f"GET /v2/team/app/blobs/{blob.info.digest} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
         await reader.readuntil(b"\r\n\r\n")
-    while edge.server.running:
-        await asyncio.sleep(0.01)
+    await eventually(lambda: not edge.server.running, "the end of the answer")
     await edge.server.close()
     line = json.loads(path.read_text())
     assert (line["status"], line["bytes"], line["broken"]) == (200, 1, "client")
@@ -167,9 +167,7 @@ async def test_the_log_is_written_every_second(start: Start, tmp_path: Path) -> 
     edge = await start(settings=Settings(policy=AnonymousAccess(Level.PULL), access_log=str(path)))
     await edge.ask("GET", "/v2/")
     assert path.read_text() == ""
-    async with asyncio.timeout(10):
-        while not path.read_text():
-            await asyncio.sleep(0.05)
+    await eventually(path.read_text, "the line to be written")
 
 
 async def test_no_descriptor_is_lost(start: Start) -> None:
@@ -178,16 +176,13 @@ async def test_no_descriptor_is_lost(start: Start) -> None:
     path = f"/v2/team/app/blobs/{digest}"
     await edge.ask("GET", path)
     await edge.session.close()
-    while edge.server.connections:
-        await asyncio.sleep(0.01)
+    await eventually(lambda: not edge.server.connections, "the connection to close")
     before = len(os.listdir("/proc/self/fd"))
     for number in range(30):
         async with edge.raw() as (reader, writer):
             writer.write(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
             await reader.readexactly(1 + number * 1000)
             writer.transport.abort()
-    async with asyncio.timeout(10):
-        while edge.server.connections:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: not edge.server.connections, "the connections to close")
     await asyncio.sleep(0.05)
     assert len(os.listdir("/proc/self/fd")) <= before

@@ -46,6 +46,13 @@ class SiteBehindLink:
         async with self.client.get(url, headers=headers) as answer:
             return answer.status, await answer.read()
 
+    async def keeps(self, digest: Digest, data: bytes) -> bool:
+        """Whether the blob, which is served in any case, is served the second time without the parent."""
+        assert same(await self.get(self.blob(digest)), 200, data)
+        self.link.reset_counts()
+        assert same(await self.get(self.blob(digest)), 200, data)
+        return self.moved == 0
+
     async def start(self) -> None:
         await asyncio.to_thread(self.node.start)
 

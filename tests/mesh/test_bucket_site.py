@@ -258,9 +258,13 @@ async def test_a_bucket_that_is_gone_holds_up_nobody(servers: Servers, how: str)
             assert (await servers.get(0, path))[0] == 200
             took.append(time.monotonic() - began)
     if how == "hang":  # one that refuses does so for new connections: what looks has one
-        async with asyncio.timeout(30):
-            while (await status(servers, 0))["store"]["fault"] is None:
-                await asyncio.sleep(0.2)
+        await eventually(
+            lambda: status(servers, 0),
+            "the fault to be found",
+            seconds=30,
+            pause=0.05,
+            until=lambda said: said["store"]["fault"] is not None,
+        )
         assert "the bucket" in (await status(servers, 0))["store"]["fault"]
         assert servers.nodes[0].log.read_text().count("the store cannot be written to") == 1
     print(f"\nbucket {how}s:", *(f"{seconds * 1e3:.0f}" for seconds in took), "ms")
@@ -271,8 +275,12 @@ async def test_a_bucket_that_is_gone_holds_up_nobody(servers: Servers, how: str)
         assert same(await servers.get(0, f"blobs/{Digest.of(data)}"), 200, data)
     assert servers.link.counts.body_bytes <= moved + 100, "they are in the spool"
     setattr(servers.to_bucket.conditions, how, False)
-    async with asyncio.timeout(30):
-        while (await status(servers, 0))["store"]["fault"] is not None:
-            await asyncio.sleep(0.2)
+    await eventually(
+        lambda: status(servers, 0),
+        "the fault to be over",
+        seconds=30,
+        pause=0.05,
+        until=lambda said: said["store"]["fault"] is None,
+    )
     await servers.start(1)
     await servers.sent(Digest.of(pattern(3 * MIB, seed=6)))

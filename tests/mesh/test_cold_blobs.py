@@ -18,6 +18,7 @@ import pytest_asyncio
 from registry_mesh.chunks.chunk_map import CHUNK, MIB
 from registry_mesh.oci.digest import Digest
 from tests.clients import nodes, registries
+from tests.eventually import eventually
 from tests.mesh.conftest import SiteBehindLink, same
 from tests.mesh.test_lazy_readers import parts
 from tests.simulators.apart import apart
@@ -144,8 +145,7 @@ async def test_a_reader_that_stands_still_holds_up_nobody(world: Cold) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", world.node.port, limit=1 << 16)
     writer.write(f"GET /v2/team/app/blobs/{digest} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     await reader.readuntil(b"\r\n\r\n")
-    while world.link.counts.body_bytes < 12 * MIB:
-        await asyncio.sleep(0.05)
+    await eventually(lambda: world.link.counts.body_bytes >= 12 * MIB, "12 MiB to cross the link")
     world.link.reset_counts()
     await asyncio.sleep(0.5)
     spans = [(at, at + 999) for at in range(17 * MIB, 79 * MIB, 5 * MIB)]

@@ -15,6 +15,7 @@ import pytest_asyncio
 from registry_mesh.chunks.chunk_map import MIB
 from registry_mesh.oci.digest import Digest
 from tests.clients import nodes
+from tests.eventually import eventually
 from tests.mesh.conftest import same
 from tests.mesh.test_two_parents import TwoParents
 from tests.simulators.link import Link
@@ -76,8 +77,12 @@ async def heard_of(world: TwoParents, life: int) -> None:
     digests = [world.parent.add(pattern(MIB, seed=100 * life + seed)) for seed in range(4)]
     async with asyncio.timeout(60):
         for digest in digests:
-            while (await world.get(world.blob(digest)))[0] != 200:
-                await asyncio.sleep(0.1)
+            await eventually(
+                lambda digest=digest: world.get(world.blob(digest)),
+                "the parents",
+                pause=0.05,
+                until=lambda answer: answer[0] == 200,
+            )
 
 
 async def test_held_is_served_at_once_and_the_rest_is_a_503_soon(world: TwoParents) -> None:
@@ -125,9 +130,13 @@ async def test_held_is_served_at_once_and_the_rest_is_a_503_soon(world: TwoParen
     assert min(worst["warm"]) < 0.05
     assert max(worst["first"]) < 10, "a node that never heard of them cannot tell them from parents far away"
     hang(world, False)
-    async with asyncio.timeout(60):
-        while not same(await world.get(world.blob(Digest.of(NAMED))), 200, NAMED):
-            await asyncio.sleep(0.1)
+    await eventually(
+        lambda: world.get(world.blob(Digest.of(NAMED))),
+        "the parents to be asked again",
+        seconds=60,
+        pause=0.05,
+        until=lambda answer: same(answer, 200, NAMED),
+    )
 
 
 async def test_parents_so_far_away_that_they_look_dead_are_found(world: TwoParents) -> None:
@@ -136,12 +145,16 @@ async def test_parents_so_far_away_that_they_look_dead_are_found(world: TwoParen
         link.conditions.rtt = 0.8
     digests = [world.parent.add(pattern(MIB, seed=seed)) for seed in range(8)]
     await world.start()
-    async with asyncio.timeout(60):
-        while (await world.get(world.blob(digests[0])))[0] != 200:
-            await asyncio.sleep(0.2)
-    async with asyncio.timeout(60):  # the other process has to find out, too
-        while True:
-            answers = await asyncio.gather(*(world.get(world.blob(each)) for each in digests))
-            if all(status == 200 for status, _ in answers):
-                break
-            await asyncio.sleep(0.2)
+    await eventually(
+        lambda: world.get(world.blob(digests[0])),
+        "parents far away",
+        seconds=60,
+        pause=0.05,
+        until=lambda answer: answer[0] == 200,
+    )
+
+    async def all_served() -> bool:
+        answers = await asyncio.gather(*(world.get(world.blob(each)) for each in digests))
+        return all(status == 200 for status, _ in answers)
+
+    await eventually(all_served, "the other process to find out, too", 60, 0.05)

@@ -21,6 +21,7 @@ import pytest
 
 from registry_mesh.chunks.chunk_map import MIB
 from registry_mesh.oci.digest import Digest
+from tests.eventually import eventually
 from tests.mesh.conftest import SiteBehindLink, same
 from tests.mesh.test_site_faults import prefix
 from tests.simulators.store_files import StoreFiles
@@ -57,10 +58,11 @@ async def load(world: SiteBehindLink, blobs: dict[Digest, bytes], rng: random.Ra
 
 async def settled(files: StoreFiles) -> None:
     """Until what a start tidies behind is tidied."""
-    deadline = time.monotonic() + 20
-    while (orphans := files.orphans()) or files.taken() > used(files):
-        assert time.monotonic() < deadline, (orphans, files.taken(), used(files), files.parts())
-        await asyncio.sleep(0.2)
+    await eventually(
+        lambda: not files.orphans() and files.taken() <= used(files),
+        lambda: (files.orphans(), files.taken(), used(files), files.parts()),
+        pause=0.05,
+    )
 
 
 def used(files: StoreFiles) -> int:

@@ -11,6 +11,7 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.media_types import OCI_CONFIG, OCI_MANIFEST
 from tests.clients import nodes
 from tests.clients.registries import push
+from tests.eventually import eventually
 from tests.mesh.test_two_parents import TwoParents, world  # noqa: F401  # a fixture
 
 pytestmark = pytest.mark.slow
@@ -59,14 +60,22 @@ async def test_from_the_only_parent_it_is_a_503_and_not_kept(world: TwoParents, 
     assert lies >= 1
     assert honest == 0
     world.link.conditions.flip_at = None
-    async with asyncio.timeout(60):
-        while (answered := await world.get(manifest))[0] != 200:
-            await asyncio.sleep(0.2)
+    answered = await eventually(
+        lambda: world.get(manifest),
+        "the honest manifest",
+        seconds=60,
+        pause=0.05,
+        until=lambda answer: answer[0] == 200,
+    )
     assert answered[1] == text
     async with asyncio.timeout(60):  # the other worker may take a little longer
         for _ in range(10):
-            while (answered := await world.get(manifest.replace(str(digest), "1")))[0] != 200:
-                await asyncio.sleep(0.2)
+            answered = await eventually(
+                lambda: world.get(manifest.replace(str(digest), "1")),
+                "the honest tag",
+                pause=0.05,
+                until=lambda answer: answer[0] == 200,
+            )
             assert answered[1] == text
 
 

@@ -22,6 +22,7 @@ from registry_mesh.assembly.build import Node, running
 from registry_mesh.auth.robots import digest as kept_digest
 from registry_mesh.config.load import parse
 from registry_mesh.oci.digest import Digest
+from tests.eventually import eventually
 
 REGISTRY = "registry.example"
 LAYER, CONFIG = b"layer" * 1000, b"{}"
@@ -204,9 +205,12 @@ async def test_a_revoked_robot_and_a_removed_user_are_refused(tree: Tree) -> Non
 
 async def becomes(tree: Tree, node: Node, path: str, who: str, wanted: int) -> None:
 
-    async with asyncio.timeout(20):
-        while (await tree.ask(node, path, who))[0] != wanted:
-            await asyncio.sleep(0.05)
+    await eventually(
+        lambda: tree.ask(node, path, who),
+        f"{wanted} for {who}",
+        pause=0.05,
+        until=lambda answer: answer[0] == wanted,
+    )
 
 
 async def test_another_registry_s_name_opens_nothing(tree: Tree) -> None:

@@ -108,8 +108,12 @@ async def test_killed_runs_send_a_chunk_a_stream_again_at_most(tree: ReplicaTree
     tree.link.conditions.rate = 16e6
     for part in (0.3, 0.6):
         process = await tree.start("--once", "--quiet")
-        while tree.link.counts.body_bytes < part * 21 * MIB and process.returncode is None:
-            await asyncio.sleep(0.01)
+        await eventually(
+            lambda part=part, process=process: (
+                tree.link.counts.body_bytes >= part * 21 * MIB or process.returncode is not None
+            ),
+            "a part of it to cross the link",
+        )
         process.kill()
         await process.communicate()
     tree.link.conditions.rate = None
@@ -134,8 +138,7 @@ async def test_a_kill_leaves_the_old_tag_whole(tree: ReplicaTree) -> None:
     tree.link.conditions.rate = 8e6
     tree.link.reset_counts()
     process = await tree.start("--once", "--quiet")
-    while tree.link.counts.body_bytes < MIB:
-        await asyncio.sleep(0.01)
+    await eventually(lambda: tree.link.counts.body_bytes >= MIB, "a MiB to cross the link")
     process.kill()
     await process.communicate()
     tree.link.conditions.refuse = True

@@ -18,6 +18,7 @@ import pytest
 
 from registry_mesh.chunks.chunk_map import CHUNK, MIB
 from registry_mesh.oci.digest import Digest
+from tests.eventually import eventually
 from tests.mesh.conftest import same
 from tests.mesh.test_cold_blobs import Cold, world  # noqa: F401  # a fixture
 from tests.mesh.test_scrub import overwrite
@@ -111,9 +112,7 @@ class Readers:
     async def more(self, count: int) -> None:
         """Wait until so many more answers came."""
         goal = self.seen.total() + count
-        async with asyncio.timeout(60):
-            while self.seen.total() < goal:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: self.seen.total() >= goal, "as many answers", seconds=60)
 
 
 def holders(path: Path) -> set[str]:
@@ -147,9 +146,7 @@ async def reading(world: Cold) -> AsyncIterator[Readers]:  # noqa: F811
     await world.start()
     assert same(await world.get(world.blob(digest)), 200, whole)
     readers = Readers(world, digest, whole)
-    async with asyncio.timeout(60):
-        while not readers.intact:
-            await asyncio.sleep(0.05)
+    await eventually(lambda: readers.intact, "the file to be whole", seconds=60)
     tasks: list[asyncio.Task[None]] = []
     try:
         async with asyncio.timeout(60):
@@ -175,9 +172,9 @@ async def test_rot_under_readers_is_never_sent_and_mended(
         before = fast_answers(world)
         spoil(readers.path, readers.whole)
         readers.limit = SIZE
-        async with asyncio.timeout(60):
-            while not await asyncio.to_thread(lambda: readers.intact):
-                await asyncio.sleep(0.05)
+        await eventually(
+            lambda: asyncio.to_thread(lambda: readers.intact), "the file to be mended", seconds=60
+        )
         await readers.more(300)
         async with asyncio.timeout(60):
             while fast_answers(world) < before + 50:
@@ -187,9 +184,8 @@ async def test_rot_under_readers_is_never_sent_and_mended(
     assert set(readers.seen) <= {"right", "cut off"}
     if lost <= CHUNK:
         assert world.moved <= lost + 4 * CHUNK, "what was good has not been fetched again"
-    async with asyncio.timeout(60):
-        while not await rotten(world):  # workers tell of it now and then
-            await asyncio.sleep(0.2)
+    # workers tell of it now and then
+    await eventually(lambda: rotten(world), "the rot to be told", seconds=60)
 
 
 async def test_a_part_that_is_cut_under_readers_is_never_sent_wrong(world: Cold) -> None:  # noqa: F811

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from registry_mesh.oci.digest import Digest
+from tests.eventually import eventually
 from tests.mesh.conftest import SiteBehindLink, same
 from tests.suites.bytes_of import pattern
 
@@ -72,13 +73,15 @@ async def test_a_running_site_mends_what_rots(behind_link: SiteBehindLink) -> No
         except FileNotFoundError:
             return False
 
-    async with asyncio.timeout(60):
-        while not await asyncio.to_thread(good):
-            await asyncio.sleep(0.3)
+    await eventually(lambda: asyncio.to_thread(good), "all to be good again", seconds=60)
     assert world.moved <= 9 * MIB, "what was good has not been fetched again"
-    async with asyncio.timeout(20):  # what is told is told a moment later
-        while (status := await scrubbed(world))["counters"].get("repaired_total", 0) < 6:
-            await asyncio.sleep(0.3)
+    # what is told is told a moment later
+    status = await eventually(
+        lambda: scrubbed(world),
+        "the repairs to be told",
+        pause=0.05,
+        until=lambda said: said["counters"].get("repaired_total", 0) >= 6,
+    )
     assert status["scrub"]["age_seconds"] is not None
     assert status["counters"]["rotten_total"] >= 6
     assert status["counters"]["scrubbed_bytes_total"] > 20 * MIB
@@ -97,12 +100,20 @@ async def test_without_parents_what_has_rotted_is_not_served(behind_link: SiteBe
     world.link.conditions.refuse = True
     path = world.node.folder / "store" / "blobs" / "sha256" / digest.hex[:2] / digest.hex
     overwrite(path, 3 * MIB, b"rotten")
-    async with asyncio.timeout(60):
-        while not (await scrubbed(world))["counters"].get("rotten_total", 0):
-            await asyncio.sleep(0.3)
+    await eventually(
+        lambda: scrubbed(world),
+        "the rot to be told",
+        seconds=60,
+        pause=0.05,
+        until=lambda said: said["counters"].get("rotten_total", 0),
+    )
     assert same(await world.get(world.blob(digest), (0, MIB)), 206, whole[:MIB])
     world.link.conditions.refuse = False
-    async with asyncio.timeout(60):
-        while (await world.get(world.blob(digest), (3 * MIB, 4 * MIB)))[0] != 206:
-            await asyncio.sleep(0.3)
+    await eventually(
+        lambda: world.get(world.blob(digest), (3 * MIB, 4 * MIB)),
+        "the range to be brought again",
+        seconds=60,
+        pause=0.05,
+        until=lambda answer: answer[0] == 206,
+    )
     assert same(await world.get(world.blob(digest)), 200, whole)

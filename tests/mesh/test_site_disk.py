@@ -116,14 +116,7 @@ async def alarm(world: SiteBehindLink, raised: bool) -> None:
 async def stored_again(world: SiteBehindLink, seed: int) -> None:
     data = pattern(2 * MIB, seed=seed)
     digest = world.parent.add(data)
-    async with asyncio.timeout(40):
-        while True:
-            assert same(await world.get(world.blob(digest)), 200, data)
-            world.link.reset_counts()
-            assert same(await world.get(world.blob(digest)), 200, data)
-            if world.moved == 0:
-                return
-            await asyncio.sleep(0.3)
+    await eventually(lambda: world.keeps(digest, data), "the disk to be written to again", 40, 0.1)
 
 
 FAULTS = pytest.mark.parametrize("fault", ["read-only", "errors", "full"])
@@ -194,9 +187,7 @@ async def test_while_a_fill_runs(behind_link: SiteBehindLink, disk: Disk, fault:
     await world.start()
     readers = [asyncio.create_task(pull(world, digest, cuts=fault == "errors")) for _ in range(3)]
     ranged = asyncio.create_task(world.get(world.blob(digest), (20 * MIB, 21 * MIB)))
-    async with asyncio.timeout(30):
-        while world.moved < 8 * MIB:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: world.moved >= 8 * MIB, "8 MiB to cross the link", seconds=30)
     ballast = None
     if fault == "read-only":
         disk.turn_read_only()
@@ -229,9 +220,13 @@ async def test_without_a_quota_what_was_pulled_last_stays_on_a_small_disk(
     world.link.reset_counts()
     assert same(await world.get(world.blob(digests[-1])), 200, data[-1])
     assert world.moved == 0
-    async with asyncio.timeout(20):
-        while await evicted_bytes(world) < 32 * MIB:  # each process tells it once a second
-            await asyncio.sleep(0.1)
+    # each process tells it once a second
+    await eventually(
+        lambda: evicted_bytes(world),
+        "each process to tell what it evicted",
+        pause=0.05,
+        until=lambda told: told >= 32 * MIB,
+    )
     assert (await status(world))["store"]["fault"] is None
 
 

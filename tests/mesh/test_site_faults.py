@@ -12,6 +12,7 @@ import pytest
 
 from registry_mesh.chunks.chunk_map import MIB
 from registry_mesh.oci.digest import Digest
+from tests.eventually import eventually
 from tests.mesh.conftest import SiteBehindLink, same
 from tests.suites.bytes_of import pattern
 
@@ -99,9 +100,12 @@ async def test_a_flipped_bit_never_completes_and_is_not_kept(behind_link: SiteBe
                 got += data
     assert len(got) < len(whole)
     world.link.conditions.flip_at = None
-    async with asyncio.timeout(20):
-        while (answer_ := await world.get(world.blob(digest)))[0] != 200:
-            await asyncio.sleep(0.2)
+    answer_ = await eventually(
+        lambda: world.get(world.blob(digest)),
+        "the honest blob",
+        pause=0.05,
+        until=lambda answer: answer[0] == 200,
+    )
     assert same(answer_, 200, whole)
 
 
@@ -112,9 +116,9 @@ async def test_killed_at_45_percent_the_next_pull_moves_the_rest(behind_link: Si
     world.link.conditions.rate = 20e6
     await world.start()
     pull = asyncio.create_task(prefix(world, digest, whole))
-    async with asyncio.timeout(30):
-        while world.moved < 0.45 * len(whole):
-            await asyncio.sleep(0.01)
+    await eventually(
+        lambda: world.moved >= 0.45 * len(whole), "nearly half of it to cross the link", seconds=30
+    )
     await world.kill()
     assert await pull < len(whole)
     arrived = world.moved
@@ -242,9 +246,13 @@ async def test_without_parents_what_is_held_is_served_and_the_rest_is_a_clear_50
     assert time.monotonic() - began < 10, "a parent that has never answered in this life may be far away"
     setattr(world.link.conditions, how, False)
     other = world.parent.add(pattern(MIB, seed=9))
-    async with asyncio.timeout(60):
-        while (await world.get(world.blob(other)))[0] != 200:
-            await asyncio.sleep(0.2)
+    await eventually(
+        lambda: world.get(world.blob(other)),
+        "the parent to be asked again",
+        seconds=60,
+        pause=0.05,
+        until=lambda answer: answer[0] == 200,
+    )
 
 
 async def test_a_stale_tag_is_answered_at_once_while_the_parent_hangs(behind_link: SiteBehindLink) -> None:
@@ -295,11 +303,4 @@ async def test_pulls_go_on_without_a_disk_and_it_comes_back(behind_link: SiteBeh
     assert same(await world.get(world.blob(digest), (100, 2 * MIB)), 206, whole[100 : 2 * MIB])
     small = pattern(MIB, seed=4)
     other = world.parent.add(small)
-    async with asyncio.timeout(30):
-        while True:
-            assert same(await world.get(world.blob(other)), 200, small)
-            world.link.reset_counts()
-            assert same(await world.get(world.blob(other)), 200, small)
-            if world.moved == 0:
-                break
-            await asyncio.sleep(0.2)
+    await eventually(lambda: world.keeps(other, small), "the disk to be written to again", 30, 0.1)

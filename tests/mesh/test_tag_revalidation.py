@@ -19,6 +19,7 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.media_types import OCI_CONFIG, OCI_MANIFEST
 from tests.clients import nodes, registries
 from tests.clients.wire import Seen, Wire, table
+from tests.eventually import eventually
 
 pytestmark = pytest.mark.slow
 
@@ -78,10 +79,12 @@ class World:
 
     async def confirmed(self, digest: str) -> int:
         """Pull until the parent was asked; the tag must be `digest` all along. How old it is then said to be."""
-        async with asyncio.timeout(60):
-            while not self.about_the_tag():
-                assert (await self.pull())[0] == digest
-                await asyncio.sleep(0.1)
+
+        async def asked() -> bool:
+            assert (await self.pull())[0] == digest
+            return bool(self.about_the_tag())
+
+        await eventually(asked, "the parent to be asked", 60, 0.05)
         return (await self.pull())[1]
 
 
@@ -125,9 +128,9 @@ async def test_a_tag_is_asked_for_once_and_then_only_confirmed(world: World) -> 
 
     second = await world.push("second")
     world.wire.forget()
-    async with asyncio.timeout(60):
-        while (await world.pull())[0] != second:
-            await asyncio.sleep(0.1)
+    await eventually(
+        world.pull, "the second image", seconds=60, pause=0.05, until=lambda pulled: pulled[0] == second
+    )
     assert ("HEAD", condition, 200) in world.about_the_tag(), table(world.asked())
     world.wire.forget()
     await world.confirmed(second)
@@ -152,17 +155,19 @@ async def test_a_parent_that_confirms_something_else_is_not_believed(world: Worl
     world.wire.fault({"match": f"HEAD {IMAGE}", "do": "status", "code": 304, "headers": wrong})
     await world.start(ttl="1s")
     second = await world.push("second")
-    async with asyncio.timeout(60):
-        while not await lies(world):
-            assert (await world.pull())[0] == first
-            await asyncio.sleep(0.1)
+
+    async def named() -> bool:
+        assert (await world.pull())[0] == first
+        return await lies(world)
+
+    await eventually(named, "the lie to be named", 60, 0.05)
     async with world.client.get(world.node.url + IMAGE) as answer:
         assert answer.headers["Docker-Content-Digest"] == first
         assert answer.headers["Warning"].startswith("299 ")
     world.wire.fault()
-    async with asyncio.timeout(60):
-        while (await world.pull())[0] != second:
-            await asyncio.sleep(0.1)
+    await eventually(
+        world.pull, "the second image", seconds=60, pause=0.05, until=lambda pulled: pulled[0] == second
+    )
 
 
 async def lies(world: World) -> int:

@@ -16,6 +16,7 @@ import pytest_asyncio
 from registry_mesh.chunks.chunk_map import CHUNK
 from registry_mesh.oci.digest import Digest
 from tests.clients import nodes
+from tests.eventually import eventually
 from tests.mesh.conftest import SiteBehindLink, same
 from tests.simulators.link import Link
 from tests.simulators.parent import plain_parent
@@ -149,14 +150,14 @@ async def test_without_another_parent_a_range_that_is_wrong_does_not_leave(
         pass
     assert whole[:chunk].startswith(got)
     world.honest.conditions.refuse = False
-    async with asyncio.timeout(30):
-        while True:
-            try:
-                if (answered := await world.get(world.blob(digest)))[0] == 200:
-                    break
-            except BROKEN:
-                pass
-            await asyncio.sleep(0.2)
+
+    async def answer() -> tuple[int, bytes]:
+        try:
+            return await world.get(world.blob(digest))
+        except BROKEN:
+            return 0, b""
+
+    answered = await eventually(answer, "the honest parent", 30, 0.05, lambda answer: answer[0] == 200)
     assert answered[1] == whole
 
 

@@ -19,6 +19,7 @@ from registry_mesh.ports.partial import ChunkState
 from registry_mesh.stores.disk import rebuild
 from registry_mesh.stores.disk.durability import DiskFsync
 from registry_mesh.stores.disk.store import DiskStore
+from tests.eventually import eventually
 from tests.simulators.death import deaths, run_and_die
 from tests.suites.blob_store import put
 from tests.suites.bytes_of import pattern, read
@@ -143,8 +144,7 @@ def test_old_or_new(tmp_path: Path, name: str) -> None:
 async def _audit(root: Path) -> None:
     store = await start(root)
     try:
-        while not store.upkeep.tidied:
-            await asyncio.sleep(0.005)
+        await eventually(lambda: store.upkeep.tidied, "the store to be tidied")
         assert list(store.layout.tmp.iterdir()) == []
         for digest, data in KNOWN.items():
             await _is_all_right(store, digest, data)

@@ -26,6 +26,7 @@ from registry_mesh.stores.disk.store import DiskStore
 from registry_mesh.stores.disk.uploads import DiskUploads
 from registry_mesh.stores.memory.store import MemoryStore
 from registry_mesh.stores.memory.uploads import MemoryUploads
+from tests.eventually import eventually
 from tests.simulators.origins import HandClock
 from tests.suites.cache_store import map_of
 
@@ -168,8 +169,11 @@ async def test_a_quiet_holder_gives_way_to_who_goes_on_where_it_stands(impatient
                 await ingest.write(b"abc")
                 with pytest.raises(RangeInvalid):
                     await send(impatient, id, b"x", 7)
-                while (await impatient.status(OWNER, id)).offset < 3:
-                    await asyncio.sleep(0.01)
+                await eventually(
+                    lambda: impatient.status(OWNER, id),
+                    "three bytes",
+                    until=lambda status: status.offset >= 3,
+                )
                 tasks.create_task(send(impatient, id, b"def", 3))
                 await asyncio.Event().wait()
     await commit(impatient, id, Digest.of(b"abcdef"))
@@ -334,6 +338,7 @@ from registry_mesh.stores import points
 from registry_mesh.stores.disk.store import DiskStore
 from registry_mesh.stores.disk.uploads import DiskUploads
 from tests.stores.test_uploads import OWNER, pieces
+from tests.eventually import eventually
 
 async def main(root, id, start):
     store = await DiskStore.start(root)

@@ -18,6 +18,7 @@ from registry_mesh.ports.cache import CacheStore, SaidSize
 from registry_mesh.ports.failures import StoreBroken
 from registry_mesh.ports.partial import Bytes, ChunkState, Give, Hold
 from registry_mesh.ports.place import Place
+from tests.eventually import eventually
 from tests.suites.bytes_of import pattern, read
 
 SIZE = 4 * CHUNK + 1234
@@ -51,10 +52,14 @@ async def held_bytes(data: Bytes, span: Span) -> bytes:
 
 async def claim_all(hold: Hold, chunks: range) -> None:
     """A chunk that was found rotten has its bytes given back by a thread, which claims it for a moment."""
-    async with asyncio.timeout(20):
-        while (claimed := hold.claim(chunks)) != chunks:
-            hold.unclaim(claimed)
-            await asyncio.sleep(0.001)
+
+    def claimed() -> bool:
+        if (got := hold.claim(chunks)) == chunks:
+            return True
+        hold.unclaim(got)
+        return False
+
+    await eventually(claimed, "the claim")
 
 
 async def fill(hold: Hold, chunks: range, state: ChunkState = PROVEN, data: bytes = DATA) -> None:

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from registry_mesh.tasks.threads import Pool, ask_remote, in_thread, offload, submit
+from tests.eventually import eventually
 
 
 async def test_runs_in_another_thread_and_gives_the_result() -> None:
@@ -32,8 +33,7 @@ async def test_cancelled_it_waits_for_the_thread() -> None:
         done.set()
 
     task = asyncio.ensure_future(offload(call))
-    while not begun.is_set():
-        await asyncio.sleep(0.001)
+    await eventually(begun.is_set, "the call to begin")
     for _ in range(2):
         task.cancel()
         await asyncio.sleep(0)

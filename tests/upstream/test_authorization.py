@@ -25,6 +25,7 @@ from registry_mesh.upstream.login.credentials import Credentials
 from registry_mesh.upstream.login.logins import Login
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession
+from tests.eventually import eventually
 from tests.simulators.guarded import DATA, DIGEST, USUAL, GuardedRegistry, basic, guarded_registry
 
 ME = Credentials("u", "p")
@@ -161,10 +162,12 @@ async def test_a_token_is_renewed_beside_its_use(world: World, parent: GuardedRe
     issued = formatdate(usegmt=True)
     parent.document = lambda token: {"token": token, "expires_in": 2, "issued_at": issued}
     reader = await world.reader(parent, ME)
-    async with asyncio.timeout(20):
-        while len(parent.asked) < 3:
-            assert await reader.read() == DATA
-            await asyncio.sleep(0.05)
+
+    async def renewed() -> bool:
+        assert await reader.read() == DATA
+        return len(parent.asked) >= 3
+
+    await eventually(renewed, "the third token", pause=0.05)
     assert len({shown for _, _, shown in parent.requests if shown}) >= 2
 
 

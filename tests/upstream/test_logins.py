@@ -131,9 +131,9 @@ async def test_a_file_is_looked_at_now_and_then_and_read_when_it_changed(
     replace(file, "u:q")
     assert await login.of("") == ME
     clock.now += 6
-    async with asyncio.timeout(10):
-        while await login.of("") != Credentials("u", "q"):
-            await asyncio.sleep(0.01)
+    await eventually(
+        lambda: login.of(""), "the new password", until=lambda known: known == Credentials("u", "q")
+    )
 
 
 async def test_a_damaged_file_is_one_line_and_its_mending_another(
@@ -250,9 +250,9 @@ async def test_a_command_is_run_again_before_its_login_ends(
     clock.now += 79
     assert await login.of("") == Credentials("u", "p1")
     clock.now += 2
-    async with asyncio.timeout(20):
-        while await login.of("") != Credentials("u", "p2"):
-            await asyncio.sleep(0.01)
+    await eventually(
+        lambda: login.of(""), "the second password", until=lambda known: known == Credentials("u", "p2")
+    )
     clock.now += 101
     assert await login.of("") == Credentials("u", "p3")
     assert runs.read_text() == "\n" * 3
@@ -267,10 +267,12 @@ async def test_the_last_good_login_of_a_command_is_used_until_its_end(
     assert await login.of("") == ME
     script(hook, "echo hunter2; echo hunter3 >&2; exit 3")
     clock.now += 90
-    async with asyncio.timeout(20):
-        while not lines(caplog):
-            assert await login.of("") == ME
-            await asyncio.sleep(0.01)
+
+    async def told() -> bool:
+        assert await login.of("") == ME
+        return bool(lines(caplog))
+
+    await eventually(told, "the line of the failed hook")
     assert "exit code 3" in login.trouble
     clock.now += 11
     assert await login.of("") is None

@@ -36,6 +36,7 @@ from registry_mesh.upstream.login.credentials import Credentials
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession
 from registry_mesh.upstream.way import Way
+from tests.eventually import eventually
 from tests.simulators.registry import SimulatedRegistry, simulated_registry
 
 DATA = bytes(range(256)) * 500
@@ -231,10 +232,12 @@ async def test_a_hung_parent_is_found_out_and_left_alone(parent: SimulatedRegist
     assert time.monotonic() - began < 3
     session = app.blobs._parent.session  # type: ignore[attr-defined]
     assert not session.available
-    async with asyncio.timeout(5):
-        while not session.breaker.open:
-            assert not session.available, "between silence and its breaker nobody asks it"
-            await asyncio.sleep(0.01)
+
+    def broken() -> bool:
+        assert not session.available, "between silence and its breaker nobody asks it"
+        return bool(session.breaker.open)
+
+    await eventually(broken, "the breaker")
 
 
 async def test_a_parent_that_answers_a_little_later_was_never_away(
@@ -257,9 +260,7 @@ async def test_a_parent_that_answers_a_little_later_was_never_away(
     parent.answers[BLOB] = hung
     with pytest.raises(SourceUnavailable, match="never answers"):
         await app.blobs.stat(DIGEST)
-    async with asyncio.timeout(5):
-        while not session.available:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: session.available, "the ping to be answered")
     assert not session.breaker.open
 
 

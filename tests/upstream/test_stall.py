@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from registry_mesh.upstream.health.stall import Stall
+from tests.eventually import eventually
 
 
 @dataclass
@@ -26,9 +27,7 @@ async def test_what_is_waited_for_in_vain_is_cut_once() -> None:
     cuts: list[bool] = []
     with Stall(Parent(0.04), lambda: cuts.append(True)) as stall:
         stall.wait()
-        async with asyncio.timeout(10):
-            while not cuts:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: cuts, "the cut")
         await asyncio.sleep(0.1)
     assert cuts == [True]
     assert stall.stalled

@@ -24,6 +24,7 @@ from registry_mesh.ports.failures import Failure, SourceDown, SourceLied, Source
 from registry_mesh.ports.pieces import in_memory
 from registry_mesh.ports.repositories import FetchedManifest, Referrers, Repository, TagPage
 from registry_mesh.stores.memory.store import MemoryStore
+from tests.eventually import eventually
 from tests.simulators.source import SimulatedSource
 
 DATA = bytes(range(256)) * 20_000
@@ -249,8 +250,7 @@ async def test_a_late_candidate_may_still_be_the_one_that_knows() -> None:
     choice = Failover([[candidate(late, late=0.01)], [candidate(other, late=0.01)]], Distrusted())
     asked = asyncio.ensure_future(choice.stat(Digest.of(DATA)))
     async with asyncio.timeout(10):
-        while other.stats == 0:
-            await asyncio.sleep(0.001)
+        await eventually(lambda: other.stats, "the other to be asked")
         late.gate.set()  # type: ignore[union-attr]  # it has one
         assert (await asked).size == len(DATA)
 

@@ -175,9 +175,7 @@ async def test_a_stream_that_waits_for_too_long_ends_and_begins_again(make: Make
         pieces = in_memory(slow)
         got = await anext(pieces)
         [fill] = cache.fills.open
-        async with asyncio.timeout(60):
-            while len(fill.transfers):
-                await asyncio.sleep(0.05)
+        await eventually(lambda: not len(fill.transfers), "the end of the transfers", seconds=60)
         got += b"".join([piece async for piece in pieces])
     assert got == data
     assert len(cache.source.opened) > 1 and cache.source.opened[1].start % CHUNK == 0
@@ -384,8 +382,7 @@ async def test_a_stream_that_passes_several_holes_goes_on_behind_each(make: Make
     digest = cache.source.add(data)
 
     async def ahead(chunk: int) -> bytes:
-        while not cache.source.sent:
-            await asyncio.sleep(0.001)
+        await eventually(lambda: cache.source.sent, "the first bytes")
         return await cache.get(digest, Span(chunk * CHUNK, (chunk + 1) * CHUNK))
 
     holes = (12, 20, 21, 30)
@@ -553,8 +550,10 @@ async def test_what_a_slow_reader_was_given_stays_when_the_fill_fails(make: Make
                 came = sum(map(len, given))
                 if not cache.source.down and (came % CHUNK or came >= 4 * CHUNK):
                     cache.source.down = True
-                    while any(len(fill.transfers) for fill in cache.fills.open):
-                        await asyncio.sleep(0.01)
+                    await eventually(
+                        lambda: not any(len(fill.transfers) for fill in cache.fills.open),
+                        "the end of the transfers",
+                    )
                     await asyncio.sleep(0.1)  # a thread gives back what is of no use
         got = b"".join(
             os.pread(piece.fd, len(piece), piece.start) if isinstance(piece, FileSlice) else piece

@@ -36,6 +36,7 @@ from tests.edge.twins import (
     read_answer,
     settled,
 )
+from tests.eventually import eventually
 
 
 async def test_every_shape_of_request_gets_the_same_answer(twins: Twins) -> None:
@@ -184,9 +185,8 @@ async def test_a_client_that_hangs_up_in_the_middle_leaves_nothing_behind(
             writer.transport.abort()
         else:
             writer.close()
-    async with asyncio.timeout(5):
-        while twins.fast.running or any(entry.sending for entry in twins.hot.blobs.values()):
-            await asyncio.sleep(0.01)
+    await eventually(lambda: not twins.fast.running, "the end of the answer")
+    await eventually(lambda: not any(each.sending for each in twins.hot.blobs.values()), "what was sent")
     answer = await ask(twins.fast, f"GET {BLOB} HTTP/1.1\r\nHost: x\r\nRange: bytes=5-9\r\n\r\n")
     assert answer.endswith(DATA[5:10])
     await twins.fast.close()
@@ -238,9 +238,7 @@ async def test_more_requests_than_are_kept_while_an_answer_is_on_its_way_wait_in
     other = f"GET {BLOB} HTTP/1.1\r\nHost: x\r\nRange: bytes=%d-%d\r\n\r\n"
     reader, writer = await asyncio.open_connection(sock=narrow(twins.fast))
     writer.write(one)
-    async with asyncio.timeout(20):
-        while not twins.fast.running:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: twins.fast.running, "the answer to begin")
     spans = [(i, i + i % 7) for i in range(4 * fast.STASH // len(other))]
     writer.write("".join(other % span for span in spans).encode())
     await asyncio.sleep(0.2)
@@ -260,11 +258,11 @@ async def test_a_client_that_reads_nothing_any_more_is_cut_off(twins: Twins, tmp
     with narrow(server) as sock:
         sock.send(f"GET {BLOB} HTTP/1.1\r\nHost: x\r\nRange: bytes=1-\r\n\r\n".encode())
         async with asyncio.timeout(20):
-            while not server.running:
-                await asyncio.sleep(0.01)
+            await eventually(lambda: server.running, "the answer to begin")
             assert sum(entry.sending for entry in hot_of(server).blobs.values()) == 1
-            while server.running or server.connections:
-                await asyncio.sleep(0.01)
+            await eventually(
+                lambda: not server.running and not server.connections, "the answer to be given up"
+            )
     assert [entry.sending for entry in hot_of(server).blobs.values()] == [0]
     await server.close()
     (line,) = [line for line in map(json.loads, log.open()) if line.get("range") == "bytes=1-"]
@@ -300,11 +298,9 @@ async def test_a_connection_too_many_is_refused_what_is_hot(twins: Twins) -> Non
     request = f"GET {TARGETS[3]} HTTP/1.1\r\nHost: x\r\n\r\n"
     for _ in range(3):
         assert (await ask(server, request)).endswith(MANIFEST)
-        while server.connections:
-            await asyncio.sleep(0.01)
+        await eventually(lambda: not server.connections, "the connection to close")
     _, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    while not server.connections:
-        await asyncio.sleep(0.01)
+    await eventually(lambda: server.connections, "the connection")
     assert (await ask(server, request)).startswith(b"HTTP/1.1 503 ")
     writer.close()
     await server.close()
@@ -349,9 +345,7 @@ async def test_what_nobody_asks_for_may_be_evicted_and_is_let_go(twins: Twins, t
             os.close(fd)
 
     assert not evictable()
-    async with asyncio.timeout(20):
-        while not evictable():
-            await asyncio.sleep(0.05)
+    await eventually(evictable, "the blob to be let go")
     held = len(twins.hot.blobs)
     assert held, "its file is open"
     before = counts(twins.tables[0])
@@ -360,9 +354,7 @@ async def test_what_nobody_asks_for_may_be_evicted_and_is_let_go(twins: Twins, t
     assert not evictable(), "it is hot again"
     assert before != counts(twins.tables[0]) and len(twins.hot.blobs) == held
     twins.hot.open_for = 0.2
-    async with asyncio.timeout(20):
-        while twins.hot.blobs:
-            await asyncio.sleep(0.05)
+    await eventually(lambda: not twins.hot.blobs, "the blobs to be closed")
 
 
 async def test_where_all_places_are_taken_what_is_unused_goes_sooner(twins: Twins) -> None:
@@ -372,6 +364,4 @@ async def test_where_all_places_are_taken_what_is_unused_goes_sooner(twins: Twin
     await asyncio.sleep(1)
     assert twins.hot.blobs, "there is room"
     twins.hot.most = 2
-    async with asyncio.timeout(20):
-        while twins.hot.blobs:
-            await asyncio.sleep(0.05)
+    await eventually(lambda: not twins.hot.blobs, "the blobs to be closed")

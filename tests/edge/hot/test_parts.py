@@ -98,10 +98,12 @@ async def test_it_goes_on_when_it_is_complete(twins: Twins, answered: list[bool]
     await warm(twins)
     whole = f"GET {PART} HTTP/1.1\r\nHost: x\r\n\r\n"
     assert (await ask(twins.slow, whole)).endswith(PART_DATA)
-    async with asyncio.timeout(20):
-        while any(entry.growing for entry in twins.hot.blobs.values()):
-            assert await gets(twins.fast, 0, 5)
-            await asyncio.sleep(0.02)
+
+    async def grown() -> bool:
+        assert await gets(twins.fast, 0, 5)
+        return not any(entry.growing for entry in twins.hot.blobs.values())
+
+    await eventually(grown, "the part to be complete")
     for _ in range(3):
         assert await gets(twins.fast, 9 * MIB, 9 * MIB + 5)
         await asyncio.sleep(0.01)
@@ -132,9 +134,7 @@ async def test_one_whose_disk_fails_as_it_is_let_go_does_not_keep_the_others(twi
     entry.stack.push_async_callback(fails)
     twins.hot.idle = 0.1
     for _ in range(2):
-        async with asyncio.timeout(20):
-            while twins.hot.blobs:
-                await asyncio.sleep(0.1)
+        await eventually(lambda: not twins.hot.blobs, "the part to be closed")
         twins.hot.idle = 30
         await warm(twins)
         twins.hot.idle = 0.1

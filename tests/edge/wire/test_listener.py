@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from registry_mesh.edge.wire.listener import AT_ONCE, Listener
+from tests.eventually import eventually
 
 
 class Guest(asyncio.Protocol):
@@ -83,9 +84,7 @@ async def test_without_descriptors_it_waits_and_then_lets_in(
             await asyncio.sleep(0.05)
             assert not guests
         assert "cannot let connections in" in caplog.text
-        async with asyncio.timeout(10):
-            while not guests:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: guests, "a guest")
         assert await asyncio.to_thread(client.recv, 7) == b"welcome"
 
 

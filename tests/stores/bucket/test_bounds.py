@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from registry_mesh.oci.digest import Digest
 from registry_mesh.stores.bucket.bounds import BucketBounds, keep_within
 from registry_mesh.stores.bucket.store import S3Store
+from tests.eventually import eventually
 from tests.suites.blob_store import put
 from tests.suites.bytes_of import pattern
 
@@ -17,14 +17,17 @@ pytestmark = pytest.mark.s3
 MIB = 1 << 20
 
 
+async def next_second() -> None:
+    now = int(time.time())
+    await eventually(lambda: int(time.time()) != now, "the next second")
+
+
 async def stocked(store: S3Store) -> list[Digest]:
     """Three blobs of 2 MiB, a second apart: a bucket knows the time by the second."""
     digests = []
     for seed in range(3):
         if digests:
-            written = time.time()
-            while int(time.time()) == int(written):
-                await asyncio.sleep(0.05)
+            await next_second()
         digests.append(await put(store, pattern(2 * MIB, seed=seed)))
     return digests
 

@@ -19,6 +19,7 @@ from registry_mesh.stores.bucket.ingest import Intake
 from registry_mesh.stores.bucket.multipart import AHEAD, LARGEST
 from registry_mesh.stores.bucket.settings import S3Settings
 from registry_mesh.stores.bucket.store import FRESH, S3Store
+from tests.eventually import eventually
 from tests.suites.blob_store import BlobStoreSuite, put
 from tests.suites.bytes_of import pattern, read
 
@@ -279,8 +280,7 @@ async def test_of_a_large_part_no_more_is_ahead_than_of_a_small_one(s3_store: S3
     await feed()
     assert intake.part.size == 0
     second = asyncio.create_task(feed())
-    while intake.part.size < AHEAD:
-        await asyncio.sleep(0.01)
+    await eventually(lambda: intake.part.size >= AHEAD, "the part to be full")
     await asyncio.sleep(0.1)
     assert (intake.part.size, second.done()) == (AHEAD, False)
     slow.may_arrive.set()
