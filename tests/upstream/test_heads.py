@@ -129,6 +129,19 @@ async def test_a_document_of_an_unknown_kind_is_a_manifest_where_it_is_there_by_
             await app.tags.resolve(Tag("1"))
 
 
+@pytest.mark.parametrize("body", [b"_" + MANIFEST[1:], MANIFEST[:-1] + b"_", b"<html></html>"])
+async def test_what_is_said_to_have_the_digest_and_has_not_is_wrong_and_else_no_answer(
+    parent: SimulatedRegistry, app: Repository, body: bytes
+) -> None:
+    path = PATH.replace("/1", f"/{NAMED}")
+    parent.says(path, body=body, headers=FULL)
+    with pytest.raises(SourceLied, match="does not have its digest"):
+        await app.manifests.manifest(NAMED)
+    parent.says(path, body=body, headers={"Content-Type": OCI_MANIFEST})
+    with pytest.raises(SourceUnreadable, match="no manifest"):
+        await app.manifests.manifest(NAMED)
+
+
 async def test_other_bytes_than_the_digest_beside_them_are_refused(
     parent: SimulatedRegistry, app: Repository
 ) -> None:

@@ -39,15 +39,23 @@ class ParentManifests:
         self._heads = parent.session.heads
 
     async def manifest(self, digest: Digest) -> FetchedManifest:
-        """Whatever has the digest. A proxy may have compressed it on its way, though it was asked not to."""
+        """Whatever has the digest. A proxy may have compressed it on its way, though it was asked not to.
+
+        `SourceLied` where a manifest comes that has another, or anything that is said to have it; `SourceUnreadable`
+        where it is no manifest and is not said to be one.
+        """
         async with self._parent.request("GET", Endpoint.MANIFEST, str(digest), _ACCEPT) as answer:
             self._parent.expect(answer, 200, ManifestUnknown)
             data = await answer.body(MANIFEST_LIMIT)
             coding, media_type = answer.field("Content-Encoding"), answer.media_type
+            stated = answer.field("Docker-Content-Digest").strip()
         for form in _forms(data, coding):
             if Digest.of(form, digest.algorithm) == digest:
                 return FetchedManifest(await _read(form, media_type, digest), self._parent.here)
-        if not any([is_manifest(await _read(form, media_type, None)) for form in _forms(data, coding)]):
+        forms = _forms(data, coding)
+        if stated != str(digest) and not any(
+            [is_manifest(await _read(each, media_type, None)) for each in forms]
+        ):
             raise SourceUnreadable("sent something for a digest that is no manifest", source=self._source)
         raise SourceLied("sent a manifest that does not have its digest", source=self._source)
 
