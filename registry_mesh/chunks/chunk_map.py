@@ -1,22 +1,17 @@
-"""Chunk maps: the digests of a blob's chunks, so that a part of it can be proven alone.
+"""Chunk maps: the sums of a blob's chunks, so that a part of it can be proven alone.
 
-Format, version 1 (all integers big-endian), itself a content-addressed blob of media type `MEDIA_TYPE`:
-
-    8 bytes   magic  b"RMCHUNK1"
-    4 bytes   chunk size in bytes (128 KiB)
-    8 bytes   size of the blob in bytes
-    n × 32    sha256 of each chunk, n = ceil(size / chunk size)
-
-A 60 GiB layer has a map of 15.7 MB: 1/4096 of it.
+A map has two levels: pages of `PAGE` sums, and above them the sum of each page. Who has the upper level can prove any
+page by itself, so a range of a large blob needs no more of its map than the upper level and a page or two: 49 KiB for a
+layer of 64 GiB, whose map has 16 MiB. `chunks.map_format` has the bytes.
 """
 
 from __future__ import annotations
 
-import hashlib
-import struct
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from registry_mesh.chunks.sums import SUM, ChunkSum, SumAlgorithm
 from registry_mesh.oci.span import Span
 
 MIB: Final = 1 << 20
@@ -25,14 +20,16 @@ CHUNK: Final = 128 << 10
 """Bytes in a chunk: the grain of holding, proving and fetching (ADR 60: a lazy start moves 1.17 times what it
 reads with 128 KiB, 1.74 times with 1 MiB)."""
 
-MEDIA_TYPE: Final = "application/vnd.registry-mesh.chunk-map.v1"
-_MAGIC: Final = b"RMCHUNK1"
-_HEAD: Final = struct.Struct(">8sIQ")
-_SUM: Final = 32
+PAGE: Final = 512
+"""Sums in a page of a chunk map: those of 64 MiB of the blob."""
 
 
 class ChunkMapInvalid(ValueError):
     """Bytes that are no chunk map, or not of the blob asked about."""
+
+
+class ChunkMapsDiffer(ChunkMapInvalid):
+    """Two maps of one blob that cannot both be right."""
 
 
 def count(size: int) -> int:
@@ -50,95 +47,98 @@ def chunk_span(index: int, size: int) -> Span:
     return Span(index * CHUNK, min(size, (index + 1) * CHUNK))
 
 
-def sums_at(index: int, chunks: int) -> tuple[int, int]:
-    """Where in an encoded map the sums of so many chunks from `index` on are: offset and length."""
-    return _HEAD.size + index * _SUM, chunks * _SUM
+def pages_of(size: int) -> int:
+    """How many pages the map of a blob of `size` bytes has."""
+    return -(-count(size) // PAGE)
 
 
-def proves(sums: bytes, index: int, data: bytes | bytearray | memoryview) -> bool:
-    """Whether `data` is the chunk that the sum at `index` of `sums` is of."""
-    return hashlib.sha256(data).digest() == sums[index * _SUM : (index + 1) * _SUM]
+def page_length(page: int, size: int) -> int:
+    """How many bytes of sums `page` has."""
+    return min(PAGE, count(size) - page * PAGE) * SUM
+
+
+def pages_over(span: Span | None, size: int) -> range:
+    """The pages with the sums of the chunks that `span` touches (None: of all)."""
+    if span is None:
+        return range(pages_of(size))
+    clipped = span.clip(Span(0, size))
+    if not clipped:
+        return range(0)
+    return range(clipped.start // CHUNK // PAGE, -(-count(clipped.stop) // PAGE))
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkMap:
-    """The sha256 of every chunk of a blob of `size` bytes."""
+    """The sums of the chunks of a blob of `size` bytes: all of them, or those of some `pages`.
+
+    `top` has the sum of every page, by which each page that is here was proven.
+    """
 
     size: int
-    sums: bytes = field(repr=False)
+    algorithm: SumAlgorithm
+    top: bytes = field(repr=False)
+    pages: Mapping[int, bytes] = field(repr=False)
 
     def __post_init__(self) -> None:
-        if len(self.sums) != count(self.size) * _SUM:
-            raise ChunkMapInvalid(f"{len(self.sums)} bytes of sums for a blob of {self.size} bytes")
-
-    def proves(self, index: int, data: bytes | bytearray | memoryview) -> bool:
-        """Whether `data` is chunk `index`."""
-        return proves(self.sums, index, data)
-
-    def encode(self) -> bytes:
-        """The map as bytes; `decode` reads them."""
-        return _HEAD.pack(_MAGIC, CHUNK, self.size) + self.sums
+        if len(self.top) != pages_of(self.size) * SUM:
+            raise ChunkMapInvalid(f"{len(self.top)} bytes of page sums for a blob of {self.size} bytes")
 
     @classmethod
-    def decode(cls, data: bytes, size: int | None = None) -> ChunkMap:
-        """The map of a blob (of `size` bytes, where known); `ChunkMapInvalid` says what does not fit."""
-        stated = cls.decode_size(data)
-        if size is not None and stated != size:
-            raise ChunkMapInvalid(f"is of a blob of {stated} bytes, not {size}")
-        return cls(stated, data[_HEAD.size :])
-
-    @staticmethod
-    def decode_size(data: bytes) -> int:
-        """The size of the blob that a chunk map, of which `data` are the first bytes, is of."""
-        if len(data) < _HEAD.size:
-            raise ChunkMapInvalid("shorter than its head")
-        magic, chunk, stated = _HEAD.unpack_from(data)
-        if magic != _MAGIC:
-            raise ChunkMapInvalid("not a chunk map of version 1")
-        if chunk != CHUNK:
-            raise ChunkMapInvalid(f"chunks of {chunk} bytes; {CHUNK} are supported")
-        return int(stated)
-
-
-class ChunkMapper:
-    """Makes a chunk map of bytes that arrive in any pieces, in order."""
-
-    def __init__(self) -> None:
-        self._sums = bytearray()
-        self._hasher = hashlib.sha256()
-        self._size = 0
+    def of_sums(cls, size: int, sums: bytes, algorithm: SumAlgorithm = SumAlgorithm.SHA256) -> ChunkMap:
+        """The whole map that has the `sums` of all chunks, one after another."""
+        if len(sums) != count(size) * SUM:
+            raise ChunkMapInvalid(f"{len(sums)} bytes of sums for a blob of {size} bytes")
+        pages = {page: sums[page * PAGE * SUM : (page + 1) * PAGE * SUM] for page in range(pages_of(size))}
+        return cls(size, algorithm, b"".join(map(algorithm.of, pages.values())), pages)
 
     @classmethod
-    def resumed(cls, sums: bytes) -> ChunkMapper:
-        """One that has seen as many whole chunks as `sums` has digests; goes on with the next chunk's first byte."""
-        mapper = cls()
-        mapper._sums += sums
-        mapper._size = len(sums) // _SUM * CHUNK
-        return mapper
+    def proven(
+        cls, size: int, algorithm: SumAlgorithm, top: bytes, pages: Iterable[tuple[int, bytes]]
+    ) -> ChunkMap:
+        """The map of those `pages`; `ChunkMapInvalid` where one of them is not what `top` says."""
+        taken = dict(pages)
+        for page, sums in taken.items():
+            if algorithm.of(sums) != top[page * SUM : (page + 1) * SUM]:
+                raise ChunkMapInvalid(f"page {page} is not the one that its head names")
+        return cls(size, algorithm, top, taken)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every page is here."""
+        return len(self.pages) == pages_of(self.size)
 
     @property
     def sums(self) -> bytes:
-        """The digests of the whole chunks so far."""
-        return bytes(self._sums)
+        """The sums of all chunks, of a whole map."""
+        return b"".join(self.pages[page] for page in range(pages_of(self.size)))
 
-    def update(self, data: bytes | bytearray | memoryview) -> None:
-        """Take in the blob's next bytes."""
-        view = memoryview(data)
-        while view:
-            room = CHUNK - self._size % CHUNK
-            piece = view[:room]
-            self._hasher.update(piece)
-            self._size += len(piece)
-            if len(piece) == room:
-                self._close()
-            view = view[len(piece) :]
+    def knows(self, index: int) -> bool:
+        """Whether the sum of chunk `index` is here."""
+        return index // PAGE in self.pages
 
-    def _close(self) -> None:
-        self._sums += self._hasher.digest()
-        self._hasher = hashlib.sha256()
+    def covers(self, span: Span | None) -> bool:
+        """Whether the sums of all chunks that `span` touches (None: of all) are here."""
+        return all(page in self.pages for page in pages_over(span, self.size))
 
-    def finish(self) -> ChunkMap:
-        """The map of all that came; the mapper is spent."""
-        if self._size % CHUNK:
-            self._close()
-        return ChunkMap(self._size, bytes(self._sums))
+    def sum(self, index: int) -> ChunkSum:
+        """The sum of chunk `index`, which is known."""
+        at = index % PAGE * SUM
+        return ChunkSum(self.algorithm, self.pages[index // PAGE][at : at + SUM])
+
+    def proves(self, index: int, data: bytes | bytearray | memoryview) -> bool:
+        """Whether `data` is chunk `index`, whose sum is known."""
+        return self.algorithm.of(data) == self.sum(index).value
+
+    def excerpt(self, span: Span | None) -> ChunkMap:
+        """The map with the pages of `span` (None: of all) alone; KeyError where one of them is not here."""
+        wanted = {page: self.pages[page] for page in pages_over(span, self.size)}
+        return ChunkMap(self.size, self.algorithm, self.top, wanted)
+
+    def joined(self, other: ChunkMap) -> ChunkMap:
+        """With the pages of both. A map by another algorithm takes this one's place: neither can be read by the other.
+        `ChunkMapsDiffer` where they are by the same one and differ."""
+        if other.algorithm is not self.algorithm:
+            return other
+        if other.size != self.size or other.top != self.top:
+            raise ChunkMapsDiffer("another chunk map than the one that came before")
+        return ChunkMap(self.size, self.algorithm, self.top, {**self.pages, **other.pages})

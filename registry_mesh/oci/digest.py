@@ -14,7 +14,7 @@ from registry_mesh.oci.refusals import DigestInvalid
 class Hasher(Protocol):
     """What `hashlib` objects offer."""
 
-    def update(self, data: bytes | bytearray | memoryview, /) -> None:
+    def update(self, data: bytes | bytearray | memoryview, /) -> object:
         """Take in more bytes."""
         ...
 

@@ -195,8 +195,8 @@ class BlobSource(Protocol):
         """
         ...
 
-    async def chunk_map(self, digest: Digest) -> ChunkMap | None:
-        """The digests of its chunks, where the source has them."""
+    async def chunk_map(self, digest: Digest, span: Span | None = None) -> ChunkMap | None:
+        """The sums of its chunks, of those at least that `span` touches (None: of all), where the source has them."""
         ...
 
 

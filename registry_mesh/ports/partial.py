@@ -88,7 +88,7 @@ class Bytes(Protocol):
         """
         ...
 
-    async def feed(self, span: Span, sink: Callable[[memoryview], None]) -> None:
+    async def feed(self, span: Span, sink: Callable[[memoryview], object]) -> None:
         """Call `sink` with the bytes of `span`, in order, in pieces, in a worker thread (to hash them)."""
         ...
 

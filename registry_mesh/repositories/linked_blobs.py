@@ -59,10 +59,10 @@ class LinkedBlobs:
         async with self._blobs.open(digest, span) as reading:
             yield reading
 
-    async def chunk_map(self, digest: Digest) -> ChunkMap | None:
+    async def chunk_map(self, digest: Digest, span: Span | None = None) -> ChunkMap | None:
         """The chunk map of a blob that is linked here; `BlobUnknown` for any other."""
         await self._demand(digest)
-        return await self._blobs.chunk_map(digest)
+        return await self._blobs.chunk_map(digest, span)
 
     async def _demand(self, digest: Digest) -> None:
         if await self._records.get(self._keys.blob(digest)) is None:

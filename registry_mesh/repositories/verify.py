@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from registry_mesh.chunks.chunk_map import ChunkMapper
+from registry_mesh.chunks.mapper import ChunkMapper
 from registry_mesh.oci.digest import Digest, Hasher, new_hasher
 from registry_mesh.oci.reference import RepositoryName, Tag
 from registry_mesh.oci.refusals import BlobUnknown, Refusal
@@ -141,12 +141,13 @@ class SelfCheck:
 
 async def read_facts(store: BlobSource, digest: Digest, reading: Reading) -> BlobFacts:
     """Read all of it once: its digest, its size, and whether the chunk map fits."""
-    hasher, mapper = new_hasher(digest.algorithm), ChunkMapper()
+    stored = await store.chunk_map(digest)
+    hasher = new_hasher(digest.algorithm)
+    mapper = ChunkMapper(stored.algorithm) if stored is not None else ChunkMapper()
     size = 0
     async for data in in_memory(reading):
         await offload(_take_in, data, hasher, mapper)
         size += len(data)
-    stored = await store.chunk_map(digest)
     fits = None if stored is None else stored == mapper.finish()
     return BlobFacts(Digest(digest.algorithm, hasher.hexdigest()), size, fits)
 

@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from registry_mesh.chunks.chunk_map import ChunkMap, ChunkMapper
+from registry_mesh.chunks.chunk_map import ChunkMap
+from registry_mesh.chunks.mapper import ChunkMapper
+from registry_mesh.chunks.sums import SumAlgorithm
 from registry_mesh.oci.digest import Digest
 from registry_mesh.stores import resumable_hash
 from registry_mesh.stores.resumable_hash import ResumableHasher
@@ -35,7 +37,7 @@ class StreamSum:
     @classmethod
     def begin(cls, algorithm: str) -> StreamSum:
         """Of nothing yet; `DigestInvalid` for an algorithm we do not support."""
-        return cls(algorithm, resumable_hash.new(algorithm), ChunkMapper())
+        return cls(algorithm, resumable_hash.new(algorithm), ChunkMapper(SumAlgorithm.SHA256))
 
     async def update(self, data: Data) -> None:
         """Append; waits only where the thread is a batch behind."""

@@ -8,6 +8,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from registry_mesh.chunks.chunk_map import ChunkMap, ChunkMapInvalid
+from registry_mesh.chunks.map_format import MEDIA_TYPE, OLD_MEDIA_TYPE, decode
+from registry_mesh.chunks.sums import NEWEST, SumAlgorithm
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.endpoints import Endpoint
 from registry_mesh.oci.refusals import BlobUnknown
@@ -19,6 +21,7 @@ from registry_mesh.upstream.blob_reading import BlobReading
 from registry_mesh.upstream.heads import OF_HEAD, Asked
 from registry_mesh.upstream.repository import ParentRepository
 
+ACCEPT: Final = f"{MEDIA_TYPE}, {OLD_MEDIA_TYPE};q=0.5" if NEWEST is SumAlgorithm.BLAKE3 else OLD_MEDIA_TYPE
 CHUNK_MAP_LIMIT: Final = 64 << 20
 COUNT_LIMIT: Final = 64 << 30
 """Bytes of a body without a length that are read to learn it: such a body need not end."""
@@ -169,20 +172,24 @@ class ParentBlobs:
             raise SourceUnavailable("told no length", source=self._source)
         return told
 
-    async def chunk_map(self, digest: Digest) -> ChunkMap | None:
-        """From a parent of our own kind; None from any other. Which it is tells its first answer."""
+    async def chunk_map(self, digest: Digest, span: Span | None = None) -> ChunkMap | None:
+        """From a parent of our own kind, of either version; None from any other. Which it is tells its first
+        answer."""
         session = self._parent.session
         if session.mesh is None and not await session.answers():
             raise SourceUnavailable("has not answered yet", source=self._source)
         if not session.mesh:
             return None
-        async with self._parent.request("GET", Endpoint.CHUNK_MAP, str(digest)) as answer:
+        wanted = {} if span is None else {"span": str(span)}
+        async with self._parent.request(
+            "GET", Endpoint.CHUNK_MAP, str(digest), {"Accept": ACCEPT}, wanted
+        ) as answer:
             if answer.status == 404:
                 return None
             self._parent.expect(answer, 200, BlobUnknown)
             data = await answer.body(CHUNK_MAP_LIMIT)
         try:
-            return ChunkMap.decode(data)
+            return decode(data, digest=digest)
         except ChunkMapInvalid as fault:
             raise SourceUnreadable(f"sent a chunk map that is none: {fault}", source=self._source) from None
 

@@ -39,11 +39,18 @@ class ParentRepository:
         return Provenance(hit=False, source=self.source)
 
     def request(
-        self, method: str, endpoint: Endpoint, reference: str, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        endpoint: Endpoint,
+        reference: str,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
     ) -> AbstractAsyncContextManager[Answer]:
         """An answer, as `ParentSession.request` gives it."""
         path = endpoint.path(self.name, reference)
-        return self.session.request(method, path, scope=self.scope, query=self.query, headers=headers)
+        return self.session.request(
+            method, path, scope=self.scope, query={**self.query, **(query or {})}, headers=headers
+        )
 
     def expect(self, answer: Answer, status: int, unknown: type[Refusal]) -> None:
         """Raise `unknown` for 404 and a failure for any other status than the one expected."""

@@ -7,7 +7,9 @@ import json
 import pytest
 
 from registry_mesh.auth.access import Action, AnonymousAccess, Asked, Decision, Level, Verdict
-from registry_mesh.chunks.chunk_map import CHUNK, MEDIA_TYPE, ChunkMap
+from registry_mesh.chunks.chunk_map import CHUNK, PAGE
+from registry_mesh.chunks.map_format import MEDIA_TYPE, OLD_MEDIA_TYPE, decode, root
+from registry_mesh.chunks.sums import SumAlgorithm
 from registry_mesh.edge.exchange import Call, Exchange
 from registry_mesh.edge.server import Server
 from registry_mesh.edge.settings import Settings
@@ -15,6 +17,7 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.media_types import OCI_INDEX
 from registry_mesh.oci.reference import RegistryName
 from registry_mesh.ports.failures import SourceUnavailable
+from registry_mesh.stores.memory.store import MemoryStore
 from tests.edge.conftest import Edge, Start
 from tests.simulators.role import SimulatedRole
 
@@ -326,11 +329,45 @@ async def test_the_listing_of_what_is_meant_and_may_be_read(start: Start) -> Non
 async def test_chunk_maps(edge: Edge) -> None:
     data = bytes(3_000_000)
     digest = await edge.shelf.put_blob(data)
-    answer = await edge.ask("GET", f"/v2/team/app/_mesh/chunks/{digest}")
+    path = f"/v2/team/app/_mesh/chunks/{digest}"
+    answer = await edge.ask("GET", path, Accept=MEDIA_TYPE)
     assert (answer.status, answer.headers["content-type"]) == (200, MEDIA_TYPE)
-    assert ChunkMap.decode(answer.body, len(data)).proves(22, data[22 * CHUNK :])
-    answer = await edge.ask("GET", f"/v2/team/app/_mesh/chunks/{ZERO}")
+    found = decode(answer.body, len(data), digest)
+    assert found.proves(22, data[22 * CHUNK :])
+    assert answer.headers["etag"] == f'"{root(found, digest)}"'
+    answer = await edge.ask("GET", f"/v2/team/app/_mesh/chunks/{ZERO}", Accept=MEDIA_TYPE)
     assert (answer.status, answer.code) == (404, "BLOB_UNKNOWN")
+
+
+async def test_as_much_of_a_chunk_map_as_proves_a_span(edge: Edge) -> None:
+    data = bytes((PAGE + 1) * CHUNK)
+    digest = await edge.shelf.put_blob(data)
+    path = f"/v2/team/app/_mesh/chunks/{digest}?span="
+    for span, pages in (
+        (f"{PAGE * CHUNK}-{len(data)}", [1]),
+        ("0-1", [0]),
+        ("0-0", []),
+        ("5-999999999999", [0, 1]),
+    ):
+        answer = await edge.ask("GET", path + span, Accept=MEDIA_TYPE)
+        assert list(decode(answer.body, len(data), digest).pages) == pages, span
+    for wrong in ("1", "2-1", "-1", "a-b", "0-1,2-3", "0-99999999999999999999"):
+        answer = await edge.ask("GET", path + wrong, Accept=MEDIA_TYPE)
+        assert answer.status == 400, wrong
+
+
+async def test_a_child_of_an_earlier_version_gets_its_chunk_map_or_none(edge: Edge) -> None:
+    """It says nothing of versions, and decodes version 1 alone."""
+    for algorithm in SumAlgorithm:
+        data = bytes(3_000_000) + algorithm.name.encode()
+        edge.shelf.role.store = MemoryStore(sums=algorithm)
+        digest = await edge.shelf.put_blob(data)
+        answer = await edge.ask("GET", f"/v2/team/app/_mesh/chunks/{digest}")
+        if algorithm is SumAlgorithm.SHA256:
+            assert (answer.status, answer.headers["content-type"]) == (200, OLD_MEDIA_TYPE)
+            assert answer.body[:8] == b"RMCHUNK1" and decode(answer.body).proves(0, data[:CHUNK])
+        else:
+            assert (answer.status, answer.code) == (404, "BLOB_UNKNOWN")
 
 
 async def test_an_extension(start: Start) -> None:

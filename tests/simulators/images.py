@@ -170,7 +170,7 @@ class _Place:
             data = self.registry.faults[digest](before, data)
         yield _Reading(self.registry, BlobInfo(digest, len(whole)), span, data)
 
-    async def chunk_map(self, digest: Digest) -> ChunkMap | None:
+    async def chunk_map(self, digest: Digest, span: Span | None = None) -> ChunkMap | None:
         return None
 
     async def manifest(self, digest: Digest) -> FetchedManifest:

@@ -90,8 +90,8 @@ class JitteryBlobs:
     def open(self, digest: Digest, span: Span | None = None) -> AbstractAsyncContextManager[Reading]:
         return self._inner.open(digest, span)
 
-    async def chunk_map(self, digest: Digest) -> ChunkMap | None:
-        return await self._inner.chunk_map(digest)
+    async def chunk_map(self, digest: Digest, span: Span | None = None) -> ChunkMap | None:
+        return await self._inner.chunk_map(digest, span)
 
     def ingest(
         self, expected: Digest | None = None, size: int | None = None, algorithm: str = "sha256"

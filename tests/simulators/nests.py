@@ -261,3 +261,8 @@ async def _failover(ground: Ground) -> RegistrySource:
 
 async def _warm(ground: Ground) -> RegistrySource:
     return await _read_all(await ground.site("disk", await ground.origin()))
+
+
+def no_bucket(spool: Path | None) -> S3Settings:
+    """For the `bucket` of a ground without one."""
+    raise AssertionError("this nest has no bucket")

@@ -105,10 +105,10 @@ class Shelf:
         async with self.role.store.open(digest, span) as reading:
             yield reading
 
-    async def chunk_map(self, digest: Digest) -> ChunkMap | None:
+    async def chunk_map(self, digest: Digest, span: Span | None = None) -> ChunkMap | None:
         if digest not in self.links:
             raise BlobUnknown(digest=str(digest))
-        return await self.role.store.chunk_map(digest)
+        return await self.role.store.chunk_map(digest, span)
 
     async def manifest(self, digest: Digest) -> FetchedManifest:
         self.fault("manifest")

@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
-from registry_mesh.chunks.chunk_map import ChunkMap, ChunkMapper
+from registry_mesh.chunks.chunk_map import ChunkMap
+from registry_mesh.chunks.mapper import ChunkMapper
+from registry_mesh.chunks.sums import NEWEST, SumAlgorithm
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.oci.span import Span
@@ -44,6 +46,8 @@ class SimulatedSource:
     stats: int = 0
     sent: int = 0
     maps_asked: int = 0
+    sums: SumAlgorithm = NEWEST
+    """By which its maps are made."""
 
     def add(self, data: bytes) -> Digest:
         digest = Digest.of(data)
@@ -62,16 +66,16 @@ class SimulatedSource:
         data = self._blob(digest)
         return BlobInfo(digest, len(data) if self.head_says is None else self.head_says)
 
-    async def chunk_map(self, digest: Digest) -> ChunkMap | None:
+    async def chunk_map(self, digest: Digest, span: Span | None = None) -> ChunkMap | None:
         self.maps_asked += 1
         if not self.maps:
             return None
         data = bytearray(self._blob(digest))
         if self.maps_lie and self.flip_at is not None:
             data[self.flip_at] ^= 1
-        mapper = ChunkMapper()
+        mapper = ChunkMapper(self.sums)
         mapper.update(data)
-        return mapper.finish()
+        return mapper.finish().excerpt(span)
 
     @asynccontextmanager
     async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[_Reading]:

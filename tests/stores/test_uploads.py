@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from registry_mesh.chunks.chunk_map import CHUNK, ChunkMapper
+from registry_mesh.chunks.chunk_map import CHUNK
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RepositoryName
 from registry_mesh.oci.refusals import BlobUploadInvalid, BlobUploadUnknown, DigestInvalid, RangeInvalid
@@ -29,6 +29,7 @@ from registry_mesh.stores.memory.uploads import MemoryUploads
 from tests.eventually import eventually
 from tests.simulators.origins import HandClock
 from tests.suites.cache_store import map_of
+from tests.suites.maps_of import fits
 
 OWNER = Owner(RepositoryName("atlas/athena"), "alice")
 DATA = os.urandom(2 * CHUNK + 12_345)
@@ -88,9 +89,7 @@ async def test_what_is_committed_has_its_chunk_map(
         await send(uploads, id, DATA[start : start + 300_000])
     digest = Digest.of(DATA, "sha512")
     await commit(uploads, id, digest)
-    mapper = ChunkMapper()
-    mapper.update(DATA)
-    assert await store.chunk_map(digest) == mapper.finish()
+    assert fits(await store.chunk_map(digest), DATA)
     assert list((tmp_path / "uploads").iterdir()) == []
 
 
@@ -304,7 +303,8 @@ async def test_without_a_usable_state_the_bytes_are_read_again(
     if spoil == "hash":
         edit_state(tmp_path, id, lambda state: state | {"hash": "AAAA"})
     elif spoil == "sums":
-        (tmp_path / "uploads" / id / "sums").unlink()
+        for sums in (tmp_path / "uploads" / id).glob("sums-*"):
+            sums.rename(sums.with_name("sums"))  # as an earlier version called those by sha256
     else:
         request.getfixturevalue("without_libcrypto")
     await send(uploads, id, DATA[CHUNK + 7 :])
@@ -372,9 +372,7 @@ async def test_kill_9_in_mid_upload_loses_what_was_in_flight_only(tmp_path: Path
     await send(uploads, id, b"".join(pieces(start)), start)
     whole = b"".join(pieces(0))
     assert await commit(uploads, id, Digest.of(whole)) == Digest.of(whole)
-    mapper = ChunkMapper()
-    mapper.update(whole)
-    assert await store.chunk_map(Digest.of(whole)) == mapper.finish()
+    assert fits(await store.chunk_map(Digest.of(whole)), whole)
 
 
 def write_and_kill(root: Path, id: str, start: int, lines: int) -> int:

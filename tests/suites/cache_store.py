@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, ChunkMapper, chunk_span, count
+from registry_mesh.chunks.chunk_map import CHUNK, chunk_span, count
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, RepositoryName
@@ -20,6 +20,7 @@ from registry_mesh.ports.partial import Bytes, ChunkState, Give, Hold
 from registry_mesh.ports.place import Place
 from tests.eventually import eventually
 from tests.suites.bytes_of import pattern, read
+from tests.suites.maps_of import map_of
 
 SIZE = 4 * CHUNK + 1234
 DATA = pattern(SIZE, 7)
@@ -35,12 +36,6 @@ def given(*pieces: bytes) -> Give:
     """What gives those, once."""
     once = iter((pieces,))
     return lambda: next(once, ())
-
-
-def map_of(data: bytes) -> ChunkMap:
-    mapper = ChunkMapper()
-    mapper.update(data)
-    return mapper.finish()
 
 
 async def held_bytes(data: Bytes, span: Span) -> bytes:

@@ -12,7 +12,8 @@ from contextlib import AsyncExitStack
 import pytest
 from aiohttp import web
 
-from registry_mesh.chunks.chunk_map import ChunkMapper
+from registry_mesh.chunks.map_format import encode, encode_old
+from registry_mesh.chunks.sums import SumAlgorithm
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.media_types import OCI_INDEX, OCI_MANIFEST
@@ -38,6 +39,7 @@ from registry_mesh.upstream.session import ParentSession
 from registry_mesh.upstream.way import Way
 from tests.eventually import eventually
 from tests.simulators.registry import SimulatedRegistry, simulated_registry
+from tests.suites.maps_of import map_of
 
 DATA = bytes(range(256)) * 500
 DIGEST = Digest.of(DATA)
@@ -562,10 +564,8 @@ async def test_referrers_by_api_and_by_tag_are_one_list(parent: SimulatedRegistr
 
 
 async def test_chunk_maps_are_asked_only_of_our_own_kind(parent: SimulatedRegistry, app: Repository) -> None:
-    mapper = ChunkMapper()
-    mapper.update(DATA)
     path = f"/v2/team/app/_mesh/chunks/{DIGEST}"
-    parent.says(path, body=mapper.finish().encode())
+    parent.says(path, body=encode(map_of(DATA), DIGEST))
     parent.says(BLOB, body=DATA)
     parent.says("/v2/")
     assert await app.blobs.chunk_map(DIGEST) is None
@@ -577,3 +577,15 @@ async def test_chunk_maps_are_asked_only_of_our_own_kind(parent: SimulatedRegist
     parent.says(path, body=b"nonsense")
     with pytest.raises(SourceLied):
         await app.blobs.chunk_map(DIGEST)
+
+
+async def test_chunk_maps_of_a_parent_of_an_earlier_version(
+    parent: SimulatedRegistry, app: Repository
+) -> None:
+    """It gives all of the map in version 1, whatever is asked for."""
+    parent.says(
+        "/v2/team/app/_mesh/chunks/" + str(DIGEST), body=encode_old(map_of(DATA, SumAlgorithm.SHA256))
+    )
+    parent.says(BLOB, body=DATA, headers={"Registry-Mesh": "origin"})
+    await app.blobs.stat(DIGEST)
+    assert await app.blobs.chunk_map(DIGEST, Span(0, 1)) == map_of(DATA, SumAlgorithm.SHA256)

@@ -1,10 +1,10 @@
-"""The sha256 of each chunk of a blob, as its bytes pass in order."""
+"""The sum of each chunk of a blob, as its bytes pass in order."""
 
 from __future__ import annotations
 
-import hashlib
-
 from registry_mesh.chunks.chunk_map import CHUNK, chunk_span
+from registry_mesh.chunks.sums import ChunkSum, SumAlgorithm
+from registry_mesh.oci.digest import Hasher
 
 
 class ChunkSums:
@@ -12,23 +12,23 @@ class ChunkSums:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._sum: hashlib._Hash | None = None
+        self._sum: tuple[SumAlgorithm, Hasher] | None = None
 
-    def take(self, offset: int, data: bytes | memoryview, *, wanted: bool) -> list[bytes | None]:
-        """The sums of the chunks that `data` completes; None of one whose beginning was not seen, or was not `wanted`
-        when it passed."""
-        sums: list[bytes | None] = []
+    def take(self, offset: int, data: bytes | memoryview, by: SumAlgorithm | None) -> list[ChunkSum | None]:
+        """The sums, `by` that algorithm, of the chunks that `data` completes; None of one whose beginning was not seen,
+        or was not to be summed (`by` None) when it passed."""
+        sums: list[ChunkSum | None] = []
         view = memoryview(data)
         while view:
             span = chunk_span(offset // CHUNK, self._size)
             piece = view[: span.stop - offset]
             if offset == span.start:
-                self._sum = hashlib.sha256() if wanted else None
+                self._sum = (by, by.hasher()) if by is not None else None
             offset += len(piece)
             if self._sum is not None:
-                self._sum.update(piece)
+                self._sum[1].update(piece)
             if offset == span.stop:
-                sums.append(self._sum.digest() if self._sum is not None else None)
+                sums.append(ChunkSum(self._sum[0], self._sum[1].digest()) if self._sum is not None else None)
                 self._sum = None
             view = view[len(piece) :]
         return sums

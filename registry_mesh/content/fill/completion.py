@@ -51,7 +51,7 @@ class FillCompletion:
                     return
                 await asyncio.sleep(state.policy.poll)
         if state.digest_proof.fits():
-            await state.outcome.commit(self._proof.map)
+            await state.outcome.commit(await self._proof.whole_map())
             await check_said(self._store, state.digest, state.size)
             return
         state.lie()

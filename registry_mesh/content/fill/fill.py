@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Final
 
 from registry_mesh.chunks.chunk_map import CHUNK, MIB, ChunkMap, count
+from registry_mesh.chunks.sums import ChunkSum
 from registry_mesh.content.fill.chunk_proof import ChunkProof
 from registry_mesh.content.fill.completion import FillCompletion
 from registry_mesh.content.fill.elsewhere import ClaimsElsewhere
@@ -199,7 +200,7 @@ class Fill:
         elif not self.transfers.bring(reader):
             self._elsewhere.want(index)
 
-    def _written(self, index: int, summed: bytes | None, source: str) -> None:
+    def _written(self, index: int, summed: ChunkSum | None, source: str) -> None:
         """A transfer has written chunk `index`; see `Transfer`."""
         self._proof.take(index, summed, source)
         self.state.came(index)

@@ -31,6 +31,7 @@ from collections.abc import Coroutine
 from typing import Any, Final
 
 from registry_mesh.chunks.chunk_map import CHUNK, MIB, count
+from registry_mesh.chunks.sums import NEWEST, SumAlgorithm
 from registry_mesh.content.fill.digest_proof import DigestProof
 from registry_mesh.content.fill.first_use import FirstUse
 from registry_mesh.content.fill.policy import LOOK, FillPolicy
@@ -99,9 +100,11 @@ class MapPhase(enum.Enum):
 
     UNASKED = ("nothing is fetched yet", ChunkState.UNPROVEN, "", "ASKING")
     ASKING = ("a parent is asked for it", ChunkState.PROVEN, "left unmarked", "THERE NONE LACKING")
-    THERE = ("it is here", ChunkState.PROVEN, "proven, or thrown away", "NONE")  # NONE: convicted
+    THERE = ("what was wanted of it is here", ChunkState.PROVEN, "proven, or thrown away", "ASKING NONE")
+    # ASKING: more of it is wanted; NONE: it was convicted
     NONE = ("no parent has one", ChunkState.UNPROVEN, "UNPROVEN", "THERE")  # THERE: another registry's has
-    LACKING = ("there is one, and it could not be had", ChunkState.PROVEN, "thrown away", "ASKING")
+    LACKING = ("there is one, and it could not be had", ChunkState.PROVEN, "thrown away", "ASKING THERE")
+    # THERE: what is wanted now was had before
 
     def __init__(self, meaning: str, need: ChunkState, coming: str, then: str) -> None:
         self.meaning = meaning
@@ -140,6 +143,8 @@ class FillState:
         self.readers = Readers(policy.wake)
         self.digest_proof = DigestProof(hold, hold)
         self.map_phase = MapPhase.UNASKED
+        self.sums = NEWEST
+        """By which chunks are summed as they come: as the map is, or before it is here as it most likely is."""
         self.unstorable: Failure | None = None
         self.epoch = 0
         self.fetched = 0
@@ -156,6 +161,11 @@ class FillState:
         self._stumbles: dict[str, Failure] = {}  # registry → what last broke a stream
         self._first_missing = 0
         self._held = len(states) - states.count(0)  # a lower bound: other processes write too
+
+    @property
+    def summed_by(self) -> SumAlgorithm | None:
+        """What a chunk that begins to come is summed by; None where no map is going to prove it."""
+        return self.sums if self.map_phase.proves else None
 
     # -- phases -------------------------------------------------------------------------------------------------
 

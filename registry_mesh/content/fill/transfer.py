@@ -12,6 +12,7 @@ from typing import Final
 
 from registry_mesh.chunks.chunk_map import CHUNK, MIB
 from registry_mesh.chunks.steal import SKIP
+from registry_mesh.chunks.sums import ChunkSum
 from registry_mesh.content.fill.backlog import BATCH, Backlog
 from registry_mesh.content.fill.chunk_sums import ChunkSums
 from registry_mesh.content.fill.retries import Retries
@@ -37,14 +38,14 @@ TURN: Final = 4 * MIB
 """Bytes that a thread receives and stores before the loop has a say again."""
 
 Wanted = Callable[["Transfer"], Awaitable[bool]]
-Written = Callable[[int, bytes | None, str], None]
+Written = Callable[[int, ChunkSum | None, str], None]
 
 
 class Transfer:
     """Fills chunks [first, stop) of a fill, in order, less the holes that were carved out of it, through `via`.
 
     `wanted` is asked now and then whether it shall go on, and may make it wait. `written` is told of each chunk that
-    is whole, with its sha256 where that was seen, and raises `SourceLied` where the chunk is wrong; the chunk comes
+    is whole, with its sum where that was seen, and raises `SourceLied` where the chunk is wrong; the chunk comes
     again then. `unasked`: all of them are fetched, whether a reader waits for them or not.
     """
 
@@ -292,7 +293,7 @@ class Transfer:
         """Have a thread store what `give` gives. It tells of each batch, and goes on with the next at once."""
         offset = self.position
         batch: Sequence[bytes | memoryview] = ()
-        stored: deque[tuple[int, list[bytes | None]]] = deque()
+        stored: deque[tuple[int, list[ChunkSum | None]]] = deque()
         wrong: list[SourceLied | OSError] = []
         loop = asyncio.get_running_loop()
 
@@ -303,10 +304,10 @@ class Transfer:
 
         def then() -> None:
             nonlocal offset
-            sums: list[bytes | None] = []
+            sums: list[ChunkSum | None] = []
             for data in batch:
                 self._state.digest_proof.inline(offset, data)
-                sums += self._sums.take(offset, data, wanted=self._state.map_phase.proves)
+                sums += self._sums.take(offset, data, self._state.summed_by)
                 offset += len(data)
             stored.append((offset, sums))
             loop.call_soon_threadsafe(tell)
@@ -323,7 +324,7 @@ class Transfer:
         if wrong:
             raise wrong[0]
 
-    def _stored(self, offset: int, sums: Sequence[bytes | None]) -> None:
+    def _stored(self, offset: int, sums: Sequence[ChunkSum | None]) -> None:
         """Bytes up to `offset` are written; `sums`: of each chunk that they completed."""
         begin, self.position = self.position, offset
         self.moved_at = monotonic()

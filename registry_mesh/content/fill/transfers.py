@@ -12,6 +12,7 @@ from typing import Final
 
 from registry_mesh.chunks.chunk_map import CHUNK, count
 from registry_mesh.chunks.steal import SKIP
+from registry_mesh.chunks.sums import ChunkSum
 from registry_mesh.content.fill.ahead import ChunksAhead
 from registry_mesh.content.fill.chunk_proof import ChunkProof
 from registry_mesh.content.fill.policy import LOOK
@@ -51,7 +52,7 @@ class Transfers:
         state: FillState,
         claims: Claims,
         proof: ChunkProof,
-        written: Callable[[int, bytes | None, str], None],
+        written: Callable[[int, ChunkSum | None, str], None],
         ended: Callable[[Via], None],
     ) -> None:
         self._state = state
@@ -189,7 +190,8 @@ class Transfers:
         return Transfer(self._state, via, chunks, self.wanted, self._written, unasked=unasked)
 
     def _launch(self, transfer: Transfer, opened: tuple[AsyncExitStack, Reading] | None = None) -> None:
-        self._proof.begin(transfer.via, first=self._state.fetched == 0 and not self._running)
+        first = self._state.fetched == 0 and not self._running
+        self._proof.begin(transfer.via, transfer.chunks, first=first)
         self._claimed[transfer] = transfer.chunks
         task = asyncio.get_running_loop().create_task(self._run(transfer, opened))
         self._running[transfer] = task

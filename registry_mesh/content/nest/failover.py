@@ -173,7 +173,7 @@ class Failover:
             self._distrusted.note_late([slow.source], "blobs")
             raise
 
-    async def chunk_map(self, digest: Digest) -> ChunkMap | None:
+    async def chunk_map(self, digest: Digest, span: Span | None = None) -> ChunkMap | None:
         """Of the first candidate that has one. None where those that can be asked say that they have none: one that
         has, and fails to tell, must not pass for one that has not."""
         candidates, reasons = self._order(digest)
@@ -184,7 +184,7 @@ class Failover:
                 reasons.append(f"{candidate.parent.name}: {candidate.parent.reason}")
                 continue
             try:
-                found = await candidate.repository.blobs.chunk_map(digest)
+                found = await candidate.repository.blobs.chunk_map(digest, span)
             except Unknown:
                 answered = True
                 continue

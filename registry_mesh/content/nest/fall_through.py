@@ -48,12 +48,12 @@ class FallThrough:
                 reading = await stack.enter_async_context(self._beyond.blobs.open(digest, span))
             yield reading
 
-    async def chunk_map(self, digest: Digest) -> ChunkMap | None:
+    async def chunk_map(self, digest: Digest, span: Span | None = None) -> ChunkMap | None:
         """The map of what is held, else of what is beyond."""
         try:
-            return await self._held.blobs.chunk_map(digest)
+            return await self._held.blobs.chunk_map(digest, span)
         except BlobUnknown:
-            return await self._beyond.blobs.chunk_map(digest)
+            return await self._beyond.blobs.chunk_map(digest, span)
 
     async def manifest(self, digest: Digest) -> FetchedManifest:
         """The manifest that is held, else the one beyond."""

@@ -8,7 +8,8 @@ from typing import Final
 
 from cachetools import LRUCache
 
-from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, ChunkMapper
+from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap
+from registry_mesh.chunks.mapper import ChunkMapper
 from registry_mesh.content.fill.fill import Fill
 from registry_mesh.content.fill.fills import ATTEMPTS, Fills, opened_with_bytes
 from registry_mesh.content.fill.rivals import Rivals
@@ -123,27 +124,27 @@ class PullThrough:
             return None
         return said.size if said is not None else None
 
-    async def chunk_map(self, digest: Digest) -> ChunkMap | None:
+    async def chunk_map(self, digest: Digest, span: Span | None = None) -> ChunkMap | None:
         """The store's, or that of the fill under way, else the source's. Of a blob that is not held as a whole it is
         None where the source cannot be asked: what is held of it is given all the same."""
         if _is_empty(digest):
             return ChunkMapper().finish()
         try:
-            found = await self._store.chunk_map(digest)
+            found = await self._store.chunk_map(digest, span)
         except (BlobUnknown, StoreBroken):
-            return await self._map_under_way(digest)
+            return await self._map_under_way(digest, span)
         if found is None:
-            return await self._source.chunk_map(digest)
+            return await self._source.chunk_map(digest, span)
         await self._belonging.demand(digest)
         return found
 
-    async def _map_under_way(self, digest: Digest) -> ChunkMap | None:
+    async def _map_under_way(self, digest: Digest, span: Span | None) -> ChunkMap | None:
         fill = self._fills.get(digest)
-        if fill is not None and fill.chunk_map is not None:
+        if fill is not None and fill.chunk_map is not None and fill.chunk_map.covers(span):
             await self._belonging.demand(digest)
             return fill.chunk_map
         with suppress(Failure):
-            return await self._source.chunk_map(digest)
+            return await self._source.chunk_map(digest, span)
         return None
 
     @asynccontextmanager
@@ -193,7 +194,7 @@ class PullThrough:
 
     async def _is_proven(self, digest: Digest, span: Span | None) -> bool:
         """Whether a span past the store is proven; refused where nothing else is to be given."""
-        if span is None or await self._source.chunk_map(digest) is not None:
+        if span is None or await self._source.chunk_map(digest, span) is not None:
             return True
         if self._ranges is not Ranges.UNPROVEN:
             raise refused(digest)

@@ -67,6 +67,6 @@ class SharedFirst:
         async with AsyncExitStack() as stack:
             yield await self._first(lambda place: stack.enter_async_context(place.open(digest, span)), digest)
 
-    async def chunk_map(self, digest: Digest) -> ChunkMap | None:
+    async def chunk_map(self, digest: Digest, span: Span | None = None) -> ChunkMap | None:
         """The map of the first place that has one."""
-        return await self._first(lambda place: place.chunk_map(digest), digest)
+        return await self._first(lambda place: place.chunk_map(digest, span), digest)

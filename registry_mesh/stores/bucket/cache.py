@@ -146,8 +146,8 @@ class S3CacheStore:
         finally:
             self._send(digest)  # where the spool has it by now
 
-    async def chunk_map(self, digest: Digest) -> ChunkMap | None:
-        return await self.near.chunk_map(digest)
+    async def chunk_map(self, digest: Digest, span: Span | None = None) -> ChunkMap | None:
+        return await self.near.chunk_map(digest, span)
 
     @asynccontextmanager
     async def ingest(

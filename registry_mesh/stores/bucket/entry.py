@@ -115,8 +115,8 @@ class Entry:
     def own_map(self) -> ChunkMap | None:
         """The chunk map, where the entry has it."""
         if self.inline is not None:
-            return ChunkMap(self.size, sha256(self.inline).digest() if self.size else b"")
-        return ChunkMap(self.size, self.sums) if self.sums is not None else None
+            return ChunkMap.of_sums(self.size, sha256(self.inline).digest() if self.size else b"")
+        return ChunkMap.of_sums(self.size, self.sums) if self.sums is not None else None
 
 
 class KnownEntry:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from registry_mesh.chunks.chunk_map import ChunkMap, count
+from registry_mesh.chunks.map_format import encode_old
 from registry_mesh.oci.digest import Digest, Hasher, new_hasher
 from registry_mesh.oci.refusals import DigestInvalid
 from registry_mesh.oci.span import Span
@@ -121,7 +122,7 @@ class S3Ingest:
             await self._client.put(pending_key(entry.name), str(digest).encode())
             await self._store(digest)
             if entry.map_sum:
-                await self._client.put(map_key(entry.name), chunk_map.encode())
+                await self._client.put(map_key(entry.name), _encoded(chunk_map))
         self._deciding = True
         won = await self._create(entry)
         self._deciding = False
@@ -149,7 +150,7 @@ class S3Ingest:
             return replace(entry, name="", inline=intake.part.after(0))
         if count(intake.offset) <= SUMS_INLINE:
             return replace(entry, sums=chunk_map.sums)
-        return replace(entry, map_sum=hashlib.sha256(chunk_map.encode()).hexdigest())
+        return replace(entry, map_sum=hashlib.sha256(_encoded(chunk_map)).hexdigest())
 
     async def _store(self, digest: Digest) -> None:
         """The bytes, whole, in the bucket."""
@@ -194,6 +195,13 @@ class S3Ingest:
             await self._intake.multipart.abort()
         if self.stored and not self._deciding:
             await self._control.delete([data_key(name), map_key(name), pending_key(name)])
+
+
+def _encoded(chunk_map: ChunkMap) -> bytes:
+    """In version 1: hosts of an older version may share the bucket."""
+    encoded = encode_old(chunk_map)
+    assert encoded is not None, "a bucket's maps are made with sha256"
+    return encoded
 
 
 def _update(hasher: Hasher, pieces: list[bytes | memoryview]) -> None:

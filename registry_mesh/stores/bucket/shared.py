@@ -56,12 +56,12 @@ class SpoolFirst:
                     raise
             yield reading
 
-    async def chunk_map(self, digest: Digest) -> ChunkMap | None:
+    async def chunk_map(self, digest: Digest, span: Span | None = None) -> ChunkMap | None:
         with suppress(BlobUnknown, StoreBroken):
-            found = await self._spool.chunk_map(digest)
+            found = await self._spool.chunk_map(digest, span)
             if found is not None:
                 return found
-        return await self._guard.ask(lambda: self._bucket.chunk_map(digest))
+        return await self._guard.ask(lambda: self._bucket.chunk_map(digest, span))
 
     async def held_size(self, digest: Digest) -> int | None:
         """A bucket that does not answer holds none: the blob is brought to the spool all the same."""
@@ -96,8 +96,8 @@ class BucketAsParent:
             reading = await self._guard.ask(lambda: stack.enter_async_context(opening))
             yield _UncheckedReading(reading, self._guard)
 
-    async def chunk_map(self, digest: Digest) -> ChunkMap | None:
-        return await self._guard.ask(lambda: self._bucket.chunk_map(digest))
+    async def chunk_map(self, digest: Digest, span: Span | None = None) -> ChunkMap | None:
+        return await self._guard.ask(lambda: self._bucket.chunk_map(digest, span))
 
     def reject(self, digest: Digest) -> None:
         """Look at the blob in the bucket again, beside the request, and forget it there where it is rotten."""

@@ -11,6 +11,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Final
 
 from registry_mesh.chunks.chunk_map import ChunkMap, ChunkMapInvalid
+from registry_mesh.chunks.map_format import decode
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.oci.span import Span
@@ -137,7 +138,7 @@ class S3Store:
             known.chunk_map = await self._fetch_map(known.entry)
         yield S3Reading(self.client, known, wanted, await self._address(known, wanted))
 
-    async def chunk_map(self, digest: Digest) -> ChunkMap | None:
+    async def chunk_map(self, digest: Digest, span: Span | None = None) -> ChunkMap | None:
         known = await self.known(digest)
         if known.chunk_map is None:
             known.chunk_map = await self._fetch_map(known.entry)
@@ -281,7 +282,7 @@ class S3Store:
         try:
             if hashlib.sha256(data).hexdigest() != entry.map_sum:
                 raise ChunkMapInvalid("its digest does not fit")
-            return ChunkMap.decode(data, entry.size)
+            return decode(data, entry.size, entry.digest)
         except ChunkMapInvalid as error:
             raise StoreBroken(f"the chunk map of {entry.digest} in the bucket: {error}") from error
 

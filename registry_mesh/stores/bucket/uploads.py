@@ -11,7 +11,9 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Final
 
-from registry_mesh.chunks.chunk_map import CHUNK, ChunkMapper
+from registry_mesh.chunks.chunk_map import CHUNK
+from registry_mesh.chunks.mapper import ChunkMapper
+from registry_mesh.chunks.sums import SumAlgorithm
 from registry_mesh.oci.digest import new_hasher
 from registry_mesh.oci.refusals import BlobUploadInvalid, BlobUploadUnknown
 from registry_mesh.ports.failures import Failure, StoreBroken
@@ -112,7 +114,7 @@ class S3Uploads:
             if data is None or len(data) != tail.size:
                 raise StoreBroken("an upload's bytes are not in the bucket")
             part.take(memoryview(data), part.size + len(data))
-        mapper = ChunkMapper.resumed(session.sums)
+        mapper = ChunkMapper.resumed(session.sums, SumAlgorithm.SHA256)
         mapped = len(session.sums) // 32 * CHUNK
         mapper.update(part.after(part.size - (session.offset - mapped)))
         summed = StreamSum(session.algorithm, resumable_hash.resume(session.algorithm, session.hash), mapper)

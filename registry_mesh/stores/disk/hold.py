@@ -212,7 +212,7 @@ class DiskHold:
         finally:
             os.close(table_fd)
 
-    async def feed(self, span: Span, sink: Callable[[memoryview], None]) -> None:
+    async def feed(self, span: Span, sink: Callable[[memoryview], object]) -> None:
         with translated(f"reading a part of {self.info.digest}"):
             await offload(feed, self._files.fd, span, sink)
 
@@ -343,7 +343,7 @@ class DiskHold:
                 self._files.drop()
 
 
-def feed(fd: int, span: Span, sink: Callable[[memoryview], None]) -> None:
+def feed(fd: int, span: Span, sink: Callable[[memoryview], object]) -> None:
     """Call `sink` with the bytes of a span of a file, through one buffer."""
     buffer = memoryview(bytearray(min(PIECE, len(span))))
     start = span.start

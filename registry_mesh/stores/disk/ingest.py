@@ -11,7 +11,8 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Final
 
-from registry_mesh.chunks.chunk_map import ChunkMap, ChunkMapper
+from registry_mesh.chunks.chunk_map import ChunkMap
+from registry_mesh.chunks.mapper import ChunkMapper
 from registry_mesh.oci.digest import Digest, new_hasher
 from registry_mesh.oci.refusals import DigestInvalid
 from registry_mesh.ports.blobs import BlobInfo

@@ -12,15 +12,9 @@ import threading
 from collections import OrderedDict
 from typing import Final
 
-from registry_mesh.chunks.chunk_map import (
-    CHUNK,
-    ChunkMap,
-    ChunkMapInvalid,
-    chunk_span,
-    count,
-    proves,
-    sums_at,
-)
+from registry_mesh.chunks.chunk_map import CHUNK, ChunkMapInvalid, chunk_span, count
+from registry_mesh.chunks.map_format import BEGINNING, MapShape
+from registry_mesh.chunks.sums import SUM, SumAlgorithm
 from registry_mesh.oci.digest import Digest
 from registry_mesh.stores.checksum import crc32
 from registry_mesh.stores.disk import hold_file
@@ -128,7 +122,7 @@ class Looks:
     def _mapped_size(self, digest: Digest) -> int | None:
         try:
             with self._layout.blob_chunks(digest).open("rb") as file:
-                return ChunkMap.decode_size(file.read(32))
+                return MapShape.read(file.read(BEGINNING)).size
         except (FileNotFoundError, ChunkMapInvalid):
             return None
 
@@ -153,13 +147,16 @@ class Looks:
             pass
         try:
             with self._layout.blob_chunks(digest).open("rb", buffering=0) as file:
-                if ChunkMap.decode_size(file.read(64)) != size:
+                shape = MapShape.read(file.read(BEGINNING))
+                if shape.size != size:
                     return None
-                offset, length = sums_at(start, stop - start)  # the whole map is MBs, and asked for often
+                offset, length = shape.sums_of(
+                    range(start, stop)
+                )  # the whole map is MBs, and asked for often
                 sums = os.pread(file.fileno(), length, offset)
         except (FileNotFoundError, ChunkMapInvalid):
             return None
-        return _Sums(sums, start) if len(sums) == length else None
+        return _Sums(sums, start, shape.algorithm) if len(sums) == length else None
 
 
 class _Checksums:
@@ -176,12 +173,14 @@ class _Checksums:
 class _Sums:
     """The sums of some chunks in a chunk map."""
 
-    def __init__(self, sums: bytes, first: int) -> None:
+    def __init__(self, sums: bytes, first: int, algorithm: SumAlgorithm) -> None:
         self._sums = sums
         self._first = first
+        self._algorithm = algorithm
 
     def fits(self, index: int, data: bytes) -> bool:
-        return proves(self._sums, index - self._first, data)
+        at = (index - self._first) * SUM
+        return self._algorithm.of(data) == self._sums[at : at + SUM]
 
 
 class PartLooks:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Final
 
-from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, ChunkMapper
+from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap
+from registry_mesh.chunks.mapper import ChunkMapper
 from registry_mesh.oci.digest import Digest
 from registry_mesh.ports.failures import StoreFull
 from registry_mesh.stores.disk.shelf import Shelf

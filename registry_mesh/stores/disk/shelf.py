@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap
+from registry_mesh.chunks.map_format import encode
 from registry_mesh.oci.digest import Digest
 from registry_mesh.ports.blobs import BlobInfo
 from registry_mesh.stores import points
@@ -97,7 +98,7 @@ class Shelf:
 
     def put_chunk_map(self, digest: Digest, chunk_map: ChunkMap) -> None:
         """Put the chunk map beside the blob, before it or after."""
-        data, target = chunk_map.encode(), self.layout.blob_chunks(digest)
+        data, target = encode(chunk_map, digest), self.layout.blob_chunks(digest)
         room = charge(len(data)) if _size(target) is None else 0
         self.room.take(room)
 

@@ -12,7 +12,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, ChunkMapInvalid, ChunkMapper
+from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap
+from registry_mesh.chunks.mapper import ChunkMapper
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import ALGORITHMS, Digest
 from registry_mesh.oci.refusals import BlobUnknown
@@ -36,6 +37,7 @@ from registry_mesh.stores.disk.layout import Layout, entries
 from registry_mesh.stores.disk.left import DiskRoom
 from registry_mesh.stores.disk.locks import FileLock, ProcessLock
 from registry_mesh.stores.disk.looks import PartLooks
+from registry_mesh.stores.disk.map_file import read_map
 from registry_mesh.stores.disk.map_maker import MapMaker
 from registry_mesh.stores.disk.part_files import open_part
 from registry_mesh.stores.disk.records import DiskRecords
@@ -167,12 +169,12 @@ class DiskStore:
     def open(self, digest: Digest, span: Span | None = None) -> DiskReading:
         return DiskReading(self.whole_blobs, digest, span)
 
-    async def chunk_map(self, digest: Digest) -> ChunkMap | None:
+    async def chunk_map(self, digest: Digest, span: Span | None = None) -> ChunkMap | None:
         """What is beside the blob; a store that is no cache makes one at once where there is none."""
-        found = await offload(self._chunk_map, digest)
+        found = await offload(self._chunk_map, digest, span)
         return found if found is not None or self._maps is None else await self._maps.make(digest)
 
-    def _chunk_map(self, digest: Digest) -> ChunkMap | None:
+    def _chunk_map(self, digest: Digest, span: Span | None) -> ChunkMap | None:
         with translated("reading a chunk map"):
             size = self._size(digest)
             if size is None:
@@ -181,10 +183,7 @@ class DiskStore:
                 mapper = ChunkMapper()
                 mapper.update(self.layout.blob(digest).read_bytes())
                 return mapper.finish()
-            try:
-                return ChunkMap.decode(self.layout.blob_chunks(digest).read_bytes(), size)
-            except (FileNotFoundError, ChunkMapInvalid):
-                return None
+            return read_map(self.layout.blob_chunks(digest), digest, size, span)
 
     @asynccontextmanager
     async def ingest(

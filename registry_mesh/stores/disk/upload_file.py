@@ -2,7 +2,7 @@
 
     uploads/<id>/data     the bytes; locked by whoever appends
     uploads/<id>/turn     locked by whoever appends, until the session is over: the data may be a blob before
-    uploads/<id>/sums     sha256 of each whole chunk, 32 bytes each
+    uploads/<id>/sums-ALGORITHM  sum of each whole chunk, 32 bytes each
     uploads/<id>/asked    there while another waits for its turn
     uploads/<id>/state    {repository, subject, algorithm, offset, hash, boot, at}
 
@@ -22,7 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, ChunkMapper
+from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap
+from registry_mesh.chunks.mapper import ChunkMapper
+from registry_mesh.chunks.sums import NEWEST, SUM
 from registry_mesh.oci.digest import Digest, new_hasher
 from registry_mesh.oci.reference import RepositoryName
 from registry_mesh.oci.refusals import BlobUploadUnknown
@@ -38,7 +40,8 @@ from registry_mesh.stores.writing import write_all
 SAVE_EVERY: Final = 64 << 20
 ASKED: Final = "asked"
 _PIECE: Final = 1 << 20
-_SUM: Final = 32
+_SUMS: Final = f"sums-{NEWEST.name.lower()}"
+"""By another algorithm, of another version, they are made anew: what came is read once more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,15 +137,15 @@ class UploadFile:
             hasher, hashed = resumable_hash.new(state.algorithm), 0
         self._hasher = hasher
         sums = self._sums(min(state.offset, self.offset) // CHUNK)
-        self._mapper = ChunkMapper.resumed(sums)
+        self._mapper = ChunkMapper.resumed(sums, NEWEST)
         self._saved_sums = len(sums)
-        self._rehash(hashed, len(sums) // _SUM * CHUNK)
+        self._rehash(hashed, len(sums) // SUM * CHUNK)
         self._saved = self.offset
 
     def _sums(self, count: int) -> bytes:
         with suppress(FileNotFoundError):
-            sums = (self._directory / "sums").read_bytes()[: count * _SUM]
-            return sums[: len(sums) // _SUM * _SUM]
+            sums = (self._directory / _SUMS).read_bytes()[: count * SUM]
+            return sums[: len(sums) // SUM * SUM]
         return b""
 
     def _rehash(self, hashed: int, mapped: int) -> None:
@@ -188,7 +191,7 @@ class UploadFile:
         sums = self._mapper.sums
         if len(sums) == self._saved_sums:
             return
-        fd = os.open(self._directory / "sums", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fd = os.open(self._directory / _SUMS, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             write_all(fd, [sums[self._saved_sums :]], self._saved_sums)
             self._fsync.sync_data(fd)

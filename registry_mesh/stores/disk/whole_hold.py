@@ -57,7 +57,7 @@ class WholeHold:
         if state is ChunkState.MISSING:
             raise StoreBroken("the blob is complete")
 
-    async def feed(self, span: Span, sink: Callable[[memoryview], None]) -> None:
+    async def feed(self, span: Span, sink: Callable[[memoryview], object]) -> None:
         with translated("reading a blob"):
             await offload(feed, self._fd, span, sink)
 

@@ -134,7 +134,7 @@ class MemoryHold:
         span = chunk_span(index, self.info.size)
         return crc32(os.pread(self._part.file.fd, len(span), span.start))
 
-    async def feed(self, span: Span, sink: Callable[[memoryview], None]) -> None:
+    async def feed(self, span: Span, sink: Callable[[memoryview], object]) -> None:
         for start in range(span.start, span.stop, PIECE):
             length = min(PIECE, span.stop - start)
             sink(memoryview(os.pread(self._part.file.fd, length, start)))

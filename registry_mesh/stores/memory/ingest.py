@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from registry_mesh.chunks.chunk_map import ChunkMapper
+from registry_mesh.chunks.mapper import ChunkMapper
+from registry_mesh.chunks.sums import NEWEST, SumAlgorithm
 from registry_mesh.oci.digest import Digest, new_hasher
 from registry_mesh.oci.refusals import DigestInvalid
 from registry_mesh.ports.blobs import BlobInfo
@@ -27,11 +28,13 @@ class BlobTaker(Protocol):
 class MemoryIngest:
     """Implements `ports.blobs.Ingest`."""
 
-    def __init__(self, store: BlobTaker, expected: Digest | None, algorithm: str) -> None:
+    def __init__(
+        self, store: BlobTaker, expected: Digest | None, algorithm: str, sums: SumAlgorithm = NEWEST
+    ) -> None:
         self._store = store
         self._algorithm = expected.algorithm if expected else algorithm
         self._hasher = new_hasher(self._algorithm)
-        self._mapper = ChunkMapper()
+        self._mapper = ChunkMapper(sums)
         self._expected = expected
         self._file = AnonymousFile()
         self.offset = 0

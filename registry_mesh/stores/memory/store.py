@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 
 from registry_mesh.chunks.chunk_map import ChunkMap
+from registry_mesh.chunks.sums import NEWEST, SumAlgorithm
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import BlobUnknown
@@ -28,8 +29,9 @@ from registry_mesh.stores.memory.records import MemoryRecords
 class MemoryStore:
     """Implements `ports.cache.CacheStore`. `quota` is in bytes; the store is full beyond it."""
 
-    def __init__(self, quota: int | None = None) -> None:
+    def __init__(self, quota: int | None = None, sums: SumAlgorithm = NEWEST) -> None:
         self._quota = quota
+        self._sums = sums
         self._used = 0
         self._blobs: dict[Digest, MemoryBlob] = {}
         self._parts: dict[Digest, Part] = {}
@@ -54,14 +56,14 @@ class MemoryStore:
         blob = self._blob(digest)
         yield MemoryReading(blob.file, blob.info, blob.info.clip(span))
 
-    async def chunk_map(self, digest: Digest) -> ChunkMap | None:
+    async def chunk_map(self, digest: Digest, span: Span | None = None) -> ChunkMap | None:
         return self._blob(digest).chunk_map
 
     @asynccontextmanager
     async def ingest(
         self, expected: Digest | None = None, size: int | None = None, algorithm: str = "sha256"
     ) -> AsyncIterator[MemoryIngest]:
-        ingest = MemoryIngest(self, expected, algorithm)
+        ingest = MemoryIngest(self, expected, algorithm, self._sums)
         try:
             yield ingest
         finally:

@@ -168,7 +168,7 @@ async def test_a_store_that_breaks_while_chunks_are_proven_ends_the_asking() -> 
         await write(theirs, 0)
         state = FillState(_Unreadable(ours), FillPolicy())
         proof = ChunkProof(state)
-        proof.begin(via(maps=True), first=True)
+        proof.begin(via(maps=True), range(1), first=True)
         assert state.map_phase is MapPhase.ASKING
         async with asyncio.timeout(60):
             await proof.settled()

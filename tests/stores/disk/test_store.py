@@ -6,12 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap
+from registry_mesh.chunks.chunk_map import CHUNK, PAGE, ChunkMap, count
+from registry_mesh.chunks.map_format import decode, encode_old
+from registry_mesh.chunks.sums import SUM, SumAlgorithm
+from registry_mesh.oci.span import Span
+from registry_mesh.ports.failures import StoreBroken
 from registry_mesh.stores.disk.durability import DiskFsync
 from registry_mesh.stores.disk.store import DiskStore
 from tests.suites.blob_store import BlobStoreSuite, put
-from tests.suites.bytes_of import pattern
+from tests.suites.bytes_of import pattern, read
 from tests.suites.cache_store import DIGEST, CacheStoreSuite
+from tests.suites.maps_of import map_of
 
 
 class TestDiskBlobs(BlobStoreSuite):
@@ -46,13 +51,52 @@ async def test_a_chunk_map_is_made_at_once_for_a_blob_without_one(tmp_path: Path
             beside.write_bytes(spoilt)
         asked = await asyncio.gather(*(store.chunk_map(digest) for _ in range(4)))
         assert asked == [known] * 4
-        assert ChunkMap.decode(beside.read_bytes(), len(data)) == known
+        assert decode(beside.read_bytes(), len(data)) == known
     beside.unlink()
     with store.layout.blob(digest).open("r+b") as file:
         file.seek(2 * CHUNK)
         file.write(b"rot")
     assert await store.chunk_map(digest) is None, "what has rotted must not become its own proof"
     assert not beside.exists()
+    await store.close()
+
+
+async def test_a_chunk_map_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    """It is told whole, and proves what is read of the blob."""
+    store = await DiskStore.start(tmp_path)
+    data = pattern(3 * CHUNK + 5)
+    digest = await put(store, data)
+    old = map_of(data, SumAlgorithm.SHA256)
+    encoded = encode_old(old)
+    assert encoded is not None
+    store.layout.blob_chunks(digest).write_bytes(encoded)
+    assert await store.chunk_map(digest) == old
+    assert await store.chunk_map(digest, Span(CHUNK, CHUNK + 1)) == old
+    assert await read(store, digest) == data
+    with store.layout.blob(digest).open("r+b") as file:
+        file.seek(2 * CHUNK)
+        file.write(b"rot")
+    with pytest.raises(StoreBroken):
+        await read(store, digest)
+    await store.close()
+
+
+async def test_no_more_of_a_large_chunk_map_is_read_than_is_wanted(tmp_path: Path) -> None:
+    store = await DiskStore.start(tmp_path)
+    digest = await put(store, b"stands for a layer of some GiB")
+    size = 5 * PAGE * CHUNK + 1
+    with store.layout.blob(digest).open("r+b") as file:
+        file.truncate(size)
+    made = ChunkMap.of_sums(size, pattern(count(size) * SUM), SumAlgorithm.BLAKE3)
+    store.shelf.put_chunk_map(digest, made)
+    found = await store.chunk_map(digest, Span(3 * PAGE * CHUNK, 3 * PAGE * CHUNK + 9))
+    assert found == made.excerpt(Span(3 * PAGE * CHUNK, 3 * PAGE * CHUNK + 1)) and list(found.pages) == [3]
+    with store.layout.blob_chunks(digest).open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"?")
+    assert await store.chunk_map(digest, Span(0, 1)) == made.excerpt(Span(0, 1))
+    again = await store.chunk_map(digest, Span(size - 1, size))
+    assert again is None, "a page that has rotted is no page"
     await store.close()
 
 
