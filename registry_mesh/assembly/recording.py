@@ -9,10 +9,14 @@ from typing import Any
 
 from registry_mesh.assembly.parents import Parents
 from registry_mesh.config.schema import Config
+from registry_mesh.config.signers import read_signers
 from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.failover_registry import FailoverRegistry
-from registry_mesh.content.snapshot.recording import record
+from registry_mesh.content.snapshot.asking import Asking
+from registry_mesh.content.snapshot.recording import Recorder
 from registry_mesh.content.snapshot.remembered_tags import RememberedTags
+from registry_mesh.content.snapshot.signatures import Signatures
+from registry_mesh.content.snapshot.snapshot import SnapshotPolicy
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.oci.refusals import NameUnknown, Refusal
 from registry_mesh.ports.failures import Failure
@@ -20,9 +24,10 @@ from registry_mesh.ports.place import Place
 from registry_mesh.ports.repositories import EVERY, Repository
 from registry_mesh.ports.storage import Storage
 from registry_mesh.ports.unfollowed import Following, Why, following
-from registry_mesh.replication.rules import Rules
+from registry_mesh.replication.rules import Rule, Rules
 from registry_mesh.replication.wanted import Listing, listings, selecting
 from registry_mesh.repositories.of_replica import ReplicaRepositories
+from registry_mesh.tasks.threads import offload
 
 Line = dict[str, Any]
 """A repository of registry-mesh/listing/1."""
@@ -32,6 +37,8 @@ async def seen(config: Config, rules: Rules) -> AsyncIterator[Line]:
     """What the sources of a replica show now of the repositories that rules take."""
     async with Parents(config) as parents:
         distrusted = Distrusted(count=parents.lied)
+        signers = await offload(read_signers, config.keys)
+        recorder = Recorder(time.time(), Signatures(Asking(SnapshotPolicy().asks), *signers))
         for listing in listings(rules):
             groups = parents.groups.get(listing.registry)
             if groups is None:
@@ -40,7 +47,7 @@ async def seen(config: Config, rules: Rules) -> AsyncIterator[Line]:
             for name in sorted(await _names(source, listing)):
                 by = rules.of(listing.registry, name)
                 if by:
-                    yield await _listed(source.repository(name), by)
+                    yield await _listed(recorder, source.repository(name), by)
 
 
 async def _names(source: FailoverRegistry, listing: Listing) -> set[RepositoryName]:
@@ -50,19 +57,20 @@ async def _names(source: FailoverRegistry, listing: Listing) -> set[RepositoryNa
     return names
 
 
-async def _listed(repository: Repository, by: Iterable[Any]) -> Line:  # Any: rules
+async def _listed(recorder: Recorder, repository: Repository, by: Iterable[Rule]) -> Line:
     line: Line = {"registry": repository.registry, "repository": repository.name, "listed_at": time.time()}
     try:
         tags = (await repository.tags.tags(EVERY)).tags
     except (Failure, Refusal) as fault:
         return {**line, "error": fault.reason, "tags": {}}
-    return {**line, "tags": await record(repository, tags, selecting(by, tags))}
+    return {**line, "tags": await recorder.record(repository, tags, selecting(by, tags))}
 
 
 async def held(storage: Storage, registries: Iterable[str]) -> AsyncIterator[Line]:
     """What a replica holds, and remembers of it."""
     repositories = ReplicaRepositories(storage.records, storage.blobs, time.time)
     remembered = RememberedTags(storage.records)
+    recorder = Recorder(time.time(), Signatures(Asking(1)))
     for registry in map(RegistryName, registries):
         async for name in repositories.repositories(registry):
             kept = repositories.repository(registry, name).kept
@@ -73,7 +81,7 @@ async def held(storage: Storage, registries: Iterable[str]) -> AsyncIterator[Lin
                 continue
             told = await following(storage.records, place)
             memory = await remembered.of(place)
-            found = await record(kept, tags, tags)
+            found = await recorder.record(kept, tags, dict.fromkeys(tags, ()))
             for tag in tags:
                 known = memory.get(tag)
                 if known is not None:

@@ -88,10 +88,18 @@ def _facts(value: str | Mapping[str, Any]) -> TagFacts:
         int(value.get("moves", 0)),
         sum(blobs.values()) if blobs is not None else value.get("size"),
         value.get("type"),
-        value.get("labels"),
+        _labels(value.get("labels")),
         frozenset(value["signed_by"]) if "signed_by" in value else None,
+        has=frozenset(value["has"]) if "has" in value else None,
         here=value.get("here"),
     )
+
+
+def _labels(value: Mapping[str, Any] | None) -> Mapping[str, tuple[str, ...]] | None:
+    """Several values are a list: of images of several platforms."""
+    if value is None:
+        return None
+    return {str(k): (each,) if isinstance(each, str) else tuple(map(str, each)) for k, each in value.items()}
 
 
 def _weight(blobs: Mapping[str, int], value: Mapping[str, Any]) -> Weight:

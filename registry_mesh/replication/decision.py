@@ -36,7 +36,8 @@ class TagFacts:
     """How often it moved in 14 days."""
     size: int | None = None
     type: str | None = None
-    labels: Mapping[str, str] | None = None
+    labels: Mapping[str, tuple[str, ...]] | None = None
+    """By name the values that its images have."""
     signed_by: frozenset[str] | None = None
     signatures: str = ""
     """What was found of signatures that do not count."""
@@ -119,7 +120,8 @@ def decide(
     for rule in of:
         for tag in selected[rule.name]:
             by_tag.setdefault(tag, []).append(rule)
-    return {tag: _decide(place, rules, by, tag, tags[tag], stay, now) for tag, by in by_tag.items()}
+    decided = {tag: _decide(place, rules, by, tag, tags[tag], stay, now) for tag, by in by_tag.items()}
+    return {tag: decision for tag, decision in decided.items() if decision is not None}
 
 
 def _selects(rule: Rule, tag: Tag) -> bool:
@@ -148,7 +150,8 @@ def _decide(
     facts: TagFacts,
     stay: Mapping[str, frozenset[Tag] | None],
     now: float,
-) -> Decision:
+) -> Decision | None:
+    """None where what it is, or its labels, are none that a rule selects."""
     ref = place.ref(tag)
     denial = rules.denying(place.registry, place.repository, tag, facts.digest)
     if denial is not None:
@@ -160,7 +163,7 @@ def _decide(
     taking = tuple(rule for rule, fault in zip(of_kind, pinned, strict=True) if fault is None)
     if not taking:
         fault = next((each for each in pinned if each is not None), None)
-        return Decision(tag, tuple(by), Verdict.REFUSE, fault or f"{ref} is of no wanted type or label")
+        return None if fault is None else Decision(tag, tuple(by), Verdict.REFUSE, fault)
     names = [rule for rule in taking if (kept_ones := stay[rule.name]) is None or tag in kept_ones]
     if not names:
         newest = ", ".join(sorted({str(rule.keep.newest) for rule in taking if rule.keep}))
@@ -192,8 +195,12 @@ def _is_of_kind(rule: Rule, facts: TagFacts, unknown: list[str]) -> bool:
             unknown.append("labels")
         else:
             found = facts.labels
-            return all(key in found and fnmatchcase(found[key], glob) for key, glob in rule.labels)
+            return all(_all_match(found.get(key, ()), glob) for key, glob in rule.labels)
     return True
+
+
+def _all_match(values: tuple[str, ...], glob: str) -> bool:
+    return bool(values) and all(fnmatchcase(each, glob) for each in values)
 
 
 def _unpinned(rule: Rule, ref: str, tag: Tag, facts: TagFacts) -> str | None:

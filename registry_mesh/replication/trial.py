@@ -49,7 +49,7 @@ def _tried(rules: Rules, trial: Trial) -> Iterator[tuple[str, bool]]:
         since=_NOW - given["seen"] if "seen" in given else None,
         size=given.get("size"),
         type=given.get("type"),
-        labels=given.get("labels"),
+        labels={key: (value,) for key, value in given["labels"].items()} if "labels" in given else None,
         signed_by=frozenset(given["signed_by"]) if "signed_by" in given else None,
     )
     listing = {Tag(each): TagFacts() for each in given.get("tags", ())} | {tag: facts}

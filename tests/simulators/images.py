@@ -66,14 +66,20 @@ class Content:
         return manifest
 
     def image(
-        self, seed: str, *tags: str, layers: Sequence[bytes] = (), subject: Manifest | None = None
+        self,
+        seed: str,
+        *tags: str,
+        layers: Sequence[bytes] = (),
+        subject: Manifest | None = None,
+        labels: dict[str, str] | None = None,
     ) -> Manifest:
         """An image with two small layers of its own besides `layers`."""
+        config = {"seed": seed} | ({"config": {"Labels": labels}} if labels is not None else {})
         parts = [*layers, random_bytes(seed + "/a", 3_000), random_bytes(seed + "/b", 1_000)]
         document: dict[str, object] = {
             "schemaVersion": 2,
             "mediaType": OCI_MANIFEST,
-            "config": descriptor(OCI_CONFIG, self.blob(json.dumps({"seed": seed}).encode())),
+            "config": descriptor(OCI_CONFIG, self.blob(json.dumps(config).encode())),
             "layers": [descriptor(LAYER, self.blob(part)) for part in parts],
         }
         if subject is not None:

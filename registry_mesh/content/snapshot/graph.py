@@ -59,9 +59,13 @@ class Graph:
     @property
     def size(self) -> int:
         """Bytes of all that the root needs."""
-        main = [self.nodes[digest] for digest in below(self.root.digest, self.nodes) if digest in self.nodes]
-        blobs = {blob.digest: blob.size for node in main for blob in node.blobs}
-        return sum(blobs.values()) + sum(node.descriptor.size for node in main)
+        blobs = {blob.digest: blob.size for node in self.main for blob in node.blobs}
+        return sum(blobs.values()) + sum(node.descriptor.size for node in self.main)
+
+    @property
+    def main(self) -> list[Node]:
+        """The root, and what is named below it."""
+        return [self.nodes[each] for each in below(self.root.digest, self.nodes) if each in self.nodes]
 
     @property
     def type(self) -> str:

@@ -138,9 +138,11 @@ class Survey:
             first = decide(place, rules, of, facts, self._now)
         takes = _takes(first, roots, without=found.faults)
         looked = await self._look(roots, takes)
-        for tag, graph in looked.items():
-            facts[tag] = replace(facts[tag], size=graph.size, type=graph.type)
+        facts |= await self._facts.looked_into(facts, looked, taken)
+        self._fail(self._facts.faults)
+        looked = {tag: graph for tag, graph in looked.items() if tag not in found.faults}
         decided = {tag: d for tag, d in decide(place, rules, of, facts, self._now).items() if tag in roots}
+        looked = await self._look_again(roots, takes, decided, looked)
         found.past = {tag: d for tag, d in first.items() if d.verdict is Verdict.PAST} | dropped
         found.whole = not page.note
         self._tell(decided)
@@ -170,14 +172,36 @@ class Survey:
 
     async def _sign(self, facts: dict[Tag, TagFacts], takes: Mapping[Tag, Sequence[Rule]]) -> None:
         facts |= await self._facts.signed(facts, takes)
-        self.findings.wanted += len(self._facts.faults)
-        self.findings.faults |= self._facts.faults
+        self._fail(self._facts.faults)
+
+    def _fail(self, faults: Mapping[str, Exception]) -> None:
+        fresh = {tag: fault for tag, fault in faults.items() if tag not in self.findings.faults}
+        self.findings.wanted += len(fresh)
+        self.findings.faults |= fresh
 
     async def _look(self, roots: Mapping[Tag, Descriptor], takes: Mapping[Tag, Decision]) -> dict[Tag, Graph]:
         """The graphs of those tags that are not held as they are wanted."""
         tags = tuple(takes)
         graphs = await asyncio.gather(*(self._graph(tag, roots[tag], takes[tag]) for tag in tags))
         return {tag: graph for tag, graph in zip(tags, graphs, strict=True) if graph is not None}
+
+    async def _look_again(
+        self,
+        roots: Mapping[Tag, Descriptor],
+        before: Mapping[Tag, Decision],
+        decided: Mapping[Tag, Decision],
+        looked: Mapping[Tag, Graph],
+    ) -> dict[Tag, Graph]:
+        """`looked`, with another look at those that fewer rules take than it seemed before they were looked into."""
+        fewer = {
+            tag: decided[tag]
+            for tag in looked
+            if tag in decided
+            and (decided[tag].platforms, decided[tag].companions)
+            != (before[tag].platforms, before[tag].companions)
+        }
+        again = await self._look(roots, fewer)
+        return {tag: graph for tag, graph in looked.items() if tag not in fewer} | again
 
     async def _graph(self, tag: Tag, root: Descriptor, decision: Decision) -> Graph | None:
         receipt = Receipt.of(root, decision.platforms, self._now)

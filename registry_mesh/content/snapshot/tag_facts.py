@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
+from registry_mesh.content.snapshot.graph import Graph
+from registry_mesh.content.snapshot.labels import is_config, labels, read_config
 from registry_mesh.content.snapshot.remembered_tags import TagMemory
 from registry_mesh.content.snapshot.signatures import Signatures
 from registry_mesh.oci.descriptor import Descriptor
@@ -33,6 +36,7 @@ class FactFinder:
         self._target = target
         self._known = known
         self._signatures = signatures
+        self._asking = signatures.asking
         self._now = now
         self.remembered: dict[Tag, TagMemory] = {}
         """What is to be remembered of the selected tags."""
@@ -89,6 +93,33 @@ class FactFinder:
             self.faults[tag] = fault
             return None
         return replace(facts, signed_by=signed.by, has=signed.has, signatures=signed.found)
+
+    async def looked_into(
+        self, facts: Mapping[Tag, TagFacts], graphs: Mapping[Tag, Graph], taken: Mapping[Tag, Sequence[Rule]]
+    ) -> dict[Tag, TagFacts]:
+        """What the graphs of tags say; `faults` where a label that a rule wants cannot be read."""
+        tags = tuple(graphs)
+        found = await asyncio.gather(*(self._looked_into(tag, graphs[tag], taken[tag]) for tag in tags))
+        return {
+            tag: replace(facts[tag], size=graphs[tag].size, type=graphs[tag].type, labels=told)
+            for tag, told in zip(tags, found, strict=True)
+        }
+
+    async def _looked_into(
+        self, tag: Tag, graph: Graph, by: Sequence[Rule]
+    ) -> Mapping[str, tuple[str, ...]] | None:
+        keys = [key for rule in by for key, _ in rule.labels]
+        if not keys:
+            return None
+        configs = [blob for node in graph.main if node.is_image for blob in node.blobs if is_config(blob)]
+        try:
+            return await labels(graph.root.annotations, configs, keys, self._read)
+        except (Failure, Refusal) as fault:
+            self.faults[tag] = fault
+            return None
+
+    async def _read(self, config: Descriptor) -> bytes:
+        return await self._asking.ask(self._source.registry, partial(read_config, self._source, config))
 
 
 def _is_guarded(rule: Rule) -> bool:

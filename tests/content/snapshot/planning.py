@@ -1,0 +1,55 @@
+"""Plans of what a simulated replica would do, made of listings as `rules record` writes them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from registry_mesh.config.recorded_listing import SCHEMA, read_listing
+from registry_mesh.content.snapshot.asking import Asking
+from registry_mesh.content.snapshot.recording import Recorder
+from registry_mesh.content.snapshot.signatures import Signatures
+from registry_mesh.oci.reference import Tag
+from registry_mesh.ports.repositories import EVERY, Repository
+from registry_mesh.replication.listing import Recorded
+from registry_mesh.replication.plan import Node, Plan, plan
+from registry_mesh.replication.rules import Rule
+from registry_mesh.replication.wanted import selecting
+from tests.simulators.images import HOST
+from tests.simulators.replica import Replica
+
+
+async def planned(replica: Replica, folder: Path) -> Plan:
+    """What the next run would do."""
+    recorder = Recorder(replica.now, Signatures(Asking(4), replica.signers, replica.unusable))
+    shown, here = [], []
+    for name in sorted(replica.source.content):
+        repository = replica.source.repository(name)
+        tags = (await repository.tags.tags(EVERY)).tags
+        shown.append(await _line(recorder, repository, tags, selecting(replica.rules.of(HOST, name), tags)))
+    async for name in replica.repositories.real.repositories(HOST):
+        kept = replica.held(name)
+        tags = (await kept.tags.tags(EVERY)).tags
+        here.append(await _line(recorder, kept, tags, dict.fromkeys(tags, ())))
+    held = {(each.place.registry, each.place.repository): each for each in _read(folder, here)}
+    return plan(replica.rules, _read(folder, shown), held, replica.now, Node("replica"), "sha256:0")
+
+
+async def _line(
+    recorder: Recorder, repository: Repository, tags: Collection[Tag], wanted: Mapping[Tag, Sequence[Rule]]
+) -> dict[str, Any]:
+    told = await recorder.record(repository, tags, wanted)
+    return {"registry": repository.registry, "repository": repository.name, "tags": told}
+
+
+def _read(folder: Path, lines: list[dict[str, Any]]) -> list[Recorded]:
+    file = folder / "listing.jsonl"
+    file.write_text("\n".join(map(json.dumps, [{"schema": SCHEMA}, *lines])))
+    return list(read_listing(file))
+
+
+def size(plan: Plan) -> int:
+    """Bytes that it brings."""
+    return sum(step.new or 0 for step in plan.steps if step.do != "delete")
