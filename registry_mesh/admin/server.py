@@ -14,6 +14,7 @@ from registry_mesh import __version__
 from registry_mesh.admin.exposition import TableCollector, exposition
 from registry_mesh.admin.images import Images, add_images
 from registry_mesh.admin.node import Node
+from registry_mesh.admin.pulls import PullsTold, add_pulls
 
 LetsIn = Callable[[str, str | None], Awaitable[bool]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -28,7 +29,12 @@ class AdminServer:
     """Serves `node` to its operator on `listener`, from `start` to `close`."""
 
     def __init__(
-        self, node: Node, info: dict[str, str], images: Images | None = None, lets_in: LetsIn | None = None
+        self,
+        node: Node,
+        info: dict[str, str],
+        images: Images | None = None,
+        lets_in: LetsIn | None = None,
+        pulls: PullsTold | None = None,
     ) -> None:
         """`info`: role, name and version, for `registry_mesh_build_info`. `lets_in` decides, by the other end's address
         and its `Authorization` field, who may ask for more than whether the node lives; None: anybody."""
@@ -46,6 +52,8 @@ class AdminServer:
         app.router.add_get("/api/1/events", self._events)
         if images is not None:
             add_images(app, images)
+        if pulls is not None:
+            add_pulls(app, pulls)
         app.on_response_prepare.append(_sign)
         self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=75.0, shutdown_timeout=1.0)
 

@@ -39,6 +39,8 @@ from registry_mesh.assembly.lookout import Lookout
 from registry_mesh.assembly.parent_log import ParentLog
 from registry_mesh.assembly.parents import Seen
 from registry_mesh.assembly.processes import Processes
+from registry_mesh.assembly.pull_keeping import PullKeeping
+from registry_mesh.assembly.pulls_told import KeptPulls
 from registry_mesh.assembly.replicator import Replicator
 from registry_mesh.assembly.scrubbing import Scrubber
 from registry_mesh.assembly.seats import Seats, State
@@ -126,7 +128,8 @@ class Keeper:
                 self._config, self.storage, self._instruments, self._seen, self._tell_workers
             )
             stack.push_async_callback(self._images.close)
-            admin = AdminServer(self, info, self._images, admin_gate(self._config))
+            pulls = KeptPulls(PullKeeping(self._config.pulls))
+            admin = AdminServer(self, info, self._images, admin_gate(self._config), pulls)
             await admin.start(listener)
             stack.push_async_callback(admin.close)
             self._stack = stack.pop_all()

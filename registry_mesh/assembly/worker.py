@@ -13,10 +13,13 @@ from registry_mesh.assembly import file_limit
 from registry_mesh.assembly.access import NodeAccess, token_key
 from registry_mesh.assembly.labels import layout, node_name
 from registry_mesh.assembly.parents import Parents, Seen
+from registry_mesh.assembly.pull_keeping import PullKeeping
 from registry_mesh.assembly.roles import default_registry, open_role
 from registry_mesh.assembly.storage import open_storage
 from registry_mesh.assembly.told import Told
 from registry_mesh.config.schema import Config, Listen
+from registry_mesh.edge import pull_reports
+from registry_mesh.edge.dispatch import Handler
 from registry_mesh.edge.hot import entries as hot
 from registry_mesh.edge.server import Server
 from registry_mesh.edge.settings import Settings
@@ -48,6 +51,7 @@ class Worker:
         self._instruments = instruments or Table(layout(config), 1).row(0)
         self._stack = AsyncExitStack()
         self._access = NodeAccess(config, key or token_key(config))
+        self._pulls = PullKeeping(config.pulls)
         self._role: Role | None = None
         self.server: Server | None = None
         self.parents: Parents | None = None
@@ -61,16 +65,33 @@ class Worker:
             self._role, self.parents = await open_role(
                 self._config, storage, stack, self._instruments, self._access, self._seen
             )
-            self.server = Server(self._role, self._settings(storage), instruments=self._instruments)
+            extensions = self._extensions()
+            self.server = Server(
+                self._role, self._settings(storage), extensions=extensions, instruments=self._instruments
+            )
             tls = tls_context(self._config.listen)
             await self.server.start(listener, ssl=tls)
             for each in more:
                 self.server.listen(each, tls)
+            stack.push_async_callback(self._pulls.flush, self.server.take_pulls)
             stack.push_async_callback(self.server.close)
+            self._keep_pulls(stack, self.server)
             stack.push_async_callback(_ended, asyncio.create_task(self._tell(storage.disk)))
             for job in (self._access.watch(), self._access.follow_keys()):
                 stack.push_async_callback(_ended, asyncio.create_task(job))
             self._stack = stack.pop_all()
+
+    def _extensions(self) -> dict[str, Handler]:
+        reporters = self._config.pulls.reporters
+        if not self._pulls.keeps or not reporters:
+            return {}
+        return {pull_reports.NAME: pull_reports.taking(self._pulls, reporters, node_name(self._config))}
+
+    def _keep_pulls(self, stack: AsyncExitStack, server: Server) -> None:
+        """Record what is pulled, until the end."""
+        stack.push_async_callback(_ended, asyncio.create_task(self._pulls.follow(server.take_pulls)))
+        if (self._seen is None or self._seen.process == 0) and self.parents is not None:
+            stack.push_async_callback(_ended, asyncio.create_task(self._pulls.report(self.parents)))
 
     def _settings(self, storage: Storage) -> Settings:
         return Settings(
@@ -84,6 +105,7 @@ class Worker:
             redirect_from=storage.redirect_from,
             access_log=self._config.log.access,
             audit_log=self._config.log.audit,
+            count_pulls=self._pulls.keeps,
             explain=self._told.explain,
             report=partial(self._told.report, self._seen.process if self._seen else 0),
             hot_files=min(hot.MOST, file_limit.limit() // file_limit.HOT),

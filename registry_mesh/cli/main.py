@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "pin": "Spare images from eviction.",
     "refresh": "Ask parents now what tags point at.",
     "preload": "Bring images to a running site; return when they are here.",
+    "who-pulled": "Say who pulled an image, where and when; list what nobody uses.",
     "gc": "Remove what no tag needs any more.",
     "verify": "Check every reference and every byte of a store.",
     "check-config": "Check configuration files; list every fault.",

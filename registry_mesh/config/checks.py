@@ -16,6 +16,7 @@ from registry_mesh.config.itself import check_itself
 from registry_mesh.config.logins import check_login
 from registry_mesh.config.offered import check_offered
 from registry_mesh.config.places import check_places
+from registry_mesh.config.pull_checks import check_pulls
 from registry_mesh.config.signers import check_keys
 from registry_mesh.config.stores import check_store
 from registry_mesh.oci.reference import parse_registry
@@ -55,6 +56,7 @@ def check_document(document: Document) -> None:
     _check_tls(document)
     check_access(document)
     check_keys(document)
+    check_pulls(document)
 
 
 def _check_role(document: Document) -> None:

@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from registry_mesh.config.callers import Access
+from registry_mesh.config.pulls import Pulls
 from registry_mesh.config.registries import Registry
 from registry_mesh.config.signers import SigningKey
 from registry_mesh.config.stores import Store
@@ -169,6 +170,7 @@ class Config(Section):
     scrub: Scrub = Scrub()
     """Replica, site: what is held is read again and again, and repaired."""
     log: Log = Log()
+    pulls: Pulls = Pulls()
 
     _extensions = model_validator(mode="before")(_without_extensions)
 

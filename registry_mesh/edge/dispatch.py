@@ -108,6 +108,8 @@ class Dispatch:
                 demand_short(registry, name)
         try:
             await handler(exchange, call)
+        except MethodNotAllowed:
+            raise
         except Unsupported as fault:
             others = [method for method in ROUTES.get(found.endpoint, {}) if method != exchange.method]
             raise MethodNotAllowed(fault.reason, others, **fault.detail) from None

@@ -84,6 +84,8 @@ class Exchange:
         self.settings = settings
         self.id = request_id
         self.hot = hot
+        self.role = ""
+        """What the node is, where that may be told to anybody."""
         self.method = request.method
         self.headers = request.headers
         self.call: Call | None = None
@@ -114,6 +116,8 @@ class Exchange:
         self.provenance: Provenance | None = None
         self.by_tag = False
         """A tag was resolved for it."""
+        self.resolved = ""
+        """The digest of the manifest that is answered with."""
         # An upgrade is not taken: the connection ends, for its parser may have dropped what came after the head.
         self.keep_alive = request.keep_alive and "Upgrade" not in request.headers
         self.reason = self.why = ""
@@ -248,6 +252,10 @@ class Exchange:
         ]
         if self.call is not None:
             common += namespace(self.call)
+        elif (
+            self.role and self.request.path == "/v2/"
+        ):  # a node below learns so what we are, before it logs in
+            common.append(("Registry-Mesh", self.role))
         if self.settings.node and self.request.path == "/v2/":
             common += lineage(self.settings)
         if not self.keep_alive:

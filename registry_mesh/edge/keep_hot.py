@@ -11,6 +11,8 @@ from registry_mesh.edge import head
 from registry_mesh.edge.exchange import Call, Exchange, namespace
 from registry_mesh.edge.head import Fields
 from registry_mesh.edge.hot.entries import Hot, HotManifest, Shape
+from registry_mesh.edge.pull_of import thing_of
+from registry_mesh.edge.pulled import Fetched
 from registry_mesh.oci.digest import Digest
 from registry_mesh.ports.blobs import Provenance, Reading
 
@@ -77,6 +79,7 @@ def _shape(exchange: Exchange, call: Call, fields: Fields) -> Shape:
     assert call.repository is not None
     repository = call.repository
     path = json.dumps(exchange.request.raw_path.partition("?")[0][:1024])
+    thing = thing_of(exchange)
     asked = f'"ns":{json.dumps(call.registry)},' if call.registry is not None and not call.by_path else ""
     hot = exchange.hot
     assert hot is not None
@@ -87,4 +90,5 @@ def _shape(exchange: Exchange, call: Call, fields: Fields) -> Shape:
         head.lines(field for field in fields if field[0] not in _DYNAMIC),
         head.lines(namespace(call)) + b"\r\n",
         f'"method":"{exchange.method}","path":{path},"registry":{json.dumps(repository.registry)},{asked}',
+        Fetched(thing) if exchange.method == "GET" and thing is not None else None,
     )

@@ -74,6 +74,7 @@ def _fields(
     *,
     by_tag: bool = False,
 ) -> Fields:
+    exchange.resolved = str(digest)
     return [
         ("Content-Type", media_type if is_manifest_type(media_type) else OCTETS),
         ("Docker-Content-Digest", str(digest)),

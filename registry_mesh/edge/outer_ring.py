@@ -11,7 +11,7 @@ from typing import Final
 
 from aiohttp import web
 
-from registry_mesh.edge import audit
+from registry_mesh.edge import audit, pull_of
 from registry_mesh.edge.dispatch import Dispatch
 from registry_mesh.edge.exchange import Exchange
 from registry_mesh.edge.faults import (
@@ -44,6 +44,7 @@ class OuterRing:
         """`hot` takes what may be answered by the fast path; None where there is none."""
         self._dispatch = dispatch
         self._site = role_name == "site"
+        self._role_name = role_name
         self._traffic = traffic
         self._settings = traffic.settings
         self._hot = hot
@@ -54,7 +55,7 @@ class OuterRing:
         connection = request.protocol
         assert isinstance(connection, Connection)
         exchange = Exchange(request, self._settings, self._request_id(request), self._hot)
-        exchange.began = began
+        exchange.began, exchange.role = began, self._role_name
         exchange.keep_alive = exchange.keep_alive and not self._traffic.leaving
         connection.busy = True
         self._traffic.begin()
@@ -89,6 +90,8 @@ class OuterRing:
                 exchange.sent,
                 max(0.0, exchange.headed - exchange.began),
             )
+        if self._traffic.pulled is not None:
+            pull_of.count(exchange, self._traffic.pulled)
         if self._traffic.audit_log.kept and (event := audit.line(exchange, self._settings.name)) is not None:
             self._traffic.audit_log.add(event)
         if self._traffic.access_log.kept:

@@ -19,6 +19,7 @@ from registry_mesh.edge.traffic import Traffic
 from registry_mesh.edge.wire.acceptor import Acceptor
 from registry_mesh.edge.wire.connection import Connection
 from registry_mesh.edge.wire.listener import Listener
+from registry_mesh.ports.pulls import Pull
 from registry_mesh.ports.role import Role
 from registry_mesh.telemetry.instruments import Instruments
 
@@ -94,6 +95,11 @@ class Server:
         """Go on with the access log in the file that has its name now."""
         self._traffic.access_log.reopen()
         self._traffic.audit_log.reopen()
+
+    def take_pulls(self, day: str) -> list[Pull]:
+        """What clients fetched since the last time, as of `day`; nothing where it is not counted."""
+        pulled = self._traffic.pulled
+        return pulled.take(day, self._settings.name) if pulled is not None else []
 
     def _connection(self) -> Callable[..., Connection]:
         if self.hot is None:

@@ -45,6 +45,8 @@ class Settings:
     """Blobs and spans of at least so many bytes are redirected where the store has an address; None: never."""
     audit_log: str | None = None
     """A file's path, `-` for standard output; None: no log."""
+    count_pulls: bool = False
+    """Whether what clients fetch is counted by caller, for `Server.take_pulls`."""
     access_log: str | None = None
     """A file's path, `-` for standard output; None: no log."""
     explain: Callable[..., Mapping[str, str] | None] = field(default=lambda registry, *, store: None)

@@ -7,6 +7,7 @@ import secrets
 
 from registry_mesh.edge.access_log import AccessLog
 from registry_mesh.edge.meters import Meters
+from registry_mesh.edge.pulled import Pulled
 from registry_mesh.edge.settings import Settings
 
 
@@ -18,6 +19,8 @@ class Traffic:
         self.meters = meters
         self.access_log = AccessLog(settings.access_log)
         self.audit_log = AccessLog(settings.audit_log)
+        self.pulled = Pulled() if settings.count_pulls else None
+        """What clients fetch; None where nobody asks."""
         self.ids = itertools.count(1)
         self.prefix = secrets.token_hex(4)
         """A request's id is this, a dash and the next of `ids` in hexadecimal."""

@@ -87,13 +87,15 @@ class Requests:
         query: Mapping[str, str] | None,
         headers: dict[str, str],
         authorization: str,
+        body: bytes | None = None,
     ) -> aiohttp.ClientResponse:
-        """One request and the redirects it leads to. Credentials stay with the parent's own host and port."""
+        """One request and the redirects it leads to. Credentials, and a body, stay with the parent's own host and
+        port."""
         for _ in range(REDIRECTS + 1):
             own = same_place(url, self._url)
             self.leave_alone(url)
             sent = {**headers, "Authorization": authorization} if authorization and own else headers
-            response = await self._timed(stack, method, url, query, sent, own)
+            response = await self._timed(stack, method, url, query, sent, own, body if own else None)
             if response.status not in (301, 302, 303, 307, 308):
                 return response
             location = response.headers.get("Location", "")
@@ -109,6 +111,7 @@ class Requests:
         query: Mapping[str, str] | None,
         headers: Mapping[str, str],
         own: bool,
+        body: bytes | None,
     ) -> aiohttp.ClientResponse:
         began = time.monotonic()
         limit = aiohttp.ClientTimeout(total=None, sock_connect=self._patience.connect, sock_read=None)
@@ -116,7 +119,9 @@ class Requests:
         if query:
             target = target.update_query(query)
         request = asyncio.ensure_future(
-            self._client.request(method, target, headers=headers, allow_redirects=False, timeout=limit)
+            self._client.request(
+                method, target, headers=headers, data=body, allow_redirects=False, timeout=limit
+            )
         )
         try:
             if own:

@@ -167,6 +167,7 @@ class ParentSession:
         scope: str,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
     ) -> AsyncIterator[Answer]:
         """An answer whose status is below 500 and neither 401, 403 nor 429, nor 304 where `headers` have no
         If-None-Match; to HEAD also those of `REFUSES_HEAD`. Failures are raised."""
@@ -184,7 +185,7 @@ class ParentSession:
                 sent = dict(headers or {})
                 if self.mesh and self._card.node:
                     sent["CDN-Loop"] = cdn_loop(self._card.node)
-                response = await self._authorized(stack, method, url, question, asked, sent)
+                response = await self._authorized(stack, method, url, question, asked, sent, body)
                 self.hangs.answered(kind)
                 self._recognise(response)
                 if hops := HOPS.get():
@@ -227,11 +228,12 @@ class ParentSession:
         question: Question,
         query: Mapping[str, str] | None,
         headers: dict[str, str],
+        body: bytes | None,
     ) -> aiohttp.ClientResponse:
         dialogue = Dialogue(self._authorization, question)
         await dialogue.begin()
         while True:
-            response = await self._requests.send(stack, method, url, query, headers, dialogue.header)
+            response = await self._requests.send(stack, method, url, query, headers, dialogue.header, body)
             if response.status not in (401, 403):
                 dialogue.passed()
                 why = (

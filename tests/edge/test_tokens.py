@@ -35,6 +35,14 @@ async def guarded(start: Start) -> Edge:
     return await start(role, Settings(policy=authorizer, tokens=authorizer))
 
 
+async def test_what_it_is_is_told_before_a_login(guarded: Edge) -> None:
+    """A node below asks a parent otherwise, once it knows that it is one of ours."""
+    answer = await guarded.ask("GET", "/v2/")
+    assert (answer.status, answer.headers["registry-mesh"]) == (401, "origin")
+    refused = await guarded.ask("GET", "/v2/team/app/tags/list")
+    assert (refused.status, refused.headers.get("registry-mesh")) == (401, None)
+
+
 def token(answer: Answer) -> str:
     body = json.loads(answer.body)
     assert (answer.status, body["token"], body["expires_in"]) == (200, body["access_token"], 300)

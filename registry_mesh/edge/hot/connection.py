@@ -20,7 +20,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from registry_mesh.edge.entity_tags import not_modified
-from registry_mesh.edge.hot.entries import Caller, HotBlob
+from registry_mesh.edge.hot.entries import Caller, HotBlob, Shape
 from registry_mesh.edge.hot.fast_path import FastPath
 from registry_mesh.edge.hot.recognise import END, Given, Known, KnownBlob, KnownManifest, Usual
 from registry_mesh.edge.hot.remainder import Line, Remainder
@@ -57,6 +57,7 @@ class FastConnection(Connection):
         "_login",
         "_out",
         "_path",
+        "_peer",
         "_remainder",
         "_sock",
         "_stash",
@@ -73,7 +74,7 @@ class FastConnection(Connection):
         self._sock: socket.socket | None = None
         self._out = -1
         self._stash = b""
-        self._client = ""
+        self._client = self._peer = ""
         self._caller: Caller | None = None
         """Whose credentials came with the request that is looked at."""
         self._login = ""
@@ -87,7 +88,8 @@ class FastConnection(Connection):
         """Note the client's address; a connection too many has no fast path."""
         super().connection_made(transport)
         peer = transport.get_extra_info("peername")
-        name = json.dumps(str(peer[0]) if isinstance(peer, tuple) else "")
+        self._peer = str(peer[0]) if isinstance(peer, tuple) else ""
+        name = json.dumps(self._peer)
         self._client = f'","client":{name},'
         if self.surplus:
             self._path = None
@@ -222,6 +224,19 @@ class FastConnection(Connection):
         self._keepalive = True
         self._next_keepalive_close_time = now + self._keepalive_timeout
 
+    def _count(self, path: FastPath, shape: Shape, size: int) -> None:
+        """Count what is sent for the caller, where that is asked for."""
+        fetched = shape.fetched
+        if path.pulled is None or fetched is None:
+            return
+        caller = self._caller
+        who = (caller.name if caller is not None else "") or self._peer
+        count = fetched.by_caller.get(who)
+        if count is None:
+            count = path.pulled.begin(fetched, who)
+        count[0] += 1
+        count[1] += size
+
     # -- manifests --------------------------------------------------------------------------------------------
 
     def _send_manifest(self, path: FastPath, known: KnownManifest) -> bool:
@@ -245,6 +260,7 @@ class FastConnection(Connection):
         self._write(transport, b"".join((entry.front, common, entry.back)))
         path.log(f"{stamp}{self._client}{self._login}{known.log}")
         self._used(path, known.tally, entry.size, now)
+        self._count(path, entry.shape, entry.size)
         return True
 
     def _write(self, transport: asyncio.Transport, data: bytes) -> None:
@@ -283,7 +299,9 @@ class FastConnection(Connection):
         if sent == stop - start:
             path.log(f"{log}{sent}{known.log}{ranged}}}\n")
             self._used(path, known.tally, sent, now)
+            self._count(path, entry.shape, sent)
             return True
+        self._count(path, entry.shape, stop - start)
         line = Line(log, f"{known.remainder_log}{ranged}")
         self.busy = True
         self._remainder = Remainder(path.traffic, self._loop, sock, entry, line, self._go_on, self.abort)
@@ -338,6 +356,7 @@ class FastConnection(Connection):
         transport.writelines((front, data))
         path.log(f"{log}{len(data)}{known.log}{ranged}}}\n")
         self._used(path, known.tally, len(data), now)
+        self._count(path, known.entry.shape, len(data))
         return True
 
     # -- what comes meanwhile ---------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from typing import Final
 
 from registry_mesh.auth.access import Asked
 from registry_mesh.edge.hot.lately import Lately
+from registry_mesh.edge.pulled import Fetched
 from registry_mesh.edge.wire import cold_pages
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import Refusal
@@ -72,13 +73,15 @@ class Caller:
     """Credentials that an answer was given for. `rights` are kept with the loop's time until which they hold; `log` is
     what stands in the access log after the client."""
 
-    __slots__ = ("authorization", "credentials", "generation", "log", "rights")
+    __slots__ = ("authorization", "credentials", "generation", "log", "name", "rights")
 
-    def __init__(self, credentials: bytes, authorization: str, log: str) -> None:
+    def __init__(self, credentials: bytes, authorization: str, log: str, name: str) -> None:
         self.credentials = credentials
         """The field's value as it comes."""
         self.authorization = authorization
         self.log = log
+        self.name = name
+        """The subject; empty for a caller without one."""
         self.generation = -1
         """Of the policy, when the rights were asked for."""
         self.rights: dict[Right, float] = {}
@@ -88,7 +91,7 @@ class Caller:
 class Shape:
     """The parts of an answer that are the same each time. `fields`: the head's lines up to Age or Content-Length;
     `tail`: those after X-Request-Id, with the empty line; `log`: the access log's line between client and status.
-    `etag`: the entity tag, in quotes."""
+    `etag`: the entity tag, in quotes. `fetched`: how often it was given; None for HEAD."""
 
     right: Right
     method: str
@@ -96,6 +99,7 @@ class Shape:
     fields: bytes
     tail: bytes
     log: str
+    fetched: Fetched | None = None
 
 
 class HotManifest:
@@ -298,7 +302,8 @@ class Hot:
         key = authorization.encode("latin-1", "replace")
         if len(key) <= LONGEST and self.caller(key) is None:
             log = "" if subject == "anonymous" else f'"subject":{json.dumps(subject)},'
-            self._callers.put(key[-MARK:], Caller(key, authorization, log))
+            name = subject if log else ""
+            self._callers.put(key[-MARK:], Caller(key, authorization, log, name))
 
     def caller(self, credentials: bytes) -> Caller | None:
         """By the value of the field; None where it was never good for anything, or was forgotten. Looked up by the

@@ -28,6 +28,7 @@ class FastPath:
         self.tallies = Tallies(traffic.meters, loop)
         self.recogniser = Recogniser(hot, self.tallies)
         self.log = traffic.access_log.add
+        self.pulled = traffic.pulled
         self._policy = traffic.settings.policy
         self.generation = self._policy.generation
         """Of the policy, as it was within the last `MOMENT`."""

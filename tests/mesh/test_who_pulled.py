@@ -1,0 +1,154 @@
+"""Who pulled what: counted at a site, passed on to the origin, told there after the site is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import yaml
+from click.testing import CliRunner, Result
+
+from registry_mesh.assembly.build import running
+from registry_mesh.assembly.parents import Parents
+from registry_mesh.assembly.pull_keeping import PullKeeping, pseudonym
+from registry_mesh.cli.main import main
+from registry_mesh.config.load import parse
+from registry_mesh.oci.digest import Digest
+from registry_mesh.ports.pulls import Pull
+from registry_mesh.pulls.ledger import Asked
+from tests.mesh.test_private_images import ALICE, CONFIG, LAYER, MANIFEST, OCI, REGISTRY, basic, users
+
+PUSHER = basic("pusher", "pusher")
+TODAY = time.strftime("%Y-%m-%d", time.gmtime())
+
+
+def config(folder: Path, role: str, **more: Any) -> dict[str, Any]:
+    folder.mkdir(exist_ok=True)
+    whole = {"role": role, "name": role, "listen": {"port": 0}, "admin": {"port": 0}}
+    pulls = {"file": str(folder / "pulls.db")} | more.pop("pulls", {})
+    return whole | {"store": {"disk": {"path": str(folder / "store")}}, "pulls": pulls} | more
+
+
+def loaded(document: Mapping[str, Any]) -> Any:
+    return parse(json.dumps(document), "x").config
+
+
+async def ask(url: str, who: str | None = None, method: str = "GET", body: bytes = b"", **fields: str) -> int:
+    headers = {name.replace("_", "-"): value for name, value in fields.items()} | (
+        {"Authorization": who} if who else {}
+    )
+    async with aiohttp.request(method, url, data=body, headers=headers) as answer:
+        await answer.read()
+        return answer.status
+
+
+async def push(origin: str, tag: str) -> None:
+    for data in (LAYER, CONFIG):
+        path = f"{origin}/v2/team/app/blobs/uploads/?digest={Digest.of(data)}"
+        assert await ask(path, PUSHER, "POST", data) == 201
+    assert (
+        await ask(f"{origin}/v2/team/app/manifests/{tag}", PUSHER, "PUT", MANIFEST, Content_Type=OCI) == 201
+    )
+
+
+async def pull(site: str, times: int) -> None:
+    """As alice does, who logs in, and somebody who does not."""
+    for _ in range(times):
+        for who in (ALICE, None):
+            assert await ask(f"{site}/v2/team/app/manifests/1", who) == 200
+            assert await ask(f"{site}/v2/team/app/manifests/1", who, "HEAD") == 200
+            assert await ask(f"{site}/v2/team/app/blobs/{Digest.of(LAYER)}", who, Range="bytes=0-9") == 206
+    assert await ask(f"{site}/v2/team/app/manifests/2") == 404
+
+
+async def said(folder: Path, admin: str, *words: str) -> Result:
+    """What `who-pulled` prints at the origin."""
+    file = folder / "asked.yaml"
+    document = config(
+        folder / "origin", "origin", registry=REGISTRY, admin={"port": int(admin.rpartition(":")[2])}
+    )
+    file.write_text(yaml.safe_dump(document))
+    return await asyncio.to_thread(CliRunner().invoke, main, ["who-pulled", str(file), *words])
+
+
+async def test_the_origin_answers_for_a_site_that_is_gone(tmp_path: Path) -> None:
+    access = {
+        "anonymous": "pull",
+        "authenticated": "push",
+        "users": users(tmp_path, "pusher", "alice", "site"),
+    }
+    pulls = {"reporters": ["site"]}
+    origin_config = config(tmp_path / "origin", "origin", registry=REGISTRY, access=access, pulls=pulls)
+    async with running(loaded(origin_config)) as origin:
+        await push(origin.url, "1")
+        await push(origin.url, "unused")
+        login = tmp_path / "login"
+        login.write_text("site:site")
+        login.chmod(0o600)
+        registry = {
+            "parents": [[origin.url]],
+            "credentials": f"file:{login}",
+            "default": True,
+            "readers": "everybody",
+        }
+        site_access = {"users": users(tmp_path / "of-site", "alice")}
+        site_config = loaded(
+            config(tmp_path / "site", "site", registries={REGISTRY: registry}, access=site_access)
+        )
+        async with running(site_config) as site:
+            await pull(site.url, 3)
+        keeping = PullKeeping(site_config.pulls)
+        for _ in range(2):  # what was told is not told again, and told twice would not count twice
+            async with Parents(site_config) as parents:
+                await keeping.pass_on(parents)
+
+        by_who = await said(
+            tmp_path, origin.admin_url, "team/app:1", "--by", "site,who,kind", "--format", "json"
+        )
+        assert by_who.exit_code == 0, by_who.output
+        at_site = [row for row in json.loads(by_who.output) if row["site"] == "site"]
+        one = {"site": "site", "kind": "manifest", "pulls": 3, "bytes": 3 * len(MANIFEST)}
+        assert at_site == [one | {"who": "127.0.0.1"}, one | {"who": "alice"}]
+
+        layer = await said(
+            tmp_path, origin.admin_url, str(Digest.of(LAYER)), "--format", "csv", "--who", "alice"
+        )
+        (row,) = csv.DictReader(io.StringIO(layer.output))
+        assert (row["day"], row["site"], row["repository"], row["pulls"], row["bytes"]) == (
+            TODAY,
+            "site",
+            "team/app",
+            "3",
+            "30",
+        )
+        unused = await said(tmp_path, origin.admin_url, "--unused", "7d", "--format", "json")
+        assert json.loads(unused.output) == [], "the other tag points at the same manifest"
+        later = await said(tmp_path, origin.admin_url, "team/app:1", "--since", "2999-01-01")
+        assert (later.exit_code, later.output) == (1, "nothing\n")
+        table = await said(tmp_path, origin.admin_url, "team/app:1", "--by", "who")
+        assert "alice" in table.output
+
+        report = json.dumps([[TODAY, "evil", REGISTRY, "a/b", "blob", "sha256:x", "", "eve", 1, 1]]).encode()
+        for who, status in ((None, 401), (PUSHER, 403), (basic("site", "site"), 204)):
+            assert await ask(f"{origin.url}/v2/_mesh/pulls", who, "POST", report) == status
+        assert await ask(f"{origin.url}/v2/_mesh/pulls", basic("site", "site")) == 405
+
+
+async def test_pseudonyms_tell_callers_apart_and_do_not_name_them(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("0123456789abcdef0123456789abcdef\n")
+    document = loaded(config(tmp_path / "site", "origin", registry=REGISTRY, pulls={"pseudonyms": str(key)}))
+    keeping = PullKeeping(document.pulls)
+
+    await keeping.flush(lambda day: [Pull(day, "s", REGISTRY, "a/b", "blob", "sha256:x", "", "alice", 1, 1)])
+    (found,) = await keeping.find(Asked(who="alice"))
+    assert found.who == pseudonym(b"0123456789abcdef0123456789abcdef", "alice")
+    assert b"alice" not in (tmp_path / "site" / "pulls.db").read_bytes()
+    assert await keeping.find(Asked(who="bob")) == []
