@@ -69,7 +69,7 @@ class Site:
         self._manifests = RememberedManifests(store, records)
         self._names = Names(store, records)
         self._remembered = {
-            name: Remembered(records, alive=_alive(registry), offline=_offline(registry))
+            name: Remembered(records, alive=_alive(registry), offline=_offline(registry), locks=store)
             for name, registry in registries.items()
         }
         self._repository = lru_cache(10_000)(self._made)

@@ -3,6 +3,7 @@ says so, oddly."""
 
 from __future__ import annotations
 
+import asyncio
 import re
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -27,6 +28,8 @@ class PlainParent:
     blobs: dict[str, bytes] = field(default_factory=dict)
     manifests: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     requests: list[tuple[str, str]] = field(default_factory=list)
+    late: float = 0.0
+    """Seconds before an answer about a manifest."""
     odd: Odd | None = None
     """Asked first; None is: as usual."""
 
@@ -69,6 +72,7 @@ class PlainParent:
         if found is None:
             return web.Response(status=404)
         if found[1] == "manifests":
+            await asyncio.sleep(self.late)
             if found[2] not in self.manifests:
                 return web.Response(status=404)
             media_type, data = self.manifests[found[2]]

@@ -12,9 +12,11 @@ from typing import Final
 
 from cachetools import LRUCache
 
+from registry_mesh.content.nest.asked_once import AskedOnce
 from registry_mesh.content.nest.freshness import Freshness, Verdict
 from registry_mesh.oci.refusals import ManifestUnknown, NameUnknown
 from registry_mesh.ports.blobs import Provenance
+from registry_mesh.ports.cache import Locks
 from registry_mesh.ports.failures import Failure, StoreBroken, StoreFull
 from registry_mesh.ports.records import KeyedRecords
 from registry_mesh.tasks.flights import Flights
@@ -67,9 +69,12 @@ class Remembered:
         alive: Callable[[], bool] = lambda: True,
         offline: Callable[[], bool] = lambda: False,
         entries: int = 20_000,
+        locks: Locks | None = None,
     ) -> None:
-        """`alive`: whether the source answered lately; `offline`: whether it cannot be reached at all."""
+        """`locks`: of the processes that share `records`. `alive`: whether the source answered lately; `offline`:
+        whether it cannot be reached at all."""
         self._records = records
+        self._once = AskedOnce(locks)
         self._offline = offline
         self._clock = clock
         self._alive = alive
@@ -93,17 +98,16 @@ class Remembered:
         if entry is None:
             return _told(await self._fetch(key, fetch, None, long), Provenance(hit=False))
         age, verdict = self._judge(entry, freshness)
-        known = entry.answer
         if verdict is Verdict.FRESH:
             return _told(entry, Provenance(age=age, fresh_for=freshness.ttl - age))
         if verdict is Verdict.STALE_NOW:
-            self._flights.launch(key, lambda: self._fetched(key, fetch, known, long))
+            self._flights.launch(key, lambda: self._fetched(key, fetch, entry, long))
             return _told(entry, Provenance(age=age, stale=True))
         if verdict is Verdict.OFFLINE:
             return await self._unless_offline(key, fetch, entry, age, long)
         if verdict is Verdict.EXPIRED:
-            return _told(await self._fetch(key, fetch, known, long), Provenance(hit=False))
-        fetched = await self._soon(key, fetch, known, long)
+            return _told(await self._fetch(key, fetch, entry, long), Provenance(hit=False))
+        fetched = await self._soon(key, fetch, entry, long)
         if fetched is None:
             return _told(entry, Provenance(age=age, stale=True))
         return _told(fetched, Provenance(hit=False))
@@ -113,13 +117,13 @@ class Remembered:
     ) -> tuple[str, Provenance]:
         """What the source says; the old answer where it cannot be reached. An error that it answers is told."""
         try:
-            return _told(await self._fetch(key, fetch, entry.answer, long), Provenance(hit=False))
+            return _told(await self._fetch(key, fetch, entry, long), Provenance(hit=False))
         except Failure:
             if not self._offline():
                 raise
             return _told(entry, Provenance(age=age, stale=True))
 
-    async def _soon(self, key: str, fetch: Fetch, known: str | None, long: bool) -> Entry | None:
+    async def _soon(self, key: str, fetch: Fetch, known: Entry, long: bool) -> Entry | None:
         """What the source says; None where it fails, or does not answer soon. The question goes on behind the asker's
         back, and the next asker waits less as long as the source answers nothing. A long one says nothing of others: a
         list may take its time where tags are told at once."""
@@ -147,13 +151,23 @@ class Remembered:
             self._entries[key] = entry
         return entry
 
-    async def _fetch(self, key: str, fetch: Fetch, known: str | None, long: bool) -> Entry:
+    async def _fetch(self, key: str, fetch: Fetch, known: Entry | None, long: bool) -> Entry:
         fly = self._flights.share if long else self._flights.join
         return await fly(key, lambda: self._fetched(key, fetch, known, long))
 
-    async def _fetched(self, key: str, fetch: Fetch, known: str | None, long: bool) -> Entry:
+    async def _fetched(self, key: str, fetch: Fetch, known: Entry | None, long: bool) -> Entry:
+        """What another process of the node has learned since `known`, or the source says."""
+
+        async def newer() -> Entry | None:
+            found = await self._recorded(key)
+            is_news = found is not None and (known is None or found.confirmed > known.confirmed)
+            return found if is_news else None
+
+        return await self._once(key, newer, lambda: self._asked(key, fetch, known, long))
+
+    async def _asked(self, key: str, fetch: Fetch, known: Entry | None, long: bool) -> Entry:
         try:
-            entry = Entry(await fetch(known), self._clock())
+            entry = Entry(await fetch(known.answer if known is not None else None), self._clock())
         except (ManifestUnknown, NameUnknown) as refusal:
             entry = Entry(None, self._clock(), type(refusal).__name__)
         self._unanswered.discard(long)

@@ -6,11 +6,13 @@ import contextlib
 import json
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Final
 
 from cachetools import LRUCache
 
+from registry_mesh.content.nest.asked_once import AskedOnce
 from registry_mesh.content.nest.freshness import Freshness
 from registry_mesh.content.nest.names import NamesOfPlace
 from registry_mesh.content.nest.remembered import Remembered
@@ -172,6 +174,7 @@ class RememberedManifests:
     def __init__(self, store: CacheStore, records: KeyedRecords, memory: int = 32 << 20) -> None:
         self._store = store
         self._records = records
+        self._once = AskedOnce(store)
         self._hot: LRUCache[Digest, Manifest] = LRUCache(memory, getsizeof=lambda m: len(m.data) + 1024)
         self._flights: Flights[tuple[Digest, Place | None], Manifest] = Flights()
 
@@ -190,10 +193,16 @@ class RememberedManifests:
         return FetchedManifest(held)
 
     async def fetched(
-        self, digest: Digest, source: ManifestSource, place: Place | None = None
+        self,
+        digest: Digest,
+        place: Place | None,
+        look: Callable[[], Awaitable[Manifest | None]],
+        ask: Callable[[], Awaitable[Manifest]],
     ) -> FetchedManifest:
-        """The manifest as `source` gives it. `ManifestUnknown`, or the source's failure."""
-        fetched = await self._flights.join((digest, place), lambda: self._fetch(digest, source, place))
+        """The manifest as another process has brought it meanwhile, or `ask` brings it. `ManifestUnknown`, or the
+        source's failure."""
+        key = f"{place.registry}/{place.repository}@{digest}" if place is not None else str(digest)
+        fetched = await self._flights.join((digest, place), lambda: self._once(key, look, ask))
         return FetchedManifest(fetched, Provenance(hit=False))
 
     def _remember(self, manifest: Manifest) -> None:
@@ -210,9 +219,6 @@ class RememberedManifests:
         if media_type is None:
             return None  # a blob of that digest, but no manifest
         return read_manifest(data, media_type.decode(), digest)
-
-    async def _fetch(self, digest: Digest, source: ManifestSource, place: Place | None) -> Manifest:
-        return await self.keep((await source.manifest(digest)).manifest, place)
 
     async def keep(self, manifest: Manifest, place: Place | None) -> Manifest:
         """Hold a manifest that a source gave, as far as there is room; the manifest again."""
@@ -265,9 +271,23 @@ class PlaceManifests:
         if self._names is not None:
             await self._names.note_manifest(manifest.digest, manifest.data, manifest.media_type)
 
+    async def _asked(self, digest: Digest) -> Manifest:
+        manifest = (await self._source.manifest(digest)).manifest
+        await self.keep(manifest)
+        return manifest
+
+    async def _brought(self, digest: Digest) -> Manifest | None:
+        """What another process has brought for this repository."""
+        if self._names is not None and not await self._names.have(digest):
+            return None
+        held = await self._manifests.held(digest)
+        return held.manifest if held is not None else None
+
     async def _fetched(self, digest: Digest, held: FetchedManifest | None) -> FetchedManifest:
         try:
-            return await self._manifests.fetched(digest, self._source, self._place)
+            return await self._manifests.fetched(
+                digest, self._place, lambda: self._brought(digest), lambda: self._asked(digest)
+            )
         except Failure:
             if held is None or self._names is None:
                 raise
