@@ -26,6 +26,7 @@ from registry_mesh.config.rule_selections import Common
 from registry_mesh.config.rules_first import read_first
 from registry_mesh.config.rules_second import read_second
 from registry_mesh.replication.rules import Rules
+from registry_mesh.replication.terms import NEVER
 from registry_mesh.tasks.threads import offload
 
 SUFFIXES: Final = (".yaml", ".yml")
@@ -84,6 +85,10 @@ def refuse_unheeded(rules: Rules, heeded: Collection[str]) -> None:
     bare = [rule for rule in rules if any(pin.tag is None for pin in rule.pins)]
     said += [(rule.place, f"rule {rule.name}", "@DIGEST without a tag") for rule in bare]
     said += [(each.place, "a denial", "deny") for each in rules.deny]
+    out = [rule for rule in rules if any(target.registry is not None for target in rule.to)]
+    said += [(rule.place, f"rule {rule.name}", "to with a registry") for rule in out]
+    both = [rule for rule in rules if rule.to and rule.delete != NEVER]
+    said += [(rule.place, f"rule {rule.name}", "delete beside to") for rule in both]
     findings = []
     for place, who, key in said:
         if key not in heeded:

@@ -59,13 +59,14 @@ class ManifestKey:
 
 @dataclass(frozen=True, slots=True)
 class TagKey:
-    """A tag to be set, at its place."""
+    """A tag to be set, by its place and name at the source; `to` where it is another here."""
 
     place: Place
     tag: Tag
+    to: Place | None = None
 
     def __str__(self) -> str:
-        return f"{self.place}:{self.tag}"
+        return f"{self.place}:{self.tag}" + (f" as {self.to}" if self.to is not None else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,16 +119,19 @@ class GraphCopy:
         self._jobs: dict[Hashable, Job] = {}
         self._running: Jobs | None = None
 
-    def add(self, source: Repository, target: KeptRepository, tags: Iterable[TagCopy]) -> None:
-        """Tags of one repository. Their graphs may overlap, with each other and with those of any other."""
+    def add(
+        self, source: Repository, target: KeptRepository, tags: Iterable[TagCopy], to: Place | None = None
+    ) -> None:
+        """Tags of one repository, kept as `to`. Graphs may overlap, with each other and with those of any other."""
         place = Place(source.registry, source.name)
+        here = to or place
         for tag in tags:
             for node in tag.graph.nodes.values():
-                self._add_node(place, source, target, node, tag)
-            beside: set[Hashable] = {ManifestKey(place, digest) for digest in tag.graph.beside}
-            needs = {ManifestKey(place, digest) for digest in tag.graph.nodes} - beside
-            beside |= {TagKey(place, other) for other in tag.after}
-            key = TagKey(place, tag.tag)
+                self._add_node(here, source, target, node, tag)
+            beside: set[Hashable] = {ManifestKey(here, digest) for digest in tag.graph.beside}
+            needs = {ManifestKey(here, digest) for digest in tag.graph.nodes} - beside
+            beside |= {TagKey(place, other, to) for other in tag.after}
+            key = TagKey(place, tag.tag, to)
             switch = partial(self._switch, place, target, tag, frozenset(beside))
             self._jobs[key] = Job(key, switch, needs=frozenset(needs), after=frozenset(beside))
 

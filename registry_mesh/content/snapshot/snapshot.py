@@ -24,19 +24,29 @@ from registry_mesh.content.snapshot.copy_graph import Bring, GraphCopy, OutsideW
 from registry_mesh.content.snapshot.explorer import Explorer
 from registry_mesh.content.snapshot.following import Followed
 from registry_mesh.content.snapshot.jobs import Undone, Widths
+from registry_mesh.content.snapshot.made_tags import MadeTags
+from registry_mesh.content.snapshot.pending import Pending, drop, writers
 from registry_mesh.content.snapshot.progress import Meter, Phase
 from registry_mesh.content.snapshot.receipts import Receipts
 from registry_mesh.content.snapshot.remembered_tags import RememberedTags
 from registry_mesh.content.snapshot.removing import Removing
+from registry_mesh.content.snapshot.renaming import RenamedTarget, contested, destinations
 from registry_mesh.content.snapshot.signatures import Signatures
-from registry_mesh.content.snapshot.survey import Findings, Survey, bounded
-from registry_mesh.oci.reference import RegistryName, RepositoryName
+from registry_mesh.content.snapshot.survey import Findings, Survey, bounded, list_tags
+from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.oci.refusals import NameUnknown, Refusal
 from registry_mesh.ports.blobs import BlobStore
 from registry_mesh.ports.failures import Failure, SourceLied, StoreFull
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.records import Records
-from registry_mesh.ports.repositories import EVERY, KeptRepository, RegistrySource, RepositoryStore
+from registry_mesh.ports.repositories import (
+    EVERY,
+    KeptRepository,
+    RegistrySource,
+    Repository,
+    RepositoryStore,
+    TagPage,
+)
 from registry_mesh.ports.room import StoreRoom
 from registry_mesh.ports.unfollowed import forget
 from registry_mesh.replication import sentences
@@ -145,12 +155,16 @@ class Snapshot:
         self._followed = Followed(ours.records, self._asking, clock())
         self._removing = Removing(rules, ours.repositories, ours.records, clock())
         self._unlisted: set[RegistryName] = set()
+        self._renames = any(rule.to for rule in rules)
+        self._pending: list[Pending] = []
+        self._made = MadeTags(ours.records)
         self._switched = 0
 
     async def run(self) -> Outcome:
         """What a source or an object does wrong is in the outcome's `troubles`; a store that fails as a whole
         is raised."""
         began = self._clock()
+        await self._made.load()
         due = await self._due_rules(began)
         for listing in listings(due):
             places = await self._places(listing, due)
@@ -158,6 +172,7 @@ class Snapshot:
                 self._policy.repositories, (partial(self._survey, place, listing.exact) for place in places)
             )
         self._note_idle_rules()
+        await self._settle()
         await self._copy.prune()
         await self._fit()
         self._meter.phase = Phase.COPYING
@@ -215,8 +230,11 @@ class Snapshot:
         target = self._ours.repositories.repository(place.registry, place.repository)
         with suppress(NameUnknown):
             held = (await target.kept.tags.tags(EVERY)).tags
+            made = self._made.of(place)
+            if made.keys() >= set(held) and not self._rules.deny:
+                return
             source = self._sources[place.registry].repository(place.repository)
-            told = await self._followed.look(place, target, source, held, {})
+            told = await self._followed.look(place, target, source, held, made)
             await self._removing.look(place, target, told, await self._remembered.of(place), {})
 
     async def _fit(self) -> None:
@@ -271,11 +289,66 @@ class Snapshot:
         """Look at one repository, and take what changed into the copy. `named`: those that rules name in full."""
         source = self._sources[place.registry].repository(place.repository)
         target = self._ours.repositories.repository(place.registry, place.repository)
-        receipts, remembered = await self._receipts.of(place), await self._remembered.of(place)
+        rules = self._rules.of(place.registry, place.repository)
+        try:
+            if self._renames:
+                await self._survey_renamed(place, source, target, rules)
+                return
+            found = await self._look(place, source, target, rules)
+        except NameUnknown:
+            self._selecting |= {rule.name for rule in rules}  # why they take nothing is told here
+            await self._gone(place, target, place.repository in named)
+            return
+        if not found.faults.get("") and not found.selecting and place.repository in named:
+            self._notes.append(f"{place}: none of its tags is taken by a rule")
+        wanted = {tag: found.by.get(tag, ()) for tag in found.seen}
+        await self._look_after(place, source, target, found, wanted)
+        self._copy.add(source, target, self._planned(place, found))
+
+    async def _survey_renamed(
+        self, place: Place, source: Repository, target: KeptRepository, rules: tuple[Rule, ...]
+    ) -> None:
+        """Each repository that is made of this one by itself; what is copied is settled when all were looked at."""
+        try:
+            page = await list_tags(source, self._asking)
+        except NameUnknown:
+            raise
+        except (Failure, Refusal) as fault:
+            self._selecting |= {rule.name for rule in rules}
+            self._unlisted.add(place.registry)
+            self._trouble(str(place), _reason(fault))
+            return
+        several, faults = destinations(place, rules, page.tags)
+        for unnamed in faults:
+            self._trouble(str(place), unnamed)
+        wanted: dict[Tag, tuple[str, ...]] = {}
+        last = Findings(listed=frozenset(page.tags), whole=not page.note)
+        for to in several:
+            real = self._ours.repositories.repository(to.place.registry, to.place.repository)
+            renamed = RenamedTarget(real, to)
+            found = await self._look(place, source, renamed, tuple(to.rules), page, to.place)
+            if to.place == place:
+                last.past = found.past
+                wanted = {tag: found.by.get(tag, ()) for tag in found.seen if tag in to.of(tag)}
+            last.remembered |= found.remembered
+            self._pending.append(Pending(source, renamed, place, to, found))
+        await self._look_after(place, source, target, last, wanted)
+
+    async def _look(
+        self,
+        place: Place,
+        source: Repository,
+        target: KeptRepository,
+        rules: tuple[Rule, ...],
+        page: TagPage | None = None,
+        to: Place | None = None,
+    ) -> Findings:
+        """What a look at `place` finds for `rules`, told as far as it is odd. `NameUnknown`."""
+        remembered = await self._remembered.of(place)
         survey = Survey(
             source,
             target,
-            receipts,
+            await self._receipts.of(_noted_at(place, to)),
             remembered,
             self._explorer,
             self._asking,
@@ -283,21 +356,19 @@ class Snapshot:
             self._policy.referrers_every,
             self._signatures,
         )
-        rules = self._rules.of(place.registry, place.repository)
-        try:
-            found = await survey.run(self._rules, rules)
-        except NameUnknown:
-            self._selecting |= {rule.name for rule in rules}  # why they take nothing is told here
-            await self._gone(place, target, place.repository in named)
-            return
+        found = await survey.run(self._rules, rules, page)
+        self._tell(place, found)
+        for tag, by in found.by.items():
+            self._ranks[TagKey(place, tag, to)] = min(self._rank_of[name] for name in by)
+        return found
+
+    def _tell(self, place: Place, found: Findings) -> None:
         if found.note:
             self._notes.append(f"{place}: {found.note}")
         self._count(found)
         self._selecting |= found.selecting
         if found.faults.get(""):
             self._unlisted.add(place.registry)
-        elif not found.selecting and place.repository in named:
-            self._notes.append(f"{place}: none of its tags is taken by a rule")
         self._notes += [f"{place}:{tag} {note}" for tag, note in found.notes]
         for digest, fault in found.lost.items():
             self._trouble(
@@ -308,32 +379,59 @@ class Snapshot:
         for why in found.refused.values():
             self._trouble(str(place), why)
         self._notes += found.waiting
-        if not found.faults.get(""):
-            wanted = {tag: found.by.get(tag, ()) for tag in found.seen}
-            told = await self._followed.look(place, target, source, found.listed, wanted, found.whole)
-            known = {tag: each for tag, each in remembered.items() if tag in told.wanted} | found.remembered
-            if known != remembered:
-                self._remembered.note(place, known)
-            await self._removing.look(place, target, told, known, found.past)
-            if told.unfollowed and not found.listed:
-                why = sentences.empty(place.repository, place.registry, len(told.unfollowed))
-                self._trouble(str(place), why)
-        for tag, by in found.by.items():
-            self._ranks[TagKey(place, tag)] = min(self._rank_of[name] for name in by)
-        copies = [self._planned(place, found, copy) for copy in found.copies.values()]
-        self._copy.add(source, target, copies)
 
-    def _planned(self, place: Place, found: Findings, copy: TagCopy) -> TagCopy:
-        """With its place in the order, and when its bytes may flow. A companion comes with what it is of."""
+    async def _look_after(
+        self,
+        place: Place,
+        source: Repository,
+        target: KeptRepository,
+        found: Findings,
+        wanted: Mapping[Tag, tuple[str, ...]],
+    ) -> None:
+        """What becomes of what is held of a repository and not `wanted`, and what is remembered of it."""
+        if found.faults.get(""):
+            return
+        remembered = await self._remembered.of(place)
+        wanted = {**self._made.of(place), **wanted}
+        told = await self._followed.look(place, target, source, found.listed, wanted, found.whole)
+        known = {tag: each for tag, each in remembered.items() if tag in told.wanted} | found.remembered
+        if known != remembered:
+            self._remembered.note(place, known)
+        await self._removing.look(place, target, told, known, found.past)
+        if told.unfollowed and not found.listed:
+            why = sentences.empty(place.repository, place.registry, len(told.unfollowed))
+            self._trouble(str(place), why)
+
+    async def _settle(self) -> None:
+        """Take into the copy what is kept under other names, but for what several would write."""
+        for each in contested(writers(self._pending)):
+            drop(self._pending, each)
+            told = sentences.conflict(each.to, each.writers)
+            if each.stopped:
+                self._trouble(each.to, told)
+            else:
+                self._notes.append(f"{told}; the one of higher priority writes")
+        for one in self._pending:
+            for _, name, rules in one.made():
+                self._made.note(one.to.place, name, rules)
+            copies = self._planned(one.of, one.found, one.to.place)
+            self._copy.add(one.source, one.target, [c for c in copies if one.to.of(c.tag)], one.to.place)
+        await self._made.flush()
+
+    def _planned(self, place: Place, found: Findings, to: Place | None = None) -> list[TagCopy]:
+        """With their places in the order, and when their bytes may flow. A companion comes with what it is of."""
+        return [self._planned_copy(place, found, copy, to) for copy in found.copies.values()]
+
+    def _planned_copy(self, place: Place, found: Findings, copy: TagCopy, to: Place | None) -> TagCopy:
         names = found.by.get(copy.tag)
         by = [rule for rule in self._rules if names is None or rule.name in names]
         windows = tuple(window for rule in by for window in rule.when)
         always = names is None or any(not rule.when for rule in by)
         return replace(
             copy,
-            rank=self._ranks.get(TagKey(place, copy.tag), 0),
+            rank=self._ranks.get(TagKey(place, copy.tag, to), 0),
             flows=(lambda: True) if always else (lambda: is_open(windows, self._clock())),
-            switched=partial(self._switch, place, found, copy),
+            switched=partial(self._switch, _noted_at(place, to), found, copy),
         )
 
     async def _gone(self, place: Place, target: KeptRepository, named: bool) -> None:
@@ -369,6 +467,13 @@ class Snapshot:
     def _trouble(self, what: str, why: str) -> None:
         self._troubles.append(Trouble(what, why))
         self._meter.failed += 1
+
+
+def _noted_at(place: Place, to: Place | None) -> Place:
+    """Where receipts are noted: of what is kept under another name apart, below what no repository is named."""
+    if to is None:
+        return place
+    return Place(place.registry, RepositoryName(f"{to.repository}/_from/{place.repository}"))
 
 
 async def _listed(source: RegistrySource) -> set[RepositoryName]:

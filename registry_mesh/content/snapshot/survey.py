@@ -65,6 +65,8 @@ class Findings:
     """What is to be remembered of the selected tags."""
     whole: bool = False
     """Whether the list of tags is known to have come to its end."""
+    made: dict[Tag, Digest] = field(default_factory=dict)
+    """What each tag that is taken stands for."""
     past: dict[Tag, Decision] = field(default_factory=dict)
     """Tags of which newer ones are kept instead."""
 
@@ -107,12 +109,12 @@ class Survey:
         """Where the survey looks."""
         return Place(self._source.registry, self._source.name)
 
-    async def run(self, rules: Rules, of: Iterable[Rule]) -> Findings:
+    async def run(self, rules: Rules, of: Iterable[Rule], page: TagPage | None = None) -> Findings:
         """`NameUnknown` where the source has no such repository; what else is wrong is in the findings. `of` are those
-        of `rules` that take something of it."""
+        of `rules` that take something of it; `page` its list of tags, where it was asked for already."""
         found, of = self.findings, tuple(of)
         try:
-            page = await list_tags(self._source, self._asking)
+            page = page or await list_tags(self._source, self._asking)
         except NameUnknown:
             raise
         except (Failure, Refusal) as fault:
@@ -236,9 +238,11 @@ class Survey:
             if tag in self._complete:
                 found.wanted += 1
                 found.held += 1
+                found.made[tag] = self._complete[tag].digest
                 self._further(level, (self._complete[tag].digest,), decision.companions)
             elif tag in looked:
                 found.wanted += 1
+                found.made[tag] = looked[tag].root.digest
                 self._copy(tag, looked[tag], decision.platforms)
                 self._further(level, looked[tag].nodes, decision.companions)
         seen = set(decided)

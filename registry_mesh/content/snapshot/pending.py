@@ -1,0 +1,50 @@
+"""What is to be copied under other names, until it is known who else would write them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from registry_mesh.content.snapshot.renaming import Contested, Destination, Writer
+from registry_mesh.content.snapshot.survey import Findings
+from registry_mesh.oci.reference import Tag
+from registry_mesh.ports.place import Place
+from registry_mesh.ports.repositories import KeptRepository, Repository
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What was found `of` a source for one repository that is made of it."""
+
+    source: Repository
+    target: KeptRepository
+    of: Place
+    to: Destination
+    found: Findings
+
+    def made(self) -> Iterator[tuple[Tag, Tag, tuple[str, ...]]]:
+        """The tags that are taken, the name of each here, and its rules; not those that keep their name."""
+        for tag in self.found.made:
+            for name in self.to.of(tag):
+                if (self.to.place, name) != (self.of, tag):
+                    yield tag, name, self.found.by[tag]
+
+
+def writers(pending: Iterable[Pending]) -> dict[tuple[Place, Tag], list[Writer]]:
+    """Who writes each tag here."""
+    found: dict[tuple[Place, Tag], list[Writer]] = {}
+    for each in pending:
+        for tag, digest in each.found.made.items():
+            rules = tuple(rule for rule in each.to.rules if rule.name in each.found.by[tag])
+            for name in each.to.of(tag):
+                found.setdefault((each.to.place, name), []).append(Writer(each.of, tag, digest, rules))
+    return found
+
+
+def drop(pending: Iterable[Pending], contested: Contested) -> None:
+    """Let those who lose a tag not write it."""
+    lost = {(each.source, each.tag) for each in contested.losers}
+    for each in pending:
+        for tag, names in each.to.tags.items():
+            if (each.of, tag) in lost:
+                names[:] = [name for name in names if f"{each.to.place.repository}:{name}" != contested.to]

@@ -1,0 +1,152 @@
+"""Other names: what a rule's `to` makes of the tags of a source, in this node's own store.
+
+Each repository that is made of a source is looked at by itself, with the rules that make it; a tag goes by its name at
+the source until it is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from registry_mesh.oci.descriptor import Descriptor
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.manifest import Manifest
+from registry_mesh.oci.reference import RepositoryName, Tag
+from registry_mesh.oci.refusals import ManifestUnknown
+from registry_mesh.ports.place import Place
+from registry_mesh.ports.repositories import KeptRepository, Repository, Resolved, TagPage
+from registry_mesh.replication.decision import Decision, Verdict, targets
+from registry_mesh.replication.decision import Place as DecidedPlace
+from registry_mesh.replication.rules import Rule
+from registry_mesh.replication.wanted import is_companion
+
+
+@dataclass(slots=True)
+class Destination:
+    """A repository that is made of a source: which of its rules make it, and its tags by those of the source."""
+
+    place: Place
+    rules: list[Rule] = field(default_factory=list)
+    tags: dict[Tag, list[Tag]] = field(default_factory=dict)
+
+    def of(self, tag: Tag) -> tuple[Tag, ...]:
+        """The tags that a tag of the source becomes; a companion keeps its name, for it is found by that."""
+        return tuple(self.tags.get(tag, [tag] if is_companion(tag) else []))
+
+
+def destinations(
+    source: Place, rules: Iterable[Rule], tags: Iterable[Tag]
+) -> tuple[list[Destination], list[str]]:
+    """The repositories that `rules` make of a source with `tags`, and what cannot be named."""
+    found: dict[RepositoryName, Destination] = {}
+    faults: list[str] = []
+    here = DecidedPlace(source.registry, source.repository)
+    rules = tuple(rules)
+    for tag in tags:
+        for rule in rules:
+            if tag not in rule.tags:
+                continue
+            places, wrong = targets(here, Decision(tag, (rule,), Verdict.TAKE))
+            faults += wrong
+            for _, name, as_tag, _ in places:
+                made = found.setdefault(name, Destination(Place(source.registry, name)))
+                if rule not in made.rules:
+                    made.rules.append(rule)
+                if as_tag not in made.tags.setdefault(tag, []):
+                    made.tags[tag].append(as_tag)
+    return list(found.values()), sorted(set(faults))
+
+
+class RenamedTarget:
+    """Implements `ports.repositories.KeptRepository`: a repository as it is made, its tags under their names at the
+    source. One that becomes several is there when all of them are, and point at the same."""
+
+    def __init__(self, real: KeptRepository, destination: Destination) -> None:
+        self._real = real
+        self._destination = destination
+
+    @property
+    def kept(self) -> Repository:
+        """What is here, as it is looked for by names of the source."""
+        return replace(self._real.kept, tags=_RenamedTags(self._real.kept, self._destination))
+
+    async def link(self, blob: Digest) -> None:
+        """The blob belongs to the repository that is made."""
+        await self._real.link(blob)
+
+    async def put_manifest(self, manifest: Manifest, left_out: frozenset[Digest] = frozenset()) -> None:
+        """Into the repository that is made."""
+        await self._real.put_manifest(manifest, left_out)
+
+    async def tag(self, tag: Tag, target: Descriptor, source: str) -> None:
+        """Every tag that this one becomes."""
+        for each in self._destination.of(tag):
+            await self._real.tag(each, target, source)
+
+    async def untag(self, tag: Tag, target: Digest, because: str) -> None:
+        """Every tag that this one becomes."""
+        for each in self._destination.of(tag):
+            await self._real.untag(each, target, because)
+
+
+@dataclass(frozen=True, slots=True)
+class _RenamedTags:
+    """Implements `ports.repositories.TagSource`."""
+
+    real: Repository
+    destination: Destination
+
+    async def resolve(self, tag: Tag, known: Descriptor | None = None) -> Resolved:
+        """What all of its names point at; `ManifestUnknown` where they do not, or one is not there."""
+        found = [await self.real.tags.resolve(each) for each in self.destination.of(tag)]
+        if len({each.descriptor.digest for each in found}) != 1:
+            raise ManifestUnknown(tag=tag)
+        return found[0]
+
+    async def tags(self, limit: int, last: str = "") -> TagPage:
+        """As they are named here."""
+        return await self.real.tags.tags(limit, last)
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """A tag of a source that becomes a tag here, under which rule, and what it stands for."""
+
+    source: Place
+    tag: Tag
+    digest: Digest
+    rules: tuple[Rule, ...]
+
+    @property
+    def rank(self) -> int:
+        """The highest priority of its rules."""
+        return max(rule.priority.rank for rule in self.rules)
+
+
+@dataclass(frozen=True, slots=True)
+class Contested:
+    """A tag here that several would write with different digests: who does not."""
+
+    to: str
+    losers: tuple[Writer, ...]
+    writers: tuple[tuple[str, str], ...]
+    """Names of rules and references."""
+    stopped: bool
+    """Whether none writes."""
+
+
+def contested(made: Mapping[tuple[Place, Tag], Iterable[Writer]]) -> list[Contested]:
+    """Of each contested tag: the higher priority writes; of equal ones with different digests none does."""
+    found = []
+    for (place, tag), several in made.items():
+        writers = tuple(several)
+        if len({each.digest for each in writers}) < 2:
+            continue
+        best = max(each.rank for each in writers)
+        first = [each for each in writers if each.rank == best]
+        winner = first[0].digest if len({each.digest for each in first}) == 1 else None
+        losers = tuple(each for each in writers if each.digest != winner)
+        said = sorted({(rule.name, f"{each.source}:{each.tag}") for each in writers for rule in each.rules})
+        found.append(Contested(f"{place.repository}:{tag}", losers, tuple(said), winner is None))
+    return found
