@@ -75,6 +75,11 @@ class Authorizer:
         self._known.clear()
         self.generation += 1
 
+    @property
+    def book(self) -> Book:
+        """What holds now."""
+        return self._callers.book
+
     # What the edge asks on each request
 
     async def learn(self, authorization: str) -> None:

@@ -20,6 +20,9 @@ from registry_mesh.ports.failures import Failure
 
 _PLAIN: Final = {"Cache-Control": "no-store"}
 
+NAMES: Final = web.RequestKey("names", list[str])
+"""What an action is about, for the audit log."""
+
 Asked = Mapping[str, Any]  # Any: JSON
 Told = dict[str, Any]  # Any: JSON
 
@@ -90,6 +93,7 @@ async def _asked(request: web.Request) -> Asked:
     names = asked.get("images") if isinstance(asked, dict) else None
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise Unheeded('name them: {"images": ["REGISTRY/REPOSITORY:TAG"]}')
+    request[NAMES] = names
     found: Asked = asked
     return found
 

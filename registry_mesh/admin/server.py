@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
+from ipaddress import ip_address
 from socket import socket
 from typing import Final
 
@@ -12,11 +13,14 @@ from aiohttp import web
 
 from registry_mesh import __version__
 from registry_mesh.admin.exposition import TableCollector, exposition
-from registry_mesh.admin.images import Images, add_images
+from registry_mesh.admin.images import NAMES, Images, add_images
 from registry_mesh.admin.node import Node
 from registry_mesh.admin.pulls import PullsTold, add_pulls
+from registry_mesh.auth.basic import parse_basic
 
 LetsIn = Callable[[str, str | None], Awaitable[bool]]
+Audit = Callable[..., None]
+"""Takes an event, and what is known of it, by `telemetry.audit.FIELDS`."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 PROBES: Final = frozenset({"/livez", "/healthz", "/readyz"})
@@ -35,10 +39,12 @@ class AdminServer:
         images: Images | None = None,
         lets_in: LetsIn | None = None,
         pulls: PullsTold | None = None,
+        audit: Audit | None = None,
     ) -> None:
         """`info`: role, name and version, for `registry_mesh_build_info`. `lets_in` decides, by the other end's address
         and its `Authorization` field, who may ask for more than whether the node lives; None: anybody."""
         self._node = node
+        self._audit = audit
         self._lets_in = lets_in
         self._collector = TableCollector(node.table, info)
         app = web.Application(middlewares=[self._guarded])
@@ -68,12 +74,49 @@ class AdminServer:
 
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if self._lets_in is None or request.path in PROBES:
-            return await handler(request)
-        if await self._lets_in(request.remote or "", request.headers.get("Authorization")):
-            return await handler(request)
+        authorization = request.headers.get("Authorization")
+        if (
+            self._lets_in is None
+            or request.path in PROBES
+            or await self._lets_in(request.remote or "", authorization)
+        ):
+            return await self._done(request, handler)
+        self._tell("admin-refused", request, 401)
         challenge = {"WWW-Authenticate": 'Basic realm="registry-mesh", charset="UTF-8"'}
         return web.Response(status=401, text="a login is needed\n", headers={**challenge, **_PLAIN})
+
+    async def _done(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """The answer; what changes something is told of, whatever comes of it."""
+        status = 500
+        try:
+            answer = await handler(request)
+            status = answer.status
+            return answer
+        except web.HTTPException as refused:
+            status = refused.status
+            raise
+        finally:
+            if request.method not in ("GET", "HEAD"):
+                self._tell("admin", request, status)
+
+    def _tell(self, event: str, request: web.Request, status: int) -> None:
+        if self._audit is None:
+            return
+        self._audit(
+            event,
+            subject=self._who(request),
+            client=request.remote or "",
+            method=request.method,
+            path=request.path[:1024],
+            status=status,
+            reference=" ".join(request.get(NAMES, ()))[:300] or None,
+        )
+
+    def _who(self, request: web.Request) -> str | None:
+        """The login; None from this machine itself, which needs none, and whose word for one nobody has looked at."""
+        login = parse_basic(request.headers.get("Authorization", ""))
+        is_here = request.remote is not None and ip_address(request.remote.partition("%")[0]).is_loopback
+        return login.user if login is not None and self._lets_in is not None and not is_here else None
 
     async def _index(self, _: web.Request) -> web.Response:
         return web.Response(

@@ -17,6 +17,7 @@ from registry_mesh.assembly.key_sets import KeySets
 from registry_mesh.assembly.labels import node_name
 from registry_mesh.auth.access import AnonymousAccess, Asked, Decision, Level, Policy
 from registry_mesh.auth.basic import Login
+from registry_mesh.auth.changes import changes
 from registry_mesh.auth.grants import Scope
 from registry_mesh.config.access_files import load_book, load_users, private_registries
 from registry_mesh.config.callers import Access
@@ -29,6 +30,7 @@ from registry_mesh.oci.refusals import Unsupported
 from registry_mesh.ports.access import Issued
 from registry_mesh.ports.records import KeyedRecords
 from registry_mesh.tasks.threads import offload
+from registry_mesh.telemetry import audit
 from registry_mesh.telemetry.logs import FIELDS
 from registry_mesh.upstream.key_set import fetch_key_set
 
@@ -80,6 +82,8 @@ class NodeAccess:
 
     def __init__(self, config: Config, key: bytes | None) -> None:
         """`key`: see `token_key`. `ConfigInvalid`, `KeyInvalid`."""
+        self.audit: Callable[[str], None] = _nowhere
+        """Takes lines of the audit log about changes: of one process of a node, set before `watch`."""
         self._config = config
         self._key = key
         self._authorizer: Authorizer | None = None
@@ -174,15 +178,26 @@ class NodeAccess:
         return dict(self._keys.documents) if self._keys is not None else {}
 
     async def _take_over(self, authorizer: Authorizer) -> None:
+        old = authorizer.book
         try:
             authorizer.replace(await offload(load_book, self._config, self._fetched()))
         except ConfigInvalid as invalid:
             faults = [str(finding) for finding in invalid.findings]
+            self.audit(self._line("access-invalid", "; ".join(faults)))
             log.error(
                 "access files are invalid: what was valid last holds", extra={FIELDS: {"faults": faults}}
             )
         else:
+            for change in changes(old, authorizer.book):
+                self.audit(self._line("access-changed", change))
             log.info("access files read again")
+
+    def _line(self, event: str, reason: str) -> str:
+        return audit.line(event, node_name(self._config), reason=reason[:300])
+
+
+def _nowhere(line: str) -> None:
+    """Another process of the node tells of it."""
 
 
 def _registries(config: Config) -> list[str]:

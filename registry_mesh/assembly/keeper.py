@@ -47,11 +47,12 @@ from registry_mesh.assembly.seats import Seats, State
 from registry_mesh.assembly.storage import open_storage, write_fault
 from registry_mesh.assembly.told import Told
 from registry_mesh.config.schema import Config
+from registry_mesh.edge.access_log import AccessLog
 from registry_mesh.findings.decide import LOOKED_AT
 from registry_mesh.findings.finding import verdict
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.storage import Storage
-from registry_mesh.telemetry import names
+from registry_mesh.telemetry import audit, names
 from registry_mesh.telemetry.events import Event, Events
 from registry_mesh.telemetry.instruments import Table
 from registry_mesh.telemetry.logs import FIELDS
@@ -99,6 +100,7 @@ class Keeper:
         self._images: NodeImages | None = None
         self._parent_log = ParentLog(seen)
         self._told = told or Told()
+        self._audit_log = AccessLog(config.log.audit)
         self._elders = tuple(elders)
         self._processes = Processes()
         self._events = Events()
@@ -107,7 +109,11 @@ class Keeper:
         self.table = table
 
     def reopen(self) -> None:
-        """It keeps no log of its own."""
+        """Go on with the audit log in the file that has its name now."""
+        self._audit_log.reopen()
+
+    def _audit(self, event: str, **said: object) -> None:
+        self._audit_log.add(audit.line(event, node_name(self._config), **said))
 
     async def start(self, listener: socket, *more: socket) -> None:
         """Answer the operator on `listener`. `StoreBroken`, `NotBuilt`; nothing is left behind then."""
@@ -129,7 +135,9 @@ class Keeper:
             )
             stack.push_async_callback(self._images.close)
             pulls = KeptPulls(PullKeeping(self._config.pulls))
-            admin = AdminServer(self, info, self._images, admin_gate(self._config), pulls)
+            self._audit_log.open()
+            stack.push_async_callback(self._audit_log.close)
+            admin = AdminServer(self, info, self._images, admin_gate(self._config), pulls, self._audit)
             await admin.start(listener)
             stack.push_async_callback(admin.close)
             self._stack = stack.pop_all()

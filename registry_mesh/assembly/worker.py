@@ -77,6 +77,8 @@ class Worker:
             stack.push_async_callback(self.server.close)
             self._keep_pulls(stack, self.server)
             stack.push_async_callback(_ended, asyncio.create_task(self._tell(storage.disk)))
+            if self._seen is None or self._seen.process == 0:
+                self._access.audit = self.server.audit
             for job in (self._access.watch(), self._access.follow_keys()):
                 stack.push_async_callback(_ended, asyncio.create_task(job))
             self._stack = stack.pop_all()

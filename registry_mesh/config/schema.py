@@ -126,7 +126,7 @@ class Log(Section):
     access: FilePath | None = None
     """Where to write a JSON line for each request: a file, or - for standard output; nowhere where absent."""
     audit: FilePath | None = None
-    """The same for each push, delete, login and refusal."""
+    """The same for each push, delete, login, refusal, change of access and action of an operator."""
 
 
 def _without_extensions(value: object) -> object:

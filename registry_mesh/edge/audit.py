@@ -5,33 +5,9 @@ An event is what came of a request that was answered; nothing is read here but w
 
 from __future__ import annotations
 
-import json
-import time
-from typing import Final
-
 from registry_mesh.edge.exchange import Exchange
 from registry_mesh.oci.endpoints import Endpoint
-
-EVENTS: Final = ("login", "login-refused", "refused", "push", "upload", "delete")
-"""All there are. `refused` is a 401 to credentials, or a 403; `upload` a blob that was taken or linked."""
-FIELDS: Final = (
-    "time",
-    "event",
-    "node",
-    "subject",
-    "client",
-    "request",
-    "method",
-    "path",
-    "status",
-    "registry",
-    "repository",
-    "reference",
-    "digest",
-    "tags",
-    "reason",
-)
-"""Of each line, in this order; `null` where there is nothing to say."""
+from registry_mesh.telemetry import audit
 
 
 def event_of(exchange: Exchange) -> str | None:
@@ -51,30 +27,28 @@ def event_of(exchange: Exchange) -> str | None:
 
 
 def line(exchange: Exchange, node: str) -> str | None:
-    """The line of a request that is over; None where none is kept. JSON escapes whatever could end a line."""
+    """The line of a request that is over; None where none is kept."""
     event = event_of(exchange)
     if event is None:
         return None
     call, (registry, repository) = exchange.call, _where(exchange)
     reference = call.reference if call is not None else ""
-    written: dict[str, object] = {
-        "time": round(time.time(), 3),
-        "event": event,
-        "node": node,
-        "subject": exchange.login or exchange.subject,
-        "client": exchange.request.remote or "",
-        "request": exchange.id,
-        "method": exchange.method,
-        "path": exchange.request.raw_path.partition("?")[0][:1024],
-        "status": exchange.status,
-        "registry": registry or None,
-        "repository": repository or None,
-        "reference": reference[:300] or None,
-        "digest": exchange.pushed or (reference[:300] if ":" in reference else None),
-        "tags": exchange.tags,
-        "reason": exchange.why[:300] or None,
-    }
-    return json.dumps({name: written[name] for name in FIELDS}) + "\n"
+    return audit.line(
+        event,
+        node,
+        subject=exchange.login or exchange.subject,
+        client=exchange.request.remote or "",
+        request=exchange.id,
+        method=exchange.method,
+        path=exchange.request.raw_path.partition("?")[0][:1024],
+        status=exchange.status,
+        registry=registry or None,
+        repository=repository or None,
+        reference=reference[:300] or None,
+        digest=exchange.pushed or (reference[:300] if ":" in reference else None),
+        tags=exchange.tags,
+        reason=exchange.why[:300] or None,
+    )
 
 
 def _where(exchange: Exchange) -> tuple[str, str]:

@@ -96,6 +96,10 @@ class Server:
         self._traffic.access_log.reopen()
         self._traffic.audit_log.reopen()
 
+    def audit(self, line: str) -> None:
+        """Keep a line of the audit log, if there is one."""
+        self._traffic.audit_log.add(line)
+
     def take_pulls(self, day: str) -> list[Pull]:
         """What clients fetched since the last time, as of `day`; nothing where it is not counted."""
         pulled = self._traffic.pulled

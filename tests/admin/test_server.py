@@ -158,3 +158,31 @@ async def test_from_elsewhere_only_with_a_login(node: FakeNode) -> None:
                 assert answer.status == 401
     finally:
         await server.close()
+
+
+async def test_actions_and_refused_logins_are_told(node: FakeNode) -> None:
+    told: list[tuple[str, dict[str, object]]] = []
+    let_in = [False, True]
+
+    async def lets_in(peer: str, authorization: str | None) -> bool:
+        return let_in.pop(0)
+
+    server = AdminServer(
+        node,
+        {"role": "site", "name": "x", "version": "1"},
+        lets_in=lets_in,
+        audit=lambda e, **said: told.append((e, said)),
+    )
+    listener = socket.create_server(("127.0.0.1", 0))
+    await server.start(listener)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    claimed = {"Authorization": aiohttp.encode_basic_auth("eve\n", "secret")}
+    try:
+        async with aiohttp.ClientSession() as client:
+            for status in (401, 405):
+                async with client.post(f"{url}/status?token=secret", headers=claimed) as answer:
+                    assert answer.status == status
+    finally:
+        await server.close()
+    said = {"subject": None, "client": "127.0.0.1", "method": "POST", "path": "/status", "reference": None}
+    assert told == [("admin-refused", said | {"status": 401}), ("admin", said | {"status": 405})]

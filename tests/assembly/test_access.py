@@ -55,7 +55,8 @@ async def test_changes_of_the_files_take_effect_and_faults_do_not(tmp_path: Path
     rule = '  - {name: all, repos: "**", subjects: users, allow: push}\n'
     (policies / "a.yaml").write_text(head + rule)
     access = {"users": str(users), "policies": str(policies)}
-    async with running(config(tmp_path, registry="r.example", access=access)) as node:
+    log = {"audit": str(tmp_path / "audit.log")}
+    async with running(config(tmp_path, registry="r.example", access=access, log=log)) as node:
         push = f"{node.url}/v2/a/b/blobs/uploads/"
 
         async def answers(wanted: int) -> None:
@@ -82,6 +83,24 @@ async def test_changes_of_the_files_take_effect_and_faults_do_not(tmp_path: Path
         await answers(403)
         users.write_text("")
         await answers(401)
+        async with aiohttp.request(
+            "POST", f"{node.admin_url}/api/1/images/evict", json={"images": ["x"]}
+        ) as answer:
+            assert answer.status == 404
+    lines = [json.loads(line) for line in (tmp_path / "audit.log").read_text().splitlines()]
+    told = [
+        (line["event"], line["reason"] or line["reference"])
+        for line in lines
+        if line["event"][:2] in ("ac", "ad")
+    ]
+    says = ("access-changed", "policy all says something else")
+    assert [each for each in told if each[0] != "access-invalid"] == [
+        *[says] * told.count(says),
+        ("access-changed", "user alice went"),
+        ("admin", "x"),
+    ]
+    assert told.count(says) == 3
+    assert any(event == "access-invalid" and "b.yaml" in str(why) for event, why in told)
 
 
 async def test_a_private_upstream_is_served_to_nobody_without_a_line(tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ from registry_mesh.access.tokens import Tokens, new_key
 from registry_mesh.auth.access import EVERYTHING, PULLING
 from registry_mesh.auth.book import Book
 from registry_mesh.auth.policies import Entry, Policies
-from registry_mesh.edge.audit import EVENTS, FIELDS
 from registry_mesh.edge.settings import Settings
 from registry_mesh.oci.digest import Digest
+from registry_mesh.telemetry.audit import EVENTS, FIELDS
 from tests.edge.conftest import Edge, Start
 from tests.eventually import eventually
 from tests.simulators.role import SimulatedRole
