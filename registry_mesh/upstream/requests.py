@@ -33,6 +33,12 @@ from registry_mesh.upstream.way import Client
 LOOK: Final = 0.25
 """Seconds between two looks whether a parent of our kind, which is late, waits for this node itself."""
 
+FIRST_LOOK: Final = 0.05
+"""The same at first, where this node has just met the parent."""
+
+MEETING: Final = 5.0
+"""Seconds since a parent is up in which it may not know yet whom it asks itself."""
+
 _OF_A_CONNECTION: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientResponseError)
 """Faults of one connection, that others need not have: it was closed meanwhile, or holds bytes of an answer before."""
 
@@ -125,7 +131,7 @@ class Requests:
         )
         try:
             if own:
-                await self._liveness.wait(request)
+                await self._alive(request)
             response = await self._answered(request)
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as fault:
             self._answers["unreachable"].add()
@@ -148,6 +154,27 @@ class Requests:
         if own:
             self.note_quota(response)
         return response
+
+    async def _alive(self, request: asyncio.Future[aiohttp.ClientResponse]) -> None:
+        """See `Liveness.wait`. Of a parent of our kind, with which we have just met, it is asked again and again
+        meanwhile whom it asks itself: nodes of a ring that meet all at once would wait for each other."""
+        if not self._ours() or self._card.clock() - self._card.known().up_since > MEETING:
+            await self._liveness.wait(request)
+            return
+        waiting = asyncio.ensure_future(self._liveness.wait(request))
+        pause = FIRST_LOOK
+        try:
+            while not waiting.done():
+                await asyncio.wait({waiting}, timeout=pause)
+                if self._card.known().leads_back:
+                    raise SourceLoops(LEADS_BACK, source=self._name)
+                if not waiting.done():
+                    self._liveness.check()
+                pause = min(LOOK, 1.5 * pause)
+            await waiting
+        finally:
+            waiting.cancel()
+            await asyncio.wait({waiting})
 
     async def _answered(self, request: asyncio.Future[aiohttp.ClientResponse]) -> aiohttp.ClientResponse:
         """The answer of a parent that is alive; `Hung` where none comes."""

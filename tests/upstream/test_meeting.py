@@ -1,0 +1,50 @@
+"""Nodes of a ring that meet all at once: none knows yet whom the other asks, and each waits for the other."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from aiohttp import web
+
+from registry_mesh.ports.failures import SourceLoops
+from registry_mesh.upstream.client import open_session
+from registry_mesh.upstream.health.board import Board
+from registry_mesh.upstream.health.liveness import Patience
+from registry_mesh.upstream.session import ParentSession
+
+OWN, OTHER, THIRD = "a" * 16, "b" * 16, "c" * 16
+
+
+async def test_whom_the_parent_asks_is_looked_at_while_it_is_waited_for() -> None:
+    pings = 0
+
+    async def node(request: web.BaseRequest) -> web.StreamResponse:
+        """It learns of the third node, and then that this one asks ours, as it is pinged."""
+        nonlocal pings
+        if request.path != "/v2/":
+            await asyncio.sleep(3600)
+        pings += 1
+        above = ["", THIRD, f"{THIRD} {OWN}"][min(pings - 1, 2)]
+        told = {"Registry-Mesh": "site", "Registry-Mesh-Node": OTHER, "Registry-Mesh-Above": above}
+        return web.json_response({}, headers=told)
+
+    runner = web.ServerRunner(web.Server(node), shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    board = Board(["parent"], node=OWN)
+    patience = replace(Patience(), suspect=30.0)  # it is not late by any other measure
+    try:
+        async with open_session() as client:
+            session = ParentSession(client, url, None, patience, card=board.card("parent", 0))
+            async with asyncio.timeout(8):
+                assert await session.ping()
+                with pytest.raises(SourceLoops):
+                    async with session.request("GET", "/v2/team/app/tags/list", scope="", query={"ns": "r"}):
+                        pass
+            await session.close()
+    finally:
+        await runner.cleanup()
+    assert pings == 3
