@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest -p no:cacheprovider -n $(WORKERS) --dist loadf
 QUICK  := not client and not s3 and not slow
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input
 UV     := $(BIN)/uv pip compile --universal --generate-hashes --no-header --quiet --python-version 3.11
-LOCK   := $(UV) pyproject.toml --extra speed --extra otlp
+LOCK   := $(UV) pyproject.toml --extra speed
 
 # Compiled modules are kept beside the packages and not in the source tree: each of the hundreds of processes that the
 # tests start would compile them again.

@@ -10,6 +10,7 @@ from registry_mesh.assembly.seats import Seats
 from registry_mesh.assembly.told import Told
 from registry_mesh.config.schema import Config
 from registry_mesh.telemetry import names
+from registry_mesh.telemetry.exporting import Outage
 from registry_mesh.telemetry.instruments import Instruments, Key, Table
 from registry_mesh.upstream.health.board import Board
 
@@ -24,6 +25,8 @@ class Generation:
     table: Table
     board: Board
     told: Told
+    outage: Outage
+    """Of what takes traces."""
     key: bytes | None
     """What all workers sign tokens with."""
 
@@ -68,6 +71,7 @@ def _generation(
         Table(layout(config), config.workers + 2, tables, carried),  # the last row is the supervisor's
         board(config, config.workers + 1),
         Told(path, number=number, rows=config.workers),
+        Outage(),
         key,
     )
     made.own.gauge(names.RELOAD_OK).set(1)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from registry_mesh.assembly.build import beat
-from registry_mesh.assembly.exporters import export_traces
 from registry_mesh.assembly.generation import Generation
 from registry_mesh.assembly.labels import node_name
 from registry_mesh.assembly.last_words import LastWords
@@ -21,6 +20,7 @@ from registry_mesh.assembly.seats import Seat, State
 from registry_mesh.assembly.storage import NotBuilt
 from registry_mesh.assembly.supervisor import EXIT_CONFIG, EXIT_FAILED, EXIT_OK, LINGER
 from registry_mesh.ports.failures import Failure, StoreUnfit
+from registry_mesh.telemetry.exporting import export_traces
 from registry_mesh.telemetry.logs import FIELDS
 
 log: Final = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class Life:
     async def _live(self, listeners: list[socket.socket]) -> int:
         config = self.generation.config
         signals = _Signals(self.seat, self.half)
-        shutdown_traces = export_traces(config.role, node_name(config))
+        shutdown_traces = export_traces(config.role, node_name(config), self.generation.outage)
         try:
             await self.half.start(*listeners)
         except (Failure, NotBuilt, OSError) as fault:

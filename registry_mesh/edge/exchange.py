@@ -28,6 +28,7 @@ from registry_mesh.ports.blobs import PIECE, Provenance
 from registry_mesh.ports.pushes import Pusher
 from registry_mesh.ports.repositories import Repository
 from registry_mesh.ports.role import Role
+from registry_mesh.telemetry.traces import Trace
 
 SMALL: Final = 64 << 10
 """A body up to this many bytes leaves in one write with its head."""
@@ -114,6 +115,7 @@ class Exchange:
         self.received = 0
         """Bytes of the request's body that were read."""
         self.provenance: Provenance | None = None
+        self.trace: Trace | None = None
         self.by_tag = False
         """A tag was resolved for it."""
         self.resolved = ""

@@ -39,6 +39,11 @@ _LABELS: Final = {
 }
 
 
+def label_of(endpoint: Endpoint | None) -> str:
+    """What an end point is called in figures and spans; one of `ENDPOINTS`."""
+    return _LABELS[endpoint] if endpoint is not None else "other"
+
+
 class Meters:
     """Of one listener."""
 
@@ -71,7 +76,7 @@ class Meters:
         self, endpoint: Endpoint | None, method: str, status: int, sent: int, received: int, seconds: float
     ) -> None:
         """`status` 0: the client left before an answer began; counted with its connection, not here."""
-        label = _LABELS[endpoint] if endpoint is not None else "other"
+        label = label_of(endpoint)
         if status:
             known = method if method in METHODS else "other"
             self.requests[label, known, f"{status // 100}xx"].add()

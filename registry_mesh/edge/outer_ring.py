@@ -11,7 +11,7 @@ from typing import Final
 
 from aiohttp import web
 
-from registry_mesh.edge import audit, pull_of
+from registry_mesh.edge import audit, pull_of, spans
 from registry_mesh.edge.dispatch import Dispatch
 from registry_mesh.edge.exchange import Exchange
 from registry_mesh.edge.faults import (
@@ -30,6 +30,7 @@ from registry_mesh.oci.endpoints import Endpoint
 from registry_mesh.oci.refusals import Refusal, Unauthorized
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.hops import HOPS, Hops, passed
+from registry_mesh.telemetry.traces import enter
 
 log: Final = logging.getLogger(__name__)
 
@@ -57,6 +58,9 @@ class OuterRing:
         exchange = Exchange(request, self._settings, self._request_id(request), self._hot)
         exchange.began, exchange.role = began, self._role_name
         exchange.keep_alive = exchange.keep_alive and not self._traffic.leaving
+        exchange.trace = enter(
+            request.headers.getall("traceparent", []), request.headers.getall("tracestate", [])
+        )
         connection.busy = True
         self._traffic.begin()
         try:
@@ -92,6 +96,7 @@ class OuterRing:
             )
         if self._traffic.pulled is not None:
             pull_of.count(exchange, self._traffic.pulled)
+        spans.end(exchange, self._traffic.hits)
         if self._traffic.audit_log.kept and (event := audit.line(exchange, self._settings.name)) is not None:
             self._traffic.audit_log.add(event)
         if self._traffic.access_log.kept:

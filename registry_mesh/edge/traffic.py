@@ -9,6 +9,7 @@ from registry_mesh.edge.access_log import AccessLog
 from registry_mesh.edge.meters import Meters
 from registry_mesh.edge.pulled import Pulled
 from registry_mesh.edge.settings import Settings
+from registry_mesh.telemetry.traces import HitBudget
 
 
 class Traffic:
@@ -26,6 +27,8 @@ class Traffic:
         """A request's id is this, a dash and the next of `ids` in hexadecimal."""
         self.leaving = False
         """Whether another process takes over: each answer is the last on its connection."""
+        self.hits = HitBudget()
+        """Of hits that are recorded in traces."""
         self.running = 0
         """Requests being answered, but for those that are answered within one turn of the loop."""
 

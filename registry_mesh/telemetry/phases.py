@@ -9,15 +9,10 @@ from contextlib import AbstractContextManager, asynccontextmanager, contextmanag
 from typing import TYPE_CHECKING, Any
 
 from registry_mesh.telemetry.logs import FIELDS
+from registry_mesh.telemetry.traces import TRACE, Trace, Tracing
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
-
-
-class Tracing:
-    """Whether spans are made. Off, it costs one attribute; OpenTelemetry is not even imported."""
-
-    tracer: Tracer | None = None
 
 
 class Phase:
@@ -59,10 +54,13 @@ def _span(running: Phase) -> AbstractContextManager[None]:
 
 @contextmanager
 def _traced(tracer: Tracer, running: Phase) -> Iterator[None]:
-    with tracer.start_as_current_span(running.name) as span:
+    """Its span; parents that are asked meanwhile are part of it."""
+    with tracer.start_as_current_span(running.name, record_exception=False) as span:
+        above = TRACE.set(Trace({}, span))
         try:
             yield
         finally:
+            TRACE.reset(above)
             for key, value in running.fields.items():
                 span.set_attribute(
                     f"registry_mesh.{key}", value if isinstance(value, bool | int | float) else str(value)

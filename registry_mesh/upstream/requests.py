@@ -19,6 +19,7 @@ from registry_mesh.ports.failures import (
     SourceUnavailable,
 )
 from registry_mesh.telemetry.instruments import Counter
+from registry_mesh.telemetry.traces import HANDED_ON
 from registry_mesh.upstream.health.board import Card
 from registry_mesh.upstream.health.breaker import Breaker
 from registry_mesh.upstream.health.causes import cause
@@ -100,7 +101,7 @@ class Requests:
         for _ in range(REDIRECTS + 1):
             own = same_place(url, self._url)
             self.leave_alone(url)
-            sent = {**headers, "Authorization": authorization} if authorization and own else headers
+            sent = _shown(headers, authorization) if own else _bare(headers)
             response = await self._timed(stack, method, url, query, sent, own, body if own else None)
             if response.status not in (301, 302, 303, 307, 308):
                 return response
@@ -203,3 +204,12 @@ class Requests:
             quota_until=0.0 if told.seconds is None else now + max(0.001, told.seconds),
             quota_at=now,
         )
+
+
+def _shown(headers: dict[str, str], authorization: str) -> dict[str, str]:
+    return {**headers, "Authorization": authorization} if authorization else headers
+
+
+def _bare(headers: dict[str, str]) -> dict[str, str]:
+    """What another host may see: it is no part of our traces."""
+    return {name: value for name, value in headers.items() if name not in HANDED_ON}

@@ -23,6 +23,7 @@ from registry_mesh.ports.failures import (
 from registry_mesh.ports.hops import HOPS, cdn_loop
 from registry_mesh.telemetry.instruments import Instruments, Layout, Table
 from registry_mesh.telemetry.names import ANSWERS, UPSTREAM_BYTES, UPSTREAM_REQUESTS
+from registry_mesh.telemetry.traces import asking
 from registry_mesh.upstream.answer import Answer
 from registry_mesh.upstream.dialogue import Dialogue
 from registry_mesh.upstream.heads import Heads
@@ -182,10 +183,12 @@ class ParentSession:
             async with AsyncExitStack() as stack:
                 if self._card.known().leads_back:
                     raise SourceLoops(LEADS_BACK, source=self.name)
-                sent = dict(headers or {})
+                asked_for = stack.enter_context(asking(method, path, kind, self.name))
+                sent = {**(headers or {}), **asked_for.headers}
                 if self.mesh and self._card.node:
                     sent["CDN-Loop"] = cdn_loop(self._card.node)
                 response = await self._authorized(stack, method, url, question, asked, sent, body)
+                asked_for.answered(response.status)
                 self.hangs.answered(kind)
                 self._recognise(response)
                 if hops := HOPS.get():

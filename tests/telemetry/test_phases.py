@@ -10,7 +10,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from registry_mesh.telemetry.logs import log_to
-from registry_mesh.telemetry.phases import Tracing, phase
+from registry_mesh.telemetry.phases import phase
+from registry_mesh.telemetry.traces import Tracing
 
 
 @pytest.fixture
