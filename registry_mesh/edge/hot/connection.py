@@ -22,7 +22,8 @@ from aiohttp import web
 from registry_mesh.edge.entity_tags import not_modified
 from registry_mesh.edge.hot.entries import Caller, HotBlob, Shape
 from registry_mesh.edge.hot.fast_path import FastPath
-from registry_mesh.edge.hot.recognise import END, Given, Known, KnownBlob, KnownManifest, Usual
+from registry_mesh.edge.hot.layouts import Given
+from registry_mesh.edge.hot.recognise import END, Known, KnownBlob, KnownManifest, Usual
 from registry_mesh.edge.hot.remainder import Line, Remainder
 from registry_mesh.edge.hot.tally import Tally
 from registry_mesh.edge.wire.connection import Connection
@@ -36,6 +37,9 @@ STASH: Final = 64 << 10
 
 TURNS: Final = 8
 """Of the loop, for which a hit waits for aiohttp to be done with the answer before it."""
+
+LAYOUTS: Final = 32
+"""Lengths of heads that a connection remembers something of."""
 
 COPIED: Final = 256 << 10
 """Bytes of a span answered here over TLS, where they are read and written."""
@@ -54,6 +58,7 @@ class FastConnection(Connection):
         "_caller",
         "_client",
         "_given",
+        "_layouts",
         "_login",
         "_out",
         "_path",
@@ -61,7 +66,6 @@ class FastConnection(Connection):
         "_remainder",
         "_sock",
         "_stash",
-        "_usual",
     )
 
     def __init__(
@@ -79,8 +83,8 @@ class FastConnection(Connection):
         """Whose credentials came with the request that is looked at."""
         self._login = ""
         """What the access log says of that."""
-        self._usual: Usual = ()
-        """How its client spelled what changes from request to request, the last time."""
+        self._layouts: dict[int, Usual] = {}
+        """Where its client has what changes from request to request, in heads of so many bytes."""
         self._given: Given | None = None
         """What of that came with the request that is looked at."""
 
@@ -169,12 +173,10 @@ class FastConnection(Connection):
             return False
         if isinstance(known, KnownBlob):
             given = self._given
-            if (
-                given is not None
-                and given.condition
-                and not_modified(given.condition, known.entry.shape.etag)
-            ):
-                return False
+            if given is not None and (condition := given[1]):
+                etag = known.entry.shape.etag
+                if (etag in condition or "*" in condition) and not_modified(condition, etag):
+                    return False
             return self._send_blob(path, known, asked)
         return asked is None and self._send_manifest(path, known)
 
@@ -195,19 +197,35 @@ class FastConnection(Connection):
         if at >= 0:
             stop = line.find(b"\r\n", at + _VALUE)
             asked, line = line[at + _VALUE : stop], line[:at] + line[stop:]
-        # A known head is complete; so are the bytes it was taken from, if they too end with an empty line.
-        ends = data[-4:] == END
-        known = path.recogniser.known.get(line) if ends and not self._usual else None
-        if known is not None and not known.entry.gone:
-            return known, asked
-        if not ends or not _complete(data):
+        if data[-4:] != END:
             return None, asked
-        if self._usual:
-            known, self._given = path.recogniser.as_usual(line, self._usual)
-            if known is not None:
+        # A known head is complete; so are the bytes it was taken from, as they too end with an empty line.
+        usual = self._layouts.get(len(line)) if self._layouts else None
+        if usual is None:
+            known = path.recogniser.known.get(line)
+            if known is not None and not known.entry.gone:
                 return known, asked
-        known, self._given, self._usual = path.recogniser.recognise(line)
-        return known, asked
+        else:
+            layout = usual.layout
+            rest = layout.rest(line)
+            known = usual.known if rest == usual.last else usual.find(rest)
+            if known is not None and not known.entry.gone:
+                self._given = given = layout.given(line)
+                if given is None or (path.recording and layout.recorded(line)):
+                    return None, asked
+                return known, asked
+        return self._recognise(path, line) if _complete(data) else None, asked
+
+    def _recognise(self, path: FastPath, line: bytes) -> Known | None:
+        """What a head asks for that is not known by its bytes."""
+        known, self._given, usual = path.recogniser.recognise(line)
+        if usual is not None:
+            if len(self._layouts) >= LAYOUTS:
+                self._layouts.clear()
+            self._layouts[len(line)] = usual
+            if path.recording and usual.layout.recorded(line):
+                return None
+        return known
 
     def _direct(self) -> socket.socket | None:
         """The plain socket; None on TLS and after the end."""
@@ -252,7 +270,7 @@ class FastConnection(Connection):
         entry.used = True
         given = self._given
         common, stamp = path.names(given)
-        if given is not None and given.condition and not_modified(given.condition, entry.shape.etag):
+        if given is not None and given[1] and not_modified(given[1], entry.shape.etag):
             self._write(transport, b"".join((entry.same_front, common, entry.same_back)))
             path.log(f"{stamp}{self._client}{self._login}{known.same_log}")
             self._used(path, known.same, 0, now)

@@ -9,11 +9,15 @@ from typing import Final
 from registry_mesh.auth.access import Verdict
 from registry_mesh.edge import head
 from registry_mesh.edge.hot.entries import MOMENT, NEVER, Caller, Hot, Right
-from registry_mesh.edge.hot.recognise import Given, Recogniser
+from registry_mesh.edge.hot.layouts import Given
+from registry_mesh.edge.hot.recognise import Recogniser
 from registry_mesh.edge.hot.tally import Tallies
 from registry_mesh.edge.traffic import Traffic
+from registry_mesh.telemetry.traces import Tracing
 
 _ALLOW: Final = Verdict.ALLOW
+SAMPLED: Final = 1.0
+"""Seconds from one hit that may be recorded in a trace to the next; what is part of one comes besides."""
 REPOSITORIES: Final = 256
 """Rights remembered for one caller."""
 
@@ -34,6 +38,10 @@ class FastPath:
         """Of the policy, as it was within the last `MOMENT`."""
         self.until = NEVER
         """The loop's time until which `common` and `stamp` hold."""
+        self.recording = False
+        """Whether hits that are part of a recorded trace are left to the slow path, which makes their spans."""
+        self._sampled = 0.0
+        """The loop's time from which on another hit is left to it."""
         self.common = b""
         """The lines from Date to X-Request-Id, up to the second half of the id."""
         self.stamp = ""
@@ -46,6 +54,7 @@ class FastPath:
         """The clock has moved on."""
         self.until = now + MOMENT
         self.generation = self._policy.generation
+        self.recording = Tracing.tracer is not None and self.traffic.hits.has(time.monotonic())
         prefix = self.traffic.prefix
         self.stamp_given = f'{{"time":{time.time():.3f},"id":"'
         self.stamp = f"{self.stamp_given}{prefix}-"
@@ -55,15 +64,18 @@ class FastPath:
 
     def names(self, given: Given | None) -> tuple[bytes, str]:
         """The head's lines from Date on, and the beginning of the log's line, both up to the end of the id."""
-        if given is not None and given.id:
-            return self.common_given + given.id, self.stamp_given + given.id_text
+        if given is not None and (id := given[0]):
+            return self.common_given + id, self.stamp_given + id.decode()
         number = next(self.ids)
         return self.common + b"%x" % number, f"{self.stamp}{number:x}"
 
     def allows(self, caller: Caller | None, right: Right, now: float) -> bool:
-        """Whether the caller, None for one without credentials, may have what needs the right."""
+        """Whether the caller, None for one without credentials, may have what needs the right, and by this path."""
         if now >= self.until:
             self.turn(now)
+            if self.recording and now >= self._sampled:
+                self._sampled = now + SAMPLED
+                return False
         if caller is None:
             return now < right.until or self._ask(right, now)
         if caller.generation == self.generation and now < caller.rights.get(right, NEVER):

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Mapping
 from typing import Final
 
 from registry_mesh.edge.hot.entries import Hot, HotBlob, HotManifest
 from registry_mesh.edge.hot.lately import Lately
+from registry_mesh.edge.hot.layouts import MARK, Given, Layout, bare, layout_of
 from registry_mesh.edge.hot.tally import Tallies, Tally
 
 END: Final = b"\r\n\r\n"
@@ -27,12 +29,13 @@ _FIELDS: Final = re.compile(
     rb"|connection:[ \t]*keep-alive[ \t]*\r\n)+\r\n",
     re.IGNORECASE,
 )
-_VARYING: Final = (b"\r\ntraceparent:", b"\r\ntracestate:", b"\r\nx-request-id:", b"\r\nif-none-match:")
-"""Lines whose values change from request to request. The first two never change an answer."""
-_ID, _CONDITION = 2, 3
 _AGENT: Final = re.compile(rb"\r\nuser-agent:[ \t]*([\x20-\x7e]*?)[ \t]*\r\n", re.IGNORECASE)
 HEADS: Final = 16 << 20
 """Bytes of heads remembered, and as many that are to be forgotten next."""
+CUT: Final = 2 << 20
+"""The same of heads without some of their values, for each set of fields that they have."""
+SETS: Final = 8
+"""Such sets that are remembered."""
 BLOCKS: Final = 1 << 20
 """The same of blocks of fields that cannot change an answer."""
 LONGEST: Final = 2048
@@ -73,52 +76,25 @@ class KnownBlob:
 Known = KnownManifest | KnownBlob
 
 
-@dataclass(slots=True)
-class Given:
-    """Values of a head that may be others with each request: X-Request-Id and If-None-Match, empty where they are
-    missing."""
+class Usual:
+    """Heads of one length and layout, as a connection remembers them. `last`: what was left of the last one that was
+    `known`: a client that reads a blob range by range sends the same each time."""
 
-    id: bytes = b""
-    id_text: str = ""
-    condition: str = ""
+    __slots__ = ("_heads", "known", "last", "layout")
 
+    def __init__(self, layout: Layout, heads: Mapping[bytes, Known], head: bytes, known: Known) -> None:
+        """`heads`: what is asked for, by what is left of a head."""
+        self.layout = layout
+        self._heads = heads
+        self.last = layout.rest(head)
+        self.known: Known | None = known
 
-Usual = tuple[tuple[bytes, int], ...]
-"""How the client of a connection spells the names of such lines, each with the number of its kind in `_VARYING`."""
-
-
-def _spelled(head: bytes) -> Usual:
-    """The lines whose values change, as this head spells them."""
-    low = head.lower()
-    found = [(low.find(name), name, kind) for kind, name in enumerate(_VARYING)]
-    return tuple((head[at : at + len(name)], kind) for at, name, kind in found if at >= 0)
-
-
-def _taken(head: bytes, usual: Usual) -> tuple[bytes, Given | None]:
-    """The head without the lines of `usual`, and what of them matters; an empty head where a value is odd. A line
-    that is doubled stays in the head, which nobody knows then."""
-    given = None
-    for name, kind in usual:
-        at = head.find(name)
-        if at < 0:
-            continue
-        start = at + len(name)
-        end = head.find(b"\r\n", start)
-        value = head[start:end].strip(b" ")
-        head = head[:at] + head[end:]
-        if kind == _CONDITION:
-            given = given or Given()
-            given.condition = text = value.decode("latin-1")
-            odd = not text or not text.isprintable() or not text.isascii()
-        elif kind == _ID:
-            given = given or Given()
-            given.id, given.id_text = value, value.decode("latin-1")
-            odd = len(value) > 64 or not (value.isalnum() or value.translate(None, b"-._").isalnum())
-        else:
-            odd = not value.isascii() or not value.decode("latin-1").isprintable()
-        if odd:
-            return b"", None
-    return head, given
+    def find(self, rest: tuple[bytes, ...]) -> Known | None:
+        """What is asked for by a head of which `rest` is left; None where that is not known."""
+        known = self._heads.get(MARK.join(rest))
+        if known is not None:
+            self.last, self.known = rest, known
+        return known
 
 
 class Recogniser:
@@ -129,20 +105,23 @@ class Recogniser:
         self._tallies = tallies
         self._heads: Lately[Known] = Lately(HEADS, LONGEST)
         self.known = self._heads.new
+        self._cut: defaultdict[tuple[int, ...], Lately[Known]] = defaultdict(lambda: Lately(CUT, LONGEST))
         self._harmless: Lately[str] = Lately(BLOCKS, LONGEST)
 
-    def as_usual(self, head: bytes, usual: Usual) -> tuple[Known | None, Given | None]:
-        """`recognise` for a head spelled as the last one of its connection was, and for something known; else None."""
-        bare, given = _taken(head, usual)
-        known = self.known.get(bare)
-        return (None, None) if known is None or known.entry.gone else (known, given)
-
-    def recognise(self, head: bytes) -> tuple[Known | None, Given | None, Usual]:
+    def recognise(self, head: bytes) -> tuple[Known | None, Given | None, Usual | None]:
         """What the one complete head asks for, where that is hot and nothing else in it matters, what it gives
-        besides, and how. A Range line has been taken out before."""
-        usual = _spelled(head)
-        bare, given = _taken(head, usual) if usual else (head, None)
-        return self._recognise(bare), given, usual
+        besides, and how heads like it are known by what is left of them without their values. A Range line has been
+        taken out before."""
+        layout = layout_of(head)
+        if layout is None:
+            return self._recognise(head), None, None
+        given = layout.given(head)
+        known = self._recognise(bare(head)) if given is not None else None
+        if known is None or (layout.kinds not in self._cut and len(self._cut) >= SETS):
+            return known, given, None
+        cut = self._cut[layout.kinds]
+        cut.put(MARK.join(layout.rest(head)), known)
+        return known, given, Usual(layout, cut.new, head, known)
 
     def _recognise(self, head: bytes) -> Known | None:
         if (old := self._heads.get(head)) is not None and not old.entry.gone:
