@@ -50,7 +50,7 @@ LOOK: Final = 1.0
 """Seconds between two looks at the folder of rules."""
 HEEDED: Final = frozenset(
     {"note", "platforms", "types", "max", "with", "age", "fixed", "nodes", "keep", "hold", "delete"}
-    | {"verify", "labels", "to"}
+    | {"verify", "labels", "to", "data"}
     | {"every", "when", "priority", "deny"}
 )
 """Keys of rules that a run obeys; of a rule that says another it does nothing, and says so."""

@@ -18,6 +18,7 @@ from registry_mesh.config.rule_files import (
     RuleTexts,
     parse_rules,
     read_rule_files,
+    refuse_on_demand,
     refuse_unheeded,
     refuse_unknown_keys,
     rule_paths,
@@ -77,6 +78,8 @@ class RulesInForce:
         ours = replace(rules, rules=tuple(rule for rule in rules if rule.is_for(name)))
         refuse_unheeded(ours, self._heeded)
         refuse_unknown_keys(ours, self._config.keys)
+        if self._config.replication.fallthrough == "refuse":
+            refuse_on_demand(ours)
         return ours
 
     def _tell(self, faults: tuple[str, ...]) -> None:

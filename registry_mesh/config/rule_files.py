@@ -26,7 +26,7 @@ from registry_mesh.config.rule_selections import Common
 from registry_mesh.config.rules_first import read_first
 from registry_mesh.config.rules_second import read_second
 from registry_mesh.replication.rules import Rules
-from registry_mesh.replication.terms import NEVER
+from registry_mesh.replication.terms import NEVER, Data
 from registry_mesh.tasks.threads import offload
 
 SUFFIXES: Final = (".yaml", ".yml")
@@ -73,6 +73,15 @@ def refuse_unknown_keys(rules: Rules, keys: Collection[str]) -> None:
         raise ConfigInvalid(findings)
 
 
+def refuse_on_demand(rules: Rules) -> None:
+    """`ConfigInvalid` where a rule leaves blobs to be fetched when they are read."""
+    what = "this node fetches nothing when it is read, which data: on-demand needs"
+    how = "say replication.fallthrough: pull-through in its configuration, or data: full"
+    late = [rule for rule in rules if rule.data is Data.ON_DEMAND]
+    if late:
+        raise ConfigInvalid([_finding(rule.place, f"rule {rule.name}: {what}", how) for rule in late])
+
+
 def _finding(place: str, what: str, how: str) -> Finding:
     """At `FILE:LINE:COLUMN`."""
     file, line, column = place.rsplit(":", 2)
@@ -89,6 +98,8 @@ def refuse_unheeded(rules: Rules, heeded: Collection[str]) -> None:
     said += [(rule.place, f"rule {rule.name}", "to with a registry") for rule in out]
     both = [rule for rule in rules if rule.to and rule.delete != NEVER]
     said += [(rule.place, f"rule {rule.name}", "delete beside to") for rule in both]
+    late = [rule for rule in rules if rule.to and rule.data is Data.ON_DEMAND]
+    said += [(rule.place, f"rule {rule.name}", "data: on-demand beside to") for rule in late]
     findings = []
     for place, who, key in said:
         if key not in heeded:

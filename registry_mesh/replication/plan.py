@@ -13,6 +13,7 @@ from registry_mesh.replication.index import RuleIndex
 from registry_mesh.replication.listing import Held, Recorded
 from registry_mesh.replication.removal import Guarded, guarded, removal
 from registry_mesh.replication.rules import Rules
+from registry_mesh.replication.terms import Data
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -182,7 +183,9 @@ class _Planning:
 
     def _weigh(self, recorded: Recorded, decision: Decision, ref: str) -> None:
         weight = recorded.weights.get(decision.tag)
-        if weight is not None:
+        if decision.data is not Data.FULL:
+            self._blobs[ref] = {}
+        elif weight is not None:
             self._blobs[ref] = weight.of(decision.platforms)
 
     def _resolve_conflicts(self) -> None:

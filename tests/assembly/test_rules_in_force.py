@@ -92,6 +92,17 @@ async def test_a_signer_that_the_configuration_does_not_name_is_a_fault(tmp_path
         await rules.read()
 
 
+async def test_blobs_on_demand_need_a_node_that_fetches_on_demand(tmp_path: Path) -> None:
+    config = config_of(tmp_path)
+    file = tmp_path / "rules" / "a.yaml"
+    file.write_text(RULES.replace("'1'", "'1', data: on-demand") % "one")
+    with pytest.raises(ConfigInvalid, match="rule one: this node fetches nothing when it is read"):
+        await RulesInForce(config, MemoryStore().records, HEEDED).read()
+    through = config.replication.model_copy(update={"fallthrough": "pull-through"})
+    config = config.model_copy(update={"replication": through})
+    assert names(await RulesInForce(config, MemoryStore().records, HEEDED).read()) == ["one"]
+
+
 async def test_a_folder_that_is_exchanged_is_noticed(tmp_path: Path) -> None:
     """As a mounted config map is: a link to a folder of links, exchanged in one step."""
     config = config_of(tmp_path)

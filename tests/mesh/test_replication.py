@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,10 +11,11 @@ import aiohttp
 import pytest
 
 from registry_mesh.assembly.build import Node, running
+from registry_mesh.assembly.replicator import open_replicator
 from registry_mesh.chunks.chunk_map import MIB
 from registry_mesh.oci.manifest import Manifest
 from tests.eventually import eventually
-from tests.simulators.images import Content, random_bytes
+from tests.simulators.images import HOST, Content, random_bytes
 from tests.simulators.replica_tree import ReplicaTree, replica_tree
 
 
@@ -226,6 +228,23 @@ async def test_what_no_rule_selects_may_be_pulled_through(tree: ReplicaTree, hel
     async with running(tree.replica_config(fallthrough="pull-through")) as replica:
         await pull(tree.client, replica.url, "team/app", "nightly", other)
         await _pulled_again_offline(tree, replica, other)
+
+
+async def test_blobs_that_are_left_for_later_come_when_they_are_read(tree: ReplicaTree) -> None:
+    content = Content()
+    image = content.image("one", "v1", layers=[random_bytes("one", 300_000)])
+    await tree.push("team/app", content)
+    rule = {"name": "app", "from": HOST, "repos": "team/app", "tags": "v1", "data": "on-demand"}
+    text = json.dumps({"schema": "registry-mesh/rules/2", "rules": [rule]})
+    (tree.directory / "rules" / "rules.yaml").write_text(text)
+    config = tree.replica_config(fallthrough="pull-through")
+    async with open_replicator(config) as replicator:
+        outcome = await replicator.run()
+    assert (outcome.complete, outcome.size) == (True, 0)
+    assert tree.link.counts.body_bytes < 100_000
+    async with running(config) as replica:
+        await pull(tree.client, replica.url, "team/app", "v1", image)
+        await _pulled_again_offline(tree, replica, image)
 
 
 async def _pulled_again_offline(tree: ReplicaTree, replica: Node, image: Manifest) -> None:

@@ -47,7 +47,7 @@ class DiaryRepository:
 
     async def put_manifest(self, manifest: Manifest, left_out: frozenset[Digest] = frozenset()) -> None:
         for blob in manifest.blobs():
-            if blob.distributable:
+            if blob.distributable and blob.digest not in left_out:
                 await self.kept.blobs.stat(blob.digest)
         await self.real.put_manifest(manifest, left_out)
         self.diary.append(f"manifest {manifest.digest}")

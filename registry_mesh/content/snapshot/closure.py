@@ -12,11 +12,14 @@ from registry_mesh.oci.refusals import Refusal
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.repositories import Repository
 from registry_mesh.replication.rules import Platforms
+from registry_mesh.replication.terms import Data
 from registry_mesh.replication.wanted import wanted
 
 
-async def first_gap(held: Repository, root: Digest, platforms: Platforms) -> str | None:
-    """What is lacking first, in words; None where nothing is."""
+async def first_gap(
+    held: Repository, root: Digest, platforms: Platforms, data: Data = Data.FULL
+) -> str | None:
+    """What is lacking first, in words; None where nothing is. Blobs are looked for where all `data` is wanted."""
     left, seen = [root], {root}
     while left:
         digest = left.pop()
@@ -31,6 +34,8 @@ async def first_gap(held: Repository, root: Digest, platforms: Platforms) -> str
             return f"what {digest} names: {wants.unreadable[0].where}"
         for named in wants.mentions:
             if not named.needed or named.digest in seen:
+                continue
+            if data is not Data.FULL and named.kind is not Kind.MANIFEST:
                 continue
             gap, is_manifest = await _look(held, named)
             if gap is not None:

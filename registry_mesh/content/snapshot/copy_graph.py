@@ -28,6 +28,7 @@ from registry_mesh.ports.failures import Failure, SourceUnavailable, StoreBroken
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.repositories import KeptRepository, Repository
 from registry_mesh.replication.rules import Platforms
+from registry_mesh.replication.terms import Data
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ class TagCopy:
     tag: Tag
     graph: Graph
     platforms: Platforms = None
+    data: Data = Data.FULL
     after: frozenset[Tag] = frozenset()
     rank: int = 0
     """Of two, the bytes of the lower come first."""
@@ -229,7 +231,7 @@ class GraphCopy:
     async def _switch(
         self, place: Place, target: KeptRepository, copy: TagCopy, beside: frozenset[Hashable]
     ) -> None:
-        gap = await first_gap(target.kept, copy.graph.root.digest, copy.platforms)
+        gap = await first_gap(target.kept, copy.graph.root.digest, copy.platforms, copy.data)
         if gap is not None:
             raise StoreBroken(f"not switched, for lack of {gap}")
         moved = await _points_at(target, copy.tag) != copy.graph.root.digest

@@ -7,7 +7,7 @@ and all below them) decides nothing: what is not to be had of that is said.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
@@ -79,6 +79,16 @@ class Graph:
             else:
                 return node.blobs[0].media_type if node.blobs else node.descriptor.media_type
         return (node.descriptor.artifact_type or "") if node is not None else ""
+
+    def without_blobs(self) -> Graph:
+        """The same with manifests alone: their blobs need not be here."""
+        nodes = {
+            digest: replace(
+                node, blobs=(), left_out=node.left_out | frozenset(blob.digest for blob in node.blobs)
+            )
+            for digest, node in self.nodes.items()
+        }
+        return replace(self, nodes=nodes)
 
     @property
     def is_whole(self) -> bool:

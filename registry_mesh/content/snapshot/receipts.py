@@ -13,6 +13,7 @@ from registry_mesh.oci.reference import Tag
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.records import KeyedRecords
 from registry_mesh.replication.rules import Platforms
+from registry_mesh.replication.terms import Data
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +23,13 @@ class Receipt:
     digest: str
     platforms: tuple[str, ...] | None
     at: float = field(compare=False)
+    data: str = Data.FULL.value
 
     @classmethod
-    def of(cls, root: Descriptor, platforms: Platforms, at: float) -> Receipt:
+    def of(cls, root: Descriptor, platforms: Platforms, at: float, data: Data = Data.FULL) -> Receipt:
         """The receipt for `root` with these platforms, taken in at `at` (seconds since the epoch)."""
         wanted = None if platforms is None else tuple(str(each) for each in sorted(platforms))
-        return cls(str(root.digest), wanted, at)
+        return cls(str(root.digest), wanted, at, data.value)
 
 
 class Receipts:
@@ -66,4 +68,4 @@ def _key(place: Place) -> str:
 def _receipt(value: dict[str, object]) -> Receipt:
     platforms = value["platforms"]
     wanted = tuple(map(str, platforms)) if isinstance(platforms, list) else None
-    return Receipt(str(value["digest"]), wanted, float(str(value["at"])))
+    return Receipt(str(value["digest"]), wanted, float(str(value["at"])), str(value.get("data", "full")))

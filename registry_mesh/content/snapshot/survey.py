@@ -27,6 +27,7 @@ from registry_mesh.replication.decision import Decision, TagFacts, Verdict, deci
 from registry_mesh.replication.decision import Place as DecidedPlace
 from registry_mesh.replication.keep import By
 from registry_mesh.replication.rules import Platforms, Rule, Rules
+from registry_mesh.replication.terms import Data
 from registry_mesh.replication.wanted import companions, is_companion, selecting
 
 
@@ -199,14 +200,14 @@ class Survey:
             tag: decided[tag]
             for tag in looked
             if tag in decided
-            and (decided[tag].platforms, decided[tag].companions)
-            != (before[tag].platforms, before[tag].companions)
+            and (decided[tag].platforms, decided[tag].companions, decided[tag].data)
+            != (before[tag].platforms, before[tag].companions, before[tag].data)
         }
         again = await self._look(roots, fewer)
         return {tag: graph for tag, graph in looked.items() if tag not in fewer} | again
 
     async def _graph(self, tag: Tag, root: Descriptor, decision: Decision) -> Graph | None:
-        receipt = Receipt.of(root, decision.platforms, self._now)
+        receipt = Receipt.of(root, decision.platforms, self._now, decision.data)
         try:
             if await self._is_held(tag, receipt):
                 self._complete[tag] = root
@@ -243,7 +244,7 @@ class Survey:
             elif tag in looked:
                 found.wanted += 1
                 found.made[tag] = looked[tag].root.digest
-                self._copy(tag, looked[tag], decision.platforms)
+                self._copy(tag, looked[tag], decision.platforms, decision.data)
                 self._further(level, looked[tag].nodes, decision.companions)
         seen = set(decided)
         while level:
@@ -280,12 +281,13 @@ class Survey:
         self._copy(tag, graph, None)
         return graph.nodes
 
-    def _copy(self, tag: Tag, graph: Graph, platforms: Platforms) -> None:
+    def _copy(self, tag: Tag, graph: Graph, platforms: Platforms, data: Data = Data.FULL) -> None:
         found = self.findings
         found.lost.update(graph.lost)
         found.notes += [(tag, note) for note in graph.notes]
-        found.receipts[tag] = Receipt.of(graph.root, platforms, self._now)
-        found.copies[tag] = TagCopy(tag, graph, platforms)
+        found.receipts[tag] = Receipt.of(graph.root, platforms, self._now, data)
+        wanted = graph if data is Data.FULL else graph.without_blobs()
+        found.copies[tag] = TagCopy(tag, wanted, platforms, data)
 
     async def _resolve(self, tag: Tag) -> Descriptor | None:
         """What the tag points at; None where its source says of the tag itself that there is none."""
