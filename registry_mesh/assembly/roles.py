@@ -14,6 +14,7 @@ from registry_mesh.config.schema import Config
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.nest.followed_tags import FollowedTags
 from registry_mesh.content.nest.freshness import Freshness
+from registry_mesh.content.nest.spread import Spread
 from registry_mesh.content.nest.unproven import Ranges
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.ports.pushes import Pusher
@@ -76,7 +77,10 @@ def open_site(config: Config, storage: Storage, parents: Parents, stack: AsyncEx
     fills = Fills(cache)
     registries = {
         name: SiteRegistry(
-            groups, freshness(config.registries[name].tags), Ranges(config.registries[name].ranges)
+            groups,
+            freshness(config.registries[name].tags),
+            Ranges(config.registries[name].ranges),
+            Spread(config.registries[name].spread),
         )
         for name, groups in parents.groups.items()
     }

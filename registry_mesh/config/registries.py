@@ -79,6 +79,10 @@ class Registry(Section):
     """Other names of the same registry, as clients may write them in `ns=` or in a path."""
     parents: ParentGroups = ()
     """Groups in the order they are tried; members of a group share the load."""
+    spread: Literal["least-load", "rendezvous"] = "least-load"
+    """Which member of a group is asked first: the one whose answers are quickest, times what is under way there; or,
+    for members that are caches, by the blob's digest, so that every node comes to the same member for a blob, unless
+    that one has a quarter more under way than the average."""
     tags: Tags = Tags()
     readers: Annotated[tuple[SubjectName, ...], BeforeValidator(listed)] = ()
     """Subjects that may read it: `everybody`, `users` (people who log in), names, `@group`. A registry with

@@ -18,6 +18,7 @@ from registry_mesh.content.nest.remembered import Remembered
 from registry_mesh.content.nest.remembered_repository import RememberedManifests, RememberedTags
 from registry_mesh.content.nest.remembered_tags import remembered_repositories
 from registry_mesh.content.nest.shared import SharedFirst
+from registry_mesh.content.nest.spread import Spread
 from registry_mesh.content.nest.unproven import Ranges
 from registry_mesh.oci.reference import RegistryName, RepositoryName, full_name
 from registry_mesh.oci.refusals import NameUnknown
@@ -38,6 +39,7 @@ class SiteRegistry:
     parents: Sequence[Sequence[ParentRegistry]]
     freshness: Freshness = field(default_factory=Freshness)
     ranges: Ranges = Ranges.UNPROVEN
+    spread: Spread = Spread.LEAST_LOAD
 
 
 class Site:
@@ -88,7 +90,7 @@ class Site:
 
     def _made(self, registry: RegistryName, name: RepositoryName) -> Repository:
         served = self._registries[registry]
-        parents = FailoverRegistry(registry, served.parents, self._distrusted)
+        parents = FailoverRegistry(registry, served.parents, self._distrusted, served.spread)
         source = parents.repository(name)
         place = Place(registry, name)
         names = self._names.of(place)

@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 from registry_mesh.chunks.chunk_map import ChunkMap
 from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.race import Race, Won
+from registry_mesh.content.nest.spread import Spread, ordered
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import Tag
@@ -49,7 +50,13 @@ class Failover:
     be asked the answer is a failure: "unknown" would be a wrong fact.
     """
 
-    def __init__(self, groups: Sequence[Sequence[Candidate]], distrusted: Distrusted) -> None:
+    def __init__(
+        self,
+        groups: Sequence[Sequence[Candidate]],
+        distrusted: Distrusted,
+        spread: Spread = Spread.LEAST_LOAD,
+    ) -> None:
+        self._spread = spread
         self._groups = groups
         self._distrusted = distrusted
 
@@ -59,7 +66,7 @@ class Failover:
         left: list[str] = []
         suspects: list[Candidate] = []
         for group in self._groups:
-            for candidate in sorted(group, key=lambda c: c.parent.load):
+            for candidate in ordered(group, digest, self._spread):
                 name = candidate.parent.name
                 if digest is None or not self._distrusted.suspects(name, digest):
                     asked.append(candidate)

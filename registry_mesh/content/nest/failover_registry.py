@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.failover import Candidate, Failover
 from registry_mesh.content.nest.parent_rivals import ParentRivals
+from registry_mesh.content.nest.spread import Spread
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.oci.refusals import Refusal
 from registry_mesh.ports.failures import Failure, SourceUnavailable
@@ -18,8 +19,13 @@ class FailoverRegistry:
     """Implements `ports.repositories.RegistrySource` over groups of parents."""
 
     def __init__(
-        self, registry: RegistryName, groups: Sequence[Sequence[ParentRegistry]], distrusted: Distrusted
+        self,
+        registry: RegistryName,
+        groups: Sequence[Sequence[ParentRegistry]],
+        distrusted: Distrusted,
+        spread: Spread = Spread.LEAST_LOAD,
     ) -> None:
+        self._spread = spread
         self._registry = registry
         self._groups = groups
         self._distrusted = distrusted
@@ -32,7 +38,7 @@ class FailoverRegistry:
     def repository(self, name: RepositoryName) -> Repository:
         """The repository, each request of which goes to the first parent that can answer it."""
         groups = [[Candidate(each.parent, each.repository(name)) for each in group] for group in self._groups]
-        source = Failover(groups, self._distrusted)
+        source = Failover(groups, self._distrusted, self._spread)
         return Repository(self._registry, name, source, source, source, source)
 
     async def repositories(self) -> AsyncIterator[RepositoryName]:

@@ -14,6 +14,7 @@ from registry_mesh.content.fill.policy import FillPolicy
 from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.failover import Candidate, Failover
 from registry_mesh.content.nest.pull_through import PullThrough
+from registry_mesh.content.nest.spread import Spread
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, RepositoryName
@@ -39,6 +40,8 @@ class Place:
     lost: bool = False
     load: float = 0.0
     late: float = 30.0
+    received: int = 0
+    inflight: int = 0
     returns: bool = False
 
     async def back(self) -> bool:
@@ -69,6 +72,18 @@ async def test_groups_in_order_and_the_least_loaded_first() -> None:
     choice = Failover([[candidate(near, load=2), candidate(idle, load=1)], [candidate(far)]], Distrusted())
     assert await read(choice, Digest.of(DATA)) == DATA
     assert (len(idle.opened), len(near.opened), len(far.opened)) == (1, 0, 0)
+
+
+async def test_by_rendezvous_the_load_does_not_choose() -> None:
+    sources = [holding("a"), holding("b"), holding("c")]
+    groups = [[candidate(each, load=index) for index, each in enumerate(sources)]]
+    choice = Failover(groups, Distrusted(), Spread.RENDEZVOUS)
+    for index in range(20):
+        digest = Digest.of(bytes([index]))
+        for each in sources:
+            each.add(bytes([index]))
+        assert await read(choice, digest) == bytes([index])
+    assert min(len(each.opened) for each in sources) >= 2
 
 
 async def test_what_one_does_not_know_another_may() -> None:
