@@ -85,6 +85,8 @@ class RegistryStatus:
 
     default: bool
     parents: Sequence[Sequence[ParentStatus]]
+    cache: CacheStatus | None = None
+    """Of what was answered of its since the start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +146,13 @@ class CacheStatus:
     """Bytes that clients had and that did not cross the WAN."""
 
 
-def cache_status(table: Table) -> CacheStatus:
-    """What the counters of all processes come to."""
-    requests = {result: table.total(CACHE, result=result) for result in RESULTS}
-    sizes = {result: table.total(CACHE_BYTES, result=result) for result in RESULTS}
+def cache_status(table: Table, registry: str | None = None) -> CacheStatus:
+    """What the counters of all processes come to, of one registry or of all."""
+    requests, sizes = dict.fromkeys(RESULTS, 0.0), dict.fromkeys(RESULTS, 0.0)
+    for sample in table.read():
+        counts = {CACHE.name: requests, CACHE_BYTES.name: sizes}.get(sample.metric.name)
+        if counts is not None and registry in (None, sample.labels[0]):
+            counts[sample.labels[2]] += sample.value
     return CacheStatus(_share(requests), _share(sizes), int(sizes["hit"] + sizes["stale"]))
 
 

@@ -350,7 +350,9 @@ class Keeper:
 
         return {
             host: RegistryStatus(
-                registry.default, [[parent(url) for url in group] for group in registry.parents]
+                registry.default,
+                [[parent(url) for url in group] for group in registry.parents],
+                cache_status(self.table, host),
             )
             for host, registry in self._config.registries.items()
         }

@@ -16,8 +16,8 @@ def node_name(config: Config) -> str:
 
 
 def layout(config: Config) -> Layout:
-    """The metrics table's layout: parents are a closed set, by configuration."""
-    return Layout(values={"parent": parent_labels(config)})
+    """The metrics table's layout: parents and registries are closed sets, by configuration."""
+    return Layout(values={"parent": parent_labels(config), "registry": list(config.registries)})
 
 
 def board(config: Config, processes: int = 1) -> Board:

@@ -10,12 +10,12 @@ from registry_mesh.telemetry.instruments import Counter, Histogram, Instruments
 from registry_mesh.telemetry.names import (
     CACHE,
     CACHE_BYTES,
-    CACHED,
     CODES,
     ENDPOINTS,
     FAILURES,
     FIRST_BYTE,
     METHODS,
+    OTHER,
     RECEIVED_BYTES,
     REDIRECTED_BYTES,
     REQUEST_SECONDS,
@@ -62,15 +62,19 @@ class Meters:
         self.sent = {endpoint: instruments.counter(SENT_BYTES, endpoint) for endpoint in ENDPOINTS}
         self.redirected = instruments.counter(REDIRECTED_BYTES)
         self.received = {endpoint: instruments.counter(RECEIVED_BYTES, endpoint) for endpoint in ENDPOINTS}
-        self.cache_bytes = {
-            (kind, result): instruments.counter(CACHE_BYTES, kind, result)
-            for kind in CACHED
-            for result in RESULTS
-        }
         self.first_byte = {result: instruments.histogram(FIRST_BYTE, result) for result in RESULTS}
-        self.cache = {
-            (kind, result): instruments.counter(CACHE, kind, result) for kind in CACHED for result in RESULTS
-        }
+        self._cache: dict[tuple[str, str, str], tuple[Counter, Counter]] = {}
+
+    def _cache_of(self, registry: str, kind: str, result: str) -> tuple[Counter, Counter]:
+        """Answers and their bytes; they have a series from now on."""
+        key = (registry, kind, result)
+        if key not in self._cache:
+            named = registry if self._instruments.has(CACHE, *key) else OTHER
+            self._cache[key] = (
+                self._instruments.counter(CACHE, named, kind, result),
+                self._instruments.counter(CACHE_BYTES, named, kind, result),
+            )
+        return self._cache[key]
 
     def answered(
         self, endpoint: Endpoint | None, method: str, status: int, sent: int, received: int, seconds: float
@@ -90,6 +94,7 @@ class Meters:
 
     def hit(
         self,
+        registry: str,
         endpoint: str,
         method: str,
         kind: str,
@@ -103,14 +108,18 @@ class Meters:
         self.requests[endpoint, method, code].add(answers)
         self.seconds[endpoint].observe(seconds, answers)
         self.sent[endpoint].add(sent)
-        self.cache[kind, "hit"].add(answers)
-        self.cache_bytes[kind, "hit"].add(sent)
+        counter, size = self._cache_of(registry, kind, "hit")
+        counter.add(answers)
+        size.add(sent)
         self.first_byte["hit"].observe(0.0, answers)
 
-    def cached(self, kind: str, provenance: Provenance, sent: int = 0, first: float = 0.0) -> None:
+    def cached(
+        self, registry: str, kind: str, provenance: Provenance, sent: int = 0, first: float = 0.0
+    ) -> None:
         """An answer of a cache of which `sent` bytes of a body left, the first after `first` seconds; `kind` is one of
         `CACHED`."""
         result = "stale" if provenance.stale else "hit" if provenance.hit else "miss"
-        self.cache[kind, result].add()
-        self.cache_bytes[kind, result].add(sent)
+        counter, size = self._cache_of(registry, kind, result)
+        counter.add()
+        size.add(sent)
         self.first_byte[result].observe(first)

@@ -89,6 +89,7 @@ class OuterRing:
         if exchange.provenance is not None and call is not None and call.role.name != "origin":
             kind = "blob" if endpoint is Endpoint.BLOB else "manifest"
             self._traffic.meters.cached(
+                call.repository.registry if call.repository is not None else "",
                 "tag" if exchange.by_tag else kind,
                 exchange.provenance,
                 exchange.sent,

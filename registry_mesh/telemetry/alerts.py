@@ -145,21 +145,19 @@ def _rules() -> Iterator[str]:
         yield f"        annotations: {json.dumps(_annotations(alert))}"
 
 
+_BY: Final = "sum by (instance, registry)"
 _RECORDS: Final = (
     (
         "registry_mesh:hit_bytes:ratio_rate5m",
-        f"sum by (instance) (rate({_HIT_BYTES}[5m])) "
-        f"/ sum by (instance) (rate({_full(names.CACHE_BYTES)}[5m]))",
+        f"{_BY} (rate({_HIT_BYTES}[5m])) / {_BY} (rate({_full(names.CACHE_BYTES)}[5m]))",
     ),
     (
         "registry_mesh:hit_requests:ratio_rate5m",
-        f"sum by (instance) (rate({_HITS}[5m])) / sum by (instance) (rate({_full(names.CACHE)}[5m]))",
+        f"{_BY} (rate({_HITS}[5m])) / {_BY} (rate({_full(names.CACHE)}[5m]))",
     ),
-    (
-        "registry_mesh:saved_bytes:rate1h",
-        f"sum by (instance) (rate({_HIT_BYTES}[1h]))",
-    ),
+    ("registry_mesh:saved_bytes:rate1h", f"{_BY} (rate({_HIT_BYTES}[1h]))"),
 )
+"""Of each registry: who wants the node's own sums over `registry`."""
 
 
 def _labels(alert: Alert) -> dict[str, str]:
@@ -192,7 +190,8 @@ def tests() -> str:
         ],
     }
     return json.dumps(
-        {"rule_files": ["alerts.yaml"], "evaluation_interval": "1m", "tests": [*cases, good]}, indent=1
+        {"rule_files": ["alerts.yaml"], "evaluation_interval": "1m", "tests": [*cases, good, _recorded()]},
+        indent=1,
     )
 
 
@@ -206,6 +205,35 @@ def _case(alert: Alert) -> dict[str, object]:
         "interval": "1m",
         "input_series": [{"series": series, "values": values} for series, values in alert.sample.items()],
         "alert_rule_test": [{"eval_time": "80m", "alertname": alert.name, "exp_alerts": [expected]}],
+    }
+
+
+def _recorded() -> dict[str, object]:
+    """Of one registry three of four are hits, of another none."""
+    given = {"r.example": {"hit": 3, "miss": 1}, "other": {"miss": 2}}
+    series = [
+        {
+            "series": _full(metric, f'{{{_I},registry="{registry}",kind="blob",result="{result}"}}'),
+            "values": f"0+{60 * each * size}x90",
+        }
+        for metric, size in ((names.CACHE, 1), (names.CACHE_BYTES, 1000))
+        for registry, results in given.items()
+        for result, each in results.items()
+    ]
+    expected = {"hit_bytes:ratio_rate5m": 0.75, "hit_requests:ratio_rate5m": 0.75, "saved_bytes:rate1h": 3000}
+    return {
+        "interval": "1m",
+        "input_series": series,
+        "promql_expr_test": [
+            {
+                "expr": f'registry_mesh:{record}{{registry="r.example"}}',
+                "eval_time": "80m",
+                "exp_samples": [
+                    {"labels": f'registry_mesh:{record}{{{_I},registry="r.example"}}', "value": value}
+                ],
+            }
+            for record, value in expected.items()
+        ],
     }
 
 

@@ -31,7 +31,8 @@ What a person should know is in [findings](findings.md); the same names are aler
 What was saved: bytes that clients had and that did not cross the WAN are `registry_mesh_cache_bytes_total` with
 `result` `hit` or `stale`; what crossed it is `registry_mesh_upstream_bytes_total`. The share of requests and of bytes
 that were hits is recorded as `registry_mesh:hit_requests:ratio_rate5m` and `registry_mesh:hit_bytes:ratio_rate5m`, and
-`/status` says both since the start in `cache`.
+bytes saved as `registry_mesh:saved_bytes:rate1h`, each by registry. `/status` says them since the start in `cache`, and
+of each registry in `registries.HOST.cache`. Registries that the file does not name are together `other`.
 """
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Final
 
-from registry_mesh.telemetry.names import METRICS, Kind, Merge, Metric
+from registry_mesh.telemetry.names import METRICS, OTHER, Kind, Merge, Metric
 
 _WORD: Final = 8
 Key = tuple[str, tuple[str, ...]]
@@ -27,12 +27,16 @@ class Layout:
     def __init__(
         self, metrics: Sequence[Metric] = METRICS, values: Mapping[str, Sequence[str]] | None = None
     ) -> None:
-        """`values` are those of the labels that the configuration closes."""
+        """`values` are those of the labels that the configuration closes. Of registries there is always `OTHER`."""
+        values = {
+            **(values or {}),
+            "registry": [*dict.fromkeys([*(values or {}).get("registry", ()), OTHER])],
+        }
         self.metrics = tuple(metrics)
         self.cells: dict[Key, int] = {}
         self.width = 0
         for metric in self.metrics:
-            known = [given or (values or {}).get(label, ()) for label, given in metric.labels.items()]
+            known = [given or values.get(label, ()) for label, given in metric.labels.items()]
             for labels in product(*known):
                 self.cells[metric.name, labels] = self.width
                 self.width += len(metric.bounds) + 2 if metric.kind is Kind.HISTOGRAM else 1
@@ -187,6 +191,10 @@ class Instruments:
     def counter(self, metric: Metric, *labels: str) -> Counter:
         """`KeyError` for a label value outside its closed set."""
         return Counter(self._row, self._layout.cells[metric.name, labels])
+
+    def has(self, metric: Metric, *labels: str) -> bool:
+        """Whether each label value is of its closed set."""
+        return (metric.name, labels) in self._layout.cells
 
     def gauge(self, metric: Metric, *labels: str) -> Gauge:
         """The gauge; `KeyError` for a label value outside its closed set."""

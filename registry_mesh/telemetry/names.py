@@ -63,6 +63,8 @@ ENDPOINTS: Final = (
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "other")
 CODES: Final = ("2xx", "3xx", "4xx", "5xx")
 CACHED: Final = ("blob", "manifest", "tag")
+OTHER: Final = "other"
+"""A registry that the configuration does not name."""
 RESULTS: Final = ("hit", "miss", "stale")
 OUTCOMES: Final = ("complete", "failed")
 ANSWERS: Final = ("ok", "not_modified", "unknown", "denied", "throttled", "error", "unreachable")
@@ -104,7 +106,10 @@ RECEIVED_BYTES: Final = Metric(
 )
 REQUESTS_RUNNING: Final = Metric("requests_running", Kind.GAUGE, "Requests being answered now")
 CACHE: Final = Metric(
-    "cache_total", Kind.COUNTER, "Answers by where they came from", {"kind": CACHED, "result": RESULTS}
+    "cache_total",
+    Kind.COUNTER,
+    "Answers by where they came from",
+    {"registry": None, "kind": CACHED, "result": RESULTS},
 )
 UPSTREAM_REQUESTS: Final = Metric(
     "upstream_requests_total", Kind.COUNTER, "Requests sent to parents", {"parent": None, "answer": ANSWERS}
@@ -169,7 +174,7 @@ FAILURES: Final = Metric(
 
 CACHE_BYTES: Final = Metric(
     "cache_bytes_total", Kind.COUNTER, "Bytes of a cache's answers by where they came from; hits did not cross the WAN",
-    {"kind": CACHED, "result": RESULTS},
+    {"registry": None, "kind": CACHED, "result": RESULTS},
 )  # fmt: skip
 FIRST_BYTE: Final = Metric(
     "first_byte_seconds", Kind.HISTOGRAM, "Time from a request to the head of its answer, of a cache's answers",

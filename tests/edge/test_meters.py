@@ -9,7 +9,9 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from registry_mesh.admin.status import cache_status
 from registry_mesh.auth.access import AnonymousAccess, Level
+from registry_mesh.edge.meters import Meters
 from registry_mesh.edge.server import Server
 from registry_mesh.edge.settings import Settings
 from registry_mesh.oci.digest import Digest
@@ -17,6 +19,7 @@ from registry_mesh.ports.blobs import Provenance
 from registry_mesh.telemetry.instruments import Layout, Table
 from registry_mesh.telemetry.names import (
     CACHE,
+    CACHE_BYTES,
     RECEIVED_BYTES,
     REQUEST_SECONDS,
     REQUESTS,
@@ -90,6 +93,34 @@ async def test_what_clients_push_is_received(counted: Counted) -> None:
     assert await counted.ask("POST", f"/v2/team/app/blobs/uploads/?digest={Digest.of(data)}", data) == 201
     assert counted.of(RECEIVED_BYTES, endpoint="upload") == counted.of(RECEIVED_BYTES) == 3000
     assert counted.of(REQUESTS, endpoint="upload", method="POST", code="2xx") == 1
+
+
+def test_answers_are_counted_by_registry_and_those_of_unknown_ones_together() -> None:
+    table = Table(Layout(values={"registry": ["r.example", "other"]}), 1)
+    meters = Meters(table.row(0))
+    meters.hit("r.example", "blob", "GET", "blob", 3, 300, 0.0)
+    meters.cached("r.example", "blob", Provenance(hit=False), 100)
+    meters.cached("elsewhere.example", "tag", Provenance(hit=True), 7)
+    meters.cached("", "tag", Provenance(hit=True, stale=True), 1)
+    seen = {
+        (sample.metric.name, *sample.labels): sample.value
+        for sample in table.read()
+        if sample.value and sample.metric in (CACHE, CACHE_BYTES)
+    }
+    assert seen == {
+        ("cache_total", "r.example", "blob", "hit"): 3,
+        ("cache_total", "r.example", "blob", "miss"): 1,
+        ("cache_total", "other", "tag", "hit"): 1,
+        ("cache_total", "other", "tag", "stale"): 1,
+        ("cache_bytes_total", "r.example", "blob", "hit"): 300,
+        ("cache_bytes_total", "r.example", "blob", "miss"): 100,
+        ("cache_bytes_total", "other", "tag", "hit"): 7,
+        ("cache_bytes_total", "other", "tag", "stale"): 1,
+    }
+    told = cache_status(table, "r.example")
+    assert (told.hit_ratio_requests, told.hit_ratio_bytes, told.saved_bytes) == (0.75, 0.75, 300)
+    assert cache_status(table).saved_bytes == 308
+    assert cache_status(table, "nobody.example").hit_ratio_requests is None
 
 
 @pytest.mark.parametrize(

@@ -234,10 +234,10 @@ class FastConnection(Connection):
         return self._sock
 
     def _used(self, path: FastPath, tally: Tally, size: int, now: float) -> None:
+        if not tally.answers:
+            path.tallies.due(tally)
         tally.answers += 1
         tally.bytes += size
-        if not path.tallies.is_due:
-            path.tallies.due()
         self.last_used = now
         self._keepalive = True
         self._next_keepalive_close_time = now + self._keepalive_timeout

@@ -137,10 +137,11 @@ class Recogniser:
         return known
 
     def _know(self, entry: HotBlob | HotManifest, agent: str) -> Known:
-        if isinstance(entry, HotBlob):
-            return KnownBlob(entry, self._tallies.of("blob", entry.shape.method, "blob"), agent)
         of, shape = self._tallies.of, entry.shape
-        tally, same = (of("manifest", shape.method, entry.kind, code) for code in ("2xx", "3xx"))
+        registry = shape.right.asked.registry
+        if isinstance(entry, HotBlob):
+            return KnownBlob(entry, of(registry, "blob", shape.method, "blob"), agent)
+        tally, same = (of(registry, "manifest", shape.method, entry.kind, code) for code in ("2xx", "3xx"))
         return KnownManifest(entry, tally, same, agent)
 
     def agent_of(self, block: bytes) -> str | None:

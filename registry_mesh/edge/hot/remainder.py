@@ -141,7 +141,8 @@ class Remainder:
         self._note(self._sent + self._offset, now - self._began, broken)
 
     def _note(self, sent: int, seconds: float, broken: str) -> None:
-        self._traffic.meters.hit("blob", "GET", "blob", 1, sent, seconds)
+        registry = self._entry.shape.right.asked.registry
+        self._traffic.meters.hit(registry, "blob", "GET", "blob", 1, sent, seconds)
         why = f',"broken":"{broken}"' if broken else ""
         line = self._line
         self._traffic.access_log.add(f'{line.before}{sent},"seconds":{seconds:.6f}{line.after}{why}}}\n')
