@@ -75,6 +75,10 @@ class SourceLied(Failure):
     """The bytes, the length or the range that came are not what was asked for."""
 
 
+class MapsDisputed(Failure):
+    """Two sources gave chunk maps of one blob that cannot both be right. Which is wrong is not known."""
+
+
 class SourceUnreadable(SourceLied):
     """What came is no answer: a page for a manifest, a list without names, a redirect to nowhere. No byte was wrong."""
 

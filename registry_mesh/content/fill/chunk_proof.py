@@ -178,7 +178,8 @@ class ChunkProof:
     def _took(self, found: ChunkMap) -> None:
         try:
             self.map = found if self.map is None else self.map.joined(found)
-        except ChunkMapsDiffer:
+        except ChunkMapsDiffer as differ:
+            self._state.dispute(str(differ))
             self.map, self._state.map_phase = None, MapPhase.NONE
             self._wanted.drop()
             return

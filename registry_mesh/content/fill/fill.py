@@ -102,6 +102,11 @@ class Fill:
         """Whether what leaves now is proven, by a chunk map or by the digest of the whole."""
         return self.state.map_phase.proves or self.state.phase is Phase.COMMITTED
 
+    @property
+    def disputed(self) -> bool:
+        """Whether parents gave chunk maps that cannot both be right."""
+        return self.state.disputed
+
     def holds(self, span: Span) -> bool:
         """Whether all of `span` could be given now."""
         return self.state.released(span.start, span.stop) >= span.stop

@@ -10,7 +10,7 @@ from registry_mesh.content.fill.state import FillState
 from registry_mesh.content.fill.via import Via
 from registry_mesh.oci.refusals import Refusal
 from registry_mesh.oci.span import Span
-from registry_mesh.ports.failures import Failure, SourceDown, SourceLied
+from registry_mesh.ports.failures import Failure, MapsDisputed, SourceDown, SourceLied
 
 PAUSES: Final = (0.0, 0.1, 0.3, 0.6)
 """Seconds before each try to get the chunk map."""
@@ -52,13 +52,20 @@ class WantedSums:
 async def ask_for_map(state: FillState, via: Via, chunks: range) -> ChunkMap | Failure | None:
     """The map with the sums of `chunks`; None where there is none; what keeps it from coming."""
     failure: Failure | None = None
-    span = Span(chunks.start * CHUNK, min(state.size, chunks.stop * CHUNK))
+    span = (
+        None
+        if len(chunks) == state.chunks
+        else Span(chunks.start * CHUNK, min(state.size, chunks.stop * CHUNK))
+    )
     for pause in PAUSES:
         if pause:
             await asyncio.sleep(pause)
         try:
             found = await via.source.chunk_map(state.digest, span)
         except Refusal:
+            return None
+        except MapsDisputed as dispute:
+            state.dispute(dispute.reason)
             return None
         except SourceDown as down:
             return down

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import logging
 from collections.abc import Coroutine
 from typing import Any, Final
 
@@ -118,6 +119,8 @@ class MapPhase(enum.Enum):
         return self.need is ChunkState.PROVEN
 
 
+log: Final = logging.getLogger(__name__)
+
 BEHIND: Final = 4 * MIB // CHUNK
 """Written chunks that wait to be hashed before a thread is sent after them."""
 
@@ -145,6 +148,8 @@ class FillState:
         self.map_phase = MapPhase.UNASKED
         self.sums = NEWEST
         """By which chunks are summed as they come: as the map is, or before it is here as it most likely is."""
+        self.disputed = False
+        """Parents gave chunk maps that cannot both be right: nothing but the whole digest proves anything."""
         self.unstorable: Failure | None = None
         self.epoch = 0
         self.fetched = 0
@@ -315,6 +320,11 @@ class FillState:
         """Something of what came was wrong, and nobody knows whose it was."""
         for distrust in {id(via.distrust): via.distrust for via in self.sources.values()}.values():
             distrust(self._blamed(), self.digest, reason)
+
+    def dispute(self, reason: str) -> None:
+        """Nobody knows whose chunk map is wrong; the digest of the whole will tell."""
+        self.disputed = True
+        log.warning("%s: %s: no part of it leaves before all of it is proven", self.digest, reason)
 
     def strip(self) -> None:
         """Let what is kept of failures keep no frames of those that raised it last."""

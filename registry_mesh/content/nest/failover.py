@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 from registry_mesh.chunks.chunk_map import ChunkMap
 from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.race import Race, Won
+from registry_mesh.content.nest.second_opinion import SecondOpinion
 from registry_mesh.content.nest.spread import Spread, ordered
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
@@ -181,9 +182,25 @@ class Failover:
             raise
 
     async def chunk_map(self, digest: Digest, span: Span | None = None) -> ChunkMap | None:
-        """Of the first candidate that has one. None where those that can be asked say that they have none: one that
-        has, and fails to tell, must not pass for one that has not."""
+        """Of the first candidate that has one. Where a span of it is asked for the whole may never be there to be
+        proven: `MapsDisputed` tells then that a second candidate's map differs."""
         candidates, reasons = self._order(digest)
+        opinion = SecondOpinion(digest)
+        if span is not None:
+            opinion.begin(c for c in candidates if not self._distrusted.suspects(c.parent.name, digest))
+        try:
+            told = await self._map(digest, span, candidates, reasons)
+            if told is not None:
+                await opinion.compare(told[0], told[1].parent.name)
+        finally:
+            await opinion.close()
+        return told[0] if told is not None else None
+
+    async def _map(
+        self, digest: Digest, span: Span | None, candidates: Sequence[Candidate], reasons: list[str]
+    ) -> tuple[ChunkMap, Candidate] | None:
+        """The map and whose it is. None where those that can be asked say that they have none: one that has, and fails
+        to tell, must not pass for one that has not."""
         failures: list[Failure] = []
         answered = False
         for candidate in candidates:
@@ -202,7 +219,7 @@ class Failover:
                 reasons.append(f"{candidate.parent.name}: {failure.reason}")
                 continue
             if found is not None:
-                return found
+                return found, candidate
             answered = True
         if failures or not answered:
             raise _together(failures, reasons)

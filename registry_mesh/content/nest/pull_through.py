@@ -204,16 +204,21 @@ class PullThrough:
         """Whether nothing proves what of `span` leaves the fill now."""
         return len(span) < fill.size and not fill.proves
 
+    def _withheld(self, fill: Fill, span: Span) -> bool:
+        """Whether nothing proves what of `span` leaves the fill now, and it is not to leave so. Where parents dispute
+        what the blob is it never is."""
+        return (fill.disputed or self._ranges is not Ranges.UNPROVEN) and self.unproven(fill, span)
+
     async def pieces(self, fill: Fill, span: Span) -> AsyncIterator[Piece]:
         """The span's bytes, proven where nothing else is to be given."""
-        if self._ranges is Ranges.UNPROVEN or len(span) == fill.size:
+        if len(span) == fill.size:
             async for piece in self._followed(fill, span):
                 yield piece
             return
         async with AsyncExitStack() as stack:
             async with aclosing(self._followed(fill, span)) as pieces:
                 async for piece in pieces:
-                    if self.unproven(fill, span):
+                    if self._withheld(fill, span):
                         break
                     yield piece
                     span = Span(span.start + len(piece), span.stop)
@@ -263,7 +268,7 @@ class PullThrough:
 
     def ready(self, fill: Fill, span: Span) -> FileSlice | None:
         """See `Reading.ready`."""
-        if self._ranges is not Ranges.UNPROVEN and self.unproven(fill, span):
+        if self._withheld(fill, span):
             return None
         return fill.ready(span, self.via)
 
