@@ -1,6 +1,6 @@
 """Sums of chunks, by the algorithm that a chunk map names.
 
-BLAKE3 costs a quarter of sha256 where the processor has SHA instructions, and a twelfth where it has none (ADR 190).
+BLAKE3 costs a quarter of sha256 where the processor has SHA instructions, and a twelfth where it has none (ADR 197).
 """
 
 from __future__ import annotations
