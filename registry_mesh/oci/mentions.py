@@ -10,15 +10,14 @@ is a hint: it need not be anywhere, and is kept where it is.
 from __future__ import annotations
 
 import enum
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-from registry_mesh.oci.characters import whole_characters
 from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.lenient import read_json, whole_characters
 from registry_mesh.oci.media_types import INDEXES, MANIFESTS, is_non_distributable
 from registry_mesh.oci.refusals import DigestInvalid
 
@@ -209,7 +208,7 @@ def _read(data: bytes) -> object:
     """The document; None where it is no JSON, or too deep for a decoder. What stood under a doubled key is kept."""
     doubled: list[Any] = []
     try:
-        document = json.loads(data, object_pairs_hook=partial(_object, doubled))
+        document = read_json(data, partial(_object, doubled))
         document, doubled = whole_characters(document, data), whole_characters(doubled, data)
     except (ValueError, RecursionError):
         return None

@@ -6,12 +6,11 @@ as it is; what cannot be read of it is not known, and no fault of anybody's.
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final
 
-from registry_mesh.oci.characters import whole_characters
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.lenient import read_json, whole_characters
 from registry_mesh.oci.manifest import MAX_DESCRIPTORS, Manifest
 from registry_mesh.oci.media_types import (
     ARTIFACT,
@@ -114,7 +113,7 @@ def is_manifest(manifest: Manifest) -> bool:
 def _document(data: bytes) -> dict[str, Any]:
     """Empty for what is no JSON object, or is nested beyond what a decoder bears."""
     try:
-        document = whole_characters(json.loads(data.decode("utf-8-sig")), data)
+        document = whole_characters(read_json(data), data)
     except (ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}
@@ -123,7 +122,7 @@ def _document(data: bytes) -> dict[str, Any]:
 def _is_too_deep(data: bytes) -> bool:
     """Whether it is JSON that a decoder does not bear: no page of errors is."""
     try:
-        json.loads(data)
+        read_json(data)
     except RecursionError:
         return True
     except ValueError:

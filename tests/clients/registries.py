@@ -27,6 +27,7 @@ http {{
     sendfile on;
     default_type application/octet-stream;
     {temporary}
+    {beside}
     server {{
         listen 127.0.0.1:{port};
         {server}
@@ -84,13 +85,18 @@ def nginx(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 @contextmanager
-def nginx_with(folder: Path, server: str) -> Iterator[str]:
-    """nginx with one server, of these directives; it must answer `/v2/`. Its URL."""
+def nginx_with(folder: Path, server: str, tls: Path | None = None, beside: str = "") -> Iterator[str]:
+    """nginx with one server, of these directives; it must answer `/v2/`. Its URL: of https with `tls`, a file of a
+    certificate and its key. `beside`: directives that no server may have."""
     port = free_port()
+    if tls is not None:
+        secure = free_port()
+        server = f"listen 127.0.0.1:{secure} ssl; ssl_certificate {tls}; ssl_certificate_key {tls};\n{server}"
     temporary = "\n    ".join(f"{name}_temp_path {folder}/{name};" for name in _TEMPORARY)
-    (folder / "conf").write_text(NGINX.format(folder=folder, port=port, temporary=temporary, server=server))
+    conf = NGINX.format(folder=folder, port=port, temporary=temporary, server=server, beside=beside)
+    (folder / "conf").write_text(conf)
     with serving([installed("/usr/sbin/nginx"), "-c", str(folder / "conf")], folder, port) as url:
-        yield url
+        yield url if tls is None else f"https://127.0.0.1:{secure}"
 
 
 async def push(client: aiohttp.ClientSession, url: str, data: bytes, repository: str = "team/app") -> Digest:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,12 +13,14 @@ from pathlib import Path
 import aiohttp
 import pytest
 import pytest_asyncio
+import trustme
 
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.media_types import OCI_CONFIG, OCI_MANIFEST
 from registry_mesh.upstream.client import open_session
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession
+from registry_mesh.upstream.tls_files import TlsFiles
 from registry_mesh.upstream.way import Way
 from tests.clients.registries import docker_registry, nginx_with, push
 from tests.simulators.local_site import REGISTRY, LocalSite, local_site
@@ -86,12 +89,18 @@ async def image(clients: None, tmp_path_factory: pytest.TempPathFactory) -> Asyn
 
 @asynccontextmanager
 async def behind(
-    image: Image, folder: Path, here: str, prefix: str = "", server: str = ""
+    image: Image,
+    folder: Path,
+    here: str,
+    prefix: str = "",
+    server: str = "",
+    tls: Path | None = None,
+    beside: str = "",
 ) -> AsyncIterator[str]:
-    """The registry's address behind nginx."""
+    """The registry's address behind nginx; with `tls`, a file of a certificate and its key, that of https."""
     registry = image.registry.rpartition(":")[2]
     directives = BEFORE.format(server=server, prefix=prefix, here=here, registry=registry)
-    with nginx_with(folder, directives) as url:
+    with nginx_with(folder, directives, tls, beside) as url:
         yield url + prefix
 
 
@@ -145,14 +154,36 @@ async def test_referrers_that_the_proxy_refuses_are_none(image: Image, tmp_path:
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_links_that_name_the_inner_host_lead_to_the_parent(image: Image, tmp_path: Path) -> None:
-    """docker-registry makes its links of the Host that it is told; nginx tells it the inner one."""
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_links_that_name_the_inner_host_lead_to_the_parent(
+    image: Image, tmp_path: Path, scheme: str
+) -> None:
+    """The link of a parent, https as it may be, leads to http, another host, port and path."""
     for number in range(230):
         folder = image.store / f"docker/registry/v2/repositories/many/r{number:03}/_layers"
-        folder.mkdir(parents=True)
-    here = "proxy_set_header Host inner-api; proxy_set_header X-Forwarded-Proto http;"
-    async with behind(image, tmp_path, here, prefix="/hub") as url:
-        async with open_session(Way(hosts=frozenset({"127.0.0.1"}))) as session:
+        folder.mkdir(parents=True, exist_ok=True)
+    here = "proxy_hide_header Link; add_header Link $inner;"
+    inner = 'map $upstream_http_link $inner { "~^<(.*)>(.*)$" "<http://inner-api:5000/deep$1>$2"; }'
+    authority, tls = trustme.CA(), None
+    if scheme == "https":
+        authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(
+            str(tmp_path / "tls.pem")
+        )
+        tls = tmp_path / "tls.pem"
+    ca = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(ca))
+    trusted = ssl.create_default_context(cafile=str(ca))
+    async with behind(image, tmp_path, here, prefix="/hub", tls=tls, beside=inner) as url:
+        assert url.startswith(f"{scheme}://")
+        async with (
+            aiohttp.ClientSession() as client,
+            client.get(f"{url}/v2/_catalog?n=100", ssl=trusted) as answer,
+        ):
+            assert answer.headers["Link"].startswith("<http://inner-api:5000/deep/v2/_catalog?"), (
+                "else this shows nothing"
+            )
+        way = Way(hosts=frozenset({"127.0.0.1"}), tls=TlsFiles(str(ca), None, None))
+        async with open_session(way) as session:
             parent = UpstreamRegistry(ParentSession(session, url, None, SOON), REGISTRY)
             names = [name async for name in parent.repositories()]
     assert len([name for name in names if name.startswith("many/")]) == 230

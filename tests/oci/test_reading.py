@@ -200,6 +200,23 @@ def test_a_manifest_may_be_deeper_than_a_decoder_bears(deep: str) -> None:
     assert not is_manifest(read_manifest(b'{"errors": ' + deep.encode() + b"}", OCI_MANIFEST))
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        json.dumps(IMAGE).encode() + b"\0\n",
+        json.dumps(IMAGE).encode() + b" and more",
+        json.dumps(IMAGE | {"x": "@"}).encode().replace(b"@", b"\xe9"),
+        json.dumps(IMAGE | {"x": 0}).encode().replace(b'"x": 0', b'"x": ' + b"9" * 6000),
+        json.dumps(IMAGE | {"x": 0}).encode().replace(b'"x": 0', b'"x": NaN'),
+    ],
+    ids=["zero", "more", "latin", "digits", "nan"],
+)
+def test_what_is_nearly_json_is_read(data: bytes) -> None:
+    found = read_manifest(data, OCI_MANIFEST)
+    assert (looks_like_one(found), len(found.layers)) == (True, 1)
+    assert {each.digest for each in mentions(data, OCI_MANIFEST).named} == {Digest.of(b"x")}
+
+
 def test_half_a_character_is_read_as_a_question_mark() -> None:
     """Nothing that is written, logged or shown of a manifest fails for it."""
     half = json.dumps(

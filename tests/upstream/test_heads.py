@@ -115,11 +115,12 @@ OF_NOTE = {"Docker-Content-Digest": str(Digest.of(NOTE)), "Content-Type": "appli
 
 @pytest.mark.parametrize("by_digest", [None, b"{}", NOTE], ids=["nothing", "another", "itself"])
 @pytest.mark.parametrize("digest", [True, False], ids=["with its digest", "without"])
+@pytest.mark.parametrize("head", [{"status": 405}, {"body": NOTE, "headers": OF_NOTE}], ids=["GET", "HEAD"])
 async def test_a_document_of_an_unknown_kind_is_a_manifest_where_it_is_there_by_its_digest(
-    parent: SimulatedRegistry, app: Repository, by_digest: bytes | None, digest: bool
+    parent: SimulatedRegistry, app: Repository, by_digest: bytes | None, digest: bool, head: dict[str, Any]
 ) -> None:
     told = {"headers": OF_NOTE if digest else {"Content-Type": OF_NOTE["Content-Type"]}}
-    parent.answers[PATH] = by_method({"status": 405}, {"body": NOTE, **told})
+    parent.answers[PATH] = by_method(head, {"body": NOTE, **told})
     if by_digest is not None:
         parent.says(PATH.replace("/1", f"/{Digest.of(NOTE)}"), body=by_digest)
     if digest and by_digest == NOTE:
@@ -140,6 +141,15 @@ async def test_what_is_said_to_have_the_digest_and_has_not_is_wrong_and_else_no_
     parent.says(path, body=body, headers={"Content-Type": OCI_MANIFEST})
     with pytest.raises(SourceUnreadable, match="no manifest"):
         await app.manifests.manifest(NAMED)
+
+
+async def test_what_a_parent_says_to_everything_is_no_manifest(
+    parent: SimulatedRegistry, app: Repository
+) -> None:
+    for each in ("1", Digest.of(NOTE), Digest.of(b"not " + NOTE)):
+        parent.says(PATH.replace("/1", f"/{each}"), body=NOTE, headers=OF_NOTE)
+    with pytest.raises(SourceUnreadable, match="no manifest"):
+        await app.tags.resolve(Tag("1"))
 
 
 async def test_other_bytes_than_the_digest_beside_them_are_refused(

@@ -57,6 +57,7 @@ async def test_a_cursor_may_have_any_name(parent: SimulatedRegistry, app: Reposi
         lambda q: f'<{PATH}?n=1>; rel="first", <{PATH}?{q}>; rel="next"',
         lambda q: f'{PATH}?{q}; rel="next"',
         lambda q: f"<{PATH}?{q}>",
+        lambda q: f"{PATH}?{q}",
     ],
     ids=[
         "inner host",
@@ -67,6 +68,7 @@ async def test_a_cursor_may_have_any_name(parent: SimulatedRegistry, app: Reposi
         "two links",
         "bare",
         "no relation",
+        "bare, no relation",
     ],
 )
 async def test_the_query_of_a_link_is_asked_of_the_parent(

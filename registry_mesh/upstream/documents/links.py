@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 _TARGET: Final = re.compile(r"<([^>]*)>([^<]*)")
-_BARE: Final = re.compile(r"\s*([^\s;,<>]+)\s*(;[^<>]*)")
+_BARE: Final = re.compile(r"\s*([^\s;,<>]+)\s*((?:;[^<>]*)?)")
 _RELATION: Final = re.compile(r";\s*rel\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s;,]*))", re.IGNORECASE)
 
 
@@ -34,7 +34,7 @@ def next_query(lines: Iterable[str]) -> str | None:
 
 
 def _links(text: str) -> Iterator[tuple[str, str]]:
-    """Each target and its parameters. One without angle brackets is told by its parameters."""
+    """Each target and its parameters. One without angle brackets is told by its query."""
     if "<" in text:
         yield from ((match[1], match[2]) for match in _TARGET.finditer(text))
     elif match := _BARE.match(text):
