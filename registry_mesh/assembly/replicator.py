@@ -50,7 +50,7 @@ LOOK: Final = 1.0
 """Seconds between two looks at the folder of rules."""
 HEEDED: Final = frozenset(
     {"note", "platforms", "types", "max", "with", "age", "fixed", "nodes", "keep", "hold", "delete"}
-    | {"verify", "labels", "to", "data"}
+    | {"verify", "labels", "to", "data", "budget"}
     | {"every", "when", "priority", "deny"}
 )
 """Keys of rules that a run obeys; of a rule that says another it does nothing, and says so."""
@@ -132,7 +132,7 @@ class Replicator:
                 signers,
                 unusable,
             )
-            policy = SnapshotPolicy(by_hand=by_hand)
+            policy = SnapshotPolicy(by_hand=by_hand, rate=self._config.replication.rate)
             snapshot = Snapshot(rules, self._sources, ours, time.time, self.meter, policy)
             outcome = await snapshot.run()
         self._count(outcome)

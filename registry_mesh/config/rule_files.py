@@ -82,6 +82,17 @@ def refuse_on_demand(rules: Rules) -> None:
         raise ConfigInvalid([_finding(rule.place, f"rule {rule.name}: {what}", how) for rule in late])
 
 
+def refuse_shares(rules: Rules) -> None:
+    """`ConfigInvalid` where a rule takes a share of what nobody granted."""
+    lacking = [rule for rule in rules if any(each.share is not None for each in rule.budget)]
+    if lacking:
+        what, how = (
+            "its budget is a share, and the node grants no rate",
+            "say replication.rate: 500MiB/s there",
+        )
+        raise ConfigInvalid([_finding(rule.place, f"rule {rule.name}: {what}", how) for rule in lacking])
+
+
 def _finding(place: str, what: str, how: str) -> Finding:
     """At `FILE:LINE:COLUMN`."""
     file, line, column = place.rsplit(":", 2)

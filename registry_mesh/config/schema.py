@@ -76,6 +76,8 @@ class Replication(Section):
 
     interval: Duration = 300.0
     """Between two runs of the rules."""
+    rate: Rate | None = None
+    """Bytes a second that runs may take of the link, of which rules take shares by `budget: 40%`; absent: no bound."""
     fallthrough: Literal["refuse", "pull-through"] = "refuse"
     """What no rule selects: unknown here, or fetched from the parents when it is asked for, as at a site."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from registry_mesh.replication.sentences import size
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:
@@ -13,6 +15,11 @@ class Budget:
     share: float | None = None
     size: int = 0
     seconds: float = 1.0
+
+    def __str__(self) -> str:
+        if self.share is not None:
+            return f"{self.share * 100:g}%"
+        return f"{size(self.size)}/{ {3600.0: 'h', 86400.0: 'd'}.get(self.seconds, 's') }"
 
     def rate(self, granted: float) -> float:
         """Bytes a second, where the node grants `granted`."""

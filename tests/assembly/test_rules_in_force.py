@@ -103,6 +103,17 @@ async def test_blobs_on_demand_need_a_node_that_fetches_on_demand(tmp_path: Path
     assert names(await RulesInForce(config, MemoryStore().records, HEEDED).read()) == ["one"]
 
 
+async def test_a_share_needs_a_rate_of_which_it_is_one(tmp_path: Path) -> None:
+    config = config_of(tmp_path)
+    (tmp_path / "rules" / "a.yaml").write_text(RULES.replace("'1'", "'1', budget: 40%%") % "one")
+    with pytest.raises(ConfigInvalid, match="rule one: its budget is a share, and the node grants no rate"):
+        await RulesInForce(config, MemoryStore().records, HEEDED).read()
+    granted = config.model_copy(
+        update={"replication": config.replication.model_copy(update={"rate": 1 << 20})}
+    )
+    assert names(await RulesInForce(granted, MemoryStore().records, HEEDED).read()) == ["one"]
+
+
 async def test_a_folder_that_is_exchanged_is_noticed(tmp_path: Path) -> None:
     """As a mounted config map is: a link to a folder of links, exchanged in one step."""
     config = config_of(tmp_path)

@@ -37,6 +37,9 @@ class Replica:
         self.clock: Callable[[], float] | None = None
         """Asked in place of `now`, where set."""
         self.by_hand = False
+        self.rate: float | None = None
+        self.slept = 0.0
+        """Seconds that the run waited for its pace; on a clock of their own."""
         self.widths = Widths()
         self.meter = Meter()
         self.distrusted: list[str] = []
@@ -62,12 +65,22 @@ class Replica:
         )
         self.meter = Meter()
         clock = self.clock or (lambda: self.now)
-        policy = SnapshotPolicy(widths=self.widths, by_hand=self.by_hand)
+        policy = SnapshotPolicy(
+            widths=self.widths,
+            by_hand=self.by_hand,
+            rate=self.rate,
+            ticks=lambda: self.slept,
+            sleep=self._sleep,
+        )
         snapshot = Snapshot(self.rules, {HOST: self.source}, ours, clock, self.meter, policy)
         try:
             return await snapshot.run()
         finally:
             await fills.close()
+
+    async def _sleep(self, seconds: float) -> None:
+        """Time passes for nobody else."""
+        self.slept += seconds
 
     def distrust(self, source: str, digest: Digest, reason: str) -> None:
         self.distrusted.append(source)

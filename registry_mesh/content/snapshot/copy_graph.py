@@ -14,6 +14,7 @@ from registry_mesh.content.snapshot.asking import Asking
 from registry_mesh.content.snapshot.closure import first_gap
 from registry_mesh.content.snapshot.copy_blob import Moved, is_held
 from registry_mesh.content.snapshot.fitting import fit
+from registry_mesh.content.snapshot.flow import Flow, OutsideWindow, PacedBlobs
 from registry_mesh.content.snapshot.graph import Graph, Node
 from registry_mesh.content.snapshot.jobs import Job, Jobs, Lane, Undone, Widths
 from registry_mesh.content.snapshot.lookups import held_data
@@ -81,8 +82,8 @@ class TagCopy:
     after: frozenset[Tag] = frozenset()
     rank: int = 0
     """Of two, the bytes of the lower come first."""
-    flows: Callable[[], bool] = field(default=lambda: True, repr=False)
-    """Whether its bytes may flow now."""
+    flow: Flow | None = field(default=None, repr=False)
+    """Whether its bytes may flow now, and how fast; None: always."""
     switched: Callable[[bool, bool], None] = field(default=lambda moved, whole: None, repr=False)
     """Told when it is complete, whether the tag moved for it, and whether all beside it is here too."""
 
@@ -98,11 +99,17 @@ class _Wanted:
     registry: RegistryName
     sources: list[BlobSource]
     rank: int
-    flows: list[Callable[[], bool]] = field(default_factory=list)
+    flows: list[Flow | None] = field(default_factory=list)
 
-
-class OutsideWindow(Failure):
-    """Bytes do not flow now; what came is kept, and gone on with when they do."""
+    @property
+    def flow(self) -> Flow | None:
+        """That by which bytes flow now, of all who want the blob; None: none is needed. `OutsideWindow`."""
+        why = "nobody wants it"
+        for each in self.flows:
+            if each is None or (closed := each.closed) is None:
+                return each
+            why = closed
+        raise OutsideWindow(why)
 
 
 class GraphCopy:
@@ -150,7 +157,7 @@ class GraphCopy:
         for blob in node.blobs:
             wanted = self._blobs.setdefault(BlobKey.of(blob), _Wanted(blob, place.registry, [], tag.rank))
             wanted.rank = min(wanted.rank, tag.rank)
-            wanted.flows.append(tag.flows)
+            wanted.flows.append(tag.flow)
             if source.blobs not in wanted.sources:
                 wanted.sources.append(source.blobs)
 
@@ -201,13 +208,12 @@ class GraphCopy:
 
         def moved(size: int) -> None:
             self._meter.size_done += size
-            if size > 0:
-                _demand_flow(wanted)
 
-        _demand_flow(wanted)
+        flow = wanted.flow
         for source in wanted.sources:
+            paced = source if flow is None else PacedBlobs(source, flow)
             try:
-                bring = partial(self._bring_blob, source, wanted.blob, moved)
+                bring = partial(self._bring_blob, paced, wanted.blob, moved)
                 await self._asking.patiently(wanted.registry, bring)
                 self._meter.objects_done += 1
                 return
@@ -241,12 +247,6 @@ class GraphCopy:
         self._meter.tags_done += 1
         undone = self._running.undone.keys() if self._running is not None else set()
         copy.switched(moved, copy.graph.is_whole and not beside & undone)
-
-
-def _demand_flow(wanted: _Wanted) -> None:
-    """`OutsideWindow` where none of those that want a blob lets bytes flow now."""
-    if not any(flows() for flows in wanted.flows):
-        raise OutsideWindow("no window of its rules is open")
 
 
 async def _points_at(target: KeptRepository, tag: Tag) -> Digest | None:

@@ -12,7 +12,9 @@ the next one goes on from there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -20,8 +22,9 @@ from typing import Final
 
 from registry_mesh.catalog.signer import Signer
 from registry_mesh.content.snapshot.asking import Asking
-from registry_mesh.content.snapshot.copy_graph import Bring, GraphCopy, OutsideWindow, TagCopy, TagKey
+from registry_mesh.content.snapshot.copy_graph import Bring, GraphCopy, TagCopy, TagKey
 from registry_mesh.content.snapshot.explorer import Explorer
+from registry_mesh.content.snapshot.flow import Flow, Grant, OutsideWindow, Spending
 from registry_mesh.content.snapshot.following import Followed
 from registry_mesh.content.snapshot.jobs import Undone, Widths
 from registry_mesh.content.snapshot.made_tags import MadeTags
@@ -53,7 +56,6 @@ from registry_mesh.replication import sentences
 from registry_mesh.replication.rules import Rule, Rules
 from registry_mesh.replication.schedule import due
 from registry_mesh.replication.wanted import Listing, listings
-from registry_mesh.replication.window import is_open
 
 MAX_REPOSITORIES: Final = 1_000_000
 
@@ -72,6 +74,10 @@ class SnapshotPolicy:
     widths: Widths = field(default_factory=Widths)
     by_hand: bool = False
     """A person asks for it: every rule is due."""
+    rate: float | None = None
+    """Bytes a second that all may take together; None: no bound."""
+    ticks: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +163,9 @@ class Snapshot:
         self._unlisted: set[RegistryName] = set()
         self._renames = any(rule.to for rule in rules)
         self._pending: list[Pending] = []
+        grant = Grant(policy.rate, policy.ticks, policy.sleep)
+        self._spending = Spending(rules, grant, ours.records, clock)
+        self._is_paced = bool(policy.rate) or any(rule.when or rule.budget for rule in rules)
         self._made = MadeTags(ours.records)
         self._switched = 0
 
@@ -165,6 +174,7 @@ class Snapshot:
         is raised."""
         began = self._clock()
         await self._made.load()
+        await self._spending.load()
         due = await self._due_rules(began)
         for listing in listings(due):
             places = await self._places(listing, due)
@@ -180,6 +190,7 @@ class Snapshot:
             undone = await self._copy.run()
         finally:
             await self._receipts.flush()
+            await self._spending.flush()
             await self._remembered.flush(dict.fromkeys(self._due, began))
         await self._follow()
         self._meter.phase = Phase.DONE
@@ -423,14 +434,12 @@ class Snapshot:
         return [self._planned_copy(place, found, copy, to) for copy in found.copies.values()]
 
     def _planned_copy(self, place: Place, found: Findings, copy: TagCopy, to: Place | None) -> TagCopy:
-        names = found.by.get(copy.tag)
-        by = [rule for rule in self._rules if names is None or rule.name in names]
-        windows = tuple(window for rule in by for window in rule.when)
-        always = names is None or any(not rule.when for rule in by)
+        names = found.by.get(copy.tag, ())
+        by = tuple(rule for rule in self._rules if rule.name in names)
         return replace(
             copy,
             rank=self._ranks.get(TagKey(place, copy.tag, to), 0),
-            flows=(lambda: True) if always else (lambda: is_open(windows, self._clock())),
+            flow=Flow(self._spending, by) if self._is_paced else None,
             switched=partial(self._switch, _noted_at(place, to), found, copy),
         )
 
