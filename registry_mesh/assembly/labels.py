@@ -16,8 +16,10 @@ def node_name(config: Config) -> str:
 
 
 def layout(config: Config) -> Layout:
-    """The metrics table's layout: parents and registries are closed sets, by configuration."""
-    return Layout(values={"parent": parent_labels(config), "registry": list(config.registries)})
+    """The metrics table's layout: parents, siblings and registries are closed sets, by configuration."""
+    siblings = sibling_labels(config)
+    asked = list(dict.fromkeys([*parent_labels(config), *siblings]))
+    return Layout(values={"parent": asked, "sibling": siblings, "registry": list(config.registries)})
 
 
 def board(config: Config, processes: int = 1) -> Board:
@@ -25,13 +27,28 @@ def board(config: Config, processes: int = 1) -> Board:
     forwards = config.role == "site" or (
         config.role == "replica" and config.replication.fallthrough == "pull-through"
     )
-    return Board(parent_labels(config), processes, secrets.token_hex(8) if forwards else "")
+    return Board(
+        parent_labels(config), processes, secrets.token_hex(8) if forwards else "", sibling_labels(config)
+    )
 
 
 def parent_labels(config: Config) -> list[str]:
     """Every parent of every registry, once."""
     groups = [group for registry in config.registries.values() for group in registry.parents]
     return list(dict.fromkeys(parent_label(url) for group in groups for url in group))
+
+
+def sibling_labels(config: Config) -> list[str]:
+    """Every other server of the site."""
+    return [parent_label(url) for url in other_servers(config).values()]
+
+
+def other_servers(config: Config) -> dict[str, str]:
+    """The other servers of the site by name, with their addresses."""
+    if config.siblings is None:
+        return {}
+    own = node_name(config)
+    return {name: url for name, url in config.siblings.nodes.items() if name != own}
 
 
 def parent_label(url: str) -> str:

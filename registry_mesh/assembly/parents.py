@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from registry_mesh.assembly.labels import board, layout, parent_label
+from registry_mesh.assembly.labels import board, layout, node_name, other_servers, parent_label
 from registry_mesh.assembly.parent_log import ParentLog
 from registry_mesh.auth.hosts import place
 from registry_mesh.auth.own_hosts import own_hosts
 from registry_mesh.config.registries import CredentialCommand, Registry
 from registry_mesh.config.scalars import SecretReference
 from registry_mesh.config.schema import Config
-from registry_mesh.oci.reference import RegistryName
+from registry_mesh.oci.reference import RegistryName, RepositoryName
+from registry_mesh.ports.blobs import BlobSource
+from registry_mesh.ports.hops import ONLY_IF_CACHED, SIBLING
+from registry_mesh.ports.siblings import Siblings, SiblingServer
 from registry_mesh.telemetry.instruments import Instruments, Table
 from registry_mesh.telemetry.logs import FIELDS
-from registry_mesh.telemetry.names import LIES, PARENT_AVAILABLE
+from registry_mesh.telemetry.names import LIES, PARENT_AVAILABLE, SIBLING_BYTES, UPSTREAM_BYTES, Metric
 from registry_mesh.upstream.client import open_session
 from registry_mesh.upstream.health.board import Board, Card
+from registry_mesh.upstream.health.liveness import Patience
 from registry_mesh.upstream.login.docker_config import server
 from registry_mesh.upstream.login.login_sources import (
     CommandSource,
@@ -43,6 +47,9 @@ _Way = tuple[str | None, str | None, str | None, str | None, tuple[str, ...], bo
 """Proxy, authorities, certificate, key, hosts that are named, and whether no others are asked."""
 _Key = tuple[str, SecretReference | CredentialCommand | None, str | None, str, _Way]
 """A parent's URL, its login, its token service, whether `ns` is sent, and the way to it."""
+
+BESIDE: Final = Patience(connect=2.0, suspect=0.5, silent=2.0, ping=3.0)
+"""With a sibling: it is near, and to do without one that is merely busy moves bytes over the long link again."""
 
 log: Final = logging.getLogger(__name__)
 
@@ -75,6 +82,7 @@ class Parents:
         self._sessions: dict[_Key, ParentSession] = {}
         self._stack = AsyncExitStack()
         self.groups: dict[RegistryName, Groups] = {}
+        self._siblings: dict[str, ParentSession] = {}
 
     async def __aenter__(self) -> Parents:
         for host, registry in self._config.registries.items():
@@ -84,8 +92,9 @@ class Parents:
                 [UpstreamRegistry(self._session(url, registry), name) for url in group]
                 for group in registry.parents
             ]
-        if self._sessions:
-            probe = Probe(self._sessions.values())
+        await self._open_siblings()
+        if self._sessions or self._siblings:
+            probe = Probe([*self._sessions.values(), *self._siblings.values()])
             probe.start()
             self._stack.push_async_callback(probe.close)
         if self._alone:
@@ -98,7 +107,7 @@ class Parents:
 
     def lied(self, source: str) -> None:
         """Count wrong bytes from the parent of that name."""
-        if any(session.name == source for session in self._sessions.values()):
+        if any(session.name == source for session in [*self._sessions.values(), *self._siblings.values()]):
             self._instruments.counter(LIES, source).add()
 
     def tell(self) -> None:
@@ -106,6 +115,61 @@ class Parents:
         available = {session.name: session.available for session in self._sessions.values()}
         for name, yes in available.items():
             self._instruments.gauge(PARENT_AVAILABLE, name).set(int(yes))
+
+    def siblings(self, registry: RegistryName) -> Siblings | None:
+        """The other servers of the site, as they are asked for a registry; None where there are none."""
+        if not self._siblings:
+            return None
+        others = tuple(
+            SiblingServer(
+                name,
+                session.name,
+                session,
+                _blobs(UpstreamRegistry(session, registry, dict([SIBLING]))),
+                _blobs(UpstreamRegistry(session, registry, dict([ONLY_IF_CACHED]))),
+            )
+            for name, session in self._siblings.items()
+        )
+        return Siblings(node_name(self._config), others)
+
+    async def _open_siblings(self) -> None:
+        """A session to each, on a way that leads nowhere else."""
+        known, others = self._config.siblings, other_servers(self._config)
+        if known is None or not others:
+            return
+        asked = Registry(
+            parents=tuple((url,) for url in others.values()),
+            credentials=known.credentials, ca=known.ca, certificate=known.certificate, key=known.key,
+            proxy="none", ns="always", direct="never",
+        )  # fmt: skip
+        client = await self._stack.enter_async_context(
+            open_session(way_of(asked, list(others.values()), never=True))
+        )
+        for name, url in others.items():
+            self._siblings[name] = self._opened(client, url, asked, SIBLING_BYTES, BESIDE)
+
+    def _opened(
+        self,
+        client: Client,
+        url: str,
+        registry: Registry,
+        received: Metric = UPSTREAM_BYTES,
+        patience: Patience | None = None,
+    ) -> ParentSession:
+        login = login_of(registry.credentials, url) if registry.credentials is not None else None
+        session = ParentSession(
+            client,
+            url,
+            login,
+            patience,
+            instruments=self._instruments,
+            token_service=registry.token_service or "",
+            ns=registry.ns,
+            card=self._seen.card(parent_label(url)),
+            received=received,
+        )
+        self._stack.push_async_callback(session.close)
+        return session
 
     async def _open(self, registry: Registry) -> None:
         """A client for the way to the registry's parents, where there is none yet."""
@@ -129,19 +193,12 @@ class Parents:
     def _session(self, url: str, registry: Registry) -> ParentSession:
         key = (url, registry.credentials, registry.token_service, registry.ns, self._way_key(registry))
         if key not in self._sessions:
-            login = login_of(registry.credentials, url) if registry.credentials is not None else None
-            session = ParentSession(
-                self._clients[self._way_key(registry)],
-                url,
-                login,
-                instruments=self._instruments,
-                token_service=registry.token_service or "",
-                ns=registry.ns,
-                card=self._seen.card(parent_label(url)),
-            )
-            self._stack.push_async_callback(session.close)
-            self._sessions[key] = session
+            self._sessions[key] = self._opened(self._clients[self._way_key(registry)], url, registry)
         return self._sessions[key]
+
+
+def _blobs(registry: UpstreamRegistry) -> Callable[[RepositoryName], BlobSource]:
+    return lambda name: registry.repository(name).blobs
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

@@ -81,6 +81,7 @@ def open_site(config: Config, storage: Storage, parents: Parents, stack: AsyncEx
             freshness(config.registries[name].tags),
             Ranges(config.registries[name].ranges),
             Spread(config.registries[name].spread),
+            parents.siblings(name),
         )
         for name, groups in parents.groups.items()
     }

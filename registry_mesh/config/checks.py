@@ -33,6 +33,7 @@ _NEEDS: Final[dict[str, dict[str, str]]] = {
 _BELONGS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "registry": (("origin",), "only an origin has a registry of its own; use registries"),
     "registries": (("replica", "site"), "an origin fetches from nobody"),
+    "siblings": (("site",), "only the servers of a site bring blobs together"),
     "rules": (("replica",), "only a replica brings what rules select"),
     "replication": (("replica",), "only a replica brings what rules select"),
     "keys": (("replica",), "only a replica brings what rules select"),

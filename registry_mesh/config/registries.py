@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag
 from registry_mesh.config.values import (
     Duration,
     FilePath,
+    NodeName,
     ParentGroups,
     Patterns,
     ProxyUrl,
@@ -68,6 +69,22 @@ Login = Annotated[
     Discriminator(_login_kind),
 ]
 """A secret by its name, or a command. The tags stand in the paths of pydantic's errors, and are taken out of them."""
+
+
+class Siblings(Section):
+    """`siblings:`, the servers of one site, which bring what it lacks together."""
+
+    nodes: Annotated[dict[NodeName, ServerUrl], Field(min_length=1)]
+    """Every server of the site by its `name`, with the address at which the others reach it. The same in all of their
+    files; which of them it is, each knows by its own `name`."""
+    credentials: Secret | None = None
+    """With what they log in to each other: `file:PATH` or `env:NAME`, as in `registries`."""
+    ca: FilePath | None = None
+    """PEM file of certificate authorities that are believed beside those of the system."""
+    certificate: FilePath | None = None
+    """PEM file: the certificate that they show each other, then its chain."""
+    key: FilePath | None = None
+    """PEM file: its private key."""
 
 
 class Registry(Section):

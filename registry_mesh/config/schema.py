@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
-    AfterValidator,
     ConfigDict,
     Field,
     model_validator,
@@ -16,13 +15,14 @@ from pydantic import (
 
 from registry_mesh.config.callers import Access
 from registry_mesh.config.pulls import Pulls
-from registry_mesh.config.registries import Registry
+from registry_mesh.config.registries import Registry, Siblings
 from registry_mesh.config.signers import SigningKey
 from registry_mesh.config.stores import Store
 from registry_mesh.config.values import (
     Address,
     Duration,
     FilePath,
+    NodeName,
     Patterns,
     Port,
     Rate,
@@ -32,7 +32,6 @@ from registry_mesh.config.values import (
     Text,
     Workers,
     host_and_port,
-    plain_name,
     workers,
 )
 
@@ -144,7 +143,7 @@ class Config(Section):
     model_config = ConfigDict(json_schema_extra={"patternProperties": {"^x-": {}}})
 
     role: RoleName
-    name: Annotated[Text, AfterValidator(plain_name)] | None = None
+    name: NodeName | None = None
     """What the node calls itself in answers, logs and metrics; the host's name where absent."""
     listen: Listen = Listen()
     admin: Admin = Admin()
@@ -159,6 +158,9 @@ class Config(Section):
     """Origin: the name of its own registry, as clients send it in `ns=`."""
     registries: dict[RegistryHost, Registry] = Field(default_factory=dict)
     """By host. Any other registry is unknown here, and never fetched."""
+    siblings: Siblings | None = None
+    """Site: its servers, where it has several. Each byte then crosses the link to the parents once, not once a
+    server."""
     rules: FilePath | None = None
     """Replica: directory of rule files."""
     replication: Replication = Replication()

@@ -212,6 +212,7 @@ RegistryHost = Annotated[
 ]  # fmt: skip
 
 Text = Annotated[str, Field(min_length=1), AfterValidator(_one_line)]
+NodeName = Annotated[Text, AfterValidator(plain_name)]
 FilePath = Annotated[Text, AfterValidator(_path)]
 KeySource = Annotated[Text, AfterValidator(_keys)]
 Address = Annotated[Text, AfterValidator(_address)]

@@ -18,6 +18,7 @@ from registry_mesh.oci.refusals import NameUnknown, Refusal, RequestInvalid
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobInfo, BlobSource, Reading
 from registry_mesh.ports.failures import Failure, SpanUnsatisfiable
+from registry_mesh.ports.hops import Asks, asked
 from registry_mesh.ports.repositories import Repository
 
 
@@ -147,7 +148,8 @@ async def _send_opened(
     fields: Fields,
 ) -> None:
     smallest = exchange.settings.redirect_from
-    if smallest is not None and len(reading.span) >= smallest and reading.address:
+    inside = asked() is not Asks.ANYTHING
+    if smallest is not None and len(reading.span) >= smallest and reading.address and not inside:
         # The answer's life is the address's, not the blob's.
         named = [("Docker-Content-Digest", str(digest)), ("ETag", etag(digest))]
         if exchange.method == "GET":

@@ -18,6 +18,7 @@ from registry_mesh.oci import refusals as oci
 from registry_mesh.ports.failures import (
     Failure,
     LoginRefused,
+    NotHeld,
     SourceDenied,
     SourceDown,
     SourceLied,
@@ -165,6 +166,7 @@ _REASONS: Final[dict[type[Exception], tuple[str, str]]] = {
     oci.TooManyRequests: ("caller", "too_many"),
     PreconditionFailed: ("caller", "precondition"),
     oci.Refusal: ("caller", "invalid"),
+    NotHeld: ("caller", "unknown"),
     SourceDown: ("parent", "down"),
     SourceThrottled: ("parent", "throttled"),
     SourceRefused: ("parent", "refused"),
@@ -208,6 +210,8 @@ def _failed(fault: Failure, around: Circumstances) -> ErrorAnswer:
         )  # fmt: skip
     if isinstance(fault, SourceDenied):
         return ErrorAnswer(403, "DENIED", fault.reason, detail)
+    if isinstance(fault, NotHeld):
+        return ErrorAnswer(504, "UNAVAILABLE", fault.reason, detail)
     again = [_retry_after(fault.retry_after)]
     if isinstance(fault, SourceThrottled) and not around.site:
         return ErrorAnswer(429, "TOOMANYREQUESTS", fault.reason, detail, again)

@@ -29,7 +29,7 @@ from registry_mesh.edge.wire.connection import Answered, Connection
 from registry_mesh.oci.endpoints import Endpoint
 from registry_mesh.oci.refusals import Refusal, Unauthorized
 from registry_mesh.ports.failures import Failure
-from registry_mesh.ports.hops import HOPS, Hops, passed
+from registry_mesh.ports.hops import HOPS, SIBLING, Asks, Hops, asks_of, passed
 from registry_mesh.telemetry.traces import enter
 
 log: Final = logging.getLogger(__name__)
@@ -123,10 +123,11 @@ class OuterRing:
             await self._tell(exchange, unexpected(exchange.id), fault)
 
     def _begin_hops(self, exchange: Exchange) -> None:
-        """What works for this request knows where it has been. `LoopFound` where it was here."""
+        """What works for this request knows where it has been. `LoopFound` where it was here, and would go on."""
         below = passed(exchange.headers.getall("CDN-Loop", []))
-        HOPS.set(Hops(below))
-        if self._settings.node and self._settings.node in below:
+        asks = asks_of(exchange.field(SIBLING[0]), exchange.field("Cache-Control"))
+        HOPS.set(Hops(below, asks=asks))
+        if self._settings.node and self._settings.node in below and asks is not Asks.HELD:
             raise LoopFound(
                 "this request has passed this node before: the nodes on its way are each other's parents; "
                 "`registry-mesh parents` on each shows which"

@@ -46,6 +46,10 @@ class SourceRefused(SourceUnavailable):
     """The source answers, and does not do what was asked (400, 405, 501): to ask again is of no use."""
 
 
+class NotHeld(SourceUnavailable):
+    """It is not here, and nobody was to be asked for it."""
+
+
 class SourceLoops(SourceDown):
     """The way to the source leads back to where the request has been: the nodes are each other's parents."""
 

@@ -7,6 +7,7 @@ in tasks of its own too, finds both in the context that it began in.
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Sequence
 from contextvars import ContextVar
@@ -19,13 +20,29 @@ LONGEST: Final = 2048
 """Characters of Cache-Status that are handed on."""
 
 
+ONLY_IF_CACHED: Final = ("Cache-Control", "only-if-cached")
+"""The field of a request for what is held; else the answer is 504 (RFC 9111, 5.2.1.7)."""
+
+SIBLING: Final = ("Registry-Mesh", "sibling")
+"""The field of a request that another server of the same site sends."""
+
+
+class Asks(enum.Enum):
+    """How far a request may be worked for."""
+
+    ANYTHING = "whatever it takes"
+    SIBLING = "another server of the site asks: none that may wait for it is asked in turn"
+    HELD = "what is held is given, and nobody is asked"
+
+
 @dataclass(slots=True, eq=False)
 class Hops:
-    """Of one request. `below`: nodes that it has passed, the first one first."""
+    """Of one request. `below`: nodes that it has passed, the first one first. `asks`: what is to be done for it."""
 
     below: tuple[str, ...] = ()
     above: str = field(default="")
     """Cache-Status of the last answer that a parent gave for it."""
+    asks: Asks = Asks.ANYTHING
 
     def note(self, cache_status: Sequence[str]) -> None:
         """Keep the Cache-Status, given by its lines, of an answer."""
@@ -35,6 +52,19 @@ class Hops:
 
 
 HOPS: ContextVar[Hops | None] = ContextVar("hops", default=None)
+
+
+def asks_of(registry_mesh: str | None, cache_control: str | None) -> Asks:
+    """How far to work for a request with these fields."""
+    if cache_control and any(part.strip().lower() == ONLY_IF_CACHED[1] for part in cache_control.split(",")):
+        return Asks.HELD
+    return Asks.SIBLING if registry_mesh == SIBLING[1] else Asks.ANYTHING
+
+
+def asked() -> Asks:
+    """How far to work for the request at hand."""
+    hops = HOPS.get()
+    return hops.asks if hops is not None else Asks.ANYTHING
 
 
 def passed(cdn_loop: Sequence[str]) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from registry_mesh.content.nest.remembered import Remembered
 from registry_mesh.content.nest.remembered_repository import RememberedManifests, RememberedTags
 from registry_mesh.content.nest.remembered_tags import remembered_repositories
 from registry_mesh.content.nest.shared import SharedFirst
+from registry_mesh.content.nest.siblings import SiblingsFirst
 from registry_mesh.content.nest.spread import Spread
 from registry_mesh.content.nest.unproven import Ranges
 from registry_mesh.oci.reference import RegistryName, RepositoryName, full_name
@@ -30,6 +31,7 @@ from registry_mesh.ports.place import Place
 from registry_mesh.ports.records import Records
 from registry_mesh.ports.repositories import Repository
 from registry_mesh.ports.shared import SharedStore
+from registry_mesh.ports.siblings import Siblings
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class SiteRegistry:
     freshness: Freshness = field(default_factory=Freshness)
     ranges: Ranges = Ranges.UNPROVEN
     spread: Spread = Spread.LEAST_LOAD
+    siblings: Siblings | None = None
+    """The servers that bring blobs together, where there are several."""
 
 
 class Site:
@@ -102,17 +106,18 @@ class Site:
         return Repository(
             registry,
             name,
-            self._blobs(source.blobs, place, names, served.ranges, parents.rivals),
+            self._blobs(source.blobs, place, names, served, parents.rivals),
             manifests,
             tags,
             tags,
         )
 
     def _blobs(
-        self, source: BlobSource, place: Place, names: NamesOfPlace, ranges: Ranges, rivals: Rivals
+        self, source: BlobSource, place: Place, names: NamesOfPlace, served: SiteRegistry, rivals: Rivals
     ) -> PullThrough:
-        doubt, shared = self._distrusted.doubt, self._shared
+        doubt, shared, ranges = self._distrusted.doubt, self._shared, served.ranges
         own = ByName(names, source, shared=shared is not None)
+        brought = self._brought(source, place.repository, served.siblings)
         if shared is None:
             note = self._distrusted.note
             return PullThrough(
@@ -125,8 +130,11 @@ class Site:
                 belonging=own,
                 ranges=ranges,
                 rivals=rivals,
+                brought_by=brought,
             )
         first = SharedFirst(shared.shared, source, self._distrusted)
+        if brought is not None:
+            brought = SharedFirst(shared.shared, brought, self._distrusted)
         return PullThrough(
             shared.near,
             first,
@@ -138,7 +146,17 @@ class Site:
             own,
             ranges,
             rivals,
+            brought,
         )
+
+    def _brought(
+        self, parents: BlobSource, name: RepositoryName, siblings: Siblings | None
+    ) -> BlobSource | None:
+        """Where fills take bytes from, if not from the parents alone."""
+        if siblings is None:
+            return None
+        others = [each.repository(name) for each in siblings.others]
+        return SiblingsFirst(siblings.server, others, parents, self._distrusted)
 
     async def repositories(
         self, registry: RegistryName | None, last: str = ""

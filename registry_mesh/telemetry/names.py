@@ -117,6 +117,12 @@ UPSTREAM_REQUESTS: Final = Metric(
 UPSTREAM_BYTES: Final = Metric(
     "upstream_bytes_total", Kind.COUNTER, "Bytes of bodies received from parents", {"parent": None}
 )
+SIBLING_BYTES: Final = Metric(
+    "sibling_bytes_total",
+    Kind.COUNTER,
+    "Bytes of bodies received from other servers of the site, instead of from parents",
+    {"sibling": None},
+)
 PARENT_AVAILABLE: Final = Metric(
     "parent_available", Kind.GAUGE, "Processes that would ask this parent now", {"parent": None}
 )

@@ -28,7 +28,11 @@ class UpstreamRegistry:
     `ns` is sent as containerd does: where the parent's host is not the registry's own name.
     """
 
-    def __init__(self, session: ParentSession, registry: RegistryName) -> None:
+    def __init__(
+        self, session: ParentSession, registry: RegistryName, fields: Mapping[str, str] | None = None
+    ) -> None:
+        """`fields` are sent with every request for what is in a repository."""
+        self._fields = fields or {}
         self.session = session
         self.registry = registry
         own = {registry, "registry-1.docker.io" if registry == "docker.io" else registry}
@@ -48,7 +52,7 @@ class UpstreamRegistry:
         """The repository as the parent has it, below the folder of the parent's URL."""
         folder = self.session.folder
         there = RepositoryName(f"{folder}/{name}") if folder else name
-        parent = ParentRepository(self.session, there, self.query)
+        parent = ParentRepository(self.session, there, self.query, self._fields)
         manifests = ParentManifests(parent)
         lists = ParentLists(parent, manifests)
         return Repository(self.registry, name, ParentBlobs(parent), manifests, lists, lists)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from registry_mesh.oci.endpoints import Endpoint
 from registry_mesh.oci.reference import RepositoryName
@@ -17,11 +17,12 @@ from registry_mesh.upstream.session import ParentSession
 
 @dataclass(frozen=True, slots=True)
 class ParentRepository:
-    """`query` is sent with every request."""
+    """`query` and `fields` are sent with every request."""
 
     session: ParentSession
     name: RepositoryName
     query: Mapping[str, str]
+    fields: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def source(self) -> str:
@@ -48,8 +49,9 @@ class ParentRepository:
     ) -> AbstractAsyncContextManager[Answer]:
         """An answer, as `ParentSession.request` gives it."""
         path = endpoint.path(self.name, reference)
+        sent = {**self.fields, **headers} if headers else self.fields
         return self.session.request(
-            method, path, scope=self.scope, query={**self.query, **(query or {})}, headers=headers
+            method, path, scope=self.scope, query={**self.query, **(query or {})}, headers=sent
         )
 
     def expect(self, answer: Answer, status: int, unknown: type[Refusal]) -> None:

@@ -18,6 +18,7 @@ from registry_mesh.ports.failures import (
     SourceThrottled,
     SourceUnavailable,
 )
+from registry_mesh.ports.hops import ONLY_IF_CACHED
 from registry_mesh.telemetry.instruments import Counter
 from registry_mesh.telemetry.traces import HANDED_ON
 from registry_mesh.upstream.health.board import Card
@@ -147,8 +148,9 @@ class Requests:
                 with suppress(asyncio.CancelledError, Exception):
                     await request
         stack.push_async_exit(response)
-        self._answers[counted_as(response.status)].add()
-        if own and not is_well(response.status, target.path):
+        held = headers.get(ONLY_IF_CACHED[0]) == ONLY_IF_CACHED[1]
+        self._answers[counted_as(response.status, held=held)].add()
+        if own and not is_well(response.status, target.path, held=held):
             self._breaker.failed(f"answered {response.status}", hard=False)
         elif own:
             self._breaker.succeeded(time.monotonic() - began)

@@ -22,7 +22,7 @@ from registry_mesh.ports.failures import (
 )
 from registry_mesh.ports.hops import HOPS, cdn_loop
 from registry_mesh.telemetry.instruments import Instruments, Layout, Table
-from registry_mesh.telemetry.names import ANSWERS, UPSTREAM_BYTES, UPSTREAM_REQUESTS
+from registry_mesh.telemetry.names import ANSWERS, UPSTREAM_BYTES, UPSTREAM_REQUESTS, Metric
 from registry_mesh.telemetry.traces import asking
 from registry_mesh.upstream.answer import Answer
 from registry_mesh.upstream.dialogue import Dialogue
@@ -65,10 +65,12 @@ class ParentSession:
         token_service: str = "",
         ns: Namespace = "auto",
         card: Card | None = None,
+        received: Metric = UPSTREAM_BYTES,
     ) -> None:
         """`instruments`: laid out with this parent's `name` among the values of the label `parent`. `token_service`:
         the URL of the only one that may be told the login. `ns`: whether the registry is named to it; `auto`: where it
-        is one of ours. `card`: where the node's opinion of it is kept; None: this session has its own."""
+        is one of ours. `card`: where the node's opinion of it is kept; None: this session has its own.
+        `received`: what counts bytes of bodies."""
         self.url, self.folder = base_and_folder(url)
         self.name = url.rstrip("/").partition("://")[2]
         self._ns = ns
@@ -76,7 +78,7 @@ class ParentSession:
             session.way.admit(configured)
         instruments = instruments or Table(Layout(values={"parent": [self.name]}), 1).row(0)
         self._answers = {a: instruments.counter(UPSTREAM_REQUESTS, self.name, a) for a in ANSWERS}
-        self._received = instruments.counter(UPSTREAM_BYTES, self.name)
+        self._received = instruments.counter(received, self.name)
         self._card = card or Card.alone()
         self.breaker = Breaker(card=self._card)
         self.mesh: bool | None = None

@@ -29,8 +29,10 @@ _ANSWERED: Final = {304: "not_modified", 404: "unknown", 401: "denied", 403: "de
 _NODE: Final = re.compile(r"[0-9a-f]{16}")
 
 
-def counted_as(status: int) -> str:
-    """Return the word of `telemetry.names.ANSWERS` for a status."""
+def counted_as(status: int, *, held: bool = False) -> str:
+    """Return the word of `telemetry.names.ANSWERS` for a status. `held`: see `is_well`."""
+    if held and status == 504:
+        return "unknown"
     return _ANSWERED.get(status, "error" if status >= 400 else "ok")
 
 
@@ -39,9 +41,10 @@ def is_beside(path: str) -> bool:
     return _BESIDE.fullmatch(path) is not None
 
 
-def is_well(status: int, path: str) -> bool:
-    """Return whether an answer to a request for `path` speaks for the parent."""
-    return status < 500 or status in (501, 508) or is_beside(path)
+def is_well(status: int, path: str, *, held: bool = False) -> bool:
+    """Return whether an answer to a request for `path` speaks for the parent. `held`: it was asked for what it holds
+    alone, and 504 says that it does not."""
+    return status < 500 or status in (501, 508) or (held and status == 504) or is_beside(path)
 
 
 def fault_of(

@@ -27,6 +27,7 @@ VALUES: dict[str, dict[str, Any]] = {
         "config": {"log": {"level": "debug"}, "workers": 4},
         "tolerations": [{"operator": "Exists"}],
         "storage": {"size": "500Gi", "className": "fast"},
+        "replicas": 3,
     },
     "origin": {"role": "origin", "registry": "registry.example", "service": {"type": "ClusterIP"}},
     "replica": {
@@ -80,6 +81,29 @@ def _without_tls(text: str) -> str:
     whole = yaml.safe_load(text)
     assert set(whole["listen"].pop("tls")) == {"certificate", "key"}
     return yaml.safe_dump(whole)
+
+
+def test_the_pods_of_a_site_know_each_other(tmp_path: Path) -> None:
+    """By the names that a pod has as its host's, below the service that governs them."""
+    for replicas, known in ((1, None), (2, {"cache-0", "cache-1"})):
+        values = tmp_path / "values.yaml"
+        values.write_text(yaml.safe_dump({**SITE, "replicas": replicas}))
+        made = helm("template", "cache", str(CHART), "-f", str(values))
+        (tmp_path / "out.yaml").write_text(made.stdout)
+        found = documents(tmp_path / "out.yaml")
+        (text,) = [each["data"]["node.yaml"] for each in found if "node.yaml" in each.get("data", {})]
+        config = yaml.safe_load(text)
+        if known is None:
+            assert "siblings" not in config
+            continue
+        (node,) = [each for each in found if each["kind"] == "StatefulSet"]
+        governs = node["spec"]["serviceName"]
+        assert config["siblings"]["nodes"] == {name: f"http://{name}.{governs}:5000" for name in known}
+        assert "name" not in config, "each is called what its pod is"
+        (service,) = [
+            each for each in found if each["kind"] == "Service" and each["metadata"]["name"] == governs
+        ]
+        assert service["spec"]["clusterIP"] == "None"
 
 
 def test_pods_have_what_keeps_a_cluster_well(rendered: Path) -> None:

@@ -28,6 +28,7 @@ from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import FileSlice
 from registry_mesh.ports.cache import CacheStore
 from registry_mesh.ports.failures import Failure, SourceUnavailable
+from registry_mesh.ports.hops import Asks, asked
 from registry_mesh.ports.partial import Bytes, ChunkState, Hold, Looks
 from registry_mesh.ports.place import Place
 
@@ -213,11 +214,13 @@ class Fill:
 
     def _transfer_ended(self, via: Via) -> None:
         """Finish what is complete; of what nearly is, fetch the rest, so that the whole is proven and served at full
-        speed."""
+        speed. Not for another server of the site: the rest may be its own to bring."""
         state = self.state
         if state.hold_phase is Phase.WRITTEN:
             self._completion.begin()
-        elif state.phase.fetches and not state.failed and not len(self.transfers):
+        elif (
+            state.phase.fetches and not state.failed and not len(self.transfers) and asked() is Asks.ANYTHING
+        ):
             gap = state.gap
             if state.nearly_whole and len(gap) and state.chunks > 1 and gap.start not in self._proof.early:
                 self.transfers.start(gap, next((reader.via for reader in self._readers), via))

@@ -21,7 +21,7 @@ from registry_mesh.content.fill.via import NO_RIVALS, Via
 from registry_mesh.content.fill.watch import PaceWatch
 from registry_mesh.oci.refusals import Refusal
 from registry_mesh.oci.span import Span
-from registry_mesh.ports.blobs import DirectBody, Pieces, Reading
+from registry_mesh.ports.blobs import DirectBody, Reading
 from registry_mesh.ports.failures import (
     Failure,
     SourceDiffers,
@@ -182,12 +182,14 @@ class Transfer:
         self._state.budget.asked(self.source, monotonic())
         if reading.info.size != self._size:
             raise self._differs(reading.info.size)
+        if reading.span.stop <= self.position:
+            raise SourceUnavailable("gave nothing of what was asked for", source=self.source)
         self.received = self.position
         try:
             async with self._watched() as watch:
                 with reading.direct() as body:
                     if body is not None:
-                        await self._receive(body, watch)
+                        await self._receive(body, reading.span.stop, watch)
                     else:
                         await self._take_all(reading, watch)
         except SourceSlow:
@@ -215,7 +217,7 @@ class Transfer:
         finally:
             watch.held = False
 
-    async def _take_all(self, reading: Pieces, watch: PaceWatch) -> None:
+    async def _take_all(self, reading: Reading, watch: PaceWatch) -> None:
         watch.waiting = True
         async for data in in_memory(reading):
             watch.waiting = False
@@ -223,13 +225,14 @@ class Transfer:
             if self.received >= self.end or not await self._goes_on(watch):
                 return
             watch.waiting = True
-        if self.received < self.end:
+        if self.received < min(self.end, reading.span.stop):
             raise SourceUnavailable("the stream ended early", source=self.source)
 
-    async def _receive(self, body: DirectBody, watch: PaceWatch) -> None:
-        """Have a thread receive and store, as long as it finds something to receive, and up to `TURN` bytes."""
+    async def _receive(self, body: DirectBody, stop: int, watch: PaceWatch) -> None:
+        """Have a thread receive and store, as long as it finds something to receive, and up to `TURN` bytes. The body
+        ends at `stop`."""
         buffer = memoryview(bytearray(min(BATCH, self.end - self.position)))
-        while self.position < self.end:
+        while self.position < min(self.end, stop):
             watch.waiting = True
             await body.ready(min(CHUNK - self.position % CHUNK, self.end - self.position))
             watch.waiting = False

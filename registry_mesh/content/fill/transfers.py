@@ -24,6 +24,7 @@ from registry_mesh.oci.refusals import Refusal
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import Reading
 from registry_mesh.ports.failures import Failure, SourceDiffers, SourceUnavailable, StoreBroken, StoreFull
+from registry_mesh.ports.hops import Asks, asked
 from registry_mesh.ports.partial import ChunkState, Claims
 
 _log: Final = logging.getLogger(__name__)
@@ -162,9 +163,9 @@ class Transfers:
 
     def read(self, span: Span, via: Via, *, held: bool = False) -> None:
         """A reader asks for `span`, which may be known to be held: have what a sequence of ranges comes to next. Who
-        reads again what is held has nothing fetched."""
+        reads again what is held has nothing fetched, and another server of the site reads ahead by itself."""
         ahead = self._ahead.after(span, held=held)
-        if ahead:
+        if ahead and asked() is Asks.ANYTHING:
             self._fetch_ahead(ahead, via)
 
     def _fetch_ahead(self, chunks: range, via: Via) -> None:

@@ -30,8 +30,9 @@ class Via:
     """A registry's own parents. A fill belongs to no registry: each reader is served through its own, or by bytes that
     are here anyway, and never waits for the parents, the credentials or the budget of another.
 
-    `registry` tells one from the other. `place` is noted as where the blob comes from. `rivals`: how fast its parents
-    are, one compared with the others.
+    `source` may give the beginning of what it is asked for: then it is asked for the rest. `registry` tells one from
+    the other. `place` is noted as where the blob comes from. `rivals`: how fast its parents are, one compared with the
+    others.
     """
 
     registry: str

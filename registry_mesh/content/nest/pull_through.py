@@ -29,7 +29,8 @@ from registry_mesh.ports.blobs import (
     Provenance,
     Reading,
 )
-from registry_mesh.ports.failures import Failure, SourceLied, StoreBroken, StoreFull
+from registry_mesh.ports.failures import Failure, NotHeld, SourceLied, StoreBroken, StoreFull
+from registry_mesh.ports.hops import Asks, asked
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.shared import NearBlobs
 
@@ -69,10 +70,14 @@ class PullThrough:
         belonging: Belonging = ANYBODYS,
         ranges: Ranges = Ranges.UNPROVEN,
         rivals: Rivals = NO_RIVALS,
+        brought_by: BlobSource | None = None,
     ) -> None:
+        """`brought_by`: where fills take bytes from, if not from `source`."""
         self._ranges = ranges
         self._belonging = belonging
-        self.via = Via(place.registry if place is not None else "", source, distrust, doubt, place, rivals)
+        registry = place.registry if place is not None else ""
+        self.via = Via(registry, brought_by or source, distrust, doubt, place, rivals)
+        self._past_store = Via(registry, source, distrust, doubt, place, rivals)
         self._redirects = redirects
         self._store = store
         self._source = source
@@ -88,6 +93,8 @@ class PullThrough:
         if held:
             await self._belonging.demand(digest)
             return BlobInfo(digest, held)
+        if asked() is Asks.HELD:
+            raise NotHeld("not held here, and nobody was to be asked for it")
         size = self._sizes.get(digest)
         if size is not None:
             return BlobInfo(digest, size)
@@ -153,6 +160,8 @@ class PullThrough:
         async with AsyncExitStack() as stack:
             if _is_empty(digest):
                 yield EmptyReading(digest, BlobInfo(digest, 0).clip(span))
+            elif asked() is Asks.HELD:
+                yield await self._held(stack, digest, span) or await self._here(stack, digest, span)
             else:
                 yield await self._held(stack, digest, span) or await self._filling(stack, digest, span)
 
@@ -182,6 +191,17 @@ class PullThrough:
         came = begins and fill.state.fetched > 0  # for us: it may all be here before we look
         return FillReading(self, fill, clipped, hit=fill.holds(clipped) and not came)
 
+    async def _here(self, stack: AsyncExitStack, digest: Digest, span: Span | None) -> Reading:
+        """Of a blob that is held in part, or on its way in, what could leave now. `NotHeld`."""
+        if await self._size_here(digest):
+            fill = await self._join(digest, span)
+            stack.enter_context(fill.open())
+            clipped = BlobInfo(digest, fill.size).clip(span)
+            if fill.holds(clipped):
+                await self._belonging.demand(digest)
+                return FillReading(self, fill, clipped, hit=True)
+        raise NotHeld("not held here, and nobody was to be asked for it")
+
     async def _join(self, digest: Digest, span: Span | None) -> Fill:
         return await self._fills.join(digest, self.via, span)
 
@@ -189,7 +209,7 @@ class PullThrough:
         """A reading past the store. Its size is what the first stream says, with which it goes on."""
         proven = await self._is_proven(digest, span)
         aligned = None if span is None else Span(span.start // CHUNK * CHUNK, span.stop)
-        opened = await stack.enter_async_context(opened_with_bytes(digest, self.via, aligned))
+        opened = await stack.enter_async_context(opened_with_bytes(digest, self._past_store, aligned))
         return PastReading(self, opened, opened.info.clip(span), proven=proven)
 
     async def _is_proven(self, digest: Digest, span: Span | None) -> bool:

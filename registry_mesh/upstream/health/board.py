@@ -30,10 +30,14 @@ _WORD: Final = 8
 class Board:
     """Rows for `processes` and the parents of these `names`."""
 
-    def __init__(self, names: Iterable[str], processes: int = 1, node: str = "") -> None:
-        """`node`: what the node is called by those that look for loops; empty where it hands no request on."""
+    def __init__(
+        self, names: Iterable[str], processes: int = 1, node: str = "", beside: Iterable[str] = ()
+    ) -> None:
+        """`node`: what the node is called by those that look for loops; empty where it hands no request on. `beside`:
+        nodes that are asked as parents are, and stand beside it, not above."""
         self.node = node
-        self.names = tuple(dict.fromkeys(names))
+        self._parents = tuple(dict.fromkeys(names))
+        self.names = tuple(dict.fromkeys([*self._parents, *beside]))
         rows = max(1, len(self.names) * processes)
         self._words = memoryview(mmap.mmap(-1, rows * _WORDS * _WORD)).cast("d")
         self._versions = memoryview(mmap.mmap(-1, rows * _WORD)).cast("Q")
@@ -60,7 +64,7 @@ class Board:
         """The nodes above: its parents, and those that they name. None where it hands no request on."""
         if not self.node:
             return []
-        lines = [self.sheet(name).lineage() for name in self.names]
+        lines = [self.sheet(name).lineage() for name in self._parents]
         return list(dict.fromkeys(node for line in lines for node in line))[:_MOST_ABOVE]
 
     def clear(self, process: int) -> None:

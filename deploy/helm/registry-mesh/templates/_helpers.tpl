@@ -35,5 +35,14 @@ app.kubernetes.io/component: {{ .Values.role }}
 {{- $_ := set $config "registries" $registries -}}
 {{- end -}}
 {{- if eq .Values.role "replica" -}}{{- $_ := set $config "rules" "/rules" -}}{{- end -}}
+{{- if and (eq .Values.role "site") (gt (int .Values.replicas) 1) -}}
+{{- $name := include "mesh.name" . -}}
+{{- $nodes := dict -}}
+{{- range $i := until (int .Values.replicas) -}}
+{{- $_ := set $nodes (printf "%s-%d" $name $i) (printf "%s://%s-%d.%s-admin:5000" (include "mesh.scheme" $) $name $i $name) -}}
+{{- end -}}
+{{- $_ := set $config "siblings" (dict "nodes" $nodes) -}}
+{{- $_ := unset $config "name" -}}
+{{- end -}}
 {{- toYaml (mustMergeOverwrite $config (deepCopy .Values.config)) -}}
 {{- end }}

@@ -1,0 +1,210 @@
+"""Servers of one site that bring blobs together: each byte crosses the link to the parent once. Real processes, each
+behind a link by which the others reach it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from registry_mesh.chunks.chunk_map import CHUNK, MIB
+from registry_mesh.chunks.rendezvous import SEGMENT, rank, segment
+from registry_mesh.oci.digest import Digest
+from tests.clients import nodes
+from tests.eventually import eventually
+from tests.mesh.conftest import same
+from tests.mesh.test_bucket_site import s3_of
+from tests.simulators.bucket import Bucket
+from tests.simulators.link import Link
+from tests.simulators.parent import PlainParent, plain_parent
+from tests.suites.bytes_of import pattern
+
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
+
+BROKEN = (aiohttp.ClientError, ConnectionError, TimeoutError)
+HELD = {"Cache-Control": "only-if-cached"}
+SAID = 1000
+"""Bytes of other bodies: of answers to pings."""
+
+
+@dataclass
+class Team:
+    """`parent` ← `wan` ← servers, which reach each other over `links`."""
+
+    parent: PlainParent
+    wan: Link
+    servers: list[nodes.Node]
+    links: list[Link]
+    client: aiohttp.ClientSession
+
+    @property
+    def moved(self) -> int:
+        """Bytes of bodies that crossed the link to the parent."""
+        return self.wan.counts.body_bytes
+
+    async def all_up(self) -> bool:
+        """Whether each server has had an answer of the parent and of every other."""
+        for server in self.servers:
+            async with self.client.get(f"{server.admin}/metrics") as answer:
+                if (await answer.text()).count(',state="up"} 1.0') != len(self.servers):
+                    return False
+        return True
+
+    async def get(
+        self, index: int, digest: Digest, span: tuple[int, int] | None = None, **fields: str
+    ) -> tuple[int, bytes]:
+        if span is not None:
+            fields["Range"] = f"bytes={span[0]}-{span[1] - 1}"
+        url = f"{self.servers[index].url}/v2/team/app/blobs/{digest}"
+        async with self.client.get(url, headers=fields) as answer:
+            return answer.status, await answer.read()
+
+    async def pull(self, digest: Digest, *servers: int) -> bool:
+        """As containerd does: from the next server where one fails."""
+        for server in servers:
+            try:
+                async with asyncio.timeout(30):
+                    return same(await self.get(server, digest), 200, self.parent.blobs[str(digest)])
+            except BROKEN:
+                continue
+        return False
+
+
+def brings(digest: Digest, servers: int, offset: int = 0) -> int:
+    """Which of so many servers is to bring the byte at `offset`."""
+    part = segment(offset)
+    return min(range(servers), key=lambda i: rank(f"site{i}", digest, part))
+
+
+@asynccontextmanager
+async def team(folder: Path, count: int, **stores: Any) -> AsyncIterator[Team]:
+    """`stores`: those of the servers, by name; else each has a disk."""
+    async with AsyncExitStack() as stack:
+        parent = await stack.enter_async_context(plain_parent())
+        wan = await stack.enter_async_context(Link("127.0.0.1", parent.port))
+        client = await stack.enter_async_context(
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True))
+        )
+        servers = [nodes.site(folder / f"site{i}", wan.url) for i in range(count)]
+        links = [await stack.enter_async_context(Link("127.0.0.1", each.port)) for each in servers]
+        known = {each.folder.name: link.url for each, link in zip(servers, links, strict=True)}
+        for each in servers:
+            stack.push_async_callback(asyncio.to_thread, each.kill)
+            config = {"role": "site", "registries": nodes.registries(wan.url), "siblings": {"nodes": known}}
+            store = stores.get(each.folder.name)
+            each.change({**config, "store": store} if store is not None else config)
+        await asyncio.gather(*(asyncio.to_thread(each.start) for each in servers))
+        site = Team(parent, wan, servers, links, client)
+        await eventually(site.all_up, "the servers to see each other", 60, pause=0.2)
+        yield site
+
+
+@pytest.fixture(scope="module")
+def shared_out() -> bytes:
+    """A blob of two segments, which two servers of four bring. Made before servers wait for this process."""
+    return next(
+        data
+        for data in (pattern(SEGMENT + MIB + 99, seed) for seed in range(20))
+        if brings(Digest.of(data), 4) != brings(Digest.of(data), 4, SEGMENT)
+    )
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def site(shared_out: bytes, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Team]:
+    async with team(tmp_path_factory.mktemp("team"), 4) as made:
+        yield made
+
+
+async def test_a_cold_blob_asked_of_all_at_once_crosses_the_link_once(site: Team, shared_out: bytes) -> None:
+    whole = shared_out
+    digest, before = site.parent.add(whole), site.moved
+    answers = await asyncio.gather(*(site.get(i, digest) for i in range(4)))
+    assert [same(answer, 200, whole) for answer in answers] == [True] * 4
+    assert len(whole) <= site.moved - before < len(whole) + SAID
+
+
+async def test_only_if_cached_gives_what_is_held_and_asks_nobody(site: Team) -> None:
+    whole = pattern(3 * MIB)
+    digest, span = site.parent.add(whole), (MIB, 2 * MIB)
+    assert (await site.get(0, digest, **HELD))[0] == 504
+    assert (await site.get(0, digest, span, **HELD))[0] == 504
+    assert not [path for _, path in site.parent.requests if str(digest) in path]
+    assert same(await site.get(0, digest, span), 206, whole[MIB : 2 * MIB])
+    assert same(await site.get(0, digest, span, **HELD), 206, whole[MIB : 2 * MIB])
+    assert (await site.get(0, digest, **HELD))[0] == 504
+    assert same(await site.get(0, digest), 200, whole)
+    assert same(await site.get(0, digest, **HELD), 200, whole)
+
+
+async def test_a_sibling_that_hangs_is_waited_for_once(site: Team) -> None:
+    """It is the one that is to bring all of them; the first is late, the others are not."""
+    site.links[1].conditions.hang = True
+    connected = site.links[1].counts.connections
+    digests: list[Digest] = []
+    while len(digests) < 12:
+        data = pattern(3000, len(site.parent.blobs))
+        digest = site.parent.add(data)
+        if brings(digest, 4) == 1:
+            digests.append(digest)
+    seconds = [await _timed(site, digest) for digest in digests]
+    site.links[1].conditions.hang = False
+    assert sum(seconds[1:]) < 10
+    assert site.links[1].counts.connections - connected < 2 * len(digests) + 20
+    await eventually(site.all_up, "it to be asked again", 60, pause=0.2)
+
+
+async def _timed(site: Team, digest: Digest) -> float:
+    began = asyncio.get_running_loop().time()
+    assert same(await site.get(0, digest), 200, site.parent.blobs[str(digest)])
+    return asyncio.get_running_loop().time() - began
+
+
+async def test_of_four_one_is_killed_and_one_cut_off_under_load(site: Team) -> None:
+    """Each blob is pulled from three servers at once; the parent gives each byte once all the same. Nobody reaches the
+    one that is cut off, which was to bring a quarter of them."""
+    digests = [site.parent.add(pattern(CHUNK + i, 1000 + i)) for i in range(160)]
+    total = sum(len(site.parent.blobs[str(digest)]) for digest in digests)
+    before, site.wan.conditions.rate = site.moved, 6e6
+    limit = asyncio.Semaphore(9)
+
+    async def client(digest: Digest, *servers: int) -> bool:
+        async with limit:
+            return await site.pull(digest, *servers)
+
+    ways = ((0, 3), (1, 3, 0), (3, 0))
+    pulls = asyncio.gather(*(client(digest, *way) for digest in digests for way in ways))
+    await eventually(lambda: site.moved - before > total // 4, "pulls to be under way", 60)
+    await asyncio.to_thread(site.servers[1].kill)
+    await eventually(lambda: site.moved - before > total // 2, "more of them", 60)
+    site.links[2].conditions.hang = True
+    assert all(await pulls)
+    site.wan.conditions.rate = None
+    assert total <= site.moved - before <= 1.02 * total + SAID
+
+
+@pytest.mark.s3
+async def test_two_servers_over_one_bucket_bring_a_cold_blob_once(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", bucket.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", bucket.secret_key)
+    prefix = bucket.prefix()
+    stores = {
+        f"site{i}": {"s3": s3_of(bucket, prefix, bucket.endpoint, tmp_path / f"spool{i}", redirect)}
+        for i, redirect in enumerate(("off", "blobs"))
+    }
+    blobs = [pattern(3 * MIB + i, i) for i in range(6)]
+    async with team(tmp_path, 2, **stores) as site:
+        digests = [site.parent.add(data) for data in blobs]
+        answers = await asyncio.gather(*(site.get(i, digest) for digest in digests for i in range(2)))
+        for answer, data in zip(answers, [data for data in blobs for _ in range(2)], strict=True):
+            assert answer[0] == 200
+            assert same(answer, 200, data)
+        assert site.moved < sum(map(len, blobs)) + 6 * SAID
