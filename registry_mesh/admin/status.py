@@ -153,12 +153,31 @@ def cache_status(table: Table, registry: str | None = None) -> CacheStatus:
         counts = {CACHE.name: requests, CACHE_BYTES.name: sizes}.get(sample.metric.name)
         if counts is not None and registry in (None, sample.labels[0]):
             counts[sample.labels[2]] += sample.value
-    return CacheStatus(_share(requests), _share(sizes), int(sizes["hit"] + sizes["stale"]))
+    return CacheStatus(share(requests), share(sizes), int(sizes["hit"] + sizes["stale"]))
 
 
-def _share(counts: Mapping[str, float]) -> float | None:
+def share(counts: Mapping[str, float]) -> float | None:
+    """Of what was not a miss, by results; None where there was nothing."""
     total = sum(counts.values())
     return round(1 - counts["miss"] / total, 4) if total else None
+
+
+@dataclass(frozen=True, slots=True)
+class DayStatus:
+    """The last 24 hours, over restarts; of a node that is younger, from `since` on (seconds since the epoch)."""
+
+    since: float
+    requests: int
+    failures: int
+    """Requests that could not be answered as asked, by no fault of the callers."""
+    sent_bytes: int
+    upstream_bytes: int
+    saved_bytes: int
+    """Bytes that clients had and that did not cross the WAN."""
+    hit_ratio_requests: float | None
+    hit_ratio_bytes: float | None
+    evicted_bytes: int
+    replicated_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +237,7 @@ class NodeStatus:
     """Which configuration is in force, counted from the start of the node."""
     cache: CacheStatus | None = None
     """Of all that was answered since the start; an origin is no cache."""
+    last_day: DayStatus | None = None
     verdict: str = ""
     """One sentence of what is so."""
     findings: Sequence[FindingStatus] = ()

@@ -33,6 +33,7 @@ from registry_mesh.admin.status import (
 from registry_mesh.assembly import file_limit
 from registry_mesh.assembly.access import admin_gate
 from registry_mesh.assembly.collection import collect_again_and_again, collects
+from registry_mesh.assembly.figures import Figures
 from registry_mesh.assembly.images import NodeImages
 from registry_mesh.assembly.labels import node_name, parent_label
 from registry_mesh.assembly.lookout import Lookout
@@ -92,6 +93,7 @@ class Keeper:
         self._seats = seats
         self._stack = AsyncExitStack()
         self.storage: Storage | None = None
+        self._figures: Figures | None = None
         self._replicator: Replicator | None = None
         self._scrubber: Scrubber | None = None
         self._started = time.time()
@@ -127,6 +129,8 @@ class Keeper:
                 self._scrubber = Scrubber(
                     lambda: self._config, self.storage, disk, self._instruments, self._seen
                 )
+            self._figures = Figures(self.storage.records, node_name(self._config), self.table)
+            stack.push_async_callback(self._figures.save)
             for job in self._background():
                 stack.push_async_callback(_ended, asyncio.create_task(_again_and_again(job)))
             info = {"role": self._config.role, "name": node_name(self._config), "version": __version__}
@@ -174,6 +178,8 @@ class Keeper:
             self._lookout.follow,
             self._listen,
         ]
+        if self._figures is not None:
+            jobs.append(self._figures.follow)
         if self._scrubber is not None:
             jobs.append(self._scrubber.repeat)
         if self._replicator is not None:
@@ -318,6 +324,7 @@ class Keeper:
             scrub=self._scrubber.status() if self._scrubber else None,
             replication=self._replicator.status() if self._replicator else None,
             counters=counters(self.table),
+            last_day=self._figures.status() if self._figures else None,
             cache=cache_status(self.table) if self._config.role != "origin" else None,
             verdict=self.findings().verdict,
             findings=self.findings().findings,

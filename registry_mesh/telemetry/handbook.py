@@ -22,7 +22,8 @@ _HEAD: Final = """\
 Made from `registry_mesh/telemetry/names.py` by `python -m registry_mesh.telemetry.handbook .`
 
 `http://ADMIN/metrics` speaks to Prometheus, OpenMetrics where it is asked for. Every series sums all processes of the
-node; one with several labels appears on its first use. Counters go on over a reload, not over a restart of the node.
+node; one with several labels appears on its first use. Counters go on over a reload, not over a restart of the node;
+`last_day` in `/status` has the figures of the last 24 hours, over restarts and without a Prometheus.
 What a person should know is in [findings](findings.md); the same names are alerts.
 
 - rules and their tests: [`deploy/prometheus/alerts.yaml`](../deploy/prometheus/alerts.yaml), `alerts_test.yaml`

@@ -8,6 +8,7 @@ on counting where that one stopped, so a counter never falls.
 from __future__ import annotations
 
 import mmap
+import secrets
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,6 +56,8 @@ class Table:
         """`before`: tables of processes that still run under an older configuration; `carried`: what ended ones had
         counted. Counters and histograms go on where those stopped."""
         self.layout = layout
+        self.life: str = before[0].life if before else secrets.token_hex(8)
+        """The same for all tables that carry on each other's counters."""
         self._before = tuple(before)
         self._carried = dict(carried or {})
         self._memory = mmap.mmap(-1, max(1, rows * layout.width) * _WORD)

@@ -1,0 +1,99 @@
+"""The node's figures of the last 24 hours, kept beside what is stored: a restart does not forget them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import quote
+
+from registry_mesh.admin.status import DayStatus, share
+from registry_mesh.ports.failures import Failure
+from registry_mesh.ports.records import KeyedRecords
+from registry_mesh.telemetry import names
+from registry_mesh.telemetry.instruments import Table
+from registry_mesh.telemetry.last_day import LastDay
+from registry_mesh.telemetry.logs import FIELDS
+
+log: Final = logging.getLogger(__name__)
+
+SAVE_EVERY: Final = 60.0
+"""Seconds between two times of saving: as much is lost by kill -9."""
+
+PATIENCE: Final = 5.0
+"""Seconds for saving: a bucket that hangs does not hold up the end of a node."""
+
+
+class Figures:
+    """Of one node, by its name: several may keep their records in one bucket."""
+
+    def __init__(
+        self, records: KeyedRecords, node: str, table: Table, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._records = records
+        self._key = f"figures/{quote(node, safe='').replace('.', '%2E')}"
+        self._table = table
+        self._clock = clock
+        self._day = LastDay()
+
+    async def follow(self) -> None:
+        """Save again and again."""
+        while True:
+            await self.save()
+            await asyncio.sleep(SAVE_EVERY)
+
+    async def save(self) -> None:
+        """Add what was counted since, and save it. What is saved may be of another process, which goes before."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                saved = LastDay.decode(await self._records.get(self._key))
+                self._day = saved.noted(self._table.life, totals(self._table), self._clock())
+                await self._records.put(self._key, self._day.encode())
+        except (Failure, OSError) as fault:
+            log.debug("cannot save figures", extra={FIELDS: {"why": str(fault)}})
+
+    def status(self) -> DayStatus:
+        """The last 24 hours, up to now."""
+        now = self._clock()
+        day = self._day.noted(self._table.life, totals(self._table), now)
+        sums = day.sums(now)
+        answers = {result: float(sums.get(f"answers/{result}", 0)) for result in names.RESULTS}
+        sizes = {result: float(sums.get(f"bytes/{result}", 0)) for result in names.RESULTS}
+        return DayStatus(
+            since=day.since(now),
+            requests=sums.get("requests", 0),
+            failures=sums.get("failures", 0),
+            sent_bytes=sums.get("sent_bytes", 0),
+            upstream_bytes=sums.get("upstream_bytes", 0),
+            saved_bytes=int(sizes["hit"] + sizes["stale"]),
+            hit_ratio_requests=share(answers),
+            hit_ratio_bytes=share(sizes),
+            evicted_bytes=sums.get("evicted_bytes", 0),
+            replicated_bytes=sums.get("replicated_bytes", 0),
+        )
+
+
+_PLAIN: Final = {
+    names.REQUESTS.name: "requests",
+    names.SENT_BYTES.name: "sent_bytes",
+    names.UPSTREAM_BYTES.name: "upstream_bytes",
+    names.EVICTED_BYTES.name: "evicted_bytes",
+    names.REPLICATED_BYTES.name: "replicated_bytes",
+}
+_BY_RESULT: Final = {names.CACHE.name: "answers", names.CACHE_BYTES.name: "bytes"}
+
+
+def totals(table: Table) -> dict[str, int]:
+    """The counters whose last day is told, by the names that they are kept under."""
+    found: dict[str, int] = {}
+    for sample in table.read():
+        name = _PLAIN.get(sample.metric.name, "")
+        if (kept := _BY_RESULT.get(sample.metric.name)) is not None:
+            name = f"{kept}/{sample.labels[2]}"
+        elif sample.metric is names.FAILURES and sample.labels[0] != "caller":
+            name = "failures"
+        if name:
+            found[name] = found.get(name, 0) + int(sample.value)
+    return found
