@@ -123,11 +123,16 @@ async def site(shared_out: bytes, tmp_path_factory: pytest.TempPathFactory) -> A
 
 
 async def test_a_cold_blob_asked_of_all_at_once_crosses_the_link_once(site: Team, shared_out: bytes) -> None:
-    whole = shared_out
-    digest, before = site.parent.add(whole), site.moved
-    answers = await asyncio.gather(*(site.get(i, digest) for i in range(4)))
-    assert [same(answer, 200, whole) for answer in answers] == [True] * 4
-    assert len(whole) <= site.moved - before < len(whole) + SAID
+    """A span that two of them bring, as it lies in two segments, and a whole blob."""
+    digest, span, small = site.parent.add(shared_out), (SEGMENT - MIB, SEGMENT + MIB), pattern(MIB + 5)
+    before, whole = site.moved, site.parent.add(small)
+    answers = await asyncio.gather(*(site.get(i, digest, span) for i in range(4)))
+    assert [answer[0] for answer in answers] == [206] * 4
+    assert all(answer[1] == shared_out[slice(*span)] for answer in answers)
+    assert 2 * MIB <= site.moved - before < 2 * MIB + SAID
+    answers = await asyncio.gather(*(site.get(i, whole) for i in range(4)))
+    assert all(same(answer, 200, small) for answer in answers)
+    assert site.moved - before < 2 * MIB + len(small) + SAID
 
 
 async def test_only_if_cached_gives_what_is_held_and_asks_nobody(site: Team) -> None:
