@@ -1,5 +1,6 @@
 #!/bin/bash
-# Installs the real container clients of Debian 12 that the tests drive (root; idempotent; nothing is started).
+# Installs what the tests drive that is not ours: container clients, proxies, promtool (root; Debian 12; idempotent;
+# nothing is started).
 #   setup.sh            everything, the lazy-pull daemon included
 #   setup.sh --no-lazy  without Go and the lazy-pull daemon
 # The lazy-pull daemon is a small program of our own (lazyfsd/), linked against Debian's packaged
@@ -7,8 +8,8 @@
 set -euo pipefail
 . "$(cd "$(dirname "$0")" && pwd)/lib.sh"
 
-want=(busybox-static buildah ca-certificates containerd curl debootstrap docker-registry fuse3 haproxy iproute2 nginx-light openssl
-      podman procps runc skopeo stargz-snapshotter umoci zstd)
+want=(busybox-static buildah ca-certificates containerd curl debootstrap docker-registry e2fsprogs fuse3 haproxy iproute2
+      nginx-light openssl podman procps prometheus runc skopeo stargz-snapshotter systemd umoci zstd)
 lazy=(golang-go golang-github-containerd-stargz-snapshotter-dev)
 [[ ${1:-} == --no-lazy ]] && lazy=()
 
