@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Generator, Iterator
 from dataclasses import replace
@@ -76,9 +77,15 @@ def clients() -> None:
 @pytest.fixture(scope="session")
 def stocked_origin(clients: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """An origin that has the test images; tests leave it as it is (and running)."""
-    with nodes.origin(tmp_path_factory.mktemp("stocked") / "origin") as origin:
-        scripts.make_images(origin.url, only="app multi zstd esgz", megabytes=6)
+    folder = tmp_path_factory.mktemp("stocked") / "origin"
+    shutil.copytree(turns.made_once(tmp_path_factory, "stocked", _stock) / "origin", folder)
+    with nodes.origin(folder) as origin:
         yield origin
+
+
+def _stock(folder: Path) -> None:
+    with nodes.origin(folder / "origin") as origin:
+        scripts.make_images(origin.url, only="app multi zstd esgz", megabytes=6)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,9 @@ with a long one in the end. Files marked `alone` come last, and no other test ru
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Iterator
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,3 +32,20 @@ def turn(item: pytest.Item) -> Iterator[None]:
     with Path(__file__).open("rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX if _alone(item) else fcntl.LOCK_SH)
         yield
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """The folder that `make` fills: once in a run, by the worker that needs it first. The others wait, and copy."""
+    base = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent  # each worker has a folder of its own in it
+    made = base / f"{name}.made"
+    with (base / f"{name}.lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            half = base / f"{name}.half"
+            shutil.rmtree(half, ignore_errors=True)  # another worker failed to make it
+            half.mkdir()
+            make(half)
+            half.rename(made)
+    return made

@@ -98,6 +98,7 @@ def s3_settings(s3: S3) -> S3Settings:
         region=s3.region,
         redirect=s3.redirect,
         redirect_min=s3.redirect_min,
+        timeout=s3.timeout,
         quota=s3.quota,
         max_age=s3.max_age,
         path_style=s3.path_style,

@@ -54,6 +54,8 @@ class S3(Section):
     redirect_min: Size = 1 << 20
     """Bytes asked for below which blobs are served from here all the same."""
     spool: Spool | None = None
+    timeout: Duration = 60.0
+    """A request is tried again when no byte came for so long."""
     quota: Size | None = None
     """Site: bytes that the bucket may hold; the oldest go. Looked at once an hour."""
     max_age: Duration | None = None

@@ -62,7 +62,7 @@ class Servers:
         async def has() -> bool:
             return same(await self.get(1, f"blobs/{digest}"), 200, self.blobs[digest])
 
-        await eventually(has, digest, 180, pause=0.2)  # an upload that hangs is given up after a minute
+        await eventually(has, digest, 180, pause=0.2)  # an upload that hangs is given up after `timeout`
         self.link.conditions.refuse = False
 
 
@@ -101,6 +101,7 @@ def s3_of(bucket: Bucket, prefix: str, endpoint: str, spool: Path, redirect: str
         "region": bucket.region,
         "prefix": prefix,
         "redirect": redirect,
+        "timeout": "5s",
         "spool": {"path": str(spool), "quota": 48 * MIB},
     }
 

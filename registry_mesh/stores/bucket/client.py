@@ -102,14 +102,17 @@ class S3Client:
         self._presigned: OrderedDict[str, tuple[URL, float]] = OrderedDict()
 
     @staticmethod
-    def session(tls: ssl.SSLContext | None = None, proxy: str | None = None) -> aiohttp.ClientSession:
-        """A session with the settings that bytes need: no total timeout, no decoding, no re-quoting; no limit of
-        connections, for a stream that waits for a slow reader would have others wait for it."""
+    def session(
+        tls: ssl.SSLContext | None = None, proxy: str | None = None, timeout: float = 60.0
+    ) -> aiohttp.ClientSession:
+        """A session with the settings that bytes need: no total timeout, but `timeout` seconds without a byte; no
+        decoding, no re-quoting; no limit of connections, for a stream that waits for a slow reader would have others
+        wait for it."""
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=0, keepalive_timeout=30, ssl=tls if tls is not None else True, use_dns_cache=True
             ),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=60),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=timeout),
             proxy=proxy,
             auto_decompress=False,
             read_bufsize=1 << 18,

@@ -78,7 +78,7 @@ def _config(settings: S3Settings) -> Config:
         response_checksum_validation="when_required",
         retries={"mode": "standard", "total_max_attempts": 5},
         connect_timeout=5,
-        read_timeout=60,
+        read_timeout=settings.timeout,
         max_pool_connections=32,
     )
 

@@ -86,7 +86,7 @@ class S3Store:
         await control.check()
         tls = ssl.create_default_context(cafile=str(settings.ca)) if settings.ca else None
         client = S3Client(
-            S3Client.session(tls, proxy_of(control.base)),
+            S3Client.session(tls, proxy_of(control.base), settings.timeout),
             BucketSigner(control.credentials, control.region),
             control.base,
             settings.prefix,

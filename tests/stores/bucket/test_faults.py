@@ -17,6 +17,7 @@ from registry_mesh.ports.failures import Failure, StoreBroken
 from registry_mesh.stores.bucket.guard import Guard, GuardedRecords
 from registry_mesh.stores.bucket.settings import S3Settings
 from registry_mesh.stores.bucket.store import S3Store
+from tests.eventually import eventually
 from tests.simulators.bucket import Bucket
 from tests.simulators.link import Link
 from tests.suites.blob_store import put
@@ -168,3 +169,23 @@ async def test_records_of_a_bucket_that_hangs_are_given_up_in_each_way_of_asking
         async with asyncio.timeout(30):  # the connection itself has a minute, five times
             with pytest.raises(StoreBroken, match="not answered"):
                 await ask(records)
+
+
+async def test_a_request_that_brings_no_byte_is_made_again_after_the_timeout(
+    link: Link, s3_settings: S3Settings
+) -> None:
+    store = await S3Store.start(replace(s3_settings, endpoint=link.url, timeout=0.5))
+    try:
+        data = pattern(MIB)
+        digest = await put(store, data)
+        await store.records.put("of/one", b"1")
+        for ask in (lambda: store.records.get("of/one"), lambda: read(store, digest)):
+            link.reset_counts()
+            link.conditions.hang = True
+            asked = asyncio.ensure_future(ask())
+            await eventually(lambda: link.counts.requests, "the request")
+            link.conditions.hang = False
+            async with asyncio.timeout(20):  # a minute, else
+                assert await asked in (b"1", data)
+    finally:
+        await store.close()
