@@ -273,7 +273,7 @@ async def _measure_parts(connection: FastConnection, entry: HotBlob, requests: l
         "once a turn of the loop": lambda _: None,
         "  rights asked (each repository)": lambda _: path._ask(entry.shape.right, loop.time()),
         "  file looked at (each blob)": lambda n: entry.ready(Span(*bounds[n]), loop.time()),
-        "  counters settled": lambda _: path.tallies.settle(),
+        "  counters settled": lambda _: path.tallies.add_up(),
         "  date and time rendered": lambda _: path.turn(loop.time()),
         "once in 30 s": lambda _: None,
         "  two pages of a piece probed": probe,

@@ -36,7 +36,7 @@ class NodeAdmission:
             if not self.adopt:
                 demand_ours(found, self.ours, where)
 
-    async def settle(self, records: Records, where: str) -> None:
+    async def admit(self, records: Records, where: str) -> None:
         """`check`, and write the marker where there is none, or another's that is taken over. Of two nodes that begin
         in an empty store at once one is let in. A store of format 1 is upgraded by its marker: all else in it is
         read as it is, or made anew; whoever is killed before the marker is there has changed nothing."""
@@ -46,17 +46,17 @@ class NodeAdmission:
         if found is None:
             if not await records.create(KEY, self._fresh().encode()):
                 await self.check(records, where)
-        elif (settled := self._settled(found)) != found:
+        elif (ours := self._made_ours(found)) != found:
             log.warning(
                 "the store was taken over",
-                extra={FIELDS: {"store": where, "was": str(found), "is": str(settled)}},
+                extra={FIELDS: {"store": where, "was": str(found), "is": str(ours)}},
             )
-            await records.put(KEY, settled.encode())
+            await records.put(KEY, ours.encode())
 
     def _fresh(self) -> Marker:
         return replace(self.ours, store=uuid.uuid4().hex)
 
-    def _settled(self, found: Marker) -> Marker:
+    def _made_ours(self, found: Marker) -> Marker:
         """What the marker is to say. An origin that was given a name since says it; who shares a store leaves it."""
         if found.role == self.ours.role and found.registry in (self.ours.registry, None):
             return replace(found, registry=self.ours.registry or found.registry)

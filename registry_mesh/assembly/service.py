@@ -204,7 +204,7 @@ class Service:
         except (AddressTaken, LoopMissing, StoreForeign, KeyInvalid) as fault:
             self._say_refused([str(fault)])
             return None
-        self._settle()
+        self._carry_counts()
         self._before.append(self.generation)
         tables = [each.table for each in self._before]
         generation = next_generation(loaded.config, self.generation, key, tables, self._carried)
@@ -229,7 +229,7 @@ class Service:
         fresh = token_key(config)
         return fresh if named or fresh is None else self.generation.key or fresh
 
-    def _settle(self) -> None:
+    def _carry_counts(self) -> None:
         """Carry on what generations counted whose processes have gone."""
         for each in [known for known in self._before if known.seats.empty()]:
             self._before.remove(each)

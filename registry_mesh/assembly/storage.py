@@ -58,7 +58,7 @@ async def enter_store(config: Config, *, adopt: bool) -> None:
 
         await enter_bucket(s3_settings(s3), admission)
     if folder is not None:
-        await admission.settle(records_below(folder), str(folder))
+        await admission.admit(records_below(folder), str(folder))
 
 
 async def check_owner(config: Config) -> None:

@@ -213,7 +213,7 @@ class Exchange:
         length = self.headers.get("Content-Length", "0")
         return int(length) if length.isascii() and length.isdigit() else 0
 
-    def _settle(self) -> None:
+    def _decide_keep_alive(self) -> None:
         """An answer is due while the request's body may not have been read: read on only where that is little."""
         if self._expects or self.method == "CONNECT":
             self.keep_alive = False  # the client may send its body, or may not; a tunnel has no end
@@ -244,7 +244,7 @@ class Exchange:
 
     def _head(self, status: int, fields: Fields) -> bytes:
         assert not self.status, "an answer has begun"
-        self._settle()
+        self._decide_keep_alive()
         self.status = status
         self.headed = asyncio.get_running_loop().time()
         common: Fields = [

@@ -148,7 +148,7 @@ class Server:
             await asyncio.sleep(0.01)
         self._acceptor = None
         if self._fast is not None:
-            self._fast.tallies.settle()
+            self._fast.tallies.add_up()
         if self.hot is not None:
             await self.hot.close()
         await self._traffic.access_log.close()

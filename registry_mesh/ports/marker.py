@@ -92,7 +92,7 @@ class Admission(Protocol):
         """Look, before anything of the store is touched."""
         ...
 
-    async def settle(self, records: Records, where: str) -> None:
+    async def admit(self, records: Records, where: str) -> None:
         """Look again, and write the marker where there is none."""
         ...
 
@@ -103,7 +103,7 @@ class Anybody:
     async def check(self, records: Records, where: str) -> None:
         """Return."""
 
-    async def settle(self, records: Records, where: str) -> None:
+    async def admit(self, records: Records, where: str) -> None:
         """Return."""
 
 

@@ -171,7 +171,9 @@ def test_hup_takes_over_whatever_changed_and_a_bad_file_changes_nothing(origin: 
         except urllib.error.HTTPError as refusal:
             return refusal.code
 
-    assert {code() for _ in range(12)} == {401}
+    eventually_here(
+        lambda: {code() for _ in range(12)} == {401}, "the old ones, which were told to, to accept no more"
+    )
     status = json.loads(get(origin, "/status"))
     assert status["generation"] == 2
     serving = [each for each in status["workers"] if each["state"] == "serving"]

@@ -45,7 +45,7 @@ class Imported:
 _ORDER: Final = ("name", "from", "repos", "tags")
 
 
-def settle(entries: Iterable[Entry]) -> list[Imported]:
+def with_rules(entries: Iterable[Entry]) -> list[Imported]:
     """Each entry with its rule. A rule that is none of our language is refused, with its fault; so is a doubled one."""
     names: dict[str, int] = {}
     seen: dict[str, str] = {}
@@ -58,11 +58,11 @@ def settle(entries: Iterable[Entry]) -> list[Imported]:
             found.append(Imported(Entry(entry.where, refused=f"said twice: {seen[told]} says the same")))
         else:
             seen[told] = entry.where
-            found.append(_settled(entry, names))
+            found.append(_with_rule(entry, names))
     return found
 
 
-def _settled(entry: Entry, names: dict[str, int]) -> Imported:
+def _with_rule(entry: Entry, names: dict[str, int]) -> Imported:
     repos = entry.keys.get("repos")
     plain = repos if isinstance(repos, str) else ", ".join(repos or ())
     name = str(entry.keys.get("name") or plain)

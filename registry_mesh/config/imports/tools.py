@@ -10,7 +10,7 @@ from typing import Final
 import yaml
 
 from registry_mesh.config.finding import ConfigInvalid, Finding, Mark
-from registry_mesh.config.imports.entry import Entry, Imported, NotCarried, settle
+from registry_mesh.config.imports.entry import Entry, Imported, NotCarried, with_rules
 from registry_mesh.config.imports.lists import ducc, hauler, image_syncer, oc_mirror
 from registry_mesh.config.imports.registries import clients, ecr, harbor, quay, zot
 from registry_mesh.config.imports.syncers import dregsy, regsync, skopeo
@@ -37,7 +37,7 @@ def imported(tool: str, text: str, file: str, registries: Mapping[str, str]) -> 
     numbers under which the tool knows them."""
     read = partial(harbor, registries=registries) if tool == "harbor" else _TOOLS[tool]
     try:
-        return settle(read(text))
+        return with_rules(read(text))
     except yaml.MarkedYAMLError as fault:
         mark = fault.problem_mark
         place = Mark(mark.line + 1, mark.column + 1) if mark else Mark(1, 1)

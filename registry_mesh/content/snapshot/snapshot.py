@@ -182,7 +182,7 @@ class Snapshot:
                 self._policy.repositories, (partial(self._survey, place, listing.exact) for place in places)
             )
         self._note_idle_rules()
-        await self._settle()
+        await self._take_in_pending()
         await self._copy.prune()
         await self._fit()
         self._meter.phase = Phase.COPYING
@@ -413,7 +413,7 @@ class Snapshot:
             why = sentences.empty(place.repository, place.registry, len(told.unfollowed))
             self._trouble(str(place), why)
 
-    async def _settle(self) -> None:
+    async def _take_in_pending(self) -> None:
         """Take into the copy what is kept under other names, but for what several would write."""
         for each in contested(writers(self._pending)):
             drop(self._pending, each)

@@ -25,7 +25,7 @@ class Tally:
         self.bytes = 0
         """Bytes of bodies sent."""
 
-    def settle(self) -> None:
+    def add_up(self) -> None:
         """Add what is new. Each answer counts as one that took less than the clock can tell: it left in the step
         that its request came in."""
         self._meters.hit(
@@ -60,11 +60,11 @@ class Tallies:
     def due(self, tally: Tally) -> None:
         """Only while it has no answers: a hit's costs are counted in tens of nanoseconds."""
         if not self._due:
-            self._loop.call_soon(self.settle)
+            self._loop.call_soon(self.add_up)
         self._due.append(tally)
 
-    def settle(self) -> None:
+    def add_up(self) -> None:
         """Add all that is new."""
         due, self._due = self._due, []
         for tally in due:
-            tally.settle()
+            tally.add_up()

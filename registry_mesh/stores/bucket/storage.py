@@ -19,7 +19,7 @@ async def open_bucket(
     upload is forgotten. `StoreForeign` where `admission` does not let us in, `StoreBroken`."""
     store = await S3Store.start(settings)
     try:
-        await (admission or Anybody()).settle(store.records, settings.place)
+        await (admission or Anybody()).admit(store.records, settings.place)
     except BaseException:
         await store.close()
         raise

@@ -26,19 +26,19 @@ _UNENDED: Final = 86_400.0
 class SweptObjects:
     """What a sweep did."""
 
-    settled: int = 0  # marks of blobs that are whole
+    cleared: int = 0  # marks of blobs that are whole
     dropped: int = 0  # data that no entry points at
     aborted: int = 0  # multipart uploads that nobody ended
 
 
 async def sweep(client: S3Client, control: S3Control, before: float) -> SweptObjects:
     """Tidy up after what began earlier than `before` (seconds since the epoch) and has not ended."""
-    settled = dropped = aborted = 0
+    cleared = dropped = aborted = 0
     async for page in control.list(pending_key("")):
         for listed in page.objects:
             if listed.modified < before:
-                if await _settle(client, control, listed.key):
-                    settled += 1
+                if await _clear(client, control, listed.key):
+                    cleared += 1
                 else:
                     dropped += 1
     async for page in control.list(PREFIX):  # of nodes that died while they began
@@ -47,10 +47,10 @@ async def sweep(client: S3Client, control: S3Control, before: float) -> SweptObj
         if pending.begun < before - _UNENDED:
             await control.abort(pending.key, pending.upload)
             aborted += 1
-    return SweptObjects(settled, dropped, aborted)
+    return SweptObjects(cleared, dropped, aborted)
 
 
-async def _settle(client: S3Client, control: S3Control, mark: str) -> bool:
+async def _clear(client: S3Client, control: S3Control, mark: str) -> bool:
     """Whether the blob that `mark` stands for is whole; it is gone with its mark otherwise."""
     name = mark.removeprefix(pending_key(""))
     whole = await _points_at(client, await client.get(mark) or b"", name)

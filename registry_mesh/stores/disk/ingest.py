@@ -103,7 +103,7 @@ class IncomingFile:
         return BlobInfo(digest, self._written)
 
     def _place(self, digest: Digest, chunk_map: ChunkMap) -> None:
-        if self._shelf.place(digest, self._path, self._written, chunk_map):
+        if self._shelf.shelve(digest, self._path, self._written, chunk_map):
             self._reserved = 0  # it is the blob's now
 
     def abort(self) -> None:

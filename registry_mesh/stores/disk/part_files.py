@@ -174,7 +174,7 @@ def open_part(shelf: Shelf, digest: Digest, size: int | None) -> PartFiles | Non
             return None
         _make(shelf, digest, size)
     info = BlobInfo(digest, stated if size is None else size)  # type: ignore[arg-type]  # one is set
-    return _settle(_set_length(_open(shelf, info)))
+    return _recount(_set_length(_open(shelf, info)))
 
 
 def _is_cut_under_others(data_path: Path, size: int) -> bool:
@@ -187,7 +187,7 @@ def _is_cut_under_others(data_path: Path, size: int) -> bool:
         os.close(fd)
 
 
-def _settle(files: PartFiles) -> PartFiles:
+def _recount(files: PartFiles) -> PartFiles:
     """Where the ledger counts the row's bound of it (since the last start), have it count what is reserved."""
     row = files.shelf.index.row(files.info.digest)
     if row is not None and row.state is RowState.BOUNDED:

@@ -74,7 +74,7 @@ class Shelf:
         """Whether a complete blob of that length stands there."""
         return _size(self.layout.blob(info.digest)) == info.size
 
-    def place(self, digest: Digest, source: Path, size: int, chunk_map: ChunkMap | None) -> bool:
+    def shelve(self, digest: Digest, source: Path, size: int, chunk_map: ChunkMap | None) -> bool:
         """Make the finished, synced file `source`, whose room is reserved, the blob. False where the blob is
         there already; `source` is left then."""
         with self.alone(digest):

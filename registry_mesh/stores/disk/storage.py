@@ -31,7 +31,7 @@ async def open_disk(
     await admission.check(records_below(root), str(root))
     store = await DiskStore.start(root, quota=quota, evict=evict, fsync=fsync)
     try:
-        await admission.settle(store.records, str(root))
+        await admission.admit(store.records, str(root))
     except BaseException:
         await store.close()
         raise

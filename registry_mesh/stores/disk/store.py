@@ -212,7 +212,7 @@ class DiskStore:
     def _adopt(self, path: Path, digest: Digest, size: int, chunk_map: ChunkMap) -> BlobInfo:
         with translated("adopting a file"):
             self.shelf.room.take(charge(size))
-            if not self.shelf.place(digest, path, size, chunk_map):
+            if not self.shelf.shelve(digest, path, size, chunk_map):
                 self.shelf.room.give(charge(size))
                 path.unlink(missing_ok=True)
         return BlobInfo(digest, size)

@@ -194,7 +194,7 @@ async def test_the_sweep_drops_what_nobody_committed(s3_store: S3Store) -> None:
     await s3_store.control.begin("data/unended")
     assert (await s3_store.sweep(3600)).dropped == 0
     swept = await s3_store.sweep(-5)
-    assert (swept.settled, swept.dropped, swept.aborted) == (1, 1, 0)
+    assert (swept.cleared, swept.dropped, swept.aborted) == (1, 1, 0)
     assert (await s3_store.sweep(-100_000)).aborted == 1
     assert await objects(s3_store, "data/") == [data_key(known.entry.name)]
     assert await objects(s3_store, "pending/") == []
