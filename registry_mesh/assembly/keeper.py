@@ -125,7 +125,7 @@ class Keeper:
             if self._config.role == "replica":
                 replicator = Replicator(self._config, self.storage, self._instruments, self._seen)
                 self._replicator = await stack.enter_async_context(replicator)
-            if self._config.role != "origin" and (disk := self.storage.disk) is not None:
+            if (disk := self.storage.disk) is not None:
                 self._scrubber = Scrubber(
                     lambda: self._config, self.storage, disk, self._instruments, self._seen
                 )

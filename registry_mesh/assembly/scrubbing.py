@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from registry_mesh.admin.status import ScrubStatus
+from registry_mesh.assembly.menders import by_repository, menders
 from registry_mesh.assembly.parents import Parents, Seen
 from registry_mesh.assembly.repositories import open_repositories
 from registry_mesh.assembly.roles import open_site
@@ -18,7 +19,7 @@ from registry_mesh.content.scrub import Pace, Repair, Scrub, Told, wait_for_next
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.storage import LocalDisk, Storage
-from registry_mesh.roles.repair import ParentsOfRepositories, ReplicaRepair, SiteRepair
+from registry_mesh.roles.repair import ReplicaRepair, SiteRepair
 from registry_mesh.telemetry import names
 from registry_mesh.telemetry.instruments import Instruments
 from registry_mesh.telemetry.logs import FIELDS
@@ -84,7 +85,7 @@ class Scrubber:
 
     async def _bring(self, digest: Digest, spans: Sequence[Span]) -> bool:
         async with AsyncExitStack() as stack:
-            parents = await stack.enter_async_context(Parents(self._config(), self._instruments, self._seen))
+            parents = await stack.enter_async_context(menders(self._config(), self._instruments, self._seen))
             repair = (
                 self._of_site(parents, stack) if self._config().role == "site" else self._of_replica(parents)
             )
@@ -98,4 +99,4 @@ class Scrubber:
 
     def _of_replica(self, parents: Parents) -> Repair:
         repositories = open_repositories(self._config(), self._storage)
-        return ReplicaRepair(repositories, ParentsOfRepositories(parents.groups, prefixed=True))
+        return ReplicaRepair(repositories, by_repository(self._config(), parents))

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from registry_mesh.assembly.parents import Parents
+from registry_mesh.assembly.menders import by_repository, menders
 from registry_mesh.assembly.repositories import open_repositories
 from registry_mesh.assembly.storage import open_storage
 from registry_mesh.config.schema import Config
 from registry_mesh.repositories.verify import Progress, SelfCheck, no_parents
-from registry_mesh.roles.repair import ParentsOfRepositories
 
 
 @asynccontextmanager
@@ -23,6 +22,5 @@ async def open_self_check(
         stack.push_async_callback(storage.close)
         asked = no_parents
         if repair:
-            parents = await stack.enter_async_context(Parents(config))
-            asked = ParentsOfRepositories(parents.groups, prefixed=config.role != "origin")
+            asked = by_repository(config, await stack.enter_async_context(menders(config)))
         yield SelfCheck(open_repositories(config, storage), parents=asked, progress=progress)

@@ -53,10 +53,14 @@ def command(config: Path, repair: bool, quiet: bool) -> None:
 
 def _next(config: Config, repaired: bool) -> str:
     """What mends what is wrong."""
+    if config.role == "origin" and config.scrub.children:
+        if not repaired:
+            return "registry-mesh verify --repair fetches it back from scrub.children"
+        return "its children do not have it either, or cannot be asked: push the images again"
     if config.role == "origin":
         return (
             "an origin has nobody to fetch from: push the images again, their tags are those above; what a replica "
-            "or site still holds can be copied back (skopeo copy, regctl image copy)"
+            "or site still holds is fetched back by --repair once scrub.children names it"
         )
     if not repaired:
         return "registry-mesh verify --repair fetches it again from the parents"

@@ -39,7 +39,6 @@ _BELONGS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "keys": (("replica",), "only a replica brings what rules select"),
     "pushes": (("origin",), "only an origin takes pushes"),
     "collection": (("origin", "replica"), "a site makes room by itself"),
-    "scrub": (("replica", "site"), "an origin has no parents to repair from; use `registry-mesh verify`"),
 }
 """Keys that not every role has: whose they are, and why."""
 
@@ -52,6 +51,7 @@ def check_document(document: Document) -> None:
     check_places(document)
     check_store(document)
     _check_registries(document)
+    _check_children(document)
     _check_listeners(document)
     check_itself(document)
     _check_tls(document)
@@ -74,6 +74,17 @@ def _check_belongs(document: Document) -> None:
         if role in _NEEDS and role not in roles and document.find(key) is not None:
             article = "an" if role == "origin" else "a"
             document.report((key,), f"{article} {role} has no {key}", f"leave it out: {how}", key=True)
+
+
+def _check_children(document: Document) -> None:
+    """What an origin's children are asked for, and whether they are an origin's."""
+    path = ("scrub", "children")
+    if not document.find(*path):
+        return
+    if document.find("role") in ("replica", "site"):
+        document.report(path, "only an origin is mended from its children", "leave it out: parents are asked")
+    elif document.find("role") == "origin" and document.find("registry") is None:
+        document.report(path, "children are asked for a registry by its name", "add registry: HOST")
 
 
 def _check_registries(document: Document) -> None:

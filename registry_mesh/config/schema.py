@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
+    BeforeValidator,
     ConfigDict,
     Field,
     model_validator,
@@ -23,6 +24,7 @@ from registry_mesh.config.values import (
     Duration,
     FilePath,
     NodeName,
+    ParentUrl,
     Patterns,
     Port,
     Rate,
@@ -31,6 +33,7 @@ from registry_mesh.config.values import (
     Size,
     Text,
     Workers,
+    as_tuple,
     host_and_port,
     workers,
 )
@@ -115,6 +118,8 @@ class Scrub(Section):
     """Bytes a second that are read again in search of rot; 0: none."""
     every: Duration = 7 * 86400.0
     """From the beginning of one walk over all that is held to that of the next."""
+    children: Annotated[tuple[ParentUrl, ...], BeforeValidator(as_tuple)] = ()
+    """Origin: replicas and sites that what has rotted or is missing is fetched back from, in order."""
 
 
 class Log(Section):

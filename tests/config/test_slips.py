@@ -48,7 +48,7 @@ def faults(text: str) -> list[str]:
         (SITE + "pushes: {sparse: true}\n", "pushes: a site has no pushes; leave it out: only an origin"),
         (SITE + "collection: {interval: 1h}\n", "collection: a site has no collection"),
         (SITE + "replication: {interval: 1h}\n", "replication: a site has no replication"),
-        ("role: origin\nstore: {disk: {path: x}}\nscrub: {rate: 1MiB/s}\n", "an origin has no scrub"),
+        ("role: origin\nstore: {disk: {path: x}}\nscrub: {children: [http://c:1]}\n", "add registry: HOST"),
         (
             "role: origin\nstore: {disk: {path: x}}\nreplication: {interval: 1h}\n",
             "an origin has no replication",

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.media_types import OCI_MANIFEST
+from tests.clients import nodes
 from tests.eventually import eventually
 from tests.mesh.conftest import SiteBehindLink, same
 from tests.suites.bytes_of import pattern
@@ -17,6 +21,8 @@ from tests.suites.bytes_of import pattern
 pytestmark = pytest.mark.slow
 
 MIB = 1 << 20
+
+ORIGIN = {"role": "origin", "registry": nodes.REGISTRY, "access": {"anonymous": "admin"}}
 
 
 def overwrite(path: Path, at: int, data: bytes) -> None:
@@ -117,3 +123,69 @@ async def test_without_parents_what_has_rotted_is_not_served(behind_link: SiteBe
         until=lambda answer: answer[0] == 206,
     )
     assert same(await world.get(world.blob(digest)), 200, whole)
+
+
+async def test_an_origin_is_mended_from_the_child_that_it_names(tmp_path: Path) -> None:
+    """A layer and a manifest, and a blob that nobody has: that one is put aside and told of."""
+    origin = nodes.origin(tmp_path / "origin", workers=1)
+    site = nodes.site(tmp_path / "site", origin.url, workers=1)
+    origin.change({**ORIGIN, "scrub": {"rate": "1GiB/s", "every": "1s", "children": [site.url]}})
+    layer, lost = pattern(3 * MIB + 77, seed=8), pattern(MIB, seed=9)
+    async with aiohttp.ClientSession() as client:
+        try:
+            await asyncio.gather(*(asyncio.to_thread(node.start) for node in (origin, site)))
+            team = f"{origin.url}/v2/team/app"
+            for data in (layer, lost):
+                async with client.post(
+                    f"{team}/blobs/uploads/?digest={Digest.of(data)}", data=data
+                ) as answer:
+                    assert answer.status == 201
+            text = image_of(layer)
+            async with client.put(
+                f"{team}/manifests/1", data=text, headers={"Content-Type": OCI_MANIFEST}
+            ) as answer:
+                assert answer.status == 201, await answer.text()
+            for path, whole in ((f"blobs/{Digest.of(layer)}", layer), ("manifests/1", text)):
+                async with client.get(f"{site.url}/v2/team/app/{path}") as answer:
+                    assert await answer.read() == whole
+            for data, at in ((layer, 2 * MIB), (text, 5), (lost, 9)):
+                overwrite(stored(origin, data), at, bytes([data[at] ^ 1]))
+
+            def mended() -> bool:
+                there = [stored(origin, data) for data in (layer, text)]
+                return all(
+                    p.exists() and p.read_bytes() == d for p, d in zip(there, (layer, text), strict=True)
+                )
+
+            await eventually(
+                lambda: asyncio.to_thread(mended), "what has rotted to be brought back", seconds=60
+            )
+            async with client.get(f"{team}/blobs/{Digest.of(lost)}") as answer:
+                assert answer.status == 404, "it is put aside, and never served"
+            counters = await eventually(
+                lambda: told(client, origin),
+                "it to be told",
+                until=lambda said: said.get("repaired_total", 0) >= 2,
+            )
+            assert counters["rotten_total"] >= 3
+        finally:
+            await asyncio.gather(*(asyncio.to_thread(node.kill) for node in (origin, site)))
+    assert '"repaired": false' in origin.log.read_text() or "repaired=False" in origin.log.read_text()
+
+
+async def told(client: aiohttp.ClientSession, node: nodes.Node) -> dict[str, float]:
+    async with client.get(f"{node.admin}/status") as answer:
+        counters: dict[str, float] = (await answer.json())["counters"]
+    return counters
+
+
+def stored(node: nodes.Node, data: bytes) -> Path:
+    digest = Digest.of(data)
+    return node.folder / "store" / "blobs" / "sha256" / digest.hex[:2] / digest.hex
+
+
+def image_of(layer: bytes) -> bytes:
+    """A manifest with no other blob than that."""
+    named = {"mediaType": "application/octet-stream", "digest": str(Digest.of(layer)), "size": len(layer)}
+    document = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": named, "layers": [named]}
+    return json.dumps(document).encode()
