@@ -120,6 +120,17 @@ class RunStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class RuleStatus:
+    """How far one rule has come in the run under way, or came in the last one."""
+
+    rule: str
+    tags: int
+    held: int
+    switched: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReplicationStatus:
     """The run of a replica's rules under way, and the last one."""
 
@@ -131,6 +142,7 @@ class ReplicationStatus:
     bytes_per_second: int
     eta_seconds: int | None
     last: RunStatus | None
+    rules: Sequence[RuleStatus] = ()
     faults: Sequence[str] = ()
     """Why the rule files cannot be used; the rules before them stay in force."""
     faults_since: float = 0.0

@@ -12,10 +12,10 @@ import math
 import random
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Final
 
-from registry_mesh.admin.status import ReplicationStatus, RunStatus
+from registry_mesh.admin.status import ReplicationStatus, RuleStatus, RunStatus
 from registry_mesh.assembly.labels import layout
 from registry_mesh.assembly.parents import Parents, Seen
 from registry_mesh.assembly.rules_in_force import RulesInForce
@@ -30,6 +30,7 @@ from registry_mesh.content.nest.failover_registry import FailoverRegistry
 from registry_mesh.content.snapshot.copy_blob import CopyByIngest
 from registry_mesh.content.snapshot.copy_by_fill import CopyByFill
 from registry_mesh.content.snapshot.copy_graph import Bring
+from registry_mesh.content.snapshot.history import Run, RunHistory
 from registry_mesh.content.snapshot.progress import Meter
 from registry_mesh.content.snapshot.snapshot import Ours, Outcome, Snapshot, SnapshotPolicy
 from registry_mesh.ports.failures import Failure
@@ -86,6 +87,7 @@ class Replicator:
         self.last: Outcome | None = None
         self._rules = RulesInForce(config, storage.records, HEEDED)
         self._told: tuple[str, ...] = ()
+        self.history = RunHistory(storage.records)
         self.interval = config.replication.interval
         """Seconds between two runs: the configuration's, or what a rule says that asks more often."""
         self._running = Rules()
@@ -110,16 +112,36 @@ class Replicator:
         return rules
 
     async def run(
-        self, busy: Callable[[int | None], None] = lambda owner: None, *, by_hand: bool = False
+        self,
+        busy: Callable[[int | None], None] = lambda owner: None,
+        *,
+        by_hand: bool = False,
+        trigger: str = "schedule",
     ) -> Outcome:
         """One run; `busy` is told where it has to wait for another process. `by_hand`: of all rules, whatever they say
-        of when they are due. `ConfigInvalid`, `StoreBroken`."""
+        of when they are due. `trigger` is noted in the history. `ConfigInvalid`, `StoreBroken`."""
         rules = await self.rules()
         if by_hand and self._rules.faults:
             raise RulesFaulty(self._rules.faults)
         self._tell_faults()
         self._running = rules
-        async with self._storage.alone("replication", busy), self._bring() as bring:
+        async with self._storage.alone("replication", busy):
+            run = Run(time.time(), "hand" if by_hand else trigger)
+            await self.history.note(run)
+            try:
+                outcome = await self._run(rules, by_hand)
+            except (Failure, asyncio.CancelledError) as fault:
+                why = fault.reason if isinstance(fault, Failure) else "stopped"
+                with suppress(Failure):
+                    await self.history.note(run.broke_off(why, time.time()))
+                raise
+            await self.history.note(run.came_to(outcome, time.time(), self.meter.rules))
+        self._count(outcome)
+        self.last, self._ended = outcome, time.time()
+        return outcome
+
+    async def _run(self, rules: Rules, by_hand: bool) -> Outcome:
+        async with self._bring() as bring:
             self.meter = Meter()
             repositories = ReplicaRepositories(self._storage.records, self._storage.blobs, time.time)
             signers, unusable = await offload(read_signers, self._config.keys)
@@ -134,10 +156,7 @@ class Replicator:
             )
             policy = SnapshotPolicy(by_hand=by_hand, rate=self._config.replication.rate)
             snapshot = Snapshot(rules, self._sources, ours, time.time, self.meter, policy)
-            outcome = await snapshot.run()
-        self._count(outcome)
-        self.last, self._ended = outcome, time.time()
-        return outcome
+            return await snapshot.run()
 
     async def repeat(self) -> None:
         """Run for ever, `interval` from the end of one to the beginning of the next; sooner where the rules change."""
@@ -195,6 +214,10 @@ class Replicator:
             bytes_per_second=round(now.rate),
             eta_seconds=None if now.eta is None else round(now.eta),
             last=None if self.last is None else _run_status(self.last, self._ended),
+            rules=[
+                RuleStatus(name, each.tags, each.held, each.switched, each.bytes)
+                for name, each in sorted(self.meter.rules.items())
+            ],
             faults=self._rules.faults,
             faults_since=round(self._rules.faults_since, 1),
         )

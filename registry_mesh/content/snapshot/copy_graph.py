@@ -82,6 +82,8 @@ class TagCopy:
     after: frozenset[Tag] = frozenset()
     rank: int = 0
     """Of two, the bytes of the lower come first."""
+    rules: tuple[str, ...] = ()
+    """The names of those that take it."""
     flow: Flow | None = field(default=None, repr=False)
     """Whether its bytes may flow now, and how fast; None: always."""
     switched: Callable[[bool, bool], None] = field(default=lambda moved, whole: None, repr=False)
@@ -99,6 +101,7 @@ class _Wanted:
     registry: RegistryName
     sources: list[BlobSource]
     rank: int
+    rules: tuple[str, ...] = ()
     flows: list[Flow | None] = field(default_factory=list)
 
     @property
@@ -157,6 +160,7 @@ class GraphCopy:
         for blob in node.blobs:
             wanted = self._blobs.setdefault(BlobKey.of(blob), _Wanted(blob, place.registry, [], tag.rank))
             wanted.rank = min(wanted.rank, tag.rank)
+            wanted.rules = wanted.rules or tag.rules
             wanted.flows.append(tag.flow)
             if source.blobs not in wanted.sources:
                 wanted.sources.append(source.blobs)
@@ -208,6 +212,8 @@ class GraphCopy:
 
         def moved(size: int) -> None:
             self._meter.size_done += size
+            for name in wanted.rules[:1]:
+                self._meter.of(name).bytes += size
 
         flow = wanted.flow
         for source in wanted.sources:

@@ -42,6 +42,18 @@ class Progress:
         return self.size - self.size_done
 
 
+@dataclass(slots=True)
+class RuleProgress:
+    """How far one rule has come; a tag of several rules counts at each, its bytes at the first."""
+
+    tags: int = 0
+    """Wanted."""
+    held: int = 0
+    """Of those, complete here now."""
+    switched: int = 0
+    bytes: int = 0
+
+
 class Meter:
     """Counts what a run does. The clock is the caller's: `now` in seconds, never going back."""
 
@@ -50,8 +62,13 @@ class Meter:
         self.repositories = self.tags = self.tags_done = 0
         self.objects = self.objects_done = self.failed = 0
         self.size = self.size_done = self.size_held = 0
+        self.rules: dict[str, RuleProgress] = {}
         self._rate = 0.0
         self._looked: tuple[float, int] | None = None
+
+    def of(self, rule: str) -> RuleProgress:
+        """That of a rule, by its name."""
+        return self.rules.setdefault(rule, RuleProgress())
 
     def look(self, now: float) -> Progress:
         """Where the run stands; the rate is what came in between looks."""

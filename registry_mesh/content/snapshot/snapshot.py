@@ -439,6 +439,7 @@ class Snapshot:
         return replace(
             copy,
             rank=self._ranks.get(TagKey(place, copy.tag, to), 0),
+            rules=names,
             flow=Flow(self._spending, by) if self._is_paced else None,
             switched=partial(self._switch, _noted_at(place, to), found, copy),
         )
@@ -466,9 +467,17 @@ class Snapshot:
         self._meter.repositories += bool(found.wanted)
         self._meter.tags += found.wanted
         self._meter.tags_done += found.held
+        coming = {copy.tag for copy in found.copies.values()}
+        for tag, by in found.by.items():
+            for name in by:
+                self._meter.of(name).tags += 1
+                self._meter.of(name).held += tag in found.made and tag not in coming
 
     def _switch(self, place: Place, found: Findings, copy: TagCopy, moved: bool, whole: bool) -> None:
         """Only what is whole, and known to be, is not looked at again for a while."""
+        for name in found.by.get(copy.tag, ()):
+            self._meter.of(name).held += 1
+            self._meter.of(name).switched += moved
         if whole:
             self._receipts.note(place, copy.tag, found.receipts[copy.tag])
         self._switched += moved
