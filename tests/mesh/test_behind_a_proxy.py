@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gzip
 import json
 import os
 from collections.abc import AsyncIterator
@@ -15,8 +17,9 @@ from registry_mesh.auth.access import AnonymousAccess, Level
 from registry_mesh.edge.server import Server
 from registry_mesh.edge.settings import Settings
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.media_types import OCI_INDEX
+from registry_mesh.oci.media_types import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
 from tests.clients.registries import free_port, installed, nginx_with, serving
+from tests.clients.scripts import run
 from tests.simulators.role import SimulatedRole
 
 PROXY = """client_max_body_size 0;
@@ -27,6 +30,19 @@ PROXY = """client_max_body_size 0;
             proxy_request_buffering off;
             proxy_set_header Host $http_host;
             proxy_set_header X-Forwarded-Prefix /registry;
+        }}
+        location /v2/below/ {{
+            proxy_pass http://127.0.0.1:{origin}/v2/;
+            proxy_http_version 1.1;
+            proxy_request_buffering off;
+            proxy_set_header Host $http_host;
+            proxy_redirect /v2/ /v2/below/;
+        }}
+        location /v2/ {{
+            proxy_pass http://127.0.0.1:{origin};
+            proxy_http_version 1.1;
+            proxy_request_buffering off;
+            proxy_set_header Host $http_host;
         }}"""
 
 
@@ -44,8 +60,11 @@ HAPROXY = """defaults
 frontend all
     bind 127.0.0.1:{port}
     http-request return status 200 if {{ path /v2/ }}
-    http-request set-header X-Forwarded-Prefix /registry
+    http-request set-header X-Forwarded-Prefix /registry if {{ path_beg /registry/ }}
     http-request replace-path /registry(/.*) \\1
+    http-request set-var(txn.below) bool(true) if {{ path_beg /v2/below/ }}
+    http-request replace-path /v2/below/(.*) /v2/\\1
+    http-response replace-header Location ^/v2/(.*) /v2/below/\\1 if {{ var(txn.below) -m bool }}
     default_backend origin
 backend origin
     server origin 127.0.0.1:{origin}
@@ -120,3 +139,37 @@ async def test_what_is_refused_leaves_the_proxys_connection_to_others(proxied: s
                     assert await answer.read() == data
                 async with client.get(f"{base}/blobs/{digest}", headers={"Range": "bytes=-7"}) as answer:
                     assert (answer.status, await answer.read()) == (206, data[-7:])
+
+
+def layout(folder: Path) -> dict[str, bytes]:
+    """An image of two layers as a folder that `skopeo` reads (`dir:`); its files."""
+    config = b'{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}'
+    blobs = [config, gzip.compress(os.urandom(3 << 20), 0), gzip.compress(b"small")]
+    kinds = [OCI_CONFIG, *["application/vnd.oci.image.layer.v1.tar+gzip"] * 2]
+    named = [
+        {"mediaType": kind, "digest": str(Digest.of(data)), "size": len(data)}
+        for kind, data in zip(kinds, blobs, strict=True)
+    ]
+    document = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "config": named[0],
+        "layers": named[1:],
+    }
+    files = {Digest.of(data).hex: data for data in blobs} | {"manifest.json": json.dumps(document).encode()}
+    folder.mkdir()
+    (folder / "version").write_text("Directory Transport Version: 1.1\n")
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    return files
+
+
+@pytest.mark.parametrize("below", ["", "below/"], ids=["as it is", "names below a folder"])
+async def test_skopeo_pushes_and_pulls_the_same(proxied: str, tmp_path: Path, below: str) -> None:
+    """Clients ask below `/v2/` alone: a prefix of theirs is a part of the name, which the proxy takes off."""
+    files = layout(tmp_path / "pushed")
+    image = f"docker://{proxied.removeprefix('http://')}/{below}team/app:1"
+    copy = ("skopeo", "--insecure-policy", "copy")
+    await asyncio.to_thread(run, *copy, "--dest-tls-verify=false", f"dir:{tmp_path}/pushed", image)
+    await asyncio.to_thread(run, *copy, "--src-tls-verify=false", image, f"dir:{tmp_path}/pulled")
+    assert {name: (tmp_path / "pulled" / name).read_bytes() for name in files} == files
