@@ -92,6 +92,8 @@ class S3CacheStore:
         self._tasks.append(asyncio.create_task(self._take_up()))
 
     async def close(self) -> None:
+        """End what is being sent, and close the bucket and the spool. What was not sent is found by the next
+        process."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -107,13 +109,16 @@ class S3CacheStore:
         await self._idle.wait()
 
     def redirects(self, digest: Digest) -> bool:
+        """Return whether clients may be sent to the bucket for the blob: it was there when last asked for."""
         return self.bucket.redirects and self.bucket.remembers(digest)
 
     async def stat(self, digest: Digest) -> BlobInfo:
+        """Return what the spool says, or else the bucket. `BlobUnknown`, `StoreBroken`."""
         return await self.near.stat(digest)
 
     @asynccontextmanager
     async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[Reading]:
+        """Give the blob's bytes out of the spool, or else out of the bucket. `BlobUnknown`, `StoreBroken`."""
         async with AsyncExitStack() as stack:
             try:
                 reading: Reading = await stack.enter_async_context(self.spool.open(digest, span))
@@ -147,12 +152,14 @@ class S3CacheStore:
             self._send(digest)  # where the spool has it by now
 
     async def chunk_map(self, digest: Digest, span: Span | None = None) -> ChunkMap | None:
+        """Return the spool's map, or else the bucket's."""
         return await self.near.chunk_map(digest, span)
 
     @asynccontextmanager
     async def ingest(
         self, expected: Digest | None = None, size: int | None = None, algorithm: str = "sha256"
     ) -> AsyncIterator[Ingest]:
+        """Take a blob into the spool; once committed it is sent to the bucket."""
         async with self.spool.ingest(expected, size, algorithm) as ingest:
             seen = _SeenIngest(ingest)
             yield seen
@@ -161,6 +168,7 @@ class S3CacheStore:
 
     @asynccontextmanager
     async def hold(self, digest: Digest, size: int) -> AsyncIterator[Hold]:
+        """Give the spool's partial blob; committed here, it is sent to the bucket."""
         async with self.spool.hold(digest, size) as hold:
             before = hold.committed
             try:
@@ -174,18 +182,23 @@ class S3CacheStore:
         return self.spool.lock(digest, purpose)
 
     async def held_size(self, digest: Digest) -> int | None:
+        """Return what the spool says, or else the bucket; None too where that does not answer."""
         return await self.near.held_size(digest)
 
     async def note_sizes(self, manifest: Digest, descriptors: Sequence[Descriptor]) -> None:
+        """Remember in the spool's index."""
         await self.spool.note_sizes(manifest, descriptors)
 
     async def said_size(self, digest: Digest) -> SaidSize | None:
+        """Return what the spool's index remembers."""
         return await self.spool.said_size(digest)
 
     async def forget_said(self, digest: Digest) -> None:
+        """Forget in the spool's index."""
         await self.spool.forget_said(digest)
 
     async def note_place(self, digest: Digest, place: Place) -> None:
+        """Remember in the spool's index."""
         await self.spool.note_place(digest, place)
 
     async def note_names(self, place: Place, digests: Collection[Digest], *, whole: bool = False) -> None:
@@ -197,6 +210,7 @@ class S3CacheStore:
         return await self.spool.names(place, digest)
 
     async def place_of(self, digest: Digest) -> Place | None:
+        """Return what the spool's index remembers."""
         return await self.spool.place_of(digest)
 
     async def delete(self, digest: Digest) -> None:

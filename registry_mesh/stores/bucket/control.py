@@ -46,6 +46,7 @@ class S3Control:
         return cls(await offload(connect, settings), settings)
 
     async def close(self) -> None:
+        """Close boto3's connections."""
         await offload(self._boto.close)
 
     async def check(self) -> None:

@@ -62,18 +62,23 @@ class GuardedRecords:
         self._ask = guard.ask
 
     async def get(self, key: str) -> bytes | None:
+        """Return the record, as `Records.get`; `StoreBroken` also where the guard lets nobody ask."""
         return await self._ask(lambda: self._records.get(key))
 
     async def put(self, key: str, data: bytes) -> None:
+        """Write the record, as `Records.put`; `StoreBroken` also where the guard lets nobody ask."""
         await self._ask(lambda: self._records.put(key, data))
 
     async def create(self, key: str, data: bytes) -> bool:
+        """Write the record where there is none, as `Records.create`; `StoreBroken` as `put`."""
         return await self._ask(lambda: self._records.create(key, data))
 
     async def delete(self, keys: Sequence[str]) -> None:
+        """Delete the records, as `Records.delete`; `StoreBroken` as `put`."""
         await self._ask(lambda: self._records.delete(keys))
 
     async def children(self, prefix: str, after: str = "", limit: int | None = None) -> list[str]:
+        """Return the names below `prefix`, as `Records.children`; `StoreBroken` as `get`."""
         return await self._ask(lambda: self._records.children(prefix, after, limit))
 
     async def walk(self, prefix: str) -> AsyncIterator[str]:

@@ -97,14 +97,17 @@ class S3Ingest:
 
     @property
     def offset(self) -> int:
+        """Return how many bytes came so far."""
         return self._intake.offset
 
     async def write(self, data: bytes) -> None:
+        """Take the bytes in; a part that is full is sent. `StoreFull`, `StoreBroken`."""
         rest = memoryview(data)
         while rest:
             rest = await self._intake.take(rest)
 
     async def commit(self, expected: Digest | None = None) -> BlobInfo:
+        """Make what came the blob, or find the one that is there. `DigestInvalid` where it has another digest."""
         digest, chunk_map = await self._intake.sum.finish()
         wanted = expected or self._expected
         if digest is None or (wanted and wanted.algorithm != digest.algorithm):

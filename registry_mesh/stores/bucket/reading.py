@@ -31,10 +31,12 @@ class S3Reading(Streamed):
 
     @property
     def info(self) -> BlobInfo:
+        """Return what the blob's entry says."""
         return self._known.entry.info
 
     @property
     def provenance(self) -> Provenance:
+        """Return that it is held."""
         return HELD
 
     def unchecked(self) -> AsyncGenerator[bytes, None]:
@@ -45,6 +47,7 @@ class S3Reading(Streamed):
         return self._client.pieces(self._key, self.span, self.info.size, tries=1)
 
     def pieces(self) -> AsyncGenerator[bytes, None]:
+        """Give the bytes; those of chunks that this process has not checked yet, checked by the chunk map."""
         if self._known.entry.inline is not None or not self.span:
             return self._inline()
         index, stop = self.span.start // CHUNK, -(-self.span.stop // CHUNK)

@@ -24,15 +24,19 @@ class S3Records:
         self._control = control
 
     async def get(self, key: str) -> bytes | None:
+        """Return the object's bytes; None where there is none."""
         return await self._client.get(_object(key))
 
     async def put(self, key: str, data: bytes) -> None:
+        """Write the object."""
         await self._client.put(_object(key), data)
 
     async def create(self, key: str, data: bytes) -> bool:
+        """Write the object on the condition that there is none; return whether it was written."""
         return await self._client.create(_object(key), data)
 
     async def delete(self, keys: Sequence[str]) -> None:
+        """Delete the objects, many in one request."""
         objects = [_object(key) for key in keys]
         if len(objects) == 1:
             await self._client.delete(objects[0])
@@ -50,6 +54,7 @@ class S3Records:
         return sorted(name for name in found if name > after)[:limit]
 
     async def walk(self, prefix: str) -> AsyncIterator[str]:
+        """Give every key below `prefix`, a page of a listing at a time."""
         room = _below(prefix)
         async for page in self._control.list(room):
             for listed in page.objects:

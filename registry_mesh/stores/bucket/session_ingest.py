@@ -44,9 +44,12 @@ class SessionIngest:
 
     @property
     def offset(self) -> int:
+        """Return how many bytes the session has."""
         return self.intake.offset
 
     async def write(self, data: bytes) -> None:
+        """Take the bytes in; after each part that is full, and before the lease wanes, the session is written
+        down."""
         rest = memoryview(data)
         while rest:
             part = self.intake.part
@@ -98,6 +101,7 @@ class SessionIngest:
         await self._log.add(session, leased=leased)
 
     async def commit(self, expected: Digest | None = None) -> BlobInfo:
+        """Make all that the session has the blob, which ends the session. `DigestInvalid`, `StoreBroken`."""
         await self._log.add(self._log.session, leased=True)  # nobody else goes on with it now
         self._spent = True
         try:

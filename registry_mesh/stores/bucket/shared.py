@@ -39,12 +39,14 @@ class SpoolFirst:
         self._open_in_bucket = open_in_bucket
 
     async def stat(self, digest: Digest) -> BlobInfo:
+        """Return what the spool says, or else the bucket. `BlobUnknown`, `StoreBroken`."""
         with suppress(BlobUnknown, StoreBroken):
             return await self._spool.stat(digest)
         return await self._guard.ask(lambda: self._bucket.stat(digest))
 
     @asynccontextmanager
     async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[Reading]:
+        """Give the spool's bytes, or the bucket's where clients may be sent to it. `BlobUnknown`, `StoreBroken`."""
         async with AsyncExitStack() as stack:
             try:
                 reading: Reading = await stack.enter_async_context(self._spool.open(digest, span))
@@ -57,6 +59,7 @@ class SpoolFirst:
             yield reading
 
     async def chunk_map(self, digest: Digest, span: Span | None = None) -> ChunkMap | None:
+        """Return the spool's map, or else the bucket's."""
         with suppress(BlobUnknown, StoreBroken):
             found = await self._spool.chunk_map(digest, span)
             if found is not None:
@@ -72,6 +75,7 @@ class SpoolFirst:
         return size
 
     async def said_size(self, digest: Digest) -> SaidSize | None:
+        """Return what the spool's index remembers."""
         return await self._spool.said_size(digest)
 
 
@@ -87,16 +91,19 @@ class BucketAsParent:
         self._rejecting: dict[Digest, asyncio.Task[None]] = {}
 
     async def stat(self, digest: Digest) -> BlobInfo:
+        """Return what the bucket says. `BlobUnknown`; `StoreBroken` also where the guard lets nobody ask."""
         return await self._guard.ask(lambda: self._bucket.stat(digest))
 
     @asynccontextmanager
     async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[Reading]:
+        """Give the bucket's bytes, which are not checked. `BlobUnknown`, `StoreBroken` as `stat`."""
         async with AsyncExitStack() as stack:
             opening = self._bucket.open(digest, span)
             reading = await self._guard.ask(lambda: stack.enter_async_context(opening))
             yield _UncheckedReading(reading, self._guard)
 
     async def chunk_map(self, digest: Digest, span: Span | None = None) -> ChunkMap | None:
+        """Return the bucket's map. `BlobUnknown`, `StoreBroken` as `stat`."""
         return await self._guard.ask(lambda: self._bucket.chunk_map(digest, span))
 
     def reject(self, digest: Digest) -> None:

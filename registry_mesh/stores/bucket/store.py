@@ -100,6 +100,7 @@ class S3Store:
         return cls(client, control, settings)
 
     async def close(self) -> None:
+        """Close the connections to the bucket."""
         await self.client.close()
         await self.control.close()
 
@@ -120,6 +121,7 @@ class S3Store:
         self.entries.drop(digest)
 
     async def stat(self, digest: Digest) -> BlobInfo:
+        """Return what the blob's entry says, known for some seconds. `BlobUnknown`, `StoreBroken`."""
         return (await self.known(digest)).entry.info
 
     async def has(self, digest: Digest) -> bool:
@@ -132,6 +134,7 @@ class S3Store:
 
     @asynccontextmanager
     async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[S3Reading]:
+        """Give the blob's bytes, or the address where clients may have them. `BlobUnknown`, `StoreBroken`."""
         known = await self.known(digest)
         wanted = known.entry.info.clip(span)
         if known.chunk_map is None:
@@ -139,6 +142,7 @@ class S3Store:
         yield S3Reading(self.client, known, wanted, await self._address(known, wanted))
 
     async def chunk_map(self, digest: Digest, span: Span | None = None) -> ChunkMap | None:
+        """Return the whole map that lies beside the blob. `BlobUnknown`, `StoreBroken`."""
         known = await self.known(digest)
         if known.chunk_map is None:
             known.chunk_map = await self._fetch_map(known.entry)
@@ -148,6 +152,7 @@ class S3Store:
     async def ingest(
         self, expected: Digest | None = None, size: int | None = None, algorithm: str = "sha256"
     ) -> AsyncIterator[S3Ingest]:
+        """Take a blob in, by parts; what is not committed is dropped. `StoreFull`, `StoreBroken`."""
         algorithm = expected.algorithm if expected else algorithm
         intake = Intake.begin(self.client, self.control, algorithm, size or 0)
         ingest = S3Ingest(self.client, self.control, intake, self.sound, expected)
@@ -180,6 +185,7 @@ class S3Store:
         )
 
     async def delete(self, digest: Digest) -> None:
+        """Take the blob's entry away; its data goes with a later sweep, for those who read it. `BlobUnknown`."""
         known = await self.look(digest)
         await self._take_away([known.entry])
 
@@ -226,6 +232,7 @@ class S3Store:
         return await self.control.expire_incomplete(INCOMPLETE_DAYS)
 
     async def known(self, digest: Digest) -> KnownEntry:
+        """Return the blob's entry, from memory where that is fresh. `BlobUnknown`, `StoreBroken`."""
         known = self.entries.get(digest)
         if known is None or self._monotonic() - known.seen > FRESH:
             return await self.look(digest)

@@ -83,6 +83,7 @@ class S3Uploads:
         self._seen: OrderedDict[str, Session] = OrderedDict()
 
     async def begin(self, owner: Owner, algorithm: str) -> Upload:
+        """Write down a new session. `DigestInvalid` where the algorithm is unknown here."""
         new_hasher(algorithm)
         id = new_id()
         state = resumable_hash.new(algorithm).state() or b""
@@ -91,6 +92,7 @@ class S3Uploads:
         return Upload(id, 0, algorithm)
 
     async def status(self, owner: Owner, id: str) -> Upload:
+        """Return how far the session is, as any host wrote it down. `BlobUploadUnknown`."""
         session = await self._find(owner, id)
         return Upload(id, session.offset, session.algorithm)
 
@@ -98,6 +100,7 @@ class S3Uploads:
     async def append(
         self, owner: Owner, id: str, start: int | None, size: int | None = None
     ) -> AsyncIterator[SessionIngest]:
+        """Go on with a session, under a lease that other hosts wait for. `RangeInvalid`, `BlobUploadInvalid`."""
         log = await turn(lambda: self._take_lease(owner, id, start, size or 0), self._patience)
         intake = await self._intake(log.session)
         ingest = SessionIngest(self._client, self._control, intake, self._lookup, log)
@@ -156,10 +159,12 @@ class S3Uploads:
         return session
 
     async def cancel(self, owner: Owner, id: str) -> None:
+        """End the session, with all that it has. `BlobUploadUnknown`."""
         session = await turn(lambda: self._free(owner, id), self._patience)
         await self._log(id, session).end()
 
     async def sweep(self) -> int:
+        """End the sessions that nobody went on with for the time of expiry; return how many."""
         late = self._clock() - self._expiry
         swept, faults = 0, []
         async for page in self._control.list("uploads/", delimiter="/"):

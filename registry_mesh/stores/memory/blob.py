@@ -47,9 +47,11 @@ class MemoryReading(Buffered):
         self.provenance: Provenance = HELD
 
     def ready(self, span: Span) -> FileSlice | None:
+        """Return where the bytes lie: all are there."""
         return FileSlice(self._file.fd, span.start, span.stop)
 
     async def pieces(self) -> AsyncIterator[Piece]:
+        """Give the bytes: where they lie, or a copy of few."""
         if len(self.span) >= SLICED_FROM:
             yield FileSlice(self._file.fd, self.span.start, self.span.stop)
         elif self.span:

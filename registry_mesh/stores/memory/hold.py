@@ -32,6 +32,7 @@ class Part:
         self.discarded = False
 
     def room(self, index: int) -> int:
+        """Return how many bytes of the quota a chunk takes."""
         return len(chunk_span(index, self.info.size))
 
 
@@ -65,22 +66,28 @@ class MemoryHold:
 
     @property
     def committed(self) -> bool:
+        """Return whether some hold of the blob committed it."""
         return self._part.committed
 
     @property
     def discarded(self) -> bool:
+        """Return whether some hold of the blob discarded it."""
         return self._part.discarded
 
     def state(self, index: int) -> ChunkState:
+        """Return the state of one chunk."""
         return ChunkState(self._part.states[index])
 
     def states(self) -> bytes:
+        """Return a copy of the states of all chunks."""
         return bytes(self._part.states)
 
     def run(self, index: int, stop: int, state: ChunkState) -> int:
+        """Return the first chunk in [index, stop) whose state is less than `state`; `stop` where there is none."""
         return next((i for i in range(index, stop) if self._part.states[i] < state), stop)
 
     def claim(self, chunks: range) -> range:
+        """Claim the leading chunks that are missing and that no other hold has claimed."""
         stop = chunks.start
         for index in chunks:
             if self._part.claims.get(index, self) is not self or self._part.states[index]:
@@ -90,14 +97,17 @@ class MemoryHold:
         return range(chunks.start, stop)
 
     def unclaim(self, chunks: range) -> None:
+        """Give back the claims of this hold among `chunks`."""
         for index in chunks:
             if self._part.claims.get(index) is self:
                 del self._part.claims[index]
 
     def want(self, index: int) -> None:
+        """Ask whoever has claimed the chunk for it; a later wish takes its place."""
         self._part.wanted = index
 
     def take_want(self, chunks: range) -> int | None:
+        """Return the wish and clear it, where it is one of `chunks`."""
         wanted = self._part.wanted
         if wanted is None or wanted not in chunks:
             return None
@@ -105,6 +115,7 @@ class MemoryHold:
         return wanted
 
     async def write(self, offset: int, give: Give, then: Callable[[], None]) -> None:
+        """Write what `give` gives, in the caller's thread. `StoreFull` by the quota, `StoreBroken` after the end."""
         self._must_be_open()
         while data := give():
             length = sum(map(len, data))
@@ -121,6 +132,7 @@ class MemoryHold:
             raise StoreBroken("the hold was committed or discarded")
 
     def mark(self, index: int, state: ChunkState) -> None:
+        """Set a chunk's state, and note the sum of its bytes; MISSING gives its room back."""
         part = self._part
         part.states[index] = state
         if state is ChunkState.MISSING:
@@ -135,6 +147,7 @@ class MemoryHold:
         return crc32(os.pread(self._part.file.fd, len(span), span.start))
 
     async def feed(self, span: Span, sink: Callable[[memoryview], object]) -> None:
+        """Call `sink` with the bytes of `span`, in the caller's thread."""
         for start in range(span.start, span.stop, PIECE):
             length = min(PIECE, span.stop - start)
             sink(memoryview(os.pread(self._part.file.fd, length, start)))
@@ -142,12 +155,15 @@ class MemoryHold:
     untouched = True  # nobody else can reach it
 
     def checked(self) -> bytes:
+        """Return that no chunk is good without reading it."""
         return bytes(len(self._part.states))
 
     def slice(self, span: Span) -> FileSlice:
+        """Return the bytes as a slice of the memory's file."""
         return FileSlice(self._part.file.fd, span.start, span.stop)
 
     async def check(self, index: int) -> bool:
+        """Return whether the chunk still has its sum; one that has not is set MISSING."""
         if self._part.states[index] and self._sum(index) == self._part.sums.get(index, self._sum(index)):
             return True
         if self._part.states[index]:
@@ -155,6 +171,7 @@ class MemoryHold:
         return False
 
     async def commit(self, chunk_map: ChunkMap | None) -> None:
+        """Make it a whole blob of the store. `ValueError` where a chunk is missing, `StoreBroken` once discarded."""
         part = self._part
         if part.committed:
             return
@@ -166,6 +183,7 @@ class MemoryHold:
         self._store.promote(part, chunk_map)
 
     async def discard(self) -> None:
+        """Drop it, for every hold of the blob."""
         part = self._part
         if part.committed or part.discarded:
             return
@@ -173,6 +191,7 @@ class MemoryHold:
         self._store.drop(part)
 
     def close(self) -> None:
+        """Give the claims back; the last hold of a part without a byte takes it away."""
         self.unclaim(range(len(self._part.states)))
         self._part.holds -= 1
         if not self._part.holds and not any(self._part.states) and not self._part.discarded:

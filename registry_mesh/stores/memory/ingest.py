@@ -40,6 +40,7 @@ class MemoryIngest:
         self.offset = 0
 
     async def write(self, data: bytes) -> None:
+        """Take the bytes in. `StoreFull` by the quota."""
         self._store.reserve(len(data))
         write_all(self._file.fd, [data], self.offset)
         self._hasher.update(data)
@@ -47,6 +48,7 @@ class MemoryIngest:
         self.offset += len(data)
 
     async def commit(self, expected: Digest | None = None) -> BlobInfo:
+        """Make what came the blob. `DigestInvalid` where it has another digest."""
         digest = Digest(self._algorithm, self._hasher.hexdigest())
         for wanted in (expected, self._expected):
             if wanted is not None and wanted != digest:
@@ -57,4 +59,5 @@ class MemoryIngest:
         return info
 
     def abort(self) -> None:
+        """Give back the room of what came."""
         self._store.reserve(-self.offset)

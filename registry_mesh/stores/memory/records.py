@@ -14,14 +14,17 @@ class MemoryRecords:
         self._documents: dict[str, bytes] = {}
 
     async def get(self, key: str) -> bytes | None:
+        """Return the record; None where there is none."""
         components(key)
         return self._documents.get(key)
 
     async def put(self, key: str, data: bytes) -> None:
+        """Keep the record."""
         components(key)
         self._documents[key] = data
 
     async def create(self, key: str, data: bytes) -> bool:
+        """Keep the record where there is none; return whether it was kept."""
         components(key)
         if key in self._documents:
             return False
@@ -29,15 +32,18 @@ class MemoryRecords:
         return True
 
     async def delete(self, keys: Sequence[str]) -> None:
+        """Forget the records that there are."""
         for key in keys:
             components(key)
             self._documents.pop(key, None)
 
     async def children(self, prefix: str, after: str = "", limit: int | None = None) -> list[str]:
+        """Return the names below `prefix`, in order."""
         found = {key[len(prefix) :].partition("/")[0] for key in self._below(prefix)}
         return sorted(name for name in found if name > after)[:limit]
 
     async def walk(self, prefix: str) -> AsyncIterator[str]:
+        """Give every key below `prefix`, in order."""
         for key in list(self._below(prefix)):
             yield key
 

@@ -49,20 +49,24 @@ class MemoryStore:
         """Nothing to do; what is held goes with the store."""
 
     async def stat(self, digest: Digest) -> BlobInfo:
+        """Return the blob's length. `BlobUnknown`."""
         return self._blob(digest).info
 
     @asynccontextmanager
     async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[MemoryReading]:
+        """Give the blob's bytes, which stay while they are read. `BlobUnknown`."""
         blob = self._blob(digest)
         yield MemoryReading(blob.file, blob.info, blob.info.clip(span))
 
     async def chunk_map(self, digest: Digest, span: Span | None = None) -> ChunkMap | None:
+        """Return the blob's map; None where it has none. `BlobUnknown`."""
         return self._blob(digest).chunk_map
 
     @asynccontextmanager
     async def ingest(
         self, expected: Digest | None = None, size: int | None = None, algorithm: str = "sha256"
     ) -> AsyncIterator[MemoryIngest]:
+        """Take a blob in; what is not committed is dropped."""
         ingest = MemoryIngest(self, expected, algorithm, self._sums)
         try:
             yield ingest
@@ -70,16 +74,19 @@ class MemoryStore:
             ingest.abort()
 
     async def delete(self, digest: Digest) -> None:
+        """Forget the blob; who reads it reads on. `BlobUnknown`."""
         blob = self._blob(digest)
         del self._blobs[digest]
         self.reserve(-blob.info.size)
 
     async def blobs(self) -> AsyncIterator[BlobInfo]:
+        """Give every whole blob."""
         for blob in list(self._blobs.values()):
             yield blob.info
 
     @asynccontextmanager
     async def hold(self, digest: Digest, size: int) -> AsyncIterator[MemoryHold]:
+        """Give the partial blob, made where there is none. `StoreFull` by the quota."""
         hold = MemoryHold(self, self._part(digest, size))
         hold._part.holds += 1
         try:
@@ -89,6 +96,7 @@ class MemoryStore:
 
     @asynccontextmanager
     async def lock(self, digest: Digest, purpose: str) -> AsyncIterator[bool]:
+        """Be the one of this process that does `purpose` for the blob; False: another does."""
         key = (digest, purpose)
         mine = key not in self._locks
         self._locks.add(key)
@@ -99,20 +107,25 @@ class MemoryStore:
                 self._locks.discard(key)
 
     async def held_size(self, digest: Digest) -> int | None:
+        """Return the length of a blob that is here, whole or in part."""
         held = self._blobs.get(digest) or self._parts.get(digest)
         return held.info.size if held is not None else None
 
     async def note_sizes(self, manifest: Digest, descriptors: Sequence[Descriptor]) -> None:
+        """Remember what a manifest says."""
         for each in descriptors:
             self._said[each.digest] = SaidSize(each.size, manifest)
 
     async def said_size(self, digest: Digest) -> SaidSize | None:
+        """Return what was said last."""
         return self._said.get(digest)
 
     async def forget_said(self, digest: Digest) -> None:
+        """Forget what was said."""
         self._said.pop(digest, None)
 
     async def note_place(self, digest: Digest, place: Place) -> None:
+        """Remember the place."""
         self._places[digest] = place
 
     async def note_names(self, place: Place, digests: Collection[Digest], *, whole: bool = False) -> None:
@@ -128,6 +141,7 @@ class MemoryStore:
         return False if place in self._whole else None
 
     async def place_of(self, digest: Digest) -> Place | None:
+        """Return the place that was noted last."""
         return self._places.get(digest)
 
     def reserve(self, room: int) -> None:
@@ -150,6 +164,7 @@ class MemoryStore:
         self.take(MemoryBlob(part.info, part.file, chunk_map))
 
     def drop(self, part: Part) -> None:
+        """Forget a partial blob, and give its room back."""
         if self._parts.get(part.info.digest) is part:
             del self._parts[part.info.digest]
         self.reserve(-sum(part.room(i) for i, reserved in enumerate(part.reserved) if reserved))

@@ -72,11 +72,13 @@ class MemoryUploads:
         self._sessions: dict[str, _Session] = {}
 
     async def begin(self, owner: Owner, algorithm: str) -> Upload:
+        """Begin a session of `owner`."""
         id = new_id()
         self._sessions[id] = _Session(owner, algorithm, self._clock())
         return Upload(id, 0, algorithm)
 
     async def status(self, owner: Owner, id: str) -> Upload:
+        """Return how far the session is. `BlobUploadUnknown`."""
         session = self._find(owner, id)
         return Upload(id, len(session.data), session.algorithm)
 
@@ -84,6 +86,7 @@ class MemoryUploads:
     async def append(
         self, owner: Owner, id: str, start: int | None, size: int | None = None
     ) -> AsyncIterator[_SessionIngest]:
+        """Go on with a session, one at a time. `RangeInvalid`, `BlobUploadInvalid`."""
         session = await turn(lambda: self._free(owner, id, start), self._patience)
         async with session.alone:
             session.asked = False
@@ -106,10 +109,12 @@ class MemoryUploads:
         return session
 
     async def cancel(self, owner: Owner, id: str) -> None:
+        """End the session, with all that it has. `BlobUploadUnknown`."""
         self._find(owner, id)
         self.end(id)
 
     async def sweep(self) -> int:
+        """End the sessions that nobody went on with for the time of expiry; return how many."""
         late = self._clock() - self._expiry
         expired = [
             id for id, each in self._sessions.items() if each.touched < late and not each.alone.locked()

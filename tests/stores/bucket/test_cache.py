@@ -18,6 +18,7 @@ from registry_mesh.stores.bucket.settings import S3Settings, SpoolSettings
 from tests.suites.blob_store import BlobStoreSuite, put
 from tests.suites.bytes_of import pattern, read
 from tests.suites.cache_store import DATA, DIGEST, SIZE, CacheStoreSuite, fill, map_of
+from tests.suites.maps_of import fits
 
 pytestmark = pytest.mark.s3
 
@@ -57,7 +58,7 @@ async def test_what_was_filled_goes_to_the_bucket(store: S3CacheStore, neighbour
     assert await read(neighbour, DIGEST) == DATA
     await store.spool.delete(DIGEST)
     assert await read(store, DIGEST) == DATA
-    assert await store.chunk_map(DIGEST) == map_of(DATA)
+    assert fits(await store.chunk_map(DIGEST), DATA)
     await store.delete(DIGEST)
     with pytest.raises(BlobUnknown):
         await store.stat(DIGEST)
@@ -144,7 +145,7 @@ async def test_what_is_near_is_the_spool(store: S3CacheStore) -> None:
     assert await read(store.near, digest) == DATA
     await store.spool.delete(digest)
     assert (await store.near.stat(digest)).size == await store.near.held_size(digest) == SIZE
-    assert await store.near.chunk_map(digest) == map_of(DATA)
+    assert fits(await store.near.chunk_map(digest), DATA)
     with pytest.raises(BlobUnknown):
         await read(store.near, digest)
     assert await read(store.shared, digest) == DATA
