@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import itertools
 import os
 import socket
 import sys
@@ -22,6 +21,7 @@ from typing import Final
 
 import uvloop
 
+from loadtests.steady import BATCH, over_the_first
 from registry_mesh.access.authorizer import Authorizer
 from registry_mesh.access.tokens import Tokens, new_key
 from registry_mesh.auth.access import PULLING, AnonymousAccess, Level
@@ -29,10 +29,13 @@ from registry_mesh.auth.book import Book
 from registry_mesh.auth.grants import Scope
 from registry_mesh.auth.policies import Policies, levels
 from registry_mesh.content.fill.fills import Fills
+from registry_mesh.edge.client_limits import ClientLimits, Limits
 from registry_mesh.edge.hot import connection as fast
 from registry_mesh.edge.hot.connection import FastConnection
 from registry_mesh.edge.hot.entries import Hot, HotBlob
+from registry_mesh.edge.hot.fast_path import FastPath
 from registry_mesh.edge.hot.recognise import KnownBlob
+from registry_mesh.edge.pulled import Pulled
 from registry_mesh.edge.server import Server
 from registry_mesh.edge.settings import Settings
 from registry_mesh.edge.wire import cold_pages
@@ -47,6 +50,8 @@ BUDGET: Final = 10.0
 """Microseconds a hit may cost beside the send."""
 SIZE: Final = 32 << 20
 RANGE: Final = 64 << 10
+SHORT: Final = 1 << 10
+"""Bytes of a range where only differences are looked at."""
 TOKENS: Final = 10_000
 ANYBODY: Final = Book(Policies(levels(PULLING, PULLING), {}))
 ROUNDS: Final = 60
@@ -136,10 +141,10 @@ async def measure(folder: Path) -> float:
         await store.close()
 
 
-def _request(digest: Digest, number: int) -> bytes:
+def _request(digest: Digest, number: int, length: int = RANGE) -> bytes:
     start = number * 7919 * 4096 % (SIZE - RANGE)
     path = f"/v2/team/app/blobs/{digest}"
-    return f"GET {path} HTTP/1.1\r\n{FIELDS}Range: bytes={start}-{start + RANGE - 1}\r\n\r\n".encode()
+    return f"GET {path} HTTP/1.1\r\n{FIELDS}Range: bytes={start}-{start + length - 1}\r\n\r\n".encode()
 
 
 async def _measure_ranges(server: Server, client: Client, digest: Digest) -> float:
@@ -171,38 +176,57 @@ async def _measure_ranges(server: Server, client: Client, digest: Digest) -> flo
     print(f"{'its send and sendfile alone':52} {alone:6.2f}")
     print(f"{f'beside the send (budget {BUDGET:.0f})':52} {total - alone:6.2f}")
     await _measure_fields(connection, client, requests)
-    with_token = await _measure_tokens(server.hot, connection, client, requests)
-    print(f"{f'the same by one of {TOKENS} tokens':52} {with_token:6.2f}")
-    print(f"{'over an anonymous one (budget 1)':52} {with_token - total:6.2f}")
+    await _measure_callers(server.hot, connection, client, digest)
     await _measure_parts(connection, entry, requests)
     return total - alone
 
 
-async def _measure_tokens(
-    hot: Hot, connection: FastConnection, client: Client, requests: list[bytes]
-) -> float:
-    """A hit by callers that show tokens, each another one than the last."""
-    authorizer, path = (
-        Authorizer(ANYBODY, Tokens(new_key(), "node", "node", 86_400), time.time),
-        connection._path,
-    )
+async def _measure_callers(hot: Hot, connection: FastConnection, client: Client, digest: Digest) -> None:
+    """What a hit costs more by callers that show tokens, each another one than the last, and where pulls are counted,
+    or clients bounded. Ranges are short: all but the send is the same."""
+    path = connection._path
     assert path is not None
+    shown = await _tokens(hot, path)
+    asked = [_request(digest, number, SHORT) for number in range(CALLS)]
+    lines = [
+        asked[n % CALLS].removesuffix(b"\r\n\r\n") + f"\r\nAuthorization: {each}\r\n\r\n".encode()
+        for n, each in enumerate(shown)
+    ]
+    pulled, limits = Pulled(), ClientLimits(Limits(requests=1e9, bytes=1e15))
+
+    def ask(request: bytes, pulls: Pulled | None = None, bounds: ClientLimits | None = None) -> None:
+        path.pulled, path.client_limits = pulls, bounds
+        connection.data_received(request)
+
+    costs = over_the_first(
+        {
+            "by nobody": lambda n: ask(asked[n % CALLS]),
+            "  more with the same token again": lambda n: ask(lines[0]),
+            f"  more with one of {TOKENS} tokens (budget 1)": lambda n: ask(lines[n % TOKENS]),
+            "  more where pulls are counted": lambda n: ask(asked[n % CALLS], pulls=pulled),
+            "  more where clients are bounded": lambda n: ask(asked[n % CALLS], bounds=limits),
+        },
+        client.drop,
+        rounds=4 * TOKENS // BATCH,
+    )
+    for name, cost in costs.items():
+        print(f"{name:52} {cost:6.2f}")
+    path.pulled = path.client_limits = None
+
+
+async def _tokens(hot: Hot, path: FastPath) -> list[str]:
+    """Credentials that are all known, and good for the repository."""
+    authorizer = Authorizer(ANYBODY, Tokens(new_key(), "node", "node", 86_400), time.time)
     path._policy = authorizer
-    shown: list[bytes] = []
-    for number in range(TOKENS):
+    shown = []
+    for _ in range(TOKENS):
         issued = await authorizer.issue(None, [Scope.parse("repository:team/app:pull")])
         authorization = f"Bearer {issued.token}"
         await authorizer.learn(authorization)
         hot.keep_caller(authorization, "anonymous")
-        line = f"\r\nAuthorization: {authorization}\r\n\r\n".encode()
-        shown.append(requests[number % CALLS].removesuffix(b"\r\n\r\n") + line)
+        shown.append(authorization)
     await asyncio.sleep(0)
-    turn = itertools.count()
-    measured = []
-    for _ in range(3):
-        measured.append(timed(lambda _: connection.data_received(shown[next(turn) % TOKENS]), client.drop))
-        await asyncio.sleep(0)
-    return min(measured)
+    return shown
 
 
 SHAPES: Final = {

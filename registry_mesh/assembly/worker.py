@@ -17,7 +17,9 @@ from registry_mesh.assembly.pull_keeping import PullKeeping
 from registry_mesh.assembly.roles import default_registry, open_role
 from registry_mesh.assembly.storage import open_storage
 from registry_mesh.assembly.told import Told
+from registry_mesh.config.limits import Limits
 from registry_mesh.config.schema import Config, Listen
+from registry_mesh.edge import client_limits as client
 from registry_mesh.edge import pull_reports
 from registry_mesh.edge.dispatch import Handler
 from registry_mesh.edge.hot import entries as hot
@@ -107,6 +109,8 @@ class Worker:
             redirect_from=storage.redirect_from,
             access_log=self._config.log.access,
             audit_log=self._config.log.audit,
+            max_connections=self._config.limits.connections,
+            client_limits=client_limits(self._config.limits),
             count_pulls=self._pulls.keeps,
             explain=self._told.explain,
             report=partial(self._told.report, self._seen.process if self._seen else 0),
@@ -149,6 +153,13 @@ class Worker:
     async def close(self) -> None:
         """Answer what is under way, then close every part."""
         await self._stack.aclose()
+
+
+def client_limits(limits: Limits) -> client.Limits:
+    """What each client may have."""
+    return client.Limits(
+        limits.client_connections, float(limits.client_requests), float(limits.client_bytes), limits.exempt
+    )
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from registry_mesh.config.callers import Access
+from registry_mesh.config.limits import Limits
 from registry_mesh.config.pulls import Pulls
 from registry_mesh.config.registries import Registry, Siblings
 from registry_mesh.config.signers import SigningKey
@@ -178,6 +179,7 @@ class Config(Section):
     """Origin, replica: garbage collection, beside running pushes and pulls."""
     scrub: Scrub = Scrub()
     """Replica, site: what is held is read again and again, and repaired."""
+    limits: Limits = Limits()
     log: Log = Log()
     pulls: Pulls = Pulls()
 

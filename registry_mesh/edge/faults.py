@@ -39,6 +39,14 @@ class Overloaded(Failure):
     """This node has as much to do as it may."""
 
 
+class TooFast(oci.TooManyRequests):
+    """A client asks for more than its share; it may ask again after `wait` seconds."""
+
+    def __init__(self, reason: str, wait: float) -> None:
+        super().__init__(reason)
+        self.wait = wait
+
+
 class LoopFound(Failure):
     """The request has passed this node before (RFC 8586)."""
 
@@ -193,7 +201,7 @@ def _refused(fault: oci.Refusal, around: Circumstances) -> ErrorAnswer:
         status = 412
     if status == 429:
         status = 503 if around.site else 429
-        fields.append(_retry_after(None))
+        fields.append(_retry_after(fault.wait if isinstance(fault, TooFast) else None))
     if status == 401:
         fields.append(("WWW-Authenticate", around.challenge))
     return ErrorAnswer(status, fault.code, fault.reason, fault.detail, fields)

@@ -19,6 +19,7 @@ from registry_mesh.edge.faults import (
     ErrorAnswer,
     LoopFound,
     Overloaded,
+    TooFast,
     answer_for,
     reason_of,
     unexpected,
@@ -95,6 +96,10 @@ class OuterRing:
                 exchange.sent,
                 max(0.0, exchange.headed - exchange.began),
             )
+        if self._traffic.client_limits is not None:
+            self._traffic.client_limits.spend(
+                exchange.connection.client, exchange.sent, exchange.began + seconds
+            )
         if self._traffic.pulled is not None:
             pull_of.count(exchange, self._traffic.pulled)
         spans.end(exchange, self._traffic.hits)
@@ -112,6 +117,7 @@ class OuterRing:
             if self._traffic.running > self._settings.max_streams or exchange.connection.surplus:
                 exchange.keep_alive = exchange.keep_alive and not exchange.connection.surplus
                 raise Overloaded("this node is busy", retry_after=1)
+            self._demand_patience(exchange)
             self._begin_hops(exchange)
             await self._dispatch(exchange)
         except (Refusal, Failure) as fault:
@@ -121,6 +127,15 @@ class OuterRing:
         except Exception as fault:
             log.exception("request %s: unexpected %s", exchange.id, type(fault).__name__)
             await self._tell(exchange, unexpected(exchange.id), fault)
+
+    def _demand_patience(self, exchange: Exchange) -> None:
+        """`TooFast` where the client has had its share."""
+        limits = self._traffic.client_limits
+        if limits is None:
+            return
+        wait = limits.wait(exchange.connection.client, exchange.began)
+        if wait:
+            raise TooFast("this client asks for more than its share of this node", wait)
 
     def _begin_hops(self, exchange: Exchange) -> None:
         """What works for this request knows where it has been. `LoopFound` where it was here, and would go on."""

@@ -18,6 +18,7 @@ from registry_mesh.edge.settings import Settings
 from registry_mesh.edge.traffic import Traffic
 from registry_mesh.edge.wire.acceptor import Acceptor
 from registry_mesh.edge.wire.connection import Connection
+from registry_mesh.edge.wire.door import Door
 from registry_mesh.edge.wire.listener import Listener
 from registry_mesh.ports.pulls import Pull
 from registry_mesh.ports.role import Role
@@ -77,7 +78,7 @@ class Server:
             self.ring,
             self._connection(),
             keepalive=self._settings.keepalive_timeout,
-            limit=self._settings.max_connections,
+            door=Door(self._settings.max_connections, self._settings.client_limits),
         )
         if sock is None:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from registry_mesh.auth.access import AnonymousAccess, Level, Policy
+from registry_mesh.edge.client_limits import Limits
 from registry_mesh.oci.reference import RegistryName
 from registry_mesh.ports.access import TokenService
 
@@ -32,6 +33,8 @@ class Settings:
     """Bodies on their way at once, in and out; one more is answered 503 with Retry-After."""
     max_connections: int = 0
     """Connections beyond it are answered 503 and closed; 0: no limit."""
+    client_limits: Limits = Limits()  # noqa: RUF009 - frozen
+    """Of each client."""
     keepalive_timeout: float = 75.0
     send_timeout: float = 300.0
     """A client that takes not one byte for so long is cut off."""

@@ -6,6 +6,7 @@ import itertools
 import secrets
 
 from registry_mesh.edge.access_log import AccessLog
+from registry_mesh.edge.client_limits import ClientLimits
 from registry_mesh.edge.meters import Meters
 from registry_mesh.edge.pulled import Pulled
 from registry_mesh.edge.settings import Settings
@@ -22,6 +23,9 @@ class Traffic:
         self.audit_log = AccessLog(settings.audit_log)
         self.pulled = Pulled() if settings.count_pulls else None
         """What clients fetch; None where nobody asks."""
+        limits = settings.client_limits
+        self.client_limits = ClientLimits(limits) if limits.rates else None
+        """How fast a client may ask; None: as fast as it likes."""
         self.ids = itertools.count(1)
         self.prefix = secrets.token_hex(4)
         """A request's id is this, a dash and the next of `ids` in hexadecimal."""

@@ -243,7 +243,9 @@ class FastConnection(Connection):
         self._next_keepalive_close_time = now + self._keepalive_timeout
 
     def _count(self, path: FastPath, shape: Shape, size: int) -> None:
-        """Count what is sent for the caller, where that is asked for."""
+        """Count what is sent for the caller, and against the client, where that is asked for."""
+        if path.client_limits is not None:
+            path.client_limits.spend(self.client, size, self.last_used)
         fetched = shape.fetched
         if path.pulled is None or fetched is None:
             return
@@ -265,6 +267,8 @@ class FastConnection(Connection):
             return False
         if now >= entry.until:
             return False  # no longer fresh: the slow path asks, and keeps it anew
+        if path.client_limits is not None and path.client_limits.wait(self.client, now):
+            return False  # too fast: the slow path says so
         if now >= entry.front_until:
             entry.render(now)
         entry.used = True
@@ -303,6 +307,8 @@ class FastConnection(Connection):
         start, stop = bounds
         if not 0 < stop - start <= MOST or not self._may_send(path, entry, start, stop, now):
             return False
+        if path.client_limits is not None and path.client_limits.wait(self.client, now):
+            return False  # too fast: the slow path says so
         sock = self._sock or self._direct()
         if sock is None:
             return self._copy(path, known, asked, start, stop)

@@ -33,6 +33,7 @@ class FastPath:
         self.recogniser = Recogniser(hot, self.tallies)
         self.log = traffic.access_log.add
         self.pulled = traffic.pulled
+        self.client_limits = traffic.client_limits
         self._policy = traffic.settings.policy
         self.generation = self._policy.generation
         """Of the policy, as it was within the last `MOMENT`."""

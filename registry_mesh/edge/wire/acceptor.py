@@ -9,6 +9,7 @@ from typing import Final
 from aiohttp import web
 
 from registry_mesh.edge.wire.connection import Connection
+from registry_mesh.edge.wire.door import Door
 from registry_mesh.edge.wire.sending import Crowd
 
 _LINE: Final = 32 << 10
@@ -30,19 +31,19 @@ class Acceptor(web.Server):
         connection: Callable[..., Connection] = Connection,
         *,
         keepalive: float = 75.0,
-        limit: int = 0,
+        door: Door | None = None,
     ) -> None:
         super().__init__(handler, handler_cancellation=True)
         self._connection = connection
         self._keepalive = keepalive
-        self._limit = limit
+        self._door = door or Door()
         self._crowd = Crowd()
 
     def __call__(self) -> Connection:
         return self._connection(
             self,
             crowd=self._crowd,
-            full=self.full,
+            door=self._door,
             loop=asyncio.get_running_loop(),
             access_log=None,
             keepalive_timeout=self._keepalive,
@@ -58,7 +59,3 @@ class Acceptor(web.Server):
         for each in self.connections:
             assert isinstance(each, Connection)
             yield each
-
-    def full(self) -> bool:
-        """Whether there are more connections than the limit (0: none)."""
-        return 0 < self._limit < len(self._connections)

@@ -6,7 +6,6 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import Callable
 from typing import Any, Final, cast
 
 from aiohttp import web
@@ -14,6 +13,7 @@ from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
 from registry_mesh.edge import head
+from registry_mesh.edge.wire.door import Door
 from registry_mesh.edge.wire.sending import Crowd, Wire
 
 log: Final = logging.getLogger(__name__)
@@ -50,20 +50,22 @@ class Answered(web.StreamResponse):
 class Connection(RequestHandler):
     """A subclass may override `data_received` to answer what it knows before aiohttp parses anything."""
 
-    __slots__ = ("_crowd", "_full", "busy", "last_used", "surplus", "wire")
+    __slots__ = ("_crowd", "_door", "busy", "client", "last_used", "surplus", "wire")
 
     def __init__(
         self,
         manager: web.Server,
         *,
         crowd: Crowd,
-        full: Callable[[], bool],
+        door: Door,
         **kwargs: Any,  # aiohttp's own keywords
     ) -> None:
-        """`full` tells whether there are more connections than may be; this one is counted when it is asked."""
+        """`door` tells whether there are more connections than may be."""
         super().__init__(manager, **kwargs)
         self._crowd = crowd
-        self._full = full
+        self._door = door
+        self.client = ""
+        """Whose it is, where there are bounds for each client; empty for who has none."""
         self.busy = False
         """Whether a request is being answered."""
         self.last_used = 0.0
@@ -80,13 +82,16 @@ class Connection(RequestHandler):
         self.wire = Wire(self._loop, cast(asyncio.Transport, transport), self._crowd)
         self.last_used = self._loop.time()
         super().connection_made(transport)
-        self.surplus = self._full()
+        peer = transport.get_extra_info("peername")
+        self.client = self._door.enter(str(peer[0]) if isinstance(peer, tuple) else "")
+        self.surplus = self._door.is_full(self.client)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """End the wire first, so that what is being read for it is closed."""
         # First the writer goes, then the task is cancelled, which closes whatever was being read.
         if self.wire is not None:
             self.wire.close()
+        self._door.leave(self.client)
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:

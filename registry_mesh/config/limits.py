@@ -1,0 +1,43 @@
+"""`limits:`, what clients may have of a node: its keys."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from registry_mesh.config.values import Rate, Section, listed
+
+Network = IPv4Network | IPv6Network
+
+
+def _networks(value: object) -> object:
+    found = listed(value)
+    if not isinstance(found, tuple):
+        return value
+    try:
+        return tuple(ip_network(each) if isinstance(each, str) else each for each in found)
+    except ValueError:
+        raise ValueError("a network is an address, or ADDRESS/BITS") from None
+
+
+class Limits(Section):
+    """`limits:`: in each worker; 0: no bound."""
+
+    connections: Annotated[int, Field(ge=0)] = 0
+    """Connections of all clients; one more is answered 503 and closed."""
+    client_connections: Annotated[int, Field(ge=0)] = 0
+    """Connections of one client. A client is an address, of IPv6 a network of 64 bits."""
+    client_requests: Annotated[int, Field(ge=0)] = 0
+    """Requests a second of one client, on average over five seconds; more are answered 429 (503 at a site) with
+    Retry-After."""
+    client_bytes: Rate = 0
+    """Bytes a second that are sent to one client, on average: it is asked to come again while it is ahead of that by
+    more than five seconds."""
+    exempt: Annotated[
+        tuple[Network, ...],
+        BeforeValidator(_networks),
+        WithJsonSchema({"type": "array", "items": {"type": "string"}, "examples": [["10.0.0.0/8"]]}),
+    ] = ()
+    """Addresses and networks of clients without a bound: proxies in front, nodes below."""
