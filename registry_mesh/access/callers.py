@@ -11,6 +11,8 @@ from registry_mesh.access.passwords import Passwords
 from registry_mesh.access.tokens import TokenInvalid, Tokens
 from registry_mesh.auth.basic import Login, parse_basic, parse_bearer
 from registry_mesh.auth.book import Book
+from registry_mesh.auth.certified import SUBJECT as NODE
+from registry_mesh.auth.certified import name_of
 from registry_mesh.auth.grants import Grants
 from registry_mesh.auth.identity import ANONYMOUS_NAME, Identity
 from registry_mesh.auth.robots import SUBJECT, robot_of
@@ -41,6 +43,8 @@ class Callers:
 
     async def identify(self, authorization: str) -> Identity:
         """Who an `Authorization` field is of. `Unauthorized`, `TokenInvalid`, `TooManyRequests`."""
+        if (certified := name_of(authorization)) is not None:
+            return Identity(NODE + certified)
         login, token = parse_basic(authorization), parse_bearer(authorization)
         if login is not None:
             return await self.login(login)

@@ -41,18 +41,17 @@ LOOK: Final = 1.0
 what changes is in force in all of them at once."""
 
 
+def has_logins(config: Config) -> bool:
+    """Whether anybody can show who it is."""
+    access, tls = config.access, config.listen.tls
+    return bool(access.users or access.robots or access.issuers or (tls is not None and tls.clients))
+
+
 def is_guarded(config: Config) -> bool:
     """Whether it takes more than one level for everybody to say who may do what."""
     access = config.access
     readers = any(known.readers for known in config.registries.values())
-    return bool(
-        access.users
-        or access.robots
-        or access.issuers
-        or access.policies
-        or readers
-        or private_registries(config)
-    )
+    return bool(has_logins(config) or access.policies or readers or private_registries(config))
 
 
 def token_key(config: Config) -> bytes | None:
@@ -105,7 +104,7 @@ class NodeAccess:
             time.time,
             _registries(self._config),
             access.tokens.realm,
-            logins=bool(access.users or access.robots or access.issuers),
+            logins=has_logins(self._config),
             renew=self._renew,
         )
         return self._authorizer

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from contextlib import AsyncExitStack
 from functools import partial
 from socket import socket
@@ -16,9 +15,10 @@ from registry_mesh.assembly.parents import Parents, Seen
 from registry_mesh.assembly.pull_keeping import PullKeeping
 from registry_mesh.assembly.roles import default_registry, open_role
 from registry_mesh.assembly.storage import open_storage
+from registry_mesh.assembly.tls import tls_context
 from registry_mesh.assembly.told import Told
 from registry_mesh.config.limits import Limits
-from registry_mesh.config.schema import Config, Listen
+from registry_mesh.config.schema import Config
 from registry_mesh.edge import client_limits as client
 from registry_mesh.edge import pull_reports
 from registry_mesh.edge.dispatch import Handler
@@ -111,6 +111,7 @@ class Worker:
             audit_log=self._config.log.audit,
             max_connections=self._config.limits.connections,
             client_limits=client_limits(self._config.limits),
+            certified=self._config.listen.tls is not None and self._config.listen.tls.clients is not None,
             count_pulls=self._pulls.keeps,
             explain=self._told.explain,
             report=partial(self._told.report, self._seen.process if self._seen else 0),
@@ -165,12 +166,3 @@ def client_limits(limits: Limits) -> client.Limits:
 async def _ended(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.wait([task])
-
-
-def tls_context(listen: Listen) -> ssl.SSLContext | None:
-    """The node's certificate and key, loaded; None where it speaks plain HTTP. OSError, ssl.SSLError."""
-    if listen.tls is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(listen.tls.certificate, listen.tls.key)
-    return context

@@ -29,7 +29,7 @@ def is_robot(name: str) -> bool:
 
 def is_issuer(name: str) -> bool:
     """Whether it can be the name of an issuer of tokens, which stands before its subjects."""
-    return _ISSUER.fullmatch(name) is not None and name != "robot"
+    return _ISSUER.fullmatch(name) is not None and name not in ("robot", "node")
 
 
 def is_group(name: str) -> bool:

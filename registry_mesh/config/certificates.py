@@ -51,6 +51,20 @@ def check_pair(certificate: str, key: str, now: datetime | None = None) -> Itera
             )
 
 
+def authorities_fault(path: str) -> str | None:
+    """What is wrong with a file of certificate authorities."""
+    from cryptography import x509
+
+    data = _read(path)
+    if isinstance(data, str):
+        return data
+    try:
+        found = x509.load_pem_x509_certificates(data)
+    except ValueError:
+        return f"{path} holds no PEM certificates"
+    return None if found else f"{path} holds no PEM certificates"
+
+
 def ends_at(certificate: Path) -> datetime:
     """Until when the leaf of a PEM file is valid. OSError, ValueError."""
     from cryptography import x509

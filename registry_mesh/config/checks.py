@@ -9,7 +9,7 @@ import ssl
 from typing import Final
 
 from registry_mesh.config.access_checks import check_access
-from registry_mesh.config.certificates import check_pair
+from registry_mesh.config.certificates import authorities_fault, check_pair
 from registry_mesh.config.document import Document, mapping
 from registry_mesh.config.finding import Path
 from registry_mesh.config.itself import check_itself
@@ -172,7 +172,17 @@ def _check_listeners(document: Document) -> None:
 
 
 def _check_tls(document: Document) -> None:
-    certificate, key = document.find("listen", "tls", "certificate"), document.find("listen", "tls", "key")
-    if isinstance(certificate, str) and isinstance(key, str):
-        for part, what, how in check_pair(certificate, key):
-            document.report(("listen", "tls", part), what, how)
+    path: Path = ("listen", "tls")
+    more = document.find(*path, "more")
+    for at in (path, *((*path, "more", i) for i in range(len(more) if isinstance(more, list) else 0))):
+        certificate, key = document.find(*at, "certificate"), document.find(*at, "key")
+        if isinstance(certificate, str) and isinstance(key, str):
+            for part, what, how in check_pair(certificate, key):
+                document.report((*at, part), what, how)
+    clients = document.find(*path, "clients")
+    if isinstance(clients, str) and clients and (fault := authorities_fault(clients)):
+        document.report(
+            (*path, "clients"), fault, "it holds the authorities that made the clients' certificates"
+        )
+    if document.find(*path, "require") is True and clients is None:
+        document.report((*path, "require"), "require without clients", "add clients: FILE", key=True)

@@ -16,6 +16,7 @@ from pydantic import (
 
 from registry_mesh.config.callers import Access
 from registry_mesh.config.limits import Limits
+from registry_mesh.config.listen import Listen
 from registry_mesh.config.pulls import Pulls
 from registry_mesh.config.registries import Registry, Siblings
 from registry_mesh.config.signers import SigningKey
@@ -35,32 +36,10 @@ from registry_mesh.config.values import (
     Text,
     Workers,
     as_tuple,
-    host_and_port,
     workers,
 )
 
 RoleName = Literal["origin", "replica", "site"]
-
-
-class Tls(Section):
-    """`tls:`: the listener speaks HTTPS."""
-
-    certificate: FilePath
-    """PEM file: the certificate, then its chain."""
-    key: FilePath
-    """PEM file: the private key."""
-
-
-class Listen(Section):
-    """`listen:`: where clients are served."""
-
-    address: Address = "127.0.0.1"
-    """Address to listen on; 0.0.0.0 or :: for all."""
-    port: Port = 5000
-    tls: Tls | None = None
-
-    def __str__(self) -> str:
-        return host_and_port(self.address, self.port)
 
 
 class Admin(Section):

@@ -13,6 +13,7 @@ from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestPayloadError
 
 from registry_mesh.auth.access import Action, Asked, Decision, Verdict
+from registry_mesh.auth.certified import stated
 from registry_mesh.edge import head
 from registry_mesh.edge.faults import BodyTimeout, ExpectationFailed
 from registry_mesh.edge.head import Fields
@@ -147,6 +148,9 @@ class Exchange:
         if lines:
             self.authorization = lines[0]
             await self.settings.policy.learn(lines[0])
+        elif (certified := stated(self.connection.certified)) and self.settings.certified:
+            self.authorization = certified
+            await self.settings.policy.learn(certified)
 
     def decide(self, action: Action, registry: str, name: str) -> Decision:
         """What the caller may do; the last refusal is kept for the challenge."""

@@ -33,6 +33,8 @@ class Settings:
     """Bodies on their way at once, in and out; one more is answered 503 with Retry-After."""
     max_connections: int = 0
     """Connections beyond it are answered 503 and closed; 0: no limit."""
+    certified: bool = False
+    """Whether a client's certificate says who it is, where it shows no other credentials."""
     client_limits: Limits = Limits()  # noqa: RUF009 - frozen
     """Of each client."""
     keepalive_timeout: float = 75.0

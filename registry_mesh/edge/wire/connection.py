@@ -13,6 +13,7 @@ from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
 from registry_mesh.edge import head
+from registry_mesh.edge.wire.certificate import certified_name
 from registry_mesh.edge.wire.door import Door
 from registry_mesh.edge.wire.sending import Crowd, Wire
 
@@ -50,7 +51,7 @@ class Answered(web.StreamResponse):
 class Connection(RequestHandler):
     """A subclass may override `data_received` to answer what it knows before aiohttp parses anything."""
 
-    __slots__ = ("_crowd", "_door", "busy", "client", "last_used", "surplus", "wire")
+    __slots__ = ("_crowd", "_door", "busy", "certified", "client", "last_used", "surplus", "wire")
 
     def __init__(
         self,
@@ -64,6 +65,8 @@ class Connection(RequestHandler):
         super().__init__(manager, **kwargs)
         self._crowd = crowd
         self._door = door
+        self.certified = ""
+        """The name in the certificate that the client showed."""
         self.client = ""
         """Whose it is, where there are bounds for each client; empty for who has none."""
         self.busy = False
@@ -82,6 +85,7 @@ class Connection(RequestHandler):
         self.wire = Wire(self._loop, cast(asyncio.Transport, transport), self._crowd)
         self.last_used = self._loop.time()
         super().connection_made(transport)
+        self.certified = certified_name(transport)
         peer = transport.get_extra_info("peername")
         self.client = self._door.enter(str(peer[0]) if isinstance(peer, tuple) else "")
         self.surplus = self._door.is_full(self.client)
