@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from registry_mesh.cli import store_command
-from registry_mesh.cli.rule_options import EXIT_INVALID, EXIT_LOOK
+from registry_mesh.cli.rule_options import EXIT_INVALID, EXIT_LOOK, read_reference
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 
 if TYPE_CHECKING:
@@ -96,6 +96,41 @@ def undo(config: Path, refs: tuple[str, ...]) -> None:
         return EXIT_LOOK if lost or not wanted else 0
 
     _with_store(config, bring_back)
+
+
+@click.command(
+    epilog="Exit codes: 0 noted; 1 no run has seen a value of REF, or the store failed; 2 REF or CONFIG is wrong."
+)
+@_CONFIG
+@click.argument("ref")
+@click.option("--reason", required=True, help="Why it cannot wait; stands in the run's notes.")
+def release(config: Path, ref: str, reason: str) -> None:
+    """Let the value that the last run saw at REF (REGISTRY/REPOSITORY:TAG[@DIGEST]) through at the next one, though it
+    is younger than the `age` of its rules. Another value of the tag waits; every other guard holds.
+
+    \b
+    Example:
+      registry-mesh rules release config/replica.yaml docker.io/library/alma:9 --reason "CVE-2026-1234"
+    """
+    found, tag = read_reference(ref)
+
+    async def note(storage: Storage) -> int:
+        from registry_mesh.content.snapshot.released import Release, Releases
+        from registry_mesh.content.snapshot.remembered_tags import RememberedTags
+        from registry_mesh.ports.place import Place
+
+        place = Place(found.registry, found.repository)
+        seen = (await RememberedTags(storage.records).of(place)).get(tag)
+        digest = ref.partition("@")[2] or (seen.digest if seen is not None else "")
+        if not digest:
+            click.echo(f"no run has seen a value of {place}:{tag} yet: add @DIGEST", err=True)
+            return EXIT_LOOK
+        one = Release(place.registry, place.repository, tag, digest, getpass.getuser(), reason, time.time())
+        await Releases(storage.records).note(one)
+        click.echo(f"{place}:{tag} at {digest} is taken by the next run")
+        return 0
+
+    _with_store(config, note)
 
 
 def _last(removed: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from registry_mesh.cli.rule_options import (
 )
 from registry_mesh.cli.rule_plans import diff, plan_
 from registry_mesh.cli.rule_record import record
-from registry_mesh.cli.rule_store import approve, undo
+from registry_mesh.cli.rule_store import approve, release, undo
 from registry_mesh.cli.suggesting import Suggesting
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.recorded_listing import read_listing
@@ -190,5 +190,5 @@ def migrate(paths: tuple[Path, ...], catalog: Path | None, write: bool) -> None:
     sys.exit(EXIT_LOOK if said else 0)
 
 
-for each in (plan_, diff, record, import_, approve, undo):
+for each in (plan_, diff, record, import_, approve, release, undo):
     command.add_command(each)

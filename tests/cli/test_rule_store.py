@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from registry_mesh.assembly.replicator import open_replicator
 from registry_mesh.cli.main import main
 from registry_mesh.content.snapshot.snapshot import Outcome
+from registry_mesh.oci.reference import Tag
 from tests.simulators.images import HOST, Content
 from tests.simulators.replica_tree import ReplicaTree, replica_tree
 
@@ -26,11 +27,27 @@ async def replicate(tree: ReplicaTree) -> Outcome:
         return await replicator.run(by_hand=True)
 
 
-def write(tree: ReplicaTree) -> None:
-    rule = {"from": HOST, "repos": "app", "tags": "*", "delete": "0s"}
+def write(tree: ReplicaTree, **keys: str) -> None:
+    rule = {"from": HOST, "repos": "app", "tags": "*", "delete": "0s"} | keys
     document = {"schema": "registry-mesh/rules/2", "rules": [rule]}
     (tree.directory / "rules").mkdir(exist_ok=True)
     (tree.directory / "rules" / "rules.yaml").write_text(json.dumps(document))
+
+
+async def test_a_value_is_let_through_before_its_time_with_name_and_reason(tmp_path: Path) -> None:
+    async with replica_tree(tmp_path) as tree:
+        content = Content()
+        content.image("one", "v1")
+        await tree.push("app", content)
+        write(tree, age="3d")
+        path, ref, why = str(tree.replica_path), f"{HOST}/app:v1", ("--reason", "CVE-2026-1")
+        assert (await rules("release", path, ref, *why))[0] == 1
+        assert (await replicate(tree)).held == 0
+        code, told = await rules("release", path, ref, *why)
+        assert (code, told) == (0, f"{ref} at {content.tags[Tag('v1')]} is taken by the next run\n")
+        outcome = await replicate(tree)
+        assert (outcome.complete, outcome.held) == (True, 1)
+        assert any(note.endswith(": CVE-2026-1") for note in outcome.notes)
 
 
 async def test_the_guard_waits_for_a_person_and_undo_brings_all_back(tmp_path: Path) -> None:

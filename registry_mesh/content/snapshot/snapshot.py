@@ -31,6 +31,7 @@ from registry_mesh.content.snapshot.made_tags import MadeTags
 from registry_mesh.content.snapshot.pending import Pending, drop, writers
 from registry_mesh.content.snapshot.progress import Meter, Phase
 from registry_mesh.content.snapshot.receipts import Receipts
+from registry_mesh.content.snapshot.released import Releases
 from registry_mesh.content.snapshot.remembered_tags import RememberedTags
 from registry_mesh.content.snapshot.removing import Removing
 from registry_mesh.content.snapshot.renaming import RenamedTarget, contested, destinations
@@ -167,6 +168,7 @@ class Snapshot:
         self._spending = Spending(rules, grant, ours.records, clock)
         self._is_paced = bool(policy.rate) or any(rule.when or rule.budget for rule in rules)
         self._made = MadeTags(ours.records)
+        self._released = Releases(ours.records)
         self._switched = 0
 
     async def run(self) -> Outcome:
@@ -175,6 +177,7 @@ class Snapshot:
         began = self._clock()
         await self._made.load()
         await self._spending.load()
+        await self._released.load()
         due = await self._due_rules(began)
         for listing in listings(due):
             places = await self._places(listing, due)
@@ -366,6 +369,7 @@ class Snapshot:
             self._clock(),
             self._policy.referrers_every,
             self._signatures,
+            self._released.of(place),
         )
         found = await survey.run(self._rules, rules, page)
         self._tell(place, found)

@@ -12,6 +12,7 @@ from registry_mesh.content.snapshot.copy_graph import TagCopy
 from registry_mesh.content.snapshot.explorer import Explorer
 from registry_mesh.content.snapshot.graph import Graph
 from registry_mesh.content.snapshot.receipts import Receipt
+from registry_mesh.content.snapshot.released import Release
 from registry_mesh.content.snapshot.remembered_tags import TagMemory
 from registry_mesh.content.snapshot.signatures import Signatures
 from registry_mesh.content.snapshot.tag_facts import FactFinder
@@ -61,7 +62,7 @@ class Findings:
     refused: dict[Tag, str] = field(default_factory=dict)
     """What a rule selects and another guards, and why it is not taken."""
     waiting: list[str] = field(default_factory=list)
-    """What is not taken yet, or is denied, in words."""
+    """What is not taken yet, is denied, or was let through by a person, in words."""
     remembered: dict[Tag, TagMemory] = field(default_factory=dict)
     """What is to be remembered of the selected tags."""
     whole: bool = False
@@ -90,8 +91,9 @@ class Survey:
         now: float,
         referrers_every: float,
         signatures: Signatures,
+        released: Mapping[tuple[Tag, str], Release],
     ) -> None:
-        self._facts = FactFinder(source, target, remembered, signatures, now)
+        self._facts = FactFinder(source, target, remembered, signatures, now, released)
         self._source = source
         self._target = target
         self._receipts = receipts
@@ -135,6 +137,7 @@ class Survey:
         roots = await self._roots(taken)
         facts = await self._facts.of(page.tags, roots, taken)
         found.remembered = self._facts.remembered
+        found.waiting += self._facts.notes
         first = decide(place, rules, of, facts, self._now)
         if any(rule.verify for rule in of):
             await self._sign(facts, {tag: taken[tag] for tag in _takes(first, roots)})

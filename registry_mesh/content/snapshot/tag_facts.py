@@ -9,6 +9,7 @@ from functools import partial
 
 from registry_mesh.content.snapshot.graph import Graph
 from registry_mesh.content.snapshot.labels import is_config, labels, read_config
+from registry_mesh.content.snapshot.released import Release
 from registry_mesh.content.snapshot.remembered_tags import TagMemory
 from registry_mesh.content.snapshot.signatures import Signatures
 from registry_mesh.oci.descriptor import Descriptor
@@ -31,7 +32,9 @@ class FactFinder:
         known: Mapping[Tag, TagMemory],
         signatures: Signatures,
         now: float,
+        released: Mapping[tuple[Tag, str], Release],
     ) -> None:
+        self._released = released
         self._source = source
         self._target = target
         self._known = known
@@ -40,6 +43,8 @@ class FactFinder:
         self._now = now
         self.remembered: dict[Tag, TagMemory] = {}
         """What is to be remembered of the selected tags."""
+        self.notes: list[str] = []
+        """What a person let through."""
         self.faults: dict[str, Exception] = {}
         """By tag, why it cannot be judged."""
 
@@ -58,7 +63,11 @@ class FactFinder:
             memory = known.seen(digest, self._now) if known is not None else TagMemory(digest, self._now)
             self.remembered[tag] = memory
             held = await self._held(tag) if any(map(_is_guarded, taken.get(tag, ()))) else None
-            found[tag] = TagFacts(root.digest, memory.since, len(memory.moves), held=held)
+            released = self._released.get((tag, digest))
+            if released is not None and held != root.digest:
+                self.notes.append(str(released))
+            moves = len(memory.moves)
+            found[tag] = TagFacts(root.digest, memory.since, moves, held=held, released=released is not None)
         return found
 
     async def _held(self, tag: Tag) -> Digest | None:
