@@ -9,7 +9,8 @@ set -euo pipefail
 
 if [[ -z ${RM_SCRATCH:-} ]]; then
   [[ $(id -u) == 0 ]] && unshare -m true 2>/dev/null || exec "$@"
-  RM_SCRATCH=$(mktemp -d "${TMPDIR:-/tmp}/rm.XXXXXX")
+  RM_SCRATCH=${TMPDIR:-/tmp}/rm.$$ # podman and buildah make a reference of a path: no capitals
+  mkdir "$RM_SCRATCH"
   trap 'rmdir "$RM_SCRATCH"' EXIT
   RM_SCRATCH=$RM_SCRATCH unshare -m "$0" "$@"
   exit
