@@ -55,6 +55,8 @@ class ParentStatus:
     """Processes of this node that would ask it now."""
     lies: int
     """How often it sent wrong bytes."""
+    clock_ahead_seconds: float | None = None
+    """By which this node's clock is ahead of its."""
 
 
 def parent_status(url: str, standing: Standing, now: float, available_to: int, lies: int) -> ParentStatus:
@@ -76,6 +78,7 @@ def parent_status(url: str, standing: Standing, now: float, available_to: int, l
         quota_limit=standing.quota.limit if standing.quota else None,
         available_to=available_to,
         lies=lies,
+        clock_ahead_seconds=None if standing.clock_ahead is None else round(standing.clock_ahead, 1),
     )
 
 

@@ -6,8 +6,8 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC
 from pathlib import Path
 from typing import Final
@@ -25,6 +25,7 @@ from registry_mesh.findings.facts import (
     NodeFacts,
     ParentFacts,
     ProgramFacts,
+    PullFacts,
     RegistryFacts,
     RulesFacts,
     StoreFacts,
@@ -40,6 +41,7 @@ log: Final = logging.getLogger(__name__)
 _LOOK: Final = 2.0
 """Seconds between two looks."""
 _HOUR: Final = 3600.0
+_WHILE: Final = 30.0
 _QUARTER: Final = 900.0
 _DAY: Final = 86400.0
 
@@ -79,7 +81,7 @@ class Lookout:
         self._store_fault_since = 0.0
         self._certificates: tuple[CertificateFacts, ...] = ()
         self._served: dict[str, float] = {}
-        self._started = time.time()
+        self._started = self._complete = time.time()
         self.findings: list[Finding] = []
 
     async def follow(self) -> None:
@@ -123,7 +125,31 @@ class Lookout:
                 refused_at=refused_at,
             ),
             certificates=self._certificates,
-            rules=_rules(status),
+            rules=self._rules(config, status),
+            pulls=self._pulls(status, now),
+        )
+
+    def _rules(self, config: Config, status: NodeStatus) -> RulesFacts:
+        rules = _rules(status)
+        if status.replication is None:
+            return rules
+        if status.replication.last is not None and status.replication.last.complete:
+            self._complete = rules.ended
+        return replace(rules, complete=self._complete, every=config.replication.interval)
+
+    def _pulls(self, status: NodeStatus, now: float) -> PullFacts:
+        """Of what workers count: requests, and failures by side and reason."""
+        asked = sum(_labelled(status, names.REQUESTS).values())
+        rises = {
+            reason: self._rise("failures", reason, _WHILE, count, now)
+            for reason, count in _labelled(status, names.FAILURES).items()
+            if not reason.startswith("caller/")
+        }
+        worst = sorted((each for each in rises if rises[each]), key=lambda each: -rises[each])
+        return PullFacts(
+            self._rise("requests", "", _WHILE, asked, now),
+            sum(rises.values()),
+            tuple(each.replace("/", ": ") for each in worst),
         )
 
     def _registry(self, host: str, status: RegistryStatus, config: Config, now: float) -> RegistryFacts:
@@ -146,6 +172,7 @@ class Lookout:
             why=_after_name(parent.why, name),
             again=now + parent.next_try_seconds if parent.next_try_seconds is not None else None,
             lies=self._rise("lies", name, _HOUR, parent.lies, now),
+            clock_ahead=parent.clock_ahead_seconds,
         )
 
     def _store(self, config: Config, status: NodeStatus, now: float) -> StoreFacts:
@@ -194,6 +221,11 @@ def _after_name(why: str, name: str) -> str:
 def _count(status: NodeStatus, metric: names.Metric) -> float:
     value = status.counters.get(metric.name, 0)
     return float(value) if isinstance(value, int) else 0.0
+
+
+def _labelled(status: NodeStatus, metric: names.Metric) -> Mapping[str, int]:
+    value = status.counters.get(metric.name, {})
+    return value if isinstance(value, Mapping) else {}
 
 
 def _rules(status: NodeStatus) -> RulesFacts:

@@ -10,15 +10,27 @@ from registry_mesh.findings.facts import NodeFacts
 from registry_mesh.findings.finding import NAMES, Finding, worst_first
 from registry_mesh.findings.of_node import of_certificates, of_program, of_rules, of_store
 from registry_mesh.findings.of_parents import of_parents
+from registry_mesh.findings.of_pulls import of_pulls
+from registry_mesh.findings.of_surroundings import of_surroundings
 
 _CHECKS: Final[Sequence[Callable[[NodeFacts, float], Iterator[Finding]]]] = (
+    of_surroundings,
     of_parents,
+    of_pulls,
     of_store,
     of_program,
     of_certificates,
     of_rules,
 )
-_HOLD: Final = {"offline": 5.0, "parent-down": 5.0, "tls-untrusted": 5.0, "parent-denied": 5.0}
+_HOLD: Final = {
+    "offline": 5.0,
+    "own-link-down": 5.0,
+    "clock-off": 5.0,
+    "pulls-fail": 60.0,
+    "parent-down": 5.0,
+    "tls-untrusted": 5.0,
+    "parent-denied": 5.0,
+}
 """Seconds for which it must be so before it is said. It ends after twice that, so that nothing flickers."""
 
 LOOKED_AT: Final = len(NAMES)

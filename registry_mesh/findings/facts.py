@@ -19,6 +19,8 @@ class ParentFacts:
     """When it is asked next."""
     lies: int = 0
     """Within an hour."""
+    clock_ahead: float | None = None
+    """Seconds by which this node's clock is ahead of its; None where it has not told."""
 
     @property
     def usable(self) -> bool:
@@ -100,6 +102,21 @@ class RulesFacts:
     troubles: tuple[str, ...] = ()
     ended: float = 0.0
     """0: no run has ended."""
+    complete: float = 0.0
+    """When the last run that was complete ended, or the node began."""
+    every: float = 0.0
+    """Seconds from one run to the next; 0: none is due."""
+
+
+@dataclass(frozen=True, slots=True)
+class PullFacts:
+    """What was asked for within 30 seconds."""
+
+    requests: int = 0
+    failures: int = 0
+    """Not answered as asked, by no fault of the callers."""
+    reasons: tuple[str, ...] = ()
+    """Why, the commonest first: `SIDE: REASON`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,3 +132,4 @@ class NodeFacts:
     program: ProgramFacts = field(default_factory=ProgramFacts)
     certificates: tuple[CertificateFacts, ...] = ()
     rules: RulesFacts = field(default_factory=RulesFacts)
+    pulls: PullFacts = field(default_factory=PullFacts)

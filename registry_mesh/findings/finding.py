@@ -18,12 +18,15 @@ class State(enum.StrEnum):
 
 
 NAMES: Final = {
+    "own-link-down": State.BROKEN,
     "offline": State.BROKEN,
     "parent-down": State.LOOK,
     "parent-lies": State.LOOK,
     "parent-denied": State.BROKEN,
     "tls-untrusted": State.BROKEN,
     "throttled": State.LOOK,
+    "clock-off": State.BROKEN,
+    "pulls-fail": State.BROKEN,
     "store-fault": State.BROKEN,
     "store-full": State.BROKEN,
     "rot": State.LOOK,
@@ -33,6 +36,7 @@ NAMES: Final = {
     "reload-failed": State.LOOK,
     "rules-invalid": State.LOOK,
     "replication-behind": State.LOOK,
+    "behind": State.LOOK,
     "certificate-ending": State.LOOK,
 }
 """Every finding there can be. A name never changes: alerts and handbooks refer to it."""

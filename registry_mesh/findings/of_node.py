@@ -9,11 +9,14 @@ from registry_mesh.findings.facts import NodeFacts
 from registry_mesh.findings.finding import Finding
 from registry_mesh.findings.words import moment, size, span
 
+_HOUR: Final = 3600.0
 _DAY: Final = 86400.0
 _FULL: Final = 0.95
 _ENDING: Final = 14 * _DAY
 _SCRUB_LATE: Final = 2.0
 """Times of `scrub.every` after which what is held should have been read again."""
+_RUNS_LATE: Final = 4.0
+"""Times of a replica's interval after which a run should have been complete; at least an hour."""
 _FILES_LOW: Final = 4096
 _FILES_A_READER: Final = 2
 _DEATHS: Final = 3
@@ -116,6 +119,7 @@ def of_rules(facts: NodeFacts, now: float) -> Iterator[Finding]:
             "registry-mesh rules lint on their folder",
             rules.faults_since,
         )
+    yield from _behind(facts, now)
     if rules.ended and rules.failed:
         yield Finding(
             "replication-behind",
@@ -125,3 +129,18 @@ def of_rules(facts: NodeFacts, now: float) -> Iterator[Finding]:
             f"registry-mesh replicate {facts.config} --once",
             rules.ended,
         )
+
+
+def _behind(facts: NodeFacts, now: float) -> Iterator[Finding]:
+    """Whether a replica is long without a run that brought all."""
+    rules = facts.rules
+    if not rules.every or now - rules.complete <= max(_RUNS_LATE * rules.every, _HOUR):
+        return
+    yield Finding(
+        "behind",
+        f"No run of the rules was complete for {span(now - rules.complete)}; one is due every {span(rules.every)}.",
+        facts.config,
+        rules.troubles[:4],
+        f"registry-mesh replicate {facts.config} --once",
+        rules.complete,
+    )

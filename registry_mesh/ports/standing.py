@@ -46,6 +46,8 @@ class Standing:
     """What went wrong last, whenever that was; empty where nothing did."""
     error_at: float | None
     quota: Quota | None = None
+    clock_ahead: float | None = None
+    """Seconds by which this machine's clock is ahead of the parent's; None where it has not told lately."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,16 @@ def _of_finding(name: str, held: str, says: str) -> Alert:
 
 
 _BROKEN: Final = frozenset(
-    {"offline", "parent-denied", "tls-untrusted", "store-fault", "store-full", "workers-die"}
+    {
+        "own-link-down",
+        "clock-off",
+        "offline",
+        "parent-denied",
+        "tls-untrusted",
+        "store-fault",
+        "store-full",
+        "workers-die",
+    }
 )
 
 ALERTS: Final = (
@@ -77,7 +86,8 @@ ALERTS: Final = (
         "{{ $value | humanizePercentage }} of what is asked at "
         + _WHO
         + " fails, not by the callers' fault; registry_mesh_failures_total says why.",
-        sample={
+        "pulls-fail",
+        {
             _full(names.FAILURES, f'{{{_I},side="parent",reason="down"}}'): "0+30x90",
             _full(names.REQUESTS, f'{{{_I},endpoint="blob",method="GET",code="5xx"}}'): "0+300x90",
         },
@@ -106,6 +116,13 @@ ALERTS: Final = (
     _of_finding(
         "offline", "2m", f"No parent of a registry answers {_WHO}: what is held goes on, all else is refused."
     ),
+    _of_finding(
+        "own-link-down",
+        "2m",
+        f"No parent of {_WHO} answers, all at once: its own link, or its names, are down.",
+    ),
+    _of_finding("clock-off", "5m", f"The clock of {_WHO} is off its parents'."),
+    _of_finding("behind", "5m", f"No run of the rules of {_WHO} was complete for long."),
     _of_finding("parent-down", "30m", f"{_WHO} has left out a parent for half an hour; others stand in."),
     _of_finding("parent-denied", "5m", f"A parent of {_WHO} does not take its credentials."),
     _of_finding("tls-untrusted", "5m", f"A parent of {_WHO} shows a certificate that is not trusted."),

@@ -71,9 +71,9 @@ ANSWERS: Final = ("ok", "not_modified", "unknown", "denied", "throttled", "error
 
 PARENT_STATES: Final = ("unasked", "up", "silent", "throttled", "down")
 FINDINGS: Final = (
-    "offline", "parent-down", "parent-lies", "parent-denied", "tls-untrusted", "throttled", "store-fault", "store-full",
-    "rot", "scrub-old", "limits-low", "workers-die", "reload-failed", "rules-invalid", "replication-behind",
-    "certificate-ending",
+    "own-link-down", "offline", "parent-down", "parent-lies", "parent-denied", "tls-untrusted", "throttled",
+    "clock-off", "pulls-fail", "store-fault", "store-full", "rot", "scrub-old", "limits-low", "workers-die",
+    "reload-failed", "rules-invalid", "replication-behind", "behind", "certificate-ending",
 )  # fmt: skip
 """Diagnoses, as `findings` names them."""
 FINDING_STATES: Final = ("broken", "look")

@@ -24,6 +24,7 @@ from registry_mesh.telemetry.traces import HANDED_ON
 from registry_mesh.upstream.health.board import Card
 from registry_mesh.upstream.health.breaker import Breaker
 from registry_mesh.upstream.health.causes import cause
+from registry_mesh.upstream.health.clocks import LOOK_EVERY, ahead
 from registry_mesh.upstream.health.liveness import Liveness, Patience, Silent
 from registry_mesh.upstream.health.opinion import LEADS_BACK
 from registry_mesh.upstream.health.quota import allowance
@@ -156,6 +157,7 @@ class Requests:
             self._breaker.succeeded(time.monotonic() - began)
         if own:
             self.note_quota(response)
+            self._note_clock(response)
         return response
 
     async def _alive(self, request: asyncio.Future[aiohttp.ClientResponse]) -> None:
@@ -193,6 +195,14 @@ class Requests:
             self._answers["unreachable"].add()
             raise Hung(f"alive, and no answer for {self._patience.head:.0f} s", source=self._name)
         return request.result()
+
+    def _note_clock(self, response: aiohttp.ClientResponse) -> None:
+        """Write down, now and then, how far its clock is from ours."""
+        at = self._card.clock()
+        if self._card.own("clock_at") and at - self._card.own("clock_at") < LOOK_EVERY:
+            return
+        if (seconds := ahead(response.headers, time.time())) is not None:
+            self._card.write(clock_ahead=seconds, clock_at=at)
 
     def note_quota(self, response: aiohttp.ClientResponse) -> None:
         """Write down what it says is left of what it allows."""

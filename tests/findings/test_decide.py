@@ -13,6 +13,7 @@ from registry_mesh.findings.facts import (
     NodeFacts,
     ParentFacts,
     ProgramFacts,
+    PullFacts,
     RegistryFacts,
     RulesFacts,
     StoreFacts,
@@ -60,6 +61,36 @@ def registry(*parents: ParentFacts, login: bool = False) -> NodeFacts:
                 "throttled": "r.example lets nobody pull from p:1 for now: it answered 429, again at 11:42.",
             },
         ),
+        (
+            registry(DOWN, replace(DOWN, name="q:1", since=SINCE + 5)),
+            {
+                "own-link-down": "None of 2 parents answers since 10:31, all at once: "
+                "look at this node's own link first.",
+                "offline": "No parent of r.example answers; what is held goes on, tags until 24 Dec.",
+            },
+        ),
+        (
+            registry(replace(UP, clock_ahead=660.4), replace(UP, name="p:1", clock_ahead=700.0)),
+            {"clock-off": "This clock is 11 min ahead of all parents'."},
+        ),
+        (
+            registry(replace(UP, clock_ahead=-3600.0)),
+            {"clock-off": "This clock is 60 min behind that of q:1."},
+        ),
+        (registry(replace(UP, clock_ahead=660.4), replace(UP, name="p:1", clock_ahead=2.0)), {}),
+        (registry(replace(UP, clock_ahead=660.4), replace(UP, name="p:1", clock_ahead=-700.0)), {}),
+        (
+            replace(WELL, pulls=PullFacts(1000, 42, ("parent: throttled", "store: full"))),
+            {"pulls-fail": "4.2% of what is asked for fails, by no fault of the callers: parent: throttled."},
+        ),
+        (replace(WELL, pulls=PullFacts(1000, 10, ("parent: down",))), {}),
+        (replace(WELL, pulls=PullFacts(9, 9, ("parent: down",))), {}),
+        (
+            replace(WELL, rules=RulesFacts(complete=NOW - 5 * 3600, every=3600.0)),
+            {"behind": "No run of the rules was complete for 5 h; one is due every 60 min."},
+        ),
+        (replace(WELL, rules=RulesFacts(complete=NOW - 3 * 3600, every=3600.0)), {}),
+        (replace(WELL, rules=RulesFacts(complete=NOW - 600, every=15.0)), {}),
         (
             registry(replace(UP, lies=3)),
             {"parent-lies": "q:1 sent wrong bytes 3 times in an hour; none went further."},
@@ -115,6 +146,21 @@ def test_each_fact_has_its_sentence(facts: NodeFacts, said: dict[str, str]) -> N
     assert {each.name: each.sentence for each in found} == said
     assert all(each.next for each in found)
     assert all(each.name in NAMES for each in found)
+
+
+@pytest.mark.parametrize(
+    "parents",
+    [
+        (DOWN, replace(DOWN, name="p:2")),
+        (DOWN, replace(DOWN, name="q:1", since=SINCE + 300)),
+        (DOWN, replace(DOWN, name="q:1", why="answered 503")),
+        (DOWN, replace(DOWN, name="q:1", why="leads back to this node")),
+        (DOWN, UP),
+    ],
+    ids=["one host", "one after another", "it answers", "a loop", "one is up"],
+)
+def test_it_is_not_the_own_link(parents: tuple[ParentFacts, ...]) -> None:
+    assert "own-link-down" not in {each.name for each in decide(registry(*parents), NOW)}
 
 
 def test_the_worst_comes_first() -> None:

@@ -46,7 +46,8 @@ def test_a_parent_that_is_gone_is_said_everywhere_in_one_sentence(tmp_path: Path
     origin.start()
     access = tmp_path / "access.log"
     try:
-        with nodes.site(tmp_path / "site", origin.url, log={"access": str(access)}) as site:
+        again = f"http://localhost:{origin.port}"  # as if it were at another host
+        with nodes.site(tmp_path / "site", origin.url, again, log={"access": str(access)}) as site:
             eventually_here(lambda: bool(got(f"{site.admin}/api/1/findings")), "an answer", 30)
             assert doctor(site).returncode == 0
             origin.kill()
@@ -58,6 +59,10 @@ def test_a_parent_that_is_gone_is_said_everywhere_in_one_sentence(tmp_path: Path
             eventually_here(offline, "the finding", 60)
             found = next(f for f in got(f"{site.admin}/status")["findings"] if f["name"] == "offline")
             assert found["state"] == "broken"
+            own = [
+                f["sentence"] for f in got(f"{site.admin}/status")["findings"] if f["name"] == "own-link-down"
+            ]
+            assert own and "None of 2 parents answers" in own[0]
             assert found["sentence"].startswith(
                 f"No parent of {nodes.REGISTRY} answers; what is held goes on"
             )
@@ -93,6 +98,10 @@ def test_a_parent_that_is_gone_is_said_everywhere_in_one_sentence(tmp_path: Path
             assert line["reason"] in ("down", "unavailable")
             assert "refuses connections" in line["why"]
             origin.start()
-            eventually_here(lambda: not got(f"{site.admin}/api/1/findings")["findings"], "the end of it", 60)
+            eventually_here(
+                lambda: not got(f"{site.admin}/api/1/findings")["findings"],
+                lambda: got(f"{site.admin}/api/1/findings")["findings"],
+                60,
+            )
     finally:
         origin.kill()

@@ -19,7 +19,7 @@ from registry_mesh.upstream.health.opinion import Facts, Opinion, opinion, stand
 _NAMES: Final = {field.name: index for index, field in enumerate(fields(Facts))}
 _FACTS: Final = len(_NAMES)
 _HEARD: Final = _FACTS
-_WORDS: Final = 24
+_WORDS: Final = 32
 _LINEAGE: Final = 704
 _MOST_ABOVE: Final = 40
 """Nodes above that are told of: as many as there is room for."""

@@ -14,6 +14,9 @@ from registry_mesh.ports.standing import Quota, Standing, State
 
 LEADS_BACK: Final = "leads back to this node, which is among its own parents: one must not name the other"
 
+TOLD_LASTS: Final = 3600.0
+"""Seconds for which the time that a parent told is gone by."""
+
 LASTS: Final = 15.0
 """Seconds after which a ping counts no more: none is out for so long, but its process may be dead."""
 
@@ -52,6 +55,10 @@ class Facts:
     """When it named itself and the nodes above it."""
     leads_back: float = 0.0
     """1 where this node is among them."""
+    clock_at: float = 0.0
+    """When it told its time last."""
+    clock_ahead: float = 0.0
+    """Seconds by which this machine's clock was ahead of its then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +137,7 @@ def standing(seen: Sequence[Facts], heard: float, error: str, now: float) -> Sta
         error=error,
         error_at=known.error_at or None,
         quota=_quota(seen, now),
+        clock_ahead=_clock(seen, now),
     )
 
 
@@ -148,6 +156,11 @@ def _state(
     if known.answered_at:
         return State.UP, known.up_since, "", None
     return State.UNASKED, 0.0, "", None
+
+
+def _clock(seen: Sequence[Facts], now: float) -> float | None:
+    last = max(seen, key=lambda facts: facts.clock_at)
+    return last.clock_ahead if last.clock_at and now - last.clock_at < TOLD_LASTS else None
 
 
 def _quota(seen: Sequence[Facts], now: float) -> Quota | None:
