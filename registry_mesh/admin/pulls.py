@@ -31,7 +31,7 @@ class PullsTold(Protocol):
         ...
 
     async def last(self) -> Told:
-        """The newest day of each manifest that was ever pulled, as `last`."""
+        """The newest day of each manifest that was ever pulled, as `last`, and the oldest of all, as `began`."""
         ...
 
 

@@ -25,6 +25,8 @@ _LOOK: Final = 60.0
 def collects(config: Config) -> bool:
     """Whether the node removes what nothing refers to. A replica that fetches for clients, too, keeps in the same store
     what no document of its own speaks of: that is not told from garbage."""
+    if config.pushes.read_only:
+        return False
     return config.role == "origin" or (
         config.role == "replica" and config.replication.fallthrough == "refuse"
     )

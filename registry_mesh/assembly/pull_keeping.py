@@ -127,6 +127,10 @@ class PullKeeping:
             asked = replace(asked, who=pseudonym(self._key, asked.who))
         return await offload(self._ledger.find, asked)
 
+    async def began(self) -> str:
+        """See `Ledger`."""
+        return await offload(self._ledger.began) if self._ledger is not None else ""
+
     async def last_days(self) -> dict[tuple[str, str, str, str], str]:
         """See `Ledger`."""
         return await offload(self._ledger.last_days) if self._ledger is not None else {}

@@ -33,8 +33,9 @@ class KeptPulls:
         """See `PullsTold`."""
         days = await self._keeping.last_days()
         return {
+            "began": await self._keeping.began(),
             "last": [
                 {"registry": registry, "repository": repository, "tag": tag, "digest": digest, "day": day}
                 for (registry, repository, tag, digest), day in days.items()
-            ]
+            ],
         }

@@ -105,6 +105,7 @@ class Worker:
             policy=self._access,
             tokens=self._access if self._access.has_logins else None,
             default_registry=default_registry(self._config),
+            read_only=self._config.pushes.read_only,
             manifest_limit=self._config.pushes.manifest_limit,
             redirect_from=storage.redirect_from,
             access_log=self._config.log.access,

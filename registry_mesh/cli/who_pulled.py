@@ -38,7 +38,11 @@ _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d")
 @click.option("--since", default="30d", show_default=True, help="A day (2026-01-31), or how long ago (30d).")
 @click.option("--who", default="", help="Only this subject or address.")
 @click.option("--by", help="Sums by these, such as who, or site,day: of " + ", ".join(COLUMNS[:-2]) + ".")
-@click.option("--unused", metavar="DURATION", help="List images of this node that nobody pulled for so long.")
+@click.option(
+    "--unused",
+    metavar="DURATION",
+    help="List images here that nobody pulled for so long, new ones among them.",
+)
 @click.option(
     "--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True
 )
@@ -121,7 +125,11 @@ def _sums(pulls: Sequence[Told], keys: Sequence[str]) -> list[list[str | int]]:
 def _unused(config: Config, since: str) -> list[list[str | int]]:
     """Images that are here and were not pulled since that day, with their last day."""
     images = answered(lambda: ask(config, "/api/1/images", wait=WAIT))["images"]
-    last = answered(lambda: ask(config, "/api/1/pulls/last", wait=WAIT))["last"]
+    told = answered(lambda: ask(config, "/api/1/pulls/last", wait=WAIT))
+    if not told["began"] or told["began"] > since:
+        began = told["began"] or "no day yet"
+        click.echo(f"note: records begin on {began}: nothing is known of pulls before", err=True)
+    last = told["last"]
     found = ((each, _last_pull(each, last)) for each in images)
     return [[each["name"], day or "never"] for each, day in found if day < since]
 

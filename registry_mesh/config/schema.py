@@ -67,6 +67,8 @@ class Replication(Section):
 class Pushes(Section):
     """`pushes:`: what an origin takes."""
 
+    read_only: bool = False
+    """For maintenance: pushes and deletes are refused (405), nothing is collected, pulls go on."""
     immutable: Patterns = ()
     """Tags that never move once they are set: globs of TAG or REPOSITORY:TAG."""
     history: int = Field(default=20, ge=2, le=10_000)

@@ -103,6 +103,11 @@ class Dispatch:
                 raise MethodNotAllowed(
                     "this node takes no pushes: push to the origin", _reading_methods(found.endpoint)
                 )
+            if exchange.settings.read_only:
+                raise MethodNotAllowed(
+                    "this node is read-only for maintenance: come again later",
+                    _reading_methods(found.endpoint),
+                )
             _admit(exchange, action, registry, name)
             if action is Action.PUSH:
                 demand_short(registry, name)

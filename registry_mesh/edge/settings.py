@@ -28,6 +28,8 @@ class Settings:
     """For requests that name none on this listener; None: the role's default."""
     default_by_host: Mapping[str, RegistryName] = field(default_factory=dict)
     """The same by the Host a client used (lower case, without port); goes before `default_registry`."""
+    read_only: bool = False
+    """Whether nothing may be changed, for maintenance."""
     manifest_limit: int = 16 << 20
     max_streams: int = 4096
     """Bodies on their way at once, in and out; one more is answered 503 with Retry-After."""

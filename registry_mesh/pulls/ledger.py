@@ -82,6 +82,11 @@ class Ledger:
             )
             return {(row[1], row[2], row[5], row[4]): row[7] for row in rows}
 
+    def began(self) -> str:
+        """The oldest day of all records; empty where there are none."""
+        with self._opened() as opened:
+            return opened.execute("SELECT min(day) FROM pulls").fetchone()[0] or ""
+
     def fresh(self, registry: str, limit: int) -> list[Pull]:
         """Records of a registry that no parent has heard of as they are now."""
         with self._opened() as opened:

@@ -8,6 +8,7 @@ import os
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -245,3 +246,21 @@ async def test_out_of_order_is_told_before_a_wrong_length(edge: Edge) -> None:
     assert (answer.status, answer.code) == (400, "SIZE_INVALID")
     answer = await edge.ask("PATCH", location, b"56789", Content_Range="5-9")
     assert (answer.status, answer.headers["range"]) == (202, "0-9")
+
+
+async def test_while_it_is_read_only_nothing_changes_and_pulls_go_on(start: Start) -> None:
+    role = SimulatedRole()
+    digest = await role.shelf("team/app").put_blob(b"layer")
+    edge = await start(role, replace(ADMIN, read_only=True))
+    path = f"/v2/team/app/blobs/{digest}"
+    assert (await edge.ask("GET", path)).body == b"layer"
+    for method, where in (
+        ("POST", BASE),
+        ("DELETE", path),
+        ("PUT", "/v2/team/app/manifests/1"),
+        ("DELETE", "/v2/team/app/manifests/1"),
+    ):
+        answer = await edge.ask(method, where, b"{}")
+        assert (answer.status, answer.code) == (405, "UNSUPPORTED"), where
+        assert b"read-only for maintenance" in answer.body
+    assert (await edge.ask("GET", path)).status == 200
