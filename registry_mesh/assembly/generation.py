@@ -39,9 +39,9 @@ class Generation:
         return f"<Generation {self.number} of {self.config.role}>"
 
 
-def first_generation(config: Config, path: str, key: bytes | None) -> Generation:
-    """Of a node that starts."""
-    return _generation(1, config, path, key, (), {})
+def first_generation(config: Config, path: str, key: bytes | None, number: int = 1) -> Generation:
+    """Of a node that starts, or of a version of the program that takes over: then `number` is not 1."""
+    return _generation(number, config, path, key, (), {})
 
 
 def next_generation(

@@ -64,6 +64,10 @@ class Seat:
         """Say that another takes over: whoever sits here finishes what runs, for as long as that takes."""
         self._words[_REPLACED] = 1
 
+    def stay(self) -> None:
+        """Take back `replace`."""
+        self._words[_REPLACED] = 0
+
     @property
     def replaced(self) -> bool:
         """Whether another takes over."""
@@ -92,6 +96,11 @@ class Seats:
     def workers(self) -> list[Seat]:
         """The seats of the workers."""
         return self._seats[:-1]
+
+    @property
+    def all(self) -> list[Seat]:
+        """Every seat."""
+        return list(self._seats)
 
     @property
     def keeper(self) -> Seat:

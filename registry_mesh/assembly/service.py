@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
+import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,10 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from registry_mesh import __version__
 from registry_mesh.access.tokens import KeyInvalid
 from registry_mesh.assembly import allocator, file_limit, systemd
 from registry_mesh.assembly.access import token_key
 from registry_mesh.assembly.generation import Generation, first_generation, next_generation
+from registry_mesh.assembly.handover import Handover, installed, started_as, tried
 from registry_mesh.assembly.keeper import Keeper
 from registry_mesh.assembly.labels import node_name
 from registry_mesh.assembly.last_words import LastWords
@@ -99,20 +103,32 @@ class Service:
     """Older ones whose processes may still run."""
     _carried: dict[Key, tuple[int, ...]] = field(default_factory=dict)
     _handler: logging.Handler | None = None
+    _handed: Handover | None = None
 
     def run(self) -> int:
         """Until a signal ends it. `AddressTaken`, `LoopMissing`, `StoreForeign`, `StartFailed`."""
         config = self.config
+        handed = self._handed = Handover.taken()
         loop_factory(config.loop)
         files = file_limit.raise_limit()
         allocator.few_arenas()
         self._log_as(config)
         demand_store(config, adopt=self.adopt)
-        self.sockets = Sockets.of(config)
-        self.generation = first_generation(config, str(self.path), token_key(config))
+        left = Sockets(*handed.sockets()) if handed else None
+        self.sockets = self._sockets_left(handed, left) if handed and left else Sockets.of(config)
+        key, number = token_key(config), 1
+        if handed is not None:
+            number = handed.number + 1
+            key = key if config.access.tokens.key is not None or key is None else handed.secret or key
+        self.generation = first_generation(config, str(self.path), key, number)
 
         def serving() -> None:
             self.ready = True
+            if left is not None:
+                left.close((*self.sockets.serving, self.sockets.operating))
+                log.info(
+                    "a new version took over", extra={FIELDS: {"version": __version__, "generation": number}}
+                )
             where = host_and_port(config.listen.address, self.sockets.port)
             fields = {"listen": where, "workers": config.workers, "open_files": files}
             log.info("serving", extra={FIELDS: fields})
@@ -125,10 +141,21 @@ class Service:
             stopping=lambda: self.sockets.close((self.sockets.operating,)),
             restarted=lambda: self.generation.own.counter(names.WORKER_RESTARTS).add(),
         )
-        code = Supervisor(self._crew(self.generation, self.sockets), heard).run()
+        elders = handed.pids if handed else ()
+        code = Supervisor(self._crew(self.generation, self.sockets), heard, elders).run()
         if code and not self.ready and (said := self.words.heard()) is not None:
             raise StartFailed(said[1], unfit=said[0])
         return code
+
+    def _sockets_left(self, handed: Handover, left: Sockets) -> Sockets:
+        """Those of the version before, where the addresses are the same. `AddressTaken`."""
+        config = self.config
+        serving, operating = left.serving, left.operating
+        if (config.listen.address, config.listen.port) != handed.listen:
+            serving = listen(config.listen.address, config.listen.port, config.workers)
+        if (config.admin.address, config.admin.port) != handed.admin:
+            operating = listen(config.admin.address, config.admin.port)[0]
+        return Sockets(serving, operating)
 
     def _log_as(self, config: Config) -> None:
         if self._handler is not None:
@@ -157,7 +184,9 @@ class Service:
         async def drain(seconds: float) -> None:
             await worker.drain(seconds, replaced=seat.replaced)
 
-        return Life(generation, seat, worker, drain, self.words, self.ready).live(ours)
+        return Life(generation, seat, worker, drain, self.words, self.ready or self._handed is not None).live(
+            ours
+        )
 
     def _keep(self, generation: Generation, sockets: Sockets) -> int:
         seat = generation.seats.keeper
@@ -181,7 +210,9 @@ class Service:
             while not seat.replaced and loop.time() < deadline and not generation.seats.empty():  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
 
-        return Life(generation, seat, keeper, outlive, self.words, self.ready).live([sockets.operating])
+        return Life(
+            generation, seat, keeper, outlive, self.words, self.ready or self._handed is not None
+        ).live([sockets.operating])
 
     def _close_all_but(self, ours: list[socket.socket], sockets: Sockets) -> None:
         """In a child: leave the other sockets, of this generation and the one before, to those whose they are."""
@@ -191,7 +222,12 @@ class Service:
     # On SIGHUP, in the supervisor
 
     def _replace(self) -> Crew | None:
-        """A crew for the file as it stands now; None where it cannot be used, which is said."""
+        """A crew for the file as it stands now; None where it cannot be used, which is said. Does not return where
+        another version of the program is installed, and can take over."""
+        words = started_as()
+        if words is not None and (version := installed()) not in ("", __version__):
+            self._hand_over(words, version)
+            return None
         try:
             loaded = load(self.path).fit()
             loop_factory(loaded.config.loop)
@@ -212,6 +248,34 @@ class Service:
         self.words.heard()  # what was said before is none of this
         systemd.notify("STATUS=taking over a new configuration")
         return self._crew(generation, sockets)
+
+    def _hand_over(self, words: list[str], version: str) -> None:
+        """Become the program as it is installed now; return where it cannot take over, which is said."""
+        if why := tried(words):
+            self._say_refused([f"{version}: {why}"])
+            return
+        config, crews = self.generation.config, [self.generation, *self._before]
+        seats = [seat for each in crews for seat in each.seats.all]
+        for seat in self.generation.seats.all:
+            seat.replace()
+        Handover(
+            self.generation.number,
+            (config.listen.address, config.listen.port),
+            (config.admin.address, config.admin.port),
+            [each.fileno() for each in self.sockets.serving],
+            self.sockets.operating.fileno(),
+            [seat.sitter.pid for seat in seats if seat.sitter.pid],
+            base64.b64encode(self.generation.key or b"").decode(),
+        ).give()
+        log.info(
+            "another version takes over", extra={FIELDS: {"version": version, "instead_of": __version__}}
+        )
+        try:
+            os.execv(words[0], words)
+        except OSError as fault:
+            for seat in self.generation.seats.all:
+                seat.stay()
+            self._say_refused([f"{version}: {fault}"])
 
     def _sockets_for(self, config: Config) -> Sockets:
         """Those there are, where the addresses are the same."""
@@ -275,3 +339,9 @@ def serve(path: Path, config: Config, *, adopt: bool = False) -> int:
     """Run the node until it is told to end; an exit code. `adopt`: take over another node's store, which is
     `StoreForeign` else. `AddressTaken`, `LoopMissing`, `StartFailed`."""
     return Service(path, config, adopt).run()
+
+
+def try_to_serve(config: Config) -> None:
+    """Return where `serve` could begin, though another serves at the addresses. `LoopMissing`, `StoreForeign`."""
+    loop_factory(config.loop)
+    demand_store(config, adopt=False)

@@ -21,7 +21,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
@@ -126,11 +126,13 @@ class Heard:
 class Supervisor:
     """Of one node, until a signal ends it."""
 
-    def __init__(self, crew: Crew, heard: Heard | None = None) -> None:
+    def __init__(self, crew: Crew, heard: Heard | None = None, elders: Sequence[int] = ()) -> None:
+        """`elders`: children of the version of the program before, which go on until the crew serves."""
         self._crew = crew
         self._heard = heard or Heard()
         self._coming: Crew | None = None
-        self._leaving: list[Crew] = []
+        self._elders = _inherited(elders)
+        self._leaving: list[Crew] = [self._elders]
         self._again = False
         self._stopping = False
         self._ready = False
@@ -237,18 +239,21 @@ class Supervisor:
             log.debug("a process ended", extra={FIELDS: fields})
         elif crew is self._coming:
             self._give_up(crew, now)
-        elif not self._ready and (status == EXIT_CONFIG or child.deaths >= _TRIES):
+        elif crew is self._elders:
+            child.due = None  # what it was to do, nobody knows here
+        elif not self._ready and self._elders.gone and (status == EXIT_CONFIG or child.deaths >= _TRIES):
             self._failed = EXIT_CONFIG if status == EXIT_CONFIG else EXIT_FAILED
             self._stop()
         else:
             self._heard.restarted()
-            level = logging.ERROR if self._ready else logging.DEBUG
+            level = logging.ERROR if self._ready or not self._elders.gone else logging.DEBUG
             log.log(level, "a process died", extra={FIELDS: {**fields, "restart_in": round(delay, 2)}})
 
     def _report(self, now: float) -> None:
         serving = self._crew.seats.serving(now)
         if not self._ready and serving == len(self._crew.seats.workers) and not self._stopping:
             self._ready = True
+            self._elders.end(now + LINGER + _MARGIN)
             self._heard.serving()
             systemd.notify("READY=1", f"MAINPID={os.getpid()}", f"STATUS=serving with {serving} processes")
             self._next()
@@ -256,9 +261,22 @@ class Supervisor:
             systemd.notify("WATCHDOG=1")
 
 
+def _inherited(pids: Sequence[int]) -> Crew:
+    """Processes that were forked before this program ran, told that they are replaced."""
+    seats = Seats(len(pids))
+    children = [
+        Child(seat, lambda: EXIT_FAILED, pid=pid, due=None)
+        for seat, pid in zip(seats.workers, pids, strict=True)
+    ]
+    return Crew(seats, children, 0.0)
+
+
 def _ended(pid: int) -> int | None:
     """The exit code of a child that has ended (negative: by that signal); None while it runs."""
-    found, status = os.waitpid(pid, os.WNOHANG)
+    try:
+        found, status = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:  # one that was inherited, and had been buried
+        return EXIT_OK
     return os.waitstatus_to_exitcode(status) if found else None
 
 

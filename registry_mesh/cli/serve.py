@@ -18,15 +18,16 @@ EXIT_CONFIG: Final = 78  # sysexits.h EX_CONFIG: RestartPreventExitStatus=78
     epilog="Exit codes: 0 ended as told; 1 failed; 78 the configuration is invalid, or names what is not here."
 )
 @click.argument("config", type=click.Path(path_type=Path))
+@click.option("--trial", is_flag=True, hidden=True, help="Say whether this could take over, and end.")
 @click.option("--adopt", is_flag=True, help="Take over a store that is another node's.")
-def command(config: Path, adopt: bool) -> None:
+def command(config: Path, adopt: bool, trial: bool) -> None:
     """Serve the origin, replica or site that CONFIG describes, until SIGTERM or Ctrl-C.
 
     \b
     Signals:
       TERM, INT  accept nothing more, finish running pulls (at most `drain`), end; twice: end now
-      HUP        take over CONFIG and the files that it names as they stand now, by new processes; running pulls
-                 go on in the old ones, no connection is refused; a CONFIG that cannot be used changes nothing
+      HUP        take over CONFIG, the files that it names and the program as they stand now, by new processes;
+                 running pulls go on in the old ones, no connection is refused; what cannot be used changes nothing
       USR1       open the access log anew
 
     \b
@@ -42,11 +43,14 @@ def command(config: Path, adopt: bool) -> None:
         click.echo(str(warning), err=True)
 
     from registry_mesh.assembly.loops import LoopMissing
-    from registry_mesh.assembly.service import StartFailed, serve
+    from registry_mesh.assembly.service import StartFailed, serve, try_to_serve
     from registry_mesh.assembly.sockets import AddressTaken
     from registry_mesh.ports.failures import StoreForeign
 
     try:
+        if trial:
+            try_to_serve(loaded.config)
+            return
         sys.exit(serve(config, loaded.config, adopt=adopt))
     except StoreForeign as fault:
         click.echo(str(foreign(loaded, fault.reason)), err=True)

@@ -1,0 +1,166 @@
+"""A new version of the program takes over by reload: real processes of a copy of the package, which is changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import registry_mesh
+from registry_mesh.assembly.handover import Handover, started_as
+from tests.clients import nodes
+from tests.eventually import eventually_here
+
+DATA = random.Random(7).randbytes(8 << 20)
+DIGEST = f"sha256:{hashlib.sha256(DATA).hexdigest()}"
+
+
+@dataclass
+class Installed:
+    """An origin that is served by a program which can be replaced."""
+
+    package: Path
+    node: nodes.Node
+    failed: list[str] = field(default_factory=list)
+    answered: int = 0
+
+    def install(self, version: str, end: str = "") -> None:
+        """Write another version of the program; `end`: what its code ends with."""
+        text = (Path(registry_mesh.__file__)).read_text()
+        init = self.package / "__init__.py"
+        init.write_text(text.replace(f'"{registry_mesh.__version__}"', f'"{version}"') + end)
+
+    def reload(self) -> None:
+        process = self.node.process
+        assert process is not None
+        process.send_signal(signal.SIGHUP)
+
+    def status(self) -> dict[str, Any]:
+        with urllib.request.urlopen(self.node.admin + "/status", timeout=10) as answer:
+            found: dict[str, Any] = json.load(answer)
+        return found
+
+    def has_taken_over(self, version: str) -> bool:
+        """Alone: for a moment the keepers of both answer."""
+        try:
+            return all(self.status()["version"] == version for _ in range(8))
+        except OSError:
+            return False
+
+    @contextmanager
+    def pulled_meanwhile(self) -> Iterator[None]:
+        """Small pulls, each on a connection of its own, and one that lasts as long as this."""
+        ended = threading.Event()
+
+        def pull() -> None:
+            while not ended.is_set():
+                try:
+                    with urllib.request.urlopen(f"{self.node.url}/v2/", timeout=20) as answer:
+                        answer.read()
+                    self.answered += 1
+                except OSError as fault:
+                    self.failed.append(repr(fault))
+
+        puller = threading.Thread(target=pull)
+        with urllib.request.urlopen(f"{self.node.url}/v2/team/app/blobs/{DIGEST}", timeout=60) as answer:
+            begin = answer.read(1 << 16)
+            puller.start()
+            try:
+                yield
+            finally:
+                ended.set()
+                puller.join()
+            assert begin + answer.read() == DATA
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Iterator[Installed]:
+    app = tmp_path / "app"
+    here = Path(registry_mesh.__file__).parent
+    shutil.copytree(here, app / "registry_mesh", ignore=shutil.ignore_patterns("__pycache__"))
+    node = nodes.origin(tmp_path / "origin", workers=2)
+    node.within = ("env", "-C", str(app), "PYTHONDONTWRITEBYTECODE=1", f"PYTHONPATH={app}")
+    made = Installed(app / "registry_mesh", node)
+    with node:
+        push = f"{node.url}/v2/team/app/blobs/uploads/?digest={DIGEST}"
+        with urllib.request.urlopen(
+            urllib.request.Request(push, data=DATA, method="POST"), timeout=60
+        ) as answer:
+            assert answer.status == 201
+        yield made
+
+
+def pids(status: dict[str, Any]) -> set[int]:
+    return {each["pid"] for each in status["workers"] if each["pid"]}
+
+
+@pytest.mark.slow
+def test_a_new_version_takes_over_while_pulls_run_and_a_broken_one_does_not(installed: Installed) -> None:
+    before = installed.status()
+    process = installed.node.process
+    assert isinstance(process, subprocess.Popen)
+    with installed.pulled_meanwhile():
+        installed.install("99.0.0", "raise RuntimeError('half installed')\n")
+        installed.reload()
+        eventually_here(lambda: "the old one holds" in installed.node.log.read_text(), "it is refused", 60)
+        assert (
+            "99.0.0: the new version cannot start: RuntimeError: half installed"
+            in installed.node.log.read_text()
+        )
+        assert (installed.status()["version"], pids(installed.status())) == (
+            registry_mesh.__version__,
+            pids(before),
+        )
+
+        installed.install("99.0.1")
+        installed.reload()
+        eventually_here(lambda: "a new version took over" in installed.node.log.read_text(), "it serves", 60)
+        eventually_here(lambda: installed.has_taken_over("99.0.1"), installed.node.tail, 60)
+        after = installed.status()
+        assert after["generation"] == before["generation"] + 1
+        assert {each["generation"] for each in after["workers"]} == {after["generation"]}
+        assert not pids(after) & pids(before)
+        assert process.poll() is None, "it is the same process, as the service manager sees it"
+    assert not installed.failed
+    assert installed.answered > 10
+    installed.reload()  # from now on it is as any other
+    eventually_here(lambda: installed.status()["generation"] == after["generation"] + 1, "another", 60)
+    assert installed.node.stop() == 0
+
+
+def test_what_is_handed_over_arrives() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        given = Handover(
+            3, ("0.0.0.0", 5000), ("127.0.0.1", 5001), [one.fileno()], other.fileno(), [17], "a2V5"
+        )
+        given.give()
+        taken = Handover.taken()
+        assert taken == given
+        assert taken.secret == b"key"
+        assert not one.get_inheritable(), "for the children of the new version as of any"
+        assert Handover.taken() is None
+
+
+@pytest.mark.parametrize(
+    ("words", "known"),
+    [
+        (["/opt/bin/python3", "/opt/bin/registry-mesh", "serve", "a.yaml"], True),
+        (["python", "-m", "registry_mesh", "serve", "a.yaml"], True),
+        (["python", "-c", "from multiprocessing.forkserver import main"], False),
+    ],
+)
+def test_how_it_was_started(words: list[str], known: bool) -> None:
+    assert (started_as(words) is not None) == known
