@@ -93,15 +93,34 @@ def confirms(parent: PlainParent) -> Odd:
     return odd
 
 
-WAYS: dict[str, Callable[[PlainParent], Odd] | None] = {
+Way = Callable[[PlainParent], Odd]
+
+
+def several(*ways: Way) -> Way:
+    """The first of them that has something to say."""
+
+    def made(parent: PlainParent) -> Odd:
+        odds = [way(parent) for way in ways]
+        return lambda asked: next(filter(None, (odd(asked) for odd in odds)), None)
+
+    return made
+
+
+WAYS: dict[str, Way | None] = {
     "plain": None,
-    "knows conditions (Docker Hub, docker-registry, Quay)": confirms,
-    "wants a token (Docker Hub, GHCR, GitLab, ACR, Harbor)": wants_token,
-    "sends to a bucket, signed for GET alone (ECR, Artifact Registry, Quay)": sends_elsewhere,
+    "knows conditions": confirms,
+    "wants a token": wants_token,
+    "sends to a bucket, signed for GET alone": sends_elsewhere,
     "refuses HEAD by 405 (proxies, gateways)": answers_head(405),
-    "says 404 to HEAD (proxies of Harbor, Artifactory)": answers_head(404),
+    "says 404 to HEAD": answers_head(404),
     "tells no lengths of blobs (nginx that changes bodies)": tells_no_lengths,
     "types and digests of its own (a bare bucket)": types_of_its_own,
+    "Docker Hub, Quay: token, conditions, bucket": several(wants_token, confirms, sends_elsewhere),
+    "GHCR, GitLab, ACR, Artifact Registry, Pulp: token, bucket": several(wants_token, sends_elsewhere),
+    "Amazon ECR: bucket (its login is no token)": sends_elsewhere,
+    "Artifactory, Gitea: token": wants_token,
+    "Harbor, a proxy project: token, 404 to HEAD": several(wants_token, answers_head(404)),
+    "docker-registry: conditions": confirms,
 }
 
 
