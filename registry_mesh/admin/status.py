@@ -106,6 +106,8 @@ class ScrubStatus:
     repaired: int
     next_in_seconds: float | None
     """None: never."""
+    budgeted: bool = False
+    """A budget of bytes bounds it, however long it takes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ from registry_mesh.assembly.processes import Processes
 from registry_mesh.assembly.pull_keeping import PullKeeping
 from registry_mesh.assembly.pulls_told import KeptPulls
 from registry_mesh.assembly.replicator import Replicator
-from registry_mesh.assembly.scrubbing import Scrubber
+from registry_mesh.assembly.scrubbing import Scrubber, scrubbed
 from registry_mesh.assembly.seats import Seats, State
 from registry_mesh.assembly.storage import open_storage, write_fault
 from registry_mesh.assembly.told import Told
@@ -95,7 +95,7 @@ class Keeper:
         self.storage: Storage | None = None
         self._figures: Figures | None = None
         self._replicator: Replicator | None = None
-        self._scrubber: Scrubber | None = None
+        self._scrubbers: list[Scrubber] = []
         self._started = time.time()
         self._instruments = table.row(row)
         self._fault: str | None = None
@@ -125,10 +125,10 @@ class Keeper:
             if self._config.role == "replica":
                 replicator = Replicator(self._config, self.storage, self._instruments, self._seen)
                 self._replicator = await stack.enter_async_context(replicator)
-            if (disk := self.storage.disk) is not None:
-                self._scrubber = Scrubber(
-                    lambda: self._config, self.storage, disk, self._instruments, self._seen
-                )
+            self._scrubbers = [
+                Scrubber(lambda: self._config, self.storage, what, self._instruments, self._seen)
+                for what in scrubbed(self._config, self.storage)
+            ]
             self._figures = Figures(self.storage.records, node_name(self._config), self.table)
             stack.push_async_callback(self._figures.save)
             for job in self._background():
@@ -180,8 +180,7 @@ class Keeper:
         ]
         if self._figures is not None:
             jobs.append(self._figures.follow)
-        if self._scrubber is not None:
-            jobs.append(self._scrubber.repeat)
+        jobs += [scrubber.repeat for scrubber in self._scrubbers]
         if self._replicator is not None:
             jobs.append(self._replicator.repeat)
         if collects(self._config):
@@ -247,8 +246,8 @@ class Keeper:
         gauge = self._instruments.gauge
         gauge(names.WORKERS).set(self._seats.serving(time.monotonic()))
         gauge(names.DRAINING).set(int(self._seats.draining()))
-        if self._scrubber is not None:
-            self._scrubber.tell()
+        if self._scrubbers:
+            self._scrubbers[0].tell()
         used, quota = self._stored()
         gauge(names.STORE_USED).set(used or 0)
         gauge(names.STORE_QUOTA).set(quota or 0)
@@ -321,7 +320,7 @@ class Keeper:
             store=StoreStatus(self.storage.kind if self.storage else None, used, quota, self._fault),
             workers=self._workers(),
             registries=self._registries(),
-            scrub=self._scrubber.status() if self._scrubber else None,
+            scrub=self._scrubbers[0].status() if self._scrubbers else None,
             replication=self._replicator.status() if self._replicator else None,
             counters=counters(self.table),
             last_day=self._figures.status() if self._figures else None,

@@ -188,12 +188,13 @@ class Lookout:
         )
 
     def _care(self, config: Config, status: NodeStatus, now: float) -> CareFacts:
-        age = status.scrub.age_seconds if status.scrub else None
+        scrub = status.scrub
+        age = scrub.age_seconds if scrub else None
         return CareFacts(
             rotten=self._rise("rotten", "", _DAY, _count(status, names.ROTTEN), now),
             repaired=self._rise("repaired", "", _DAY, _count(status, names.REPAIRED), now),
             scrubbed=now - age if age is not None else 0.0,
-            scrub_every=config.scrub.every if status.scrub and config.scrub.rate else 0.0,
+            scrub_every=config.scrub.every if scrub and config.scrub.rate and not scrub.budgeted else 0.0,
         )
 
     def _rise(self, what: str, subject: str, window: float, value: float, now: float) -> int:

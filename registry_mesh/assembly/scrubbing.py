@@ -6,38 +6,76 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from typing import Final
 
 from registry_mesh.admin.status import ScrubStatus
+from registry_mesh.assembly.labels import node_name
 from registry_mesh.assembly.menders import by_repository, menders
 from registry_mesh.assembly.parents import Parents, Seen
 from registry_mesh.assembly.repositories import open_repositories
 from registry_mesh.assembly.roles import open_site
 from registry_mesh.assembly.storage import cache_of
 from registry_mesh.config.schema import Config
-from registry_mesh.content.scrub import Pace, Repair, Scrub, Told, wait_for_next
+from registry_mesh.content.scrub import KEY, Pace, Repair, Scrub, Told, wait_for_next
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
-from registry_mesh.ports.storage import LocalDisk, Storage
+from registry_mesh.ports.inspection import Inspectable
+from registry_mesh.ports.records import KeyedRecords
+from registry_mesh.ports.storage import Storage
 from registry_mesh.roles.repair import ReplicaRepair, SiteRepair
 from registry_mesh.telemetry import names
 from registry_mesh.telemetry.instruments import Instruments
 from registry_mesh.telemetry.logs import FIELDS
 
+_DAY: Final = 86_400
+
 log: Final = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Scrubbed:
+    """What one scrub reads again, where it notes how far it is, and at what pace it goes."""
+
+    held: Inspectable
+    records: KeyedRecords
+    pace: Callable[[Config], Pace]
+    key: str = KEY
+    budgeted: bool = False
+
+
+def scrubbed(config: Config, storage: Storage) -> list[Scrubbed]:
+    """What of a node's store is read again: its disk, and its bucket. Of hosts that share a bucket each reads all of
+    it, within its own budget."""
+    found = []
+    if storage.disk is not None:
+        found.append(Scrubbed(storage.disk.inspection, storage.disk.records, _pace_of_disk))
+    if storage.beyond is not None:
+        key = f"scrub/bucket-{node_name(config)}"
+        found.append(Scrubbed(storage.beyond, storage.records, _pace_of_bucket, key, budgeted=True))
+    return found
+
+
+def _pace_of_disk(config: Config) -> Pace:
+    return Pace(config.scrub.rate, config.scrub.every)
+
+
+def _pace_of_bucket(config: Config) -> Pace:
+    return Pace(-(-config.scrub.per_day // _DAY), config.scrub.every)
+
+
 class Scrubber:
-    """Of `disk`, which is what of `storage` lies on one."""
+    """Of one thing that holds what `storage` holds."""
 
     def __init__(
         self,
         config: Callable[[], Config],
         storage: Storage,
-        disk: LocalDisk,
+        what: Scrubbed,
         instruments: Instruments,
         seen: Seen | None = None,
     ) -> None:
+        self._what = what
         self._seen = seen
         self._config = config
         self._storage = storage
@@ -47,10 +85,10 @@ class Scrubber:
             instruments.counter(names.ROTTEN).add,
             instruments.counter(names.REPAIRED).add,
         )
-        self._scrub = Scrub(disk.inspection, disk.records, self._repair, self._pace, told)
+        self._scrub = Scrub(what.held, what.records, self._repair, self._pace, told, key=what.key)
 
     def _pace(self) -> Pace:
-        return Pace(self._config().scrub.rate, self._config().scrub.every)
+        return self._what.pace(self._config())
 
     async def repeat(self) -> None:
         """Scrub, again and again, until it is cancelled."""
@@ -71,6 +109,7 @@ class Scrubber:
             read_bytes=progress.read,
             rotten=progress.rotten,
             repaired=progress.repaired,
+            budgeted=self._what.budgeted,
             next_in_seconds=wait_for_next(progress, self._pace(), now),
         )
 

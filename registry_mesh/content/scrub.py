@@ -119,7 +119,10 @@ class Scrub:
         told: Told | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        key: str = KEY,
     ) -> None:
+        """`key`: the record in which its progress is noted."""
+        self._key = key
         self._store = store
         self._records = records
         self._repair = repair
@@ -135,7 +138,7 @@ class Scrub:
     async def load(self) -> None:
         """Take up what an earlier process noted."""
         with suppress(Failure):
-            self.progress = Progress.decode(await self._records.get(KEY))
+            self.progress = Progress.decode(await self._records.get(self._key))
 
     async def repeat(self) -> None:
         """Walk whenever a walk is due. `StoreBroken` where the store cannot even be listed."""
@@ -195,4 +198,4 @@ class Scrub:
         """Note the progress; where the disk takes nothing, a restart begins a little earlier."""
         self._saved = self._clock()
         with suppress(Failure):  # a disk that is full or read-only; then a restart begins a little earlier
-            await self._records.put(KEY, self.progress.encode())
+            await self._records.put(self._key, self.progress.encode())

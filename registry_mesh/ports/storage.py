@@ -92,6 +92,8 @@ class Storage:
     """`blobs`, where other sites share them."""
     disk: LocalDisk | None = None
     """What of it lies on this machine's disk."""
+    beyond: Inspectable | None = None
+    """What reads again, in search of rot, what of it lies elsewhere than on this machine's disk."""
     holdings: Holdings | None = None
     """What is held, blob by blob; None where that cannot be told."""
     room: StoreRoom | None = None

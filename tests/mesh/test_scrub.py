@@ -13,10 +13,13 @@ import pytest
 
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.media_types import OCI_MANIFEST
+from registry_mesh.stores.bucket.entry import data_key
+from registry_mesh.stores.bucket.settings import S3Settings
+from registry_mesh.stores.bucket.store import S3Store
 from tests.clients import nodes
 from tests.eventually import eventually
 from tests.mesh.conftest import SiteBehindLink, same
-from tests.suites.bytes_of import pattern
+from tests.suites.bytes_of import pattern, read
 
 pytestmark = pytest.mark.slow
 
@@ -171,6 +174,49 @@ async def test_an_origin_is_mended_from_the_child_that_it_names(tmp_path: Path) 
         finally:
             await asyncio.gather(*(asyncio.to_thread(node.kill) for node in (origin, site)))
     assert '"repaired": false' in origin.log.read_text() or "repaired=False" in origin.log.read_text()
+
+
+@pytest.mark.s3
+async def test_an_origin_on_a_bucket_is_mended_from_its_child(
+    tmp_path: Path, s3_settings: S3Settings, s3_store: S3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = s3_settings.credentials
+    assert keys is not None
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", keys.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", keys.secret_key)
+    place = {
+        "bucket": s3_settings.bucket,
+        "endpoint": s3_settings.endpoint,
+        "region": s3_settings.region,
+        "prefix": s3_settings.prefix,
+    }
+    origin = nodes.origin(tmp_path / "origin", workers=1)
+    site = nodes.site(tmp_path / "site", origin.url, workers=1)
+    care = {"per_day": "100TiB", "every": "1s", "children": [site.url]}
+    origin.change({**ORIGIN, "scrub": care, "store": {"s3": place}})
+    layer = pattern(3 * MIB + 77, seed=8)
+    digest = Digest.of(layer)
+    async with aiohttp.ClientSession() as client:
+        try:
+            await asyncio.gather(*(asyncio.to_thread(node.start) for node in (origin, site)))
+            team = f"{origin.url}/v2/team/app/blobs"
+            async with client.post(f"{team}/uploads/?digest={digest}", data=layer) as answer:
+                assert answer.status == 201
+            async with client.get(f"{site.url}/v2/team/app/blobs/{digest}") as answer:
+                assert await answer.read() == layer
+            name = (await s3_store.look(digest)).entry.name
+            await s3_store.client.put(data_key(name), layer[:-1] + b"?")
+            counters = await eventually(
+                lambda: told(client, origin),
+                "it to be mended",
+                seconds=60,
+                until=lambda said: said.get("repaired_total", 0) >= 1,
+            )
+            assert counters["rotten_total"] == counters["repaired_total"] == 1
+            s3_store.unlearn(digest)
+            assert await read(s3_store, digest) == layer
+        finally:
+            await asyncio.gather(*(asyncio.to_thread(node.kill) for node in (origin, site)))
 
 
 async def told(client: aiohttp.ClientSession, node: nodes.Node) -> dict[str, float]:

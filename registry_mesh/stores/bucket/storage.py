@@ -7,6 +7,7 @@ from registry_mesh.ports.storage import Storage, with_others
 from registry_mesh.ports.uploads import EXPIRY
 from registry_mesh.stores.bucket.cache import S3CacheStore
 from registry_mesh.stores.bucket.holdings import BucketHoldings
+from registry_mesh.stores.bucket.inspection import BucketInspection
 from registry_mesh.stores.bucket.settings import S3Settings
 from registry_mesh.stores.bucket.store import S3Store
 from registry_mesh.stores.disk.exclusive import alone_below
@@ -30,6 +31,7 @@ async def open_bucket(
         records=store.records,
         close=store.close,
         uploads=store.uploads(expiry=expiry),
+        beyond=BucketInspection(store),
         quota=spool.quota if spool else None,
         alone=alone_below(spool.path / "run") if spool else with_others,
         redirect_from=settings.redirect_from,
@@ -51,6 +53,7 @@ async def open_bucket_cache(settings: S3Settings, admission: Admission | None = 
         cache=store,
         shared=store,
         disk=store.spool,
+        beyond=BucketInspection(store.bucket),
         holdings=BucketHoldings(store.spool.holdings, store.bucket),
         quota=settings.spool.quota if settings.spool else None,
         redirect_from=settings.redirect_from,
