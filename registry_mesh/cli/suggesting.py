@@ -44,7 +44,6 @@ class Suggesting(click.Group):
 
 def _how(ctx: click.Context, word: str, known: list[str]) -> str:
     plain = word.lower().replace("_", "-")
-    near = next(iter(difflib.get_close_matches(plain, known, 1, 0.6)), None)
-    if near is None and ctx.parent is None:
-        near = _MEANT.get(plain)
+    near = _MEANT.get(plain) if ctx.parent is None else None
+    near = near or next(iter(difflib.get_close_matches(plain, known, 1, 0.6)), None)
     return f"did you mean {near}?" if near else f"there are {', '.join(known)}"
