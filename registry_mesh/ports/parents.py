@@ -40,6 +40,11 @@ class Pace(Protocol):
         ...
 
     @property
+    def latency(self) -> float:
+        """Seconds to an answer's head, smoothed; 0.0 before the first."""
+        ...
+
+    @property
     def late(self) -> float:
         """Seconds after which an answer is so late that another parent is asked beside this one."""
         ...

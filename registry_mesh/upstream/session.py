@@ -142,6 +142,11 @@ class ParentSession:
         return self._patience.drip
 
     @property
+    def latency(self) -> float:
+        """See `ports.parents.Parent`."""
+        return self.breaker.latency
+
+    @property
     def late(self) -> float:
         """See `ports.parents.Parent`."""
         usual = 8 * self.breaker.latency

@@ -29,6 +29,8 @@ class Conditions:
 
     rate: float | None = None
     """Bytes a second, for all connections together."""
+    rate_each: float | None = None
+    """Bytes a second, of each connection, as on a long way with losses."""
     rtt: float = 0.0
     """Seconds added to each connection and to each request."""
     cut_every: int | None = None
@@ -91,6 +93,7 @@ class _Side:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self._ahead = b""
+        self.bucket = _Bucket()
         self._loop = asyncio.get_running_loop()
         self._buffer = memoryview(bytearray(GULP))
 
@@ -309,6 +312,7 @@ class Link:
                 spoiled[conditions.flip_at - offset - sent] ^= 1
                 part = memoryview(spoiled)
             await self._bucket.take(len(part), conditions.rate)
+            await client.bucket.take(len(part), conditions.rate_each)
             await client.write(part)
             sent += len(part)
             left -= len(part)

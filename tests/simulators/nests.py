@@ -49,6 +49,7 @@ class NearParent:
     lost: bool = False
     late: float = 30.0
     load: float = 0.0
+    latency: float = 0.0
     received: int = 0
     inflight: int = 0
 

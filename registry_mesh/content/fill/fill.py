@@ -17,6 +17,7 @@ from registry_mesh.chunks.sums import ChunkSum
 from registry_mesh.content.fill.chunk_proof import ChunkProof
 from registry_mesh.content.fill.completion import FillCompletion
 from registry_mesh.content.fill.elsewhere import ClaimsElsewhere
+from registry_mesh.content.fill.lanes import LaneShares
 from registry_mesh.content.fill.policy import FillPolicy
 from registry_mesh.content.fill.readers import Reader
 from registry_mesh.content.fill.retries import RetryBudget
@@ -52,8 +53,9 @@ class Fill:
         policy: FillPolicy,
         told_by: str = "",
         budget: RetryBudget | None = None,
+        shares: LaneShares | None = None,
     ) -> None:
-        self.state = FillState(hold, policy, told_by, budget)
+        self.state = FillState(hold, policy, told_by, budget, shares)
         self._data: Bytes = hold
         self._looks: Looks = hold
         self.digest = hold.info.digest
@@ -231,6 +233,7 @@ class Fill:
         """Stop every transfer; what was written stays held."""
         state = self.state
         state.close()
+        self.transfers.close()
         tasks = [*self.transfers.tasks(), *state.tasks, *self._proof.tasks(), *self._elsewhere.tasks()]
         for task in tasks:
             task.cancel()

@@ -10,6 +10,7 @@ from typing import Final
 
 from registry_mesh.chunks.chunk_map import CHUNK
 from registry_mesh.content.fill.fill import Fill
+from registry_mesh.content.fill.lanes import LaneShares
 from registry_mesh.content.fill.policy import FillPolicy
 from registry_mesh.content.fill.retries import RetryBudget
 from registry_mesh.content.fill.state import Phase
@@ -46,6 +47,7 @@ class Fills:
         self._policy = policy or FillPolicy()
         self._now = now or (lambda: asyncio.get_running_loop().time())
         self._budget = RetryBudget()
+        self._shares = LaneShares()
         self._fills: dict[Digest, tuple[Fill, AsyncExitStack]] = {}
         self._beginnings: Flights[tuple[Digest, str], Fill] = Flights()
         self._used: dict[Digest, float] = {}
@@ -143,7 +145,7 @@ class Fills:
             raise SourceLied(f"a length of {size} bytes; {hold.info.size} is what is held")
         if digest in self._fills:
             self._retired.append(self._fills.pop(digest))
-        fill = Fill(self._store, hold, self._policy, told_by, self._budget)
+        fill = Fill(self._store, hold, self._policy, told_by, self._budget, self._shares)
         self._fills[digest] = (fill, stack)
         self._used[digest] = self._now()
         if self._sweeper is None:

@@ -8,6 +8,7 @@ from typing import Final
 from registry_mesh.chunks.chunk_map import MIB
 from registry_mesh.chunks.readahead import ReadaheadPolicy
 from registry_mesh.chunks.steal import StealPolicy
+from registry_mesh.content.fill.lanes import LanePolicy
 from registry_mesh.content.fill.pace import PacePolicy
 
 LOOK: Final = 256
@@ -25,6 +26,7 @@ class FillPolicy:
     on. `streams`: transfers of one blob at a time. `silence`: seconds without a byte after which a transfer gives way
     to a reader of another registry, whose own parents may do better. `believe`: seconds that a reader waits at most
     for a small blob to be proven before it is told the size. `pace`: when a source is too slow.
+    `lanes`: how many streams there are to one that is far away.
     """
 
     window: int = 16 * MIB
@@ -38,3 +40,4 @@ class FillPolicy:
     silence: float = 1.0
     believe: float = 5.0
     pace: PacePolicy = field(default_factory=PacePolicy)
+    lanes: LanePolicy = field(default_factory=LanePolicy)

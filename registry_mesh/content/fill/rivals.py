@@ -10,10 +10,11 @@ from registry_mesh.oci.digest import Digest
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Of one source: the bytes of all its bodies so far, and how many are under way."""
+    """Of one source: the bytes of all its bodies so far, how many are under way, and its latency in seconds."""
 
     received: int = 0
     bodies: int = 1
+    latency: float = 0.0
 
 
 class Rivals(Protocol):

@@ -35,6 +35,7 @@ from registry_mesh.chunks.chunk_map import CHUNK, MIB, count
 from registry_mesh.chunks.sums import NEWEST, SumAlgorithm
 from registry_mesh.content.fill.digest_proof import DigestProof
 from registry_mesh.content.fill.first_use import FirstUse
+from registry_mesh.content.fill.lanes import LaneShares
 from registry_mesh.content.fill.policy import LOOK, FillPolicy
 from registry_mesh.content.fill.readers import Readers
 from registry_mesh.content.fill.retries import RetryBudget
@@ -129,13 +130,19 @@ class FillState:
     """What the parts of one fill share: its hold, its readers, its phases, and what has come so far.
 
     `told_by` is the source whose answer said how large the blob is; "" where that was known before. `budget`: how often
-    sources are asked again, by all fills of the process.
+    sources are asked again, by all fills of the process; `shares`: what lanes they have.
     """
 
     def __init__(
-        self, hold: Hold, policy: FillPolicy, told_by: str = "", budget: RetryBudget | None = None
+        self,
+        hold: Hold,
+        policy: FillPolicy,
+        told_by: str = "",
+        budget: RetryBudget | None = None,
+        shares: LaneShares | None = None,
     ) -> None:
         self.budget = budget or RetryBudget()
+        self.shares = shares or LaneShares()
         self.marks: Marks = hold
         self.bytes: Bytes = hold
         self.outcome: Outcome = hold

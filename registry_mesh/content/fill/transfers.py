@@ -18,6 +18,7 @@ from registry_mesh.content.fill.chunk_proof import ChunkProof
 from registry_mesh.content.fill.policy import LOOK
 from registry_mesh.content.fill.readers import Reader
 from registry_mesh.content.fill.state import FillState, MapPhase
+from registry_mesh.content.fill.stripes import TransferStripes
 from registry_mesh.content.fill.transfer import Transfer
 from registry_mesh.content.fill.via import Via
 from registry_mesh.oci.refusals import Refusal
@@ -65,6 +66,7 @@ class Transfers:
         self._running: dict[Transfer, asyncio.Task[None]] = {}
         self._claimed: dict[Transfer, range] = {}
         self._ahead = ChunksAhead(state)
+        self._stripes = TransferStripes(state, self._running.keys(), self._is_here_or_coming, self.start)
         self.wasted = 0
         """Bytes that were fetched apart and may come a second time."""
 
@@ -83,7 +85,7 @@ class Transfers:
     def bring(self, reader: Reader) -> bool:
         """Have the reader's next chunk, which is missing, brought. False where another process brings it."""
         index = reader.position // CHUNK
-        wanted = range(index, min(self._state.chunks, count(reader.stop)))
+        wanted = self._stripes.limit(range(index, min(self._state.chunks, count(reader.stop))))
         transfer = self.covering(index)
         if transfer is None:
             return self.start(wanted, reader.via)
@@ -196,6 +198,7 @@ class Transfers:
         self._claimed[transfer] = transfer.chunks
         task = asyncio.get_running_loop().create_task(self._run(transfer, opened))
         self._running[transfer] = task
+        self._stripes.begin()
 
     async def _run(self, transfer: Transfer, opened: tuple[AsyncExitStack, Reading] | None) -> None:
         try:
@@ -207,6 +210,7 @@ class Transfers:
             self._running.pop(transfer, None)
             for chunks in _without(self._claimed.pop(transfer), self._claimed.values()):
                 self._claims.unclaim(chunks)
+            self._stripes.fill()
             self._state.readers.wake_now()
         self._ended(transfer.via)
 
@@ -275,9 +279,9 @@ class Transfers:
         if transfer.unasked:
             return 1
         begun = transfer.received - transfer.chunks.start * CHUNK
-        if not self._state.readers.followed and begun < self._policy.window:
+        if not self._state.readers.followed and begun < self._stripes.window:
             return 1
-        return self._state.readers.room(transfer.received, transfer.end, self._policy.window)
+        return self._state.readers.room(transfer.received, transfer.end, self._stripes.window)
 
     def _dismiss_one(self) -> None:
         """Of those that wait for slow readers the one that has waited for the longest: somebody needs its place."""
@@ -292,6 +296,10 @@ class Transfers:
         if wanted is not None:
             transfer.granted = transfer.received + self._policy.window
         return transfer.received < transfer.granted
+
+    def close(self) -> None:
+        """Begin no more of them by itself."""
+        self._stripes.close()
 
     def tasks(self) -> list[asyncio.Task[None]]:
         """The tasks of the transfers under way."""

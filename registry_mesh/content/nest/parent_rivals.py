@@ -33,7 +33,9 @@ class ParentRivals:
     def traffic(self, source: str) -> Traffic:
         """What comes from the parent of that name."""
         parent = self._named(source)
-        return Traffic(parent.received, max(1, parent.inflight)) if parent is not None else Traffic()
+        if parent is None:
+            return Traffic()
+        return Traffic(parent.received, max(1, parent.inflight), parent.latency)
 
     def patience(self, source: str) -> float:
         """As long as an answer's head may take."""

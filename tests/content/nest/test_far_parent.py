@@ -1,0 +1,85 @@
+"""A parent on a long way, where each connection is slow for itself; and one that is near."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest_asyncio
+
+from registry_mesh.chunks.chunk_map import MIB
+from registry_mesh.content.fill.fills import Fills
+from registry_mesh.content.nest.distrusted import Distrusted
+from registry_mesh.content.nest.failover_registry import FailoverRegistry
+from registry_mesh.content.nest.pull_through import PullThrough
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.reference import RegistryName, RepositoryName
+from registry_mesh.stores.disk.store import DiskStore
+from registry_mesh.upstream.client import open_session
+from registry_mesh.upstream.registry import UpstreamRegistry
+from registry_mesh.upstream.session import ParentSession
+from tests.simulators.link import Conditions, Link
+from tests.simulators.parent import plain_parent
+from tests.suites.bytes_of import pattern, read
+
+SIZE = 10 * MIB
+BLOBS = [pattern(SIZE, seed=seed) for seed in (31, 32)]
+
+
+class Way:
+    """A cache, and a link to its parent."""
+
+    def __init__(self, link: Link, through: PullThrough) -> None:
+        self.link = link
+        self.through = through
+
+    async def pull(self, blob: bytes) -> float:
+        """Seconds. The link counts this one alone."""
+        self.link.reset_counts()
+        began = time.monotonic()
+        async with asyncio.timeout(60):
+            assert await read(self.through, Digest.of(blob)) == blob
+        return time.monotonic() - began
+
+
+@pytest_asyncio.fixture
+async def way(tmp_path: Path) -> AsyncIterator[Way]:
+    name = RegistryName("r.example")
+    async with AsyncExitStack() as stack:
+        parent = await stack.enter_async_context(plain_parent())
+        for blob in BLOBS:
+            parent.add(blob)
+        link = await stack.enter_async_context(Link("127.0.0.1", parent.port))
+        store = await DiskStore.start(tmp_path / "store")
+        stack.push_async_callback(store.close)
+        client = await stack.enter_async_context(open_session())
+        fills = Fills(store)
+        stack.push_async_callback(fills.close)
+        distrusted = Distrusted()
+        offer = UpstreamRegistry(ParentSession(client, link.url, None, ns="never"), name)
+        parents = FailoverRegistry(name, [[offer]], distrusted)
+        source = parents.repository(RepositoryName("team/app")).blobs
+        yield Way(link, PullThrough(store, source, fills, distrusted.note, rivals=parents.rivals))
+
+
+async def test_several_connections_bring_what_one_does_not(way: Way) -> None:
+    """In far less time than one connection takes, at its best; the next blob begins with what was found."""
+    way.link.conditions = Conditions(rtt=0.04, rate_each=2e6)
+    alone = SIZE / 2e6
+    first = await way.pull(BLOBS[0])
+    assert way.link.counts.connections >= 4
+    assert way.link.counts.body_bytes <= 1.05 * SIZE
+    second = await way.pull(BLOBS[1])
+    assert way.link.counts.body_bytes <= 1.05 * SIZE
+    assert first < 0.8 * alone and second < 0.7 * alone
+
+
+async def test_a_near_parent_is_asked_once(way: Way) -> None:
+    way.link.conditions = Conditions(rate_each=8e6)
+    for blob in BLOBS:
+        await way.pull(blob)
+        assert [each.method for each in way.link.counts.passed if "/blobs/" in each.target] == ["GET"]
+        assert way.link.counts.body_bytes == SIZE
