@@ -6,6 +6,8 @@ Each test prints its figures (`pytest -s`).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from tests.clients.nodes import Node
 from tests.clients.registries import docker_registry
 from tests.clients.scripts import run, stargz_pull
 from tests.clients.wire import Seen, Wire, table
+from tests.eventually import eventually_here
 
 pytestmark = [pytest.mark.client, pytest.mark.slow]
 
@@ -72,3 +75,61 @@ def test_a_background_fetch_moves_the_image_once(stocked_origin: Node, tmp_path:
         print(f"\nbackground: client read {figures['bytes_at_end']}, over the wire {over}")
         assert figures["bytes_at_end"] > 2 * figures["bytes_after_run"], "it fetched in the background"
         assert over <= 1.05 * figures["bytes_at_end"]
+
+
+READER = """
+import os, time
+def read(number):
+    for attempt in range(600):
+        try:
+            with open(f"/data/files/{number % 50:02}/f{number:04}", "rb") as file:
+                return len(file.read()), attempt
+        except OSError:
+            time.sleep(0.2)
+    raise SystemExit("never")
+def stage(name, numbers):
+    told = [read(number) for number in numbers]
+    os.nice(1)
+    print(name, sum(size > 0 for size, _ in told), sum(attempt > 0 for _, attempt in told), end="; ")
+    time.sleep(1.5)
+stage("begun", range(0, 5))
+stage("restarted", range(101, 2101, 200))
+stage("parent back", range(202, 2202, 200))
+"""
+"""Reads files that it has not read before, in three stages; its niceness says how many are over. A read that fails is
+tried again. Prints of each stage the files that were read, and those that failed at first."""
+
+
+def test_a_program_goes_on_over_a_restart_of_the_site_and_the_death_of_its_parent(
+    tmp_path: Path, stocked_origin: Node
+) -> None:
+    program = f"/usr/bin/python3.11 -c '{READER.replace(chr(39), chr(34))}'"
+    with Wire(stocked_origin.url, tmp_path / "wire") as wire, nodes.site(tmp_path / "site", wire.url) as site:
+        with ThreadPoolExecutor(1) as thread:
+            pulled = thread.submit(stargz_pull, site.url, "team/app:esgz", ARGS=program)
+            eventually_here(lambda: pulled.done() or stages_of(READER) >= 1, "the program to begin", 120)
+            site.kill()
+            site.start()
+            eventually_here(lambda: pulled.done() or stages_of(READER) >= 2, "it to go on", 120)
+            wire.fault({"match": "GET .*/blobs/", "do": "status", "code": 503})
+            eventually_here(lambda: pulled.done() or refused(wire), "it to miss the parent", 120)
+            wire.fault()
+            figures = pulled.result(timeout=180)
+    print(figures["ran"])
+    begun, restarted, back = (each.split() for each in figures["ran"].strip("; ").split("; "))
+    assert (begun[-2:], restarted[-2], back[-2]) == (["5", "0"], "10", "10")
+
+
+def refused(wire: Wire) -> bool:
+    return any(each.status == 503 for each in wire.seen())
+
+
+def stages_of(program: str) -> int:
+    """How many stages of `program` are over; 0 where it does not run."""
+    found = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            arguments = (process / "cmdline").read_text().split("\0")
+            if arguments[0] == "/usr/bin/python3.11" and program.strip() in arguments[-2].strip():
+                found = max(found, int((process / "stat").read_text().rpartition(")")[2].split()[16]))
+    return found
