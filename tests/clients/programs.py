@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 import registry_mesh
+from registry_mesh.stores.bucket.settings import S3Credentials, S3Settings
 
 _PR_SET_PDEATHSIG: Final = 1
 
@@ -87,10 +88,14 @@ def _server() -> ForkServerContext:
 
 
 def import_all() -> None:
-    """Import every module of the program, and keep what is there from being looked at (and copied) in each fork."""
+    """Import every module of the program, have boto3 read its models, and keep what is there from being looked at (and
+    copied) in each fork."""
     for module in pkgutil.walk_packages(registry_mesh.__path__, "registry_mesh."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
+    from registry_mesh.stores.bucket.connect import connect
+
+    connect(S3Settings("nowhere", region="none", credentials=S3Credentials("none", "none"))).boto.close()
     gc.freeze()
 
 

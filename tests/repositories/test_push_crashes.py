@@ -24,6 +24,7 @@ from registry_mesh.ports.repositories import Repository
 from registry_mesh.repositories.collection import Collection
 from registry_mesh.repositories.of_origin import Repositories
 from registry_mesh.repositories.verify import SelfCheck
+from registry_mesh.stores.bucket.connect import connect
 from registry_mesh.stores.bucket.settings import S3Credentials, S3Settings
 from registry_mesh.stores.bucket.store import S3Store
 from registry_mesh.tasks.together import ask_each
@@ -180,9 +181,13 @@ def on_disk(root: Path) -> Opened:
     return opened
 
 
-def in_bucket(bucket: Bucket, prefix: str) -> Opened:
+def settings_of(bucket: Bucket, prefix: str = "") -> S3Settings:
     credentials = S3Credentials(bucket.access_key, bucket.secret_key)
-    settings = S3Settings(bucket.name, bucket.endpoint, prefix, region=bucket.region, credentials=credentials)
+    return S3Settings(bucket.name, bucket.endpoint, prefix, region=bucket.region, credentials=credentials)
+
+
+def in_bucket(bucket: Bucket, prefix: str) -> Opened:
+    settings = settings_of(bucket, prefix)
 
     @asynccontextmanager
     async def opened(clock: HandClock) -> AsyncIterator[Repositories]:
@@ -218,6 +223,9 @@ def test_on_a_disk(memory: Path, story: str, every: int) -> None:
 @pytest.mark.parametrize("every", [29, pytest.param(IN_BUCKET, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("story", IN_A_BUCKET)
 def test_in_a_bucket(bucket: Bucket, story: str, every: int) -> None:
+    connect(settings_of(bucket)).boto.close()  # what is read or made once a process is here before the forks
+    pattern(PART * 9 // 8)
+
     def fresh(count: int) -> list[Opened]:
         stores = [in_bucket(bucket, bucket.prefix()) for _ in range(count)]
         run_and_die(lambda: ask_each(begin, stores), 0)
