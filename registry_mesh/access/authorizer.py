@@ -107,13 +107,16 @@ class Authorizer:
         if asked.repository:
             words = "pull" if asked.action is Action.PULL else f"pull,{asked.action.value}"
             parts.append(f'scope="repository:{asked.repository}:{words}"')
+        elif asked.listed:
+            parts.append('scope="registry:catalog:*"')
         return ",".join([*parts, f'error="{error}"'] if error else parts)
 
     def _judged(self, identity: Identity, asked: Asked) -> Decision:
         subject = identity.subject
         if not asked.repository:  # what is listed is asked about by itself
-            first = self.logins and identity is ANONYMOUS
-            return _LOGIN_FIRST if first else Decision(Verdict.ALLOW, subject)
+            if self.logins and identity is ANONYMOUS:
+                return _LOGIN_FIRST
+            return self._narrowed(identity, asked)
         if not self._callers.book.policies.judge(identity, asked).allowed:
             if (
                 identity.is_anonymous
@@ -122,14 +125,15 @@ class Authorizer:
             ):
                 return _LOGIN_FIRST
             return Decision(Verdict.DENY, subject, self._why_not(subject, asked))
-        if identity.grants is not None and not identity.grants.cover(asked):
-            return Decision(
-                Verdict.AUTHENTICATE,
-                subject,
-                f"the token is not for {asked.action.value}",
-                "insufficient_scope",
-            )
-        return Decision(Verdict.ALLOW, subject)
+        return self._narrowed(identity, asked)
+
+    def _narrowed(self, identity: Identity, asked: Asked) -> Decision:
+        """What is allowed to the subject, if its token was given for it."""
+        if identity.grants is None or identity.grants.cover(asked):
+            return Decision(Verdict.ALLOW, identity.subject)
+        what = "the listing" if asked.listed else asked.action.value
+        why = f"the token is not for {what}"
+        return Decision(Verdict.AUTHENTICATE, identity.subject, why, "insufficient_scope")
 
     def _why_not(self, subject: str, asked: Asked) -> str:
         if self._callers.book.policies.is_forgotten(asked.registry):
@@ -176,6 +180,8 @@ class Authorizer:
 
     def _granted(self, identity: Identity, scope: Scope) -> Scope:
         words = ("pull", "push", "delete") if "*" in scope.words else scope.words
+        if (scope.kind, scope.name) == ("registry", "catalog"):  # what is listed is asked about by itself
+            return Scope(scope.kind, scope.name, ("*",) if "*" in scope.words else ())
         if scope.kind != "repository":
             return Scope(scope.kind, scope.name, ())
         return Scope(scope.kind, scope.name, tuple(w for w in words if self._may(identity, scope.name, w)))

@@ -69,11 +69,13 @@ class Verdict(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a request wants. `repository` is empty for what belongs to no repository (`/v2/`, the listing)."""
+    """What a request wants. `repository` is empty for what belongs to no repository (`/v2/`, the listing). `listed`: it
+    is about the listing of repositories, or about whether this one may stand in it."""
 
     action: Action
     registry: str = ""
     repository: str = ""
+    listed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

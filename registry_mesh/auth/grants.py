@@ -54,27 +54,36 @@ def actions_of(word: str) -> frozenset[Action]:
 
 @dataclass(frozen=True, slots=True)
 class Grants:
-    """The `access` claim of a token: by repository, as it was asked for, the actions that it was given for."""
+    """The `access` claim of a token: by repository, as it was asked for, the actions that it was given for; `lists`:
+    it was given for the listing of repositories, too (`registry:catalog:*`)."""
 
     by_name: Mapping[str, frozenset[Action]]
+    lists: bool = False
 
     @classmethod
     def read(cls, claim: object) -> Grants:
         """Those of a claim as it came; entries that are no such thing grant nothing."""
         by_name: dict[str, frozenset[Action]] = {}
+        lists = False
         for entry in claim if isinstance(claim, list) else ():
-            if not isinstance(entry, dict) or entry.get("type") != "repository":
+            if not isinstance(entry, dict):
                 continue
             name, words = entry.get("name"), entry.get("actions")
+            if entry.get("type") == "registry":
+                lists = lists or (name == "catalog" and isinstance(words, list) and "*" in words)
+            if entry.get("type") != "repository":
+                continue
             if isinstance(name, str) and isinstance(words, list):
                 actions = frozenset(a for word in words if isinstance(word, str) for a in actions_of(word))
                 by_name[name] = by_name.get(name, frozenset()) | actions
-        return cls(by_name)
+        return cls(by_name, lists)
 
     def cover(self, asked: Asked) -> bool:
-        """Whether the token was given for that. What belongs to no repository needs no grant."""
-        if not asked.repository:
+        """Whether the token was given for that. What belongs to no repository needs no grant, but the listing does."""
+        if asked.listed and self.lists:
             return True
+        if not asked.repository:
+            return not asked.listed
         name = asked.repository
         spellings = {name, name.removeprefix("library/")} if "/" in name else {name}
         return any(

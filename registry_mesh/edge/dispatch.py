@@ -82,7 +82,7 @@ class Dispatch:
         repository = self._repository(exchange, named, name)
         registry = repository.registry if repository is not None else named or ""
         name = repository.name if repository is not None else name
-        subject = _admit(exchange, Action.PULL, registry, name)
+        subject = _admit(exchange, Action.PULL, registry, name, listed=found.endpoint is Endpoint.CATALOG)
         action, handler = self._route(exchange.method, found)
         call = Call(
             self._role,
@@ -172,9 +172,9 @@ def _named_registry(found: Match, target: Target) -> RegistryName | None:
     return by_path
 
 
-def _admit(exchange: Exchange, action: Action, registry: str, name: str) -> str:
+def _admit(exchange: Exchange, action: Action, registry: str, name: str, *, listed: bool = False) -> str:
     """The subject; `Unauthorized` or `Denied`."""
-    decision = exchange.decide(action, registry, name)
+    decision = exchange.decide(action, registry, name, listed=listed)
     if decision.verdict is Verdict.ALLOW:
         return decision.subject
     if decision.verdict is Verdict.AUTHENTICATE:

@@ -152,9 +152,9 @@ class Exchange:
             self.authorization = certified
             await self.settings.policy.learn(certified)
 
-    def decide(self, action: Action, registry: str, name: str) -> Decision:
+    def decide(self, action: Action, registry: str, name: str, *, listed: bool = False) -> Decision:
         """What the caller may do; the last refusal is kept for the challenge."""
-        asked = Asked(action, registry, name)
+        asked = Asked(action, registry, name, listed)
         decision = self.settings.policy.decide(self.authorization, asked)
         self.asked, self.subject = asked, decision.subject
         if decision.verdict is Verdict.AUTHENTICATE:
@@ -170,10 +170,10 @@ class Exchange:
         base = f"{self.request.scheme}://{self.request.host}"
         return self.settings.policy.challenge(asked, base, decision.error if decision else "")
 
-    def may(self, action: Action, call: Call, name: RepositoryName) -> bool:
-        """Whether it may do so in another repository of the same registry."""
+    def may(self, action: Action, call: Call, name: RepositoryName, *, listed: bool = False) -> bool:
+        """Whether it may do so in another repository of the same registry. `listed`: it is to be told of it."""
         registry = call.role.repository(call.meant, name).registry
-        return self.decide(action, registry, name).verdict is Verdict.ALLOW
+        return self.decide(action, registry, name, listed=listed).verdict is Verdict.ALLOW
 
     # The request's body
 

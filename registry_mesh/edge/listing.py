@@ -28,7 +28,7 @@ async def get_catalog(exchange: Exchange, call: Call) -> None:
     names: list[RepositoryName] = []
     more = False
     async for name in call.role.repositories(call.meant, last):
-        if exchange.may(Action.PULL, call, name):
+        if exchange.may(Action.PULL, call, name, listed=True):
             if more := len(names) == limit:
                 break
             names.append(name)

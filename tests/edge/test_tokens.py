@@ -24,6 +24,8 @@ ALICE = "Basic " + base64.b64encode(b"alice:wonder").decode()
 WRONG = "Basic " + base64.b64encode(b"alice:wrong").decode()
 HASHES = {"alice": bcrypt.hashpw(b"wonder", bcrypt.gensalt(4)).decode()}
 KEY = new_key()
+INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
+INDEX = json.dumps({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": []}).encode()
 
 
 @pytest_asyncio.fixture
@@ -153,3 +155,25 @@ async def test_a_host_that_is_none_is_not_sent_back(guarded: Edge) -> None:
 
 async def test_without_users_there_is_no_token_service(edge: Edge) -> None:
     assert (await edge.ask("GET", "/token")).status == 404
+
+
+async def test_the_listing_has_a_scope_of_its_own_and_shows_what_may_be_pulled(guarded: Edge) -> None:
+    await guarded.shelf.put_blob(b"layer")
+    await guarded.ask("PUT", "/v2/team/app/manifests/1", INDEX, Authorization=ALICE, Content_Type=INDEX_TYPE)
+    refused = await guarded.ask("GET", "/v2/_catalog")
+    assert (refused.status, 'scope="registry:catalog:*"' in refused.headers["www-authenticate"]) == (
+        401,
+        True,
+    )
+    narrow = token(await guarded.ask("GET", "/token?scope=repository:team/app:pull", Authorization=ALICE))
+    refused = await guarded.ask("GET", "/v2/_catalog", Authorization=narrow)
+    assert (refused.status, 'error="insufficient_scope"' in refused.headers["www-authenticate"]) == (
+        401,
+        True,
+    )
+    wide = token(await guarded.ask("GET", "/token?scope=registry:catalog:*", Authorization=ALICE))
+    for shown in (wide, ALICE):
+        listed = await guarded.ask("GET", "/v2/_catalog", Authorization=shown)
+        assert (listed.status, json.loads(listed.body)) == (200, {"repositories": ["team/app"]})
+    opened = await guarded.ask("GET", "/v2/team/app/tags/list", Authorization=wide)
+    assert opened.status == 401, "to be told of a repository is no right to read it"
