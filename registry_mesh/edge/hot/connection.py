@@ -211,7 +211,7 @@ class FastConnection(Connection):
             known = usual.known if rest == usual.last else usual.find(rest)
             if known is not None and not known.entry.gone:
                 self._given = given = layout.given(line)
-                if given is None or (path.recording and layout.recorded(line)):
+                if given is None or (path.recording and layout.recorded(line) and path.records()):
                     return None, asked
                 return known, asked
         return self._recognise(path, line) if _complete(data) else None, asked
@@ -223,7 +223,7 @@ class FastConnection(Connection):
             if len(self._layouts) >= LAYOUTS:
                 self._layouts.clear()
             self._layouts[len(line)] = usual
-            if path.recording and usual.layout.recorded(line):
+            if path.recording and usual.layout.recorded(line) and path.records():
                 return None
         return known
 

@@ -55,13 +55,18 @@ class FastPath:
         """The clock has moved on."""
         self.until = now + MOMENT
         self.generation = self._policy.generation
-        self.recording = Tracing.tracer is not None and self.traffic.hits.has(time.monotonic())
+        self.records()
         prefix = self.traffic.prefix
         self.stamp_given = f'{{"time":{time.time():.3f},"id":"'
         self.stamp = f"{self.stamp_given}{prefix}-"
         common = f"Date: {head.date()}\r\nDocker-Distribution-Api-Version: registry/2.0\r\nX-Request-Id: "
         self.common_given = common.encode()
         self.common = f"{common}{prefix}-".encode()
+
+    def records(self) -> bool:
+        """Whether one more hit may be recorded, now."""
+        self.recording = Tracing.tracer is not None and self.traffic.hits.has(time.monotonic())
+        return self.recording
 
     def names(self, given: Given | None) -> tuple[bytes, str]:
         """The head's lines from Date on, and the beginning of the log's line, both up to the end of the id."""
