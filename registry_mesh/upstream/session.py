@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, Literal
 
@@ -85,6 +85,7 @@ class ParentSession:
         """Whether it is one of ours; None: it has not answered yet."""
         self.heads = Heads()
         self.inflight = 0
+        self._unanswered = 0
         self.received = 0
         """Bytes of bodies, by this session."""
         self._session = session
@@ -183,6 +184,8 @@ class ParentSession:
         if reason := self.hangs.refuses(kind):
             raise SourceUnavailable(reason, source=self.name)
         self._requests.leave_alone(url)
+        if self._unanswered >= self._patience.unanswered:
+            raise SourceUnavailable(f"leaves {self._unanswered} requests without an answer", source=self.name)
         self.inflight += 1
         try:
             asked = await self._named(query or {})
@@ -194,7 +197,8 @@ class ParentSession:
                 sent = {**(headers or {}), **asked_for.headers}
                 if self.mesh and self._card.node:
                     sent["CDN-Loop"] = cdn_loop(self._card.node)
-                response = await self._authorized(stack, method, url, question, asked, sent, body)
+                answer = self._authorized(stack, method, url, question, asked, sent, body)
+                response = await self._waited_for(answer)
                 asked_for.answered(response.status)
                 self.hangs.answered(kind)
                 self._recognise(response)
@@ -229,6 +233,15 @@ class ParentSession:
         if self._ns == "auto" and self.mesh:
             return query
         return {key: value for key, value in query.items() if key != "ns"}
+
+    async def _waited_for(
+        self, answer: Coroutine[None, None, aiohttp.ClientResponse]
+    ) -> aiohttp.ClientResponse:
+        self._unanswered += 1
+        try:
+            return await answer
+        finally:
+            self._unanswered -= 1
 
     async def _authorized(
         self,

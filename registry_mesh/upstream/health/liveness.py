@@ -43,6 +43,9 @@ class Patience:
     stall: float = 5.0
     drip: float = 10.0
     first: float = 8.0
+    unanswered: int = 1024
+    """Requests that wait for their heads at once, a quarter of what a process serves at a time: one parent that
+    accepts and never answers is not to hold up what others have."""
 
 
 BACK: Final = 0.25
