@@ -101,6 +101,8 @@ def _quotes(text: str | bytes, place: Mark) -> str:
     """How to mend a value whose first letter means something else to YAML: `*`, `!x`, `@set`, `%`."""
     lines = (text if isinstance(text, str) else text.decode(errors="replace")).splitlines()
     line = lines[place.line - 1] if place.line <= len(lines) else ""
+    if "${" in line:
+        return "variables are not filled in; write the value"
     found = _SPECIAL_START.search(line)
     return f'put it in quotes: "{found[1]}"' if found else ""
 

@@ -101,6 +101,10 @@ def _trap(kind: str, given: object, path: Path) -> str:
         return "fill it or leave the key out"
     if kind in ("tuple_type", "list_type") and isinstance(given, str):
         return f"write [[{given}]]" if "parents" in path[-2:] else f"write [{given}]"
+    if path == ("listen",) and isinstance(given, str):
+        if given.startswith("unix:"):
+            return "unix sockets are not offered: write {address: 127.0.0.1, port: 5000}"
+        return "write {address: 127.0.0.1, port: 5000}"
     if kind == "int_type" and path == ("workers",):
         return "a number, or auto: one a core"
     if kind == "bool_type" and isinstance(given, str) and given.lower() in ("yes", "no", "on", "off"):

@@ -74,7 +74,9 @@ class Selections:
             return None
         if all(pattern.negative for pattern in patterns) and not only_excludes:
             self._document.report(
-                at, "only excludes, so it selects nothing", 'add what to take, such as "**"'
+                at,
+                "only excludes, so it selects nothing",
+                f'add what to take, such as "{"*" if subject is Subject.TAG else "**"}"',
             )
             return None
         return Selection(tuple(patterns))
