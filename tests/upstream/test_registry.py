@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gzip
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable
@@ -328,6 +329,15 @@ async def test_a_token_is_fetched_once_and_reused(world: World, parent: Simulate
     assert len(tokens) == 1
     assert tokens[0][1] == "/token?scope=repository:team/app:pull&service=s"
     assert base64.b64decode(tokens[0][2]["Authorization"].removeprefix("Basic ")) == b"robot:s3cret"
+
+
+async def test_a_token_may_come_compressed(world: World, parent: SimulatedRegistry) -> None:
+    """Identity is asked for; some compress all the same."""
+    app = (await world.upstream(parent, ME)).repository(RepositoryName("team/app"))
+    parent.answers[BLOB] = demanding(f"{parent.url}/token")  # type: ignore[assignment]
+    body = gzip.compress(json.dumps({"token": "t0ken"}).encode())
+    parent.says("/token", body=body, headers={"Content-Encoding": "gzip"})
+    assert await read(app) == DATA
 
 
 async def test_a_token_may_come_in_pieces(world: World, parent: SimulatedRegistry) -> None:

@@ -12,6 +12,7 @@ import aiohttp
 from yarl import URL
 
 from registry_mesh.ports.failures import LoginRefused, SourceDenied, SourceThrottled, SourceUnavailable
+from registry_mesh.upstream.codings import decoded
 from registry_mesh.upstream.health.causes import cause
 from registry_mesh.upstream.health.retry_after import http_date, retry_after
 from registry_mesh.upstream.login.credentials import Credentials
@@ -153,6 +154,7 @@ class TokenService:
         raise SourceUnavailable(f"the token service {url.authority} {why}", source=self._parent)
 
     async def _body(self, response: aiohttp.ClientResponse, url: URL) -> bytes:
+        """Without the coding that it came in, though identity was asked for."""
         data = b""
         async for part in response.content.iter_any():
             data += part
@@ -160,7 +162,7 @@ class TokenService:
                 raise SourceUnavailable(
                     f"the answer of the token service {url.authority} has no end", source=self._parent
                 )
-        return data
+        return decoded(data, response.headers.get("Content-Encoding", ""), ANSWER_LIMIT)
 
     def _failure(self, answer: _Answer, demand: Demand, login: Credentials | None) -> Exception:
         status, said = answer.status, f"the token service {_host(demand)} answered {answer.status}"
