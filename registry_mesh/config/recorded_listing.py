@@ -25,6 +25,8 @@ from registry_mesh.replication.decision import Place, TagFacts
 from registry_mesh.replication.listing import Held, Recorded, Weight
 
 SCHEMA: Final = "registry-mesh/listing/1"
+_OF_BLOBS: Final = frozenset({"blobs"})
+_OF_HELD: Final = frozenset({"rules", "gone", "unselected", "held_until"})
 
 
 def read_listing(path: Path) -> Iterator[Recorded]:
@@ -64,18 +66,14 @@ def _line(number: int, value: Mapping[str, Any]) -> Recorded | None:  # Any: JSO
         Place(registry, repository),
         float(value.get("listed_at", 0)),
         {parse_tag(tag): _facts(each) for tag, each in tags.items()},
-        {Tag(tag): _weight(each["blobs"], each) for tag, each in tags.items() if _has(each, "blobs")},
-        {
-            Tag(tag): _held(each)
-            for tag, each in tags.items()
-            if _has(each, "rules", "gone", "unselected", "held_until")
-        },
+        {Tag(tag): _weight(each["blobs"], each) for tag, each in tags.items() if _has(each, _OF_BLOBS)},
+        {Tag(tag): _held(each) for tag, each in tags.items() if _has(each, _OF_HELD)},
         value.get("error"),
     )
 
 
-def _has(value: object, *keys: str) -> bool:
-    return isinstance(value, dict) and any(key in value for key in keys)
+def _has(value: object, keys: frozenset[str]) -> bool:
+    return isinstance(value, dict) and not keys.isdisjoint(value)
 
 
 def _facts(value: str | Mapping[str, Any]) -> TagFacts:

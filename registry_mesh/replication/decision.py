@@ -153,17 +153,14 @@ def _decide(
 ) -> Decision | None:
     """None where what it is, or its labels, are none that a rule selects."""
     ref = place.ref(tag)
-    denial = rules.denying(place.registry, place.repository, tag, facts.digest)
+    denial = rules.denying(place.registry, place.repository, tag, facts.digest) if rules.deny else None
     if denial is not None:
         note = f": {denial.note}" if denial.note else ""
         return Decision(tag, tuple(by), Verdict.DENY, f"{ref} is denied{note}")
     unknown: list[str] = []
-    of_kind = tuple(rule for rule in by if _is_of_kind(rule, facts, unknown))
-    pinned = [_unpinned(rule, ref, tag, facts) for rule in of_kind]
-    taking = tuple(rule for rule, fault in zip(of_kind, pinned, strict=True) if fault is None)
+    taking, pinned = _taking(by, ref, tag, facts, unknown)
     if not taking:
-        fault = next((each for each in pinned if each is not None), None)
-        return None if fault is None else Decision(tag, tuple(by), Verdict.REFUSE, fault)
+        return None if pinned is None else Decision(tag, tuple(by), Verdict.REFUSE, pinned)
     names = [rule for rule in taking if (kept_ones := stay[rule.name]) is None or tag in kept_ones]
     if not names:
         newest = ", ".join(sorted({str(rule.keep.newest) for rule in taking if rule.keep}))
@@ -182,6 +179,18 @@ def _decide(
             until,
         )
     return Decision(tag, tuple(names), Verdict.TAKE, unknown=tuple(unknown))
+
+
+def _taking(
+    by: list[Rule], ref: str, tag: Tag, facts: TagFacts, unknown: list[str]
+) -> tuple[tuple[Rule, ...], str | None]:
+    """The rules that take it as it is, and why a rule that pins it does not."""
+    of_kind = [r for r in by if not (r.types or r.labels) or _is_of_kind(r, facts, unknown)]
+    if not any(tag in rule.pinned for rule in of_kind):
+        return tuple(of_kind), None
+    pinned = [_unpinned(rule, ref, tag, facts) for rule in of_kind]
+    taking = tuple(rule for rule, fault in zip(of_kind, pinned, strict=True) if fault is None)
+    return taking, next((each for each in pinned if each is not None), None)
 
 
 def _is_of_kind(rule: Rule, facts: TagFacts, unknown: list[str]) -> bool:
@@ -219,6 +228,8 @@ def _refusals(
     ref = place.ref(tag)
     moved = facts.held is not None and facts.digest is not None and facts.held != facts.digest
     for rule in rules:
+        if rule.most is None and rule.fixed is None and rule.verify is None:
+            continue
         if rule.most is not None and facts.size is None:
             unknown.append("size")
         elif rule.most is not None and facts.size is not None and facts.size > rule.most:

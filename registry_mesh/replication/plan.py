@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
+from typing import Final
 
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.replication import sentences
@@ -32,6 +34,21 @@ class Step:
     platforms: tuple[str, ...] | None = None
     rules: tuple[str, ...] = ()
     because: str = ""
+
+    def bringing(self, new: int | None) -> Step:
+        """The same, of which `new` bytes are neither here nor brought before. Spelled out: plans have a million."""
+        return Step(
+            self.to,
+            self.do,
+            self.source,
+            self.digest,
+            self.was,
+            self.size,
+            new,
+            self.platforms,
+            self.rules,
+            self.because,
+        )
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -125,7 +142,8 @@ class _Planning:
         for recorded in listing:
             self._repository(recorded)
         self._resolve_conflicts()
-        for each in (plan.steps, plan.waiting, plan.refused, plan.conflicts, plan.unknown, plan.troubles):
+        plan.steps.sort(key=_place_of)
+        for each in (plan.waiting, plan.refused, plan.conflicts, plan.unknown, plan.troubles):
             each.sort()
         plan.steps = self._weighed(plan.steps)
         plan.sources = sorted(self._listed.items())
@@ -183,7 +201,7 @@ class _Planning:
 
     def _weigh(self, recorded: Recorded, decision: Decision, ref: str) -> None:
         weight = recorded.weights.get(decision.tag)
-        if decision.data is not Data.FULL:
+        if not any(rule.data is Data.FULL for rule in decision.rules):
             self._blobs[ref] = {}
         elif weight is not None:
             self._blobs[ref] = weight.of(decision.platforms)
@@ -216,14 +234,14 @@ class _Planning:
             if step.do == "delete" or blobs is None:
                 if step.size is None and step.do != "delete":
                     self._plan.unknown.append((step.source, "size"))
-                found.append(step if step.do == "delete" else replace(step, new=step.size))
+                found.append(step if step.do == "delete" else step.bringing(step.size))
                 continue
             new = 0
             for digest, size in blobs.items():
                 if (short := key(digest)) not in self._here:
                     self._here.add(short)
                     new += size
-            found.append(replace(step, new=new))
+            found.append(step.bringing(new))
         return found
 
     def _removals(
@@ -279,6 +297,10 @@ class _Planning:
         if plan.withheld:
             withheld = {step.to for step in plan.withheld}
             plan.steps = [s for s in plan.steps if not (s.to in withheld and _is_guarded(s))]
+
+
+_place_of: Final = attrgetter("to", "do", "source", "digest")
+"""No two steps of a plan have all of these."""
 
 
 def _is_guarded(step: Step) -> bool:

@@ -89,5 +89,4 @@ def _list(name: str, values: Iterable[object] | Sequence[object]) -> Iterator[st
     yield "]"
 
 
-def _text(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
+_text: Final = json.JSONEncoder(ensure_ascii=False).encode

@@ -101,7 +101,7 @@ def union(several: Iterable[Platforms]) -> Platforms:
 
 
 _SPELLED: Final = {"most": "max", "companions": "with"}
-_ALWAYS: Final = frozenset({"name", "registry", "repositories", "tags", "place"})
+_ALWAYS: Final = frozenset({"name", "registry", "repositories", "tags", "place", "pinned"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +140,12 @@ class Rule:
     priority: Priority = Priority.NORMAL
     place: str = field(default="", compare=False)
     """`FILE:LINE:COLUMN` where it stands."""
+    pinned: frozenset[str] = field(init=False, repr=False, compare=False)
+    """The tags that it pins."""
+
+    def __post_init__(self) -> None:
+        tags = frozenset(pin.tag for pin in self.pins if pin.tag is not None)
+        object.__setattr__(self, "pinned", tags)
 
     @property
     def pins(self) -> tuple[Pin, ...]:

@@ -12,7 +12,7 @@ import enum
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import total_ordering
+from functools import lru_cache, total_ordering
 from typing import Final
 
 _NUMBER: Final = r"(?:0|[1-9][0-9]{0,17})"
@@ -31,6 +31,9 @@ _PARTIAL_ZEROS: Final = re.compile(_PARTIAL.pattern.replace(_NUMBER, "[0-9]{1,18
 _HYPHEN: Final = re.compile(r"(\S+)\s+-\s+(\S+)")
 _COMPARATOR: Final = re.compile(r"(>=|<=|>|<|=|\^|~)?\s*(\S+)")
 
+_KNOWN: Final = 1 << 15
+"""Tags whose versions are remembered: repositories have the same ones, and rules read them again and again."""
+
 
 @total_ordering
 @dataclass(frozen=True, slots=True)
@@ -43,13 +46,7 @@ class Version:
     @classmethod
     def parse(cls, tag: str, zeros: bool = False) -> Version | None:
         """The version that a tag spells, if it spells one; `zeros`: also with leading zeros."""
-        found = (_ZEROS if zeros else _VERSION).fullmatch(tag)
-        if found is None:
-            return None
-        major, minor, patch, suffix, build = found.groups()
-        if build is not None and patch is None:
-            return None
-        return cls((int(major), int(minor or 0), int(patch or 0)), tuple(suffix.split(".")) if suffix else ())
+        return _parsed(tag, zeros)
 
     def _key(self) -> tuple[tuple[int, int, int], bool, tuple[tuple[bool, int, str], ...]]:
         """Numbers first; a pre-release before its version; numeric identifiers before words (semver.org 11)."""
@@ -65,6 +62,17 @@ class Version:
         if self.numbers != other.numbers:
             return self.numbers < other.numbers
         return self._key() < other._key()
+
+
+@lru_cache(maxsize=_KNOWN)
+def _parsed(tag: str, zeros: bool) -> Version | None:
+    found = (_ZEROS if zeros else _VERSION).fullmatch(tag)
+    if found is None:
+        return None
+    major, minor, patch, suffix, build = found.groups()
+    if build is not None and patch is None:
+        return None
+    return Version((int(major), int(minor or 0), int(patch or 0)), tuple(suffix.split(".")) if suffix else ())
 
 
 @dataclass(frozen=True, slots=True)
