@@ -33,6 +33,9 @@ from registry_mesh.ports.repositories import FetchedManifest, Referrers, Reposit
 
 T = TypeVar("T")
 
+BESIDE: Final = 1 << 20
+"""Bytes of a span that may be asked of two parents at once."""
+
 Unknown: Final = (BlobUnknown, ManifestUnknown, NameUnknown)
 
 
@@ -166,9 +169,20 @@ class Failover:
         """Open at the first candidate that begins to answer. One whose body drips is asked after the others for a
         while, whatever is wanted."""
 
+        large = span is None or len(span) > BESIDE
+        asked = 0
+
         async def opened(repository: Repository) -> tuple[AsyncExitStack, Reading]:
+            """Beside one that is late a large body is not asked for before the other has told that it answers."""
+            nonlocal asked
+            asked += 1
             stack = AsyncExitStack()
-            return stack, await stack.enter_async_context(repository.blobs.open(digest, span))
+            try:
+                if asked > 1 and large:
+                    await repository.blobs.stat(digest)
+                return stack, await stack.enter_async_context(repository.blobs.open(digest, span))
+            finally:
+                asked -= 1
 
         async def close(late: tuple[AsyncExitStack, Reading]) -> None:
             await late[0].aclose()

@@ -293,6 +293,28 @@ async def test_an_answer_that_comes_too_late_is_closed() -> None:
     assert closed == ["late", "other"]
 
 
+@pytest.mark.parametrize(("span", "heads"), [(None, 1), (Span(0, 2 << 20), 1), (Span(0, 1000), 0)])
+async def test_beside_a_late_one_a_large_body_is_not_asked_for_at_once(span: Span | None, heads: int) -> None:
+    class Opening(SimulatedSource):
+        @asynccontextmanager
+        async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[Reading]:
+            if self.gate is not None:
+                await self.gate.wait()
+            async with super().open(digest, span) as reading:
+                yield reading
+
+    late, other = Opening("late", gate=asyncio.Event()), Opening("other")
+    for source in (late, other):
+        source.add(DATA)
+    choice = Failover([[candidate(late, late=0.01)], [candidate(other)]], Distrusted())
+    async with asyncio.timeout(10), choice.open(Digest.of(DATA), span) as reading:
+        assert reading.provenance.source == "other"
+    assert (other.stats, late.stats) == (heads, 0)
+    async with choice.open(Digest.of(DATA), span):
+        pass
+    assert other.stats == heads, "it is the first to be asked now"
+
+
 @dataclass
 class Lists:
     """Referrers of any subject: what is there, or nothing at all."""
