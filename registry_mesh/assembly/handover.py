@@ -22,6 +22,8 @@ from typing import Final
 import registry_mesh
 
 VARIABLE: Final = "REGISTRY_MESH_HANDOVER"
+"""Set in the environment where one version hands over: the descriptor of the file."""
+
 _VERSION: Final = re.compile(r'^__version__ = "([^"]+)"', re.MULTILINE)
 _LONGEST: Final = 60.0
 """Seconds that a trial of the new version may take."""

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Final
 
 import click
 
+from registry_mesh.assembly.handover import VARIABLE
 from registry_mesh.config.finding import ConfigInvalid, Finding
 from registry_mesh.config.load import Loaded, load
+
+_ENDS: Final = (signal.SIGTERM, signal.SIGINT)
+_AGAIN: Final = 1.0
+"""Seconds between two looks at a file that was spoiled."""
 
 EXIT_CONFIG: Final = 78  # sysexits.h EX_CONFIG: RestartPreventExitStatus=78
 
@@ -34,11 +41,7 @@ def command(config: Path, adopt: bool, trial: bool) -> None:
     Example:
       registry-mesh serve config/site.yaml
     """
-    try:
-        loaded = load(config).fit()
-    except ConfigInvalid as invalid:
-        click.echo(str(invalid), err=True)
-        sys.exit(EXIT_CONFIG)
+    loaded = _loaded(config)
     for warning in loaded.warnings:
         click.echo(str(warning), err=True)
 
@@ -61,6 +64,18 @@ def command(config: Path, adopt: bool, trial: bool) -> None:
     except StartFailed as fault:
         click.echo(str(foreign(loaded, str(fault))), err=True)
         sys.exit(EXIT_CONFIG if fault.unfit else 1)
+
+
+def _loaded(config: Path) -> Loaded:
+    """The configuration; exits where it is invalid. One that took over from another version of the program, whose
+    children serve meanwhile, waits for a file that was spoiled since it was tried: to exit would end them."""
+    while True:
+        try:
+            return load(config).fit()
+        except ConfigInvalid as invalid:
+            click.echo(str(invalid), err=True)
+        if VARIABLE not in os.environ or signal.sigtimedwait(_ENDS, _AGAIN) is not None:
+            sys.exit(EXIT_CONFIG)
 
 
 def foreign(loaded: Loaded, reason: str) -> Finding:

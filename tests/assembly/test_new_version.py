@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -20,7 +22,7 @@ from typing import Any
 import pytest
 
 import registry_mesh
-from registry_mesh.assembly.handover import Handover, started_as
+from registry_mesh.assembly.handover import VARIABLE, Handover, started_as
 from tests.clients import nodes
 from tests.eventually import eventually_here
 
@@ -139,6 +141,28 @@ def test_a_new_version_takes_over_while_pulls_run_and_a_broken_one_does_not(inst
     installed.reload()  # from now on it is as any other
     eventually_here(lambda: installed.status()["generation"] == after["generation"] + 1, "another", 60)
     assert installed.node.stop() == 0
+
+
+def test_a_file_that_is_spoiled_during_the_handover_is_waited_for(tmp_path: Path) -> None:
+    """To exit would end the children of the version before, which serve."""
+    file = tmp_path / "node.yaml"
+    file.write_text("colour: blue\n")
+    code = (
+        "import signal; from pathlib import Path; from registry_mesh.cli.serve import _loaded\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])\n"
+        f"print(_loaded(Path({str(file)!r})).config.role)"
+    )
+    command = [sys.executable, "-c", code]
+    alone = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (alone.returncode, alone.stdout) == (78, "")
+    with subprocess.Popen(
+        command, env={**os.environ, VARIABLE: "9"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as waiting:
+        assert waiting.stderr is not None
+        assert "node.yaml:1:1" in waiting.stderr.readline()
+        file.write_text(f"role: origin\nstore: {{disk: {{path: {tmp_path}}}}}\n")
+        assert waiting.communicate(timeout=60)[0] == "origin\n"
+    assert waiting.returncode == 0
 
 
 def test_what_is_handed_over_arrives() -> None:
