@@ -15,8 +15,8 @@ from registry_mesh.content.nest.failover_registry import FailoverRegistry
 from registry_mesh.content.snapshot.asking import Asking
 from registry_mesh.content.snapshot.recording import Recorder
 from registry_mesh.content.snapshot.remembered_tags import RememberedTags
+from registry_mesh.content.snapshot.settings import SnapshotPolicy
 from registry_mesh.content.snapshot.signatures import Signatures
-from registry_mesh.content.snapshot.snapshot import SnapshotPolicy
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.oci.refusals import NameUnknown, Refusal
 from registry_mesh.ports.failures import Failure

@@ -31,8 +31,10 @@ from registry_mesh.content.snapshot.copy_blob import CopyByIngest
 from registry_mesh.content.snapshot.copy_by_fill import CopyByFill
 from registry_mesh.content.snapshot.copy_graph import Bring
 from registry_mesh.content.snapshot.history import Run, RunHistory
+from registry_mesh.content.snapshot.outcome import Outcome
 from registry_mesh.content.snapshot.progress import Meter
-from registry_mesh.content.snapshot.snapshot import Ours, Outcome, Snapshot, SnapshotPolicy
+from registry_mesh.content.snapshot.settings import Ours, SnapshotPolicy
+from registry_mesh.content.snapshot.snapshot import Snapshot
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.storage import Storage
 from registry_mesh.replication.rules import Rules

@@ -17,7 +17,7 @@ from registry_mesh.config.schema import Config
 
 if TYPE_CHECKING:
     from registry_mesh.assembly.replicator import Replicator
-    from registry_mesh.content.snapshot.snapshot import Outcome
+    from registry_mesh.content.snapshot.outcome import Outcome
 
 EXIT_INCOMPLETE: Final = 1
 EXIT_INVALID: Final = 2

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from registry_mesh.cli.main import main
 from registry_mesh.cli.replication_view import clock, outcome_lines, progress_line, size
+from registry_mesh.content.snapshot.outcome import Outcome, Trouble
 from registry_mesh.content.snapshot.progress import Meter, Phase
-from registry_mesh.content.snapshot.snapshot import Outcome, Trouble
 from registry_mesh.oci.reference import Tag
 from tests.eventually import eventually
 from tests.simulators.images import HOST, Content, random_bytes

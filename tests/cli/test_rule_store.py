@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from registry_mesh.assembly.replicator import open_replicator
 from registry_mesh.cli.main import main
-from registry_mesh.content.snapshot.snapshot import Outcome
+from registry_mesh.content.snapshot.outcome import Outcome
 from registry_mesh.oci.reference import Tag
 from tests.simulators.images import HOST, Content
 from tests.simulators.replica_tree import ReplicaTree, replica_tree

@@ -10,8 +10,10 @@ from registry_mesh.content.fill.policy import FillPolicy
 from registry_mesh.content.snapshot.copy_blob import CopyByIngest
 from registry_mesh.content.snapshot.copy_by_fill import CopyByFill
 from registry_mesh.content.snapshot.jobs import Widths
+from registry_mesh.content.snapshot.outcome import Outcome
 from registry_mesh.content.snapshot.progress import Meter
-from registry_mesh.content.snapshot.snapshot import Ours, Outcome, Snapshot, SnapshotPolicy
+from registry_mesh.content.snapshot.settings import Ours, SnapshotPolicy
+from registry_mesh.content.snapshot.snapshot import Snapshot
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.reference import RegistryName, RepositoryName

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Final
 
+from registry_mesh.content.snapshot.outcome import Outcome
 from registry_mesh.content.snapshot.progress import RuleProgress
-from registry_mesh.content.snapshot.snapshot import Outcome
 from registry_mesh.ports.records import KeyedRecords
 
 KEPT: Final = 100

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Final
 
+from registry_mesh.content.snapshot.outcome import Outcome
 from registry_mesh.content.snapshot.removing import APPROVED, REMOVED
-from registry_mesh.content.snapshot.snapshot import Outcome
 from registry_mesh.oci.reference import RepositoryName, Tag
 from registry_mesh.ports.failures import SourceUnavailable
 from registry_mesh.ports.pushes import Pusher

@@ -11,8 +11,10 @@ from registry_mesh.assembly.storage import open_storage
 from registry_mesh.config.load import parse
 from registry_mesh.config.schema import Config
 from registry_mesh.content.snapshot.copy_blob import CopyByIngest
+from registry_mesh.content.snapshot.outcome import Outcome
 from registry_mesh.content.snapshot.progress import Meter
-from registry_mesh.content.snapshot.snapshot import Ours, Outcome, Snapshot, SnapshotPolicy
+from registry_mesh.content.snapshot.settings import Ours, SnapshotPolicy
+from registry_mesh.content.snapshot.snapshot import Snapshot
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RepositoryName, Tag
 from registry_mesh.oci.refusals import ManifestUnknown

@@ -6,7 +6,7 @@ import pytest
 
 from registry_mesh.config.rule_files import parse_rules
 from registry_mesh.content.snapshot.jobs import Widths
-from registry_mesh.content.snapshot.snapshot import Outcome
+from registry_mesh.content.snapshot.outcome import Outcome
 from registry_mesh.oci.manifest import Manifest
 from tests.simulators.images import HOST, descriptor, random_bytes
 from tests.simulators.replica import Replica

@@ -1,0 +1,36 @@
+"""What a run of the rules came to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Trouble:
+    """One thing that is wanted and not held, and why."""
+
+    what: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run came to; `size` in bytes."""
+
+    repositories: int
+    tags: int
+    """Wanted."""
+    held: int
+    """Of those, complete here now."""
+    switched: int
+    size: int
+    """Brought."""
+    troubles: tuple[Trouble, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What is odd and stops nothing."""
+    deleted: int = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that was selected is here."""
+        return not self.troubles

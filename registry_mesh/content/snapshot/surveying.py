@@ -1,0 +1,208 @@
+"""Looks at every repository that rules take, and says what becomes of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final
+
+from registry_mesh.content.snapshot.asking import Asking
+from registry_mesh.content.snapshot.explorer import Explorer
+from registry_mesh.content.snapshot.following import Followed
+from registry_mesh.content.snapshot.pending import Pending
+from registry_mesh.content.snapshot.planning import Planning
+from registry_mesh.content.snapshot.removing import Removing
+from registry_mesh.content.snapshot.renaming import RenamedTarget, destinations
+from registry_mesh.content.snapshot.run_records import RunRecords, noted_at
+from registry_mesh.content.snapshot.settings import Ours
+from registry_mesh.content.snapshot.signatures import Signatures
+from registry_mesh.content.snapshot.survey import Findings, Survey, list_tags
+from registry_mesh.content.snapshot.told import Told
+from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
+from registry_mesh.oci.refusals import NameUnknown, Refusal
+from registry_mesh.ports.failures import Failure, SourceLied
+from registry_mesh.ports.place import Place
+from registry_mesh.ports.repositories import EVERY, KeptRepository, RegistrySource, Repository, TagPage
+from registry_mesh.replication import sentences
+from registry_mesh.replication.rules import Rule, Rules
+from registry_mesh.replication.wanted import Listing
+
+MAX_REPOSITORIES: Final = 1_000_000
+
+
+class Surveying:
+    """Looks at the repositories of one run. `clock` gives seconds since the epoch."""
+
+    def __init__(
+        self,
+        rules: Rules,
+        sources: Mapping[RegistryName, RegistrySource],
+        ours: Ours,
+        records: RunRecords,
+        asking: Asking,
+        planning: Planning,
+        told: Told,
+        clock: Callable[[], float],
+        referrers_every: float,
+    ) -> None:
+        self._rules = rules
+        self._sources = sources
+        self._ours = ours
+        self._records = records
+        self._asking = asking
+        self._planning = planning
+        self._told = told
+        self._clock = clock
+        self._referrers_every = referrers_every
+        self._signatures = Signatures(asking, ours.signers, ours.unusable)
+        self._explorer = Explorer(ours.blobs, asking)
+        self._renames = any(rule.to for rule in rules)
+        self._followed = Followed(ours.records, asking, clock())
+        self.removing = Removing(rules, ours.repositories, ours.records, clock())
+        """What is to be deleted."""
+
+    async def places(self, listing: Listing, due: Rules) -> list[Place]:
+        """The repositories of a registry that some rule takes which is due."""
+        names = set(listing.names)
+        source = self._sources.get(listing.registry)
+        if source is None:
+            why = "rules name it, and it is not among the configured registries"
+            self._told.trouble(str(listing.registry), why)
+            return []
+        if listing.patterns:
+            try:
+                names |= await self._asking.ask(listing.registry, partial(_listed, source))
+            except (Failure, Refusal) as fault:
+                self._told.unlisted.add(listing.registry)
+                why = f"its repositories cannot be listed: {fault.reason}"
+                self._told.trouble(str(listing.registry), why)
+        return [Place(listing.registry, n) for n in sorted(names) if due.of(listing.registry, n)]
+
+    async def look(self, place: Place, named: frozenset[RepositoryName]) -> None:
+        """Look at one repository, and take what changed into the copy. `named`: those that rules name in full."""
+        source = self._sources[place.registry].repository(place.repository)
+        target = self._ours.repositories.repository(place.registry, place.repository)
+        rules = self._rules.of(place.registry, place.repository)
+        try:
+            if self._renames:
+                await self._look_renamed(place, source, target, rules)
+                return
+            found = await self._survey(place, source, target, rules)
+        except NameUnknown:
+            self._told.selecting |= {rule.name for rule in rules}  # why they take nothing is told here
+            await self._gone(place, target, place.repository in named)
+            return
+        if not found.faults.get("") and not found.selecting and place.repository in named:
+            self._told.notes.append(f"{place}: none of its tags is taken by a rule")
+        wanted = {tag: found.by.get(tag, ()) for tag in found.seen}
+        await self._look_after(place, source, target, found, wanted)
+        self._planning.add(source, target, place, found)
+
+    async def unselected(self, place: Place) -> None:
+        """Look at a repository that is held and that no rule takes any more."""
+        target = self._ours.repositories.repository(place.registry, place.repository)
+        held = await target.kept.tags.tags(EVERY)
+        made = self._records.made.of(place)
+        if made.keys() >= set(held.tags) and not self._rules.deny:
+            return
+        source = self._sources[place.registry].repository(place.repository)
+        told = await self._followed.look(place, target, source, held.tags, made)
+        await self.removing.look(place, target, told, await self._records.remembered.of(place), {})
+
+    async def _look_renamed(
+        self, place: Place, source: Repository, target: KeptRepository, rules: tuple[Rule, ...]
+    ) -> None:
+        """Each repository that is made of this one by itself; what is copied is known when all were looked at."""
+        try:
+            page = await list_tags(source, self._asking)
+        except NameUnknown:
+            raise
+        except (Failure, Refusal) as fault:
+            self._told.unlisted_place(place, rules, fault)
+            return
+        several, faults = destinations(place, rules, page.tags)
+        for unnamed in faults:
+            self._told.trouble(str(place), unnamed)
+        wanted: dict[Tag, tuple[str, ...]] = {}
+        last = Findings(listed=frozenset(page.tags), whole=not page.note)
+        for to in several:
+            real = self._ours.repositories.repository(to.place.registry, to.place.repository)
+            renamed = RenamedTarget(real, to)
+            found = await self._survey(place, source, renamed, tuple(to.rules), page, to.place)
+            if to.place == place:
+                last.past = found.past
+                wanted = {tag: found.by.get(tag, ()) for tag in found.seen if tag in to.of(tag)}
+            last.remembered |= found.remembered
+            self._planning.postpone(Pending(source, renamed, place, to, found))
+        await self._look_after(place, source, target, last, wanted)
+
+    async def _survey(
+        self,
+        place: Place,
+        source: Repository,
+        target: KeptRepository,
+        rules: tuple[Rule, ...],
+        page: TagPage | None = None,
+        to: Place | None = None,
+    ) -> Findings:
+        """What a look at `place` finds for `rules`, told as far as it is odd. `NameUnknown`."""
+        survey = Survey(
+            source,
+            target,
+            await self._records.receipts.of(noted_at(place, to)),
+            await self._records.remembered.of(place),
+            self._explorer,
+            self._asking,
+            self._clock(),
+            self._referrers_every,
+            self._signatures,
+            self._records.released.of(place),
+        )
+        found = await survey.run(self._rules, rules, page)
+        self._told.found(place, found)
+        self._planning.rank(place, found, to)
+        return found
+
+    async def _look_after(
+        self,
+        place: Place,
+        source: Repository,
+        target: KeptRepository,
+        found: Findings,
+        wanted: Mapping[Tag, tuple[str, ...]],
+    ) -> None:
+        """What becomes of what is held of a repository and not `wanted`, and what is remembered of it."""
+        if found.faults.get(""):
+            return
+        remembered = await self._records.remembered.of(place)
+        wanted = {**self._records.made.of(place), **wanted}
+        told = await self._followed.look(place, target, source, found.listed, wanted, found.whole)
+        known = {tag: each for tag, each in remembered.items() if tag in told.wanted} | found.remembered
+        if known != remembered:
+            self._records.remembered.note(place, known)
+        await self.removing.look(place, target, told, known, found.past)
+        if told.unfollowed and not found.listed:
+            why = sentences.empty(place.repository, place.registry, len(told.unfollowed))
+            self._told.trouble(str(place), why)
+
+    async def _gone(self, place: Place, target: KeptRepository, named: bool) -> None:
+        """A repository that its source does not know: what a rule names in full, and was never here, is missed."""
+        try:
+            await target.kept.tags.tags(1)
+        except NameUnknown:
+            if named:
+                self._told.trouble(str(place), "a rule names it, and it does not exist at its source")
+            else:
+                self._told.notes.append(f"{place} does not exist at its source")
+        else:
+            await self._followed.look(place, target, None, (), {})
+            self._told.notes.append(f"{place} does not exist at its source; what is held of it stays")
+
+
+async def _listed(source: RegistrySource) -> set[RepositoryName]:
+    names = set()
+    async for name in source.repositories():
+        names.add(name)
+        if len(names) > MAX_REPOSITORIES:
+            raise SourceLied(f"more than {MAX_REPOSITORIES} repositories are listed")
+    return names
