@@ -22,19 +22,21 @@ _HEAD: Final = """\
 This page lists the metrics and alerts of a node. It is made from `registry_mesh/telemetry/names.py` by
 `python -m registry_mesh.telemetry.handbook .`
 
-`http://ADMIN/metrics` serves the metrics in the format of Prometheus, or OpenMetrics where the scraper asks for it. Every
-series sums all processes of the node; a series with several labels appears on its first use. Counters go on over a reload
-and begin at 0 when the node restarts; `last_day` in `/status` has the figures of the last 24 hours, over restarts and
-without a Prometheus. [Findings](findings.md) say what a person should know; most of them have an alert of the same name.
+`http://ADMIN/metrics` serves the metrics in the format of Prometheus, or OpenMetrics where the scraper asks for it.
+Every series sums all processes of the node; a series with several labels appears on its first use. Counters go on
+over a reload and begin at 0 when the node restarts; `last_day` in `/status` has the figures of the last 24 hours,
+over restarts and without a Prometheus. [Findings](findings.md) say what a person should know; most of them have an
+alert of the same name.
 
 - rules and their tests: [`deploy/prometheus/alerts.yaml`](../deploy/prometheus/alerts.yaml), `alerts_test.yaml`
 - dashboard: [`deploy/grafana/registry-mesh.json`](../deploy/grafana/registry-mesh.json)
 
-Bytes saved are those that clients received and that did not cross the WAN: they are `registry_mesh_cache_bytes_total` with
-`result` `hit` or `stale`; bytes that crossed it are `registry_mesh_upstream_bytes_total`. The share of requests and of bytes
-that were hits is recorded as `registry_mesh:hit_requests:ratio_rate5m` and `registry_mesh:hit_bytes:ratio_rate5m`, and
-bytes saved as `registry_mesh:saved_bytes:rate1h`, each by registry. `/status` has them since the start in `cache`, and
-for each registry in `registries.HOST.cache`. Registries that the configuration does not name are counted together as `other`.
+Bytes saved are those that clients received and that did not cross the WAN: they are `registry_mesh_cache_bytes_total`
+with `result` `hit` or `stale`; bytes that crossed it are `registry_mesh_upstream_bytes_total`. The share of requests
+and of bytes that were hits is recorded as `registry_mesh:hit_requests:ratio_rate5m` and
+`registry_mesh:hit_bytes:ratio_rate5m`, and bytes saved as `registry_mesh:saved_bytes:rate1h`, each by registry.
+`/status` has them since the start in `cache`, and for each registry in `registries.HOST.cache`. Registries that the
+configuration does not name are counted together as `other`.
 """
 
 
