@@ -1,4 +1,4 @@
-"""Who is let in to what a node tells its operator: its own machine, and from elsewhere whoever has a password."""
+"""Who is let in to what a node tells its operator: its own machine, and from elsewhere users with a password."""
 
 from __future__ import annotations
 

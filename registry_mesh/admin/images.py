@@ -120,7 +120,7 @@ async def _streamed(request: web.Request, images: Images) -> web.StreamResponse:
         await answer.write(_line(first))
         async for step in steps:
             await answer.write(_line(step))
-    except (ConnectionError, asyncio.CancelledError):  # whoever asked has gone: what came is kept
+    except (ConnectionError, asyncio.CancelledError):  # the caller has gone: what came is kept
         raise
     finally:
         await steps.aclose()  # type: ignore[attr-defined]  # an async generator

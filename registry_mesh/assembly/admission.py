@@ -39,7 +39,7 @@ class NodeAdmission:
     async def admit(self, records: Records, where: str) -> None:
         """`check`, and write the marker where there is none, or another's that is taken over. Of two nodes that begin
         in an empty store at once one is let in. A store of format 1 is upgraded by its marker: all else in it is
-        read as it is, or made anew; whoever is killed before the marker is there has changed nothing."""
+        read as it is, or made anew; a process that is killed before the marker is there has changed nothing."""
         await self.check(records, where)
         data = await records.get(KEY)
         found = _decoded(data, where) if data is not None else None
@@ -57,7 +57,7 @@ class NodeAdmission:
         return replace(self.ours, store=uuid.uuid4().hex)
 
     def _made_ours(self, found: Marker) -> Marker:
-        """What the marker is to say. An origin that was given a name since says it; who shares a store leaves it."""
+        """What the marker is to say: an origin says a name that it was given since, others never."""
         if found.role == self.ours.role and found.registry in (self.ours.registry, None):
             return replace(found, registry=self.ours.registry or found.registry)
         if not self.adopt:
@@ -75,8 +75,8 @@ class NodeAdmission:
 
 
 def role_by(tops: Collection[str], repositories: Collection[str]) -> str | None:
-    """The role of whoever wrote records that begin with `tops`, and with `repositories` below `repositories/`; None
-    where they do not tell. For stores from before there were markers."""
+    """The role of the node that wrote records that begin with `tops`, and with `repositories` below
+    `repositories/`; None where they do not tell. For stores from before there were markers."""
     if "receipts" in tops:
         return "replica"
     if repositories:  # at a replica each stands below the name of its registry

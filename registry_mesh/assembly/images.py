@@ -138,7 +138,7 @@ class NodeImages:
         return told | await self._evict(chosen, list(gone))
 
     async def _evict(self, images: Sequence[Image], digests: Sequence[Digest]) -> Told:
-        """Tags first: who asks for one from then on has it brought anew."""
+        """Tags first: a request for one has it brought anew from then on."""
         await self._storage.records.delete(
             [key_of(image.place, Tag(image.tag)) for image in images if image.tag]
         )

@@ -63,7 +63,7 @@ class KeySets:
                     self._take(name, str(said.get("keys")).encode())
 
     async def refresh(self) -> bool:
-        """Ask whoever is due; whether a key set is another now."""
+        """Ask the issuers that are due; whether a key set is another now."""
         due = [name for name, asked in self._asked.items() if self._clock() - asked.at >= self._pause(asked)]
         return any([await self._ask(name) for name in due])
 

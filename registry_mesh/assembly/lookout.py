@@ -1,4 +1,4 @@
-"""Looks at a node again and again, and says what a person should know: to the log, the metrics, and who asks."""
+"""Looks at a node again and again, and says what a person should know: to the log, the metrics, and the admin port."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Of several processes together; `cpu` is in seconds and never falls, whoever ends meanwhile."""
+    """Of several processes together; `cpu` is in seconds and never falls, whichever process ends meanwhile."""
 
     cpu: float
     resident: int

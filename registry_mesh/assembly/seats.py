@@ -61,7 +61,7 @@ class Seat:
         self._words[_BEAT] = time.monotonic_ns()
 
     def replace(self) -> None:
-        """Say that another takes over: whoever sits here finishes what runs, for as long as that takes."""
+        """Say that another takes over: the process of this seat finishes what runs, for as long as that takes."""
         self._words[_REPLACED] = 1
 
     def stay(self) -> None:

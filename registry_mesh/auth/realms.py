@@ -53,7 +53,7 @@ def may_tell(realm: str, parent: str, token_service: str = "") -> bool:
 
     Where a `token_service` is configured or known for the parent, only it may, and the parent's own scheme, host and
     port. Else https on the standard port is asked of both: the parent's host itself, a domain above or below it
-    (whoever holds the upper one rules the lower), or a neighbour in the domain right above it, unless such neighbours
+    (the owner of the upper one rules the lower), or a neighbour in the domain right above it, unless such neighbours
     may be strangers (`example.co.uk`, `team.azurecr.io`).
     """
     there, here = place(realm), place(parent)

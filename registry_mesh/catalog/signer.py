@@ -23,14 +23,14 @@ class NotSigned(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CosignSigner:
-    """Whoever has the private half of one of `keys`."""
+    """The owner of the private half of one of `keys`."""
 
     keys: tuple[PublicKey, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class NotationSigner:
-    """Whoever has a certificate of one of `authorities`, whose subject says all that one of `subjects` says; without
+    """The owner of a certificate of one of `authorities`, whose subject says all that one of `subjects` says; without
     `subjects` any."""
 
     authorities: tuple[x509.Certificate, ...]

@@ -17,7 +17,7 @@ Version 2, of media type `MEDIA_TYPE`:
 All pages follow, or as many as were asked for. The head names blob and size: no map fits another blob. A layer of
 64 GiB has a head of 32 KiB and pages of 16 KiB each.
 
-Version 1, of media type `OLD_MEDIA_TYPE`, is read, and given to whoever asks for no other:
+Version 1, of media type `OLD_MEDIA_TYPE`, is read, and given to a request for no other:
 
     8 bytes   magic  b"RMCHUNK1"
     4 bytes   chunk size in bytes (128 KiB)

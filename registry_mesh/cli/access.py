@@ -89,7 +89,7 @@ def _load(paths: tuple[Path, ...]) -> Policies:
 
 
 def _is_configuration(path: Path) -> bool:
-    """Whether the file configures a node; what cannot be read is told by whoever reads it next."""
+    """Whether the file configures a node; what cannot be read is told by its next reader."""
     try:
         return not path.is_dir() and bool(read_document(path.read_bytes(), str(path)).find("role"))
     except (OSError, ConfigInvalid):

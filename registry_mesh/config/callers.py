@@ -49,7 +49,7 @@ class Access(Section):
     anonymous: Right = "pull"
     """What a caller without credentials may do; each right includes those before it."""
     authenticated: Right = "pull"
-    """The same for whoever logs in."""
+    """The same for users who log in."""
     users: FilePath | None = None
     """File of htpasswd with bcrypt or argon2id: who can log in. Looked at each second."""
     robots: FilePath | None = None

@@ -10,7 +10,7 @@ from registry_mesh.config.document import Document, mapping
 from registry_mesh.config.values import listed
 
 KEY_BYTES: Final = 16
-"""A key for pseudonyms has at least so many: who knows shorter ones can try them all."""
+"""A key for pseudonyms has at least so many: shorter ones can all be tried."""
 
 
 def check_pulls(document: Document) -> None:

@@ -27,7 +27,7 @@ SUFFIX: Final = ".json"
 
 
 class RobotFile(Section):
-    """A robot as it is written down. Its secret is nowhere but with whoever was told it."""
+    """A robot as it is written down. Its secret is not in it."""
 
     schema_: Literal["registry-mesh/robot/1"] = Field(alias="schema")
     name: Text

@@ -27,7 +27,7 @@ SAVED_EVERY: Final = 10.0
 """Seconds between two notes of how far it has come."""
 
 TRIES: Final = 10
-"""Times that a repair is tried; then it is left to who asks for the bytes."""
+"""Times that a repair is tried; then it is left to the next reader of the bytes."""
 
 LOOK: Final = 5.0
 """Seconds at most until a changed pace is seen."""
@@ -159,7 +159,7 @@ class Scrub:
             self.progress = began
             await self.save()
         async for digest in self._store.digests(self.progress.last):
-            with suppress(Failure):  # this one cannot be read now; whoever asks for it is told
+            with suppress(Failure):  # this one cannot be read now; a request for it says so
                 await self._blob(digest)
             self.progress = replace(self.progress, after=str(digest))
             if self._clock() - self._saved > SAVED_EVERY:

@@ -39,7 +39,7 @@ class Parts:
             await each.close()
 
     def next(self) -> AsyncGenerator[Piece, None]:
-        """The next span's pieces; to be closed by who reads them."""
+        """The next span's pieces; to be closed by their reader."""
         if self._cold:
             while self._waiting and len(self._under_way) < AHEAD:
                 self._under_way.append(_Ahead(self._opened(self._waiting.popleft())))

@@ -13,7 +13,7 @@ from registry_mesh.ports.blobs import TO_END
 from registry_mesh.ports.failures import SpanUnsatisfiable
 
 MAX_RANGES: Final = 1200
-"""podman sends up to 1,024 in one field; who sends more is asked (400) to merge them."""
+"""podman sends up to 1,024 in one field; a client that sends more is asked (400) to merge them."""
 
 _UNIT: Final = re.compile(r"[ \t]*bytes[ \t]*=", re.ASCII | re.IGNORECASE)
 _SPEC: Final = re.compile(r"(?:(\d+)-(\d*)|-(\d+))", re.ASCII)

@@ -138,7 +138,7 @@ async def delete_upload(exchange: Exchange, call: Call) -> None:
 
 async def _pour(exchange: Exchange, ingest: Ingest, length: int | None) -> None:
     """The body into the ingest, piece by piece: a slow store makes the client wait. A body that is longer or
-    shorter than said is `SizeInvalid`; what was taken before is kept by whoever keeps it."""
+    shorter than said is `SizeInvalid`; what was taken before is kept."""
     declared, poured = exchange.declared_length(), 0
     if length is not None and declared is not None and declared != length:
         raise SizeInvalid("Content-Range and Content-Length differ", range=length, length=declared)

@@ -75,7 +75,7 @@ def media_type_of(document: dict[str, Any], announced: str) -> str:  # Any: JSON
 
 
 def looks_like_one(manifest: Manifest) -> bool:
-    """Whether a document is a manifest beyond doubt, whoever sends it: of a known kind, or with descriptors where
+    """Whether a document is a manifest beyond doubt, from any sender: of a known kind, or with descriptors where
     manifests have them. Pages of errors come with 200 and any Content-Type."""
     if not is_manifest(manifest):
         return False

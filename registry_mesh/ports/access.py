@@ -1,4 +1,4 @@
-"""What the edge asks of whoever makes tokens."""
+"""What the edge asks of the maker of tokens."""
 
 from __future__ import annotations
 

@@ -120,4 +120,4 @@ class Deletes(Protocol):
 
 
 class Pushes(UploadSessions, BlobPushes, ManifestPushes, Deletes, Protocol):
-    """The write side of one repository (distribution-spec, "Pushing"). Every method takes who asks."""
+    """The write side of one repository (distribution-spec, "Pushing"). Every method takes the caller."""

@@ -10,7 +10,7 @@ from registry_mesh.ports.cache import KnownSizes
 
 
 class SharedBlobs(BlobSource, Protocol):
-    """The shared place. Its readings give bytes as they come: who asks checks them."""
+    """The shared place. Its readings give bytes as they come: the caller checks them."""
 
     @property
     def name(self) -> str:

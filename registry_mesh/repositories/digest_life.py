@@ -8,8 +8,8 @@ Every digest that an origin holds has a numbered log (`numbered_log`) of its sta
 
 Two rules make collection safe beside any number of pushing processes, without a lock server:
 
-1. Whoever is about to refer to a digest touches it *first* and looks *afterwards* whether it is there.
-2. Whoever removes anything of a digest first appends CONDEMNED to the very state that it judged by.
+1. A process that is about to refer to a digest touches it *first* and looks *afterwards* whether it is there.
+2. A process that removes anything of a digest first appends CONDEMNED to the very state that it judged by.
 
 Both are the creation of one and the same next number, so one of them loses. The collection that loses spares the
 digest. The pusher that loses waits for the removal to end, then looks and finds the digest gone: it is pushed

@@ -171,7 +171,7 @@ class RepositoryPushes:
         if await self._parts.blobs.linked_at(digest) is None:
             raise BlobUnknown(digest=str(digest))
         await self._refuse_needed(digest)
-        await self.touch(digest)  # who reads it now may read on for the grace
+        await self.touch(digest)  # its readers may read on for the grace
         await self._parts.blobs.unlink(digest)
 
     async def _refuse_needed(self, digest: Digest) -> None:

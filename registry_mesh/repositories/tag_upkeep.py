@@ -10,8 +10,8 @@ from registry_mesh.repositories.parts import RepositoryParts
 async def forget_deleted_tags(parts: RepositoryParts, now: float, grace: float) -> int:
     """Gives how many were forgotten.
 
-    A marker goes when its tag's log is gone, or when it is older than the grace and the tag stands: whoever wrote
-    it is long done. Markers are read before the log, so that none goes whose deletion is still to come.
+    A marker goes when its tag's log is gone, or when it is older than the grace and the tag stands: a process that
+    wrote it is long done. Markers are read before the log, so that none goes whose deletion is still to come.
     """
     forgotten = 0
     for name in await parts.records.children(parts.keys.untagged):

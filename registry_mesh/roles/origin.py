@@ -24,7 +24,7 @@ class Origin:
         open_repository: OpenRepository,
         list_repositories: ListRepositories,
     ) -> None:
-        """Without a name of its own (`registry` None) it answers to any: whoever asks has chosen it already."""
+        """Without a name of its own (`registry` None) it answers to any: the caller has chosen it already."""
         self._registry = registry
         self._open = open_repository
         self._list = list_repositories

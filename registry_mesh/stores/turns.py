@@ -1,7 +1,7 @@
 """Whose turn it is to write to an upload session.
 
 A client whose connection broke comes back at once, perhaps to another process, while the server still waits for bytes
-from the dead connection, for minutes where no packet says that it is dead. So who comes second waits a little; and one
+from the dead connection, for minutes where no packet says that it is dead. So the second one waits a little; and one
 that goes on exactly where the session stands is let in by a holder that has not seen a byte for a while.
 """
 

@@ -77,7 +77,7 @@ offload: Final = _STORES.run
 """Run a store's call in a thread."""
 
 ask_remote: Final = _REMOTE.ask
-"""Run a question to a server in a thread: whoever has no more time for it leaves at once."""
+"""Run a question to a server in a thread: a caller that has no more time for it leaves at once."""
 
 in_thread: Final = _EDGE.run
 """Run a call for an answer in a thread: not held up by a store that is slow."""

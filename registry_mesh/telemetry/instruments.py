@@ -1,8 +1,8 @@
 """Counters that several processes share: one table of 64-bit integers, a row for each process.
 
-Every process adds to its own row, without a lock and without a system call; whoever wants to know reads all rows.
-A row belongs to a place (worker 0, worker 1, … the keeper), not to a process: who takes over a dead one's place goes
-on counting where that one stopped, so a counter never falls.
+Every process adds to its own row, without a lock and without a system call; a reader adds up all rows.
+A row belongs to a place (worker 0, worker 1, … the keeper), not to a process: one that takes over a dead one's
+place goes on counting where that one stopped, so a counter never falls.
 """
 
 from __future__ import annotations

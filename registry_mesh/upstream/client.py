@@ -12,8 +12,9 @@ def open_session(way: Way | None = None) -> Client:
     """A client session with the traps set right: no total time limit (it kills a 60 GB pull), no decompression
     and none asked for (a blob must arrive as it is), long header lines for signed redirects.
 
-    There are as many connections as there are streams: who waited for one would look to us as if the parent did not
-    answer, and so would the ping that asks after it. Streams are bounded by the clients that are served."""
+    There are as many connections as there are streams: a request that waited for one would look to us as if the
+    parent did not answer, and so would the ping that asks after it. The number of
+    clients bounds that of streams."""
     way = way or Way()
     http = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(

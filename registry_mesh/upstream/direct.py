@@ -1,9 +1,10 @@
 """A body received by a worker thread straight from its socket, past the HTTP client.
 
 The client's way of a byte is: a read by the loop, a copy into bytes, a copy by the parser, a queue, a thread. Of a
-large body over plain HTTP the client parses the head; then its transport stands still, and whoever stores the body
-reads the rest in the thread that writes and hashes it. A body received to its last byte leaves the connection as the
-client would, good for the next request. TLS is the client's business: those bodies go the client's way.
+large body over plain HTTP the client parses the head; then its transport stands still, and the thread that writes
+and hashes the body reads the rest. A body received to its last byte leaves the
+connection as the client would, good for the next request. TLS is the client's business: those bodies go the
+client's way.
 """
 
 from __future__ import annotations
@@ -151,7 +152,7 @@ def direct_body(
 
 @contextmanager
 def _standing_still(protocol: ResponseHandler, transport: asyncio.Transport) -> Iterator[None]:
-    """Have the client read nothing from a connection, whoever asks it to.
+    """Have the client read nothing from a connection, even where it is told to.
 
     A body that came to its end set its connection free, and may still be read from memory: each part that is taken
     has the client read on from the connection (`StreamReader.read_nowait`), though another body comes on it by now.

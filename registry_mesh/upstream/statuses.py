@@ -18,7 +18,7 @@ from registry_mesh.ports.failures import (
 
 REFUSES_HEAD: Final = frozenset({400, 404, 405, 501})
 """Statuses by which HEAD is refused where GET is not: the registry itself, the proxy before it, or the store that it
-redirects to by addresses signed for GET alone. Given to whoever asked."""
+redirects to by addresses signed for GET alone. Given to the caller."""
 
 LOOPS: Final = "its way to what was asked for leads back here, so nodes are each other's parents"
 

@@ -25,7 +25,7 @@ class ChunksAhead:
 
     def after(self, span: Span, *, held: bool) -> range:
         """The chunks that a sequence comes to next, after a reader has asked for `span`, which may be known to be
-        `held`; none for who reads again what is held."""
+        `held`; none for a reader that reads again what is held."""
         ahead = self._readahead.after(span)
         if (self._unread or not held) and self._is_news(range(span.start // CHUNK, count(span.stop))):
             return range(ahead.start // CHUNK, min(self._state.chunks, ahead.stop // CHUNK))

@@ -88,7 +88,7 @@ class Fill:
 
     @contextlib.contextmanager
     def open(self) -> Iterator[None]:
-        """Not idle: whoever is inside may follow the fill, and look at what it holds, at any moment."""
+        """Not idle: a caller inside may follow the fill, and look at what it holds, at any moment."""
         self._readings += 1
         try:
             yield

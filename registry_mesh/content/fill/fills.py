@@ -74,7 +74,7 @@ class Fills:
         return entry[0]
 
     def begins(self, digest: Digest, via: Via) -> bool:
-        """Whether a fill is being begun: who asks now is to join it, without looking whether the blob is held."""
+        """Whether a fill is being begun: a request is to join it now, without looking whether the blob is held."""
         return (digest, via.registry) in self._beginnings
 
     async def join(self, digest: Digest, via: Via, span: Span | None) -> Fill:
@@ -177,7 +177,7 @@ class Fills:
         return entry is not None and entry[0] is fill
 
     async def drop(self, digest: Digest) -> None:
-        """Close the fill of `digest`, whoever follows it; what was written stays held."""
+        """Close the fill of `digest`, even under its readers; what was written stays held."""
         entry = self._fills.pop(digest, None)
         self._used.pop(digest, None)
         if entry is not None:
@@ -211,8 +211,8 @@ def _purpose(via: Via) -> str:
 
 @asynccontextmanager
 async def opened_with_bytes(digest: Digest, via: Via, span: Span | None) -> AsyncIterator[Reading]:
-    """The blob opened through `via`. An answer without a byte is none: the empty blob is asked of nobody, so whoever
-    sends it for another digest is wrong, and the next is asked."""
+    """The blob opened through `via`. An answer without a byte is none: the empty blob is asked of nobody, so a
+    parent that sends it for another digest is wrong, and the next is asked."""
     for attempt in range(ATTEMPTS):
         async with via.source.open(digest, span) as reading:
             if reading.info.size:

@@ -43,9 +43,10 @@ LONGEST: Final = 25
 class Readers:
     """All readers of one fill.
 
-    Whoever has had no byte yet, or reads a small span, is woken whenever bytes came. The others are woken once for
-    `TOGETHER` bytes, or after a pause of `pause` seconds that grows with the crowd: to wake a reader and have it send
-    costs some 150 us, however much there is to send, and a hundred of them must not be kept busy with crumbs.
+    A reader that has had no byte yet, or reads a small span, is woken whenever bytes came. The others are woken
+    once for `TOGETHER` bytes, or after a pause of `pause` seconds that grows with the crowd: to wake a reader and
+    have it send costs some 150 us, however much there is to send, and a hundred of them must not be kept busy with
+    crumbs.
     """
 
     def __init__(self, pause: float) -> None:
@@ -59,7 +60,7 @@ class Readers:
         self.moved = asyncio.Event()
         """Set when a reader moves, leaves, or is told to look again."""
         self.followed = False
-        """Whether there was ever one: who makes a fill begin is about to follow it."""
+        """Whether there was ever one: the one that begins a fill is about to follow it."""
 
     def __len__(self) -> int:
         return len(self._readers)

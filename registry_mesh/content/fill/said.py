@@ -20,7 +20,7 @@ async def check_said(store: SaidSizes, digest: Digest, size: int) -> None:
         if said is None or said.size == size:
             return
         _log.warning(
-            "manifest %s says that %s has %d bytes; it has %d: whoever pulls by that manifest is going to refuse the "
+            "manifest %s says that %s has %d bytes; it has %d: clients that pull by it will refuse the "
             "blob. Have its maker push it again.",
             said.manifest,
             digest,

@@ -12,7 +12,7 @@ process's own and stay: LIED, UNSTORABLE, CLOSED.
 left unmarked (`ChunkProof.early`): until it is known whether there is a map nobody takes them for held.
 
 **A failure is an event and no phase.** A transfer that ended badly fails the readers of that moment (`fail` counts an
-epoch); who comes later has it tried again.
+epoch); for later ones it is tried again.
 
 When is a byte released?
 
@@ -229,7 +229,7 @@ class FillState:
             self._end = Phase.UNSTORABLE
 
     def unreadable(self) -> None:
-        """A reader found that what is held cannot be read: who comes next goes past the store."""
+        """A reader found that what is held cannot be read: the next reader goes past the store."""
         self.cannot_store(StoreBroken("what is held cannot be read"))
         self.readers.wake_now()
 

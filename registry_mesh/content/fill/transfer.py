@@ -87,7 +87,7 @@ class Transfer:
         self._backlog = Backlog(self._store_batch)
         self._sums = ChunkSums(state.size)
         self._left: set[str] = set()
-        """Sources that were left for being slow; whoever goes on then is waited for."""
+        """Sources that were left for being slow; the one that goes on then is waited for."""
 
     @property
     def end(self) -> int:

@@ -31,7 +31,7 @@ class Part:
 @dataclass(frozen=True, slots=True)
 class Image:
     """What a tag, or a digest that none points at, stands for here. An index counts with those children that are here:
-    who pulls for one platform needs no others."""
+    a client that pulls for one platform needs no others."""
 
     place: Place
     tag: str

@@ -151,7 +151,7 @@ class Failover:
         return None
 
     def _noted(self, lie: SourceLied, name: str, digest: Digest | None) -> Failure:
-        """Count it here, where another candidate may make up for it; who asked us is not to count it again. An answer
+        """Count it here, where another candidate may make up for it; the caller is not to count it again. An answer
         that is none is not counted among wrong ones."""
         wrong = not isinstance(lie, SourceUnreadable)
         if digest is not None:

@@ -1,6 +1,6 @@
 """Which repository names which digest, at a node that shares bytes among repositories.
 
-What is held is held once, whoever brought it, and is served only through a repository that names it: one that gave
+What is held is held once, however it came, and is served only through a repository that names it: one that gave
 the digest itself, a tag that points at it, or a document that mentions it (distribution-spec, "Pulling blobs": a blob
 that is not found in the repository is 404). The truth is in records, a document for each manifest that a repository
 gave; the store's index has a copy for speed, and is filled again from the records where it was lost.
@@ -125,7 +125,7 @@ class Names:
                 return
             except StoreBroken:
                 if len(self._writes) > _WAITING:
-                    self._noted.pop((place, digest), None)  # the next who comes by has it written again
+                    self._noted.pop((place, digest), None)  # the next request has it written again
                     return
                 await asyncio.sleep(pause)
                 pause = min(_PAUSE[1], 2 * pause)

@@ -34,7 +34,7 @@ from registry_mesh.replication.terms import Data
 
 @dataclass(frozen=True, slots=True)
 class BlobKey:
-    """A blob as somebody describes it: whoever gets the size wrong fails alone."""
+    """A blob as a manifest describes it: one that has the size wrong fails alone."""
 
     digest: Digest
     size: int

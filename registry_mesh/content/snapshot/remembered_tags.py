@@ -71,7 +71,7 @@ class RememberedTags:
         self._fresh[place] = tags
 
     async def forget(self, place: Place, tags: Collection[Tag]) -> None:
-        """What is remembered of `tags`: who brings one back begins anew."""
+        """What is remembered of `tags`: one that is brought back begins anew."""
         known = self._fresh.get(place) or await self.of(place)
         self._fresh[place] = {tag: memory for tag, memory in known.items() if tag not in tags}
 

@@ -319,7 +319,7 @@ class Survey:
         return await self._graphs[key]
 
     def _order(self) -> None:
-        """A tag is switched after its companions, so that whoever sees it can check its signature."""
+        """A tag is switched after its companions, so that a reader of it can check its signature."""
         copies = self.findings.copies
         for tag, copy in copies.items():
             if not is_companion(tag):

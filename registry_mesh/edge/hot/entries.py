@@ -333,7 +333,7 @@ class Hot:
         self.forget_manifest(next(iter(self.manifests)))
 
     def forget_manifest(self, key: bytes) -> None:
-        """Drop the answer, and its bytes with it, whoever still remembers the entry."""
+        """Drop the answer, and its bytes with it, even where the entry is still remembered."""
         entry = self.manifests.pop(key, None)
         if entry is not None:
             entry.gone = True

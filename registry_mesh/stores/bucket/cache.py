@@ -2,7 +2,7 @@
 
 What comes in is complete in the spool first, where clients read it at once, and goes up to the bucket behind their
 backs. The spool's copy stays as long as its quota lets it. Several sites may share the bucket: the entry of a blob is
-create-only, and who comes second finds it and sends nothing.
+create-only, and a second one finds it and sends nothing.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ class S3CacheStore:
             try:
                 yield reading
             finally:
-                if reading.rotten:  # forget it: the next who asks has it brought anew
+                if reading.rotten:  # forget it: the next request has it brought anew
                     self.rotten += 1
                     with suppress(Failure, BlobUnknown):
                         await self.bucket.delete(digest)

@@ -133,7 +133,7 @@ class SessionIngest:
             yield
         finally:
             done.set()
-            with suppress(Failure, BlobUploadInvalid):  # what is committed is whole, whoever has the session
+            with suppress(Failure, BlobUploadInvalid):  # what is committed is whole, in any session
                 await saying
 
     async def leave(self) -> None:

@@ -67,7 +67,7 @@ class BucketSigner:
         return dict(request.headers.items())
 
     def presign(self, url: str, seconds: int) -> str:
-        """A URL that lets whoever has it GET for `seconds`; Range and If-Match are not part of the signature."""
+        """A URL that lets its bearer GET for `seconds`; Range and If-Match are not part of the signature."""
         request = AWSRequest(method="GET", url=url)
         S3SigV4QueryAuth(self._auth.credentials, "s3", self._region, expires=seconds).add_auth(request)
         return str(request.url)

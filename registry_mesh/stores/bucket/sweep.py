@@ -1,8 +1,8 @@
 """What died on its way in or out of the bucket, found by its age.
 
-Whoever makes `data/<id>` a blob, or takes it away, writes `pending/<id>` (the digest) before and removes it after. So
-the sweep looks at what is unsettled and never at every object: where the entry of the digest points at `<id>`, only
-the mark is stale; else nobody will ever point there again, and the data goes.
+A process that makes `data/<id>` a blob, or takes it away, writes `pending/<id>` (the digest) before and removes it
+after. So the sweep looks at what is unsettled and never at every object: where the entry of the digest points at
+`<id>`, only the mark is stale; else nobody will ever point there again, and the data goes.
 """
 
 from __future__ import annotations

@@ -88,7 +88,8 @@ def locked(path: Path) -> Iterator[None]:
 class FileLock:
     """Try to be the one, among all threads and processes, who has `path`; `mine` says whether. In a thread.
 
-    The file goes with the lock: whoever opened it meanwhile notices that it has no name any more, and begins again.
+    The file goes with the lock: a process that opened it meanwhile notices that it has no name any more, and
+    begins again.
     """
 
     def __init__(self, path: Path) -> None:

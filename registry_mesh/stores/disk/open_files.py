@@ -160,7 +160,7 @@ class OpenFiles:
             return True
 
     def drop(self, file: OpenFile) -> None:
-        """It is the blob's no more: whoever asks next opens anew."""
+        """It is the blob's no more: the next request opens anew."""
         with self._lock:
             if self._files.get(file.digest.hex) is file:
                 self._forget(file)

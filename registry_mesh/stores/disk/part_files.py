@@ -128,14 +128,14 @@ class PartFiles:
         return os.fstat(self.fd).st_size < self.info.size
 
     def end(self) -> None:
-        """Discard it: whoever has it open is told. Under `Shelf.alone`."""
+        """Discard it: those that have it open are told. Under `Shelf.alone`."""
         with self.alone():
             points.reach("hold.discard")
             self.table.set_discarded()
             self.drop()
 
     def drop(self, *, bytes_too: bool = True) -> None:
-        """Take both names away, which must be ours, and the bytes from whoever has them open: what is given back is
+        """Take both names away, which must be ours, and the bytes from those that have them open: what is given back is
         free then. Under `Shelf.alone`."""
         points.reach("hold.drop_data")
         self.shelf.layout.part(self.info.digest).unlink(missing_ok=True)

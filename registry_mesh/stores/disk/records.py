@@ -85,7 +85,7 @@ class DiskRecords:
                 return None
 
     def _place(self, path: Path, data: bytes, replace: bool) -> bool:
-        """Finish a temporary file, then give it its name: whoever looks sees all of it or nothing."""
+        """Finish a temporary file, then give it its name: a reader sees all of it or nothing."""
         with translated("writing a record"):
             fd, temporary_path = self._temporary()
             try:

@@ -82,7 +82,7 @@ class Rot:
         return True
 
     def _leave_to_readers(self) -> None:
-        """Make the part a copy of a file that was cut short. Whoever is reading that file finds its end and breaks off;
+        """Make the part a copy of a file that was cut short. A reader of that file finds its end and breaks off;
         were it made as long as the blob again, he would be sent the zeros of its holes."""
         layout, digest = self._shelf.layout, self._info.digest
         fd, path = temporary.create(layout.tmp)

@@ -131,7 +131,7 @@ class Shelf:
             path.unlink(missing_ok=True)
 
     def remove(self, digest: Digest) -> bool:
-        """Take the blob off; False where it is not there. Whoever has it open reads on."""
+        """Take the blob off; False where it is not there. Readers that have it open read on."""
         with self.alone(digest):
             return self.remove_alone(digest) is not None
 

@@ -1,7 +1,7 @@
 """Temporary files: finished under a name nobody looks for, then linked or renamed into place.
 
 Each is locked by its owner as long as that lives. The length of one that is `counted` is what was reserved for it
-in the ledger, so that whoever sweeps an orphan knows what to give back.
+in the ledger, so that the sweeper of an orphan knows what to give back.
 """
 
 from __future__ import annotations

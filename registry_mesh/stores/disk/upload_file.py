@@ -1,7 +1,7 @@
 """One upload session on a disk: what it has, and how to go on after anything.
 
-    uploads/<id>/data     the bytes; locked by whoever appends
-    uploads/<id>/turn     locked by whoever appends, until the session is over: the data may be a blob before
+    uploads/<id>/data     the bytes; locked by the one that appends
+    uploads/<id>/turn     locked by the one that appends, until the session is over: the data may be a blob before
     uploads/<id>/sums-ALGORITHM  sum of each whole chunk, 32 bytes each
     uploads/<id>/asked    there while another waits for its turn
     uploads/<id>/state    {repository, subject, algorithm, offset, hash, boot, at}
@@ -233,7 +233,7 @@ class UploadFile:
         remove(self._directory)
 
     def close(self) -> None:
-        """Close the file; whoever is next may have it."""
+        """Close the file; another may have it."""
         os.close(self._fd)
         os.close(self._turn)
 

@@ -1,7 +1,7 @@
 """Whether a parent is alive: asked with a ping when it is late, and not waited for longer than that takes.
 
 A ping that is out says more the longer it is out. After `silent` nobody waits for the parent any more, which opens
-nothing: who asks gets a clear answer in less than a second, and a parent that answers a little later was never away.
+nothing: a request gets a clear answer in less than a second, and a parent that answers a little later was never away.
 After `ping` the breaker opens. How far away a parent is its answers tell; before the first of them a hung one looks
 like a far one, and a ping is given the time that the far one needs.
 """

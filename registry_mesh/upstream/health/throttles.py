@@ -1,8 +1,8 @@
 """Which hosts asked to be left alone, and until when (RFC 9110 section 10.2.3, RFC 6585 section 4).
 
-A registry that answers 429 counts the requests that it refuses, too: whoever goes on asking is let in later, or never.
-So nothing is sent before the time that it named, by any process of the node, and those who would have asked are told
-the seconds that are left.
+A registry that answers 429 counts the requests that it refuses, too: a node that goes on asking is let in later, or
+never. So nothing is sent before the time that it named, by any process of the node, and those who would have asked
+are told the seconds that are left.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How much of its file system a cache may take.
 
-Without a quota a cache grows until the file system is full up to the high mark, whoever filled it, and gives way when
+Without a quota a cache grows until the file system is full up to the high mark, by whatever files, and gives way when
 others take more: what they leave it is shared with them half and half, and never taken to the last byte. With a quota
 it only keeps from filling the file system.
 """
