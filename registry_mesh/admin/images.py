@@ -1,7 +1,7 @@
 """The images of a node: looked at and touched through the admin listener.
 
     GET  /api/1/images                       what is held, image by image
-    POST /api/1/images/evict|pin|refresh          {"images": [NAME, ...], ...}
+    POST /api/1/images/evict|pin|refresh     {"images": [NAME, ...], ...}
     POST /api/1/images/preload               a JSON line now and then, the last one has "done": true
 
 Bodies are application/json, which no page of another site can send unasked; a request that names an Origin is refused.
