@@ -139,8 +139,8 @@ rules:
   - {{name: prod, from: {HOST}, repos: a, tags: "*", labels: {{tier: "prod*"}}}}
 """)
     helm = "application/vnd.cncf.helm.config.v1+json"
-    facts = {"1": TagFacts(AA, type=helm, labels={}), "2": TagFacts(AA, type="x", labels={"tier": "prod-1"}),
-             "3": TagFacts(AA, type="x", labels={"tier": "dev"})}  # fmt: skip
+    facts = {"1": TagFacts(AA, type=helm, labels={}), "2": TagFacts(AA, type="x", labels={"tier": ("prod-1",)}),
+             "3": TagFacts(AA, type="x", labels={"tier": ("dev",)})}  # fmt: skip
     found = decisions(rules, f"{HOST}/a", facts)
     taken = {t: [r.name for r in d.rules] for t, d in found.items() if d.verdict is Verdict.TAKE}
     assert taken == {"1": ["charts"], "2": ["prod"]}
