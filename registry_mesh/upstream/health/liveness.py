@@ -39,7 +39,7 @@ class Patience:
     suspect: float = 0.3
     silent: float = 0.4
     ping: float = 1.0
-    head: float = 10.0
+    head: float = 9.0
     stall: float = 5.0
     drip: float = 10.0
     first: float = 8.0
