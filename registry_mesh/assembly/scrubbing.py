@@ -61,7 +61,9 @@ def _pace_of_disk(config: Config) -> Pace:
 
 
 def _pace_of_bucket(config: Config) -> Pace:
-    return Pace(-(-config.scrub.per_day // _DAY), config.scrub.every)
+    """A new blob rests for a day: hosts that lack it bring it over the same link."""
+    every = config.scrub.every
+    return Pace(-(-config.scrub.per_day // _DAY), every, rest=min(every, _DAY))
 
 
 class Scrubber:

@@ -35,10 +35,12 @@ LOOK: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """`rate`: bytes a second; 0: never. `every`: seconds from the beginning of one walk to that of the next."""
+    """`rate`: bytes a second; 0: never. `every`: seconds from the beginning of one walk to that of the next. `rest`:
+    seconds for which what was stored is left alone: it was proven then, and may still be on its way to many."""
 
     rate: int
     every: float
+    rest: float = 0.0
 
 
 Repair = Callable[[Digest, Sequence[Span]], Awaitable[bool]]
@@ -158,7 +160,8 @@ class Scrub:
             began = replace(Progress(), completed=self.progress.completed, began=self._clock(), running=True)
             self.progress = began
             await self.save()
-        async for digest in self._store.digests(self.progress.last):
+        stored_before = self._clock() - self._pace().rest
+        async for digest in self._store.digests(self.progress.last, stored_before):
             with suppress(Failure):  # this one cannot be read now; a request for it says so
                 await self._blob(digest)
             self.progress = replace(self.progress, after=str(digest))

@@ -21,8 +21,9 @@ class Inspected:
 class Inspectable(Protocol):
     """A store whose bytes can be read again past everything that is remembered of them."""
 
-    def digests(self, after: Digest | None) -> AsyncIterator[Digest]:
-        """Every blob held, whole or in part, in the order of their digests, those that follow `after`."""
+    def digests(self, after: Digest | None, stored_before: float) -> AsyncIterator[Digest]:
+        """Every blob held, whole or in part, in the order of their digests, those that follow `after`. What is known to
+        have been stored at `stored_before` (seconds since the epoch) or later is left out."""
         ...
 
     def inspect(self, digest: Digest) -> AsyncIterator[Inspected]:

@@ -23,10 +23,11 @@ class Held:
     broken: set[Digest] = field(default_factory=set)
     read: list[Digest] = field(default_factory=list)
     stop_after: int | None = None
+    stored: dict[Digest, float] = field(default_factory=dict)
 
-    async def digests(self, after: Digest | None) -> AsyncIterator[Digest]:
+    async def digests(self, after: Digest | None, stored_before: float) -> AsyncIterator[Digest]:
         for digest in DIGESTS:
-            if after is None or digest.hex > after.hex:
+            if self.stored.get(digest, 0.0) < stored_before and (after is None or digest.hex > after.hex):
                 yield digest
 
     async def inspect(self, digest: Digest) -> AsyncIterator[Inspected]:
@@ -49,11 +50,13 @@ class Clock:
         self.now += seconds
 
 
-def scrub(held: Held, records: MemoryRecords, clock: Clock, *, mends: bool = True) -> Scrub:
+def scrub(
+    held: Held, records: MemoryRecords, clock: Clock, *, mends: bool = True, rest: float = 0.0
+) -> Scrub:
     async def repair(digest: Digest, spans: Sequence[Span]) -> bool:
         return mends
 
-    return Scrub(held, records, repair, lambda: Pace(1000, 100), None, clock, clock.sleep)
+    return Scrub(held, records, repair, lambda: Pace(1000, 100, rest), None, clock, clock.sleep)
 
 
 async def test_a_walk_reads_everything_at_its_pace() -> None:
@@ -117,6 +120,16 @@ async def test_a_garbled_note_begins_anew() -> None:
         walk = scrub(Held(), records, Clock())
         await walk.load()
         assert walk.progress == Progress()
+
+
+async def test_what_was_stored_lately_waits_for_a_later_walk() -> None:
+    """After its rest it is read like all else."""
+    held, clock = Held(stored={DIGESTS[2]: 950.0}), Clock()
+    for begins, read in ((1000.0, 4), (1009.0, 4), (1011.0, 5)):
+        held.read.clear()
+        clock.now = begins
+        await scrub(held, MemoryRecords(), clock, rest=60).walk()
+        assert len(held.read) == read
 
 
 def test_when_a_walk_is_due() -> None:

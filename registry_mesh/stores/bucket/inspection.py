@@ -37,15 +37,17 @@ class BucketInspection:
     def __init__(self, store: S3Store) -> None:
         self._store = store
 
-    async def digests(self, after: Digest | None) -> AsyncIterator[Digest]:
-        """Every blob after `after`, a listing of 1,000 at a time: a walk may take weeks."""
+    async def digests(self, after: Digest | None, stored_before: float) -> AsyncIterator[Digest]:
+        """Every blob after `after` whose entry was written before `stored_before`, a listing of 1,000 at a time: a walk
+        may take weeks."""
         last = entry_key(after) if after is not None else ""
         while True:
             page = await self._page(last)
             if page is None or not page.objects:
                 return
             for listed in page.objects:
-                yield digest_of(listed.key)
+                if listed.modified < stored_before:
+                    yield digest_of(listed.key)
             last = page.objects[-1].key
 
     async def _page(self, last: str) -> ObjectPage | None:

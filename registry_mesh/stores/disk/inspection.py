@@ -39,8 +39,8 @@ class Inspection:
         self._cache = cache
         self._looks = Looks(shelf.layout)
 
-    async def digests(self, after: Digest | None) -> AsyncIterator[Digest]:
-        """The digests of whole blobs after `after`, in order."""
+    async def digests(self, after: Digest | None, stored_before: float) -> AsyncIterator[Digest]:
+        """Every blob after `after`, in order, whenever it was stored: a disk does not say."""
         for algorithm in ALGORITHMS:
             if after is not None and algorithm < after.algorithm:
                 continue

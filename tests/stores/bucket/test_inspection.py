@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -18,6 +20,8 @@ from tests.suites.blob_store import put
 from tests.suites.bytes_of import pattern, read
 
 pytestmark = pytest.mark.s3
+
+ALWAYS = math.inf
 
 MAPPED = pattern((SUMS_INLINE + 2) * CHUNK + 3)
 """Large enough for a chunk map of its own."""
@@ -93,7 +97,8 @@ async def test_the_scrub_walks_a_bucket_within_its_budget_and_mends_it(s3_store:
     for data in blobs[1:]:
         await put(s3_store, data)
     rotten = await flipped(s3_store, blobs[0])
-    now = [1000.0]
+    begins = time.time() + 60
+    now = [begins]
 
     async def sleep(seconds: float) -> None:
         now[0] += seconds
@@ -112,8 +117,17 @@ async def test_the_scrub_walks_a_bucket_within_its_budget_and_mends_it(s3_store:
     )
     await scrub.walk()
     assert (scrub.progress.rotten, scrub.progress.repaired) == (1, 1)
-    assert now[0] - 1000 >= sum(map(len, blobs)) / 1000, "no faster than its budget"
+    assert now[0] - begins >= sum(map(len, blobs)) / 1000, "no faster than its budget"
     assert await read(s3_store, rotten) == blobs[0]
-    digests = [each async for each in BucketInspection(s3_store).digests(None)]
+    digests = [each async for each in BucketInspection(s3_store).digests(None, ALWAYS)]
     assert digests == sorted(map(Digest.of, blobs), key=str)
-    assert [each async for each in BucketInspection(s3_store).digests(digests[1])] == digests[2:]
+    assert [each async for each in BucketInspection(s3_store).digests(digests[1], ALWAYS)] == digests[2:]
+
+
+async def test_what_was_stored_lately_is_left_alone(s3_store: S3Store) -> None:
+    """By the time that the bucket gives it."""
+    small, large = [await put(s3_store, data) for data in (b"small", pattern(INLINE + 1))]
+    stored = time.time()
+    inspection = BucketInspection(s3_store)
+    assert [each async for each in inspection.digests(None, stored - 3600)] == []
+    assert [each async for each in inspection.digests(None, stored + 3600)] == sorted([small, large], key=str)

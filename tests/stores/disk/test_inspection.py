@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -127,8 +128,8 @@ async def test_all_that_is_held_in_the_order_of_digests(store: DiskStore) -> Non
     async with store.hold(DIGEST, SIZE) as hold:
         await fill(hold, range(1))
     everything = sorted([*digests, DIGEST], key=lambda digest: digest.hex)
-    assert [digest async for digest in store.inspection.digests(None)] == everything
-    assert [digest async for digest in store.inspection.digests(everything[17])] == everything[18:]
+    assert [digest async for digest in store.inspection.digests(None, math.inf)] == everything
+    assert [digest async for digest in store.inspection.digests(everything[17], math.inf)] == everything[18:]
 
 
 def test_reading_apart_leaves_no_pages_behind(tmp_path: Path) -> None:
