@@ -23,6 +23,7 @@ from registry_mesh.config.signers import SigningKey
 from registry_mesh.config.stores import Store
 from registry_mesh.config.values import (
     Address,
+    Allowance,
     Duration,
     FilePath,
     NodeName,
@@ -100,7 +101,7 @@ class Scrub(Section):
     """Bytes a second that are read again in search of rot; 0: none."""
     every: Duration = 7 * 86400.0
     """From the beginning of one walk over all that is held to that of the next."""
-    per_day: Size = 100 << 30
+    per_day: Allowance = 100 << 30
     """Bytes a day that are read again of a bucket; 0: none."""
     children: Annotated[tuple[ParentUrl, ...], BeforeValidator(as_tuple)] = ()
     """Origin: replicas and sites that what has rotted or is missing is fetched back from, in order."""

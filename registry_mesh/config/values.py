@@ -174,7 +174,13 @@ Size = Annotated[
     int, BeforeValidator(_size), Field(gt=0),
     WithJsonSchema({"type": ["string", "integer"], "pattern": SIZE_PATTERN, "examples": ["500GiB", "10GB"]}),
 ]  # fmt: skip
-"""Bytes."""
+"""Bytes, more than 0."""
+
+Allowance = Annotated[
+    int, BeforeValidator(_size), Field(ge=0),
+    WithJsonSchema({"type": ["string", "integer"], "pattern": SIZE_PATTERN, "examples": ["100GiB"]}),
+]  # fmt: skip
+"""Bytes that may be moved; 0: none."""
 
 Rate = Annotated[
     int, BeforeValidator(_rate), Field(ge=0),

@@ -179,6 +179,13 @@ def test_defaults() -> None:
     assert config.workers >= 1
 
 
+@pytest.mark.parametrize("key", ["rate", "per_day"])
+@pytest.mark.parametrize("none", ["0", "0B"])
+def test_a_scrub_may_read_nothing(key: str, none: str) -> None:
+    text = f"role: origin\nstore: {{disk: {{path: x}}}}\nscrub: {{{key}: {none}}}\n"
+    assert getattr(parse(text, "f.yaml").config.scrub, key) == 0
+
+
 def test_two_registries_by_one_name() -> None:
     found = faults("""\
         role: site
