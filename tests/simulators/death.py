@@ -16,15 +16,25 @@ Work = Callable[[], Awaitable[object]]
 
 
 def run_and_die(work: Work, at: int) -> list[str]:
-    """Run `work` in a child that dies at the `at`-th write point (0: never); the names it reached, in order."""
+    """Run `work` in a child that dies at the `at`-th write point (0: never); the names it reached, in order.
+
+    Not to be called while a store of this process is at work: a child inherits the locks that a thread holds just then.
+    """
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reader)
         _live(work, at, writer)
     os.close(writer)
-    with os.fdopen(reader) as lines:
-        names = lines.read().split()
+    try:
+        with os.fdopen(reader) as lines:
+            names = lines.read().split()
+    except (
+        BaseException
+    ):  # the test has no more time: what the child holds, locks of the run among it, goes with it
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        raise
     _, status = os.waitpid(child, 0)
     died = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
     assert died or status == 0, f"the child ended with {status:#x}"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -231,20 +231,27 @@ def _audited(
 
 
 def test_a_dead_workers_orphans_go_while_others_live(tmp_path: Path) -> None:
+    root, lives_now, died = tmp_path / "store", tmp_path / "lives", tmp_path / "died"
+
     async def dies() -> None:
-        store = await start(tmp_path)
+        await eventually(lives_now.exists, "the other process")
+        store = await start(root)
         async with store.ingest(size=len(LARGE)) as ingest:
             await ingest.write(LARGE)
             await ingest.commit()
 
     async def lives() -> None:
-        store = await start(tmp_path)
-        names = await asyncio.to_thread(run_and_die, dies, 2)
-        assert names[-1] == "ingest.write"
+        store = await start(root)
+        lives_now.touch()
+        await eventually(died.exists, "its death")
         assert store.used > 0
         rebuild.sweep_orphans(store.shelf)
         assert store.used == 0
         assert list(store.layout.tmp.iterdir()) == []
         await store.close()
 
-    run_and_die(lives, 0)
+    with ThreadPoolExecutor(1) as beside:
+        living = beside.submit(run_and_die, lives, 0)
+        assert run_and_die(dies, 2)[-1] == "ingest.write"
+        died.touch()
+        living.result()

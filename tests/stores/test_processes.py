@@ -17,6 +17,7 @@ from registry_mesh.ports.partial import ChunkState
 from registry_mesh.stores.disk.durability import DiskFsync
 from registry_mesh.stores.disk.space.ledger import PAGE, Ledger
 from registry_mesh.stores.disk.store import DiskStore
+from tests.eventually import eventually
 from tests.simulators.death import run_and_die
 from tests.suites.blob_store import put
 from tests.suites.bytes_of import pattern, read
@@ -88,17 +89,24 @@ def test_claims_of_a_killed_process_are_free(tmp_path: Path) -> None:
 
 
 def test_a_commit_is_seen_by_others(tmp_path: Path) -> None:
-    async def commits() -> None:
-        store = await start(tmp_path)
+    root, opened, done = tmp_path / "store", tmp_path / "opened", tmp_path / "done"
+
+    async def commits(ready: Callable[[], None]) -> None:
+        ready()
+        await eventually(opened.exists, "the other process to hold the blob")
+        store = await start(root)
         async with store.hold(DIGEST, SIZE) as hold:
             await fill(hold, range(5))
             await hold.commit(None)
         await store.close()
+        done.touch()
+        await asyncio.sleep(60)
 
     async def sees() -> None:
-        store = await start(tmp_path)
+        store = await start(root)
         async with store.hold(DIGEST, SIZE) as hold:
-            await asyncio.to_thread(run_and_die, commits, 0)
+            opened.touch()
+            await eventually(done.exists, "the commit")
             assert hold.committed
             assert hold.run(0, 5, ChunkState.PROVEN) == 5
             piece = hold.slice(Span(0, SIZE))
@@ -106,7 +114,8 @@ def test_a_commit_is_seen_by_others(tmp_path: Path) -> None:
         assert await read(store, DIGEST) == DATA
         await store.close()
 
-    run_and_die(sees, 0)
+    with process(commits):
+        run_and_die(sees, 0)
 
 
 def test_the_same_blob_by_many_processes(tmp_path: Path) -> None:
