@@ -193,8 +193,10 @@ class Fill:
         return await self.state.first_use.until(reader.position, stop)
 
     def _demand(self, reader: Reader) -> None:
-        """Have done what the reader waits for."""
+        """Have done what the reader waits for; `SourceUnavailable` where nothing is done any more."""
         index, phase = reader.position // CHUNK, self.state.phase
+        if phase is Phase.CLOSED:  # a transfer that began now would outlive the hold
+            raise SourceUnavailable("the server is closing")
         if phase is Phase.COMMITTED:
             self._readers.wake_now()
         elif phase is Phase.WRITTEN:
@@ -241,8 +243,5 @@ class Fill:
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await task
         await state.first_use.close()
-        self._readers.close()
-        if state.unstorable is None and len(self._readers):
-            state.fail(SourceUnavailable("the server is closing"))
-            self._readers.wake_now()
+        self._readers.wake_now()
         state.strip()

@@ -213,6 +213,21 @@ async def test_a_slow_reader_of_one_process_does_not_slow_those_of_another(make:
         await elsewhere.close()
 
 
+async def test_a_fill_that_is_closed_under_its_reader_begins_nothing_more(make: Make) -> None:
+    """Its reader wakes while the transfer is ended, and would have another begun, which nobody would end."""
+    cache = await make(gate=asyncio.Event())
+    data = blob(8 * CHUNK)
+    digest = cache.source.add(data)
+    reading = asyncio.create_task(cache.get(digest))
+    await eventually(lambda: [fill for fill in cache.fills.open if len(fill.state.readers)], "a reader")
+    (fill,) = cache.fills.open
+    await cache.fills.close()
+    with pytest.raises(SourceUnavailable, match="closing"):
+        await reading
+    assert not len(fill.transfers)
+    assert cache.source.opened == [Span(0, len(data))]
+
+
 async def test_a_fill_that_took_the_place_of_another_is_not_closed_for_it(make: Make) -> None:
     """Fills are closed one after the other, and meanwhile new ones begin."""
     clock = HandClock()
