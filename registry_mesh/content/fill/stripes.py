@@ -120,13 +120,15 @@ class TransferStripes:
 
     def _gap(self) -> tuple[range, Via] | None:
         """The next stripe that a reader comes to, and that nobody brings."""
+        seen = 0  # what one of a crowd waits for is not looked at again for the next
         for reader in sorted(self._state.readers, key=lambda each: each.position):
-            index = reader.position // CHUNK
             stop = min(self._state.chunks, count(min(reader.stop, reader.position + self.window)))
+            index = min(stop, max(seen, reader.position // CHUNK))
             while (index := self._state.marks.run(index, stop, ChunkState.UNPROVEN)) < stop:
                 if not self._coming(index):
                     return self.limit(range(index, stop)), reader.via
                 index += 1
+            seen = max(seen, stop)
         return None
 
     def close(self) -> None:
