@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from registry_mesh.chunks.chunk_map import CHUNK
 from registry_mesh.oci.digest import Digest
-
-_BLOB: Final = re.compile(r"/blobs/(\S+)")
-_RANGE: Final = re.compile(r"\r\nrange: bytes=(\d+)-(\d*)", re.IGNORECASE)
+from tests.simulators.bare import BareRegistry, answer_head, blob_of, span_of
 
 
 def bytes_at(digest: Digest, start: int, stop: int) -> bytes:
@@ -29,7 +24,7 @@ def _chunk(digest: Digest, index: int) -> bytes:
 
 
 @dataclass
-class EndlessRegistry:
+class EndlessRegistry(BareRegistry):
     """`sizes` of its blobs. Counts what it sends."""
 
     sizes: Mapping[Digest, int]
@@ -37,42 +32,20 @@ class EndlessRegistry:
     asked: int = 0
     sent: int = 0
 
-    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while head := (await reader.readuntil(b"\r\n\r\n")).decode():
-                await self._answer(head, writer)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-
-    async def _answer(self, head: str, writer: asyncio.StreamWriter) -> None:
-        named = _BLOB.search(head)
-        if named is None:
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+    async def answer(self, head: str, writer: asyncio.StreamWriter) -> None:
+        if (named := blob_of(head)) is None:
+            writer.write(answer_head(None, 2) + b"{}")
             return
-        digest = Digest.parse(named[1])
-        size, found = self.sizes[digest], _RANGE.search(head)
-        first = int(found[1]) if found else 0
-        stop = min(size, int(found[2]) + 1) if found and found[2] else size
-        said = f"206 Partial Content\r\nContent-Range: bytes {first}-{stop - 1}/{size}" if found else "200 OK"
-        writer.write(f"HTTP/1.1 {said}\r\nContent-Length: {stop - first}\r\n\r\n".encode())
+        digest = Digest.parse(named)
+        size = self.sizes[digest]
+        span = span_of(head, size)
+        writer.write(answer_head(span, size))
         if head.startswith("HEAD"):
             return
+        first, stop = (span.start, span.stop) if span is not None else (0, size)
         self.asked += 1
         for start in range(first, stop, 2 * CHUNK):
             part = bytes_at(digest, start, min(stop, start + 2 * CHUNK))
             writer.write(part)
             await writer.drain()
             self.sent += len(part)
-
-
-@asynccontextmanager
-async def endless_registry(sizes: Mapping[Digest, int]) -> AsyncIterator[EndlessRegistry]:
-    registry = EndlessRegistry(sizes)
-    listening = await asyncio.start_server(registry, "127.0.0.1", 0)
-    registry.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-    try:
-        yield registry
-    finally:
-        listening.close()

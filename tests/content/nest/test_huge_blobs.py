@@ -24,7 +24,8 @@ from registry_mesh.stores.disk.store import DiskStore
 from registry_mesh.upstream.client import open_session
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession
-from tests.simulators.endless import EndlessRegistry, bytes_at, endless_registry
+from tests.simulators.bare import listening
+from tests.simulators.endless import EndlessRegistry, bytes_at
 
 LAYER, OTHER = Digest.of(b"a layer of 64 GiB"), Digest.of(b"the rest of 76 GB")
 SIZES = {LAYER: 64 << 30, OTHER: 76_000_000_000 - (64 << 30)}
@@ -83,7 +84,7 @@ class Site:
 
 @pytest_asyncio.fixture
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
-    async with endless_registry(SIZES) as parent:
+    async with listening(EndlessRegistry(SIZES)) as parent:
         site = Site(tmp_path / "store", parent)
         await site.start()
         yield site

@@ -23,8 +23,9 @@ from registry_mesh.upstream.client import open_session
 from registry_mesh.upstream.health.liveness import Patience
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession
+from tests.simulators.bare import listening
 from tests.simulators.parent import PlainParent, plain_parent
-from tests.simulators.slow import SlowRegistry, slow_registry
+from tests.simulators.slow import SlowRegistry
 from tests.suites.bytes_of import pattern, read
 
 DATA = pattern(6 * MIB, seed=7)
@@ -39,7 +40,7 @@ class World:
         self.stack, self._store = stack, store
 
     async def slow(self, registry: SlowRegistry) -> SlowRegistry:
-        return await self.stack.enter_async_context(slow_registry(registry))
+        return await self.stack.enter_async_context(listening(registry))
 
     async def good(self) -> PlainParent:
         parent = await self.stack.enter_async_context(plain_parent())
