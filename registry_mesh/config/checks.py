@@ -5,11 +5,11 @@ These run on the document as it was written, so that they are reported together 
 
 from __future__ import annotations
 
-import ssl
 from typing import Final
 
 from registry_mesh.config.access_checks import check_access
 from registry_mesh.config.certificates import authorities_fault, check_pair
+from registry_mesh.config.client_tls import check_client_tls
 from registry_mesh.config.document import Document, mapping
 from registry_mesh.config.finding import Path
 from registry_mesh.config.itself import check_itself
@@ -17,6 +17,7 @@ from registry_mesh.config.logins import check_login
 from registry_mesh.config.offered import check_offered
 from registry_mesh.config.places import check_places
 from registry_mesh.config.pull_checks import check_pulls
+from registry_mesh.config.sibling_checks import check_siblings
 from registry_mesh.config.signers import check_keys
 from registry_mesh.config.stores import check_store
 from registry_mesh.oci.reference import parse_registry
@@ -51,6 +52,7 @@ def check_document(document: Document) -> None:
     check_places(document)
     check_store(document)
     _check_registries(document)
+    check_siblings(document)
     _check_children(document)
     _check_listeners(document)
     check_itself(document)
@@ -102,7 +104,7 @@ def _check_registries(document: Document) -> None:
         _check_names(document, path, names)
         _check_parents_once(document, path)
         check_login(document, path)
-        _check_client_tls(document, path)
+        check_client_tls(document, path)
     for path in defaults[1:]:
         first = document.mark(defaults[0]).line
         document.report(
@@ -136,28 +138,6 @@ def _check_parents_once(document: Document, path: Path) -> None:
                 if (bare := url.rstrip("/").lower()) in seen:
                     document.report((*path, "parents", i, j), f"{url} stands twice", "keep one")
                 seen.add(bare)
-
-
-def _check_client_tls(document: Document, path: Path) -> None:
-    """The files that parents are believed by, and shown."""
-    ca, certificate, key = (document.find(*path, name) for name in ("ca", "certificate", "key"))
-    if isinstance(ca, str):
-        try:
-            ssl.create_default_context(cafile=ca)
-        except ssl.SSLError:
-            document.report(
-                (*path, "ca"), f"{ca} holds no PEM certificate", "name one of certificate authorities"
-            )
-        except OSError as fault:
-            document.report(
-                (*path, "ca"), f"{ca}: {fault.strerror}", "name a PEM file of certificate authorities"
-            )
-    if isinstance(certificate, str) and isinstance(key, str):
-        for part, what, how in check_pair(certificate, key):
-            document.report((*path, part), what, how)
-    elif isinstance(certificate, str) or isinstance(key, str):
-        lone, lacking = ("certificate", "key") if isinstance(certificate, str) else ("key", "certificate")
-        document.report((*path, lone), f"{lone} without {lacking}", f"add {lacking}: FILE", key=True)
 
 
 def _check_listeners(document: Document) -> None:

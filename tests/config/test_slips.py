@@ -67,6 +67,26 @@ def faults(text: str) -> list[str]:
             SITE.replace("parents", "credentials: 'file:/no/such/file', parents"),
             "credentials: /no/such/file: No such file or directory",
         ),
+        (
+            SITE + "name: c\nsiblings: {nodes: {a: 'http://a:1', b: 'http://b:1'}}\n",
+            "f.yaml:5:19: siblings.nodes: this server, called c, is not one of a, b; add it with its address",
+        ),
+        (
+            SITE + "siblings: {nodes: {no-such-host: 'http://a:1'}}\n",
+            " as its host is, is not one of no-such-host; set name: to what it is called there",
+        ),
+        (
+            SITE + "name: a\nsiblings: {nodes: {a: 'http://a:1', b: 'http://A:1/'}}\n",
+            "siblings.nodes.b: http://A:1/ is the address of a as well; give each server its own",
+        ),
+        (
+            SITE + "name: a\nsiblings: {nodes: {a: 'http://a:1'}, key: /k}\n",
+            "siblings.key: key without certificate; add certificate: FILE",
+        ),
+        (
+            SITE + "name: a\nsiblings: {nodes: {a: 'http://a:1'}, ca: /no/such/file}\n",
+            "siblings.ca: /no/such/file: No such file or directory",
+        ),
         (SITE.replace("[[http://p]]", "[http://p]"), "wants a list, not a text; write [[http://p]]"),
         (SITE.replace("[[http://p]]", "http://p"), "wants a list, not a text; write [[http://p]]"),
         (SITE.replace("parents", "aliases: c.d, parents"), "wants a list, not a text; write [c.d]"),

@@ -1,0 +1,31 @@
+"""The files by which the servers that a node asks are believed, and which it shows them."""
+
+from __future__ import annotations
+
+import ssl
+
+from registry_mesh.config.certificates import check_pair
+from registry_mesh.config.document import Document
+from registry_mesh.config.finding import Path
+
+
+def check_client_tls(document: Document, path: Path) -> None:
+    """Report what is wrong with `ca`, `certificate` and `key` below `path`."""
+    ca, certificate, key = (document.find(*path, name) for name in ("ca", "certificate", "key"))
+    if isinstance(ca, str):
+        _check_authorities(document, (*path, "ca"), ca)
+    if isinstance(certificate, str) and isinstance(key, str):
+        for part, what, how in check_pair(certificate, key):
+            document.report((*path, part), what, how)
+    elif isinstance(certificate, str) or isinstance(key, str):
+        lone, lacking = ("certificate", "key") if isinstance(certificate, str) else ("key", "certificate")
+        document.report((*path, lone), f"{lone} without {lacking}", f"add {lacking}: FILE", key=True)
+
+
+def _check_authorities(document: Document, path: Path, file: str) -> None:
+    try:
+        ssl.create_default_context(cafile=file)
+    except ssl.SSLError:
+        document.report(path, f"{file} holds no PEM certificate", "name one of certificate authorities")
+    except OSError as fault:
+        document.report(path, f"{file}: {fault.strerror}", "name a PEM file of certificate authorities")
