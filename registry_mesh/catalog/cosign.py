@@ -6,7 +6,7 @@ Formats: cosign's SIGNATURE_SPEC, DSSE's protocol, in-toto's Statement v1, Sigst
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -15,8 +15,11 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from registry_mesh.catalog.envelope import demand_digest, document, from_base64, mapping
-from registry_mesh.catalog.signer import NotSigned, PublicKey
+from registry_mesh.catalog.signer import NotSigned
 from registry_mesh.oci.digest import Digest
+
+if TYPE_CHECKING:
+    from registry_mesh.catalog.signer import PublicKey
 
 SIMPLE_SIGNING: Final = "application/vnd.dev.cosign.simplesigning.v1+json"
 SIGNATURE: Final = "dev.cosignproject.cosign/signature"

@@ -1,20 +1,22 @@
 """Signers: those whose signatures a node believes, and what they have to say to be believed.
 
 A signature counts for one digest only, and only when one of a signer's keys made it. No clock and no network: times
-are passed in, and neither transparency logs nor lists of revoked certificates are asked.
+are passed in, and neither transparency logs nor lists of revoked certificates are asked. cryptography is imported where
+a key is read: most nodes have none.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
+if TYPE_CHECKING:
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-PublicKey = EllipticCurvePublicKey | RSAPublicKey | Ed25519PublicKey
+    PublicKey = EllipticCurvePublicKey | RSAPublicKey | Ed25519PublicKey
 
 
 class NotSigned(Exception):
@@ -42,17 +44,24 @@ Signer = CosignSigner | NotationSigner
 
 def public_key(pem: bytes) -> PublicKey:
     """The key of a PEM file, as `cosign generate-key-pair` writes it; `ValueError`."""
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
     try:
         key = load_pem_public_key(pem)
     except ValueError:
         raise ValueError("holds no PEM public key") from None
-    if not isinstance(key, PublicKey):
+    if not isinstance(key, EllipticCurvePublicKey | RSAPublicKey | Ed25519PublicKey):
         raise ValueError("its key is neither ECDSA, RSA nor Ed25519")
     return key
 
 
 def authorities(pem: bytes) -> tuple[x509.Certificate, ...]:
     """The certificates of a PEM file; `ValueError`."""
+    from cryptography import x509
+
     try:
         return tuple(x509.load_pem_x509_certificates(pem))
     except ValueError:
@@ -61,6 +70,8 @@ def authorities(pem: bytes) -> tuple[x509.Certificate, ...]:
 
 def subject(text: str) -> x509.Name:
     """Parts of a certificate's subject, `CN=release team, O=CERN`; `ValueError`."""
+    from cryptography import x509
+
     bare = text.removeprefix("x509.subject:").strip()
     try:
         return x509.Name.from_rfc4514_string(",".join(part.strip() for part in bare.split(",")))

@@ -44,6 +44,24 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.splitlines()[-1] == "LATE []"
 
 
+def test_a_site_has_no_library_in_memory_that_it_does_not_use(tmp_path: Path) -> None:
+    """Each of its processes would have a copy: 10 MB of cryptography where no key is configured, for one."""
+    config = tmp_path / "site.yaml"
+    config.write_text(
+        f"role: site\nstore: {{disk: {{path: {tmp_path}/store}}}}\n"
+        "registries: {r.example: {parents: [['http://127.0.0.1:9']]}}\n"
+    )
+    unused = ("cryptography", "bcrypt", "jwt", "opentelemetry", "boto3", "botocore", "rich")
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom registry_mesh.cli import serve\n"
+        "from registry_mesh.assembly import service\n"
+        f"serve.load(Path({str(config)!r})).fit()\n"
+        f"print('LATE', [name for name in {unused!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "LATE []"
+
+
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_command_explains_itself(command: str) -> None:
     result = CliRunner().invoke(main, [command, "--help"])

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from registry_mesh.catalog import cosign, notation
 from registry_mesh.catalog.signer import CosignSigner, NotationSigner, NotSigned, Signer
 from registry_mesh.content.snapshot.asking import Asking
 from registry_mesh.oci.descriptor import Descriptor
@@ -135,6 +134,8 @@ class Signatures:
 
 
 def _layers(manifest: Manifest) -> list[Descriptor]:
+    from registry_mesh.catalog import cosign, notation
+
     kinds = (cosign.SIMPLE_SIGNING, notation.JWS, notation.COSE)
     found = [e for e in manifest.layers if e.media_type in kinds or e.media_type.startswith(cosign.BUNDLE)]
     return [each for each in found if each.size <= MAX_SIZE][:MAX_SIGNATURES]
@@ -142,6 +143,8 @@ def _layers(manifest: Manifest) -> list[Descriptor]:
 
 def _check(signature: _Signature, root: Digest, signer: Signer, now: float) -> bool:
     """Whether it is of the signer's kind, and right; `NotSigned`."""
+    from registry_mesh.catalog import cosign, notation
+
     if signature.fault:
         raise NotSigned(signature.fault)
     match signer:
