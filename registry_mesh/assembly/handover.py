@@ -8,13 +8,14 @@ What is handed over lies in a file without a name, as it holds the key of tokens
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import re
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -41,17 +42,29 @@ class Handover:
     """Descriptors of the sockets for clients."""
     operating: int
     pids: list[int]
-    """Children, all told that they are replaced."""
+    """Children that serve until the next version does."""
+    leaving: list[int]
+    """Children that were told to end before, and finish their pulls."""
     key: str
     """What tokens are signed with, in base64; empty where none are."""
 
-    def give(self) -> None:
-        """Leave it, and the sockets, to the program that this process becomes."""
-        where = os.memfd_create("handover", 0)
-        os.write(where, json.dumps([getattr(self, name) for name in self.__slots__]).encode())
-        for descriptor in (*self.serving, self.operating):
-            os.set_inheritable(descriptor, True)
-        os.environ[VARIABLE] = str(where)
+    @contextlib.contextmanager
+    def given(self) -> Iterator[list[int]]:
+        """Leave it, and the sockets, to the program that this process runs or becomes within: the descriptors that
+        such a program needs. At the end all is as it was before."""
+        file = os.memfd_create("handover")
+        descriptors = [file, *self.serving, self.operating]
+        try:
+            os.write(file, json.dumps([getattr(self, name) for name in self.__slots__]).encode())
+            for each in descriptors:
+                os.set_inheritable(each, True)
+            os.environ[VARIABLE] = str(file)
+            yield descriptors
+        finally:
+            os.environ.pop(VARIABLE, None)
+            for each in descriptors:
+                os.set_inheritable(each, False)
+            os.close(file)
 
     @classmethod
     def taken(cls) -> Handover | None:
@@ -60,10 +73,10 @@ class Handover:
             return None
         with os.fdopen(int(given), "rb") as file:
             file.seek(0)
-            number, listen, admin, serving, operating, pids, key = json.load(file)
+            number, listen, admin, serving, operating, pids, leaving, key = json.load(file)
         for descriptor in (*serving, operating):
             os.set_inheritable(descriptor, False)
-        return cls(number, tuple(listen), tuple(admin), serving, operating, pids, key)
+        return cls(number, tuple(listen), tuple(admin), serving, operating, pids, leaving, key)
 
     @property
     def secret(self) -> bytes | None:
@@ -90,12 +103,15 @@ def started_as(words: Sequence[str] | None = None) -> list[str] | None:
     return words if "serve" in words[1:] else None
 
 
-def tried(words: Sequence[str]) -> str:
-    """Why the program as it is installed now could not take over; empty where it can. `words`: see `started_as`."""
+def tried(words: Sequence[str], descriptors: Sequence[int]) -> str:
+    """Why the program as it is installed now could not take over; empty where it can. `words`: see `started_as`;
+    `descriptors`: see `Handover.given`."""
     at = words.index("serve", 1) + 1
     command = [*words[:at], "--trial", *(word for word in words[at:] if word != "--adopt")]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_LONGEST, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_LONGEST, check=False, pass_fds=descriptors
+        )
     except (OSError, subprocess.TimeoutExpired) as fault:
         return f"the new version cannot be tried: {fault}"
     if done.returncode == 0:

@@ -8,7 +8,7 @@ import logging
 import os
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -68,6 +68,19 @@ class Sockets:
                 each.close()
             raise
 
+    def moved(self, config: Config, listening: tuple[str, int], operating: tuple[str, int]) -> Sockets:
+        """Those that `config` wants: these, where its addresses are those before. `AddressTaken`."""
+        kept, listen_on, admin = self, config.listen, config.admin
+        if (listen_on.address, listen_on.port) != listening:
+            kept = replace(kept, serving=listen(listen_on.address, listen_on.port, config.workers))
+        if (admin.address, admin.port) != operating:
+            try:
+                kept = replace(kept, operating=listen(admin.address, admin.port)[0])
+            except AddressTaken:
+                kept.close((*self.serving, self.operating))
+                raise
+        return kept
+
     def of_worker(self, index: int, workers: int) -> list[socket.socket]:
         """Each is served by somebody, whether there are more workers than sockets or fewer."""
         count = len(self.serving)
@@ -104,6 +117,8 @@ class Service:
     _carried: dict[Key, tuple[int, ...]] = field(default_factory=dict)
     _handler: logging.Handler | None = None
     _handed: Handover | None = None
+    _left: Sockets | None = None
+    """Those of the version before, until this one serves."""
 
     def run(self) -> int:
         """Until a signal ends it. `AddressTaken`, `LoopMissing`, `StoreForeign`, `StartFailed`."""
@@ -114,18 +129,20 @@ class Service:
         allocator.few_arenas()
         self._log_as(config)
         demand_store(config, adopt=self.adopt)
-        left = Sockets(*handed.sockets()) if handed else None
-        self.sockets = self._sockets_left(handed, left) if handed and left else Sockets.of(config)
         key, number = token_key(config), 1
-        if handed is not None:
+        if handed is None:
+            self.sockets = Sockets.of(config)
+        else:
+            self._left = Sockets(*handed.sockets())
+            self.sockets = self._left.moved(config, handed.listen, handed.admin)
             number = handed.number + 1
             key = key if config.access.tokens.key is not None or key is None else handed.secret or key
         self.generation = first_generation(config, str(self.path), key, number)
 
         def serving() -> None:
             self.ready = True
-            if left is not None:
-                left.close((*self.sockets.serving, self.sockets.operating))
+            if self._left is not None:
+                self._left.close((*self.sockets.serving, self.sockets.operating))
                 log.info(
                     "a new version took over", extra={FIELDS: {"version": __version__, "generation": number}}
                 )
@@ -141,21 +158,11 @@ class Service:
             stopping=lambda: self.sockets.close((self.sockets.operating,)),
             restarted=lambda: self.generation.own.counter(names.WORKER_RESTARTS).add(),
         )
-        elders = handed.pids if handed else ()
-        code = Supervisor(self._crew(self.generation, self.sockets), heard, elders).run()
+        elders, leaving = (handed.pids, handed.leaving) if handed else ((), ())
+        code = Supervisor(self._crew(self.generation, self.sockets), heard, elders, leaving).run()
         if code and not self.ready and (said := self.words.heard()) is not None:
             raise StartFailed(said[1], unfit=said[0])
         return code
-
-    def _sockets_left(self, handed: Handover, left: Sockets) -> Sockets:
-        """Those of the version before, where the addresses are the same. `AddressTaken`."""
-        config = self.config
-        serving, operating = left.serving, left.operating
-        if (config.listen.address, config.listen.port) != handed.listen:
-            serving = listen(config.listen.address, config.listen.port, config.workers)
-        if (config.admin.address, config.admin.port) != handed.admin:
-            operating = listen(config.admin.address, config.admin.port)[0]
-        return Sockets(serving, operating)
 
     def _log_as(self, config: Config) -> None:
         if self._handler is not None:
@@ -215,24 +222,28 @@ class Service:
         ).live([sockets.operating])
 
     def _close_all_but(self, ours: list[socket.socket], sockets: Sockets) -> None:
-        """In a child: leave the other sockets, of this generation and the one before, to those whose they are."""
-        sockets.close(ours)
-        self.sockets.close(ours)
+        """In a child: leave the other sockets, of this generation and what was before, to those whose they are."""
+        for each in (sockets, self.sockets, self._left):
+            if each is not None:
+                each.close(ours)
 
     # On SIGHUP, in the supervisor
 
-    def _replace(self) -> Crew | None:
+    def _replace(self, pids: list[int], leaving: list[int]) -> Crew | None:
         """A crew for the file as it stands now; None where it cannot be used, which is said. Does not return where
         another version of the program is installed, and can take over."""
         words = started_as()
         if words is not None and (version := installed()) not in ("", __version__):
-            self._hand_over(words, version)
+            self._hand_over(words, version, pids, leaving)
             return None
+        now = self.generation.config
         try:
             loaded = load(self.path).fit()
             loop_factory(loaded.config.loop)
             demand_store(loaded.config, adopt=False)
-            sockets = self._sockets_for(loaded.config)
+            sockets = self.sockets.moved(
+                loaded.config, (now.listen.address, now.listen.port), (now.admin.address, now.admin.port)
+            )
             key = self._key_for(loaded.config)
         except ConfigInvalid as invalid:
             self._say_refused([str(finding) for finding in invalid.findings])
@@ -249,43 +260,37 @@ class Service:
         systemd.notify("STATUS=taking over a new configuration")
         return self._crew(generation, sockets)
 
-    def _hand_over(self, words: list[str], version: str) -> None:
+    def _hand_over(self, words: list[str], version: str, pids: list[int], leaving: list[int]) -> None:
         """Become the program as it is installed now; return where it cannot take over, which is said."""
-        if why := tried(words):
-            self._say_refused([f"{version}: {why}"])
-            return
-        config, crews = self.generation.config, [self.generation, *self._before]
-        seats = [seat for each in crews for seat in each.seats.all]
-        for seat in self.generation.seats.all:
-            seat.replace()
-        Handover(
+        config = self.generation.config
+        handover = Handover(
             self.generation.number,
             (config.listen.address, config.listen.port),
             (config.admin.address, config.admin.port),
             [each.fileno() for each in self.sockets.serving],
             self.sockets.operating.fileno(),
-            [seat.sitter.pid for seat in seats if seat.sitter.pid],
+            pids,
+            leaving,
             base64.b64encode(self.generation.key or b"").decode(),
-        ).give()
+        )
+        with handover.given() as descriptors:
+            if not (why := tried(words, descriptors)):
+                why = self._become(words, version)
+        self._say_refused([f"{version}: {why}"])
+
+    def _become(self, words: list[str], version: str) -> str:
+        """Run the other program in this process; why that failed, where it returns."""
         log.info(
             "another version takes over", extra={FIELDS: {"version": version, "instead_of": __version__}}
         )
+        for seat in self.generation.seats.all:
+            seat.replace()
         try:
             os.execv(words[0], words)
         except OSError as fault:
             for seat in self.generation.seats.all:
                 seat.stay()
-            self._say_refused([f"{version}: {fault}"])
-
-    def _sockets_for(self, config: Config) -> Sockets:
-        """Those there are, where the addresses are the same."""
-        now = self.generation.config
-        serving, operating = self.sockets.serving, self.sockets.operating
-        if (config.listen.address, config.listen.port) != (now.listen.address, now.listen.port):
-            serving = listen(config.listen.address, config.listen.port, config.workers)
-        if (config.admin.address, config.admin.port) != (now.admin.address, now.admin.port):
-            operating = listen(config.admin.address, config.admin.port)[0]
-        return Sockets(serving, operating)
+            return str(fault)
 
     def _key_for(self, config: Config) -> bytes | None:
         """The same where none is named: tokens that were given stay good."""
@@ -342,6 +347,10 @@ def serve(path: Path, config: Config, *, adopt: bool = False) -> int:
 
 
 def try_to_serve(config: Config) -> None:
-    """Return where `serve` could begin, though another serves at the addresses. `LoopMissing`, `StoreForeign`."""
+    """Return where `serve` could begin, with what another version that serves hands over. `AddressTaken`,
+    `LoopMissing`, `StoreForeign`."""
+    handed = Handover.taken()
     loop_factory(config.loop)
     demand_store(config, adopt=False)
+    if handed is not None:
+        Sockets(*handed.sockets()).moved(config, handed.listen, handed.admin).close()

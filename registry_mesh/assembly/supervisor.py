@@ -76,9 +76,14 @@ class Crew:
     """When children that were told to end are killed; None while they serve."""
 
     @property
+    def pids(self) -> list[int]:
+        """Of the processes that run."""
+        return [child.pid for child in self.children if child.pid]
+
+    @property
     def gone(self) -> bool:
         """Whether no process is left."""
-        return not any(child.pid for child in self.children)
+        return not self.pids
 
     def tell(self, number: signal.Signals) -> None:
         """Send a signal to every process."""
@@ -111,8 +116,9 @@ class Heard:
 
     serving: Callable[[], None] = lambda: None
     """Once, when all serve for the first time."""
-    replace: Callable[[], Crew | None] = lambda: None
-    """A crew for the configuration as it stands now; None where it cannot be used."""
+    replace: Callable[[list[int], list[int]], Crew | None] = lambda pids, leaving: None
+    """A crew for the configuration as it stands now; None where it cannot be used. Is given the processes that serve,
+    and those that were told to end and have not yet."""
     replaced: Callable[[], None] = lambda: None
     """The crew that `replace` gave serves."""
     refused: Callable[[], None] = lambda: None
@@ -126,13 +132,22 @@ class Heard:
 class Supervisor:
     """Of one node, until a signal ends it."""
 
-    def __init__(self, crew: Crew, heard: Heard | None = None, elders: Sequence[int] = ()) -> None:
-        """`elders`: children of the version of the program before, which go on until the crew serves."""
+    def __init__(
+        self,
+        crew: Crew,
+        heard: Heard | None = None,
+        elders: Sequence[int] = (),
+        leaving: Sequence[int] = (),
+    ) -> None:
+        """`elders`: children of the version of the program before, which go on until the crew serves; `leaving`: those
+        that were told to end before that, and finish what they have."""
         self._crew = crew
         self._heard = heard or Heard()
         self._coming: Crew | None = None
         self._elders = _inherited(elders)
-        self._leaving: list[Crew] = [self._elders]
+        older = _inherited(leaving)
+        older.deadline = time.monotonic() + LINGER + _MARGIN  # and not `end`: told again, they would hurry
+        self._leaving: list[Crew] = [self._elders, older]
         self._again = False
         self._stopping = False
         self._ready = False
@@ -202,7 +217,8 @@ class Supervisor:
         """Begin with a new crew where one is asked for and none is on its way."""
         if self._again and self._coming is None and self._ready and not self._stopping:
             self._again = False
-            self._coming = self._heard.replace()
+            leaving = [pid for crew in self._leaving for pid in crew.pids]
+            self._coming = self._heard.replace(self._crew.pids, leaving)
 
     def _stop(self) -> None:
         now = time.monotonic()

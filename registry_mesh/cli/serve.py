@@ -41,7 +41,7 @@ def command(config: Path, adopt: bool, trial: bool) -> None:
     Example:
       registry-mesh serve config/site.yaml
     """
-    loaded = _loaded(config)
+    loaded = _loaded(config, trial=trial)
     for warning in loaded.warnings:
         click.echo(str(warning), err=True)
 
@@ -66,7 +66,7 @@ def command(config: Path, adopt: bool, trial: bool) -> None:
         sys.exit(EXIT_CONFIG if fault.unfit else 1)
 
 
-def _loaded(config: Path) -> Loaded:
+def _loaded(config: Path, *, trial: bool = False) -> Loaded:
     """The configuration; exits where it is invalid. One that took over from another version of the program, whose
     children serve meanwhile, waits for a file that was spoiled since it was tried: to exit would end them."""
     while True:
@@ -74,7 +74,7 @@ def _loaded(config: Path) -> Loaded:
             return load(config).fit()
         except ConfigInvalid as invalid:
             click.echo(str(invalid), err=True)
-        if VARIABLE not in os.environ or signal.sigtimedwait(_ENDS, _AGAIN) is not None:
+        if trial or VARIABLE not in os.environ or signal.sigtimedwait(_ENDS, _AGAIN) is not None:
             sys.exit(EXIT_CONFIG)
 
 

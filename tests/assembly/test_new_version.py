@@ -20,11 +20,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import registry_mesh
 from registry_mesh.assembly.handover import VARIABLE, Handover, started_as
 from tests.clients import nodes
+from tests.clients.wire import serves
 from tests.eventually import eventually_here
+from tests.simulators.ports import free_port
 
 DATA = random.Random(7).randbytes(8 << 20)
 DIGEST = f"sha256:{hashlib.sha256(DATA).hexdigest()}"
@@ -44,6 +47,12 @@ class Installed:
         text = (Path(registry_mesh.__file__)).read_text()
         init = self.package / "__init__.py"
         init.write_text(text.replace(f'"{registry_mesh.__version__}"', f'"{version}"') + end)
+
+    def move(self, port: int) -> None:
+        """Have the configuration say that clients are listened for at `port`."""
+        config = yaml.safe_load(self.node.config.read_text())
+        config["listen"]["port"] = port
+        self.node.config.write_text(yaml.safe_dump(config))
 
     def reload(self) -> None:
         process = self.node.process
@@ -143,6 +152,35 @@ def test_a_new_version_takes_over_while_pulls_run_and_a_broken_one_does_not(inst
     assert installed.node.stop() == 0
 
 
+@pytest.mark.slow
+def test_a_new_version_moves_to_another_address_unless_it_is_taken(installed: Installed) -> None:
+    node = installed.node
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        installed.move(port := other.getsockname()[1])
+        installed.install("99.0.0")
+        installed.reload()
+        eventually_here(lambda: "the old one holds" in node.log.read_text(), "it is refused", 60)
+        assert (
+            f"99.0.0: the new version cannot start: error: cannot listen on 127.0.0.1:{port}"
+            in node.log.read_text()
+        )
+        assert (installed.status()["version"], serves(f"{node.url}/v2/")) == (registry_mesh.__version__, True)
+    installed.move(port := free_port())
+    installed.reload()
+    eventually_here(lambda: installed.has_taken_over("99.0.0"), node.tail, 60)
+    assert serves(f"http://127.0.0.1:{port}/v2/")
+    eventually_here(lambda: refuses(node.port), "nobody listens where the version before did", 30)
+    assert node.stop() == 0
+
+
+def refuses(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), 5):
+            return False
+    except ConnectionRefusedError:
+        return True
+
+
 def test_a_file_that_is_spoiled_during_the_handover_is_waited_for(tmp_path: Path) -> None:
     """To exit would end the children of the version before, which serve."""
     file = tmp_path / "node.yaml"
@@ -165,17 +203,28 @@ def test_a_file_that_is_spoiled_during_the_handover_is_waited_for(tmp_path: Path
     assert waiting.returncode == 0
 
 
-def test_what_is_handed_over_arrives() -> None:
+def test_what_is_handed_over_arrives_and_nothing_of_it_stays() -> None:
+    code = (
+        "from registry_mesh.assembly.handover import Handover; taken = Handover.taken(); print(taken)\n"
+        "print(taken.secret, [each.get_inheritable() for each in taken.sockets()[0]], Handover.taken())"
+    )
+    before = set(os.listdir("/proc/self/fd"))
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
         given = Handover(
-            3, ("0.0.0.0", 5000), ("127.0.0.1", 5001), [one.fileno()], other.fileno(), [17], "a2V5"
+            3, ("0.0.0.0", 5000), ("127.0.0.1", 5001), [one.fileno()], other.fileno(), [17], [18], "a2V5"
         )
-        given.give()
-        taken = Handover.taken()
-        assert taken == given
-        assert taken.secret == b"key"
-        assert not one.get_inheritable(), "for the children of the new version as of any"
-        assert Handover.taken() is None
+        with given.given() as descriptors:
+            taken = subprocess.run(
+                [sys.executable, "-c", code],
+                pass_fds=descriptors,
+                stdout=subprocess.PIPE,
+                text=True,
+                check=True,
+            )
+        assert taken.stdout.splitlines() == [str(given), "b'key' [False] None"]
+        assert not one.get_inheritable(), "for other programs that are run where this one stays"
+    assert VARIABLE not in os.environ
+    assert set(os.listdir("/proc/self/fd")) == before
 
 
 @pytest.mark.parametrize(

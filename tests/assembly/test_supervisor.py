@@ -139,7 +139,7 @@ def test_a_second_term_reaches_the_children_at_once(supervise: Callable[..., Sup
 def test_a_new_crew_serves_before_the_old_one_is_told_to_end(supervise: Callable[..., Supervised]) -> None:
     service = supervise(
         f"PATIENCE = 1{SERVING}\nanswers = [None, crew(Seats(1))]\n"
-        "sys.exit(supervise(serving=lambda: say('ready'), replace=lambda: (say('asked'), answers.pop(0))[1], "
+        "sys.exit(supervise(serving=lambda: say('ready'), replace=lambda *_: (say('asked'), answers.pop(0))[1], "
         "replaced=lambda: say('replaced')).run())"
     )
     service.hear("ready")
@@ -159,7 +159,7 @@ def test_where_the_new_crew_cannot_start_the_old_one_goes_on(supervise: Callable
     service = supervise(
         f"PATIENCE = 1{SERVING}\nnew = Seats(1)\n"
         "answers = [Crew(new, [child(new.workers[0]), Child(new.keeper, lambda: 78)], 30), crew(Seats(1))]\n"
-        "sys.exit(supervise(serving=lambda: say('ready'), replace=lambda: answers.pop(0), "
+        "sys.exit(supervise(serving=lambda: say('ready'), replace=lambda *_: answers.pop(0), "
         "refused=lambda: say('refused'), replaced=lambda: say('replaced')).run())"
     )
     service.hear("ready")
@@ -168,6 +168,39 @@ def test_where_the_new_crew_cannot_start_the_old_one_goes_on(supervise: Callable
     service.tell(signal.SIGHUP)
     service.hear("replaced")
     service.tell(signal.SIGTERM)
+    assert service.wait() == 0
+
+
+def test_children_of_the_version_before_are_told_to_end_once(supervise: Callable[..., Supervised]) -> None:
+    """Those that were told before are not told again, which they would take for haste."""
+    script = f"""
+PATIENCE = 1{SERVING}
+told = []
+signal.signal(signal.SIGTERM, lambda *_: (told.append(1), say("told", me)))
+pids = []
+for me, patience in (("serving", 2), ("leaving", 1)):
+    pids.append(os.fork())
+    if pids[-1] == 0:
+        while len(told) < patience:
+            time.sleep(0.02)
+        os._exit(0)
+heard = Heard(
+    serving=lambda: say("ready"), replace=lambda pids, leaving: say("asked", len(pids), leaving),
+    stopping=lambda: say("stopping"),
+)
+say("elders", pids)
+sys.exit(Supervisor(crew(seats), heard, pids[:1], pids[1:]).run())
+"""
+    service = supervise(script)
+    elders = service.hear("elders").removeprefix("elders ")
+    assert service.hear("told") == "told serving"
+    service.tell(signal.SIGHUP)
+    assert service.hear("asked") == f"asked 3 {elders}", (
+        "a third version takes over the children of the first"
+    )
+    service.tell(signal.SIGTERM)
+    service.hear("stopping")
+    assert {service.hear("told"), service.hear("told")} == {"told serving", "told leaving"}
     assert service.wait() == 0
 
 
