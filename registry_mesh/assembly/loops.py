@@ -14,9 +14,11 @@ class LoopMissing(Exception):
     """The loop that is asked for is not installed."""
 
 
-def loop_factory(name: LoopName) -> Callable[[], asyncio.AbstractEventLoop]:
-    """What makes the loop: `auto` takes uvloop where it is installed."""
-    installed = importlib.util.find_spec("uvloop") is not None
+def loop_factory(
+    name: LoopName, find: Callable[[str], object | None] = importlib.util.find_spec
+) -> Callable[[], asyncio.AbstractEventLoop]:
+    """What makes the loop: `auto` takes uvloop where `find` finds it installed. `LoopMissing`."""
+    installed = find("uvloop") is not None
     if name == "asyncio" or (name == "auto" and not installed):
         return asyncio.new_event_loop
     if not installed:

@@ -42,6 +42,8 @@ class Node:
         self.change(config)
         self.within: tuple[str, ...] = ()
         """A command that starts the server, such as prlimit with its options."""
+        self.environment: Mapping[str, str] = {}
+        """Beside that of the tests."""
         self.process: Program | subprocess.Popen[bytes] | None = None
 
     def change(self, config: Mapping[str, Any]) -> None:
@@ -57,7 +59,11 @@ class Node:
         self.config.write_text(yaml.safe_dump(whole))
 
     def start(self) -> None:
-        self.process = self._within() if self.within else programs.start("serve", self.config, log=self.log)
+        self.process = (
+            self._within()
+            if self.within
+            else programs.start("serve", self.config, log=self.log, **self.environment)
+        )
         try:
             eventually_here(self._up, f"{self.folder.name} to serve", 30)
         except BaseException:
@@ -72,6 +78,7 @@ class Node:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                env={**os.environ, **self.environment},
             )
 
     def _up(self) -> bool:

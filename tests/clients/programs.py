@@ -64,9 +64,9 @@ class Program:
         self.send_signal(signal.SIGKILL)
 
 
-def start(*words: str | Path, log: Path) -> Program:
+def start(*words: str | Path, log: Path, **environment: str) -> Program:
     """Begin `registry-mesh` with `words`; both its outputs are added to `log`."""
-    return Program(tuple(map(str, words)), log, log, os.environ)
+    return Program(tuple(map(str, words)), log, log, {**os.environ, **environment})
 
 
 def run(*words: str | Path, timeout: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -67,9 +67,7 @@ class Servers:
 
 
 @pytest_asyncio.fixture
-async def servers(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Servers]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", bucket.access_key)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", bucket.secret_key)
+async def servers(bucket: Bucket, tmp_path: Path) -> AsyncIterator[Servers]:
     prefix = bucket.prefix()
     async with AsyncExitStack() as stack:
         parent = await stack.enter_async_context(plain_parent())
@@ -90,6 +88,7 @@ async def servers(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             for name, redirect in (("one", "off"), ("two", "blobs"), ("three", "off"))
         ]
         for node in made:
+            node.environment = bucket.keys
             stack.push_async_callback(asyncio.to_thread, node.kill)
         yield Servers(parent, link, to_bucket, made, client)
 

@@ -19,6 +19,7 @@ from registry_mesh.stores.bucket.store import S3Store
 from tests.clients import nodes
 from tests.eventually import eventually
 from tests.mesh.conftest import SiteBehindLink, same
+from tests.simulators.bucket import Bucket
 from tests.suites.bytes_of import pattern, read
 
 pytestmark = pytest.mark.slow
@@ -178,12 +179,8 @@ async def test_an_origin_is_mended_from_the_child_that_it_names(tmp_path: Path) 
 
 @pytest.mark.s3
 async def test_an_origin_on_a_bucket_is_mended_from_its_child(
-    tmp_path: Path, s3_settings: S3Settings, s3_store: S3Store, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, bucket: Bucket, s3_settings: S3Settings, s3_store: S3Store
 ) -> None:
-    keys = s3_settings.credentials
-    assert keys is not None
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", keys.access_key)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", keys.secret_key)
     place = {
         "bucket": s3_settings.bucket,
         "endpoint": s3_settings.endpoint,
@@ -191,6 +188,7 @@ async def test_an_origin_on_a_bucket_is_mended_from_its_child(
         "prefix": s3_settings.prefix,
     }
     origin = nodes.origin(tmp_path / "origin", workers=1)
+    origin.environment = bucket.keys
     site = nodes.site(tmp_path / "site", origin.url, workers=1)
     care = {"per_day": "100TiB", "every": "1s", "children": [site.url]}
     origin.change({**ORIGIN, "scrub": care, "store": {"s3": place}})

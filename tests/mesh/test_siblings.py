@@ -4,7 +4,7 @@ behind a link by which the others reach it."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,8 +84,10 @@ def brings(digest: Digest, servers: int, offset: int = 0) -> int:
 
 
 @asynccontextmanager
-async def team(folder: Path, count: int, **stores: Any) -> AsyncIterator[Team]:
-    """`stores`: those of the servers, by name; else each has a disk."""
+async def team(
+    folder: Path, count: int, environment: Mapping[str, str] | None = None, **stores: Any
+) -> AsyncIterator[Team]:
+    """`stores`: those of the servers, by name; else each has a disk. `environment`: of each server."""
     async with AsyncExitStack() as stack:
         parent = await stack.enter_async_context(plain_parent())
         wan = await stack.enter_async_context(Link("127.0.0.1", parent.port))
@@ -96,6 +98,7 @@ async def team(folder: Path, count: int, **stores: Any) -> AsyncIterator[Team]:
         links = [await stack.enter_async_context(Link("127.0.0.1", each.port)) for each in servers]
         known = {each.folder.name: link.url for each, link in zip(servers, links, strict=True)}
         for each in servers:
+            each.environment = environment or {}
             stack.push_async_callback(asyncio.to_thread, each.kill)
             config = {"role": "site", "registries": nodes.registries(wan.url), "siblings": {"nodes": known}}
             store = stores.get(each.folder.name)
@@ -195,18 +198,14 @@ async def test_of_four_one_is_killed_and_one_cut_off_under_load(site: Team) -> N
 
 
 @pytest.mark.s3
-async def test_two_servers_over_one_bucket_bring_a_cold_blob_once(
-    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", bucket.access_key)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", bucket.secret_key)
+async def test_two_servers_over_one_bucket_bring_a_cold_blob_once(bucket: Bucket, tmp_path: Path) -> None:
     prefix = bucket.prefix()
     stores = {
         f"site{i}": {"s3": s3_of(bucket, prefix, bucket.endpoint, tmp_path / f"spool{i}", redirect)}
         for i, redirect in enumerate(("off", "blobs"))
     }
     blobs = [pattern(3 * MIB + i, i) for i in range(6)]
-    async with team(tmp_path, 2, **stores) as site:
+    async with team(tmp_path, 2, bucket.keys, **stores) as site:
         digests = [site.parent.add(data) for data in blobs]
         answers = await asyncio.gather(*(site.get(i, digest) for digest in digests for i in range(2)))
         for answer, data in zip(answers, [data for data in blobs for _ in range(2)], strict=True):

@@ -54,6 +54,11 @@ class Bucket:
     directory: Path
     pid: int
 
+    @property
+    def keys(self) -> dict[str, str]:
+        """The variables that a node finds its credentials in."""
+        return {"AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret_key}
+
     def prefix(self) -> str:
         """A prefix that nobody else uses."""
         return f"{uuid.uuid4().hex}/"
