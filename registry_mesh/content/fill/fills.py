@@ -127,7 +127,9 @@ class Fills:
             raise
         if via.place is not None:
             fill.given_by.add(via.place)
-        if fill.transfers.adopt(reading, stack, via):
+        adopted = fill.transfers.adopt(reading, stack, via)
+        await via.gave(digest)
+        if adopted:
             return fill, await fill.believed(via)
         await stack.aclose()
         return fill, True

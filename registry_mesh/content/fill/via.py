@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,9 +17,16 @@ Distrust = Callable[[str, Digest, str], None]
 Doubt = Callable[[str, Digest], None]
 """Is told (source, digest) when a source gave nothing of use and another may do better. It is no liar for that."""
 
+Gave = Callable[[Digest], Awaitable[None]]
+"""Is told of a digest that the source gave, before another process can join what begins with it."""
+
 
 def _nobody(source: str, digest: Digest) -> None:
     """Nobody is told."""
+
+
+async def _not_noted(digest: Digest) -> None:
+    """Nothing is noted."""
 
 
 NO_RIVALS: Final = NoRivals()
@@ -41,3 +48,4 @@ class Via:
     doubt: Doubt = _nobody
     place: Place | None = None
     rivals: Rivals = NO_RIVALS
+    gave: Gave = _not_noted

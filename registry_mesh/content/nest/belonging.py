@@ -22,6 +22,10 @@ class Belonging(Protocol):
         """Return where the source behind the store may be asked for the blob. `BlobUnknown`, failures."""
         ...
 
+    async def gave(self, digest: Digest) -> None:
+        """Note that the source behind the store gives the blob for this repository, where that is a proof."""
+        ...
+
     async def given(self, digest: Digest) -> None:
         """Return where the blob, which the source behind the store gave for this repository, is the repository's.
         `BlobUnknown`."""
@@ -36,6 +40,9 @@ class Anybodys:
 
     async def before(self, digest: Digest) -> None:
         """Return."""
+
+    async def gave(self, digest: Digest) -> None:
+        """Note nothing."""
 
     async def given(self, digest: Digest) -> None:
         """Return."""
@@ -74,9 +81,11 @@ class ByName:
         await self._parents.stat(digest)  # nothing is here yet: a failure is told as one
         await self._names.note_given(digest)
 
+    async def gave(self, digest: Digest) -> None:
+        """See `Belonging.gave`. Readers that wait for the first bytes, in whatever process, then ask nobody."""
+        if not self._shared and not await self._names.have(digest):
+            await self._names.note_given(digest)
+
     async def given(self, digest: Digest) -> None:
         """See `Belonging.given`."""
-        if self._shared:
-            await self.demand(digest)
-        elif not await self._names.have(digest):
-            await self._names.note_given(digest)
+        await (self.demand if self._shared else self.gave)(digest)

@@ -60,6 +60,7 @@ class Names:
         self._records = records
         self._known: LRUCache[tuple[Place, Digest], bool] = LRUCache(_KNOWN)
         self._noted: LRUCache[tuple[Place, Digest], bool] = LRUCache(_KNOWN)
+        self._looks: Flights[tuple[Place, Digest], bool] = Flights()
         self._loads: Flights[Place, None] = Flights()
         self._loaded: TTLCache[Place, bool] = TTLCache(_KNOWN, _AGAIN)
         self._writes: Flights[tuple[Place, Digest], None] = Flights()
@@ -72,6 +73,10 @@ class Names:
         """Whether the repository at `place` names `digest`, as far as anybody has seen."""
         if (place, digest) in self._known:
             return True
+        return await self._looks.join((place, digest), lambda: self._look(place, digest))
+
+    async def _look(self, place: Place, digest: Digest) -> bool:
+        """Once for all who ask at a time."""
         named = await self._store.names(place, digest)
         if named is None:
             await self._loads.join(place, lambda: self._load(place))
@@ -89,10 +94,12 @@ class Names:
 
     async def note(self, place: Place, digests: Collection[Digest]) -> None:
         """The repository gave these, or a document of it mentions them. Never fails: what is lost is asked again."""
-        for digest in digests:
+        new = [digest for digest in digests if (place, digest) not in self._known]
+        for digest in new:
             self._known[place, digest] = True
-        with contextlib.suppress(StoreFull, StoreBroken):
-            await self._store.note_names(place, digests)
+        if new:
+            with contextlib.suppress(StoreFull, StoreBroken):
+                await self._store.note_names(place, new)
 
     async def note_manifest(self, place: Place, digest: Digest, data: bytes, media_type: str) -> None:
         """The repository gave this manifest: it names the manifest and all that the manifest mentions."""
@@ -173,6 +180,7 @@ class Names:
 
     async def close(self) -> None:
         """End what runs in the background; what is to be written is."""
+        await self._looks.close()
         await self._loads.close()
         await self._writes.settle(_PATIENCE)
 

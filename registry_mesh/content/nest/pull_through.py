@@ -76,7 +76,7 @@ class PullThrough:
         self._ranges = ranges
         self._belonging = belonging
         registry = place.registry if place is not None else ""
-        self.via = Via(registry, brought_by or source, distrust, doubt, place, rivals)
+        self.via = Via(registry, brought_by or source, distrust, doubt, place, rivals, belonging.gave)
         self._past_store = Via(registry, source, distrust, doubt, place, rivals)
         self._redirects = redirects
         self._store = store

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
+from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -124,3 +127,35 @@ async def test_a_record_that_could_not_be_written_is_written_later(store: CacheS
     await eventually(lambda: records.tries == 2)
     await names.close()
     assert await Names(MemoryStore(), records).have(PRIVATE, LAYER)
+
+
+class CountedStore(MemoryStore):
+    """Counts how often the index is asked and written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: Counter[str] = Counter()
+
+    async def names(self, place: Place, digest: Digest) -> bool | None:
+        self.asked["names"] += 1
+        await asyncio.sleep(0)  # as a store on a disk does
+        return await super().names(place, digest)
+
+    async def note_names(self, place: Place, digests: Collection[Digest], *, whole: bool = False) -> None:
+        self.asked["note"] += 1
+        await super().note_names(place, digests, whole=whole)
+
+
+async def test_a_crowd_asks_the_index_once_and_writes_to_it_once() -> None:
+    store = CountedStore()
+    names = Names(store, MemoryRecords())
+
+    async def reader() -> None:
+        if not await names.have(PRIVATE, LAYER):
+            await names.note_given(PRIVATE, LAYER)
+
+    await asyncio.gather(*(reader() for _ in range(100)))
+    assert await names.have(PRIVATE, LAYER)
+    assert store.asked == {"names": 2, "note": 2}, (
+        "before and after the records are looked at; that, and the digest"
+    )
