@@ -73,7 +73,8 @@ class Retries:
 
 class RetryBudget:
     """How often all transfers of a process may ask one source again: a share of what they ask it, and a few a second,
-    so that many whose streams broke at once do not all come back at once (Finagle's `RetryBudget`, gRPC A6)."""
+    so that many whose streams broke at once do not all come back at once (Finagle's `RetryBudget`, gRPC A6). A transfer
+    that goes on at another source is none of them."""
 
     SHARE: Final = 0.2
     SECOND: Final = 10.0

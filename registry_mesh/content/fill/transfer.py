@@ -156,7 +156,13 @@ class Transfer:
             self.via.doubt(source, self._state.digest)
         if came and not isinstance(failure, SourceSlow):
             self.other_size = 0
-        return retry.pause if retry.pause is None else retry.pause + self._state.budget.take(source, now)
+        if retry.pause is None or (retry.doubt and self._is_another(source)):
+            return retry.pause
+        return retry.pause + self._state.budget.take(source, now)
+
+    def _is_another(self, source: str) -> bool:
+        """Whether another source, with which nothing was amiss, goes on: `source` is not asked again then."""
+        return self.via.rivals.rate(source, self._state.digest) is not None
 
     async def _reason(self, failure: Failure) -> Failure:
         """Why it gives up. Streams that begin and break off before the end, again and again, may be of another size."""
