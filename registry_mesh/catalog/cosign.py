@@ -44,14 +44,15 @@ def check_simple(payload: bytes, signature: object, digest: Digest, keys: Iterab
 def check_bundle(bundle: bytes, digest: Digest, keys: Iterable[PublicKey]) -> None:
     """`NotSigned` unless one of `keys` signed the statement of a bundle, and that signs `digest`."""
     envelope = mapping(document(bundle).get("dsseEnvelope"))
-    payload, kind = from_base64(envelope.get("payload")), str(envelope.get("payloadType"))
-    signatures = envelope.get("signatures")
+    payload, signatures = from_base64(envelope.get("payload")), envelope.get("signatures")
     if not isinstance(signatures, list) or not signatures:
         raise NotSigned("is a bundle without a signed statement")
-    signed = b"DSSEv1 %d %b %d %b" % (len(kind.encode()), kind.encode(), len(payload), payload)
+    if envelope.get("payloadType") != _IN_TOTO:
+        raise NotSigned(f"is a bundle of {envelope.get('payloadType')!r}, and {_IN_TOTO} is read")
+    signed = b"DSSEv1 %d %b %d %b" % (len(_IN_TOTO), _IN_TOTO.encode(), len(payload), payload)
     _demand_key(from_base64(mapping(signatures[0]).get("sig")), signed, keys)
     statement = document(payload)
-    if kind != _IN_TOTO or statement.get("predicateType") != _SIGNS:
+    if statement.get("predicateType") != _SIGNS:
         raise NotSigned(f"is a statement of {statement.get('predicateType')!r}, which signs nothing")
     subjects = statement.get("subject")
     named = [mapping(each).get("digest") for each in subjects] if isinstance(subjects, list) else []

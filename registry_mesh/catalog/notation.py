@@ -4,7 +4,6 @@ signature-envelope-jws; trust by its trust-store-trust-policy, level strict with
 from __future__ import annotations
 
 import base64
-import binascii
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
@@ -38,22 +37,42 @@ _ALGORITHMS: Final[dict[str, tuple[type, int, hashes.HashAlgorithm]]] = {
     "ES512": (EllipticCurvePublicKey, 521, hashes.SHA512()),
 }
 """By `alg`: which key makes it. No other is allowed."""
+_CURVES: Final = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 _LONGEST: Final = 10
 """Certificates of a chain."""
+_OTHER_PURPOSES: Final = frozenset(
+    {
+        ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
+        ExtendedKeyUsageOID.SERVER_AUTH,
+        ExtendedKeyUsageOID.CLIENT_AUTH,
+        ExtendedKeyUsageOID.EMAIL_PROTECTION,
+        ExtendedKeyUsageOID.TIME_STAMPING,
+    }
+)
+_UNREADABLE: Final = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+"""What a part of a certificate raises that is not as it has to be, when it is looked at and not before."""
 
 
 def check_jws(envelope: bytes, digest: Digest, signer: NotationSigner, now: float) -> None:
     """`NotSigned` unless a certificate that `signer` trusts at `now` (seconds since the epoch) signed `digest`."""
     found = document(envelope)
     protected, payload = str(found.get("protected")), str(found.get("payload"))
-    told = document(from_base64url(protected))
+    told, target = document(from_base64url(protected)), from_base64url(payload)
+    signature = from_base64url(found.get("signature"))
     _demand_headers(told, now)
-    chain = _chain(mapping(found.get("header")).get("x5c"))
-    _demand_made(
-        chain[0], str(told.get("alg")), from_base64url(found.get("signature")), f"{protected}.{payload}"
-    )
-    _demand_trusted(chain, signer, datetime.fromtimestamp(now, UTC))
-    demand_digest(mapping(document(from_base64url(payload)).get("targetArtifact")).get("digest"), digest)
+    try:
+        chain = _chain(mapping(found.get("header")).get("x5c"))
+        _demand_made(chain[0], str(told.get("alg")), signature, f"{protected}.{payload}".encode())
+        _demand_trusted(chain, signer, datetime.fromtimestamp(now, UTC))
+    except _UNREADABLE:
+        raise NotSigned("has a certificate that cannot be read") from None
+    demand_digest(mapping(document(target).get("targetArtifact")).get("digest"), digest)
 
 
 def _demand_headers(told: dict[str, Any], now: float) -> None:  # Any: JSON
@@ -62,40 +81,49 @@ def _demand_headers(told: dict[str, Any], now: float) -> None:  # Any: JSON
         raise NotSigned(f"has a payload of {told.get('cty')!r}")
     if told.get(_SCHEME) != "notary.x509":
         raise NotSigned(f"is of the signing scheme {told.get(_SCHEME)!r}, and notary.x509 is believed")
-    if not isinstance(critical, list) or _SCHEME not in critical or not _UNDERSTOOD.issuperset(critical):
+    if (
+        not isinstance(critical, list)
+        or _SCHEME not in critical
+        or not _UNDERSTOOD.issuperset(map(str, critical))
+    ):
         raise NotSigned(f"demands what is not understood: {critical!r}")
-    if _EXPIRY in told:
-        try:
-            expires = datetime.fromisoformat(str(told[_EXPIRY])).timestamp()
-        except ValueError:
-            raise NotSigned(f"expires at {told[_EXPIRY]!r}, which is no time") from None
-        if expires <= now:
-            raise NotSigned(f"expired at {told[_EXPIRY]}")
+    if _EXPIRY in told and _time(told[_EXPIRY]) <= now:
+        raise NotSigned(f"expired at {told[_EXPIRY]}")
+
+
+def _time(text: object) -> float:
+    """Seconds since the epoch of a time as RFC 3339 writes it."""
+    try:
+        found = datetime.fromisoformat(str(text))
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise NotSigned(f"expires at {text!r}, which is no time")
+    return found.timestamp()
 
 
 def _chain(x5c: object) -> list[x509.Certificate]:
     """The signer's own certificate, then each one's issuer."""
     if not isinstance(x5c, list) or not 0 < len(x5c) <= _LONGEST:
         raise NotSigned("has no chain of certificates")
-    try:
-        return [x509.load_der_x509_certificate(base64.b64decode(str(each))) for each in x5c]
-    except (ValueError, binascii.Error):
-        raise NotSigned("has a certificate that cannot be read") from None
+    return [x509.load_der_x509_certificate(base64.b64decode(str(each))) for each in x5c]
 
 
-def _demand_made(leaf: x509.Certificate, algorithm: str, signature: bytes, signed: str) -> None:
+def _demand_made(leaf: x509.Certificate, algorithm: str, signature: bytes, signed: bytes) -> None:
     key = leaf.public_key()
     kind, size, sums = _ALGORITHMS.get(algorithm, (type(None), 0, hashes.SHA256()))
     if not isinstance(key, kind) or not isinstance(key, RSAPublicKey | EllipticCurvePublicKey):
         raise NotSigned(f"is made by {algorithm!r}, which its certificate's key does not make")
     if key.key_size != size:
         raise NotSigned(f"is made by {algorithm} with a key of {key.key_size} bits")
+    if isinstance(key, EllipticCurvePublicKey) and not isinstance(key.curve, _CURVES):
+        raise NotSigned(f"is made by {algorithm} with a key on {key.curve.name}")
     try:
         if isinstance(key, RSAPublicKey):
             salt = padding.PSS(padding.MGF1(sums), sums.digest_size)
-            key.verify(signature, signed.encode(), salt, sums)
+            key.verify(signature, signed, salt, sums)
         else:
-            key.verify(_as_der(signature, (size + 7) // 8), signed.encode(), ec.ECDSA(sums))
+            key.verify(_as_der(signature, (size + 7) // 8), signed, ec.ECDSA(sums))
     except InvalidSignature:
         raise NotSigned("is by another key, or of other bytes") from None
 
@@ -133,12 +161,16 @@ def _demand_issued(certificate: x509.Certificate, issuer: x509.Certificate) -> N
 
 
 def _demand_leaf(leaf: x509.Certificate) -> None:
-    """A certificate for signing code, and for nothing that everybody gets (certificate-requirements)."""
-    usage = _extension(leaf, x509.KeyUsage)
-    if usage is None or not usage.digital_signature or usage.key_cert_sign:
+    """A certificate for signing code, and for nothing that everybody gets (signature-specification, Certificate
+    Requirements)."""
+    usage, basic = _extension(leaf, x509.KeyUsage), _extension(leaf, x509.BasicConstraints)
+    is_authority = (basic is not None and basic.ca) or (usage is not None and usage.key_cert_sign)
+    if usage is None or not usage.digital_signature or is_authority:
         raise NotSigned(f"has a certificate that is not for signing: {_name(leaf)}")
-    extended = _extension(leaf, x509.ExtendedKeyUsage)
-    if extended is not None and ExtendedKeyUsageOID.CODE_SIGNING not in extended:
+    purposes = _extension(leaf, x509.ExtendedKeyUsage)
+    if purposes is not None and (
+        ExtendedKeyUsageOID.CODE_SIGNING not in purposes or _OTHER_PURPOSES.intersection(purposes)
+    ):
         raise NotSigned(f"has a certificate that is not for signing code: {_name(leaf)}")
 
 
@@ -157,8 +189,6 @@ def _extension(certificate: x509.Certificate, kind: type[E]) -> E | None:
         return certificate.extensions.get_extension_for_class(kind).value
     except x509.ExtensionNotFound:
         return None
-    except ValueError:
-        raise NotSigned(f"has a certificate that cannot be read: {_name(certificate)}") from None
 
 
 def _name(certificate: x509.Certificate) -> str:

@@ -7,8 +7,9 @@ a key is read: most nodes have none.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -18,9 +19,20 @@ if TYPE_CHECKING:
 
     PublicKey = EllipticCurvePublicKey | RSAPublicKey | Ed25519PublicKey
 
+_COMMA: Final = re.compile(r"\s*(?<!\\),\s*")
+"""Between two parts of a subject; one that is escaped belongs to its part."""
+_LONGEST: Final = 300
+"""Characters of a reason: what a signature says itself may be a megabyte."""
+
 
 class NotSigned(Exception):
-    """A signature that does not count, and why in words."""
+    """A signature that does not count, and why in words: cut short, and without what cannot be printed."""
+
+    def __init__(self, why: str) -> None:
+        shown = "".join(
+            each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in why[:_LONGEST]
+        )
+        super().__init__(shown + ("…" if len(why) > _LONGEST else ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +56,7 @@ Signer = CosignSigner | NotationSigner
 
 def public_key(pem: bytes) -> PublicKey:
     """The key of a PEM file, as `cosign generate-key-pair` writes it; `ValueError`."""
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -51,8 +64,8 @@ def public_key(pem: bytes) -> PublicKey:
 
     try:
         key = load_pem_public_key(pem)
-    except ValueError:
-        raise ValueError("holds no PEM public key") from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise ValueError("holds no PEM public key that can be read") from None
     if not isinstance(key, EllipticCurvePublicKey | RSAPublicKey | Ed25519PublicKey):
         raise ValueError("its key is neither ECDSA, RSA nor Ed25519")
     return key
@@ -74,6 +87,9 @@ def subject(text: str) -> x509.Name:
 
     bare = text.removeprefix("x509.subject:").strip()
     try:
-        return x509.Name.from_rfc4514_string(",".join(part.strip() for part in bare.split(",")))
+        found = x509.Name.from_rfc4514_string(_COMMA.sub(",", bare))
     except ValueError:
-        raise ValueError(f'{text!r}: parts of a subject are written like "CN=release team, O=CERN"') from None
+        found = x509.Name([])
+    if not found.rdns:
+        raise ValueError(f'{text!r}: parts of a subject are written like "CN=release team, O=CERN"')
+    return found

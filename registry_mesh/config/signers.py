@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import BeforeValidator
 
@@ -18,6 +18,8 @@ from registry_mesh.catalog.signer import (
 )
 from registry_mesh.config.document import Document, mapping
 from registry_mesh.config.values import FilePath, Section, Text, listed
+
+T = TypeVar("T")
 
 
 class SigningKey(Section):
@@ -53,11 +55,11 @@ def _check_file(
     document: Document, at: tuple[str | int, ...], file: str, parse: Callable[[bytes], object]
 ) -> None:
     try:
-        parse(Path(file).read_bytes())
+        _read(file, parse)
     except OSError as fault:
         document.lack(at, f"{file}: {fault.strerror}", "name a PEM file that the node's user can read")
     except ValueError as fault:
-        document.report(at, f"{file} {fault}")
+        document.report(at, str(fault))
 
 
 def _tell(report: Callable[[str], None], parse: Callable[[], object]) -> None:
@@ -82,12 +84,20 @@ def read_signers(keys: Mapping[str, SigningKey]) -> tuple[dict[str, Signer], dic
         except OSError as fault:
             faults[name] = f"cannot be used: {fault.filename}: {fault.strerror}"
         except ValueError as fault:
-            faults[name] = f"cannot be used: a file of it {fault}"
+            faults[name] = f"cannot be used: {fault}"
     return found, faults
 
 
 def _signer(key: SigningKey) -> Signer:
     if key.cosign:
-        return CosignSigner(tuple(public_key(Path(file).read_bytes()) for file in key.cosign))
-    trusted = [each for file in key.notation for each in authorities(Path(file).read_bytes())]
+        return CosignSigner(tuple(_read(file, public_key) for file in key.cosign))
+    trusted = [each for file in key.notation for each in _read(file, authorities)]
     return NotationSigner(tuple(trusted), tuple(map(subject, key.subjects)))
+
+
+def _read(file: str, parse: Callable[[bytes], T]) -> T:
+    """What a file holds; `ValueError` names it."""
+    try:
+        return parse(Path(file).read_bytes())
+    except ValueError as fault:
+        raise ValueError(f"{file} {fault}") from None

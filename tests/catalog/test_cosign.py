@@ -30,6 +30,20 @@ def _simple(payload: bytes, signature: str | None = None) -> Callable[[], None]:
     return lambda: check_simple(payload, signature or TEAM.signature(payload), DIGEST, KEYS)
 
 
+UNPRINTABLE = b'{"dsseEnvelope": {"payload": "", "payloadType": "\\ud800", "signatures": [{"sig": ""}]}}'
+"""A letter that no encoding has stands in what is signed."""
+
+
+@pytest.mark.parametrize("said", ["\ud800\n\x1b[31m", "x" * 1_000_000])
+def test_what_a_signature_says_is_cut_short_and_fit_for_a_log(said: str) -> None:
+    payload = json.dumps(
+        {"critical": {"type": "cosign container image signature", "image": {"docker-manifest-digest": said}}}
+    ).encode()
+    with pytest.raises(NotSigned) as caught:
+        check_simple(payload, TEAM.signature(payload), DIGEST, KEYS)
+    assert len(str(caught.value)) < 400 and str(caught.value).isprintable()
+
+
 @pytest.mark.parametrize(
     ("check", "why"),
     [
@@ -50,6 +64,7 @@ def _simple(payload: bytes, signature: str | None = None) -> Callable[[], None]:
         ),
         (lambda: check_bundle(b'{"dsseEnvelope": {"payload": ""}}', DIGEST, KEYS), "without a signed"),
         (lambda: check_bundle(b"{}", DIGEST, KEYS), "not in base64"),
+        (lambda: check_bundle(UNPRINTABLE, DIGEST, KEYS), "is a bundle of"),
     ],
 )
 def test_what_does_not_count_says_why(check: Callable[[], None], why: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,12 @@ def config_of(keys: dict[str, Any]) -> Loaded:
     return parse(json.dumps(document), "replica.yaml")
 
 
+def on_a_curve_that_nobody_has(pem: bytes) -> bytes:
+    der = base64.b64decode(b"".join(pem.splitlines()[1:-1]))
+    odd = der.replace(bytes.fromhex("2a8648ce3d030107"), bytes.fromhex("2a8648ce3d03017f"))
+    return b"-----BEGIN PUBLIC KEY-----\n" + base64.encodebytes(odd) + b"-----END PUBLIC KEY-----\n"
+
+
 def test_files_become_signers_and_are_read_anew(tmp_path: Path) -> None:
     key, authority = tmp_path / "key.pub", tmp_path / "ca.pem"
     key.write_bytes(Cosign().pem)
@@ -41,6 +48,10 @@ def test_files_become_signers_and_are_read_anew(tmp_path: Path) -> None:
     notary = signers["notary"]
     assert isinstance(notary, NotationSigner)
     assert (len(notary.authorities), len(notary.subjects)) == (2, 1)
+    key.write_bytes(b"half a key")
+    assert read_signers(config.keys)[1] == {
+        "team": f"cannot be used: {key} holds no PEM public key that can be read"
+    }
     key.unlink()
     signers, faults = read_signers(config.keys)
     assert (set(signers), faults) == (
@@ -58,12 +69,15 @@ def test_files_become_signers_and_are_read_anew(tmp_path: Path) -> None:
         ({"cosign": "{ca}"}, "ca.pem holds no PEM public key"),
         ({"notation": "{pem}"}, "key.pub holds no PEM certificate"),
         ({"notation": "{ca}", "subjects": "release team"}, "parts of a subject are written like"),
+        ({"notation": "{ca}", "subjects": "x509.subject:"}, "parts of a subject are written like"),
+        ({"cosign": "{odd}"}, "odd.pub holds no PEM public key that can be read"),
     ],
 )
 def test_what_is_wrong_is_told(tmp_path: Path, key: dict[str, str], fault: str) -> None:
     (tmp_path / "key.pub").write_bytes(Cosign().pem)
     (tmp_path / "ca.pem").write_bytes(Authority().pem)
-    files = {"pem": tmp_path / "key.pub", "ca": tmp_path / "ca.pem"}
+    (tmp_path / "odd.pub").write_bytes(on_a_curve_that_nobody_has(Cosign().pem))
+    files = {"pem": tmp_path / "key.pub", "ca": tmp_path / "ca.pem", "odd": tmp_path / "odd.pub"}
     filled = {name: text.format(**files) for name, text in key.items()}
     with pytest.raises(ConfigInvalid) as invalid:
         config_of({"team": filled})

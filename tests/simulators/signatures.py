@@ -81,20 +81,7 @@ class Cosign:
         self, content: Content, image: Manifest, predicate: str = "https://sigstore.dev/cosign/sign/v1"
     ) -> Manifest:
         """By a Sigstore bundle, as version 3 signs."""
-        content.blob(b"{}")
-        kind = "application/vnd.dev.sigstore.bundle.v0.3+json"
-        layer = content.blob(self.bundled(image.digest, predicate))
-        return content.put(
-            {
-                "schemaVersion": 2,
-                "mediaType": OCI_MANIFEST,
-                "artifactType": kind,
-                "config": EMPTY,
-                "layers": [descriptor(kind, layer)],
-                "subject": image.descriptor.document(),
-                "annotations": {"dev.sigstore.bundle.predicateType": predicate},
-            }
-        )
+        return bundled_with(content, image, self.bundled(image.digest, predicate))
 
     def bundled(self, digest: Digest, predicate: str = "https://sigstore.dev/cosign/sign/v1") -> bytes:
         statement = json.dumps(
@@ -169,11 +156,13 @@ class Notation:
     days: int = 30
     purpose: x509.ObjectIdentifier = ExtendedKeyUsageOID.CODE_SIGNING
     headers: dict[str, Any] = field(default_factory=dict)
+    also: tuple[x509.ObjectIdentifier, ...] = ()
+    """Further purposes of the certificate."""
 
     def __post_init__(self) -> None:
         builder = certificate(self.name, self.key, self.authority.name, self.days)
         builder = builder.add_extension(key_usage(digital_signature=True), critical=True)
-        builder = builder.add_extension(x509.ExtendedKeyUsage([self.purpose]), critical=False)
+        builder = builder.add_extension(x509.ExtendedKeyUsage([self.purpose, *self.also]), critical=False)
         self.certificate = builder.sign(self.authority.key, hashes.SHA256())
 
     def envelope(self, digest: Digest) -> bytes:
@@ -206,19 +195,39 @@ class Notation:
         return r.to_bytes(size) + s.to_bytes(size)
 
     def refer(self, content: Content, image: Manifest, says: Digest | None = None) -> Manifest:
-        content.blob(b"{}")
-        layer = content.blob(self.envelope(says or image.digest))
-        return content.put(
-            {
-                "schemaVersion": 2,
-                "mediaType": OCI_MANIFEST,
-                "config": EMPTY | {"mediaType": "application/vnd.cncf.notary.signature"},
-                "artifactType": "application/vnd.cncf.notary.signature",
-                "layers": [descriptor("application/jose+json", layer)],
-                "subject": image.descriptor.document(),
-                "annotations": {"io.cncf.notary.x509chain.thumbprint#S256": "[]"},
-            }
-        )
+        return enveloped(content, image, self.envelope(says or image.digest))
+
+
+def enveloped(content: Content, image: Manifest, envelope: bytes) -> Manifest:
+    """A referrer that holds an envelope of notation, good or bad."""
+    content.blob(b"{}")
+    return content.put(
+        {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "config": EMPTY | {"mediaType": "application/vnd.cncf.notary.signature"},
+            "artifactType": "application/vnd.cncf.notary.signature",
+            "layers": [descriptor("application/jose+json", content.blob(envelope))],
+            "subject": image.descriptor.document(),
+            "annotations": {"io.cncf.notary.x509chain.thumbprint#S256": "[]"},
+        }
+    )
+
+
+def bundled_with(content: Content, image: Manifest, bundle: bytes) -> Manifest:
+    """A referrer that holds a Sigstore bundle, good or bad."""
+    content.blob(b"{}")
+    kind = "application/vnd.dev.sigstore.bundle.v0.3+json"
+    return content.put(
+        {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "artifactType": kind,
+            "config": EMPTY,
+            "layers": [descriptor(kind, content.blob(bundle))],
+            "subject": image.descriptor.document(),
+        }
+    )
 
 
 def certificate(name: str, key: PrivateKey, issuer: str, days: int = 365) -> x509.CertificateBuilder:

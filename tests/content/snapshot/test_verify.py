@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -13,7 +14,7 @@ from registry_mesh.ports.failures import SourceUnavailable
 from tests.content.snapshot.test_rule_keys import digests, replica_of, troubles
 from tests.simulators.images import Content
 from tests.simulators.replica import Replica
-from tests.simulators.signatures import NOW, Authority, Cosign, Notation
+from tests.simulators.signatures import NOW, Authority, Cosign, Notation, bundled_with, enveloped
 
 TEAM, FOREIGN, CA = Cosign(), Cosign(), Authority()
 SIGNERS = {
@@ -133,6 +134,37 @@ async def test_a_good_signature_counts_beside_bad_ones() -> None:
     TEAM.tag(content, image, OTHER)
     await replica.run()
     assert (await digests(replica))["v1"] == image.digest
+
+
+UNPRINTABLE = b'{"dsseEnvelope": {"payload": "", "payloadType": "\\ud800", "signatures": [{"sig": ""}]}}'
+ODD: list[tuple[str, Callable[[Content, Manifest], object]]] = [
+    (
+        "team",
+        lambda content, image: bundled_with(content, image, UNPRINTABLE),
+    ),
+    ("notary", lambda content, image: enveloped(content, image, odd_envelope(image, payload="\ud800"))),
+    ("notary", Notation(CA, headers={"crit": ["io.cncf.notary.signingScheme", {}]}).refer),
+]
+
+
+def odd_envelope(image: Manifest, **parts: object) -> bytes:
+    return json.dumps(json.loads(Notation(CA).envelope(image.digest)) | parts).encode()
+
+
+@pytest.mark.parametrize(("by", "hang"), ODD)
+async def test_what_is_made_to_break_the_check_ends_no_run_and_hides_no_good_signature(
+    by: str, hang: Callable[[Content, Manifest], object]
+) -> None:
+    replica = verifying(f'repos: a, tags: "*", verify: {by}', "repos: b, tags: v1")
+    content = replica.source["a"]
+    bad, good = content.image("one", "bad"), content.image("two", "good")
+    other = replica.source["b"].image("other", "v1")
+    hang(content, bad)
+    hang(content, good)
+    (TEAM.tag if by == "team" else Notation(CA).refer)(content, good)
+    (told,) = troubles(await replica.run())
+    assert told.startswith(f"a:bad ({bad.digest}) is not signed by {by} (a signature ")
+    assert ((await digests(replica))["good"], await replica.has("b", other)) == (good.digest, True)
 
 
 async def test_companions_that_are_demanded_have_to_exist() -> None:
