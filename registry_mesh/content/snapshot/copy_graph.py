@@ -161,7 +161,8 @@ class GraphCopy:
             wanted = self._blobs.setdefault(BlobKey.of(blob), _Wanted(blob, place.registry, [], tag.rank))
             wanted.rank = min(wanted.rank, tag.rank)
             wanted.rules = wanted.rules or tag.rules
-            wanted.flows.append(tag.flow)
+            if tag.flow not in wanted.flows:
+                wanted.flows.append(tag.flow)
             if source.blobs not in wanted.sources:
                 wanted.sources.append(source.blobs)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,7 +17,7 @@ from registry_mesh.chunks.chunk_map import ChunkMap
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobInfo, BlobSource, Provenance, Reading, Streamed
-from registry_mesh.ports.failures import Failure
+from registry_mesh.ports.failures import Failure, StoreBroken, StoreFull
 from registry_mesh.ports.pieces import in_memory
 from registry_mesh.ports.records import KeyedRecords
 from registry_mesh.replication.rules import Rule
@@ -26,6 +26,8 @@ from registry_mesh.replication.window import is_open
 _KEY: Final = "receipts/spent.json"
 _SLOTS: Final = 60
 """Parts of an hour, or of a day, in which what was spent is counted."""
+_KEEP_EVERY: Final = 10.0
+"""Seconds after which a run keeps what it spent: one that is killed forgets no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class Spending:
         self._all = None if not grant.rate else Pace(grant.rate, grant)
         self._paces: dict[str, Pace] = {}
         self._spent: dict[str, Counter[int]] = {}
+        self._kept = grant.ticks()
         for rule in rules:
             granted = grant.rate or 0.0
             rates = [
@@ -95,8 +98,9 @@ class Spending:
             return
         now = self._clock()
         document = {
-            name: {slot: size for slot, size in sorted(slots.items()) if now - slot < 2 * 86400}
+            name: counting
             for name, slots in sorted(self._spent.items())
+            if (counting := {slot: size for slot, size in sorted(slots.items()) if now - slot < 2 * 86400})
         }
         await self._records.put(_KEY, json.dumps(document).encode())
 
@@ -118,15 +122,23 @@ class Spending:
         begins = now - seconds - seconds / _SLOTS
         return sum(size for slot, size in self._spent.get(rule, Counter()).items() if slot > begins)
 
-    def spend(self, rule: Rule, size: int) -> None:
-        """Note bytes that came for a rule."""
+    async def _spend(self, rule: Rule, size: int) -> None:
         volumes = [each.seconds for each in rule.budget if each.share is None and each.seconds > 1]
-        if volumes:
-            slot = int(self._clock() // (min(volumes) / _SLOTS) * (min(volumes) / _SLOTS))
-            self._spent.setdefault(rule.name, Counter())[slot] += size
+        if not volumes:
+            return
+        slot = int(self._clock() // (min(volumes) / _SLOTS) * (min(volumes) / _SLOTS))
+        self._spent.setdefault(rule.name, Counter())[slot] += size
+        now = self._grant.ticks()
+        if now - self._kept >= _KEEP_EVERY:
+            self._kept = now
+            with suppress(StoreFull, StoreBroken):  # the end of the run tells of it
+                await self.flush()
 
     async def take(self, rule: Rule | None, size: int) -> None:
-        """Return when `size` bytes of a rule may pass; None: only what the node grants counts."""
+        """Note `size` bytes that came for a rule, and return when they may pass; None: only what the node grants
+        counts."""
+        if rule is not None:
+            await self._spend(rule, size)
         pace = self._paces.get(rule.name) if rule is not None else None
         for each in (self._all, pace):
             if each is not None:
@@ -151,12 +163,6 @@ class Flow:
         if not self.rules or self.payer is not None:
             return None
         return self.spending.closed(self.rules[0])
-
-    def spend(self, size: int) -> None:
-        """Note bytes that came."""
-        payer = self.payer
-        if payer is not None:
-            self.spending.spend(payer, size)
 
 
 class PacedBlobs:
@@ -198,7 +204,5 @@ class _Paced(Streamed):
         async for piece in in_memory(self._reading):
             if (closed := self._flow.closed) is not None:
                 raise OutsideWindow(closed)
-            payer = self._flow.payer
-            await self._flow.spending.take(payer, len(piece))
-            self._flow.spend(len(piece))
+            await self._flow.spending.take(self._flow.payer, len(piece))
             yield piece

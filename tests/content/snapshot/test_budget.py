@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from registry_mesh.content.snapshot.flow import Grant, Spending
+from registry_mesh.stores.memory.store import MemoryStore
 from tests.content.snapshot.planning import planned, size
 from tests.content.snapshot.test_rule_keys import digests, replica_of, troubles
 from tests.simulators.images import random_bytes
@@ -77,3 +80,34 @@ async def test_a_budget_does_not_stop_what_is_here() -> None:
     replica.rules = replica_of("repos: a, tags: v1, budget: 1KiB/d").rules
     outcome = await replica.run()
     assert (outcome.complete, outcome.notes, outcome.held) == (True, (), 1)
+
+
+async def test_a_run_that_is_killed_forgets_no_more_than_ten_seconds_of_what_it_spent() -> None:
+    (rule,) = replica_of("repos: a, tags: v1, budget: 1MiB/h").rules
+    records, ticks = MemoryStore().records, [0.0]
+
+    async def sleep(seconds: float) -> None:
+        ticks[0] += seconds
+
+    def spending() -> Spending:
+        return Spending([rule], Grant(None, lambda: ticks[0], sleep), records, lambda: HOUR)
+
+    killed = spending()
+    await killed.take(rule, 900_000)
+    ticks[0] += 11
+    await killed.take(rule, 200_000)
+    following = spending()
+    await following.load()
+    assert following.closed(rule) == "the budget of rule r0 is spent: 1.0 MiB/h"
+
+
+async def test_what_counts_no_more_is_not_kept() -> None:
+    (rule,) = replica_of("repos: a, tags: v1, budget: 1MiB/h").rules
+    records, now = MemoryStore().records, [HOUR]
+    grant = Grant(None, lambda: 0.0, asyncio.sleep)
+    spending = Spending([rule], grant, records, lambda: now[0])
+    await spending.take(rule, 1)
+    await spending.flush()
+    now[0] += 3 * 24 * HOUR
+    await spending.flush()
+    assert await records.get("receipts/spent.json") == b"{}"
