@@ -33,6 +33,7 @@ class Planning:
         self._is_paced = is_paced
         order = sorted(rules, key=lambda rule: -rule.priority.rank)
         self._rank_of = {rule.name: rank for rank, rule in enumerate(order)}
+        self._rule_of = {rule.name: rule for rule in rules}
         self._ranks: dict[TagKey, int] = {}
         self._pending: list[Pending] = []
         self.switched = 0
@@ -78,7 +79,7 @@ class Planning:
 
     def _planned_copy(self, place: Place, found: Findings, copy: TagCopy, to: Place | None) -> TagCopy:
         names = found.by.get(copy.tag, ())
-        by = tuple(rule for rule in self._rules if rule.name in names)
+        by = tuple(self._rule_of[name] for name in names)
         return replace(
             copy,
             rank=self._ranks.get(TagKey(place, copy.tag, to), 0),

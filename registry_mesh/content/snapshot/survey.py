@@ -348,13 +348,16 @@ async def list_tags(source: Repository, asking: Asking) -> TagPage:
 
 
 async def bounded(limit: int, works: Iterable[Callable[[], Awaitable[None]]]) -> None:
-    """Do all of `works`, at most `limit` at once."""
+    """Do all of `works`, at most `limit` at once. What one raises ends the others, and is raised as it is."""
     waiting = iter(works)
 
     async def worker() -> None:
         for work in waiting:
             await work()
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(limit):
-            group.create_task(worker())
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(limit):
+                group.create_task(worker())
+    except ExceptionGroup as several:
+        raise several.exceptions[0] from several

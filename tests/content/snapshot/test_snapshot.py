@@ -15,6 +15,7 @@ from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.ports.failures import SourceUnavailable, StoreBroken
 from registry_mesh.replication.rules import Platform, Rules
+from registry_mesh.stores.memory.records import MemoryRecords
 from tests.simulators.images import HOST, random_bytes
 from tests.simulators.kept import DiaryRepository
 from tests.simulators.replica import Replica, rule
@@ -409,3 +410,18 @@ async def _assert_whole(replica: Replica, digest: Digest) -> None:
     manifest = (await replica.held("a").manifests.manifest(digest)).manifest
     for blob in manifest.blobs():
         assert (await replica.blobs.stat(blob.digest)).size == blob.size
+
+
+async def test_a_store_that_fails_while_repositories_are_looked_at_is_told_as_that() -> None:
+    class Broken(MemoryRecords):
+        async def get(self, key: str) -> bytes | None:
+            if key.endswith("/receipts.json"):
+                raise StoreBroken("read-only file system")
+            return await super().get(key)
+
+    replica = Replica(rule("a"), rule("b"))
+    replica.source["a"].image("x", "1")
+    replica.source["b"].image("y", "1")
+    replica.blobs.records = Broken()
+    with pytest.raises(StoreBroken, match="read-only"):
+        await replica.run()
