@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from tests.eventually import eventually_here
 
 SCRATCH = Path(__file__).parents[1] / "scratch.sh"
 
@@ -27,8 +30,38 @@ def test_a_file_system_of_its_own_of_which_nothing_is_left(open_folder: Path, en
     done = scratch(open_folder, f"echo $TMPDIR; stat -f -c %T $TMPDIR; touch $TMPDIR/x; {end}")
     place, kind = done.stdout.split()
     assert (Path(place).parent, kind) == (open_folder, "ext2/ext3")
-    assert done.returncode == (3 if end == "exit 3" else 137)
-    assert list(open_folder.iterdir()) == [], "nor its image"
+    assert done.returncode == (3 if end == "exit 3" else -signal.SIGKILL)
+    eventually_here(lambda: list(open_folder.iterdir()) == [], "nothing to be left, nor its image")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system")
+def test_what_ends_it_is_told_to_the_command(open_folder: Path) -> None:
+    """As by `timeout`: it has its file system until it has ended."""
+    script = "trap 'touch $TMPDIR/x && exit 5' TERM; echo here; read"
+    with subprocess.Popen(
+        [SCRATCH, "bash", "-c", script],
+        env={**os.environ, "TMPDIR": str(open_folder)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == b"here\n"
+        running.terminate()
+        assert running.wait(20) == 5
+    eventually_here(lambda: list(open_folder.iterdir()) == [], "nothing to be left")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system")
+def test_on_a_full_disk_it_is_said_and_nothing_is_left(open_folder: Path) -> None:
+    script = f"""
+mount -t tmpfs -o size=64k none {open_folder} && head -c 1M /dev/zero >{open_folder}/full 2>/dev/null
+TMPDIR={open_folder} {SCRATCH} bash -c 'echo $TMPDIR'
+for _ in $(seq 200); do [[ $(ls {open_folder}) == full ]] && break; sleep 0.1; done
+ls {open_folder}
+"""
+    done = subprocess.run(["unshare", "-m", "bash", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{open_folder}\nfull\n"
+    assert "the tests wait for the disk" in done.stderr
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
