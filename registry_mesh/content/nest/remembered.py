@@ -142,13 +142,15 @@ class Remembered:
         return age, freshness.judge(age, negative=entry.answer is None, source_known=self._alive())
 
     async def _recorded(self, key: str) -> Entry | None:
+        """What is on record; None where it is older than what is in memory: a full store kept the old record."""
         try:
             data = await self._records.get(key)
         except StoreBroken:
             return None
-        entry = Entry.decode(data) if data is not None else None
-        if entry is not None:
-            self._entries[key] = entry
+        entry, held = Entry.decode(data) if data is not None else None, self._entries.get(key)
+        if entry is None or (held is not None and held.confirmed > entry.confirmed):
+            return None
+        self._entries[key] = entry
         return entry
 
     async def _fetch(self, key: str, fetch: Fetch, known: Entry | None, long: bool) -> Entry:

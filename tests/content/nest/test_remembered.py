@@ -9,11 +9,22 @@ import pytest
 from registry_mesh.content.nest.freshness import Freshness
 from registry_mesh.content.nest.remembered import AT_ONCE, SOON, Entry, Remembered
 from registry_mesh.oci.refusals import ManifestUnknown
-from registry_mesh.ports.failures import SourceUnavailable
+from registry_mesh.ports.failures import SourceUnavailable, StoreFull
 from registry_mesh.stores.memory.records import MemoryRecords
 from tests.eventually import eventually
 
 POLICY = Freshness(ttl=60, stale_while_revalidate=30, stale_if_error=3600, negative_ttl=10)
+
+
+class FullRecords(MemoryRecords):
+    """Of a store that may have no room."""
+
+    full = False
+
+    async def put(self, key: str, data: bytes) -> None:
+        if self.full:
+            raise StoreFull("no room")
+        await super().put(key, data)
 
 
 class Story:
@@ -63,6 +74,19 @@ async def test_a_little_later_it_is_served_stale_and_asked_behind_the_back() -> 
     await asyncio.sleep(0.01)
     assert story.asked == 2
     assert await story.ask() == ("v2", False, 0)
+
+
+async def test_a_store_that_is_full_takes_no_tag_back() -> None:
+    """What it could not write down is remembered while the process lives, and not what it wrote down before."""
+    records = FullRecords()
+    story = Story(records)
+    await story.ask()
+    records.full = True
+    story.now += 1000
+    assert (await story.ask())[0] == "v2"
+    story.now += 61
+    story.answer = SourceUnavailable("gone")
+    assert await story.ask() == ("v2", True, 61)
 
 
 async def test_later_it_is_asked_first() -> None:
