@@ -24,7 +24,6 @@ E = TypeVar("E", bound=x509.ExtensionType)
 
 JWS: Final = "application/jose+json"
 COSE: Final = "application/cose"
-ARTIFACT: Final = "application/vnd.cncf.notary.signature"
 _PAYLOAD: Final = "application/vnd.cncf.notary.payload.v1+json"
 _SCHEME, _EXPIRY = "io.cncf.notary.signingScheme", "io.cncf.notary.expiry"
 _UNDERSTOOD: Final = {_SCHEME, _EXPIRY, "io.cncf.notary.signingTime"}

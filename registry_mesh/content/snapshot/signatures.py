@@ -5,7 +5,8 @@ Signatures are looked for where cosign and notation put them: cosign's tag, and 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -71,29 +72,30 @@ class Signatures:
         refer = (await self._referrers(source, root, referrers_tag(root) in tags)) if wanted else ()
         kinds = {kind for each in wanted for kind in each.having}
         has = {kind for kind in kinds if _has(kind, refer, tagged)}
-        signatures = await self._signatures(source, refer, tagged)
-        by, why = set(), list[str]()
-        for name in sorted({name for each in wanted for name in each.by}):
-            faults = self._faults(name, signatures, root, now)
-            by |= set() if faults else {name}
-            why += faults or []
-        return Signed(frozenset(by), frozenset(has), _told(why))
+        names = sorted({name for each in wanted for name in each.by})
+        faults: dict[str, list[str]] = {name: [] for name in names}  # and what does not count for each
+        async with aclosing(self._signatures(source, refer, tagged)) as signatures:
+            async for signature in signatures:
+                for name in [n for n, why in faults.items() if self._counts(signature, n, root, now, why)]:
+                    del faults[name]
+                if not faults:
+                    break
+        why = [each for name, found in faults.items() for each in found or [self._nothing_of(name)]]
+        return Signed(frozenset(names) - faults.keys(), frozenset(has), _told(why))
 
-    def _faults(
-        self, name: str, signatures: Iterable[_Signature], root: Digest, now: float
-    ) -> list[str] | None:
-        """Why none of the signatures is by that signer; None where one is."""
+    def _counts(self, signature: _Signature, name: str, root: Digest, now: float, why: list[str]) -> bool:
+        """Whether it is by that signer; where it is not, `why` has what is wrong with one of the signer's kind."""
         signer = self.signers.get(name)
-        if signer is None:
-            return [f"{name} {self.lacking.get(name, 'is no key of the configuration')}"]
-        found = []
-        for each in signatures:
-            try:
-                if _check(each, root, signer, now):
-                    return None
-            except NotSigned as fault:
-                found.append(f"a signature {fault}")
-        return found or ["no signature of its kind is there"]
+        try:
+            return signer is not None and _check(signature, root, signer, now)
+        except NotSigned as fault:
+            why.append(f"a signature {fault}")
+            return False
+
+    def _nothing_of(self, name: str) -> str:
+        if name in self.signers:
+            return "no signature of its kind is there"
+        return f"{name} {self.lacking.get(name, 'is no key of the configuration')}"
 
     async def _referrers(self, source: Repository, root: Digest, tagged: bool) -> tuple[Descriptor, ...]:
         return (
@@ -102,34 +104,39 @@ class Signatures:
 
     async def _signatures(
         self, source: Repository, refer: Iterable[Descriptor], tagged: Iterable[Tag]
-    ) -> list[_Signature]:
+    ) -> AsyncGenerator[_Signature, None]:
+        """One after the other, at most `MAX_SIGNATURES`. One that is broken hides no other."""
         digests = [each.digest for each in refer if _SIGNATURES.takes(each.artifact_type or each.media_type)]
         for tag in tagged:
             if _SIGNATURES.takes_tag(tag):
                 resolve = partial(source.tags.resolve, tag)
                 digests.append((await self.asking.ask(source.registry, resolve)).descriptor.digest)
-        found: list[_Signature] = []
+        left = MAX_SIGNATURES
         for digest in digests[:MAX_SIGNATURES]:
-            found += await self._layers(source, digest)
-        return found[:MAX_SIGNATURES]
+            try:
+                manifest = await self._manifest(source, digest)
+            except (Refusal, SourceLied) as fault:
+                yield _Signature(fault=f"{digest} cannot be read: {fault.reason}")
+                continue
+            for layer in _layers(manifest)[:left]:
+                left -= 1
+                yield await self._layer(source, layer)
 
-    async def _layers(self, source: Repository, digest: Digest) -> list[_Signature]:
-        """Of one manifest. One that is broken hides no other."""
-        try:
-            fetched = await self.asking.ask(source.registry, lambda: source.manifests.manifest(digest))
-            manifest = fetched.manifest
-            _demand(manifest.data, digest, source)
-            return [await self._layer(source, each) for each in _layers(manifest)]
-        except (Refusal, SourceLied) as fault:
-            return [_Signature(fault=f"{digest} cannot be read: {fault.reason}")]
+    async def _manifest(self, source: Repository, digest: Digest) -> Manifest:
+        fetched = await self.asking.ask(source.registry, lambda: source.manifests.manifest(digest))
+        _demand(fetched.manifest.data, digest, source)
+        return fetched.manifest
 
     async def _layer(self, source: Repository, layer: Descriptor) -> _Signature:
         async def read() -> bytes:
             async with source.blobs.open(layer.digest) as reading:
                 return await whole(reading, MAX_SIZE)
 
-        data = await self.asking.ask(source.registry, read)
-        _demand(data, layer.digest, source)
+        try:
+            data = await self.asking.ask(source.registry, read)
+            _demand(data, layer.digest, source)
+        except (Refusal, SourceLied) as fault:
+            return _Signature(fault=f"{layer.digest} cannot be read: {fault.reason}")
         return _Signature(layer.media_type, data, layer.annotations)
 
 
@@ -138,7 +145,7 @@ def _layers(manifest: Manifest) -> list[Descriptor]:
 
     kinds = (cosign.SIMPLE_SIGNING, notation.JWS, notation.COSE)
     found = [e for e in manifest.layers if e.media_type in kinds or e.media_type.startswith(cosign.BUNDLE)]
-    return [each for each in found if each.size <= MAX_SIZE][:MAX_SIGNATURES]
+    return [each for each in found if each.size <= MAX_SIZE]
 
 
 def _check(signature: _Signature, root: Digest, signer: Signer, now: float) -> bool:

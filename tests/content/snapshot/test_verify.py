@@ -8,9 +8,12 @@ from collections.abc import Callable
 import pytest
 
 from registry_mesh.catalog.signer import CosignSigner, NotationSigner, authorities, public_key
+from registry_mesh.content.snapshot.asking import Asking
+from registry_mesh.content.snapshot.signatures import MAX_SIGNATURES, Signatures
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
 from registry_mesh.ports.failures import SourceUnavailable
+from registry_mesh.replication.terms import Verify
 from tests.content.snapshot.test_rule_keys import digests, replica_of, troubles
 from tests.simulators.images import Content
 from tests.simulators.replica import Replica
@@ -165,6 +168,41 @@ async def test_what_is_made_to_break_the_check_ends_no_run_and_hides_no_good_sig
     (told,) = troubles(await replica.run())
     assert told.startswith(f"a:bad ({bad.digest}) is not signed by {by} (a signature ")
     assert ((await digests(replica))["good"], await replica.has("b", other)) == (good.digest, True)
+
+
+def flood(content: Content, image: Manifest, count: int) -> None:
+    """A referrer with so many signatures of a stranger."""
+    layers = [FOREIGN.layer(content, Digest.of(b"%d" % n)) for n in range(count)]
+    first = json.loads(FOREIGN.refer(content, image).data)
+    content.put(first | {"layers": [*layers, *first["layers"]]})
+
+
+def read(replica: Replica) -> int:
+    """Blobs that were asked for."""
+    return sum(count for kind, count in replica.source.asked.items() if kind.startswith("blob "))
+
+
+async def test_so_many_signatures_are_looked_at_and_no_more() -> None:
+    replica = verifying("repos: a, tags: v1, verify: team")
+    content = replica.source["a"]
+    image = content.image("one", "v1")
+    flood(content, image, 80)
+    flood(content, image, 90)
+    assert len(troubles(await replica.run())) == 1
+    assert read(replica) == MAX_SIGNATURES
+
+
+async def test_a_layer_that_is_lost_hides_no_good_signature_of_the_same_manifest() -> None:
+    replica = verifying("repos: a, tags: v1, verify: team")
+    content = replica.source["a"]
+    image = content.image("one", "v1")
+    lost = FOREIGN.tag(content, image, OTHER)
+    TEAM.tag(content, image)
+    del content.blobs[lost.layers[0].digest]
+    signed = await Signatures(Asking(1), SIGNERS).look(
+        replica.source.repository("a"), image.digest, list(content.tags), [Verify(("team",))], replica.now
+    )
+    assert signed.by == {"team"}
 
 
 async def test_companions_that_are_demanded_have_to_exist() -> None:
