@@ -162,7 +162,7 @@ class Config(Section):
     collection: Collection = Collection()
     """Origin, replica: garbage collection, beside running pushes and pulls."""
     scrub: Scrub = Scrub()
-    """Replica, site: what is held is read again and again, and repaired."""
+    """What is held is read again and again, and repaired."""
     limits: Limits = Limits()
     log: Log = Log()
     pulls: Pulls = Pulls()

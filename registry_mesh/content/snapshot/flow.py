@@ -112,7 +112,7 @@ class Spending:
         for each in rule.budget:
             if each.share is not None or each.seconds <= 1:
                 if each.rate(self._grant.rate or 0.0) <= 0:
-                    return "its budget is nothing"
+                    return f"the budget of rule {rule.name} is nothing: {each}"
             elif self._lately(rule.name, each.seconds, now) >= each.size:
                 return f"the budget of rule {rule.name} is spent: {each}"
         return None
