@@ -104,8 +104,7 @@ class _Wanted:
     rules: tuple[str, ...] = ()
     flows: list[Flow | None] = field(default_factory=list)
 
-    @property
-    def flow(self) -> Flow | None:
+    def open_flow(self) -> Flow | None:
         """That by which bytes flow now, of all who want the blob; None: none is needed. `OutsideWindow`."""
         why = "nobody wants it"
         for each in self.flows:
@@ -216,9 +215,9 @@ class GraphCopy:
             for name in wanted.rules[:1]:
                 self._meter.of(name).bytes += size
 
-        flow = wanted.flow
+        is_free = wanted.open_flow() is None
         for source in wanted.sources:
-            paced = source if flow is None else PacedBlobs(source, flow)
+            paced = source if is_free else PacedBlobs(source, wanted.open_flow)
             try:
                 bring = partial(self._bring_blob, paced, wanted.blob, moved)
                 await self._asking.patiently(wanted.registry, bring)

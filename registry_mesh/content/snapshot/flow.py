@@ -100,7 +100,11 @@ class Spending:
         document = {
             name: counting
             for name, slots in sorted(self._spent.items())
-            if (counting := {slot: size for slot, size in sorted(slots.items()) if now - slot < 2 * 86400})
+            if (
+                counting := {
+                    slot: size for slot, size in sorted(slots.items()) if 0 <= now - slot < 2 * 86400
+                }
+            )
         }
         await self._records.put(_KEY, json.dumps(document).encode())
 
@@ -118,9 +122,9 @@ class Spending:
         return None
 
     def _lately(self, rule: str, seconds: float, now: float) -> int:
-        """What was spent in so many seconds; whole slots count."""
+        """What was spent in so many seconds; whole slots count. What a clock that was ahead noted does not."""
         begins = now - seconds - seconds / _SLOTS
-        return sum(size for slot, size in self._spent.get(rule, Counter()).items() if slot > begins)
+        return sum(size for slot, size in self._spent.get(rule, Counter()).items() if begins < slot <= now)
 
     async def _spend(self, rule: Rule, size: int) -> None:
         volumes = [each.seconds for each in rule.budget if each.share is None and each.seconds > 1]
@@ -164,11 +168,16 @@ class Flow:
             return None
         return self.spending.closed(self.rules[0])
 
+    async def take(self, size: int) -> None:
+        """Note `size` bytes that came, and return when they may pass."""
+        await self.spending.take(self.payer, size)
+
 
 class PacedBlobs:
-    """Implements `ports.blobs.BlobSource`: the blobs of another, as fast as a flow lets them."""
+    """Implements `ports.blobs.BlobSource`: the blobs of another, as fast as a flow lets them. `flow` gives the one that
+    is open at the moment, None where none is needed; `OutsideWindow`."""
 
-    def __init__(self, source: BlobSource, flow: Flow) -> None:
+    def __init__(self, source: BlobSource, flow: Callable[[], Flow | None]) -> None:
         self._source = source
         self._flow = flow
 
@@ -190,7 +199,7 @@ class PacedBlobs:
 class _Paced(Streamed):
     """Implements `ports.blobs.Reading`."""
 
-    def __init__(self, reading: Reading, flow: Flow) -> None:
+    def __init__(self, reading: Reading, flow: Callable[[], Flow | None]) -> None:
         self._reading = reading
         self._flow = flow
         self.info = reading.info
@@ -202,7 +211,6 @@ class _Paced(Streamed):
 
     async def pieces(self) -> AsyncIterator[bytes]:
         async for piece in in_memory(self._reading):
-            if (closed := self._flow.closed) is not None:
-                raise OutsideWindow(closed)
-            await self._flow.spending.take(self._flow.payer, len(piece))
+            if (flow := self._flow()) is not None:
+                await flow.take(len(piece))
             yield piece

@@ -120,3 +120,19 @@ async def test_a_budget_of_nothing_is_named_with_its_rule(budget: str) -> None:
     outcome = await replica.run()
     assert (await digests(replica), replica.source.sent) == ({}, 0)
     assert any("waits: the budget of rule r0 is" in note for note in outcome.notes)
+
+
+async def test_a_blob_of_two_tags_goes_on_by_the_rule_of_the_other_when_one_has_spent_its_own() -> None:
+    replica = with_image("repos: a, tags: v1, budget: 600KiB/h", "repos: b, tags: v1")
+    image = replica.source["b"].image("other", "v1", layers=[random_bytes("layer", LAYER)])
+    assert troubles(await replica.run()) == []
+    assert await digests(replica, "b") == {"v1": image.digest}
+
+
+async def test_a_clock_that_was_ahead_closes_no_budget_when_it_is_right_again() -> None:
+    replica = with_image("repos: a, tags: v1, budget: 600KiB/h")
+    replica.now += 365 * 24 * HOUR
+    assert any("is spent" in note for note in (await replica.run()).notes)
+    replica.now -= 365 * 24 * HOUR
+    assert troubles(await replica.run()) == []
+    assert set(await digests(replica)) == {"v1"}
