@@ -181,11 +181,7 @@ class ParentSession:
         """An answer whose status is below 500 and neither 401, 403 nor 429, nor 304 where `headers` have no
         If-None-Match; to HEAD also those of `REFUSES_HEAD`. Failures are raised."""
         url, kind = self.url + path, kind_of(path)
-        if reason := self.hangs.refuses(kind):
-            raise SourceUnavailable(reason, source=self.name)
-        self._requests.leave_alone(url)
-        if self._unanswered >= self._patience.unanswered:
-            raise SourceUnavailable(f"leaves {self._unanswered} requests without an answer", source=self.name)
+        self._leave_alone(url, kind)
         self.inflight += 1
         try:
             asked = await self._named(query or {})
@@ -215,6 +211,15 @@ class ParentSession:
             raise SourceUnavailable(f"broke off: {cause(fault)}", source=self.name) from fault
         finally:
             self.inflight -= 1
+
+    def _leave_alone(self, url: str, kind: str) -> None:
+        """Raise where nothing, or nothing of that kind, is to be asked of it now: `SourceUnavailable`, and
+        `SourceThrottled` where it asked for patience."""
+        if reason := self.hangs.refuses(kind):
+            raise SourceUnavailable(reason, source=self.name)
+        self._requests.leave_alone(url)
+        if self._unanswered >= self._patience.unanswered:
+            raise SourceUnavailable(f"leaves {self._unanswered} requests without an answer", source=self.name)
 
     @property
     def throttled(self) -> bool:
