@@ -1,8 +1,8 @@
 """Chunk maps: the sums of a blob's chunks, so that a part of it can be proven alone.
 
-A map has two levels: pages of `PAGE` sums, and above them the sum of each page. Who has the upper level can prove any
-page by itself, so a range of a large blob needs no more of its map than the upper level and a page or two: 49 KiB for a
-layer of 64 GiB, whose map has 16 MiB. `chunks.map_format` has the bytes.
+A map has two levels: pages of `PAGE` sums, and above them the sum of each page. With the upper level any page can be
+proven by itself, so a range of a large blob needs no more of its map than the upper level and a page or two: 49 KiB for
+a layer of 64 GiB, whose map has 16 MiB. `chunks.map_format` has the bytes.
 """
 
 from __future__ import annotations

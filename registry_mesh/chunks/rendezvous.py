@@ -1,7 +1,7 @@
 """Which of several servers brings which part of a blob: highest random weight, so that nobody has to keep a table.
 
 All servers that name each other alike come to the same order without a word between them. One that is lost leaves the
-order of the others as it was: only what it brought goes to who is next.
+order of the others as it was: only what it brought goes to the next one.
 """
 
 from __future__ import annotations

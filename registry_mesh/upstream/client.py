@@ -13,8 +13,7 @@ def open_session(way: Way | None = None) -> Client:
     and none asked for (a blob must arrive as it is), long header lines for signed redirects.
 
     There are as many connections as there are streams: a request that waited for one would look to us as if the
-    parent did not answer, and so would the ping that asks after it. The number of
-    clients bounds that of streams."""
+    parent did not answer, and so would the ping that asks after it. The number of clients bounds that of streams."""
     way = way or Way()
     http = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(

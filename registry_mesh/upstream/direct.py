@@ -1,10 +1,9 @@
 """A body received by a worker thread straight from its socket, past the HTTP client.
 
 The client's way of a byte is: a read by the loop, a copy into bytes, a copy by the parser, a queue, a thread. Of a
-large body over plain HTTP the client parses the head; then its transport stands still, and the thread that writes
-and hashes the body reads the rest. A body received to its last byte leaves the
-connection as the client would, good for the next request. TLS is the client's business: those bodies go the
-client's way.
+large body over plain HTTP the client parses the head; then its transport stands still, and the thread that writes and
+hashes the body reads the rest. A body received to its last byte leaves the connection as the client would, good for the
+next request. TLS is the client's business: those bodies go the client's way.
 """
 
 from __future__ import annotations

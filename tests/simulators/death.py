@@ -29,9 +29,7 @@ def run_and_die(work: Work, at: int) -> list[str]:
     try:
         with os.fdopen(reader) as lines:
             names = lines.read().split()
-    except (
-        BaseException
-    ):  # the test has no more time: what the child holds, locks of the run among it, goes with it
+    except BaseException:  # no more time: what the child holds, locks of the run too, goes with it
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         raise

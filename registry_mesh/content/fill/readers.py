@@ -128,7 +128,7 @@ class Readers:
 
     def room(self, received: int, end: int, window: int) -> int:
         """Of a transfer that has come to `received` and goes to `end`. 1: a reader wants what comes next. 0: all who
-        want some of it are a window behind. -1: nobody does. Who wants a part of a chunk waits for all of it."""
+        want some of it are a window behind. -1: nobody does. A reader of a part of a chunk waits for all of it."""
         wanted = -1
         for reader in self._readers:
             if -(-reader.stop // CHUNK) * CHUNK > received and reader.position < end:

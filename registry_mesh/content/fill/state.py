@@ -161,7 +161,7 @@ class FillState:
         self.epoch = 0
         self.fetched = 0
         self.sources: dict[str, Via] = {}
-        """Who sent some of it, and through which registry."""
+        """The sources that sent some of it, and through which registry."""
         self.tasks: set[asyncio.Task[None]] = set()
         states = hold.states()
         self.first_use = FirstUse(hold, states, self._miss)
@@ -307,7 +307,7 @@ class FillState:
         return bool(self._failures)
 
     def fail(self, failure: Exception, via: Via | None = None) -> None:
-        """Who reads now, through the registry `via` alone where it is given, is told of it; who comes later has it
+        """Readers of now, through the registry `via` alone where it is given, are told of it; for later ones it is
         tried again."""
         self.epoch += 1
         self._failures[via.registry if via is not None else ""] = bare(failure), self.epoch

@@ -26,9 +26,9 @@ class _Lies:
 class Distrusted:
     """Which parent sent wrong bytes for which digest, lately. Shared by all repositories of a process.
 
-    Who lied is asked after all others. Who lied `LIMIT` times is not asked for `PAUSE` seconds, and for twice as long
-    after each further lie, up to `ttl`: the bytes may be right again soon, and where they are not, a large blob is not
-    to be moved in vain again and again.
+    A liar is asked after all others. One that lied `LIMIT` times is not asked for `PAUSE` seconds, and for twice as
+    long after each further lie, up to `ttl`: the bytes may be right again soon, and where they are not, a large blob is
+    not to be moved in vain again and again.
     """
 
     LIMIT: Final = 2
@@ -65,8 +65,8 @@ class Distrusted:
         return (name, what) in self._late
 
     def doubt(self, source: str, digest: Digest) -> None:
-        """`source` gave nothing of use, and is no liar for that: for `DOUBT` seconds it is asked after the others. Who
-        does so again and again is asked after them for any blob."""
+        """`source` gave nothing of use, and is no liar for that: for `DOUBT` seconds it is asked after the others.
+        Where it does so again and again it is asked after them for any blob."""
         if not source:
             return
         self._doubts[source, digest] = self._clock()

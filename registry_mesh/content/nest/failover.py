@@ -90,7 +90,7 @@ class Failover:
         undo: Callable[[T], Awaitable[None]] | None = None,
     ) -> T:
         """The first answer. While a candidate is late the next is asked beside it; `undo` takes back an answer that
-        came too late to be of use. Who was late with `what` lately is asked after the others."""
+        came too late to be of use. One that was late with `what` lately is asked after the others."""
         candidates, reasons = self._order(digest)
         candidates.sort(key=lambda each: self._is_slow(each.parent.name, what))
         told = _Told(reasons)
@@ -135,7 +135,7 @@ class Failover:
     async def _winner(
         self, race: Race[Candidate, T], wait: float | None, told: _Told, digest: Digest | None
     ) -> Won[Candidate, T] | None:
-        """Who answers first; None where nobody does, or nobody within `wait` seconds."""
+        """The first that answers; None where none does, or none within `wait` seconds."""
         while (outcome := await race.next(wait)) is not None:
             if isinstance(outcome, Won):
                 return outcome

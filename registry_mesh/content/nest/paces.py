@@ -21,8 +21,8 @@ class _Outdone:
 class Paces:
     """Bytes a second that each parent's bodies brought. Shared by all repositories of a process.
 
-    Who was left for being slow, or for streams that break, is asked for blobs after the others for `PAUSE` seconds, and
-    for twice as long each further time, up to `LONGEST`.
+    One that was left for being slow, or for streams that break, is asked for blobs after the others for `PAUSE`
+    seconds, and for twice as long each further time, up to `LONGEST`.
     """
 
     KNOWN: Final = 600.0

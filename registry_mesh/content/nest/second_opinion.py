@@ -59,7 +59,7 @@ class SecondOpinion:
         return None
 
     async def compare(self, found: ChunkMap, name: str) -> None:
-        """`MapsDisputed` where the map `found`, of the parent `name`, cannot be right if the other's is. Who is late is
+        """`MapsDisputed` where the map `found`, of the parent `name`, cannot be right if the other's is. A late one is
         not waited for."""
         if self._asking is None or self._other is None or self._other.parent.name == name:
             return

@@ -55,7 +55,7 @@ class SiblingsFirst:
 
     @asynccontextmanager
     async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[Reading]:
-        """The first segment of the span, opened where it is, or at who is to bring it."""
+        """The first segment of the span, opened where it is, or at the server that is to bring it."""
         wanted = span or Span(0, TO_END)
         part = segment(wanted.start)
         first = Span(wanted.start, min(wanted.stop, part.stop))
