@@ -158,8 +158,8 @@ class NodeAccess:
             await asyncio.sleep(LOOK - time.monotonic() % LOOK)
             seen = await offload(_signature, self._config.access)
             if seen != self._seen:
-                self._seen = seen
                 await self._take_over(self._authorizer)
+                self._seen = seen
 
     async def follow_keys(self) -> None:
         """Ask issuers for their keys, for ever."""

@@ -10,10 +10,10 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from socket import socket
-from typing import Any, Final
+from typing import Final
 
 from registry_mesh import __version__
 from registry_mesh.admin.node import Readiness
@@ -32,6 +32,7 @@ from registry_mesh.admin.status import (
 )
 from registry_mesh.assembly import file_limit
 from registry_mesh.assembly.access import admin_gate
+from registry_mesh.assembly.background import Job, in_background
 from registry_mesh.assembly.collection import collect_again_and_again, collects
 from registry_mesh.assembly.figures import Figures
 from registry_mesh.assembly.images import NodeImages
@@ -69,8 +70,6 @@ _TIDY: Final = 3600.0
 """Seconds between two times of tidying up."""
 _PINS: Final = 60.0
 """Seconds between two looks at what pinned tags point at."""
-_PAUSE: Final = 30.0
-"""Seconds before a background job that failed begins anew."""
 
 
 class Keeper:
@@ -132,7 +131,7 @@ class Keeper:
             self._figures = Figures(self.storage.records, node_name(self._config), self.table)
             stack.push_async_callback(self._figures.save)
             for job in self._background():
-                stack.push_async_callback(_ended, asyncio.create_task(_again_and_again(job)))
+                await stack.enter_async_context(in_background(job))
             info = {"role": self._config.role, "name": node_name(self._config), "version": __version__}
             self._images = NodeImages(
                 self._config, self.storage, self._instruments, self._seen, self._tell_workers
@@ -168,8 +167,8 @@ class Keeper:
                     await self._images.keep_pins()
             await asyncio.sleep(_PINS)
 
-    def _background(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
-        jobs: list[Callable[[], Coroutine[Any, Any, None]]] = [
+    def _background(self) -> list[Job]:
+        jobs: list[Job] = [
             self._look,
             self._tidy,
             self._keep_pins,
@@ -372,18 +371,3 @@ class Keeper:
             return None, None
         disk = self.storage.disk
         return (disk.used if disk else None), self.storage.quota
-
-
-async def _again_and_again(job: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """A job that fails as it should not is told of, and begun anew: the keeper's other work goes on."""
-    while True:
-        try:
-            await job()
-        except Exception:
-            log.exception("a background job failed")
-        await asyncio.sleep(_PAUSE)
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait([task])

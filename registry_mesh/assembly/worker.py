@@ -10,6 +10,7 @@ from typing import Final
 
 from registry_mesh.assembly import file_limit
 from registry_mesh.assembly.access import NodeAccess, token_key
+from registry_mesh.assembly.background import Job, in_background
 from registry_mesh.assembly.labels import layout, node_name
 from registry_mesh.assembly.parents import Parents, Seen
 from registry_mesh.assembly.pull_keeping import PullKeeping
@@ -54,6 +55,8 @@ class Worker:
         self._stack = AsyncExitStack()
         self._access = NodeAccess(config, key or token_key(config))
         self._pulls = PullKeeping(config.pulls)
+        self._counted = DiskCounts(0, 0, 0)
+        """What of the disk's counts is in the table."""
         self._role: Role | None = None
         self.server: Server | None = None
         self.parents: Parents | None = None
@@ -77,12 +80,10 @@ class Worker:
                 self.server.listen(each, tls)
             stack.push_async_callback(self._pulls.flush, self.server.take_pulls)
             stack.push_async_callback(self.server.close)
-            self._keep_pulls(stack, self.server)
-            stack.push_async_callback(_ended, asyncio.create_task(self._tell(storage.disk)))
             if self._seen is None or self._seen.process == 0:
                 self._access.audit = self.server.audit
-            for job in (self._access.watch(), self._access.follow_keys()):
-                stack.push_async_callback(_ended, asyncio.create_task(job))
+            for job in self._background(self.server, storage.disk):
+                await stack.enter_async_context(in_background(job))
             self._stack = stack.pop_all()
 
     def _extensions(self) -> dict[str, Handler]:
@@ -91,11 +92,16 @@ class Worker:
             return {}
         return {pull_reports.NAME: pull_reports.taking(self._pulls, reporters, node_name(self._config))}
 
-    def _keep_pulls(self, stack: AsyncExitStack, server: Server) -> None:
-        """Record what is pulled, until the end."""
-        stack.push_async_callback(_ended, asyncio.create_task(self._pulls.follow(server.take_pulls)))
+    def _background(self, server: Server, disk: LocalDisk | None) -> list[Job]:
+        jobs: list[Job] = [
+            partial(self._tell, disk),
+            self._access.watch,
+            self._access.follow_keys,
+            partial(self._pulls.follow, server.take_pulls),
+        ]
         if (self._seen is None or self._seen.process == 0) and self.parents is not None:
-            stack.push_async_callback(_ended, asyncio.create_task(self._pulls.report(self.parents)))
+            jobs.append(partial(self._pulls.report, self.parents))
+        return jobs
 
     def _settings(self, storage: Storage) -> Settings:
         return Settings(
@@ -129,7 +135,6 @@ class Worker:
     async def _tell(self, disk: LocalDisk | None) -> None:
         """Keep true what is not counted where it happens."""
         evicted, rotten = self._instruments.counter(EVICTED_BYTES), self._instruments.counter(ROTTEN)
-        before = DiskCounts(0, 0, 0)
         while True:
             if self.parents is not None:
                 self.parents.tell()
@@ -137,9 +142,9 @@ class Worker:
                 self._instruments.gauge(FILLS).set(self._role.filling)
             if disk is not None:
                 now = disk.counts
-                evicted.add(now.evicted_bytes - before.evicted_bytes)
-                rotten.add(now.rotten - before.rotten)
-                before = now
+                evicted.add(now.evicted_bytes - self._counted.evicted_bytes)
+                rotten.add(now.rotten - self._counted.rotten)
+                self._counted = now
             await asyncio.sleep(_TELL)
 
     def reopen(self) -> None:
@@ -162,8 +167,3 @@ def client_limits(limits: Limits) -> client.Limits:
     return client.Limits(
         limits.client_connections, float(limits.client_requests), float(limits.client_bytes), limits.exempt
     )
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait([task])

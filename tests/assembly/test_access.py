@@ -18,7 +18,8 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
-from registry_mesh.assembly.access import LOOK
+from registry_mesh.access.tokens import new_key
+from registry_mesh.assembly.access import LOOK, NodeAccess
 from registry_mesh.assembly.build import running
 from registry_mesh.config.load import parse
 from registry_mesh.config.schema import Config
@@ -101,6 +102,27 @@ async def test_changes_of_the_files_take_effect_and_faults_do_not(tmp_path: Path
     ]
     assert told.count(says) == 3
     assert any(event == "access-invalid" and "b.yaml" in str(why) for event, why in told)
+
+
+async def test_a_change_that_could_not_be_taken_over_is_taken_over_later(tmp_path: Path) -> None:
+    """Else a login that was taken away would stay, until the next change."""
+    users = tmp_path / "users"
+    users.write_text(f"alice:{HASH}\n")
+    access = NodeAccess(config(tmp_path, registry="r.example", access={"users": str(users)}), new_key())
+    told: list[str] = []
+
+    def audit(line: str) -> None:
+        told.append(line)
+        if len(told) == 1:
+            raise OSError("no room for the audit log")
+
+    access.audit = audit
+    users.write_text("no login at all\n")
+    with pytest.raises(OSError, match="no room"):
+        await access.watch()
+    watching = asyncio.create_task(access.watch())
+    await eventually(lambda: len(told) == 2, "it to be looked at again")
+    watching.cancel()
 
 
 async def test_a_private_upstream_is_served_to_nobody_without_a_line(tmp_path: Path) -> None:
