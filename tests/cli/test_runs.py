@@ -13,6 +13,8 @@ from click.testing import CliRunner
 from registry_mesh.assembly.replicator import open_replicator
 from registry_mesh.cli.main import main
 from registry_mesh.content.snapshot.history import KEPT, Run, RunHistory
+from registry_mesh.content.snapshot.outcome import Outcome, Trouble
+from registry_mesh.content.snapshot.progress import RuleProgress
 from registry_mesh.stores.memory.store import MemoryStore
 from tests.eventually import eventually
 from tests.simulators.images import HOST, Content, random_bytes
@@ -85,3 +87,20 @@ async def test_so_many_are_kept_and_one_that_was_killed_has_no_end() -> None:
     assert known[-2].why == "the store is full"
     await records.put("receipts/runs.json", b"not json")
     assert await history.read() == ()
+
+
+async def test_what_a_newer_version_says_besides_hides_no_run() -> None:
+    records = MemoryStore().records
+    run = Run(1.0, "hand", rules={"r": RuleProgress(tags=2)})
+    await RunHistory(records).note(run)
+    told = json.loads(await records.get("receipts/runs.json") or b"")
+    told[0] |= {"later": 1}
+    told[0]["rules"]["r"] |= {"later": 1}
+    await records.put("receipts/runs.json", json.dumps(told).encode())
+    assert await RunHistory(records).read() == (run,)
+
+
+def test_no_trouble_is_kept_at_any_length() -> None:
+    outcome = Outcome(0, 0, 0, 0, 0, (Trouble("a", "x" * 10**6),), ("y" * 10**6,))
+    ended = Run(1.0, "hand").came_to(outcome, 2.0, {})
+    assert max(map(len, (*ended.troubles, *ended.notes))) < 600

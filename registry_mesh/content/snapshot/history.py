@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Final
 
 from registry_mesh.content.snapshot.outcome import Outcome
@@ -18,6 +18,8 @@ KEPT: Final = 100
 """Runs that are remembered."""
 _SHOWN: Final = 20
 """Troubles and notes that are kept of one."""
+_LONGEST: Final = 500
+"""Characters of one of them."""
 _KEY: Final = "receipts/runs.json"
 
 
@@ -57,14 +59,17 @@ class Run:
             deleted=outcome.deleted,
             bytes=outcome.size,
             failed=len(outcome.troubles),
-            troubles=tuple(f"{each.what}: {each.why}" for each in outcome.troubles[:_SHOWN]),
-            notes=outcome.notes[:_SHOWN],
+            troubles=tuple(_cut(f"{each.what}: {each.why}") for each in outcome.troubles[:_SHOWN]),
+            notes=tuple(map(_cut, outcome.notes[:_SHOWN])),
             rules=dict(rules),
         )
 
     def broke_off(self, why: str, now: float) -> Run:
         """The same, ended by `why`."""
         return replace(self, ended=now, why=why)
+
+
+_KEYS: Final = frozenset(each.name for each in fields(Run))
 
 
 class RunHistory:
@@ -91,13 +96,22 @@ class RunHistory:
         await self._records.put(_KEY, json.dumps([asdict(each) for each in self.runs]).encode())
 
 
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
+
+
 def _run(value: dict[str, object]) -> Run:
+    """As `asdict` wrote it; what a newer version says besides is left out."""
     rules = value.pop("rules", {})
-    known = Run(**value)  # type: ignore[arg-type]  # as `asdict` wrote it
+    known = Run(**{key: each for key, each in value.items() if key in _KEYS})  # type: ignore[arg-type]
     told = rules.items() if isinstance(rules, dict) else ()
     return replace(
         known,
         troubles=tuple(known.troubles),
         notes=tuple(known.notes),
-        rules={str(name): RuleProgress(**each) for name, each in told},
+        rules={str(name): RuleProgress(**_known(each)) for name, each in told},
     )
+
+
+def _known(progress: dict[str, int]) -> dict[str, int]:
+    return {each.name: progress.get(each.name, 0) for each in fields(RuleProgress)}
