@@ -45,7 +45,10 @@ def check_keys(document: Document) -> None:
         if entry.get("subjects") and not entry.get("notation"):
             document.report((*at, "subjects"), "only certificates have subjects", "leave it out")
         for text in _texts(entry.get("subjects")):
-            _tell(lambda what: document.report((*at, "subjects"), what), lambda: subject(text))  # noqa: B023
+            try:
+                subject(text)
+            except ValueError as fault:
+                document.report((*at, "subjects"), str(fault))
         for kind, parse in (("cosign", public_key), ("notation", authorities)):
             for file in _texts(entry.get(kind)):
                 _check_file(document, (*at, kind), file, parse)
@@ -60,13 +63,6 @@ def _check_file(
         document.lack(at, f"{file}: {fault.strerror}", "name a PEM file that the node's user can read")
     except ValueError as fault:
         document.report(at, str(fault))
-
-
-def _tell(report: Callable[[str], None], parse: Callable[[], object]) -> None:
-    try:
-        parse()
-    except ValueError as fault:
-        report(str(fault))
 
 
 def _texts(value: object) -> list[str]:
