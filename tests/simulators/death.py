@@ -14,18 +14,22 @@ from registry_mesh.stores import points
 
 Work = Callable[[], Awaitable[object]]
 
+_BEGINNING = threading.Lock()
+"""A child that another thread forks meanwhile would hold this one's pipe open, so that its end is not seen."""
+
 
 def run_and_die(work: Work, at: int) -> list[str]:
     """Run `work` in a child that dies at the `at`-th write point (0: never); the names it reached, in order.
 
     Not to be called while a store of this process is at work: a child inherits the locks that a thread holds just then.
     """
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reader)
-        _live(work, at, writer)
-    os.close(writer)
+    with _BEGINNING:
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(reader)
+            _live(work, at, writer)
+        os.close(writer)
     try:
         with os.fdopen(reader) as lines:
             names = lines.read().split()
