@@ -17,7 +17,7 @@ export PYTHONPYCACHEPREFIX = $(abspath $(VENV))/.pycache
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-run fmt lint check test mesh demo bench bench-quick load docs lock upgrade clean
+.PHONY: help setup setup-run fmt lint check test chart-tools mesh demo bench bench-quick load docs site lock upgrade clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
