@@ -49,7 +49,7 @@ class TransferStripes:
         """Transfers that it may have side by side."""
         if self._lanes is None or self._timer is None:
             return 1
-        return self._shares.use(self, self._lanes.count)
+        return min(self._state.policy.streams, self._shares.use(self, self._lanes.count))
 
     @property
     def window(self) -> int:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 from registry_mesh.chunks.chunk_map import CHUNK, MIB
 from registry_mesh.chunks.sums import ChunkSum
@@ -50,22 +54,61 @@ def written(index: int, summed: ChunkSum | None, source: str) -> None:
     """Nothing is to be done."""
 
 
+@dataclass
+class Fill:
+    """One that lacks all, with a transfer to a far parent to which eight lanes helped lately."""
+
+    state: FillState
+    via: Via
+    running: list[Transfer]
+
+    def transfer(self, chunks: range) -> Transfer:
+        made = Transfer(self.state, self.via, chunks, wanted, written)
+        made.source = "far"
+        return made
+
+    def start(self, chunks: range, via: Via) -> bool:
+        self.running.append(self.transfer(chunks))
+        return True
+
+    def is_coming(self, index: int) -> bool:
+        return any(each.covers(index) for each in self.running)
+
+
+@asynccontextmanager
+async def far_fill(folder: Path, policy: FillPolicy) -> AsyncIterator[Fill]:
+    shares = LaneShares()
+    shares.learn("far", 8, asyncio.get_running_loop().time())
+    store = await DiskStore.start(folder)
+    async with store.hold(Digest.of(b"large"), SIZE) as hold:
+        state = FillState(hold, policy, shares=shares)
+        via = Via("a", SimulatedSource(), lambda source, digest, reason: None, rivals=Far())
+        fill = Fill(state, via, [])
+        fill.start(range(state.chunks), via)
+        yield fill
+    await store.close()
+
+
 async def test_what_a_crowd_of_readers_waits_for_is_looked_at_once(tmp_path: Path) -> None:
     """A thousand readers at one place: the loop is not to be busy with the same chunks a thousand times."""
-    shares, looks = LaneShares(), Looks()
-    shares.learn("far", 8, asyncio.get_running_loop().time())
-    store = await DiskStore.start(tmp_path)
-    async with store.hold(Digest.of(b"large"), SIZE) as hold:
-        state = FillState(hold, FillPolicy(), shares=shares)
-        via = Via("a", SimulatedSource(), lambda source, digest, reason: None, rivals=Far())
-        transfer = Transfer(state, via, range(state.chunks), wanted, written)
-        transfer.source = "far"
-        stripes = TransferStripes(state, [transfer], looks, lambda chunks, via: False)
+    looks = Looks()
+    async with far_fill(tmp_path, FillPolicy()) as fill:
+        stripes = TransferStripes(fill.state, fill.running, looks, fill.start)
         for number in range(1000):
-            state.readers.enter(via, Span(number % 7 * CHUNK, SIZE), 0)
+            fill.state.readers.enter(fill.via, Span(number % 7 * CHUNK, SIZE), 0)
         stripes.begin()
         await eventually(lambda: looks.count, "a look at what is coming")
         window = stripes.window // CHUNK
         stripes.close()
-    await store.close()
     assert window <= looks.count <= 10 * window
+
+
+@pytest.mark.parametrize(("streams", "lanes"), [(3, 3), (64, 8)])
+async def test_no_more_are_begun_than_a_fill_may_have(tmp_path: Path, streams: int, lanes: int) -> None:
+    async with far_fill(tmp_path, FillPolicy(streams=streams)) as fill:
+        stripes = TransferStripes(fill.state, fill.running, fill.is_coming, fill.start)
+        fill.state.readers.enter(fill.via, Span(0, SIZE), 0)
+        stripes.begin()
+        await eventually(lambda: len(fill.running) > 1, "lanes")
+        stripes.close()
+    assert len(fill.running) == lanes
