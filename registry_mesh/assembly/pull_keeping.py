@@ -80,13 +80,15 @@ class PullKeeping:
         self._waiting += [self._named(pull) for pull in take(day_of(self._clock()))]
         if not self._waiting:
             return
+        pulls, self._waiting = self._waiting, []
+        # Cancelled, they are written all the same, and not once more.
         try:
-            await offload(self._ledger.add, self._waiting)
+            await offload(self._ledger.add, pulls)
         except StoreBroken as fault:
             self._tell(fault)
-            del self._waiting[:-AT_ONCE]
+            self._waiting = pulls[-AT_ONCE:]
         else:
-            self._waiting, self._broken = [], False
+            self._broken = False
 
     def _named(self, pull: Pull) -> Pull:
         return replace(pull, who=pseudonym(self._key, pull.who)) if self._key is not None else pull

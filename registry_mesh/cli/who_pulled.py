@@ -129,20 +129,29 @@ def _unused(config: Config, since: str) -> list[list[str | int]]:
     if not told["began"] or told["began"] > since:
         began = told["began"] or "no day yet"
         click.echo(f"note: records begin on {began}: nothing is known of pulls before", err=True)
-    last = told["last"]
-    found = ((each, _last_pull(each, last)) for each in images)
+    days = _days(told["last"])
+    found = ((each, max(days.get(key, "") for key in _keys_of(each))) for each in images)
     return [[each["name"], day or "never"] for each, day in found if day < since]
 
 
-def _last_pull(image: Mapping[str, str], last: Sequence[Mapping[str, str]]) -> str:
-    """The newest day on which the image was pulled by its tag or its digest; empty for never."""
-    days = [
-        each["day"]
-        for each in last
-        if (each["registry"], each["repository"]) == (image["registry"], image["repository"])
-        and (each["tag"] == image["tag"] or each["digest"] == image["digest"])
-    ]
-    return max(days, default="")
+Key = tuple[str, str, str]
+"""Registry, repository, and a tag or a digest."""
+
+
+def _keys_of(image: Mapping[str, str]) -> tuple[Key, Key]:
+    """What an image is pulled by: its tag, its digest."""
+    place = image["registry"], image["repository"]
+    return (*place, image["tag"]), (*place, image["digest"])
+
+
+def _days(last: Sequence[Mapping[str, str]]) -> dict[Key, str]:
+    """The newest day of each tag and each digest."""
+    days: dict[Key, str] = {}
+    for each in last:
+        for key in _keys_of(each):
+            if key[2]:  # a pull by digest has no tag
+                days[key] = max(days.get(key, ""), each["day"])
+    return days
 
 
 def _show(rows: Sequence[Sequence[str | int]], heads: Sequence[str], form: str) -> None:

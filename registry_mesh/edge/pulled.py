@@ -37,12 +37,16 @@ class Pulled:
     def __init__(self) -> None:
         self._counts: dict[tuple[Thing, str], list[int]] = {}
         self._fetched: list[Fetched] = []
+        self._begun = 0
+        """Counts in those."""
 
     def begin(self, fetched: Fetched, who: str) -> list[int]:
         """The count of a hit that is the caller's first since counts were taken."""
         if not fetched.by_caller:
             self._fetched.append(fetched)
-        who = who if len(fetched.by_caller) < MOST else OTHERS
+        if self._begun >= MOST:
+            return fetched.by_caller.setdefault(OTHERS, [0, 0])
+        self._begun += 1
         return fetched.by_caller.setdefault(who, [0, 0])
 
     def add(self, thing: Thing, who: str, pulls: int, size: int) -> None:
@@ -56,7 +60,7 @@ class Pulled:
 
     def take(self, day: str, site: str) -> list[Pull]:
         """What was counted since the last time."""
-        noted, self._fetched = self._fetched, []
+        noted, self._fetched, self._begun = self._fetched, [], 0
         for fetched in noted:
             counts, fetched.by_caller = fetched.by_caller, {}
             for who, (pulls, size) in counts.items():

@@ -6,8 +6,11 @@ import asyncio
 import csv
 import io
 import json
+import sqlite3
 import time
 from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -153,3 +156,21 @@ async def test_pseudonyms_tell_callers_apart_and_do_not_name_them(tmp_path: Path
     assert found.who == pseudonym(b"0123456789abcdef0123456789abcdef", "alice")
     assert b"alice" not in (tmp_path / "site" / "pulls.db").read_bytes()
     assert await keeping.find(Asked(who="bob")) == []
+
+
+async def test_what_is_being_written_when_a_node_ends_is_counted_once(tmp_path: Path) -> None:
+    document = loaded(config(tmp_path / "site", "origin", registry=REGISTRY))
+    keeping = PullKeeping(document.pulls)
+    counted = [Pull(TODAY, "s", REGISTRY, "a/b", "blob", "sha256:x", "", "alice", 1, 1)]
+    await keeping.flush(lambda day: [replace(counted[0], who="bob")])
+    with closing(sqlite3.connect(document.pulls.file)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        following = asyncio.create_task(keeping.flush(lambda day: counted))
+        await asyncio.sleep(0)
+        following.cancel()
+        other.rollback()
+    await asyncio.wait([following])
+    assert following.cancelled()
+    await keeping.flush(lambda day: [])
+    (found,) = await keeping.find(Asked(who="alice"))
+    assert found.pulls == 1
