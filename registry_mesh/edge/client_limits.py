@@ -37,6 +37,11 @@ class Limits:
         """Whether requests or bytes are bounded."""
         return bool(self.requests or self.bytes)
 
+    @property
+    def bounded(self) -> bool:
+        """Whether anything is bounded."""
+        return self.rates or self.connections > 0
+
 
 def client_of(address: str, exempt: Sequence[Network]) -> str:
     """Whom an address stands for: itself, of IPv6 its network of 64 bits, that one machine may have all of."""

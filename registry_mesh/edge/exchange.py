@@ -35,6 +35,7 @@ SMALL: Final = 64 << 10
 """A body up to this many bytes leaves in one write with its head."""
 _DRAIN: Final = 1 << 20
 """What is left of a refused request body and is read for the sake of the connection; beyond it the connection ends."""
+_NOTHING_YET: Final = Asked(Action.PULL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class Exchange:
         """The field as it came, once its credentials were looked at."""
         self.withheld: tuple[Asked, Decision] | None = None
         """What would need credentials, or better ones."""
-        self.asked = Asked(Action.PULL)
+        self.asked = _NOTHING_YET
         """What was last asked of the policy."""
         self.subject = "anonymous"
         """Whose request it is, as far as that is known."""
@@ -106,9 +107,9 @@ class Exchange:
         self.tags: list[str] | None = None
         """What points at it now."""
         self.status = 0
+        """0 until an answer has begun."""
         self.began = self.headed = 0.0
         """When the request came, and when its answer began, on the loop's clock."""
-        """0 until an answer has begun."""
         self.sent = 0
         """Bytes of the body that were sent."""
         self.redirected = 0
@@ -148,7 +149,7 @@ class Exchange:
         if lines:
             self.authorization = lines[0]
             await self.settings.policy.learn(lines[0])
-        elif (certified := stated(self.connection.certified)) and self.settings.certified:
+        elif self.settings.certified and (certified := stated(self.connection.certified)):
             self.authorization = certified
             await self.settings.policy.learn(certified)
 
