@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import click
 
@@ -18,7 +18,12 @@ from registry_mesh.config.load import load
 from registry_mesh.config.schema import Config
 from registry_mesh.config.values import host_and_port
 
+EXIT_FAILED: Final = 1
 EXIT_INVALID: Final = 2
+EXIT_SILENT: Final = 3
+"""No node answers."""
+EXIT_DENIED: Final = 4
+"""The node wants another login."""
 _WAIT: Final = 5.0
 """Seconds for the node's answer."""
 
@@ -40,6 +45,23 @@ def loaded(path: Path) -> Config:
 
 class NodeRefuses(Exception):
     """The node answers that it does not do what is asked, and why."""
+
+
+class NodeDenies(NodeRefuses):
+    """The node does it for others than who asks."""
+
+
+def exit_for(fault: Exception) -> int:
+    """The exit code of a command whose node said, or did not say, this."""
+    if isinstance(fault, NodeSilent):
+        return EXIT_SILENT
+    return EXIT_DENIED if isinstance(fault, NodeDenies) else EXIT_FAILED
+
+
+def fail(fault: NodeSilent | NodeRefuses) -> NoReturn:
+    """End the command."""
+    click.echo(str(fault), err=True)
+    sys.exit(exit_for(fault))
 
 
 def ask(config: Config, path: str, body: Told | None = None, *, wait: float = _WAIT) -> Told:
@@ -64,10 +86,27 @@ def steps(
             for line in answer:
                 yield json.loads(line)
     except urllib.error.HTTPError as refused:
+        if refused.code in (401, 403):
+            raise NodeDenies(_denied(where)) from None
         with contextlib.suppress(ValueError, KeyError):
             raise NodeRefuses(json.load(refused)["error"]) from None
         raise NodeSilent(f"the node at {where} answers {refused.code}: is it an older version?") from None
     except (OSError, ValueError) as fault:
-        raise NodeSilent(
-            f"the node does not answer at {where} (admin.address, admin.port): {getattr(fault, 'reason', fault)}"
-        ) from None
+        raise NodeSilent(_silent(where, getattr(fault, "reason", fault))) from None
+
+
+def _silent(where: str, why: object) -> str:
+    said = getattr(why, "strerror", None) or why
+    return (
+        f"No node answers at {where}: {said}.\n"
+        "  That is admin.address and admin.port of the configuration.\n"
+        "  Next: is it running, and is this its machine? systemctl status 'registry-mesh@*'"
+    )
+
+
+def _denied(where: str) -> str:
+    return (
+        f"The node at {where} wants a login.\n"
+        "  admin.users names who may ask from other addresses; from 127.0.0.1 nobody needs one.\n"
+        "  Next: run this on the node's machine; admin.address: 0.0.0.0 is also 127.0.0.1"
+    )

@@ -35,7 +35,7 @@ class Row:
     cache: str = ""
 
 
-@click.command(epilog="Exit codes: 0 every digest was right; 1 something failed.")
+@click.command(epilog="Exit codes: 0 every digest was right; 1 something failed; 130 interrupted.")
 @click.option("--keep", is_flag=True, help="Leave the nodes running until Ctrl-C, to look around.")
 def command(keep: bool) -> None:
     """Start an origin, a replica and a site on this machine and send an image through them.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import sys
@@ -12,7 +13,10 @@ from typing import Final
 
 import click
 
-from registry_mesh.cli.asked import NodeSilent, Told, ask, loaded
+from registry_mesh.cli.asked import EXIT_INVALID, NodeRefuses, NodeSilent, Told, ask, exit_for
+from registry_mesh.config.finding import ConfigInvalid
+from registry_mesh.config.load import load
+from registry_mesh.config.schema import Config
 
 _MARKS: Final = {"broken": "■", "look": "▲"}
 _PLAIN: Final = {"broken": "[broken]", "look": "[look]"}
@@ -24,8 +28,8 @@ _WORDS: Final = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 
 
 @click.command(
-    epilog="Exit codes: 0 nothing needs you; 1 something does, or the node does not answer; 2 the configuration is "
-    "wrong. With --check those of Nagios: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN."
+    epilog="Exit codes: 0 nothing needs you; 1 something does; 2 the configuration is wrong; 3 no node answers; 4 it "
+    "wants a login. With --check those of Nagios: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN: nobody answers to say."
 )
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option("--check", is_flag=True, help="One line with figures, and exit codes, as Nagios takes them.")
@@ -42,10 +46,11 @@ def command(config: Path, check: bool, as_json: bool) -> None:
       registry-mesh doctor config/site.yaml --check
     """
     try:
-        told = ask(loaded(config), "/api/1/findings")
-    except NodeSilent as silent:
-        click.echo(f"CRITICAL: {silent}" if check else f"error: {silent}; is it running?", err=not check)
-        sys.exit(CRITICAL if check else 1)
+        told = _asked(config)
+    except (ConfigInvalid, NodeSilent, NodeRefuses) as fault:
+        click.echo(unknown(str(fault)) if check else str(fault), err=not check)
+        code = EXIT_INVALID if isinstance(fault, ConfigInvalid) else exit_for(fault)
+        sys.exit(UNKNOWN if check else code)
     if as_json:
         click.echo(json.dumps(told, indent=2, ensure_ascii=False))
     elif check:
@@ -56,6 +61,33 @@ def command(config: Path, check: bool, as_json: bool) -> None:
         marks = _MARKS if _can_say("■▲") else _PLAIN
         click.echo("\n".join(lines(told, width, marks)))
     sys.exit(1 if told["findings"] else 0)
+
+
+def _asked(path: Path) -> Told:
+    """What the node says; of one that does not run, also what keeps it from its store. `ConfigInvalid`, `NodeSilent`,
+    `NodeRefuses`."""
+    config = load(path).config
+    try:
+        return ask(config, "/api/1/findings")
+    except NodeSilent as silent:
+        why = _kept_from_store(config)
+        raise NodeSilent(f"{silent}\n  It cannot start: {why}." if why else str(silent)) from None
+
+
+def _kept_from_store(config: Config) -> str:
+    from registry_mesh.assembly.storage import check_owner
+    from registry_mesh.ports.failures import StoreBroken, StoreForeign
+
+    try:
+        asyncio.run(check_owner(config))
+    except (StoreForeign, StoreBroken) as fault:
+        return fault.reason
+    return ""
+
+
+def unknown(why: str) -> str:
+    """The line of a Nagios plugin that learned nothing."""
+    return f"UNKNOWN: {' '.join(why.split())}"
 
 
 def severity(told: Told) -> int:

@@ -15,7 +15,9 @@ from registry_mesh.cli.on_images import WAIT, answered, chosen
 from registry_mesh.cli.replication_view import size
 
 
-@click.command(epilog="Exit codes: 0 listed; 1 nothing is held by that name, or the node does not answer.")
+@click.command(
+    epilog="Exit codes: 0 listed; 1 nothing is held by that name; 3 no node answers; 4 it wants a login."
+)
 @click.argument("config", type=click.Path(path_type=Path))
 @click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
 @click.option("--part", is_flag=True, help="Only images that are here in part.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -39,12 +39,17 @@ COMMANDS: Final = {
     "man": "Print the manual page.",
 }
 
+EXIT_INTERRUPTED: Final = 130
+
 EPILOG: Final = """\b
 Exit codes:
   0   it worked
   1   it failed
   2   the command line or a file is wrong
+  3   no node answers
+  4   the node wants a login
   78  serve: the configuration is invalid (not worth a restart)
+  130 interrupted
 
 \b
 A first tree, all on this machine:
@@ -70,6 +75,14 @@ class _Commands(Suggesting):
         module = importlib.import_module(f"registry_mesh.cli.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:  # Any: as click has it
+        """Do what was asked for; ^C ends it with the exit code that a shell gives to it."""
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("interrupted", err=True)
+            ctx.exit(EXIT_INTERRUPTED)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import click
 
-from registry_mesh.cli.asked import NodeRefuses, NodeSilent, Told, ask, loaded
+from registry_mesh.cli.asked import NodeRefuses, NodeSilent, Told, ask, fail, loaded
 
-EXIT_FAILED: Final = 1
 WAIT: Final = 600.0
 """Seconds for an answer: a store may hold many images."""
 
 EPILOG: Final = (
-    "Exit codes: 0 done; 1 it could not be done, or the node does not answer; 2 the configuration is wrong."
+    "Exit codes: 0 done; 1 it could not be done; 2 the configuration is wrong; 3 no node answers; 4 it wants a "
+    "login."
 )
 
 
@@ -38,12 +37,6 @@ def answered(asking: Callable[[], Told]) -> Told:
         return asking()
     except (NodeSilent, NodeRefuses) as fault:
         fail(fault)
-
-
-def fail(fault: Exception) -> NoReturn:
-    """End the command."""
-    click.echo(f"error: {fault}", err=True)
-    sys.exit(EXIT_FAILED)
 
 
 def chosen(told: Told, patterns: tuple[str, ...]) -> list[Any]:

@@ -10,14 +10,16 @@ from typing import Final
 
 import click
 
-from registry_mesh.cli.asked import NodeSilent, Told, ask, loaded
+from registry_mesh.cli.asked import EXIT_FAILED, NodeRefuses, NodeSilent, Told, ask, fail, loaded
 
-EXIT_FAILED: Final = 1
-
+_USABLE: Final = ("up", "unasked")
 _HEADS: Final = ("REGISTRY", "PARENT", "STATE", "SINCE", "NEXT TRY", "LATENCY", "LAST ERROR")
 
 
-@click.command(epilog="Exit codes: 0 shown; 1 the node does not answer; 2 the configuration is wrong.")
+@click.command(
+    epilog="Exit codes: 0 shown; 1 none of a registry's parents is asked now; 2 the configuration is wrong; "
+    "3 no node answers; 4 it wants a login."
+)
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="What /status says of the registries, as it is.")
 def command(config: Path, as_json: bool) -> None:
@@ -32,10 +34,16 @@ def command(config: Path, as_json: bool) -> None:
     """
     try:
         registries = ask(loaded(config), "/status")["registries"]
-    except NodeSilent as silent:
-        click.echo(f"error: {silent}; is it running, and is this the machine that it runs on?", err=True)
-        sys.exit(EXIT_FAILED)
+    except (NodeSilent, NodeRefuses) as fault:
+        fail(fault)
     click.echo(json.dumps(registries, indent=2) if as_json else "\n".join(lines(registries)))
+    sys.exit(0 if all(map(_is_served, registries.values())) else EXIT_FAILED)
+
+
+def _is_served(registry: Told) -> bool:
+    """Whether one of its parents is asked now; so it is where it has none."""
+    states = [parent["state"] for group in registry["parents"] for parent in group]
+    return not states or any(state in _USABLE for state in states)
 
 
 def lines(registries: Mapping[str, Told]) -> list[str]:

@@ -11,8 +11,7 @@ from typing import Final, TextIO
 
 import click
 
-from registry_mesh.cli.asked import NodeRefuses, NodeSilent, Told, loaded, steps
-from registry_mesh.cli.on_images import fail
+from registry_mesh.cli.asked import NodeRefuses, NodeSilent, Told, fail, loaded, steps
 from registry_mesh.cli.replication_view import clock, size
 
 _EVERY: Final = 10.0
@@ -21,8 +20,8 @@ _WAIT: Final = 60.0
 
 
 @click.command(
-    epilog="Exit codes: 0 all are here; 1 some failed, and are listed, or the node does not answer; 2 the "
-    "configuration is wrong; 130 interrupted (what came is kept)."
+    epilog="Exit codes: 0 all are here; 1 some failed, and are listed; 2 the configuration is wrong; 3 no node "
+    "answers, or it ended before all was here; 4 it wants a login; 130 interrupted (what came is kept)."
 )
 @click.argument("config", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, metavar="IMAGE...")
@@ -63,7 +62,9 @@ def command(
         click.echo("interrupted; what came is kept", err=True)
         sys.exit(130)
     if not last.get("done"):
-        fail(NodeSilent("the node ended before all was here: the same command goes on with the rest"))
+        fail(
+            NodeSilent("The node ended before all was here.\n  Next: the same command goes on with the rest")
+        )
     _end(last, time.monotonic() - began, as_json)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,15 +10,16 @@ from typing import Final
 
 import click
 
-from registry_mesh.cli.asked import NodeSilent, Told, ask, loaded
+from registry_mesh.cli.asked import NodeRefuses, NodeSilent, Told, ask, fail, loaded
 from registry_mesh.findings.words import moment, size, span
 
-EXIT_FAILED: Final = 1
 SHOWN: Final = 4
 """Findings, and refusals, that are shown; the rest is counted."""
 
 
-@click.command(epilog="Exit codes: 0 shown; 1 the node does not answer; 2 the configuration is wrong.")
+@click.command(
+    epilog="Exit codes: 0 shown; 2 the configuration is wrong; 3 no node answers; 4 it wants a login."
+)
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option(
     "--json", "as_json", is_flag=True, help="What /status says, as it is, with the refusals as events."
@@ -36,9 +36,8 @@ def command(config: Path, as_json: bool) -> None:
     settings = loaded(config)
     try:
         told, events = ask(settings, "/status"), ask(settings, "/api/1/events")["events"]
-    except NodeSilent as silent:
-        click.echo(f"error: {silent}; is it running, and is this the machine that it runs on?", err=True)
-        sys.exit(EXIT_FAILED)
+    except (NodeSilent, NodeRefuses) as fault:
+        fail(fault)
     if as_json:
         click.echo(json.dumps({**told, "events": events}, indent=2, ensure_ascii=False))
     else:

@@ -31,7 +31,8 @@ _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 @click.command(
-    epilog="Exit codes: 0 shown; 1 nobody pulled it, or the node does not answer; 2 what is asked makes no sense."
+    epilog="Exit codes: 0 shown; 1 nobody pulled it; 2 what is asked makes no sense; 3 no node answers; 4 it wants a "
+    "login."
 )
 @click.argument("config", type=click.Path(path_type=Path))
 @click.argument("image", required=False, metavar="[REF|DIGEST]")

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from click.testing import CliRunner
-
 from registry_mesh.cli.doctor import lines, nagios, severity
-from registry_mesh.cli.main import main
 
 DOWN = {
     "name": "parent-down",
@@ -63,14 +58,3 @@ def test_nagios_hears_the_worst() -> None:
     assert nagios(told(DOWN)).startswith(
         "WARNING: p:1 refuses connections since 10:31; q:1 stands in. (parent-down) |"
     )
-
-
-def test_a_node_that_does_not_answer(tmp_path: Path) -> None:
-    config = tmp_path / "origin.yaml"
-    config.write_text(f"role: origin\nstore: {{disk: {{path: {tmp_path}/s}}}}\nadmin: {{port: 1}}\n")
-    asked = CliRunner().invoke(main, ["doctor", str(config)])
-    assert asked.exit_code == 1
-    assert "the node does not answer at 127.0.0.1:1" in asked.stderr
-    checked = CliRunner().invoke(main, ["doctor", str(config), "--check"])
-    assert checked.exit_code == 2
-    assert checked.stdout.startswith("CRITICAL: the node does not answer at 127.0.0.1:1")

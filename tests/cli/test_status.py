@@ -82,5 +82,5 @@ def test_a_node_that_does_not_answer(tmp_path: Path) -> None:
         'registries: {r.example: {parents: [["http://p:1"]]}}\n'
     )
     outcome = CliRunner().invoke(main, ["status", str(config)])
-    assert outcome.exit_code == 1
+    assert outcome.exit_code == 3
     assert "is it running" in outcome.stderr
