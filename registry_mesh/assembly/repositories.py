@@ -22,4 +22,5 @@ def open_repositories(config: Config, storage: Storage, may_read: MayRead = nobo
         Lifecycle(storage.records, time.time, Grace(period=pushes.grace)),
         PushPolicy(pushes.immutable, pushes.history, pushes.grace, pushes.sparse, pushes.untagged == "keep"),
         may_read,
+        pushes.quotas,
     )

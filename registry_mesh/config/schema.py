@@ -30,6 +30,7 @@ from registry_mesh.config.values import (
     ParentUrl,
     Patterns,
     Port,
+    Project,
     Rate,
     RegistryHost,
     Section,
@@ -85,6 +86,9 @@ class Pushes(Section):
     """A larger manifest is refused (413); 4MiB to 64MiB, for parts of the mesh take no larger ones."""
     upload_expiry: Annotated[Duration, Field(ge=60, le=7 * 86400)] = 86400.0
     """An upload that nobody has gone on with for so long is forgotten; 1m to 7d."""
+    quotas: dict[Project, Size] = Field(default_factory=dict)
+    """By project, which is a repository's name or the first components of several: bytes that its repositories may have
+    in all. What several of them share counts once; what was deleted counts until it is collected."""
 
 
 class Collection(Section):

@@ -19,7 +19,7 @@ from registry_mesh.config.scalars import (
     parse_duration,
     parse_size,
 )
-from registry_mesh.oci.reference import parse_registry
+from registry_mesh.oci.reference import is_name, parse_registry
 from registry_mesh.oci.refusals import NameUnknown
 
 
@@ -105,6 +105,14 @@ def _subject(value: object) -> object:
     if isinstance(value, str) and not is_subject(value):
         raise ValueError("a subject is everybody, users, a user, robot:NAME, ISSUER:SUBJECT or @group")
     return value
+
+
+def _project(text: str) -> str:
+    if not is_name(text):
+        raise ValueError(
+            "a project is a repository's name, or the first components of several: atlas, atlas/prod"
+        )
+    return text
 
 
 def _registry(value: object) -> object:
@@ -217,6 +225,7 @@ RegistryHost = Annotated[
     str, BeforeValidator(_registry), WithJsonSchema({"type": "string", "examples": ["docker.io"]}),
 ]  # fmt: skip
 
+Project = Annotated[str, AfterValidator(_project)]
 Text = Annotated[str, Field(min_length=1), AfterValidator(_one_line)]
 NodeName = Annotated[Text, AfterValidator(plain_name)]
 FilePath = Annotated[Text, AfterValidator(_path)]

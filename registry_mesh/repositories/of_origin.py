@@ -6,7 +6,7 @@ idempotent or the creation of a numbered document (`numbered_log`).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
@@ -26,6 +26,7 @@ from registry_mesh.repositories.names import repository_names
 from registry_mesh.repositories.parts import RepositoryParts
 from registry_mesh.repositories.push_policy import PushPolicy
 from registry_mesh.repositories.pushes import RepositoryPushes
+from registry_mesh.repositories.quotas import Quotas
 from registry_mesh.repositories.tag_history import TagHistory
 from registry_mesh.repositories.tag_log import TagLogs
 
@@ -89,13 +90,16 @@ class Repositories:
         lifecycle: Lifecycle,
         policy: PushPolicy | None = None,
         may_read: MayRead = nobody,
+        quotas: Mapping[str, int] | None = None,
     ) -> None:
+        """`quotas`: bytes that projects may have, by their names."""
         self.records = records
         self.blobs = blobs
         self.uploads = uploads
         self.lifecycle = lifecycle
         self.policy = policy or PushPolicy()
         self.named_by = NamedBy()
+        self.quotas = Quotas(records, quotas)
         self._may_read = may_read
 
     def parts(self, name: RepositoryName) -> RepositoryParts:

@@ -13,6 +13,7 @@ from registry_mesh.repositories.digest_life import Lifecycle
 from registry_mesh.repositories.in_use import NamedBy
 from registry_mesh.repositories.parts import RepositoryParts
 from registry_mesh.repositories.push_policy import PushPolicy
+from registry_mesh.repositories.quotas import Quotas
 
 
 class Kept(Protocol):
@@ -29,6 +30,7 @@ class Ruled(Protocol):
     lifecycle: Lifecycle
     policy: PushPolicy
     named_by: NamedBy
+    quotas: Quotas
 
 
 class OriginStore(Kept, Ruled, Protocol):

@@ -28,26 +28,35 @@ from registry_mesh.repositories.push_policy import (
     allow_move,
     allow_tag,
 )
+from registry_mesh.repositories.quotas import Share
 from registry_mesh.repositories.references import References
 from registry_mesh.repositories.tag_log import Decision
 
 
 class _LinkingIngest:
-    """An ingest whose commit also links the blob to the repository."""
+    """An ingest whose commit also links the blob to the repository, where its project has room for it."""
 
-    def __init__(self, inner: Ingest, pushes: RepositoryPushes, who: Pusher) -> None:
+    def __init__(
+        self, inner: Ingest, pushes: RepositoryPushes, who: Pusher, share: Share, announced: int
+    ) -> None:
         self._inner = inner
         self._pushes = pushes
         self._who = who
+        self._share = share
+        self._announced = announced
 
     @property
     def offset(self) -> int:
         return self._inner.offset
 
     async def write(self, data: bytes) -> None:
+        if self._share.accounts and self._inner.offset + len(data) > self._announced:
+            self._share.demand(self._inner.offset + len(data), announced=self._announced)
         await self._inner.write(data)
 
     async def commit(self, expected: Digest | None = None) -> BlobInfo:
+        share = await self._pushes.share()
+        share.demand(self._inner.offset, expected, self._announced)
         if expected is not None:
             await self._pushes.touch(expected)
         info = await self._inner.commit(expected)
@@ -68,8 +77,9 @@ class RepositoryPushes:
     # Uploads
 
     async def begin(self, who: Pusher, algorithm: str = "sha256") -> Upload:
-        """Begin an upload session."""
+        """Begin an upload session. `QuotaExceeded` where there is no room for any byte."""
         new_hasher(algorithm)  # DigestInvalid for one we do not support
+        (await self.share()).demand(1)
         return await self._store.uploads.begin(self._owner(who), algorithm)
 
     async def status(self, who: Pusher, upload: str) -> Upload:
@@ -80,15 +90,22 @@ class RepositoryPushes:
     async def append(
         self, who: Pusher, upload: str, start: int | None, size: int | None = None
     ) -> AsyncIterator[Ingest]:
-        """Go on with a session; its commit links the blob to the repository."""
+        """Go on with a session; its commit links the blob to the repository. `QuotaExceeded` before a byte is taken."""
+        share = await self.share()
         async with self._store.uploads.append(self._owner(who), upload, start, size) as ingest:
-            yield _LinkingIngest(ingest, self, who)
+            whole = ingest.offset + (size or 0)
+            share.demand(whole)
+            with share.announced(whole):
+                yield _LinkingIngest(ingest, self, who, share, whole)
 
     @asynccontextmanager
     async def monolithic(self, who: Pusher, expected: Digest, size: int | None) -> AsyncIterator[Ingest]:
-        """Take a whole blob and link it to the repository."""
-        async with self._store.blobs.ingest(expected, size, expected.algorithm) as ingest:
-            yield _LinkingIngest(ingest, self, who)
+        """Take a whole blob and link it to the repository. `QuotaExceeded` before a byte is taken."""
+        share = await self.share()
+        share.demand(size or 0, expected)
+        with share.announced(size or 0):
+            async with self._store.blobs.ingest(expected, size, expected.algorithm) as ingest:
+                yield _LinkingIngest(ingest, self, who, share, size or 0)
 
     async def cancel(self, who: Pusher, upload: str) -> None:
         """End a session and forget its bytes; `BlobUploadUnknown`."""
@@ -108,6 +125,7 @@ class RepositoryPushes:
             info = await self._store.blobs.stat(digest)
         except BlobUnknown:
             return False
+        (await self.share()).demand(info.size, digest)
         await self.link(info, who)
         return True
 
@@ -131,10 +149,13 @@ class RepositoryPushes:
             entry = await self._parts.tags.current(tag)  # refuse early, before anything is written
             decide(entry.digest if entry else None)
         await self._references.demand(manifest)
+        share = await self.share()
+        share.demand(len(manifest.data), manifest.digest)
         await self.touch(manifest.digest)
         await put(self._store.blobs, manifest.digest, manifest.data)
         await self._store.found(self._parts)
         await self._shelve(manifest, who)
+        share.add(manifest.digest, len(manifest.data))
         for tag, decide in zip(tags, decisions, strict=True):
             await self._parts.tags.move(tag, _plain(manifest), who, decide)
         if tags and await self._parts.shelf.find(manifest.digest) is None:
@@ -188,10 +209,15 @@ class RepositoryPushes:
         """Spare the digest from collections for the grace."""
         await self._store.lifecycle.touch(digest)
 
+    async def share(self) -> Share:
+        """What this repository's projects have left."""
+        return await self._store.quotas.of(self._parts.name)
+
     async def link(self, info: BlobInfo, who: Pusher) -> None:
         """The blob belongs to this repository from now on."""
         await self._store.found(self._parts)
         await self._parts.blobs.link(info, self._store.lifecycle.clock(), who.subject)
+        (await self.share()).add(info.digest, info.size)
 
     async def _readable_source(
         self, who: Pusher, digest: Digest, source: RepositoryName | None

@@ -135,3 +135,20 @@ def test_a_site_has_nothing_of_the_kind(command: tuple[str, ...], tmp_path: Path
     found = run(*command, path, *more)
     assert found.exit_code == 2
     assert "this command is for origins" in found.output
+
+
+def test_quotas_says_how_full_each_project_is(config: Path) -> None:
+    assert "No project has a quota" in run("quotas", config).output
+    config.write_text(config.read_text().replace("grace: 1h", "grace: 1h, quotas: {atlas: 4KiB, cms: 1GiB}"))
+
+    async def fill(origin: Repositories) -> None:
+        await push_blob(repository(origin), b"x" * 1024)
+
+    with_origin(config, fill)
+    shown = run("quotas", config)
+    assert shown.exit_code == 0, shown.output
+    assert [line.split() for line in shown.output.splitlines()] == [
+        ["PROJECT", "USED", "QUOTA", "FULL"],
+        ["atlas", "1", "KiB", "4", "KiB", "25", "%"],
+        ["cms", "0", "B", "1", "GiB", "0", "%"],
+    ]

@@ -48,6 +48,14 @@ def faults(text: str) -> list[str]:
         (SITE + "pushes: {sparse: true}\n", "pushes: a site has no pushes; leave it out: only an origin"),
         (SITE + "collection: {interval: 1h}\n", "collection: a site has no collection"),
         (SITE + "replication: {interval: 1h}\n", "replication: a site has no replication"),
+        (
+            "role: origin\nstore: {disk: {path: x}}\npushes: {quotas: {'atlas/**': 1GiB}}\n",
+            "a project is a repository's name, or the first components of several: atlas, atlas/prod",
+        ),
+        (
+            "role: origin\nstore: {disk: {path: x}}\npushes: {quotas: {atlas: lots}}\n",
+            'pushes.quotas.atlas: "lots": a size is written like "500GiB"',
+        ),
         ("role: origin\nstore: {disk: {path: x}}\nscrub: {children: [http://c:1]}\n", "add registry: HOST"),
         (
             "role: origin\nstore: {disk: {path: x}}\nreplication: {interval: 1h}\n",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,11 +52,14 @@ def memory_origin(
     grace: Grace | None = None,
     may_read: MayRead = nobody,
     clock: HandClock | None = None,
+    quotas: Mapping[str, int] | None = None,
 ) -> Repositories:
     clock = clock or HandClock()
     store = MemoryStore()
     lifecycle = Lifecycle(store.records, clock, grace, clock.sleep)
-    return Repositories(store.records, store, MemoryUploads(store, clock), lifecycle, policy, may_read)
+    return Repositories(
+        store.records, store, MemoryUploads(store, clock), lifecycle, policy, may_read, quotas
+    )
 
 
 async def disk_origin(

@@ -1,0 +1,195 @@
+"""Quotas of projects: how many bytes the repositories below a name may have in all, each digest counted once.
+
+What counts is what the documents of those repositories name, read anew: no account is kept that a crash could leave
+wrong. A count is good for twenty times as long as it took, so counting costs a process at most a twentieth of its time;
+what the process takes meanwhile is added to it. What several processes take in that time may together go beyond a quota
+by what they took; nothing more is taken after it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Final
+
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.reference import RepositoryName, parse_name
+from registry_mesh.oci.refusals import Denied, NameInvalid
+from registry_mesh.ports.documents import decode
+from registry_mesh.ports.records import Records
+from registry_mesh.replication.sentences import size as told_size
+from registry_mesh.repositories.keys import RepositoryKeys, digest_of
+from registry_mesh.repositories.names import repository_names
+from registry_mesh.tasks.flights import Flights
+from registry_mesh.tasks.together import ask_each
+
+_GOOD_FOR: Final = 20.0
+"""Times of what a count took for which it is good."""
+_KNOWN: Final = 32
+"""Hex digits of a digest by which it is remembered."""
+
+
+class QuotaExceeded(Denied):
+    """A project would have more bytes than it may (403)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What a project has of what it may have, in bytes."""
+
+    project: str
+    used: int
+    limit: int
+
+
+class Account:
+    """What one project has, as it was counted last, and what this process added since."""
+
+    def __init__(self, records: Records, project: str, limit: int, ticks: Callable[[], float]) -> None:
+        self.project = project
+        self.limit = limit
+        self.used = 0
+        self.coming = 0
+        """Bytes that running uploads of this process have announced."""
+        self._records = records
+        self._ticks = ticks
+        self._sizes: dict[int, int] = {}
+        self._added: dict[int, int] = {}
+        """What was added while it is counted."""
+        self._good_until: float | None = None
+        self._flights: Flights[str, None] = Flights()
+
+    def __repr__(self) -> str:
+        return f"<{self.project}: {self.used} of {self.limit}>"
+
+    def covers(self, name: RepositoryName) -> bool:
+        """Whether a repository belongs to the project."""
+        return name == self.project or name.startswith(f"{self.project}/")
+
+    def has(self, digest: Digest) -> bool:
+        """Whether a repository of the project has it already."""
+        return _key(digest) in self._sizes
+
+    def add(self, digest: Digest, size: int) -> None:
+        """A repository of the project has it from now on."""
+        self._added[_key(digest)] = size
+        if not self.has(digest):
+            self._sizes[_key(digest)] = size
+            self.used += size
+
+    def refuse(self, more: int, others: int = 0) -> None:
+        """`QuotaExceeded` where `more` bytes, beside `others` that come, do not fit."""
+        if more and self.used + others + more > self.limit:
+            coming = f", {told_size(others)} are on their way" if others else ""
+            raise QuotaExceeded(
+                f"project {self.project} uses {told_size(self.used)} of its {told_size(self.limit)}{coming}; "
+                f"this push would add {told_size(more)}: delete what is not needed, or ask for a larger quota",
+                project=self.project,
+                quota=self.limit,
+                used=self.used,
+                coming=others,
+                asked=more,
+            )
+
+    async def look(self) -> None:
+        """Count anew where the last count is too old."""
+        if self._good_until is None or self._ticks() >= self._good_until:
+            await self._flights.join("count", self._count)
+
+    async def _count(self) -> None:
+        began = self._ticks()
+        self._added = {}
+        sizes: dict[int, int] = {}
+        async for name in self._names():
+            await self._count_repository(RepositoryKeys(name), sizes)
+        self._sizes = sizes | self._added
+        self.used = sum(self._sizes.values())
+        self._good_until = self._ticks() + _GOOD_FOR * (self._ticks() - began)
+
+    async def _names(self) -> AsyncIterator[RepositoryName]:
+        with suppress(NameInvalid):
+            yield parse_name(self.project)
+        async for name in repository_names(self._records, f"{self.project}/"):
+            yield name
+
+    async def _count_repository(self, keys: RepositoryKeys, sizes: dict[int, int]) -> None:
+        """Sizes never change: only what was not known is read."""
+        new: dict[int, str] = {}
+        for prefix in (keys.blobs, keys.manifests):
+            async for key in self._records.walk(prefix):
+                digest = digest_of(key)
+                if digest is None:
+                    continue
+                known = _key(digest)
+                if known in self._sizes:
+                    sizes[known] = self._sizes[known]
+                elif known not in sizes:
+                    new[known] = key
+        documents = await ask_each(self._records.get, list(new.values()))
+        for (known, key), data in zip(new.items(), documents, strict=True):
+            if data is not None:
+                sizes[known] = int(decode(data, key).get("size", 0))
+
+
+class Quotas:
+    """The accounts of a store. One a process."""
+
+    def __init__(
+        self,
+        records: Records,
+        limits: Mapping[str, int] | None = None,
+        ticks: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`limits`: bytes by project, which is a repository's name or the first components of several."""
+        self._accounts = [
+            Account(records, project, limit, ticks) for project, limit in sorted((limits or {}).items())
+        ]
+
+    async def used(self) -> list[Used]:
+        """What every project has."""
+        for account in self._accounts:
+            await account.look()
+        return [Used(each.project, each.used, each.limit) for each in self._accounts]
+
+    async def of(self, name: RepositoryName) -> Share:
+        """What a repository may still take."""
+        accounts = [each for each in self._accounts if each.covers(name)]
+        for account in accounts:
+            await account.look()
+        return Share(accounts)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The accounts that a push to one repository is booked on; there may be none."""
+
+    accounts: list[Account]
+
+    def demand(self, size: int, digest: Digest | None = None, announced: int = 0) -> None:
+        """`QuotaExceeded` where `size` bytes do not fit. `digest`: what they are, which costs nothing where the project
+        has it; `announced`: how many of them `coming` counts."""
+        for account in self.accounts:
+            if digest is None or not account.has(digest):
+                account.refuse(size, max(0, account.coming - announced))
+
+    def add(self, digest: Digest, size: int) -> None:
+        """It was taken."""
+        for account in self.accounts:
+            account.add(digest, size)
+
+    @contextmanager
+    def announced(self, size: int) -> Iterator[None]:
+        """So many bytes are on their way: others find less room meanwhile."""
+        for account in self.accounts:
+            account.coming += size
+        try:
+            yield
+        finally:
+            for account in self.accounts:
+                account.coming -= size
+
+
+def _key(digest: Digest) -> int:
+    return int(digest.hex[:_KNOWN], 16)
