@@ -28,6 +28,7 @@ BELIEVED: Final = 300.0
 """Seconds for which a password that fitted is not hashed again."""
 DOUBTED: Final = 5.0
 """Seconds for which credentials that were wrong are not looked at again."""
+REVOKED: Final = "the login was revoked"
 _AUTHORITY: Final = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
 
 
@@ -68,11 +69,18 @@ class Authorizer:
         self._known: LRUCache[str, _Known] = LRUCache(KNOWN)
         self._flights: Flights[str, None] = Flights()
         self.generation = 0
+        self.revoked: frozenset[str] = frozenset()
+        """Marks of credentials that are refused whatever the book says."""
 
     def replace(self, book: Book) -> None:
         """From now on this book holds: nothing that was decided by the old one is remembered."""
         self._callers.book = book
         self._known.clear()
+        self.generation += 1
+
+    def revoke(self, marks: frozenset[str]) -> None:
+        """From now on these credentials are refused, and no others."""
+        self.revoked = marks
         self.generation += 1
 
     @property
@@ -97,6 +105,8 @@ class Authorizer:
         if known.identity is None or self._clock() >= known.until:
             reason = known.reason or "the credentials have expired"
             return Decision(Verdict.AUTHENTICATE, reason=reason, error="invalid_token")
+        if known.identity.credential in self.revoked:
+            return Decision(Verdict.AUTHENTICATE, known.identity.subject, REVOKED, "invalid_token")
         decision = self._judged(known.identity, asked)
         return Decision(decision.verdict, decision.subject, decision.reason, decision.error, known.until)
 
@@ -167,12 +177,20 @@ class Authorizer:
     async def issue(self, login: Login | None, scopes: Sequence[Scope]) -> Issued:
         """See `TokenService`."""
         identity = ANONYMOUS if login is None else await self._callers.login(login)
+        if identity.credential in self.revoked:
+            raise Unauthorized(REVOKED)
         granted = [kept for scope in scopes if (kept := self._granted(identity, scope)).words]
         now = self._clock()
         seconds = int(min(self._tokens.lifetime, identity.until - now))
-        mark = self._callers.credential(identity.subject) or ""
-        token = self._tokens.sign(identity.subject, claim(granted), mark, now, seconds, identity.groups)
+        token = self._tokens.sign(
+            identity.subject, claim(granted), self._credential(identity), now, seconds, identity.groups
+        )
         return Issued(token, now, seconds)
+
+    def _credential(self, identity: Identity) -> str:
+        """What a token states of the password or secret that it is given for: see `Claims`."""
+        own = self._callers.credential(identity.subject) or ""
+        return own if identity.credential in ("", own) else f"{own}.{identity.credential}"
 
     def keys(self) -> dict[str, Any]:
         """See `TokenService`."""

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 from registry_mesh.access.issuers import KeyUnknown, issuer_of
 from registry_mesh.access.passwords import Passwords
-from registry_mesh.access.tokens import TokenInvalid, Tokens
+from registry_mesh.access.tokens import TokenInvalid, Tokens, last_mark
 from registry_mesh.auth.basic import Login, parse_basic, parse_bearer
 from registry_mesh.auth.book import Book
 from registry_mesh.auth.certified import SUBJECT as NODE
 from registry_mesh.auth.certified import name_of
 from registry_mesh.auth.grants import Grants
 from registry_mesh.auth.identity import ANONYMOUS_NAME, Identity
+from registry_mesh.auth.revoked import mark
 from registry_mesh.auth.robots import SUBJECT, robot_of
 from registry_mesh.oci.refusals import Unauthorized
 
@@ -61,7 +61,7 @@ class Callers:
             return self._robot(name, login.password)
         if not await self._passwords.fit(login, self.book.hashes):
             raise Unauthorized(WRONG)
-        return Identity(login.user)
+        return Identity(login.user, credential=self.credential(login.user) or "")
 
     async def _identified(self, token: str) -> Identity:
         try:
@@ -76,7 +76,7 @@ class Callers:
         robot = self.book.robots.get(name)
         if robot is None or not robot.knows(secret) or self._clock() >= robot.until:
             raise Unauthorized(WRONG)
-        return Identity(robot.subject, until=robot.until)
+        return Identity(robot.subject, until=robot.until, credential=mark(robot.secret))
 
     async def _bearer(self, token: str) -> Identity:
         try:
@@ -92,9 +92,11 @@ class Callers:
     def _holder(self, token: str) -> Identity:
         """Whom a token was given to, if the password it was given for is still that one."""
         claims = self._tokens.verify(token, self._clock())
-        if claims.subject != ANONYMOUS_NAME and claims.credential != self.credential(claims.subject):
+        own = claims.credential.partition(".")[0]
+        if claims.subject != ANONYMOUS_NAME and own != self.credential(claims.subject):
             raise TokenInvalid("the token was given for a login that is no more")
-        return Identity(claims.subject, claims.groups, Grants.read(claims.access), claims.until)
+        grants, credential = Grants.read(claims.access), last_mark(claims.credential)
+        return Identity(claims.subject, claims.groups, grants, claims.until, credential)
 
     def credential(self, subject: str) -> str | None:
         """A mark of what the subject logs in with; of nobody it is none that a token can carry."""
@@ -105,4 +107,4 @@ class Callers:
             kept = robot.secret if (robot := self.book.robots.get(rest)) is not None else None
         else:
             kept = next((said for said, each in self.book.issuers.items() if each.name == name), None)
-        return hashlib.sha256(kept.encode()).hexdigest()[:16] if kept else None
+        return mark(kept) if kept else None

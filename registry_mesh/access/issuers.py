@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from registry_mesh.access.tokens import TokenInvalid, check_times
+from registry_mesh.access.tokens import TokenInvalid, check_times, last_mark
 from registry_mesh.auth.grants import Grants
 from registry_mesh.auth.identity import Identity
 
@@ -82,7 +82,8 @@ class Issuer:
         if not isinstance(subject, str) or not subject or not subject.isprintable() or len(subject) > 200:
             raise TokenInvalid(f"the token of {self._name} has an odd subject")
         grants = Grants.read(claims["access"]) if "access" in claims else None
-        return Identity(f"{self._name}:{subject}", self._groups_of(claims), grants, until)
+        credential = last_mark(claims.get("cred"))
+        return Identity(f"{self._name}:{subject}", self._groups_of(claims), grants, until, credential)
 
     def _key(self, token: str) -> tuple[Any, str]:
         """The key that the token names, or the only one, and the algorithm that the key is for."""

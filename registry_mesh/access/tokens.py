@@ -37,7 +37,8 @@ def new_key() -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a token states. `credential` is a mark of the password or secret it was given for."""
+    """What a token states. `credential` has the mark of the password or secret it was given for; of a token that was
+    given for one of another node, that node's mark follows (see `last_mark`)."""
 
     subject: str
     until: float
@@ -117,6 +118,11 @@ class Tokens:
         named = claims.get("groups")
         groups = frozenset(map(str, named)) if isinstance(named, list) else frozenset[str]()
         return Claims(str(claims["sub"]), until, claims.get("access"), str(claims.get("cred", "")), groups)
+
+
+def last_mark(credential: object) -> str:
+    """Of marks with dots between, that of the password or secret behind all others; empty where there is none."""
+    return credential[:200].rpartition(".")[2] if isinstance(credential, str) else ""
 
 
 def check_times(claims: Mapping[str, Any], now: float) -> float:

@@ -15,9 +15,10 @@ from registry_mesh.access.gate import Gate
 from registry_mesh.access.tokens import KeyInvalid, Tokens, new_key
 from registry_mesh.assembly.key_sets import KeySets
 from registry_mesh.assembly.labels import node_name
+from registry_mesh.assembly.revocations import NodeRevocations
 from registry_mesh.auth.access import AnonymousAccess, Asked, Decision, Level, Policy
 from registry_mesh.auth.basic import Login
-from registry_mesh.auth.changes import changes
+from registry_mesh.auth.changes import changes, revoked_above
 from registry_mesh.auth.grants import Scope
 from registry_mesh.config.access_files import load_book, load_users, private_registries
 from registry_mesh.config.callers import Access
@@ -32,6 +33,7 @@ from registry_mesh.ports.records import KeyedRecords
 from registry_mesh.tasks.threads import offload
 from registry_mesh.telemetry import audit
 from registry_mesh.telemetry.logs import FIELDS
+from registry_mesh.telemetry.note import Note
 from registry_mesh.upstream.key_set import fetch_key_set
 
 log: Final = logging.getLogger(__name__)
@@ -79,11 +81,12 @@ def admin_gate(config: Config) -> Callable[[str, str | None], Awaitable[bool]] |
 class NodeAccess:
     """Implements `auth.access.Policy` and `ports.access.TokenService`: those of the day."""
 
-    def __init__(self, config: Config, key: bytes | None) -> None:
-        """`key`: see `token_key`. `ConfigInvalid`, `KeyInvalid`."""
+    def __init__(self, config: Config, key: bytes | None, revocations: NodeRevocations | None = None) -> None:
+        """`key`: see `token_key`. `revocations` hold whatever the files say. `ConfigInvalid`, `KeyInvalid`."""
         self.audit: Callable[[str], None] = _nowhere
         """Takes lines of the audit log about changes: of one process of a node, set before `watch`."""
         self._config = config
+        self._revocations = revocations or NodeRevocations(node_name(config), Note(0), keeps=False)
         self._key = key
         self._authorizer: Authorizer | None = None
         self._keys: KeySets | None = None
@@ -147,10 +150,14 @@ class NodeAccess:
 
     async def begin(self, records: KeyedRecords) -> None:
         """Before anybody asks: take up the key sets that were fetched last, which `records` keep."""
+        await self._revocations.begin(records)
         self._keys = KeySets(self._config.access, records, fetch_key_set, time.monotonic)
         await self._keys.recall()
         if self._authorizer is not None and self._keys.documents:
             await self._take_over(self._authorizer)
+        if self._authorizer is not None:
+            await self._revocations.looked(self._authorizer.book.marks)
+            self._authorizer.revoke(self._revocations.marks)
 
     async def watch(self) -> None:
         """Take over what the files say, for ever. Where they are invalid, what was valid last stays in force."""
@@ -160,6 +167,8 @@ class NodeAccess:
             if seen != self._seen:
                 await self._take_over(self._authorizer)
                 self._seen = seen
+            if self._revocations.marks != self._authorizer.revoked:
+                self._revoke(self._authorizer, self._revocations.marks)
 
     async def follow_keys(self) -> None:
         """Ask issuers for their keys, for ever."""
@@ -190,6 +199,15 @@ class NodeAccess:
             for change in changes(old, authorizer.book):
                 self.audit(self._line("access-changed", change))
             log.info("access files read again")
+            await self._revocations.looked(authorizer.book.marks)
+
+    def _revoke(self, authorizer: Authorizer, marks: frozenset[str]) -> None:
+        more = marks - authorizer.revoked
+        authorizer.revoke(marks)
+        for subject in revoked_above(authorizer.book, more):
+            self.audit(self._line("access-changed", f"{subject} was revoked above"))
+        if more:
+            log.info("credentials were revoked", extra={FIELDS: {"credentials": len(more)}})
 
     def _line(self, event: str, reason: str) -> str:
         return audit.line(event, node_name(self._config), reason=reason[:300])

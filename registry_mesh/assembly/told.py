@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Final
 
+from registry_mesh.auth.revoked import LIMIT
 from registry_mesh.findings.finding import Finding
 from registry_mesh.telemetry.events import EventRing
 from registry_mesh.telemetry.note import Note
@@ -30,6 +31,8 @@ class Told:
     events: EventRing = field(init=False)
     _findings: Note = field(default_factory=Note)
     _refused: Note = field(default_factory=Note)
+    revoked: Note = field(default_factory=lambda: Note(LIMIT))
+    """The list of revoked credentials, from the worker that keeps it to the others."""
 
     def __post_init__(self) -> None:
         self.events = EventRing(self.rows)

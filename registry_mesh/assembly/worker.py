@@ -14,6 +14,7 @@ from registry_mesh.assembly.background import Job, in_background
 from registry_mesh.assembly.labels import layout, node_name
 from registry_mesh.assembly.parents import Parents, Seen
 from registry_mesh.assembly.pull_keeping import PullKeeping
+from registry_mesh.assembly.revocations import NodeRevocations
 from registry_mesh.assembly.roles import default_registry, open_role
 from registry_mesh.assembly.storage import open_storage
 from registry_mesh.assembly.tls import tls_context
@@ -21,7 +22,7 @@ from registry_mesh.assembly.told import Told
 from registry_mesh.config.limits import Limits
 from registry_mesh.config.schema import Config
 from registry_mesh.edge import client_limits as client
-from registry_mesh.edge import pull_reports
+from registry_mesh.edge import pull_reports, revocations
 from registry_mesh.edge.dispatch import Handler
 from registry_mesh.edge.hot import entries as hot
 from registry_mesh.edge.server import Server
@@ -53,7 +54,8 @@ class Worker:
         self._told = told or Told()
         self._instruments = instruments or Table(layout(config), 1).row(0)
         self._stack = AsyncExitStack()
-        self._access = NodeAccess(config, key or token_key(config))
+        self._revocations = NodeRevocations(node_name(config), self._told.revoked, keeps=self._is_first)
+        self._access = NodeAccess(config, key or token_key(config), self._revocations)
         self._pulls = PullKeeping(config.pulls)
         self._counted = DiskCounts(0, 0, 0)
         """What of the disk's counts is in the table."""
@@ -80,17 +82,24 @@ class Worker:
                 self.server.listen(each, tls)
             stack.push_async_callback(self._pulls.flush, self.server.take_pulls)
             stack.push_async_callback(self.server.close)
-            if self._seen is None or self._seen.process == 0:
+            if self._is_first:
                 self._access.audit = self.server.audit
             for job in self._background(self.server, storage.disk):
                 await stack.enter_async_context(in_background(job))
             self._stack = stack.pop_all()
 
     def _extensions(self) -> dict[str, Handler]:
+        telling = {revocations.NAME: revocations.telling(lambda: self._revocations.told)}
         reporters = self._config.pulls.reporters
         if not self._pulls.keeps or not reporters:
-            return {}
-        return {pull_reports.NAME: pull_reports.taking(self._pulls, reporters, node_name(self._config))}
+            return telling
+        taking = pull_reports.taking(self._pulls, reporters, node_name(self._config))
+        return {**telling, pull_reports.NAME: taking}
+
+    @property
+    def _is_first(self) -> bool:
+        """Whether it is the one that does what one process of a node does."""
+        return self._seen is None or self._seen.process == 0
 
     def _background(self, server: Server, disk: LocalDisk | None) -> list[Job]:
         jobs: list[Job] = [
@@ -99,8 +108,9 @@ class Worker:
             self._access.follow_keys,
             partial(self._pulls.follow, server.take_pulls),
         ]
-        if (self._seen is None or self._seen.process == 0) and self.parents is not None:
+        if self._is_first and self.parents is not None:
             jobs.append(partial(self._pulls.report, self.parents))
+            jobs.append(partial(self._revocations.follow, self.parents))
         return jobs
 
     def _settings(self, storage: Storage) -> Settings:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from registry_mesh.auth.identity import Identity
 from registry_mesh.auth.policies import Policies
+from registry_mesh.auth.revoked import mark
 from registry_mesh.auth.robots import Robot
 
 
@@ -33,3 +34,9 @@ class Book:
     robots: Mapping[str, Robot] = field(default_factory=dict)
     issuers: Mapping[str, TokenReader] = field(default_factory=dict)
     """By what tokens say of who made them."""
+
+    @property
+    def marks(self) -> frozenset[str]:
+        """The marks of all credentials that are good here."""
+        robots = [robot.secret for robot in self.robots.values()]
+        return frozenset(map(mark, (*self.hashes.values(), *robots, *self.issuers)))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from registry_mesh.auth.book import Book
 from registry_mesh.auth.policies import Entry
+from registry_mesh.auth.revoked import mark
 
 
 def changes(old: Book, new: Book) -> list[str]:
@@ -17,6 +18,12 @@ def changes(old: Book, new: Book) -> list[str]:
         *_named("group", old.policies.groups, new.policies.groups, "has other members"),
         *_named("policy", _entries(old), _entries(new), "says something else"),
     ]
+
+
+def revoked_above(book: Book, marks: Collection[str]) -> list[str]:
+    """The users and robots of the book whose credentials were taken away where the files come from."""
+    users = [f"user {name}" for name, kept in book.hashes.items() if mark(kept) in marks]
+    return users + [f"robot {name}" for name, robot in book.robots.items() if mark(robot.secret) in marks]
 
 
 def _named(kind: str, old: Mapping[str, object], new: Mapping[str, object], changed: str) -> Iterator[str]:

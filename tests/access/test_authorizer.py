@@ -10,12 +10,14 @@ import jwt
 import pytest
 
 from registry_mesh.access.authorizer import Authorizer
+from registry_mesh.access.issuers import Issuer
 from registry_mesh.access.tokens import LEEWAY, KeyInvalid, Tokens, new_key
 from registry_mesh.auth.access import PULLING, PUSHING, Action, Asked, Verdict
 from registry_mesh.auth.basic import Login
 from registry_mesh.auth.book import Book
 from registry_mesh.auth.grants import Scope
 from registry_mesh.auth.policies import Entry, Policies, levels
+from registry_mesh.auth.revoked import mark
 from registry_mesh.auth.robots import Robot, digest
 from registry_mesh.oci.refusals import Unauthorized
 
@@ -308,3 +310,44 @@ async def test_no_mark_stands_for_a_subject_that_is_unknown(authorizer: Authoriz
     authorizer.replace(book({}, anonymous=PULLING))
     token = jwt.encode(forged(sub="alice", cred=mark), KEY, "ES256")
     assert await verdict(authorizer, f"Bearer {token}", PULL) is AUTHENTICATE
+
+
+async def test_what_was_revoked_elsewhere_is_refused_with_its_tokens_and_tokens_made_of_these(
+    clock: Clock,
+) -> None:
+    """A site takes tokens of an origin, and makes its own of them: no copy of a login outlives it."""
+    origin = Authorizer(book(), Tokens(KEY, "origin", "r.example", 300), clock, ["registry.example"])
+    above = await bearer(origin, "repository:team/app:pull")
+    issuer = Issuer("origin", "origin", "r.example", origin.keys())
+    entry = Entry("readers", frozenset({"origin:alice", "alice"}), allow=PULLING)
+    own = Book(Policies((entry,), {}), ALICE, {}, {"origin": issuer})
+    site = Authorizer(own, Tokens(new_key(), "site", "site", 300), clock, ["registry.example"])
+    below = await bearer(
+        site, "repository:team/app:pull", login=Login("token", above.removeprefix("Bearer "))
+    )
+    copies = (above, below, basic("alice", "wonder"))
+    for each in copies:
+        assert await verdict(site, each, PULL) is ALLOW
+
+    generation = site.generation
+    site.revoke(frozenset({mark(ALICE["alice"])}))
+    assert site.generation > generation, "what was decided before does not hold"
+    for each in copies:
+        assert await verdict(site, each, PULL) is AUTHENTICATE
+        assert site.decide(each, PULL).error == "invalid_token"
+    for login in (LOGIN, Login("token", above.removeprefix("Bearer "))):
+        with pytest.raises(Unauthorized, match="revoked"):
+            await site.issue(login, [])
+
+    site.revoke(frozenset())
+    for each in copies:
+        assert await verdict(site, each, PULL) is ALLOW
+
+
+async def test_a_revoked_robot_is_refused_where_its_file_is_still_there(clock: Clock) -> None:
+    robot = Robot("ci", digest("rmr_x"), clock.now + 1000)
+    entry = Entry("ci", frozenset({"robot:ci"}), allow=PULLING)
+    kept = Authorizer(Book(Policies((entry,), {}), {}, {"ci": robot}), Tokens(KEY, "n", "n", 300), clock)
+    assert await verdict(kept, basic("robot$ci", "rmr_x"), PULL) is ALLOW
+    kept.revoke(frozenset({mark(robot.secret)}))
+    assert await verdict(kept, basic("robot$ci", "rmr_x"), PULL) is AUTHENTICATE

@@ -1,0 +1,70 @@
+"""The list of revoked credentials in the processes of one node, and over its restarts."""
+
+from __future__ import annotations
+
+from registry_mesh.assembly.revocations import NodeRevocations
+from registry_mesh.auth.revoked import mark
+from registry_mesh.ports.failures import StoreFull
+from registry_mesh.stores.memory.records import MemoryRecords
+from registry_mesh.telemetry.note import Note
+
+A, B = mark("a"), mark("b")
+NOW = 1_800_000_000.0
+
+
+class Full(MemoryRecords):
+    """Takes nothing while it is full."""
+
+    full = True
+
+    async def put(self, key: str, data: bytes) -> None:
+        if self.full:
+            raise StoreFull("no room")
+        await super().put(key, data)
+
+
+def of(note: Note, *, keeps: bool) -> NodeRevocations:
+    return NodeRevocations("node", note, keeps=keeps, clock=lambda: NOW)
+
+
+async def test_what_one_process_saw_is_in_force_in_all_and_after_a_restart() -> None:
+    records, note = MemoryRecords(), Note()
+    keeper, other = of(note, keeps=True), of(note, keeps=False)
+    for each in (keeper, other):
+        await each.begin(records)
+        await each.looked(frozenset({A, B}))
+    assert keeper.marks == other.marks == frozenset()
+    await other.looked(frozenset({B}))
+    assert other.marks == frozenset(), "one process tells for all"
+    await keeper.looked(frozenset({B}))
+    assert keeper.marks == other.marks == {A}
+    assert keeper.told == other.told == f'{{"{A}":{int(NOW)}}}'
+
+    begun = of(Note(), keeps=False)
+    await begun.begin(records)
+    assert begun.marks == {A}, "before any other process says so"
+
+
+async def test_a_full_store_keeps_nothing_from_being_refused() -> None:
+    records, note = Full(), Note()
+    records.full = False
+    keeper, other = of(note, keeps=True), of(note, keeps=False)
+    for each in (keeper, other):
+        await each.begin(records)
+    await keeper.looked(frozenset({A}))
+    records.full = True
+    await keeper.looked(frozenset())
+    assert keeper.marks == other.marks == {A}
+    records.full = False
+    await keeper.looked(frozenset())
+    begun = of(Note(), keeps=False)
+    await begun.begin(records)
+    assert begun.marks == {A}
+
+
+async def test_a_record_that_cannot_be_read_is_no_end_of_the_node() -> None:
+    records, note = MemoryRecords(), Note()
+    await records.put("revoked/node", b"\x00")
+    keeper = of(note, keeps=True)
+    await keeper.begin(records)
+    assert keeper.marks == frozenset()
