@@ -44,6 +44,7 @@ from registry_mesh.assembly.processes import Processes
 from registry_mesh.assembly.pull_keeping import PullKeeping
 from registry_mesh.assembly.pulls_told import KeptPulls
 from registry_mesh.assembly.replicator import Replicator
+from registry_mesh.assembly.retention import retain_again_and_again
 from registry_mesh.assembly.scrubbing import Scrubber, scrubbed
 from registry_mesh.assembly.seats import Seats, State
 from registry_mesh.assembly.storage import open_storage, write_fault
@@ -184,11 +185,17 @@ class Keeper:
             jobs.append(self._replicator.repeat)
         if collects(self._config):
             jobs.append(self._collect)
+        if self._config.role == "origin":
+            jobs.append(self._retain)
         return jobs
 
     async def _collect(self) -> None:
         assert self.storage is not None, "opened before any job begins"
         await collect_again_and_again(lambda: self._config, self.storage)
+
+    async def _retain(self) -> None:
+        assert self.storage is not None, "opened before any job begins"
+        await retain_again_and_again(lambda: self._config, self.storage)
 
     async def _listen(self) -> None:
         """Take down what workers tell of requests that were not answered as asked."""

@@ -1,4 +1,4 @@
-"""The rules that a replica goes by: those of its folder, else the last of it that could be used.
+"""The rules that a node goes by: those of its folder, else the last of it that could be used.
 
 A folder may be a mount that is exchanged under the node, or gone, a file half written: what was valid stays in force,
 also after a restart, until the folder is valid again.
@@ -36,7 +36,7 @@ Sign = tuple[tuple[str, int, int, int, int], ...]
 
 
 class RulesInForce:
-    """Reads the folder of a replica's rules; `records` keep the last that were valid."""
+    """Reads the folder of a node's rules; `records` keep the last that were valid."""
 
     def __init__(self, config: Config, records: Records, heeded: Collection[str]) -> None:
         self._config = config
@@ -70,11 +70,13 @@ class RulesInForce:
 
     @property
     def _folder(self) -> str:
-        assert self._config.rules is not None, "the checks demand it of a replica"
-        return self._config.rules
+        folder = self._config.rules or self._config.retention.rules
+        assert folder is not None, "the checks demand it of a replica, and an origin without rules reads none"
+        return folder
 
     async def _parsed(self, texts: RuleTexts) -> Rules:
-        rules = await offload(parse_rules, texts, tuple(self._config.registries))
+        own = (self._config.registry,) if self._config.registry else ()
+        rules = await offload(parse_rules, texts, (*self._config.registries, *own))
         name = node_name(self._config)
         ours = replace(rules, rules=tuple(rule for rule in rules if rule.is_for(name)))
         refuse_unheeded(ours, self._heeded)

@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "preload": "Bring images to a running site; return when they are here.",
     "who-pulled": "Say who pulled an image, where and when; list what nobody uses.",
     "gc": "Remove what no tag needs any more.",
+    "retention": "Delete tags of an origin that its rules do not keep.",
     "quotas": "Say how much of its quota each project of an origin uses.",
     "verify": "Check every reference and every byte of a store.",
     "check-config": "Check configuration files; list every fault.",

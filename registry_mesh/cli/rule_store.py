@@ -20,6 +20,8 @@ from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 if TYPE_CHECKING:
     from registry_mesh.config.schema import Config
     from registry_mesh.ports.storage import Storage
+    from registry_mesh.repositories.dated import DatedRepositories
+    from registry_mesh.repositories.of_replica import ReplicaRepositories
 
 _CONFIG = click.argument("config", type=click.Path(path_type=Path))
 
@@ -28,8 +30,8 @@ _CONFIG = click.argument("config", type=click.Path(path_type=Path))
 @click.argument("digest")
 @_CONFIG
 def approve(digest: str, config: Path) -> None:
-    """Let the next run of the replica that CONFIG describes delete what the plan DIGEST names, though it is more than
-    the guard allows. Another plan is not approved by it.
+    """Let the next run of the replica or origin that CONFIG describes delete what the plan DIGEST names, though it is
+    more than the guard allows. Another plan is not approved by it.
 
     \b
     Example:
@@ -39,7 +41,7 @@ def approve(digest: str, config: Path) -> None:
         click.echo(f"{digest} is no digest of a plan: copy it whole from what the run said", err=True)
         raise SystemExit(EXIT_INVALID)
 
-    async def note(storage: Storage) -> int:
+    async def note(loaded: Config, storage: Storage) -> int:
         from registry_mesh.content.snapshot.removing import APPROVED
 
         said = {"digest": digest, "by": getpass.getuser(), "at": time.time()}
@@ -64,17 +66,16 @@ def undo(config: Path, refs: tuple[str, ...]) -> None:
       registry-mesh rules undo config/replica.yaml registry.cern.example/atlas/athena:24.0.9
     """
 
-    async def bring_back(storage: Storage) -> int:
+    async def bring_back(loaded: Config, storage: Storage) -> int:
         from registry_mesh.content.snapshot.remembered_tags import RememberedTags
         from registry_mesh.content.snapshot.removing import REMOVED
         from registry_mesh.ports.place import Place
         from registry_mesh.ports.pushes import Pusher
         from registry_mesh.ports.unfollowed import forget
-        from registry_mesh.repositories.of_replica import ReplicaRepositories
 
         removed: list[dict[str, Any]] = json.loads(await storage.records.get(REMOVED) or b"[]")
         wanted = [each for each in removed if _ref(each) in refs] if refs else _last(removed)
-        repositories = ReplicaRepositories(storage.records, storage.blobs, time.time)
+        repositories = _repositories(loaded, storage)
         remembered = RememberedTags(storage.records)
         back = set()
         async with storage.alone("replication", lambda owner: None):
@@ -114,7 +115,7 @@ def release(config: Path, ref: str, reason: str) -> None:
     """
     found, tag = read_reference(ref)
 
-    async def note(storage: Storage) -> int:
+    async def note(loaded: Config, storage: Storage) -> int:
         from registry_mesh.content.snapshot.released import Release, Releases
         from registry_mesh.content.snapshot.remembered_tags import RememberedTags
         from registry_mesh.ports.place import Place
@@ -130,7 +131,18 @@ def release(config: Path, ref: str, reason: str) -> None:
         click.echo(f"{place}:{tag} at {digest} is taken by the next run")
         return 0
 
-    _with_store(config, note)
+    _with_store(config, note, ("replica",))
+
+
+def _repositories(config: Config, storage: Storage) -> DatedRepositories | ReplicaRepositories:
+    """Those that runs delete tags of."""
+    from registry_mesh.assembly.repositories import open_repositories
+    from registry_mesh.repositories.dated import DatedRepositories
+    from registry_mesh.repositories.of_replica import ReplicaRepositories
+
+    if config.role == "origin":
+        return DatedRepositories(open_repositories(config, storage))
+    return ReplicaRepositories(storage.records, storage.blobs, time.time)
 
 
 def _last(removed: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -141,13 +153,17 @@ def _ref(entry: dict[str, Any]) -> str:
     return f"{entry['registry']}/{entry['repository']}:{entry['tag']}"
 
 
-def _with_store(config: Path, work: Callable[[Storage], Awaitable[int]]) -> None:
+def _with_store(
+    config: Path,
+    work: Callable[[Config, Storage], Awaitable[int]],
+    roles: tuple[str, ...] = ("replica", "origin"),
+) -> None:
     async def opened(loaded: Config) -> int:
         from registry_mesh.assembly.storage import open_storage
 
         async with AsyncExitStack() as stack:
             storage = await open_storage(loaded)
             stack.push_async_callback(storage.close)
-            return await work(storage)
+            return await work(loaded, storage)
 
-    store_command.run(config, ("replica",), opened)
+    store_command.run(config, roles, opened)

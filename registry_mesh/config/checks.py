@@ -40,6 +40,10 @@ _BELONGS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "keys": (("replica",), "only a replica brings what rules select"),
     "pushes": (("origin",), "only an origin takes pushes"),
     "collection": (("origin", "replica"), "a site makes room by itself"),
+    "retention": (
+        ("origin",),
+        "a replica keeps what its rules take: keep, delete; a site makes room by itself",
+    ),
 }
 """Keys that not every role has: whose they are, and why."""
 
@@ -54,6 +58,7 @@ def check_document(document: Document) -> None:
     _check_registries(document)
     check_siblings(document)
     _check_children(document)
+    _check_retention(document)
     _check_listeners(document)
     check_itself(document)
     _check_tls(document)
@@ -87,6 +92,15 @@ def _check_children(document: Document) -> None:
         document.report(path, "only an origin is mended from its children", "leave it out: parents are asked")
     elif document.find("role") == "origin" and document.find("registry") is None:
         document.report(path, "children are asked for a registry by its name", "add registry: HOST")
+
+
+def _check_retention(document: Document) -> None:
+    """Rules name the registry that they are about."""
+    path = ("retention", "rules")
+    if document.find(*path) and document.find("role") == "origin" and document.find("registry") is None:
+        document.report(path, "rules are about a registry by its name", "add registry: HOST")
+    if document.find("retention", "interval") is not None and not document.find(*path):
+        document.report(("retention", "interval"), "interval without rules", "add rules: DIRECTORY", key=True)
 
 
 def _check_registries(document: Document) -> None:

@@ -22,11 +22,12 @@ def check_places(document: Document) -> None:
         file = document.find("log", name)
         if isinstance(file, str) and file not in ("", "-"):
             _lack(document, ("log", name), log_fault(Path(file)))
-    rules = document.find("rules")
-    if isinstance(rules, str) and rules and not Path(rules).is_dir():
-        what = "is no folder" if os.path.lexists(rules) else "there is no such folder"
-        place = "" if Path(rules).is_absolute() else f"; it is looked for in {Path.cwd()}"
-        document.lack(("rules",), f"{rules}: {what}{place}", "name the folder of rule files")
+    for key in (("rules",), ("retention", "rules")):
+        rules = document.find(*key)
+        if isinstance(rules, str) and rules and not Path(rules).is_dir():
+            what = "is no folder" if os.path.lexists(rules) else "there is no such folder"
+            place = "" if Path(rules).is_absolute() else f"; it is looked for in {Path.cwd()}"
+            document.lack(key, f"{rules}: {what}{place}", "name the folder of rule files")
 
 
 def room_warnings(document: Document) -> list[Finding]:

@@ -98,6 +98,16 @@ class Collection(Section):
     """Between two collections of what nothing refers to; 0: only by `registry-mesh gc`."""
 
 
+class Retention(Section):
+    """`retention:`: which of its own tags an origin keeps."""
+
+    rules: FilePath | None = None
+    """Directory of rule files: `from` is the origin's own `registry`, `keep` says which of the tags that a rule takes
+    stay, `delete` how long after that the others go."""
+    interval: Duration = 3600.0
+    """Between two runs of the rules; 0: only by `registry-mesh retention`."""
+
+
 class Scrub(Section):
     """`scrub:`: how fast held bytes are read again."""
 
@@ -165,6 +175,8 @@ class Config(Section):
     """Origin: what may be pushed, and how long it can be brought back."""
     collection: Collection = Collection()
     """Origin, replica: garbage collection, beside running pushes and pulls."""
+    retention: Retention = Retention()
+    """Origin: which tags are kept, by rules."""
     scrub: Scrub = Scrub()
     """What is held is read again and again, and repaired."""
     limits: Limits = Limits()

@@ -119,14 +119,35 @@ class RegistrySource(Protocol):
         ...
 
 
-class KeptRepository(Protocol):
-    """One repository as a store has it, and the way to bring things in. Nobody pushes here: what is put has been
-    verified, and its parts were put before it. Putting what is there already is fine."""
+class KeptTags(Protocol):
+    """One repository whose tags can be taken out by rules."""
 
     @property
     def kept(self) -> Repository:
         """What is here, and no more."""
         ...
+
+    async def untag(self, tag: Tag, target: Digest, because: str) -> None:
+        """Delete the tag, where it points at `target`; `because` goes into its history, from which it can be brought
+        back."""
+        ...
+
+
+class TagStore(Protocol):
+    """Where repositories are held whose tags rules take out."""
+
+    def repository(self, registry: RegistryName, name: RepositoryName) -> KeptTags:
+        """The repository, whether anything is in it yet or not."""
+        ...
+
+    def repositories(self, registry: RegistryName, last: str = "") -> AsyncIterator[RepositoryName]:
+        """Those that hold anything and come after `last`, in ASCII order."""
+        ...
+
+
+class KeptRepository(KeptTags, Protocol):
+    """One repository as a store has it, and the way to bring things in. Nobody pushes here: what is put has been
+    verified, and its parts were put before it. Putting what is there already is fine."""
 
     async def link(self, blob: Digest) -> None:
         """The blob, which the store has, belongs to this repository."""
@@ -139,11 +160,6 @@ class KeptRepository(Protocol):
 
     async def tag(self, tag: Tag, target: Descriptor, source: str) -> None:
         """Point the tag at a manifest that was put; `source` goes into its history."""
-        ...
-
-    async def untag(self, tag: Tag, target: Digest, because: str) -> None:
-        """Delete the tag, where it points at `target`; `because` goes into its history, from which it can be brought
-        back."""
         ...
 
 

@@ -152,3 +152,35 @@ def test_quotas_says_how_full_each_project_is(config: Path) -> None:
         ["atlas", "1", "KiB", "4", "KiB", "25", "%"],
         ["cms", "0", "B", "1", "GiB", "0", "%"],
     ]
+
+
+def test_retention_says_what_would_go_deletes_it_and_undo_brings_it_back(config: Path) -> None:
+    rules = config.parent / "retention"
+    rules.mkdir()
+    keep = "keep: {newest: 1, by: seen}, delete: 0s"
+    written = (
+        f"schema: registry-mesh/rules/2\nrules:\n  - {{from: a.example, repos: '**', tags: 't*', {keep}}}\n"
+    )
+    (rules / "all.yaml").write_text(written)
+    assert run("retention", config).exit_code == 2
+    config.write_text(f"{config.read_text()}registry: a.example\nretention: {{rules: {rules}}}\n")
+
+    async def fill(origin: Repositories) -> None:
+        for tag in ("t1", "t2", "other"):
+            await push_image(repository(origin), tag, tag)
+
+    with_origin(config, fill)
+    dry = run("retention", config, "--dry-run")
+    assert dry.exit_code == 0, dry.output
+    assert "a.example/atlas/athena:t1 would go: wanted by no rule" in dry.output
+    assert dry.output.endswith("would delete 1 tags, of 1 repositories that rules take\n")
+    done = run("retention", config)
+    assert "a.example/atlas/athena:t1 was deleted" in done.output and "deleted 1 tags" in done.output
+    assert "deleted" in run("tags", "history", config, "atlas/athena:t1").output.splitlines()[-1]
+    back = run("rules", "undo", config)
+    assert back.exit_code == 0, back.output
+    assert "a.example/atlas/athena:t1 points at" in back.output
+    (rules / "all.yaml").write_text(written.replace("keep:", "age: 1d, keep:"))
+    wrong = run("retention", config)
+    assert wrong.exit_code == 2
+    assert "this node does not do age yet" in wrong.output

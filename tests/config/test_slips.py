@@ -56,6 +56,19 @@ def faults(text: str) -> list[str]:
             "role: origin\nstore: {disk: {path: x}}\npushes: {quotas: {atlas: lots}}\n",
             'pushes.quotas.atlas: "lots": a size is written like "500GiB"',
         ),
+        (
+            "role: origin\nstore: {disk: {path: x}}\nretention: {rules: tests}\n",
+            "retention.rules: rules are about a registry by its name; add registry: HOST",
+        ),
+        (
+            "role: origin\nstore: {disk: {path: x}}\nretention: {interval: 1h}\n",
+            "retention.interval: interval without rules; add rules: DIRECTORY",
+        ),
+        (
+            "role: origin\nregistry: a.b\nstore: {disk: {path: x}}\nretention: {rules: nowhere}\n",
+            "retention.rules: nowhere: there is no such folder",
+        ),
+        (SITE + "retention: {rules: x}\n", "a site has no retention"),
         ("role: origin\nstore: {disk: {path: x}}\nscrub: {children: [http://c:1]}\n", "add registry: HOST"),
         (
             "role: origin\nstore: {disk: {path: x}}\nreplication: {interval: 1h}\n",

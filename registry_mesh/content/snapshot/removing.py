@@ -19,7 +19,7 @@ from registry_mesh.oci.reference import RegistryName, Tag
 from registry_mesh.oci.refusals import ManifestUnknown, NameUnknown
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.records import Records
-from registry_mesh.ports.repositories import EVERY, KeptRepository, RepositoryStore
+from registry_mesh.ports.repositories import EVERY, KeptTags, TagStore
 from registry_mesh.ports.unfollowed import Following, Why
 from registry_mesh.replication import sentences
 from registry_mesh.replication.decision import Decision
@@ -51,7 +51,7 @@ class Going:
 class Removing:
     """Gathers over a run what is to go (`look`), then lets it go (`execute`)."""
 
-    def __init__(self, rules: Rules, store: RepositoryStore, records: Records, now: float) -> None:
+    def __init__(self, rules: Rules, store: TagStore, records: Records, now: float) -> None:
         self._rules = rules
         self._store = store
         self._records = records
@@ -69,10 +69,15 @@ class Removing:
             each.gone is not None or each.unselected is not None for each in deletes
         )
 
+    @property
+    def going(self) -> list[Going]:
+        """What `execute` would let go, if no guard stopped it."""
+        return sorted(self._going)
+
     async def look(
         self,
         place: Place,
-        target: KeptRepository,
+        target: KeptTags,
         told: Following,
         memory: Mapping[Tag, TagMemory],
         decided: Mapping[Tag, Decision],
@@ -115,7 +120,7 @@ class Removing:
             when = sentences.when(found.until)
             self.notes.append(f"{place}:{tag} is deleted {when}: {past}{found.because}")
 
-    async def _held(self, target: KeptRepository) -> dict[Tag, Digest]:
+    async def _held(self, target: KeptTags) -> dict[Tag, Digest]:
         found = {}
         try:
             for tag in (await target.kept.tags.tags(EVERY)).tags:

@@ -1,0 +1,88 @@
+"""Runs of an origin's rules over its own tags: one at a command, or again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+from typing import Final
+
+from registry_mesh.assembly.repositories import open_repositories
+from registry_mesh.assembly.rules_in_force import RulesInForce
+from registry_mesh.config.finding import ConfigInvalid
+from registry_mesh.config.schema import Config
+from registry_mesh.content.snapshot.retaining import Retained, Retaining
+from registry_mesh.oci.reference import RegistryName
+from registry_mesh.ports.failures import Failure
+from registry_mesh.ports.storage import Storage
+from registry_mesh.replication.rules import Rules
+from registry_mesh.repositories.dated import DatedRepositories
+from registry_mesh.telemetry.logs import FIELDS
+
+log: Final = logging.getLogger(__name__)
+
+HEEDED: Final = frozenset({"note", "keep", "delete", "hold"})
+"""Keys of rules that an origin obeys of its own tags."""
+_LOOK: Final = 60.0
+"""Seconds between two looks whether runs were switched on."""
+_SHOWN: Final = 20
+"""Notes that the log tells of one run."""
+
+
+def rules_of(config: Config, storage: Storage) -> RulesInForce:
+    """The rules of `retention.rules`."""
+    return RulesInForce(config, storage.records, HEEDED)
+
+
+async def retain(config: Config, storage: Storage, rules: Rules, *, dry_run: bool = False) -> Retained:
+    """One run, while no other of this machine runs."""
+    assert config.registry is not None, "the checks demand it"
+    repositories = open_repositories(config, storage)
+    async with storage.alone("replication", lambda owner: None):
+        return await Retaining(
+            rules,
+            RegistryName(config.registry),
+            DatedRepositories(repositories),
+            storage.records,
+            repositories.policy.is_immutable,
+            time.time(),
+        ).run(dry_run=dry_run)
+
+
+async def retain_again_and_again(config: Callable[[], Config], storage: Storage) -> None:
+    """Never ends. The first run comes after one interval, give or take a tenth."""
+    while True:
+        loaded = config()
+        if loaded.retention.rules is None or not loaded.retention.interval or loaded.pushes.read_only:
+            await asyncio.sleep(_LOOK)
+            continue
+        await asyncio.sleep(loaded.retention.interval * random.uniform(0.9, 1.1))
+        await _run(config(), storage)
+
+
+async def _run(config: Config, storage: Storage) -> None:
+    rules = rules_of(config, storage)
+    try:
+        in_force = await rules.read()
+        for fault in rules.faults:
+            log.warning("the retention rules are not taken: the last valid ones run", extra=_told(why=fault))
+        found = await retain(config, storage, in_force)
+    except ConfigInvalid as invalid:
+        log.error("there are no valid retention rules: nothing is deleted", extra=_told(why=str(invalid)))
+    except Failure as fault:
+        log.warning("the retention run failed; the next goes on with it", extra=_told(why=fault.reason))
+    else:
+        _tell(found)
+
+
+def _tell(found: Retained) -> None:
+    for trouble in found.troubles:
+        log.error("retention stopped", extra=_told(why=trouble))
+    notes = list(found.notes[:_SHOWN])
+    log.info("retained", extra=_told(repositories=found.repositories, deleted=found.deleted, notes=notes))
+
+
+def _told(**said: object) -> dict[str, object]:
+    return {FIELDS: said}

@@ -1,0 +1,65 @@
+"""`registry-mesh retention`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from registry_mesh.cli import store_command
+
+if TYPE_CHECKING:
+    from registry_mesh.config.schema import Config
+    from registry_mesh.content.snapshot.retaining import Retained
+
+
+@click.command(
+    epilog="Exit codes: 0 done; 1 the guard stopped it, or the store failed; 2 the configuration or a rule is wrong."
+)
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Delete nothing; say what would go, and why.")
+def command(config: Path, dry_run: bool) -> None:
+    """Delete tags of the origin that CONFIG describes which its `retention.rules` do not keep.
+
+    Servers may run, and be pushed to, meanwhile. `registry-mesh rules undo CONFIG` brings back what the last run
+    deleted, as long as `pushes.grace` lasts.
+
+    \b
+    Example:
+      registry-mesh retention config/origin.yaml --dry-run
+    """
+
+    async def work(loaded: Config) -> int:
+        from registry_mesh.assembly.retention import retain, rules_of
+        from registry_mesh.assembly.storage import open_storage
+
+        if loaded.retention.rules is None:
+            click.echo("error: there are no rules: name their folder in retention.rules", err=True)
+            return store_command.EXIT_INVALID
+        async with AsyncExitStack() as stack:
+            storage = await open_storage(loaded)
+            stack.push_async_callback(storage.close)
+            rules = rules_of(loaded, storage)
+            in_force = await rules.read()
+            if rules.faults:
+                click.echo("\n".join(rules.faults), err=True)
+                return store_command.EXIT_INVALID
+            found = await retain(loaded, storage, in_force, dry_run=dry_run)
+        for line in lines(found, dry_run):
+            click.echo(line)
+        return int(bool(found.troubles))
+
+    store_command.run(config, ("origin",), work)
+
+
+def lines(found: Retained, dry_run: bool) -> Iterator[str]:
+    """What a run did, or would do."""
+    if dry_run:
+        yield from (f"{each} would go: {each.because}" for each in found.going)
+    yield from found.notes
+    yield from found.troubles
+    done = f"would delete {len(found.going):,}" if dry_run else f"deleted {found.deleted:,}"
+    yield f"{done} tags, of {found.repositories:,} repositories that rules take"
