@@ -13,6 +13,7 @@ from registry_mesh.config.signers import read_signers
 from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.failover_registry import FailoverRegistry
 from registry_mesh.content.snapshot.asking import Asking
+from registry_mesh.content.snapshot.outgoing import pushed
 from registry_mesh.content.snapshot.recording import Recorder
 from registry_mesh.content.snapshot.remembered_tags import RememberedTags
 from registry_mesh.content.snapshot.settings import SnapshotPolicy
@@ -67,7 +68,7 @@ async def _listed(recorder: Recorder, repository: Repository, by: Iterable[Rule]
 
 
 async def held(storage: Storage, registries: Iterable[str]) -> AsyncIterator[Line]:
-    """What a replica holds, and remembers of it."""
+    """What a replica holds, and remembers of it; and what it has put at other registries."""
     repositories = ReplicaRepositories(storage.records, storage.blobs, time.time)
     remembered = RememberedTags(storage.records)
     recorder = Recorder(time.time(), Signatures(Asking(1)))
@@ -90,6 +91,10 @@ async def held(storage: Storage, registries: Iterable[str]) -> AsyncIterator[Lin
                     found[tag] |= {"held_until": until} if until is not None else {}
                 found[tag] |= _away(told, tag)
             yield {"registry": registry, "repository": name, "listed_at": time.time(), "tags": found}
+    for place, digests in (await pushed(storage.records)).items():
+        told_of = {tag: {"digest": digest} for tag, digest in digests.items()}
+        line: Line = {"registry": place.registry, "repository": place.repository}
+        yield {**line, "listed_at": time.time(), "tags": told_of}
 
 
 def _away(told: Following, tag: Tag) -> Mapping[str, Any]:

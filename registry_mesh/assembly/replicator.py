@@ -35,6 +35,7 @@ from registry_mesh.content.snapshot.outcome import Outcome
 from registry_mesh.content.snapshot.progress import Meter
 from registry_mesh.content.snapshot.settings import Ours, SnapshotPolicy
 from registry_mesh.content.snapshot.snapshot import Snapshot
+from registry_mesh.oci.reference import RegistryName
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.storage import Storage
 from registry_mesh.replication.rules import Rules
@@ -46,6 +47,7 @@ from registry_mesh.telemetry.instruments import Instruments, Table
 from registry_mesh.telemetry.logs import FIELDS
 from registry_mesh.telemetry.names import REPLICATE
 from registry_mesh.telemetry.phases import phase
+from registry_mesh.upstream.pushes.registries import PushedRegistries
 
 log: Final = logging.getLogger(__name__)
 
@@ -98,6 +100,9 @@ class Replicator:
     async def __aenter__(self) -> Replicator:
         parents = await self._stack.enter_async_context(Parents(self._config, self._instruments, self._seen))
         self._distrusted = Distrusted(count=parents.lied)
+        pushed = [RegistryName(name) for name, each in self._config.registries.items() if each.push]
+        first = {name: parents.groups[name][0][0] for name in pushed if parents.groups[name]}
+        self._outward = PushedRegistries(first, self._storage.records)
         self._sources = {
             name: FailoverRegistry(name, groups, self._distrusted) for name, groups in parents.groups.items()
         }
@@ -155,6 +160,7 @@ class Replicator:
                 self._storage.room,
                 signers,
                 unusable,
+                self._outward,
             )
             policy = SnapshotPolicy(by_hand=by_hand, rate=self._config.replication.rate)
             snapshot = Snapshot(rules, self._sources, ours, time.time, self.meter, policy)

@@ -19,6 +19,7 @@ from registry_mesh.config.rule_files import (
     parse_rules,
     read_rule_files,
     refuse_on_demand,
+    refuse_outward,
     refuse_shares,
     refuse_unheeded,
     refuse_unknown_keys,
@@ -81,6 +82,7 @@ class RulesInForce:
         ours = replace(rules, rules=tuple(rule for rule in rules if rule.is_for(name)))
         refuse_unheeded(ours, self._heeded)
         refuse_unknown_keys(ours, self._config.keys)
+        refuse_outward(ours, [name for name, each in self._config.registries.items() if each.push])
         if not self._config.replication.rate:
             refuse_shares(ours)
         if self._config.replication.fallthrough == "refuse":

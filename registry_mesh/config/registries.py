@@ -96,6 +96,8 @@ class Registry(Section):
     """Other names of the same registry, as clients may write them in `ns=` or in a path."""
     parents: ParentGroups = ()
     """Groups in the order they are tried; members of a group share the load."""
+    push: bool = False
+    """Whether rules may push to it (`to` with a `registry`), at the first of its parents, with the same credentials."""
     spread: Literal["least-load", "rendezvous"] = "least-load"
     """Which member of a group is asked first: the one whose answers are quickest, times what is under way there; or,
     for members that are caches, by the blob's digest, so that every node comes to the same member for a blob, unless

@@ -73,6 +73,22 @@ def refuse_unknown_keys(rules: Rules, keys: Collection[str]) -> None:
         raise ConfigInvalid(findings)
 
 
+def refuse_outward(rules: Rules, pushed: Collection[str]) -> None:
+    """`ConfigInvalid` where a rule pushes to what is none of `pushed`, or pushes manifests without their blobs."""
+    findings = []
+    for rule in rules:
+        out = sorted({str(target.registry) for target in rule.to if target.registry is not None})
+        for registry in (each for each in out if each not in pushed):
+            what = f"rule {rule.name}: this node does not push to {registry}"
+            how = f"say registries.{registry}.push: true in its configuration, with the address in parents"
+            findings.append(_finding(rule.place, what, how))
+        if out and rule.data is not Data.FULL:
+            what = f"rule {rule.name}: data: {rule.data.value} beside a registry that is pushed to"
+            findings.append(_finding(rule.place, what, "registries take manifests with their blobs alone"))
+    if findings:
+        raise ConfigInvalid(findings)
+
+
 def refuse_on_demand(rules: Rules) -> None:
     """`ConfigInvalid` where a rule leaves blobs to be fetched when they are read."""
     what = "this node fetches nothing when it is read, which data: on-demand needs"
@@ -105,8 +121,6 @@ def refuse_unheeded(rules: Rules, heeded: Collection[str]) -> None:
     bare = [rule for rule in rules if any(pin.tag is None for pin in rule.pins)]
     said += [(rule.place, f"rule {rule.name}", "@DIGEST without a tag") for rule in bare]
     said += [(each.place, "a denial", "deny") for each in rules.deny]
-    out = [rule for rule in rules if any(target.registry is not None for target in rule.to)]
-    said += [(rule.place, f"rule {rule.name}", "to with a registry") for rule in out]
     both = [rule for rule in rules if rule.to and rule.delete != NEVER]
     said += [(rule.place, f"rule {rule.name}", "delete beside to") for rule in both]
     late = [rule for rule in rules if rule.to and rule.data is Data.ON_DEMAND]

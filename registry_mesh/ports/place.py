@@ -22,3 +22,8 @@ class Place:
 
     def __str__(self) -> str:
         return f"{self.registry}/{self.repository}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Outward(Place):
+    """A repository that is pushed to at a registry of its own: no other place is equal to it."""

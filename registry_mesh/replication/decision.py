@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import reduce
 
@@ -263,12 +263,26 @@ def _until(rules: tuple[Rule, ...], facts: TagFacts, now: float) -> float | None
     return until if until > now else None
 
 
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A tag that another becomes, under the rule that says so; `is_outward`: at a registry that is pushed to."""
+
+    registry: RegistryName
+    repository: RepositoryName
+    tag: Tag
+    is_outward: bool
+    rule: Rule = field(compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.registry}/{self.repository}:{self.tag}"
+
+
 def targets(
     place: Place, decision: Decision, own: RegistryName | None = None
-) -> tuple[list[tuple[RegistryName, RepositoryName, Tag, Rule]], list[str]]:
+) -> tuple[list[Named], list[str]]:
     """Where a tag goes under each of its rules, and what cannot be named. `own`: the registry of a node that keeps all
     under one of its own; else a name without a registry is one of the source's."""
-    found: dict[tuple[RegistryName, RepositoryName, Tag], Rule] = {}
+    found: dict[Named, Named] = {}
     faults = []
     home = place.registry if own is None else own
     for rule in decision.rules:
@@ -278,10 +292,10 @@ def targets(
             except ValueError as fault:
                 faults.append(f"{place.ref(decision.tag)}: {fault}")
                 continue
-            key = (target.registry or home, name, tag)
-            if key not in found or rule.priority.rank > found[key].priority.rank:
-                found[key] = rule
-    return [(*key, rule) for key, rule in found.items()], faults
+            named = Named(target.registry or home, name, tag, target.registry is not None, rule)
+            if named not in found or rule.priority.rank > found[named].rule.priority.rank:
+                found[named] = named
+    return list(found.values()), faults
 
 
 def _source(place: Place, rule: Rule, tag: Tag) -> Source:

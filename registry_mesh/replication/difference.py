@@ -120,7 +120,7 @@ def _platforms(decision: Decision) -> frozenset[str]:
 
 def _targets(place: Place, decision: Decision) -> list[str]:
     found, _ = targets(place, decision)
-    return sorted(f"{registry}/{name}:{tag}" for registry, name, tag, _ in found)
+    return sorted(map(str, found))
 
 
 def _age(rule: Rule) -> str:

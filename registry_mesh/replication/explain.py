@@ -49,7 +49,7 @@ def guards(rules: Rules, place: Place, tag: Tag) -> tuple[str, ...]:
     found = [f"{rule.name}: {words}" for rule in by for words in _guards(rule, tag)]
     places, faults = targets(place, Decision(tag, tuple(by), Verdict.TAKE))
     if any(rule.to for rule in by):
-        found += [f"{rule.name}: to {registry}/{name}:{as_tag}" for registry, name, as_tag, rule in places]
+        found += [f"{named.rule.name}: to {named}" for named in places]
     return (*found, *faults)
 
 

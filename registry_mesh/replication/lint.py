@@ -45,6 +45,8 @@ def _of_rule(rule: Rule) -> Iterator[str]:
                 yield f"{key}: {each.text} needs {each.states:,} of {MAX_STATES:,} states: it costs time at every name"
     if any(each.drops_folders for each in rule.to) and _is_open(rule.repositories):
         yield "to: drops folders that repos leave open: two repositories may get one name"
+    if rule.nodes is None and any(each.registry is not None for each in rule.to):
+        yield "to: every replica pushes there, and moves no tag that another one put; say nodes"
     if rule.delete.gone == 0 or rule.delete.unselected == 0:
         yield "delete: 0s deletes at the first look, without a time to notice a mistake"
     if rule.labels:

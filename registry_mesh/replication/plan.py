@@ -134,8 +134,16 @@ class _Planning:
         self._renames = any(rule.to for rule in rules)
         self._writers: dict[str, list[tuple[Step, int, str]]] = {}
         self._blobs: dict[str, Mapping[str, int]] = {}
-        self._here = {key(d) for each in held.values() for w in each.weights.values() for d in w.blobs}
+        self._here: dict[RegistryName | None, set[int]] = {None: set()}
         self._listed: dict[str, float] = {}
+        self._hold(held)
+
+    def _hold(self, held: HeldPlaces) -> None:
+        """Note which blobs are here, and which at registries that rules push to."""
+        pushed = {to.registry for rule in self._rules for to in rule.to} - {*self._rules.registries}
+        for (registry, _), each in held.items():
+            here = self._here.setdefault(registry if registry in pushed else None, set())
+            here.update(key(digest) for weight in each.weights.values() for digest in weight.blobs)
 
     def of(self, listing: Iterable[Recorded]) -> Plan:
         plan = self._plan
@@ -190,14 +198,14 @@ class _Planning:
         places, faults = targets(recorded.place, decision, self._node.own)
         self._plan.refused += [Refused(ref, names, fault) for fault in faults]
         self._weigh(recorded, decision, ref)
-        for registry, name, tag, rule in places:
-            to = f"{registry}/{name}:{tag}"
-            there = self._held.get((registry, name))
+        for named in places:
+            to, tag = str(named), named.tag
+            there = self._held.get((named.registry, named.repository))
             was = there.tags[tag].digest if there is not None and tag in there.tags else None
             step = _step(recorded, decision, replace(facts, held=was), ref, to, names)
-            if any(each.registry is not None for each in rule.to):
+            if named.is_outward:
                 step = replace(step, do="push")
-            self._writers.setdefault(to, []).append((step, rule.priority.rank, rule.name))
+            self._writers.setdefault(to, []).append((step, named.rule.priority.rank, named.rule.name))
 
     def _weigh(self, recorded: Recorded, decision: Decision, ref: str) -> None:
         weight = recorded.weights.get(decision.tag)
@@ -227,7 +235,8 @@ class _Planning:
                 self._plan.steps.append(replace(step, rules=names))
 
     def _weighed(self, steps: list[Step]) -> list[Step]:
-        """With what is new of each: an object counts once, at the first step that needs it."""
+        """With what is new of each: an object counts once, at the first step that needs it; at one that pushes it out
+        once for coming here, and once for going there."""
         found = []
         for step in steps:
             blobs = self._blobs.get(step.source)
@@ -236,13 +245,17 @@ class _Planning:
                     self._plan.unknown.append((step.source, "size"))
                 found.append(step if step.do == "delete" else step.bringing(step.size))
                 continue
-            new = 0
-            for digest, size in blobs.items():
-                if (short := key(digest)) not in self._here:
-                    self._here.add(short)
-                    new += size
-            found.append(step.bringing(new))
+            found.append(step.bringing(self._new(step, blobs)))
         return found
+
+    def _new(self, step: Step, blobs: Mapping[str, int]) -> int:
+        """Bytes that a step moves, of blobs that no step before it moved."""
+        here = self._here[None]
+        if step.do != "push":
+            return _first(here, blobs)
+        there = self._here.setdefault(RegistryName(step.to.partition("/")[0]), set())
+        lacking = {digest: size for digest, size in blobs.items() if key(digest) not in there}
+        return _first(there, lacking) + _first(here, lacking)
 
     def _removals(
         self, place: Place, held: Recorded, recorded: Recorded, decided: Mapping[Tag, Decision]
@@ -301,6 +314,16 @@ class _Planning:
 
 _place_of: Final = attrgetter("to", "do", "source", "digest")
 """No two steps of a plan have all of these."""
+
+
+def _first(known: set[int], blobs: Mapping[str, int]) -> int:
+    """Bytes of those that are not `known` yet; from now on they are."""
+    new = 0
+    for digest, size in blobs.items():
+        if (short := key(digest)) not in known:
+            known.add(short)
+            new += size
+    return new
 
 
 def _is_guarded(step: Step) -> bool:

@@ -59,6 +59,11 @@ def conflict(to: str, writers: Iterable[tuple[str, str]]) -> str:
     return f"{to} would be written by {said} with different digests: rename one or give one priority: high"
 
 
+def foreign(to: str) -> str:
+    """Why a tag at another registry is left as it is."""
+    return f"{to} was put there by somebody else: not overwritten"
+
+
 def guarded(deletes: int, tags: int, registry: str, guard: float, plan: str) -> str:
     """Why nothing is deleted."""
     share = _share(deletes / max(tags, 1))

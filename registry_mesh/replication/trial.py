@@ -112,7 +112,7 @@ def _differences(place: Place, decision: Decision | None, expect: Mapping[str, A
 def _elsewhere(place: Place, decision: Decision | None, wanted: list[str]) -> Iterator[str]:
     """A name without a registry of its own goes into that of the node, whichever that is."""
     found, faults = targets(place, decision, RegistryName("")) if decision is not None else ([], [])
-    here = sorted(f"{registry}/{name}:{tag}" for registry, name, tag, _ in found)
+    here = sorted(map(str, found))
     left = list(here)
     for each in wanted:
         match = next((one for one in left if one in (each, "/" + each.partition("/")[2])), None)

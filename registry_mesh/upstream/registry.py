@@ -50,12 +50,16 @@ class UpstreamRegistry:
 
     def repository(self, name: RepositoryName) -> Repository:
         """The repository as the parent has it, below the folder of the parent's URL."""
-        folder = self.session.folder
-        there = RepositoryName(f"{folder}/{name}") if folder else name
-        parent = ParentRepository(self.session, there, self.query, self._fields)
+        parent = self.asked(name)
         manifests = ParentManifests(parent)
         lists = ParentLists(parent, manifests)
         return Repository(self.registry, name, ParentBlobs(parent), manifests, lists, lists)
+
+    def asked(self, name: RepositoryName) -> ParentRepository:
+        """How the parent is asked for a repository."""
+        folder = self.session.folder
+        there = RepositoryName(f"{folder}/{name}") if folder else name
+        return ParentRepository(self.session, there, self.query, self._fields)
 
     async def repositories(self) -> AsyncIterator[RepositoryName]:
         """Those that the parent lists, by `_catalog`. `SourceUnavailable` where it does not offer that."""

@@ -97,14 +97,15 @@ class Requests:
         headers: dict[str, str],
         authorization: str,
         body: bytes | None = None,
+        beyond: float = 0.0,
     ) -> aiohttp.ClientResponse:
         """One request and the redirects it leads to. Credentials, and a body, stay with the parent's own host and
-        port."""
+        port. `beyond`: seconds that the head may take more than usual."""
         for _ in range(REDIRECTS + 1):
             own = same_place(url, self._url)
             self.leave_alone(url)
             sent = _shown(headers, authorization) if own else _bare(headers)
-            response = await self._timed(stack, method, url, query, sent, own, body if own else None)
+            response = await self._timed(stack, method, url, query, sent, own, body if own else None, beyond)
             if response.status not in (301, 302, 303, 307, 308):
                 return response
             location = response.headers.get("Location", "")
@@ -121,6 +122,7 @@ class Requests:
         headers: Mapping[str, str],
         own: bool,
         body: bytes | None,
+        beyond: float,
     ) -> aiohttp.ClientResponse:
         began = time.monotonic()
         limit = aiohttp.ClientTimeout(total=None, sock_connect=self._patience.connect, sock_read=None)
@@ -135,7 +137,7 @@ class Requests:
         try:
             if own:
                 await self._alive(request)
-            response = await self._answered(request)
+            response = await self._answered(request, self._patience.head + beyond)
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as fault:
             self._answers["unreachable"].add()
             reason = f"no answer: {cause(fault)}"
@@ -181,10 +183,12 @@ class Requests:
             waiting.cancel()
             await asyncio.wait({waiting})
 
-    async def _answered(self, request: asyncio.Future[aiohttp.ClientResponse]) -> aiohttp.ClientResponse:
-        """The answer of a parent that is alive; `Hung` where none comes."""
+    async def _answered(
+        self, request: asyncio.Future[aiohttp.ClientResponse], seconds: float
+    ) -> aiohttp.ClientResponse:
+        """The answer of a parent that is alive; `Hung` where none comes in so long."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + self._patience.head
+        until = loop.time() + seconds
         while not request.done() and (left := until - loop.time()) > 0:
             await asyncio.wait({request}, timeout=min(left, LOOK) if self._ours() else left)
             if self._card.known().leads_back:
@@ -193,7 +197,7 @@ class Requests:
                 self._liveness.check()  # it may have learned meanwhile that we are above it
         if not request.done():
             self._answers["unreachable"].add()
-            raise Hung(f"alive, and no answer for {self._patience.head:.0f} s", source=self._name)
+            raise Hung(f"alive, and no answer for {seconds:.0f} s", source=self._name)
         return request.result()
 
     def _note_clock(self, response: aiohttp.ClientResponse) -> None:

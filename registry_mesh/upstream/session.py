@@ -177,9 +177,11 @@ class ParentSession:
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
+        beyond: float = 0.0,
     ) -> AsyncIterator[Answer]:
         """An answer whose status is below 500 and neither 401, 403 nor 429, nor 304 where `headers` have no
-        If-None-Match; to HEAD also those of `REFUSES_HEAD`. Failures are raised."""
+        If-None-Match; to HEAD also those of `REFUSES_HEAD`. Failures are raised. `beyond`: seconds that the head may
+        take more than usual, for what the parent has to do before it."""
         url, kind = self.url + path, kind_of(path)
         self._leave_alone(url, kind)
         self.inflight += 1
@@ -193,7 +195,7 @@ class ParentSession:
                 sent = {**(headers or {}), **asked_for.headers}
                 if self.mesh and self._card.node:
                     sent["CDN-Loop"] = cdn_loop(self._card.node)
-                answer = self._authorized(stack, method, url, question, asked, sent, body)
+                answer = self._authorized(stack, method, url, question, asked, sent, body, beyond)
                 response = await self._waited_for(answer)
                 asked_for.answered(response.status)
                 self.hangs.answered(kind)
@@ -257,11 +259,14 @@ class ParentSession:
         query: Mapping[str, str] | None,
         headers: dict[str, str],
         body: bytes | None,
+        beyond: float,
     ) -> aiohttp.ClientResponse:
         dialogue = Dialogue(self._authorization, question)
         await dialogue.begin()
         while True:
-            response = await self._requests.send(stack, method, url, query, headers, dialogue.header, body)
+            response = await self._requests.send(
+                stack, method, url, query, headers, dialogue.header, body, beyond
+            )
             if response.status not in (401, 403):
                 dialogue.passed()
                 why = (

@@ -39,6 +39,23 @@ def test_scopes(stated: str, asked: list[str]) -> None:
     assert list(scopes_to_ask(stated, OWN)) == asked
 
 
+PUSH = "repository:app/img:pull,push repository:app/base:pull"
+
+
+@pytest.mark.parametrize(
+    ("stated", "asked"),
+    [
+        ("", PUSH.split()),
+        ("repository:app/img:pull,push", ["repository:app/img:pull,push"]),
+        ("repository:app/img:delete,push,pull", ["repository:app/img:push,pull"]),
+        ("repository:app/base:pull,push", ["repository:app/base:pull,push"]),
+        ("repository:other:pull,push", ["repository:other:pull"]),
+    ],
+)
+def test_the_right_to_push_is_asked_for_where_something_is_pushed(stated: str, asked: list[str]) -> None:
+    assert list(scopes_to_ask(stated, PUSH)) == asked
+
+
 @given(st.text(max_size=200))
 def test_any_text_gives_a_few_plain_scopes_that_change_nothing(stated: str) -> None:
     asked = scopes_to_ask(stated, OWN)

@@ -14,7 +14,7 @@ import yaml
 
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.rule_entries import json_schema
-from registry_mesh.config.rule_files import parse_rules, refuse_unheeded
+from registry_mesh.config.rule_files import parse_rules, refuse_outward, refuse_unheeded
 from registry_mesh.oci.digest import Digest
 from registry_mesh.replication.budget import Budget
 from registry_mesh.replication.companions import Companions
@@ -195,6 +195,24 @@ def test_what_a_node_does_not_do_is_refused_whole() -> None:
     with pytest.raises(ConfigInvalid, match="does not do @DIGEST without a tag yet"):
         refuse_unheeded(read(rule(tags=[f"@sha256:{64 * '0'}"])), {"note"})
     refuse_unheeded(read(rule(tags=[f"1.0@sha256:{64 * '0'}"])), {"note"})
+
+
+def test_a_push_to_a_registry_that_does_not_say_push_is_refused() -> None:
+    rules = read(
+        rule(to="{registry: cloud.example}"), rule(name="m", to="{registry: cloud.example}", data="metadata")
+    )
+    with pytest.raises(ConfigInvalid) as invalid:
+        refuse_outward(rules, [])
+    assert [str(each) for each in invalid.value.findings] == [
+        "0.yaml:3:5: rule r: this node does not push to cloud.example; say registries.cloud.example.push: true in its "
+        "configuration, with the address in parents",
+        "1.yaml:3:5: rule m: this node does not push to cloud.example; say registries.cloud.example.push: true in its "
+        "configuration, with the address in parents",
+        "1.yaml:3:5: rule m: data: metadata beside a registry that is pushed to; registries take manifests with their "
+        "blobs alone",
+    ]
+    with pytest.raises(ConfigInvalid, match="data: metadata"):
+        refuse_outward(rules, ["cloud.example"])
 
 
 def test_the_first_edition_keeps_its_meaning_beside_the_second() -> None:

@@ -18,6 +18,7 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.oci.refusals import BlobUnknown, ManifestUnknown, NameUnknown
+from registry_mesh.ports.outward import OutwardRegistries
 from registry_mesh.ports.repositories import Repository
 from registry_mesh.replication.pattern import Pattern, Subject
 from registry_mesh.replication.rules import Platforms, Rule, Rules, Selection
@@ -47,6 +48,7 @@ class Replica:
         self.distrusted: list[str] = []
         self.signers: Mapping[str, Signer] = {}
         self.unusable: Mapping[str, str] = {}
+        self.outward: OutwardRegistries | None = None
 
     async def run(self) -> Outcome:
         self.source.asked.clear()
@@ -64,6 +66,7 @@ class Replica:
             self.blobs.records,
             signers=self.signers,
             unusable=self.unusable,
+            outward=self.outward,
         )
         self.meter = Meter()
         clock = self.clock or (lambda: self.now)

@@ -26,6 +26,7 @@ from registry_mesh.oci.reference import RegistryName, Tag
 from registry_mesh.oci.refusals import ManifestUnknown, NameUnknown, Refusal
 from registry_mesh.ports.blobs import BlobSource, BlobStore
 from registry_mesh.ports.failures import Failure, SourceUnavailable, StoreBroken
+from registry_mesh.ports.outward import PushedRepository
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.repositories import KeptRepository, Repository
 from registry_mesh.replication.rules import Platforms
@@ -57,6 +58,17 @@ class ManifestKey:
 
     def __str__(self) -> str:
         return f"{self.place}@{self.digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class PushKey:
+    """A blob to be pushed out to a place."""
+
+    place: Place
+    blob: BlobKey
+
+    def __str__(self) -> str:
+        return f"{self.blob} to {self.place}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +115,14 @@ class _Wanted:
     rank: int
     rules: tuple[str, ...] = ()
     flows: list[Flow | None] = field(default_factory=list)
+    is_kept: bool = False
+    """Whether it is wanted here, and not only at registries that it is pushed to."""
+    outward: dict[Place, PushedRepository] = field(default_factory=dict)
+    """Where it is pushed to."""
+
+    async def lacking(self) -> list[Place]:
+        """The places that it is pushed to and that do not have it."""
+        return [place for place, target in self.outward.items() if not await target.has(self.blob)]
 
     def open_flow(self) -> Flow | None:
         """That by which bytes flow now, of all who want the blob; None: none is needed. `OutsideWindow`."""
@@ -131,14 +151,20 @@ class GraphCopy:
         self._running: Jobs | None = None
 
     def add(
-        self, source: Repository, target: KeptRepository, tags: Iterable[TagCopy], to: Place | None = None
+        self,
+        source: Repository,
+        target: KeptRepository,
+        tags: Iterable[TagCopy],
+        to: Place | None = None,
+        outward: PushedRepository | None = None,
     ) -> None:
-        """Tags of one repository, kept as `to`. Graphs may overlap, with each other and with those of any other."""
+        """Tags of one repository, kept as `to`. Graphs may overlap, with each other and with those of any other.
+        `outward`: where the blobs are pushed to; None where `target` is kept here."""
         place = Place(source.registry, source.name)
         here = to or place
         for tag in tags:
             for node in tag.graph.nodes.values():
-                self._add_node(here, source, target, node, tag)
+                self._add_node(here, source, target, node, tag, outward)
             beside: set[Hashable] = {ManifestKey(here, digest) for digest in tag.graph.beside}
             needs = {ManifestKey(here, digest) for digest in tag.graph.nodes} - beside
             beside |= {TagKey(place, other, to) for other in tag.after}
@@ -147,17 +173,27 @@ class GraphCopy:
             self._jobs[key] = Job(key, switch, needs=frozenset(needs), after=frozenset(beside))
 
     def _add_node(
-        self, place: Place, source: Repository, target: KeptRepository, node: Node, tag: TagCopy
+        self,
+        place: Place,
+        source: Repository,
+        target: KeptRepository,
+        node: Node,
+        tag: TagCopy,
+        outward: PushedRepository | None,
     ) -> None:
         """The same manifest may come by several ways: wanted for other platforms, or under another subject."""
         key = ManifestKey(place, node.descriptor.digest)
         node = _merged(self._nodes.get(key), node)
         self._nodes[key] = node
-        needs: set[Hashable] = {BlobKey.of(blob) for blob in node.blobs}
+        blobs = [BlobKey.of(blob) for blob in node.blobs]
+        needs: set[Hashable] = {PushKey(place, blob) for blob in blobs} if outward is not None else {*blobs}
         needs |= {ManifestKey(place, digest) for digest in node.before}
         self._jobs[key] = Job(key, partial(self._put, target, node), needs=frozenset(needs))
         for blob in node.blobs:
-            wanted = self._blobs.setdefault(BlobKey.of(blob), _Wanted(blob, place.registry, [], tag.rank))
+            wanted = self._blobs.setdefault(BlobKey.of(blob), _Wanted(blob, source.registry, [], tag.rank))
+            wanted.is_kept |= outward is None
+            if outward is not None:
+                wanted.outward[place] = outward
             wanted.rank = min(wanted.rank, tag.rank)
             wanted.rules = wanted.rules or tag.rules
             if tag.flow not in wanted.flows:
@@ -169,7 +205,8 @@ class GraphCopy:
         """Look up every blob in the store: held ones need no job, the others are what is to be moved."""
         for key, wanted in self._blobs.items():
             try:
-                held = await is_held(self._store, wanted.blob)
+                lacking = await self._pushes(key, wanted)
+                held = (not wanted.is_kept and not lacking) or await is_held(self._store, wanted.blob)
             except Failure as failure:
                 self._jobs[key] = Job(key, partial(_fail, failure))
                 continue
@@ -184,6 +221,18 @@ class GraphCopy:
             )
         self._meter.objects = len(self._jobs)
 
+    async def _pushes(self, key: BlobKey, wanted: _Wanted) -> list[Place]:
+        """Plan what is to be pushed out of a blob; gives the places that lack it."""
+        for place in wanted.outward:
+            self._jobs[PushKey(place, key)] = Job(PushKey(place, key), _nothing, needs=frozenset([key]))
+        lacking = await wanted.lacking()
+        for place in lacking:
+            do = partial(self._push, place, wanted)
+            self._meter.size += wanted.blob.size
+            job = Job(PushKey(place, key), do, Lane.BYTES, needs=frozenset([key]), rank=wanted.rank)
+            self._jobs[job.key] = job
+        return lacking
+
     def fit(self, room: int, order: Callable[[TagKey], tuple[int, str]]) -> tuple[tuple[TagKey, ...], int]:
         """Leave out the tags that do not fit into `room` bytes, the last in `order` first; gives them, and the bytes
         that they lack."""
@@ -191,7 +240,9 @@ class GraphCopy:
         fitting = fit(self._jobs, tags, room)
         for key in self._jobs.keys() - fitting.jobs:
             job = self._jobs.pop(key)
-            self._meter.size -= job.size
+            self._meter.size -= (
+                key.blob.size if isinstance(key, PushKey) and job.lane is Lane.BYTES else job.size
+            )
         self._meter.objects = len(self._jobs)
         self._jobs = {k: replace(job, after=job.after & fitting.jobs) for k, job in self._jobs.items()}
         return tuple(key for key in fitting.left_out if isinstance(key, TagKey)), fitting.lacking
@@ -210,16 +261,11 @@ class GraphCopy:
         """From the first repository that can give it."""
         failure: Failure | Refusal = SourceUnavailable(f"nobody has {wanted.blob.digest}")
 
-        def moved(size: int) -> None:
-            self._meter.size_done += size
-            for name in wanted.rules[:1]:
-                self._meter.of(name).bytes += size
-
         is_free = wanted.open_flow() is None
         for source in wanted.sources:
             paced = source if is_free else PacedBlobs(source, wanted.open_flow)
             try:
-                bring = partial(self._bring_blob, paced, wanted.blob, moved)
+                bring = partial(self._bring_blob, paced, wanted.blob, partial(self._moved, wanted))
                 await self._asking.patiently(wanted.registry, bring)
                 self._meter.objects_done += 1
                 return
@@ -228,6 +274,20 @@ class GraphCopy:
             except (Failure, Refusal) as caught:
                 failure = caught
         raise failure
+
+    async def _push(self, place: Place, wanted: _Wanted) -> None:
+        """From the store out to a registry."""
+        source: BlobSource = self._store
+        if wanted.open_flow() is not None:
+            source = PacedBlobs(self._store, wanted.open_flow)
+        push = partial(wanted.outward[place].push, wanted.blob, source, partial(self._moved, wanted))
+        await self._asking.patiently(place.registry, push)
+        self._meter.objects_done += 1
+
+    def _moved(self, wanted: _Wanted, size: int) -> None:
+        self._meter.size_done += size
+        for name in wanted.rules[:1]:
+            self._meter.of(name).bytes += size
 
     async def _put(self, target: KeptRepository, node: Node) -> None:
         wanted = node.descriptor

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from registry_mesh.content.snapshot.renaming import Contested, Destination, Writer
+from registry_mesh.content.snapshot.renaming import Contested, Destination, RenamedTarget, Writer
 from registry_mesh.content.snapshot.survey import Findings
 from registry_mesh.oci.reference import Tag
 from registry_mesh.ports.place import Place
-from registry_mesh.ports.repositories import KeptRepository, Repository
+from registry_mesh.ports.repositories import Repository
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,13 +17,15 @@ class Pending:
     """What was found `of` a source for one repository that is made of it."""
 
     source: Repository
-    target: KeptRepository
+    target: RenamedTarget
     of: Place
     to: Destination
     found: Findings
 
     def made(self) -> Iterator[tuple[Tag, Tag, tuple[str, ...]]]:
-        """The tags that are taken, the name of each here, and its rules; not those that keep their name."""
+        """The tags that are taken, the name of each here, and its rules; not those that keep their name, or go out."""
+        if self.to.is_outward:
+            return
         for tag in self.found.made:
             for name in self.to.of(tag):
                 if (self.to.place, name) != (self.of, tag):
@@ -37,7 +39,9 @@ def writers(pending: Iterable[Pending]) -> dict[tuple[Place, Tag], list[Writer]]
         for tag, digest in each.found.made.items():
             rules = tuple(rule for rule in each.to.rules if rule.name in each.found.by[tag])
             for name in each.to.of(tag):
-                found.setdefault((each.to.place, name), []).append(Writer(each.of, tag, digest, rules))
+                found.setdefault((each.to.place, name), []).append(
+                    Writer(each.of, tag, digest, rules, each.to.called(name))
+                )
     return found
 
 
@@ -47,4 +51,4 @@ def drop(pending: Iterable[Pending], contested: Contested) -> None:
     for each in pending:
         for tag, names in each.to.tags.items():
             if (each.of, tag) in lost:
-                names[:] = [name for name in names if f"{each.to.place.repository}:{name}" != contested.to]
+                names[:] = [name for name in names if each.to.called(name) != contested.to]

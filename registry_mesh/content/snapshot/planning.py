@@ -70,7 +70,8 @@ class Planning:
             for _, name, rules in one.made():
                 self._records.made.note(one.to.place, name, rules)
             copies = self._planned(one.of, one.found, one.to.place)
-            self._copy.add(one.source, one.target, [c for c in copies if one.to.of(c.tag)], one.to.place)
+            written = [copy for copy in copies if one.to.of(copy.tag)]
+            self._copy.add(one.source, one.target, written, one.to.place, one.target.outward)
         await self._records.made.flush()
 
     def _planned(self, place: Place, found: Findings, to: Place | None = None) -> list[TagCopy]:

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
-from registry_mesh.oci.reference import RepositoryName, Tag
+from registry_mesh.oci.reference import Tag
 from registry_mesh.oci.refusals import ManifestUnknown
-from registry_mesh.ports.place import Place
+from registry_mesh.ports.outward import PushedRepository
+from registry_mesh.ports.place import Outward, Place
 from registry_mesh.ports.repositories import KeptRepository, Repository, Resolved, TagPage
-from registry_mesh.replication.decision import Decision, Verdict, targets
+from registry_mesh.replication.decision import Decision, Named, Verdict, targets
 from registry_mesh.replication.decision import Place as DecidedPlace
 from registry_mesh.replication.rules import Rule
 from registry_mesh.replication.wanted import is_companion
@@ -34,12 +35,21 @@ class Destination:
         """The tags that a tag of the source becomes; a companion keeps its name, for it is found by that."""
         return tuple(self.tags.get(tag, [tag] if is_companion(tag) else []))
 
+    def called(self, tag: Tag) -> str:
+        """One of its tags, as people are told of it: what is pushed out with its registry."""
+        return f"{self.place if self.is_outward else self.place.repository}:{tag}"
+
+    @property
+    def is_outward(self) -> bool:
+        """Whether it is at another registry."""
+        return isinstance(self.place, Outward)
+
 
 def destinations(
     source: Place, rules: Iterable[Rule], tags: Iterable[Tag]
 ) -> tuple[list[Destination], list[str]]:
     """The repositories that `rules` make of a source with `tags`, and what cannot be named."""
-    found: dict[RepositoryName, Destination] = {}
+    found: dict[Place, Destination] = {}
     faults: list[str] = []
     here = DecidedPlace(source.registry, source.repository)
     rules = tuple(rules)
@@ -49,8 +59,9 @@ def destinations(
                 continue
             places, wrong = targets(here, Decision(tag, (rule,), Verdict.TAKE))
             faults += wrong
-            for _, name, as_tag, _ in places:
-                made = found.setdefault(name, Destination(Place(source.registry, name)))
+            for to in places:
+                made = found.setdefault(_place(to), Destination(_place(to)))
+                as_tag = to.tag
                 if rule not in made.rules:
                     made.rules.append(rule)
                 if as_tag not in made.tags.setdefault(tag, []):
@@ -58,18 +69,31 @@ def destinations(
     return list(found.values()), sorted(set(faults))
 
 
+def _place(to: Named) -> Place:
+    return (Outward if to.is_outward else Place)(to.registry, to.repository)
+
+
 class RenamedTarget:
     """Implements `ports.repositories.KeptRepository`: a repository as it is made, its tags under their names at the
     source. One that becomes several is there when all of them are, and point at the same."""
 
-    def __init__(self, real: KeptRepository, destination: Destination) -> None:
+    def __init__(
+        self, real: KeptRepository, destination: Destination, outward: PushedRepository | None = None
+    ) -> None:
+        """`outward`: `real` itself, where it is at another registry."""
         self._real = real
+        self._outward = outward
         self._destination = destination
 
     @property
     def kept(self) -> Repository:
         """What is here, as it is looked for by names of the source."""
         return replace(self._real.kept, tags=_RenamedTags(self._real.kept, self._destination))
+
+    @property
+    def outward(self) -> PushedRepository | None:
+        """Where what is brought is pushed to; None where it is kept here."""
+        return self._outward
 
     async def link(self, blob: Digest) -> None:
         """The blob belongs to the repository that is made."""
@@ -117,6 +141,8 @@ class Writer:
     tag: Tag
     digest: Digest
     rules: tuple[Rule, ...]
+    to: str
+    """What it becomes, for people."""
 
     @property
     def rank(self) -> int:
@@ -139,7 +165,7 @@ class Contested:
 def contested(made: Mapping[tuple[Place, Tag], Iterable[Writer]]) -> list[Contested]:
     """Of each contested tag: the higher priority writes; of equal ones with different digests none does."""
     found = []
-    for (place, tag), several in made.items():
+    for several in made.values():
         writers = tuple(several)
         if len({each.digest for each in writers}) < 2:
             continue
@@ -148,5 +174,5 @@ def contested(made: Mapping[tuple[Place, Tag], Iterable[Writer]]) -> list[Contes
         winner = first[0].digest if len({each.digest for each in first}) == 1 else None
         losers = tuple(each for each in writers if each.digest != winner)
         said = sorted({(rule.name, f"{each.source}:{each.tag}") for each in writers for rule in each.rules})
-        found.append(Contested(f"{place.repository}:{tag}", losers, tuple(said), winner is None))
+        found.append(Contested(writers[0].to, losers, tuple(said), winner is None))
     return found

@@ -10,7 +10,7 @@ from registry_mesh.content.snapshot.receipts import Receipts
 from registry_mesh.content.snapshot.released import Releases
 from registry_mesh.content.snapshot.remembered_tags import RememberedTags
 from registry_mesh.oci.reference import RepositoryName
-from registry_mesh.ports.place import Place
+from registry_mesh.ports.place import Outward, Place
 from registry_mesh.ports.records import Records
 from registry_mesh.replication.rules import Rule
 
@@ -46,4 +46,6 @@ def noted_at(place: Place, to: Place | None) -> Place:
     """Where receipts are noted: of what is kept under another name apart, below what no repository is named."""
     if to is None:
         return place
+    if isinstance(to, Outward):
+        return Place(place.registry, RepositoryName(f"_out/{to}/_from/{place.repository}"))
     return Place(place.registry, RepositoryName(f"{to.repository}/_from/{place.repository}"))

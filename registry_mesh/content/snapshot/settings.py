@@ -11,6 +11,7 @@ from registry_mesh.catalog.signer import Signer
 from registry_mesh.content.snapshot.copy_graph import Bring
 from registry_mesh.content.snapshot.jobs import Widths
 from registry_mesh.ports.blobs import BlobStore
+from registry_mesh.ports.outward import OutwardRegistries
 from registry_mesh.ports.records import Records
 from registry_mesh.ports.repositories import RepositoryStore
 from registry_mesh.ports.room import StoreRoom
@@ -47,3 +48,5 @@ class Ours:
     """By the names that rules use."""
     unusable: Mapping[str, str] = field(default_factory=dict)
     """Signers that cannot be believed, and why."""
+    outward: OutwardRegistries | None = None
+    """Where rules may push to; None: nowhere."""

@@ -9,10 +9,11 @@ from typing import Final
 from registry_mesh.content.snapshot.asking import Asking
 from registry_mesh.content.snapshot.explorer import Explorer
 from registry_mesh.content.snapshot.following import Followed
+from registry_mesh.content.snapshot.outgoing import OutgoingRepository
 from registry_mesh.content.snapshot.pending import Pending
 from registry_mesh.content.snapshot.planning import Planning
 from registry_mesh.content.snapshot.removing import Removing
-from registry_mesh.content.snapshot.renaming import RenamedTarget, destinations
+from registry_mesh.content.snapshot.renaming import Destination, RenamedTarget, destinations
 from registry_mesh.content.snapshot.run_records import RunRecords, noted_at
 from registry_mesh.content.snapshot.settings import Ours
 from registry_mesh.content.snapshot.signatures import Signatures
@@ -20,7 +21,7 @@ from registry_mesh.content.snapshot.survey import Findings, Survey, list_tags
 from registry_mesh.content.snapshot.told import Told
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.oci.refusals import NameUnknown, Refusal
-from registry_mesh.ports.failures import Failure, SourceLied
+from registry_mesh.ports.failures import Failure, SourceLied, SourceRefused, StoreBroken
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.repositories import EVERY, KeptRepository, RegistrySource, Repository, TagPage
 from registry_mesh.replication import sentences
@@ -126,15 +127,32 @@ class Surveying:
         wanted: dict[Tag, tuple[str, ...]] = {}
         last = Findings(listed=frozenset(page.tags), whole=not page.note)
         for to in several:
-            real = self._ours.repositories.repository(to.place.registry, to.place.repository)
-            renamed = RenamedTarget(real, to)
-            found = await self._survey(place, source, renamed, tuple(to.rules), page, to.place)
+            try:
+                renamed = self._target(to)
+                found = await self._survey(place, source, renamed, tuple(to.rules), page, to.place)
+            except (Failure, Refusal) as fault:
+                if not to.is_outward or isinstance(fault, StoreBroken):
+                    raise
+                self._told.selecting |= {rule.name for rule in to.rules}
+                self._told.trouble(str(to.place), fault.reason)
+                continue
             if to.place == place:
                 last.past = found.past
                 wanted = {tag: found.by.get(tag, ()) for tag in found.seen if tag in to.of(tag)}
             last.remembered |= found.remembered
             self._planning.postpone(Pending(source, renamed, place, to, found))
         await self._look_after(place, source, target, last, wanted)
+
+    def _target(self, to: Destination) -> RenamedTarget:
+        """A repository that is made of another, here or at a registry that is pushed to."""
+        place = to.place
+        if not to.is_outward:
+            return RenamedTarget(self._ours.repositories.repository(place.registry, place.repository), to)
+        if self._ours.outward is None:
+            raise SourceRefused(f"this node pushes nothing to {place.registry}")
+        there = self._ours.outward.repository(place.registry, place.repository)
+        ours = OutgoingRepository(place, there, self._ours.records)
+        return RenamedTarget(ours, to, ours)
 
     async def _survey(
         self,

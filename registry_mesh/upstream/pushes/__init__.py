@@ -1,0 +1,1 @@
+"""Pushing to a parent: blobs, manifests and tags go out."""

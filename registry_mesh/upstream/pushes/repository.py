@@ -1,0 +1,169 @@
+"""A repository of another registry as one that rules fill (distribution-spec, "Push")."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
+
+from registry_mesh.oci.descriptor import Descriptor
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.endpoints import Endpoint
+from registry_mesh.oci.manifest import Manifest
+from registry_mesh.oci.media_types import OCI_INDEX
+from registry_mesh.oci.reference import RepositoryName, Tag
+from registry_mesh.oci.refusals import BlobUnknown
+from registry_mesh.ports.blobs import BlobInfo, BlobSource
+from registry_mesh.ports.failures import SourceRefused
+from registry_mesh.ports.records import KeyedRecords
+from registry_mesh.ports.repositories import Repository
+from registry_mesh.upstream.answer import Answer
+from registry_mesh.upstream.blobs import ParentBlobs
+from registry_mesh.upstream.pushes.place import PushPlace
+from registry_mesh.upstream.pushes.upload import CHUNK, Upload
+
+_SAID: Final = 4096
+"""Bytes of what a registry says of a manifest that it refuses."""
+
+
+class Mounts:
+    """In which repositories of one registry a blob was seen."""
+
+    def __init__(self) -> None:
+        self._seen: dict[Digest, RepositoryName] = {}
+
+    def note(self, blob: Digest, name: RepositoryName) -> None:
+        """The repository has it."""
+        self._seen.setdefault(blob, name)
+
+    def of(self, blob: Digest, name: RepositoryName) -> RepositoryName | None:
+        """Another repository that has it."""
+        found = self._seen.get(blob)
+        return found if found != name else None
+
+
+class OutwardRepository:
+    """Implements `ports.outward.PushedRepository`. `read`: the same, as it is pulled from."""
+
+    def __init__(
+        self,
+        place: PushPlace,
+        read: Repository,
+        mounts: Mounts,
+        records: KeyedRecords,
+        chunk: int = CHUNK,
+    ) -> None:
+        self._place = place
+        self._read = read
+        self._mounts = mounts
+        self._records = records
+        self._chunk = chunk
+        self._listing: defaultdict[Digest, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    @property
+    def kept(self) -> Repository:
+        """What is there, as the registry says now."""
+        blobs = _ThereBlobs(self._place.parent)
+        return replace(self._read, blobs=blobs)
+
+    async def has(self, blob: Descriptor) -> bool:
+        """By one HEAD."""
+        try:
+            await self.kept.blobs.stat(blob.digest)
+        except BlobUnknown:
+            return False
+        self._mounts.note(blob.digest, self._place.name)
+        return True
+
+    async def push(self, blob: Descriptor, source: BlobSource, moved: Callable[[int], None]) -> None:
+        """Nothing is sent of what is there."""
+        if await self.has(blob):
+            return
+        mount = self._mounts.of(blob.digest, self._place.name)
+        await Upload(self._place, blob, self._records, moved, self._chunk).run(source, mount)
+        self._mounts.note(blob.digest, self._place.name)
+
+    async def link(self, blob: Digest) -> None:
+        """Nothing: what was pushed belongs to the repository."""
+
+    async def put_manifest(self, manifest: Manifest, left_out: frozenset[Digest] = frozenset()) -> None:
+        """Where it is not there yet. A registry that lists no referrers itself gets the tag that lists them."""
+        if await self._is_there(str(manifest.digest)):
+            return
+        answered = await self._put(manifest, str(manifest.digest))
+        if manifest.subject is not None and answered != str(manifest.subject.digest):
+            await self._refer(manifest, manifest.subject.digest)
+
+    async def tag(self, tag: Tag, target: Descriptor, source: str) -> None:
+        """The manifest is put once more, under the tag: a registry switches that at once, or not at all."""
+        manifest = (await self._read.manifests.manifest(target.digest)).manifest
+        await self._put(manifest, tag, target.media_type)
+
+    async def untag(self, tag: Tag, target: Digest, because: str) -> None:
+        """`SourceRefused`: nothing is deleted there."""
+        raise SourceRefused("nothing is deleted at a registry that is pushed to", source=self._place.source)
+
+    async def _is_there(self, reference: str) -> bool:
+        path = Endpoint.MANIFEST.path(self._place.name, reference)
+        accept = {"Accept": "*/*"}
+        async with self._place.parent.request("HEAD", Endpoint.MANIFEST, reference, accept) as answer:
+            if answer.status not in (200, 404):
+                raise SourceRefused(f"answered {answer.status} to HEAD {path}", source=self._place.source)
+            return answer.status == 200
+
+    async def _put(self, manifest: Manifest, reference: str, media_type: str = "") -> str:
+        """Gives the subject that the registry says it listed it under; empty where it says nothing."""
+        path = Endpoint.MANIFEST.path(self._place.name, reference)
+        headers = {"Content-Type": media_type or manifest.media_type}
+        async with self._place.request("PUT", path, headers, manifest.data) as answer:
+            if answer.status != 201:
+                raise SourceRefused(
+                    f"answered {answer.status} to manifest {manifest.digest}{await _said(answer)}",
+                    source=self._place.source,
+                )
+            return answer.field("OCI-Subject")
+
+    async def _refer(self, manifest: Manifest, subject: Digest) -> None:
+        """Add it to the tag of the subject's referrers (distribution-spec, "Pushing Manifests with Subject")."""
+        tag = Tag(f"{subject.algorithm}-{subject.hex}")
+        async with self._listing[subject]:
+            listed = await self._referrers(tag)
+            if any(each.get("digest") == str(manifest.digest) for each in listed):
+                return
+            manifests = [*listed, manifest.descriptor.document()]
+            document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests}
+            data = json.dumps(document, separators=(",", ":")).encode()
+            await self._put(Manifest.parse(data, OCI_INDEX), tag)
+
+    async def _referrers(self, tag: Tag) -> list[dict[str, Any]]:  # Any: JSON as it came
+        if not await self._is_there(tag):
+            return []
+        digest = (await self._read.tags.resolve(tag)).descriptor.digest
+        data = (await self._read.manifests.manifest(digest)).manifest.data
+        told = json.loads(data).get("manifests")
+        return [each for each in told if isinstance(each, dict)] if isinstance(told, list) else []
+
+
+class _ThereBlobs(ParentBlobs):
+    """Implements `ports.blobs.BlobSource`: 404 to HEAD says that the blob is not there."""
+
+    async def stat(self, digest: Digest) -> BlobInfo:
+        """By one HEAD."""
+        async with self._parent.request("HEAD", Endpoint.BLOB, str(digest)) as answer:
+            if answer.status == 404:
+                raise BlobUnknown(f"{self._parent.source} does not have it")
+            if answer.status != 200 or answer.length is None:
+                raise SourceRefused(f"answered {answer.status} to HEAD", source=self._parent.source)
+            return BlobInfo(digest, answer.length, self._parent.here)
+
+
+async def _said(answer: Answer) -> str:
+    """What the registry says itself of a refusal, in a few words (distribution-spec, "Error Codes")."""
+    try:
+        errors = json.loads(await answer.body(_SAID))["errors"]
+        return ": " + "; ".join(f"{each['code']} {each.get('message', '')}".strip() for each in errors[:3])
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return ""

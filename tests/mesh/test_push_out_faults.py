@@ -1,0 +1,146 @@
+"""Pushes that break: where they go on, in the same process and in the next, and how a registry is left alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+from aiohttp import web
+
+from registry_mesh.oci.digest import Digest
+from tests.clients import registries
+from tests.content.snapshot.test_rule_keys import replica_of, troubles
+from tests.simulators.cloud import CHUNK, Cloud, cloud_of
+from tests.simulators.gateway import Pass
+from tests.simulators.images import random_bytes
+from tests.simulators.replica import Replica
+
+CHUNKS = 6
+
+
+@pytest.fixture(scope="module")
+def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with registries.docker_registry(tmp_path_factory.mktemp("cloud") / "registry") as url:
+        yield url
+
+
+@dataclass
+class Push:
+    """A large layer on its way, and the bytes of its chunks that the registry was sent."""
+
+    cloud: Cloud
+    replica: Replica
+    layer: bytes
+    sent: int = 0
+    ends: Callable[[web.Request, int], Awaitable[web.Response | None]] | None = None
+    """Given a chunk and its number: what to answer in the registry's stead."""
+    number: int = 0
+
+    async def ill(self, request: web.Request, body: bytes, ask: Pass) -> web.Response:
+        if request.method == "PATCH":
+            self.number += 1
+            self.sent += len(body)
+            if self.ends is not None and (answer := await self.ends(request, self.number)) is not None:
+                return answer
+        return await ask()
+
+    async def is_there(self) -> bool:
+        return await self.cloud.blob("a", Digest.of(self.layer)) == self.layer
+
+
+@pytest.fixture
+async def push(there: str) -> AsyncIterator[Push]:
+    async with cloud_of(there) as cloud:
+        layer = random_bytes(cloud.folder, CHUNKS * CHUNK)
+        replica = replica_of(f"repos: a, tags: v1, {cloud.to()}")
+        replica.source["a"].image("large", "v1", layers=[layer])
+        made = Push(cloud, replica, layer)
+        cloud.gateway.ill = made.ill
+        yield made
+
+
+@pytest.mark.parametrize("status", [502, 408, 416, 500])
+async def test_a_chunk_that_fails_is_sent_again_and_no_other(status: int, push: Push) -> None:
+    async def ends(request: web.Request, number: int) -> web.Response | None:
+        return web.Response(status=status) if number == 3 else None
+
+    push.ends = ends
+    async with push.cloud.pushing(push.replica) as node:
+        outcome = await node.run()
+    assert (troubles(outcome), await push.is_there()) == ([], True)
+    assert push.sent == (CHUNKS + 1) * CHUNK
+    (image,) = push.replica.source["a"].manifests.values()
+    assert outcome.size == 2 * sum(blob.size for blob in image.blobs())
+
+
+async def test_a_killed_push_goes_on_in_the_next_process(push: Push) -> None:
+    hangs = asyncio.Event()
+
+    async def ends(request: web.Request, number: int) -> web.Response | None:
+        if number != 4:
+            return None
+        hangs.set()
+        await asyncio.Event().wait()
+        return None
+
+    push.ends = ends
+    async with push.cloud.pushing(push.replica) as node:
+        run = asyncio.create_task(node.run())
+        await asyncio.wait_for(hangs.wait(), 20)
+        run.cancel()
+        await asyncio.gather(run, return_exceptions=True)
+    push.ends = None
+    brought = push.replica.source.sent
+    async with push.cloud.pushing(push.replica) as node:
+        assert troubles(await node.run()) == []
+    assert await push.is_there()
+    assert push.sent == (CHUNKS + 1) * CHUNK
+    assert brought >= len(push.layer) > push.replica.source.sent
+    assert [key async for key in push.replica.blobs.records.walk("receipts/uploads/")] == []
+
+
+async def test_an_upload_that_the_registry_forgot_begins_anew(push: Push) -> None:
+    forgot = False
+
+    async def ill(request: web.Request, body: bytes, ask: Pass) -> web.Response:
+        nonlocal forgot
+        if request.method == "PATCH" and push.number == 3 and not forgot:
+            forgot = True
+            await push.cloud.client.delete(push.cloud.there + request.raw_path)
+        return await push.ill(request, body, ask)
+
+    push.cloud.gateway.ill = ill
+    async with push.cloud.pushing(push.replica) as node:
+        assert troubles(await node.run()) == []
+    assert forgot
+    assert await push.is_there()
+
+
+async def test_a_registry_that_asks_for_patience_is_given_it(push: Push) -> None:
+    async def ends(request: web.Request, number: int) -> web.Response | None:
+        return web.Response(status=429, headers={"Retry-After": "1"}) if number == 2 else None
+
+    push.ends = ends
+    async with push.cloud.pushing(push.replica) as node:
+        outcome = await node.run()
+    assert troubles(outcome) == []
+    assert await push.is_there()
+    assert push.sent == (CHUNKS + 1) * CHUNK
+
+
+async def test_a_registry_that_is_down_is_a_trouble_and_what_is_kept_here_comes_all_the_same(
+    push: Push,
+) -> None:
+    async def ill(request: web.Request, body: bytes, ask: Pass) -> web.Response:
+        return web.Response(status=503)
+
+    push.cloud.gateway.ill = ill
+    replica = replica_of(f"repos: a, tags: v1, {push.cloud.to()}", "repos: b, tags: v1")
+    replica.source["a"].image("one", "v1")
+    image = replica.source["b"].image("two", "v1")
+    async with push.cloud.pushing(replica) as node:
+        told = troubles(await node.run())
+    assert told
+    assert await node.tags("b") == {"v1": image.digest}
