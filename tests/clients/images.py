@@ -1,0 +1,116 @@
+"""The image of deploy/Containerfile, built by buildah on a base that is made here, and looked into."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from tests.clients import scripts
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+CONTAINERFILE: Final = ROOT / "deploy" / "Containerfile"
+IMAGE: Final = "localhost/registry-mesh"
+_BASE: Final = "localhost/base"
+_STAGE: Final = "localhost/dependencies"
+_PIP: Final = "[global]\nno-index = true\nfind-links = /locked\n"
+"""The packages lie beside the base: a build gets no other, and no hash but those of the lock file."""
+
+
+class Builder:
+    """buildah, with a storage of its own below the cache of the clients; that of the last lock file is kept."""
+
+    def __init__(self, scratch: Path) -> None:
+        """`scratch`: a folder that this may write to while it lives; its name is short, as podman wants it."""
+        self._made = Path(
+            scripts.run(ROOT / "tests/clients/make-base.sh", seconds=900, PYTHON=sys.executable).split()[-1]
+        )
+        parts = [CONTAINERFILE, ROOT / "pyproject.toml", self._made / "root.tar"]
+        key = hashlib.sha256(b"".join(part.read_bytes() for part in parts)).hexdigest()[:12]
+        store = self._made.parent / f"image-{key}"
+        for old in self._made.parent.glob("image-*"):
+            if old != store:
+                shutil.rmtree(old, ignore_errors=True)
+        driver = "overlay" if "overlay" in Path("/proc/filesystems").read_text() else "vfs"
+        self._storage = ("--root", str(store), "--runroot", str(scratch / "run"), "--storage-driver", driver)
+        self.command = ("buildah", *self._storage)
+        self._pip = scratch / "pip.conf"
+        self._pip.write_text(_PIP)
+
+    def __call__(self, *words: str | Path, seconds: float = 120) -> str:
+        """What `buildah WORDS` says; an AssertionError with the end of it where it fails."""
+        return scripts.run(*self.command, *words, seconds=seconds)
+
+    def build(self) -> None:
+        """Build the image from this checkout. What it is made from is kept for the next time, the program is not."""
+        if _BASE not in self("images", "--format", "{{.Name}}"):
+            made = self("from", "scratch").strip()
+            self("add", "--quiet", made, self._made / "root.tar", "/")
+            self("commit", "--quiet", "--rm", made, _BASE)
+        self._bud("--target", "dependencies", "--tag", _STAGE)
+        self._bud("--tag", IMAGE)
+
+    def _bud(self, *words: str) -> None:
+        locked = f"{self._made / 'wheels'}:/locked:ro"
+        self(
+            *("bud", "--isolation", "chroot", "--format", "docker", "--layers", "--pull-never", "--quiet"),
+            *(
+                "--build-arg",
+                f"BASE={_BASE}",
+                "--volume",
+                locked,
+                "--volume",
+                f"{self._pip}:/etc/pip.conf:ro",
+            ),
+            *("--file", CONTAINERFILE, *words, ROOT),
+            seconds=600,
+        )
+
+    def forget(self) -> None:
+        """Remove the image, and what nothing else is made from."""
+        self("rmi", "--force", IMAGE)
+        self("rmi", "--prune")
+
+    @property
+    def inspected(self) -> dict[str, Any]:
+        """The image's configuration, as Docker has it, with `Size` in bytes of all its layers unpacked."""
+        (told,) = json.loads(scripts.run("podman", *self._storage, "image", "inspect", IMAGE))
+        return {**told["Config"], "Healthcheck": told["Healthcheck"], "Size": told["Size"]}
+
+
+class Container:
+    """The image's files, and commands in them, by the image's user."""
+
+    def __init__(self, builder: Builder, name: str, files: Path, volumes: tuple[str, ...]) -> None:
+        self._builder = builder
+        self.name = name
+        self.files = files
+        volume = [word for each in volumes for word in ("--volume", each)]
+        self._run = ("run", "--isolation", "chroot", *volume, name, "--")
+
+    def run(self, *words: str) -> str:
+        return self._builder(*self._run, *words)
+
+    def start(self, *words: str, log: Path) -> subprocess.Popen[bytes]:
+        """Begin a command; end it with `stop`."""
+        with log.open("wb") as out:
+            return subprocess.Popen(
+                [*self._builder.command, *self._run, *words],
+                stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+
+
+@contextmanager
+def container(builder: Builder, *volumes: str) -> Iterator[Container]:
+    """A container of the image with `volumes` (FROM:TO:ro); it goes at the end."""
+    name = builder("from", "--pull-never", IMAGE).strip()
+    try:
+        yield Container(builder, name, Path(builder("mount", name).strip()), volumes)
+    finally:
+        builder("rm", name)

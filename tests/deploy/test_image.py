@@ -1,0 +1,127 @@
+"""The image, as buildah builds it from the Containerfile, on a Debian that is made here."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+import registry_mesh
+from tests.clients.images import ROOT, Builder, Container, container
+from tests.clients.wire import serves
+from tests.eventually import eventually_here
+from tests.simulators.ports import free_port
+
+pytestmark = [pytest.mark.client, pytest.mark.slow]
+
+SITE = """role: site
+listen: {{address: 127.0.0.1, port: {port}}}
+admin: {{address: 127.0.0.1, port: {admin}}}
+store: {{disk: {{path: /var/lib/registry-mesh/store}}}}
+workers: 1
+registries: {{registry.example: {{default: true, parents: [["http://127.0.0.1:1"]]}}}}
+"""
+
+
+@pytest.fixture(scope="module")
+def built(clients: None) -> Iterator[Builder]:
+    with TemporaryDirectory(prefix="rm.") as short:
+        builder = Builder(Path(short))
+        builder.build()
+        yield builder
+        builder.forget()
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def inside(built: Builder, port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
+    config = tmp_path_factory.mktemp("config") / "site.yaml"
+    config.write_text(SITE.format(port=port, admin=free_port()))
+    config.chmod(0o644)
+    with container(built, f"{config}:/etc/registry-mesh.yaml:ro") as made:
+        yield made
+
+
+def test_it_says_what_it_is(built: Builder) -> None:
+    told = built.inspected
+    labels = {
+        name.rpartition(".")[2]: text for name, text in told["Labels"].items() if "opencontainers" in name
+    }
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert labels["version"] == registry_mesh.__version__
+    assert labels["licenses"] == project["license"]
+    assert labels["description"] == project["description"]
+    assert labels["title"] == "registry-mesh"
+    assert told["User"] == "10001"
+    assert set(told["ExposedPorts"]) == {"5000/tcp", "5001/tcp"}
+    assert told["StopSignal"] == "SIGTERM"
+
+
+def test_it_is_small(built: Builder) -> None:
+    assert built.inspected["Size"] < 250_000_000
+
+
+def test_nothing_is_inside_that_builds(inside: Container) -> None:
+    tools = {"pip", "pip3", "gcc", "cc", "g++", "ld", "make", "git", "uv", "hatch", "hatchling"}
+    folders = ("usr/bin", "usr/sbin", "usr/local/bin", "opt/registry-mesh/bin")
+    assert {name for folder in folders for name in os.listdir(inside.files / folder)} & tools == set()
+    packages = inside.run("/opt/registry-mesh/bin/python", "-c", "import importlib.metadata as m; print(*("
+                          "d.name for d in m.distributions()))").split()  # fmt: skip
+    assert {"registry-mesh", "aiohttp", "uvloop"} <= set(packages)
+    assert {"pip", "setuptools", "wheel", "hatchling", "editables", "pathspec", "trove-classifiers"} & set(
+        packages
+    ) == set()
+    assert not list((inside.files / "usr").rglob("pip*.whl"))
+    assert not (inside.files / "source").exists()
+
+
+def test_a_site_serves_from_it_as_its_user_and_is_found_well(
+    built: Builder, inside: Container, port: int, tmp_path: Path
+) -> None:
+    told = built.inspected
+    health = told["Healthcheck"]["Test"]
+    assert health[0] == "CMD"
+    with pytest.raises(AssertionError, match="exit 1"):
+        inside.run(*health[1:])
+    served = inside.start(*told["Entrypoint"], *told["Cmd"], log=tmp_path / "log")
+    try:
+        eventually_here(
+            lambda: serves(f"http://127.0.0.1:{port}/v2/"), lambda: (tmp_path / "log").read_text(), 60
+        )
+        assert f"registry-mesh {registry_mesh.__version__}" in inside.run(*told["Entrypoint"], "version")
+        assert "serves" in inside.run(*health[1:])
+        main = _serving(tmp_path / "log")
+        assert Path(f"/proc/{main}").stat().st_uid == 10001
+    finally:
+        _end(served, tmp_path / "log")
+    assert served.returncode == 0
+
+
+def _serving(log: Path) -> int:
+    """The process that says so first."""
+    return next(
+        int(told["pid"])
+        for told in map(json.loads, log.read_text().splitlines())
+        if told["event"] == "serving"
+    )
+
+
+def _end(process: subprocess.Popen[bytes], log: Path) -> None:
+    try:
+        os.kill(_serving(log), signal.SIGTERM)
+        process.wait(60)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
