@@ -30,6 +30,7 @@ from registry_mesh.ports.holdings import Holdings
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.repositories import EVERY, Repository
 from registry_mesh.ports.storage import Storage
+from registry_mesh.ports.urgency import unhurried
 from registry_mesh.repositories.of_replica import ReplicaRepositories
 from registry_mesh.roles.site import Site
 from registry_mesh.telemetry.instruments import Instruments
@@ -208,7 +209,8 @@ class NodeImages:
             was = before.get((place, reference))
             try:
                 source = site.repository(place.registry, place.repository).tags
-                now = (await source.resolve(reference)).descriptor.digest
+                with unhurried():
+                    now = (await source.resolve(reference)).descriptor.digest
             except (Failure, Refusal) as fault:
                 told.append({"name": f"{place}:{reference}", "was": str(was or ""), "error": fault.reason})
                 continue
@@ -226,7 +228,8 @@ class NodeImages:
             repository = site.repository(place.registry, place.repository)
             ordered.append(Ordered(name, repository, reference, platforms))
         meter = Meter()
-        running = asyncio.create_task(Preload(ordered, meter).run())
+        with unhurried():
+            running = asyncio.create_task(Preload(ordered, meter).run())
         try:
             while not running.done():
                 yield _step(meter)

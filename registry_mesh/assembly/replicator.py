@@ -25,6 +25,7 @@ from registry_mesh.config.schema import Config
 from registry_mesh.config.signers import read_signers
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.fill.policy import FillPolicy
+from registry_mesh.content.fill.rivals import Rivals
 from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.failover_registry import FailoverRegistry
 from registry_mesh.content.snapshot.copy_blob import CopyByIngest
@@ -38,6 +39,7 @@ from registry_mesh.content.snapshot.snapshot import Snapshot
 from registry_mesh.oci.reference import RegistryName
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.storage import Storage
+from registry_mesh.ports.urgency import unhurried
 from registry_mesh.replication.rules import Rules
 from registry_mesh.replication.schedule import Interval
 from registry_mesh.repositories.of_replica import ReplicaRepositories
@@ -136,7 +138,8 @@ class Replicator:
             run = Run(time.time(), "hand" if by_hand else trigger)
             await self.history.note(run)
             try:
-                outcome = await self._run(rules, by_hand)
+                with unhurried():
+                    outcome = await self._run(rules, by_hand)
             except (Failure, asyncio.CancelledError) as fault:
                 why = fault.reason if isinstance(fault, Failure) else "stopped"
                 with suppress(Failure):
@@ -236,13 +239,16 @@ class Replicator:
         of it be seen by other hosts; a spool in front of it would tell too early."""
         cache = self._storage.cache
         if cache is None:
-            yield CopyByIngest(self._storage.blobs, self._distrusted.note)
+            yield CopyByIngest(self._storage.blobs, self._distrusted.note, self._rivals)
             return
         fills = Fills(cache, FillPolicy(complete_after=0))
         try:
-            yield CopyByFill(cache, fills, self._distrusted.note)
+            yield CopyByFill(cache, fills, self._distrusted.note, self._distrusted.doubt, self._rivals)
         finally:
             await fills.close()
+
+    def _rivals(self, registry: RegistryName) -> Rivals:
+        return self._sources[registry].rivals
 
     def _count(self, outcome: Outcome) -> None:
         result = "complete" if outcome.complete else "failed"

@@ -23,6 +23,7 @@ from registry_mesh.oci.span import Span
 from registry_mesh.ports.inspection import Inspectable
 from registry_mesh.ports.records import KeyedRecords
 from registry_mesh.ports.storage import Storage
+from registry_mesh.ports.urgency import unhurried
 from registry_mesh.roles.repair import ReplicaRepair, SiteRepair
 from registry_mesh.telemetry import names
 from registry_mesh.telemetry.instruments import Instruments
@@ -118,7 +119,8 @@ class Scrubber:
     async def _repair(self, digest: Digest, spans: Sequence[Span]) -> bool:
         mended = False
         try:
-            mended = await self._bring(digest, spans)
+            with unhurried():
+                mended = await self._bring(digest, spans)
         finally:
             what = {"digest": str(digest), "chunks": len(spans), "repaired": mended}
             log.warning("stored bytes have rotted", extra={FIELDS: what})

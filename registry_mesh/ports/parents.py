@@ -68,6 +68,11 @@ class Traffic(Protocol):
         """Requests to it that are under way, their bodies included."""
         ...
 
+    @property
+    def busy(self) -> bool:
+        """Whether clients, of any process of the node, wait for what it sends now."""
+        ...
+
 
 class Parent(Health, Pace, Traffic, Protocol):
     """One place to fetch from, and how it is doing."""

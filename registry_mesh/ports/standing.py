@@ -27,6 +27,8 @@ class Quota:
     limit: int | None
     until: float | None
     """When it is whole again, on the clock of the standing."""
+    at: float = 0.0
+    """When it said so, on that clock."""
 
 
 @dataclass(frozen=True, slots=True)

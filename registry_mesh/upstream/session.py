@@ -21,12 +21,14 @@ from registry_mesh.ports.failures import (
     SourceUnavailable,
 )
 from registry_mesh.ports.hops import HOPS, cdn_loop
+from registry_mesh.ports.urgency import urgency
 from registry_mesh.telemetry.instruments import Instruments, Layout, Table
 from registry_mesh.telemetry.names import ANSWERS, UPSTREAM_BYTES, UPSTREAM_REQUESTS, Metric
 from registry_mesh.telemetry.traces import asking
 from registry_mesh.upstream.answer import Answer
 from registry_mesh.upstream.dialogue import Dialogue
 from registry_mesh.upstream.heads import Heads
+from registry_mesh.upstream.health.background import Background
 from registry_mesh.upstream.health.board import Card
 from registry_mesh.upstream.health.breaker import Breaker
 from registry_mesh.upstream.health.causes import cause
@@ -94,6 +96,7 @@ class ParentSession:
         self._authorization = Authorization(session, self.url, login, token_service, self._patience.connect)
         self.liveness = Liveness(self._ping, self._patience, self.breaker, self._card)
         self.hangs = Hangs()
+        self._background = Background(self.name, self._card)
         self._throttles = Throttles(self.url, self._card)
         self._requests = Requests(
             session,
@@ -163,6 +166,13 @@ class ParentSession:
         self._received.add(size)
         self.received += size
         self.liveness.heard()
+        if not urgency().background:
+            self._card.serve()
+
+    @property
+    def busy(self) -> bool:
+        """See `ports.parents.Parent`."""
+        return self._background.busy
 
     def __repr__(self) -> str:
         return f"<Parent {self.name} {self.breaker!r}>"
@@ -184,6 +194,7 @@ class ParentSession:
         take more than usual, for what the parent has to do before it."""
         url, kind = self.url + path, kind_of(path)
         self._leave_alone(url, kind)
+        self._background.admit(urgency())
         self.inflight += 1
         try:
             asked = await self._named(query or {})

@@ -52,6 +52,7 @@ class NearParent:
     latency: float = 0.0
     received: int = 0
     inflight: int = 0
+    busy: bool = False
 
     @property
     def parent(self) -> NearParent:

@@ -18,6 +18,8 @@ class SlowRegistry(BareRegistry):
     data: bytes = b""
     """The blob of every digest that is not among `blobs`."""
     blobs: dict[str, bytes] = field(default_factory=dict)
+    whole: bytes = b""
+    """The blob that is given at once."""
     step: int = 1
     pause: float = 0.05
     most: int | None = None
@@ -42,6 +44,10 @@ class SlowRegistry(BareRegistry):
             return
         self.asked += 1
         body = data if span is None else data[span.start : span.stop]
+        if data is self.whole:
+            writer.write(said + body)
+            self.sent += len(body)
+            return
         await self._body(writer, said, body, resets=self.resets and self.asked % self.resets == 0)
 
     async def _body(

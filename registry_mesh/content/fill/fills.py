@@ -7,8 +7,10 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
+from weakref import WeakValueDictionary
 
 from registry_mesh.chunks.chunk_map import CHUNK
+from registry_mesh.content.fill.behind import behind_clients
 from registry_mesh.content.fill.fill import Fill
 from registry_mesh.content.fill.lanes import LaneShares
 from registry_mesh.content.fill.policy import FillPolicy
@@ -20,6 +22,7 @@ from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import Reading
 from registry_mesh.ports.cache import CacheStore
 from registry_mesh.ports.failures import Failure, SourceLied
+from registry_mesh.ports.urgency import Urgency, urgency, work_as
 from registry_mesh.tasks.flights import Flights
 
 _log: Final = logging.getLogger(__name__)
@@ -50,6 +53,8 @@ class Fills:
         self._shares = LaneShares()
         self._fills: dict[Digest, tuple[Fill, AsyncExitStack]] = {}
         self._beginnings: Flights[tuple[Digest, str], Fill] = Flights()
+        self._urgencies: WeakValueDictionary[tuple[Digest, str], Urgency] = WeakValueDictionary()
+        """Of the beginnings, as long as they last."""
         self._used: dict[Digest, float] = {}
         self._retired: list[tuple[Fill, AsyncExitStack]] = []
         """Followed to their end by who follows them."""
@@ -87,15 +92,25 @@ class Fills:
         if fill is not None:
             return fill
         while fill is None or fill.state.phase is Phase.CLOSED:  # by the time a busy loop comes to wake us
-            fill = await self._beginnings.join((digest, via.registry), lambda: self._begin(digest, via, span))
+            fill = await self._joined(digest, via, span)
         if via.place is not None:  # behind the reader's back
             note = asyncio.get_running_loop().create_task(self._store.note_place(digest, via.place))
             self._notes.add(note)
             note.add_done_callback(self._notes.discard)
         return fill
 
-    async def _begin(self, digest: Digest, via: Via, span: Span | None) -> Fill:
+    async def _joined(self, digest: Digest, via: Via, span: Span | None) -> Fill:
+        """The fill that is being begun; at once, where a client is among those who wait for it."""
+        key = digest, via.registry
+        work = self._urgencies.setdefault(key, Urgency(urgency().background))
+        if not urgency().background:
+            work.hurry()
+        return await self._beginnings.join(key, lambda: self._begin(digest, via, span, work))
+
+    async def _begin(self, digest: Digest, via: Via, span: Span | None, work: Urgency) -> Fill:
         """Readers of other registries begin for themselves meanwhile: the first whose parents answer makes the fill."""
+        work_as(work)
+        await behind_clients(via.rivals)
         pause = self._policy.poll
         while True:
             async with self._store.lock(digest, _purpose(via)) as mine:

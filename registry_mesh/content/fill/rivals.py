@@ -17,16 +17,25 @@ class Traffic:
     latency: float = 0.0
 
 
-class Rivals(Protocol):
+class RivalTraffic(Protocol):
+    """What comes from the sources of one registry's blobs."""
+
+    def traffic(self, source: str) -> Traffic:
+        """Return what comes from `source` in all."""
+        ...
+
+    def busy(self, source: str) -> bool:
+        """Return whether clients wait for what `source` sends now: what nobody waits for goes behind that. Empty: for
+        what any of the sources sends."""
+        ...
+
+
+class Rivals(RivalTraffic, Protocol):
     """The other sources of one registry's blobs, and how fast each was. Rates are bytes a second."""
 
     def rate(self, source: str, digest: Digest) -> float | None:
         """Return the rate of the best source beside `source` that would be asked for `digest`; 0.0 where nobody knows
         it yet, None where there is no other."""
-        ...
-
-    def traffic(self, source: str) -> Traffic:
-        """Return what comes from `source` in all."""
         ...
 
     def patience(self, source: str) -> float:
@@ -53,6 +62,10 @@ class NoRivals:
         """Nothing is known."""
         return Traffic()
 
+    def busy(self, source: str) -> bool:
+        """Nobody knows."""
+        return False
+
     def patience(self, source: str) -> float:
         """However long."""
         return 3600.0
@@ -62,3 +75,14 @@ class NoRivals:
 
     def outdone(self, source: str, rate: float) -> None:
         """Nobody asks for it."""
+
+
+class UnjudgedRivals(NoRivals):
+    """The sources of others, none compared with another: what comes of them is slowed down on purpose."""
+
+    def __init__(self, rivals: Rivals) -> None:
+        self._rivals = rivals
+
+    def busy(self, source: str) -> bool:
+        """As the others say."""
+        return self._rivals.busy(source)

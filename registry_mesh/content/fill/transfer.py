@@ -14,6 +14,7 @@ from registry_mesh.chunks.chunk_map import CHUNK, MIB
 from registry_mesh.chunks.steal import SKIP
 from registry_mesh.chunks.sums import ChunkSum
 from registry_mesh.content.fill.backlog import BATCH, Backlog
+from registry_mesh.content.fill.behind import BackgroundPace
 from registry_mesh.content.fill.chunk_sums import ChunkSums
 from registry_mesh.content.fill.retries import Retries
 from registry_mesh.content.fill.state import FillState
@@ -33,6 +34,7 @@ from registry_mesh.ports.failures import (
 )
 from registry_mesh.ports.partial import Give
 from registry_mesh.ports.pieces import in_memory
+from registry_mesh.ports.urgency import Urgency, urgency, work_as
 
 TURN: Final = 4 * MIB
 """Bytes that a thread receives and stores before the loop has a say again."""
@@ -66,6 +68,9 @@ class Transfer:
         self._written = written
         self.chunks = chunks
         self.unasked = unasked
+        self.urgency = Urgency(urgency().background)
+        """That of who began it, until a client waits for it."""
+        self.step_back = BackgroundPace(self.urgency, monotonic)
         self.holes: list[range] = []
         self.position = chunks.start * CHUNK
         """Bytes before this are stored, or lie in a hole."""
@@ -120,6 +125,7 @@ class Transfer:
 
     async def run(self, opened: tuple[AsyncExitStack, Reading] | None = None) -> None:
         """Until all is filled or nobody wants more. Resumes at the same byte, at whichever source is next."""
+        work_as(self.urgency)
         retries = Retries(random.random)
         while self.position < self.end:
             before = self.position

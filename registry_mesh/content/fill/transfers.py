@@ -27,6 +27,7 @@ from registry_mesh.ports.blobs import Reading
 from registry_mesh.ports.failures import Failure, SourceDiffers, SourceUnavailable, StoreBroken, StoreFull
 from registry_mesh.ports.hops import Asks, asked
 from registry_mesh.ports.partial import ChunkState, Claims
+from registry_mesh.ports.urgency import urgency
 
 _log: Final = logging.getLogger(__name__)
 
@@ -89,6 +90,8 @@ class Transfers:
         transfer = self.covering(index)
         if transfer is None:
             return self.start(wanted, reader.via)
+        if not urgency().background:
+            transfer.urgency.hurry()
         if transfer.via.registry != reader.via.registry and self._is_silent(transfer, reader):
             self._take_over(transfer, wanted, reader.via)
         elif self._worth_stealing(transfer, index, reader):
@@ -260,6 +263,8 @@ class Transfers:
         """What it does. Where it is to end behind the chunk under way, it is told so, and goes on until then."""
         if self._state.map_phase is MapPhase.LACKING:
             return TransferStep.END
+        if self._steps_back(transfer):
+            return TransferStep.WAIT
         if self._policy.complete_after <= 0:
             return TransferStep.GO
         room = self._room(transfer)
@@ -274,6 +279,14 @@ class Transfers:
         if not self._state.nearly_whole:
             transfer.end_with_chunk()
         return TransferStep.GO if transfer.received < transfer.end else TransferStep.END
+
+    def _steps_back(self, transfer: Transfer) -> bool:
+        """Whether it makes way for clients who wait for other bytes of its source, as no client waits for these."""
+        if not transfer.step_back.waits(transfer.via.rivals, transfer.source):
+            return False
+        if self._wanted_elsewhere(transfer):
+            transfer.urgency.hurry()
+        return transfer.urgency.background
 
     def _room(self, transfer: Transfer) -> int:
         if transfer.unasked:

@@ -21,7 +21,7 @@ Gave = Callable[[Digest], Awaitable[None]]
 """Is told of a digest that the source gave, before another process can join what begins with it."""
 
 
-def _nobody(source: str, digest: Digest) -> None:
+def nobody_doubts(source: str, digest: Digest) -> None:
     """Nobody is told."""
 
 
@@ -45,7 +45,7 @@ class Via:
     registry: str
     source: BlobSource
     distrust: Distrust
-    doubt: Doubt = _nobody
+    doubt: Doubt = nobody_doubts
     place: Place | None = None
     rivals: Rivals = NO_RIVALS
     gave: Gave = _not_noted

@@ -37,6 +37,10 @@ class ParentRivals:
             return Traffic()
         return Traffic(parent.received, max(1, parent.inflight), parent.latency)
 
+    def busy(self, source: str) -> bool:
+        """Whether clients wait for that parent; without a name, for any of them."""
+        return any(each.busy for each in self._parents if source in ("", each.name))
+
     def patience(self, source: str) -> float:
         """As long as an answer's head may take."""
         parent = self._named(source)

@@ -6,7 +6,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from registry_mesh.content.fill.behind import behind_clients
+from registry_mesh.content.fill.rivals import Rivals
 from registry_mesh.content.fill.via import Distrust
+from registry_mesh.content.snapshot.offer import Offer, RivalsOf, no_rivals
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.refusals import BlobUnknown, DigestInvalid
 from registry_mesh.oci.span import Span
@@ -37,14 +40,21 @@ class CopyByIngest:
     """Implements `copy_graph.Bring` for any store. A stream that breaks is resumed at the same byte; wrong bytes
     are thrown away and asked for once more, since another parent may answer."""
 
-    def __init__(self, store: BlobStore, distrust: Distrust = lambda source, digest, reason: None) -> None:
+    def __init__(
+        self,
+        store: BlobStore,
+        distrust: Distrust = lambda source, digest, reason: None,
+        rivals: RivalsOf = no_rivals,
+    ) -> None:
         self._store = store
         self._distrust = distrust
+        self._rivals = rivals
 
-    async def __call__(self, source: BlobSource, blob: Descriptor, moved: Moved) -> None:
+    async def __call__(self, offer: Offer, blob: Descriptor, moved: Moved) -> None:
+        rivals = offer.rivals(self._rivals)
         for last in (False, True):
             try:
-                return await self._attempt(_Arriving(source, blob, moved))
+                return await self._attempt(_Arriving(offer.blobs, blob, moved, rivals))
             except SourceLied as failure:
                 for name in filter(None, failure.source.split(", ")):
                     self._distrust(name, blob.digest, failure.reason)
@@ -68,8 +78,9 @@ class CopyByIngest:
 class _Arriving:
     """One try to bring a blob in; remembers who sent of it, and how much."""
 
-    def __init__(self, source: BlobSource, blob: Descriptor, moved: Moved) -> None:
+    def __init__(self, source: BlobSource, blob: Descriptor, moved: Moved, rivals: Rivals) -> None:
         self.blob = blob
+        self._rivals = rivals
         self._source = source
         self._moved = moved
         self._came = 0
@@ -97,6 +108,7 @@ class _Arriving:
 
     async def _read(self, ingest: Ingest) -> None:
         span = Span(ingest.offset, self.blob.size) if ingest.offset else None
+        await behind_clients(self._rivals)
         async with self._source.open(self.blob.digest, span) as reading:
             if reading.provenance.source:
                 self._senders.add(reading.provenance.source)
@@ -110,3 +122,4 @@ class _Arriving:
                 await ingest.write(data)
                 self._came += len(data)
                 self._moved(len(data))
+                await behind_clients(self._rivals, reading.provenance.source)

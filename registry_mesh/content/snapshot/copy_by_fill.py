@@ -13,12 +13,13 @@ from __future__ import annotations
 from contextlib import suppress
 
 from registry_mesh.content.fill.fills import Fills
-from registry_mesh.content.fill.via import Distrust, Via
+from registry_mesh.content.fill.via import Distrust, Doubt, Via, nobody_doubts
 from registry_mesh.content.snapshot.copy_blob import Moved
+from registry_mesh.content.snapshot.offer import Offer, RivalsOf, no_rivals
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
-from registry_mesh.ports.blobs import BlobSource, BlobStore
+from registry_mesh.ports.blobs import BlobStore
 from registry_mesh.ports.failures import SourceLied
 
 _ATTEMPTS = 3
@@ -28,31 +29,40 @@ _ATTEMPTS = 3
 class CopyByFill:
     """Implements `copy_graph.Bring`."""
 
-    def __init__(self, store: BlobStore, fills: Fills, distrust: Distrust) -> None:
+    def __init__(
+        self,
+        store: BlobStore,
+        fills: Fills,
+        distrust: Distrust,
+        doubt: Doubt = nobody_doubts,
+        rivals: RivalsOf = no_rivals,
+    ) -> None:
         self._store = store
         self._fills = fills
         self._distrust = distrust
+        self._doubt = doubt
+        self._rivals = rivals
 
-    async def __call__(self, source: BlobSource, blob: Descriptor, moved: Moved) -> None:
+    async def __call__(self, offer: Offer, blob: Descriptor, moved: Moved) -> None:
         true = (
             0
             if blob.digest == Digest.of(b"", blob.digest.algorithm)
-            else await self._copied(source, blob, moved)
+            else await self._copied(offer, blob, moved)
         )
         if true != blob.size:
             raise SourceLied(f"{blob.digest} has {true} bytes and is said to have {blob.size}")
         if not true:
             await self._empty(blob)
 
-    async def _copied(self, source: BlobSource, blob: Descriptor, moved: Moved) -> int:
+    async def _copied(self, offer: Offer, blob: Descriptor, moved: Moved) -> int:
         """Its size, now that it is here."""
         for _ in range(_ATTEMPTS - 1):
             with suppress(SourceLied):
-                return await self._follow(source, blob, moved)
-        return await self._follow(source, blob, moved)
+                return await self._follow(offer, blob, moved)
+        return await self._follow(offer, blob, moved)
 
-    async def _follow(self, source: BlobSource, blob: Descriptor, moved: Moved) -> int:
-        via = Via("", source, self._distrust)
+    async def _follow(self, offer: Offer, blob: Descriptor, moved: Moved) -> int:
+        via = Via(offer.registry, offer.blobs, self._distrust, self._doubt, rivals=offer.rivals(self._rivals))
         fill = await self._fills.join(blob.digest, via, None)
         came = 0
         try:

@@ -18,6 +18,7 @@ from registry_mesh.content.snapshot.flow import Flow, OutsideWindow, PacedBlobs
 from registry_mesh.content.snapshot.graph import Graph, Node
 from registry_mesh.content.snapshot.jobs import Job, Jobs, Lane, Undone, Widths
 from registry_mesh.content.snapshot.lookups import held_data
+from registry_mesh.content.snapshot.offer import Offer
 from registry_mesh.content.snapshot.progress import Meter
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
@@ -102,8 +103,8 @@ class TagCopy:
     """Told when it is complete, whether the tag moved for it, and whether all beside it is here too."""
 
 
-Bring = Callable[[BlobSource, Descriptor, Moved], Awaitable[None]]
-"""Brings one blob of a source into the store, checked; `SourceLied`, `SourceUnavailable`, `BlobUnknown`, and what
+Bring = Callable[[Offer, Descriptor, Moved], Awaitable[None]]
+"""Brings one blob that is offered into the store, checked; `SourceLied`, `SourceUnavailable`, `BlobUnknown`, and what
 the store raises. Nothing wrong stays."""
 
 
@@ -263,9 +264,10 @@ class GraphCopy:
 
         is_free = wanted.open_flow() is None
         for source in wanted.sources:
-            paced = source if is_free else PacedBlobs(source, wanted.open_flow)
+            blobs = source if is_free else PacedBlobs(source, wanted.open_flow)
+            offer = Offer(blobs, wanted.registry, paced=not is_free)
             try:
-                bring = partial(self._bring_blob, paced, wanted.blob, partial(self._moved, wanted))
+                bring = partial(self._bring_blob, offer, wanted.blob, partial(self._moved, wanted))
                 await self._asking.patiently(wanted.registry, bring)
                 self._meter.objects_done += 1
                 return

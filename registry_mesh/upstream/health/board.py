@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from typing import Any, Final
 
-from registry_mesh.ports.standing import Standing
-from registry_mesh.upstream.health.opinion import Facts, Opinion, opinion, standing
+from registry_mesh.ports.standing import Quota, Standing
+from registry_mesh.upstream.health.opinion import Facts, Opinion, opinion, quota, standing
 
 _NAMES: Final = {field.name: index for index, field in enumerate(fields(Facts))}
 _FACTS: Final = len(_NAMES)
 _HEARD: Final = _FACTS
+_CLIENTS: Final = _FACTS + 1
 _WORDS: Final = 32
 _LINEAGE: Final = 704
 _MOST_ABOVE: Final = 40
@@ -115,6 +116,10 @@ class Sheet:
         """When bytes of a body came last, to any."""
         return max(self._words[_HEARD::_WORDS].tolist())
 
+    def clients_at(self) -> float:
+        """When a client's request began last, or bytes came for one, at any."""
+        return max(self._words[_CLIENTS::_WORDS].tolist())
+
     def error(self, known: Opinion) -> str:
         """What went wrong last."""
         if known.reporter is None:
@@ -191,6 +196,19 @@ class Card:
         """When bytes of a body came last, to this process."""
         return self._own[_HEARD]
 
+    def serve(self) -> None:
+        """A client waits for what the parent sends."""
+        self._own[_CLIENTS] = self.clock()
+
+    @property
+    def clients_at(self) -> float:
+        """When a client waited for it last, in any process."""
+        return self._sheet.clients_at()
+
+    def quota(self) -> Quota | None:
+        """What is left of the parent's, as any process was told."""
+        return quota(self._sheet.seen(), self.clock())
+
     def standing(self) -> Standing:
         """How the parent does, now."""
         return self._sheet.standing(self.clock())
@@ -199,6 +217,6 @@ class Card:
         """Begin with an empty row."""
         nothing: dict[str, Any] = dict.fromkeys(_NAMES, 0.0)
         self.write(**nothing)
-        self._own[_HEARD] = 0.0
+        self._own[_HEARD] = self._own[_CLIENTS] = 0.0
         self._text[:] = bytes(_TEXT)
         self._lineage[:] = bytes(_LINEAGE)

@@ -136,7 +136,7 @@ def standing(seen: Sequence[Facts], heard: float, error: str, now: float) -> Sta
         latency=known.latency if known.answered_at else None,
         error=error,
         error_at=known.error_at or None,
-        quota=_quota(seen, now),
+        quota=quota(seen, now),
         clock_ahead=_clock(seen, now),
     )
 
@@ -163,9 +163,10 @@ def _clock(seen: Sequence[Facts], now: float) -> float | None:
     return last.clock_ahead if last.clock_at and now - last.clock_at < TOLD_LASTS else None
 
 
-def _quota(seen: Sequence[Facts], now: float) -> Quota | None:
+def quota(seen: Sequence[Facts], now: float) -> Quota | None:
+    """What is left of what the parent allows; None where it does not say, or its time is over."""
     last = max(seen, key=lambda facts: facts.quota_at)
     if not last.quota_at or 0 < last.quota_until <= now:
         return None
     limit = int(last.quota_limit) if last.quota_limit else None
-    return Quota(int(last.quota_left), limit, last.quota_until or None)
+    return Quota(int(last.quota_left), limit, last.quota_until or None, last.quota_at)

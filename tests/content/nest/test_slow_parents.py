@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -15,21 +16,29 @@ from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.failover_registry import FailoverRegistry
 from registry_mesh.content.nest.pull_through import PullThrough
+from registry_mesh.content.snapshot.copy_by_fill import CopyByFill
+from registry_mesh.content.snapshot.flow import Flow, Grant, PacedBlobs, Spending
+from registry_mesh.content.snapshot.offer import Offer
+from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, RepositoryName
+from registry_mesh.ports.blobs import BlobSource
 from registry_mesh.ports.failures import SourceSlow, SourceUnavailable
 from registry_mesh.stores.disk.store import DiskStore
+from registry_mesh.stores.memory.store import MemoryStore
 from registry_mesh.upstream.client import open_session
 from registry_mesh.upstream.health.liveness import Patience
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession
 from tests.simulators.bare import listening
+from tests.simulators.images import LAYER
 from tests.simulators.parent import PlainParent, plain_parent
 from tests.simulators.slow import SlowRegistry
 from tests.suites.bytes_of import pattern, read
 
 DATA = pattern(6 * MIB, seed=7)
 DIGEST = Digest.of(DATA)
+NAME = RegistryName("r.example")
 PATIENCE = Patience(drip=0.5, stall=0.4, head=1.0)
 
 
@@ -47,17 +56,36 @@ class World:
         parent.add(DATA)
         return parent
 
-    async def before(self, *urls: str, patience: Patience = PATIENCE) -> PullThrough:
+    async def _parents(
+        self, urls: Sequence[str], patience: Patience
+    ) -> tuple[FailoverRegistry, Distrusted, Fills]:
         client = await self.stack.enter_async_context(open_session())
-        distrusted, name = Distrusted(), RegistryName("r.example")
+        distrusted = Distrusted()
         sessions = [ParentSession(client, url, None, patience, ns="never") for url in urls]
-        parents = FailoverRegistry(name, [[UpstreamRegistry(each, name)] for each in sessions], distrusted)
+        parents = FailoverRegistry(NAME, [[UpstreamRegistry(each, NAME)] for each in sessions], distrusted)
         fills = Fills(self._store)
         self.stack.push_async_callback(fills.close)
+        return parents, distrusted, fills
+
+    async def before(self, *urls: str, patience: Patience = PATIENCE) -> PullThrough:
+        parents, distrusted, fills = await self._parents(urls, patience)
         source = parents.repository(RepositoryName("team/app")).blobs
         return PullThrough(
             self._store, source, fills, distrusted.note, doubt=distrusted.doubt, rivals=parents.rivals
         )
+
+    async def copy(self, data: bytes, *urls: str, bytes_a_second: float | None = None) -> None:
+        """As a run of a replica does, which may have a budget."""
+        parents, distrusted, fills = await self._parents(urls, Patience())
+        bring = CopyByFill(self._store, fills, distrusted.note, distrusted.doubt, lambda _: parents.rivals)
+        blobs: BlobSource = parents.repository(RepositoryName("team/app")).blobs
+        if bytes_a_second is not None:
+            grant = Grant(bytes_a_second, asyncio.get_running_loop().time, asyncio.sleep)
+            flow = Flow(Spending([], grant, MemoryStore().records, time.time))
+            blobs = PacedBlobs(blobs, lambda: flow)
+        offer = Offer(blobs, NAME, paced=bytes_a_second is not None)
+        async with asyncio.timeout(60):
+            await bring(offer, Descriptor(LAYER, Digest.of(data), len(data)), lambda size: None)
 
 
 @pytest_asyncio.fixture
@@ -155,6 +183,21 @@ async def test_slow_beside_good(world: World, slow: dict[str, float], most_asked
     assert bad.asked <= most_asked
     assert good.asked <= len(BLOBS) + 1
     assert bad.sent + good.sent <= 1.02 * sum(map(len, BLOBS))
+
+
+async def test_a_run_of_a_replica_leaves_it_too(world: World) -> None:
+    bad = await world.slow(SlowRegistry(DATA, step=5_000, pause=0.1))
+    good = await world.slow(SlowRegistry(DATA, step=MIB, pause=0))
+    await world.copy(DATA, bad.url, good.url)
+    assert bad.asked == good.asked == 1
+    assert bad.sent + good.sent <= 1.02 * len(DATA)
+
+
+async def test_a_parent_is_not_slow_for_the_budget_of_a_run(world: World) -> None:
+    data = DATA[: 3 * MIB // 2]
+    first, second = [await world.slow(SlowRegistry(data, step=MIB, pause=0)) for _ in range(2)]
+    await world.copy(data, first.url, second.url, bytes_a_second=500_000)
+    assert (first.asked, second.asked) == (1, 0)
 
 
 async def test_where_the_other_lacks_the_blob_the_slow_one_is_waited_for(world: World) -> None:

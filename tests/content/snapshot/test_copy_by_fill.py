@@ -9,8 +9,10 @@ import pytest
 from registry_mesh.chunks.chunk_map import CHUNK
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.snapshot.copy_by_fill import CopyByFill
+from registry_mesh.content.snapshot.offer import Offer
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.reference import RegistryName
 from registry_mesh.ports.failures import SourceLied
 from registry_mesh.stores.memory.store import MemoryStore
 from tests.simulators.images import LAYER, random_bytes
@@ -34,7 +36,8 @@ class Copying:
         )
 
     async def bring(self, size: int, digest: Digest | None = None) -> None:
-        await self._bring(self.source, Descriptor(LAYER, digest or self.digest, size), self._move)
+        offer = Offer(self.source, RegistryName("r.example"))
+        await self._bring(offer, Descriptor(LAYER, digest or self.digest, size), self._move)
 
     def _move(self, size: int) -> None:
         self.moved += size

@@ -1,0 +1,131 @@
+"""Work that nobody waits for goes behind what clients wait for: of one parent, and of its quota."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest_asyncio
+
+from registry_mesh.chunks.chunk_map import CHUNK, MIB
+from registry_mesh.content.fill.behind import LONGEST, BackgroundPace
+from registry_mesh.content.fill.fills import Fills
+from registry_mesh.content.fill.rivals import NoRivals
+from registry_mesh.content.nest.distrusted import Distrusted
+from registry_mesh.content.nest.failover_registry import FailoverRegistry
+from registry_mesh.content.nest.pull_through import PullThrough
+from registry_mesh.content.snapshot.copy_by_fill import CopyByFill
+from registry_mesh.content.snapshot.offer import Offer
+from registry_mesh.oci.descriptor import Descriptor
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.reference import RegistryName, RepositoryName
+from registry_mesh.ports.urgency import Urgency, unhurried
+from registry_mesh.stores.disk.store import DiskStore
+from registry_mesh.upstream.client import open_session
+from registry_mesh.upstream.registry import UpstreamRegistry
+from registry_mesh.upstream.session import ParentSession
+from tests.eventually import eventually
+from tests.simulators.bare import listening
+from tests.simulators.images import LAYER
+from tests.simulators.slow import SlowRegistry
+from tests.suites.bytes_of import pattern, read
+
+NAME = RegistryName("r.example")
+CLIENTS, BEHIND = pattern(4 * MIB, seed=51), pattern(4 * MIB, seed=52)
+
+
+class Node:
+    """A cache before one parent, which gives what clients ask for in steps, and all else at once."""
+
+    def __init__(
+        self, parent: SlowRegistry, store: DiskStore, fills: Fills, parents: FailoverRegistry
+    ) -> None:
+        self.parent, self._store, self.fills, self.parents = parent, store, fills, parents
+        self.source = parents.repository(RepositoryName("team/app")).blobs
+        self.cache = PullThrough(store, self.source, fills, rivals=parents.rivals)
+        self.copied = 0
+
+    async def pull(self, data: bytes) -> None:
+        async with asyncio.timeout(30):
+            assert await read(self.cache, Digest.of(data)) == data
+
+    async def copy(self, data: bytes) -> None:
+        """As a run of a replica does."""
+        bring = CopyByFill(self._store, self.fills, lambda *_: None, rivals=lambda _: self.parents.rivals)
+        with unhurried():
+            await bring(Offer(self.source, NAME), Descriptor(LAYER, Digest.of(data), len(data)), self._moved)
+
+    def _moved(self, size: int) -> None:
+        self.copied += size
+
+    def comes(self, data: bytes) -> int:
+        """Bytes of it that have come."""
+        fill = self.fills.get(Digest.of(data))
+        return fill.state.fetched if fill is not None else 0
+
+
+@pytest_asyncio.fixture
+async def node(tmp_path: Path) -> AsyncIterator[Node]:
+    async with AsyncExitStack() as stack:
+        held = {str(Digest.of(data)): data for data in (CLIENTS, BEHIND)}
+        parent = await stack.enter_async_context(
+            listening(SlowRegistry(blobs=held, step=CHUNK, pause=0.03, whole=BEHIND))
+        )
+        store = await DiskStore.start(tmp_path / "store")
+        stack.push_async_callback(store.close)
+        client = await stack.enter_async_context(open_session())
+        fills = Fills(store)
+        stack.push_async_callback(fills.close)
+        offer = UpstreamRegistry(ParentSession(client, parent.url, None, ns="never"), NAME)
+        yield Node(parent, store, fills, FailoverRegistry(NAME, [[offer]], Distrusted()))
+
+
+async def test_it_begins_when_clients_are_done(node: Node) -> None:
+    pull = asyncio.create_task(node.pull(CLIENTS))
+    await eventually(lambda: node.comes(CLIENTS), "bytes for the client")
+    copy = asyncio.create_task(node.copy(BEHIND))
+    await pull
+    assert node.parent.asked == 1, "nothing else was asked for meanwhile"
+    await copy
+    assert node.copied == len(BEHIND)
+
+
+async def test_what_has_begun_stands_still_while_clients_are_there(node: Node) -> None:
+    node.parent.whole = b""
+    copy = asyncio.create_task(node.copy(BEHIND))
+    await eventually(lambda: node.comes(BEHIND), "bytes for the run")
+    pull = asyncio.create_task(node.pull(CLIENTS))
+    await eventually(lambda: node.comes(CLIENTS), "bytes for the client")
+    before = node.comes(BEHIND)
+    await pull
+    assert before <= node.comes(BEHIND) <= before + 4 * CHUNK
+    await copy
+    assert node.parent.asked == 2, "and goes on where it was"
+
+
+async def test_a_client_that_comes_to_wait_for_it_does_not_wait_for_others(node: Node) -> None:
+    pull = asyncio.create_task(node.pull(CLIENTS))
+    await eventually(lambda: node.comes(CLIENTS), "bytes for the client")
+    copy = asyncio.create_task(node.copy(BEHIND))
+    await asyncio.sleep(0)
+    await node.pull(BEHIND)
+    assert not pull.done()
+    await asyncio.gather(pull, copy)
+    assert node.parent.sent == len(CLIENTS) + len(BEHIND)
+
+
+class Busy(NoRivals):
+    def busy(self, source: str) -> bool:
+        return True
+
+
+def test_where_clients_never_rest_it_goes_on_now_and_then() -> None:
+    now = [0.0]
+    back = BackgroundPace(Urgency(background=True), lambda: now[0])
+    assert back.waits(Busy())
+    now[0] = LONGEST
+    assert not back.waits(Busy())
+    assert back.waits(Busy()), "and waits anew"
+    assert not BackgroundPace(Urgency(), lambda: now[0]).waits(Busy())
