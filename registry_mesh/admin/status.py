@@ -93,6 +93,22 @@ class RegistryStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class WebhookStatus:
+    """One receiver of an origin's events."""
+
+    name: str
+    to: str
+    """Its address, without path and query."""
+    waiting: int
+    sent: int
+    lost: int
+    why: str
+    """What keeps it from taking the next event; empty where nothing does."""
+    failing_since: float
+    """Seconds since the epoch; 0: it takes them."""
+
+
+@dataclass(frozen=True, slots=True)
 class ScrubStatus:
     """The walk over stored bytes under way, or the last one."""
 
@@ -255,6 +271,7 @@ class NodeStatus:
     cache: CacheStatus | None = None
     """Of all that was answered since the start; an origin is no cache."""
     last_day: DayStatus | None = None
+    webhooks: Sequence[WebhookStatus] = ()
     verdict: str = ""
     """One sentence of what is so."""
     findings: Sequence[FindingStatus] = ()

@@ -49,6 +49,7 @@ from registry_mesh.assembly.scrubbing import Scrubber, scrubbed
 from registry_mesh.assembly.seats import Seats, State
 from registry_mesh.assembly.storage import open_storage, write_fault
 from registry_mesh.assembly.told import Told
+from registry_mesh.assembly.webhooks import Couriers
 from registry_mesh.config.schema import Config
 from registry_mesh.edge.access_log import AccessLog
 from registry_mesh.findings.decide import LOOKED_AT
@@ -96,6 +97,7 @@ class Keeper:
         self._figures: Figures | None = None
         self._replicator: Replicator | None = None
         self._scrubbers: list[Scrubber] = []
+        self._couriers = Couriers(config) if config.webhooks.receivers else None
         self._started = time.time()
         self._instruments = table.row(row)
         self._fault: str | None = None
@@ -187,6 +189,8 @@ class Keeper:
             jobs.append(self._collect)
         if self._config.role == "origin":
             jobs.append(self._retain)
+        if self._couriers is not None:
+            jobs.append(self._couriers.follow)
         return jobs
 
     async def _collect(self) -> None:
@@ -331,6 +335,7 @@ class Keeper:
             counters=counters(self.table),
             last_day=self._figures.status() if self._figures else None,
             cache=cache_status(self.table) if self._config.role != "origin" else None,
+            webhooks=self._couriers.status() if self._couriers else (),
             verdict=self.findings().verdict,
             findings=self.findings().findings,
         )

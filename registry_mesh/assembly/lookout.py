@@ -29,6 +29,7 @@ from registry_mesh.findings.facts import (
     RegistryFacts,
     RulesFacts,
     StoreFacts,
+    WebhookFacts,
 )
 from registry_mesh.findings.finding import NAMES, Finding, State
 from registry_mesh.tasks.threads import offload
@@ -127,6 +128,11 @@ class Lookout:
             certificates=self._certificates,
             rules=self._rules(config, status),
             pulls=self._pulls(status, now),
+            webhooks=tuple(
+                WebhookFacts(each.name, each.to, each.failing_since, each.why, each.waiting, each.lost)
+                for each in status.webhooks
+                if each.why
+            ),
         )
 
     def _rules(self, config: Config, status: NodeStatus) -> RulesFacts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from registry_mesh.assembly.storage import uploads_of
+from registry_mesh.assembly.webhooks import open_outbox
 from registry_mesh.config.schema import Config
 from registry_mesh.ports.storage import Storage
 from registry_mesh.repositories.digest_life import Grace, Lifecycle
@@ -23,4 +24,5 @@ def open_repositories(config: Config, storage: Storage, may_read: MayRead = nobo
         PushPolicy(pushes.immutable, pushes.history, pushes.grace, pushes.sparse, pushes.untagged == "keep"),
         may_read,
         pushes.quotas,
+        open_outbox(config) if config.role == "origin" else None,
     )

@@ -20,6 +20,7 @@ from registry_mesh.config.pull_checks import check_pulls
 from registry_mesh.config.sibling_checks import check_siblings
 from registry_mesh.config.signers import check_keys
 from registry_mesh.config.stores import check_store
+from registry_mesh.config.webhook_checks import check_webhooks
 from registry_mesh.oci.reference import parse_registry
 from registry_mesh.oci.refusals import NameUnknown
 
@@ -40,6 +41,7 @@ _BELONGS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "keys": (("replica",), "only a replica brings what rules select"),
     "pushes": (("origin",), "only an origin takes pushes"),
     "collection": (("origin", "replica"), "a site makes room by itself"),
+    "webhooks": (("origin",), "only an origin takes pushes, and tells of them"),
     "retention": (
         ("origin",),
         "a replica keeps what its rules take: keep, delete; a site makes room by itself",
@@ -65,6 +67,7 @@ def check_document(document: Document) -> None:
     check_access(document)
     check_keys(document)
     check_pulls(document)
+    check_webhooks(document)
 
 
 def _check_role(document: Document) -> None:

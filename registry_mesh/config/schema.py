@@ -40,6 +40,7 @@ from registry_mesh.config.values import (
     as_tuple,
     workers,
 )
+from registry_mesh.config.webhooks import Webhooks
 
 RoleName = Literal["origin", "replica", "site"]
 
@@ -182,6 +183,8 @@ class Config(Section):
     limits: Limits = Limits()
     log: Log = Log()
     pulls: Pulls = Pulls()
+    webhooks: Webhooks = Webhooks()
+    """Origin: who is told of pushes and deletions."""
 
     _extensions = model_validator(mode="before")(_without_extensions)
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from registry_mesh.findings.facts import NodeFacts
 from registry_mesh.findings.finding import NAMES, Finding, worst_first
-from registry_mesh.findings.of_node import of_certificates, of_program, of_rules, of_store
+from registry_mesh.findings.of_node import of_certificates, of_program, of_rules, of_store, of_webhooks
 from registry_mesh.findings.of_parents import of_parents
 from registry_mesh.findings.of_pulls import of_pulls
 from registry_mesh.findings.of_surroundings import of_surroundings
@@ -21,6 +21,7 @@ _CHECKS: Final[Sequence[Callable[[NodeFacts, float], Iterator[Finding]]]] = (
     of_program,
     of_certificates,
     of_rules,
+    of_webhooks,
 )
 _HOLD: Final = {
     "offline": 5.0,
@@ -30,6 +31,7 @@ _HOLD: Final = {
     "parent-down": 5.0,
     "tls-untrusted": 5.0,
     "parent-denied": 5.0,
+    "webhook-down": 60.0,
 }
 """Seconds for which it must be so before it is said. It ends after twice that, so that nothing flickers."""
 

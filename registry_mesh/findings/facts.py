@@ -120,6 +120,18 @@ class PullFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class WebhookFacts:
+    """A receiver of events that does not take them."""
+
+    name: str
+    to: str
+    since: float
+    why: str
+    waiting: int = 0
+    lost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class NodeFacts:
     """All that is known of a node."""
 
@@ -133,3 +145,4 @@ class NodeFacts:
     certificates: tuple[CertificateFacts, ...] = ()
     rules: RulesFacts = field(default_factory=RulesFacts)
     pulls: PullFacts = field(default_factory=PullFacts)
+    webhooks: tuple[WebhookFacts, ...] = ()

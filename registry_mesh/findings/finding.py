@@ -38,6 +38,7 @@ NAMES: Final = {
     "replication-behind": State.LOOK,
     "behind": State.LOOK,
     "certificate-ending": State.LOOK,
+    "webhook-down": State.LOOK,
 }
 """Every finding there can be. A name never changes: alerts and handbooks refer to it."""
 

@@ -144,3 +144,17 @@ def _behind(facts: NodeFacts, now: float) -> Iterator[Finding]:
         f"registry-mesh replicate {facts.config} --once",
         rules.complete,
     )
+
+
+def of_webhooks(facts: NodeFacts, now: float) -> Iterator[Finding]:
+    """Whether receivers take their events."""
+    for hook in facts.webhooks:
+        lost = f", {hook.lost:,} are lost" if hook.lost else ""
+        yield Finding(
+            "webhook-down",
+            f"Webhook {hook.name} takes no events: {hook.why}.",
+            hook.to,
+            (f"Since {moment(hook.since, now)}; {hook.waiting:,} wait{lost}.",),
+            f"mend {hook.to}, or its url and secret in {facts.config}",
+            hook.since,
+        )

@@ -14,6 +14,7 @@ from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.oci.refusals import ManifestUnknown, NameUnknown
 from registry_mesh.ports.blobs import BlobStore
 from registry_mesh.ports.documents import encode
+from registry_mesh.ports.happenings import Happening, Outbox
 from registry_mesh.ports.pushes import Pusher
 from registry_mesh.ports.records import Records
 from registry_mesh.ports.repositories import Referrers, Repository, Resolved, TagPage
@@ -91,8 +92,9 @@ class Repositories:
         policy: PushPolicy | None = None,
         may_read: MayRead = nobody,
         quotas: Mapping[str, int] | None = None,
+        outbox: Outbox | None = None,
     ) -> None:
-        """`quotas`: bytes that projects may have, by their names."""
+        """`quotas`: bytes that projects may have, by their names. `outbox`: where it is told what happens."""
         self.records = records
         self.blobs = blobs
         self.uploads = uploads
@@ -100,6 +102,7 @@ class Repositories:
         self.policy = policy or PushPolicy()
         self.named_by = NamedBy()
         self.quotas = Quotas(records, quotas)
+        self._outbox = outbox
         self._may_read = may_read
 
     def parts(self, name: RepositoryName) -> RepositoryParts:
@@ -121,7 +124,12 @@ class Repositories:
 
     def history(self, name: RepositoryName) -> TagHistory:
         """What is remembered of its tags, and the way back."""
-        return TagHistory(self.parts(name), self.lifecycle, self.policy)
+        return TagHistory(self.parts(name), self)
+
+    async def announce(self, happening: Happening) -> None:
+        """Tell those who want to know."""
+        if self._outbox is not None:
+            await self._outbox.add(happening)
 
     def may_read(self, who: Pusher, name: RepositoryName) -> bool:
         """Whether `who` may read the repository."""

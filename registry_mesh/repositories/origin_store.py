@@ -6,6 +6,7 @@ from typing import Protocol
 
 from registry_mesh.oci.reference import RepositoryName
 from registry_mesh.ports.blobs import BlobStore
+from registry_mesh.ports.happenings import Happening
 from registry_mesh.ports.pushes import Pusher
 from registry_mesh.ports.records import Records
 from registry_mesh.ports.uploads import Uploads
@@ -38,6 +39,10 @@ class OriginStore(Kept, Ruled, Protocol):
 
     def may_read(self, who: Pusher, name: RepositoryName) -> bool:
         """Whether `who` may read the repository."""
+        ...
+
+    async def announce(self, happening: Happening) -> None:
+        """Tell those who want to know what happened."""
         ...
 
     async def found(self, parts: RepositoryParts) -> None:

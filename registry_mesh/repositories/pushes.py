@@ -15,6 +15,7 @@ from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.reference import RepositoryName, Tag
 from registry_mesh.oci.refusals import BlobUnknown, ManifestUnknown, Unsupported
 from registry_mesh.ports.blobs import BlobInfo, Ingest
+from registry_mesh.ports.happenings import DELETE, PUSH, Happening
 from registry_mesh.ports.pieces import put
 from registry_mesh.ports.pushes import Pushed, Pusher, Upload
 from registry_mesh.ports.uploads import Owner
@@ -160,6 +161,7 @@ class RepositoryPushes:
             await self._parts.tags.move(tag, _plain(manifest), who, decide)
         if tags and await self._parts.shelf.find(manifest.digest) is None:
             await self._shelve(manifest, who)  # deleted between the two: this push came after that
+        await self._tell(PUSH, who, _plain(manifest), tags)
         subject = manifest.subject.digest if manifest.subject else None
         return Pushed(manifest.digest, subject, tuple(tags))
 
@@ -171,7 +173,9 @@ class RepositoryPushes:
                 raise ManifestUnknown("no such tag", tag=tag)
             allow_move(self._store.policy, self._parts.name, tag, current, None, Precondition(if_match))
 
-        await self._parts.tags.move(tag, None, who, decide)
+        before = await self._parts.tags.move(tag, None, who, decide)
+        if before is not None and before.descriptor is not None:
+            await self._tell(DELETE, who, before.descriptor, (tag,))
 
     async def delete_manifest(self, who: Pusher, digest: Digest) -> None:
         """Delete a manifest and the tags that point at it. `ManifestUnknown`."""
@@ -186,6 +190,7 @@ class RepositoryPushes:
             with suppress(_Moved):
                 await self._parts.tags.move(tag, None, who, _only_from(digest))
         await self._parts.shelf.unshelve(shelved, self._store.lifecycle.clock(), who)
+        await self._tell(DELETE, who, shelved.descriptor, tags)
 
     async def delete_blob(self, who: Pusher, digest: Digest) -> None:
         """Unlink a blob from this repository. `BlobUnknown`."""
@@ -235,6 +240,14 @@ class RepositoryPushes:
     async def _links(self, name: RepositoryName, digest: Digest) -> bool:
         blobs = LinkedBlobs(self._store.records, self._store.blobs, RepositoryKeys(name))
         return await blobs.linked_at(digest) is not None
+
+    async def _tell(self, kind: str, who: Pusher, what: Descriptor, tags: Sequence[Tag]) -> None:
+        at = self._store.lifecycle.clock()
+        await self._store.announce(
+            Happening(
+                kind, self._parts.name, what.digest, tuple(tags), what.media_type, what.size, who.subject, at
+            )
+        )
 
     async def _shelve(self, manifest: Manifest, who: Pusher) -> None:
         await self._parts.shelf.shelve(manifest, self._store.lifecycle.clock(), who)

@@ -5,20 +5,22 @@ from __future__ import annotations
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import Tag
 from registry_mesh.oci.refusals import ManifestUnknown
+from registry_mesh.ports.happenings import PUSH, Happening
 from registry_mesh.ports.pushes import Pusher
-from registry_mesh.repositories.digest_life import Lifecycle
+from registry_mesh.repositories.origin_store import OriginStore
 from registry_mesh.repositories.parts import RepositoryParts
-from registry_mesh.repositories.push_policy import CREATE, Precondition, PushPolicy, allow_move
+from registry_mesh.repositories.push_policy import CREATE, Precondition, allow_move
 from registry_mesh.repositories.tag_log import TagEntry
 
 
 class TagHistory:
     """History and undo of one repository's tags."""
 
-    def __init__(self, parts: RepositoryParts, lifecycle: Lifecycle, policy: PushPolicy) -> None:
+    def __init__(self, parts: RepositoryParts, store: OriginStore) -> None:
         self._parts = parts
-        self._lifecycle = lifecycle
-        self._policy = policy
+        self._store = store
+        self._lifecycle = store.lifecycle
+        self._policy = store.policy
 
     async def entries(self, tag: Tag) -> list[TagEntry]:
         """Oldest first. `ManifestUnknown` for a tag that never was, or is forgotten."""
@@ -46,6 +48,12 @@ class TagHistory:
             allow_move(self._policy, self._parts.name, tag, standing, target.digest, expected)
 
         await self._parts.tags.move(tag, target.descriptor, who, decide)
+        back, at = target.descriptor, self._lifecycle.clock()
+        await self._store.announce(
+            Happening(
+                PUSH, self._parts.name, back.digest, (tag,), back.media_type, back.size, who.subject, at
+            )
+        )
         return target
 
     async def _bring_back(self, digest: Digest) -> None:

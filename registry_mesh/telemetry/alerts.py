@@ -135,6 +135,7 @@ ALERTS: Final = (
     _of_finding("rot", "0m", f"Stored chunks of {_WHO} had rotted; they were fetched anew."),
     _of_finding("scrub-old", "1h", f"What {_WHO} holds was not read again for long."),
     _of_finding("workers-die", "0m", f"Processes of {_WHO} died again and again."),
+    _of_finding("webhook-down", "30m", f"A receiver of {_WHO}'s events takes none; they wait."),
     _of_finding(
         "reload-failed", "5m", f"{_WHO} did not take its new configuration; the old one is in force."
     ),

@@ -74,6 +74,7 @@ FINDINGS: Final = (
     "own-link-down", "offline", "parent-down", "parent-lies", "parent-denied", "tls-untrusted", "throttled",
     "clock-off", "pulls-fail", "store-fault", "store-full", "rot", "scrub-old", "limits-low", "workers-die",
     "reload-failed", "rules-invalid", "replication-behind", "behind", "certificate-ending",
+    "webhook-down",
 )  # fmt: skip
 """Diagnoses, as `findings` names them."""
 FINDING_STATES: Final = ("broken", "look")

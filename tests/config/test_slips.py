@@ -13,6 +13,8 @@ from registry_mesh.config.load import load, parse
 
 SITE = "role: site\nstore: {disk: {path: x}}\nregistries: {a.b: {parents: [[http://p]]}}\n"
 
+ORIGIN = "role: origin\nstore: {disk: {path: x}}\n"
+
 
 def faults(text: str) -> list[str]:
     with pytest.raises(ConfigInvalid) as invalid:
@@ -69,6 +71,34 @@ def faults(text: str) -> list[str]:
             "retention.rules: nowhere: there is no such folder",
         ),
         (SITE + "retention: {rules: x}\n", "a site has no retention"),
+        (ORIGIN + "webhooks: {receivers: {ci: {url: http://h/x, secret: env:NONE}}}\n", "add queue: FILE"),
+        (
+            ORIGIN + "webhooks: {queue: q, receivers: {ci: {url: http://h/x, secret: env:NO_SUCH}}}\n",
+            "webhooks.receivers.ci.secret: NO_SUCH is not in this environment; make one: echo whsec_",
+        ),
+        (
+            ORIGIN + "webhooks: {queue: q, receivers: {ci: {url: http://h/x, secret: hunter2}}}\n",
+            'a secret is named, never written: "file:/path" or "env:NAME"',
+        ),
+        (
+            ORIGIN + "webhooks: {queue: q, receivers: {ci: {url: 'http://u:p@h/', secret: env:HOME}}}\n",
+            "a receiver's address carries no user or password: events are signed",
+        ),
+        (
+            ORIGIN + "webhooks: {queue: q, receivers: {ci: {url: ftp://h/, secret: env:HOME}}}\n",
+            "a receiver is http://HOST[:PORT]/PATH",
+        ),
+        (
+            ORIGIN
+            + "webhooks: {queue: q, receivers: {ci: {url: http://h, secret: env:HOME, repositories: ['!a']}}}\n",
+            "only excludes, so it selects nothing",
+        ),
+        (
+            ORIGIN
+            + "webhooks: {queue: q, receivers: {ci: {url: http://h, secret: env:HOME, repositories: [A]}}}\n",
+            "'A' stands in none of the names this can match",
+        ),
+        (SITE + "webhooks: {queue: q}\n", "a site has no webhooks"),
         ("role: origin\nstore: {disk: {path: x}}\nscrub: {children: [http://c:1]}\n", "add registry: HOST"),
         (
             "role: origin\nstore: {disk: {path: x}}\nreplication: {interval: 1h}\n",

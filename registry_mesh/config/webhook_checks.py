@@ -1,0 +1,41 @@
+"""Checks of `webhooks:` that no single key can make."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from registry_mesh.config.document import Document, mapping
+from registry_mesh.config.places import log_fault
+from registry_mesh.webhooks.signature import SecretInvalid, key_of
+
+_MEND = "make one: echo whsec_$(openssl rand -base64 32)"
+
+
+def check_webhooks(document: Document) -> None:
+    """Add what is wrong to the document's findings."""
+    receivers = mapping(document.find("webhooks", "receivers"))
+    queue = document.find("webhooks", "queue")
+    if receivers and queue is None:
+        document.report(("webhooks",), "receivers without a queue", "add queue: FILE", key=True)
+    if isinstance(queue, str) and queue and (fault := log_fault(Path(queue))) is not None:
+        document.lack(("webhooks", "queue"), *fault)
+    for name in receivers:
+        _check_secret(document, name)
+
+
+def _check_secret(document: Document, name: str) -> None:
+    path = ("webhooks", "receivers", name, "secret")
+    secret = document.find(*path)
+    kind, _, target = secret.partition(":") if isinstance(secret, str) else ("", "", "")
+    try:
+        if kind == "env":
+            key_of(os.environ[target])
+        elif kind == "file" and target:
+            key_of(Path(target).read_text(errors="replace"))
+    except KeyError:
+        document.lack(path, f"{target} is not in this environment", _MEND)
+    except OSError as fault:
+        document.lack(path, f"{target}: {fault.strerror}", _MEND)
+    except SecretInvalid as fault:
+        document.lack(path, f"{target}: {fault}", _MEND)

@@ -1,0 +1,139 @@
+"""The events that receivers have not taken yet: SQLite, a row for each receiver and event.
+
+All processes of a node write into it. What was added survives the death of any of them. Each receiver has room for so
+many events: the oldest makes room for the newest, and is counted as lost.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from registry_mesh.ports.failures import StoreBroken
+
+_WAIT: Final = 1.0
+"""Seconds for which a write waits for those of other processes: a push waits with it."""
+_VERSION: Final = 1
+_MAKE: Final = """
+CREATE TABLE IF NOT EXISTS waiting (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, receiver TEXT NOT NULL,
+  event TEXT NOT NULL, at REAL NOT NULL, body BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS by_receiver ON waiting (receiver, id);
+CREATE TABLE IF NOT EXISTS receivers (
+  receiver TEXT PRIMARY KEY, waiting INTEGER NOT NULL, sent INTEGER NOT NULL, lost INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An event for one receiver. `at` is when it happened, in seconds since the epoch."""
+
+    id: int
+    event: str
+    at: float
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Of one receiver's events."""
+
+    waiting: int = 0
+    sent: int = 0
+    lost: int = 0
+
+
+class Queue:
+    """Blocks: to be called in threads. Raises `StoreBroken`. `limit`: events of one receiver."""
+
+    def __init__(self, path: str, limit: int) -> None:
+        self._path = path
+        self._limit = limit
+
+    def add(self, receivers: Collection[str], event: str, at: float, body: bytes) -> None:
+        """Keep an event for each of `receivers`."""
+        with self._opened() as opened, opened:
+            opened.execute("BEGIN IMMEDIATE")
+            for receiver in receivers:
+                opened.execute(
+                    "INSERT INTO waiting (receiver, event, at, body) VALUES (?, ?, ?, ?)",
+                    (receiver, event, at, body),
+                )
+                self._count(opened, receiver, waiting=1)
+                self._make_room(opened, receiver)
+
+    def first(self, receiver: str) -> Waiting | None:
+        """The oldest event of a receiver."""
+        with self._opened() as opened:
+            row = opened.execute(
+                "SELECT id, event, at, body FROM waiting WHERE receiver = ? ORDER BY id LIMIT 1", (receiver,)
+            ).fetchone()
+        return None if row is None else Waiting(*row)
+
+    def sent(self, receiver: str, waiting: Waiting) -> None:
+        """It was taken."""
+        self._end(receiver, waiting, sent=1)
+
+    def lost(self, receiver: str, waiting: Waiting) -> None:
+        """It is given up."""
+        self._end(receiver, waiting, lost=1)
+
+    def counts(self) -> dict[str, Counts]:
+        """By receiver."""
+        with self._opened() as opened:
+            rows = opened.execute("SELECT receiver, waiting, sent, lost FROM receivers")
+            return {receiver: Counts(*rest) for receiver, *rest in rows}
+
+    def keep(self, receivers: Collection[str]) -> None:
+        """Forget what is for others."""
+        with self._opened() as opened, opened:
+            known = [row[0] for row in opened.execute("SELECT receiver FROM receivers")]
+            for gone in set(known) - set(receivers):
+                opened.execute("DELETE FROM waiting WHERE receiver = ?", (gone,))
+                opened.execute("DELETE FROM receivers WHERE receiver = ?", (gone,))
+
+    def _end(self, receiver: str, waiting: Waiting, sent: int = 0, lost: int = 0) -> None:
+        with self._opened() as opened, opened:
+            if opened.execute("DELETE FROM waiting WHERE id = ?", (waiting.id,)).rowcount:
+                self._count(opened, receiver, -1, sent, lost)
+
+    def _make_room(self, opened: sqlite3.Connection, receiver: str) -> None:
+        (waiting,) = opened.execute(
+            "SELECT waiting FROM receivers WHERE receiver = ?", (receiver,)
+        ).fetchone()
+        more = waiting - self._limit
+        if more > 0:
+            opened.execute(
+                "DELETE FROM waiting WHERE id IN (SELECT id FROM waiting WHERE receiver = ? ORDER BY id LIMIT ?)",
+                (receiver, more),
+            )
+            self._count(opened, receiver, -more, lost=more)
+
+    @staticmethod
+    def _count(
+        opened: sqlite3.Connection, receiver: str, waiting: int = 0, sent: int = 0, lost: int = 0
+    ) -> None:
+        opened.execute(
+            "INSERT INTO receivers VALUES (?, ?, ?, ?) ON CONFLICT (receiver) DO UPDATE SET "
+            "waiting = waiting + excluded.waiting, sent = sent + excluded.sent, lost = lost + excluded.lost",
+            (receiver, waiting, sent, lost),
+        )
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        try:
+            Path(self._path).parent.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(self._path, timeout=_WAIT)) as opened:
+                if opened.execute("PRAGMA user_version").fetchone()[0] < _VERSION:
+                    opened.execute("PRAGMA journal_mode = WAL")
+                    opened.executescript(f"{_MAKE} PRAGMA user_version = {_VERSION};")
+                opened.execute("PRAGMA synchronous = NORMAL")
+                yield opened
+        except (sqlite3.Error, OSError) as fault:
+            raise StoreBroken(f"{self._path}: {fault}") from None

@@ -1,0 +1,38 @@
+"""Signatures of deliveries, as Standard Webhooks has them: HMAC-SHA256 over `ID.TIMESTAMP.BODY`."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+from typing import Final
+
+PREFIX: Final = "whsec_"
+LEAST: Final = 24
+"""Bytes that a key has at least."""
+
+
+class SecretInvalid(ValueError):
+    """The text is no key."""
+
+
+def key_of(text: str) -> bytes:
+    """The key in a secret: `whsec_` and base64, else the text's own bytes. `SecretInvalid`."""
+    text = text.strip()
+    try:
+        key = (
+            base64.b64decode(text.removeprefix(PREFIX), validate=True)
+            if text.startswith(PREFIX)
+            else text.encode()
+        )
+    except ValueError:
+        raise SecretInvalid(f"what follows {PREFIX} is no base64") from None
+    if len(key) < LEAST:
+        raise SecretInvalid(f"a key of fewer than {LEAST} bytes")
+    return key
+
+
+def headers(key: bytes, event: str, at: int, body: bytes) -> dict[str, str]:
+    """The fields that a receiver verifies. `at` is the time of sending, in seconds since the epoch."""
+    signed = b".".join((event.encode(), str(at).encode(), body))
+    signature = base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
+    return {"webhook-id": event, "webhook-timestamp": str(at), "webhook-signature": f"v1,{signature}"}
