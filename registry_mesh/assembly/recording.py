@@ -14,6 +14,7 @@ from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.failover_registry import FailoverRegistry
 from registry_mesh.content.snapshot.asking import Asking
 from registry_mesh.content.snapshot.outgoing import pushed
+from registry_mesh.content.snapshot.pinned import PinnedTarget, bare_pins, with_pins
 from registry_mesh.content.snapshot.recording import Recorder
 from registry_mesh.content.snapshot.remembered_tags import RememberedTags
 from registry_mesh.content.snapshot.settings import SnapshotPolicy
@@ -59,6 +60,8 @@ async def _names(source: FailoverRegistry, listing: Listing) -> set[RepositoryNa
 
 
 async def _listed(recorder: Recorder, repository: Repository, by: Iterable[Rule]) -> Line:
+    by = tuple(by)
+    repository = with_pins(repository, repository, bare_pins(by))
     line: Line = {"registry": repository.registry, "repository": repository.name, "listed_at": time.time()}
     try:
         tags = (await repository.tags.tags(EVERY)).tags
@@ -74,10 +77,11 @@ async def held(storage: Storage, registries: Iterable[str]) -> AsyncIterator[Lin
     recorder = Recorder(time.time(), Signatures(Asking(1)))
     for registry in map(RegistryName, registries):
         async for name in repositories.repositories(registry):
-            kept = repositories.repository(registry, name).kept
+            ours = repositories.repository(registry, name)
+            kept, pins = PinnedTarget(ours).kept, [Tag(f"@{digest}") for digest in await ours.pinned()]
             place = Place(registry, name)
             try:
-                tags = (await kept.tags.tags(EVERY)).tags
+                tags = (*(await kept.tags.tags(EVERY)).tags, *pins)
             except NameUnknown:
                 continue
             told = await following(storage.records, place)

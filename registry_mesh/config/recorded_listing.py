@@ -23,6 +23,7 @@ from registry_mesh.oci.reference import RepositoryName, Tag, parse_name, parse_r
 from registry_mesh.oci.refusals import Refusal
 from registry_mesh.replication.decision import Place, TagFacts
 from registry_mesh.replication.listing import Held, Recorded, Weight
+from registry_mesh.replication.pattern import pinned_digest
 
 SCHEMA: Final = "registry-mesh/listing/1"
 _OF_BLOBS: Final = frozenset({"blobs"})
@@ -65,11 +66,16 @@ def _line(number: int, value: Mapping[str, Any]) -> Recorded | None:  # Any: JSO
     return Recorded(
         Place(registry, repository),
         float(value.get("listed_at", 0)),
-        {parse_tag(tag): _facts(each) for tag, each in tags.items()},
+        {_tag(tag): _facts(each) for tag, each in tags.items()},
         {Tag(tag): _weight(each["blobs"], each) for tag, each in tags.items() if _has(each, _OF_BLOBS)},
         {Tag(tag): _held(each) for tag, each in tags.items() if _has(each, _OF_HELD)},
         value.get("error"),
     )
+
+
+def _tag(text: str) -> Tag:
+    """A tag, or a pinned manifest without one, `@DIGEST`. `Refusal`."""
+    return Tag(text) if pinned_digest(text) is not None else parse_tag(text)
 
 
 def _has(value: object, keys: frozenset[str]) -> bool:

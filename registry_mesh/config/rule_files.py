@@ -118,8 +118,6 @@ def _finding(place: str, what: str, how: str) -> Finding:
 def refuse_unheeded(rules: Rules, heeded: Collection[str]) -> None:
     """`ConfigInvalid` where a rule says what the node would not do: a rule is obeyed whole, or not at all."""
     said = [(rule.place, f"rule {rule.name}", key) for rule in rules for key in rule.said]
-    bare = [rule for rule in rules if any(pin.tag is None for pin in rule.pins)]
-    said += [(rule.place, f"rule {rule.name}", "@DIGEST without a tag") for rule in bare]
     said += [(each.place, "a denial", "deny") for each in rules.deny]
     both = [rule for rule in rules if rule.to and rule.delete != NEVER]
     said += [(rule.place, f"rule {rule.name}", "delete beside to") for rule in both]

@@ -158,6 +158,10 @@ class KeptRepository(KeptTags, Protocol):
         not be here: rules do not want it."""
         ...
 
+    async def hold(self, digest: Digest) -> bool:
+        """Keep a manifest that was put, though no tag points at it; gives whether that is new."""
+        ...
+
     async def tag(self, tag: Tag, target: Descriptor, source: str) -> None:
         """Point the tag at a manifest that was put; `source` goes into its history."""
         ...

@@ -96,6 +96,11 @@ class Decision:
         return max((rule.priority for rule in self.rules), key=lambda each: each.rank)
 
 
+def named(tag: str) -> str:
+    """A tag behind its repository; what stands for itself, `@DIGEST`, as it is."""
+    return tag if tag.startswith("@") else f":{tag}"
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A repository at its source."""
@@ -105,7 +110,7 @@ class Place:
 
     def ref(self, tag: str) -> str:
         """`REGISTRY/REPOSITORY:TAG`."""
-        return f"{self.registry}/{self.repository}:{tag}"
+        return f"{self.registry}/{self.repository}{named(tag)}"
 
 
 def decide(
@@ -274,7 +279,7 @@ class Named:
     rule: Rule = field(compare=False)
 
     def __str__(self) -> str:
-        return f"{self.registry}/{self.repository}:{self.tag}"
+        return f"{self.registry}/{self.repository}{named(self.tag)}"
 
 
 def targets(

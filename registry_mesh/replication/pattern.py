@@ -66,6 +66,11 @@ class Pin:
     digest: Digest
 
 
+def pinned_digest(tag: str) -> Digest | None:
+    """The digest that stands for itself among tags, `@DIGEST`; None where it is a tag."""
+    return Digest.parse(tag[1:]) if tag.startswith("@") else None
+
+
 def _unread(name: str) -> Read | None:
     return None
 
@@ -236,7 +241,7 @@ def _pin(body: str) -> Pattern:
     except DigestInvalid:
         raise ValueError(f"{digest} is no digest; a pin is TAG@sha256:HEX") from None
     if not tag:
-        return Pattern(body, False, names=frozenset(), pin=pin)
+        return Pattern(body, False, body, frozenset({body}), pin=pin, matches=body.__eq__)
     if not is_tag(tag):
         raise ValueError("a pin is of one tag, without wildcards")
     return Pattern(body, False, tag, frozenset({tag}), pin=pin, matches=tag.__eq__)

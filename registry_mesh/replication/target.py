@@ -57,11 +57,12 @@ class Target:
         return "{version}" in self.name + self.tag
 
     def of(self, source: Source) -> tuple[RepositoryName, Tag]:
-        """What it makes of a source; `ValueError` where that is no legal name."""
-        name, tag = _filled(self.name, source), _filled(self.tag, source)
+        """What it makes of a source; `ValueError` where that is no legal name. What has no tag gets none."""
+        is_bare = source.tag.startswith("@")
+        name, tag = _filled(self.name, source), source.tag if is_bare else _filled(self.tag, source)
         if not is_name(name):
             raise ValueError(f"{self.name} makes {name!r}, which is no repository name")
-        if not is_tag(tag):
+        if not is_bare and not is_tag(tag):
             raise ValueError(f"{self.tag} makes {tag!r}, which is no tag")
         return RepositoryName(name), Tag(tag)
 

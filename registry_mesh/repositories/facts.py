@@ -34,6 +34,7 @@ async def inventory(
     hangs on something. `keep_untagged`: every manifest is a root."""
     histories = await ask_each(parts.tags.history, await parts.tags.names())
     roots = frozenset(each.digest for entries in histories for each in entries if each.digest) | extra_roots
+    roots |= {*await pinned(parts)}
     taken_out = [await parts.shelf.names(each) async for each in parts.shelf.all(parts.keys.deleted)]
     manifests = {each.digest: await parts.shelf.names(each) async for each in parts.shelf.all()}
     deleted = {
@@ -50,6 +51,12 @@ async def inventory(
         blobs.keys(),
     )
     return Inventory(parts.name, facts, sizes | blobs)
+
+
+async def pinned(parts: RepositoryParts) -> list[Digest]:
+    """The manifests that are kept though no tag points at them."""
+    found = [digest_of(key) async for key in parts.records.walk(parts.keys.pinned)]
+    return sorted((digest for digest in found if digest is not None), key=str)
 
 
 def _names(shelved: ShelvedManifest) -> Names:

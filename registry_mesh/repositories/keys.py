@@ -64,6 +64,15 @@ class RepositoryKeys:
         return f"{self.root}_tagged/{_path(digest)}/"
 
     @property
+    def pinned(self) -> str:
+        """The prefix of the manifests that are kept though no tag points at them."""
+        return f"{self.root}_pinned/"
+
+    def pin(self, digest: Digest) -> str:
+        """The record that keeps one."""
+        return f"{self.pinned}{_path(digest)}"
+
+    @property
     def manifests(self) -> str:
         """The prefix of all manifests."""
         return f"{self.root}_manifests/"

@@ -22,6 +22,7 @@ from registry_mesh.ports.pushes import Pusher
 from registry_mesh.ports.records import Records
 from registry_mesh.ports.repositories import Repository
 from registry_mesh.repositories.digest_life import Lifecycle
+from registry_mesh.repositories.facts import pinned
 from registry_mesh.repositories.names import repository_names
 from registry_mesh.repositories.of_origin import RepositoryReferrers, RepositoryTags
 from registry_mesh.repositories.parts import RepositoryParts
@@ -94,10 +95,24 @@ class ReplicaRepository:
 
     async def tag(self, tag: Tag, target: Descriptor, source: str) -> None:
         """Let a tag point to `target`, as `source` had it."""
-        if await self._records.get(self._parts.keys.existence) is None:
-            await self._records.create(self._parts.keys.existence, encode({"at": self._lifecycle.clock()}))
+        await self._exist()
         who = Pusher(f"{_WHO.subject} from {source}")
         await self._parts.tags.move(tag, target, who, lambda standing: None)
+
+    async def hold(self, digest: Digest) -> bool:
+        """Let the collection keep a manifest for itself; gives whether it did not before."""
+        await self._exist()
+        return await self._records.create(
+            self._parts.keys.pin(digest), encode({"at": self._lifecycle.clock()})
+        )
+
+    async def pinned(self) -> list[Digest]:
+        """What is kept for itself."""
+        return await pinned(self._parts)
+
+    async def _exist(self) -> None:
+        if await self._records.get(self._parts.keys.existence) is None:
+            await self._records.create(self._parts.keys.existence, encode({"at": self._lifecycle.clock()}))
 
     async def untag(self, tag: Tag, target: Digest, because: str) -> None:
         """Delete the tag as an origin does; what nothing refers to any more is the collection's."""

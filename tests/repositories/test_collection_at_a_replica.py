@@ -10,6 +10,7 @@ from registry_mesh.repositories.digest_life import Grace, Lifecycle
 from registry_mesh.repositories.of_origin import Repositories
 from registry_mesh.repositories.push_policy import PushPolicy
 from registry_mesh.stores.memory.uploads import MemoryUploads
+from tests.content.snapshot.test_rule_keys import replica_of
 from tests.simulators.images import HOST, Content, random_bytes
 from tests.simulators.replica import Replica, rule
 
@@ -50,3 +51,21 @@ async def test_bytes_of_a_deleted_tag_go_after_the_grace_and_shared_ones_stay() 
     assert not await held(replica, own)
     assert await held(replica, shared)
     assert set(await replica.tags("app")) == {"v1"}
+
+
+async def test_what_a_rule_pins_without_a_tag_is_kept_with_all_it_names() -> None:
+    content = Content()
+    layer = random_bytes("pinned", 5_000)
+    pinned = content.image("pinned", layers=[layer])
+    replica = replica_of(f'repos: app, tags: "@{pinned.digest}"')
+    replica.source.content[RepositoryName("app")] = content
+    await replica.run()
+    now = [1_000.0]
+    lifecycle = Lifecycle(replica.blobs.records, lambda: now[0], Grace(period=DAY))
+    uploads = MemoryUploads(replica.blobs, lambda: now[0])
+    stored = Repositories(replica.blobs.records, replica.blobs, uploads, lifecycle, PushPolicy((), 20, DAY))
+    for _ in range(4):
+        now[0] += 2 * DAY
+        assert (await Collection(stored).run()).removed == 0
+    assert await held(replica, layer)
+    assert await replica.has("app", pinned)

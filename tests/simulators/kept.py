@@ -57,6 +57,11 @@ class DiaryRepository:
         await self.real.tag(tag, target, source)
         self.diary.append(f"tag {tag}")
 
+    async def hold(self, digest: Digest) -> bool:
+        await self.kept.manifests.manifest(digest)
+        self.diary.append(f"hold {digest}")
+        return await self.real.hold(digest)
+
     async def untag(self, tag: Tag, target: Digest, because: str) -> None:
         await self.real.untag(tag, target, because)
         self.diary.append(f"untag {tag}")

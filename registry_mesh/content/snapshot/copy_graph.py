@@ -30,6 +30,7 @@ from registry_mesh.ports.failures import Failure, SourceUnavailable, StoreBroken
 from registry_mesh.ports.outward import PushedRepository
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.repositories import KeptRepository, Repository
+from registry_mesh.replication.pattern import pinned_digest
 from registry_mesh.replication.rules import Platforms
 from registry_mesh.replication.terms import Data
 
@@ -81,7 +82,8 @@ class TagKey:
     to: Place | None = None
 
     def __str__(self) -> str:
-        return f"{self.place}:{self.tag}" + (f" as {self.to}" if self.to is not None else "")
+        mark = "" if self.tag.startswith("@") else ":"
+        return f"{self.place}{mark}{self.tag}" + (f" as {self.to}" if self.to is not None else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,9 +310,11 @@ class GraphCopy:
         gap = await first_gap(target.kept, copy.graph.root.digest, copy.platforms, copy.data)
         if gap is not None:
             raise StoreBroken(f"not switched, for lack of {gap}")
-        moved = await _points_at(target, copy.tag) != copy.graph.root.digest
-        if moved:
-            await target.tag(copy.tag, copy.graph.root, str(place.registry))
+        root = copy.graph.root
+        if pinned_digest(copy.tag) is not None:
+            moved = await target.hold(root.digest)
+        elif moved := await _points_at(target, copy.tag) != root.digest:
+            await target.tag(copy.tag, root, str(place.registry))
         self._meter.objects_done += 1
         self._meter.tags_done += 1
         undone = self._running.undone.keys() if self._running is not None else set()

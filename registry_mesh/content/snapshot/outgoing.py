@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from typing import Final
 
+from registry_mesh.content.snapshot.pinned import PinnedTarget
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
@@ -39,7 +40,7 @@ class OutgoingRepository:
     @property
     def kept(self) -> Repository:
         """What is there."""
-        return self._real.kept
+        return PinnedTarget(self._real).kept
 
     async def has(self, blob: Descriptor) -> bool:
         """Whether it is there."""
@@ -70,6 +71,10 @@ class OutgoingRepository:
         if noted != ours:
             await self._records.put(key, json.dumps(noted).encode())
         await self._real.tag(tag, target, source)
+
+    async def hold(self, digest: Digest) -> bool:
+        """As the real one."""
+        return await self._real.hold(digest)
 
     async def untag(self, tag: Tag, target: Digest, because: str) -> None:
         """As the real one: never."""

@@ -108,6 +108,10 @@ class RenamedTarget:
         for each in self._destination.of(tag):
             await self._real.tag(each, target, source)
 
+    async def hold(self, digest: Digest) -> bool:
+        """In the repository that is made."""
+        return await self._real.hold(digest)
+
     async def untag(self, tag: Tag, target: Digest, because: str) -> None:
         """Every tag that this one becomes."""
         for each in self._destination.of(tag):

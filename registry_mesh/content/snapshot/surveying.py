@@ -11,6 +11,7 @@ from registry_mesh.content.snapshot.explorer import Explorer
 from registry_mesh.content.snapshot.following import Followed
 from registry_mesh.content.snapshot.outgoing import OutgoingRepository
 from registry_mesh.content.snapshot.pending import Pending
+from registry_mesh.content.snapshot.pinned import PinnedTarget, bare_pins, with_pins
 from registry_mesh.content.snapshot.planning import Planning
 from registry_mesh.content.snapshot.removing import Removing
 from registry_mesh.content.snapshot.renaming import Destination, RenamedTarget, destinations
@@ -81,9 +82,10 @@ class Surveying:
 
     async def look(self, place: Place, named: frozenset[RepositoryName]) -> None:
         """Look at one repository, and take what changed into the copy. `named`: those that rules name in full."""
-        source = self._sources[place.registry].repository(place.repository)
-        target = self._ours.repositories.repository(place.registry, place.repository)
         rules = self._rules.of(place.registry, place.repository)
+        target = self._kept(place)
+        source = self._sources[place.registry].repository(place.repository)
+        source = with_pins(source, target.kept, bare_pins(rules))
         try:
             if self._renames:
                 await self._look_renamed(place, source, target, rules)
@@ -143,11 +145,14 @@ class Surveying:
             self._planning.postpone(Pending(source, renamed, place, to, found))
         await self._look_after(place, source, target, last, wanted)
 
+    def _kept(self, place: Place) -> KeptRepository:
+        return PinnedTarget(self._ours.repositories.repository(place.registry, place.repository))
+
     def _target(self, to: Destination) -> RenamedTarget:
         """A repository that is made of another, here or at a registry that is pushed to."""
         place = to.place
         if not to.is_outward:
-            return RenamedTarget(self._ours.repositories.repository(place.registry, place.repository), to)
+            return RenamedTarget(self._kept(place), to)
         if self._ours.outward is None:
             raise SourceRefused(f"this node pushes nothing to {place.registry}")
         there = self._ours.outward.repository(place.registry, place.repository)

@@ -102,6 +102,10 @@ class OutwardRepository:
         manifest = (await self._read.manifests.manifest(target.digest)).manifest
         await self._put(manifest, tag, target.media_type)
 
+    async def hold(self, digest: Digest) -> bool:
+        """Nothing: how long a manifest without a tag stays there is that registry's to say."""
+        return False
+
     async def untag(self, tag: Tag, target: Digest, because: str) -> None:
         """`SourceRefused`: nothing is deleted there."""
         raise SourceRefused("nothing is deleted at a registry that is pushed to", source=self._place.source)

@@ -9,6 +9,7 @@ from typing import Any
 
 from registry_mesh.config.recorded_listing import SCHEMA, read_listing
 from registry_mesh.content.snapshot.asking import Asking
+from registry_mesh.content.snapshot.pinned import bare_pins, with_pins
 from registry_mesh.content.snapshot.recording import Recorder
 from registry_mesh.content.snapshot.signatures import Signatures
 from registry_mesh.oci.reference import Tag
@@ -26,7 +27,8 @@ async def planned(replica: Replica, folder: Path) -> Plan:
     recorder = Recorder(replica.now, Signatures(Asking(4), replica.signers, replica.unusable))
     shown, here = [], []
     for name in sorted(replica.source.content):
-        repository = replica.source.repository(name)
+        real = replica.source.repository(name)
+        repository = with_pins(real, real, bare_pins(replica.rules.of(HOST, name)))
         tags = (await repository.tags.tags(EVERY)).tags
         shown.append(await _line(recorder, repository, tags, selecting(replica.rules.of(HOST, name), tags)))
     async for name in replica.repositories.real.repositories(HOST):
