@@ -70,16 +70,20 @@ class NodeRevocations:
         """Ask parents for their lists, for ever. For the process that keeps."""
         while self._keeps:
             await asyncio.sleep(EVERY)
-            for registry, groups in parents.groups.items():
-                await self._hear(registry, [each.session for group in groups for each in group])
+            await self.ask(parents)
             if not self._saved:
                 await self._become(self._state)
+
+    async def ask(self, parents: Parents) -> None:
+        """Ask once, for each registry."""
+        for registry, groups in parents.groups.items():
+            await self._hear(registry, [each.session for group in groups for each in group])
 
     async def _hear(self, registry: str, sessions: Sequence[ParentSession]) -> None:
         """Take the list of the first parent that answers; without one, what was heard last holds."""
         for session in sessions:
             try:
-                if not await _tells(session):
+                if not await self._tells(session):
                     continue
                 key = (registry, session.name)
                 told = await fetch_revoked(session, self._tags.get(key, ""))
@@ -93,6 +97,13 @@ class NodeRevocations:
                 self._tags[key] = told.tag
                 await self._become(self._state.heard(registry, told.revoked, self._clock()))
             return
+
+    async def _tells(self, session: ParentSession) -> bool:
+        """Whether it is a node of the mesh that is there to be asked. Where nothing was asked of it yet, that is found
+        out only for the sake of credentials of our own."""
+        if session.mesh is None and self._state.known:
+            await session.answers()
+        return bool(session.mesh) and session.available
 
     async def _become(self, state: Revocations) -> None:
         changed, self._state = state != self._state, state
@@ -124,10 +135,3 @@ class NodeRevocations:
         if text != self._text:
             self._marks = frozenset(parse_revoked(text))
         self._text = text
-
-
-async def _tells(session: ParentSession) -> bool:
-    """Whether it is a node of the mesh that is there to be asked."""
-    if session.mesh is None:
-        await session.answers()
-    return bool(session.mesh) and session.available

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
+from registry_mesh.assembly.parents import Parents
 from registry_mesh.assembly.revocations import NodeRevocations
 from registry_mesh.auth.revoked import mark
+from registry_mesh.config.load import parse
 from registry_mesh.ports.failures import StoreFull
 from registry_mesh.stores.memory.records import MemoryRecords
 from registry_mesh.telemetry.note import Note
+from tests.simulators.parent import plain_parent
 
 A, B = mark("a"), mark("b")
 NOW = 1_800_000_000.0
@@ -68,3 +74,22 @@ async def test_a_record_that_cannot_be_read_is_no_end_of_the_node() -> None:
     keeper = of(note, keeps=True)
     await keeper.begin(records)
     assert keeper.marks == frozenset()
+
+
+async def test_who_has_no_credentials_bothers_no_parent_that_was_never_asked(tmp_path: Path) -> None:
+    async with plain_parent() as parent:
+        document = {
+            "role": "site",
+            "store": {"disk": {"path": str(tmp_path)}},
+            "registries": {"r.example": {"parents": [[parent.url]]}},
+        }
+        async with Parents(parse(json.dumps(document), "site.yaml").config) as parents:
+            keeper = of(Note(), keeps=True)
+            await keeper.begin(MemoryRecords())
+            await keeper.looked(frozenset())
+            await keeper.ask(parents)
+            assert parent.requests == []
+            await keeper.looked(frozenset({A}))
+            for _ in range(3):
+                await keeper.ask(parents)
+            assert parent.requests == [("GET", "/v2/")], "it is no node of the mesh"
