@@ -26,14 +26,18 @@ EXIT_INTERRUPTED: Final = 130
 
 @click.command(
     epilog="Exit codes: 0 everything that is wanted is held; 1 something failed, and is listed; 2 the configuration or "
-    "a rule file is wrong; 130 interrupted (what came is kept)."
+    "a rule file is wrong; 3 the plan has a conflict, or is stopped by the guard; 130 interrupted (what came is kept)."
 )
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option(
     "--once", is_flag=True, help="Run once and end; else again and again, as `replication.interval` says."
 )
+@click.option("--plan", is_flag=True, help="Say what a run would do now, and do nothing.")
+@click.option(
+    "--format", type=click.Choice(["text", "json", "markdown"]), default="text", help="Of the plan: for whom."
+)
 @click.option("--quiet", is_flag=True, help="No progress, only the result.")
-def command(config: Path, once: bool, quiet: bool) -> None:
+def command(config: Path, once: bool, plan: bool, format: str, quiet: bool) -> None:
     """Bring to the replica that CONFIG describes what its rules select.
 
     What is held already is not fetched again; a tag is switched when everything it stands for is here and checked.
@@ -43,9 +47,12 @@ def command(config: Path, once: bool, quiet: bool) -> None:
     \b
     Example:
       registry-mesh replicate config/replica.yaml --once
+      registry-mesh replicate config/replica.yaml --plan
     """
     try:
-        sys.exit(asyncio.run(_replicate(_loaded(config), once, quiet)))
+        loaded = _loaded(config)
+        work = _planned(loaded, format) if plan else _replicate(loaded, once, quiet)
+        sys.exit(asyncio.run(work))
     except ConfigInvalid as invalid:
         click.echo(str(invalid), err=True)
         sys.exit(EXIT_INVALID)
@@ -65,6 +72,18 @@ def _loaded(path: Path) -> Config:
             [Finding(str(path), Mark(1, 1), ("role",), what, "give a replica's configuration")]
         )
     return loaded.config
+
+
+async def _planned(config: Config, format: str) -> int:
+    from registry_mesh.assembly.storage import NotBuilt
+    from registry_mesh.cli.run_plans import tell_plan
+    from registry_mesh.ports.failures import Failure
+
+    try:
+        return await tell_plan(config, format)
+    except (Failure, NotBuilt) as fault:
+        click.echo(f"error: {getattr(fault, 'reason', fault)}", err=True)
+        return EXIT_INCOMPLETE
 
 
 async def _replicate(config: Config, once: bool, quiet: bool) -> int:

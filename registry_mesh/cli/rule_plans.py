@@ -18,9 +18,10 @@ from registry_mesh.config.scalars import parse_size
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.replication.difference import Change, Tally, difference
 from registry_mesh.replication.listing import Recorded
-from registry_mesh.replication.plan import Node, plan
+from registry_mesh.replication.plan import Node, Plan, plan
 from registry_mesh.replication.plan_document import digest, pieces
 from registry_mesh.replication.plan_totals import Link, summary
+from registry_mesh.replication.rules import Rules
 from registry_mesh.replication.sentences import size
 
 _FILE = click.Path(path_type=Path)
@@ -66,8 +67,13 @@ def plan_(
     at = time.time() if now is None else now
     here = {} if held is None else or_exit(lambda: {_key(each): each for each in read_listing(held)})
     whom = Node(node, groups, None if own is None else RegistryName(own))
-    found = or_exit(lambda: plan(rules, read_listing(listing), here, at, whom, _digest(paths)))
+    found = or_exit(lambda: plan(rules, read_listing(listing), here, at, whom, rules_digest(paths)))
     link = Link(None if rate is None else _rate(rate), price, currency if price is not None else "")
+    sys.exit(tell(found, rules, link, format))
+
+
+def tell(found: Plan, rules: Rules, link: Link, format: str) -> int:
+    """Print a plan; gives the exit code."""
     told = summary(found, rules, link)
     if format == "json":
         for piece in pieces(found, told, link):
@@ -76,8 +82,8 @@ def plan_(
         for line in plan_lines(found, told, link, digest(found, told, link), markdown=format == "markdown"):
             click.echo(line)
     if found.stopped:
-        sys.exit(EXIT_STOPPED)
-    sys.exit(EXIT_LOOK if found.refused or found.troubles else 0)
+        return EXIT_STOPPED
+    return EXIT_LOOK if found.refused or found.troubles else 0
 
 
 @click.command("diff", epilog="Exit codes: 0 fine; 1 something changes, with --exit-code; 2 a file is wrong.")
@@ -129,7 +135,7 @@ def _key(recorded: Recorded) -> tuple[RegistryName, RepositoryName]:
     return place.registry, place.repository
 
 
-def _digest(paths: tuple[Path, ...]) -> str:
+def rules_digest(paths: tuple[Path, ...]) -> str:
     """Of the bytes of all files, in the order of their names."""
     sum_ = hashlib.sha256()
     for path in sorted(or_exit(lambda: files_of(paths)), key=lambda each: each.name):

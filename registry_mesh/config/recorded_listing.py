@@ -60,6 +60,11 @@ def _line(number: int, value: Mapping[str, Any]) -> Recorded | None:  # Any: JSO
         return None
     if number == 1:
         raise ValueError("its first line names no schema")
+    return recorded(value)
+
+
+def recorded(value: Mapping[str, Any]) -> Recorded:  # Any: JSON as it came
+    """A repository of a listing. `ValueError`, `TypeError`, `KeyError`, `Refusal` where it is none."""
     registry = parse_registry(value["registry"])
     repository: RepositoryName = parse_name(value["repository"])
     tags = value.get("tags", {})

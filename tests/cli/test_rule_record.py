@@ -15,8 +15,8 @@ from tests.simulators.images import HOST, Content, random_bytes
 from tests.simulators.replica_tree import replica_tree
 
 
-async def rules(*arguments: str) -> str:
-    result = await asyncio.to_thread(CliRunner().invoke, main, ["rules", *arguments])
+async def rules(*arguments: str, command: str = "rules") -> str:
+    result = await asyncio.to_thread(CliRunner().invoke, main, [command, *arguments])
     assert result.exit_code == 0, result.output
     return result.output
 
@@ -44,9 +44,16 @@ async def test_a_run_moves_what_the_plan_said_to_the_byte(tmp_path: Path) -> Non
             assert first["totals"]["bytes"] == (await replicator.run()).size > 0
             tree.write_rules({"repos": ["app"], "platforms": ["linux/amd64"]})
             second = await planned()
+            before = sorted(map(str, (tree.directory / "replica").rglob("*")))
+            now = await rules("--plan", path, "--format", "json", command="replicate")
+            told = json.loads(now)
+            assert (told["steps"], told["totals"]) == (second["steps"], second["totals"])
+            assert sorted(map(str, (tree.directory / "replica").rglob("*"))) == before
             assert [s["to"] for s in second["steps"]] == [f"{HOST}/app:multi", f"{HOST}/app:one"]
             outcome = await replicator.run()
             assert outcome.complete
             assert second["totals"]["bytes"] == outcome.size > 50_000
+            now = await rules("--plan", path, "--format", "json", command="replicate")
+            assert json.loads(now)["steps"] == []
             third = await planned()
             assert (third["steps"], third["totals"]["bytes"]) == ([], 0)
