@@ -28,7 +28,11 @@ def _date_at(second: int) -> str:
 
 def lines(fields: Iterable[tuple[str, str]]) -> bytes:
     """Fields, each ended. A character that no field may hold becomes `?`: a value can never become a second field."""
-    return "".join(f"{name}: {_UNSAFE.sub('?', value)}\r\n" for name, value in fields).encode("ascii")
+    fields = list(fields)
+    values = "".join([value for _, value in fields])
+    if not (values.isascii() and values.isprintable()):
+        fields = [(name, _UNSAFE.sub("?", value)) for name, value in fields]
+    return "".join([f"{name}: {value}\r\n" for name, value in fields]).encode("ascii")
 
 
 def render(status: int, fields: Iterable[tuple[str, str]]) -> bytes:

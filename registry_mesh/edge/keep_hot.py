@@ -44,9 +44,10 @@ def keep_blob(exchange: Exchange, call: Call, digest: Digest, fields: Fields, re
     hot = _hot(exchange, call)
     if hot is None or not reading.provenance.hit or reading.ready(reading.span) is None:
         return
-    assert call.repository is not None
-    shape = _shape(exchange, call, fields)
-    hot.keep_blob(_key(exchange), call.repository.blobs, digest, reading.span, shape)
+    if hot.wants_blob(key := _key(exchange)):
+        assert call.repository is not None
+        shape = _shape(exchange, call, fields)
+        hot.keep_blob(key, call.repository.blobs, digest, reading.span, shape)
 
 
 def _hot(exchange: Exchange, call: Call) -> Hot | None:

@@ -37,6 +37,7 @@ log: Final = logging.getLogger(__name__)
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _READING: Final = ("GET", "HEAD")
+_LINE: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class OuterRing:
@@ -219,4 +220,4 @@ def render(exchange: Exchange, seconds: float) -> str:
         line["range"] = exchange.headers["Range"][:100]
     if exchange.broken:
         line["broken"] = exchange.broken
-    return json.dumps(line, separators=(",", ":"))
+    return _LINE(line)

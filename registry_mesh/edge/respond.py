@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
+from types import AsyncGeneratorType
 from typing import Final
 
 from registry_mesh.edge.exchange import Exchange
@@ -74,9 +75,13 @@ async def send_pieces(
                 await _send_pieces(exchange, first, pieces, length)
 
 
-async def pieces_of(reading: Pieces) -> AsyncGenerator[Piece, None]:
+def pieces_of(reading: Pieces) -> AsyncGenerator[Piece, None]:
     """Its pieces, as something that can be closed."""
     iterator = reading.pieces()
+    return iterator if isinstance(iterator, AsyncGeneratorType) else _closable(iterator)
+
+
+async def _closable(iterator: AsyncIterator[Piece]) -> AsyncGenerator[Piece, None]:
     try:
         async for piece in iterator:
             yield piece

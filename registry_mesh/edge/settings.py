@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from registry_mesh.auth.access import AnonymousAccess, Level, Policy
 from registry_mesh.edge.client_limits import Limits
@@ -70,4 +71,9 @@ class Settings:
     @property
     def cache_name(self) -> str:
         """The name as Cache-Status can hold it (RFC 9211, section 2)."""
-        return "".join(char for char in self.name if char.isalnum() or char in "-_.") or "cache"
+        return _cache_name(self.name)
+
+
+@lru_cache
+def _cache_name(name: str) -> str:
+    return "".join(char for char in name if char.isalnum() or char in "-_.") or "cache"

@@ -31,6 +31,7 @@ _HASHERS: Final[dict[str, tuple[Callable[[], Hasher], int]]] = {
     "sha256": (hashlib.sha256, 64),
     "sha512": (hashlib.sha512, 128),
 }
+_OF_NOTHING: Final = frozenset(hasher().hexdigest() for hasher, _ in _HASHERS.values())
 _HEX: Final = re.compile(r"[0-9a-f]+")
 
 ALGORITHMS: Final = tuple(_HASHERS)
@@ -42,6 +43,15 @@ class Digest:
 
     algorithm: str
     hex: str
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not Digest:
+            return NotImplemented
+        return self.hex == other.hex and self.algorithm == other.algorithm
+
+    def __hash__(self) -> int:
+        """By the string's own hash, which Python keeps: a request looks a digest up some ten times."""
+        return hash(self.hex)
 
     @classmethod
     def parse(cls, text: str) -> Digest:
@@ -68,6 +78,11 @@ class Digest:
     def hasher(self) -> Hasher:
         """A fresh hasher of this digest's algorithm."""
         return _HASHERS[self.algorithm][0]()
+
+    @property
+    def is_of_nothing(self) -> bool:
+        """Whether it is the digest of no bytes."""
+        return self.hex in _OF_NOTHING
 
     def __str__(self) -> str:
         return f"{self.algorithm}:{self.hex}"

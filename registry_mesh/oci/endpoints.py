@@ -40,19 +40,20 @@ class Match:
 
 
 # Longest first: a repository may itself be called `a/blobs` or `tags`, so the last separator decides.
+# A pattern is tried where the path has its word, for which a look takes a tenth of the time.
 _PATTERNS: Final = tuple(
-    (endpoint, re.compile(pattern))
-    for endpoint, pattern in (
-        (Endpoint.UPLOADS, r"(?P<name>.+)/blobs/uploads/?"),
-        (Endpoint.UPLOAD, r"(?P<name>.+)/blobs/uploads/(?P<reference>[^/]+)"),
-        (Endpoint.CHUNK_MAP, r"(?P<name>.+)/_mesh/chunks/(?P<reference>[^/]+)"),
-        (Endpoint.BLOB, r"(?P<name>.+)/blobs/(?P<reference>[^/]+)"),
-        (Endpoint.MANIFEST, r"(?P<name>.+)/manifests/(?P<reference>[^/]+)"),
-        (Endpoint.TAGS, r"(?P<name>.+)/tags/list"),
-        (Endpoint.REFERRERS, r"(?P<name>.+)/referrers/(?P<reference>[^/]+)"),
-        (Endpoint.EXTENSION, r"_mesh/(?P<reference>.+)"),
-        (Endpoint.CATALOG, r"_catalog"),
-        (Endpoint.BASE, r""),
+    (endpoint, word, re.compile(pattern))
+    for endpoint, word, pattern in (
+        (Endpoint.UPLOADS, "/blobs/uploads", r"(?P<name>.+)/blobs/uploads/?"),
+        (Endpoint.UPLOAD, "/blobs/uploads/", r"(?P<name>.+)/blobs/uploads/(?P<reference>[^/]+)"),
+        (Endpoint.CHUNK_MAP, "/_mesh/chunks/", r"(?P<name>.+)/_mesh/chunks/(?P<reference>[^/]+)"),
+        (Endpoint.BLOB, "/blobs/", r"(?P<name>.+)/blobs/(?P<reference>[^/]+)"),
+        (Endpoint.MANIFEST, "/manifests/", r"(?P<name>.+)/manifests/(?P<reference>[^/]+)"),
+        (Endpoint.TAGS, "/tags/list", r"(?P<name>.+)/tags/list"),
+        (Endpoint.REFERRERS, "/referrers/", r"(?P<name>.+)/referrers/(?P<reference>[^/]+)"),
+        (Endpoint.EXTENSION, "_mesh/", r"_mesh/(?P<reference>.+)"),
+        (Endpoint.CATALOG, "_catalog", r"_catalog"),
+        (Endpoint.BASE, "", r""),
     )
 )
 
@@ -71,9 +72,8 @@ def match(path: str, registries: Container[str] = ()) -> Match | None:
     head, slash, tail = rest.partition("/")
     if slash and head in registries:
         registry, rest = head, tail
-    for endpoint, pattern in _PATTERNS:
-        found = pattern.fullmatch(rest)
-        if found:
+    for endpoint, word, pattern in _PATTERNS:
+        if word in rest and (found := pattern.fullmatch(rest)):
             parts = found.groupdict()
             return Match(endpoint, parts.get("name", ""), parts.get("reference", ""), registry)
     return None

@@ -20,6 +20,9 @@ class RegistryNames(Set[str]):
 
     def find(self, text: str) -> RegistryName | None:
         """The registry of that name; None where there is none."""
+        known = self._known.get(RegistryName(text))
+        if known is not None:
+            return known
         try:
             return self._known.get(parse_registry(text))
         except NameUnknown:

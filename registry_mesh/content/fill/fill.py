@@ -62,6 +62,8 @@ class Fill:
         self.size = hold.info.size
         self.given_by: set[Place] = set()
         """The repositories whose own source began to give it."""
+        self.noted_for: set[Place] = set()
+        """Those that are noted as where it comes from."""
         self._proof = ChunkProof(self.state)
         self.transfers = Transfers(self.state, hold, self._proof, self._written, self._transfer_ended)
         self._completion = FillCompletion(self.state, self._proof, store)

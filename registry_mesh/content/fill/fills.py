@@ -36,6 +36,9 @@ ATTEMPTS: Final = 3
 LOOK_AGAIN: Final = 0.1
 """Seconds at most between two looks at whether another process has begun a fill: many wait for one that hangs."""
 
+LATE: Final = 1 / 16
+"""Of the time that was waited, what the next look may come late by: a crowd's first byte waits for that look."""
+
 _SWEEP: Final = 0.1
 """Seconds between two looks; a fill that is committed lingers no longer, as it keeps its blob from eviction."""
 
@@ -93,7 +96,8 @@ class Fills:
             return fill
         while fill is None or fill.state.phase is Phase.CLOSED:  # by the time a busy loop comes to wake us
             fill = await self._joined(digest, via, span)
-        if via.place is not None:  # behind the reader's back
+        if via.place is not None and via.place not in fill.noted_for:
+            fill.noted_for.add(via.place)  # behind the reader's back, once for a crowd
             note = asyncio.get_running_loop().create_task(self._store.note_place(digest, via.place))
             self._notes.add(note)
             note.add_done_callback(self._notes.discard)
@@ -111,14 +115,13 @@ class Fills:
         """Readers of other registries begin for themselves meanwhile: the first whose parents answer makes the fill."""
         work_as(work)
         await behind_clients(via.rivals)
-        pause = self._policy.poll
+        since = self._now()
         while True:
             async with self._store.lock(digest, _purpose(via)) as mine:
                 if mine:
                     return await self._begun(digest, via, span)
             # Another process learns the size and claims what its stream brings: no second stream for that.
-            await asyncio.sleep(pause)
-            pause = min(pause * 1.5, LOOK_AGAIN)
+            await asyncio.sleep(look_again(self._now() - since, self._policy.poll))
 
     async def _begun(self, digest: Digest, via: Via, span: Span | None) -> Fill:
         """A fill that is no lie, as far as can be known soon."""
@@ -219,6 +222,11 @@ class Fills:
         for fill, stack in self._retired:
             await self._end(fill, stack)
         self._retired.clear()
+
+
+def look_again(waited: float, least: float) -> float:
+    """Seconds until the next look, after `waited` seconds of looking; at least `least`."""
+    return min(max(least, waited * LATE), LOOK_AGAIN)
 
 
 def _purpose(via: Via) -> str:

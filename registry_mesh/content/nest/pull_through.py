@@ -87,7 +87,7 @@ class PullThrough:
     async def stat(self, digest: Digest) -> BlobInfo:
         """From what is held, or on its way in; else one question to the source, whose answer is taken for a hint and
         believed until bytes come. What a manifest says of a blob is no answer."""
-        if _is_empty(digest):
+        if digest.is_of_nothing:
             return BlobInfo(digest, 0)
         held = await self._size_here(digest)
         if held:
@@ -134,7 +134,7 @@ class PullThrough:
     async def chunk_map(self, digest: Digest, span: Span | None = None) -> ChunkMap | None:
         """The store's, or that of the fill under way, else the source's. Of a blob that is not held as a whole it is
         None where the source cannot be asked: what is held of it is given all the same."""
-        if _is_empty(digest):
+        if digest.is_of_nothing:
             return ChunkMapper().finish()
         try:
             found = await self._store.chunk_map(digest, span)
@@ -158,7 +158,7 @@ class PullThrough:
     async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[Reading]:
         """Held, or filling, or past the store where that cannot hold it."""
         async with AsyncExitStack() as stack:
-            if _is_empty(digest):
+            if digest.is_of_nothing:
                 yield EmptyReading(digest, BlobInfo(digest, 0).clip(span))
             elif asked() is Asks.HELD:
                 yield await self._held(stack, digest, span) or await self._here(stack, digest, span)
@@ -178,11 +178,13 @@ class PullThrough:
 
     async def _filling(self, stack: AsyncExitStack, digest: Digest, span: Span | None) -> Reading:
         await self._belonging.before(digest)
-        begins = self._fills.get(digest) is None
-        try:
-            fill = await self._join(digest, span)
-        except (StoreFull, StoreBroken):
-            return await self._past(stack, digest, span)
+        fill = self._fills.get(digest)
+        begins = fill is None
+        if fill is None:
+            try:
+                fill = await self._join(digest, span)
+            except (StoreFull, StoreBroken):
+                return await self._past(stack, digest, span)
         stack.enter_context(fill.open())  # before anything is waited for: it may be closed meanwhile
         mine = self.via.place in fill.given_by
         await (self._belonging.given if mine else self._belonging.demand)(digest)
@@ -229,21 +231,21 @@ class PullThrough:
         what the blob is it never is."""
         return (fill.disputed or self._ranges is not Ranges.UNPROVEN) and self.unproven(fill, span)
 
-    async def pieces(self, fill: Fill, span: Span) -> AsyncIterator[Piece]:
+    def pieces(self, fill: Fill, span: Span) -> AsyncGenerator[Piece, None]:
         """The span's bytes, proven where nothing else is to be given."""
-        if len(span) == fill.size:
-            async for piece in self._followed(fill, span):
+        return self._followed(fill, span) if len(span) == fill.size else self._part(fill, span)
+
+    async def _part(self, fill: Fill, span: Span) -> AsyncGenerator[Piece, None]:
+        position = span.start
+        async with aclosing(self._followed(fill, span)) as pieces:
+            async for piece in pieces:
+                if self._withheld(fill, Span(position, span.stop)):
+                    break
                 yield piece
-            return
-        async with AsyncExitStack() as stack:
-            async with aclosing(self._followed(fill, span)) as pieces:
-                async for piece in pieces:
-                    if self._withheld(fill, span):
-                        break
-                    yield piece
-                    span = Span(span.start + len(piece), span.stop)
-            if len(span):
-                reading = await self._whole_first(stack, fill, span)
+                position += len(piece)
+        if position < span.stop:
+            async with AsyncExitStack() as stack:
+                reading = await self._whole_first(stack, fill, Span(position, span.stop))
                 async for piece in reading.pieces():
                     yield piece
 
@@ -291,7 +293,3 @@ class PullThrough:
         if self._withheld(fill, span):
             return None
         return fill.ready(span, self.via)
-
-
-def _is_empty(digest: Digest) -> bool:
-    return digest == Digest.of(b"", digest.algorithm)

@@ -17,7 +17,6 @@ from registry_mesh.content.fill.via import Distrust, Doubt, Via, nobody_doubts
 from registry_mesh.content.snapshot.copy_blob import Moved
 from registry_mesh.content.snapshot.offer import Offer, RivalsOf, no_rivals
 from registry_mesh.oci.descriptor import Descriptor
-from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobStore
 from registry_mesh.ports.failures import SourceLied
@@ -44,11 +43,7 @@ class CopyByFill:
         self._rivals = rivals
 
     async def __call__(self, offer: Offer, blob: Descriptor, moved: Moved) -> None:
-        true = (
-            0
-            if blob.digest == Digest.of(b"", blob.digest.algorithm)
-            else await self._copied(offer, blob, moved)
-        )
+        true = 0 if blob.digest.is_of_nothing else await self._copied(offer, blob, moved)
         if true != blob.size:
             raise SourceLied(f"{blob.digest} has {true} bytes and is said to have {blob.size}")
         if not true:

@@ -347,16 +347,20 @@ class Hot:
 
     # -- blobs ------------------------------------------------------------------------------------------------
 
-    def keep_blob(self, key: bytes, blobs: BlobSource, digest: Digest, span: Span, shape: Shape) -> None:
-        """Keep it open from the second time on that it is asked for. `span` of it is there."""
+    def wants_blob(self, key: bytes) -> bool:
+        """Whether it is to be kept open: from the second time on that it is asked for."""
         if key in self.blobs or key in self._opening or len(self.blobs) + len(self._opening) >= self.most:
-            return
-        if key not in self._once:
-            self._once[key] = None
-            if len(self._once) > 4 * self.most:
-                self._once.popitem(last=False)
-            return
-        del self._once[key]
+            return False
+        if key in self._once:
+            del self._once[key]
+            return True
+        self._once[key] = None
+        if len(self._once) > 4 * self.most:
+            self._once.popitem(last=False)
+        return False
+
+    def keep_blob(self, key: bytes, blobs: BlobSource, digest: Digest, span: Span, shape: Shape) -> None:
+        """Keep open what is wanted. `span` of it is there."""
         task = asyncio.get_running_loop().create_task(self._open(key, blobs.open(digest, span), shape))
         self._opening[key] = task
         task.add_done_callback(lambda _: self._opening.pop(key, None))

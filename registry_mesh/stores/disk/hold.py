@@ -22,7 +22,7 @@ from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, chunk_length, chunk_
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import PIECE, FileSlice
 from registry_mesh.ports.failures import StoreBroken
-from registry_mesh.ports.partial import ChunkState, Give
+from registry_mesh.ports.partial import STATES, ChunkState, Give
 from registry_mesh.stores import points
 from registry_mesh.stores.checksum import crc32
 from registry_mesh.stores.disk.durability import DiskFsync
@@ -78,7 +78,7 @@ class DiskHold:
 
     def state(self, index: int) -> ChunkState:
         state = self._table.state(index)
-        return ChunkState(state) if state <= ChunkState.PROVEN else ChunkState.MISSING
+        return STATES[state] if state < len(STATES) else ChunkState.MISSING
 
     def states(self) -> bytes:
         return self._table.states()

@@ -10,7 +10,7 @@ from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, chunk_span, count
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import PIECE, BlobInfo, FileSlice
 from registry_mesh.ports.failures import StoreBroken
-from registry_mesh.ports.partial import ChunkState, Give
+from registry_mesh.ports.partial import STATES, ChunkState, Give
 from registry_mesh.stores.checksum import crc32
 from registry_mesh.stores.memory.blob import AnonymousFile
 from registry_mesh.stores.writing import write_all
@@ -76,7 +76,7 @@ class MemoryHold:
 
     def state(self, index: int) -> ChunkState:
         """Return the state of one chunk."""
-        return ChunkState(self._part.states[index])
+        return STATES[self._part.states[index]]
 
     def states(self) -> bytes:
         """Return a copy of the states of all chunks."""

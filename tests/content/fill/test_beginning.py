@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 
-from registry_mesh.content.fill.fills import Fills
+import pytest
+
+from registry_mesh.content.fill.fills import LOOK_AGAIN, Fills, look_again
 from registry_mesh.content.fill.via import Via
 from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.reference import RegistryName, RepositoryName
+from registry_mesh.ports.place import Place
 from registry_mesh.stores.memory.store import MemoryStore
 from tests.eventually import eventually
 from tests.simulators.source import SimulatedSource
@@ -36,3 +41,37 @@ async def test_what_a_source_gave_is_noted_before_another_process_joins() -> Non
     assert (await first).size == (await eventually(lambda: second)).size == len(DATA)
     await here.close()
     await there.close()
+
+
+@pytest.mark.parametrize(
+    ("waited", "pause"), [(0.0, 0.004), (0.04, 0.004), (0.16, 0.01), (1.0, 0.0625), (60.0, LOOK_AGAIN)]
+)
+def test_who_waits_for_another_process_to_begin_is_late_by_a_sixteenth(waited: float, pause: float) -> None:
+    assert look_again(waited, least=0.004) == pytest.approx(pause)
+
+
+class CountingStore(MemoryStore):
+    """Counts what is noted of places."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noted: list[tuple[Digest, Place]] = []
+
+    async def note_place(self, digest: Digest, place: Place) -> None:
+        self.noted.append((digest, place))
+        await super().note_place(digest, place)
+
+
+async def test_a_crowd_notes_once_where_a_blob_comes_from() -> None:
+    """Each note is a change of the index, in a thread, just when the crowd waits for its first bytes."""
+    source, store = SimulatedSource(), CountingStore()
+    digest = source.add(DATA)
+    places = [Place(RegistryName("a.example"), RepositoryName(name)) for name in ("one", "two")]
+    fills = Fills(store)
+    vias = [Via("a", source, print, place=place) for place in places for _ in range(20)]
+    with ExitStack() as opened:
+        for fill in await asyncio.gather(*(fills.join(digest, via, None) for via in vias)):
+            opened.enter_context(fill.open())
+        await eventually(lambda: len(store.noted) >= len(places))
+    await fills.close()
+    assert sorted(store.noted, key=lambda each: str(each[1])) == [(digest, place) for place in places]
