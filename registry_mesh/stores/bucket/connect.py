@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 import botocore.session
@@ -65,6 +65,7 @@ def connect(settings: S3Settings) -> BucketAccess:
             config=_config(settings),
         )
         boto.meta.events.register("before-sign.s3.DeleteObjects", _sum_by_md5)
+        boto.meta.events.register("before-parameter-build.s3", _stay)
     return BucketAccess(boto, credentials, region, _base(boto, settings))
 
 
@@ -94,6 +95,12 @@ def _base(boto: Boto, settings: S3Settings) -> str:
         "get_object", Params={"Bucket": settings.bucket, "Key": "k"}, ExpiresIn=1
     )
     return probe.partition("?")[0].removesuffix("/k")
+
+
+def _stay(context: dict[str, Any], **_: object) -> None:
+    """Have botocore follow no redirect: to another region it would go alone, without those who move bytes, and one
+    that names no region it asks about by a request that is redirected in turn, without end."""
+    context["s3_redirect"]["redirected"] = True
 
 
 def _sum_by_md5(request: AWSRequest, **_: object) -> None:

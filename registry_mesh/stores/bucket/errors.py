@@ -15,7 +15,10 @@ RETRIED: Final = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses after which the same request may well succeed."""
 
 _UNFIT: Final = {
-    301: "it lies in another region",
+    301: "it lies in another region, or its endpoint is another",
+    302: "its endpoint is another",
+    307: "it lies in another region, or its endpoint is another",
+    308: "its endpoint is another",
     400: "",
     401: "our keys are not believed",
     403: "our keys are wrong, or may not do that",
