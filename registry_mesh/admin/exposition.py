@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from registry_mesh.telemetry.instruments import Sample, Table
-from registry_mesh.telemetry.names import FINDING, PARENT_STATE, PREFIX, Kind
+from registry_mesh.telemetry.names import FINDING, GRACE_ENDS, PARENT_STATE, PREFIX, Kind
 
 
 class TableCollector(Collector):
@@ -35,12 +35,14 @@ class TableCollector(Collector):
 def _used(sample: Sample) -> bool:
     """Whether there is anything to tell: of the many series that several labels make those appear that were used."""
     metric = sample.metric
+    if metric.absent:
+        return bool(sample.cells[0])
     few = len(metric.labels) < 2 and metric.kind is Kind.COUNTER
     gauge = metric.kind is Kind.GAUGE and metric.name not in _SPARSE
     return few or gauge or not metric.labels or bool(sample.value)
 
 
-_SPARSE: Final = frozenset({FINDING.name, PARENT_STATE.name})
+_SPARSE: Final = frozenset({FINDING.name, PARENT_STATE.name, GRACE_ENDS.name})
 """Gauges that are 1 for what is so, and absent for all that is not."""
 
 

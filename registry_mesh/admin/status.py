@@ -57,6 +57,11 @@ class ParentStatus:
     """How often it sent wrong bytes."""
     clock_ahead_seconds: float | None = None
     """By which this node's clock is ahead of its."""
+    bytes_per_second: int | None = None
+    """That its bodies brought lately."""
+    slow_since_seconds: float | None = None
+    """It is asked for blobs after the others for so long, for being slow."""
+    slow_for_seconds: float | None = None
 
 
 def parent_status(url: str, standing: Standing, now: float, available_to: int, lies: int) -> ParentStatus:
@@ -79,6 +84,9 @@ def parent_status(url: str, standing: Standing, now: float, available_to: int, l
         available_to=available_to,
         lies=lies,
         clock_ahead_seconds=None if standing.clock_ahead is None else round(standing.clock_ahead, 1),
+        bytes_per_second=None if standing.rate is None else round(standing.rate),
+        slow_since_seconds=ago(standing.slow_since),
+        slow_for_seconds=None if standing.slow_until is None else round(standing.slow_until - now, 1),
     )
 
 
@@ -138,6 +146,28 @@ class RunStatus:
     bytes: int
     failed: int
     troubles: Sequence[str]
+    idle: Sequence[IdleStatus] = ()
+    stopped: Sequence[StoppedStatus] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class IdleStatus:
+    """A rule that selects nothing of its registry, and where it stands."""
+
+    rule: str
+    registry: str
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoppedStatus:
+    """Deletions that the guard of the rules stopped; `rules approve` of the digest `plan` lets them be done."""
+
+    registry: str
+    deletes: int
+    tags: int
+    guard: float
+    plan: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +240,8 @@ class DayStatus:
     hit_ratio_requests: float | None
     hit_ratio_bytes: float | None
     evicted_bytes: int
+    refetched_bytes: int
+    """Fetched again within a week of being evicted."""
     replicated_bytes: int
 
 

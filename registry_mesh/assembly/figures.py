@@ -71,6 +71,7 @@ class Figures:
             hit_ratio_requests=share(answers),
             hit_ratio_bytes=share(sizes),
             evicted_bytes=sums.get("evicted_bytes", 0),
+            refetched_bytes=sums.get("refetched_bytes", 0),
             replicated_bytes=sums.get("replicated_bytes", 0),
         )
 
@@ -80,6 +81,7 @@ _PLAIN: Final = {
     names.SENT_BYTES.name: "sent_bytes",
     names.UPSTREAM_BYTES.name: "upstream_bytes",
     names.EVICTED_BYTES.name: "evicted_bytes",
+    names.REFETCHED_BYTES.name: "refetched_bytes",
     names.REPLICATED_BYTES.name: "replicated_bytes",
 }
 _BY_RESULT: Final = {names.CACHE.name: "answers", names.CACHE_BYTES.name: "bytes"}

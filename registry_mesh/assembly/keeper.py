@@ -109,7 +109,14 @@ class Keeper:
         self._processes = Processes()
         self._events = Events()
         self._cpu = 0.0
-        self._lookout = Lookout(lambda: self._config, self._told, self._status, self._instruments)
+        self.lookout = Lookout(
+            lambda: self._config,
+            self._told,
+            self._status,
+            self._instruments,
+            table,
+            lambda: self.storage.records if self.storage else None,
+        )
         self.table = table
 
     def reopen(self) -> None:
@@ -177,7 +184,7 @@ class Keeper:
             self._keep_pins,
             self._watch,
             self._parent_log.follow,
-            self._lookout.follow,
+            self.lookout.follow,
             self._listen,
         ]
         if self._figures is not None:
@@ -290,10 +297,17 @@ class Keeper:
             standing = self._board.sheet(name).standing(now)
             latency = round((standing.latency or 0.0) * names.PARENT_LATENCY.scale)
             self._instruments.gauge(names.PARENT_LATENCY, name).set(latency)
+            self._instruments.gauge(names.PARENT_RATE, name).set(round(standing.rate or 0))
             for state in names.PARENT_STATES:
                 self._instruments.gauge(names.PARENT_STATE, name, state).set(
                     int(standing.state.value == state)
                 )
+
+        for host, registry in self._config.registries.items():
+            labels = [parent_label(url) for group in registry.parents for url in group]
+            quotas = [self._board.sheet(label).standing(now).quota for label in labels]
+            left = min((quota.remaining for quota in quotas if quota), default=-1)
+            self._instruments.gauge(names.PULLS_LEFT, host).set(left + 1)
 
     # What the operator is told
 
@@ -311,7 +325,7 @@ class Keeper:
 
     def findings(self) -> FindingsStatus:
         """What is wrong at the node, with the verdict."""
-        found = self._lookout.findings
+        found = self.lookout.findings
         said = verdict(node_name(self._config), found, self.readiness().ready)
         return FindingsStatus(
             node_name(self._config), said, LOOKED_AT, [finding_status(each) for each in found]

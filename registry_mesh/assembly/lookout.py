@@ -4,37 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC
-from pathlib import Path
+from statistics import median
 from typing import Final
 
 from registry_mesh.admin.status import NodeStatus, ParentStatus, RegistryStatus
 from registry_mesh.assembly import file_limit
 from registry_mesh.assembly.labels import parent_label
+from registry_mesh.assembly.learned import Learned
 from registry_mesh.assembly.told import Told
-from registry_mesh.config.certificates import ends_at
 from registry_mesh.config.schema import Config
 from registry_mesh.findings.decide import Held, decide
 from registry_mesh.findings.facts import (
     CareFacts,
-    CertificateFacts,
+    IdleRule,
     NodeFacts,
     ParentFacts,
     ProgramFacts,
     PullFacts,
     RegistryFacts,
     RulesFacts,
+    StoppedDeletes,
     StoreFacts,
     WebhookFacts,
 )
 from registry_mesh.findings.finding import NAMES, Finding, State
-from registry_mesh.tasks.threads import offload
+from registry_mesh.findings.of_parents import grace_ends
+from registry_mesh.ports import marker
+from registry_mesh.ports.records import KeyedRecords
 from registry_mesh.telemetry import names
-from registry_mesh.telemetry.instruments import Instruments
+from registry_mesh.telemetry.instruments import Instruments, Table
 from registry_mesh.telemetry.logs import FIELDS
 
 log: Final = logging.getLogger(__name__)
@@ -43,6 +46,7 @@ _LOOK: Final = 2.0
 """Seconds between two looks."""
 _HOUR: Final = 3600.0
 _WHILE: Final = 30.0
+_TEN_MINUTES: Final = 600.0
 _QUARTER: Final = 900.0
 _DAY: Final = 86400.0
 
@@ -72,7 +76,10 @@ class Lookout:
         told: Told,
         status: Callable[[], NodeStatus],
         instruments: Instruments,
+        table: Table,
+        records: Callable[[], KeyedRecords | None],
     ) -> None:
+        """`instruments`: its row of `table`. `records`: those of the node's store, None before it is open."""
         self._config = config
         self._told = told
         self._status = status
@@ -80,22 +87,29 @@ class Lookout:
         self._held = Held()
         self._lately: dict[tuple[str, str], Lately] = {}
         self._store_fault_since = 0.0
-        self._certificates: tuple[CertificateFacts, ...] = ()
-        self._served: dict[str, float] = {}
+        self._table = table
+        self._learned = Learned(config, told.path, records)
         self._started = self._complete = time.time()
         self.findings: list[Finding] = []
 
     async def follow(self) -> None:
         """Look for ever."""
         while True:
-            self._certificates = await offload(self._look_at_certificates)
+            registries = self._status().registries
+            answering = {host for host in registries if _states(registries[host]) & {"up"}}
+            astray = any(
+                "leads back" in parent.why for each in registries.values() for parent in _parents(each)
+            )
+            await self._learned.learn(answering, places=astray)
             self.look(time.time())
             await asyncio.sleep(_LOOK)
 
     def look(self, now: float) -> None:
         """Look once, at `now` in seconds since the epoch."""
         before = {(each.name, each.subject) for each in self.findings}
-        self.findings = self._held.look(decide(self.facts(now), now), now)
+        facts = self.facts(now)
+        self.findings = self._held.look(decide(facts, now), now)
+        self._measure(facts)
         self._told.show(self.findings)
         for each in self.findings:
             if (each.name, each.subject) not in before:
@@ -105,6 +119,18 @@ class Lookout:
         for name, state in NAMES.items():
             count = sum(each.name == name for each in self.findings)
             self._instruments.gauge(names.FINDING, name, state.value).set(count)
+
+    def _measure(self, facts: NodeFacts) -> None:
+        """Show what findings are made from as gauges."""
+        gauge = self._instruments.gauge
+        for certificate in facts.certificates:
+            gauge(names.CERTIFICATE_EXPIRY, "clients").set(int(certificate.ends))
+        for registry in facts.registries:
+            gauge(names.GRACE_ENDS, registry.name).set(int(grace_ends(registry)))
+        told = [each.clock_ahead for registry in facts.registries for each in registry.parents]
+        ahead = [each for each in told if each is not None]
+        middle = median(ahead) if ahead else 0.0
+        gauge(names.CLOCK_OFFSET).set(round(middle * names.CLOCK_OFFSET.scale))
 
     def facts(self, now: float) -> NodeFacts:
         """What is known of the node."""
@@ -125,7 +151,7 @@ class Lookout:
                 refused=refused,
                 refused_at=refused_at,
             ),
-            certificates=self._certificates,
+            certificates=self._learned.certificates,
             rules=self._rules(config, status),
             pulls=self._pulls(status, now),
             webhooks=tuple(
@@ -156,19 +182,27 @@ class Lookout:
             self._rise("requests", "", _WHILE, asked, now),
             sum(rises.values()),
             tuple(each.replace("/", ": ") for each in worst),
+            *self._hits(now),
         )
+
+    def _hits(self, now: float) -> tuple[int, float]:
+        """Answers from what is held lately, and the seconds to their heads that 99 of 100 kept within."""
+        cells = self._table.cells(names.FIRST_BYTE, "hit")[:-1]
+        rises = [self._rise("hits", str(i), _TEN_MINUTES, cell, now) for i, cell in enumerate(cells)]
+        return sum(rises), quantile(0.99, names.FIRST_BYTE.bounds, rises)
 
     def _registry(self, host: str, status: RegistryStatus, config: Config, now: float) -> RegistryFacts:
         registry = config.registries[host]
-        parents = [parent for group in status.parents for parent in group]
+        parents = _parents(status)
         return RegistryFacts(
             host,
-            tuple(self._parent(parent, now) for parent in parents),
+            tuple(self._parent(host, parent, now) for parent in parents),
             max(registry.tags.offline_grace, registry.tags.stale_if_error),
             registry.credentials is not None,
+            self._learned.answered.get(host, 0.0),
         )
 
-    def _parent(self, parent: ParentStatus, now: float) -> ParentFacts:
+    def _parent(self, host: str, parent: ParentStatus, now: float) -> ParentFacts:
         name = parent_label(parent.url)
         return ParentFacts(
             name=name,
@@ -179,6 +213,10 @@ class Lookout:
             again=now + parent.next_try_seconds if parent.next_try_seconds is not None else None,
             lies=self._rise("lies", name, _HOUR, parent.lies, now),
             clock_ahead=parent.clock_ahead_seconds,
+            rate=parent.bytes_per_second or 0.0,
+            slow_since=now - parent.slow_since_seconds if parent.slow_since_seconds is not None else 0.0,
+            slow_until=now + parent.slow_for_seconds if parent.slow_for_seconds is not None else 0.0,
+            place=self._learned.places.get((host, parent.url), ""),
         )
 
     def _store(self, config: Config, status: NodeStatus, now: float) -> StoreFacts:
@@ -191,6 +229,11 @@ class Lookout:
             used=status.store.used_bytes or 0,
             quota=status.store.quota_bytes or 0,
             evicts=config.role == "site",
+            evicted=status.last_day.evicted_bytes if status.last_day else 0,
+            refetched=status.last_day.refetched_bytes if status.last_day else 0,
+            free=_free(config.store.folder),
+            newer_format=self._learned.format if self._learned.format > marker.FORMAT else 0,
+            format=marker.FORMAT,
         )
 
     def _care(self, config: Config, status: NodeStatus, now: float) -> CareFacts:
@@ -206,18 +249,33 @@ class Lookout:
     def _rise(self, what: str, subject: str, window: float, value: float, now: float) -> int:
         return self._lately.setdefault((what, subject), Lately(window)).rise(value, now)
 
-    def _look_at_certificates(self) -> tuple[CertificateFacts, ...]:
-        """In a thread: the file of the certificate for clients, against what it was when it was first read."""
-        tls = self._config().listen.tls
-        if tls is None:
-            return ()
-        try:
-            ends = ends_at(Path(tls.certificate)).astimezone(UTC).timestamp()
-        except (OSError, ValueError):
-            return self._certificates
-        served = self._served.setdefault(tls.certificate, ends)
-        self._instruments.gauge(names.CERTIFICATE_EXPIRY, "clients").set(int(served))
-        return (CertificateFacts(tls.certificate, served, newer=ends > served),)
+
+def quantile(share: float, bounds: Sequence[float], counts: Sequence[int]) -> float:
+    """Below which so large a share of what was counted lies; `counts` are by `bounds`, and of what is above. Within a
+    bucket it is taken to lie evenly, as Prometheus does; 0.0 where nothing was counted."""
+    rank, below, lower = share * sum(counts), 0, 0.0
+    for bound, count in zip(bounds, counts, strict=False):
+        if count and below + count >= rank:
+            return lower + (bound - lower) * (rank - below) / count
+        below, lower = below + count, bound
+    return lower if below < sum(counts) else 0.0
+
+
+def _parents(registry: RegistryStatus) -> list[ParentStatus]:
+    return [parent for group in registry.parents for parent in group]
+
+
+def _states(registry: RegistryStatus) -> set[str]:
+    return {parent.state for parent in _parents(registry)}
+
+
+def _free(folder: str | None) -> int:
+    """Bytes that the file system of the store has left."""
+    try:
+        room = os.statvfs(folder) if folder else None
+    except OSError:
+        return 0
+    return room.f_bavail * room.f_frsize if room else 0
 
 
 def _after_name(why: str, name: str) -> str:
@@ -246,6 +304,13 @@ def _rules(status: NodeStatus) -> RulesFacts:
         tags=last.tags if last else 0,
         held=last.held if last else 0,
         failed=last.failed if last else 0,
+        idle=tuple(IdleRule(each.rule, each.registry, each.place) for each in last.idle) if last else (),
+        stopped=tuple(
+            StoppedDeletes(each.registry, each.deletes, each.tags, each.guard, each.plan)
+            for each in last.stopped
+        )
+        if last
+        else (),
         troubles=tuple(last.troubles) if last else (),
         ended=last.ended if last else 0.0,
     )

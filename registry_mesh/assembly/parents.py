@@ -110,6 +110,12 @@ class Parents:
         if any(session.name == source for session in [*self._sessions.values(), *self._siblings.values()]):
             self._instruments.counter(LIES, source).add()
 
+    def paced(self, source: str, rate: float, pause: float) -> None:
+        """Write down what bodies of the parent of that name bring, in bytes a second, and for how many seconds it is
+        asked after the others for it."""
+        if source in self._seen.board.names:
+            self._seen.card(source).pace(rate, pause)
+
     def tell(self) -> None:
         """Set the gauges of who is available."""
         available = {session.name: session.available for session in self._sessions.values()}

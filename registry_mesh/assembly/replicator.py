@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Final
 
-from registry_mesh.admin.status import ReplicationStatus, RuleStatus, RunStatus
+from registry_mesh.admin.status import IdleStatus, ReplicationStatus, RuleStatus, RunStatus, StoppedStatus
 from registry_mesh.assembly.labels import layout
 from registry_mesh.assembly.parents import Parents, Seen
 from registry_mesh.assembly.rules_in_force import RulesInForce
@@ -101,7 +101,7 @@ class Replicator:
 
     async def __aenter__(self) -> Replicator:
         parents = await self._stack.enter_async_context(Parents(self._config, self._instruments, self._seen))
-        self._distrusted = Distrusted(count=parents.lied)
+        self._distrusted = Distrusted(count=parents.lied, paced=parents.paced)
         pushed = [RegistryName(name) for name, each in self._config.registries.items() if each.push]
         first = {name: parents.groups[name][0][0] for name in pushed if parents.groups[name]}
         self._outward = PushedRegistries(first, self._storage.records)
@@ -296,6 +296,11 @@ def _run_status(outcome: Outcome, ended: float) -> RunStatus:
         bytes=outcome.size,
         failed=len(outcome.troubles),
         troubles=_shown(outcome),
+        idle=[IdleStatus(each.rule, each.registry, each.place) for each in outcome.idle],
+        stopped=[
+            StoppedStatus(each.registry, each.deletes, each.tags, each.guard, each.plan)
+            for each in outcome.stopped
+        ],
     )
 
 

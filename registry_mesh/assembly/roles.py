@@ -92,6 +92,7 @@ def open_site(config: Config, storage: Storage, parents: Parents, stack: AsyncEx
         registries,
         default=default_registry(config),
         lied=parents.lied,
+        paced=parents.paced,
         shared=storage.shared,
         aliases=aliases(config),
     )

@@ -31,7 +31,14 @@ from registry_mesh.ports.role import Role
 from registry_mesh.ports.storage import DiskCounts, LocalDisk, Storage
 from registry_mesh.roles.site import Site
 from registry_mesh.telemetry.instruments import Instruments, Table
-from registry_mesh.telemetry.names import EVICTED_BYTES, FILLS, ROTTEN
+from registry_mesh.telemetry.names import (
+    EVICTED_BYTES,
+    FILL_READERS,
+    FILLS,
+    REFETCHED_BYTES,
+    REQUESTS_LIMIT,
+    ROTTEN,
+)
 
 _TELL: Final = 1.0
 """Seconds between two looks at how parents fare."""
@@ -73,9 +80,9 @@ class Worker:
                 self._config, storage, stack, self._instruments, self._access, self._seen
             )
             extensions = self._extensions()
-            self.server = Server(
-                self._role, self._settings(storage), extensions=extensions, instruments=self._instruments
-            )
+            settings = self._settings(storage)
+            self.server = Server(self._role, settings, extensions=extensions, instruments=self._instruments)
+            self._instruments.gauge(REQUESTS_LIMIT).set(settings.max_streams)
             tls = tls_context(self._config.listen)
             await self.server.start(listener, ssl=tls)
             for each in more:
@@ -145,15 +152,18 @@ class Worker:
     async def _tell(self, disk: LocalDisk | None) -> None:
         """Keep true what is not counted where it happens."""
         evicted, rotten = self._instruments.counter(EVICTED_BYTES), self._instruments.counter(ROTTEN)
+        refetched = self._instruments.counter(REFETCHED_BYTES)
         while True:
             if self.parents is not None:
                 self.parents.tell()
             if isinstance(self._role, Site):
                 self._instruments.gauge(FILLS).set(self._role.filling)
+                self._instruments.gauge(FILL_READERS).set(self._role.following)
             if disk is not None:
                 now = disk.counts
                 evicted.add(now.evicted_bytes - self._counted.evicted_bytes)
                 rotten.add(now.rotten - self._counted.rotten)
+                refetched.add(now.refetched_bytes - self._counted.refetched_bytes)
                 self._counted = now
             await asyncio.sleep(_TELL)
 

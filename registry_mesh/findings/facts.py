@@ -21,6 +21,13 @@ class ParentFacts:
     """Within an hour."""
     clock_ahead: float | None = None
     """Seconds by which this node's clock is ahead of its; None where it has not told."""
+    rate: float = 0.0
+    """Bytes a second that its bodies brought; 0: not known."""
+    slow_since: float = 0.0
+    """Since when it is asked for blobs after the others for being slow; 0: it is not."""
+    slow_until: float = 0.0
+    place: str = ""
+    """`FILE:LINE` where the configuration names it."""
 
     @property
     def usable(self) -> bool:
@@ -38,6 +45,8 @@ class RegistryFacts:
     """Seconds that tags are answered without any parent."""
     login: bool = False
     """Whether its parents are shown credentials."""
+    answered: float = 0.0
+    """When one of its parents answered last; 0: none has, as far as is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +60,16 @@ class StoreFacts:
     quota: int = 0
     """0: no bound."""
     evicts: bool = False
+    evicted: int = 0
+    """Bytes within a day."""
+    refetched: int = 0
+    """Of what had been evicted."""
+    free: int = 0
+    """Bytes that its file system has left."""
+    newer_format: int = 0
+    """The format that a newer version wrote it in; 0: it is ours."""
+    format: int = 0
+    """The newest format that this version reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +110,28 @@ class CertificateFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class IdleRule:
+    """A rule that takes no tag of its registry, of which everything could be listed."""
+
+    name: str
+    registry: str
+    place: str = ""
+    """`FILE:LINE:COLUMN`."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoppedDeletes:
+    """Deletions that the guard of the rules stopped."""
+
+    registry: str
+    deletes: int
+    tags: int
+    guard: float
+    plan: str
+    """Digest by which they are approved."""
+
+
+@dataclass(frozen=True, slots=True)
 class RulesFacts:
     """A replica's rules, and their last run."""
 
@@ -106,6 +147,8 @@ class RulesFacts:
     """When the last run that was complete ended, or the node began."""
     every: float = 0.0
     """Seconds from one run to the next; 0: none is due."""
+    idle: tuple[IdleRule, ...] = ()
+    stopped: tuple[StoppedDeletes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +160,10 @@ class PullFacts:
     """Not answered as asked, by no fault of the callers."""
     reasons: tuple[str, ...] = ()
     """Why, the commonest first: `SIDE: REASON`."""
+    hits: int = 0
+    """Answers from what is held, within ten minutes."""
+    hit_seconds: float = 0.0
+    """The time to their heads that 99 of 100 kept within."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,9 @@ _HOUR: Final = 3600.0
 _DAY: Final = 86400.0
 _FULL: Final = 0.95
 _ENDING: Final = 14 * _DAY
+_EVICTED: Final = 0.05
+"""Of the quota: less is no thrashing, however much of it comes back."""
+_CAME_BACK: Final = 0.2
 _SCRUB_LATE: Final = 2.0
 """Times of `scrub.every` after which what is held should have been read again."""
 _RUNS_LATE: Final = 4.0
@@ -43,6 +46,16 @@ def of_store(facts: NodeFacts, now: float) -> Iterator[Finding]:
             f"registry-mesh gc {facts.config} --dry-run, or a larger store.disk.quota",
             now,
         )
+    yield from _thrash(facts)
+    if store.newer_format:
+        yield Finding(
+            "format-newer",
+            f"The store was written by a newer registry-mesh (format {store.newer_format}; "
+            f"this one reads up to {store.format}).",
+            store.where,
+            (f"{store.where}. This node goes on until it ends, and cannot start on it again.",),
+            "upgrade this node",
+        )
     if care.rotten:
         yield Finding(
             "rot",
@@ -57,6 +70,28 @@ def of_store(facts: NodeFacts, now: float) -> Iterator[Finding]:
         last = f"Last read again {span(now - care.scrubbed)} ago" if care.scrubbed else "Never read again"
         wanted = f"scrub.every is {span(care.scrub_every)}"
         yield Finding("scrub-old", f"{last}; {wanted}.", store.where, (), "raise scrub.rate", since)
+
+
+def _thrash(facts: NodeFacts) -> Iterator[Finding]:
+    """Whether a cache evicts what it needs again."""
+    store = facts.store
+    if (
+        not store.evicted
+        or store.evicted < _EVICTED * store.quota
+        or store.refetched <= _CAME_BACK * store.evicted
+    ):
+        return
+    share = min(1.0, store.refetched / store.evicted)
+    free = f" ({size(store.free)} are free on its file system)" if store.free else ""
+    yield Finding(
+        "store-thrash",
+        f"{share:.0%} of what was evicted within 24 h was fetched again: the store throws out what it needs.",
+        store.where,
+        (
+            f"{size(store.evicted)} evicted, {size(store.refetched)} fetched again; the quota is {size(store.quota)}.",
+        ),
+        f"a larger quota{free}, or fewer pins: registry-mesh ls {facts.config} --pinned",
+    )
 
 
 def of_program(facts: NodeFacts, now: float) -> Iterator[Finding]:
@@ -119,15 +154,39 @@ def of_rules(facts: NodeFacts, now: float) -> Iterator[Finding]:
             "registry-mesh rules lint on their folder",
             rules.faults_since,
         )
+    yield from _of_last_run(facts)
     yield from _behind(facts, now)
-    if rules.ended and rules.failed:
+    failed = rules.failed - len(rules.stopped)
+    if rules.ended and failed > 0:
         yield Finding(
             "replication-behind",
-            f"The rules are not held whole: {rules.held} of {rules.tags} tags, {rules.failed} failed.",
+            f"The rules are not held whole: {rules.held} of {rules.tags} tags, {failed} failed.",
             facts.config,
             rules.troubles[:4],
             f"registry-mesh replicate {facts.config} --once",
             rules.ended,
+        )
+
+
+def _of_last_run(facts: NodeFacts) -> Iterator[Finding]:
+    """What of it a person should look at."""
+    for rule in facts.rules.idle:
+        yield Finding(
+            "rule-empty",
+            f"Rule {rule.name} selects nothing of {rule.registry}.",
+            rule.name,
+            (f"It stands at {rule.place}; all that {rule.registry} lists was looked at.",),
+            f"mend it, or take it out: {rule.place}",
+        )
+    for stopped in facts.rules.stopped:
+        share = f"{stopped.deletes / max(1, stopped.tags):.0%}"
+        yield Finding(
+            "guard-stopped",
+            f"The rules would delete {share} of the tags of {stopped.registry}; the guard is {stopped.guard:.0%}. "
+            "Nothing was deleted.",
+            stopped.registry,
+            (f"{stopped.deletes:,} of {stopped.tags:,} tags.",),
+            f"registry-mesh rules approve {stopped.plan} {facts.config}, if that is meant",
         )
 
 

@@ -7,9 +7,11 @@ from typing import Final
 
 from registry_mesh.findings.facts import NodeFacts, ParentFacts, RegistryFacts
 from registry_mesh.findings.finding import Finding
-from registry_mesh.findings.words import day, moment
+from registry_mesh.findings.words import day, moment, size, span
 
 _CERTIFICATE: Final = "its TLS certificate "
+_LEADS_BACK: Final = "leads back"
+_GRACE_LOW: Final = 5 * 86400.0
 _LOGIN: Final = ("401", "login", "credentials")
 
 
@@ -25,6 +27,7 @@ def _of_registry(registry: RegistryFacts, config: str, now: float) -> Iterator[F
     offline = bool(silent) and len(lost) == len(registry.parents)
     if offline:
         yield _offline(registry, silent, config, now)
+        yield from _grace(registry, silent, config, now)
     for parent in registry.parents:
         if parent.state == "throttled":
             yield _throttled(registry, parent, now)
@@ -32,6 +35,8 @@ def _of_registry(registry: RegistryFacts, config: str, now: float) -> Iterator[F
             found = _lost(registry, parent, config, now)
             if not (offline and found.name == "parent-down"):  # that one names it
                 yield found
+        elif parent.slow_until > now:
+            yield _slow(registry, parent, now)
         if parent.lies:
             yield _lies(parent, now)
 
@@ -40,12 +45,65 @@ def _offline(registry: RegistryFacts, lost: list[ParentFacts], config: str, now:
     since = max(parent.since for parent in lost)
     return Finding(
         "offline",
-        f"No parent of {registry.name} answers; what is held goes on, tags until {day(since + registry.grace)}.",
+        f"No parent of {registry.name} answers; what is held goes on, tags until {day(_ends(registry, lost))}.",
         registry.name,
         tuple(f"{parent.name} {parent.why}, since {moment(parent.since, now)}." for parent in lost),
         f"registry-mesh probe {config}",
         since,
     )
+
+
+def _ends(registry: RegistryFacts, lost: list[ParentFacts]) -> float:
+    """When its tags are no longer answered."""
+    return (registry.answered or max(parent.since for parent in lost)) + registry.grace
+
+
+def grace_ends(registry: RegistryFacts) -> float:
+    """When tags of a registry are no longer answered, in seconds since the epoch; 0.0 while a parent is asked."""
+    lost = [parent for parent in registry.parents if not parent.usable]
+    return _ends(registry, lost) if lost and len(lost) == len(registry.parents) else 0.0
+
+
+def _grace(registry: RegistryFacts, lost: list[ParentFacts], config: str, now: float) -> Iterator[Finding]:
+    ends = _ends(registry, lost)
+    if not registry.grace or ends - now >= _GRACE_LOW:
+        return
+    left = (
+        f"are answered for {span(ends - now)} more, then digests only"
+        if ends > now
+        else "are answered no more"
+    )
+    yield Finding(
+        "grace-ending",
+        f"Tags of {registry.name} {left}.",
+        registry.name,
+        (
+            f"A parent answered last at {moment(ends - registry.grace, now)}, and grace is {span(registry.grace)}.",
+        ),
+        f"bring a parent back (registry-mesh probe {config}), or raise registries.{registry.name}.tags.offline_grace",
+        max(ends - _GRACE_LOW, max(parent.since for parent in lost)),
+    )
+
+
+def _slow(registry: RegistryFacts, parent: ParentFacts, now: float) -> Finding:
+    others = sorted((other for other in registry.parents if other.usable and other is not parent), key=_rate)
+    known = others[-1] if others and others[-1].rate > parent.rate else None
+    where = f" where {known.name} gives {size(known.rate)}/s" if known else ""
+    return Finding(
+        "parent-slow",
+        f"{parent.name} gives {size(parent.rate)}/s{where}.",
+        parent.name,
+        (
+            f"Since {moment(parent.slow_since, now)}. "
+            f"It is asked for blobs after the others until {moment(parent.slow_until, now)}.",
+        ),
+        "nothing: it is tried again then; if it lasts for a day, its admin",
+        parent.slow_since,
+    )
+
+
+def _rate(parent: ParentFacts) -> float:
+    return parent.rate
 
 
 def _throttled(registry: RegistryFacts, parent: ParentFacts, now: float) -> Finding:
@@ -83,6 +141,8 @@ def _lost(registry: RegistryFacts, parent: ParentFacts, config: str, now: float)
             f"renew registries.{registry.name}.credentials",
             parent.since,
         )
+    if _LEADS_BACK in parent.why:
+        return _loop(parent, since)
     others = [other.name for other in registry.parents if other.usable]
     stands_in = f"; {others[0]} stands in" if others else ""
     return Finding(
@@ -91,6 +151,17 @@ def _lost(registry: RegistryFacts, parent: ParentFacts, config: str, now: float)
         parent.name,
         ((f"It is a parent of {registry.name}." + again),),
         f"its admin; what is amiss step by step: registry-mesh probe {config}",
+        parent.since,
+    )
+
+
+def _loop(parent: ParentFacts, since: str) -> Finding:
+    return Finding(
+        "loop",
+        f"{parent.name} has this node among its parents, or theirs, and this node has {parent.name}.",
+        parent.name,
+        (f"{since} It is not asked.",),
+        f"take one of them out: {parent.place}" if parent.place else "take one of them out",
         parent.since,
     )
 

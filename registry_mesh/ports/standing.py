@@ -50,6 +50,11 @@ class Standing:
     quota: Quota | None = None
     clock_ahead: float | None = None
     """Seconds by which this machine's clock is ahead of the parent's; None where it has not told lately."""
+    rate: float | None = None
+    """Bytes a second that its bodies brought; None where none came lately."""
+    slow_since: float | None = None
+    """Since when it is asked for blobs after the others for being slow; None where it is not."""
+    slow_until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

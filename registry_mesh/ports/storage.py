@@ -41,6 +41,8 @@ class DiskCounts:
     rotten: int
     evictions: int
     evicted_bytes: int
+    refetched_bytes: int = 0
+    """Of blobs that were evicted within a week before, and are whole again."""
 
 
 class LocalDisk(Protocol):

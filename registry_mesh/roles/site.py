@@ -60,6 +60,7 @@ class Site:
         *,
         default: RegistryName | None = None,
         lied: Callable[[str], None] | None = None,
+        paced: Callable[[str, float, float], None] | None = None,
         shared: SharedStore | None = None,
         aliases: Mapping[RegistryName, RegistryName] | None = None,
     ) -> None:
@@ -71,7 +72,7 @@ class Site:
         self._registries = dict(registries)
         self._known = RegistryNames(registries, aliases)
         self._default = default or (next(iter(registries)) if len(registries) == 1 else None)
-        self._distrusted = Distrusted(count=lied)
+        self._distrusted = Distrusted(count=lied, paced=paced)
         self._manifests = RememberedManifests(store, records)
         self._names = Names(store, records)
         self._remembered = {
@@ -184,6 +185,11 @@ class Site:
     def filling(self) -> int:
         """Blobs on their way in."""
         return len(self.fills.open)
+
+    @property
+    def following(self) -> int:
+        """Readers that follow them."""
+        return sum(fill.followed for fill in self.fills.open)
 
     async def close(self) -> None:
         """End what runs in the background."""

@@ -39,16 +39,17 @@ _I: Final = 'instance="s:5001"'
 _JOB: Final = 'job="registry-mesh"'
 
 
-def _of_finding(name: str, held: str, says: str) -> Alert:
+def _of_finding(name: str, held: str, says: str, title: str = "", *, broken: bool = False) -> Alert:
+    """`broken`: it is, where the finding is one to be looked at."""
     state = "broken" if name in _BROKEN else "look"
     selector = f'{{finding="{name}"}}'
     series = _full(names.FINDING, f'{{{_I},finding="{name}",state="{state}"}}')
-    title = "".join(word.capitalize() for word in name.split("-"))
+    title = title or "".join(word.capitalize() for word in name.split("-"))
     return Alert(
         f"RegistryMesh{title}",
         f"{_full(names.FINDING, selector)} > 0",
         held,
-        "critical" if state == "broken" else "warning",
+        "critical" if state == "broken" or broken else "warning",
         says,
         name,
         {series: "1x90"},
@@ -58,6 +59,9 @@ def _of_finding(name: str, held: str, says: str) -> Alert:
 _BROKEN: Final = frozenset(
     {
         "own-link-down",
+        "grace-ending",
+        "guard-stopped",
+        "format-newer",
         "clock-off",
         "offline",
         "parent-denied",
@@ -79,8 +83,7 @@ ALERTS: Final = (
     ),
     Alert(
         "RegistryMeshPullsFail",
-        f"sum by (instance) (rate({_NOT_CALLERS}[5m])) "
-        f"/ sum by (instance) (rate({_full(names.REQUESTS)}[5m])) > 0.01",
+        "registry_mesh:failed:ratio_rate5m > 0.01",
         "5m",
         "critical",
         "{{ $value | humanizePercentage }} of what is asked at "
@@ -93,11 +96,28 @@ ALERTS: Final = (
         },
     ),
     Alert(
+        "RegistryMeshHitsSlow",
+        f"histogram_quantile(0.99, sum by (instance, le) (rate({_full(names.FIRST_BYTE)}_bucket"
+        '{cache="hit"}[5m]))) > 0.1',
+        "10m",
+        "warning",
+        f"What {_WHO} holds takes {{{{ $value | humanizeDuration }}}} to its first byte (p99): its disk or its "
+        "processors are too busy.",
+        "hits-slow",
+        {
+            _full(names.FIRST_BYTE, f'_bucket{{{_I},cache="hit",le="0.1"}}'): "0x90",
+            _full(names.FIRST_BYTE, f'_bucket{{{_I},cache="hit",le="0.5"}}'): "0+60x90",
+            _full(names.FIRST_BYTE, f'_bucket{{{_I},cache="hit",le="+Inf"}}'): "0+60x90",
+        },
+    ),
+    Alert(
         "RegistryMeshNearLimit",
-        f"{_full(names.OPEN_FILES)} / {_full(names.OPEN_FILES_LIMIT)} > 0.8",
+        f"{_full(names.OPEN_FILES)} / {_full(names.OPEN_FILES_LIMIT)} > 0.8 or "
+        f"{_full(names.REQUESTS_RUNNING)} / {_full(names.REQUESTS_LIMIT)} > 0.8",
         "5m",
         "warning",
-        f"{_WHO} uses {{{{ $value | humanizePercentage }}}} of the files it may have open.",
+        f"{_WHO} uses {{{{ $value | humanizePercentage }}}} of the requests or files it may have; beyond, clients "
+        "get 503.",
         "limits-low",
         {
             _full(names.OPEN_FILES, f"{{{_I}}}"): "900x90",
@@ -123,6 +143,25 @@ ALERTS: Final = (
     ),
     _of_finding("clock-off", "5m", f"The clock of {_WHO} is off its parents'."),
     _of_finding("behind", "5m", f"No run of the rules of {_WHO} was complete for long."),
+    _of_finding(
+        "behind",
+        "1h",
+        f"No run of the rules of {_WHO} was complete for very long: new images do not reach its jobs.",
+        "FarBehind",
+        broken=True,
+    ),
+    _of_finding(
+        "grace-ending",
+        "0m",
+        f"Tags of a registry are answered by {_WHO} for few days more, then digests only.",
+    ),
+    _of_finding(
+        "parent-slow",
+        "30m",
+        f"{_WHO} has left out a parent for half an hour (slow); others stand in.",
+        "ParentOut",
+    ),
+    _of_finding("loop", "10m", f"A parent of {_WHO} leads back to it: one must not name the other."),
     _of_finding("parent-down", "30m", f"{_WHO} has left out a parent for half an hour; others stand in."),
     _of_finding("parent-denied", "5m", f"A parent of {_WHO} does not take its credentials."),
     _of_finding("tls-untrusted", "5m", f"A parent of {_WHO} shows a certificate that is not trusted."),
@@ -132,6 +171,12 @@ ALERTS: Final = (
     _of_finding(
         "store-full", "10m", f"The store of {_WHO} is full and evicts nothing: pushes will be refused."
     ),
+    _of_finding(
+        "store-thrash",
+        "1h",
+        f"Much of what {_WHO} evicts is fetched again: its store is too small or too much is pinned.",
+    ),
+    _of_finding("format-newer", "0m", f"The store of {_WHO} was written by a newer version: upgrade it."),
     _of_finding("rot", "0m", f"Stored chunks of {_WHO} had rotted; they were fetched anew."),
     _of_finding("scrub-old", "1h", f"What {_WHO} holds was not read again for long."),
     _of_finding("workers-die", "0m", f"Processes of {_WHO} died again and again."),
@@ -140,6 +185,10 @@ ALERTS: Final = (
         "reload-failed", "5m", f"{_WHO} did not take its new configuration; the old one is in force."
     ),
     _of_finding("rules-invalid", "5m", f"{_WHO} cannot use its rule files; the old rules are in force."),
+    _of_finding("rule-empty", "1h", f"A rule of {_WHO} selects nothing."),
+    _of_finding(
+        "guard-stopped", "0m", f"The rules of {_WHO} would delete more than the guard allows; nothing was."
+    ),
     _of_finding("replication-behind", "1h", f"{_WHO} does not hold all that its rules want."),
 )
 
@@ -174,8 +223,17 @@ _RECORDS: Final = (
         f"{_BY} (rate({_HITS}[5m])) / {_BY} (rate({_full(names.CACHE)}[5m]))",
     ),
     ("registry_mesh:saved_bytes:rate1h", f"{_BY} (rate({_HIT_BYTES}[1h]))"),
+    (
+        "registry_mesh:failed:ratio_rate5m",
+        f"sum by (instance) (rate({_NOT_CALLERS}[5m])) / sum by (instance) (rate({_full(names.REQUESTS)}[5m]))",
+    ),
+    (
+        "registry_mesh:thrash:ratio_rate1d",
+        f"sum by (instance) (rate({_full(names.REFETCHED_BYTES)}[1d])) "
+        f"/ sum by (instance) (rate({_full(names.EVICTED_BYTES)}[1d]))",
+    ),
 )
-"""Of each registry: who wants the node's own sums over `registry`."""
+"""Those of hits by registry: who wants the node's own sums over `registry`."""
 
 
 def _labels(alert: Alert) -> dict[str, str]:
@@ -217,7 +275,7 @@ def _case(alert: Alert) -> dict[str, object]:
     labels = {**_labels(alert), "instance": "s:5001", **_sample_labels(alert)}
     said = alert.says.replace(_WHO, "s:5001").replace("{{ $labels.listener }}", "clients")
     said = said.replace("{{ $value | humanizePercentage }}", _PERCENT.get(alert.name, ""))
-    said = said.replace("{{ $value | humanizeDuration }}", "22h 40m 0s")
+    said = said.replace("{{ $value | humanizeDuration }}", _DURATION.get(alert.name, ""))
     expected = {"exp_labels": labels, "exp_annotations": {**_annotations(alert), "summary": said}}
     return {
         "interval": "1m",
@@ -255,6 +313,7 @@ def _recorded() -> dict[str, object]:
     }
 
 
+_DURATION: Final = {"RegistryMeshCertificateEnding": "22h 40m 0s", "RegistryMeshHitsSlow": "496ms"}
 _PERCENT: Final = {"RegistryMeshPullsFail": "10%", "RegistryMeshNearLimit": "90%"}
 
 

@@ -12,15 +12,19 @@ from registry_mesh.telemetry.names import PREFIX, Kind, Metric
 _ROWS: Final[Mapping[str, tuple[Metric, ...]]] = {
     "In a sentence": (names.FINDING, names.FAILURES),
     "Served and moved": (names.SENT_BYTES, names.CACHE_BYTES, names.CACHE, names.UPSTREAM_BYTES),
-    "Quick": (names.FIRST_BYTE, names.REQUEST_SECONDS, names.REQUESTS, names.REQUESTS_RUNNING, names.FILLS),
-    "Parents": (names.PARENT_STATE, names.PARENT_LATENCY, names.UPSTREAM_REQUESTS, names.LIES),
+    "Quick": (
+        names.FIRST_BYTE, names.REQUEST_SECONDS, names.REQUESTS, names.REQUESTS_RUNNING, names.FILLS,
+        names.FILL_READERS,
+    ),
+    "Parents": (names.PARENT_STATE, names.PARENT_LATENCY, names.PARENT_RATE, names.UPSTREAM_REQUESTS, names.LIES),
     "Store": (
-        names.STORE_USED, names.STORE_QUOTA, names.STORE_FREE, names.EVICTED_BYTES, names.ROTTEN, names.SCRUBBED_AT,
+        names.STORE_USED, names.STORE_QUOTA, names.STORE_FREE, names.EVICTED_BYTES, names.REFETCHED_BYTES,
+        names.ROTTEN, names.SCRUBBED_AT,
     ),
     "In step": (names.REPLICATIONS, names.REPLICATED_BYTES, names.REPLICATED_AT, names.RULE_FAULTS),
     "Program": (
         names.CPU_SECONDS, names.RESIDENT, names.OPEN_FILES, names.WORKERS, names.WORKER_RESTARTS, names.RELOAD_OK,
-        names.CERTIFICATE_EXPIRY,
+        names.CERTIFICATE_EXPIRY, names.CLOCK_OFFSET,
     ),
 }  # fmt: skip
 

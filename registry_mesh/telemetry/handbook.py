@@ -47,6 +47,7 @@ def page() -> str:
 
 def _metrics() -> Iterator[str]:
     yield from ("## Metrics", "", "| metric | kind | labels | |", "|---|---|---|---|")
+    yield f"| `{PREFIX}build_info` | gauge | `role`, `name`, `version` | What runs here: 1 |"
     for metric in METRICS:
         labels = ", ".join(f"`{label}`" for label in metric.labels)
         yield f"| `{PREFIX}{metric.name}` | {metric.kind.value} | {labels} | {metric.help} |"

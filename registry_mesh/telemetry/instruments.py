@@ -104,6 +104,12 @@ class Table:
             for i in range(length)
         )
 
+    def cells(self, metric: Metric, *labels: str) -> tuple[int, ...]:
+        """One sample's cells: those of a counter or histogram since the node began."""
+        key = (metric.name, labels)
+        own = self.own(key)
+        return tuple(map(sum, zip(own, self._older(*key, len(own)), strict=True)))
+
     def counted(self) -> dict[Key, tuple[int, ...]]:
         """What its own rows counted: for a later table to carry on."""
         kinds = {metric.name: metric.kind for metric in self.layout.metrics}
@@ -134,6 +140,8 @@ class Sample:
         """A counter's or gauge's value; how often a histogram was fed."""
         if self.metric.kind is Kind.HISTOGRAM:
             return sum(self.cells[:-1])
+        if self.metric.absent:
+            return self.cells[0] - 1
         return self.cells[0] / self.metric.scale if self.metric.scale != 1 else self.cells[0]
 
 

@@ -44,6 +44,8 @@ class Metric:
     merge: Merge = Merge.SUM
     scale: int = 1
     """A stored integer is the value times this: seconds are kept as nanoseconds."""
+    absent: bool = False
+    """Whether there may be no value: a gauge is kept as one more than it is, and has no series at 0."""
 
 
 _NANO: Final = 10**9
@@ -71,10 +73,11 @@ ANSWERS: Final = ("ok", "not_modified", "unknown", "denied", "throttled", "error
 
 PARENT_STATES: Final = ("unasked", "up", "silent", "throttled", "down")
 FINDINGS: Final = (
-    "own-link-down", "offline", "parent-down", "parent-lies", "parent-denied", "tls-untrusted", "throttled",
-    "clock-off", "pulls-fail", "store-fault", "store-full", "rot", "scrub-old", "limits-low", "workers-die",
-    "reload-failed", "rules-invalid", "replication-behind", "behind", "certificate-ending",
-    "webhook-down",
+    "own-link-down", "offline", "grace-ending", "parent-slow", "parent-down", "parent-lies", "parent-denied",
+    "tls-untrusted", "throttled", "loop", "clock-off", "pulls-fail", "hits-slow", "store-fault", "store-full",
+    "store-thrash", "rot", "scrub-old", "limits-low", "workers-die", "reload-failed", "rules-invalid", "rule-empty",
+    "guard-stopped", "replication-behind", "behind", "certificate-ending", "webhook-down",
+    "format-newer",
 )  # fmt: skip
 """Diagnoses, as `findings` names them."""
 FINDING_STATES: Final = ("broken", "look")
@@ -106,6 +109,9 @@ RECEIVED_BYTES: Final = Metric(
     "received_bytes_total", Kind.COUNTER, "Bytes of bodies received from clients", {"endpoint": ENDPOINTS}
 )
 REQUESTS_RUNNING: Final = Metric("requests_running", Kind.GAUGE, "Requests being answered now")
+REQUESTS_LIMIT: Final = Metric(
+    "requests_limit", Kind.GAUGE, "Requests that may be answered at once by all processes; beyond, 503"
+)
 CACHE: Final = Metric(
     "cache_total",
     Kind.COUNTER,
@@ -151,6 +157,9 @@ STORE_FAULTY: Final = Metric(
     "store_faulty", Kind.GAUGE, "1: the store cannot be written to; pulls go on without it", merge=Merge.MAX
 )
 EVICTED_BYTES: Final = Metric("evicted_bytes_total", Kind.COUNTER, "Bytes evicted to make room")
+REFETCHED_BYTES: Final = Metric(
+    "refetched_bytes_total", Kind.COUNTER, "Bytes fetched that had been evicted within seven days"
+)
 REPLICATIONS: Final = Metric("replications_total", Kind.COUNTER, "Runs of the rules", {"outcome": OUTCOMES})
 REPLICATED_BYTES: Final = Metric("replicated_bytes_total", Kind.COUNTER, "Bytes brought by runs of the rules")
 REPLICATED_AT: Final = Metric(
@@ -188,9 +197,27 @@ FIRST_BYTE: Final = Metric(
     {"cache": RESULTS}, bounds=_SECONDS, scale=_NANO,
 )  # fmt: skip
 FILLS: Final = Metric("fills_running", Kind.GAUGE, "Blobs on their way in")
+FILL_READERS: Final = Metric("fill_readers", Kind.GAUGE, "Readers that follow them")
 PARENT_LATENCY: Final = Metric(
     "parent_latency_seconds", Kind.GAUGE, "Time to the head of a parent's answer, moving mean; 0: it has not answered",
     {"parent": None}, merge=Merge.MAX, scale=_NANO,
+)  # fmt: skip
+PARENT_RATE: Final = Metric(
+    "parent_rate_bytes_per_second", Kind.GAUGE, "What bodies of a parent brought lately; 0: not known",
+    {"parent": None}, merge=Merge.MAX,
+)  # fmt: skip
+GRACE_ENDS: Final = Metric(
+    "grace_ends_timestamp_seconds", Kind.GAUGE,
+    "When tags are no longer answered without parents; absent while one answers", {"registry": None},
+    merge=Merge.MAX,
+)  # fmt: skip
+CLOCK_OFFSET: Final = Metric(
+    "clock_offset_seconds", Kind.GAUGE, "This clock minus the middle of what parents sent within an hour",
+    scale=_NANO,
+)  # fmt: skip
+PULLS_LEFT: Final = Metric(
+    "upstream_pulls_left", Kind.GAUGE, "Pulls that the parents of a registry say are left; absent where none says",
+    {"registry": None}, merge=Merge.MAX, absent=True,
 )  # fmt: skip
 PARENT_STATE: Final = Metric(
     "parent_state", Kind.GAUGE, "1 for the state a parent is in", {"parent": None, "state": PARENT_STATES},

@@ -10,12 +10,14 @@ from registry_mesh.findings.decide import Held, decide
 from registry_mesh.findings.facts import (
     CareFacts,
     CertificateFacts,
+    IdleRule,
     NodeFacts,
     ParentFacts,
     ProgramFacts,
     PullFacts,
     RegistryFacts,
     RulesFacts,
+    StoppedDeletes,
     StoreFacts,
 )
 from registry_mesh.findings.finding import NAMES, Finding, State, verdict
@@ -31,6 +33,14 @@ WELL = NodeFacts("site.yaml", NOW - DAY, (RegistryFacts("r.example", (UP,), 30 *
 
 def registry(*parents: ParentFacts, login: bool = False) -> NodeFacts:
     return replace(WELL, registries=(RegistryFacts("r.example", parents, 30 * DAY, login),))
+
+
+def answered(at: float) -> NodeFacts:
+    """Nobody answers, since then."""
+    return replace(WELL, registries=(RegistryFacts("r.example", (DOWN,), 30 * DAY, answered=at),))
+
+
+STOPPED = StoppedDeletes("r.example", 31, 100, 0.1, "sha256:abc")
 
 
 @pytest.mark.parametrize(
@@ -79,6 +89,74 @@ def registry(*parents: ParentFacts, login: bool = False) -> NodeFacts:
         ),
         (registry(replace(UP, clock_ahead=660.4), replace(UP, name="p:1", clock_ahead=2.0)), {}),
         (registry(replace(UP, clock_ahead=660.4), replace(UP, name="p:1", clock_ahead=-700.0)), {}),
+        (
+            registry(
+                replace(UP, rate=2.12e8),
+                replace(UP, name="p:1", rate=9e5, slow_since=SINCE, slow_until=NOW + 9),
+            ),
+            {"parent-slow": "p:1 gives 900 kB/s where q:1 gives 212 MB/s."},
+        ),
+        (
+            registry(UP, replace(UP, name="p:1", rate=9e5, slow_since=SINCE, slow_until=NOW + 9)),
+            {"parent-slow": "p:1 gives 900 kB/s."},
+        ),
+        (registry(UP, replace(UP, name="p:1", rate=9e5, slow_since=SINCE, slow_until=NOW - 9)), {}),
+        (
+            registry(
+                replace(DOWN, why="leads back to this node, which is among its own parents", place="f:7"), UP
+            ),
+            {"loop": "p:1 has this node among its parents, or theirs, and this node has p:1."},
+        ),
+        (
+            answered(NOW - 26 * DAY),
+            {
+                "offline": "No parent of r.example answers; what is held goes on, tags until 28 Nov.",
+                "grace-ending": "Tags of r.example are answered for 4 d more, then digests only.",
+            },
+        ),
+        (
+            answered(NOW - 31 * DAY),
+            {
+                "offline": "No parent of r.example answers; what is held goes on, tags until 23 Nov.",
+                "grace-ending": "Tags of r.example are answered no more.",
+            },
+        ),
+        (
+            answered(NOW - 3 * DAY),
+            {"offline": "No parent of r.example answers; what is held goes on, tags until 21 Dec."},
+        ),
+        (
+            replace(WELL, pulls=PullFacts(hits=5000, hit_seconds=0.18)),
+            {"hits-slow": "What is held takes 180 ms to its first byte (p99)."},
+        ),
+        (replace(WELL, pulls=PullFacts(hits=5000, hit_seconds=0.09)), {}),
+        (replace(WELL, pulls=PullFacts(hits=5, hit_seconds=0.9)), {}),
+        (
+            replace(WELL, store=StoreFacts("/s", used=9, quota=100, evicts=True, evicted=50, refetched=26)),
+            {
+                "store-thrash": "52% of what was evicted within 24 h was fetched again: "
+                "the store throws out what it needs."
+            },
+        ),
+        (replace(WELL, store=StoreFacts("/s", quota=100, evicts=True, evicted=50, refetched=9)), {}),
+        (replace(WELL, store=StoreFacts("/s", quota=100, evicts=True, evicted=4, refetched=4)), {}),
+        (
+            replace(WELL, store=StoreFacts("/s", newer_format=3, format=2)),
+            {
+                "format-newer": "The store was written by a newer registry-mesh (format 3; this one reads up to 2)."
+            },
+        ),
+        (
+            replace(WELL, rules=RulesFacts(ended=SINCE, idle=(IdleRule("old", "r.example", "a.yaml:3:5"),))),
+            {"rule-empty": "Rule old selects nothing of r.example."},
+        ),
+        (
+            replace(WELL, rules=RulesFacts(ended=SINCE, failed=1, stopped=(STOPPED,))),
+            {
+                "guard-stopped": "The rules would delete 31% of the tags of r.example; the guard is 10%. "
+                "Nothing was deleted."
+            },
+        ),
         (
             replace(WELL, pulls=PullFacts(1000, 42, ("parent: throttled", "store: full"))),
             {"pulls-fail": "4.2% of what is asked for fails, by no fault of the callers: parent: throttled."},

@@ -93,6 +93,9 @@ async def test_a_ring_answers_at_once_and_says_why(tree: Tree, size: int) -> Non
     assert {status for status, *_ in answers} <= {503, 508}
     known = "leads back to this node"
     await eventually(lambda: all(known in tree.standing(node)[0] for node in tree.nodes), "all to know")
+    if size == 2:
+        found = tree.nodes[0].keeper.findings
+        await eventually(lambda: "loop" in {each.name for each in found().findings}, found, 30)
     for node in tree.nodes:
         for path in PATHS:
             status, body, _, _ = await tree.get(node, path)

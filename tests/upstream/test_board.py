@@ -105,6 +105,22 @@ def test_the_standing_says_all_that_is_known() -> None:
     assert (standing.state, standing.since, standing.error) == (State.UP, 115.5, "timed out")
 
 
+def test_a_parent_that_was_left_for_being_slow_and_its_rate() -> None:
+    node = Node()
+    assert node.cards[0].standing().rate is None
+    node.cards[0].pace(5e6, 0.0)
+    assert (node.cards[1].standing().rate, node.cards[1].standing().slow_since) == (5e6, None)
+    node.cards[1].pace(1000.0, 60.0)
+    node.now += 50
+    node.cards[1].pace(900.0, 120.0)
+    standing = node.cards[2].standing()
+    assert (standing.rate, standing.slow_since, standing.slow_until) == (900.0, 100.0, 270.0)
+    node.now += 121
+    assert node.cards[2].standing().slow_since is None
+    node.now += 3600
+    assert node.cards[2].standing().rate is None, "that is long ago"
+
+
 def test_a_ping_that_is_out_for_long_is_silence_until_something_comes() -> None:
     node = Node()
     node.breakers[0].succeeded(0.1)

@@ -9,7 +9,7 @@ from typing import Final
 
 from cachetools import TTLCache
 
-from registry_mesh.content.nest.paces import Paces
+from registry_mesh.content.nest.paces import Paces, Told
 from registry_mesh.oci.digest import Digest
 
 
@@ -45,10 +45,11 @@ class Distrusted:
         ttl: float = 300.0,
         count: Callable[[str], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        paced: Told | None = None,
     ) -> None:
         self._ttl = ttl
         self._clock = clock
-        self.paces = Paces(clock)
+        self.paces = Paces(clock, paced) if paced is not None else Paces(clock)
         self._lies: TTLCache[tuple[str, Digest], _Lies] = TTLCache(10_000, ttl, timer=clock)
         self._count = count
         self._late: TTLCache[tuple[str, str], bool] = TTLCache(10_000, self.LATE, timer=clock)

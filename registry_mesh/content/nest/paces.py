@@ -9,6 +9,13 @@ from typing import Final
 
 from cachetools import TTLCache
 
+Told = Callable[[str, float, float], None]
+"""A parent, its rate in bytes a second, and for how many seconds it is asked after the others for it."""
+
+
+def _nobody(parent: str, rate: float, pause: float) -> None:
+    """Say nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Outdone:
@@ -32,8 +39,10 @@ class Paces:
     KEPT: Final = 0.7
     """Of a rate that was better: one body may be slow for reasons of its own."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, told: Told = _nobody) -> None:
+        """`told`: whoever is told of each rate, and for how many seconds its parent is left for it."""
         self._clock = clock
+        self._told = told
         self._rates: TTLCache[str, float] = TTLCache(1000, self.KNOWN, timer=clock)
         self._outdone: TTLCache[str, _Outdone] = TTLCache(1000, 2 * self.LONGEST, timer=clock)
 
@@ -45,11 +54,13 @@ class Paces:
         """A body brought so much."""
         before = self.rate(parent)
         self._rates[parent] = max(rate, self.KEPT * before + (1 - self.KEPT) * rate)
+        self._told(parent, self._rates[parent], 0.0)
 
     def outdo(self, parent: str, rate: float) -> None:
         """It was left for being slow."""
         self._rates[parent] = max(1.0, rate)
         self.leave(parent)
+        self._told(parent, self._rates[parent], self._outdone[parent].until - self._clock())
 
     def leave(self, parent: str) -> None:
         """Have it asked for blobs after the others for a while."""

@@ -14,6 +14,26 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
+class Idle:
+    """A rule that takes nothing of its registry, of which everything could be listed; `place` is where it stands."""
+
+    rule: str
+    registry: str
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Deletions of a registry's tags that the guard stopped; `plan` is the digest by which they are approved."""
+
+    registry: str
+    deletes: int
+    tags: int
+    guard: float
+    plan: str
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What a run came to; `size` in bytes."""
 
@@ -29,6 +49,9 @@ class Outcome:
     notes: tuple[str, ...] = ()
     """What is odd and stops nothing."""
     deleted: int = 0
+    idle: tuple[Idle, ...] = ()
+    stopped: tuple[Stopped, ...] = ()
+    """Each is a trouble, too."""
 
     @property
     def complete(self) -> bool:

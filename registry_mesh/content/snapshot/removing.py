@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from registry_mesh.content.snapshot.outcome import Stopped
 from registry_mesh.content.snapshot.remembered_tags import TagMemory
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, Tag
@@ -58,6 +59,8 @@ class Removing:
         self._now = now
         self._going: list[Going] = []
         self.troubles: list[tuple[str, str]] = []
+        self.stopped: list[Stopped] = []
+        """What the guard stopped of it."""
         self.notes: list[str] = []
         self.deleted: dict[Place, set[Tag]] = {}
 
@@ -163,6 +166,9 @@ class Removing:
                 too_many.deletes, too_many.tags, too_many.registry, too_many.guard, digest
             )
             self.troubles.append((too_many.registry, why))
+            self.stopped.append(
+                Stopped(too_many.registry, too_many.deletes, too_many.tags, too_many.guard, digest)
+            )
         return stopped
 
     async def _count(self, registry: RegistryName) -> int:

@@ -166,4 +166,6 @@ class Snapshot:
             tuple(sorted(self._told.troubles)),
             tuple(sorted(self._told.notes)),
             sum(map(len, self._surveying.removing.deleted.values())),
+            tuple(self._told.idlers),
+            tuple(self._surveying.removing.stopped),
         )

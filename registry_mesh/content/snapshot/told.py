@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from registry_mesh.content.snapshot.copy_graph import TagKey
 from registry_mesh.content.snapshot.flow import OutsideWindow
 from registry_mesh.content.snapshot.jobs import Undone
-from registry_mesh.content.snapshot.outcome import Trouble
+from registry_mesh.content.snapshot.outcome import Idle, Trouble
 from registry_mesh.content.snapshot.progress import Meter
 from registry_mesh.content.snapshot.survey import Findings
 from registry_mesh.oci.reference import RegistryName
@@ -25,6 +25,8 @@ class Told:
         self.troubles: list[Trouble] = []
         self.notes: list[str] = []
         """What is odd and stops nothing."""
+        self.idlers: list[Idle] = []
+        """Rules that take nothing, where everything could be asked."""
         self.selecting: set[str] = set()
         """The names of the rules that take some tag, or of which it is told elsewhere why they take none."""
         self.unlisted: set[RegistryName] = set()
@@ -77,6 +79,7 @@ class Told:
         for rule in rules:
             if rule.name not in self.selecting and rule.registry not in self.unlisted:
                 self.notes.append(f"rule {rule.name} selects nothing of {rule.registry}")
+                self.idlers.append(Idle(rule.name, rule.registry, rule.place))
 
     def _count(self, found: Findings) -> None:
         self._meter.repositories += bool(found.wanted)

@@ -80,6 +80,8 @@ class Evictor:
             rows = self._shelf.index.least_used(_BATCH, after)
             for row in rows:
                 gone = self.shrink(row, goal - freed)
+                if gone:
+                    self._shelf.index.note_evicted(row.digest, gone, self._shelf.clock())
                 freed += gone
                 spared += not gone
                 if freed >= goal:

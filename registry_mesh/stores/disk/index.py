@@ -47,10 +47,13 @@ _ADDED: Final = (
     number INTEGER PRIMARY KEY, namer INTEGER NOT NULL, key BLOB NOT NULL, UNIQUE (key, namer)
 )""",
     "CREATE TABLE IF NOT EXISTS pins (key BLOB PRIMARY KEY) WITHOUT ROWID",
+    """CREATE TABLE IF NOT EXISTS evicted (
+    number INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, bytes INTEGER NOT NULL, at REAL NOT NULL
+)""",
 )
 """Tables that came later: a database of before gets them, and a program of before passes over them."""
 
-_TABLES: Final = ("blobs", "past", "said", "places", "facts", "namers", "names", "pins")
+_TABLES: Final = ("blobs", "past", "said", "places", "facts", "namers", "names", "pins", "evicted")
 _COLUMNS: Final = "key, size, held, state, rank"
 _WAIT: Final = 10.0
 _CACHE_KIB: Final = 8_192
@@ -157,6 +160,31 @@ class Index:
                 db.execute("DELETE FROM blobs WHERE key = ?", key)
 
         self.change(forget)
+
+    def note_evicted(self, digest: Digest, size: int, at: float) -> None:
+        """Bytes of the blob were evicted, at `at` (seconds since the epoch); the oldest are forgotten."""
+        note = (
+            "INSERT INTO evicted (key, bytes, at) VALUES (?1, ?2, ?3)"
+            " ON CONFLICT (key) DO UPDATE SET bytes = bytes + ?2, at = ?3"
+        )
+
+        def evicted(db: sqlite3.Connection) -> None:
+            db.execute(note, (key_of(digest), size, at))
+            db.execute(
+                "DELETE FROM evicted WHERE number <= (SELECT max(number) FROM evicted) - ?", (self._past,)
+            )
+
+        self.change(evicted)
+
+    def came_back(self, digest: Digest, since: float) -> int:
+        """How many of the blob's bytes were evicted after `since`, now that it is whole; that is told once."""
+        query = "SELECT bytes, at FROM evicted WHERE key = ?"
+        found = self.ask(None, lambda db: db.execute(query, (key_of(digest),)).fetchone())
+        if found is None:
+            return 0
+        self.change(lambda db: db.execute("DELETE FROM evicted WHERE key = ?", (key_of(digest),)))
+        size, at = found
+        return int(size) if at > since else 0
 
     def row(self, digest: Digest) -> Row | None:
         """The row of a blob; None where there is none."""

@@ -22,6 +22,7 @@ from registry_mesh.stores.disk.locks import locked, try_locked
 from registry_mesh.stores.disk.space.ledger import PAGE, charge
 from registry_mesh.stores.disk.space.room import Room
 
+WEEK: Final = 7 * 86400.0
 _GONE: Final = "gone"
 _TURNOVER: Final = 10**12
 """Of the fact `_GONE`: kept in turnovers and not in bytes, so that a new quota does not change what was."""
@@ -38,6 +39,8 @@ class Shelf:
         self.index = index
         self.fsync = fsync
         self.clock = clock
+        self.refetched_bytes = 0
+        """Brought again within a week of being evicted."""
 
     def alone(self, digest: Digest) -> AbstractContextManager[None]:
         """Be the only one to change what is there of `digest`, among all processes."""
@@ -69,6 +72,8 @@ class Shelf:
         beside = (self.layout.blob_chunks(digest), self.layout.blob_hold(digest))
         held = charge(size) + sum(charge(_size(path) or 0) for path in beside)
         self.enter(digest, size, held, RowState.COMPLETE)
+        if self.room.evict is not None:
+            self.refetched_bytes += self.index.came_back(digest, self.clock() - WEEK)
 
     def has(self, info: BlobInfo) -> bool:
         """Whether a complete blob of that length stands there."""

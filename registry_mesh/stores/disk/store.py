@@ -159,7 +159,10 @@ class DiskStore:
 
     @property
     def counts(self) -> DiskCounts:
-        return DiskCounts(self.whole_blobs.rotten, self.evictor.evictions, self.evictor.evicted_bytes)
+        evictor = self.evictor
+        return DiskCounts(
+            self.whole_blobs.rotten, evictor.evictions, evictor.evicted_bytes, self.shelf.refetched_bytes
+        )
 
     async def stat(self, digest: Digest) -> BlobInfo:
         file = await self.whole_blobs.open(digest)

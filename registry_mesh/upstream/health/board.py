@@ -14,7 +14,7 @@ from dataclasses import fields
 from typing import Any, Final
 
 from registry_mesh.ports.standing import Quota, Standing
-from registry_mesh.upstream.health.opinion import Facts, Opinion, opinion, quota, standing
+from registry_mesh.upstream.health.opinion import SLOW_LASTS, Facts, Opinion, opinion, quota, standing
 
 _NAMES: Final = {field.name: index for index, field in enumerate(fields(Facts))}
 _FACTS: Final = len(_NAMES)
@@ -190,6 +190,16 @@ class Card:
     def hear(self) -> None:
         """Bytes of a body came."""
         self._own[_HEARD] = self.clock()
+
+    def pace(self, rate: float, pause: float) -> None:
+        """Bodies bring so many bytes a second. `pause`: seconds for which it is asked after the others for that."""
+        now = self.clock()
+        self._own[_NAMES["pace"]], self._own[_NAMES["paced_at"]] = rate, now
+        if pause > 0:
+            before = self.own("slow_until")
+            if not before or before < now - SLOW_LASTS:
+                self._own[_NAMES["slow_since"]] = now
+            self._own[_NAMES["slow_until"]] = now + pause
 
     @property
     def heard_at(self) -> float:

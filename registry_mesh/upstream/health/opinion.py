@@ -15,7 +15,10 @@ from registry_mesh.ports.standing import Quota, Standing, State
 LEADS_BACK: Final = "leads back to this node, which is among its own parents: one must not name the other"
 
 TOLD_LASTS: Final = 3600.0
-"""Seconds for which the time that a parent told is gone by."""
+"""Seconds for which the time that a parent told is gone by, and a rate of its bodies is worth telling."""
+
+SLOW_LASTS: Final = 600.0
+"""Seconds after which a parent that is slow again is so since then, and not since the time before."""
 
 LASTS: Final = 15.0
 """Seconds after which a ping counts no more: none is out for so long, but its process may be dead."""
@@ -59,6 +62,12 @@ class Facts:
     """When it told its time last."""
     clock_ahead: float = 0.0
     """Seconds by which this machine's clock was ahead of its then."""
+    pace: float = 0.0
+    """Bytes a second that its bodies brought."""
+    paced_at: float = 0.0
+    slow_since: float = 0.0
+    """Since when it is asked after the others for being slow."""
+    slow_until: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +147,9 @@ def standing(seen: Sequence[Facts], heard: float, error: str, now: float) -> Sta
         error_at=known.error_at or None,
         quota=quota(seen, now),
         clock_ahead=_clock(seen, now),
+        rate=_rate(seen, now),
+        slow_since=min((facts.slow_since for facts in seen if facts.slow_until > now), default=None),
+        slow_until=max((facts.slow_until for facts in seen if facts.slow_until > now), default=None),
     )
 
 
@@ -161,6 +173,11 @@ def _state(
 def _clock(seen: Sequence[Facts], now: float) -> float | None:
     last = max(seen, key=lambda facts: facts.clock_at)
     return last.clock_ahead if last.clock_at and now - last.clock_at < TOLD_LASTS else None
+
+
+def _rate(seen: Sequence[Facts], now: float) -> float | None:
+    last = max(seen, key=lambda facts: facts.paced_at)
+    return last.pace if last.paced_at and now - last.paced_at < TOLD_LASTS else None
 
 
 def quota(seen: Sequence[Facts], now: float) -> Quota | None:

@@ -30,6 +30,15 @@ def test_who_was_left_is_asked_later_for_longer_and_longer() -> None:
     assert not paces.outdone("b")
 
 
+def test_who_listens_is_told_of_rates_and_of_who_was_left() -> None:
+    told: list[tuple[str, float, float]] = []
+    paces = Paces(lambda: 0.0, lambda parent, rate, pause: told.append((parent, rate, pause)))
+    paces.note("a", 100.0)
+    paces.outdo("a", 10.0)
+    paces.leave("a")
+    assert told == [("a", 100.0, 0.0), ("a", 10.0, 60.0)], "who breaks streams is not slow"
+
+
 def test_who_breaks_the_streams_of_several_blobs_is_asked_later_for_all() -> None:
     distrusted = Distrusted()
     for index in range(3):

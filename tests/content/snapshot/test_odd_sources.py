@@ -155,6 +155,7 @@ async def test_rules_and_repositories_that_select_nothing_are_told() -> None:
         f"rule a selects nothing of {HOST}",
         f"rule b* selects nothing of {HOST}",
     )
+    assert [(each.rule, each.registry) for each in outcome.idle] == [("a", HOST), ("b*", HOST)]
     replica.rules = Rules((rule("a", "x*"),))
     assert f"{HOST}/a: none of its tags is taken by a rule" in (await replica.run()).notes
 

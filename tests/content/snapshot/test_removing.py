@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from registry_mesh.content.snapshot.outcome import Outcome
+from registry_mesh.content.snapshot.outcome import Outcome, Stopped
 from registry_mesh.content.snapshot.removing import APPROVED, REMOVED
 from registry_mesh.oci.reference import RepositoryName, Tag
 from registry_mesh.ports.failures import SourceUnavailable
@@ -117,6 +117,7 @@ async def test_the_guard_stops_all_until_a_person_approves_and_undo_brings_it_ba
     said = f"stopped: 10 of 40 tags of {HOST} (25 %) would go, the guard is 10 %; nothing was deleted. `rules approve "
     assert why.startswith(said)
     digest = why.removeprefix(said).partition("`")[0]
+    assert outcome.stopped == (Stopped(HOST, 10, 40, 0.1, digest),)
     records = replica.blobs.records
     await records.put(APPROVED, json.dumps({"digest": "sha256:other"}).encode())
     assert (await at(replica, 10)).deleted == 0

@@ -83,6 +83,32 @@ async def test_the_least_recently_used_goes_first(store: DiskStore) -> None:
     assert held == sorted(held), "the longest unused are gone, and only they"
 
 
+async def test_what_was_evicted_and_comes_back_is_counted_once(store: DiskStore) -> None:
+    small = [pattern(2 * CHUNK, i) for i in range(40)]
+    for data in small:
+        await put(store, data)
+    assert store.counts.evicted_bytes > 0
+    assert store.counts.refetched_bytes == 0, "each came for the first time"
+    await put(store, small[0])
+    back = store.counts.refetched_bytes
+    assert 2 * CHUNK <= back <= 3 * CHUNK
+    await put(store, small[0])
+    assert store.counts.refetched_bytes == back
+
+
+async def test_what_came_back_after_long_is_no_thrashing(tmp_path: Path) -> None:
+    clock = Clock()
+    store = await DiskStore.start(
+        tmp_path / "store", quota=QUOTA, evict=True, fsync=DiskFsync.NEVER, clock=clock
+    )
+    for i in range(40):
+        await put(store, pattern(2 * CHUNK, i))
+    clock.now += 8 * 86400
+    await put(store, pattern(2 * CHUNK, 0))
+    assert store.counts.refetched_bytes == 0
+    await store.close()
+
+
 async def test_a_scan_leaves_the_popular(store: DiskStore, tmp_path: Path) -> None:
     """Also after a restart: what is known of uses is on the disk."""
     popular = [await put(store, pattern(CHUNK, i)) for i in range(20)]

@@ -1,0 +1,167 @@
+"""Findings of whole nodes: each made true by what really happens, and not there where it does not."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from registry_mesh.assembly.build import Node, build
+from registry_mesh.config.load import load
+from registry_mesh.config.schema import Config
+from registry_mesh.oci.digest import Digest
+from registry_mesh.telemetry.names import FIRST_BYTE
+from tests.eventually import eventually
+from tests.simulators.link import Conditions, Link
+from tests.simulators.parent import PlainParent, plain_parent
+
+MIB = 1 << 20
+HOST = "registry.example"
+
+
+def named(node: Node) -> dict[str, str]:
+    """The sentence of each finding; a machine that runs tests may have few files to open."""
+    found = node.keeper.findings().findings
+    return {each.name: each.sentence for each in found if each.name != "limits-low"}
+
+
+async def says(node: Node, name: str) -> str:
+    """The sentence of that finding, once it is there."""
+    await eventually(lambda: name in named(node), lambda: f"{name} among {named(node)}", 60)
+    return named(node)[name]
+
+
+@asynccontextmanager
+async def site(
+    folder: Path, *parents: str, store: Mapping[str, Any] | None = None, tags: Mapping[str, Any] | None = None
+) -> AsyncIterator[Node]:
+    config = {
+        "role": "site",
+        "name": "site",
+        "listen": {"address": "127.0.0.1", "port": 0},
+        "admin": {"port": 0},
+        "store": {"disk": {"path": str(folder / "store"), **(store or {})}},
+        "registries": {HOST: {"default": True, "parents": [[url] for url in parents], "tags": tags or {}}},
+    }
+    node = build(Config.model_validate(config))
+    await node.start()
+    try:
+        yield node
+    finally:
+        await node.close()
+
+
+async def pull(node: Node, *blobs: bytes) -> None:
+    async with aiohttp.ClientSession() as client:
+        for blob in blobs:
+            async with client.get(f"{node.url}/v2/team/app/blobs/{Digest.of(blob)}") as answer:
+                assert (answer.status, await answer.read()) == (200, blob)
+
+
+async def image(parent: PlainParent, node: Node, *layers: bytes) -> None:
+    """Have the site know which blobs there are."""
+    parent.add_image("1", *layers)
+    async with aiohttp.ClientSession() as client, client.get(f"{node.url}/v2/team/app/manifests/1") as answer:
+        assert answer.status == 200
+
+
+async def test_a_parent_that_is_slower_than_another(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        parent = await stack.enter_async_context(plain_parent())
+        slow = await stack.enter_async_context(Link("127.0.0.1", parent.port, Conditions(rate=100_000)))
+        node = await stack.enter_async_context(site(tmp_path, f"http://127.0.0.1:{slow.port}", parent.url))
+        layers = [os.urandom(8 * MIB), os.urandom(8 * MIB)]
+        await image(parent, node, *layers)
+        assert "parent-slow" not in named(node)
+        await pull(node, *layers)
+        await says(node, "parent-slow")
+        quick = f"/s where 127.0.0.1:{parent.port} gives "
+        await eventually(lambda: quick in named(node)["parent-slow"], lambda: named(node), 30)
+        assert named(node)["parent-slow"].startswith(f"127.0.0.1:{slow.port} gives ")
+        assert set(named(node)) == {"parent-slow"}, "nothing is evicted, and the other parent is quick"
+
+
+async def test_a_store_that_evicts_what_it_needs_again(tmp_path: Path) -> None:
+    async with plain_parent() as parent, site(tmp_path, parent.url, store={"quota": "20MiB"}) as node:
+        layers = [os.urandom(7 * MIB) for _ in range(4)]
+        await image(parent, node, *layers)
+        for _ in range(3):
+            await pull(node, *layers)
+        said = await says(node, "store-thrash")
+        assert said.endswith(
+            "% of what was evicted within 24 h was fetched again: the store throws out what it needs."
+        )
+
+
+async def test_what_is_held_and_comes_late(tmp_path: Path) -> None:
+    async with plain_parent() as parent, site(tmp_path, parent.url) as node:
+        hits, lookout = node.table.row(0).histogram(FIRST_BYTE, "hit"), node.keeper.lookout
+        lookout.look(time.time())
+        hits.observe(0.001, 500)
+        lookout.look(time.time())
+        assert "hits-slow" not in named(node)
+        hits.observe(0.3, 50)
+        lookout.look(time.time())
+        assert named(node)["hits-slow"].endswith(" ms to its first byte (p99).")
+
+
+async def test_a_parent_that_is_gone_while_grace_is_short(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        leaving = await stack.enter_async_context(AsyncExitStack())
+        parent = await leaving.enter_async_context(plain_parent())
+        grace = {"offline_grace": "4d", "stale_if_error": "4d"}
+        node = await stack.enter_async_context(site(tmp_path, parent.url, tags=grace))
+        await image(parent, node)
+        await leaving.aclose()
+        async with aiohttp.ClientSession() as client:
+            await client.get(f"{node.url}/v2/team/app/manifests/2")
+        for ahead in (0, 6):  # it is said once it has held for five seconds
+            assert "grace-ending" not in named(node)
+            node.keeper.lookout.look(time.time() + ahead)
+        assert named(node)["grace-ending"] == f"Tags of {HOST} are answered for 4 d more, then digests only."
+        assert "offline" in named(node)
+
+
+RULES = """schema: registry-mesh/rules/2
+rules:
+- {{name: all, from: {host}, repos: team/app, tags: "v*", delete: 0s}}
+- {{name: idle, from: {host}, repos: team/app, tags: "release-*"}}
+"""
+
+
+async def test_rules_that_select_nothing_or_delete_too_much(tmp_path: Path) -> None:
+    rules = tmp_path / "rules"
+    rules.mkdir()
+    (rules / "a.yaml").write_text(RULES.format(host=HOST))
+    async with plain_parent() as parent:
+        for tag in range(20):
+            parent.add_image(f"v{tag}", b"%d" % tag)
+        file = tmp_path / "replica.yaml"
+        file.write_text(
+            f"role: replica\nname: replica\nlisten: {{address: 127.0.0.1, port: 0}}\nadmin: {{port: 0}}\n"
+            f"store: {{disk: {{path: {tmp_path}/store}}}}\nrules: {rules}\nreplication: {{interval: 1s}}\n"
+            f'registries: {{{HOST}: {{parents: [["{parent.url}"]]}}}}\n'
+        )
+        node = build(load(file).config)
+        await node.start()
+        try:
+            assert await says(node, "rule-empty") == f"Rule idle selects nothing of {HOST}."
+            (found,) = [each for each in node.keeper.findings().findings if each.name == "rule-empty"]
+            assert found.next == f"mend it, or take it out: {rules}/a.yaml:4:3"
+            assert "guard-stopped" not in named(node)
+            for tag in range(15):
+                del parent.manifests[f"v{tag}"]
+            said = await says(node, "guard-stopped")
+            assert said == (
+                f"The rules would delete 75% of the tags of {HOST}; the guard is 10%. Nothing was deleted."
+            )
+            assert "replication-behind" not in named(node), "all that is wanted is held"
+        finally:
+            await node.close()
+        (found,) = [each for each in node.keeper.findings().findings if each.name == "guard-stopped"]
+        assert found.next.startswith("registry-mesh rules approve sha256:")
