@@ -54,9 +54,8 @@ rm_cleanup() {
     kill -KILL "$p" 2>/dev/null || true
   done
   [[ -n ${T:-} && -d $T ]] || return 0
-  for i in /proc/[0-9]*; do # shims outlive containerd: end those that name our own folder
-    if [[ ${i#/proc/} != "$$" ]] && tr '\0' ' ' 2>/dev/null <"$i/cmdline" | grep -qF "shim-runc-v2 " &&
-      tr '\0' ' ' 2>/dev/null <"$i/cmdline" | grep -qF "$T/"; then kill -KILL "${i#/proc/}" 2>/dev/null || true; fi
+  for i in $(pgrep -f "shim-runc-v2 .*$T/"); do # shims outlive containerd: end those that name our own folder
+    kill -KILL "$i" 2>/dev/null || true
   done
   awk -v t="$T/" 'index($2, t) == 1 { print $2 }' /proc/mounts | sort -r | while read -r m; do
     umount -l "$m" 2>/dev/null || true
@@ -109,4 +108,11 @@ rm_hosts_toml() {
 
 rm_now() { date +%s.%N; }
 rm_since() { awk -v a="$1" -v b="$(rm_now)" 'BEGIN { printf "%.2f", b - a }'; }
-rm_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+
+# rm_wirelog UPSTREAM LOG: a wirelog.py before it, on a port of its own choice; sets `port`
+rm_wirelog() {
+  rm_spawn "$T/wirelog.log" python3 "$RM_KIT/wirelog.py" --listen 127.0.0.1:0 --upstream "$1" --log "$2" \
+    ${RULES:+--rules "$RULES"}
+  rm_await 10 grep -q '^port ' "$T/wirelog.log" || { tail -5 "$T/wirelog.log" >&2; return 1; }
+  port=$(awk '/^port / { print $2; exit }' "$T/wirelog.log")
+}

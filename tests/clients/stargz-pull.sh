@@ -18,10 +18,7 @@ rm_build_lazyfsd
 rm_workdir
 log=${LOG:-$T/wire.jsonl}
 : >"$log"
-port=$(rm_port)
-rm_spawn "$T/wirelog.log" python3 "$RM_KIT/wirelog.py" --listen "127.0.0.1:$port" \
-  --upstream "$mirror" --log "$log" ${RULES:+--rules "$RULES"}
-rm_await 10 bash -c "exec 3<>/dev/tcp/127.0.0.1/$port"
+rm_wirelog "$mirror" "$log"
 rm_hosts_toml "$T/certs.d" "$origin" "http://127.0.0.1:$port" "${UPSTREAM:-http://127.0.0.1:9}"
 if [[ -n ${STARGZ_TOML:-} ]]; then
   cp "$STARGZ_TOML" "$T/lazy.toml"

@@ -370,6 +370,7 @@ def main():
     srv.upstream, srv.rules = urllib.parse.urlsplit(a.upstream), Rules(a.rules)
     srv.lock, srv.inflight, srv.conns = threading.Lock(), 0, 0
     with open(a.log, "a") as srv.log:
+        print("port", srv.server_address[1], flush=True)  # port 0 becomes one that is free
         srv.serve_forever()
 
 
