@@ -2,7 +2,7 @@
 # make-images.sh REGISTRY_URL [REPO_PREFIX] — makes the test images and pushes
 # them to a plain registry (http://127.0.0.1:5000). Prefix: team (default).
 #
-#   PREFIX/app:1          gzip layers, about 220 MB: Debian userland, Python,
+#   PREFIX/app:1          gzip layers, about 210 MB: Debian userland, Python,
 #                         3,000 files, one big file, a small program
 #   PREFIX/app:2          the same with another last layer (shares the rest)
 #   PREFIX/app:zstd       the same layers as zstd:chunked (zstd; lazy-pullable)
@@ -80,7 +80,7 @@ if [[ $only == *" esgz "* || $only == *" opt "* || $only == *" zstd "* ]]; then
   fi
   if [[ $only == *" esgz "* ]]; then
     rm_note 'app:esgz'
-    "${remote[@]}" images convert --estargz --oci "$here:1" "$here:esgz" >/dev/null
+    "${remote[@]}" images convert --estargz --estargz-compression-level 6 --oci "$here:1" "$here:esgz" >/dev/null
     "${remote[@]}" images push --plain-http "$here:esgz" >/dev/null
   fi
   if [[ $only == *" opt "* ]]; then
