@@ -107,11 +107,11 @@ async def test_a_hundred_clients_want_the_same_cold_range(world: Cold) -> None:
 
 
 async def test_two_hundred_readers_of_all_kinds(world: Cold) -> None:
-    size = 128 * MIB + 77
+    size = 64 * MIB + 77
     digest, whole = await world.add(size)
     await world.start()
     world.link.conditions.rtt = 0.02
-    world.link.conditions.rate = 60e6
+    world.link.conditions.rate = 30e6
     world.link.reset_counts()
     rng = random.Random(7)
 
