@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
-import random
 from functools import lru_cache
+
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import CTR
 
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
@@ -13,8 +16,9 @@ from registry_mesh.ports.blobs import PIECE, BlobSource, FileSlice, Reading
 
 @lru_cache(8)
 def pattern(size: int, seed: int = 1) -> bytes:
-    """Bytes without a pattern, the same for the same seed."""
-    return random.Random(seed).randbytes(size)
+    """Bytes without a pattern, the same for the same seed: a key stream, which comes at the speed of memory."""
+    stream = Cipher(AES(seed.to_bytes(16, "big", signed=True)), CTR(bytes(16))).encryptor()
+    return stream.update(bytes(size))
 
 
 async def drain(reading: Reading) -> bytes:
