@@ -30,6 +30,7 @@ from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.failover_registry import FailoverRegistry
 from registry_mesh.content.snapshot.copy_blob import CopyByIngest
 from registry_mesh.content.snapshot.copy_by_fill import CopyByFill
+from registry_mesh.content.snapshot.copy_by_session import CopyBySession
 from registry_mesh.content.snapshot.copy_graph import Bring
 from registry_mesh.content.snapshot.history import Run, RunHistory
 from registry_mesh.content.snapshot.outcome import Outcome
@@ -236,10 +237,12 @@ class Replicator:
     @asynccontextmanager
     async def _bring(self) -> AsyncIterator[Bring]:
         """By fills where the storage can hold blobs in part. A bucket takes a blob as a whole, and only then may a tag
-        of it be seen by other hosts; a spool in front of it would tell too early."""
-        cache = self._storage.cache
+        of it be seen by other hosts; a spool in front of it would tell too early. What comes is kept in sessions."""
+        cache, uploads = self._storage.cache, self._storage.uploads
         if cache is None:
-            yield CopyByIngest(self._storage.blobs, self._distrusted.note, self._rivals)
+            assert uploads is not None, "a store that is no cache takes uploads"
+            whole = CopyByIngest(self._storage.blobs, self._distrusted.note, self._rivals)
+            yield CopyBySession(whole, uploads, self._storage.records)
             return
         fills = Fills(cache, FillPolicy(complete_after=0))
         try:

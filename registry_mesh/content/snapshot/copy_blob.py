@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from registry_mesh.content.fill.behind import behind_clients
@@ -50,11 +50,22 @@ class CopyByIngest:
         self._distrust = distrust
         self._rivals = rivals
 
+    @property
+    def store(self) -> BlobStore:
+        """Where blobs come to."""
+        return self._store
+
     async def __call__(self, offer: Offer, blob: Descriptor, moved: Moved) -> None:
+        await self.tried(self.ingest, offer, blob, moved)
+
+    async def tried(
+        self, attempt: Callable[[Arriving], Awaitable[None]], offer: Offer, blob: Descriptor, moved: Moved
+    ) -> None:
+        """Attempt it; once more, where wrong bytes came. Who sent them is told. `SourceLied`."""
         rivals = offer.rivals(self._rivals)
         for last in (False, True):
             try:
-                return await self._attempt(_Arriving(offer.blobs, blob, moved, rivals))
+                return await attempt(Arriving(offer.blobs, blob, moved, rivals))
             except SourceLied as failure:
                 for name in filter(None, failure.source.split(", ")):
                     self._distrust(name, blob.digest, failure.reason)
@@ -62,7 +73,8 @@ class CopyByIngest:
                     raise
         return None
 
-    async def _attempt(self, arriving: _Arriving) -> None:
+    async def ingest(self, arriving: Arriving) -> None:
+        """All of it at once: nothing stays of what broke off."""
         blob = arriving.blob
         async with self._store.ingest(blob.digest, blob.size, blob.digest.algorithm) as ingest:
             try:
@@ -75,7 +87,7 @@ class CopyByIngest:
                 raise
 
 
-class _Arriving:
+class Arriving:
     """One try to bring a blob in; remembers who sent of it, and how much."""
 
     def __init__(self, source: BlobSource, blob: Descriptor, moved: Moved, rivals: Rivals) -> None:
@@ -87,12 +99,15 @@ class _Arriving:
         self._senders: set[str] = set()
 
     def take_back(self) -> None:
+        """What came counts for nothing."""
         self._moved(-self._came)
 
     def lied(self, reason: str) -> SourceLied:
+        """The failure that names who sent it."""
         return SourceLied(reason, source=", ".join(sorted(self._senders)))
 
     async def stream(self, ingest: Ingest) -> None:
+        """What the ingest lacks, and from where it stands. `SourceUnavailable`, `SourceLied`."""
         idle = 0
         while ingest.offset < self.blob.size:
             before = ingest.offset
