@@ -22,8 +22,13 @@ TOOLS = ("helm", "kubectl")
 
 def tool(name: str) -> str | None:
     """Where the program is: beside Python, or on the path."""
-    beside = Path(sys.executable).with_name(name)
-    return str(beside) if beside.exists() else shutil.which(name)
+    found = beside() / name
+    return str(found) if found.exists() else shutil.which(name)
+
+
+def beside() -> Path:
+    """The folder that Python is in."""
+    return Path(sys.executable).parent
 
 
 def install(folder: Path) -> None:

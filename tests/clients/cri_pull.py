@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""cri_pull.py SOCKET IMAGE: asks containerd's CRI image service to pull, as a
+"""cri_pull.py SOCKET IMAGE [USER PASSWORD]: asks containerd's CRI image service to pull, as a
 kubelet does (runtime.v1.ImageService/PullImage), and prints the image id.
 
 Needs only grpcio: the two messages are so small that they are written by hand.
@@ -9,7 +9,7 @@ import sys
 
 import grpc
 
-sock, image = sys.argv[1:3]
+sock, image, *login = sys.argv[1:]
 
 
 def field(n, data):
@@ -20,6 +20,9 @@ def field(n, data):
     return out + bytes([size]) + data
 
 
+auth = b"".join(field(n, each.encode()) for n, each in enumerate(login, 1))
+asked = field(1, field(1, image.encode())) + (field(2, auth) if auth else b"")
+
 with grpc.insecure_channel("unix:" + sock) as ch:
     call = ch.unary_unary(
         "/runtime.v1.ImageService/PullImage",
@@ -27,7 +30,7 @@ with grpc.insecure_channel("unix:" + sock) as ch:
         response_deserializer=lambda b: b,
     )
     try:
-        answer = call(field(1, field(1, image.encode())), timeout=900)
+        answer = call(asked, timeout=900)
         print(answer[2:].decode(errors="replace"))
     except grpc.RpcError as e:
         sys.exit(f"{e.code().name}: {e.details()}")

@@ -8,7 +8,8 @@
 set -euo pipefail
 . "$(cd "$(dirname "$0")" && pwd)/lib.sh"
 
-want=(busybox-static buildah ca-certificates containerd curl debootstrap docker-registry e2fsprogs fuse3 haproxy iproute2 mmdebstrap
+want=(busybox-static buildah ca-certificates containerd curl debootstrap docker.io docker-registry e2fsprogs fuse3 haproxy
+      iproute2 mmdebstrap
       nginx-light openssl podman procps prometheus runc skopeo stargz-snapshotter systemd umoci zstd)
 lazy=(golang-go golang-github-containerd-stargz-snapshotter-dev)
 [[ ${1:-} == --no-lazy ]] && lazy=()

@@ -1,9 +1,7 @@
-"""Real clients log in, push, pull, and are refused."""
+"""What a node tells those who have not logged in, and mounts for those who have."""
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +14,6 @@ from tests.clients.scripts import run
 
 pytestmark = [pytest.mark.client, pytest.mark.slow]
 
-CLIENTS = ("skopeo", "podman", "buildah")
 PASSWORDS = {"alice": "wonder", "bob": "builder"}
 
 
@@ -46,14 +43,6 @@ def host(node: Node) -> str:
     return node.url.removeprefix("http://")
 
 
-def login(
-    client: str, node: Node, folder: Path, user: str, password: str
-) -> subprocess.CompletedProcess[str]:
-    command = [client, "login", "--tls-verify=false", "--authfile", str(folder / "auth.json")]
-    command += ["--username", user, "--password", password, host(node)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
-
-
 def copy(image: str, node: Node, name: str, *options: str | Path) -> None:
     run(
         "skopeo",
@@ -64,20 +53,6 @@ def copy(image: str, node: Node, name: str, *options: str | Path) -> None:
         image,
         f"docker://{host(node)}/{name}",
     )
-
-
-@pytest.mark.parametrize("client", CLIENTS)
-def test_login_push_pull(client: str, origin: Node, image: str, tmp_path: Path) -> None:
-    refused = login(client, origin, tmp_path, "alice", "wrong")
-    assert refused.returncode, refused.stdout
-    assert "invalid username/password" in refused.stderr
-    accepted = login(client, origin, tmp_path, "alice", "wonder")
-    assert accepted.returncode == 0, accepted.stderr
-    assert "Login Succeeded!" in accepted.stdout
-    copy(image, origin, f"{client}/app:1", "--dest-authfile", tmp_path / "auth.json")
-    options = ["--tls-verify=false", "--authfile", str(tmp_path / "auth.json")]
-    found = json.loads(run("skopeo", "inspect", *options, f"docker://{host(origin)}/{client}/app:1"))
-    assert found["RepoTags"] == ["1"]
 
 
 def test_without_a_login_nothing_is_told(origin: Node, image: str, tmp_path: Path) -> None:
