@@ -24,7 +24,10 @@ elif [[ $RM_INSIDE == group ]]; then
   exec unshare --mount --pid --net --uts --ipc --cgroup --fork --kill-child "$0" "$@"
 fi
 
-T=$1 packages=$2 source=$(cd "$(dirname "$0")/../.." && pwd) R=$1/root
+T=$1 packages=$2
+python=/usr/bin/$(basename "$(dirname "$packages")") # one in /root or /home is not seen by a unit with ProtectHome=
+[[ -x $python ]] || cannot "no $python"
+source=$(cd "$(dirname "$0")/../.." && pwd) R=$T/root
 mount --make-rprivate /
 mount -t tmpfs -o mode=755 tmpfs "$T"
 mkdir "$T"/{upper,work,root}
@@ -39,14 +42,14 @@ ip link set lo up
 hostname registry-mesh-test
 
 # /opt/registry-mesh, as venv and pip make it.
-python3 -m venv --without-pip "$R/opt/registry-mesh"
+"$python" -m venv --without-pip "$R/opt/registry-mesh"
 sed -i "s#$R##g" "$R/opt/registry-mesh/pyvenv.cfg"
 site=$(echo "$R"/opt/registry-mesh/lib/python3*/site-packages)
 mkdir "$T"/{packages,packages-work}
 mount -t overlay overlay -o "lowerdir=$packages,upperdir=$T/packages,workdir=$T/packages-work" "$site"
 rm -f "$site"/*registry_mesh*.pth
 cp -r "$source/registry_mesh" "$site/"
-printf '#!/opt/registry-mesh/bin/python3\nfrom registry_mesh.cli.main import main\nmain()\n' >"$R/opt/registry-mesh/bin/registry-mesh"
+printf '#!/opt/registry-mesh/bin/python\nfrom registry_mesh.cli.main import main\nmain()\n' >"$R/opt/registry-mesh/bin/registry-mesh"
 chmod 755 "$R/opt/registry-mesh/bin/registry-mesh"
 install -D -m 644 -t "$R/usr/lib/sysusers.d" "$source/deploy/systemd/registry-mesh.sysusers.conf"
 mv "$R/usr/lib/sysusers.d/registry-mesh.sysusers.conf" "$R/usr/lib/sysusers.d/registry-mesh.conf"
@@ -55,6 +58,10 @@ install -m 644 "$source/deploy/systemd/registry-mesh@.service" "$R/etc/systemd/s
 install -d -m 755 "$R/etc/registry-mesh"
 
 printf '[Unit]\nAllowIsolate=yes\nDefaultDependencies=no\n' >"$R/etc/systemd/system/alone.target"
-export container=chroot
+export container=registry-mesh-test
 unset NOTIFY_SOCKET RM_INSIDE
-exec chroot "$R" /lib/systemd/systemd --system --unit=alone.target --log-target=null --show-status=no
+cd "$R"
+pivot_root . mnt
+umount -l mnt
+mount --make-rshared / # units get their credentials by mounts that are handed on
+exec chroot . /lib/systemd/systemd --system --unit=alone.target --log-target=null --show-status=no
