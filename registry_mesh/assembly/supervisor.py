@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import logging
 import os
 import signal
@@ -105,6 +106,7 @@ class Crew:
                 child.started = now
                 child.seat.take(0)  # before the fork: afterwards the seat is the child's to write
                 supervisor = os.getpid()
+                leave_to_all()
                 child.pid = os.fork()
                 if child.pid == 0:
                     _become(child, supervisor)
@@ -294,6 +296,13 @@ def _ended(pid: int) -> int | None:
     except ChildProcessError:  # one that was inherited, and had been buried
         return EXIT_OK
     return os.waitstatus_to_exitcode(status) if found else None
+
+
+def leave_to_all() -> None:
+    """Have the collector of a fork pass over what is here now. It writes to all that it looks at, and the fork would
+    have pages of its own for what all could share."""
+    gc.collect()
+    gc.freeze()
 
 
 def _become(child: Child, supervisor: int) -> NoReturn:

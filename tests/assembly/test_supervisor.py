@@ -256,3 +256,27 @@ def test_the_service_manager_hears_of_it(supervise: Callable[..., Supervised], t
         while "STOPPING=1" not in heard:
             heard += manager.recv(4096).decode() + "\n"
     assert service.wait() == 0
+
+
+SHARING = """
+import gc
+KEPT = [[number] for number in range(200_000)]  # some 20 MiB that the collector knows
+def own_kib():
+    with open("/proc/self/smaps_rollup") as lines:
+        return next(int(line.split()[1]) for line in lines if line.startswith("Private_Dirty:"))
+def child(seat):
+    def run():
+        gc.collect()
+        say("own", own_kib())
+        signal.pause()
+        return 0
+    return Child(seat, run)
+sys.exit(Supervisor(Crew(seats, [child(seat) for seat in seats.workers], 30), Heard()).run())
+"""
+
+
+def test_children_share_what_was_made_before_them(supervise: Callable[..., Supervised]) -> None:
+    """The collector writes to each object that it looks at, and a page that is written to is shared no more."""
+    service = supervise(SHARING)
+    for _ in range(2):
+        assert int(service.hear("own").split()[1]) < 10_000
