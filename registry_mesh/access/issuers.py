@@ -76,7 +76,7 @@ class Issuer:
                     "verify_nbf": False,
                 },
             )
-        except jwt.PyJWTError:
+        except (jwt.PyJWTError, ValueError, RecursionError):
             raise TokenInvalid(f"the token is not one of {self._name} for this node") from None
         until, subject = check_times(claims, now), claims["sub"]
         if not isinstance(subject, str) or not subject or not subject.isprintable() or len(subject) > 200:
@@ -91,7 +91,7 @@ class Issuer:
 
         try:
             header: dict[str, Any] = jwt.get_unverified_header(token)
-        except jwt.PyJWTError:
+        except (jwt.PyJWTError, ValueError, RecursionError):
             raise TokenInvalid("the token is malformed") from None
         named = header.get("kid")
         if named is None and len(self._keys) == 1:
@@ -115,7 +115,7 @@ def issuer_of(token: str) -> str | None:
 
     try:
         claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
-    except jwt.PyJWTError:
+    except (jwt.PyJWTError, ValueError, RecursionError):
         return None
     said = claims.get("iss")
     return said if isinstance(said, str) else None

@@ -112,7 +112,7 @@ class Tokens:
                 issuer=self.issuer,
                 options={"require": _NEEDED, "verify_exp": False, "verify_iat": False, "verify_nbf": False},
             )
-        except jwt.PyJWTError:
+        except (jwt.PyJWTError, ValueError, RecursionError):
             raise TokenInvalid("the token is not one of this service") from None
         until = check_times(claims, now)
         named = claims.get("groups")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from typing import Final
-from urllib.parse import urlsplit
 
+from registry_mesh.auth.hosts import split
 from registry_mesh.config.document import Document, mapping
 from registry_mesh.config.finding import Path
 
@@ -20,11 +20,10 @@ def check_itself(document: Document) -> None:
     address, port = str(listen.get("address", "127.0.0.1")).strip("[]"), listen.get("port", 5000)
     ours = names(address, document.find("name"))
     for path, url in _parents(document):
-        parts = urlsplit(url)
-        try:
-            theirs = parts.port or (443 if parts.scheme == "https" else 80)
-        except ValueError:
+        parts = split(url)
+        if parts is None:
             continue
+        theirs = parts.port or (443 if parts.scheme == "https" else 80)
         if theirs == port and (parts.hostname or "") in ours:
             document.report(path, f"{url} is this node itself", "name the node or registry above it")
 

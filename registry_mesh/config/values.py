@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from registry_mesh.auth.hosts import place
+from registry_mesh.auth.hosts import place, split
 from registry_mesh.auth.subjects import is_subject
 from registry_mesh.config.scalars import (
     DURATION_PATTERN,
@@ -60,17 +60,13 @@ def _parent(value: object) -> object:
     the registry begins, what stands after it the folder of its repositories."""
     if not isinstance(value, str):
         return value
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("a parent is http://HOST:PORT or https://HOST:PORT")
+    parts = split(value)
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("a parent is http://HOST:PORT or https://HOST:PORT, with a port of 1 to 65535")
     if parts.username is not None or parts.password is not None:
         raise ValueError("a parent's address carries no user or password: use credentials")
     if parts.query or parts.fragment:
         raise ValueError("a parent's address is http(s)://HOST[:PORT][/PATH], with nothing after its path")
-    try:
-        parts.port  # noqa: B018 (raises where the port is none)
-    except ValueError:
-        raise ValueError("a port is 1 to 65535") from None
     return value.rstrip("/")
 
 
@@ -155,9 +151,11 @@ def _keys(text: str) -> str:
     """A file, or an address that nobody on the way can answer for."""
     if not is_address(text):
         return _path(text)
-    parts = urlsplit(text)
-    if not parts.hostname or not (
-        parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _OWN)
+    parts = split(text)
+    if (
+        parts is None
+        or not parts.hostname
+        or not (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _OWN))
     ):
         raise ValueError("keys are a file, or https://HOST[:PORT]/PATH; http only of this machine")
     if parts.username is not None or parts.fragment:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
+from registry_mesh.auth.hosts import split
 from registry_mesh.config.values import Duration, FilePath, Secret, Section, Text, listed
 from registry_mesh.replication.pattern import Pattern, Subject
 
 
 def _url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment:
+    parts = split(text)
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment:
         raise ValueError("a receiver is http://HOST[:PORT]/PATH or https://HOST[:PORT]/PATH")
     if parts.username is not None or parts.password is not None:
         raise ValueError("a receiver's address carries no user or password: events are signed")

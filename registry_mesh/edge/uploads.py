@@ -158,8 +158,11 @@ def _content_range(exchange: Exchange) -> tuple[int | None, int | None]:
     """
     header = exchange.headers.get("Content-Range")
     declared = exchange.declared_length()
-    if header is None:
-        return None, declared
+    return (None, declared) if header is None else content_range(header, declared)
+
+
+def content_range(header: str, declared: int | None = None) -> tuple[int, int]:
+    """The first byte and the number of bytes that a Content-Range says; `declared`: Content-Length. `RangeInvalid`."""
     found = _CONTENT_RANGE.fullmatch(header.strip())
     if found is None:
         raise RangeInvalid("Content-Range is START-END", given=header[:100])

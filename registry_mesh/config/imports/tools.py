@@ -44,7 +44,9 @@ def imported(tool: str, text: str, file: str, registries: Mapping[str, str]) -> 
         raise _invalid(file, f"not YAML: {fault.problem}", place) from None
     except json.JSONDecodeError as fault:
         raise _invalid(file, f"not JSON: {fault.msg}", Mark(fault.lineno, fault.colno)) from None
-    except (AttributeError, TypeError, KeyError, ValueError, NotCarried) as fault:
+    except RecursionError:
+        raise _invalid(file, "nested too deep") from None
+    except (AttributeError, TypeError, KeyError, ValueError, NotCarried, yaml.YAMLError) as fault:
         raise _invalid(file, f"no file of {tool}: {fault}") from None
 
 

@@ -103,8 +103,9 @@ def parse_answer(text: str, username: str, now: float) -> Document:
         if not text.strip() or "\n" in text.strip():
             raise CredentialsInvalid("the command did not print a password on one line")
         return Document(Credentials(username, text.strip()))
+    text = text.removeprefix("\ufeff").strip()
     document = parse_document(text)
-    if document.single is None or not text.strip().startswith("{"):
+    if document.single is None or not text.startswith("{"):
         return document
     return Document(_expiring(document.single, json.loads(text), now))
 
