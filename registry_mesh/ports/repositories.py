@@ -28,6 +28,8 @@ class Resolved:
     provenance: Provenance = HELD
     manifest: Manifest | None = field(default=None, compare=False)
     """The manifest itself, where it came along."""
+    change: int | None = field(default=None, compare=False)
+    """The number of the change by which it came to point there, where that is counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +129,9 @@ class KeptTags(Protocol):
         """What is here, and no more."""
         ...
 
-    async def untag(self, tag: Tag, target: Digest, because: str) -> None:
-        """Delete the tag, where it points at `target`; `because` goes into its history, from which it can be brought
-        back."""
+    async def untag(self, tag: Tag, target: Digest, because: str, change: int | None = None) -> bool:
+        """Delete the tag, where it points at `target`, and has done so since the `change` of that number, if one is
+        given; gives whether it was. `because` goes into its history, from which it can be brought back."""
         ...
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import suppress
 
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
@@ -44,11 +43,16 @@ class DatedRepository:
         entries = zip(tags, await ask_each(self._parts.tags.current, tags), strict=True)
         return {tag: entry.at for tag, entry in entries if entry is not None and entry.descriptor is not None}
 
-    async def untag(self, tag: Tag, target: Digest, because: str) -> None:
-        """Delete the tag, where it points at `target` and may move."""
+    async def untag(self, tag: Tag, target: Digest, because: str, change: int | None = None) -> bool:
+        """Delete the tag, where it points at `target` and may move; gives whether it was."""
         assert self.kept.pushes is not None
-        with suppress(Conflict, ManifestUnknown):
+        try:
+            if change is not None and (await self.kept.tags.resolve(tag)).change != change:
+                return False
             await self.kept.pushes.delete_tag(Pusher(f"{_WHO}: {because}"), tag, f'"{target}"')
+        except (Conflict, ManifestUnknown):
+            return False
+        return True
 
     async def restore(self, tag: Tag, who: Pusher) -> Digest | None:
         """Point a deleted tag at what it was; None where it is not deleted, or its manifest is collected."""

@@ -52,7 +52,7 @@ class RepositoryTags:
         """What the tag points at by its log. `known` is of no use here."""
         entry = await self._logs.current(tag)
         if entry is not None and entry.descriptor is not None:
-            return Resolved(entry.descriptor)
+            return Resolved(entry.descriptor, change=entry.number)
         await self._demand()
         raise ManifestUnknown("no such tag", tag=tag)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -114,11 +113,14 @@ class ReplicaRepository:
         if await self._records.get(self._parts.keys.existence) is None:
             await self._records.create(self._parts.keys.existence, encode({"at": self._lifecycle.clock()}))
 
-    async def untag(self, tag: Tag, target: Digest, because: str) -> None:
+    async def untag(self, tag: Tag, target: Digest, because: str, change: int | None = None) -> bool:
         """Delete the tag as an origin does; what nothing refers to any more is the collection's."""
-        with suppress(_Elsewhere):
-            who = Pusher(f"{_WHO.subject}: {because}")
-            await self._parts.tags.move(tag, None, who, partial(_demand, target))
+        who = Pusher(f"{_WHO.subject}: {because}")
+        try:
+            await self._parts.tags.move(tag, None, who, partial(_demand, target), change)
+        except _Elsewhere:
+            return False
+        return True
 
     async def restore(self, tag: Tag, who: Pusher) -> Digest | None:
         """Point a deleted tag at what it was; None where it is not deleted, or was nothing."""

@@ -69,8 +69,11 @@ class TagLogs:
         """What is remembered of the tag, oldest first."""
         return [self._parse(tag, entry) for entry in await self._log(tag).entries()]
 
-    async def move(self, tag: Tag, to: Descriptor | None, who: Pusher, decide: Decision) -> TagEntry | None:
-        """Point `tag` at `to` (None: delete it) if `decide` lets it go from where it points.
+    async def move(
+        self, tag: Tag, to: Descriptor | None, who: Pusher, decide: Decision, since: int | None = None
+    ) -> TagEntry | None:
+        """Point `tag` at `to` (None: delete it) if `decide` lets it go from where it points: from nowhere, where the
+        change of the number `since`, if one is given, is not its last.
 
         Compare-and-set: where others change the tag in between, `decide` is asked again about the new state.
         Gives the entry before. Nothing is written where the tag is there already.
@@ -78,7 +81,8 @@ class TagLogs:
         for _ in range(_TRIES):
             before = await self.current(tag)
             standing = before.descriptor if before else None
-            decide(standing.digest if standing else None)
+            is_last = since is None or (before is not None and before.number == since)
+            decide(standing.digest if standing and is_last else None)
             if before is not None and _same(standing, to):
                 return before
             if to is None:

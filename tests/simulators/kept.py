@@ -62,6 +62,6 @@ class DiaryRepository:
         self.diary.append(f"hold {digest}")
         return await self.real.hold(digest)
 
-    async def untag(self, tag: Tag, target: Digest, because: str) -> None:
-        await self.real.untag(tag, target, because)
+    async def untag(self, tag: Tag, target: Digest, because: str, change: int | None = None) -> bool:
         self.diary.append(f"untag {tag}")
+        return await self.real.untag(tag, target, because, change)

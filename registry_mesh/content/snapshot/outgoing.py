@@ -76,9 +76,9 @@ class OutgoingRepository:
         """As the real one."""
         return await self._real.hold(digest)
 
-    async def untag(self, tag: Tag, target: Digest, because: str) -> None:
+    async def untag(self, tag: Tag, target: Digest, because: str, change: int | None = None) -> bool:
         """As the real one: never."""
-        await self._real.untag(tag, target, because)
+        return await self._real.untag(tag, target, because, change)
 
     async def _there(self, tag: Tag) -> Digest | None:
         try:

@@ -85,9 +85,9 @@ class PinnedTarget:
         """As the real one."""
         return await self._real.hold(digest)
 
-    async def untag(self, tag: Tag, target: Digest, because: str) -> None:
+    async def untag(self, tag: Tag, target: Digest, because: str, change: int | None = None) -> bool:
         """As the real one."""
-        await self._real.untag(tag, target, because)
+        return await self._real.untag(tag, target, because, change)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from registry_mesh.oci.reference import RegistryName, Tag
 from registry_mesh.oci.refusals import ManifestUnknown, NameUnknown
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.records import Records
-from registry_mesh.ports.repositories import EVERY, KeptTags, TagStore
+from registry_mesh.ports.repositories import EVERY, KeptTags, Resolved, TagStore
 from registry_mesh.ports.unfollowed import Following, Why
 from registry_mesh.replication import sentences
 from registry_mesh.replication.decision import Decision
@@ -44,6 +44,9 @@ class Going:
     digest: str
     because: str = field(compare=False)
     guarded: bool = field(default=True, compare=False)
+    change: int | None = field(default=None, compare=False)
+    """The last change of the tag when it was looked at: another node may have deleted it meanwhile, and a person have
+    brought it back."""
 
     def __str__(self) -> str:
         return f"{self.place}:{self.tag}"
@@ -89,21 +92,22 @@ class Removing:
         have wanted, or of which nothing is remembered, nothing is deleted."""
         if not self.may_delete:
             return
-        for tag, digest in (await self._held(target)).items():
+        for tag, held in (await self._held(target)).items():
             if is_companion(tag):
                 continue
+            digest = held.descriptor.digest
             denial = self._rules.denying(place.registry, place.repository, tag, digest)
             if denial is not None:
                 why = f"it is denied{f': {denial.note}' if denial.note else ''}"
-                self._going.append(Going(place, tag, str(digest), why, guarded=False))
+                self._going.append(Going(place, tag, str(digest), why, guarded=False, change=held.change))
             elif tag in told.unfollowed and tag in memory and told.wanted.get(tag):
-                self._decide(place, tag, digest, told, memory[tag], decided.get(tag))
+                self._decide(place, tag, held, told, memory[tag], decided.get(tag))
 
     def _decide(
         self,
         place: Place,
         tag: Tag,
-        digest: Digest,
+        held: Resolved,
         told: Following,
         memory: TagMemory,
         decision: Decision | None,
@@ -118,16 +122,17 @@ class Removing:
             return
         past = f"{decision.because}; " if decision is not None else ""
         if found.due:
-            self._going.append(Going(place, tag, str(digest), past + found.because))
+            because, digest = past + found.because, str(held.descriptor.digest)
+            self._going.append(Going(place, tag, digest, because, change=held.change))
         elif found.until is not None:
             when = sentences.when(found.until)
             self.notes.append(f"{place}:{tag} is deleted {when}: {past}{found.because}")
 
-    async def _held(self, target: KeptTags) -> dict[Tag, Digest]:
-        found = {}
+    async def _held(self, target: KeptTags) -> dict[Tag, Resolved]:
+        found: dict[Tag, Resolved] = {}
         try:
             for tag in (await target.kept.tags.tags(EVERY)).tags:
-                found[tag] = (await target.kept.tags.resolve(tag)).descriptor.digest
+                found[tag] = await target.kept.tags.resolve(tag)
         except (NameUnknown, ManifestUnknown):
             return found
         return found
@@ -219,15 +224,20 @@ class Removing:
     async def _untag(self, going: Going) -> None:
         """The tag, then the companions by tag of what no other tag stands for."""
         target = self._store.repository(going.place.registry, going.place.repository)
-        await target.untag(going.tag, Digest.parse(going.digest), going.because)
+        digest = Digest.parse(going.digest)
+        if not await target.untag(going.tag, digest, going.because, going.change):
+            self.notes.append(
+                f"{going} was deleted, or brought back, by somebody else meanwhile: left as it is"
+            )
+            return
         self.deleted.setdefault(going.place, set()).add(going.tag)
         self.notes.append(
             f"{going} was deleted: {going.because}; it was {going.digest}, `rules undo` brings it back"
         )
-        held = await self._held(target)
-        if going.digest in map(str, held.values()):
+        held = {tag: each.descriptor.digest for tag, each in (await self._held(target)).items()}
+        if digest in held.values():
             return
-        for other in companions(held).get(Digest.parse(going.digest), ()):
+        for other in companions(held).get(digest, ()):
             await target.untag(other, held[other], f"companion of {going.tag}")
 
 

@@ -112,10 +112,11 @@ class RenamedTarget:
         """In the repository that is made."""
         return await self._real.hold(digest)
 
-    async def untag(self, tag: Tag, target: Digest, because: str) -> None:
+    async def untag(self, tag: Tag, target: Digest, because: str, change: int | None = None) -> bool:
         """Every tag that this one becomes."""
         for each in self._destination.of(tag):
             await self._real.untag(each, target, because)
+        return True
 
 
 @dataclass(frozen=True, slots=True)

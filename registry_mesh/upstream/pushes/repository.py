@@ -106,7 +106,7 @@ class OutwardRepository:
         """Nothing: how long a manifest without a tag stays there is that registry's to say."""
         return False
 
-    async def untag(self, tag: Tag, target: Digest, because: str) -> None:
+    async def untag(self, tag: Tag, target: Digest, because: str, change: int | None = None) -> bool:
         """`SourceRefused`: nothing is deleted there."""
         raise SourceRefused("nothing is deleted at a registry that is pushed to", source=self._place.source)
 
