@@ -52,30 +52,34 @@ class StartFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Sockets:
-    """What a node listens on: for clients, shared out by the kernel, and for its operator."""
+    """What a node listens on: for clients, shared out by the kernel, and for its operator; with their addresses, as the
+    configuration says them."""
 
     serving: list[socket.socket]
     operating: socket.socket
+    listen: tuple[str, int]
+    admin: tuple[str, int]
 
     @classmethod
     def of(cls, config: Config) -> Sockets:
         """`AddressTaken`."""
-        serving = listen(config.listen.address, config.listen.port, config.workers)
+        addresses = _addresses(config)
+        serving = listen(*addresses[0], config.workers)
         try:
-            return cls(serving, listen(config.admin.address, config.admin.port)[0])
+            return cls(serving, listen(*addresses[1])[0], *addresses)
         except AddressTaken:
             for each in serving:
                 each.close()
             raise
 
-    def moved(self, config: Config, listening: tuple[str, int], operating: tuple[str, int]) -> Sockets:
-        """Those that `config` wants: these, where its addresses are those before. `AddressTaken`."""
-        kept, listen_on, admin = self, config.listen, config.admin
-        if (listen_on.address, listen_on.port) != listening:
-            kept = replace(kept, serving=listen(listen_on.address, listen_on.port, config.workers))
-        if (admin.address, admin.port) != operating:
+    def moved(self, config: Config) -> Sockets:
+        """Those that `config` wants: these, where its addresses are the same. `AddressTaken`."""
+        kept, (at, admin) = self, _addresses(config)
+        if at != self.listen:
+            kept = replace(kept, serving=listen(*at, config.workers), listen=at)
+        if admin != self.admin:
             try:
-                kept = replace(kept, operating=listen(admin.address, admin.port)[0])
+                kept = replace(kept, operating=listen(*admin)[0], admin=admin)
             except AddressTaken:
                 kept.close((*self.serving, self.operating))
                 raise
@@ -96,6 +100,10 @@ class Sockets:
         for each in (*self.serving, self.operating):
             if each not in but:
                 each.close()
+
+
+def _addresses(config: Config) -> tuple[tuple[str, int], tuple[str, int]]:
+    return (config.listen.address, config.listen.port), (config.admin.address, config.admin.port)
 
 
 @dataclass(slots=True)
@@ -129,15 +137,17 @@ class Service:
         allocator.few_arenas()
         self._log_as(config)
         demand_store(config, adopt=self.adopt)
-        key, number = token_key(config), 1
+        key, number, taken = token_key(config), 1, ""
         if handed is None:
             self.sockets = Sockets.of(config)
         else:
-            self._left = Sockets(*handed.sockets())
-            self.sockets = self._left.moved(config, handed.listen, handed.admin)
+            self._left = Sockets(*handed.sockets(), handed.listen, handed.admin)
+            self.sockets, taken = self._moved(self._left, config)
             number = handed.number + 1
             key = key if config.access.tokens.key is not None or key is None else handed.secret or key
         self.generation = first_generation(config, str(self.path), key, number)
+        if taken:
+            self._say_refused([taken])
 
         def serving() -> None:
             self.ready = True
@@ -146,7 +156,7 @@ class Service:
                 log.info(
                     "a new version took over", extra={FIELDS: {"version": __version__, "generation": number}}
                 )
-            where = host_and_port(config.listen.address, self.sockets.port)
+            where = host_and_port(self.sockets.listen[0], self.sockets.port)
             fields = {"listen": where, "workers": config.workers, "open_files": files}
             log.info("serving", extra={FIELDS: fields})
 
@@ -163,6 +173,14 @@ class Service:
         if code and not self.ready and (said := self.words.heard()) is not None:
             raise StartFailed(said[1], unfit=said[0])
         return code
+
+    def _moved(self, left: Sockets, config: Config) -> tuple[Sockets, str]:
+        """Those that `config` wants, or those that were `left` and why: an address that was free when this version was
+        tried may be taken by now, and there is no going back."""
+        try:
+            return left.moved(config), ""
+        except AddressTaken as fault:
+            return left, f"{fault}: the node stays at its addresses"
 
     def _log_as(self, config: Config) -> None:
         if self._handler is not None:
@@ -236,14 +254,11 @@ class Service:
         if words is not None and (version := installed()) not in ("", __version__):
             self._hand_over(words, version, pids, leaving)
             return None
-        now = self.generation.config
         try:
             loaded = load(self.path).fit()
             loop_factory(loaded.config.loop)
             demand_store(loaded.config, adopt=False)
-            sockets = self.sockets.moved(
-                loaded.config, (now.listen.address, now.listen.port), (now.admin.address, now.admin.port)
-            )
+            sockets = self.sockets.moved(loaded.config)
             key = self._key_for(loaded.config)
         except ConfigInvalid as invalid:
             self._say_refused([str(finding) for finding in invalid.findings])
@@ -262,11 +277,10 @@ class Service:
 
     def _hand_over(self, words: list[str], version: str, pids: list[int], leaving: list[int]) -> None:
         """Become the program as it is installed now; return where it cannot take over, which is said."""
-        config = self.generation.config
         handover = Handover(
             self.generation.number,
-            (config.listen.address, config.listen.port),
-            (config.admin.address, config.admin.port),
+            self.sockets.listen,
+            self.sockets.admin,
             [each.fileno() for each in self.sockets.serving],
             self.sockets.operating.fileno(),
             pids,
@@ -353,4 +367,4 @@ def try_to_serve(config: Config) -> None:
     loop_factory(config.loop)
     demand_store(config, adopt=False)
     if handed is not None:
-        Sockets(*handed.sockets()).moved(config, handed.listen, handed.admin).close()
+        Sockets(*handed.sockets(), handed.listen, handed.admin).moved(config).close()

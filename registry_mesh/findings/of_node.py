@@ -14,7 +14,7 @@ _DAY: Final = 86400.0
 _FULL: Final = 0.95
 _ENDING: Final = 14 * _DAY
 _EVICTED: Final = 0.05
-"""Of the quota: less is no thrashing, however much of it comes back."""
+"""Of what is held: less is no thrashing, however much of it comes back."""
 _CAME_BACK: Final = 0.2
 _SCRUB_LATE: Final = 2.0
 """Times of `scrub.every` after which what is held should have been read again."""
@@ -77,7 +77,7 @@ def _thrash(facts: NodeFacts) -> Iterator[Finding]:
     store = facts.store
     if (
         not store.evicted
-        or store.evicted < _EVICTED * store.quota
+        or store.evicted < _EVICTED * store.used
         or store.refetched <= _CAME_BACK * store.evicted
     ):
         return
@@ -88,9 +88,9 @@ def _thrash(facts: NodeFacts) -> Iterator[Finding]:
         f"{share:.0%} of what was evicted within 24 h was fetched again: the store throws out what it needs.",
         store.where,
         (
-            f"{size(store.evicted)} evicted, {size(store.refetched)} fetched again; the quota is {size(store.quota)}.",
+            f"{size(store.evicted)} evicted, {size(store.refetched)} fetched again; it holds {size(store.used)}.",
         ),
-        f"a larger quota{free}, or fewer pins: registry-mesh ls {facts.config} --pinned",
+        f"a larger disk or quota{free}, or fewer pins: registry-mesh ls {facts.config} --pinned",
     )
 
 

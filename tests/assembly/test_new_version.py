@@ -152,6 +152,14 @@ def test_a_new_version_takes_over_while_pulls_run_and_a_broken_one_does_not(inst
     assert installed.node.stop() == 0
 
 
+TAKEN_SINCE_THE_TRIAL = """
+import socket, sys
+if "--trial" not in sys.orig_argv:
+    taken = socket.create_server(("127.0.0.1", {port}))
+"""
+"""At the end of a version's code: what happens between its trial and its start."""
+
+
 @pytest.mark.slow
 def test_a_new_version_moves_to_another_address_unless_it_is_taken(installed: Installed) -> None:
     node = installed.node
@@ -166,8 +174,16 @@ def test_a_new_version_moves_to_another_address_unless_it_is_taken(installed: In
         )
         assert (installed.status()["version"], serves(f"{node.url}/v2/")) == (registry_mesh.__version__, True)
     installed.move(port := free_port())
+    installed.install("99.0.0", TAKEN_SINCE_THE_TRIAL.format(port=port))
     installed.reload()
     eventually_here(lambda: installed.has_taken_over("99.0.0"), node.tail, 60)
+    assert serves(f"{node.url}/v2/")
+    assert (
+        f"cannot listen on 127.0.0.1:{port}: Address already in use: the node stays" in node.log.read_text()
+    )
+    installed.move(port := free_port())
+    installed.reload()
+    eventually_here(lambda: installed.status()["generation"] == 3, node.tail, 60)
     assert serves(f"http://127.0.0.1:{port}/v2/")
     eventually_here(lambda: refuses(node.port), "nobody listens where the version before did", 30)
     assert node.stop() == 0

@@ -39,7 +39,7 @@ def test_whatever_differs_is_named() -> None:
 @pytest.mark.parametrize(("count", "workers"), [(1, 1), (4, 4), (4, 2), (4, 3), (2, 5), (1, 4)])
 def test_every_socket_is_served_and_every_worker_serves(count: int, workers: int) -> None:
     made = [socket.socket() for _ in range(count + 1)]
-    sockets = Sockets(made[:count], made[count])
+    sockets = Sockets(made[:count], made[count], ("127.0.0.1", 0), ("127.0.0.1", 0))
     try:
         shares = [sockets.of_worker(index, workers) for index in range(workers)]
         assert all(shares)

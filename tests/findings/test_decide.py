@@ -132,14 +132,17 @@ STOPPED = StoppedDeletes("r.example", 31, 100, 0.1, "sha256:abc")
         (replace(WELL, pulls=PullFacts(hits=5000, hit_seconds=0.09)), {}),
         (replace(WELL, pulls=PullFacts(hits=5, hit_seconds=0.9)), {}),
         (
-            replace(WELL, store=StoreFacts("/s", used=9, quota=100, evicts=True, evicted=50, refetched=26)),
+            replace(WELL, store=StoreFacts("/s", used=9, quota=10**9, evicts=True, evicted=50, refetched=26)),
             {
                 "store-thrash": "52% of what was evicted within 24 h was fetched again: "
                 "the store throws out what it needs."
             },
         ),
-        (replace(WELL, store=StoreFacts("/s", quota=100, evicts=True, evicted=50, refetched=9)), {}),
-        (replace(WELL, store=StoreFacts("/s", quota=100, evicts=True, evicted=4, refetched=4)), {}),
+        (replace(WELL, store=StoreFacts("/s", used=90, evicts=True, evicted=50, refetched=9)), {}),
+        (
+            replace(WELL, store=StoreFacts("/s", used=90, quota=10**9, evicts=True, evicted=4, refetched=4)),
+            {},
+        ),
         (
             replace(WELL, store=StoreFacts("/s", newer_format=3, format=2)),
             {
