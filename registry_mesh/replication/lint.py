@@ -28,6 +28,7 @@ class Remark:
 def lint(rules: Rules, catalog: Catalog | None = None) -> list[Remark]:
     """All remarks, in the order of the rules. `catalog`: tags as sources list them, for what only they can tell."""
     found = [Remark(rule.place, rule.name, what) for rule in rules for what in _of_rule(rule)]
+    found += _same_targets(rules)
     found += _within(rules)
     if catalog is not None:
         found += [Remark(r.place, r.name, what) for r in rules for what in _suffixed(r, catalog)]
@@ -51,6 +52,17 @@ def _of_rule(rule: Rule) -> Iterator[str]:
         yield "delete: 0s deletes at the first look, without a time to notice a mistake"
     if rule.labels:
         yield "labels: costs two requests a tag"
+
+
+def _same_targets(rules: Rules) -> Iterator[Remark]:
+    """Rules whose targets drop the folders of different sources, and so may make one name of two."""
+    for rule in rules:
+        for to in (each for each in rule.to if each.drops_folders and not _is_open(rule.repositories)):
+            others = sorted(o.name for o in rules if o is not rule and to in o.to and not _same(o, rule))
+            if others:
+                named = f"rule {others[0]}" if len(others) == 1 else f"rules {', '.join(others)}"
+                what = f"to: {to.name} drops folders, and so does {named}: two repositories may get one name"
+                yield Remark(rule.place, rule.name, what)
 
 
 def _is_open(selection: Selection) -> bool:

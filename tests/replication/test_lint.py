@@ -15,6 +15,7 @@ from tests.replication.second import rules_of
     [
         ('{from: h, repos: [a, a], tags: "1"}', "repos: a is said 2 times"),
         ('{from: h, repos: "x/**", tags: "1", to: "base/{base}"}', "to: drops folders that repos leave open"),
+        ('{from: h, repos: a, tags: "1", to: {registry: cloud.example}}', "to: every replica pushes there"),
         ('{from: h, repos: a, tags: "1", delete: 0s}', "delete: 0s deletes at the first look"),
         ('{from: h, repos: a, tags: "1", labels: {a: b}}', "labels: costs two requests a tag"),
         ('{from: h, repos: "re: a{1,200}", tags: "1"}', "repos: re: a{1,200} needs 399 of 1,000 states"),
@@ -39,3 +40,10 @@ def test_remarks(rules: str, said: str) -> None:
 )
 def test_what_is_meant(rules: str) -> None:
     assert lint(rules_of(f"rules:\n  - {rules}")) == []
+
+
+def test_rules_that_drop_the_folders_of_different_sources_are_named_at_both() -> None:
+    rule = '{{name: {}, from: h, repos: "{}/*", tags: "1", to: "base/{{base}}"}}'
+    x, y = lint(rules_of(f"rules:\n  - {rule.format('x', 'library')}\n  - {rule.format('y', 'centos')}"))
+    assert x.what == "to: base/{base} drops folders, and so does rule y: two repositories may get one name"
+    assert (x.rule, y.rule) == ("x", "y")

@@ -31,6 +31,8 @@ from registry_mesh.replication.wanted import companions, is_companion
 REMOVED: Final = "receipts/removed.json"
 APPROVED: Final = "receipts/approved.json"
 _DAY: Final = 86400.0
+_NAMED: Final = 5
+"""Tags that are named of several."""
 _REMEMBERED: Final = 10_000
 """Deletions that are listed for `undo`."""
 
@@ -90,6 +92,7 @@ class Removing:
     ) -> None:
         """Note what goes of one repository. `told` is what a look at its source told; of a tag that no rule is known to
         have wanted, or of which nothing is remembered, nothing is deleted."""
+        self._tell_held(place, told, memory)
         if not self.may_delete:
             return
         for tag, held in (await self._held(target)).items():
@@ -102,6 +105,21 @@ class Removing:
                 self._going.append(Going(place, tag, str(digest), why, guarded=False, change=held.change))
             elif tag in told.unfollowed and tag in memory and told.wanted.get(tag):
                 self._decide(place, tag, held, told, memory[tag], decided.get(tag))
+
+    def _tell_held(self, place: Place, told: Following, memory: Mapping[Tag, TagMemory]) -> None:
+        """Say what stays for a promise of a rule that nobody reads any more."""
+        known = {rule.name for rule in self._rules}
+        held = [
+            tag
+            for tag in sorted(told.unfollowed)
+            if tag in memory
+            and (memory[tag].held_until or 0) > self._now
+            and known.isdisjoint(told.wanted.get(tag, ()))
+        ]
+        if held:
+            named = ", ".join(held[:_NAMED]) + (", …" if len(held) > _NAMED else "")
+            several = "1 tag stays" if len(held) == 1 else f"{len(held)} tags stay"
+            self.notes.append(f"{place}: {several}, held by a rule that is gone ({named})")
 
     def _decide(
         self,

@@ -179,7 +179,9 @@ async def test_a_rule_that_vanished_leaves_its_tags_to_the_default_and_its_hold_
     replica.source["b"].image("b", "1")
     replica.rules = replica_of("repos: b, tags: '*'", more=ALL).rules
     await at(replica, 1)
-    assert (await at(replica, 99)).deleted == 0
+    outcome = await at(replica, 99)
+    assert outcome.deleted == 0
+    assert f"{HOST}/a: 1 tag stays, held by a rule that is gone (t001)" in outcome.notes
     replica.rules = replica_of("repos: b, tags: '*'", more=ALL + "defaults: {delete: 1d}\n").rules
     await at(replica, 100)
     await at(replica, 101)
