@@ -108,7 +108,7 @@ class Removing:
 
     def _tell_held(self, place: Place, told: Following, memory: Mapping[Tag, TagMemory]) -> None:
         """Say what stays for a promise of a rule that nobody reads any more."""
-        known = {rule.name for rule in self._rules}
+        known = {rule.name for rule in self._rules.of(place.registry, place.repository)}
         held = [
             tag
             for tag in sorted(told.unfollowed)
