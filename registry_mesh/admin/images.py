@@ -88,7 +88,7 @@ async def _asked(request: web.Request) -> Asked:
         raise Unheeded("send application/json, from no web page")
     try:
         asked = await request.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Unheeded("the body is no JSON") from None
     names = asked.get("images") if isinstance(asked, dict) else None
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):

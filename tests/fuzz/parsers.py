@@ -13,6 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import trustme
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
 from registry_mesh.access.issuers import issuer_of
 from registry_mesh.access.tokens import TokenInvalid, Tokens, new_key
 from registry_mesh.auth.basic import parse_basic, parse_bearer
@@ -24,6 +28,8 @@ from registry_mesh.auth.realms import may_ask
 from registry_mesh.auth.scopes import scopes_to_ask
 from registry_mesh.catalog import cosign, notation, signer
 from registry_mesh.chunks import map_format
+from registry_mesh.chunks.chunk_map import ChunkMap, count
+from registry_mesh.chunks.sums import SUM
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.imports import tools
 from registry_mesh.config.load import parse as parse_config
@@ -55,11 +61,14 @@ from registry_mesh.upstream.health.quota import allowance
 from registry_mesh.upstream.health.retry_after import retry_after
 from registry_mesh.upstream.login.credentials import CredentialsInvalid, parse_answer, parse_document
 from registry_mesh.upstream.login.token_answer import parse_answer as parse_token_answer
+from registry_mesh.upstream.pushes.repository import listed
 from registry_mesh.webhooks.signature import SecretInvalid, key_of
 
 DIGEST: Final = Digest.of(b"x")
 _TOKENS: Final = Tokens(new_key(), "node", "service", 300)
-_KEYS: Final = ()
+_EC: Final = ec.generate_private_key(ec.SECP256R1()).public_key()
+_PEM: Final = _EC.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+_KEYS: Final = (_EC,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +198,8 @@ _RULES: Final = (
 )
 _POLICIES: Final = (
     b"schema: registry-mesh/access/1\ngroups: {a: [alice, robot:ci]}\npolicies:\n"
-    b"  - {subjects: '@a', repos: ['atlas/**'], allow: [pull, push]}\n  - {subjects: everybody, repos: '**',"
-    b" deny: delete}\n"
+    b"  - {name: a, subjects: '@a', repos: ['atlas/**'], allow: [pull, push]}\n"
+    b"  - {name: b, subjects: everybody, repos: '**', deny: delete}\n"
 )
 _CONFIG: Final = (
     b"role: site\nstore: {disk: {path: x, quota: 10GiB}}\nlisten: {address: 127.0.0.1, port: 5000}\n"
@@ -198,7 +207,7 @@ _CONFIG: Final = (
     b"limits: {exempt: [10.0.0.0/8], client_bytes: 10MiB/s}\n"
 )
 _ROBOT: Final = b"name: r\nsecret: x\nexpires: 2027-01-31T00:00:00Z\nrepos: ['a/**']\nallow: [pull]\n"
-_MAP: Final = b"".join((b"registry-mesh", bytes(64)))
+_MAP: Final = map_format.encode(ChunkMap.of_sums(300_000, bytes(count(300_000) * SUM)), DIGEST)
 _DOCKER: Final = _json(
     {
         "auths": {"https://index.docker.io/v1/": {"auth": base64.b64encode(b"u:p").decode()}},
@@ -284,7 +293,12 @@ PARSERS: Final[Sequence[Parser]] = (
     Parser("manifest-lenient", _manifest, (), [_json(IMAGE), _json(INDEX)]),
     Parser("manifest", _strict, (Refusal,), [_json(IMAGE), _json(INDEX)]),
     Parser("chunk-map", lambda data: map_format.decode(data, 300_000, DIGEST), (ValueError, Failure), [_MAP]),
-    Parser("pull-report", parse_report, (Refusal,), [_json({"pulls": []}), _json([["2026-11-29"]])]),
+    Parser(
+        "pull-report",
+        parse_report,
+        (Refusal,),
+        [_json([["2026-11-29", "s", "r", "a/b", "manifest", str(DIGEST), "t", "who", 1, 2]])],
+    ),
     Parser(
         "token",
         field(lambda each: _TOKENS.verify(each, 1e9)),
@@ -326,13 +340,13 @@ PARSERS: Final[Sequence[Parser]] = (
         "pem",
         signer.public_key,
         (ValueError,),
-        [b"-----BEGIN PUBLIC KEY-----\nAA==\n-----END PUBLIC KEY-----\n"],
+        [_PEM],
     ),
     Parser(
         "authorities",
         signer.authorities,
         (ValueError,),
-        [b"-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n"],
+        [trustme.CA().cert_pem.bytes()],
     ),
     Parser("subject", text(signer.subject), (ValueError,), [b"CN=release team, O=CERN"]),
     Parser(
@@ -354,7 +368,17 @@ PARSERS: Final[Sequence[Parser]] = (
         "cosign-bundle",
         lambda data: cosign.check_bundle(data, DIGEST, _KEYS),
         (signer.NotSigned,),
-        [_json({"dsseEnvelope": {"payload": "e30=", "signatures": [{"sig": "AA=="}]}})],
+        [
+            _json(
+                {
+                    "dsseEnvelope": {
+                        "payload": "e30=",
+                        "payloadType": "application/vnd.in-toto+json",
+                        "signatures": [{"sig": "AA=="}],
+                    }
+                }
+            )
+        ],
     ),
     Parser(
         "notation",
@@ -381,5 +405,6 @@ PARSERS: Final[Sequence[Parser]] = (
         [b'[registry]\nlocation = "x"\n', _json({"images": ["a:b"]}), b"a: {b: [c:d]}"],
         examples=15,
     ),
+    Parser("referrers-tag", listed, (), [_json(INDEX), b"[]", b"[" * 3000]),
     Parser("webhook-secret", text(key_of), (SecretInvalid,), [b"whsec_" + base64.b64encode(bytes(32))]),
 )

@@ -147,8 +147,7 @@ class OutwardRepository:
             return []
         digest = (await self._read.tags.resolve(tag)).descriptor.digest
         data = (await self._read.manifests.manifest(digest)).manifest.data
-        told = json.loads(data).get("manifests")
-        return [each for each in told if isinstance(each, dict)] if isinstance(told, list) else []
+        return listed(data)
 
 
 class _ThereBlobs(ParentBlobs):
@@ -169,5 +168,14 @@ async def _said(answer: Answer) -> str:
     try:
         errors = json.loads(await answer.body(_SAID))["errors"]
         return ": " + "; ".join(f"{each['code']} {each.get('message', '')}".strip() for each in errors[:3])
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return ""
+
+
+def listed(data: bytes) -> list[dict[str, Any]]:  # Any: JSON as it came
+    """The entries of an index; none of what is no index."""
+    try:
+        told = json.loads(data)["manifests"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return []
+    return [each for each in told if isinstance(each, dict)] if isinstance(told, list) else []

@@ -1,0 +1,71 @@
+"""What `docs/openapi.yaml` says of the HTTP surface is so, at a real node, whatever it is asked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from registry_mesh.edge.dispatch import ROUTES
+from registry_mesh.oci.endpoints import Endpoint
+from tests.clients import nodes
+from tests.fuzz.surface import DOCUMENT, FILE, Operation, Request, ask, check, operations, requests
+
+EXAMPLES = 25
+USER = "alice:$2y$05$abcdefghijklmnopqrstuuHQmKzM3QmXkCzZyT0M1u0b0m0b0b0b0\n"
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[nodes.Node]:
+    folder = tmp_path_factory.mktemp("surface")
+    (folder / "policies").mkdir()
+    (folder / "policies" / "all.yaml").write_text(
+        "schema: registry-mesh/access/1\npolicies:\n"
+        "  - {name: all, subjects: everybody, repos: '**', allow: [pull, push, delete]}\n"
+    )
+    (folder / "users").write_text(USER)
+    access = {"users": str(folder / "users"), "policies": str(folder / "policies")}
+    config = {
+        "role": "origin",
+        "registry": "registry.example",
+        "access": access,
+        "pulls": {"file": str(folder / "pulls.sqlite")},
+    }
+    with nodes.Node(folder / "node", config) as running:
+        yield running
+        assert "Traceback" not in running.log.read_text()
+
+
+@pytest.mark.parametrize("operation", operations(), ids=str)
+def test_each_answer_is_one_that_is_said(operation: Operation, node: nodes.Node) -> None:
+    @settings(
+        max_examples=EXAMPLES if operation.parameters or "requestBody" in operation.spec else 1,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(requests(operation))
+    def answers(request: Request) -> None:
+        check(operation, *ask(node.admin_port if operation.admin else node.port, request))
+
+    answers()
+
+
+def test_each_end_point_is_described() -> None:
+    said = {
+        (re.sub(r"\{(digest|upload)\}", "{reference}", path).removeprefix("/v2/"), method.upper())
+        for path, item in DOCUMENT["paths"].items()
+        if path.startswith("/v2/")
+        for method in item
+        if method not in ("parameters", "servers")
+    }
+    served = {
+        (endpoint.value, method)
+        for endpoint, methods in ROUTES.items()
+        for method in methods
+        if method != "HEAD" and endpoint is not Endpoint.EXTENSION
+    }
+    assert said == served, FILE
