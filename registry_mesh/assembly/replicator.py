@@ -56,6 +56,8 @@ log: Final = logging.getLogger(__name__)
 
 LOOK: Final = 1.0
 """Seconds between two looks at the folder of rules."""
+_LOOK_ALONE: Final = 60.0
+"""Seconds between two readings of rules that this does not run, where nothing of them changes."""
 HEEDED: Final = frozenset(
     {"note", "platforms", "types", "max", "with", "age", "fixed", "nodes", "keep", "hold", "delete"}
     | {"verify", "labels", "to", "data", "budget"}
@@ -171,7 +173,15 @@ class Replicator:
             return await snapshot.run()
 
     async def repeat(self) -> None:
-        """Run for ever, `interval` from the end of one to the beginning of the next; sooner where the rules change."""
+        """Run for ever, `interval` from the end of one to the beginning of the next; sooner where the rules change.
+
+        With `replication.interval: 0s` only look at the rules: a person, or a timer of theirs, has them run.
+        """
+        while not self._config.replication.interval:
+            with suppress(ConfigInvalid):
+                await self.rules()
+            self._tell_faults()
+            await self._wait(_LOOK_ALONE)
         while True:
             try:
                 async with phase(REPLICATE) as running:

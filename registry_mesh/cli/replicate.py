@@ -32,7 +32,9 @@ EXIT_INTERRUPTED: Final = 130
 @click.option(
     "--once", is_flag=True, help="Run once and end; else again and again, as `replication.interval` says."
 )
-@click.option("--plan", is_flag=True, help="Say what a run would do now, and do nothing.")
+@click.option(
+    "--plan", "--dry-run", "plan", is_flag=True, help="Say what a run would do now, and do nothing."
+)
 @click.option(
     "--format", type=click.Choice(["text", "json", "markdown"]), default="text", help="Of the plan: for whom."
 )
@@ -95,7 +97,7 @@ async def _replicate(config: Config, once: bool, quiet: bool) -> int:
         async with open_replicator(config) as replicator:
             while True:
                 outcome = await _shown(replicator, quiet, once)
-                if once:
+                if once or not config.replication.interval:
                     return 0 if outcome.complete else EXIT_INCOMPLETE
                 await asyncio.sleep(max(1.0, replicator.interval))
     except Failure as fault:

@@ -59,8 +59,8 @@ def _next(config: Config, repaired: bool) -> str:
         return "its children do not have it either, or cannot be asked: push the images again"
     if config.role == "origin":
         return (
-            "an origin has nobody to fetch from: push the images again, their tags are those above; what a replica "
-            "or site still holds is fetched back by --repair once scrub.children names it"
+            "an origin has nobody to fetch from: push again the images that need it; what a replica or site still "
+            "holds is fetched back by --repair once scrub.children names it; what no tag needs goes with gc"
         )
     if not repaired:
         return "registry-mesh verify --repair fetches it again from the parents"

@@ -114,11 +114,11 @@ class _Parser:
 
     def set(self) -> int:
         opened = self.at
+        if "]" not in self.text[opened:]:
+            raise ValueError(f"the [ at {opened} is not closed")
         negative = self.take("!") or self.take("^")
         chosen = 0
         while not self.take("]"):
-            if self.done:
-                raise ValueError(f"the [ at {opened} is not closed")
             first = last = self.known(self.text[self.at])
             self.at += 1
             if self.peek == "-" and self.text[self.at + 1 : self.at + 2] not in ("]", ""):

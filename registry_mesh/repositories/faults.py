@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RepositoryName, Tag
@@ -28,6 +29,9 @@ class Fault(enum.Enum):
 REPAIRABLE = frozenset({Fault.ROTTEN, Fault.CUT, Fault.MISSING, Fault.UNREADABLE, Fault.CHUNK_MAP})
 """Those that bytes from elsewhere mend."""
 
+_SHOWN: Final = 8
+"""Tags that a line names."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -38,10 +42,17 @@ class Finding:
     digest: Digest | None = None
     detail: str = ""
     repaired: bool = False
+    tags: tuple[Tag, ...] = field(default=(), compare=False)
+    """Those of the repository that do not pull without it."""
 
     def __str__(self) -> str:
         parts = [self.where, str(self.digest) if self.digest else "", self.fault.value, self.detail]
-        return ": ".join(part for part in parts if part) + (" (repaired)" if self.repaired else "")
+        return ": ".join([*filter(None, parts), *self._needed()]) + (" (repaired)" if self.repaired else "")
+
+    def _needed(self) -> Iterator[str]:
+        if self.tags:
+            more = f" and {len(self.tags) - _SHOWN:,} more" if len(self.tags) > _SHOWN else ""
+            yield f"needed by {', '.join(self.tags[:_SHOWN])}{more}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +91,21 @@ def reference_faults(
         for child in names.manifests:
             if child not in facts.manifests and child not in facts.blobs and child not in names.left_out:
                 yield Finding(Fault.DANGLING_CHILD, where, child)
+
+
+def needing(digest: Digest, facts: RepositoryFacts, tags: Mapping[Tag, Digest]) -> tuple[Tag, ...]:
+    """The tags that lead to `digest`: over indexes to manifests, and from those to blobs."""
+    return tuple(tag for tag, root in sorted(tags.items()) if _leads(root, digest, facts))
+
+
+def _leads(root: Digest, digest: Digest, facts: RepositoryFacts) -> bool:
+    seen, ahead = {root}, [root]
+    while ahead:
+        names = facts.manifests.get(ahead.pop())
+        below = () if names is None else (*names.manifests, *names.blobs)
+        ahead += [each for each in below if each not in seen]
+        seen.update(below)
+    return digest in seen
 
 
 def left_out(facts: RepositoryFacts) -> int:

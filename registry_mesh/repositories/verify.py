@@ -5,7 +5,7 @@ What pushes and collections change meanwhile is looked at once more before it is
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -26,6 +26,7 @@ from registry_mesh.repositories.faults import (
     blob_fault,
     bytes_fault,
     left_out,
+    needing,
     reference_faults,
 )
 from registry_mesh.repositories.of_origin import Repositories
@@ -84,12 +85,12 @@ class SelfCheck:
             return
         self.left_out += left_out(found.facts)
         for finding in findings:
-            yield finding
+            yield _with_tags(finding, found, tags)
         parents = self._parents(name)
         for digest in (*found.facts.manifests, *found.facts.blobs):
             if digest not in self._checked:
                 async for finding in self._blob(name, digest, found.sizes.get(digest), parents):
-                    yield finding
+                    yield _with_tags(finding, found, tags)
 
     async def _read(self, name: RepositoryName) -> tuple[Inventory, dict[Tag, Digest]]:
         parts = self._origin.parts(name)
@@ -137,6 +138,12 @@ class SelfCheck:
             except (Refusal, Failure):
                 continue
         return False
+
+
+def _with_tags(finding: Finding, found: Inventory, tags: Mapping[Tag, Digest]) -> Finding:
+    if finding.digest is None or finding.fault is Fault.DANGLING_TAG:
+        return finding
+    return replace(finding, tags=needing(finding.digest, found.facts, tags))
 
 
 async def read_facts(store: BlobSource, digest: Digest, reading: Reading) -> BlobFacts:

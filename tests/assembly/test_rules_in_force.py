@@ -156,6 +156,26 @@ async def test_new_rules_are_obeyed_without_a_signal(tmp_path: Path) -> None:
                 await asyncio.gather(repeating, return_exceptions=True)
 
 
+async def test_with_an_interval_of_nothing_only_a_person_has_the_rules_run(tmp_path: Path) -> None:
+    async with replica_tree(tmp_path) as tree:
+        content = Content()
+        content.image("a", "1")
+        await tree.push("a", content)
+        tree.write_rules({"repos": ["a"]})
+        async with open_replicator(tree.replica_config(interval="0s")) as replicator:
+            repeating = asyncio.create_task(replicator.repeat())
+            try:
+                (tree.directory / "rules" / "rules.yaml").write_text("[")
+                await eventually(lambda: replicator.status().faults)
+                tree.write_rules({"repos": ["a"]})
+                await eventually(lambda: not replicator.status().faults)
+                assert (replicator.last, await replicator.history.read()) == (None, ())
+                assert (await replicator.run(by_hand=True)).held == 1
+            finally:
+                repeating.cancel()
+                await asyncio.gather(repeating, return_exceptions=True)
+
+
 async def test_a_run_by_hand_tells_the_faults(tmp_path: Path) -> None:
     async with replica_tree(tmp_path) as tree:
         tree.write_rules({"repos": ["a*"]})

@@ -111,7 +111,7 @@ def test_verify_lists_what_is_wrong(config: Path) -> None:
     assert found.exit_code == 1
     assert f"atlas/athena: {one}: the bytes are gone" in found.output
     assert "1 wrong, 0 mended" in found.output
-    assert "next: an origin has nobody to fetch from: push the images again" in found.output
+    assert "next: an origin has nobody to fetch from: push again the images that need it" in found.output
 
 
 def test_undo_does_not_move_a_tag_that_the_configuration_keeps(config: Path) -> None:

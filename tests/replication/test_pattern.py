@@ -154,6 +154,7 @@ def test_an_exclamation_mark_excludes_and_is_kept_in_the_text() -> None:
         ("a}b", REPOSITORY, "closes nothing"),
         ("a]b", REPOSITORY, "closes nothing"),
         ("a[b", REPOSITORY, "not closed"),
+        ("prod/[**", REPOSITORY, "at 6 is not closed"),
         ("a[]b", REPOSITORY, "is empty"),
         ("a[z-a]", REPOSITORY, "wrong way round"),
         ("***", REPOSITORY, "means nothing more"),

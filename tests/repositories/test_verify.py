@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -118,3 +120,16 @@ async def test_a_document_that_is_none(origin: Repositories) -> None:
     manifest = await push_image(repository(origin), "one", "t")
     await origin.records.put(origin.parts(repository(origin).name).keys.manifest(manifest.digest), b"{")
     assert [each.fault for each in await check(origin)] == [Fault.DOCUMENT]
+
+
+async def test_the_tags_that_need_what_is_wrong_are_named(origin: Repositories, tmp_path: Path) -> None:
+    digest = await fill(origin)
+    layer = Digest("sha256", hashlib.sha256(b"layer of one").hexdigest())
+    file_of(tmp_path, layer).write_bytes(b"?")
+    file_of(tmp_path, digest).unlink()
+    told = {each.digest: each for each in await check(origin)}
+    assert told[digest].tags == (Tag("big"),)
+    assert told[layer].tags == (Tag("multi"), Tag("t")), "over an index too"
+    assert str(told[layer]).endswith("needed by multi, t")
+    many = replace(told[layer], tags=tuple(Tag(f"v{n}") for n in range(10)))
+    assert str(many).endswith("v7 and 2 more")
