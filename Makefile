@@ -70,6 +70,7 @@ load: bench-quick
 docs: setup ## write again what is generated: the schemas of configuration and rules, the page about fills
 	$(BIN)/python -m registry_mesh.config.schema config/schema
 	$(BIN)/python -m registry_mesh.config.rule_entries config/schema
+	$(BIN)/python -m registry_mesh.telemetry.audit config/schema
 	$(BIN)/python -m registry_mesh.content.fill.picture docs/fill.md
 
 site: setup ## the documentation as a site, in build/site; a broken link is an error

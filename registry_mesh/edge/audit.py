@@ -47,6 +47,7 @@ def line(exchange: Exchange, node: str) -> str | None:
         reference=reference[:300] or None,
         digest=exchange.pushed or (reference[:300] if ":" in reference else None),
         tags=exchange.tags,
+        moved=exchange.moved or None,
         reason=exchange.why[:300] or None,
     )
 

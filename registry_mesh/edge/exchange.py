@@ -106,6 +106,8 @@ class Exchange:
         """The digest of a manifest that was taken."""
         self.tags: list[str] | None = None
         """What points at it now."""
+        self.moved: dict[str, str] = {}
+        """Tags of it that pointed at another digest, and at which."""
         self.status = 0
         """0 until an answer has begun."""
         self.began = self.headed = 0.0

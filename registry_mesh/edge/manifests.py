@@ -107,6 +107,7 @@ async def put_manifest(exchange: Exchange, call: Call) -> None:
         manifest = Manifest.parse(data, media_type, digest)
     pushed = await pushes.put_manifest(_tagger(exchange, call), manifest, tags, **_preconditions(exchange))
     exchange.pushed, exchange.tags = str(pushed.digest), [str(tag) for tag in tags]
+    exchange.moved = {str(tag): str(digest) for tag, digest in pushed.moved}
     fields: Fields = [
         call.location(f"manifests/{pushed.digest}"),
         ("Docker-Content-Digest", str(pushed.digest)),

@@ -29,6 +29,8 @@ class Pushed:
     digest: Digest
     subject: Digest | None = None
     tags: tuple[Tag, ...] = ()
+    moved: tuple[tuple[Tag, Digest], ...] = ()
+    """Tags that pointed at something else, and at what."""
 
 
 @dataclass(frozen=True, slots=True)

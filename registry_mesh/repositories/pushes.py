@@ -157,13 +157,16 @@ class RepositoryPushes:
         await self._store.found(self._parts)
         await self._shelve(manifest, who)
         share.add(manifest.digest, len(manifest.data))
+        moved: list[tuple[Tag, Digest]] = []
         for tag, decide in zip(tags, decisions, strict=True):
-            await self._parts.tags.move(tag, _plain(manifest), who, decide)
+            before = await self._parts.tags.move(tag, _plain(manifest), who, decide)
+            if before is not None and before.digest not in (None, manifest.digest):
+                moved.append((tag, before.digest))
         if tags and await self._parts.shelf.find(manifest.digest) is None:
             await self._shelve(manifest, who)  # deleted between the two: this push came after that
         await self._tell(PUSH, who, _plain(manifest), tags)
         subject = manifest.subject.digest if manifest.subject else None
-        return Pushed(manifest.digest, subject, tuple(tags))
+        return Pushed(manifest.digest, subject, tuple(tags), tuple(moved))
 
     async def delete_tag(self, who: Pusher, tag: Tag, if_match: str | None = None) -> None:
         """Delete a tag; `tags undo` brings it back within the grace. `ManifestUnknown`, `Conflict`."""

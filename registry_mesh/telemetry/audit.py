@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
+from pathlib import Path
 from typing import Final
 
 EVENTS: Final = (
@@ -37,12 +39,44 @@ FIELDS: Final = (
     "reference",
     "digest",
     "tags",
+    "moved",
     "reason",
 )
-"""Of each line, in this order; `null` where there is nothing to say."""
+"""Of each line, in this order; `null` where there is nothing to say. `tags` point at `digest` now; `moved` has those of
+them that pointed at another digest before, with that digest."""
+SCHEMA_ID: Final = "registry-mesh-audit.json"
+_DIGEST: Final = {"type": "string", "pattern": "^[a-z0-9]+:[0-9a-f]+$"}
+_TEXT: Final = {"type": ["string", "null"]}
+
+
+def json_schema() -> dict[str, object]:
+    """What each line is, as a JSON Schema."""
+    shapes: dict[str, object] = dict.fromkeys(FIELDS, _TEXT)
+    shapes |= {
+        "time": {"type": "number", "description": "Unix time, to a millisecond"},
+        "event": {"enum": list(EVENTS)},
+        "node": {"type": "string", "minLength": 1},
+        "status": {"type": ["integer", "null"], "minimum": 200, "maximum": 599},
+        "digest": {"anyOf": [_DIGEST, {"type": "null"}]},
+        "tags": {"type": ["array", "null"], "items": {"type": "string"}},
+        "moved": {"type": ["object", "null"], "additionalProperties": _DIGEST},
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": SCHEMA_ID,
+        "title": "a line of the audit log",
+        "type": "object",
+        "properties": shapes,
+        "required": list(FIELDS),
+        "additionalProperties": False,
+    }
 
 
 def line(event: str, node: str, **said: object) -> str:
     """A line with its end. JSON escapes whatever could end it. `said` are those of `FIELDS` that are known."""
     known = {"time": round(time.time(), 3), "event": event, "node": node, **said}
     return json.dumps({name: known.get(name) for name in FIELDS}) + "\n"
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1], SCHEMA_ID).write_text(json.dumps(json_schema(), indent=2) + "\n")

@@ -193,8 +193,10 @@ class Shelf:
         if missing:
             raise ManifestBlobUnknown(digests=missing)
         self.held[manifest.digest] = manifest
+        moved = [(tag, was) for tag in tags if (was := self.pointing.get(tag)) not in (None, manifest.digest)]
         self.pointing |= dict.fromkeys(tags, manifest.digest)
-        return Pushed(manifest.digest, manifest.subject.digest if manifest.subject else None, tuple(tags))
+        subject = manifest.subject.digest if manifest.subject else None
+        return Pushed(manifest.digest, subject, tuple(tags), tuple(moved))
 
     async def delete_tag(self, who: Pusher, tag: Tag, if_match: str | None = None) -> None:
         if self.pointing.pop(tag, None) is None:
