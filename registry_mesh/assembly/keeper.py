@@ -131,7 +131,7 @@ class Keeper:
         async with AsyncExitStack() as stack:
             self.storage = await open_storage(self._config)
             stack.push_async_callback(self.storage.close)
-            if self._config.role == "replica":
+            if self._config.rules is not None:
                 replicator = Replicator(self._config, self.storage, self._instruments, self._seen)
                 self._replicator = await stack.enter_async_context(replicator)
             self._scrubbers = [

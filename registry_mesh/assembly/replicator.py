@@ -18,6 +18,7 @@ from typing import Final
 from registry_mesh.admin.status import IdleStatus, ReplicationStatus, RuleStatus, RunStatus, StoppedStatus
 from registry_mesh.assembly.labels import layout
 from registry_mesh.assembly.parents import Parents, Seen
+from registry_mesh.assembly.repositories import open_repositories
 from registry_mesh.assembly.rules_in_force import RulesInForce
 from registry_mesh.assembly.storage import open_storage
 from registry_mesh.config.finding import ConfigInvalid
@@ -39,10 +40,12 @@ from registry_mesh.content.snapshot.settings import Ours, SnapshotPolicy
 from registry_mesh.content.snapshot.snapshot import Snapshot
 from registry_mesh.oci.reference import RegistryName
 from registry_mesh.ports.failures import Failure
+from registry_mesh.ports.repositories import RepositoryStore
 from registry_mesh.ports.storage import Storage
 from registry_mesh.ports.urgency import unhurried
 from registry_mesh.replication.rules import Rules
 from registry_mesh.replication.schedule import Interval
+from registry_mesh.repositories.filled import FilledRepositories
 from registry_mesh.repositories.of_replica import ReplicaRepositories
 from registry_mesh.tasks.threads import offload
 from registry_mesh.telemetry import names
@@ -64,6 +67,8 @@ HEEDED: Final = frozenset(
     | {"every", "when", "priority", "deny"}
 )
 """Keys of rules that a run obeys; of a rule that says another it does nothing, and says so."""
+NOT_AT_ORIGINS: Final = frozenset({"delete", "hold"})
+"""Keys that an origin does not do: what it deletes of its own is said by its retention."""
 _SHOWN: Final = 20
 """Troubles that the log tells of one run; the command shows all."""
 
@@ -94,7 +99,10 @@ class Replicator:
         self.meter = Meter()
         """Of the run under way, or of the last one."""
         self.last: Outcome | None = None
-        self._rules = RulesInForce(config, storage.records, HEEDED)
+        assert config.rules is not None, "the checks demand it where rules bring anything"
+        self._own = RegistryName(config.registry) if config.role == "origin" and config.registry else None
+        heeded = HEEDED if self._own is None else HEEDED - NOT_AT_ORIGINS
+        self._rules = RulesInForce(config, storage.records, heeded, config.rules)
         self._told: tuple[str, ...] = ()
         self.history = RunHistory(storage.records)
         self.interval = config.replication.interval
@@ -156,21 +164,27 @@ class Replicator:
     async def _run(self, rules: Rules, by_hand: bool) -> Outcome:
         async with self._bring() as bring:
             self.meter = Meter()
-            repositories = ReplicaRepositories(self._storage.records, self._storage.blobs, time.time)
             signers, unusable = await offload(read_signers, self._config.keys)
             ours = Ours(
                 self._storage.blobs,
                 bring,
-                repositories,
+                self._repositories(),
                 self._storage.records,
                 self._storage.room,
                 signers,
                 unusable,
                 self._outward,
+                self._own,
             )
             policy = SnapshotPolicy(by_hand=by_hand, rate=self._config.replication.rate)
             snapshot = Snapshot(rules, self._sources, ours, time.time, self.meter, policy)
             return await snapshot.run()
+
+    def _repositories(self) -> RepositoryStore:
+        """Where what is brought is kept: at an origin among its own."""
+        if self._own is None:
+            return ReplicaRepositories(self._storage.records, self._storage.blobs, time.time)
+        return FilledRepositories(self._own, open_repositories(self._config, self._storage))
 
     async def repeat(self) -> None:
         """Run for ever, `interval` from the end of one to the beginning of the next; sooner where the rules change.

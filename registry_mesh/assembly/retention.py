@@ -25,6 +25,7 @@ log: Final = logging.getLogger(__name__)
 
 HEEDED: Final = frozenset({"note", "keep", "delete", "hold"})
 """Keys of rules that an origin obeys of its own tags."""
+_KEPT: Final = "receipts/retention-rules.json"
 _LOOK: Final = 60.0
 """Seconds between two looks whether runs were switched on."""
 _SHOWN: Final = 20
@@ -33,7 +34,8 @@ _SHOWN: Final = 20
 
 def rules_of(config: Config, storage: Storage) -> RulesInForce:
     """The rules of `retention.rules`."""
-    return RulesInForce(config, storage.records, HEEDED)
+    assert config.retention.rules is not None, "who asks has looked"
+    return RulesInForce(config, storage.records, HEEDED, config.retention.rules, _KEPT)
 
 
 async def retain(config: Config, storage: Storage, rules: Rules, *, dry_run: bool = False) -> Retained:

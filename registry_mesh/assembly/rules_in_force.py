@@ -37,10 +37,14 @@ Sign = tuple[tuple[str, int, int, int, int], ...]
 
 
 class RulesInForce:
-    """Reads the folder of a node's rules; `records` keep the last that were valid."""
+    """Reads the rules of `folder`; `records` keep the last that were valid, under `kept`."""
 
-    def __init__(self, config: Config, records: Records, heeded: Collection[str]) -> None:
+    def __init__(
+        self, config: Config, records: Records, heeded: Collection[str], folder: str, kept: str = _KEPT
+    ) -> None:
         self._config = config
+        self._folder = folder
+        self._key = kept
         self._records = records
         self._heeded = heeded
         self._sign: Sign | None = None
@@ -69,12 +73,6 @@ class RulesInForce:
         await self._keep(texts)
         return rules
 
-    @property
-    def _folder(self) -> str:
-        folder = self._config.rules or self._config.retention.rules
-        assert folder is not None, "the checks demand it of a replica, and an origin without rules reads none"
-        return folder
-
     async def _parsed(self, texts: RuleTexts) -> Rules:
         own = (self._config.registry,) if self._config.registry else ()
         rules = await offload(parse_rules, texts, (*self._config.registries, *own))
@@ -97,11 +95,11 @@ class RulesInForce:
         """Written where it is another than what is kept."""
         said = {str(path): text.decode("utf-8", "replace") for path, text in texts if isinstance(text, bytes)}
         document = json.dumps(said, sort_keys=True).encode()
-        if await self._records.get(_KEPT) != document:
-            await self._records.put(_KEPT, document)
+        if await self._records.get(self._key) != document:
+            await self._records.put(self._key, document)
 
     async def _kept(self) -> Rules | None:
-        data = await self._records.get(_KEPT)
+        data = await self._records.get(self._key)
         try:
             said = json.loads(data or b"null")
             return await self._parsed([(path, text.encode()) for path, text in said.items()])

@@ -40,7 +40,7 @@ EXIT_INTERRUPTED: Final = 130
 )
 @click.option("--quiet", is_flag=True, help="No progress, only the result.")
 def command(config: Path, once: bool, plan: bool, format: str, quiet: bool) -> None:
-    """Bring to the replica that CONFIG describes what its rules select.
+    """Bring to the replica, or origin, that CONFIG describes what its rules select.
 
     What is held already is not fetched again; a tag is switched when everything it stands for is here and checked.
     The replica may be serving meanwhile, and may run its rules itself: runs take turns. A run that is killed is gone on
@@ -53,6 +53,10 @@ def command(config: Path, once: bool, plan: bool, format: str, quiet: bool) -> N
     """
     try:
         loaded = _loaded(config)
+        if plan and loaded.role != "replica":
+            raise click.UsageError(
+                "--plan is for replicas; of an origin's rules: rules record, rules plan --own"
+            )
         work = _planned(loaded, format) if plan else _replicate(loaded, once, quiet)
         sys.exit(asyncio.run(work))
     except ConfigInvalid as invalid:
@@ -68,10 +72,10 @@ def _loaded(path: Path) -> Config:
     loaded = load(path).fit()
     for warning in loaded.warnings:
         click.echo(str(warning), err=True)
-    if loaded.config.role != "replica":
-        what = f"{loaded.config.role}: only a replica has rules to run"
+    if loaded.config.rules is None:
+        what = f"{loaded.config.role}: it has no rules to run"
         raise ConfigInvalid(
-            [Finding(str(path), Mark(1, 1), ("role",), what, "give a replica's configuration")]
+            [Finding(str(path), Mark(1, 1), ("role",), what, "give the configuration of a node with rules")]
         )
     return loaded.config
 

@@ -34,11 +34,13 @@ _NEEDS: Final[dict[str, dict[str, str]]] = {
 }
 _BELONGS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "registry": (("origin",), "only an origin has a registry of its own; use registries"),
-    "registries": (("replica", "site"), "an origin fetches from nobody"),
     "siblings": (("site",), "only the servers of a site bring blobs together"),
-    "rules": (("replica",), "only a replica brings what rules select"),
-    "replication": (("replica",), "only a replica brings what rules select"),
-    "keys": (("replica",), "only a replica brings what rules select"),
+    "rules": (("origin", "replica"), "a site fetches what it is asked for, and brings nothing by rules"),
+    "replication": (
+        ("origin", "replica"),
+        "a site fetches what it is asked for, and brings nothing by rules",
+    ),
+    "keys": (("origin", "replica"), "a site fetches what it is asked for, and brings nothing by rules"),
     "pushes": (("origin",), "only an origin takes pushes"),
     "collection": (("origin", "replica"), "a site makes room by itself"),
     "webhooks": (("origin",), "only an origin takes pushes, and tells of them"),
@@ -58,6 +60,7 @@ def check_document(document: Document) -> None:
     check_places(document)
     check_store(document)
     _check_registries(document)
+    _check_filling(document)
     check_siblings(document)
     _check_children(document)
     _check_retention(document)
@@ -95,6 +98,34 @@ def _check_children(document: Document) -> None:
         document.report(path, "only an origin is mended from its children", "leave it out: parents are asked")
     elif document.find("role") == "origin" and document.find("registry") is None:
         document.report(path, "children are asked for a registry by its name", "add registry: HOST")
+
+
+def _check_filling(document: Document) -> None:
+    """An origin fetches what its rules take, from registries that are not its own, and keeps it under its own name."""
+    if document.find("role") != "origin":
+        return
+    rules, registries = document.find("rules"), document.find("registries")
+    if registries and not rules:
+        document.report(
+            ("registries",), "an origin fetches nothing but what rules take", "add rules: DIRECTORY", key=True
+        )
+    if rules and not registries:
+        document.report(("rules",), "rules without registries", "name those that they take from", key=True)
+    if rules and document.find("registry") is None:
+        document.report(
+            ("rules",), "what rules bring needs a registry to be in", "add registry: HOST", key=True
+        )
+    for key in ("replication", "keys"):
+        if document.find(key) is not None and not rules:
+            document.report((key,), f"{key} without rules", "add rules: DIRECTORY", key=True)
+    for host, registry in mapping(registries).items():
+        if not mapping(registry).get("parents"):
+            where: Path = ("registries", host, "parents")
+            document.report(where, "no parent to fetch from", "add parents: [[https://HOST]]", key=True)
+        if host == document.find("registry"):
+            document.report(
+                ("registries", host), "this is the origin's own registry", "take it out", key=True
+            )
 
 
 def _check_retention(document: Document) -> None:

@@ -29,7 +29,9 @@ from registry_mesh.repositories.parts import RepositoryParts
 HISTORY: Final = 20
 """Changes of a tag that are remembered."""
 
-_WHO: Final = Pusher("replication")
+REPLICATION: Final = "replication"
+"""Whose changes of tags are those of rules."""
+_WHO: Final = Pusher(REPLICATION)
 
 
 class ReplicaRepositories:

@@ -137,12 +137,12 @@ async def test_an_origin_that_cannot_be_reached_fails_the_run(tree: ReplicaTree)
     assert "its repositories cannot be listed" in err
 
 
-def test_only_a_replica_has_rules(tmp_path: Path) -> None:
+def test_a_node_without_rules_has_none_to_run(tmp_path: Path) -> None:
     path = tmp_path / "origin.yaml"
     path.write_text("role: origin\nstore: {disk: {path: x}}\n")
     result = CliRunner().invoke(main, ["replicate", str(path), "--once"])
     assert result.exit_code == 2
-    assert "only a replica has rules to run" in result.output
+    assert "it has no rules to run" in result.output
     assert CliRunner().invoke(main, ["replicate", str(tmp_path / "none.yaml")]).exit_code == 2
 
 

@@ -46,7 +46,7 @@ def faults(text: str) -> list[str]:
             SITE.replace("parents", "credentials: 'file:~/hub.json', parents"),
             "only a shell knows what ~ is",
         ),
-        (SITE + "rules: rules\n", "f.yaml:4:1: rules: a site has no rules; leave it out: only a replica"),
+        (SITE + "rules: rules\n", "f.yaml:4:1: rules: a site has no rules; leave it out: a site"),
         (SITE + "pushes: {sparse: true}\n", "pushes: a site has no pushes; leave it out: only an origin"),
         (SITE + "collection: {interval: 1h}\n", "collection: a site has no collection"),
         (SITE + "replication: {interval: 1h}\n", "replication: a site has no replication"),
@@ -102,7 +102,7 @@ def faults(text: str) -> list[str]:
         ("role: origin\nstore: {disk: {path: x}}\nscrub: {children: [http://c:1]}\n", "add registry: HOST"),
         (
             "role: origin\nstore: {disk: {path: x}}\nreplication: {interval: 1h}\n",
-            "an origin has no replication",
+            "replication without rules",
         ),
         (
             SITE + 'name: "bad\\nname"\n',

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
-from registry_mesh.oci.reference import Tag
+from registry_mesh.oci.reference import RegistryName, Tag
 from registry_mesh.oci.refusals import ManifestUnknown
 from registry_mesh.ports.outward import PushedRepository
 from registry_mesh.ports.place import Outward, Place
@@ -46,9 +46,10 @@ class Destination:
 
 
 def destinations(
-    source: Place, rules: Iterable[Rule], tags: Iterable[Tag]
+    source: Place, rules: Iterable[Rule], tags: Iterable[Tag], own: RegistryName | None = None
 ) -> tuple[list[Destination], list[str]]:
-    """The repositories that `rules` make of a source with `tags`, and what cannot be named."""
+    """The repositories that `rules` make of a source with `tags`, and what cannot be named. `own`: the registry that
+    keeps what is made; None: that of the source."""
     found: dict[Place, Destination] = {}
     faults: list[str] = []
     here = DecidedPlace(source.registry, source.repository)
@@ -57,7 +58,7 @@ def destinations(
         for rule in rules:
             if tag not in rule.tags:
                 continue
-            places, wrong = targets(here, Decision(tag, (rule,), Verdict.TAKE))
+            places, wrong = targets(here, Decision(tag, (rule,), Verdict.TAKE), own)
             faults += wrong
             for to in places:
                 made = found.setdefault(_place(to), Destination(_place(to)))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from registry_mesh.catalog.signer import Signer
 from registry_mesh.content.snapshot.copy_graph import Bring
 from registry_mesh.content.snapshot.jobs import Widths
+from registry_mesh.oci.reference import RegistryName
 from registry_mesh.ports.blobs import BlobStore
 from registry_mesh.ports.outward import OutwardRegistries
 from registry_mesh.ports.records import Records
@@ -50,3 +51,5 @@ class Ours:
     """Signers that cannot be believed, and why."""
     outward: OutwardRegistries | None = None
     """Where rules may push to; None: nowhere."""
+    own: RegistryName | None = None
+    """The registry under which all is kept that comes from others; None: each keeps its name."""

@@ -58,7 +58,7 @@ class Surveying:
         self._referrers_every = referrers_every
         self._signatures = Signatures(asking, ours.signers, ours.unusable)
         self._explorer = Explorer(ours.blobs, asking)
-        self._renames = any(rule.to for rule in rules)
+        self._renames = ours.own is not None or any(rule.to for rule in rules)
         self._followed = Followed(ours.records, asking, clock())
         self.removing = Removing(rules, ours.repositories, ours.records, clock())
         """What is to be deleted."""
@@ -123,7 +123,7 @@ class Surveying:
         except (Failure, Refusal) as fault:
             self._told.unlisted_place(place, rules, fault)
             return
-        several, faults = destinations(place, rules, page.tags)
+        several, faults = destinations(place, rules, page.tags, self._ours.own)
         for unnamed in faults:
             self._told.trouble(str(place), unnamed)
         wanted: dict[Tag, tuple[str, ...]] = {}

@@ -1,0 +1,67 @@
+"""An origin's repositories as rules fill them from other registries: beside what is pushed, and never over it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Final
+
+from registry_mesh.oci.descriptor import Descriptor
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
+from registry_mesh.oci.refusals import Conflict
+from registry_mesh.ports.pushes import Pusher
+from registry_mesh.repositories.of_origin import Repositories
+from registry_mesh.repositories.of_replica import REPLICATION, ReplicaRepository
+from registry_mesh.repositories.tag_log import TagEntry
+
+_NOWHERE: Final = "_/"
+"""Where nothing is: no repository's name begins so."""
+
+
+class FilledRepositories:
+    """Implements `ports.repositories.RepositoryStore`. `own`: the origin's registry; nothing is kept of any other."""
+
+    def __init__(self, own: RegistryName, repositories: Repositories) -> None:
+        self._own = own
+        self._repositories = repositories
+
+    def repository(self, registry: RegistryName, name: RepositoryName) -> FilledRepository:
+        """One of the origin's own; of another registry one that has nothing."""
+        here = name if registry == self._own else RepositoryName(f"{_NOWHERE}{name}")
+        return FilledRepository(registry, here, self._repositories)
+
+    async def repositories(self, registry: RegistryName, last: str = "") -> AsyncIterator[RepositoryName]:
+        """None: what is not wanted any more is looked after by nobody, for it may have been pushed."""
+        for name in tuple[RepositoryName, ...]():
+            yield name
+
+
+class FilledRepository(ReplicaRepository):
+    """One of them."""
+
+    def __init__(self, registry: RegistryName, name: RepositoryName, origin: Repositories) -> None:
+        super().__init__(registry, name, origin.parts(name), origin.records, origin.blobs, origin.lifecycle)
+        self._policy = origin.policy
+
+    async def tag(self, tag: Tag, target: Descriptor, source: str) -> None:
+        """`Conflict` where somebody pushed the tag, or it never moves."""
+        standing = await self._parts.tags.current(tag)
+        if standing is not None and standing.descriptor is not None:
+            self._demand_ours(tag, standing)
+        who = Pusher(f"{REPLICATION} from {source}")
+        expected = standing.digest if standing is not None else None
+        number = standing.number if standing is not None else None
+        await self._exist()
+        await self._parts.tags.move(tag, target, who, partial(self._demand_same, tag, expected), number)
+
+    def _demand_ours(self, tag: Tag, standing: TagEntry) -> None:
+        name = self._parts.name
+        if not standing.by.startswith(f"{REPLICATION} from "):
+            raise Conflict(f"{name}:{tag} was pushed by {standing.by or 'somebody'}: not overwritten")
+        if self._policy.is_immutable(name, tag):
+            raise Conflict(f"{name}:{tag} is immutable: it stays at {standing.digest}")
+
+    def _demand_same(self, tag: Tag, expected: Digest | None, standing: Digest | None) -> None:
+        if standing != expected:
+            raise Conflict(f"{self._parts.name}:{tag} moved meanwhile: not overwritten")

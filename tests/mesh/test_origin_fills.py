@@ -1,0 +1,142 @@
+"""An origin that fills itself from another registry by rules, beside what is pushed to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from registry_mesh.assembly.build import running
+from registry_mesh.assembly.replicator import open_replicator
+from registry_mesh.config.finding import ConfigInvalid
+from registry_mesh.config.load import parse
+from registry_mesh.config.schema import Config
+from registry_mesh.content.snapshot.outcome import Outcome
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.manifest import Manifest
+from registry_mesh.oci.media_types import OCI_INDEX, OCI_MANIFEST
+from tests.content.snapshot.test_verify import TEAM
+from tests.simulators.images import HOST, Content
+from tests.simulators.replica_tree import ReplicaTree, replica_tree
+
+
+@dataclass
+class Filled:
+    """The outside registry, and an origin that takes from it."""
+
+    outside: ReplicaTree
+    folder: Path
+
+    def config(self, *rules: str, **more: object) -> Config:
+        rules_folder = self.folder / "own-rules"
+        rules_folder.mkdir(exist_ok=True)
+        written = "\n".join(f"  - {{name: r{i}, from: {HOST}, {each}}}" for i, each in enumerate(rules))
+        (rules_folder / "r.yaml").write_text(f"schema: registry-mesh/rules/2\nrules:\n{written}\n")
+        document = {
+            "role": "origin",
+            "name": "own",
+            "listen": {"port": 0},
+            "admin": {"port": 0},
+            "workers": 1,
+            "store": {"disk": {"path": str(self.folder / "own")}},
+            "registry": "own.example",
+            "registries": {HOST: {"parents": [[self.outside.link.url]]}},
+            "rules": str(rules_folder),
+            "replication": {"interval": "1h"},
+            "access": {"anonymous": "admin"},
+        } | more
+        return parse(json.dumps(document), "own.yaml").config
+
+    async def run(self, config: Config) -> Outcome:
+        async with open_replicator(config) as replicator:
+            return await replicator.run()
+
+    async def digest(self, url: str, name: str, reference: str) -> str | None:
+        headers = {"Accept": f"{OCI_INDEX}, {OCI_MANIFEST}"}
+        async with self.outside.client.get(f"{url}/v2/{name}/manifests/{reference}", headers=headers) as got:
+            return str(Digest.of(await got.read())) if got.status == 200 else None
+
+    async def push(self, url: str, name: str, content: Content, image: Manifest, tag: str) -> None:
+        for blob in image.blobs():
+            at = f"{url}/v2/{name}/blobs/uploads/?digest={blob.digest}"
+            async with self.outside.client.post(at, data=content.blobs[blob.digest]) as answer:
+                assert answer.status == 201
+        at = f"{url}/v2/{name}/manifests/{tag}"
+        headers = {"Content-Type": image.media_type}
+        async with self.outside.client.put(at, data=image.data, headers=headers) as answer:
+            assert answer.status == 201
+
+
+@pytest.fixture
+async def filled(tmp_path: Path) -> AsyncIterator[Filled]:
+    async with replica_tree(tmp_path) as outside:
+        yield Filled(outside, tmp_path)
+
+
+async def test_what_rules_take_is_the_origin_s_own_and_never_over_what_was_pushed(filled: Filled) -> None:
+    content = Content()
+    kids = {p: content.image(p) for p in ("linux/amd64", "linux/arm64")}
+    index = content.index(kids, "9")
+    TEAM.tag(content, index)
+    content.image("outside", "8")
+    await filled.outside.push("library/alma", content)
+    config = filled.config('repos: "library/*", tags: "9", platforms: [linux/amd64], to: "base/{base}"')
+    assert (await filled.run(config)).troubles == ()
+    async with running(config) as own:
+        assert await filled.digest(own.url, "base/alma", "9") == str(index.digest)
+        for platform, child in kids.items():
+            here = await filled.digest(own.url, "base/alma", str(child.digest))
+            assert here == (str(child.digest) if platform == "linux/amd64" else None)
+        assert await filled.digest(own.url, "base/alma", f"sha256-{index.digest.hex}.sig")
+        pushed = Content()
+        mine = pushed.image("mine", "8")
+        await filled.push(own.url, "library/alma", pushed, mine, "8")
+        config = filled.config('repos: "library/*", tags: ["8", "9"]')
+        (told,) = (await filled.run(config)).troubles
+        assert "library/alma:8 was pushed by" in told.why
+        assert told.why.endswith("not overwritten")
+        assert await filled.digest(own.url, "library/alma", "8") == str(mine.digest)
+        assert await filled.digest(own.url, "library/alma", "9") == str(index.digest)
+
+
+async def test_a_tag_follows_its_source_but_for_immutable_ones(filled: Filled) -> None:
+    content = Content()
+    content.image("one", "v1", "latest")
+    await filled.outside.push("app", content)
+    more = {"pushes": {"immutable": ["app:v*"]}}
+    config = filled.config('repos: app, tags: "*"', **more)
+    assert (await filled.run(config)).troubles == ()
+    moved = Content()
+    two = moved.image("two", "v1", "latest")
+    await filled.outside.push("app", moved)
+    (told,) = (await filled.run(config)).troubles
+    assert "app:v1 is immutable: it stays at" in told.why
+    async with running(config) as own:
+        assert await filled.digest(own.url, "app", "latest") == str(two.digest)
+        assert await filled.digest(own.url, "app", "v1") != str(two.digest)
+        assert await filled.digest(own.url, f"{HOST}/app", "latest") is None
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"registry": None}, "what rules bring needs a registry to be in"),
+        ({"rules": None}, "an origin fetches nothing but what rules take"),
+        ({"registries": {}}, "rules without registries"),
+        ({"registries": {HOST: {}}}, "no parent to fetch from"),
+        ({"registries": {"own.example": {"parents": [["https://h"]]}}}, "this is the origin's own registry"),
+    ],
+)
+async def test_a_configuration_that_cannot_fill_is_refused(more: dict[str, object], told: str) -> None:
+    document = {
+        "role": "origin",
+        "store": {"disk": {"path": "/x"}},
+        "registry": "own.example",
+        "registries": {HOST: {"parents": [["https://h"]]}},
+        "rules": "/rules",
+    } | more
+    with pytest.raises(ConfigInvalid, match=told):
+        parse(json.dumps({k: v for k, v in document.items() if v is not None}), "own.yaml")
