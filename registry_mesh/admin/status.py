@@ -62,6 +62,8 @@ class ParentStatus:
     slow_since_seconds: float | None = None
     """It is asked for blobs after the others for so long, for being slow."""
     slow_for_seconds: float | None = None
+    denied_since_seconds: float | None = None
+    """It does not take this node's login for so long."""
 
 
 def parent_status(url: str, standing: Standing, now: float, available_to: int, lies: int) -> ParentStatus:
@@ -86,6 +88,7 @@ def parent_status(url: str, standing: Standing, now: float, available_to: int, l
         clock_ahead_seconds=None if standing.clock_ahead is None else round(standing.clock_ahead, 1),
         bytes_per_second=None if standing.rate is None else round(standing.rate),
         slow_since_seconds=ago(standing.slow_since),
+        denied_since_seconds=ago(standing.denied_since),
         slow_for_seconds=None if standing.slow_until is None else round(standing.slow_until - now, 1),
     )
 

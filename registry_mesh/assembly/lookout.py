@@ -214,6 +214,10 @@ class Lookout:
             lies=self._rise("lies", name, _HOUR, parent.lies, now),
             clock_ahead=parent.clock_ahead_seconds,
             rate=parent.bytes_per_second or 0.0,
+            denied_since=now - parent.denied_since_seconds
+            if parent.denied_since_seconds is not None
+            else 0.0,
+            error=parent.last_error,
             slow_since=now - parent.slow_since_seconds if parent.slow_since_seconds is not None else 0.0,
             slow_until=now + parent.slow_for_seconds if parent.slow_for_seconds is not None else 0.0,
             place=self._learned.places.get((host, parent.url), ""),

@@ -26,6 +26,10 @@ class ParentFacts:
     slow_since: float = 0.0
     """Since when it is asked for blobs after the others for being slow; 0: it is not."""
     slow_until: float = 0.0
+    denied_since: float = 0.0
+    """Since when it does not take this node's login; 0: it does, or was not shown one."""
+    error: str = ""
+    """What went wrong last, while it was asked."""
     place: str = ""
     """`FILE:LINE` where the configuration names it."""
 

@@ -35,6 +35,8 @@ def _of_registry(registry: RegistryFacts, config: str, now: float) -> Iterator[F
             found = _lost(registry, parent, config, now)
             if not (offline and found.name == "parent-down"):  # that one names it
                 yield found
+        elif parent.denied_since:
+            yield _denied(registry, parent, now)
         elif parent.slow_until > now:
             yield _slow(registry, parent, now)
         if parent.lies:
@@ -99,6 +101,17 @@ def _slow(registry: RegistryFacts, parent: ParentFacts, now: float) -> Finding:
         ),
         "nothing: it is tried again then; if it lasts for a day, its admin",
         parent.slow_since,
+    )
+
+
+def _denied(registry: RegistryFacts, parent: ParentFacts, now: float) -> Finding:
+    return Finding(
+        "parent-denied",
+        f"{parent.name} does not take our credentials for {registry.name}.",
+        parent.name,
+        (f"Since {moment(parent.denied_since, now)}: {parent.error}.",),
+        f"put the right ones in place (registries.{registry.name}.credentials), then reload",
+        parent.denied_since,
     )
 
 

@@ -55,6 +55,8 @@ class Standing:
     slow_since: float | None = None
     """Since when it is asked for blobs after the others for being slow; None where it is not."""
     slow_until: float | None = None
+    denied_since: float | None = None
+    """Since when it does not take this node's login; None where it does, or was not shown one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ import aiohttp
 from registry_mesh.auth.challenge import parse_challenges
 from registry_mesh.auth.hosts import same_place
 from registry_mesh.ports.failures import (
+    LoginRefused,
     SourceDenied,
     SourceLoops,
     SourceUnavailable,
@@ -272,6 +273,23 @@ class ParentSession:
         body: bytes | None,
         beyond: float,
     ) -> aiohttp.ClientResponse:
+        try:
+            return await self._let_in(stack, method, url, question, query, headers, body, beyond)
+        except LoginRefused as refused:
+            self._card.deny(refused.reason)
+            raise
+
+    async def _let_in(
+        self,
+        stack: AsyncExitStack,
+        method: str,
+        url: str,
+        question: Question,
+        query: Mapping[str, str] | None,
+        headers: dict[str, str],
+        body: bytes | None,
+        beyond: float,
+    ) -> aiohttp.ClientResponse:
         dialogue = Dialogue(self._authorization, question)
         await dialogue.begin()
         while True:
@@ -280,6 +298,8 @@ class ParentSession:
             )
             if response.status not in (401, 403):
                 dialogue.passed()
+                if dialogue.header:
+                    self._card.let_in()
                 why = (
                     await explained(response)
                     if response.status in (503, 508) and self._ours(response)

@@ -66,6 +66,12 @@ STOPPED = StoppedDeletes("r.example", 31, 100, 0.1, "sha256:abc")
             {"parent-denied": "p:1 does not take our credentials: it answered 401."},
         ),
         (
+            registry(
+                replace(UP, denied_since=SINCE, error="this node's login (env:X) is not taken"), login=True
+            ),
+            {"parent-denied": "q:1 does not take our credentials for r.example."},
+        ),
+        (
             registry(ParentFacts("p:1", "", "throttled", SINCE, "answered 429", NOW + 3600)),
             {
                 "throttled": "r.example lets nobody pull from p:1 for now: it answered 429, again at 11:42.",

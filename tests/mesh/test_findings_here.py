@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from aiohttp import web
 
 from registry_mesh.assembly.build import Node, build
 from registry_mesh.config.load import load
@@ -19,6 +22,7 @@ from registry_mesh.telemetry.names import FIRST_BYTE
 from tests.eventually import eventually
 from tests.simulators.link import Conditions, Link
 from tests.simulators.parent import PlainParent, plain_parent
+from tests.upstream.test_causes import certificate
 
 MIB = 1 << 20
 HOST = "registry.example"
@@ -38,7 +42,11 @@ async def says(node: Node, name: str) -> str:
 
 @asynccontextmanager
 async def site(
-    folder: Path, *parents: str, store: Mapping[str, Any] | None = None, tags: Mapping[str, Any] | None = None
+    folder: Path,
+    *parents: str,
+    store: Mapping[str, Any] | None = None,
+    tags: Mapping[str, Any] | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[Node]:
     config = {
         "role": "site",
@@ -46,7 +54,9 @@ async def site(
         "listen": {"address": "127.0.0.1", "port": 0},
         "admin": {"port": 0},
         "store": {"disk": {"path": str(folder / "store"), **(store or {})}},
-        "registries": {HOST: {"default": True, "parents": [[url] for url in parents], "tags": tags or {}}},
+        "registries": {
+            HOST: {"default": True, "parents": [[url] for url in parents], "tags": tags or {}, **(more or {})}
+        },
     }
     node = build(Config.model_validate(config))
     await node.start()
@@ -124,6 +134,40 @@ async def test_a_parent_that_is_gone_while_grace_is_short(tmp_path: Path) -> Non
             assert "grace-ending" not in named(node)
             node.keeper.lookout.look(time.time() + ahead)
         assert named(node)["grace-ending"] == f"Tags of {HOST} are answered for 4 d more, then digests only."
+        assert "offline" in named(node)
+
+
+async def test_a_parent_that_does_not_take_our_login(tmp_path: Path) -> None:
+    secret = tmp_path / "login.json"
+    secret.touch(mode=0o600)
+
+    def asks(request: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="x"'})
+
+    async with plain_parent() as parent:
+        parent.odd, more = asks, {"credentials": f"file:{secret}", "readers": "everybody"}
+        secret.write_text(json.dumps({"auths": {f"127.0.0.1:{parent.port}": {"auth": "dTp3cm9uZw=="}}}))
+        parent.add_image("1", b"layer")
+        async with site(tmp_path, parent.url, more=more) as node, aiohttp.ClientSession() as client:
+            url = f"{node.url}/v2/team/app/manifests/1"
+            assert (await client.get(url)).status == 503
+            said = f"127.0.0.1:{parent.port} does not take our credentials for {HOST}."
+            node.keeper.lookout.look(time.time())
+            assert "parent-denied" not in named(node)
+            node.keeper.lookout.look(time.time() + 6)
+            assert named(node)["parent-denied"] == said
+
+
+async def test_a_parent_whose_certificate_nobody_signed(tmp_path: Path) -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(*certificate(tmp_path, "IP:127.0.0.1"))
+    async with plain_parent(tls) as parent, site(tmp_path, f"https://127.0.0.1:{parent.port}") as node:
+        await eventually(lambda: node.board.sheet(parent.url.partition("//")[2]).standing(0.0).why, "a ping")
+        for ahead in (0, 6):  # it is said once it has held for five seconds
+            node.keeper.lookout.look(time.time() + ahead)
+        said = named(node)["tls-untrusted"]
+        why = "its TLS certificate is signed by nobody that this node trusts"
+        assert said == f"127.0.0.1:{parent.port} cannot be trusted: {why}."
         assert "offline" in named(node)
 
 

@@ -20,7 +20,7 @@ _NAMES: Final = {field.name: index for index, field in enumerate(fields(Facts))}
 _FACTS: Final = len(_NAMES)
 _HEARD: Final = _FACTS
 _CLIENTS: Final = _FACTS + 1
-_WORDS: Final = 32
+_WORDS: Final = 48
 _LINEAGE: Final = 704
 _MOST_ABOVE: Final = 40
 """Nodes above that are told of: as many as there is room for."""
@@ -200,6 +200,18 @@ class Card:
             if not before or before < now - SLOW_LASTS:
                 self._own[_NAMES["slow_since"]] = now
             self._own[_NAMES["slow_until"]] = now + pause
+
+    def deny(self, why: str) -> None:
+        """The parent did not take this node's login."""
+        now = self.clock()
+        if self.own("denied_at") <= self.own("let_in_at"):
+            self.write(denied_since=now)
+        self.write(denied_at=now)
+        self.tell(why)
+
+    def let_in(self) -> None:
+        """It took it."""
+        self._own[_NAMES["let_in_at"]] = self.clock()
 
     @property
     def heard_at(self) -> float:

@@ -144,7 +144,7 @@ class Liveness:
         except (TimeoutError, OSError) as fault:
             self._refuses = time.monotonic() - began < BACK
             if time.monotonic() - self._card.heard_at > seconds:
-                breaker.failed(f"no answer to a ping: {cause(fault)}", hard=True)
+                breaker.failed(cause(fault), hard=True)
             return False
         finally:
             self._ended = time.monotonic()
@@ -152,7 +152,7 @@ class Liveness:
         if answered:
             breaker.succeeded(time.monotonic() - began)
         else:
-            breaker.failed("answers a ping with an error", hard=False)
+            breaker.failed("answers with a server error", hard=False)
         return answered
 
     async def answers(self) -> bool:

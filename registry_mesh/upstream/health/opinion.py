@@ -68,6 +68,12 @@ class Facts:
     slow_since: float = 0.0
     """Since when it is asked after the others for being slow."""
     slow_until: float = 0.0
+    denied_since: float = 0.0
+    """Since when it does not take this node's login, as this process saw it first."""
+    denied_at: float = 0.0
+    """When it did so last."""
+    let_in_at: float = 0.0
+    """When it took it last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +154,7 @@ def standing(seen: Sequence[Facts], heard: float, error: str, now: float) -> Sta
         quota=quota(seen, now),
         clock_ahead=_clock(seen, now),
         rate=_rate(seen, now),
+        denied_since=_denied_since(seen),
         slow_since=min((facts.slow_since for facts in seen if facts.slow_until > now), default=None),
         slow_until=max((facts.slow_until for facts in seen if facts.slow_until > now), default=None),
     )
@@ -173,6 +180,12 @@ def _state(
 def _clock(seen: Sequence[Facts], now: float) -> float | None:
     last = max(seen, key=lambda facts: facts.clock_at)
     return last.clock_ahead if last.clock_at and now - last.clock_at < TOLD_LASTS else None
+
+
+def _denied_since(seen: Sequence[Facts]) -> float | None:
+    taken = max(facts.let_in_at for facts in seen)
+    since = [max(facts.denied_since, taken) for facts in seen if facts.denied_at > taken]
+    return min(since, default=None)
 
 
 def _rate(seen: Sequence[Facts], now: float) -> float | None:
