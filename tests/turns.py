@@ -28,9 +28,15 @@ def _alone(item: pytest.Item) -> bool:
 
 @contextmanager
 def turn(item: pytest.Item) -> Iterator[None]:
-    """While a test runs: it shares the lock on this file with other tests, or has it for itself."""
+    """While a test runs: it shares the lock on this file with other tests, or has it for itself.
+
+    They wait for it one behind the other, in front of a second file: else one that wants it for itself would wait for
+    as long as others, who share it, come and go.
+    """
     with Path(__file__).open("rb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX if _alone(item) else fcntl.LOCK_SH)
+        with (Path(__file__).parent / "conftest.py").open("rb") as queue:
+            fcntl.flock(queue, fcntl.LOCK_EX)
+            fcntl.flock(lock, fcntl.LOCK_EX if _alone(item) else fcntl.LOCK_SH)
         yield
 
 
