@@ -18,6 +18,7 @@ from registry_mesh.oci.refusals import Refusal
 
 if TYPE_CHECKING:
     from registry_mesh.config.schema import Config
+    from registry_mesh.oci.digest import Digest
     from registry_mesh.repositories.tag_history import TagHistory
     from registry_mesh.repositories.tag_log import TagEntry
 
@@ -65,7 +66,7 @@ def history(config: Path, reference: tuple[RepositoryName, Tag]) -> None:
       registry-mesh tags history config/origin.yaml atlas/athena:latest
     """
 
-    async def show(tags: TagHistory) -> None:
+    async def show(tags: TagHistory, _: Config) -> None:
         for entry in await tags.entries(reference[1]):
             click.echo(line(entry))
 
@@ -84,13 +85,43 @@ def undo(config: Path, reference: tuple[RepositoryName, Tag], to: int | None) ->
       registry-mesh tags undo config/origin.yaml atlas/athena:latest
     """
 
-    async def bring_back(tags: TagHistory) -> None:
+    async def bring_back(tags: TagHistory, loaded: Config) -> None:
+        from registry_mesh.assembly.labels import node_name
         from registry_mesh.ports.pushes import Pusher
+        from registry_mesh.telemetry import audit
 
-        entry = await tags.undo(Pusher(f"{getpass.getuser()} (tags undo)"), reference[1], to)
-        click.echo(f"{reference[0]}:{reference[1]} points at {entry.digest} again")
+        name, tag = reference
+        who = f"{getpass.getuser()} (tags undo)"
+        try:
+            with audit.appending(loaded.log.audit) as keep:
+                before = (await tags.entries(tag))[-1].digest
+                entry = await tags.undo(Pusher(who), tag, to)
+                keep(
+                    audit.line(
+                        "undo", node_name(loaded), **_told(loaded, who, reference, before, entry.digest)
+                    )
+                )
+        except OSError as fault:
+            raise click.ClickException(f"{loaded.log.audit}: {fault.strerror}") from None
+        click.echo(f"{name}:{tag} points at {entry.digest} again")
 
     _with_history(config, reference[0], bring_back)
+
+
+def _told(
+    config: Config, who: str, reference: tuple[RepositoryName, Tag], before: Digest | None, now: Digest | None
+) -> dict[str, object]:
+    """What the audit log is told of a tag that was brought back."""
+    name, tag = reference
+    return {
+        "subject": who,
+        "registry": config.registry,
+        "repository": name,
+        "reference": tag,
+        "digest": str(now),
+        "tags": [tag],
+        "moved": {tag: str(before)} if before is not None else None,
+    }
 
 
 def line(entry: TagEntry) -> str:
@@ -99,7 +130,9 @@ def line(entry: TagEntry) -> str:
     return f"{entry.number:>6}  {when}Z  {entry.by or '-':<20}  {entry.digest or 'deleted'}"
 
 
-def _with_history(config: Path, name: RepositoryName, work: Callable[[TagHistory], Awaitable[None]]) -> None:
+def _with_history(
+    config: Path, name: RepositoryName, work: Callable[[TagHistory, Config], Awaitable[None]]
+) -> None:
     async def opened(loaded: Config) -> int:
         from registry_mesh.assembly.repositories import open_repositories
         from registry_mesh.assembly.storage import open_storage
@@ -107,7 +140,7 @@ def _with_history(config: Path, name: RepositoryName, work: Callable[[TagHistory
         async with AsyncExitStack() as stack:
             storage = await open_storage(loaded)
             stack.push_async_callback(storage.close)
-            await work(open_repositories(loaded, storage).history(name))
+            await work(open_repositories(loaded, storage).history(name), loaded)
         return 0
 
     store_command.run(config, ("origin",), opened)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -15,15 +18,16 @@ EVENTS: Final = (
     "push",
     "upload",
     "delete",
+    "undo",
     "access-changed",
     "access-invalid",
     "admin",
     "admin-refused",
 )
-"""All there are. `refused` is a 401 to credentials, or a 403; `upload` a blob that was taken or linked;
-`access-changed` a user, robot, issuer, group or policy that came, went or is another; `access-invalid` files that
-change nothing because they cannot be used; `admin` an action by the operator's listener, `admin-refused` a login that
-was not let in there."""
+"""All there are. `refused` is a 401 to credentials, or a 403; `upload` a blob that was taken or linked; `undo` a tag
+that `tags undo` pointed back; `access-changed` a user, robot, issuer, group or policy that came, went or is another;
+`access-invalid` files that change nothing because they cannot be used; `admin` an action by the operator's listener,
+`admin-refused` a login that was not let in there."""
 FIELDS: Final = (
     "time",
     "event",
@@ -47,6 +51,26 @@ them that pointed at another digest before, with that digest."""
 SCHEMA_ID: Final = "registry-mesh-audit.json"
 _DIGEST: Final = {"type": "string", "pattern": "^[a-z0-9]+:[0-9a-f]+$"}
 _TEXT: Final = {"type": ["string", "null"]}
+
+
+@contextmanager
+def appending(path: str | None) -> Iterator[Callable[[str], None]]:
+    """What takes lines for the log at `path`, from a command that does itself what a node would tell of.
+
+    OSError, before anything is done, where the file cannot be opened. Nothing is kept where `path` is None or standard
+    output."""
+    if path is None or path == "-":
+        yield lambda text: None
+        return
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        yield lambda text: _write(descriptor, text)
+    finally:
+        os.close(descriptor)
+
+
+def _write(descriptor: int, text: str) -> None:
+    os.write(descriptor, text.encode())
 
 
 def json_schema() -> dict[str, object]:

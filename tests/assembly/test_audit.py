@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 import aiohttp
 import bcrypt
 import pytest
+from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
 from registry_mesh.assembly.build import Node, running
+from registry_mesh.cli.main import main
 from registry_mesh.oci.digest import Digest
 from registry_mesh.telemetry.audit import EVENTS, SCHEMA_ID, json_schema, line
 from tests.assembly.test_access import ALICE, config
@@ -56,6 +59,11 @@ async def do_everything(node: Node, folder: Path) -> None:
     for n in range(2):
         assert await ask("PUT", f"{repository}/manifests/1.0", data=manifest(n), Content_Type=INDEX) == 201
     assert await ask("DELETE", f"{repository}/manifests/1.0") == 202
+    await eventually(lambda: any(each["event"] == "delete" for each in lines(folder)), "what was gathered")
+    undone = await asyncio.to_thread(
+        CliRunner().invoke, main, ["tags", "undo", str(folder / "node.yaml"), "team/app:1.0"]
+    )
+    assert undone.exit_code == 0, undone.output
     assert await ask("DELETE", f"{repository}/manifests/{Digest.of(manifest(0))}") == 202
     assert await ask("DELETE", f"{repository}/blobs/{Digest.of(DATA)}") == 202
     (folder / "access" / "a.yaml").write_text(
@@ -74,6 +82,10 @@ async def test_whatever_is_to_be_in_it_is_and_fits_the_schema(tmp_path: Path) ->
     (tmp_path / "access" / "a.yaml").write_text(POLICY)
     access = {"users": str(tmp_path / "users"), "policies": str(tmp_path / "access")}
     log = {"audit": str(tmp_path / "audit.log")}
+    document = {"role": "origin", "name": "node", "registry": "r.example", "access": access, "log": log}
+    (tmp_path / "node.yaml").write_text(
+        json.dumps({**document, "store": {"disk": {"path": str(tmp_path / "store")}}})
+    )
     async with running(config(tmp_path, registry="r.example", access=access, log=log)) as node:
         await do_everything(node, tmp_path)
     found = lines(tmp_path)
@@ -90,6 +102,7 @@ async def test_whatever_is_to_be_in_it_is_and_fits_the_schema(tmp_path: Path) ->
         "push",
         "push",
         "delete",
+        "undo",
         "delete",
         "delete",
         "access-changed",
@@ -101,7 +114,13 @@ async def test_whatever_is_to_be_in_it_is_and_fits_the_schema(tmp_path: Path) ->
     )
     first, second = (each for each in found if each["event"] == "push")
     assert first["moved"] is None and second["moved"] == {"1.0": str(Digest.of(manifest(0)))}
-    assert all(each["client"] == "127.0.0.1" for each in found if each["event"][:6] != "access")
+    (undone,) = (each for each in found if each["event"] == "undo")
+    assert (undone["digest"], undone["tags"], undone["moved"]) == (str(Digest.of(manifest(1))), ["1.0"], None)
+    assert all(
+        each["client"] == "127.0.0.1"
+        for each in found
+        if each["event"] != "undo" and each["event"][:6] != "access"
+    )
     assert all(each["subject"] == "alice" for each in found if each["event"] in ("push", "upload", "delete"))
 
 
