@@ -82,7 +82,7 @@ async def _reach(steps: Steps, url: URL, tls: ssl.SSLContext | None, proxy: str 
     host, port = near.host or "", near.port or 80
     await steps.take("name", _resolved(host, port))
     by = "the proxy " if proxy else ""
-    await steps.take("connect", _connected(host, port, by))
+    await steps.take("proxy" if proxy else "connect", _connected(host, port, by))
     if url.scheme == "https" and not proxy:
         await steps.take("TLS", _shaken(host, port, tls or ssl.create_default_context()))
 

@@ -29,6 +29,29 @@ VALUES: dict[str, dict[str, Any]] = {
         "storage": {"size": "500Gi", "className": "fast"},
         "replicas": 3,
     },
+    "cloud": {
+        **SITE,
+        "storage": {"size": "200Gi", "s3": {"bucket": "mesh", "region": "eu", "existingSecret": "aws"}},
+        "replicas": 2,
+        "image": {"repository": "r.example/mesh", "digest": "sha256:" + "7" * 64},
+        "imagePullSecrets": [{"name": "pull"}],
+        "nodes": {"enabled": True},
+        "networkPolicy": {
+            "enabled": True,
+            "clients": [{"ipBlock": {"cidr": "10.0.0.0/8"}}],
+            "monitoring": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}],
+        },
+        "tracing": {"endpoint": "http://collector.example:4318"},
+        "extraEnv": [{"name": "SSL_CERT_FILE", "value": "/ca/ca.crt"}],
+        "extraVolumes": [{"name": "ca", "configMap": {"name": "ca"}}],
+        "extraVolumeMounts": [{"name": "ca", "mountPath": "/ca"}],
+        "podLabels": {"team": "grid"},
+        "podAnnotations": {"a": "b"},
+        "priorityClassName": "high",
+        "topologySpreadConstraints": [
+            {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}
+        ],
+    },
     "origin": {"role": "origin", "registry": "registry.example", "service": {"type": "ClusterIP"}},
     "replica": {
         "role": "replica",
@@ -46,9 +69,10 @@ def helm(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([str(HELM), *words], capture_output=True, text=True, timeout=120, check=False)
 
 
-@pytest.fixture(params=VALUES)
-def rendered(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    values, out = tmp_path / "values.yaml", tmp_path / "out.yaml"
+@pytest.fixture(params=VALUES, scope="module")
+def rendered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("chart")
+    values, out = folder / "values.yaml", folder / "out.yaml"
     values.write_text(yaml.safe_dump(VALUES[request.param]))
     linted = helm("lint", "--strict", str(CHART), "-f", str(values))
     assert linted.returncode == 0, linted.stdout + linted.stderr
@@ -72,7 +96,8 @@ def test_the_configuration_is_one_that_the_program_takes(rendered: Path, tmp_pat
     text = text.replace("/admin/users", str(users))
     config = parse(_without_tls(text) if "/tls/" in text else text, "f").config
     assert config.admin.address == "0.0.0.0", "the kubelet comes from outside of the pod"
-    assert config.store.disk is not None and config.store.disk.quota is not None
+    local = config.store.disk or (config.store.s3 and config.store.s3.spool)
+    assert local and local.quota is not None
     assert config.drain == 30
 
 
@@ -123,18 +148,57 @@ def test_pods_have_what_keeps_a_cluster_well(rendered: Path) -> None:
     assert mounts == volumes
 
 
+def test_a_site_on_a_bucket_has_no_volume_and_a_login_from_a_secret(tmp_path: Path) -> None:
+    found = made_of(VALUES["cloud"], tmp_path)
+    (node,) = [each for each in found if each["kind"] == "StatefulSet"]
+    assert "volumeClaimTemplates" not in node["spec"]
+    pod = node["spec"]["template"]["spec"]
+    assert {"name": "store", "emptyDir": {"sizeLimit": "200Gi"}} in pod["volumes"]
+    (container,) = pod["containers"]
+    assert container["envFrom"] == [{"secretRef": {"name": "aws"}}]
+    assert {each["name"] for each in container["env"]} == {"OTEL_EXPORTER_OTLP_ENDPOINT", "SSL_CERT_FILE"}
+    (policy,) = [each for each in found if each["kind"] == "NetworkPolicy"]
+    clients, monitoring = policy["spec"]["ingress"]
+    assert clients["ports"] == [{"port": "registry"}]
+    assert clients["from"][0]["podSelector"]["matchLabels"] == policy["spec"]["podSelector"]["matchLabels"], (
+        "siblings"
+    )
+    assert monitoring["ports"] == [{"port": "admin"}]
+
+
+def test_every_pod_gets_its_image_by_the_same_name_and_login(tmp_path: Path) -> None:
+    kinds = {"StatefulSet", "DaemonSet"}
+    pods = [
+        each["spec"]["template"]["spec"]
+        for each in made_of(VALUES["cloud"], tmp_path)
+        if each["kind"] in kinds
+    ]
+    assert len(pods) == 2
+    for pod in pods:
+        assert pod["imagePullSecrets"] == [{"name": "pull"}]
+        assert pod["containers"][0]["image"] == "r.example/mesh@sha256:" + "7" * 64
+
+
+def made_of(values: dict[str, Any], tmp_path: Path) -> list[dict[str, Any]]:
+    (tmp_path / "values.yaml").write_text(yaml.safe_dump(values))
+    made = helm("template", "cache", str(CHART), "-f", str(tmp_path / "values.yaml"))
+    assert made.returncode == 0, made.stderr
+    return [each for each in yaml.safe_load_all(made.stdout) if each]
+
+
 @pytest.mark.skipif(KUBECTL is None, reason="no kubectl here: make chart-tools")
 def test_kubectl_decodes_every_document(rendered: Path, tmp_path: Path) -> None:
     """Against the types that it is built with; those of others, such as ServiceMonitor, it does not know."""
-    for i, each in enumerate(documents(rendered)):
-        if each["apiVersion"].startswith("monitoring.coreos.com"):
-            continue
-        path = tmp_path / f"{i}.yaml"
-        path.write_text(yaml.safe_dump(each))
-        decode = [str(KUBECTL), "label", "--local", "-f", str(path), "a=b", "-o", "yaml"]
-        done = subprocess.run(decode, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 0, done.stderr
-        assert yaml.safe_load(done.stdout)["kind"] == each["kind"]
+    known = [
+        each for each in documents(rendered) if not each["apiVersion"].startswith("monitoring.coreos.com")
+    ]
+    path = tmp_path / "all.yaml"
+    path.write_text(yaml.safe_dump_all(known))
+    decode = [str(KUBECTL), "label", "--local", "-f", str(path), "a=b", "-o", "name"]
+    done = subprocess.run(decode, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    kinds = [line.partition("/")[0].partition(".")[0] for line in done.stdout.split()]
+    assert kinds == [each["kind"].lower() for each in known]
 
 
 def test_what_cannot_be_meant_is_refused(tmp_path: Path) -> None:
@@ -143,6 +207,10 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path) -> None:
         ({"role": "site"}, "registries: name at least one"),
         ({**SITE, "storage": {"size": "2TB"}}, "size"),
         ({**SITE, "credentials": {"quay.io": "x"}}, "quay.io is none of registries"),
+        ({**SITE, "serviceMontor": {"enabled": True}}, "serviceMontor"),
+        ({**SITE, "nodes": {"enable": True}}, "enable"),
+        ({**SITE, "drain": "2m"}, "preStopSeconds and drain need 135"),
+        ({**SITE, "image": {"digest": "sha256:7"}}, "digest"),
         ({"role": "replica", "registries": HUB}, "rules: a replica needs at least one file"),
     ):
         values = tmp_path / "values.yaml"

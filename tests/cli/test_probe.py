@@ -184,3 +184,10 @@ def test_who_is_not_there(tmp_path: Path, parent: str, step: str, words: str) ->
     assert shown.exit_code == 1
     assert f"FAIL  {step}" in shown.stdout
     assert words in shown.stdout
+
+
+def test_a_proxy_that_is_not_there_is_named_as_such(tmp_path: Path) -> None:
+    path = config(tmp_path, "http://far.example:5000", f", proxy: 'http://127.0.0.1:{free_port()}'")
+    shown = run("probe", path)
+    assert shown.exit_code == 1
+    assert "FAIL  proxy" in shown.stdout

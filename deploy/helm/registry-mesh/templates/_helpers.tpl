@@ -5,7 +5,9 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: {{ .Values.role }}
 {{- end }}
 {{- define "mesh.admin" -}}{{ default (printf "%s-admin" (include "mesh.name" .)) .Values.admin.existingSecret }}{{- end }}
-{{- define "mesh.image" -}}{{ .Values.image.repository }}:{{ default .Chart.AppVersion .Values.image.tag }}{{- end }}
+{{- define "mesh.image" -}}
+{{ .Values.image.repository }}{{ with .Values.image.digest }}@{{ . }}{{ else }}:{{ default .Chart.AppVersion .Values.image.tag }}{{ end }}
+{{- end }}
 {{- define "mesh.scheme" -}}{{ ternary "https" "http" (ne .Values.tls.existingSecret "") }}{{- end }}
 {{- define "mesh.quota" -}}
 {{- $size := .Values.storage.size -}}
@@ -22,7 +24,15 @@ app.kubernetes.io/component: {{ .Values.role }}
 {{- end -}}
 {{- $_ := set $config "listen" $listen -}}
 {{- $_ := set $config "admin" (dict "address" "0.0.0.0" "port" 5001 "users" "/admin/users") -}}
+{{- if .Values.storage.s3.bucket -}}
+{{- $s3 := dict "bucket" .Values.storage.s3.bucket "spool" (dict "path" "/store/spool" "quota" (include "mesh.quota" .)) -}}
+{{- range $key := list "endpoint" "region" "prefix" -}}
+{{- with get $.Values.storage.s3 $key -}}{{- $_ := set $s3 $key . -}}{{- end -}}
+{{- end -}}
+{{- $_ := set $config "store" (dict "s3" $s3) -}}
+{{- else -}}
 {{- $_ := set $config "store" (dict "disk" (dict "path" "/store/data" "quota" (include "mesh.quota" .))) -}}
+{{- end -}}
 {{- if eq .Values.role "origin" -}}
 {{- if .Values.registry -}}{{- $_ := set $config "registry" .Values.registry -}}{{- end -}}
 {{- else -}}
