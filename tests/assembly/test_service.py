@@ -237,6 +237,19 @@ def test_a_store_that_the_new_file_cannot_have_leaves_the_old_in_force(origin: n
     assert answers(f"{origin.url}/v2/")
 
 
+def is_let_in(port: int, shown: trustme.LeafCert) -> bool:
+    """Whether a client that shows this certificate gets an answer."""
+    context = ssl._create_unverified_context()
+    shown.configure_cert(context)
+    try:
+        with urllib.request.urlopen(f"https://127.0.0.1:{port}/v2/", timeout=10, context=context) as answer:
+            return int(answer.status) == 200
+    except urllib.error.HTTPError as refused:
+        return refused.code == 401
+    except OSError:
+        return False
+
+
 def test_other_ports_and_certificates_are_taken_over(origin: nodes.Node) -> None:
     port, old = free_port(), origin.port
     authority = trustme.CA()
@@ -247,7 +260,10 @@ def test_other_ports_and_certificates_are_taken_over(origin: nodes.Node) -> None
         issued.private_key_and_cert_chain_pem.write_to_path(str(pem))
 
     certify()
-    tls = {"certificate": str(pem), "key": str(pem)}
+    believed = [trustme.CA(), trustme.CA()]
+    clients = origin.folder / "clients.pem"
+    believed[0].cert_pem.write_to_path(str(clients))
+    tls = {"certificate": str(pem), "key": str(pem), "clients": str(clients)}
     origin.change(
         {
             "role": "origin",
@@ -259,7 +275,9 @@ def test_other_ports_and_certificates_are_taken_over(origin: nodes.Node) -> None
     eventually_here(lambda: len(reread(origin)) == 1, "it is taken")
     eventually_here(lambda: refuses(old), "the old port is left")
     first = {ssl.get_server_certificate(("127.0.0.1", port)) for _ in range(6)}
+    assert [is_let_in(port, each.issue_cert("site.example")) for each in believed] == [True, False]
     certify()
+    believed[1].cert_pem.write_to_path(str(clients))
     supervisor(origin).send_signal(signal.SIGHUP)
     eventually_here(lambda: len(reread(origin)) == 2, "it is taken again")
     assert reread(origin)[1]["took_effect"] == []
@@ -272,6 +290,7 @@ def test_other_ports_and_certificates_are_taken_over(origin: nodes.Node) -> None
         return len(shown) == 1 and shown != first
 
     eventually_here(another_alone, "the file is read again though its name is the same")
+    assert [is_let_in(port, each.issue_cert("site.example")) for each in believed] == [False, True]
 
 
 def test_the_access_log_is_opened_anew(tmp_path: Path) -> None:
