@@ -64,6 +64,8 @@ class ParentStatus:
     slow_for_seconds: float | None = None
     denied_since_seconds: float | None = None
     """It does not take this node's login for so long."""
+    no_registry: int = 0
+    """The status that it answers /v2/ with, where that is none of a registry's."""
 
 
 def parent_status(url: str, standing: Standing, now: float, available_to: int, lies: int) -> ParentStatus:
@@ -89,6 +91,7 @@ def parent_status(url: str, standing: Standing, now: float, available_to: int, l
         bytes_per_second=None if standing.rate is None else round(standing.rate),
         slow_since_seconds=ago(standing.slow_since),
         denied_since_seconds=ago(standing.denied_since),
+        no_registry=standing.no_registry,
         slow_for_seconds=None if standing.slow_until is None else round(standing.slow_until - now, 1),
     )
 

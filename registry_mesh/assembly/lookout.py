@@ -139,9 +139,7 @@ class Lookout:
         return NodeFacts(
             config=self._told.path or "CONFIG",
             started=self._started,
-            registries=tuple(
-                self._registry(host, status.registries[host], config, now) for host in status.registries
-            ),
+            registries=tuple(self._registry(host, status, config, now) for host in status.registries),
             store=self._store(config, status, now),
             care=self._care(config, status, now),
             program=ProgramFacts(
@@ -191,18 +189,18 @@ class Lookout:
         rises = [self._rise("hits", str(i), _TEN_MINUTES, cell, now) for i, cell in enumerate(cells)]
         return sum(rises), quantile(0.99, names.FIRST_BYTE.bounds, rises)
 
-    def _registry(self, host: str, status: RegistryStatus, config: Config, now: float) -> RegistryFacts:
-        registry = config.registries[host]
+    def _registry(self, host: str, node: NodeStatus, config: Config, now: float) -> RegistryFacts:
+        registry, status = config.registries[host], node.registries[host]
         parents = _parents(status)
         return RegistryFacts(
             host,
-            tuple(self._parent(host, parent, now) for parent in parents),
+            tuple(self._parent(host, parent, node, now) for parent in parents),
             max(registry.tags.offline_grace, registry.tags.stale_if_error),
             registry.credentials is not None,
             self._learned.answered.get(host, 0.0),
         )
 
-    def _parent(self, host: str, parent: ParentStatus, now: float) -> ParentFacts:
+    def _parent(self, host: str, parent: ParentStatus, status: NodeStatus, now: float) -> ParentFacts:
         name = parent_label(parent.url)
         return ParentFacts(
             name=name,
@@ -217,6 +215,9 @@ class Lookout:
             denied_since=now - parent.denied_since_seconds
             if parent.denied_since_seconds is not None
             else 0.0,
+            no_registry=0
+            if _labelled(status, names.UPSTREAM_REQUESTS).get(f"{name}/ok")
+            else parent.no_registry,
             error=parent.last_error,
             slow_since=now - parent.slow_since_seconds if parent.slow_since_seconds is not None else 0.0,
             slow_until=now + parent.slow_for_seconds if parent.slow_for_seconds is not None else 0.0,

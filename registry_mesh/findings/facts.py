@@ -28,6 +28,8 @@ class ParentFacts:
     slow_until: float = 0.0
     denied_since: float = 0.0
     """Since when it does not take this node's login; 0: it does, or was not shown one."""
+    no_registry: int = 0
+    """The status that it answers /v2/ with, where that is none of a registry's and it gave nothing yet."""
     error: str = ""
     """What went wrong last, while it was asked."""
     place: str = ""

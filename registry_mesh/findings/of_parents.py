@@ -10,6 +10,7 @@ from registry_mesh.findings.finding import Finding
 from registry_mesh.findings.words import day, moment, size, span
 
 _CERTIFICATE: Final = "its TLS certificate "
+_ANSWER: Final = {200: "a web page"}
 _LEADS_BACK: Final = "leads back"
 _GRACE_LOW: Final = 5 * 86400.0
 _LOGIN: Final = ("401", "login", "credentials")
@@ -37,6 +38,8 @@ def _of_registry(registry: RegistryFacts, config: str, now: float) -> Iterator[F
                 yield found
         elif parent.denied_since:
             yield _denied(registry, parent, now)
+        elif parent.no_registry:
+            yield _no_registry(registry, parent, config)
         elif parent.slow_until > now:
             yield _slow(registry, parent, now)
         if parent.lies:
@@ -112,6 +115,16 @@ def _denied(registry: RegistryFacts, parent: ParentFacts, now: float) -> Finding
         (f"Since {moment(parent.denied_since, now)}: {parent.error}.",),
         f"put the right ones in place (registries.{registry.name}.credentials), then reload",
         parent.denied_since,
+    )
+
+
+def _no_registry(registry: RegistryFacts, parent: ParentFacts, config: str) -> Finding:
+    return Finding(
+        "parent-down",
+        f"{parent.name} is no registry: it answers /v2/ with {_ANSWER.get(parent.no_registry, parent.no_registry)}.",
+        parent.name,
+        (f"It is a parent of {registry.name}, and gave nothing yet.",),
+        f"its address, in registries.{registry.name}.parents; step by step: registry-mesh probe {config}",
     )
 
 

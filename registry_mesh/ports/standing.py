@@ -57,6 +57,8 @@ class Standing:
     slow_until: float | None = None
     denied_since: float | None = None
     """Since when it does not take this node's login; None where it does, or was not shown one."""
+    no_registry: int = 0
+    """The status that it answers /v2/ with, where that is none of a registry's."""
 
 
 @dataclass(frozen=True, slots=True)

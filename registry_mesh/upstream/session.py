@@ -340,6 +340,7 @@ class ParentSession:
                 self._recognise(response)
                 self._requests.note_quota(response)
                 self._card.name(lineage(response.headers))
+                self._card.base(_no_registry(response))
                 return response.status < 500
         except (aiohttp.ClientError, ValueError) as fault:
             raise OSError(cause(fault)) from fault
@@ -375,3 +376,9 @@ class ParentSession:
         if self.mesh or (response.status == 503 and is_beside(response.url.path)):
             return
         self._throttles.note(str(response.url), response.status, wait)
+
+
+def _no_registry(response: aiohttp.ClientResponse) -> int:
+    """The status of an answer to GET /v2/ that no registry gives; 0 for one that a registry may give."""
+    page = response.status == 200 and response.content_type == "text/html"
+    return response.status if response.status == 404 or page else 0

@@ -72,6 +72,14 @@ STOPPED = StoppedDeletes("r.example", 31, 100, 0.1, "sha256:abc")
             {"parent-denied": "q:1 does not take our credentials for r.example."},
         ),
         (
+            registry(replace(UP, no_registry=404)),
+            {"parent-down": "q:1 is no registry: it answers /v2/ with 404."},
+        ),
+        (
+            registry(replace(UP, no_registry=200)),
+            {"parent-down": "q:1 is no registry: it answers /v2/ with a web page."},
+        ),
+        (
             registry(ParentFacts("p:1", "", "throttled", SINCE, "answered 429", NOW + 3600)),
             {
                 "throttled": "r.example lets nobody pull from p:1 for now: it answered 429, again at 11:42.",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from aiohttp import web
 
 from registry_mesh.assembly.build import Node, build
@@ -156,6 +157,22 @@ async def test_a_parent_that_does_not_take_our_login(tmp_path: Path) -> None:
             assert "parent-denied" not in named(node)
             node.keeper.lookout.look(time.time() + 6)
             assert named(node)["parent-denied"] == said
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "words"),
+    [(404, "text/html", "404"), (200, "text/html", "a web page"), (401, "application/json", "")],
+)
+async def test_a_parent_that_is_no_registry(tmp_path: Path, status: int, kind: str, words: str) -> None:
+    async with plain_parent() as parent:
+        parent.odd = lambda _: web.Response(status=status, content_type=kind)
+        async with site(tmp_path, parent.url) as node:
+            sheet = node.board.sheet(parent.url.partition("//")[2])
+            await eventually(lambda: sheet.standing(0.0).since, "a ping")
+            for ahead in (0, 6):
+                node.keeper.lookout.look(time.time() + ahead)
+            said = f"127.0.0.1:{parent.port} is no registry: it answers /v2/ with {words}."
+            assert named(node) == ({"parent-down": said} if words else {})
 
 
 async def test_a_parent_whose_certificate_nobody_signed(tmp_path: Path) -> None:

@@ -213,6 +213,10 @@ class Card:
         """It took it."""
         self._own[_NAMES["let_in_at"]] = self.clock()
 
+    def base(self, status: int) -> None:
+        """It answered GET /v2/: as a registry may (0), or with this status, as none does."""
+        self._own[_NAMES["base_at"]], self._own[_NAMES["base"]] = self.clock(), float(status)
+
     @property
     def heard_at(self) -> float:
         """When bytes of a body came last, to this process."""

@@ -74,6 +74,10 @@ class Facts:
     """When it did so last."""
     let_in_at: float = 0.0
     """When it took it last."""
+    base_at: float = 0.0
+    """When it answered GET /v2/ last."""
+    base: float = 0.0
+    """The status, where no registry gives that answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +159,7 @@ def standing(seen: Sequence[Facts], heard: float, error: str, now: float) -> Sta
         clock_ahead=_clock(seen, now),
         rate=_rate(seen, now),
         denied_since=_denied_since(seen),
+        no_registry=int(max(seen, key=lambda facts: facts.base_at).base),
         slow_since=min((facts.slow_since for facts in seen if facts.slow_until > now), default=None),
         slow_until=max((facts.slow_until for facts in seen if facts.slow_until > now), default=None),
     )
