@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -186,19 +187,65 @@ def made_of(values: dict[str, Any], tmp_path: Path) -> list[dict[str, Any]]:
     return [each for each in yaml.safe_load_all(made.stdout) if each]
 
 
-@pytest.mark.skipif(KUBECTL is None, reason="no kubectl here: make chart-tools")
-def test_kubectl_decodes_every_document(rendered: Path, tmp_path: Path) -> None:
-    """Against the types that it is built with; those of others, such as ServiceMonitor, it does not know."""
-    known = [
-        each for each in documents(rendered) if not each["apiVersion"].startswith("monitoring.coreos.com")
-    ]
-    path = tmp_path / "all.yaml"
-    path.write_text(yaml.safe_dump_all(known))
-    decode = [str(KUBECTL), "label", "--local", "-f", str(path), "a=b", "-o", "name"]
-    done = subprocess.run(decode, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-    kinds = [line.partition("/")[0].partition(".")[0] for line in done.stdout.split()]
-    assert kinds == [each["kind"].lower() for each in known]
+needs_kubectl = pytest.mark.skipif(KUBECTL is None, reason="no kubectl here: make chart-tools")
+
+
+def decoded(found: list[dict[str, Any]], folder: Path) -> None:
+    """Have kubectl decode documents by the types that it is built with; AssertionError where one does not fit, or a
+    field of a workload is none. Types of others, such as ServiceMonitor, it does not know."""
+    known = [each for each in found if not each["apiVersion"].startswith("monitoring.coreos.com")]
+    said = _typed(known, folder)
+    assert "unable to decode" not in said.stderr, said.stderr
+    for each in known:
+        if "template" in each.get("spec", {}):
+            typed = _typed([each], folder)
+            assert typed.returncode == 0, typed.stderr
+            assert lost(each, yaml.safe_load(typed.stdout)) == []
+
+
+def _typed(found: list[dict[str, Any]], folder: Path) -> subprocess.CompletedProcess[str]:
+    """`set env` decodes what it is given, and shows of it what has pods, with one variable more (`label` does not)."""
+    path = folder / "documents.yaml"
+    path.write_text(yaml.safe_dump_all(found))
+    words = [str(KUBECTL), "set", "env", "--local", "-f", str(path), "a=b", "-o", "yaml"]
+    return subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+
+
+def lost(given: Any, typed: Any, path: str = "") -> list[str]:
+    """Where `given` says what a type has no field for."""
+    if isinstance(given, dict):
+        gone = [
+            f"{path}.{key}" for key in given if key not in typed and given[key] not in ({}, [], None, False)
+        ]
+        kept = (lost(each, typed[key], f"{path}.{key}") for key, each in given.items() if key in typed)
+        return gone + [each for some in kept for each in some]
+    if isinstance(given, list):
+        pairs = zip(given, typed, strict=False)
+        return [each for n, (one, other) in enumerate(pairs) for each in lost(one, other, f"{path}[{n}]")]
+    return []
+
+
+@needs_kubectl
+def test_every_document_is_of_its_type(rendered: Path, tmp_path: Path) -> None:
+    decoded(documents(rendered), tmp_path)
+
+
+@needs_kubectl
+def test_what_is_not_of_its_type_is_seen(tmp_path: Path) -> None:
+    found = made_of(VALUES["whole"], tmp_path)
+    for kind, path, value in (
+        ("Service", ("spec", "ports"), {"a": "b"}),
+        ("PodDisruptionBudget", ("spec", "selector"), ["a"]),
+        ("StatefulSet", ("spec", "replicas"), "three"),
+        ("DaemonSet", ("spec", "template", "spec", "toleration"), [{"operator": "Exists"}]),
+    ):
+        wrong = copy.deepcopy(found)
+        (at,) = [each for each in wrong if each["kind"] == kind][:1]
+        for step in path[:-1]:
+            at = at[step]
+        at[path[-1]] = value
+        with pytest.raises(AssertionError):
+            decoded(wrong, tmp_path)
 
 
 def test_what_cannot_be_meant_is_refused(tmp_path: Path) -> None:
