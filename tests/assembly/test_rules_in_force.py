@@ -42,14 +42,14 @@ async def test_the_last_valid_rules_stay_in_force_also_after_a_restart(tmp_path:
     config, records = config_of(tmp_path), MemoryStore().records
     file = tmp_path / "rules" / "a.yaml"
     file.write_text(RULES % "one")
-    rules = RulesInForce(config, records, HEEDED)
+    rules = RulesInForce(config, records, HEEDED, str(config.rules))
     assert names(await rules.read()) == ["one"]
     file.write_text("rules: [")
     assert names(await rules.read()) == ["one"]
     assert len(rules.faults) == 1 and rules.faults[0].startswith(f"{file}:2:1: ")
     since = rules.faults_since
     assert since > 0
-    again = RulesInForce(config, records, HEEDED)
+    again = RulesInForce(config, records, HEEDED, str(config.rules))
     assert names(await again.read()) == ["one"]
     assert again.faults == rules.faults
     file.unlink()
@@ -64,7 +64,7 @@ async def test_all_faults_of_all_files_are_told(tmp_path: Path) -> None:
     config = config_of(tmp_path)
     for name in "ab":
         (tmp_path / "rules" / f"{name}.yaml").write_text(RULES.replace("'1'", "1, age: x") % name)
-    rules = RulesInForce(config, MemoryStore().records, HEEDED)
+    rules = RulesInForce(config, MemoryStore().records, HEEDED, str(config.rules))
     with pytest.raises(ConfigInvalid):
         await rules.read()
     assert [fault.split(": ")[0].rpartition("/")[2] for fault in rules.faults] == [
@@ -76,7 +76,7 @@ async def test_a_key_that_the_node_does_not_do_is_a_fault_of_its_own_rules_alone
     config = config_of(tmp_path)
     file = tmp_path / "rules" / "a.yaml"
     file.write_text(RULES.replace("'1'", "'1', variants: sif, nodes: other") % "one")
-    rules = RulesInForce(config, MemoryStore().records, HEEDED)
+    rules = RulesInForce(config, MemoryStore().records, HEEDED, str(config.rules))
     assert names(await rules.read()) == []
     file.write_text(RULES.replace("'1'", "'1', variants: sif, nodes: 'r*'") % "one")
     assert names(await rules.read()) == []
@@ -87,7 +87,7 @@ async def test_a_signer_that_the_configuration_does_not_name_is_a_fault(tmp_path
     config = config_of(tmp_path)
     file = tmp_path / "rules" / "a.yaml"
     file.write_text(RULES.replace("'1'", "'1', verify: team") % "one")
-    rules = RulesInForce(config, MemoryStore().records, HEEDED)
+    rules = RulesInForce(config, MemoryStore().records, HEEDED, str(config.rules))
     with pytest.raises(ConfigInvalid, match="team is no key of the configuration"):
         await rules.read()
 
@@ -97,21 +97,25 @@ async def test_blobs_on_demand_need_a_node_that_fetches_on_demand(tmp_path: Path
     file = tmp_path / "rules" / "a.yaml"
     file.write_text(RULES.replace("'1'", "'1', data: on-demand") % "one")
     with pytest.raises(ConfigInvalid, match="rule one: this node fetches nothing when it is read"):
-        await RulesInForce(config, MemoryStore().records, HEEDED).read()
+        await RulesInForce(config, MemoryStore().records, HEEDED, str(config.rules)).read()
     through = config.replication.model_copy(update={"fallthrough": "pull-through"})
     config = config.model_copy(update={"replication": through})
-    assert names(await RulesInForce(config, MemoryStore().records, HEEDED).read()) == ["one"]
+    assert names(await RulesInForce(config, MemoryStore().records, HEEDED, str(config.rules)).read()) == [
+        "one"
+    ]
 
 
 async def test_a_share_needs_a_rate_of_which_it_is_one(tmp_path: Path) -> None:
     config = config_of(tmp_path)
     (tmp_path / "rules" / "a.yaml").write_text(RULES.replace("'1'", "'1', budget: 40%%") % "one")
     with pytest.raises(ConfigInvalid, match="rule one: its budget is a share, and the node grants no rate"):
-        await RulesInForce(config, MemoryStore().records, HEEDED).read()
+        await RulesInForce(config, MemoryStore().records, HEEDED, str(config.rules)).read()
     granted = config.model_copy(
         update={"replication": config.replication.model_copy(update={"rate": 1 << 20})}
     )
-    assert names(await RulesInForce(granted, MemoryStore().records, HEEDED).read()) == ["one"]
+    assert names(await RulesInForce(granted, MemoryStore().records, HEEDED, str(config.rules)).read()) == [
+        "one"
+    ]
 
 
 async def test_a_folder_that_is_exchanged_is_noticed(tmp_path: Path) -> None:
@@ -125,7 +129,7 @@ async def test_a_folder_that_is_exchanged_is_noticed(tmp_path: Path) -> None:
     link = tmp_path / "rules" / "..data"
     link.symlink_to(tmp_path / "data1")
     (tmp_path / "rules" / "a.yaml").symlink_to("..data/a.yaml")
-    rules = RulesInForce(config, MemoryStore().records, HEEDED)
+    rules = RulesInForce(config, MemoryStore().records, HEEDED, str(config.rules))
     assert names(await rules.read()) == ["n01"]
     assert not await rules.changed()
     (tmp_path / "rules" / "..new").symlink_to(tmp_path / "data2")
