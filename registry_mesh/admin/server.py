@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from ipaddress import ip_address
@@ -10,6 +11,7 @@ from socket import socket
 from typing import Final
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from registry_mesh import __version__
 from registry_mesh.admin.exposition import TableCollector, exposition
@@ -27,6 +29,22 @@ PROBES: Final = frozenset({"/livez", "/healthz", "/readyz"})
 """What a scheduler asks, which has no login: ok or not, and no more."""
 
 _PLAIN: Final = {"Cache-Control": "no-store"}
+
+
+class _Brief(logging.Filter):
+    """What is no HTTP is the other end's fault: a line, and no traceback."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep every record."""
+        fault = record.exc_info[1] if record.exc_info else None
+        if isinstance(fault, HttpProcessingError):
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
+            record.msg, record.args, record.exc_info = "what came was no HTTP", (), None
+        return True
+
+
+_http: Final = logging.getLogger(__name__)
+_http.addFilter(_Brief())
 
 
 class AdminServer:
@@ -61,7 +79,9 @@ class AdminServer:
         if pulls is not None:
             add_pulls(app, pulls)
         app.on_response_prepare.append(_sign)
-        self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=75.0, shutdown_timeout=1.0)
+        self._runner = web.AppRunner(
+            app, access_log=None, keepalive_timeout=75.0, shutdown_timeout=1.0, logger=_http
+        )
 
     async def start(self, listener: socket) -> None:
         """Listen; OSError where the address is not to be had."""

@@ -31,6 +31,8 @@ from registry_mesh.ports.repositories import Repository
 from registry_mesh.ports.role import Role
 from registry_mesh.telemetry.traces import Trace
 
+SLOWEST: Final = 500
+"""Bytes of a body for which a client has a second, beyond the patience with one that sends nothing."""
 SMALL: Final = 64 << 10
 """A body up to this many bytes leaves in one write with its head."""
 _DRAIN: Final = 1 << 20
@@ -183,13 +185,19 @@ class Exchange:
     async def body(self) -> AsyncIterator[bytes]:
         """The request's body in pieces of at most `PIECE` bytes, as the client sends them.
 
-        `SizeInvalid` where it ends early or is badly framed, `BodyTimeout` where it stops coming.
+        `SizeInvalid` where it ends early or is badly framed, `BodyTimeout` where it stops coming, or drips: it is
+        waited for as long as nothing may come, and a second more for each `SLOWEST` bytes. Time that the store takes
+        does not count.
         """
         await self._invite()
         content: StreamReader = self.request.content
+        patience, now = self.settings.body_timeout, asyncio.get_running_loop().time
+        waited = 0.0
         while True:
+            began = now()
             try:
-                async with asyncio.timeout(self.settings.body_timeout):
+                left = patience + self.received / SLOWEST - waited
+                async with asyncio.timeout(min(patience, left)):
                     data = await content.readany()
             except TimeoutError:
                 self.keep_alive = False
@@ -199,6 +207,7 @@ class Exchange:
                 raise SizeInvalid(f"the request body is broken: {str(fault)[:200]}") from None
             if not data:
                 return
+            waited += now() - began
             self.received += len(data)
             for start in range(0, len(data), PIECE):
                 yield data if len(data) <= PIECE else data[start : start + PIECE]

@@ -1,5 +1,6 @@
 """The admin listener over real sockets, read by Prometheus' own parser."""
 
+import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -186,3 +187,20 @@ async def test_actions_and_refused_logins_are_told(node: FakeNode) -> None:
         await server.close()
     said = {"subject": None, "client": "127.0.0.1", "method": "POST", "path": "/status", "reference": None}
     assert told == [("admin-refused", said | {"status": 401}), ("admin", said | {"status": 405})]
+
+
+async def test_what_is_no_http_is_a_line_of_the_log(
+    client: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    base = client._base_url
+    assert base is not None
+    reader, writer = await asyncio.open_connection(base.host, base.port)
+    writer.write(b"GET /status HTTP/1.1\r\nHost: x\r\nX: \0\r\n\r\n")
+    assert (await reader.readline()).endswith(b" 400 Bad Request\r\n")
+    writer.close()
+    (record,) = [each for each in caplog.records if each.name == "registry_mesh.admin.server"]
+    assert (record.levelname, record.getMessage(), record.exc_info) == (
+        "WARNING",
+        "what came was no HTTP",
+        None,
+    )

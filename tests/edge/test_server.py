@@ -186,3 +186,40 @@ async def test_no_descriptor_is_lost(start: Start) -> None:
     await eventually(lambda: not edge.server.connections, "the connections to close")
     await asyncio.sleep(0.05)
     assert len(os.listdir("/proc/self/fd")) <= before
+
+
+@pytest.mark.parametrize(
+    ("first", "drip"),
+    [
+        (b"", b""),
+        (b"GET /v2/ HTTP/1.1\r\nHost: x\r\nX: ", b""),
+        (b"GET /v2/ HTTP/1.1\r\nHost: x\r\nX: ", b"a"),
+        (GET + b"GET /v2/ HTTP/1.1\r\nHost: x\r\nX: ", b"a"),
+        (b"GET /v2/ HTTP/1.1\r\nHost: x\r\n" + b"".join(b"X%d: y\r\n" % i for i in range(50)), b"Z: z\r\n"),
+    ],
+    ids=["nothing", "half a head", "a head in drops", "a second head in drops", "fields in drops"],
+)
+async def test_a_head_that_does_not_come_holds_no_connection(first: bytes, drip: bytes, start: Start) -> None:
+    settings = Settings(policy=AnonymousAccess(Level.PULL), keepalive_timeout=0.4)
+    edge = await start(settings=settings)
+    async with edge.raw() as (reader, writer):
+        writer.write(first)
+        ended = asyncio.create_task(reader.read())
+        async with asyncio.timeout(20):
+            while not ended.done():
+                writer.write(drip)
+                await asyncio.sleep(0.05)
+        answered = ended.result() if ended.exception() is None else b""
+        assert answered.count(b"HTTP/1.1 200 ") == first.startswith(GET)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [b"X: " + b"y" * 2_000_000, b"\r\n".join(b"X%d: y" % i for i in range(100_000))],
+    ids=["one field of 2 MB", "100,000 fields"],
+)
+async def test_a_head_without_end_is_refused(fields: bytes, start: Start) -> None:
+    edge = await start(settings=Settings(policy=AnonymousAccess(Level.PULL)))
+    async with edge.raw() as (reader, writer):
+        writer.write(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n" + fields)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 400 ")

@@ -215,6 +215,47 @@ async def test_a_body_that_stops_coming(start: Start) -> None:
         assert b"Connection: close" in head
 
 
+async def test_a_body_that_drips(start: Start) -> None:
+    """A byte now and then is no progress: what it holds is given back."""
+    edge = await start(settings=Settings(policy=AnonymousAccess(Level.ADMIN), body_timeout=0.4))
+    location = await begun(edge)
+    async with edge.raw() as (reader, writer):
+        writer.write(f"PATCH {location} HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n".encode())
+        answer = asyncio.create_task(reader.readuntil(b"\r\n\r\n"))
+        async with asyncio.timeout(20):
+            while not answer.done():
+                writer.write(b"x")
+                await asyncio.sleep(0.05)
+        assert (await answer).startswith(b"HTTP/1.1 400 ")
+    answer = await edge.ask("GET", location)
+    assert answer.status == 204  # what came is kept, and the session is free
+
+
+async def test_a_slow_store_is_not_taken_for_a_slow_client(start: Start) -> None:
+    edge = await start(settings=Settings(policy=AnonymousAccess(Level.ADMIN), body_timeout=0.2))
+    location = await begun(edge)
+    append = edge.shelf.append
+
+    @asynccontextmanager
+    async def slow(*given: object) -> AsyncIterator[object]:
+        async with append(*given) as ingest:  # type: ignore[arg-type]
+            write = ingest.write
+
+            async def held(data: bytes) -> None:
+                await asyncio.sleep(0.3)
+                await write(data)
+
+            ingest.write = held  # type: ignore[method-assign]
+            yield ingest
+
+    edge.shelf.append = slow  # type: ignore[method-assign]
+    async with edge.raw() as (reader, writer):
+        writer.write(f"PATCH {location} HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n1".encode())
+        await asyncio.sleep(0.1)
+        writer.write(b"2")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 202 ")
+
+
 async def test_a_session_has_a_uuid(edge: Edge) -> None:
     location = await begun(edge)
     assert str(uuid.UUID(location.rpartition("/")[2])) == location.rpartition("/")[2]

@@ -206,7 +206,17 @@ _CONFIG: Final = (
     b"registries: {docker.io: {parents: [['https://a.example']], tags: {ttl: 1m}, credentials: 'file:/x'}}\n"
     b"limits: {exempt: [10.0.0.0/8], client_bytes: 10MiB/s}\n"
 )
-_ROBOT: Final = b"name: r\nsecret: x\nexpires: 2027-01-31T00:00:00Z\nrepos: ['a/**']\nallow: [pull]\n"
+_ROBOT: Final = _json(
+    {
+        "schema": "registry-mesh/robot/1",
+        "name": "r",
+        "secret": f"sha256:{DIGEST.hex}",
+        "created": "2026-01-01T00:00:00Z",
+        "expires": "2027-01-31T00:00:00Z",
+        "allow": ["pull"],
+        "repos": ["a/**"],
+    }
+)
 _MAP: Final = map_format.encode(ChunkMap.of_sums(300_000, bytes(count(300_000) * SUM)), DIGEST)
 _DOCKER: Final = _json(
     {
@@ -396,7 +406,7 @@ PARSERS: Final[Sequence[Parser]] = (
     Parser(
         "policies", _in_folder("f.yaml", lambda path: load_policies([path])), (ConfigInvalid,), [_POLICIES]
     ),
-    Parser("robots", _in_folder("r.yaml", lambda path: load_robots(path.parent)), (ConfigInvalid,), [_ROBOT]),
+    Parser("robots", _in_folder("r.json", lambda path: load_robots(path.parent)), (ConfigInvalid,), [_ROBOT]),
     Parser("configuration", lambda data: parse_config(data, "f.yaml"), (ConfigInvalid,), [_CONFIG]),
     Parser(
         "imports",
