@@ -1,4 +1,4 @@
-"""Many small questions to a store, a bounded number of them at once."""
+"""Many small questions or works, a bounded number of them at once."""
 
 from __future__ import annotations
 
@@ -28,3 +28,19 @@ async def ask_each(ask: Callable[[A], Awaitable[T]], about: Iterable[A]) -> list
         if isinstance(answer, BaseException):
             raise answer
     return [answer for answer in answers if not isinstance(answer, BaseException)]
+
+
+async def bounded(limit: int, works: Iterable[Callable[[], Awaitable[None]]]) -> None:
+    """Do all of `works`, at most `limit` at once. What one raises ends the others, and is raised as it is."""
+    waiting = iter(works)
+
+    async def worker() -> None:
+        for work in waiting:
+            await work()
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(limit):
+                group.create_task(worker())
+    except ExceptionGroup as several:
+        raise several.exceptions[0] from several

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from registry_mesh.content.snapshot.found import Findings
 from registry_mesh.content.snapshot.renaming import Contested, Destination, RenamedTarget, Writer
-from registry_mesh.content.snapshot.survey import Findings
 from registry_mesh.oci.reference import Tag
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.repositories import Repository

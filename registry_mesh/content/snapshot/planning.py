@@ -7,11 +7,11 @@ from functools import partial
 
 from registry_mesh.content.snapshot.copy_graph import GraphCopy, TagCopy, TagKey
 from registry_mesh.content.snapshot.flow import Flow
+from registry_mesh.content.snapshot.found import Findings
 from registry_mesh.content.snapshot.pending import Pending, drop, writers
 from registry_mesh.content.snapshot.progress import Meter
 from registry_mesh.content.snapshot.renaming import contested
 from registry_mesh.content.snapshot.run_records import RunRecords, noted_at
-from registry_mesh.content.snapshot.survey import Findings
 from registry_mesh.content.snapshot.told import Told
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.repositories import KeptRepository, Repository

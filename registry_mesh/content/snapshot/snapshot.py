@@ -26,7 +26,6 @@ from registry_mesh.content.snapshot.planning import Planning
 from registry_mesh.content.snapshot.progress import Meter, Phase
 from registry_mesh.content.snapshot.run_records import RunRecords
 from registry_mesh.content.snapshot.settings import Ours, SnapshotPolicy
-from registry_mesh.content.snapshot.survey import bounded
 from registry_mesh.content.snapshot.surveying import Surveying
 from registry_mesh.content.snapshot.told import Told
 from registry_mesh.oci.reference import RegistryName
@@ -37,6 +36,7 @@ from registry_mesh.ports.unfollowed import forget
 from registry_mesh.replication.rules import Rule, Rules
 from registry_mesh.replication.schedule import due
 from registry_mesh.replication.wanted import listings
+from registry_mesh.tasks.together import bounded
 
 _NAMED: Final = 5
 """Tags that are named of those that do not fit."""

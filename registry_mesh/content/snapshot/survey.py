@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from registry_mesh.content.snapshot.asking import Asking
 from registry_mesh.content.snapshot.copy_graph import TagCopy
 from registry_mesh.content.snapshot.explorer import Explorer
+from registry_mesh.content.snapshot.found import Findings
 from registry_mesh.content.snapshot.graph import Graph
 from registry_mesh.content.snapshot.receipts import Receipt
 from registry_mesh.content.snapshot.released import Release
 from registry_mesh.content.snapshot.remembered_tags import TagMemory
 from registry_mesh.content.snapshot.signatures import Signatures
 from registry_mesh.content.snapshot.tag_facts import FactFinder
+from registry_mesh.content.snapshot.tag_looks import TagLooks, list_tags
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import Tag
-from registry_mesh.oci.refusals import ManifestUnknown, NameUnknown, Refusal
+from registry_mesh.oci.refusals import NameUnknown, Refusal
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.place import Place
-from registry_mesh.ports.repositories import EVERY, KeptRepository, Repository, TagPage
+from registry_mesh.ports.repositories import KeptRepository, Repository, TagPage
 from registry_mesh.replication.companions import ALL, NONE, Companions
 from registry_mesh.replication.decision import Decision, TagFacts, Verdict, decide
 from registry_mesh.replication.decision import Place as DecidedPlace
@@ -30,48 +32,6 @@ from registry_mesh.replication.keep import By
 from registry_mesh.replication.rules import Platforms, Rule, Rules
 from registry_mesh.replication.terms import Data
 from registry_mesh.replication.wanted import companions, is_companion, selecting
-
-
-@dataclass(slots=True)
-class Findings:
-    """What a survey found."""
-
-    wanted: int = 0
-    """Tags that should be here, companions included."""
-    held: int = 0
-    """Of those, complete already."""
-    copies: dict[Tag, TagCopy] = field(default_factory=dict)
-    receipts: dict[Tag, Receipt] = field(default_factory=dict)
-    """To be noted when the copy of a tag is done."""
-    faults: dict[str, Exception] = field(default_factory=dict)
-    """By tag; the empty name for the repository itself."""
-    note: str = ""
-    """What is to be known of it that is no fault."""
-    lost: dict[Digest, Exception] = field(default_factory=dict)
-    """What is listed beside wanted tags, and not to be had."""
-    notes: list[tuple[Tag, str]] = field(default_factory=list)
-    """What is odd of a tag, and stops nothing."""
-    selecting: set[str] = field(default_factory=set)
-    """The names of the rules that take some tag."""
-    listed: frozenset[Tag] = frozenset()
-    """All tags that the source lists."""
-    seen: frozenset[Tag] = frozenset()
-    """The tags that are wanted, companions included."""
-    by: dict[Tag, tuple[str, ...]] = field(default_factory=dict)
-    """The names of the rules that take each tag; a companion is taken by none."""
-    refused: dict[Tag, str] = field(default_factory=dict)
-    """What a rule selects and another guards, and why it is not taken."""
-    waiting: list[str] = field(default_factory=list)
-    """What is not taken yet, is denied, or was let through by a person, in words."""
-    remembered: dict[Tag, TagMemory] = field(default_factory=dict)
-    """What is to be remembered of the selected tags."""
-    whole: bool = False
-    """Whether the list of tags is known to have come to its end."""
-    made: dict[Tag, Digest] = field(default_factory=dict)
-    """What each tag that is taken stands for."""
-    past: dict[Tag, Decision] = field(default_factory=dict)
-    """Tags of which newer ones are kept instead."""
-
 
 _FOLLOWED: Final = frozenset({Verdict.TAKE, Verdict.WAIT, Verdict.REFUSE})
 """What a rule selects, though it may keep its former value for a while."""
@@ -95,15 +55,9 @@ class Survey:
     ) -> None:
         self._facts = FactFinder(source, target, remembered, signatures, now, released)
         self._source = source
-        self._target = target
-        self._receipts = receipts
-        self._explorer = explorer
-        self._asking = asking
         self._now = now
-        self._referrers_every = referrers_every
-        self._graphs: dict[tuple[Digest, Platforms, Companions], asyncio.Task[Graph]] = {}
+        self._tags = TagLooks(source, target, receipts, explorer, asking, now, referrers_every)
         self._companions: Mapping[Digest, tuple[Tag, ...]] = {}
-        self._listed: frozenset[Tag] = frozenset()
         self._complete: dict[Tag, Descriptor] = {}
         self.findings = Findings()
 
@@ -117,47 +71,58 @@ class Survey:
         of `rules` that take something of it; `page` its list of tags, where it was asked for already."""
         found, of = self.findings, tuple(of)
         try:
-            page = page or await list_tags(self._source, self._asking)
+            page = page or await list_tags(self._source, self._tags.asking)
         except NameUnknown:
             raise
         except (Failure, Refusal) as fault:
             found.faults[""] = fault
             return found
-        found.note = page.note and f"its list of tags {page.note}"
-        self._companions = companions(page.tags)
-        self._listed = found.listed = frozenset(page.tags)
-        taken = selecting(of, page.tags)
-        found.selecting = {rule.name for by in taken.values() for rule in by}
-        place = DecidedPlace(self.place.registry, self.place.repository)
-        dropped: dict[Tag, Decision] = {}
-        if any(each.keep for each in of) and not any(_by_time(each) for each in of):
-            known = decide(place, rules, of, dict.fromkeys(page.tags, TagFacts()), self._now)
-            dropped = {tag: d for tag, d in known.items() if d.verdict is Verdict.PAST}
-            taken = {tag: by for tag, by in taken.items() if tag not in dropped}
+        taken, dropped = self._begin(page, rules, of)
         roots = await self._roots(taken)
         facts = await self._facts.of(page.tags, roots, taken)
         found.remembered = self._facts.remembered
         found.waiting += self._facts.notes
-        first = decide(place, rules, of, facts, self._now)
+        first = self._decide(rules, of, facts)
         if any(rule.verify for rule in of):
-            await self._sign(facts, {tag: taken[tag] for tag in _takes(first, roots)})
-            first = decide(place, rules, of, facts, self._now)
+            facts |= await self._facts.signed(facts, {tag: taken[tag] for tag in _takes(first, roots)})
+            self._fail(self._facts.faults)
+            first = self._decide(rules, of, facts)
         takes = _takes(first, roots, without=found.faults)
         looked = await self._look(roots, takes)
         facts |= await self._facts.looked_into(facts, looked, taken)
         self._fail(self._facts.faults)
         looked = {tag: graph for tag, graph in looked.items() if tag not in found.faults}
-        decided = {tag: d for tag, d in decide(place, rules, of, facts, self._now).items() if tag in roots}
+        decided = {tag: d for tag, d in self._decide(rules, of, facts).items() if tag in roots}
         looked = await self._look_again(roots, takes, decided, looked)
         found.past = {tag: d for tag, d in first.items() if d.verdict is Verdict.PAST} | dropped
-        found.whole = not page.note
         self._tell(decided)
         await self._take(decided, looked)
-        kept = {tag for tag, d in decided.items() if d.verdict in _FOLLOWED}
         unsure = {tag for tag in taken if tag not in decided and tag in found.faults}
-        found.seen = frozenset({*kept, *unsure, *found.copies, *self._complete})
-        self._order()
+        self._end(decided, unsure)
         return found
+
+    def _begin(
+        self, page: TagPage, rules: Rules, of: Sequence[Rule]
+    ) -> tuple[Mapping[Tag, Sequence[Rule]], dict[Tag, Decision]]:
+        """The tags that rules select, with these; and those of them that names alone tell to be past."""
+        found = self.findings
+        found.note = page.note and f"its list of tags {page.note}"
+        found.whole = not page.note
+        self._companions = companions(page.tags)
+        self._tags.listed = found.listed = frozenset(page.tags)
+        taken = selecting(of, page.tags)
+        found.selecting = {rule.name for by in taken.values() for rule in by}
+        if not any(each.keep for each in of) or any(_by_time(each) for each in of):
+            return taken, {}
+        known = self._decide(rules, of, dict.fromkeys(page.tags, TagFacts()))
+        dropped = {tag: d for tag, d in known.items() if d.verdict is Verdict.PAST}
+        return {tag: by for tag, by in taken.items() if tag not in dropped}, dropped
+
+    def _decide(
+        self, rules: Rules, of: Sequence[Rule], facts: Mapping[Tag, TagFacts]
+    ) -> Mapping[Tag, Decision]:
+        place = DecidedPlace(self.place.registry, self.place.repository)
+        return decide(place, rules, of, facts, self._now)
 
     async def _roots(self, tags: Iterable[Tag]) -> dict[Tag, Descriptor]:
         """What each tag points at; without those that cannot be told, or are gone since they were listed."""
@@ -167,7 +132,7 @@ class Survey:
 
     async def _root(self, tag: Tag) -> Descriptor | None:
         try:
-            root = await self._resolve(tag)
+            root = await self._tags.resolve(tag)
         except (Failure, Refusal) as fault:
             self.findings.wanted += 1
             self.findings.faults[tag] = fault
@@ -175,10 +140,6 @@ class Survey:
         if root is None:
             self.findings.notes.append((tag, "was deleted since it was listed; what is held of it stays"))
         return root
-
-    async def _sign(self, facts: dict[Tag, TagFacts], takes: Mapping[Tag, Sequence[Rule]]) -> None:
-        facts |= await self._facts.signed(facts, takes)
-        self._fail(self._facts.faults)
 
     def _fail(self, faults: Mapping[str, Exception]) -> None:
         fresh = {tag: fault for tag, fault in faults.items() if tag not in self.findings.faults}
@@ -212,10 +173,10 @@ class Survey:
     async def _graph(self, tag: Tag, root: Descriptor, decision: Decision) -> Graph | None:
         receipt = Receipt.of(root, decision.platforms, self._now, decision.data)
         try:
-            if await self._is_held(tag, receipt):
+            if await self._tags.is_held(tag, receipt):
                 self._complete[tag] = root
                 return None
-            return await self._explore(root, decision.platforms, decision.companions)
+            return await self._tags.explore(root, decision.platforms, decision.companions)
         except (Failure, Refusal) as fault:
             self.findings.wanted += 1
             self.findings.faults[tag] = fault
@@ -269,15 +230,15 @@ class Survey:
         """Take a companion tag; gives what it stands for."""
         self.findings.wanted += 1
         try:
-            root = await self._resolve(tag)
+            root = await self._tags.resolve(tag)
             if root is None:
                 self.findings.wanted -= 1
                 self.findings.notes.append((tag, "was deleted since it was listed; what is held of it stays"))
                 return ()
-            if await self._is_held(tag, Receipt.of(root, None, self._now)):
+            if await self._tags.is_held(tag, Receipt.of(root, None, self._now)):
                 self.findings.held += 1
                 return (root.digest,)
-            graph = await self._explore(root, None, ALL)
+            graph = await self._tags.explore(root, None, ALL)
         except (Failure, Refusal) as fault:
             self.findings.faults[tag] = fault
             return ()
@@ -292,31 +253,11 @@ class Survey:
         wanted = graph if data is Data.FULL else graph.without_blobs()
         found.copies[tag] = TagCopy(tag, wanted, platforms, data)
 
-    async def _resolve(self, tag: Tag) -> Descriptor | None:
-        """What the tag points at; None where its source says of the tag itself that there is none."""
-        try:
-            asked = await self._asking.ask(self._source.registry, lambda: self._source.tags.resolve(tag))
-        except ManifestUnknown:
-            return None
-        return asked.descriptor
-
-    async def _is_held(self, tag: Tag, receipt: Receipt) -> bool:
-        noted = self._receipts.get(tag)
-        if noted != receipt or not 0 <= self._now - noted.at < self._referrers_every:
-            return False
-        try:
-            held = await self._target.kept.tags.resolve(tag)
-        except (ManifestUnknown, NameUnknown):
-            return False
-        return str(held.descriptor.digest) == receipt.digest
-
-    async def _explore(self, root: Descriptor, platforms: Platforms, kinds: Companions) -> Graph:
-        """Tags that point at the same thing share one look at it."""
-        key = (root.digest, platforms, kinds)
-        if key not in self._graphs:
-            looking = self._explorer.explore(self._source, root, platforms, self._listed, kinds)
-            self._graphs[key] = asyncio.ensure_future(looking)
-        return await self._graphs[key]
+    def _end(self, decided: Mapping[Tag, Decision], unsure: Collection[Tag]) -> None:
+        """Say which tags were seen, and order the copies."""
+        kept = {tag for tag, d in decided.items() if d.verdict in _FOLLOWED}
+        self.findings.seen = frozenset({*kept, *unsure, *self.findings.copies, *self._complete})
+        self._order()
 
     def _order(self) -> None:
         """A tag is switched after its companions, so that a reader of it can check its signature."""
@@ -340,24 +281,3 @@ def _takes(
 def _by_time(rule: Rule) -> bool:
     """Whether what it keeps cannot be told by names alone."""
     return rule.keep is not None and (rule.keep.by is By.SEEN or rule.keep.or_younger is not None)
-
-
-async def list_tags(source: Repository, asking: Asking) -> TagPage:
-    """All tags that the source lists."""
-    return await asking.ask(source.registry, lambda: source.tags.tags(EVERY))
-
-
-async def bounded(limit: int, works: Iterable[Callable[[], Awaitable[None]]]) -> None:
-    """Do all of `works`, at most `limit` at once. What one raises ends the others, and is raised as it is."""
-    waiting = iter(works)
-
-    async def worker() -> None:
-        for work in waiting:
-            await work()
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(limit):
-                group.create_task(worker())
-    except ExceptionGroup as several:
-        raise several.exceptions[0] from several

@@ -9,6 +9,7 @@ from typing import Final
 from registry_mesh.content.snapshot.asking import Asking
 from registry_mesh.content.snapshot.explorer import Explorer
 from registry_mesh.content.snapshot.following import Followed
+from registry_mesh.content.snapshot.found import Findings
 from registry_mesh.content.snapshot.outgoing import OutgoingRepository
 from registry_mesh.content.snapshot.pending import Pending
 from registry_mesh.content.snapshot.pinned import PinnedTarget, bare_pins, with_pins
@@ -18,7 +19,8 @@ from registry_mesh.content.snapshot.renaming import Destination, RenamedTarget, 
 from registry_mesh.content.snapshot.run_records import RunRecords, noted_at
 from registry_mesh.content.snapshot.settings import Ours
 from registry_mesh.content.snapshot.signatures import Signatures
-from registry_mesh.content.snapshot.survey import Findings, Survey, list_tags
+from registry_mesh.content.snapshot.survey import Survey
+from registry_mesh.content.snapshot.tag_looks import list_tags
 from registry_mesh.content.snapshot.told import Told
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.oci.refusals import NameUnknown, Refusal
