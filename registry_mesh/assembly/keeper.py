@@ -30,17 +30,16 @@ from registry_mesh.admin.status import (
     finding_status,
     parent_status,
 )
-from registry_mesh.assembly import file_limit
 from registry_mesh.assembly.access import admin_gate
 from registry_mesh.assembly.background import Job, in_background
 from registry_mesh.assembly.collection import collect_again_and_again, collects
 from registry_mesh.assembly.figures import Figures
+from registry_mesh.assembly.gauges import Gauges
 from registry_mesh.assembly.images import NodeImages
 from registry_mesh.assembly.labels import node_name, parent_label
 from registry_mesh.assembly.lookout import Lookout
 from registry_mesh.assembly.parent_log import ParentLog
 from registry_mesh.assembly.parents import Seen
-from registry_mesh.assembly.processes import Processes
 from registry_mesh.assembly.pull_keeping import PullKeeping
 from registry_mesh.assembly.pulls_told import KeptPulls
 from registry_mesh.assembly.replicator import Replicator
@@ -106,9 +105,8 @@ class Keeper:
         self._told = told or Told()
         self._audit_log = AccessLog(config.log.audit)
         self._elders = tuple(elders)
-        self._processes = Processes()
+        self._gauges = Gauges(config, self._instruments, seen, seats, self._elders, self._told)
         self._events = Events()
-        self._cpu = 0.0
         self.lookout = Lookout(
             lambda: self._config,
             self._told,
@@ -260,54 +258,10 @@ class Keeper:
             await asyncio.sleep(_TIDY)
 
     def _measure(self) -> None:
-        gauge = self._instruments.gauge
-        gauge(names.WORKERS).set(self._seats.serving(time.monotonic()))
-        gauge(names.DRAINING).set(int(self._seats.draining()))
         if self._scrubbers:
             self._scrubbers[0].tell()
-        used, quota = self._stored()
-        gauge(names.STORE_USED).set(used or 0)
-        gauge(names.STORE_QUOTA).set(quota or 0)
-        self._measure_machine()
-        self._measure_parents(time.monotonic())
-
-    def _measure_machine(self) -> None:
-        gauge = self._instruments.gauge
-        where = self._config.store.folder
-        with suppress(OSError):
-            if where is not None:
-                room = os.statvfs(where)
-                gauge(names.STORE_FREE).set(room.f_bavail * room.f_frsize)
-                gauge(names.STORE_SIZE).set(room.f_blocks * room.f_frsize)
-        seats = [*self._seats.workers, self._seats.keeper]
-        seats += [seat for _, elders in self._elders for seat in elders.workers]
-        used = self._processes.usage([*(seat.sitter.pid for seat in seats), os.getppid()])
-        cpu = self._instruments.counter(names.CPU_SECONDS)
-        cpu.add(round((used.cpu - self._cpu) * names.CPU_SECONDS.scale))
-        self._cpu = used.cpu
-        gauge(names.RESIDENT).set(used.resident)
-        gauge(names.OPEN_FILES).set(used.files)
-        gauge(names.OPEN_FILES_LIMIT).set(file_limit.limit())
-        gauge(names.CONFIG_LOADED).set(int(self._told.loaded))
-        if self._replicator is not None:
-            gauge(names.RULE_FAULTS).set(len(self._replicator.status().faults))
-
-    def _measure_parents(self, now: float) -> None:
-        for name in self._board.names:
-            standing = self._board.sheet(name).standing(now)
-            latency = round((standing.latency or 0.0) * names.PARENT_LATENCY.scale)
-            self._instruments.gauge(names.PARENT_LATENCY, name).set(latency)
-            self._instruments.gauge(names.PARENT_RATE, name).set(round(standing.rate or 0))
-            for state in names.PARENT_STATES:
-                self._instruments.gauge(names.PARENT_STATE, name, state).set(
-                    int(standing.state.value == state)
-                )
-
-        for host, registry in self._config.registries.items():
-            labels = [parent_label(url) for group in registry.parents for url in group]
-            quotas = [self._board.sheet(label).standing(now).quota for label in labels]
-            left = min((quota.remaining for quota in quotas if quota), default=-1)
-            self._instruments.gauge(names.PULLS_LEFT, host).set(left + 1)
+        faults = len(self._replicator.status().faults) if self._replicator is not None else None
+        self._gauges.measure(self._stored, faults)
 
     # What the operator is told
 
