@@ -18,6 +18,7 @@ from registry_mesh.admin.exposition import TableCollector, exposition
 from registry_mesh.admin.images import NAMES, Images, add_images
 from registry_mesh.admin.node import Node
 from registry_mesh.admin.pulls import PullsTold, add_pulls
+from registry_mesh.admin.runs import RunsAsked, add_runs, is_announced
 from registry_mesh.auth.basic import parse_basic
 
 LetsIn = Callable[[str, str | None], Awaitable[bool]]
@@ -58,12 +59,14 @@ class AdminServer:
         lets_in: LetsIn | None = None,
         pulls: PullsTold | None = None,
         audit: Audit | None = None,
+        runs: RunsAsked | None = None,
     ) -> None:
         """`info`: role, name and version, for `registry_mesh_build_info`. `lets_in` decides, by the other end's address
         and its `Authorization` field, who may ask for more than whether the node lives; None: anybody."""
         self._node = node
         self._audit = audit
         self._lets_in = lets_in
+        self._runs = runs
         self._collector = TableCollector(node.table, info)
         app = web.Application(middlewares=[self._guarded])
         app.router.add_get("/", self._index)
@@ -78,6 +81,8 @@ class AdminServer:
             add_images(app, images)
         if pulls is not None:
             add_pulls(app, pulls)
+        if runs is not None:
+            add_runs(app, runs)
         app.on_response_prepare.append(_sign)
         self._runner = web.AppRunner(
             app, access_log=None, keepalive_timeout=75.0, shutdown_timeout=1.0, logger=_http
@@ -99,6 +104,7 @@ class AdminServer:
             self._lets_in is None
             or request.path in PROBES
             or await self._lets_in(request.remote or "", authorization)
+            or (self._runs is not None and await is_announced(request, self._runs))
         ):
             return await self._done(request, handler)
         self._tell("admin-refused", request, 401)

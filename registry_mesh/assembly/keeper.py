@@ -31,6 +31,7 @@ from registry_mesh.admin.status import (
     parent_status,
 )
 from registry_mesh.assembly.access import admin_gate
+from registry_mesh.assembly.announced import Announced
 from registry_mesh.assembly.background import Job, in_background
 from registry_mesh.assembly.collection import collect_again_and_again, collects
 from registry_mesh.assembly.figures import Figures
@@ -148,7 +149,8 @@ class Keeper:
             pulls = KeptPulls(PullKeeping(self._config.pulls))
             self._audit_log.open()
             stack.push_async_callback(self._audit_log.close)
-            admin = AdminServer(self, info, self._images, admin_gate(self._config), pulls, self._audit)
+            runs = Announced(self._config, self._replicator) if self._replicator is not None else None
+            admin = AdminServer(self, info, self._images, admin_gate(self._config), pulls, self._audit, runs)
             await admin.start(listener)
             stack.push_async_callback(admin.close)
             self._stack = stack.pop_all()
@@ -156,6 +158,11 @@ class Keeper:
     async def close(self) -> None:
         """End every task, then close what they used."""
         await self._stack.aclose()
+
+    @property
+    def replicator(self) -> Replicator | None:
+        """What runs the rules; None where there are none."""
+        return self._replicator
 
     def forget(self) -> None:
         """It remembers no answers."""

@@ -40,6 +40,7 @@ from registry_mesh.content.snapshot.settings import Ours, SnapshotPolicy
 from registry_mesh.content.snapshot.snapshot import Snapshot
 from registry_mesh.oci.reference import RegistryName
 from registry_mesh.ports.failures import Failure
+from registry_mesh.ports.place import Place
 from registry_mesh.ports.repositories import RepositoryStore
 from registry_mesh.ports.storage import Storage
 from registry_mesh.ports.urgency import unhurried
@@ -109,6 +110,8 @@ class Replicator:
         """Seconds between two runs: the configuration's, or what a rule says that asks more often."""
         self._running = Rules()
         self._ended = 0.0  # of the last run, seconds since the epoch
+        self._asked: set[Place] = set()
+        self._asked_all = False
 
     async def __aenter__(self) -> Replicator:
         parents = await self._stack.enter_async_context(Parents(self._config, self._instruments, self._seen))
@@ -124,6 +127,17 @@ class Replicator:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
+    def ask(self, place: Place) -> bool:
+        """Run soon what rules take of a repository; False where none takes anything of it."""
+        if not self._running.of(place.registry, place.repository):
+            return False
+        self._asked.add(place)
+        return True
+
+    def ask_all(self) -> None:
+        """Run all soon."""
+        self._asked_all = True
+
     async def rules(self) -> Rules:
         """Those in force. `ConfigInvalid` where there never were any."""
         rules = await self._rules.read()
@@ -136,32 +150,33 @@ class Replicator:
         busy: Callable[[int | None], None] = lambda owner: None,
         *,
         by_hand: bool = False,
-        trigger: str = "schedule",
+        only: frozenset[Place] | None = None,
     ) -> Outcome:
         """One run; `busy` is told where it has to wait for another process. `by_hand`: of all rules, whatever they say
-        of when they are due. `trigger` is noted in the history. `ConfigInvalid`, `StoreBroken`."""
+        of when they are due. `only`: of the repositories that somebody told of. `ConfigInvalid`, `StoreBroken`."""
         rules = await self.rules()
         if by_hand and self._rules.faults:
             raise RulesFaulty(self._rules.faults)
         self._tell_faults()
         self._running = rules
         async with self._storage.alone("replication", busy):
-            run = Run(time.time(), "hand" if by_hand else trigger)
+            run = Run(time.time(), "hand" if by_hand else "schedule" if only is None else "push")
             await self.history.note(run)
             try:
                 with unhurried():
-                    outcome = await self._run(rules, by_hand)
+                    outcome = await self._run(rules, by_hand, only)
             except (Failure, asyncio.CancelledError) as fault:
                 why = fault.reason if isinstance(fault, Failure) else "stopped"
                 with suppress(Failure):
                     await self.history.note(run.broke_off(why, time.time()))
                 raise
             await self.history.note(run.came_to(outcome, time.time(), self.meter.rules))
-        self._count(outcome)
-        self.last, self._ended = outcome, time.time()
+        self._count(outcome, only is None)
+        if only is None:
+            self.last, self._ended = outcome, time.time()
         return outcome
 
-    async def _run(self, rules: Rules, by_hand: bool) -> Outcome:
+    async def _run(self, rules: Rules, by_hand: bool, only: frozenset[Place] | None) -> Outcome:
         async with self._bring() as bring:
             self.meter = Meter()
             signers, unusable = await offload(read_signers, self._config.keys)
@@ -176,7 +191,7 @@ class Replicator:
                 self._outward,
                 self._own,
             )
-            policy = SnapshotPolicy(by_hand=by_hand, rate=self._config.replication.rate)
+            policy = SnapshotPolicy(by_hand=by_hand, rate=self._config.replication.rate, only=only)
             snapshot = Snapshot(rules, self._sources, ours, time.time, self.meter, policy)
             return await snapshot.run()
 
@@ -187,32 +202,51 @@ class Replicator:
         return FilledRepositories(self._own, open_repositories(self._config, self._storage))
 
     async def repeat(self) -> None:
-        """Run for ever, `interval` from the end of one to the beginning of the next; sooner where the rules change.
+        """Run for ever, `interval` from the end of one to the beginning of the next; sooner where the rules change, and
+        of a repository alone where somebody tells of a push to it.
 
-        With `replication.interval: 0s` only look at the rules: a person, or a timer of theirs, has them run.
+        With `replication.interval: 0s` only look at the rules, and run what is asked for: a person, or a timer of
+        theirs, has them run.
         """
-        while not self._config.replication.interval:
-            with suppress(ConfigInvalid):
-                await self.rules()
-            self._tell_faults()
-            await self._wait(_LOOK_ALONE)
+        due = 0.0 if self._config.replication.interval else math.inf
         while True:
-            try:
-                async with phase(REPLICATE) as running:
-                    outcome = await self._run_until_rules_change()
-                    if outcome is None:
-                        continue
-                    running.note(tags=outcome.tags, switched=outcome.switched, bytes=outcome.size)
-                _tell(outcome)
-            except ConfigInvalid:
+            only = self._told_of(due)
+            if only != frozenset():
+                await self._run_once(only)
+            else:
+                with suppress(ConfigInvalid):
+                    self._running = await self.rules()
                 self._tell_faults()
-            except Failure as fault:
-                log.error("replication failed", extra={FIELDS: {"why": fault.reason}})
-            await self._wait(max(1.0, self.interval * random.uniform(0.95, 1.05)))
+            now = time.monotonic()
+            if only is None and self._config.replication.interval:
+                due = now + max(1.0, self.interval * random.uniform(0.95, 1.05))
+            if await self._wait(min(due - now, _LOOK_ALONE)) and self._config.replication.interval:
+                due = 0.0
 
-    async def _run_until_rules_change(self) -> Outcome | None:
+    def _told_of(self, due: float) -> frozenset[Place] | None:
+        """The repositories that somebody told of; None: it is time for all of them."""
+        told, asked_all = frozenset(self._asked), self._asked_all
+        self._asked.clear()
+        self._asked_all = False
+        return None if asked_all or time.monotonic() >= due else told
+
+    async def _run_once(self, only: frozenset[Place] | None) -> None:
+        try:
+            async with phase(REPLICATE) as running:
+                outcome = await self._run_until_rules_change(only)
+                if outcome is None:
+                    self._asked_all = True
+                    return
+                running.note(tags=outcome.tags, switched=outcome.switched, bytes=outcome.size)
+            _tell(outcome)
+        except ConfigInvalid:
+            self._tell_faults()
+        except Failure as fault:
+            log.error("replication failed", extra={FIELDS: {"why": fault.reason}})
+
+    async def _run_until_rules_change(self, only: frozenset[Place] | None) -> Outcome | None:
         """A run; None where other rules came into force meanwhile. What the run brought is gone on with by the next."""
-        run = asyncio.ensure_future(self.run())
+        run = asyncio.ensure_future(self.run(only=only))
         try:
             while not (await asyncio.wait({run}, timeout=LOOK))[0]:
                 if await self._rules.changed():
@@ -225,12 +259,15 @@ class Replicator:
             run.cancel()
             await asyncio.gather(run, return_exceptions=True)
 
-    async def _wait(self, seconds: float) -> None:
-        """So long, or until the rules change."""
-        for _ in range(math.ceil(seconds / LOOK)):
+    async def _wait(self, seconds: float) -> bool:
+        """So long, or until somebody asks for a run, or the rules change: whether they did."""
+        for _ in range(math.ceil(max(0.0, seconds) / LOOK)):
             if await self._rules.changed():
-                return
+                return True
+            if self._asked or self._asked_all:
+                return False
             await asyncio.sleep(LOOK)
+        return False
 
     def _tell_faults(self) -> None:
         """Say once why the rule files cannot be used."""
@@ -277,11 +314,11 @@ class Replicator:
     def _rivals(self, registry: RegistryName) -> Rivals:
         return self._sources[registry].rivals
 
-    def _count(self, outcome: Outcome) -> None:
+    def _count(self, outcome: Outcome, is_whole: bool) -> None:
         result = "complete" if outcome.complete else "failed"
         self._instruments.counter(names.REPLICATIONS, result).add()
         self._instruments.counter(names.REPLICATED_BYTES).add(outcome.size)
-        if outcome.complete:
+        if outcome.complete and is_whole:
             self._instruments.gauge(names.REPLICATED_AT).set(int(time.time()))
 
 

@@ -51,7 +51,7 @@ class Couriers:
         await offload(self._queue.keep, tuple(webhooks.receivers))
         async with open_session() as session, asyncio.TaskGroup() as tasks:
             for name, each in webhooks.receivers.items():
-                told = Receiver(name, each.url, partial(_key, each.secret), webhooks.keep)
+                told = Receiver(name, each.url, partial(key_in, each.secret), webhooks.keep)
                 self._couriers[name] = Courier(told, self._queue, session, time.time)
                 tasks.create_task(self._couriers[name].follow())
             while True:
@@ -79,7 +79,8 @@ def _wish(name: str, configured: Configured) -> Wish:
     return Wish(name, configured.events, takes)
 
 
-def _key(secret: SecretReference) -> bytes:
+def key_in(secret: SecretReference) -> bytes:
+    """The key that signs deliveries. `SecretInvalid`, OSError."""
     if secret.kind == "file":
         return key_of(Path(secret.target).read_text(errors="replace"))
     if secret.target not in os.environ:

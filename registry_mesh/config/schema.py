@@ -33,6 +33,7 @@ from registry_mesh.config.values import (
     Project,
     Rate,
     RegistryHost,
+    Secret,
     Section,
     Size,
     Text,
@@ -63,6 +64,9 @@ class Replication(Section):
     """Between two runs of the rules."""
     rate: Rate | None = None
     """Bytes a second that runs may take of the link, of which rules take shares by `budget: 40%`; absent: no bound."""
+    webhook_secret: Secret | None = None
+    """`file:` or `env:` with the key that signs pushes told to `/api/1/runs` of the admin listener, as an origin's
+    webhooks are signed: what rules take of that repository is brought within a second or two."""
     fallthrough: Literal["refuse", "pull-through"] = "refuse"
     """What no rule selects: unknown here, or fetched from the parents when it is asked for, as at a site."""
 

@@ -13,6 +13,7 @@ from registry_mesh.content.snapshot.jobs import Widths
 from registry_mesh.oci.reference import RegistryName
 from registry_mesh.ports.blobs import BlobStore
 from registry_mesh.ports.outward import OutwardRegistries
+from registry_mesh.ports.place import Place
 from registry_mesh.ports.records import Records
 from registry_mesh.ports.repositories import RepositoryStore
 from registry_mesh.ports.room import StoreRoom
@@ -29,6 +30,8 @@ class SnapshotPolicy:
     widths: Widths = field(default_factory=Widths)
     by_hand: bool = False
     """A person asks for it: every rule is due."""
+    only: frozenset[Place] | None = None
+    """The repositories that somebody told of: of the others nothing is asked, and nothing is deleted."""
     rate: float | None = None
     """Bytes a second that all may take together; None: no bound."""
     ticks: Callable[[], float] = time.monotonic

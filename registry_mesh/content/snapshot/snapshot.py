@@ -12,7 +12,7 @@ the next one goes on from there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -34,8 +34,8 @@ from registry_mesh.ports.place import Place
 from registry_mesh.ports.repositories import RegistrySource
 from registry_mesh.ports.unfollowed import forget
 from registry_mesh.replication.rules import Rule, Rules
-from registry_mesh.replication.schedule import due
-from registry_mesh.replication.wanted import listings
+from registry_mesh.replication.schedule import Manual, due
+from registry_mesh.replication.wanted import Listing, listings
 from registry_mesh.tasks.together import bounded
 
 _NAMED: Final = 5
@@ -93,7 +93,8 @@ class Snapshot:
             undone = await self._copy.run()
         finally:
             await self._records.flush(dict.fromkeys(self._due, began))
-        await self._follow()
+        if self._policy.only is None:
+            await self._follow()
         self._meter.phase = Phase.DONE
         self._told.undone(undone)
         return self._outcome()
@@ -104,21 +105,34 @@ class Snapshot:
 
         def is_due(rule: Rule) -> bool:
             every = rule.every
+            if self._policy.only is not None:
+                return not isinstance(every, Manual)
             return every is None or self._policy.by_hand or due(every, asked.get(rule.name), now)
 
         rules = tuple(rule for rule in self._rules if is_due(rule))
-        self._due = frozenset(rule.name for rule in rules if rule.every is not None)
+        asks_all = self._policy.only is None
+        self._due = frozenset(rule.name for rule in rules if rule.every is not None and asks_all)
         self._told.selecting |= {rule.name for rule in self._rules} - {rule.name for rule in rules}
         return replace(self._rules, rules=rules)
 
     async def _look(self, due: Rules) -> None:
         """Look at every repository that a due rule takes, and plan its copies."""
-        for listing in listings(due):
+        for listing in self._listings(due):
             places = await self._surveying.places(listing, due)
             looks = (partial(self._surveying.look, place, listing.exact) for place in places)
             await bounded(self._policy.repositories, looks)
-        self._told.idle(self._rules)
+        if self._policy.only is None:
+            self._told.idle(self._rules)
         await self._planning.take_in_pending()
+
+    def _listings(self, due: Rules) -> Iterable[Listing]:
+        only = self._policy.only
+        if only is None:
+            return listings(due)
+        told = {
+            registry: {p.repository for p in only if p.registry == registry} for registry in due.registries
+        }
+        return [Listing(registry, frozenset(names), frozenset(), False) for registry, names in told.items()]
 
     async def _follow(self) -> None:
         """Look at repositories that are held and that no rule takes any more; then delete what is due."""

@@ -1,0 +1,74 @@
+"""Runs of the rules that somebody asks for: a person, or a registry that tells of a push."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+from aiohttp import web
+
+PATH: Final = "/api/1/runs"
+_MOST: Final = 64 << 10
+"""Bytes of what is told of a push."""
+_SIGNATURE: Final = "webhook-signature"
+
+
+class RunsAsked(Protocol):
+    """What is done with it."""
+
+    async def is_signed(self, headers: Mapping[str, str], body: bytes) -> bool:
+        """Whether somebody sent it who may tell of pushes."""
+        ...
+
+    def ask(self, registry: str, repository: str) -> bool:
+        """Run soon what rules take of a repository; False where no rule takes anything of it."""
+        ...
+
+    def ask_all(self) -> None:
+        """Run all soon."""
+        ...
+
+
+def add_runs(app: web.Application, runs: RunsAsked) -> None:
+    """Serve it."""
+
+    async def asked(request: web.Request) -> web.Response:
+        if "Origin" in request.headers:
+            return _said(400, error="not from a web page")
+        body = await request.read()
+        if not body:
+            runs.ask_all()
+            return _said(202, asked="all")
+        place = _place(body)
+        if place is None:
+            return _said(400, error='tell of a push: {"data": {"registry": "HOST", "repository": "NAME"}}')
+        if runs.ask(*place):
+            return _said(202, asked="/".join(place))
+        return _said(202, asked=None, why=f"no rule takes anything of {'/'.join(place)}")
+
+    app.router.add_post(PATH, asked)
+
+
+async def is_announced(request: web.Request, runs: RunsAsked) -> bool:
+    """Whether a request tells of a push and is signed: it needs no login then."""
+    if request.method != "POST" or request.path != PATH or _SIGNATURE not in request.headers:
+        return False
+    if request.content_length is None or request.content_length > _MOST:
+        return False
+    return await runs.is_signed(request.headers, await request.read())
+
+
+def _place(body: bytes) -> tuple[str, str] | None:
+    """The registry and the repository that an event is about (CloudEvents 1.0, structured mode)."""
+    try:
+        data: Any = json.loads(body)["data"]
+        registry, repository = data["registry"], data["repository"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return (registry, repository) if isinstance(registry, str) and isinstance(repository, str) else None
+
+
+def _said(status: int, **told: object) -> web.Response:
+    headers = {"X-Content-Type-Options": "nosniff"}
+    return web.json_response(told, status=status, headers=headers)

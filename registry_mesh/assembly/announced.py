@@ -1,0 +1,44 @@
+"""Pushes that an origin tells a replica of: who may, and what becomes of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from registry_mesh.assembly.replicator import Replicator
+from registry_mesh.assembly.webhooks import key_in
+from registry_mesh.config.schema import Config
+from registry_mesh.oci.reference import parse_name, parse_registry
+from registry_mesh.oci.refusals import Refusal
+from registry_mesh.ports.place import Place
+from registry_mesh.tasks.threads import offload
+from registry_mesh.webhooks.signature import SecretInvalid, is_signed
+
+
+class Announced:
+    """Implements `admin.runs.RunsAsked`."""
+
+    def __init__(self, config: Config, replicator: Replicator) -> None:
+        self._secret = config.replication.webhook_secret
+        self._replicator = replicator
+
+    async def is_signed(self, headers: Mapping[str, str], body: bytes) -> bool:
+        """By `replication.webhook_secret`, which is read anew."""
+        if self._secret is None:
+            return False
+        try:
+            key = await offload(key_in, self._secret)
+        except (OSError, SecretInvalid):
+            return False
+        return is_signed(key, headers, body, time.time())
+
+    def ask(self, registry: str, repository: str) -> bool:
+        """False for what no name can be, too."""
+        try:
+            return self._replicator.ask(Place(parse_registry(registry), parse_name(repository)))
+        except Refusal:
+            return False
+
+    def ask_all(self) -> None:
+        """At once, or when the run under way has ended."""
+        self._replicator.ask_all()
