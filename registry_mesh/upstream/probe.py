@@ -49,7 +49,8 @@ class Probe:
             return False
         if breaker.open:
             return breaker.take_turn()
-        return not breaker.confirmed or time.monotonic() - breaker.last_success > self._quiet
+        seen = min(breaker.last_success, parent.met_at)
+        return not breaker.confirmed or time.monotonic() - seen > self._quiet
 
     async def close(self) -> None:
         """End the looks, and each parent's pings."""

@@ -152,6 +152,11 @@ class ParentSession:
         return self.breaker.latency
 
     @property
+    def met_at(self) -> float:
+        """When it told last what a ping is answered with: of a node of ours also whom it asks itself."""
+        return self._card.known().named_at if self.mesh else self.breaker.last_success
+
+    @property
     def late(self) -> float:
         """See `ports.parents.Parent`."""
         usual = 8 * self.breaker.latency

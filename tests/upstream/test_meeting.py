@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
@@ -12,9 +14,48 @@ from registry_mesh.ports.failures import SourceLoops
 from registry_mesh.upstream.client import open_session
 from registry_mesh.upstream.health.board import Board
 from registry_mesh.upstream.health.liveness import Patience
+from registry_mesh.upstream.probe import Probe
 from registry_mesh.upstream.session import ParentSession
 
+Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 OWN, OTHER, THIRD = "a" * 16, "b" * 16, "c" * 16
+
+
+@asynccontextmanager
+async def _listening(node: Answer) -> AsyncIterator[str]:
+    """Its URL."""
+    runner = web.ServerRunner(web.Server(node), shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_parent_that_answers_all_the_time_is_asked_again_whom_it_asks() -> None:
+    """Two that met before either knew: the one that is busy with answers is not to stay in the dark."""
+    board = Board(["parent"], node=OWN)
+
+    async def node(request: web.BaseRequest) -> web.StreamResponse:
+        told = {"Registry-Mesh": "site", "Registry-Mesh-Node": OTHER}
+        if pulls > 3:
+            told["Registry-Mesh-Above"] = OWN
+        return web.json_response({}, headers=told)
+
+    pulls = 0
+    async with _listening(node) as url, open_session() as client:
+        session = ParentSession(client, url, None, card=board.card("parent", 0))
+        probe = Probe([session], quiet=0.3)
+        probe.start()
+        with pytest.raises(SourceLoops):
+            async with asyncio.timeout(10):
+                while True:
+                    async with session.request("GET", "/v2/team/app/tags/list", scope=""):
+                        pulls += 1
+                    await asyncio.sleep(0.02)
+        await probe.close()
+        await session.close()
 
 
 async def test_whom_the_parent_asks_is_looked_at_while_it_is_waited_for() -> None:
@@ -30,21 +71,14 @@ async def test_whom_the_parent_asks_is_looked_at_while_it_is_waited_for() -> Non
         told = {"Registry-Mesh": "site", "Registry-Mesh-Node": OTHER, "Registry-Mesh-Above": above}
         return web.json_response({}, headers=told)
 
-    runner = web.ServerRunner(web.Server(node), shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     board = Board(["parent"], node=OWN)
     patience = replace(Patience(), suspect=30.0)  # it is not late by any other measure
-    try:
-        async with open_session() as client:
-            session = ParentSession(client, url, None, patience, card=board.card("parent", 0))
-            async with asyncio.timeout(8):
-                assert await session.ping()
-                with pytest.raises(SourceLoops):
-                    async with session.request("GET", "/v2/team/app/tags/list", scope="", query={"ns": "r"}):
-                        pass
-            await session.close()
-    finally:
-        await runner.cleanup()
+    async with _listening(node) as url, open_session() as client:
+        session = ParentSession(client, url, None, patience, card=board.card("parent", 0))
+        async with asyncio.timeout(8):
+            assert await session.ping()
+            with pytest.raises(SourceLoops):
+                async with session.request("GET", "/v2/team/app/tags/list", scope="", query={"ns": "r"}):
+                    pass
+        await session.close()
     assert pings == 3

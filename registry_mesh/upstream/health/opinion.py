@@ -99,6 +99,8 @@ class Opinion:
     """It gave no answer of any kind when it was asked last."""
     leads_back: bool
     """It names this node among its own parents, or theirs."""
+    named_at: float
+    """When it named them last."""
 
     @property
     def down(self) -> bool:
@@ -113,6 +115,7 @@ def opinion(seen: Sequence[Facts]) -> Opinion:
     down = [facts for facts in troubled if facts.down_since]
     throttled = max(seen, key=lambda facts: facts.throttled_until)
     reporter = max(range(len(seen)), key=lambda index: seen[index].error_at)
+    named = max(seen, key=lambda facts: facts.named_at)
     return Opinion(
         answered_at=last.answered_at,
         up_since=max(facts.up_since for facts in seen),
@@ -129,7 +132,8 @@ def opinion(seen: Sequence[Facts]) -> Opinion:
         reporter=reporter if seen[reporter].error_at else None,
         error_at=seen[reporter].error_at,
         lost=max(facts.lost_at for facts in seen) > max(facts.reached_at for facts in seen),
-        leads_back=max(seen, key=lambda facts: facts.named_at).leads_back > 0,
+        leads_back=named.leads_back > 0,
+        named_at=named.named_at,
     )
 
 
