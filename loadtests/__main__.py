@@ -31,6 +31,7 @@ SCENARIOS = (
     "site.manifests",
     "site.layers",
     "site.cold_start",
+    "site.long_link",
     "site.storm",
     "site.crowd",
     "site.workers",

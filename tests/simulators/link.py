@@ -19,6 +19,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field
 
+from tests.simulators.window import SEGMENT, Window
+
 GULP = 128 << 10
 HEAD_LIMIT = 64 << 10
 
@@ -33,6 +35,8 @@ class Conditions:
     """Bytes a second, of each connection, as on a long way with losses."""
     rtt: float = 0.0
     """Seconds added to each connection and to each request."""
+    loss: float = 0.0
+    """Part of the segments that a connection loses; its window (`window`) is what it may send in `rtt` then."""
     cut_every: int | None = None
     """Reset a connection after this many bytes of bodies."""
     stall_after: int | None = None
@@ -94,8 +98,14 @@ class _Side:
         self.sock = sock
         self._ahead = b""
         self.bucket = _Bucket()
+        self.window: Window | None = None
         self._loop = asyncio.get_running_loop()
         self._buffer = memoryview(bytearray(GULP))
+
+    @property
+    def gulp(self) -> int:
+        """Bytes that are sent at once: a quarter of a window at most."""
+        return GULP if self.window is None else max(SEGMENT, int(self.window.size * SEGMENT / 4))
 
     async def read_head(self) -> bytes:
         """Up to and with the empty line; b"" where the other side is gone."""
@@ -119,6 +129,12 @@ class _Side:
 
     async def write(self, data: bytes | memoryview) -> None:
         await self._loop.sock_sendall(self.sock, data)
+
+    async def paced(self, size: int, rate: float | None) -> None:
+        """Return when `size` bytes may leave."""
+        await self.bucket.take(size, self.window.rate if self.window else rate)
+        if self.window:
+            self.window.sent(size)
 
     async def drained(self) -> None:
         """Until the other side's kernel has all that was written: a reset drops what it has not (tcp(7), SIOCOUTQ)."""
@@ -204,6 +220,8 @@ class Link:
         client.sock.setblocking(False)
         client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.counts.connections += 1
+        if self.conditions.loss:
+            client.window = Window(self.conditions.rtt, self.conditions.loss, self.counts.connections)
         server: _Side | None = None
         try:
             if self.conditions.refuse:
@@ -302,7 +320,7 @@ class Link:
                 most = min(most, conditions.stall_after - sent)
                 if most <= 0:
                     await asyncio.sleep(3600)
-            part = await server.read(most)
+            part = await server.read(min(most, client.gulp))
             if not part:
                 if left < 1 << 61:
                     raise _Cut
@@ -312,7 +330,7 @@ class Link:
                 spoiled[conditions.flip_at - offset - sent] ^= 1
                 part = memoryview(spoiled)
             await self._bucket.take(len(part), conditions.rate)
-            await client.bucket.take(len(part), conditions.rate_each)
+            await client.paced(len(part), conditions.rate_each)
             await client.write(part)
             sent += len(part)
             left -= len(part)
