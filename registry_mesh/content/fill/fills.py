@@ -138,7 +138,9 @@ class Fills:
         """Learn the size from the first stream, and go on with it; whether it is to be believed."""
         stack = AsyncExitStack()
         try:
-            reading = await stack.enter_async_context(opened_with_bytes(digest, via, _opening(span)))
+            reading = await stack.enter_async_context(
+                opened_with_bytes(digest, via, self._opening(via, span))
+            )
             fill = await self._made(digest, reading.info.size, reading.provenance.source)
         except BaseException:
             await stack.aclose()
@@ -151,6 +153,17 @@ class Fills:
             return fill, await fill.believed(via)
         await stack.aclose()
         return fill, True
+
+    def _opening(self, via: Via, span: Span | None) -> Span | None:
+        """What to ask for when the size is not known. Where several lanes are to bring it, no more than one of them
+        is to: else the stream would be cut, and what is on its way come twice."""
+        opening = _opening(span)
+        if (
+            opening is not None
+            or self._shares.expected(via.registry, asyncio.get_running_loop().time())[1] <= 1
+        ):
+            return opening
+        return Span(0, self._policy.lanes.least)
 
     async def _made(self, digest: Digest, size: int, told_by: str = "") -> Fill:
         """The fill that another registry's reader has begun meanwhile, or a new one."""

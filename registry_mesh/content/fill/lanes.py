@@ -69,12 +69,22 @@ class LaneShares:
 
     def __init__(self) -> None:
         self._found: dict[str, tuple[int, float]] = {}
+        self._usual: dict[str, str] = {}
         self._using: set[Hashable] = set()
 
     def found(self, source: str, now: float) -> int:
         """The lanes that helped with `source` lately; 1 where nobody knows."""
         count, when = self._found.get(source, (1, now))
         return count if now - when < 10 * AGAIN else 1
+
+    def expected(self, registry: str, now: float) -> tuple[str, int]:
+        """The source that gave blobs of a registry last, and the lanes that helped with it."""
+        source = self._usual.get(registry, "")
+        return source, self.found(source, now)
+
+    def gives(self, registry: str, source: str) -> None:
+        """Blobs of the registry come from there now."""
+        self._usual[registry] = source
 
     def learn(self, source: str, count: int, now: float) -> None:
         """So many help."""

@@ -64,13 +64,17 @@ class TransferStripes:
         stripe = self._policy.stripe(len(self._state.gap), lanes)
         return range(wanted.start, min(wanted.stop, wanted.start + stripe))
 
-    def begin(self) -> None:
-        """A transfer has begun: see from now on whether more of them bring more."""
+    def begin(self, via: Via) -> None:
+        """A transfer has begun: see from now on whether more of them bring more. Where several helped before there are
+        as many at once, so that no stream that asked for all has to be cut."""
         if self._timer is None and self._state.size > 2 * self._policy.least:
             self._new, self._fetched = True, self._state.fetched
             loop = asyncio.get_running_loop()
             self._then = loop.time()
             self._timer = loop.call_later(FIRST, self._look)
+            source, found = self._shares.expected(via.registry, self._then)
+            if self._lanes is None and found > 1:
+                self._source, self._lanes = source, Lanes(self._policy, found, self._then)
 
     def _look(self) -> None:
         running = [each for each in self._running if each.source and not each.unasked]
@@ -82,9 +86,11 @@ class TransferStripes:
         period = max(self._policy.period, ROUNDS * latency)
         self._timer = loop.call_later(period, self._look)
         if latency < self._policy.far:
+            self._lanes = None
             return
-        if self._lanes is None:
+        if self._lanes is None or self._source != running[0].source:
             self._source = running[0].source
+            self._shares.gives(running[0].via.registry, self._source)
             found = self._shares.found(self._source, loop.time())
             self._lanes = Lanes(self._policy, found, loop.time())
             self._then = loop.time()

@@ -201,7 +201,7 @@ class Transfers:
         self._claimed[transfer] = transfer.chunks
         task = asyncio.get_running_loop().create_task(self._run(transfer, opened))
         self._running[transfer] = task
-        self._stripes.begin()
+        self._stripes.begin(transfer.via)
 
     async def _run(self, transfer: Transfer, opened: tuple[AsyncExitStack, Reading] | None) -> None:
         try:

@@ -96,7 +96,7 @@ async def test_what_a_crowd_of_readers_waits_for_is_looked_at_once(tmp_path: Pat
         stripes = TransferStripes(fill.state, fill.running, looks, fill.start)
         for number in range(1000):
             fill.state.readers.enter(fill.via, Span(number % 7 * CHUNK, SIZE), 0)
-        stripes.begin()
+        stripes.begin(fill.via)
         await eventually(lambda: looks.count, "a look at what is coming")
         window = stripes.window // CHUNK
         stripes.close()
@@ -108,7 +108,7 @@ async def test_no_more_are_begun_than_a_fill_may_have(tmp_path: Path, streams: i
     async with far_fill(tmp_path, FillPolicy(streams=streams)) as fill:
         stripes = TransferStripes(fill.state, fill.running, fill.is_coming, fill.start)
         fill.state.readers.enter(fill.via, Span(0, SIZE), 0)
-        stripes.begin()
+        stripes.begin(fill.via)
         await eventually(lambda: len(fill.running) > 1, "lanes")
         stripes.close()
     assert len(fill.running) == lanes
