@@ -107,7 +107,7 @@ async def goes_and_comes_back(world: World) -> None:
 async def falls_silent(world: World) -> None:
     world.link.conditions.hang = True
     told = await world.becomes("down")
-    assert "ping" in told["why"]
+    assert told["why"] == "timed out"
     await eventually(lambda: len(world.said("a parent is down")) == 2, "the log to say so")
     world.link.conditions.hang = False
     await world.becomes("up")
