@@ -142,6 +142,10 @@ async def test_the_origin_answers_for_a_site_that_is_gone(tmp_path: Path) -> Non
         report = json.dumps([[TODAY, "evil", REGISTRY, "a/b", "blob", "sha256:x", "", "eve", 1, 1]]).encode()
         for who, status in ((None, 401), (PUSHER, 403), (basic("site", "site"), 204)):
             assert await ask(f"{origin.url}/v2/_mesh/pulls", who, "POST", report) == status
+        forged = report.replace(b"evil", b"origin")
+        assert await ask(f"{origin.url}/v2/_mesh/pulls", basic("site", "site"), "POST", forged) == 204
+        eve = await said(tmp_path, origin.admin_url, "--who", "eve", "--by", "site", "--format", "json")
+        assert [row["site"] for row in json.loads(eve.stdout)] == ["evil"], "nobody else speaks for this node"
         assert await ask(f"{origin.url}/v2/_mesh/pulls", basic("site", "site")) == 405
 
 

@@ -44,6 +44,8 @@ class GuardedRegistry:
     """The scope that a token must have; None: the usual one of the repository."""
     users: dict[str, str] = field(default_factory=lambda: {"u": "p"})
     identity_tokens: set[str] = field(default_factory=set)
+    leads_to: str = ""
+    """Where it sends those who ask for content, whoever they are."""
     anonymous: bool = False
     """The service gives a token to who has no login."""
     methods: tuple[str, ...] = ("GET", "POST")
@@ -73,6 +75,8 @@ class GuardedRegistry:
             return web.json_response({})
         shown = request.headers.get("Authorization", "")
         self.requests.append((request.method, request.path, shown))
+        if self.leads_to:
+            return web.Response(status=307, headers={"Location": self.leads_to + request.path})
         repository = request.path.removeprefix("/v2/").partition("/blobs/")[0]
         scope = self.scope or f"repository:{repository}:pull"
         if repository not in self.forbidden and self._lets(shown, scope):

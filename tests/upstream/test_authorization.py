@@ -7,10 +7,14 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from email.utils import formatdate
+from typing import NoReturn, cast
 
+import aiohttp
 import pytest
 from aiohttp import web
+from yarl import URL
 
+from registry_mesh.auth.challenge import Challenge
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.ports.failures import (
     Failure,
@@ -21,10 +25,12 @@ from registry_mesh.ports.failures import (
 )
 from registry_mesh.ports.pieces import in_memory
 from registry_mesh.upstream.client import open_session
+from registry_mesh.upstream.login.authorization import Authorization, Question
 from registry_mesh.upstream.login.credentials import Credentials
-from registry_mesh.upstream.login.logins import Login
+from registry_mesh.upstream.login.logins import FixedLogin, Login
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession
+from registry_mesh.upstream.way import Client, Way
 from tests.eventually import eventually
 from tests.simulators.guarded import DATA, DIGEST, USUAL, GuardedRegistry, basic, guarded_registry
 
@@ -226,6 +232,47 @@ async def test_a_token_service_elsewhere_is_told_nothing_without_its_key(
     assert not service.asked
     assert await (await world.reader(parent, ME, service.url)).read() == DATA
     assert service.asked[0].authorization == basic("u", "p")
+
+
+class Unreachable:
+    """In the place of a client: nobody answers, and who was asked with which login is written down."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+
+    def request(self, method: str, url: URL, *, headers: dict[str, str], **more: object) -> NoReturn:
+        self.asked.append((url.host or "", headers.get("Authorization", "")))
+        raise aiohttp.ClientConnectionError("nobody is there")
+
+
+async def test_the_first_token_service_that_is_told_the_login_is_the_only_one() -> None:
+    """A parent that names another later may have been taken over, though that one stands in its domain."""
+    client = Unreachable()
+    authorization = Authorization(cast("Client", client), "https://registry.example.com", FixedLogin(ME))
+    for host in ("auth.example.com", "other.example.com", "auth.example.com"):
+        challenge = Challenge("bearer", {"realm": f"https://{host}/token", "service": "s"})
+        with pytest.raises(Failure):
+            await authorization.answer([challenge], Question("", "repository:a/b:pull"), ME, False)
+    await authorization.close()
+    told = [host for host, shown in client.asked if shown == basic("u", "p")]
+    assert set(told) == {"auth.example.com"} and told[-1] == "auth.example.com"
+    assert ("other.example.com", "") in client.asked, "asked for what needs no login"
+
+
+async def test_a_refusal_where_the_parent_led_to_is_not_answered(
+    world: World, parent: GuardedRegistry
+) -> None:
+    """Its challenge is a stranger's: nothing is asked for, and nothing is shown."""
+    stranger = await world.guarded()
+    stranger.realm = f"{parent.url}/token"
+    parent.leads_to = stranger.url
+    http = await world.stack.enter_async_context(open_session(Way(hosts=frozenset({"127.0.0.1"}))))
+    session = ParentSession(http, parent.url, ME)
+    world.stack.push_async_callback(session.close)
+    with pytest.raises(SourceDenied, match="where it led to"):
+        await Reader(session).read()
+    assert [shown for _, _, shown in stranger.requests] == [""]
+    assert not parent.asked and not stranger.asked
 
 
 # -- troubles -------------------------------------------------------------------------------------------------
