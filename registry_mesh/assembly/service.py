@@ -27,7 +27,7 @@ from registry_mesh.assembly.loops import LoopMissing, loop_factory
 from registry_mesh.assembly.parents import Seen
 from registry_mesh.assembly.preflight import demand_store
 from registry_mesh.assembly.seats import Seat
-from registry_mesh.assembly.sockets import AddressTaken, listen
+from registry_mesh.assembly.sockets import AddressTaken, listen, taken_from
 from registry_mesh.assembly.supervisor import Child, Crew, Heard, Supervisor
 from registry_mesh.assembly.worker import Worker
 from registry_mesh.config.finding import ConfigInvalid
@@ -61,12 +61,17 @@ class Sockets:
     admin: tuple[str, int]
 
     @classmethod
-    def of(cls, config: Config) -> Sockets:
-        """`AddressTaken`."""
-        addresses = _addresses(config)
-        serving = listen(*addresses[0], config.workers)
+    def of(cls, config: Config, held: Sequence[socket.socket] = ()) -> Sockets:
+        """Those of `held` that listen where `config` says, and new ones; the rest is closed. `AddressTaken`."""
+        addresses, left = _addresses(config), list(held)
+        serving = taken_from(left, *addresses[0]) or listen(*addresses[0], config.workers)
+        operating = taken_from(left, *addresses[1])
+        for each in left:
+            told = {"held": host_and_port(*each.getsockname()[:2]), "listen": str(config.listen)}
+            log.warning("the service manager listens where the configuration does not", extra={FIELDS: told})
+            each.close()
         try:
-            return cls(serving, listen(*addresses[1])[0], *addresses)
+            return cls(serving, (operating or listen(*addresses[1]))[0], *addresses)
         except AddressTaken:
             for each in serving:
                 each.close()
@@ -139,7 +144,7 @@ class Service:
         demand_store(config, adopt=self.adopt)
         key, number, taken = token_key(config), 1, ""
         if handed is None:
-            self.sockets = Sockets.of(config)
+            self.sockets = Sockets.of(config, systemd.held_sockets())
         else:
             self._left = Sockets(*handed.sockets(), handed.listen, handed.admin)
             self.sockets, taken = self._moved(self._left, config)

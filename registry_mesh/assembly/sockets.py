@@ -37,6 +37,18 @@ def listen(address: str, port: int, count: int = 1) -> list[socket.socket]:
     return sockets
 
 
+def taken_from(held: list[socket.socket], address: str, port: int) -> list[socket.socket]:
+    """Those of `held` that listen at the address; they are taken out of it."""
+    try:
+        found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError:
+        return []
+    wanted = {(family, target[:2]) for family, _, _, _, target in found}
+    ours = [each for each in held if (each.family, each.getsockname()[:2]) in wanted]
+    held[:] = [each for each in held if each not in ours]
+    return ours
+
+
 def _bound(family: int, target: object, *, shared: bool) -> socket.socket:
     made = socket.socket(family, socket.SOCK_STREAM)
     try:

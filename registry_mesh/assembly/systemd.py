@@ -1,11 +1,16 @@
-"""What the service manager is told (sd_notify(3)). Where there is none, nothing happens."""
+"""What the service manager is told (sd_notify(3)), and the sockets that it holds for a node (sd_listen_fds(3)). Where
+there is none, nothing happens."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
+from typing import Final
+
+_FIRST: Final = 3
+"""Of the descriptors that are handed to a service."""
 
 
 def notify(*lines: str, environ: Mapping[str, str] = os.environ) -> None:
@@ -28,3 +33,17 @@ def watchdog_interval(environ: Mapping[str, str] = os.environ) -> float | None:
     if not microseconds.isdigit() or int(microseconds) == 0 or (pid and pid != str(os.getpid())):
         return None
     return int(microseconds) / 2e6
+
+
+def held_sockets(environ: MutableMapping[str, str] = os.environ) -> list[socket.socket]:
+    """The sockets that the manager listens on for this process, to be taken once: what connects while the service is
+    started again waits there, and nobody is refused."""
+    pid, count = environ.pop("LISTEN_PID", ""), environ.pop("LISTEN_FDS", "")
+    environ.pop("LISTEN_FDNAMES", None)
+    if pid != str(os.getpid()) or not count.isdigit():
+        return []
+    held = [socket.socket(fileno=descriptor) for descriptor in range(_FIRST, _FIRST + int(count))]
+    for each in held:
+        each.set_inheritable(False)
+        each.setblocking(False)
+    return held
