@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import fcntl
 import json
 import shutil
 import subprocess
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from tests.clients import scripts
 
@@ -27,19 +27,20 @@ class Builder:
     """buildah, with a storage of its own below the cache of the clients; that of the last lock file is kept."""
 
     def __init__(self, scratch: Path) -> None:
-        """`scratch`: a folder that this may write to while it lives; its name is short, as podman wants it."""
+        """`scratch`: a folder that this may write to while it lives."""
         self._made = Path(
             scripts.run(ROOT / "tests/clients/make-base.sh", seconds=900, PYTHON=sys.executable).split()[-1]
         )
-        parts = [CONTAINERFILE, ROOT / "pyproject.toml", self._made / "root.tar"]
-        key = hashlib.sha256(b"".join(part.read_bytes() for part in parts)).hexdigest()[:12]
-        store = self._made.parent / f"image-{key}"
-        for old in self._made.parent.glob("image-*"):
-            if old != store:
-                shutil.rmtree(old, ignore_errors=True)
+        store = self._made.with_name(self._made.name.replace("base-", "image-"))
+        self._turn = _lock(store, wait=True)
+        for old in self._made.parent.glob("image-*.lock"):
+            if old.stem != store.name and (held := _lock(old.with_suffix(""), wait=False)) is not None:
+                shutil.rmtree(old.with_suffix(""), ignore_errors=True)
+                old.unlink()
+                held.close()
         driver = "overlay" if "overlay" in Path("/proc/filesystems").read_text() else "vfs"
-        self._storage = ("--root", str(store), "--runroot", str(scratch / "run"), "--storage-driver", driver)
-        self.command = ("buildah", *self._storage)
+        folders = ("--root", str(store), "--runroot", str(scratch / "run"))
+        self.command = ("buildah", *folders, "--storage-driver", driver)
         self._pip = scratch / "pip.conf"
         self._pip.write_text(_PIP)
 
@@ -76,12 +77,25 @@ class Builder:
         """Remove the image, and what nothing else is made from."""
         self("rmi", "--force", IMAGE)
         self("rmi", "--prune")
+        if self._turn is not None:
+            self._turn.close()
 
     @property
     def inspected(self) -> dict[str, Any]:
-        """The image's configuration, as Docker has it, with `Size` in bytes of all its layers unpacked."""
-        (told,) = json.loads(scripts.run("podman", *self._storage, "image", "inspect", IMAGE))
-        return {**told["Config"], "Healthcheck": told["Healthcheck"], "Size": told["Size"]}
+        """The image's configuration, as Docker has it."""
+        told: dict[str, Any] = json.loads(self("inspect", "--type", "image", IMAGE))["Docker"]["config"]
+        return told
+
+
+def _lock(store: Path, *, wait: bool) -> BinaryIO | None:
+    """Have a storage alone among the test runs of this machine; None where another has it and this is not to wait."""
+    file = store.with_name(f"{store.name}.lock").open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
 
 
 class Container:
@@ -97,11 +111,12 @@ class Container:
     def run(self, *words: str) -> str:
         return self._builder(*self._run, *words)
 
-    def start(self, *words: str, log: Path) -> subprocess.Popen[bytes]:
-        """Begin a command; end it with `stop`."""
+    def start(self, *words: str, log: Path, user: str = "") -> subprocess.Popen[bytes]:
+        """Begin a command, by another user where that is named; what is begun is buildah's process."""
+        by = self._run[:1] + (("--user", user) if user else ()) + self._run[1:]
         with log.open("wb") as out:
             return subprocess.Popen(
-                [*self._builder.command, *self._run, *words],
+                [*self._builder.command, *by, *words],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
 

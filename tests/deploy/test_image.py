@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import os
 import signal
+import stat
 import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
+import yaml
 
 import registry_mesh
+from tests.clients.chart_tools import tool
 from tests.clients.images import ROOT, Builder, Container, container
+from tests.clients.scripts import run
 from tests.clients.wire import serves
 from tests.eventually import eventually_here
 from tests.simulators.ports import free_port
@@ -31,12 +34,11 @@ registries: {{registry.example: {{default: true, parents: [["http://127.0.0.1:1"
 
 
 @pytest.fixture(scope="module")
-def built(clients: None) -> Iterator[Builder]:
-    with TemporaryDirectory(prefix="rm.") as short:
-        builder = Builder(Path(short))
-        builder.build()
-        yield builder
-        builder.forget()
+def built(clients: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builder]:
+    builder = Builder(tmp_path_factory.mktemp("image"))
+    builder.build()
+    yield builder
+    builder.forget()
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +70,10 @@ def test_it_says_what_it_is(built: Builder) -> None:
     assert told["StopSignal"] == "SIGTERM"
 
 
-def test_it_is_small(built: Builder) -> None:
-    assert built.inspected["Size"] < 250_000_000
+def test_it_is_small(inside: Container) -> None:
+    files = (each.lstat() for each in inside.files.rglob("*"))
+    sizes = {each.st_ino: each.st_size for each in files if stat.S_ISREG(each.st_mode)}
+    assert 100_000_000 < sum(sizes.values()) < 250_000_000
 
 
 def test_nothing_is_inside_that_builds(inside: Container) -> None:
@@ -90,22 +94,60 @@ def test_a_site_serves_from_it_as_its_user_and_is_found_well(
     built: Builder, inside: Container, port: int, tmp_path: Path
 ) -> None:
     told = built.inspected
-    health = told["Healthcheck"]["Test"]
-    assert health[0] == "CMD"
+    kind, command = told["Healthcheck"]["Test"]
+    assert kind == "CMD-SHELL"
+    health = ("/bin/sh", "-c", command)
     with pytest.raises(AssertionError, match="exit 1"):
-        inside.run(*health[1:])
+        inside.run(*health)
     served = inside.start(*told["Entrypoint"], *told["Cmd"], log=tmp_path / "log")
     try:
         eventually_here(
             lambda: serves(f"http://127.0.0.1:{port}/v2/"), lambda: (tmp_path / "log").read_text(), 60
         )
         assert f"registry-mesh {registry_mesh.__version__}" in inside.run(*told["Entrypoint"], "version")
-        assert "serves" in inside.run(*health[1:])
+        assert "serves" in inside.run(*health)
         main = _serving(tmp_path / "log")
         assert Path(f"/proc/{main}").stat().st_uid == 10001
     finally:
         _end(served, tmp_path / "log")
     assert served.returncode == 0
+
+
+@pytest.mark.skipif(tool("helm") is None, reason="no helm here: make chart-tools")
+def test_the_chart_s_daemonset_leads_a_machine_to_the_site_and_takes_that_back(
+    built: Builder, tmp_path: Path
+) -> None:
+    values = tmp_path / "values.yaml"
+    values.write_text("registries: {quay.io: {parents: [[https://quay.io]]}}\nnodes: {enabled: true}\n")
+    chart = ROOT / "deploy" / "helm" / "registry-mesh"
+    found = yaml.safe_load_all(run(str(tool("helm")), "template", "cache", chart, "-f", values))
+    (pod,) = [each["spec"]["template"]["spec"] for each in found if each and each["kind"] == "DaemonSet"]
+    (told,) = pod["containers"]
+    words = [*told["command"], *(each.replace("$(MACHINE)", "192.0.2.7") for each in told["args"])]
+    folder = tmp_path / "certs.d"
+    folder.mkdir()
+    written = folder / "quay.io" / "hosts.toml"
+    with container(built, f"{folder}:/certs.d") as made:
+        process = made.start(*words, log=tmp_path / "log", user=str(told["securityContext"]["runAsUser"]))
+        try:
+            eventually_here(written.exists, lambda: (tmp_path / "log").read_text(), 60)
+            assert 'http://192.0.2.7:30500"' in written.read_text()
+            eventually_here(lambda: "sleep" in _below(process.pid), "the shell to wait")
+            os.kill(_below(process.pid)["sh"], signal.SIGTERM)
+            assert process.wait(60) == 0
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+    assert not written.exists()
+
+
+def _below(pid: int) -> dict[str, int]:
+    """The processes below one, by their names."""
+    found: dict[str, int] = {}
+    for child in Path(f"/proc/{pid}/task").glob("*/children"):
+        for each in map(int, child.read_text().split()):
+            found |= {Path(f"/proc/{each}/comm").read_text().strip(): each} | _below(each)
+    return found
 
 
 def _serving(log: Path) -> int:
