@@ -24,5 +24,6 @@ def open_repositories(config: Config, storage: Storage, may_read: MayRead = nobo
         PushPolicy(pushes.immutable, pushes.history, pushes.grace, pushes.sparse, pushes.untagged == "keep"),
         may_read,
         pushes.quotas,
+        storage.alone,
         open_outbox(config) if config.role == "origin" else None,
     )

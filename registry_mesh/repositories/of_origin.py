@@ -18,6 +18,7 @@ from registry_mesh.ports.happenings import Happening, Outbox
 from registry_mesh.ports.pushes import Pusher
 from registry_mesh.ports.records import Records
 from registry_mesh.ports.repositories import Referrers, Repository, Resolved, TagPage
+from registry_mesh.ports.storage import Alone, with_others
 from registry_mesh.ports.uploads import Uploads
 from registry_mesh.repositories.digest_life import Lifecycle
 from registry_mesh.repositories.in_use import NamedBy
@@ -92,16 +93,18 @@ class Repositories:
         policy: PushPolicy | None = None,
         may_read: MayRead = nobody,
         quotas: Mapping[str, int] | None = None,
+        alone: Alone = with_others,
         outbox: Outbox | None = None,
     ) -> None:
-        """`quotas`: bytes that projects may have, by their names. `outbox`: where it is told what happens."""
+        """`quotas`: bytes that projects may have, by their names. `alone`: how processes take turns. `outbox`: where
+        it is told what happens."""
         self.records = records
         self.blobs = blobs
         self.uploads = uploads
         self.lifecycle = lifecycle
         self.policy = policy or PushPolicy()
         self.named_by = NamedBy()
-        self.quotas = Quotas(records, quotas)
+        self.quotas = Quotas(records, quotas, alone)
         self._outbox = outbox
         self._may_read = may_read
 

@@ -7,7 +7,7 @@ tag. A crash between any two leaves what was there before, and perhaps something
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest, new_hasher
@@ -56,15 +56,15 @@ class _LinkingIngest:
         await self._inner.write(data)
 
     async def commit(self, expected: Digest | None = None) -> BlobInfo:
-        share = await self._pushes.share()
-        share.demand(self._inner.offset, expected, self._announced)
-        if expected is not None:
-            await self._pushes.touch(expected)
-        info = await self._inner.commit(expected)
-        if expected is None:  # its digest is known only now: it may have been condemned a moment ago
-            await self._pushes.touch(info.digest)
-        await self._pushes.link(info, self._who)
-        return info
+        async with self._pushes.taking(self._inner.offset, expected, self._announced) as share:
+            if expected is not None:
+                await self._pushes.touch(expected)
+            info = await self._inner.commit(expected)
+            if expected is None:  # its digest is known only now: it may have been condemned a moment ago
+                await self._pushes.touch(info.digest)
+            await self._pushes.link(info, self._who)
+            share.add(info.digest, info.size)
+            return info
 
 
 class RepositoryPushes:
@@ -126,8 +126,9 @@ class RepositoryPushes:
             info = await self._store.blobs.stat(digest)
         except BlobUnknown:
             return False
-        (await self.share()).demand(info.size, digest)
-        await self.link(info, who)
+        async with self.taking(info.size, digest) as share:
+            await self.link(info, who)
+            share.add(digest, info.size)
         return True
 
     # Manifests and tags
@@ -150,13 +151,12 @@ class RepositoryPushes:
             entry = await self._parts.tags.current(tag)  # refuse early, before anything is written
             decide(entry.digest if entry else None)
         await self._references.demand(manifest)
-        share = await self.share()
-        share.demand(len(manifest.data), manifest.digest)
         await self.touch(manifest.digest)
-        await put(self._store.blobs, manifest.digest, manifest.data)
-        await self._store.found(self._parts)
-        await self._shelve(manifest, who)
-        share.add(manifest.digest, len(manifest.data))
+        async with self.taking(len(manifest.data), manifest.digest) as share:
+            await put(self._store.blobs, manifest.digest, manifest.data)
+            await self._store.found(self._parts)
+            await self._shelve(manifest, who)
+            share.add(manifest.digest, len(manifest.data))
         moved: list[tuple[Tag, Digest]] = []
         for tag, decide in zip(tags, decisions, strict=True):
             before = await self._parts.tags.move(tag, _plain(manifest), who, decide)
@@ -221,11 +221,16 @@ class RepositoryPushes:
         """What this repository's projects have left."""
         return await self._store.quotas.of(self._parts.name)
 
+    def taking(
+        self, size: int, digest: Digest | None, announced: int = 0
+    ) -> AbstractAsyncContextManager[Share]:
+        """To be entered while something is linked: `QuotaExceeded` where it does not fit."""
+        return self._store.quotas.taking(self._parts.name, size, digest, announced)
+
     async def link(self, info: BlobInfo, who: Pusher) -> None:
         """The blob belongs to this repository from now on."""
         await self._store.found(self._parts)
         await self._parts.blobs.link(info, self._store.lifecycle.clock(), who.subject)
-        (await self.share()).add(info.digest, info.size)
 
     async def _readable_source(
         self, who: Pusher, digest: Digest, source: RepositoryName | None

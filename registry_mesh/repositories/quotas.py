@@ -2,15 +2,17 @@
 
 What counts is what the documents of those repositories name, read anew: no account is kept that a crash could leave
 wrong. A count is good for twenty times as long as it took, so counting costs a process at most a twentieth of its time;
-what the process takes meanwhile is added to it. What several processes take in that time may together go beyond a quota
-by what they took; nothing more is taken after it.
+wrong. A count is good for twenty times as long as it took, so counting costs a process a twentieth of its time at most;
+comes, the processes of a machine take by turns, and count at each.
 """
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +21,7 @@ from registry_mesh.oci.reference import RepositoryName, parse_name
 from registry_mesh.oci.refusals import Denied, NameInvalid
 from registry_mesh.ports.documents import decode
 from registry_mesh.ports.records import Records
+from registry_mesh.ports.storage import Alone, with_others
 from registry_mesh.replication.sentences import size as told_size
 from registry_mesh.repositories.keys import RepositoryKeys, digest_of
 from registry_mesh.repositories.names import repository_names
@@ -27,6 +30,10 @@ from registry_mesh.tasks.together import ask_each
 
 _GOOD_FOR: Final = 20.0
 """Times of what a count took for which it is good."""
+_NEARLY: Final = 0.9
+"""The share of a quota from which a project is nearly full."""
+_SMALL: Final = 16
+"""A quota is small beside what would not fit so many times."""
 _KNOWN: Final = 32
 """Hex digits of a digest by which it is remembered."""
 
@@ -56,9 +63,12 @@ class Account:
         self._records = records
         self._ticks = ticks
         self._sizes: dict[int, int] = {}
-        self._added: dict[int, int] = {}
-        """What was added while it is counted."""
+        self._added: dict[int, tuple[int, float]] = {}
+        """What was added lately, and when: a count under way may have missed it."""
         self._good_until: float | None = None
+        self._counted: float | None = None
+        """When the count began that holds."""
+        self._turn = asyncio.Lock()
         self._flights: Flights[str, None] = Flights()
 
     def __repr__(self) -> str:
@@ -74,10 +84,23 @@ class Account:
 
     def add(self, digest: Digest, size: int) -> None:
         """A repository of the project has it from now on."""
-        self._added[_key(digest)] = size
+        self._added[_key(digest)] = (size, self._ticks())
         if not self.has(digest):
             self._sizes[_key(digest)] = size
             self.used += size
+
+    def is_tight(self, more: int) -> bool:
+        """Whether what other processes take meanwhile could make the difference to `more` bytes."""
+        coming = self.coming + more
+        return self.used + coming > _NEARLY * self.limit or self.used + _SMALL * coming > self.limit
+
+    @asynccontextmanager
+    async def turn(self, alone: Alone) -> AsyncIterator[None]:
+        """Nobody else on this machine takes of the project meanwhile; counted anew."""
+        word = f"quota-{hashlib.sha256(self.project.encode()).hexdigest()[:32]}"
+        async with self._turn, alone(word, lambda owner: None):
+            await self._count()
+            yield
 
     def refuse(self, more: int, others: int = 0) -> None:
         """`QuotaExceeded` where `more` bytes, beside `others` that come, do not fit."""
@@ -100,11 +123,14 @@ class Account:
 
     async def _count(self) -> None:
         began = self._ticks()
-        self._added = {}
         sizes: dict[int, int] = {}
         async for name in self._names():
             await self._count_repository(RepositoryKeys(name), sizes)
-        self._sizes = sizes | self._added
+        if self._counted is not None and began < self._counted:
+            return  # one that began later was faster
+        self._counted = began
+        self._added = {key: each for key, each in self._added.items() if each[1] >= began}
+        self._sizes = sizes | {key: size for key, (size, _) in self._added.items()}
         self.used = sum(self._sizes.values())
         self._good_until = self._ticks() + _GOOD_FOR * (self._ticks() - began)
 
@@ -140,9 +166,12 @@ class Quotas:
         self,
         records: Records,
         limits: Mapping[str, int] | None = None,
+        alone: Alone = with_others,
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`limits`: bytes by project, which is a repository's name or the first components of several."""
+        """`limits`: bytes by project, which is a repository's name or the first components of several. `alone`: how
+        the processes of a machine take turns."""
+        self._alone = alone
         self._accounts = [
             Account(records, project, limit, ticks) for project, limit in sorted((limits or {}).items())
         ]
@@ -159,6 +188,20 @@ class Quotas:
         for account in accounts:
             await account.look()
         return Share(accounts)
+
+    @asynccontextmanager
+    async def taking(
+        self, name: RepositoryName, size: int, digest: Digest | None, announced: int = 0
+    ) -> AsyncIterator[Share]:
+        """To be entered while something is linked to a repository: `QuotaExceeded` where it does not fit. See
+        `Share.demand`."""
+        share = await self.of(name)
+        async with AsyncExitStack() as stack:
+            for account in share.accounts:
+                if (digest is None or not account.has(digest)) and account.is_tight(size):
+                    await stack.enter_async_context(account.turn(self._alone))
+            share.demand(size, digest, announced)
+            yield share
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -10,8 +11,9 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RepositoryName, Tag
 from registry_mesh.oci.refusals import Denied
 from registry_mesh.repositories.of_origin import Repositories
-from registry_mesh.repositories.quotas import QuotaExceeded
-from tests.simulators.origins import ALICE, image, memory_origin, push_blob, pushes, repository
+from registry_mesh.repositories.quotas import QuotaExceeded, Quotas
+from registry_mesh.stores.disk.exclusive import alone_below
+from tests.simulators.origins import ALICE, disk_origin, image, memory_origin, push_blob, pushes, repository
 
 KIB = 1024
 
@@ -122,7 +124,7 @@ async def test_what_another_process_took_or_removed_is_seen() -> None:
     )
     assert await used(other) == {"atlas": 0}
     blob = await push_blob(repository(one, "atlas/a"), b"a" * 9 * KIB)
-    other.quotas = type(other.quotas)(other.records, {"atlas": 10 * KIB}, ticks=lambda: 0.0)
+    other.quotas = Quotas(other.records, {"atlas": 10 * KIB}, ticks=lambda: 0.0)
     with pytest.raises(QuotaExceeded):
         await push_blob(repository(other, "atlas/b"), b"b" * 9 * KIB)
     await pushes(repository(one, "atlas/a")).delete_blob(ALICE, blob.digest)
@@ -134,3 +136,35 @@ async def test_a_full_project_begins_no_upload(origin: Repositories) -> None:
     await push_blob(repo, b"a" * 10 * KIB)
     with pytest.raises(QuotaExceeded):
         await pushes(repo).begin(ALICE)
+
+
+async def test_processes_at_one_time_do_not_exceed_it_together(tmp_path: Path) -> None:
+    """Several origins over one store stand for processes: each has accounts of its own."""
+    first = await disk_origin(tmp_path)
+    alone = alone_below(tmp_path / "run")
+    origins = [
+        Repositories(
+            first.records,
+            first.blobs,
+            first.uploads,
+            first.lifecycle,
+            quotas={"atlas": 10 * KIB},
+            alone=alone,
+        )
+        for _ in range(4)
+    ]
+    for origin in origins:
+        assert await used(origin) == {"atlas": 0}
+
+    async def push(i: int) -> bool:
+        try:
+            await push_blob(repository(origins[i % 4], f"atlas/a{i}"), bytes([65 + i]) * 3 * KIB)
+        except QuotaExceeded:
+            return False
+        return True
+
+    taken = await asyncio.gather(*(push(i) for i in range(8)))
+    assert sum(taken) == 3
+    assert (await used(Repositories(
+        first.records, first.blobs, first.uploads, first.lifecycle, quotas={"atlas": 10 * KIB}
+    ))) == {"atlas": 9 * KIB}  # fmt: skip
