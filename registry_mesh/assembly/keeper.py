@@ -41,6 +41,7 @@ from registry_mesh.assembly.labels import node_name, parent_label
 from registry_mesh.assembly.lookout import Lookout
 from registry_mesh.assembly.parent_log import ParentLog
 from registry_mesh.assembly.parents import Seen
+from registry_mesh.assembly.preloading import Preloader
 from registry_mesh.assembly.pull_keeping import PullKeeping
 from registry_mesh.assembly.pulls_told import KeptPulls
 from registry_mesh.assembly.replicator import Replicator
@@ -96,6 +97,7 @@ class Keeper:
         self.storage: Storage | None = None
         self._figures: Figures | None = None
         self._replicator: Replicator | None = None
+        self._preloader: Preloader | None = None
         self._scrubbers: list[Scrubber] = []
         self._couriers = Couriers(config) if config.webhooks.receivers else None
         self._started = time.time()
@@ -130,7 +132,10 @@ class Keeper:
         async with AsyncExitStack() as stack:
             self.storage = await open_storage(self._config)
             stack.push_async_callback(self.storage.close)
-            if self._config.rules is not None:
+            if self._config.rules is not None and self._config.role == "site":
+                preloader = Preloader(self._config, self.storage, self._instruments, self._seen)
+                self._preloader = await stack.enter_async_context(preloader)
+            elif self._config.rules is not None:
                 replicator = Replicator(self._config, self.storage, self._instruments, self._seen)
                 self._replicator = await stack.enter_async_context(replicator)
             self._scrubbers = [
@@ -197,6 +202,8 @@ class Keeper:
         jobs += [scrubber.repeat for scrubber in self._scrubbers]
         if self._replicator is not None:
             jobs.append(self._replicator.repeat)
+        if self._preloader is not None:
+            jobs.append(self._preloader.repeat)
         if collects(self._config):
             jobs.append(self._collect)
         if self._config.role == "origin":

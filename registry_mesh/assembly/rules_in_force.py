@@ -18,6 +18,7 @@ from registry_mesh.config.rule_files import (
     RuleTexts,
     parse_rules,
     read_rule_files,
+    refuse_by_time,
     refuse_on_demand,
     refuse_outward,
     refuse_shares,
@@ -27,7 +28,7 @@ from registry_mesh.config.rule_files import (
 )
 from registry_mesh.config.schema import Config
 from registry_mesh.ports.records import Records
-from registry_mesh.replication.rules import Rules
+from registry_mesh.replication.rules import Rule, Rules
 from registry_mesh.tasks.threads import offload
 
 _KEPT: Final = "receipts/rules.json"
@@ -77,8 +78,10 @@ class RulesInForce:
         own = (self._config.registry,) if self._config.registry else ()
         rules = await offload(parse_rules, texts, (*self._config.registries, *own))
         name = node_name(self._config)
-        ours = replace(rules, rules=tuple(rule for rule in rules if rule.is_for(name)))
+        ours = replace(rules, rules=tuple(rule for rule in rules if self._is_ours(rule, name)))
         refuse_unheeded(ours, self._heeded)
+        if self._config.role == "site":
+            refuse_by_time(ours)
         refuse_unknown_keys(ours, self._config.keys)
         refuse_outward(ours, [name for name, each in self._config.registries.items() if each.push])
         if not self._config.replication.rate:
@@ -86,6 +89,10 @@ class RulesInForce:
         if self._config.replication.fallthrough == "refuse":
             refuse_on_demand(ours)
         return ours
+
+    def _is_ours(self, rule: Rule, name: str) -> bool:
+        """A site takes only what names it: the same folder says what replicas copy."""
+        return rule.is_for(name) and (self._config.role != "site" or rule.nodes is not None)
 
     def _tell(self, faults: tuple[str, ...]) -> None:
         self.faults_since = (self.faults_since or time.time()) if faults else 0.0

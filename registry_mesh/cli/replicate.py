@@ -72,8 +72,9 @@ def _loaded(path: Path) -> Config:
     loaded = load(path).fit()
     for warning in loaded.warnings:
         click.echo(str(warning), err=True)
-    if loaded.config.rules is None:
-        what = f"{loaded.config.role}: it has no rules to run"
+    if loaded.config.rules is None or loaded.config.role == "site":
+        why = "it brings what rules take by itself" if loaded.config.rules else "it has no rules to run"
+        what = f"{loaded.config.role}: {why}"
         raise ConfigInvalid(
             [Finding(str(path), Mark(1, 1), ("role",), what, "give the configuration of a node with rules")]
         )

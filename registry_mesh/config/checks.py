@@ -35,12 +35,7 @@ _NEEDS: Final[dict[str, dict[str, str]]] = {
 _BELONGS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "registry": (("origin",), "only an origin has a registry of its own; use registries"),
     "siblings": (("site",), "only the servers of a site bring blobs together"),
-    "rules": (("origin", "replica"), "a site fetches what it is asked for, and brings nothing by rules"),
-    "replication": (
-        ("origin", "replica"),
-        "a site fetches what it is asked for, and brings nothing by rules",
-    ),
-    "keys": (("origin", "replica"), "a site fetches what it is asked for, and brings nothing by rules"),
+    "keys": (("origin", "replica"), "a site brings what rules take, whoever signed it"),
     "pushes": (("origin",), "only an origin takes pushes"),
     "collection": (("origin", "replica"), "a site makes room by itself"),
     "webhooks": (("origin",), "only an origin takes pushes, and tells of them"),
@@ -102,6 +97,10 @@ def _check_children(document: Document) -> None:
 
 def _check_filling(document: Document) -> None:
     """An origin fetches what its rules take, from registries that are not its own, and keeps it under its own name."""
+    if document.find("role") == "site":
+        if document.find("replication") is not None and not document.find("rules"):
+            document.report(("replication",), "replication without rules", "add rules: DIRECTORY", key=True)
+        return
     if document.find("role") != "origin":
         return
     rules, registries = document.find("rules"), document.find("registries")

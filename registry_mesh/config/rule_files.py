@@ -89,6 +89,14 @@ def refuse_outward(rules: Rules, pushed: Collection[str]) -> None:
         raise ConfigInvalid(findings)
 
 
+def refuse_by_time(rules: Rules) -> None:
+    """`ConfigInvalid` where a rule keeps the newest by when they were seen: who does not remember that cannot."""
+    late = [rule for rule in rules if rule.keep is not None and rule.keep.needs_times]
+    if late:
+        what, how = "this node remembers no times, which keep by seen or or_younger needs", "keep by version"
+        raise ConfigInvalid([_finding(rule.place, f"rule {rule.name}: {what}", how) for rule in late])
+
+
 def refuse_on_demand(rules: Rules) -> None:
     """`ConfigInvalid` where a rule leaves blobs to be fetched when they are read."""
     what = "this node fetches nothing when it is read, which data: on-demand needs"

@@ -46,10 +46,9 @@ def faults(text: str) -> list[str]:
             SITE.replace("parents", "credentials: 'file:~/hub.json', parents"),
             "only a shell knows what ~ is",
         ),
-        (SITE + "rules: rules\n", "f.yaml:4:1: rules: a site has no rules; leave it out: a site"),
         (SITE + "pushes: {sparse: true}\n", "pushes: a site has no pushes; leave it out: only an origin"),
         (SITE + "collection: {interval: 1h}\n", "collection: a site has no collection"),
-        (SITE + "replication: {interval: 1h}\n", "replication: a site has no replication"),
+        (SITE + "replication: {interval: 1h}\n", "replication: replication without rules"),
         (
             "role: origin\nstore: {disk: {path: x}}\npushes: {quotas: {'atlas/**': 1GiB}}\n",
             "a project is a repository's name, or the first components of several: atlas, atlas/prod",
