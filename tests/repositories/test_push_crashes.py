@@ -155,7 +155,8 @@ def die_at_every(every: int, story: Story, fresh: Fresh) -> int:
 
     Each kill has a store and a process of its own. One process looks at all the stores afterwards.
     """
-    points = run_and_die(lambda: live(fresh(1)[0], story), 0)
+    [unharmed] = fresh(1)
+    points = run_and_die(partial(live, unharmed, story), 0)
     deaths = different(points, range(1 + every // 2, len(points) + 1, every))
     killed: list[tuple[str, Opened]] = []
     for at, opened in zip(deaths, fresh(len(deaths)), strict=True):

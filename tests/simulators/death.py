@@ -45,6 +45,8 @@ def run_and_die(work: Work, at: int) -> list[str]:
 
 
 def _live(work: Work, at: int, writer: int) -> None:
+    global _BEGINNING
+    _BEGINNING = threading.Lock()  # the parent's is held; the child may have children of its own
     reached = 0
     one_at_a_time = threading.Lock()  # points are reached in several threads
 
