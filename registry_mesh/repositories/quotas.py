@@ -2,7 +2,7 @@
 
 What counts is what the documents of those repositories name, read anew: no account is kept that a crash could leave
 wrong. A count is good for twenty times as long as it took, so counting costs a process at most a twentieth of its time;
-wrong. A count is good for twenty times as long as it took, so counting costs a process a twentieth of its time at most;
+what the process takes meanwhile is added to it. Of a project that is nearly full, or whose quota is small beside what
 comes, the processes of a machine take by turns, and count at each.
 """
 
