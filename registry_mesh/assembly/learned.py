@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
+from registry_mesh.assembly import verified
 from registry_mesh.assembly.labels import node_name
+from registry_mesh.assembly.verified import Verified
 from registry_mesh.config.certificates import ends_at
 from registry_mesh.config.parent_places import parent_places
 from registry_mesh.config.schema import Config
@@ -44,6 +46,7 @@ class Learned:
         """Where the file names a parent, by registry and URL; looked at when it is needed."""
         self.format = 0
         """Of the store, as its marker says now; 0 where it does not."""
+        self.verified = Verified()
         self.answered: dict[str, float] = {}
         """When a parent answered last, by registry, over restarts; seconds since the epoch."""
 
@@ -68,6 +71,7 @@ class Learned:
         try:
             async with asyncio.timeout(PATIENCE):
                 self.format = _format(await records.get(marker.KEY))
+                self.verified = Verified.decode(await records.get(verified.KEY))
                 for host, at in _times(await records.get(key)).items():
                     self.answered[host] = max(at, self.answered.get(host, 0.0))
                 await records.put(key, json.dumps(self.answered).encode())

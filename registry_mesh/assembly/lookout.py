@@ -246,6 +246,9 @@ class Lookout:
         age = scrub.age_seconds if scrub else None
         return CareFacts(
             rotten=self._rise("rotten", "", _DAY, _count(status, names.ROTTEN), now),
+            verified=self._learned.verified.at,
+            wrong=self._learned.verified.wrong,
+            first_wrong=self._learned.verified.first,
             repaired=self._rise("repaired", "", _DAY, _count(status, names.REPAIRED), now),
             scrubbed=now - age if age is not None else 0.0,
             scrub_every=config.scrub.every if scrub and config.scrub.rate and not scrub.budgeted else 0.0,

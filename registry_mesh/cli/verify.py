@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,14 +33,19 @@ def command(config: Path, repair: bool, quiet: bool) -> None:
 
     async def work(loaded: Config) -> int:
         from registry_mesh.assembly.self_check import open_self_check
+        from registry_mesh.assembly.verified import Verified
+        from registry_mesh.ports.failures import Failure
 
-        wrong = mended = 0
+        wrong, mended, first = 0, 0, ""
         show = store_command.ProgressLine(quiet)
-        async with open_self_check(loaded, repair=repair, progress=show) as check:
+        async with open_self_check(loaded, repair=repair, progress=show) as (check, records):
             async for finding in check.findings():
                 show.say(str(finding))
                 wrong += not finding.repaired
                 mended += finding.repaired
+                first = first or ("" if finding.repaired else str(finding))
+            with suppress(Failure):  # a store that is full can be checked all the same
+                await Verified(time.time(), wrong, first).keep(records)
         show.say(
             f"{check.repositories} repositories, {check.blobs} blobs, {size(check.bytes)}: "
             f"{wrong} wrong, {mended} mended"

@@ -88,6 +88,11 @@ class CareFacts:
     scrubbed: float = 0.0
     """When all was last read again; 0: never."""
     scrub_every: float = 0.0
+    verified: float = 0.0
+    """When all was checked last by `verify`; 0: never."""
+    wrong: int = 0
+    """What that found, and did not mend."""
+    first_wrong: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,15 @@ def of_store(facts: NodeFacts, now: float) -> Iterator[Finding]:
             "the disk's health: smartctl -a",
             now,
         )
+    if care.wrong:
+        yield Finding(
+            "rot",
+            f"verify found {care.wrong:,} thing{'' if care.wrong == 1 else 's'} wrong in the store, not mended yet.",
+            "verify",
+            (f"At {moment(care.verified, now)}. The first: {care.first_wrong}",),
+            f"registry-mesh verify {facts.config} --repair says what mends it, and whether it is mended",
+            care.verified,
+        )
     since = care.scrubbed or facts.started
     if care.scrub_every and now - since > _SCRUB_LATE * care.scrub_every:
         last = f"Last read again {span(now - care.scrubbed)} ago" if care.scrubbed else "Never read again"

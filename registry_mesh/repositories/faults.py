@@ -52,7 +52,8 @@ class Finding:
     def _needed(self) -> Iterator[str]:
         if self.tags:
             more = f" and {len(self.tags) - _SHOWN:,} more" if len(self.tags) > _SHOWN else ""
-            yield f"needed by {', '.join(self.tags[:_SHOWN])}{more}"
+            word = "tag" if len(self.tags) == 1 else "tags"
+            yield f"needed by {word} {', '.join(self.tags[:_SHOWN])}{more}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from registry_mesh.assembly.learned import Learned
 from registry_mesh.assembly.lookout import quantile
+from registry_mesh.assembly.verified import Verified
 from registry_mesh.config.load import load
 from registry_mesh.config.parent_places import parent_places
 from registry_mesh.ports.marker import FORMAT, KEY, Marker
@@ -69,3 +70,15 @@ def test_below_which_99_of_100_lie() -> None:
     assert quantile(0.99, bounds, (100, 0, 0, 0)) < 0.1
     assert 0.1 < quantile(0.99, bounds, (95, 5, 0, 0)) < 0.5
     assert quantile(0.99, bounds, (0, 0, 0, 7)) == 1.0
+
+
+async def test_what_verify_found_is_known_to_the_node(tmp_path: Path) -> None:
+    file = tmp_path / "site.yaml"
+    file.write_text(SITE)
+    records = records_below(tmp_path / "store")
+    for told in (Verified(1e9, 3, "a: gone"), Verified(1e9 + 60, 0, "")):
+        await told.keep(records)
+        learned = Learned(lambda: load(file).config, str(file), lambda: records)
+        await learned.learn(set(), places=False)
+        assert learned.verified == told
+    assert Verified.decode(b"no JSON") == Verified.decode(None) == Verified()

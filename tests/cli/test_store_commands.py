@@ -12,10 +12,12 @@ from click.testing import CliRunner, Result
 
 from registry_mesh.assembly.repositories import open_repositories
 from registry_mesh.assembly.storage import open_storage
+from registry_mesh.assembly.verified import KEY, Verified
 from registry_mesh.cli.main import main
 from registry_mesh.config.load import load
 from registry_mesh.oci.digest import Digest
 from registry_mesh.repositories.of_origin import Repositories
+from registry_mesh.stores.disk.storage import records_below
 from tests.simulators.origins import push_blob, push_image, repository
 
 
@@ -112,6 +114,8 @@ def test_verify_lists_what_is_wrong(config: Path) -> None:
     assert f"atlas/athena: {one}: the bytes are gone" in found.output
     assert "1 wrong, 0 mended" in found.output
     assert "next: an origin has nobody to fetch from: push again the images that need it" in found.output
+    told = Verified.decode(asyncio.run(records_below(config.parent / "store").get(KEY)))
+    assert (told.wrong, told.first.startswith(f"atlas/athena: {one}: the bytes are gone")) == (1, True)
 
 
 def test_undo_does_not_move_a_tag_that_the_configuration_keeps(config: Path) -> None:

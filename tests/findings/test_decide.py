@@ -205,6 +205,10 @@ STOPPED = StoppedDeletes("r.example", 31, 100, 0.1, "sha256:abc")
             {"rot": "3 stored chunks had rotted; 3 mended."},
         ),
         (
+            replace(WELL, care=CareFacts(verified=SINCE, wrong=2, first_wrong="a: gone")),
+            {"rot": "verify found 2 things wrong in the store, not mended yet."},
+        ),
+        (
             replace(WELL, care=CareFacts(scrubbed=NOW - 16 * DAY, scrub_every=7 * DAY)),
             {"scrub-old": "Last read again 16 d ago; scrub.every is 7 d."},
         ),

@@ -130,6 +130,6 @@ async def test_the_tags_that_need_what_is_wrong_are_named(origin: Repositories, 
     told = {each.digest: each for each in await check(origin)}
     assert told[digest].tags == (Tag("big"),)
     assert told[layer].tags == (Tag("multi"), Tag("t")), "over an index too"
-    assert str(told[layer]).endswith("needed by multi, t")
+    assert str(told[layer]).endswith("needed by tags multi, t")
     many = replace(told[layer], tags=tuple(Tag(f"v{n}") for n in range(10)))
     assert str(many).endswith("v7 and 2 more")
