@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from aiohttp import web
+from click.testing import CliRunner
 
+from registry_mesh.assembly.replicator import open_replicator
+from registry_mesh.cli.main import main
 from registry_mesh.content.snapshot.jobs import Widths
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import Tag
@@ -16,9 +20,11 @@ from tests.clients import registries
 from tests.content.snapshot.planning import planned, size
 from tests.content.snapshot.test_rule_keys import replica_of, troubles
 from tests.content.snapshot.test_verify import TEAM
-from tests.simulators.cloud import CHUNK, Cloud, cloud_of
+from tests.simulators.cloud import CHUNK, CLOUD, Cloud, cloud_of
 from tests.simulators.gateway import Ill, Pass
-from tests.simulators.images import random_bytes
+from tests.simulators.guarded import basic
+from tests.simulators.images import HOST, Content, random_bytes
+from tests.simulators.replica_tree import replica_tree
 
 ONE_BY_ONE = Widths(streams=1, records=1)
 
@@ -193,3 +199,40 @@ async def test_an_index_with_absent_children_is_named_and_never_rewritten(cloud:
         told = troubles(await node.run())
     assert any("MANIFEST_BLOB_UNKNOWN" in each for each in told), told
     assert await cloud.digest("a", "v1") is None
+
+
+async def test_a_replica_pushes_by_its_configuration_with_the_registry_s_login(
+    cloud: Cloud, tmp_path: Path
+) -> None:
+    async def ill(request: web.Request, body: bytes, ask: Pass) -> web.Response:
+        if request.headers.get("Authorization") == basic("robot", "secret"):
+            return await ask()
+        return web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="cloud"'})
+
+    cloud.gateway.ill = ill
+    (tmp_path / "login").write_text("robot:secret")
+    (tmp_path / "login").chmod(0o600)
+    async with replica_tree(tmp_path) as tree:
+        content = Content()
+        image = content.image("one", "v1")
+        await tree.push("app", content)
+        tree.write_rules({"repos": ["app"]})
+        rule = f"  - {{name: out, from: {HOST}, repos: app, tags: v1, {cloud.to()}}}"
+        rules = tree.directory / "rules" / "out.yaml"
+        rules.write_text(f"schema: registry-mesh/rules/2\nrules:\n{rule}\n")
+        there = {"parents": [[cloud.gateway.url]], "push": True, "credentials": f"file:{tmp_path / 'login'}"}
+        config = tree.replica_config(more_registries={CLOUD: there})
+        async with open_replicator(config) as replicator:
+            outcome = await replicator.run()
+            assert (troubles(outcome), outcome.held) == ([], 2)
+        assert await cloud.digest("app", "v1") == str(image.digest)
+        plan = await asyncio.to_thread(
+            CliRunner().invoke, main, ["replicate", "--plan", str(tree.replica_path), "--format", "json"]
+        )
+        assert json.loads(plan.stdout)["steps"] == []
+        tree.replica_config(more_registries={CLOUD: there | {"push": False}})
+        refused = await asyncio.to_thread(
+            CliRunner().invoke, main, ["replicate", "--once", str(tree.replica_path)]
+        )
+        assert refused.exit_code == 2
+        assert "this node does not push to cloud.example" in refused.output

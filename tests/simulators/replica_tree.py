@@ -37,7 +37,12 @@ class ReplicaTree:
         return self.directory / "replica.yaml"
 
     def replica_config(
-        self, *, quota: str | None = None, keys: dict[str, Any] | None = None, **replication: Any
+        self,
+        *,
+        quota: str | None = None,
+        keys: dict[str, Any] | None = None,
+        more_registries: dict[str, Any] | None = None,
+        **replication: Any,
     ) -> Config:
         """Written to `replica_path` too."""
         disk = {"path": str(self.directory / "replica")} | ({"quota": quota} if quota else {})
@@ -48,7 +53,7 @@ class ReplicaTree:
             "admin": {"port": 0},
             "workers": 1,
             "store": {"disk": disk},
-            "registries": {HOST: {"default": True, "parents": [[self.link.url]]}},
+            "registries": {HOST: {"default": True, "parents": [[self.link.url]]}, **(more_registries or {})},
             "rules": str(self.directory / "rules"),
             "replication": {"interval": "1h"} | replication,
             "keys": keys or {},
