@@ -22,6 +22,7 @@ from registry_mesh.ports.uploads import Owner
 from registry_mesh.repositories import keys as repository_keys
 from registry_mesh.repositories.keys import RepositoryKeys
 from registry_mesh.repositories.linked_blobs import LinkedBlobs
+from registry_mesh.repositories.linking import LinkingIngest
 from registry_mesh.repositories.origin_store import OriginStore
 from registry_mesh.repositories.parts import RepositoryParts
 from registry_mesh.repositories.push_policy import (
@@ -31,40 +32,7 @@ from registry_mesh.repositories.push_policy import (
 )
 from registry_mesh.repositories.quotas import Share
 from registry_mesh.repositories.references import References
-from registry_mesh.repositories.tag_log import Decision
-
-
-class _LinkingIngest:
-    """An ingest whose commit also links the blob to the repository, where its project has room for it."""
-
-    def __init__(
-        self, inner: Ingest, pushes: RepositoryPushes, who: Pusher, share: Share, announced: int
-    ) -> None:
-        self._inner = inner
-        self._pushes = pushes
-        self._who = who
-        self._share = share
-        self._announced = announced
-
-    @property
-    def offset(self) -> int:
-        return self._inner.offset
-
-    async def write(self, data: bytes) -> None:
-        if self._share.accounts and self._inner.offset + len(data) > self._announced:
-            self._share.demand(self._inner.offset + len(data), announced=self._announced)
-        await self._inner.write(data)
-
-    async def commit(self, expected: Digest | None = None) -> BlobInfo:
-        async with self._pushes.taking(self._inner.offset, expected, self._announced) as share:
-            if expected is not None:
-                await self._pushes.touch(expected)
-            info = await self._inner.commit(expected)
-            if expected is None:  # its digest is known only now: it may have been condemned a moment ago
-                await self._pushes.touch(info.digest)
-            await self._pushes.link(info, self._who)
-            share.add(info.digest, info.size)
-            return info
+from registry_mesh.repositories.tag_log import Decision, Moved, only_from
 
 
 class RepositoryPushes:
@@ -97,7 +65,7 @@ class RepositoryPushes:
             whole = ingest.offset + (size or 0)
             share.demand(whole)
             with share.announced(whole):
-                yield _LinkingIngest(ingest, self, who, share, whole)
+                yield LinkingIngest(ingest, self, who, share, whole)
 
     @asynccontextmanager
     async def monolithic(self, who: Pusher, expected: Digest, size: int | None) -> AsyncIterator[Ingest]:
@@ -106,7 +74,7 @@ class RepositoryPushes:
         share.demand(size or 0, expected)
         with share.announced(size or 0):
             async with self._store.blobs.ingest(expected, size, expected.algorithm) as ingest:
-                yield _LinkingIngest(ingest, self, who, share, size or 0)
+                yield LinkingIngest(ingest, self, who, share, size or 0)
 
     async def cancel(self, who: Pusher, upload: str) -> None:
         """End a session and forget its bytes; `BlobUploadUnknown`."""
@@ -190,8 +158,8 @@ class RepositoryPushes:
         for tag in tags:
             allow_move(self._store.policy, self._parts.name, tag, digest, None, Precondition())
         for tag in tags:
-            with suppress(_Moved):
-                await self._parts.tags.move(tag, None, who, _only_from(digest))
+            with suppress(Moved):
+                await self._parts.tags.move(tag, None, who, only_from(digest))
         await self._parts.shelf.unshelve(shelved, self._store.lifecycle.clock(), who)
         await self._tell(DELETE, who, shelved.descriptor, tags)
 
@@ -269,18 +237,6 @@ class RepositoryPushes:
 
     def _owner(self, who: Pusher) -> Owner:
         return Owner(self._parts.name, who.subject)
-
-
-class _Moved(Exception):
-    """The tag points elsewhere by now: leave it."""
-
-
-def _only_from(digest: Digest) -> Decision:
-    def decide(current: Digest | None) -> None:
-        if current != digest:
-            raise _Moved
-
-    return decide
 
 
 def _plain(manifest: Manifest) -> Descriptor:

@@ -49,6 +49,20 @@ Decision = Callable[[Digest | None], None]
 """Told what the tag points at; raises where it must not be changed."""
 
 
+class Moved(Exception):
+    """The tag points elsewhere by now."""
+
+
+def only_from(digest: Digest) -> Decision:
+    """A decision that lets a tag go from `digest` alone, and raises `Moved` elsewhere."""
+
+    def decide(current: Digest | None) -> None:
+        if current != digest:
+            raise Moved
+
+    return decide
+
+
 class TagLogs:
     """The tag logs of one repository. `history` entries are kept of each."""
 
