@@ -189,7 +189,7 @@ class Site:
     @property
     def following(self) -> int:
         """Readers that follow them."""
-        return sum(fill.followed for fill in self.fills.open)
+        return sum(len(fill.state.readers) for fill in self.fills.open)
 
     async def close(self) -> None:
         """End what runs in the background."""

@@ -223,5 +223,6 @@ def settled(answer: bytes) -> bytes:
 
 
 def counts(table: Table) -> dict[tuple[str, tuple[str, ...]], float]:
-    """Every counter and gauge, and how often each histogram was fed."""
-    return {(sample.metric.name, sample.labels): sample.value for sample in table.read()}
+    """Every counter and gauge that is there, and how often each histogram was fed."""
+    read = [sample for sample in table.read() if not sample.metric.absent or sample.value >= 0]
+    return {(sample.metric.name, sample.labels): sample.value for sample in read}

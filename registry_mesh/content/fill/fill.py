@@ -88,11 +88,6 @@ class Fill:
         busy = len(self._readers) or len(self.transfers) or self.state.tasks
         return not self._readings and not busy
 
-    @property
-    def followed(self) -> int:
-        """By how many readers."""
-        return len(self._readers)
-
     @contextlib.contextmanager
     def open(self) -> Iterator[None]:
         """Not idle: a caller inside may follow the fill, and look at what it holds, at any moment."""
