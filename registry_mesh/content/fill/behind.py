@@ -24,6 +24,11 @@ class BackgroundPace:
         self._now = now
         self._since: float | None = None
 
+    @property
+    def waiting(self) -> bool:
+        """Whether it was told to."""
+        return self._since is not None
+
     def waits(self, rivals: Rivals, source: str = "") -> bool:
         """Whether to wait a moment, and ask again. `source`: who sends; empty: any that may be asked."""
         if not self._work.background or not rivals.busy(source):

@@ -88,6 +88,10 @@ class TransferStripes:
         if latency < self._policy.far:
             self._lanes = None
             return
+        if any(
+            each.step_back.waiting for each in running
+        ):  # to cut one that stands still costs all that is buffered
+            return
         if self._lanes is None or self._source != running[0].source:
             self._source = running[0].source
             self._shares.gives(running[0].via.registry, self._source)
@@ -114,6 +118,8 @@ class TransferStripes:
         """Have as many transfers as there may be, each with a stripe of its own."""
         state = self._state
         if state.failed or not state.phase.fetches or (lanes := self.count) <= 1:
+            return
+        if any(each.step_back.waiting for each in self._running):
             return
         stripe = self._policy.stripe(len(state.gap), lanes)
         for each in self._running:

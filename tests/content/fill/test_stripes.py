@@ -16,11 +16,12 @@ from registry_mesh.content.fill.lanes import LaneShares
 from registry_mesh.content.fill.policy import FillPolicy
 from registry_mesh.content.fill.rivals import NoRivals, Traffic
 from registry_mesh.content.fill.state import FillState
-from registry_mesh.content.fill.stripes import TransferStripes
+from registry_mesh.content.fill.stripes import FIRST, TransferStripes
 from registry_mesh.content.fill.transfer import Transfer
 from registry_mesh.content.fill.via import Via
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
+from registry_mesh.ports.urgency import unhurried
 from registry_mesh.stores.disk.store import DiskStore
 from tests.eventually import eventually
 from tests.simulators.source import SimulatedSource
@@ -112,3 +113,27 @@ async def test_no_more_are_begun_than_a_fill_may_have(tmp_path: Path, streams: i
         await eventually(lambda: len(fill.running) > 1, "lanes")
         stripes.close()
     assert len(fill.running) == lanes
+
+
+async def test_a_stream_that_makes_way_is_not_cut_for_others(tmp_path: Path) -> None:
+    """All that its connection holds by then would come again."""
+
+    class Busy(Far):
+        def busy(self, source: str) -> bool:
+            return True
+
+    async with far_fill(tmp_path, FillPolicy()) as fill:
+        stripes = TransferStripes(fill.state, fill.running, fill.is_coming, fill.start)
+        fill.state.readers.enter(fill.via, Span(0, SIZE), 0)
+        whole = fill.running.pop().chunks
+        with unhurried():
+            stream = fill.transfer(whole)
+        fill.running.append(stream)
+        assert stream.step_back.waits(Busy())
+        stripes.begin(fill.via)
+        await asyncio.sleep(2 * FIRST)
+        assert fill.running == [stream] and stream.chunks == whole
+        stream.urgency.hurry()
+        assert not stream.step_back.waits(Busy())
+        await eventually(lambda: len(fill.running) == 8, "other streams beside it")
+        stripes.close()
