@@ -14,12 +14,11 @@ from typing import Final
 import click
 
 from registry_mesh.cli.asked import EXIT_INVALID, NodeRefuses, NodeSilent, Told, ask, exit_for
+from registry_mesh.cli.marks import Marks, marks, worst
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.load import load
 from registry_mesh.config.schema import Config
 
-_MARKS: Final = {"broken": "■", "look": "▲"}
-_PLAIN: Final = {"broken": "[broken]", "look": "[look]"}
 _WIDTH: Final = 100
 
 OK, WARNING, CRITICAL, UNKNOWN = range(4)
@@ -58,8 +57,7 @@ def command(config: Path, check: bool, as_json: bool) -> None:
         sys.exit(severity(told))
     else:
         width = min(_WIDTH, shutil.get_terminal_size((_WIDTH, 24)).columns)
-        marks = _MARKS if _can_say("■▲") else _PLAIN
-        click.echo("\n".join(lines(told, width, marks)))
+        click.echo("\n".join(lines(told, width, marks())))
     sys.exit(1 if told["findings"] else 0)
 
 
@@ -105,20 +103,20 @@ def nagios(told: Told) -> str:
     return f"{_WORDS[severity(told)]}: {said.replace('|', '/')} | {figures}"
 
 
-def lines(told: Told, width: int, marks: dict[str, str]) -> Iterator[str]:
+def lines(told: Told, width: int, marks: Marks) -> Iterator[str]:
     """For a person, the worst first."""
     found = told["findings"]
     broken = sum(each["state"] == "broken" for each in found)
     look = len(found) - broken
     well = told["looked_at"] - len({each["name"] for each in found})
-    yield f"{told['verdict']}"
-    yield f"{told['looked_at']} things looked at: {well} well, {look} worth a look, {broken} broken."
+    yield f"{marks[worst(each['state'] for each in found)]} {told['verdict']}"
+    yield f"{told['looked_at']} things looked at on {told['node']}: {well} well, {look} worth a look, {broken} broken."
     for each in found:
         yield ""
         yield from _finding(each, width, marks)
 
 
-def _finding(found: Told, width: int, marks: dict[str, str]) -> Iterator[str]:
+def _finding(found: Told, width: int, marks: Marks) -> Iterator[str]:
     mark = marks[found["state"]]
     first, *more = textwrap.wrap(f"{mark} {found['sentence']}", width, subsequent_indent="  ") or [mark]
     room = width - len(first) - len(found["name"])
@@ -130,12 +128,3 @@ def _finding(found: Told, width: int, marks: dict[str, str]) -> Iterator[str]:
         yield from textwrap.wrap(text, width, initial_indent="    ", subsequent_indent="    ")
     if found["next"]:
         yield f"    Next: {found['next']}"
-
-
-def _can_say(text: str) -> bool:
-    """Whether standard output can spell it."""
-    try:
-        text.encode(sys.stdout.encoding or "ascii")
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -11,6 +11,7 @@ from typing import Final
 import click
 
 from registry_mesh.cli.asked import NodeRefuses, NodeSilent, Told, ask, fail, loaded
+from registry_mesh.cli.marks import SIGNS, Marks, marks, worst
 from registry_mesh.findings.words import moment, size, span
 
 SHOWN: Final = 4
@@ -41,12 +42,12 @@ def command(config: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({**told, "events": events}, indent=2, ensure_ascii=False))
     else:
-        click.echo("\n".join(lines(told, events, time.time())))
+        click.echo("\n".join(lines(told, events, time.time(), marks())))
 
 
-def lines(told: Told, events: Sequence[Told], now: float) -> Iterator[str]:
+def lines(told: Told, events: Sequence[Told], now: float, marks: Marks = SIGNS) -> Iterator[str]:
     """For a person, the sentence first."""
-    yield told["verdict"]
+    yield f"{marks[worst(each['state'] for each in told['findings'])]} {told['verdict']}"
     yield ""
     for name, cells in _figures(told, now):
         yield f"  {name:<6} " + "".join(f"{cell:<24}" for cell in cells).rstrip()
@@ -55,7 +56,7 @@ def lines(told: Told, events: Sequence[Told], now: float) -> Iterator[str]:
         yield from _registries(told["registries"])
     if told["findings"]:
         yield ""
-        yield from _most([_finding(each) for each in told["findings"]], "registry-mesh doctor")
+        yield from _most([_finding(each, marks) for each in told["findings"]], "registry-mesh doctor")
     if events:
         yield ""
         yield "  refused and failed, the last first"
@@ -102,9 +103,9 @@ def _registries(registries: Mapping[str, Told]) -> Iterator[str]:
         yield f"  {host:<{widths[0]}}  {hits:<{widths[1]}}  {said}"
 
 
-def _finding(found: Told) -> str:
-    after = f"\n    Next: {found['next']}" if found["next"] else ""
-    return f"  {found['state']}: {found['sentence']} ({found['name']}){after}"
+def _finding(found: Told, marks: Marks) -> str:
+    after = f"\n  Next: {found['next']}" if found["next"] else ""
+    return f"{marks[found['state']]} {found['sentence']}{after}"
 
 
 def _event(event: Told, now: float) -> str:

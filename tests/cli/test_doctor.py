@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from registry_mesh.cli.doctor import lines, nagios, severity
+from registry_mesh.cli.marks import LETTERS, SIGNS, worst
 
 DOWN = {
     "name": "parent-down",
@@ -18,7 +19,7 @@ OFFLINE = {
     "evidence": [],
     "next": "registry-mesh probe site.yaml",
 }
-MARKS = {"broken": "■", "look": "▲"}
+MARKS = SIGNS
 
 
 def told(*found: dict[str, object]) -> dict[str, object]:
@@ -27,8 +28,8 @@ def told(*found: dict[str, object]) -> dict[str, object]:
 
 def test_a_good_day() -> None:
     assert list(lines(told(), 100, MARKS)) == [
-        "s serves.",
-        "16 things looked at: 16 well, 0 worth a look, 0 broken.",
+        "● s serves.",
+        "16 things looked at on s: 16 well, 0 worth a look, 0 broken.",
     ]
     assert nagios(told()) == "OK: s serves. | broken=0;;0 look=0;0 looked_at=16"
     assert severity(told()) == 0
@@ -36,7 +37,7 @@ def test_a_good_day() -> None:
 
 def test_trouble_the_name_at_the_end_of_the_line() -> None:
     shown = list(lines(told(OFFLINE, DOWN), 100, MARKS))
-    assert shown[1] == "16 things looked at: 14 well, 1 worth a look, 1 broken."
+    assert shown[1] == "16 things looked at on s: 14 well, 1 worth a look, 1 broken."
     assert shown[3] == f"■ {OFFLINE['sentence']}".ljust(93) + "offline"
     assert shown[4] == "    Next: registry-mesh probe site.yaml"
     assert shown[6:] == [
@@ -58,3 +59,10 @@ def test_nagios_hears_the_worst() -> None:
     assert nagios(told(DOWN)).startswith(
         "WARNING: p:1 refuses connections since 10:31; q:1 stands in. (parent-down) |"
     )
+
+
+def test_marks_where_no_signs_can_be_spelt() -> None:
+    shown = list(lines(told(OFFLINE, DOWN), 100, LETTERS))
+    assert (shown[0], shown[3][:2], shown[6][:2]) == ("x s serves.", "x ", "! ")
+    assert [worst([]), worst(["look"]), worst(["look", "broken"])] == ["well", "look", "broken"]
+    assert all(len(mark) == 1 for mark in (*LETTERS.values(), *SIGNS.values()))

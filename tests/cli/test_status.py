@@ -51,7 +51,7 @@ EVENT = {
 
 def test_a_node_is_shown() -> None:
     assert list(lines(TOLD, [EVENT], NOW)) == [
-        "s serves. One thing is worth a look.",
+        "▲ s serves. One thing is worth a look.",
         "",
         "  24 h   22.6 TB served          450 GB over the WAN     22.2 TB saved",
         "  hits   98.0% of bytes          99.2% of requests       41 of 61,904 requests failed",
@@ -61,7 +61,7 @@ def test_a_node_is_shown() -> None:
         "  registry               hits  parents",
         "  registry.cern.example  -     p:1 up, q:1 down",
         "",
-        "  look: q:1 refuses connections. (parent-down)\n    Next: its admin",
+        "▲ q:1 refuses connections.\n  Next: its admin",
         "",
         "  refused and failed, the last first",
         "  10:41  r/a: no?[2J answer (parent: down, 3 times)",
