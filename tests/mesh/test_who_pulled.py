@@ -149,6 +149,48 @@ async def test_the_origin_answers_for_a_site_that_is_gone(tmp_path: Path) -> Non
         assert await ask(f"{origin.url}/v2/_mesh/pulls", basic("site", "site")) == 405
 
 
+async def test_what_a_site_tells_a_replica_the_origin_hears_as_the_site_s(tmp_path: Path) -> None:
+    """Later, and once: the site is gone by then, and what was told before is not told again."""
+    access = {"users": users(tmp_path, "replica"), "anonymous": "nothing"}
+    above = config(
+        tmp_path / "origin", "origin", registry=REGISTRY, access=access, pulls={"reporters": ["replica"]}
+    )
+
+    def below(parent: str, name: str) -> dict[str, Any]:
+        login = tmp_path / f"login-{name}"
+        login.write_text(f"{name}:{name}")
+        login.chmod(0o600)
+        known = {"parents": [[parent]], "credentials": f"file:{login}", "readers": "everybody"}
+        return {"registries": {REGISTRY: known}}
+
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "r.yaml").write_text(
+        f"schema: registry-mesh/rules/1\nrules: [{{name: all, from: {REGISTRY}, repos: ['**'], tags: ['*']}}]\n"
+    )
+    async with running(loaded(above)) as origin:
+        middle = config(
+            tmp_path / "replica",
+            "replica",
+            rules=str(tmp_path / "rules"),
+            access={"users": users(tmp_path / "of-replica", "site"), "anonymous": "nothing"},
+            pulls={"reporters": ["site"]},
+            **below(origin.url, "replica"),
+        )
+        async with running(loaded(middle)) as replica:
+            site = loaded(config(tmp_path / "site", "site", **below(replica.url, "site")))
+            keeping = PullKeeping(site.pulls)
+            await keeping.flush(
+                lambda day: [Pull(day, "site", REGISTRY, "a/b", "blob", "sha256:x", "", "alice", 2, 9)]
+            )
+            async with Parents(site) as parents:
+                await keeping.pass_on(parents)
+        for _ in range(2):
+            async with Parents(loaded(middle)) as parents:
+                await PullKeeping(loaded(middle).pulls).pass_on(parents)
+    (found,) = await PullKeeping(loaded(above).pulls).find(Asked(who="alice"))
+    assert found == Pull(TODAY, "site", REGISTRY, "a/b", "blob", "sha256:x", "", "alice", 2, 9)
+
+
 async def test_pseudonyms_tell_callers_apart_and_do_not_name_them(tmp_path: Path) -> None:
     key = tmp_path / "key"
     key.write_text("0123456789abcdef0123456789abcdef\n")
