@@ -229,6 +229,7 @@ class Lookout:
         self._store_fault_since = (self._store_fault_since or now) if fault else 0.0
         return StoreFacts(
             where=config.store.folder or str(config.store),
+            bucket=str(config.store) if config.store.s3 is not None else "",
             fault=fault,
             fault_since=self._store_fault_since,
             used=status.store.used_bytes or 0,

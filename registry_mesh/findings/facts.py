@@ -60,6 +60,8 @@ class StoreFacts:
     """Where bytes are kept."""
 
     where: str = ""
+    bucket: str = ""
+    """Where blobs are kept, beside that folder; empty for none."""
     fault: str = ""
     fault_since: float = 0.0
     used: int = 0

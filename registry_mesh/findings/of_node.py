@@ -16,6 +16,7 @@ _ENDING: Final = 14 * _DAY
 _EVICTED: Final = 0.05
 """Of what is held: less is no thrashing, however much of it comes back."""
 _CAME_BACK: Final = 0.2
+_BUCKET: Final = "the bucket"
 _SCRUB_LATE: Final = 2.0
 """Times of `scrub.every` after which what is held should have been read again."""
 _RUNS_LATE: Final = 4.0
@@ -29,14 +30,7 @@ def of_store(facts: NodeFacts, now: float) -> Iterator[Finding]:
     """Whether bytes can be kept, and keep."""
     store, care = facts.store, facts.care
     if store.fault:
-        yield Finding(
-            "store-fault",
-            f"The store cannot be written to: {store.fault}.",
-            store.where,
-            (f"Since {moment(store.fault_since, now)}, {store.where}. Pulls go on past it.",),
-            f"dmesg, df {store.where}: mend the disk, or name another in the configuration",
-            store.fault_since,
-        )
+        yield _fault(facts, now)
     if store.quota and not store.evicts and store.used > _FULL * store.quota:
         yield Finding(
             "store-full",
@@ -79,6 +73,20 @@ def of_store(facts: NodeFacts, now: float) -> Iterator[Finding]:
         last = f"Last read again {span(now - care.scrubbed)} ago" if care.scrubbed else "Never read again"
         wanted = f"scrub.every is {span(care.scrub_every)}"
         yield Finding("scrub-old", f"{last}; {wanted}.", store.where, (), "raise scrub.rate", since)
+
+
+def _fault(facts: NodeFacts, now: float) -> Finding:
+    store = facts.store
+    where = store.bucket if store.bucket and _BUCKET in store.fault else store.where
+    disk = f"dmesg, df {where}: mend the disk, or name another in the configuration"
+    return Finding(
+        "store-fault",
+        f"The store cannot be written to: {store.fault}.",
+        where,
+        (f"Since {moment(store.fault_since, now)}, {where}. Pulls go on past it.",),
+        f"step by step: registry-mesh probe {facts.config}" if where == store.bucket else disk,
+        store.fault_since,
+    )
 
 
 def _thrash(facts: NodeFacts) -> Iterator[Finding]:

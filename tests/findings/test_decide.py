@@ -191,7 +191,7 @@ STOPPED = StoppedDeletes("r.example", 31, 100, 0.1, "sha256:abc")
             {"parent-lies": "q:1 sent wrong bytes 3 times in an hour; none went further."},
         ),
         (
-            replace(WELL, store=StoreFacts("/s", "read-only file system", SINCE)),
+            replace(WELL, store=StoreFacts("/s", fault="read-only file system", fault_since=SINCE)),
             {"store-fault": "The store cannot be written to: read-only file system."},
         ),
         (
@@ -263,7 +263,7 @@ def test_it_is_not_the_own_link(parents: tuple[ParentFacts, ...]) -> None:
 
 
 def test_the_worst_comes_first() -> None:
-    facts = replace(registry(DOWN, UP), store=StoreFacts("/s", "full", NOW))
+    facts = replace(registry(DOWN, UP), store=StoreFacts("/s", fault="full", fault_since=NOW))
     assert [each.state for each in decide(facts, NOW)] == [State.BROKEN, State.LOOK]
 
 
@@ -302,3 +302,19 @@ def test_words() -> None:
     assert (span(41), span(660), span(1.6 * DAY), span(16 * DAY)) == ("41 s", "11 min", "38 h", "16 d")
     assert (size(41.8e12), size(999), size(0)) == ("41.8 TB", "999 B", "0 B")
     assert (moment(SINCE, NOW), moment(NOW - DAY, NOW)) == ("10:31", "23 Nov 10:42")
+
+
+@pytest.mark.parametrize(
+    ("fault", "subject", "step"),
+    [
+        ("the bucket has not answered for 5 s", "s3://b", "step by step: registry-mesh probe site.yaml"),
+        (
+            "read-only file system",
+            "/spool",
+            "dmesg, df /spool: mend the disk, or name another in the configuration",
+        ),
+    ],
+)
+def test_a_bucket_is_not_mended_as_a_disk_is(fault: str, subject: str, step: str) -> None:
+    (found,) = decide(replace(WELL, store=StoreFacts("/spool", "s3://b", fault, SINCE)), NOW)
+    assert (found.subject, found.next) == (subject, step)
