@@ -15,11 +15,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Final
 
-from registry_mesh.admin.status import IdleStatus, ReplicationStatus, RuleStatus, RunStatus, StoppedStatus
+from registry_mesh.admin.status import ReplicationStatus, RuleStatus
 from registry_mesh.assembly.labels import layout
 from registry_mesh.assembly.parents import Parents, Seen
 from registry_mesh.assembly.repositories import open_repositories
 from registry_mesh.assembly.rules_in_force import RulesInForce
+from registry_mesh.assembly.run_told import run_status, tell
 from registry_mesh.assembly.storage import open_storage
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.schema import Config
@@ -32,7 +33,7 @@ from registry_mesh.content.nest.failover_registry import FailoverRegistry
 from registry_mesh.content.snapshot.copy_blob import CopyByIngest
 from registry_mesh.content.snapshot.copy_by_fill import CopyByFill
 from registry_mesh.content.snapshot.copy_by_session import CopyBySession
-from registry_mesh.content.snapshot.copy_graph import Bring
+from registry_mesh.content.snapshot.copy_keys import Bring
 from registry_mesh.content.snapshot.history import Run, RunHistory
 from registry_mesh.content.snapshot.outcome import Outcome
 from registry_mesh.content.snapshot.progress import Meter
@@ -70,8 +71,6 @@ HEEDED: Final = frozenset(
 """Keys of rules that a run obeys; of a rule that says another it does nothing, and says so."""
 NOT_AT_ORIGINS: Final = frozenset({"delete", "hold"})
 """Keys that an origin does not do: what it deletes of its own is said by its retention."""
-_SHOWN: Final = 20
-"""Troubles that the log tells of one run; the command shows all."""
 
 
 class RulesFaulty(Exception):
@@ -213,15 +212,21 @@ class Replicator:
             only = self._told_of(due)
             if only != frozenset():
                 await self._run_once(only)
-            else:
-                with suppress(ConfigInvalid):
-                    self._running = await self.rules()
-                self._tell_faults()
+            elif await self._are_new() and self._config.replication.interval:
+                due = 0.0
+                continue
             now = time.monotonic()
             if only is None and self._config.replication.interval:
                 due = now + max(1.0, self.interval * random.uniform(0.95, 1.05))
-            if await self._wait(min(due - now, _LOOK_ALONE)) and self._config.replication.interval:
-                due = 0.0
+            await self._wait(min(due - now, _LOOK_ALONE))
+
+    async def _are_new(self) -> bool:
+        """Whether other rules are in force than those that ran last; they are those to be asked for from now on."""
+        before = self._running
+        with suppress(ConfigInvalid):
+            self._running = await self.rules()
+        self._tell_faults()
+        return self._running != before
 
     def _told_of(self, due: float) -> frozenset[Place] | None:
         """The repositories that somebody told of; None: it is time for all of them."""
@@ -235,10 +240,11 @@ class Replicator:
             async with phase(REPLICATE) as running:
                 outcome = await self._run_until_rules_change(only)
                 if outcome is None:
-                    self._asked_all = True
+                    self._asked |= only or set()
+                    self._asked_all |= only is None
                     return
                 running.note(tags=outcome.tags, switched=outcome.switched, bytes=outcome.size)
-            _tell(outcome)
+            tell(outcome)
         except ConfigInvalid:
             self._tell_faults()
         except Failure as fault:
@@ -259,15 +265,12 @@ class Replicator:
             run.cancel()
             await asyncio.gather(run, return_exceptions=True)
 
-    async def _wait(self, seconds: float) -> bool:
-        """So long, or until somebody asks for a run, or the rules change: whether they did."""
+    async def _wait(self, seconds: float) -> None:
+        """So long, or until somebody asks for a run, or the rules change."""
         for _ in range(math.ceil(max(0.0, seconds) / LOOK)):
-            if await self._rules.changed():
-                return True
-            if self._asked or self._asked_all:
-                return False
+            if self._asked or self._asked_all or await self._rules.changed():
+                return
             await asyncio.sleep(LOOK)
-        return False
 
     def _tell_faults(self) -> None:
         """Say once why the rule files cannot be used."""
@@ -286,7 +289,7 @@ class Replicator:
             bytes_left=now.size_left,
             bytes_per_second=round(now.rate),
             eta_seconds=None if now.eta is None else round(now.eta),
-            last=None if self.last is None else _run_status(self.last, self._ended),
+            last=None if self.last is None else run_status(self.last, self._ended),
             rules=[
                 RuleStatus(name, each.tags, each.held, each.switched, each.bytes)
                 for name, each in sorted(self.meter.rules.items())
@@ -331,42 +334,3 @@ async def open_replicator(config: Config) -> AsyncIterator[Replicator]:
             yield replicator
     finally:
         await storage.close()
-
-
-def _tell(outcome: Outcome) -> None:
-    fields: dict[str, object] = {
-        "repositories": outcome.repositories,
-        "tags": outcome.tags,
-        "held": outcome.held,
-        "switched": outcome.switched,
-        "bytes": outcome.size,
-        "failed": len(outcome.troubles),
-    }
-    if outcome.notes:
-        fields["notes"] = list(outcome.notes[:_SHOWN])
-    if outcome.complete:
-        log.info("replication complete", extra={FIELDS: fields})
-        return
-    log.warning("replication incomplete", extra={FIELDS: {**fields, "why": _shown(outcome)}})
-
-
-def _run_status(outcome: Outcome, ended: float) -> RunStatus:
-    return RunStatus(
-        complete=outcome.complete,
-        ended=round(ended, 1),
-        tags=outcome.tags,
-        held=outcome.held,
-        switched=outcome.switched,
-        bytes=outcome.size,
-        failed=len(outcome.troubles),
-        troubles=_shown(outcome),
-        idle=[IdleStatus(each.rule, each.registry, each.place) for each in outcome.idle],
-        stopped=[
-            StoppedStatus(each.registry, each.deletes, each.tags, each.guard, each.plan)
-            for each in outcome.stopped
-        ],
-    )
-
-
-def _shown(outcome: Outcome) -> list[str]:
-    return [f"{trouble.what}: {trouble.why}" for trouble in outcome.troubles[:_SHOWN]]

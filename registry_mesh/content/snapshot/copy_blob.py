@@ -37,7 +37,7 @@ async def is_held(store: BlobStore, blob: Descriptor) -> bool:
 
 
 class CopyByIngest:
-    """Implements `copy_graph.Bring` for any store. A stream that breaks is resumed at the same byte; wrong bytes
+    """Implements `copy_keys.Bring` for any store. A stream that breaks is resumed at the same byte; wrong bytes
     are thrown away and asked for once more, since another parent may answer."""
 
     def __init__(

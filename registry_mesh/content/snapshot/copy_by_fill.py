@@ -26,7 +26,7 @@ _ATTEMPTS = 3
 
 
 class CopyByFill:
-    """Implements `copy_graph.Bring`."""
+    """Implements `copy_keys.Bring`."""
 
     def __init__(
         self,

@@ -27,7 +27,7 @@ _OWNER: Final = Owner(RepositoryName("replication"), "replication")
 
 
 class CopyBySession:
-    """Implements `copy_graph.Bring`. `whole`: for those of less than `large` bytes."""
+    """Implements `copy_keys.Bring`. `whole`: for those of less than `large` bytes."""
 
     def __init__(
         self, whole: CopyByIngest, uploads: Uploads, records: KeyedRecords, large: int = LARGE

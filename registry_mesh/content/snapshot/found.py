@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from registry_mesh.content.snapshot.copy_graph import TagCopy
+from registry_mesh.content.snapshot.copy_keys import TagCopy
 from registry_mesh.content.snapshot.receipts import Receipt
 from registry_mesh.content.snapshot.remembered_tags import TagMemory
 from registry_mesh.oci.digest import Digest

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from registry_mesh.content.snapshot.copy_graph import GraphCopy, TagCopy, TagKey
+from registry_mesh.content.snapshot.copy_graph import GraphCopy
+from registry_mesh.content.snapshot.copy_keys import TagCopy, TagKey
 from registry_mesh.content.snapshot.flow import Flow
 from registry_mesh.content.snapshot.found import Findings
 from registry_mesh.content.snapshot.pending import Pending, drop, writers

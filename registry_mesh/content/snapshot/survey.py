@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from registry_mesh.content.snapshot.asking import Asking
-from registry_mesh.content.snapshot.copy_graph import TagCopy
+from registry_mesh.content.snapshot.copy_keys import TagCopy
 from registry_mesh.content.snapshot.explorer import Explorer
 from registry_mesh.content.snapshot.found import Findings
 from registry_mesh.content.snapshot.graph import Graph

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from registry_mesh.content.snapshot.copy_graph import TagKey
+from registry_mesh.content.snapshot.copy_keys import TagKey
 from registry_mesh.content.snapshot.flow import OutsideWindow
 from registry_mesh.content.snapshot.found import Findings
 from registry_mesh.content.snapshot.jobs import Undone

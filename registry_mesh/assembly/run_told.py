@@ -1,0 +1,56 @@
+"""What a run came to, as the log and `/status` tell of it."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from registry_mesh.admin.status import IdleStatus, RunStatus, StoppedStatus
+from registry_mesh.content.snapshot.outcome import Outcome
+from registry_mesh.telemetry.logs import FIELDS
+
+log: Final = logging.getLogger(__name__)
+
+_SHOWN: Final = 20
+"""Troubles that the log tells of one run; the command shows all."""
+
+
+def tell(outcome: Outcome) -> None:
+    """Write a line into the log."""
+    fields: dict[str, object] = {
+        "repositories": outcome.repositories,
+        "tags": outcome.tags,
+        "held": outcome.held,
+        "switched": outcome.switched,
+        "bytes": outcome.size,
+        "failed": len(outcome.troubles),
+    }
+    if outcome.notes:
+        fields["notes"] = list(outcome.notes[:_SHOWN])
+    if outcome.complete:
+        log.info("replication complete", extra={FIELDS: fields})
+        return
+    log.warning("replication incomplete", extra={FIELDS: {**fields, "why": _shown(outcome)}})
+
+
+def run_status(outcome: Outcome, ended: float) -> RunStatus:
+    """The run in `/status`; `ended` in seconds since the epoch."""
+    return RunStatus(
+        complete=outcome.complete,
+        ended=round(ended, 1),
+        tags=outcome.tags,
+        held=outcome.held,
+        switched=outcome.switched,
+        bytes=outcome.size,
+        failed=len(outcome.troubles),
+        troubles=_shown(outcome),
+        idle=[IdleStatus(each.rule, each.registry, each.place) for each in outcome.idle],
+        stopped=[
+            StoppedStatus(each.registry, each.deletes, each.tags, each.guard, each.plan)
+            for each in outcome.stopped
+        ],
+    )
+
+
+def _shown(outcome: Outcome) -> list[str]:
+    return [f"{trouble.what}: {trouble.why}" for trouble in outcome.troubles[:_SHOWN]]
