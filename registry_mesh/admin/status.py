@@ -123,6 +123,22 @@ class WebhookStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class RetentionStatus:
+    """The last run of an origin's rules over its own tags. Times in seconds since the epoch; 0: none."""
+
+    ended: float = 0.0
+    repositories: int = 0
+    """Those that rules take."""
+    deleted: int = 0
+    faults: Sequence[str] = ()
+    """Why the rule files cannot be used; older ones are in force then."""
+    faults_since: float = 0.0
+    stopped: Sequence[StoppedStatus] = ()
+    failed: str = ""
+    """Why the run broke off."""
+
+
+@dataclass(frozen=True, slots=True)
 class ScrubStatus:
     """The walk over stored bytes under way, or the last one."""
 
@@ -310,6 +326,7 @@ class NodeStatus:
     """Of all that was answered since the start; an origin is no cache."""
     last_day: DayStatus | None = None
     webhooks: Sequence[WebhookStatus] = ()
+    retention: RetentionStatus | None = None
     verdict: str = ""
     """One sentence of what is so."""
     findings: Sequence[FindingStatus] = ()

@@ -45,7 +45,7 @@ from registry_mesh.assembly.preloading import Preloader
 from registry_mesh.assembly.pull_keeping import PullKeeping
 from registry_mesh.assembly.pulls_told import KeptPulls
 from registry_mesh.assembly.replicator import Replicator
-from registry_mesh.assembly.retention import retain_again_and_again
+from registry_mesh.assembly.retention import RetentionRuns
 from registry_mesh.assembly.scrubbing import Scrubber, scrubbed
 from registry_mesh.assembly.seats import Seats, State
 from registry_mesh.assembly.storage import open_storage, write_fault
@@ -99,6 +99,7 @@ class Keeper:
         self._replicator: Replicator | None = None
         self._preloader: Preloader | None = None
         self._scrubbers: list[Scrubber] = []
+        self._retention: RetentionRuns | None = None
         self._couriers = Couriers(config) if config.webhooks.receivers else None
         self._started = time.time()
         self._instruments = table.row(row)
@@ -142,6 +143,8 @@ class Keeper:
                 Scrubber(lambda: self._config, self.storage, what, self._instruments, self._seen)
                 for what in scrubbed(self._config, self.storage)
             ]
+            if self._config.role == "origin":
+                self._retention = RetentionRuns(lambda: self._config, self.storage)
             self._figures = Figures(self.storage.records, node_name(self._config), self.table)
             stack.push_async_callback(self._figures.save)
             for job in self._background():
@@ -206,8 +209,8 @@ class Keeper:
             jobs.append(self._preloader.repeat)
         if collects(self._config):
             jobs.append(self._collect)
-        if self._config.role == "origin":
-            jobs.append(self._retain)
+        if self._retention is not None:
+            jobs.append(self._retention.repeat)
         if self._couriers is not None:
             jobs.append(self._couriers.follow)
         return jobs
@@ -215,10 +218,6 @@ class Keeper:
     async def _collect(self) -> None:
         assert self.storage is not None, "opened before any job begins"
         await collect_again_and_again(lambda: self._config, self.storage)
-
-    async def _retain(self) -> None:
-        assert self.storage is not None, "opened before any job begins"
-        await retain_again_and_again(lambda: self._config, self.storage)
 
     async def _listen(self) -> None:
         """Take down what workers tell of requests that were not answered as asked."""
@@ -317,6 +316,7 @@ class Keeper:
             counters=counters(self.table),
             last_day=self._figures.status() if self._figures else None,
             cache=cache_status(self.table) if self._config.role != "origin" else None,
+            retention=self._retention.status() if self._retention else None,
             webhooks=self._couriers.status() if self._couriers else (),
             verdict=self.findings().verdict,
             findings=self.findings().findings,

@@ -12,7 +12,13 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Final
 
-from registry_mesh.admin.status import NodeStatus, ParentStatus, RegistryStatus
+from registry_mesh.admin.status import (
+    NodeStatus,
+    ParentStatus,
+    RegistryStatus,
+    RetentionStatus,
+    StoppedStatus,
+)
 from registry_mesh.assembly import file_limit
 from registry_mesh.assembly.labels import parent_label
 from registry_mesh.assembly.learned import Learned
@@ -161,6 +167,8 @@ class Lookout:
 
     def _rules(self, config: Config, status: NodeStatus) -> RulesFacts:
         rules = _rules(status)
+        if status.retention is not None:
+            return _of_retention(status.retention)
         if status.replication is None:
             return rules
         if status.replication.last is not None and status.replication.last.complete:
@@ -314,14 +322,21 @@ def _rules(status: NodeStatus) -> RulesFacts:
         held=last.held if last else 0,
         failed=last.failed if last else 0,
         idle=tuple(IdleRule(each.rule, each.registry, each.place) for each in last.idle) if last else (),
-        stopped=tuple(
-            StoppedDeletes(each.registry, each.deletes, each.tags, each.guard, each.plan)
-            for each in last.stopped
-        )
-        if last
-        else (),
+        stopped=_stopped(last.stopped) if last else (),
         troubles=tuple(last.troubles) if last else (),
         ended=last.ended if last else 0.0,
+    )
+
+
+def _of_retention(last: RetentionStatus) -> RulesFacts:
+    return RulesFacts(
+        faults=tuple(last.faults), faults_since=last.faults_since, stopped=_stopped(last.stopped)
+    )
+
+
+def _stopped(stopped: Sequence[StoppedStatus]) -> tuple[StoppedDeletes, ...]:
+    return tuple(
+        StoppedDeletes(each.registry, each.deletes, each.tags, each.guard, each.plan) for each in stopped
     )
 
 

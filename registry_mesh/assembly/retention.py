@@ -6,9 +6,10 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
+from registry_mesh.admin.status import RetentionStatus, StoppedStatus
 from registry_mesh.assembly.repositories import open_repositories
 from registry_mesh.assembly.rules_in_force import RulesInForce
 from registry_mesh.config.finding import ConfigInvalid
@@ -53,30 +54,64 @@ async def retain(config: Config, storage: Storage, rules: Rules, *, dry_run: boo
         ).run(dry_run=dry_run)
 
 
-async def retain_again_and_again(config: Callable[[], Config], storage: Storage) -> None:
-    """Never ends. The first run comes after one interval, give or take a tenth."""
-    while True:
-        loaded = config()
-        if loaded.retention.rules is None or not loaded.retention.interval or loaded.pushes.read_only:
-            await asyncio.sleep(_LOOK)
-            continue
-        await asyncio.sleep(loaded.retention.interval * random.uniform(0.9, 1.1))
-        await _run(config(), storage)
+class RetentionRuns:
+    """Those of a node, and what came of the last."""
 
+    def __init__(self, config: Callable[[], Config], storage: Storage) -> None:
+        self._config = config
+        self._storage = storage
+        self._status = RetentionStatus()
 
-async def _run(config: Config, storage: Storage) -> None:
-    rules = rules_of(config, storage)
-    try:
-        in_force = await rules.read()
-        for fault in rules.faults:
-            log.warning("the retention rules are not taken: the last valid ones run", extra=_told(why=fault))
-        found = await retain(config, storage, in_force)
-    except ConfigInvalid as invalid:
-        log.error("there are no valid retention rules: nothing is deleted", extra=_told(why=str(invalid)))
-    except Failure as fault:
-        log.warning("the retention run failed; the next goes on with it", extra=_told(why=fault.reason))
-    else:
-        _tell(found)
+    def status(self) -> RetentionStatus | None:
+        """How the last run ended; None where there are no rules."""
+        return self._status if self._config().retention.rules is not None else None
+
+    async def repeat(self) -> None:
+        """Never ends. The first run comes after one interval, give or take a tenth."""
+        while True:
+            loaded = self._config()
+            if loaded.retention.rules is None or not loaded.retention.interval or loaded.pushes.read_only:
+                await asyncio.sleep(_LOOK)
+                continue
+            await asyncio.sleep(loaded.retention.interval * random.uniform(0.9, 1.1))
+            await self._run(self._config())
+
+    async def _run(self, config: Config) -> None:
+        rules, failed = rules_of(config, self._storage), ""
+        try:
+            in_force = await rules.read()
+            for fault in rules.faults:
+                log.warning(
+                    "the retention rules are not taken: the last valid ones run", extra=_told(why=fault)
+                )
+            found = await retain(config, self._storage, in_force)
+        except ConfigInvalid as invalid:
+            log.error("there are no valid retention rules: nothing is deleted", extra=_told(why=str(invalid)))
+        except Failure as fault:
+            failed = fault.reason
+            log.warning("the retention run failed; the next goes on with it", extra=_told(why=failed))
+        else:
+            _tell(found)
+            self._note(rules.faults, found)
+            return
+        self._note(rules.faults, None, failed)
+
+    def _note(self, faults: Sequence[str], found: Retained | None, failed: str = "") -> None:
+        """When faults began stays, as long as there are any."""
+        now = time.time()
+        stopped = found.stopped if found is not None else ()
+        self._status = RetentionStatus(
+            ended=now,
+            repositories=found.repositories if found is not None else 0,
+            deleted=found.deleted if found is not None else 0,
+            faults=tuple(faults),
+            faults_since=(self._status.faults_since or now) if faults else 0.0,
+            stopped=[
+                StoppedStatus(each.registry, each.deletes, each.tags, each.guard, each.plan)
+                for each in stopped
+            ],
+            failed=failed,
+        )
 
 
 def _tell(found: Retained) -> None:

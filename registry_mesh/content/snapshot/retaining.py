@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from dataclasses import dataclass
 from typing import Protocol
 
+from registry_mesh.content.snapshot.outcome import Stopped
 from registry_mesh.content.snapshot.remembered_tags import TagMemory
 from registry_mesh.content.snapshot.removing import Going, Removing
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
@@ -58,6 +59,8 @@ class Retained:
     deleted: int
     notes: Sequence[str]
     troubles: Sequence[str]
+    stopped: Sequence[Stopped] = ()
+    """What the guard stopped."""
 
 
 class Retaining:
@@ -92,7 +95,8 @@ class Retaining:
             await self._removing.execute()
         deleted = sum(map(len, self._removing.deleted.values()))
         troubles = [why for _, why in self._removing.troubles]
-        return Retained(self._looked, going, deleted, self._removing.notes, troubles)
+        stopped = self._removing.stopped
+        return Retained(self._looked, going, deleted, self._removing.notes, troubles, stopped)
 
     async def _look(self, place: Place, by: Sequence[Rule], dry_run: bool) -> None:
         self._looked += 1
