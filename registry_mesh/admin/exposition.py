@@ -13,7 +13,18 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from registry_mesh.telemetry.instruments import Sample, Table
-from registry_mesh.telemetry.names import FINDING, GRACE_ENDS, PARENT_STATE, PREFIX, Kind
+from registry_mesh.telemetry.names import (
+    CERTIFICATE_EXPIRY,
+    FINDING,
+    GRACE_ENDS,
+    PARENT_LATENCY,
+    PARENT_RATE,
+    PARENT_STATE,
+    PREFIX,
+    REPLICATED_AT,
+    SCRUBBED_AT,
+    Kind,
+)
 
 
 class TableCollector(Collector):
@@ -39,11 +50,18 @@ def _used(sample: Sample) -> bool:
         return bool(sample.cells[0])
     few = len(metric.labels) < 2 and metric.kind is Kind.COUNTER
     gauge = metric.kind is Kind.GAUGE and metric.name not in _SPARSE
-    return few or gauge or not metric.labels or bool(sample.value)
+    plain = not metric.labels and metric.name not in _SPARSE
+    return few or gauge or plain or bool(sample.value)
 
 
-_SPARSE: Final = frozenset({FINDING.name, PARENT_STATE.name, GRACE_ENDS.name})
-"""Gauges that are 1 for what is so, and absent for all that is not."""
+_SPARSE: Final = frozenset(
+    metric.name
+    for metric in (
+        FINDING, PARENT_STATE, GRACE_ENDS, CERTIFICATE_EXPIRY, SCRUBBED_AT, REPLICATED_AT, PARENT_LATENCY, PARENT_RATE,
+    )
+)  # fmt: skip
+"""Gauges that are absent where they are 0: that stands for what is not so, has not happened, or is not known. A moment
+that never was would be long past."""
 
 
 def exposition(collector: Collector, accept: str) -> tuple[bytes, str]:

@@ -180,7 +180,7 @@ FINDING: Final = Metric(
     {"finding": FINDINGS, "state": FINDING_STATES}, merge=Merge.MAX,
 )  # fmt: skip
 CERTIFICATE_EXPIRY: Final = Metric(
-    "certificate_expiry_timestamp_seconds", Kind.GAUGE, "When a listener's certificate ends",
+    "certificate_expiry_timestamp_seconds", Kind.GAUGE, "When a listener's certificate ends; absent where it has none",
     {"listener": ("clients",)}, merge=Merge.MAX,
 )  # fmt: skip
 FAILURES: Final = Metric(
@@ -199,11 +199,11 @@ FIRST_BYTE: Final = Metric(
 FILLS: Final = Metric("fills_running", Kind.GAUGE, "Blobs on their way in")
 FILL_READERS: Final = Metric("fill_readers", Kind.GAUGE, "Readers that follow them")
 PARENT_LATENCY: Final = Metric(
-    "parent_latency_seconds", Kind.GAUGE, "Time to the head of a parent's answer, moving mean; 0: it has not answered",
+    "parent_latency_seconds", Kind.GAUGE, "Time to the head of a parent's answer, moving mean; absent before the first",
     {"parent": None}, merge=Merge.MAX, scale=_NANO,
 )  # fmt: skip
 PARENT_RATE: Final = Metric(
-    "parent_rate_bytes_per_second", Kind.GAUGE, "What bodies of a parent brought lately; 0: not known",
+    "parent_rate_bytes_per_second", Kind.GAUGE, "What bodies of a parent brought lately; absent where none did",
     {"parent": None}, merge=Merge.MAX,
 )  # fmt: skip
 GRACE_ENDS: Final = Metric(
