@@ -11,7 +11,7 @@ from registry_mesh.cli.serve import foreign
 from registry_mesh.config.finding import ConfigInvalid, Finding
 from registry_mesh.config.load import Loaded, load
 from registry_mesh.config.rings import find_rings
-from registry_mesh.config.rule_files import load_rules, rule_paths
+from registry_mesh.config.rule_files import load_rules, refuse_unheeded, rule_paths
 from registry_mesh.config.schema import Config
 from registry_mesh.oci.reference import RegistryName
 
@@ -26,8 +26,9 @@ EXIT_INVALID = 2
 def command(configs: tuple[str, ...], online: bool) -> None:
     """Check configuration files without starting anything.
 
-    Every fault of every file is listed as FILE:LINE:COLUMN: KEY: what is wrong; how to mend it. A replica's rule files
-    are checked with it. Check the nodes of a tree together: it is seen then whether they are each other's parents.
+    Every fault of every file is listed as FILE:LINE:COLUMN: KEY: what is wrong; how to mend it. The rule files of a
+    replica, or of an origin's retention, are checked with it. Check the nodes of a tree together: it is seen then
+    whether they are each other's parents.
 
     \b
     Example:
@@ -46,6 +47,8 @@ def _check(path: str, online: bool) -> Loaded | None:
         loaded = load(path).fit()
         if loaded.config.rules is not None:
             load_rules(rule_paths(loaded.config.rules), list(loaded.config.registries))
+        if loaded.config.retention.rules is not None:
+            _check_retention(loaded.config)
     except ConfigInvalid as invalid:
         for finding in invalid.findings:
             click.echo(str(finding), err=True)
@@ -60,6 +63,14 @@ def _check(path: str, online: bool) -> Loaded | None:
         return None
     click.echo(f"{path}: {summary(loaded.config)}")
     return loaded
+
+
+def _check_retention(config: Config) -> None:
+    """`ConfigInvalid` where a rule is wrong, or says what an origin does not do with its own tags."""
+    from registry_mesh.assembly.retention import HEEDED
+
+    registries = [config.registry] if config.registry else []
+    refuse_unheeded(load_rules(rule_paths(config.retention.rules or ""), registries), HEEDED)
 
 
 async def _online(loaded: Loaded) -> list[Finding]:

@@ -184,7 +184,11 @@ def test_retention_says_what_would_go_deletes_it_and_undo_brings_it_back(config:
     back = run("rules", "undo", config)
     assert back.exit_code == 0, back.output
     assert "a.example/atlas/athena:t1 points at" in back.output
+    assert run("check-config", config).exit_code == 0
     (rules / "all.yaml").write_text(written.replace("keep:", "age: 1d, keep:"))
-    wrong = run("retention", config)
-    assert wrong.exit_code == 2
-    assert "this node does not do age yet" in wrong.output
+    for command in ("retention", "check-config"):
+        wrong = run(command, config)
+        assert wrong.exit_code == 2
+        assert "this node does not do age yet" in wrong.output
+    (rules / "all.yaml").write_text(written.replace("a.example", "b.example"))
+    assert "b.example is no configured registry" in run("check-config", config).output

@@ -38,7 +38,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[nodes.Node]:
         assert "Traceback" not in running.log.read_text()
 
 
-@pytest.mark.parametrize("operation", operations(), ids=str)
+@pytest.mark.parametrize("operation", tuple(operations()), ids=str)
 def test_each_answer_is_one_that_is_said(operation: Operation, node: nodes.Node) -> None:
     @settings(
         max_examples=EXAMPLES if operation.parameters or "requestBody" in operation.spec else 1,
