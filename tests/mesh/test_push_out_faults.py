@@ -130,6 +130,24 @@ async def test_a_registry_that_asks_for_patience_is_given_it(push: Push) -> None
     assert push.sent == (CHUNKS + 1) * CHUNK
 
 
+async def test_manifests_and_tags_wait_too_where_patience_is_asked_for(push: Push) -> None:
+    refused: set[str] = set()
+
+    async def ill(request: web.Request, body: bytes, ask: Pass) -> web.Response:
+        if request.method == "PUT" and "/manifests/" in request.path and request.path not in refused:
+            refused.add(request.path)
+            return web.Response(status=429, headers={"Retry-After": "0"})
+        return await ask()
+
+    push.cloud.gateway.ill = ill
+    replica = replica_of(f"repos: a, tags: v1, {push.cloud.to()}")
+    image = replica.source["a"].image("small", "v1")
+    async with push.cloud.pushing(replica) as node:
+        assert troubles(await node.run()) == []
+    assert len(refused) == 2
+    assert await push.cloud.digest("a", "v1") == str(image.digest)
+
+
 async def test_a_registry_that_is_down_is_a_trouble_and_what_is_kept_here_comes_all_the_same(
     push: Push,
 ) -> None:

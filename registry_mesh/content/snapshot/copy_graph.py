@@ -6,7 +6,7 @@ A tag is switched when a second look (`content.snapshot.closure`) finds everythi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Awaitable, Callable, Hashable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -96,7 +96,9 @@ class GraphCopy:
             needs = {ManifestKey(here, digest) for digest in tag.graph.nodes} - beside
             beside |= {TagKey(place, other, to) for other in tag.after}
             key = TagKey(place, tag.tag, to)
-            switch = partial(self._switch, place, target, tag, frozenset(beside))
+            switch = self._patient(
+                here, partial(self._switch, place, target, tag, frozenset(beside)), outward
+            )
             self._jobs[key] = Job(key, switch, needs=frozenset(needs), after=frozenset(beside))
 
     def _add_node(
@@ -115,7 +117,8 @@ class GraphCopy:
         blobs = [BlobKey.of(blob) for blob in node.blobs]
         needs: set[Hashable] = {PushKey(place, blob) for blob in blobs} if outward is not None else {*blobs}
         needs |= {ManifestKey(place, digest) for digest in node.before}
-        self._jobs[key] = Job(key, partial(self._put, target, node), needs=frozenset(needs))
+        put = self._patient(place, partial(self._put, target, node), outward)
+        self._jobs[key] = Job(key, put, needs=frozenset(needs))
         for blob in node.blobs:
             wanted = self._blobs.setdefault(BlobKey.of(blob), _Wanted(blob, source.registry, [], tag.rank))
             wanted.is_kept |= outward is None
@@ -127,6 +130,12 @@ class GraphCopy:
                 wanted.flows.append(tag.flow)
             if source.blobs not in wanted.sources:
                 wanted.sources.append(source.blobs)
+
+    def _patient(
+        self, place: Place, do: Callable[[], Awaitable[None]], outward: PushedRepository | None
+    ) -> Callable[[], Awaitable[None]]:
+        """What goes out waits where that registry asks for patience."""
+        return do if outward is None else partial(self._asking.patiently, place.registry, do)
 
     async def prune(self) -> None:
         """Look up every blob in the store: held ones need no job, the others are what is to be moved."""
