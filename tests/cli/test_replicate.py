@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from registry_mesh.cli.replication_view import clock, outcome_lines, progress_li
 from registry_mesh.content.snapshot.outcome import Outcome, Trouble
 from registry_mesh.content.snapshot.progress import Meter, Phase
 from registry_mesh.oci.reference import Tag
+from tests.clients import programs
 from tests.eventually import eventually
 from tests.simulators.images import HOST, Content, random_bytes
 from tests.simulators.replica_tree import ReplicaTree, replica_tree
@@ -115,6 +117,25 @@ async def test_what_nobody_signed_who_is_believed_is_named_and_does_not_come(tre
     (told,) = (line for line in err.splitlines() if "is not signed by" in line)
     assert f"app:4 ({content.tags[Tag('4')]}) is not signed by team or notary (" in told
     assert "another key" in told and "is not signed by" not in err.replace(told, "")
+
+
+async def test_a_replica_tells_what_its_tags_pointed_at_and_since_when(tree: ReplicaTree) -> None:
+    first, second = Content(), Content()
+    images = [first.image("one", "t"), second.image("two", "t")]
+    tree.write_rules({"repos": ["app"]})
+    for content in (first, second):
+        await tree.push("app", content)
+        assert (await tree.replicate())[0] == 0
+
+    def told(*words: str) -> list[str]:
+        done = programs.run("tags", "history", tree.replica_path, *words)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    for words in (("app:t",), (f"{HOST}/app:t",), (f"{HOST}/app",), ()):
+        lines = await asyncio.to_thread(told, *words)
+        assert [str(image.digest) in line for image, line in zip(images, lines, strict=True)] == [True, True]
+        assert all(f"replication from {HOST}" in line for line in lines)
 
 
 async def test_faults_of_rules_are_told_with_their_places_and_nothing_runs(tree: ReplicaTree) -> None:

@@ -129,6 +129,27 @@ def test_undo_does_not_move_a_tag_that_the_configuration_keeps(config: Path) -> 
     assert str(one) in run("tags", "undo", config, "atlas/athena:latest").output
 
 
+def test_the_changes_of_many_tags_in_their_order(config: Path) -> None:
+    async def fill(origin: Repositories) -> None:
+        for name in ("cms/reco", "atlas/athena", "cms/sim"):
+            for tag in ("b", "a"):
+                await push_image(repository(origin, name), f"{name} {tag}", "latest", tag)
+
+    with_origin(config, fill)
+    every = run("tags", "history", config)
+    assert every.exit_code == 0, every.output
+    lines = every.output.splitlines()
+    assert len(lines) == 12
+    assert lines == sorted(lines, key=lambda line: line.split()[1:3])
+    assert any("atlas/athena:latest" in line for line in lines)
+    assert run("tags", "history", config, "--last", 1).output.splitlines() == lines[-1:]
+    assert set(run("tags", "history", config, "atlas/athena").output.splitlines()) == {
+        line for line in lines if "  atlas/athena:" in line
+    }
+    assert run("tags", "history", config, "never/was").exit_code == 1
+    assert run("tags", "undo", config, "atlas/athena").exit_code == 2, "undo is of one tag"
+
+
 @pytest.mark.parametrize("command", [("gc",), ("tags", "history")])
 def test_a_site_has_nothing_of_the_kind(command: tuple[str, ...], tmp_path: Path) -> None:
     path = tmp_path / "site.yaml"
