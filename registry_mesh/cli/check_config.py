@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence
 
 import click
 
 from registry_mesh.cli.serve import foreign
-from registry_mesh.config.finding import ConfigInvalid, Finding
+from registry_mesh.config.finding import ConfigInvalid, Finding, Severity
 from registry_mesh.config.load import Loaded, load
 from registry_mesh.config.rings import find_rings
 from registry_mesh.config.rule_files import load_rules, refuse_unheeded, rule_paths
@@ -34,15 +35,25 @@ def command(configs: tuple[str, ...], online: bool) -> None:
     Example:
       registry-mesh check-config config/site.yaml
     """
-    good = [loaded for path in configs if (loaded := _check(path, online)) is not None]
+    faults: list[Finding] = []
+    good = [loaded for path in configs if (loaded := _check(path, online, faults)) is not None]
     rings = find_rings(good)
     for finding in rings:
         click.echo(str(finding), err=True)
-    sys.exit(EXIT_INVALID if len(good) < len(configs) or rings else 0)
+    faults += rings
+    if faults:
+        click.echo(counted(faults))
+    sys.exit(EXIT_INVALID if faults else 0)
 
 
-def _check(path: str, online: bool) -> Loaded | None:
-    """What is in the file; None where it cannot be used."""
+def counted(faults: Sequence[Finding]) -> str:
+    """`3 faults in 1 file.`"""
+    files = len({fault.file for fault in faults})
+    return f"{len(faults)} fault{'s' * (len(faults) != 1)} in {files} file{'s' * (files != 1)}."
+
+
+def _check(path: str, online: bool, faults: list[Finding]) -> Loaded | None:
+    """What is in the file; None where it cannot be used, and why is added to `faults`."""
     try:
         loaded = load(path).fit()
         if loaded.config.rules is not None:
@@ -52,14 +63,17 @@ def _check(path: str, online: bool) -> Loaded | None:
     except ConfigInvalid as invalid:
         for finding in invalid.findings:
             click.echo(str(finding), err=True)
+        faults += [each for each in invalid.findings if each.severity is not Severity.WARNING]
         return None
     for warning in (*loaded.warnings, *loaded.room_warnings()):
         click.echo(str(warning), err=True)
     if (reason := _foreign(loaded.config)) is not None:
-        click.echo(str(foreign(loaded, reason)), err=True)
+        faults.append(foreign(loaded, reason))
+        click.echo(str(faults[-1]), err=True)
         return None
-    if online and (faults := asyncio.run(_online(loaded))):
-        click.echo("\n".join(map(str, faults)), err=True)
+    if online and (found := asyncio.run(_online(loaded))):
+        click.echo("\n".join(map(str, found)), err=True)
+        faults += found
         return None
     click.echo(f"{path}: {summary(loaded.config)}")
     return loaded

@@ -32,6 +32,7 @@ def test_all_faults_of_all_files_and_exit_2(tmp_path: Path) -> None:
     assert lines[1].startswith(f"{bad}:3:10: workers:")
     assert lines[2].startswith(f"{worse}:")
     assert len(lines) == 3
+    assert result.stdout.endswith("\n3 faults in 2 files.\n")
     assert "site.yaml: ok" in result.stdout
 
 
@@ -49,6 +50,7 @@ def test_the_rule_files_of_a_replica_are_checked_with_it(tmp_path: Path) -> None
     assert result.exit_code == 2
     assert result.stderr.startswith(f"{rules}/a.yaml:3:")
     assert "other.example is no configured registry" in result.stderr
+    assert result.stdout == "1 fault in 1 file.\n"
 
 
 def test_no_file_is_a_usage_error() -> None:
