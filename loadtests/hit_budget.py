@@ -53,6 +53,7 @@ RANGE: Final = 64 << 10
 SHORT: Final = 1 << 10
 """Bytes of a range where only differences are looked at."""
 TOKENS: Final = 10_000
+CONNECTIONS: Final = 200
 ANYBODY: Final = Book(Policies(levels(PULLING, PULLING), {}))
 ROUNDS: Final = 60
 CALLS: Final = 100
@@ -176,23 +177,34 @@ async def _measure_ranges(server: Server, client: Client, digest: Digest) -> flo
     print(f"{'its send and sendfile alone':52} {alone:6.2f}")
     print(f"{f'beside the send (budget {BUDGET:.0f})':52} {total - alone:6.2f}")
     await _measure_fields(connection, client, requests)
-    await _measure_callers(server.hot, connection, client, digest)
+    await _measure_callers(server, connection, client, digest)
     await _measure_parts(connection, entry, requests)
     return total - alone
 
 
-async def _measure_callers(hot: Hot, connection: FastConnection, client: Client, digest: Digest) -> None:
+async def _measure_callers(
+    server: Server, connection: FastConnection, client: Client, digest: Digest
+) -> None:
     """What a hit costs more by callers that show tokens, each another one than the last, and where pulls are counted,
     or clients bounded. Ranges are short: all but the send is the same."""
     path = connection._path
-    assert path is not None
-    shown = await _tokens(hot, path)
+    assert path is not None and server.hot is not None
+    shown = await _tokens(server.hot, path)
     asked = [_request(digest, number, SHORT) for number in range(CALLS)]
     lines = [
         asked[n % CALLS].removesuffix(b"\r\n\r\n") + f"\r\nAuthorization: {each}\r\n\r\n".encode()
         for n, each in enumerate(shown)
     ]
     pulled, limits = Pulled(), ClientLimits(Limits(requests=1e9, bytes=1e15))
+    plain: dict[int, bytes] = {}
+    shows: dict[int, bytes] = {}
+    again: dict[int, bytes] = {}
+
+    def receive(numbers: range) -> None:
+        """As a socket gives them: the bytes of a request are new, and near, where what is known of its token is far."""
+        for come, sent in ((plain, asked), (shows, lines), (again, lines[:1])):
+            come.clear()
+            come.update({n: bytes(bytearray(sent[n % len(sent)])) for n in numbers})
 
     def ask(request: bytes, pulls: Pulled | None = None, bounds: ClientLimits | None = None) -> None:
         path.pulled, path.client_limits = pulls, bounds
@@ -200,18 +212,59 @@ async def _measure_callers(hot: Hot, connection: FastConnection, client: Client,
 
     costs = over_the_first(
         {
-            "by nobody": lambda n: ask(asked[n % CALLS]),
-            "  more with the same token again": lambda n: ask(lines[0]),
-            f"  more with one of {TOKENS} tokens (budget 1)": lambda n: ask(lines[n % TOKENS]),
-            "  more where pulls are counted": lambda n: ask(asked[n % CALLS], pulls=pulled),
-            "  more where clients are bounded": lambda n: ask(asked[n % CALLS], bounds=limits),
+            "by nobody": lambda n: ask(plain[n]),
+            "  more with the same token again": lambda n: ask(again[n]),
+            f"  more with one of {TOKENS} tokens (budget 1)": lambda n: ask(shows[n]),
+            "  more where pulls are counted": lambda n: ask(plain[n], pulls=pulled),
+            "  more where clients are bounded": lambda n: ask(plain[n], bounds=limits),
         },
         client.drop,
         rounds=4 * TOKENS // BATCH,
+        before=receive,
     )
     for name, cost in costs.items():
         print(f"{name:52} {cost:6.2f}")
     path.pulled = path.client_limits = None
+    await _measure_connections(server, asked, lines)
+
+
+async def _measure_connections(server: Server, asked: list[bytes], lines: list[bytes]) -> None:
+    """The same by clients that each have a connection and a token of their own, asked in turn."""
+    known = set(server.connections_open())
+    clients = [Client(server.port) for _ in range(CONNECTIONS)]
+    while len(known) + CONNECTIONS > len(list(server.connections_open())):
+        await asyncio.sleep(0.01)
+    connections = [each for each in server.connections_open() if each not in known]
+    own = lines[:: TOKENS // CONNECTIONS]
+    plain: dict[int, bytes] = {}
+    shows: dict[int, bytes] = {}
+
+    def receive(numbers: range) -> None:
+        for come, sent in ((plain, asked), (shows, own)):
+            come.clear()
+            come.update({n: bytes(bytearray(sent[n % len(sent)])) for n in numbers})
+
+    def drop() -> None:
+        for each in clients:
+            each.drop()
+
+    costs = over_the_first(
+        {
+            f"by nobody, over {CONNECTIONS} connections": lambda n: connections[
+                n % CONNECTIONS
+            ].data_received(plain[n]),
+            f"  more with a token each, of {TOKENS} (budget 1)": lambda n: connections[
+                n % CONNECTIONS
+            ].data_received(shows[n]),
+        },
+        drop,
+        rounds=8 * CONNECTIONS // BATCH,
+        before=receive,
+    )
+    for name, cost in costs.items():
+        print(f"{name:52} {cost:6.2f}")
+    for each in clients:
+        each.close()
 
 
 async def _tokens(hot: Hot, path: FastPath) -> list[str]:

@@ -60,12 +60,15 @@ class FastConnection(Connection):
         "_given",
         "_layouts",
         "_login",
+        "_login_at",
         "_out",
         "_path",
         "_peer",
+        "_range_at",
         "_remainder",
         "_sock",
         "_stash",
+        "_usual_caller",
     )
 
     def __init__(
@@ -83,6 +86,10 @@ class FastConnection(Connection):
         """Whose credentials came with the request that is looked at."""
         self._login = ""
         """What the access log says of that."""
+        self._usual_caller: Caller | None = None
+        """Whose credentials came last: one connection mostly shows the same."""
+        self._login_at = self._range_at = -1
+        """Where its client has those lines: the login in a head, the range in what is left of it then; -1: nowhere."""
         self._layouts: dict[int, Usual] = {}
         """Where its client has what changes from request to request, in heads of so many bytes."""
         self._given: Given | None = None
@@ -183,38 +190,61 @@ class FastConnection(Connection):
     def _known(self, path: FastPath, data: bytes) -> tuple[Known | None, bytes | None]:
         """What is asked for, where it is hot and nothing else in the head matters, and the range's text. `_caller`
         and `_given` are set: credentials that were never good for anything are for the slow path to look at."""
-        self._caller, self._login, self._given = None, "", None
-        line, asked = data, None
+        if data[-4:] != END:
+            return None, None
+        known, asked, line = self._look_up(path, data)
+        if line is not None and self._find_lines(data):
+            known, asked, line = self._look_up(path, data)
+        if line is not None and _complete(data):
+            known = self._recognise(path, line)
+        return known, asked
+
+    def _find_lines(self, data: bytes) -> bool:
+        """Find the two lines that are looked at alone; whether they are elsewhere than in the head before."""
+        before = self._login_at, self._range_at
         at = data.find(_LOGIN)
-        if at >= 0:
-            stop = data.find(b"\r\n", at + _CREDENTIALS)
-            caller = path.hot.caller(data[at + _CREDENTIALS : stop])
-            if caller is None:
-                return None, None
+        line = data if at < 0 else data[:at] + data[data.find(b"\r", at + _CREDENTIALS) :]
+        self._login_at, self._range_at = at, line.find(_RANGE)
+        return (self._login_at, self._range_at) != before
+
+    def _look_up(self, path: FastPath, data: bytes) -> tuple[Known | None, bytes | None, bytes | None]:
+        """The same by the bytes of a head that has its login and its range where the head before had them: to search
+        for them takes longer than all the rest. What is left of the head comes with it where that is not known: it may
+        have them elsewhere, and is not known because of them. None there: it is for the slow path."""
+        self._caller, self._login, self._given = None, "", None
+        line, asked, at = data, None, self._login_at
+        if at >= 0 and data.startswith(_LOGIN, at):
+            start = at + _CREDENTIALS
+            stop = data.find(b"\r", start)
+            caller = self._usual_caller
+            if (
+                caller is None
+                or stop != start + caller.length
+                or not data.startswith(caller.credentials, start)
+            ):
+                self._usual_caller = caller = path.hot.caller_in(data, start, stop)
+                if caller is None:
+                    return None, None, None
             self._caller, self._login = caller, caller.log
             line = data[:at] + data[stop:]
-        at = line.find(_RANGE)
-        if at >= 0:
-            stop = line.find(b"\r\n", at + _VALUE)
+        at = self._range_at
+        if line.startswith(_RANGE, at):
+            stop = line.find(b"\r", at + _VALUE)
             asked, line = line[at + _VALUE : stop], line[:at] + line[stop:]
-        if data[-4:] != END:
-            return None, asked
         # A known head is complete; so are the bytes it was taken from, as they too end with an empty line.
         usual = self._layouts.get(len(line)) if self._layouts else None
         if usual is None:
             known = path.recogniser.known.get(line)
-            if known is not None and not known.entry.gone:
-                return known, asked
-        else:
-            layout = usual.layout
-            rest = layout.rest(line)
-            known = usual.known if rest == usual.last else usual.find(rest)
-            if known is not None and not known.entry.gone:
-                self._given = given = layout.given(line)
-                if given is None or (path.recording and layout.recorded(line) and path.records()):
-                    return None, asked
-                return known, asked
-        return self._recognise(path, line) if _complete(data) else None, asked
+            return (known, asked, None) if known is not None and not known.entry.gone else (None, asked, line)
+        layout = usual.layout
+        rest = layout.rest(line)
+        known = usual.known if rest == usual.last else usual.find(rest)
+        if known is None or known.entry.gone:
+            return None, asked, line
+        self._given = given = layout.given(line)
+        if given is None or (path.recording and layout.recorded(line) and path.records()):
+            return None, asked, None
+        return known, asked, None
 
     def _recognise(self, path: FastPath, line: bytes) -> Known | None:
         """What a head asks for that is not known by its bytes."""

@@ -73,11 +73,22 @@ class Caller:
     """Credentials that an answer was given for. `rights` are kept with the loop's time until which they hold; `log` is
     what stands in the access log after the client."""
 
-    __slots__ = ("authorization", "credentials", "generation", "log", "name", "rights")
+    __slots__ = (
+        "authorization",
+        "credentials",
+        "generation",
+        "length",
+        "log",
+        "name",
+        "right",
+        "rights",
+        "until",
+    )
 
     def __init__(self, credentials: bytes, authorization: str, log: str, name: str) -> None:
         self.credentials = credentials
         """The field's value as it comes."""
+        self.length = len(credentials)
         self.authorization = authorization
         self.log = log
         self.name = name
@@ -85,6 +96,9 @@ class Caller:
         self.generation = -1
         """Of the policy, when the rights were asked for."""
         self.rights: dict[Right, float] = {}
+        self.right: Right | None = None
+        """The one that was needed last, and until when it holds: by thousands of callers a look less into memory."""
+        self.until = NEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,11 +320,17 @@ class Hot:
             self._callers.put(key[-MARK:], Caller(key, authorization, log, name))
 
     def caller(self, credentials: bytes) -> Caller | None:
-        """By the value of the field; None where it was never good for anything, or was forgotten. Looked up by the
-        end of it, which is a token's signature, and compared as a whole: to hash all of it takes longer."""
-        mark = credentials[-MARK:]
+        """By the value of the field; None where it was never good for anything, or was forgotten."""
+        return self.caller_in(credentials, 0, len(credentials))
+
+    def caller_in(self, head: bytes, start: int, stop: int) -> Caller | None:
+        """The same by bytes [start, stop) of a head. Looked up by the end of them, which is a token's signature, and
+        compared as a whole: to hash all of it, or to copy it, takes longer."""
+        mark = head[max(start, stop - MARK) : stop]
         caller = self._callers.new.get(mark) or self._callers.get(mark)
-        return caller if caller is not None and caller.credentials == credentials else None
+        if caller is None or caller.length != stop - start:
+            return None
+        return caller if head.startswith(caller.credentials, start) else None
 
     # -- manifests and tags -----------------------------------------------------------------------------------
 

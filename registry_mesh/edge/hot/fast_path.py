@@ -84,8 +84,13 @@ class FastPath:
                 return False
         if caller is None:
             return now < right.until or self._ask(right, now)
-        if caller.generation == self.generation and now < caller.rights.get(right, NEVER):
-            return True
+        if caller.generation == self.generation:
+            if right is caller.right:
+                if now < caller.until:
+                    return True
+            elif now < caller.rights.get(right, NEVER):
+                caller.right, caller.until = right, caller.rights[right]
+                return True
         return self._ask_for(caller, right, now)
 
     def _ask(self, right: Right, now: float) -> bool:
@@ -99,9 +104,11 @@ class FastPath:
         """Ask the policy for a caller with credentials. The answer holds until they end, or the policy changes."""
         if caller.generation != self.generation or len(caller.rights) >= REPOSITORIES:
             caller.rights.clear()
+            caller.right = None
             caller.generation = self.generation
         decision = self._policy.decide(caller.authorization, right.asked)
         if decision.verdict is not _ALLOW:
             return False
-        caller.rights[right] = now + (decision.until - time.time())
+        caller.right = right
+        caller.until = caller.rights[right] = now + (decision.until - time.time())
         return True

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import itertools
 import json
+import random
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -175,3 +176,42 @@ def test_callers_are_compared_as_a_whole() -> None:
     assert hot.caller(f"Bearer a{end}".encode()) is None
     hot.keep_caller("x" * 10_000, "alice")
     assert hot.caller(b"x" * 10_000) is None
+
+
+async def answered(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: str
+) -> tuple[bytes, bytes]:
+    """Status line and body of an answer on a connection that is kept."""
+    writer.write(head.encode())
+    told = await reader.readuntil(b"\r\n\r\n")
+    length = int(told.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+    return told.partition(b"\r\n")[0], await reader.readexactly(length)
+
+
+async def test_a_connection_whose_heads_change_their_shape_gives_each_its_own(
+    twins: Twins, authorizer: Authorizer
+) -> None:
+    """It remembers where the lines were and whose credentials came last: neither may answer for another request."""
+    alice, bob = await bearer(authorizer, "alice"), await bearer(authorizer, "bob")
+    await warm(twins, alice)
+    logins = [
+        "",
+        *(f"Authorization: {each}\r\n" for each in (alice, bob, f"{alice}x", alice[:-1], f"x{alice}")),
+    ]
+    spans = [
+        "",
+        "Range: bytes=7-70\r\n",
+        "Range: bytes=8-80\r\n",
+        "Range: bytes=7-70\r\nRange: bytes=1-2\r\n",
+    ]
+    heads = [
+        f"GET {target} HTTP/1.1\r\nHost: x\r\n{lines}\r\n"
+        for target, login, span in itertools.product(TARGETS[:3], logins, spans)
+        for lines in (login + span, span + login, f"Accept: */*\r\n{login}{span}")
+    ]
+    random.Random(4).shuffle(heads)
+    fast, slow = [await asyncio.open_connection("127.0.0.1", each.port) for each in (twins.fast, twins.slow)]
+    for head in heads:
+        assert await answered(*fast, head) == await answered(*slow, head), head
+    for _, writer in (fast, slow):
+        writer.close()
