@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import gc
 import os
 import signal
@@ -13,6 +14,9 @@ from collections.abc import Awaitable, Callable, Iterator
 from registry_mesh.stores import points
 
 Work = Callable[[], Awaitable[object]]
+
+LONGEST = 200
+"""Seconds after which a child that has not ended says where it is, and ends: sooner than a test may take."""
 
 _BEGINNING = threading.Lock()
 """A child that another thread forks meanwhile would hold this one's pipe open, so that its end is not seen."""
@@ -44,6 +48,13 @@ def run_and_die(work: Work, at: int) -> list[str]:
     return names
 
 
+def end_in_time() -> None:
+    """Have this process, a child, end after `LONGEST` with a traceback of all its threads."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the parent's is that of its test
+    faulthandler.register(signal.SIGALRM, chain=True)
+    signal.alarm(LONGEST)
+
+
 def _live(work: Work, at: int, writer: int) -> None:
     global _BEGINNING
     _BEGINNING = threading.Lock()  # the parent's is held; the child may have children of its own
@@ -58,6 +69,7 @@ def _live(work: Work, at: int, writer: int) -> None:
             if reached == at:
                 os.kill(os.getpid(), signal.SIGKILL)
 
+    end_in_time()
     gc.freeze()  # what the parent has made is looked through (and copied) by no collection
     code = 1
     try:

@@ -18,7 +18,7 @@ from registry_mesh.stores.disk.durability import DiskFsync
 from registry_mesh.stores.disk.space.ledger import PAGE, Ledger
 from registry_mesh.stores.disk.store import DiskStore
 from tests.eventually import eventually
-from tests.simulators.death import run_and_die
+from tests.simulators.death import end_in_time, run_and_die
 from tests.suites.blob_store import put
 from tests.suites.bytes_of import pattern, read
 from tests.suites.cache_store import DATA, DIGEST, SIZE, fill, given
@@ -34,6 +34,7 @@ def process(work: Callable[[Callable[[], None]], Awaitable[None]]) -> Iterator[i
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
+        end_in_time()
         try:
             asyncio.run(_awaited(work, writer))
         except BaseException:  # the child says what failed, and ends
