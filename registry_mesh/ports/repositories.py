@@ -5,7 +5,7 @@ What may be raised is said in `ports.blobs`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -178,4 +178,10 @@ class RepositoryStore(Protocol):
 
     def repositories(self, registry: RegistryName, last: str = "") -> AsyncIterator[RepositoryName]:
         """Those that hold anything and come after `last`, in ASCII order."""
+        ...
+
+    async def let_go(
+        self, registry: RegistryName, denied: Callable[[RepositoryName, Digest], bool]
+    ) -> Sequence[tuple[RepositoryName, Digest]]:
+        """Hold no longer the `denied` ones of what is kept without a tag; gives them."""
         ...

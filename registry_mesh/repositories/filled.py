@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Final
 
@@ -35,6 +35,12 @@ class FilledRepositories:
         """None: what is not wanted any more is looked after by nobody, for it may have been pushed."""
         for name in tuple[RepositoryName, ...]():
             yield name
+
+    async def let_go(
+        self, registry: RegistryName, denied: Callable[[RepositoryName, Digest], bool]
+    ) -> list[tuple[RepositoryName, Digest]]:
+        """None, see `repositories`: an origin says itself what nobody may have (`access`, revocations)."""
+        return []
 
 
 class FilledRepository(ReplicaRepository):

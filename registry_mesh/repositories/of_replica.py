@@ -54,6 +54,19 @@ class ReplicaRepositories:
         async for name in repository_names(self._records, prefix, prefix + last):
             yield RepositoryName(name.removeprefix(prefix))
 
+    async def let_go(
+        self, registry: RegistryName, denied: Callable[[RepositoryName, Digest], bool]
+    ) -> list[tuple[RepositoryName, Digest]]:
+        """Hold no longer the `denied` ones of what is kept without a tag; gives them."""
+        gone = []
+        async for name in self.repositories(registry):
+            repository = self.repository(registry, name)
+            for digest in await repository.pinned():
+                if denied(name, digest):
+                    await repository.unhold(digest)
+                    gone.append((name, digest))
+        return gone
+
 
 class ReplicaRepository:
     """Implements `ports.repositories.KeptRepository`."""
@@ -106,6 +119,10 @@ class ReplicaRepository:
         return await self._records.create(
             self._parts.keys.pin(digest), encode({"at": self._lifecycle.clock()})
         )
+
+    async def unhold(self, digest: Digest) -> None:
+        """Keep it for itself no longer: the collection takes it, where nothing else refers to it."""
+        await self._records.delete([self._parts.keys.pin(digest)])
 
     async def pinned(self) -> list[Digest]:
         """What is kept for itself."""

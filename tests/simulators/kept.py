@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from registry_mesh.oci.descriptor import Descriptor
@@ -29,6 +30,11 @@ class DiaryRepositories:
 
     def repositories(self, registry: RegistryName) -> object:
         return self.real.repositories(registry)
+
+    async def let_go(
+        self, registry: RegistryName, denied: Callable[[RepositoryName, Digest], bool]
+    ) -> list[tuple[RepositoryName, Digest]]:
+        return await self.real.let_go(registry, denied)
 
 
 @dataclass(slots=True)

@@ -28,7 +28,8 @@ from registry_mesh.content.snapshot.run_records import RunRecords
 from registry_mesh.content.snapshot.settings import Ours, SnapshotPolicy
 from registry_mesh.content.snapshot.surveying import Surveying
 from registry_mesh.content.snapshot.told import Told
-from registry_mesh.oci.reference import RegistryName
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.oci.refusals import NameUnknown
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.repositories import RegistrySource
@@ -143,6 +144,7 @@ class Snapshot:
                 if not self._rules.of(registry, name):
                     with suppress(NameUnknown):
                         await self._surveying.unselected(Place(registry, name))
+        await self._let_go()
         removing, remembered = self._surveying.removing, self._records.remembered
         try:
             await removing.execute()
@@ -154,6 +156,16 @@ class Snapshot:
         self._told.notes += removing.notes
         for what, why in removing.troubles:
             self._told.trouble(what, why)
+
+    async def _let_go(self) -> None:
+        """Hold nothing without a tag that is denied."""
+        for registry in self._sources if self._rules.deny else ():
+
+            def denied(name: RepositoryName, digest: Digest, of: RegistryName = registry) -> bool:
+                return self._rules.denying(of, name, f"@{digest}", digest) is not None
+
+            for name, digest in await self._ours.repositories.let_go(registry, denied):
+                self._told.notes.append(f"{registry}/{name}@{digest} is held no longer: it is denied")
 
     async def _fit(self) -> None:
         """Leave out what there is no room for: whole images come, in the order of the rules."""

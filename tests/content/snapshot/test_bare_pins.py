@@ -57,3 +57,20 @@ async def test_no_other_pattern_takes_what_has_no_tag() -> None:
     assert len(told) == 2
     assert f"a@{image.digest} has" in " ".join(told)
     assert not await replica.has("a", image)
+
+
+async def test_what_is_denied_is_held_no_longer_and_comes_no_more() -> None:
+    replica = replica_of("repos: a, tags: x")
+    content = replica.source["a"]
+    image, other = content.image("denied"), content.image("fine")
+    pins = f'repos: a, tags: ["@{image.digest}", "@{other.digest}"]'
+    replica = replica_of(pins)
+    replica.source.content[RepositoryName("a")] = content
+    await replica.run()
+    replica.rules = replica_of(pins, more=f'deny: [{{from: {HOST}, digest: "{image.digest}"}}]\n').rules
+    outcome = await replica.run()
+    assert f"{HOST}/a@{image.digest} is held no longer: it is denied" in outcome.notes
+    kept = replica.repositories.real.repository(HOST, RepositoryName("a"))
+    assert await kept.pinned() == [other.digest]
+    await replica.run()
+    assert await kept.pinned() == [other.digest]
