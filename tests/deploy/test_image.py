@@ -22,7 +22,8 @@ from tests.clients.wire import serves
 from tests.eventually import eventually_here
 from tests.simulators.ports import free_port
 
-pytestmark = [pytest.mark.client, pytest.mark.slow]
+pytestmark = [pytest.mark.client, pytest.mark.slow, pytest.mark.timeout(1500)]
+"""To make the base and to build the image have limits of their own, and take minutes where nothing is there yet."""
 
 SITE = """role: site
 listen: {{address: 127.0.0.1, port: {port}}}
