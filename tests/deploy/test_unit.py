@@ -129,6 +129,34 @@ def test_a_new_version_takes_over_by_reload(served: Machine) -> None:
     assert served.shown(UNIT, "MainPID") == main
 
 
+def test_a_port_below_1024_by_the_drop_in_that_the_unit_names(booted: Machine, config: Path) -> None:
+    words = (
+        "PrivateUsers=no",
+        "CapabilityBoundingSet=CAP_NET_BIND_SERVICE",
+        "AmbientCapabilities=CAP_NET_BIND_SERVICE",
+    )
+    assert all(
+        word.partition("=")[0] in (ROOT / "deploy/systemd/registry-mesh@.service").read_text()
+        for word in words
+    )
+    config.write_text(SITE + "listen: {address: 127.0.0.1, port: 443}\n")
+    drop_in = booted.root / f"etc/systemd/system/{UNIT}.d/port.conf"
+    drop_in.write_text("\n".join(["[Service]", *words, ""]))
+    try:
+        assert booted.run("systemctl", "daemon-reload").returncode == 0
+        assert booted.run("systemctl", "restart", UNIT).returncode == 0, booted.run(
+            "systemctl", "status", UNIT
+        ).stdout
+        assert (
+            booted.run("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "127.0.0.1:443/v2/").stdout
+            == "200"
+        )
+    finally:
+        drop_in.unlink()
+        booted.run("systemctl", "daemon-reload")
+        booted.run("systemctl", "stop", UNIT)
+
+
 def test_a_main_process_that_is_killed_is_started_again(served: Machine) -> None:
     main = served.shown(UNIT, "MainPID")
     assert served.run("kill", "-KILL", main).returncode == 0
