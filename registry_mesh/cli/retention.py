@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     from registry_mesh.config.schema import Config
     from registry_mesh.content.snapshot.retaining import Retained
 
+EXIT_STOPPED: Final = 3
+"""As at plans of rules."""
+
 
 @click.command(
-    epilog="Exit codes: 0 done; 1 the guard stopped it, or the store failed; 2 the configuration or a rule is wrong."
+    epilog="Exit codes: 0 done; 1 the store failed; 2 the configuration or a rule is wrong; 3 the guard stopped it."
 )
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Delete nothing; say what would go, and why.")
@@ -50,7 +53,7 @@ def command(config: Path, dry_run: bool) -> None:
             found = await retain(loaded, storage, in_force, dry_run=dry_run)
         for line in lines(found, dry_run):
             click.echo(line)
-        return int(bool(found.troubles))
+        return EXIT_STOPPED if found.troubles else 0
 
     store_command.run(config, ("origin",), work)
 

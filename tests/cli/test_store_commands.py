@@ -206,6 +206,18 @@ def test_retention_says_what_would_go_deletes_it_and_undo_brings_it_back(config:
     assert back.exit_code == 0, back.output
     assert "a.example/atlas/athena:t1 points at" in back.output
     assert run("check-config", config).exit_code == 0
+
+    async def fill_more(origin: Repositories) -> None:
+        for tag in range(7):
+            await push_image(repository(origin), f"more{tag}", f"t-{tag}")
+
+    with_origin(config, fill_more)
+    stopped = run("retention", config)
+    assert stopped.exit_code == 3
+    assert "the guard is 10 %; nothing was deleted" in stopped.output
+    plan = stopped.output.partition("`rules approve ")[2].partition("`")[0]
+    assert run("rules", "approve", plan, config).exit_code == 0
+    assert "deleted 8 tags" in run("retention", config).output
     (rules / "all.yaml").write_text(written.replace("keep:", "age: 1d, keep:"))
     for command in ("retention", "check-config"):
         wrong = run(command, config)
