@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from registry_mesh.chunks.chunk_map import CHUNK, MIB
@@ -16,7 +17,9 @@ from registry_mesh.content.fill.rivals import NoRivals
 from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.failover_registry import FailoverRegistry
 from registry_mesh.content.nest.pull_through import PullThrough
+from registry_mesh.content.snapshot.copy_blob import CopyByIngest
 from registry_mesh.content.snapshot.copy_by_fill import CopyByFill
+from registry_mesh.content.snapshot.copy_graph import Bring
 from registry_mesh.content.snapshot.offer import Offer
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
@@ -51,9 +54,13 @@ class Node:
         async with asyncio.timeout(30):
             assert await read(self.cache, Digest.of(data)) == data
 
-    async def copy(self, data: bytes) -> None:
-        """As a run of a replica does."""
-        bring = CopyByFill(self._store, self.fills, lambda *_: None, rivals=lambda _: self.parents.rivals)
+    async def copy(self, data: bytes, *, whole: bool = False) -> None:
+        """As a run of a replica does; `whole`: over a bucket."""
+        bring: Bring = CopyByFill(
+            self._store, self.fills, lambda *_: None, rivals=lambda _: self.parents.rivals
+        )
+        if whole:
+            bring = CopyByIngest(self._store, rivals=lambda _: self.parents.rivals)
         with unhurried():
             await bring(Offer(self.source, NAME), Descriptor(LAYER, Digest.of(data), len(data)), self._moved)
 
@@ -82,10 +89,11 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
         yield Node(parent, store, fills, FailoverRegistry(NAME, [[offer]], Distrusted()))
 
 
-async def test_it_begins_when_clients_are_done(node: Node) -> None:
+@pytest.mark.parametrize("whole", [False, True])
+async def test_it_begins_when_clients_are_done(node: Node, whole: bool) -> None:
     pull = asyncio.create_task(node.pull(CLIENTS))
     await eventually(lambda: node.comes(CLIENTS), "bytes for the client")
-    copy = asyncio.create_task(node.copy(BEHIND))
+    copy = asyncio.create_task(node.copy(BEHIND, whole=whole))
     await pull
     assert node.parent.asked == 1, "nothing else was asked for meanwhile"
     await copy
