@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 )
 @FORMAT
 def command(config: Path, limit: int, format: str) -> None:
-    """Show the last runs of the rules of the replica that CONFIG describes, failed ones too and why: the newest first.
+    """Show the last runs of the rules of the replica, or origin, that CONFIG describes, failed ones too and why: the newest first.
 
     The replica may be serving and running its rules meanwhile.
 
@@ -55,7 +55,7 @@ def command(config: Path, limit: int, format: str) -> None:
             click.echo("no run is known")
         return 0
 
-    store_command.run(config, ("replica",), show)
+    store_command.run(config, ("replica", "origin"), show)
 
 
 def _lines(run: Run) -> Iterator[str]:
