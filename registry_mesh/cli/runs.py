@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 )
 @FORMAT
 def command(config: Path, limit: int, format: str) -> None:
-    """Show the last runs of the rules of the replica, or origin, that CONFIG describes, failed ones too and why: the newest first.
+    """Show the last runs of the rules of the replica, or origin, that CONFIG describes, failed ones too and why: the
+    newest first.
 
     The replica may be serving and running its rules meanwhile.
 
