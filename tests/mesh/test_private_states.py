@@ -182,12 +182,12 @@ async def tree(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
                 bucket, f"{prefix}{name[0]}/", tmp_path / f"{name}.spool" if name != "replica" else None
             )
 
-        rules = str(tmp_path / "rules")
-        replica = await start("replica", "replica", below, rules=rules)
+        rules: dict[str, Any] = {"rules": str(tmp_path / "rules"), "replication": {"interval": "1s"}}
+        replica = await start("replica", "replica", below, **rules)
         of_replica = {"parents": [[replica.node.url]], "credentials": login(tmp_path, "site")}
         tiers = [
             replica,
-            await start("replica-bucket", "replica", below, rules=rules, store=bucket_store("replica")),
+            await start("replica-bucket", "replica", below, **rules, store=bucket_store("replica")),
             await start("site", "site", of_replica),
             await start("site-bucket", "site", of_replica, store=bucket_store("site")),
         ]
@@ -235,7 +235,7 @@ async def test_the_caller_s_rights_alone_decide(tree: Tree) -> None:
             async with tree.client.get(f"{node.url}/v2/team/app/{path}", headers=headers) as answer:
                 return answer.status
 
-        await eventually(said, path, pause=0.1, until=lambda now: now == status)
+        await eventually(said, path, 60, pause=0.1, until=lambda now: now == status)
 
     for each in (replica, replica_on_bucket):
         for tag in LAYERS:
@@ -250,7 +250,7 @@ async def test_the_caller_s_rights_alone_decide(tree: Tree) -> None:
         await tree.check(tier, rows("never asked for", "whole", {200}, {206}))
         await tree.check(tier, rows("held", "whole", {200}, {206}))
     assert (await tree.ask(tree.other, f"/v2/team/app/{whole}", ALICE))[0] == 200
-    await eventually(tree.sent, "the other server's copy in the bucket", pause=0.1)
+    await eventually(tree.sent, "the other server's copy in the bucket", 60, pause=0.1)
     for tier in (replica_on_bucket, site_on_bucket):
         await tree.check(tier, rows("in the bucket", "whole", {307}, {206, 307}))
     for tier in (site, site_on_bucket):
