@@ -55,6 +55,7 @@ def lines(report: CollectionReport, grace: float) -> list[str]:
     """What a collection found and did. `grace`: seconds that what nothing refers to is spared."""
     shown = [
         f"{name}: {size(each.bytes)}, {each.loose} loose ({size(each.loose_bytes)})"
+        + (f", {each.remembered} only by history ({size(each.remembered_bytes)})" if each.remembered else "")
         for name, each in sorted(report.repositories.items())
     ]
     if report.elsewhere:
@@ -64,6 +65,8 @@ def lines(report: CollectionReport, grace: float) -> list[str]:
     else:
         shown.append(f"removed {report.removed} ({size(report.removed_bytes)}), spared {report.spared}")
     shown.append(f"in their grace: {report.waiting} ({size(report.waiting_bytes)})" + _next(report, grace))
+    if any(each.remembered for each in report.repositories.values()):
+        shown.append("only by history: what a tag pointed at before is kept for `tags undo` (pushes.history)")
     if report.uploads_expired or report.tags_forgotten:
         shown.append(
             f"{report.uploads_expired} uploads expired, {report.tags_forgotten} deleted tags forgotten"

@@ -37,7 +37,15 @@ from registry_mesh.repositories.collection_report import CollectionReport, Repos
 from registry_mesh.repositories.digest_life import Life, Lifecycle, LifeState
 from registry_mesh.repositories.facts import Inventory, inventory
 from registry_mesh.repositories.keys import RepositoryKeys, digest_of
-from registry_mesh.repositories.loose import Looseness, Names, Order, Step, next_step, referenced
+from registry_mesh.repositories.loose import (
+    Looseness,
+    Names,
+    Order,
+    Step,
+    by_history_alone,
+    next_step,
+    referenced,
+)
 from registry_mesh.repositories.of_origin import Repositories
 from registry_mesh.repositories.tag_upkeep import forget_deleted_tags
 from registry_mesh.tasks.together import ask_each
@@ -268,8 +276,11 @@ class _Deadline:
 
 def _describe(found: Inventory, marked: set[Digest]) -> RepositoryReport:
     loose = {*found.facts.manifests, *found.facts.blobs} - marked
+    remembered = by_history_alone(found.facts, found.standing, marked)
     return RepositoryReport(
         bytes=sum(found.sizes.values()),
         loose=len(loose),
         loose_bytes=sum(found.sizes.get(digest, 0) for digest in loose),
+        remembered=len(remembered),
+        remembered_bytes=sum(found.sizes.get(digest, 0) for digest in remembered),
     )

@@ -14,6 +14,9 @@ class RepositoryReport:
     bytes: int = 0
     loose: int = 0
     loose_bytes: int = 0
+    remembered: int = 0
+    """Kept because a tag pointed at it, or it was deleted lately: for the way back."""
+    remembered_bytes: int = 0
 
 
 @dataclass

@@ -21,6 +21,8 @@ class Inventory:
     name: RepositoryName
     facts: RepositoryFacts
     sizes: dict[Digest, int] = field(repr=False)
+    standing: frozenset[Digest] = frozenset()
+    """Of the roots those that are none by a tag's history alone."""
 
 
 async def inventory(
@@ -33,8 +35,9 @@ async def inventory(
     """Tags first, then manifests, then blobs: a push writes in the opposite order, so whatever this sees of it
     hangs on something. `keep_untagged`: every manifest is a root."""
     histories = await ask_each(parts.tags.history, await parts.tags.names())
-    roots = frozenset(each.digest for entries in histories for each in entries if each.digest) | extra_roots
-    roots |= {*await pinned(parts)}
+    last = (entries[-1].digest for entries in histories if entries)
+    standing = frozenset(each for each in last if each) | extra_roots | {*await pinned(parts)}
+    roots = standing | {each.digest for entries in histories for each in entries if each.digest}
     taken_out = [await parts.shelf.names(each) async for each in parts.shelf.all(parts.keys.deleted)]
     manifests = {each.digest: await parts.shelf.names(each) async for each in parts.shelf.all()}
     deleted = {
@@ -43,14 +46,16 @@ async def inventory(
     expired = {each.digest for each in taken_out if each.at <= now - grace}
     sizes = {each.digest: each.descriptor.size for each in (*deleted.values(), *manifests.values())}
     blobs = await _blob_sizes(parts)
+    if keep_untagged:
+        roots, standing = roots | manifests.keys(), standing | manifests.keys()
     facts = RepositoryFacts(
-        roots | manifests.keys() if keep_untagged else roots,
+        roots,
         {digest: _names(each) for digest, each in manifests.items()},
         {digest: _names(each) for digest, each in deleted.items()},
         expired,
         blobs.keys(),
     )
-    return Inventory(parts.name, facts, sizes | blobs)
+    return Inventory(parts.name, facts, sizes | blobs, standing)
 
 
 async def pinned(parts: RepositoryParts) -> list[Digest]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from registry_mesh.oci.digest import Digest
 
@@ -81,6 +81,15 @@ def referenced(facts: RepositoryFacts) -> set[Digest]:
         ahead += names.mentions
         ahead += referrers.get(digest, ())
     return marked
+
+
+def by_history_alone(facts: RepositoryFacts, standing: frozenset[Digest], marked: set[Digest]) -> set[Digest]:
+    """Of what is referenced (`marked`) what would be loose if tags remembered nothing and nothing came back."""
+    if standing == facts.roots and not facts.deleted:
+        return set()
+    here = {*facts.manifests, *facts.blobs} & marked
+    past = {*facts.expired, *facts.deleted}
+    return here - referenced(replace(facts, roots=standing, deleted={}, expired=past))
 
 
 def _without_subject(facts: RepositoryFacts) -> Iterator[Digest]:

@@ -129,6 +129,13 @@ def test_undo_does_not_move_a_tag_that_the_configuration_keeps(config: Path) -> 
     assert str(one) in run("tags", "undo", config, "atlas/athena:latest").output
 
 
+def test_gc_says_what_only_a_way_back_keeps(config: Path) -> None:
+    with_origin(config, _two)
+    told = run("gc", config, "--dry-run").output
+    assert "0 loose (0 B), 3 only by history (" in told, "a manifest, its config, its layer"
+    assert "kept for `tags undo` (pushes.history)" in told
+
+
 def test_the_changes_of_many_tags_in_their_order(config: Path) -> None:
     async def fill(origin: Repositories) -> None:
         for name in ("cms/reco", "atlas/athena", "cms/sim"):
