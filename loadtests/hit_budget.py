@@ -276,7 +276,7 @@ async def _tokens(hot: Hot, path: FastPath) -> list[str]:
         issued = await authorizer.issue(None, [Scope.parse("repository:team/app:pull")])
         authorization = f"Bearer {issued.token}"
         await authorizer.learn(authorization)
-        hot.keep_caller(authorization, "anonymous")
+        hot.callers.keep(authorization, "anonymous")
         shown.append(authorization)
     await asyncio.sleep(0)
     return shown

@@ -59,7 +59,7 @@ def _hot(exchange: Exchange, call: Call) -> Hot | None:
     if exchange.method not in ("GET", "HEAD") or not _is_plain(exchange, call):
         return None
     if exchange.authorization is not None:
-        hot.keep_caller(exchange.authorization, call.who.subject)
+        hot.callers.keep(exchange.authorization, call.who.subject)
     return hot
 
 
@@ -85,7 +85,7 @@ def _shape(exchange: Exchange, call: Call, fields: Fields) -> Shape:
     hot = exchange.hot
     assert hot is not None
     return Shape(
-        hot.right(Asked(Action.PULL, repository.registry, repository.name)),
+        hot.callers.right(Asked(Action.PULL, repository.registry, repository.name)),
         exchange.method,
         next(str(value) for name, value in fields if name == "ETag"),
         head.lines(field for field in fields if field[0] not in _DYNAMIC),

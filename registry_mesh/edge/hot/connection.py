@@ -20,7 +20,8 @@ from typing import Any, Final
 from aiohttp import web
 
 from registry_mesh.edge.entity_tags import not_modified
-from registry_mesh.edge.hot.entries import Caller, HotBlob, Shape
+from registry_mesh.edge.hot.callers import Caller
+from registry_mesh.edge.hot.entries import HotBlob, Shape
 from registry_mesh.edge.hot.fast_path import FastPath
 from registry_mesh.edge.hot.layouts import Given
 from registry_mesh.edge.hot.recognise import END, Known, KnownBlob, KnownManifest, Usual
@@ -222,7 +223,7 @@ class FastConnection(Connection):
                 or stop != start + caller.length
                 or not data.startswith(caller.credentials, start)
             ):
-                self._usual_caller = caller = path.hot.caller_in(data, start, stop)
+                self._usual_caller = caller = path.callers.in_head(data, start, stop)
                 if caller is None:
                     return None, None, None
             self._caller, self._login = caller, caller.log

@@ -8,7 +8,8 @@ from typing import Final
 
 from registry_mesh.auth.access import Verdict
 from registry_mesh.edge import head
-from registry_mesh.edge.hot.entries import MOMENT, NEVER, Caller, Hot, Right
+from registry_mesh.edge.hot.callers import NEVER, Caller, Right
+from registry_mesh.edge.hot.entries import MOMENT, Hot
 from registry_mesh.edge.hot.layouts import Given
 from registry_mesh.edge.hot.recognise import Recogniser
 from registry_mesh.edge.hot.tally import Tallies
@@ -29,6 +30,7 @@ class FastPath:
         self.traffic = traffic
         self.ids = traffic.ids
         self.hot = hot
+        self.callers = hot.callers
         self.tallies = Tallies(traffic.meters, loop)
         self.recogniser = Recogniser(hot, self.tallies)
         self.log = traffic.access_log.add

@@ -22,7 +22,8 @@ from registry_mesh.auth.basic import Login
 from registry_mesh.auth.book import Book
 from registry_mesh.auth.grants import Scope
 from registry_mesh.auth.policies import Entry, Policies
-from registry_mesh.edge.hot.entries import Hot, Right
+from registry_mesh.edge.hot.callers import Right
+from registry_mesh.edge.hot.entries import Hot
 from registry_mesh.edge.hot.fast_path import FastPath
 from registry_mesh.edge.meters import Meters
 from registry_mesh.edge.settings import Settings
@@ -151,8 +152,8 @@ async def test_a_right_is_asked_for_again_when_its_credentials_end() -> None:
     policy, hot = Counting(), Hot(1.0)
     traffic = Traffic(Settings(policy=policy), Meters(Instruments.alone()))
     path = FastPath(traffic, hot, asyncio.get_running_loop())
-    hot.keep_caller("Bearer x", "alice")
-    caller = hot.caller(b"Bearer x")
+    hot.callers.keep("Bearer x", "alice")
+    caller = hot.callers.by_value(b"Bearer x")
     right = Right(Asked(Action.PULL, "registry.example", "team/app"))
     policy.until = time.time() + 1000
     assert all(path.allows(caller, right, now) for now in (1.0, 2.0, 999.0))
@@ -167,15 +168,15 @@ async def test_a_right_is_asked_for_again_when_its_credentials_end() -> None:
 def test_callers_are_compared_as_a_whole() -> None:
     hot = Hot(1.0)
     end = "x" * 100
-    hot.keep_caller(f"Bearer a{end}", "alice")
-    assert hot.caller(f"Bearer b{end}".encode()) is None
-    hot.keep_caller(f"Bearer b{end}", "bob")
-    caller = hot.caller(f"Bearer b{end}".encode())
+    hot.callers.keep(f"Bearer a{end}", "alice")
+    assert hot.callers.by_value(f"Bearer b{end}".encode()) is None
+    hot.callers.keep(f"Bearer b{end}", "bob")
+    caller = hot.callers.by_value(f"Bearer b{end}".encode())
     assert caller is not None
     assert caller.log == '"subject":"bob",'
-    assert hot.caller(f"Bearer a{end}".encode()) is None
-    hot.keep_caller("x" * 10_000, "alice")
-    assert hot.caller(b"x" * 10_000) is None
+    assert hot.callers.by_value(f"Bearer a{end}".encode()) is None
+    hot.callers.keep("x" * 10_000, "alice")
+    assert hot.callers.by_value(b"x" * 10_000) is None
 
 
 async def answered(
