@@ -4,43 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
 from statistics import median
 from typing import Final
 
-from registry_mesh.admin.status import (
-    NodeStatus,
-    ParentStatus,
-    RegistryStatus,
-    RetentionStatus,
-    StoppedStatus,
-)
-from registry_mesh.assembly import file_limit
-from registry_mesh.assembly.labels import parent_label
+from registry_mesh.admin.status import NodeStatus
+from registry_mesh.assembly.known_facts import KnownFacts, parents_of
 from registry_mesh.assembly.learned import Learned
 from registry_mesh.assembly.told import Told
 from registry_mesh.config.schema import Config
 from registry_mesh.findings.decide import Held, decide
-from registry_mesh.findings.facts import (
-    CareFacts,
-    IdleRule,
-    NodeFacts,
-    ParentFacts,
-    ProgramFacts,
-    PullFacts,
-    RegistryFacts,
-    RulesFacts,
-    StoppedDeletes,
-    StoreFacts,
-    WebhookFacts,
-)
+from registry_mesh.findings.facts import NodeFacts
 from registry_mesh.findings.finding import NAMES, Finding, State
 from registry_mesh.findings.of_parents import grace_ends
-from registry_mesh.ports import marker
 from registry_mesh.ports.records import KeyedRecords
 from registry_mesh.telemetry import names
 from registry_mesh.telemetry.instruments import Instruments, Table
@@ -50,27 +27,6 @@ log: Final = logging.getLogger(__name__)
 
 _LOOK: Final = 2.0
 """Seconds between two looks."""
-_HOUR: Final = 3600.0
-_WHILE: Final = 30.0
-_TEN_MINUTES: Final = 600.0
-_QUARTER: Final = 900.0
-_DAY: Final = 86400.0
-
-
-@dataclass(slots=True)
-class Lately:
-    """By how much a counter rose within a window of seconds."""
-
-    window: float
-    _steps: deque[tuple[float, float]] = field(default_factory=deque)
-
-    def rise(self, value: float, now: float) -> int:
-        """How much it rose within the window that ends now; 0 at the first look."""
-        if not self._steps or value != self._steps[-1][1]:
-            self._steps.append((now, value))
-        while len(self._steps) > 1 and self._steps[1][0] < now - self.window:
-            self._steps.popleft()
-        return int(value - self._steps[0][1])
 
 
 class Lookout:
@@ -86,25 +42,25 @@ class Lookout:
         records: Callable[[], KeyedRecords | None],
     ) -> None:
         """`instruments`: its row of `table`. `records`: those of the node's store, None before it is open."""
-        self._config = config
         self._told = told
         self._status = status
         self._instruments = instruments
         self._held = Held()
-        self._lately: dict[tuple[str, str], Lately] = {}
-        self._store_fault_since = 0.0
-        self._table = table
         self._learned = Learned(config, told.path, records)
-        self._started = self._complete = time.time()
+        self._facts = KnownFacts(config, told, status, table, self._learned)
         self.findings: list[Finding] = []
 
     async def follow(self) -> None:
         """Look for ever."""
         while True:
             registries = self._status().registries
-            answering = {host for host in registries if _states(registries[host]) & {"up"}}
+            answering = {
+                host
+                for host in registries
+                if any(each.state == "up" for each in parents_of(registries[host]))
+            }
             astray = any(
-                "leads back" in parent.why for each in registries.values() for parent in _parents(each)
+                "leads back" in parent.why for each in registries.values() for parent in parents_of(each)
             )
             await self._learned.learn(answering, places=astray)
             self.look(time.time())
@@ -113,7 +69,7 @@ class Lookout:
     def look(self, now: float) -> None:
         """Look once, at `now` in seconds since the epoch."""
         before = {(each.name, each.subject) for each in self.findings}
-        facts = self.facts(now)
+        facts = self._facts.at(now)
         self.findings = self._held.look(decide(facts, now), now)
         self._measure(facts)
         self._told.show(self.findings)
@@ -137,207 +93,6 @@ class Lookout:
         ahead = [each for each in told if each is not None]
         middle = median(ahead) if ahead else 0.0
         gauge(names.CLOCK_OFFSET).set(round(middle * names.CLOCK_OFFSET.scale))
-
-    def facts(self, now: float) -> NodeFacts:
-        """What is known of the node."""
-        config, status = self._config(), self._status()
-        refused_at, refused = self._told.refused
-        return NodeFacts(
-            config=self._told.path or "CONFIG",
-            started=self._started,
-            registries=tuple(self._registry(host, status, config, now) for host in status.registries),
-            store=self._store(config, status, now),
-            care=self._care(config, status, now),
-            program=ProgramFacts(
-                deaths=self._rise("deaths", "", _QUARTER, _count(status, names.WORKER_RESTARTS), now),
-                files=file_limit.limit(),
-                loaded=self._told.loaded,
-                refused=refused,
-                refused_at=refused_at,
-            ),
-            certificates=self._learned.certificates,
-            rules=self._rules(config, status),
-            pulls=self._pulls(status, now),
-            webhooks=tuple(
-                WebhookFacts(each.name, each.to, each.failing_since, each.why, each.waiting, each.lost)
-                for each in status.webhooks
-                if each.why
-            ),
-        )
-
-    def _rules(self, config: Config, status: NodeStatus) -> RulesFacts:
-        rules = _rules(status)
-        if status.retention is not None:
-            return _of_retention(status.retention)
-        if status.replication is None:
-            return rules
-        if status.replication.last is not None and status.replication.last.complete:
-            self._complete = rules.ended
-        return replace(rules, complete=self._complete, every=config.replication.interval)
-
-    def _pulls(self, status: NodeStatus, now: float) -> PullFacts:
-        """Of what workers count: requests, and failures by side and reason."""
-        asked = sum(_labelled(status, names.REQUESTS).values())
-        rises = {
-            reason: self._rise("failures", reason, _WHILE, count, now)
-            for reason, count in _labelled(status, names.FAILURES).items()
-            if not reason.startswith("caller/")
-        }
-        worst = sorted((each for each in rises if rises[each]), key=lambda each: -rises[each])
-        return PullFacts(
-            self._rise("requests", "", _WHILE, asked, now),
-            sum(rises.values()),
-            tuple(each.replace("/", ": ") for each in worst),
-            *self._hits(now),
-        )
-
-    def _hits(self, now: float) -> tuple[int, float]:
-        """Answers from what is held lately, and the seconds to their heads that 99 of 100 kept within."""
-        cells = self._table.cells(names.FIRST_BYTE, "hit")[:-1]
-        rises = [self._rise("hits", str(i), _TEN_MINUTES, cell, now) for i, cell in enumerate(cells)]
-        return sum(rises), quantile(0.99, names.FIRST_BYTE.bounds, rises)
-
-    def _registry(self, host: str, node: NodeStatus, config: Config, now: float) -> RegistryFacts:
-        registry, status = config.registries[host], node.registries[host]
-        parents = _parents(status)
-        return RegistryFacts(
-            host,
-            tuple(self._parent(host, parent, node, now) for parent in parents),
-            max(registry.tags.offline_grace, registry.tags.stale_if_error),
-            registry.credentials is not None,
-            self._learned.answered.get(host, 0.0),
-        )
-
-    def _parent(self, host: str, parent: ParentStatus, status: NodeStatus, now: float) -> ParentFacts:
-        name = parent_label(parent.url)
-        return ParentFacts(
-            name=name,
-            url=parent.url,
-            state=parent.state,
-            since=now - parent.since_seconds if parent.since_seconds is not None else 0.0,
-            why=_after_name(parent.why, name),
-            again=now + parent.next_try_seconds if parent.next_try_seconds is not None else None,
-            lies=self._rise("lies", name, _HOUR, parent.lies, now),
-            clock_ahead=parent.clock_ahead_seconds,
-            rate=parent.bytes_per_second or 0.0,
-            denied_since=now - parent.denied_since_seconds
-            if parent.denied_since_seconds is not None
-            else 0.0,
-            no_registry=0
-            if _labelled(status, names.UPSTREAM_REQUESTS).get(f"{name}/ok")
-            else parent.no_registry,
-            error=parent.last_error,
-            slow_since=now - parent.slow_since_seconds if parent.slow_since_seconds is not None else 0.0,
-            slow_until=now + parent.slow_for_seconds if parent.slow_for_seconds is not None else 0.0,
-            place=self._learned.places.get((host, parent.url), ""),
-        )
-
-    def _store(self, config: Config, status: NodeStatus, now: float) -> StoreFacts:
-        fault = status.store.fault or ""
-        self._store_fault_since = (self._store_fault_since or now) if fault else 0.0
-        return StoreFacts(
-            where=config.store.folder or str(config.store),
-            bucket=str(config.store) if config.store.s3 is not None else "",
-            fault=fault,
-            fault_since=self._store_fault_since,
-            used=status.store.used_bytes or 0,
-            quota=status.store.quota_bytes or 0,
-            evicts=config.role == "site",
-            evicted=status.last_day.evicted_bytes if status.last_day else 0,
-            refetched=status.last_day.refetched_bytes if status.last_day else 0,
-            free=_free(config.store.folder),
-            newer_format=self._learned.format if self._learned.format > marker.FORMAT else 0,
-            format=marker.FORMAT,
-        )
-
-    def _care(self, config: Config, status: NodeStatus, now: float) -> CareFacts:
-        scrub = status.scrub
-        age = scrub.age_seconds if scrub else None
-        return CareFacts(
-            rotten=self._rise("rotten", "", _DAY, _count(status, names.ROTTEN), now),
-            verified=self._learned.verified.at,
-            wrong=self._learned.verified.wrong,
-            first_wrong=self._learned.verified.first,
-            repaired=self._rise("repaired", "", _DAY, _count(status, names.REPAIRED), now),
-            scrubbed=now - age if age is not None else 0.0,
-            scrub_every=config.scrub.every if scrub and config.scrub.rate and not scrub.budgeted else 0.0,
-        )
-
-    def _rise(self, what: str, subject: str, window: float, value: float, now: float) -> int:
-        return self._lately.setdefault((what, subject), Lately(window)).rise(value, now)
-
-
-def quantile(share: float, bounds: Sequence[float], counts: Sequence[int]) -> float:
-    """Below which so large a share of what was counted lies; `counts` are by `bounds`, and of what is above. Within a
-    bucket it is taken to lie evenly, as Prometheus does; 0.0 where nothing was counted."""
-    rank, below, lower = share * sum(counts), 0, 0.0
-    for bound, count in zip(bounds, counts, strict=False):
-        if count and below + count >= rank:
-            return lower + (bound - lower) * (rank - below) / count
-        below, lower = below + count, bound
-    return lower if below < sum(counts) else 0.0
-
-
-def _parents(registry: RegistryStatus) -> list[ParentStatus]:
-    return [parent for group in registry.parents for parent in group]
-
-
-def _states(registry: RegistryStatus) -> set[str]:
-    return {parent.state for parent in _parents(registry)}
-
-
-def _free(folder: str | None) -> int:
-    """Bytes that the file system of the store has left."""
-    try:
-        room = os.statvfs(folder) if folder else None
-    except OSError:
-        return 0
-    return room.f_bavail * room.f_frsize if room else 0
-
-
-def _after_name(why: str, name: str) -> str:
-    """A cause as it is said after the parent's name, which it may begin with."""
-    return why.removeprefix(name).removeprefix(":").strip()
-
-
-def _count(status: NodeStatus, metric: names.Metric) -> float:
-    value = status.counters.get(metric.name, 0)
-    return float(value) if isinstance(value, int) else 0.0
-
-
-def _labelled(status: NodeStatus, metric: names.Metric) -> Mapping[str, int]:
-    value = status.counters.get(metric.name, {})
-    return value if isinstance(value, Mapping) else {}
-
-
-def _rules(status: NodeStatus) -> RulesFacts:
-    replication = status.replication
-    if replication is None:
-        return RulesFacts()
-    last = replication.last
-    return RulesFacts(
-        faults=tuple(replication.faults),
-        faults_since=replication.faults_since,
-        tags=last.tags if last else 0,
-        held=last.held if last else 0,
-        failed=last.failed if last else 0,
-        idle=tuple(IdleRule(each.rule, each.registry, each.place) for each in last.idle) if last else (),
-        stopped=_stopped(last.stopped) if last else (),
-        troubles=tuple(last.troubles) if last else (),
-        ended=last.ended if last else 0.0,
-    )
-
-
-def _of_retention(last: RetentionStatus) -> RulesFacts:
-    return RulesFacts(
-        faults=tuple(last.faults), faults_since=last.faults_since, stopped=_stopped(last.stopped)
-    )
-
-
-def _stopped(stopped: Sequence[StoppedStatus]) -> tuple[StoppedDeletes, ...]:
-    return tuple(
-        StoppedDeletes(each.registry, each.deletes, each.tags, each.guard, each.plan) for each in stopped
-    )
 
 
 def _tell(finding: Finding) -> None:

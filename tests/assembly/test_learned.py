@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from registry_mesh.assembly.lately import quantile
 from registry_mesh.assembly.learned import Learned
-from registry_mesh.assembly.lookout import quantile
 from registry_mesh.assembly.verified import Verified
 from registry_mesh.config.load import load
 from registry_mesh.config.parent_places import parent_places
