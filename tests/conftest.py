@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from registry_mesh.stores.bucket.settings import S3Credentials, S3Settings
 from registry_mesh.stores.bucket.store import S3Store
@@ -18,6 +19,10 @@ from tests import turns
 from tests.clients import nodes, scripts
 from tests.clients.nodes import Node
 from tests.simulators.bucket import Bucket, serve, weed
+
+# How long examples take to be made says how busy the machine is, and nothing of the program.
+settings.register_profile("busy machine", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy machine")
 
 
 @pytest.hookimpl(wrapper=True)
