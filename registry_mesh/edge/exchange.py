@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlencode
 
@@ -78,6 +79,50 @@ class Call:
 class Exchange:
     """The request, and the only way to answer it: `reply`, or `begin` and then `wire`."""
 
+    # What is found out as it goes: until then of the class, for a request has few of these to say.
+
+    role: str = ""
+    """What the node is, where that may be told to anybody."""
+    call: Call | None = None
+    authorization: str | None = None
+    """The field as it came, once its credentials were looked at."""
+    withheld: tuple[Asked, Decision] | None = None
+    """What would need credentials, or better ones."""
+    asked: Asked = _NOTHING_YET
+    """What was last asked of the policy."""
+    subject: str = "anonymous"
+    """Whose request it is, as far as that is known."""
+    login: str | None = None
+    """The user that a token is asked for by a login, good or not."""
+    pushed: str | None = None
+    """The digest of a manifest that was taken."""
+    tags: list[str] | None = None
+    """What points at it now."""
+    moved: Mapping[str, str] = MappingProxyType({})
+    """Tags of it that pointed at another digest, and at which."""
+    status: int = 0
+    """0 until an answer has begun."""
+    began: float = 0.0
+    headed: float = 0.0
+    """When the request came, and when its answer began, on the loop's clock."""
+    sent: int = 0
+    """Bytes of the body that were sent."""
+    redirected: int = 0
+    """Bytes for which the client was sent elsewhere."""
+    received: int = 0
+    """Bytes of the request's body that were read."""
+    provenance: Provenance | None = None
+    trace: Trace | None = None
+    by_tag: bool = False
+    """A tag was resolved for it."""
+    resolved: str = ""
+    """The digest of the manifest that is answered with."""
+    reason: str = ""
+    why: str = ""
+    """Why it was not answered as asked: a word of `names.REASONS`, and a sentence."""
+    broken: str = ""
+    """Why an answer did not end: `client` (it left), `slow client`, `source`."""
+
     def __init__(
         self, request: web.BaseRequest, settings: Settings, request_id: str, hot: Hot | None = None
     ) -> None:
@@ -89,49 +134,10 @@ class Exchange:
         self.settings = settings
         self.id = request_id
         self.hot = hot
-        self.role = ""
-        """What the node is, where that may be told to anybody."""
         self.method = request.method
         self.headers = request.headers
-        self.call: Call | None = None
-        self.authorization: str | None = None
-        """The field as it came, once its credentials were looked at."""
-        self.withheld: tuple[Asked, Decision] | None = None
-        """What would need credentials, or better ones."""
-        self.asked = _NOTHING_YET
-        """What was last asked of the policy."""
-        self.subject = "anonymous"
-        """Whose request it is, as far as that is known."""
-        self.login: str | None = None
-        """The user that a token is asked for by a login, good or not."""
-        self.pushed: str | None = None
-        """The digest of a manifest that was taken."""
-        self.tags: list[str] | None = None
-        """What points at it now."""
-        self.moved: dict[str, str] = {}
-        """Tags of it that pointed at another digest, and at which."""
-        self.status = 0
-        """0 until an answer has begun."""
-        self.began = self.headed = 0.0
-        """When the request came, and when its answer began, on the loop's clock."""
-        self.sent = 0
-        """Bytes of the body that were sent."""
-        self.redirected = 0
-        """Bytes for which the client was sent elsewhere."""
-        self.received = 0
-        """Bytes of the request's body that were read."""
-        self.provenance: Provenance | None = None
-        self.trace: Trace | None = None
-        self.by_tag = False
-        """A tag was resolved for it."""
-        self.resolved = ""
-        """The digest of the manifest that is answered with."""
         # An upgrade is not taken: the connection ends, for its parser may have dropped what came after the head.
         self.keep_alive = request.keep_alive and "Upgrade" not in request.headers
-        self.reason = self.why = ""
-        """Why it was not answered as asked: a word of `names.REASONS`, and a sentence."""
-        self.broken = ""
-        """Why an answer did not end: `client` (it left), `slow client`, `source`."""
         self._expects = self._expectation()
 
     def _expectation(self) -> bool:
