@@ -117,7 +117,7 @@ async def test_killed_at_45_percent_the_next_pull_moves_the_rest(behind_link: Si
     await world.start()
     pull = asyncio.create_task(prefix(world, digest, whole))
     await eventually(
-        lambda: world.moved >= 0.45 * len(whole), "nearly half of it to cross the link", seconds=30
+        lambda: world.moved >= 0.45 * len(whole), "nearly half of it to cross the link", seconds=120
     )
     await world.kill()
     assert await pull < len(whole)
