@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from registry_mesh.admin.status import WebhookStatus
 from registry_mesh.assembly.labels import node_name
 from registry_mesh.config.scalars import SecretReference
 from registry_mesh.config.schema import Config
 from registry_mesh.config.webhooks import Receiver as Configured
+from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.happenings import Outbox
 from registry_mesh.replication.pattern import Pattern, Subject
 from registry_mesh.replication.rules import Selection
 from registry_mesh.tasks.threads import offload
+from registry_mesh.telemetry.logs import FIELDS
 from registry_mesh.webhooks.courier import Courier, Receiver, open_session, place_of
 from registry_mesh.webhooks.outbox import QueuedOutbox, Wish
 from registry_mesh.webhooks.queue import Counts, Queue
 from registry_mesh.webhooks.signature import SecretInvalid, key_of
+
+log: Final = logging.getLogger(__name__)
 
 _LOOK = 2.0
 """Seconds between two counts for `/status`."""
@@ -48,15 +55,26 @@ class Couriers:
     async def follow(self) -> None:
         """Bring events to all receivers, for ever."""
         webhooks = self._config.webhooks
-        await offload(self._queue.keep, tuple(webhooks.receivers))
-        async with open_session() as session, asyncio.TaskGroup() as tasks:
-            for name, each in webhooks.receivers.items():
-                told = Receiver(name, each.url, partial(key_in, each.secret), webhooks.keep)
-                self._couriers[name] = Courier(told, self._queue, session, time.time)
-                tasks.create_task(self._couriers[name].follow())
-            while True:
-                self._counts = await offload(self._queue.counts)
-                await asyncio.sleep(_LOOK)
+        try:
+            await self._forget_others()
+            async with open_session() as session, asyncio.TaskGroup() as tasks:
+                for name, each in webhooks.receivers.items():
+                    told = Receiver(name, each.url, partial(key_in, each.secret), webhooks.keep)
+                    self._couriers[name] = Courier(told, self._queue, session, time.time)
+                    tasks.create_task(self._couriers[name].follow())
+                while True:
+                    with suppress(Failure):  # couriers tell of it
+                        self._counts = await offload(self._queue.counts)
+                    await asyncio.sleep(_LOOK)
+        finally:
+            self._queue.close()
+
+    async def _forget_others(self) -> None:
+        """Those who were receivers, and are none any more."""
+        try:
+            await offload(self._queue.keep, tuple(self._config.webhooks.receivers))
+        except Failure as fault:
+            log.error("the queue of webhooks cannot be used", extra={FIELDS: {"why": fault.reason}})
 
     def status(self) -> list[WebhookStatus]:
         """How each receiver does."""

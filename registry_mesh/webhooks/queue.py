@@ -7,8 +7,9 @@ many events: the oldest makes room for the newest, and is counted as lost.
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Collection, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -50,11 +51,21 @@ class Counts:
 
 
 class Queue:
-    """Blocks: to be called in threads. Raises `StoreBroken`. `limit`: events of one receiver."""
+    """Blocks: to be called in threads, after the process was forked. Raises `StoreBroken`. `limit`: events of one
+    receiver."""
 
     def __init__(self, path: str, limit: int) -> None:
         self._path = path
         self._limit = limit
+        self._connection: sqlite3.Connection | None = None
+        self._alone = threading.Lock()
+
+    def close(self) -> None:
+        """Close the file; what is called after it opens it anew."""
+        with self._alone:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
 
     def add(self, receivers: Collection[str], event: str, at: float, body: bytes) -> None:
         """Keep an event for each of `receivers`."""
@@ -127,13 +138,23 @@ class Queue:
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
-        try:
-            Path(self._path).parent.mkdir(parents=True, exist_ok=True)
-            with closing(sqlite3.connect(self._path, timeout=_WAIT)) as opened:
-                if opened.execute("PRAGMA user_version").fetchone()[0] < _VERSION:
-                    opened.execute("PRAGMA journal_mode = WAL")
-                    opened.executescript(f"{_MAKE} PRAGMA user_version = {_VERSION};")
-                opened.execute("PRAGMA synchronous = NORMAL")
-                yield opened
-        except (sqlite3.Error, OSError) as fault:
-            raise StoreBroken(f"{self._path}: {fault}") from None
+        """The connection of this process, which stays open: the last to close writes all to the disk and waits."""
+        with self._alone:
+            try:
+                if self._connection is None:
+                    self._connection = self._open()
+                yield self._connection
+            except (sqlite3.Error, OSError) as fault:
+                if self._connection is not None:
+                    self._connection.close()
+                    self._connection = None
+                raise StoreBroken(f"{self._path}: {fault}") from None
+
+    def _open(self) -> sqlite3.Connection:
+        Path(self._path).parent.mkdir(parents=True, exist_ok=True)
+        opened = sqlite3.connect(self._path, timeout=_WAIT, check_same_thread=False)
+        if opened.execute("PRAGMA user_version").fetchone()[0] < _VERSION:
+            opened.execute("PRAGMA journal_mode = WAL")
+            opened.executescript(f"{_MAKE} PRAGMA user_version = {_VERSION};")
+        opened.execute("PRAGMA synchronous = NORMAL")
+        return opened

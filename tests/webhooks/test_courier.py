@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -28,8 +28,10 @@ def happening(kind: str = PUSH, repository: str = "atlas/athena", at: float = NO
 
 
 @pytest.fixture
-def queue(tmp_path: Path) -> Queue:
-    return Queue(str(tmp_path / "queue.sqlite"), 100)
+def queue(tmp_path: Path) -> Iterator[Queue]:
+    queue = Queue(str(tmp_path / "queue.sqlite"), 100)
+    yield queue
+    queue.close()
 
 
 def outbox(queue: Queue, *wishes: Wish) -> QueuedOutbox:
