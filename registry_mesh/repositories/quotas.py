@@ -34,8 +34,8 @@ _NEARLY: Final = 0.9
 """The share of a quota from which a project is nearly full."""
 _SMALL: Final = 16
 """A quota is small beside what would not fit so many times."""
-_KNOWN: Final = 32
-"""Hex digits of a digest by which it is remembered."""
+_KNOWN: Final = 16
+"""Hex digits at either end of a digest by which it is remembered."""
 
 
 class QuotaExceeded(Denied):
@@ -235,4 +235,4 @@ class Share:
 
 
 def _key(digest: Digest) -> int:
-    return int(digest.hex[:_KNOWN], 16)
+    return int(digest.hex[:_KNOWN] + digest.hex[-_KNOWN:], 16)
