@@ -57,6 +57,13 @@ chroot "$R" systemd-sysusers registry-mesh.conf 2>/dev/null
 install -m 644 "$source/deploy/systemd/registry-mesh@.service" "$R/etc/systemd/system/"
 install -d -m 755 "$R/etc/registry-mesh"
 
+# Compiled here, as pip does it: the unit cannot, and each process would do it again.
+chroot "$R" env -u PYTHONPYCACHEPREFIX -u PYTHONDONTWRITEBYTECODE /opt/registry-mesh/bin/python -c '
+import importlib, pkgutil, registry_mesh
+for module in pkgutil.walk_packages(registry_mesh.__path__, "registry_mesh."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)'
+
 printf '[Unit]\nAllowIsolate=yes\nDefaultDependencies=no\n' >"$R/etc/systemd/system/alone.target"
 export container=registry-mesh-test
 unset NOTIFY_SOCKET RM_INSIDE
