@@ -10,11 +10,11 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from registry_mesh.ports.failures import StoreBroken
 from registry_mesh.ports.pulls import Pull
+from registry_mesh.tasks.shared_database import SharedDatabase
 
 _WAIT: Final = 20.0
 """Seconds for which a write waits for those of other processes."""
@@ -56,7 +56,7 @@ class Ledger:
     """Blocks: to be called in threads. Raises `StoreBroken`."""
 
     def __init__(self, path: str) -> None:
-        self._path = path
+        self._database = SharedDatabase(path, _MAKE, _VERSION, _WAIT)
 
     def add(self, pulls: Sequence[Pull]) -> None:
         """Add what was counted here since it was last added."""
@@ -130,15 +130,10 @@ class Ledger:
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
         try:
-            Path(self._path).parent.mkdir(parents=True, exist_ok=True)
-            with closing(sqlite3.connect(self._path, timeout=_WAIT)) as opened:
-                if opened.execute("PRAGMA user_version").fetchone()[0] < _VERSION:
-                    opened.execute("PRAGMA journal_mode = WAL")
-                    opened.executescript(f"{_MAKE} PRAGMA user_version = {_VERSION};")
-                opened.execute("PRAGMA synchronous = NORMAL")
+            with closing(self._database.open()) as opened:
                 yield opened
         except (sqlite3.Error, OSError) as fault:
-            raise StoreBroken(f"{self._path}: {fault}") from None
+            raise StoreBroken(f"{self._database.path}: {fault}") from None
 
 
 def _values(pull: Pull) -> tuple[str | int, ...]:

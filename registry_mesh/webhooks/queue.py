@@ -11,10 +11,10 @@ import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from registry_mesh.ports.failures import StoreBroken
+from registry_mesh.tasks.shared_database import SharedDatabase
 
 _WAIT: Final = 1.0
 """Seconds for which a write waits for those of other processes: a push waits with it."""
@@ -55,7 +55,7 @@ class Queue:
     receiver."""
 
     def __init__(self, path: str, limit: int) -> None:
-        self._path = path
+        self._database = SharedDatabase(path, _MAKE, _VERSION, _WAIT)
         self._limit = limit
         self._connection: sqlite3.Connection | None = None
         self._alone = threading.Lock()
@@ -142,19 +142,10 @@ class Queue:
         with self._alone:
             try:
                 if self._connection is None:
-                    self._connection = self._open()
+                    self._connection = self._database.open()
                 yield self._connection
             except (sqlite3.Error, OSError) as fault:
                 if self._connection is not None:
                     self._connection.close()
                     self._connection = None
-                raise StoreBroken(f"{self._path}: {fault}") from None
-
-    def _open(self) -> sqlite3.Connection:
-        Path(self._path).parent.mkdir(parents=True, exist_ok=True)
-        opened = sqlite3.connect(self._path, timeout=_WAIT, check_same_thread=False)
-        if opened.execute("PRAGMA user_version").fetchone()[0] < _VERSION:
-            opened.execute("PRAGMA journal_mode = WAL")
-            opened.executescript(f"{_MAKE} PRAGMA user_version = {_VERSION};")
-        opened.execute("PRAGMA synchronous = NORMAL")
-        return opened
+                raise StoreBroken(f"{self._database.path}: {fault}") from None
