@@ -53,7 +53,9 @@ class FilledRepository(ReplicaRepository):
     async def tag(self, tag: Tag, target: Descriptor, source: str) -> None:
         """`Conflict` where somebody pushed the tag, or it never moves."""
         standing = await self._parts.tags.current(tag)
-        if standing is not None and standing.descriptor is not None:
+        if standing is not None and standing.descriptor is None:
+            standing = None  # deleted: whatever it points at when it is moved was pushed since
+        if standing is not None:
             self._demand_ours(tag, standing)
         who = Pusher(f"{REPLICATION} from {source}")
         expected = standing.digest if standing is not None else None
