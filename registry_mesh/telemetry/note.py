@@ -21,12 +21,13 @@ class Note:
         self._text = ""
 
     def write(self, text: str) -> None:
-        """Replace the text; what does not fit is cut."""
+        """Replace the text; what does not fit is cut. A writer that died in between has left an odd version."""
         data = text.encode()[: self._most]
-        self._words[0] += 1
+        version = self._words[0] | 1
+        self._words[0] = version
         self._memory[_HEAD : _HEAD + len(data)] = data
         self._words[1] = len(data) << 32 | zlib.crc32(data)
-        self._words[0] += 1
+        self._words[0] = version + 1
 
     def read(self) -> str:
         """The text, decoded anew only where it changed."""

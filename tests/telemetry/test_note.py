@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
+from types import FrameType
+from typing import Any
 
 from registry_mesh.telemetry.note import Note
 
@@ -23,3 +27,27 @@ def test_what_does_not_fit_is_cut() -> None:
     note = Note(4)
     note.write("aaaü and more")
     assert note.read() == "aaa"
+
+
+def test_one_that_was_killed_while_it_wrote_keeps_nobody_from_writing() -> None:
+    note = Note(64)
+    note.write("before")
+    assert note.read() == "before"
+    child = os.fork()
+    if child == 0:
+        sys.settrace(dies_between)
+        note.write("half")
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert note.read() == "before"
+    note.write("after")
+    assert note.read() == "after"
+    note.write("again")
+    assert note.read() == "again"
+
+
+def dies_between(frame: FrameType, event: str, _: object) -> Any:
+    """Kill the process in the midst of `Note.write`: the version says so, the sum is not written."""
+    if event == "line" and frame.f_code is Note.write.__code__ and frame.f_locals["self"]._words[0] % 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return dies_between
