@@ -31,6 +31,8 @@ LOOK: Final = 0.5
 """Seconds between two looks at an empty queue."""
 _TIMEOUT: Final = 10.0
 _LONGEST: Final = 900.0
+_DOUBLED: Final = 10
+"""Times after which a wait is longer than the longest."""
 _REFUSED: Final = frozenset({400, 413, 415, 422})
 _TRIES: Final = 3
 
@@ -115,7 +117,7 @@ class Courier:
             await self._give_up(waiting, why)
             return 0.0
         self._failed(why)
-        return min(_LONGEST, 2.0 ** (tries - 1)) * random.uniform(0.9, 1.1)
+        return min(_LONGEST, 2.0 ** min(tries - 1, _DOUBLED)) * random.uniform(0.9, 1.1)
 
     async def _send(self, waiting: Waiting) -> tuple[int, str]:
         """The status, and what was wrong; 0 where there was no answer."""

@@ -174,6 +174,13 @@ async def test_without_a_key_nothing_is_sent(queue: Queue, fault: Exception) -> 
     assert receiver.tries == 0
 
 
+async def test_a_receiver_that_fails_for_weeks_is_asked_every_quarter_of_an_hour(queue: Queue) -> None:
+    await outbox(queue).add(happening())
+    async with courier(queue, "http://127.0.0.1:1/", SecretInvalid("too short")) as bringing:
+        waits = {await bringing.step() for _ in range(1100)}
+    assert 900 < max(waits) <= 990
+
+
 async def test_a_queue_that_cannot_be_written_to_fails_no_push(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
