@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 from registry_mesh.oci.digest import Digest
@@ -94,19 +95,36 @@ def reference_faults(
                 yield Finding(Fault.DANGLING_CHILD, where, child)
 
 
-def needing(digest: Digest, facts: RepositoryFacts, tags: Mapping[Tag, Digest]) -> tuple[Tag, ...]:
-    """The tags that lead to `digest`: over indexes to manifests, and from those to blobs."""
-    return tuple(tag for tag, root in sorted(tags.items()) if _leads(root, digest, facts))
+class Needs:
+    """Which tags of a repository lead to what: over indexes to manifests, and from those to blobs."""
 
+    def __init__(self, facts: RepositoryFacts, tags: Mapping[Tag, Digest]) -> None:
+        self._facts = facts
+        self._tags = tags
 
-def _leads(root: Digest, digest: Digest, facts: RepositoryFacts) -> bool:
-    seen, ahead = {root}, [root]
-    while ahead:
-        names = facts.manifests.get(ahead.pop())
-        below = () if names is None else (*names.manifests, *names.blobs)
-        ahead += [each for each in below if each not in seen]
-        seen.update(below)
-    return digest in seen
+    def of(self, digest: Digest) -> tuple[Tag, ...]:
+        """The tags that lead to `digest`, in their order."""
+        seen, ahead = {digest}, [digest]
+        while ahead:
+            above = [each for each in self._naming.get(ahead.pop(), ()) if each not in seen]
+            seen.update(above)
+            ahead += above
+        return tuple(sorted(tag for each in seen for tag in self._pointing.get(each, ())))
+
+    @cached_property
+    def _naming(self) -> Mapping[Digest, Sequence[Digest]]:
+        found: dict[Digest, list[Digest]] = {}
+        for digest, names in self._facts.manifests.items():
+            for each in (*names.manifests, *names.blobs):
+                found.setdefault(each, []).append(digest)
+        return found
+
+    @cached_property
+    def _pointing(self) -> Mapping[Digest, Sequence[Tag]]:
+        found: dict[Digest, list[Tag]] = {}
+        for tag, digest in self._tags.items():
+            found.setdefault(digest, []).append(tag)
+        return found
 
 
 def left_out(facts: RepositoryFacts) -> int:

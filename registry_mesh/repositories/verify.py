@@ -5,7 +5,7 @@ What pushes and collections change meanwhile is looked at once more before it is
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -23,10 +23,10 @@ from registry_mesh.repositories.faults import (
     BlobFacts,
     Fault,
     Finding,
+    Needs,
     blob_fault,
     bytes_fault,
     left_out,
-    needing,
     reference_faults,
 )
 from registry_mesh.repositories.of_origin import Repositories
@@ -84,13 +84,14 @@ class SelfCheck:
             yield Finding(Fault.DOCUMENT, name, detail=fault.reason)
             return
         self.left_out += left_out(found.facts)
+        needs = Needs(found.facts, tags)
         for finding in findings:
-            yield _with_tags(finding, found, tags)
+            yield _with_tags(finding, needs)
         parents = self._parents(name)
         for digest in (*found.facts.manifests, *found.facts.blobs):
             if digest not in self._checked:
                 async for finding in self._blob(name, digest, found.sizes.get(digest), parents):
-                    yield _with_tags(finding, found, tags)
+                    yield _with_tags(finding, needs)
 
     async def _read(self, name: RepositoryName) -> tuple[Inventory, dict[Tag, Digest]]:
         parts = self._origin.parts(name)
@@ -140,10 +141,10 @@ class SelfCheck:
         return False
 
 
-def _with_tags(finding: Finding, found: Inventory, tags: Mapping[Tag, Digest]) -> Finding:
+def _with_tags(finding: Finding, needs: Needs) -> Finding:
     if finding.digest is None or finding.fault is Fault.DANGLING_TAG:
         return finding
-    return replace(finding, tags=needing(finding.digest, found.facts, tags))
+    return replace(finding, tags=needs.of(finding.digest))
 
 
 async def read_facts(store: BlobSource, digest: Digest, reading: Reading) -> BlobFacts:
