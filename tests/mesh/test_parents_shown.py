@@ -97,7 +97,8 @@ async def goes_and_comes_back(world: World) -> None:
     world.link.conditions.refuse = False
     assert (await world.get("manifests/1"))[0] == 404, "the first request that comes uses it"
     await world.becomes("up")
-    assert (await asyncio.to_thread(world.shown))[0] == 0
+    code, shown = await asyncio.to_thread(world.shown)
+    assert code == 0, shown
     await eventually(lambda: world.said("a parent answers again"), "the log to say so")
     [line] = world.said("a parent answers again")
     assert line["was"].startswith("down for ")
