@@ -17,7 +17,7 @@ from registry_mesh.ports.failures import StoreBroken
 from registry_mesh.tasks.shared_database import SharedDatabase
 
 _WAIT: Final = 1.0
-"""Seconds for which a write waits for those of other processes: a push waits with it."""
+"""Seconds for which a write waits for others of its process, and then for other processes: a push waits with it."""
 _VERSION: Final = 1
 _MAKE: Final = """
 CREATE TABLE IF NOT EXISTS waiting (
@@ -139,13 +139,16 @@ class Queue:
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
         """The connection of this process, which stays open: the last to close writes all to the disk and waits."""
-        with self._alone:
-            try:
-                if self._connection is None:
-                    self._connection = self._database.open()
-                yield self._connection
-            except (sqlite3.Error, OSError) as fault:
-                if self._connection is not None:
-                    self._connection.close()
-                    self._connection = None
-                raise StoreBroken(f"{self._database.path}: {fault}") from None
+        if not self._alone.acquire(timeout=_WAIT):
+            raise StoreBroken(f"{self._database.path}: busy for {_WAIT:g} s")
+        try:
+            if self._connection is None:
+                self._connection = self._database.open()
+            yield self._connection
+        except (sqlite3.Error, OSError) as fault:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+            raise StoreBroken(f"{self._database.path}: {fault}") from None
+        finally:
+            self._alone.release()

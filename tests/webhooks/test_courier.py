@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
 
 from registry_mesh.oci.digest import Digest
 from registry_mesh.ports.happenings import DELETE, PUSH, Happening
+from registry_mesh.telemetry.logs import FIELDS
 from registry_mesh.webhooks.courier import LOOK, Courier, open_session
 from registry_mesh.webhooks.courier import Receiver as Told
 from registry_mesh.webhooks.outbox import QueuedOutbox, Wish
@@ -187,6 +190,17 @@ async def test_a_queue_that_cannot_be_written_to_fails_no_push(
     (tmp_path / "file").write_text("")
     await outbox(Queue(str(tmp_path / "file" / "queue"), 100)).add(happening())
     assert "an event is lost" in caplog.text
+
+
+async def test_pushes_do_not_wait_for_a_locked_queue_one_after_the_other(
+    queue: Queue, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    queue.keep([])
+    with closing(sqlite3.connect(tmp_path / "queue.sqlite")) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        await asyncio.gather(*(outbox(queue).add(happening()) for _ in range(8)))
+    why = [getattr(each, FIELDS)["why"].partition(": ")[2] for each in caplog.records]
+    assert len(why) == 8 and set(why) == {"database is locked", "busy for 1 s"}
 
 
 async def test_receivers_that_are_gone_are_forgotten(queue: Queue) -> None:
