@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
@@ -43,6 +44,9 @@ class _Brief(logging.Filter):
             record.msg, record.args, record.exc_info = "what came was no HTTP", (), None
         return True
 
+
+LAST: Final = 0.3
+"""Seconds that a request may take to come on a connection that was taken before others take the next."""
 
 _http: Final = logging.getLogger(__name__)
 _http.addFilter(_Brief())
@@ -92,6 +96,13 @@ class AdminServer:
         """Listen; OSError where the address is not to be had."""
         await self._runner.setup()
         await web.SockSite(self._runner, listener).start()
+
+    async def leave(self) -> None:
+        """Take no more connections, and answer what comes on those that were taken. Whoever else listens at the
+        address serves the next."""
+        for site in self._runner.sites:
+            await site.stop()
+        await asyncio.sleep(LAST)
 
     async def close(self) -> None:
         """Stop listening and end what runs."""

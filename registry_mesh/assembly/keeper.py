@@ -105,6 +105,7 @@ class Keeper:
         self._instruments = table.row(row)
         self._fault: str | None = None
         self._images: NodeImages | None = None
+        self._admin: AdminServer | None = None
         self._parent_log = ParentLog(seen)
         self._told = told or Told()
         self._audit_log = AccessLog(config.log.audit)
@@ -158,10 +159,17 @@ class Keeper:
             self._audit_log.open()
             stack.push_async_callback(self._audit_log.close)
             runs = Announced(self._config, self._replicator) if self._replicator is not None else None
-            admin = AdminServer(self, info, self._images, admin_gate(self._config), pulls, self._audit, runs)
-            await admin.start(listener)
-            stack.push_async_callback(admin.close)
+            self._admin = AdminServer(
+                self, info, self._images, admin_gate(self._config), pulls, self._audit, runs
+            )
+            await self._admin.start(listener)
+            stack.push_async_callback(self._admin.close)
             self._stack = stack.pop_all()
+
+    async def leave(self) -> None:
+        """Leave the operator's address to the keeper that replaces this one."""
+        if self._admin is not None:
+            await self._admin.leave()
 
     async def close(self) -> None:
         """End every task, then close what they used."""

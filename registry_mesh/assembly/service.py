@@ -234,11 +234,13 @@ class Service:
         )
 
         async def outlive(seconds: float) -> None:
-            """Answer the operator until the last worker has gone; one that is replaced goes at once."""
+            """Answer the operator until the last worker has gone; one that is replaced leaves that to the other."""
             loop = asyncio.get_running_loop()
             deadline = loop.time() + seconds
             while not seat.replaced and loop.time() < deadline and not generation.seats.empty():  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
+            if seat.replaced:
+                await keeper.leave()
 
         return Life(
             generation, seat, keeper, outlive, self.words, self.ready or self._handed is not None

@@ -83,6 +83,27 @@ async def test_health_and_readiness(client: aiohttp.ClientSession, node: FakeNod
         assert answer.status == 200
 
 
+async def test_whoever_was_let_in_is_answered_before_the_server_goes(node: FakeNode) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    after = listener.dup()  # the next server's
+    server = AdminServer(node, {"role": "site", "name": "s1", "version": "0"})
+    await server.start(listener)
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{after.getsockname()[1]}") as session:
+        async with session.get("/livez") as answer:
+            await answer.read()
+        leaving = asyncio.create_task(server.leave())
+        async with session.get("/livez") as answer:  # on the same connection
+            assert answer.status == 200
+        await leaving
+        await server.close()
+        after.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            after.accept()
+        with socket.create_connection(after.getsockname()):
+            assert await asyncio.get_running_loop().sock_accept(after), "the next is the next server's"
+    after.close()
+
+
 async def test_metrics_of_all_rows(client: aiohttp.ClientSession, node: FakeNode) -> None:
     for row in range(2):
         instruments = node.table.row(row)
