@@ -123,6 +123,27 @@ async def test_a_tag_that_was_put_before_a_crash_is_ours(cloud: Cloud) -> None:
     assert await cloud.digest("a", "v1") == str(after.digest)
 
 
+async def test_a_signature_that_was_put_before_a_crash_is_listed_all_the_same(cloud: Cloud) -> None:
+    """Docker's registry lists no referrers: the tag that does is written after the manifest."""
+    replica = replica_of(f"repos: a, tags: v1, {cloud.to()}")
+    image = replica.source["a"].image("signed", "v1")
+    signature = TEAM.refer(replica.source["a"], image)
+
+    async def ill(request: web.Request, body: bytes, ask: Pass) -> web.Response:
+        answer = await ask()
+        cut = body and request.path.endswith(str(signature.digest))
+        return web.Response(status=502) if cut else answer
+
+    cloud.gateway.ill = ill
+    async with cloud.pushing(replica) as node:
+        assert troubles(await node.run()) != []
+    assert await cloud.digest("a", str(signature.digest)) == str(signature.digest)
+    cloud.gateway.ill = _well
+    async with cloud.pushing(replica) as node:
+        assert troubles(await node.run()) == []
+    assert await cloud.digest("a", f"sha256-{image.digest.hex}") is not None
+
+
 async def test_nothing_that_went_out_is_deleted_there(cloud: Cloud) -> None:
     replica = replica_of(f"repos: a, tags: '*', {cloud.to()}")
     content = replica.source["a"]

@@ -10,14 +10,17 @@ import pytest
 from aiohttp import web
 
 from registry_mesh.oci.digest import Digest
+from registry_mesh.ports.failures import StoreFull
+from registry_mesh.stores.memory.records import MemoryRecords
 from tests.clients import registries
 from tests.content.snapshot.test_rule_keys import replica_of, troubles
-from tests.simulators.cloud import CHUNK, Cloud, cloud_of
+from tests.simulators.cloud import CHUNK, CLOUD, Cloud, cloud_of
 from tests.simulators.gateway import Pass
 from tests.simulators.images import random_bytes
 from tests.simulators.replica import Replica
 
 CHUNKS = 6
+UPLOADS = "receipts/uploads/"
 
 
 @pytest.fixture(scope="module")
@@ -75,11 +78,12 @@ async def test_a_chunk_that_fails_is_sent_again_and_no_other(status: int, push: 
     assert outcome.size == 2 * sum(blob.size for blob in image.blobs())
 
 
-async def test_a_killed_push_goes_on_in_the_next_process(push: Push) -> None:
+async def kill_at(push: Push, chunk: int) -> None:
+    """End a process while the chunk of that number is on its way."""
     hangs = asyncio.Event()
 
     async def ends(request: web.Request, number: int) -> web.Response | None:
-        if number != 4:
+        if number != chunk:
             return None
         hangs.set()
         await asyncio.Event().wait()
@@ -92,13 +96,72 @@ async def test_a_killed_push_goes_on_in_the_next_process(push: Push) -> None:
         run.cancel()
         await asyncio.gather(run, return_exceptions=True)
     push.ends = None
+
+
+async def noted(push: Push) -> list[str]:
+    """The uploads that the next process would go on with."""
+    return [key async for key in push.replica.blobs.records.walk(UPLOADS)]
+
+
+async def test_a_killed_push_goes_on_in_the_next_process(push: Push) -> None:
+    await kill_at(push, 4)
+    digest = Digest.of(push.layer)
+    assert await noted(push) == [f"{UPLOADS}{CLOUD}/{push.cloud.folder}/a/{digest.hex}.json"]
     brought = push.replica.source.sent
     async with push.cloud.pushing(push.replica) as node:
         assert troubles(await node.run()) == []
     assert await push.is_there()
     assert push.sent == (CHUNKS + 1) * CHUNK
     assert brought >= len(push.layer) > push.replica.source.sent
-    assert [key async for key in push.replica.blobs.records.walk("receipts/uploads/")] == []
+    assert await noted(push) == []
+
+
+async def test_the_next_process_sends_chunks_as_large_as_the_registry_asked_for(push: Push) -> None:
+    async def ill(request: web.Request, body: bytes, ask: Pass) -> web.Response:
+        if request.method == "PATCH" and len(body) < 2 * CHUNK:
+            return web.Response(status=400)
+        answer = await push.ill(request, body, ask)
+        if request.method == "POST":
+            answer.headers["OCI-Chunk-Min-Length"] = str(2 * CHUNK)
+        return answer
+
+    push.cloud.gateway.ill = ill
+    await kill_at(push, 2)
+    async with push.cloud.pushing(push.replica) as node:
+        assert troubles(await node.run()) == []
+    assert await push.is_there()
+    assert push.sent == (CHUNKS + 2) * CHUNK
+
+
+async def test_an_upload_whose_chunks_are_refused_for_good_is_not_gone_on_with(push: Push) -> None:
+    async def ends(request: web.Request, number: int) -> web.Response | None:
+        return web.Response(status=400) if number > 1 else None
+
+    push.ends = ends
+    async with push.cloud.pushing(push.replica) as node:
+        assert any("answered 400 to a chunk" in each for each in troubles(await node.run()))
+    assert await noted(push) == []
+    push.ends = None
+    async with push.cloud.pushing(push.replica) as node:
+        assert troubles(await node.run()) == []
+    assert await push.is_there()
+
+
+class FullForUploads(MemoryRecords):
+    """Has no room for where uploads stand."""
+
+    async def put(self, key: str, data: bytes) -> None:
+        if key.startswith(UPLOADS):
+            raise StoreFull("no room")
+        await super().put(key, data)
+
+
+async def test_a_push_goes_on_where_its_own_notes_cannot_be_kept(push: Push) -> None:
+    push.replica.blobs.records = FullForUploads()
+    async with push.cloud.pushing(push.replica) as node:
+        assert troubles(await node.run()) == []
+    assert await push.is_there()
+    assert push.sent == CHUNKS * CHUNK
 
 
 async def test_an_upload_that_the_registry_forgot_begins_anew(push: Push) -> None:

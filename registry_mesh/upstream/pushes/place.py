@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from registry_mesh.oci.endpoints import Endpoint
-from registry_mesh.oci.reference import RepositoryName
+from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.ports.failures import SourceRefused
 from registry_mesh.upstream.answer import Answer
 from registry_mesh.upstream.repository import ParentRepository
@@ -15,8 +15,9 @@ from registry_mesh.upstream.repository import ParentRepository
 
 @dataclass(frozen=True, slots=True)
 class PushPlace:
-    """`parent` is the same repository as it is read."""
+    """`registry` is its name here; `parent` is the same repository as it is read."""
 
+    registry: RegistryName
     parent: ParentRepository
 
     @property

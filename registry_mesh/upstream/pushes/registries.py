@@ -32,7 +32,7 @@ class PushedRegistries:
         key = (registry, name)
         if key not in self._made:
             there = self._registries[registry]
-            place, read = PushPlace(there.asked(name)), there.repository(name)
+            place, read = PushPlace(registry, there.asked(name)), there.repository(name)
             self._made[key] = OutwardRepository(
                 place, read, self._mounts[registry], self._records, self._chunk
             )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
+
+from cachetools import LRUCache
 
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
@@ -27,13 +28,15 @@ from registry_mesh.upstream.pushes.upload import CHUNK, Upload
 
 _SAID: Final = 4096
 """Bytes of what a registry says of a manifest that it refuses."""
+_MOUNTS: Final = 100_000
+"""Blobs of one registry of which it is known where they are."""
 
 
 class Mounts:
-    """In which repositories of one registry a blob was seen."""
+    """In which repository of one registry a blob was seen, of the last that were seen."""
 
-    def __init__(self) -> None:
-        self._seen: dict[Digest, RepositoryName] = {}
+    def __init__(self, most: int = _MOUNTS) -> None:
+        self._seen: LRUCache[Digest, RepositoryName] = LRUCache(most)
 
     def note(self, blob: Digest, name: RepositoryName) -> None:
         """The repository has it."""
@@ -61,7 +64,7 @@ class OutwardRepository:
         self._mounts = mounts
         self._records = records
         self._chunk = chunk
-        self._listing: defaultdict[Digest, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._listing = asyncio.Lock()
 
     @property
     def kept(self) -> Repository:
@@ -90,8 +93,9 @@ class OutwardRepository:
         """Nothing: what was pushed belongs to the repository."""
 
     async def put_manifest(self, manifest: Manifest, left_out: frozenset[Digest] = frozenset()) -> None:
-        """Where it is not there yet. A registry that lists no referrers itself gets the tag that lists them."""
-        if await self._is_there(str(manifest.digest)):
+        """Where it is not there yet. A registry that lists no referrers itself gets the tag that lists them: what has a
+        subject is put once more, as it may be there and not listed yet."""
+        if manifest.subject is None and await self._is_there(str(manifest.digest)):
             return
         answered = await self._put(manifest, str(manifest.digest))
         if manifest.subject is not None and answered != str(manifest.subject.digest):
@@ -133,7 +137,7 @@ class OutwardRepository:
     async def _refer(self, manifest: Manifest, subject: Digest) -> None:
         """Add it to the tag of the subject's referrers (distribution-spec, "Pushing Manifests with Subject")."""
         tag = Tag(f"{subject.algorithm}-{subject.hex}")
-        async with self._listing[subject]:
+        async with self._listing:
             listed = await self._referrers(tag)
             if any(each.get("digest") == str(manifest.digest) for each in listed):
                 return

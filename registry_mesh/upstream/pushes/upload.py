@@ -1,7 +1,7 @@
 """One blob on its way to a registry (distribution-spec, "Pushing blobs"): mounted, sent whole, or sent in chunks.
 
 A stream that breaks goes on at the byte that the registry names; so does the next process, for where the upload stands
-is kept in records.
+is kept in records. Where these cannot be written it goes on all the same, and the next process begins anew.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import asyncio
 import json
 import re
 from collections.abc import Callable
-from typing import Final
+from contextlib import suppress
+from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
 
 from registry_mesh.auth.hosts import same_place
@@ -18,7 +19,13 @@ from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.reference import RepositoryName
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobSource
-from registry_mesh.ports.failures import SourceRefused, SourceUnavailable, SourceUnreadable
+from registry_mesh.ports.failures import (
+    SourceRefused,
+    SourceUnavailable,
+    SourceUnreadable,
+    StoreBroken,
+    StoreFull,
+)
 from registry_mesh.ports.pieces import in_memory
 from registry_mesh.ports.records import KeyedRecords
 from registry_mesh.upstream.answer import Answer
@@ -55,7 +62,7 @@ class Upload:
         self._records = records
         self._moved = moved
         self._chunk = chunk
-        self._key = f"receipts/uploads/{place.name}/{blob.digest.hex}.json"
+        self._key = f"receipts/uploads/{place.registry}/{place.name}/{blob.digest.hex}.json"
         self._location = ""
         self._offset = 0
         self._tries = 0
@@ -93,12 +100,11 @@ class Upload:
         return False
 
     async def _resumed(self) -> bool:
-        """Whether an upload that somebody broke off goes on."""
-        try:
-            told = json.loads(await self._records.get(self._key) or b"null")
-            self._location = str(told["location"])
-        except (ValueError, TypeError, KeyError):
+        """Whether an upload that somebody broke off goes on, in chunks as large as the registry asked for then."""
+        told = await self._kept()
+        if told is None:
             return False
+        self._location, self._chunk = told
         return await self._asked()
 
     async def _asked(self) -> bool:
@@ -122,17 +128,19 @@ class Upload:
         beyond = len(data) / SLOWEST
         async with self._place.request("PATCH", self._location, headers, data, beyond=beyond) as answer:
             if answer.status not in (202, 204):
-                raise SourceUnavailable(f"answered {answer.status} to a chunk", source=self._place.source)
+                raise SourceRefused(f"answered {answer.status} to a chunk", source=self._place.source)
             self._moved(len(data))
             self._offset, self._tries = stop, 0
             self._moves_to(answer)
-        document = json.dumps({"location": self._location}).encode()
-        await self._records.put(self._key, document)
+        await self._keep()
 
     async def _recover(self, failure: SourceUnavailable, before: int) -> None:
-        """Find out where to go on after a chunk that failed; the failure is raised where that is no use."""
+        """Find out where to go on after a chunk that failed; the failure is raised where that is no use. Where the
+        registry refuses chunks again and again, the next process begins anew."""
         self._tries += 1
         if failure.retry_after is not None or self._tries >= TRIES:
+            if isinstance(failure, SourceRefused):
+                await self._forget()
             raise failure
         await asyncio.sleep(0.05 * 2**self._tries)
         if not await self._asked():
@@ -155,9 +163,25 @@ class Upload:
         async with source.open(self._blob.digest, span) as reading:
             return b"".join([piece async for piece in in_memory(reading)])
 
+    async def _kept(self) -> tuple[str, int] | None:
+        """Where an upload stands, and the bytes of its chunks; None where none was broken off."""
+        if self._blob.size <= self._chunk:
+            return None
+        try:
+            told: Any = json.loads(await self._records.get(self._key) or b"null")  # Any: JSON as it was kept
+            return str(told["location"]), max(self._chunk, min(int(told["chunk"]), LARGEST))
+        except (ValueError, TypeError, KeyError, StoreBroken):
+            return None
+
+    async def _keep(self) -> None:
+        document = {"location": self._location, "chunk": self._chunk}
+        with suppress(StoreFull, StoreBroken):
+            await self._records.put(self._key, json.dumps(document).encode())
+
     async def _forget(self) -> None:
         if self._blob.size > self._chunk:
-            await self._records.delete([self._key])
+            with suppress(StoreFull, StoreBroken):
+                await self._records.delete([self._key])
 
     def _moves_to(self, answer: Answer) -> None:
         """Where the next request of the upload goes: the registry says so with every answer."""
