@@ -23,6 +23,8 @@ class BackgroundPace:
         self._work = work
         self._now = now
         self._since: float | None = None
+        self.waited = False
+        """Whether it was told to since this was last set to false."""
 
     @property
     def waiting(self) -> bool:
@@ -37,6 +39,7 @@ class BackgroundPace:
         if self._since is None:
             self._since = self._now()
         if self._now() - self._since < LONGEST:
+            self.waited = True
             return True
         self._since = None
         return False

@@ -29,6 +29,7 @@ from registry_mesh.ports.failures import (
     SourceDown,
     SourceLied,
     SourceSlow,
+    SourceThrottled,
     SourceUnavailable,
     SpanUnsatisfiable,
 )
@@ -128,7 +129,7 @@ class Transfer:
         work_as(self.urgency)
         retries = Retries(random.random)
         while self.position < self.end:
-            before = self.position
+            before, self.step_back.waited = self.position, False
             try:
                 if opened is not None:
                     stack, reading = opened
@@ -158,13 +159,18 @@ class Transfer:
         came, now = self.position - before, monotonic()
         source = failure.source or self.source
         retry = retries.after(failure, came, self.end - before, now)
-        if retry.doubt:
+        if retry.doubt and not self._made_way(failure):
             self.via.doubt(source, self._state.digest)
         if came and not isinstance(failure, SourceSlow):
             self.other_size = 0
         if retry.pause is None or (retry.doubt and self._is_another(source)):
             return retry.pause
         return retry.pause + self._state.budget.take(source, now)
+
+    def _made_way(self, failure: Failure) -> bool:
+        """Whether the stream stood still, or was not begun, for the sake of clients: that it broke tells nothing of its
+        source then."""
+        return self.step_back.waited or (self.urgency.background and isinstance(failure, SourceThrottled))
 
     def _is_another(self, source: str) -> bool:
         """Whether another source, with which nothing was amiss, goes on: `source` is not asked again then."""

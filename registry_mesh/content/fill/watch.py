@@ -89,10 +89,11 @@ class PaceWatch:
             self._limit.reschedule(self._loop.time())
 
     def _tell(self) -> None:
-        """Have it learned how fast the source was."""
+        """Have it learned how fast the source was. A stream that was held for longer than it was received tells
+        nothing: what came had gathered on the way."""
         came = self._came() - self._first
         seconds = self._loop.time() - self._began - self._idle
-        if came >= TELLS and seconds > 0:
+        if came >= TELLS and seconds > self._idle:
             now = self._rivals.traffic(self._source)
             self._rivals.note(self._source, self._rate(came, self._before, now, seconds))
 

@@ -137,4 +137,5 @@ class Arriving:
                 await ingest.write(data)
                 self._came += len(data)
                 self._moved(len(data))
-                await behind_clients(self._rivals, reading.provenance.source)
+                if ingest.offset < self.blob.size:
+                    await behind_clients(self._rivals, reading.provenance.source)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 
@@ -12,6 +14,7 @@ from registry_mesh.chunks.chunk_map import CHUNK, MIB
 from registry_mesh.chunks.sums import ChunkSum
 from registry_mesh.content.fill.policy import FillPolicy
 from registry_mesh.content.fill.retries import RetryBudget
+from registry_mesh.content.fill.rivals import NoRivals
 from registry_mesh.content.fill.state import FillState
 from registry_mesh.content.fill.transfer import Transfer
 from registry_mesh.content.fill.via import Via
@@ -19,7 +22,9 @@ from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.failover_registry import FailoverRegistry
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, RepositoryName
+from registry_mesh.ports.failures import SourceThrottled
 from registry_mesh.ports.repositories import Repository
+from registry_mesh.ports.urgency import unhurried
 from registry_mesh.stores.memory.store import MemoryStore
 from tests.eventually import SECONDS
 from tests.simulators.nests import NearParent
@@ -99,3 +104,45 @@ async def test_the_turn_that_is_waited_for(breaks: dict[str, int | None], taken:
         await Transfer(state, via, range(state.chunks), wanted, written).run()
     assert budget.taken == taken
     assert sum(each.sent for each in sources) <= 1.2 * len(DATA)
+
+
+class Busy(NoRivals):
+    """Clients wait for what any source sends."""
+
+    def busy(self, source: str) -> bool:
+        return True
+
+
+@dataclass
+class Kept(SimulatedSource):
+    """Says once that all that it allows is kept for clients."""
+
+    told: bool = False
+
+    def _blob(self, digest: Digest) -> bytes:
+        if not self.told:
+            self.told = True
+            raise SourceThrottled("allows 3 requests more", source=self.name)
+        return super()._blob(digest)
+
+
+@pytest.mark.parametrize("kind", [Kept, partial(SimulatedSource, cut_every=SHORT)], ids=["quota", "cut"])
+@pytest.mark.parametrize("background", [False, True])
+async def test_a_source_is_not_doubted_for_what_made_way_for_clients(
+    background: bool, kind: Callable[[], SimulatedSource]
+) -> None:
+    """A stream that stands still for them may well be cut by who sends it."""
+    source, doubted = kind(), list[str]()
+    source.add(DATA)
+    via = Via(REGISTRY, source, print, lambda name, digest: doubted.append(name))
+
+    async def makes_way(transfer: Transfer) -> bool:
+        transfer.step_back.waits(Busy(), transfer.source)
+        return True
+
+    async with MemoryStore().hold(DIGEST, len(DATA)) as hold, asyncio.timeout(SECONDS):
+        state = FillState(hold, FillPolicy())
+        with unhurried() if background else nullcontext():
+            transfer = Transfer(state, via, range(state.chunks), makes_way, written)
+        await transfer.run()
+    assert bool(doubted) is not background

@@ -26,6 +26,7 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.ports.urgency import Urgency, unhurried
 from registry_mesh.stores.disk.store import DiskStore
+from registry_mesh.stores.memory.store import MemoryStore
 from registry_mesh.upstream.client import open_session
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession
@@ -33,6 +34,7 @@ from tests.eventually import eventually
 from tests.simulators.bare import listening
 from tests.simulators.images import LAYER
 from tests.simulators.slow import SlowRegistry
+from tests.simulators.source import SimulatedSource
 from tests.suites.bytes_of import pattern, read
 
 NAME = RegistryName("r.example")
@@ -122,6 +124,26 @@ async def test_a_client_that_comes_to_wait_for_it_does_not_wait_for_others(node:
     assert not pull.done()
     await asyncio.gather(pull, copy)
     assert node.parent.sent == len(CLIENTS) + len(BEHIND)
+
+
+class Idle(NoRivals):
+    """Clients wait for nothing; notes of which source that was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def busy(self, source: str) -> bool:
+        self.asked.append(source)
+        return False
+
+
+async def test_behind_the_last_byte_nobody_is_made_way_for() -> None:
+    source, rivals = SimulatedSource(name="parent"), Idle()
+    digest = source.add(BEHIND[: 3 * source.piece])
+    bring = CopyByIngest(MemoryStore(), rivals=lambda _: rivals)
+    with unhurried():
+        await bring(Offer(source, NAME), Descriptor(LAYER, digest, 3 * source.piece), lambda size: None)
+    assert rivals.asked == ["", "parent", "parent"]
 
 
 class Busy(NoRivals):
