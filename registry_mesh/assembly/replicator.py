@@ -44,7 +44,6 @@ from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.repositories import RepositoryStore
 from registry_mesh.ports.storage import Storage
-from registry_mesh.ports.urgency import unhurried
 from registry_mesh.replication.rules import Rules
 from registry_mesh.replication.schedule import Interval
 from registry_mesh.repositories.filled import FilledRepositories
@@ -162,8 +161,7 @@ class Replicator:
             run = Run(time.time(), "hand" if by_hand else "schedule" if only is None else "push")
             await self.history.note(run)
             try:
-                with unhurried():
-                    outcome = await self._run(rules, by_hand, only)
+                outcome = await self._run(rules, by_hand, only)
             except (Failure, asyncio.CancelledError) as fault:
                 why = fault.reason if isinstance(fault, Failure) else "stopped"
                 with suppress(Failure):

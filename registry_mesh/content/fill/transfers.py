@@ -282,11 +282,9 @@ class Transfers:
 
     def _steps_back(self, transfer: Transfer) -> bool:
         """Whether it makes way for clients who wait for other bytes of its source, as no client waits for these."""
-        if not transfer.step_back.waits(transfer.via.rivals, transfer.source):
-            return False
-        if self._wanted_elsewhere(transfer):
+        if transfer.urgency.background and self._wanted_elsewhere(transfer):
             transfer.urgency.hurry()
-        return transfer.urgency.background
+        return transfer.step_back.waits(transfer.via.rivals, transfer.source)
 
     def _room(self, transfer: Transfer) -> int:
         if transfer.unasked:

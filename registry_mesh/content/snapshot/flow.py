@@ -1,7 +1,7 @@
 """Whether, and how fast, bytes of a tag may flow: windows and budgets of the rules that take it.
 
 Of several rules one that lets bytes flow is enough, and pays for them. What was spent of an hour or a day is kept, and
-counts in the next run.
+counts in the next run. What a client has come to wait for flows as fast as it comes, whatever the rules say.
 """
 
 from __future__ import annotations
@@ -20,12 +20,15 @@ from registry_mesh.ports.blobs import BlobInfo, BlobSource, Provenance, Reading,
 from registry_mesh.ports.failures import Failure, StoreBroken, StoreFull
 from registry_mesh.ports.pieces import in_memory
 from registry_mesh.ports.records import KeyedRecords
+from registry_mesh.ports.urgency import urgency
 from registry_mesh.replication.rules import Rule
 from registry_mesh.replication.window import is_open
 
 _KEY: Final = "receipts/spent.json"
 _SLOTS: Final = 60
 """Parts of an hour, or of a day, in which what was spent is counted."""
+_LOOK: Final = 0.5
+"""Seconds between two looks at whether a client has come to wait for what waits for its turn."""
 _KEEP_EVERY: Final = 10.0
 """Seconds after which a run keeps what it spent: one that is killed forgets no more."""
 
@@ -52,12 +55,15 @@ class Pace:
         self._free = 0.0
 
     async def take(self, size: int) -> None:
-        """Return when `size` bytes may pass."""
+        """Return when `size` bytes may pass; at once where a client waits for them."""
         now = self._grant.ticks()
         begin = max(now, self._free)
         self._free = begin + size / self._rate
-        if begin > now:
-            await self._grant.sleep(begin - now)
+        left = begin - now
+        while left > 0 and urgency().background:
+            step = min(left, _LOOK)
+            await self._grant.sleep(step)
+            left -= step
 
 
 class Spending:
@@ -211,6 +217,6 @@ class _Paced(Streamed):
 
     async def pieces(self) -> AsyncIterator[bytes]:
         async for piece in in_memory(self._reading):
-            if (flow := self._flow()) is not None:
+            if urgency().background and (flow := self._flow()) is not None:
                 await flow.take(len(piece))
             yield piece

@@ -34,6 +34,7 @@ from registry_mesh.oci.refusals import NameUnknown
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.repositories import RegistrySource
 from registry_mesh.ports.unfollowed import forget
+from registry_mesh.ports.urgency import unhurried
 from registry_mesh.replication.rules import Rule, Rules
 from registry_mesh.replication.schedule import Manual, due
 from registry_mesh.replication.wanted import Listing, listings
@@ -83,7 +84,11 @@ class Snapshot:
 
     async def run(self) -> Outcome:
         """What a source or an object does wrong is in the outcome's `troubles`; a store that fails as a whole
-        is raised."""
+        is raised. All that it asks is background work."""
+        with unhurried():
+            return await self._run()
+
+    async def _run(self) -> Outcome:
         began = self._clock()
         await self._records.load()
         await self._look(await self._due_rules(began))

@@ -7,12 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from registry_mesh.content.snapshot.flow import Grant, Spending
+from registry_mesh.chunks.chunk_map import CHUNK
+from registry_mesh.content.fill.fills import Fills
+from registry_mesh.content.fill.policy import FillPolicy
+from registry_mesh.content.fill.via import Via
+from registry_mesh.content.snapshot.flow import Flow, Grant, OutsideWindow, PacedBlobs, Spending
+from registry_mesh.oci.span import Span
+from registry_mesh.ports.blobs import BlobSource
+from registry_mesh.ports.urgency import unhurried
 from registry_mesh.stores.memory.store import MemoryStore
 from tests.content.snapshot.planning import planned, size
 from tests.content.snapshot.test_rule_keys import digests, replica_of, troubles
-from tests.simulators.images import random_bytes
+from tests.eventually import eventually
+from tests.simulators.images import HOST, random_bytes
 from tests.simulators.replica import Replica
+from tests.simulators.source import SimulatedSource
 
 HOUR, LAYER = 3600.0, 1_000_000
 ALL = LAYER + 4_000
@@ -136,3 +145,64 @@ async def test_a_clock_that_was_ahead_closes_no_budget_when_it_is_right_again() 
     replica.now -= 365 * 24 * HOUR
     assert troubles(await replica.run()) == []
     assert set(await digests(replica)) == {"v1"}
+
+
+class Paced:
+    """A run that brings a blob at 1 KiB/s, and stands still at the first piece that has to wait."""
+
+    def __init__(self) -> None:
+        self.data = random_bytes("layer", 4 * LAYER)
+        self.source, self.store = SimulatedSource(), MemoryStore()
+        self.digest = self.source.add(self.data)
+        self.fills = Fills(self.store, FillPolicy(complete_after=0))
+        self.waits, self.closed, self.waited = asyncio.Event(), asyncio.Event(), 0
+        (rule,) = replica_of("repos: a, tags: v1, budget: 1KiB/s").rules
+        grant = Grant(None, lambda: 0.0, self._sleep)
+        self._flow = Flow(Spending([rule], grant, self.store.records, lambda: HOUR), (rule,))
+
+    async def _sleep(self, seconds: float) -> None:
+        self.waited += 1
+        self.waits.set()
+        await self.closed.wait()
+
+    def _open(self) -> Flow:
+        if self.closed.is_set():
+            raise OutsideWindow("no window of its rules is open")
+        return self._flow
+
+    async def run(self) -> bytes:
+        with unhurried():
+            return await self.follow(PacedBlobs(self.source, self._open))
+
+    async def follow(self, blobs: BlobSource) -> bytes:
+        via = Via(HOST, blobs, lambda name, digest, why: None)
+        fill = await self.fills.join(self.digest, via, None)
+        return b"".join([bytes(piece) async for piece in fill.follow(Span(0, fill.size), via)])
+
+    def is_hurried(self) -> bool:
+        fill = self.fills.get(self.digest)
+        return fill is not None and not any(each.urgency.background for each in fill.transfers)
+
+
+async def test_a_client_that_comes_to_wait_does_not_wait_for_the_budget_of_a_run() -> None:
+    """Nor is its stream cut where the window closes in which the run began."""
+    paced = Paced()
+    run = asyncio.create_task(paced.run())
+    await paced.waits.wait()
+    client = asyncio.create_task(paced.follow(paced.source))
+    await eventually(paced.is_hurried, "the client to be known")
+    paced.closed.set()
+    assert await client == await run == paced.data
+    assert paced.waited == 1
+    await paced.fills.close()
+
+
+async def test_nor_does_a_client_of_another_process_but_for_the_piece_under_way() -> None:
+    paced = Paced()
+    run = asyncio.create_task(paced.run())
+    await paced.waits.wait()
+    async with paced.store.hold(paced.digest, len(paced.data)) as elsewhere:
+        elsewhere.want(len(paced.data) // CHUNK)
+        paced.closed.set()
+        assert await run == paced.data
+    await paced.fills.close()
