@@ -11,6 +11,8 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby
 from typing import Final
 
 from registry_mesh.content.snapshot.outcome import Stopped
@@ -27,10 +29,13 @@ from registry_mesh.replication.decision import Decision
 from registry_mesh.replication.removal import guarded, removal
 from registry_mesh.replication.rules import Rules
 from registry_mesh.replication.wanted import companions, is_companion
+from registry_mesh.tasks.together import ask_each
 
 REMOVED: Final = "receipts/removed.json"
 APPROVED: Final = "receipts/approved.json"
 _DAY: Final = 86400.0
+_AT_ONCE: Final = 100
+"""Tags of a repository that go between two looks at what is left of it."""
 _NAMED: Final = 5
 """Tags that are named of several."""
 _REMEMBERED: Final = 10_000
@@ -147,13 +152,13 @@ class Removing:
             self.notes.append(f"{place}:{tag} is deleted {when}: {past}{found.because}")
 
     async def _held(self, target: KeptTags) -> dict[Tag, Resolved]:
-        found: dict[Tag, Resolved] = {}
+        """What each tag stands for; without those that went between the list and the look at them."""
         try:
-            for tag in (await target.kept.tags.tags(EVERY)).tags:
-                found[tag] = await target.kept.tags.resolve(tag)
-        except (NameUnknown, ManifestUnknown):
-            return found
-        return found
+            tags = (await target.kept.tags.tags(EVERY)).tags
+        except NameUnknown:
+            return {}
+        found = await ask_each(partial(_resolved, target), tags)
+        return {tag: each for tag, each in zip(tags, found, strict=True) if each is not None}
 
     async def execute(self) -> None:
         """Let go what is to go, but for registries of which too much would."""
@@ -164,8 +169,10 @@ class Removing:
         stopped = await self._stopped([each for each in going if each.guarded], removed)
         going = [each for each in going if not each.guarded or each.place.registry not in stopped]
         await self._note(going, removed)
-        for each in going:
-            await self._untag(each)
+        for place, grouped in groupby(going, key=lambda each: each.place):
+            several = list(grouped)
+            for start in range(0, len(several), _AT_ONCE):
+                await self._untag(place, several[start : start + _AT_ONCE])
 
     async def _stopped(self, going: list[Going], removed: list[dict[str, object]]) -> set[RegistryName]:
         deletes: dict[str, int] = {}
@@ -239,24 +246,38 @@ class Removing:
             data = json.dumps([*removed, *fresh][-_REMEMBERED:]).encode()
             await self._records.put(REMOVED, data)
 
-    async def _untag(self, going: Going) -> None:
-        """The tag, then the companions by tag of what no other tag stands for."""
-        target = self._store.repository(going.place.registry, going.place.repository)
-        digest = Digest.parse(going.digest)
-        if not await target.untag(going.tag, digest, going.because, going.change):
-            self.notes.append(
-                f"{going} was deleted, or brought back, by somebody else meanwhile: left as it is"
-            )
-            return
-        self.deleted.setdefault(going.place, set()).add(going.tag)
-        self.notes.append(
-            f"{going} was deleted: {going.because}; it was {going.digest}, `rules undo` brings it back"
-        )
+    async def _untag(self, place: Place, several: Iterable[Going]) -> None:
+        """The tags, then the companions by tag of what no other tag stands for."""
+        target = self._store.repository(place.registry, place.repository)
+        gone: dict[Digest, Tag] = {}
+        for each in several:
+            digest = Digest.parse(each.digest)
+            if await target.untag(each.tag, digest, each.because, each.change):
+                gone[digest] = each.tag
+                self.deleted.setdefault(place, set()).add(each.tag)
+                self.notes.append(
+                    f"{each} was deleted: {each.because}; it was {each.digest}, `rules undo` brings it back"
+                )
+            else:
+                self.notes.append(
+                    f"{each} was deleted, or brought back, by somebody else meanwhile: left as it is"
+                )
+        if gone:
+            await self._untag_companions(target, gone)
+
+    async def _untag_companions(self, target: KeptTags, gone: Mapping[Digest, Tag]) -> None:
         held = {tag: each.descriptor.digest for tag, each in (await self._held(target)).items()}
-        if digest in held.values():
-            return
-        for other in companions(held).get(digest, ()):
-            await target.untag(other, held[other], f"companion of {going.tag}")
+        standing, companions_of = set(held.values()), companions(held)
+        for digest, tag in gone.items():
+            for other in companions_of.get(digest, ()) if digest not in standing else ():
+                await target.untag(other, held[other], f"companion of {tag}")
+
+
+async def _resolved(target: KeptTags, tag: Tag) -> Resolved | None:
+    try:
+        return await target.kept.tags.resolve(tag)
+    except (NameUnknown, ManifestUnknown):
+        return None
 
 
 def plan_digest(going: Iterable[Going]) -> str:

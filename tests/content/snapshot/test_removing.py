@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Final
 
 from registry_mesh.content.snapshot.outcome import Outcome, Stopped
 from registry_mesh.content.snapshot.removing import APPROVED, REMOVED
+from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.reference import RepositoryName, Tag
 from registry_mesh.ports.failures import SourceUnavailable
 from registry_mesh.ports.pushes import Pusher
+from registry_mesh.ports.repositories import Repository, Resolved, TagSource
 from tests.content.snapshot.test_rule_keys import DAY, MONDAY, replica_of
 from tests.simulators.images import HOST
+from tests.simulators.kept import DiaryRepository
 from tests.simulators.replica import Replica
 
 WEEK: Final = 'repos: a, tags: "*", delete: 7d'
@@ -46,6 +50,24 @@ async def test_a_tag_that_is_gone_is_deleted_after_its_grace_and_not_before() ->
     assert (outcome.complete, outcome.deleted) == (True, 1)
     assert set(await replica.tags("a")) == {"t001", "t002"}
     assert (await at(replica, 9)).deleted == 0
+
+
+async def test_what_is_left_is_not_looked_at_anew_for_each_deletion() -> None:
+    looks = 0
+
+    class Counted(DiaryRepository):
+        @property
+        def kept(self) -> Repository:
+            nonlocal looks
+            looks += 1
+            return super().kept
+
+    replica = await filled(replica_of(WEEK, more=ALL), 60)
+    drop(replica, *(f"t{number:03}" for number in range(50)))
+    await at(replica, 1)
+    replica.repositories.instead["a"] = Counted
+    assert (await at(replica, 8)).deleted == 50
+    assert looks <= 10 * 60
 
 
 async def test_nothing_is_deleted_where_no_rule_says_so() -> None:
@@ -225,6 +247,40 @@ async def test_companions_go_after_their_subject() -> None:
         "untag v1",
         f"untag {tags[0]}",
     ]
+
+
+async def test_a_tag_that_goes_meanwhile_leaves_the_companions_of_others() -> None:
+    """`sv` is deleted between the list of what is left and the look at it; v2 stands for the image all the same."""
+    replica = replica_of("repos: a, tags: ['v*', sv], delete: 1d", more=ALL)
+    content = replica.source["a"]
+    image = content.image("one", "v1")
+    content.tags[Tag("v2")] = image.digest
+    other, companion = content.image("other", "sv"), f"sha256-{image.digest.hex}.sig"
+    content.image("signature", companion)
+
+    class Losing(DiaryRepository):
+        @property
+        def kept(self) -> Repository:
+            kept = self.real.kept
+            return replace(kept, tags=Lost(kept.tags)) if "untag v1" in self.diary else kept
+
+    class Lost:
+        def __init__(self, tags: TagSource) -> None:
+            self.tags, self._tags = tags.tags, tags
+
+        async def resolve(self, tag: Tag, known: Descriptor | None = None) -> Resolved:
+            if tag == "sv":
+                await replica.repositories.real.repository(HOST, RepositoryName("a")).untag(
+                    Tag("sv"), other.digest, "a person"
+                )
+            return await self._tags.resolve(tag, known)
+
+    await replica.run()
+    drop(replica, "v1")
+    await at(replica, 1)
+    replica.repositories.instead["a"] = Losing
+    assert (await at(replica, 2)).deleted == 1
+    assert set(await replica.tags("a")) == {"v2", companion}
 
 
 async def test_a_tag_that_moved_meanwhile_is_not_deleted() -> None:
