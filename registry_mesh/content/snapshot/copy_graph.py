@@ -7,7 +7,7 @@ A tag is switched when a second look (`content.snapshot.closure`) finds everythi
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 
 from registry_mesh.content.snapshot.asking import Asking
@@ -15,16 +15,16 @@ from registry_mesh.content.snapshot.closure import first_gap
 from registry_mesh.content.snapshot.copy_blob import is_held
 from registry_mesh.content.snapshot.copy_keys import BlobKey, Bring, ManifestKey, PushKey, TagCopy, TagKey
 from registry_mesh.content.snapshot.fitting import fit
-from registry_mesh.content.snapshot.flow import Flow, OutsideWindow, PacedBlobs
+from registry_mesh.content.snapshot.flow import OutsideWindow, PacedBlobs
 from registry_mesh.content.snapshot.graph import Node
 from registry_mesh.content.snapshot.jobs import Job, Jobs, Lane, Undone, Widths
 from registry_mesh.content.snapshot.lookups import held_data
 from registry_mesh.content.snapshot.offer import Offer
 from registry_mesh.content.snapshot.progress import Meter
-from registry_mesh.oci.descriptor import Descriptor
+from registry_mesh.content.snapshot.wanted_blobs import FoundBlob, WantedBlob
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reading import read_manifest
-from registry_mesh.oci.reference import RegistryName, Tag
+from registry_mesh.oci.reference import Tag
 from registry_mesh.oci.refusals import ManifestUnknown, NameUnknown, Refusal
 from registry_mesh.ports.blobs import BlobSource, BlobStore
 from registry_mesh.ports.failures import Failure, SourceUnavailable, StoreBroken
@@ -32,33 +32,7 @@ from registry_mesh.ports.outward import PushedRepository
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.repositories import KeptRepository, Repository
 from registry_mesh.replication.pattern import pinned_digest
-
-
-@dataclass(slots=True)
-class _Wanted:
-    blob: Descriptor
-    registry: RegistryName
-    sources: list[BlobSource]
-    rank: int
-    rules: tuple[str, ...] = ()
-    flows: list[Flow | None] = field(default_factory=list)
-    is_kept: bool = False
-    """Whether it is wanted here, and not only at registries that it is pushed to."""
-    outward: dict[Place, PushedRepository] = field(default_factory=dict)
-    """Where it is pushed to."""
-
-    async def lacking(self) -> list[Place]:
-        """The places that it is pushed to and that do not have it."""
-        return [place for place, target in self.outward.items() if not await target.has(self.blob)]
-
-    def open_flow(self) -> Flow | None:
-        """That by which bytes flow now, of all who want the blob; None: none is needed. `OutsideWindow`."""
-        why = "nobody wants it"
-        for each in self.flows:
-            if each is None or (closed := each.closed) is None:
-                return each
-            why = closed
-        raise OutsideWindow(why)
+from registry_mesh.tasks.together import AT_ONCE, bounded
 
 
 class GraphCopy:
@@ -72,7 +46,7 @@ class GraphCopy:
         self._bring_blob = bring
         self._meter = meter
         self._widths = widths
-        self._blobs: dict[BlobKey, _Wanted] = {}
+        self._blobs: dict[BlobKey, WantedBlob] = {}
         self._nodes: dict[ManifestKey, Node] = {}
         self._jobs: dict[Hashable, Job] = {}
         self._running: Jobs | None = None
@@ -120,7 +94,7 @@ class GraphCopy:
         put = self._patient(place, partial(self._put, target, node), outward)
         self._jobs[key] = Job(key, put, needs=frozenset(needs))
         for blob in node.blobs:
-            wanted = self._blobs.setdefault(BlobKey.of(blob), _Wanted(blob, source.registry, [], tag.rank))
+            wanted = self._blobs.setdefault(BlobKey.of(blob), WantedBlob(blob, source.registry, [], tag.rank))
             wanted.is_kept |= outward is None
             if outward is not None:
                 wanted.outward[place] = outward
@@ -138,36 +112,45 @@ class GraphCopy:
         return do if outward is None else partial(self._asking.patiently, place.registry, do)
 
     async def prune(self) -> None:
-        """Look up every blob in the store: held ones need no job, the others are what is to be moved."""
-        for key, wanted in self._blobs.items():
+        """Look up every blob in the store, and where it is pushed to: held ones need no job, the others are what is to
+        be moved."""
+        found: dict[BlobKey, FoundBlob | Failure] = {}
+
+        async def look(key: BlobKey, wanted: WantedBlob) -> None:
             try:
-                lacking = await self._pushes(key, wanted)
-                held = (not wanted.is_kept and not lacking) or await is_held(self._store, wanted.blob)
+                found[key] = await self._look_up(wanted)
             except Failure as failure:
-                self._jobs[key] = Job(key, partial(_fail, failure))
-                continue
-            if held:
-                self._meter.size_held += wanted.blob.size
-                self._meter.objects_done += 1
-                self._jobs[key] = Job(key, _nothing)
-                continue
-            self._meter.size += wanted.blob.size
-            self._jobs[key] = Job(
-                key, partial(self._bring, wanted), Lane.BYTES, wanted.blob.size, rank=wanted.rank
-            )
+                found[key] = failure
+
+        await bounded(AT_ONCE, (partial(look, key, wanted) for key, wanted in self._blobs.items()))
+        for key, wanted in self._blobs.items():
+            self._plan(key, wanted, found[key])
         self._meter.objects = len(self._jobs)
 
-    async def _pushes(self, key: BlobKey, wanted: _Wanted) -> list[Place]:
-        """Plan what is to be pushed out of a blob; gives the places that lack it."""
+    async def _look_up(self, wanted: WantedBlob) -> FoundBlob:
+        lacking = await wanted.lacking()
+        held = (not wanted.is_kept and not lacking) or await is_held(self._store, wanted.blob)
+        return FoundBlob(held, lacking)
+
+    def _plan(self, key: BlobKey, wanted: WantedBlob, found: FoundBlob | Failure) -> None:
         for place in wanted.outward:
             self._jobs[PushKey(place, key)] = Job(PushKey(place, key), _nothing, needs=frozenset([key]))
-        lacking = await wanted.lacking()
-        for place in lacking:
+        if isinstance(found, Failure):
+            self._jobs[key] = Job(key, partial(_fail, found))
+            return
+        for place in found.lacking:
             do = partial(self._push, place, wanted)
             self._meter.size += wanted.blob.size
             job = Job(PushKey(place, key), do, Lane.BYTES, needs=frozenset([key]), rank=wanted.rank)
             self._jobs[job.key] = job
-        return lacking
+        if found.is_held:
+            self._meter.size_held += wanted.blob.size
+            self._meter.objects_done += 1
+            self._jobs[key] = Job(key, _nothing)
+            return
+        self._meter.size += wanted.blob.size
+        bring = partial(self._bring, wanted)
+        self._jobs[key] = Job(key, bring, Lane.BYTES, wanted.blob.size, rank=wanted.rank)
 
     def fit(self, room: int, order: Callable[[TagKey], tuple[int, str]]) -> tuple[tuple[TagKey, ...], int]:
         """Leave out the tags that do not fit into `room` bytes, the last in `order` first; gives them, and the bytes
@@ -193,7 +176,7 @@ class GraphCopy:
         self._running = Jobs(self._jobs.values(), self._widths)
         return await self._running.run()
 
-    async def _bring(self, wanted: _Wanted) -> None:
+    async def _bring(self, wanted: WantedBlob) -> None:
         """From the first repository that can give it."""
         failure: Failure | Refusal = SourceUnavailable(f"nobody has {wanted.blob.digest}")
 
@@ -212,7 +195,7 @@ class GraphCopy:
                 failure = caught
         raise failure
 
-    async def _push(self, place: Place, wanted: _Wanted) -> None:
+    async def _push(self, place: Place, wanted: WantedBlob) -> None:
         """From the store out to a registry."""
         source: BlobSource = self._store
         if wanted.open_flow() is not None:
@@ -221,7 +204,7 @@ class GraphCopy:
         await self._asking.patiently(place.registry, push)
         self._meter.objects_done += 1
 
-    def _moved(self, wanted: _Wanted, size: int) -> None:
+    def _moved(self, wanted: WantedBlob, size: int) -> None:
         self._meter.size_done += size
         for name in wanted.rules[:1]:
             self._meter.of(name).bytes += size

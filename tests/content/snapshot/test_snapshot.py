@@ -13,11 +13,14 @@ from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
+from registry_mesh.ports.blobs import BlobInfo
 from registry_mesh.ports.failures import SourceUnavailable, StoreBroken
 from registry_mesh.replication.rules import Platform, Rules
 from registry_mesh.stores.memory.records import MemoryRecords
+from registry_mesh.stores.memory.store import MemoryStore
+from registry_mesh.tasks.together import AT_ONCE
 from tests.simulators.images import HOST, random_bytes
-from tests.simulators.kept import DiaryRepository
+from tests.simulators.kept import DiaryRepositories, DiaryRepository
 from tests.simulators.replica import Replica, rule
 
 
@@ -47,6 +50,28 @@ async def test_brings_what_rules_select_and_no_more(replicas: Replicas) -> None:
     assert await replica.tags("atlas/athena") == {"22": wanted.digest}
     assert [name async for name in replica.repositories.real.repositories(HOST)] == ["atlas/athena"]
     assert outcome.size == source.sent == sum(blob.size for blob in wanted.blobs())
+
+
+class Far(MemoryStore):
+    """Counts the looks that are under way, each of which takes a turn."""
+
+    looks = most = 0
+
+    async def stat(self, digest: Digest) -> BlobInfo:
+        self.looks += 1
+        self.most = max(self.most, self.looks)
+        await asyncio.sleep(0)
+        self.looks -= 1
+        return await super().stat(digest)
+
+
+async def test_so_many_blobs_are_looked_up_at_once() -> None:
+    """Over a bucket, and at a registry that is pushed to, each look is a question over the network."""
+    replica, store = Replica(rule("a")), Far()
+    replica.blobs, replica.repositories = store, DiaryRepositories(store.records, store)
+    replica.source["a"].image("many", "v1", layers=[bytes([number]) for number in range(4 * AT_ONCE)])
+    assert (await replica.run()).complete
+    assert store.most == AT_ONCE
 
 
 async def test_nothing_new_costs_one_listing_and_one_head_a_tag(replicas: Replicas) -> None:
