@@ -7,6 +7,7 @@ from typing import Final
 
 from registry_mesh.auth.revoked import LIMIT, Revoked, parse_revoked
 from registry_mesh.ports.failures import SourceUnreadable
+from registry_mesh.ports.urgency import unhurried
 from registry_mesh.upstream.session import ParentSession
 
 _PATH: Final = "/v2/_mesh/revoked"
@@ -23,13 +24,14 @@ class Told:
 
 async def fetch_revoked(parent: ParentSession, known: str = "") -> Told | None:
     """Return the parent's list; None where it is the one whose tag is `known`, and where the parent is of a version
-    that tells none. `SourceUnavailable`, `SourceDenied`, `SourceUnreadable`."""
+    that tells none. No client waits for it. `SourceUnavailable`, `SourceDenied`, `SourceUnreadable`."""
     headers = {"If-None-Match": known} if known else {}
-    async with parent.request("GET", _PATH, scope=_SCOPE, headers=headers) as answer:
-        if answer.status != 200:
-            return None
-        data = await answer.body(LIMIT)
-        try:
-            return Told(parse_revoked(data), answer.field("ETag"))
-        except ValueError as fault:
-            raise SourceUnreadable(str(fault), source=answer.source) from None
+    with unhurried():
+        async with parent.request("GET", _PATH, scope=_SCOPE, headers=headers) as answer:
+            if answer.status != 200:
+                return None
+            data = await answer.body(LIMIT)
+    try:
+        return Told(parse_revoked(data), answer.field("ETag"))
+    except ValueError as fault:
+        raise SourceUnreadable(str(fault), source=answer.source) from None

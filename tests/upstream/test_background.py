@@ -11,7 +11,9 @@ from registry_mesh.ports.urgency import Urgency, unhurried
 from registry_mesh.upstream.client import open_session
 from registry_mesh.upstream.health.background import LATELY, QUOTA_LASTS, Background, kept_for
 from registry_mesh.upstream.health.board import Board
+from registry_mesh.upstream.pull_reports import report
 from registry_mesh.upstream.registry import UpstreamRegistry
+from registry_mesh.upstream.revocations import fetch_revoked
 from registry_mesh.upstream.session import ParentSession
 from tests.simulators.registry import simulated_registry
 
@@ -54,6 +56,19 @@ async def test_a_parent_that_has_little_left_is_asked_for_clients_alone() -> Non
         assert len(parent.asked) == asked
         await tags.resolve(Tag("2"))
         assert len(parent.asked) > asked
+
+
+async def test_what_a_node_asks_for_itself_holds_up_no_background_work() -> None:
+    """It asks for revocations every three seconds: for one of them runs would stand still."""
+    async with simulated_registry() as parent, open_session() as client:
+        parent.says("/v2/_mesh/revoked", text="{}", content_type="application/json")
+        session = ParentSession(client, parent.url, ns="never")
+        assert await fetch_revoked(session) is not None
+        await report(session, [])
+        assert len(parent.asked) >= 2
+        assert not session.busy
+        async with session.request("GET", "/v2/", scope=""):
+            assert session.busy
 
 
 def test_clients_of_another_process_count() -> None:
