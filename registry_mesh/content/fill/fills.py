@@ -21,7 +21,7 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import Reading
 from registry_mesh.ports.cache import CacheStore
-from registry_mesh.ports.failures import Failure, SourceLied
+from registry_mesh.ports.failures import Failure, SourceLied, SourceThrottled
 from registry_mesh.ports.urgency import Urgency, urgency, work_as
 from registry_mesh.tasks.flights import Flights
 
@@ -104,12 +104,19 @@ class Fills:
         return fill
 
     async def _joined(self, digest: Digest, via: Via, span: Span | None) -> Fill:
-        """The fill that is being begun; at once, where a client is among those who wait for it."""
+        """The fill that is being begun; at once, where a client is among those who wait for it. What was refused before
+        it came, as all that a source allows is kept for clients, is asked for once more for its sake."""
         key = digest, via.registry
         work = self._urgencies.setdefault(key, Urgency(urgency().background))
-        if not urgency().background:
+        came_later = work.background and not urgency().background
+        if came_later:
             work.hurry()
-        return await self._beginnings.join(key, lambda: self._begin(digest, via, span, work))
+        try:
+            return await self._beginnings.join(key, lambda: self._begin(digest, via, span, work))
+        except SourceThrottled:
+            if not came_later:
+                raise
+        return await self._joined(digest, via, span)
 
     async def _begin(self, digest: Digest, via: Via, span: Span | None, work: Urgency) -> Fill:
         """Readers of other registries begin for themselves meanwhile: the first whose parents answer makes the fill."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 
 import pytest
 
@@ -11,7 +12,11 @@ from registry_mesh.content.fill.fills import LOOK_AGAIN, Fills, look_again
 from registry_mesh.content.fill.via import Via
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, RepositoryName
+from registry_mesh.oci.span import Span
+from registry_mesh.ports.blobs import Reading
+from registry_mesh.ports.failures import SourceThrottled
 from registry_mesh.ports.place import Place
+from registry_mesh.ports.urgency import unhurried, urgency
 from registry_mesh.stores.memory.store import MemoryStore
 from tests.eventually import eventually
 from tests.simulators.source import SimulatedSource
@@ -75,3 +80,35 @@ async def test_a_crowd_notes_once_where_a_blob_comes_from() -> None:
         await eventually(lambda: len(store.noted) >= len(places))
     await fills.close()
     assert sorted(store.noted, key=lambda each: str(each[1])) == [(digest, place) for place in places]
+
+
+class Kept(SimulatedSource):
+    """Keeps all that it allows for clients; slow to say so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.says_so = asyncio.Event(), asyncio.Event()
+
+    @asynccontextmanager
+    async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[Reading]:
+        if urgency().background:
+            self.asked.set()
+            await self.says_so.wait()
+            raise SourceThrottled("allows 3 requests more", source=self.name)
+        async with super().open(digest, span) as reading:
+            yield reading
+
+
+async def test_what_is_kept_for_clients_is_given_to_one_that_joined_a_run() -> None:
+    source, fills = Kept(), Fills(MemoryStore())
+    digest = source.add(DATA)
+    with unhurried():
+        run = asyncio.create_task(fills.join(digest, Via("a", source, print), None))
+    await source.asked.wait()
+    client = asyncio.create_task(fills.join(digest, Via("a", source, print), None))
+    await asyncio.sleep(0)
+    source.says_so.set()
+    assert (await client).size == len(DATA)
+    with pytest.raises(SourceThrottled):
+        await run
+    await fills.close()
