@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import replace
 from functools import partial
 
@@ -36,6 +37,7 @@ class Planning:
         self._rank_of = {rule.name: rank for rank, rule in enumerate(order)}
         self._rule_of = {rule.name: rule for rule in rules}
         self._ranks: dict[TagKey, int] = {}
+        self._by: dict[Hashable, tuple[str, ...]] = {}
         self._pending: list[Pending] = []
         self.switched = 0
         """Tags that point elsewhere than before the run."""
@@ -43,7 +45,12 @@ class Planning:
     def rank(self, place: Place, found: Findings, to: Place | None = None) -> None:
         """Note the place in the order of each tag that was found."""
         for tag, by in found.by.items():
+            self._by[TagKey(place, tag, to)] = by
             self._ranks[TagKey(place, tag, to)] = min(self._rank_of[name] for name in by)
+
+    def rules_of(self, key: Hashable) -> tuple[str, ...]:
+        """The names of the rules that take a tag; none of what is no tag, or is a companion."""
+        return self._by.get(key, ())
 
     def order(self, key: TagKey) -> tuple[int, str]:
         """The first rule that takes a tag comes first; signatures come with their images."""

@@ -20,7 +20,8 @@ from typing import Final
 
 from registry_mesh.content.snapshot.asking import Asking
 from registry_mesh.content.snapshot.copy_graph import GraphCopy
-from registry_mesh.content.snapshot.flow import Grant
+from registry_mesh.content.snapshot.flow import Grant, OutsideWindow
+from registry_mesh.content.snapshot.jobs import Undone
 from registry_mesh.content.snapshot.outcome import Outcome
 from registry_mesh.content.snapshot.planning import Planning
 from registry_mesh.content.snapshot.progress import Meter, Phase
@@ -95,10 +96,12 @@ class Snapshot:
         await self._copy.prune()
         await self._fit()
         self._meter.phase = Phase.COPYING
+        asked: frozenset[str] = frozenset()
         try:
             undone = await self._copy.run()
+            asked = self._asked(undone)
         finally:
-            await self._records.flush(dict.fromkeys(self._due, began))
+            await self._records.flush(dict.fromkeys(asked, began))
         if self._policy.only is None:
             await self._follow()
         self._meter.phase = Phase.DONE
@@ -120,6 +123,18 @@ class Snapshot:
         self._due = frozenset(rule.name for rule in rules if rule.every is not None and asks_all)
         self._told.selecting |= {rule.name for rule in self._rules} - {rule.name for rule in rules}
         return replace(self._rules, rules=rules)
+
+    def _asked(self, undone: Iterable[Undone]) -> frozenset[str]:
+        """The rules that are due again by what they say; the others are before it: those of which the source told
+        nothing, and those whose bytes wait for a window or a budget."""
+        waiting = {
+            name
+            for each in undone
+            if isinstance(each.failure, OutsideWindow)
+            for name in self._planning.rules_of(each.key)
+        }
+        untold = {rule.name for rule in self._rules if rule.registry in self._told.unlisted}
+        return self._due - waiting - (untold - self._told.heard)
 
     async def _look(self, due: Rules) -> None:
         """Look at every repository that a due rule takes, and plan its copies."""

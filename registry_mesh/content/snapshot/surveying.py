@@ -94,6 +94,7 @@ class Surveying:
                 return
             found = await self._survey(place, source, target, rules)
         except NameUnknown:
+            self._told.heard |= {rule.name for rule in rules}
             self._told.selecting |= {rule.name for rule in rules}  # why they take nothing is told here
             await self._gone(place, target, place.repository in named)
             return
@@ -184,6 +185,8 @@ class Surveying:
             self._records.released.of(place),
         )
         found = await survey.run(self._rules, rules, page)
+        if not found.faults.get(""):
+            self._told.heard |= {rule.name for rule in rules}
         self._told.found(place, found)
         self._planning.rank(place, found, to)
         return found

@@ -29,6 +29,8 @@ class Told:
         """Rules that take nothing, where everything could be asked."""
         self.selecting: set[str] = set()
         """The names of the rules that take some tag, or of which it is told elsewhere why they take none."""
+        self.heard: set[str] = set()
+        """The names of the rules of which the tags of some repository were told, or that there is none."""
         self.unlisted: set[RegistryName] = set()
         """Registries of which not everything could be listed."""
 

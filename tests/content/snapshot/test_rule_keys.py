@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import pytest
 
 from registry_mesh.config.rule_files import parse_rules
 from registry_mesh.content.snapshot.jobs import Widths
 from registry_mesh.content.snapshot.outcome import Outcome
+from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
+from registry_mesh.ports.failures import SourceUnavailable
+from registry_mesh.stores.memory.store import MemoryIngest, MemoryStore
 from tests.simulators.images import HOST, descriptor, random_bytes
+from tests.simulators.kept import DiaryRepositories
 from tests.simulators.replica import Replica
 
 DAY = 86400.0
@@ -212,6 +220,71 @@ async def test_every_says_how_often_a_source_is_asked() -> None:
     assert (await replica.run()).repositories == 2
     replica.by_hand = True
     assert (await replica.run()).repositories == 3
+
+
+class Stuck(MemoryStore):
+    """Takes one blob never to its end."""
+
+    at: Digest | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached = asyncio.Event()
+
+    @asynccontextmanager
+    async def ingest(
+        self, expected: Digest | None = None, size: int | None = None, algorithm: str = "sha256"
+    ) -> AsyncIterator[MemoryIngest]:
+        if expected is not None and expected == self.at:
+            self.reached.set()
+            await asyncio.Event().wait()
+        async with super().ingest(expected, size, algorithm) as ingest:
+            yield ingest
+
+
+async def test_a_run_that_is_stopped_is_gone_on_with_by_the_next_whatever_every_says() -> None:
+    replica, store, layer = replica_of("repos: a, tags: v1, every: 1d"), Stuck(), random_bytes("l", 100)
+    replica.blobs, replica.repositories = store, DiaryRepositories(store.records, store)
+    image = replica.source["a"].image("one", "v1", layers=[layer])
+    store.at = Digest.of(layer)
+    run = asyncio.create_task(replica.run())
+    await store.reached.wait()
+    run.cancel()
+    await asyncio.wait({run})
+    store.at = None
+    await replica.run()
+    assert await digests(replica) == {"v1": image.digest}
+
+
+async def test_a_source_that_cannot_be_asked_is_asked_by_the_next_run_whatever_every_says() -> None:
+    replica = replica_of("repos: a, tags: v1, every: 1d")
+    image = replica.source["a"].image("one", "v1")
+    replica.source.always["tags"] = SourceUnavailable("503", source="s")
+    assert troubles(await replica.run()) != []
+    replica.source.always.clear()
+    await replica.run()
+    assert await digests(replica) == {"v1": image.digest}
+
+
+async def test_a_repository_that_cannot_be_asked_has_no_other_asked_before_its_time() -> None:
+    replica = replica_of("repos: [a, b], tags: v1, every: 1d")
+    for name in "ab":
+        replica.source[name].image(name, "v1")
+    replica.source.raises["tags"] = [SourceUnavailable("503", source="s")]
+    await replica.run()
+    await replica.run()
+    assert replica.source.asked == {}
+
+
+@pytest.mark.parametrize("key", ['when: "02:00-03:00 UTC"', "budget: 10KiB/h"])
+async def test_what_waits_comes_when_it_may_whatever_every_says(key: str) -> None:
+    replica = replica_of(f"repos: a, tags: v1, every: 7d, {key}")
+    replica.fill = True
+    image = replica.source["a"].image("one", "v1", layers=[random_bytes("l", 100_000)])
+    for half_hours in range(14):
+        replica.now = MONDAY + half_hours * 1800
+        await replica.run()
+    assert await digests(replica) == {"v1": image.digest}
 
 
 async def test_priority_orders_what_comes_first() -> None:
