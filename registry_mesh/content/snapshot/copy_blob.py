@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
-from typing import Final
 
 from registry_mesh.content.fill.behind import behind_clients
+from registry_mesh.content.fill.retries import Retries
 from registry_mesh.content.fill.rivals import Rivals
 from registry_mesh.content.fill.via import Distrust
 from registry_mesh.content.snapshot.offer import Offer, RivalsOf, no_rivals
@@ -16,9 +17,6 @@ from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobSource, BlobStore, Ingest
 from registry_mesh.ports.failures import SourceLied, SourceUnavailable
 from registry_mesh.ports.pieces import in_memory
-
-TRIES: Final = 4
-"""Attempts in a row that bring no byte before giving up."""
 
 Moved = Callable[[int], None]
 """Told how many bytes came; a negative number takes back bytes that turned out wrong."""
@@ -108,18 +106,19 @@ class Arriving:
 
     async def stream(self, ingest: Ingest) -> None:
         """What the ingest lacks, and from where it stands. `SourceUnavailable`, `SourceLied`."""
-        idle = 0
+        retries, now = Retries(random.random), asyncio.get_running_loop().time
         while ingest.offset < self.blob.size:
             before = ingest.offset
             try:
                 await self._read(ingest)
                 if ingest.offset < self.blob.size:
                     raise SourceUnavailable(f"the stream of {self.blob.digest} ended at byte {ingest.offset}")
-            except SourceUnavailable:
-                idle = 0 if ingest.offset > before else idle + 1
-                if idle >= TRIES:
+            except SourceUnavailable as failure:
+                came, asked = ingest.offset - before, self.blob.size - before
+                pause = retries.after(failure, came, asked, now()).pause
+                if pause is None:
                     raise
-                await asyncio.sleep(0.05 * 2**idle if idle else 0)
+                await asyncio.sleep(pause)
 
     async def _read(self, ingest: Ingest) -> None:
         span = Span(ingest.offset, self.blob.size) if ingest.offset else None

@@ -276,11 +276,11 @@ async def test_a_repository_that_cannot_be_asked_has_no_other_asked_before_its_t
     assert replica.source.asked == {}
 
 
-@pytest.mark.parametrize("key", ['when: "02:00-03:00 UTC"', "budget: 10KiB/h"])
+@pytest.mark.parametrize("key", ['when: "02:00-03:00 UTC"', "budget: 600KiB/h"])
 async def test_what_waits_comes_when_it_may_whatever_every_says(key: str) -> None:
     replica = replica_of(f"repos: a, tags: v1, every: 7d, {key}")
     replica.fill = True
-    image = replica.source["a"].image("one", "v1", layers=[random_bytes("l", 100_000)])
+    image = replica.source["a"].image("one", "v1", layers=[random_bytes("l", 1_000_000)])
     for half_hours in range(14):
         replica.now = MONDAY + half_hours * 1800
         await replica.run()
