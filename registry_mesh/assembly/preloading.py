@@ -72,7 +72,10 @@ class Preloader:
 
     async def run(self) -> Meter:
         """One run: how far it came, and what failed, by image. `ConfigInvalid`, `StoreBroken`."""
-        rules, meter = await self._rules.read(), Meter()
+        try:
+            rules, meter = await self._rules.read(), Meter()
+        finally:
+            self._rules.say()
         ordered: list[Ordered] = []
         with unhurried():
             for listing in listings(rules):
@@ -112,9 +115,8 @@ class Preloader:
         """Never ends: again `replication.interval` after each run, and where the rules change."""
         while True:
             try:
-                _tell(await self.run())
-            except ConfigInvalid as invalid:
-                log.error("rules cannot be used", extra={FIELDS: {"why": str(invalid)}})
+                with suppress(ConfigInvalid):  # which is said
+                    _tell(await self.run())
             except Failure as fault:
                 log.error("preloading failed", extra={FIELDS: {"why": fault.reason}})
             await self._wait(self._config.replication.interval or math.inf)

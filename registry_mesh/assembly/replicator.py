@@ -102,7 +102,6 @@ class Replicator:
         self._own = RegistryName(config.registry) if config.role == "origin" and config.registry else None
         heeded = HEEDED if self._own is None else HEEDED - NOT_AT_ORIGINS
         self._rules = RulesInForce(config, storage.records, heeded, config.rules)
-        self._told: tuple[str, ...] = ()
         self.history = RunHistory(storage.records)
         self.interval = config.replication.interval
         """Seconds between two runs: the configuration's, or what a rule says that asks more often."""
@@ -155,7 +154,7 @@ class Replicator:
         rules = await self.rules()
         if by_hand and self._rules.faults:
             raise RulesFaulty(self._rules.faults)
-        self._tell_faults()
+        self._rules.say()
         self._running = rules
         async with self._storage.alone("replication", busy):
             run = Run(time.time(), "hand" if by_hand else "schedule" if only is None else "push")
@@ -223,7 +222,7 @@ class Replicator:
         before = self._running
         with suppress(ConfigInvalid):
             self._running = await self.rules()
-        self._tell_faults()
+        self._rules.say()
         return self._running != before
 
     def _told_of(self, due: float) -> frozenset[Place] | None:
@@ -244,7 +243,7 @@ class Replicator:
                 running.note(tags=outcome.tags, switched=outcome.switched, bytes=outcome.size)
             tell(outcome)
         except ConfigInvalid:
-            self._tell_faults()
+            self._rules.say()
         except Failure as fault:
             log.error("replication failed", extra={FIELDS: {"why": fault.reason}})
 
@@ -255,7 +254,7 @@ class Replicator:
             while not (await asyncio.wait({run}, timeout=LOOK))[0]:
                 if await self._rules.changed():
                     rules = await self.rules()
-                    self._tell_faults()
+                    self._rules.say()
                     if rules != self._running:
                         return None
             return run.result()
@@ -269,12 +268,6 @@ class Replicator:
             if self._asked or self._asked_all or await self._rules.changed():
                 return
             await asyncio.sleep(LOOK)
-
-    def _tell_faults(self) -> None:
-        """Say once why the rule files cannot be used."""
-        if self._rules.faults and self._rules.faults != self._told:
-            log.error("rules cannot be used", extra={FIELDS: {"why": self._rules.faults}})
-        self._told = self._rules.faults
 
     def status(self) -> ReplicationStatus:
         """The run under way and the last one."""

@@ -7,6 +7,7 @@ also after a restart, until the folder is valid again.
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Collection
 from dataclasses import replace
@@ -30,6 +31,9 @@ from registry_mesh.config.schema import Config
 from registry_mesh.ports.records import Records
 from registry_mesh.replication.rules import Rule, Rules
 from registry_mesh.tasks.threads import offload
+from registry_mesh.telemetry.logs import FIELDS
+
+log: Final = logging.getLogger(__name__)
 
 _KEPT: Final = "receipts/rules.json"
 
@@ -53,10 +57,17 @@ class RulesInForce:
         """Why the folder cannot be used."""
         self.faults_since = 0.0
         """Seconds since the epoch."""
+        self._said: tuple[str, ...] = ()
 
     async def changed(self) -> bool:
         """Whether the folder is another than when it was read last."""
         return await offload(_sign, self._folder) != self._sign
+
+    def say(self) -> None:
+        """Write into the log why the folder cannot be used, once."""
+        if self.faults and self.faults != self._said:
+            log.error("rules cannot be used", extra={FIELDS: {"why": self.faults}})
+        self._said = self.faults
 
     async def read(self) -> Rules:
         """The rules of the folder, else the last that could be used; `ConfigInvalid` where there never were any."""

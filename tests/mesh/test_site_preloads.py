@@ -17,6 +17,7 @@ from registry_mesh.config.load import parse
 from registry_mesh.config.schema import Config
 from registry_mesh.content.holdings.preload import Meter
 from registry_mesh.oci.media_types import OCI_INDEX, OCI_MANIFEST
+from registry_mesh.telemetry.logs import FIELDS
 from tests.eventually import eventually
 from tests.simulators.images import HOST, Content
 from tests.simulators.replica_tree import ReplicaTree, replica_tree
@@ -112,6 +113,26 @@ async def test_a_node_preloads_by_itself_and_sees_new_rules(world: World) -> Non
         await eventually(first, "the first rules' image", 30)
         world.config("repos: app, tags: ['1', '2'], nodes: t2-geneva")
         await eventually(both, "the new rules' image", 30)
+
+
+async def test_rules_that_become_invalid_are_told_once_and_the_last_valid_ones_go_on(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = Content()
+    content.image("one", "1")
+    await world.tree.push("app", content)
+    config = world.config("repos: app, tags: '1', nodes: t2-geneva")
+    storage = await open_storage(config)
+    try:
+        async with Preloader(config, storage) as preloader:
+            await preloader.run()
+            world.config("repos: app, tags: '1', nodes: t2-geneva, keeps: 1")
+            for _ in range(2):
+                assert (await preloader.run()).images_done == 1
+    finally:
+        await storage.close()
+    (said,) = [each for each in caplog.records if each.message == "rules cannot be used"]
+    assert "keeps" in str(getattr(said, FIELDS)["why"])
 
 
 @pytest.mark.parametrize(
