@@ -12,6 +12,7 @@ from registry_mesh.admin.status import (
     NodeStatus,
     ParentStatus,
     RegistryStatus,
+    ReplicationStatus,
     RetentionStatus,
     StoppedStatus,
 )
@@ -93,14 +94,14 @@ class KnownFacts:
         )
 
     def _rules(self, config: Config, status: NodeStatus) -> RulesFacts:
-        rules = _rules(status)
-        if status.retention is not None:
-            return _of_retention(status.retention)
-        if status.replication is None:
-            return rules
-        if status.replication.last is not None and status.replication.last.complete:
-            self._complete = rules.ended
-        return replace(rules, complete=self._complete, every=config.replication.interval)
+        """Of those that bring images, and of those that say which of its own tags an origin keeps."""
+        rules = RulesFacts()
+        if status.replication is not None:
+            rules = _of_replication(status.replication)
+            if status.replication.last is not None and status.replication.last.complete:
+                self._complete = rules.ended
+            rules = replace(rules, complete=self._complete, every=config.replication.interval)
+        return rules if status.retention is None else _with_retention(rules, status.retention)
 
     def _pulls(self, status: NodeStatus, now: float) -> PullFacts:
         """Of what workers count: requests, and failures by side and reason."""
@@ -223,17 +224,14 @@ def _labelled(status: NodeStatus, metric: names.Metric) -> Mapping[str, int]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _rules(status: NodeStatus) -> RulesFacts:
-    replication = status.replication
-    if replication is None:
-        return RulesFacts()
+def _of_replication(replication: ReplicationStatus) -> RulesFacts:
     last = replication.last
     return RulesFacts(
         faults=tuple(replication.faults),
         faults_since=replication.faults_since,
         tags=last.tags if last else 0,
         held=last.held if last else 0,
-        failed=last.failed if last else 0,
+        failed=last.failed - len(last.stopped) if last else 0,
         idle=tuple(IdleRule(each.rule, each.registry, each.place) for each in last.idle) if last else (),
         stopped=_stopped(last.stopped) if last else (),
         troubles=tuple(last.troubles) if last else (),
@@ -241,9 +239,12 @@ def _rules(status: NodeStatus) -> RulesFacts:
     )
 
 
-def _of_retention(last: RetentionStatus) -> RulesFacts:
-    return RulesFacts(
-        faults=tuple(last.faults), faults_since=last.faults_since, stopped=_stopped(last.stopped)
+def _with_retention(rules: RulesFacts, last: RetentionStatus) -> RulesFacts:
+    return replace(
+        rules,
+        faults=(*rules.faults, *last.faults),
+        faults_since=min(filter(None, (rules.faults_since, last.faults_since)), default=0.0),
+        stopped=(*rules.stopped, *_stopped(last.stopped)),
     )
 
 

@@ -146,13 +146,14 @@ class StoppedDeletes:
 
 @dataclass(frozen=True, slots=True)
 class RulesFacts:
-    """A replica's rules, and their last run."""
+    """A node's rules, and their last run."""
 
     faults: tuple[str, ...] = ()
     faults_since: float = 0.0
     tags: int = 0
     held: int = 0
     failed: int = 0
+    """But for what the guard stopped."""
     troubles: tuple[str, ...] = ()
     ended: float = 0.0
     """0: no run has ended."""

@@ -160,7 +160,7 @@ def of_certificates(facts: NodeFacts, now: float) -> Iterator[Finding]:
 
 
 def of_rules(facts: NodeFacts, now: float) -> Iterator[Finding]:
-    """Whether a replica's rules can be read, and are held."""
+    """Whether the rules can be read, and are held."""
     rules = facts.rules
     if rules.faults:
         yield Finding(
@@ -173,11 +173,10 @@ def of_rules(facts: NodeFacts, now: float) -> Iterator[Finding]:
         )
     yield from _of_last_run(facts)
     yield from _behind(facts, now)
-    failed = rules.failed - len(rules.stopped)
-    if rules.ended and failed > 0:
+    if rules.ended and rules.failed:
         yield Finding(
             "replication-behind",
-            f"The rules are not held whole: {rules.held} of {rules.tags} tags, {failed} failed.",
+            f"The rules are not held whole: {rules.held} of {rules.tags} tags, {rules.failed} failed.",
             facts.config,
             rules.troubles[:4],
             f"registry-mesh replicate {facts.config} --once",

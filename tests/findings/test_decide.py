@@ -168,7 +168,7 @@ STOPPED = StoppedDeletes("r.example", 31, 100, 0.1, "sha256:abc")
             {"rule-empty": "Rule old selects nothing of r.example."},
         ),
         (
-            replace(WELL, rules=RulesFacts(ended=SINCE, failed=1, stopped=(STOPPED,))),
+            replace(WELL, rules=RulesFacts(ended=SINCE, stopped=(STOPPED,))),
             {
                 "guard-stopped": "The rules would delete 31% of the tags of r.example; the guard is 10%. "
                 "Nothing was deleted."

@@ -226,3 +226,28 @@ async def test_rules_that_select_nothing_or_delete_too_much(tmp_path: Path) -> N
             await node.close()
         (found,) = [each for each in node.keeper.findings().findings if each.name == "guard-stopped"]
         assert found.next.startswith("registry-mesh rules approve sha256:")
+
+
+async def test_an_origin_that_rules_fill_and_that_deletes_by_rules_says_what_is_wrong_of_both(
+    tmp_path: Path,
+) -> None:
+    for folder in ("rules", "retention"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "rules" / "a.yaml").write_text(RULES.format(host=HOST).replace(", delete: 0s", ""))
+    (tmp_path / "retention" / "a.yaml").write_text("schema: registry-mesh/rules/2\nrules: [{}]\n")
+    async with plain_parent() as parent:
+        parent.add_image("v1", b"1")
+        file = tmp_path / "origin.yaml"
+        file.write_text(
+            f"role: origin\nregistry: own.example\nlisten: {{address: 127.0.0.1, port: 0}}\nadmin: {{port: 0}}\n"
+            f"store: {{disk: {{path: {tmp_path}/store}}}}\nrules: {tmp_path}/rules\n"
+            f"retention: {{rules: {tmp_path}/retention, interval: 100ms}}\n"
+            f'registries: {{{HOST}: {{parents: [["{parent.url}"]]}}}}\n'
+        )
+        node = build(load(file).config)
+        await node.start()
+        try:
+            assert await says(node, "rule-empty") == f"Rule idle selects nothing of {HOST}."
+            await says(node, "rules-invalid")
+        finally:
+            await node.close()
