@@ -7,9 +7,9 @@ import logging
 import time
 from collections.abc import Callable
 from typing import Final
-from urllib.parse import quote
 
 from registry_mesh.admin.status import DayStatus, share
+from registry_mesh.assembly.labels import own_record
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.records import KeyedRecords
 from registry_mesh.telemetry import names
@@ -33,7 +33,7 @@ class Figures:
         self, records: KeyedRecords, node: str, table: Table, clock: Callable[[], float] = time.time
     ) -> None:
         self._records = records
-        self._key = f"figures/{quote(node, safe='').replace('.', '%2E')}"
+        self._key = own_record("figures", node)
         self._table = table
         self._clock = clock
         self._day = LastDay()

@@ -1,9 +1,10 @@
-"""What a node is called, and what its metrics' labels may be."""
+"""What a node is called, and its records; what its metrics' labels may be."""
 
 from __future__ import annotations
 
 import os
 import secrets
+from urllib.parse import quote
 
 from registry_mesh.config.schema import Config
 from registry_mesh.telemetry.instruments import Layout
@@ -13,6 +14,11 @@ from registry_mesh.upstream.health.board import Board
 def node_name(config: Config) -> str:
     """The name in the configuration, else the host's."""
     return config.name or os.uname().nodename
+
+
+def own_record(kind: str, node: str) -> str:
+    """The key of a node's record of that kind: several nodes may keep theirs in one bucket."""
+    return f"{kind}/{quote(node, safe='').replace('.', '%2E')}"
 
 
 def layout(config: Config) -> Layout:

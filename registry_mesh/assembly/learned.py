@@ -9,10 +9,9 @@ from collections.abc import Callable, Mapping, Set
 from datetime import UTC
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
 from registry_mesh.assembly import verified
-from registry_mesh.assembly.labels import node_name
+from registry_mesh.assembly.labels import node_name, own_record
 from registry_mesh.assembly.verified import Verified
 from registry_mesh.config.certificates import ends_at
 from registry_mesh.config.parent_places import parent_places
@@ -67,7 +66,7 @@ class Learned:
         if records is None:
             self._asked = -EVERY
             return
-        key = f"answered/{quote(node_name(self._config()), safe='').replace('.', '%2E')}"
+        key = own_record("answered", node_name(self._config()))
         try:
             async with asyncio.timeout(PATIENCE):
                 self.format = _format(await records.get(marker.KEY))

@@ -7,8 +7,8 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
-from urllib.parse import quote
 
+from registry_mesh.assembly.labels import own_record
 from registry_mesh.assembly.parents import Parents
 from registry_mesh.auth.revoked import Revocations, parse_revoked, restore, save, written
 from registry_mesh.ports.failures import Failure
@@ -28,7 +28,7 @@ class NodeRevocations:
     """`note` carries the list from the one process that keeps it to the others."""
 
     def __init__(self, node: str, note: Note, *, keeps: bool, clock: Callable[[], float] = time.time) -> None:
-        self._key = f"revoked/{quote(node, safe='').replace('.', '%2E')}"
+        self._key = own_record("revoked", node)
         self._note = note
         self._keeps = keeps
         self._clock = clock
