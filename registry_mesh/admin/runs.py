@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
@@ -12,6 +13,7 @@ PATH: Final = "/api/1/runs"
 _MOST: Final = 64 << 10
 """Bytes of what is told of a push."""
 _SIGNATURE: Final = "webhook-signature"
+_PATIENCE: Final = 10.0
 
 
 class RunsAsked(Protocol):
@@ -50,13 +52,19 @@ def add_runs(app: web.Application, runs: RunsAsked) -> None:
     app.router.add_post(PATH, asked)
 
 
-async def is_announced(request: web.Request, runs: RunsAsked) -> bool:
-    """Whether a request tells of a push and is signed: it needs no login then."""
+async def is_announced(request: web.Request, runs: RunsAsked, patience: float = _PATIENCE) -> bool:
+    """Whether a request tells of a push and is signed: it needs no login then. Its body comes within `patience`
+    seconds: anybody may have sent it."""
     if request.method != "POST" or request.path != PATH or _SIGNATURE not in request.headers:
         return False
     if request.content_length is None or request.content_length > _MOST:
         return False
-    return await runs.is_signed(request.headers, await request.read())
+    try:
+        async with asyncio.timeout(patience):
+            body = await request.read()
+    except TimeoutError:
+        return False
+    return await runs.is_signed(request.headers, body)
 
 
 def _place(body: bytes) -> tuple[str, str] | None:
