@@ -33,8 +33,9 @@ class NodeRevocations:
         self._keeps = keeps
         self._clock = clock
         self._records: KeyedRecords | None = None
-        self._state = Revocations()
-        self._saved = True
+        self._state = self._kept = Revocations()
+        self._fails = False
+        self._writes = False
         self._tags: dict[tuple[str, str], str] = {}
         self._text = "{}"
         self._marks: frozenset[str] = frozenset()
@@ -44,7 +45,7 @@ class NodeRevocations:
         self._records = records
         try:
             kept = await records.get(self._key)
-            self._state = restore(kept) if kept is not None else Revocations()
+            self._state = self._kept = restore(kept) if kept is not None else Revocations()
         except (Failure, ValueError) as fault:
             log.error("revoked credentials cannot be read", extra={FIELDS: {"why": str(fault)}})
         self._show()
@@ -71,8 +72,7 @@ class NodeRevocations:
         while self._keeps:
             await asyncio.sleep(EVERY)
             await self.ask(parents)
-            if not self._saved:
-                await self._become(self._state)
+            await self._keep()
 
     async def ask(self, parents: Parents) -> None:
         """Ask once, for each registry."""
@@ -106,18 +106,25 @@ class NodeRevocations:
         return bool(session.mesh) and session.available
 
     async def _become(self, state: Revocations) -> None:
-        changed, self._state = state != self._state, state
+        self._state = state
         self._show()
-        if (not changed and self._saved) or self._records is None:
+        await self._keep()
+
+    async def _keep(self) -> None:
+        """Write down what is known, until that is what was written last. While one does, others leave it to that."""
+        if self._writes or self._records is None:
             return
+        self._writes = True
         try:
-            await self._records.put(self._key, save(state))
+            while (state := self._state) != self._kept:
+                await self._records.put(self._key, save(state))
+                self._kept, self._fails = state, False
         except Failure as fault:
-            if self._saved:
+            if not self._fails:
                 log.warning("cannot keep revoked credentials", extra={FIELDS: {"why": fault.reason}})
-            self._saved = False
-        else:
-            self._saved = True
+            self._fails = True
+        finally:
+            self._writes = False
 
     def _show(self) -> None:
         """Have what is known now in force: in the process that keeps for all, else only until it says so."""

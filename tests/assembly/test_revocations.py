@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -26,6 +27,20 @@ class Full(MemoryRecords):
     async def put(self, key: str, data: bytes) -> None:
         if self.full:
             raise StoreFull("no room")
+        await super().put(key, data)
+
+
+class Slow(MemoryRecords):
+    """Is at the first document for long."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.goes_on = asyncio.Event(), asyncio.Event()
+
+    async def put(self, key: str, data: bytes) -> None:
+        if not self.begun.is_set():
+            self.begun.set()
+            await self.goes_on.wait()
         await super().put(key, data)
 
 
@@ -66,6 +81,22 @@ async def test_a_full_store_keeps_nothing_from_being_refused() -> None:
     begun = of(Note(), keeps=False)
     await begun.begin(records)
     assert begun.marks == {A}
+
+
+async def test_what_was_known_last_is_what_is_kept() -> None:
+    records = Slow()
+    keeper = of(Note(), keeps=True)
+    await keeper.begin(records)
+    first = asyncio.create_task(keeper.looked(frozenset({A, B})))
+    await records.begun.wait()
+    later = [asyncio.create_task(keeper.looked(marks)) for marks in (frozenset({B}), frozenset[str]())]
+    while keeper.marks != {A, B}:
+        await asyncio.sleep(0)
+    records.goes_on.set()
+    await asyncio.gather(first, *later)
+    begun = of(Note(), keeps=False)
+    await begun.begin(records)
+    assert begun.marks == {A, B}
 
 
 async def test_a_record_that_cannot_be_read_is_no_end_of_the_node() -> None:
