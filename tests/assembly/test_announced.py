@@ -14,6 +14,7 @@ from registry_mesh.admin.server import AdminServer
 from registry_mesh.assembly.announced import Announced
 from registry_mesh.assembly.build import Node, running
 from registry_mesh.assembly.sockets import listen
+from registry_mesh.telemetry.logs import FIELDS
 from registry_mesh.webhooks.signature import headers, is_signed, key_of
 from tests.eventually import eventually
 from tests.simulators.images import HOST, Content
@@ -119,6 +120,22 @@ async def test_what_no_rule_takes_and_what_is_no_event_starts_nothing(world: Wor
     assert (await world.tell(event("UPPER")))[0] == 202
     for body in (b"{", b"[]", b'{"data": {"registry": 1, "repository": "a"}}', b'{"data": null}'):
         assert (await world.tell(body))[0] == 400
+
+
+async def test_a_key_that_cannot_be_used_is_said_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    assert world.node.keeper.replicator is not None
+    runs = Announced(world.node.config, world.node.keeper.replicator)
+    key, body = world.tree.directory / "key", event("a")
+    signed = headers(key_of(KEY), "e1", int(time.time()), body)
+    for text in (None, None, "short", KEY, "short"):
+        key.unlink(missing_ok=True)
+        if text is not None:
+            key.write_text(text)
+        assert await runs.is_signed(signed, body) is (text == KEY)
+    said = [getattr(each, FIELDS)["why"] for each in caplog.records if "webhook_secret" in each.message]
+    assert [each.partition("key of")[2] or "no file" for each in said] == [
+        "no file", " fewer than 24 bytes", " fewer than 24 bytes",
+    ]  # fmt: skip
 
 
 def test_a_signature_is_of_the_very_bytes_and_of_our_time() -> None:
