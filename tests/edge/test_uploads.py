@@ -233,7 +233,7 @@ async def test_a_body_that_drips(start: Start) -> None:
 
 async def test_a_slow_store_is_not_taken_for_a_slow_client(start: Start) -> None:
     edge = await start(settings=Settings(policy=AnonymousAccess(Level.ADMIN), body_timeout=0.2))
-    location = await begun(edge)
+    location, writes = await begun(edge), asyncio.Event()
     append = edge.shelf.append
 
     @asynccontextmanager
@@ -242,6 +242,7 @@ async def test_a_slow_store_is_not_taken_for_a_slow_client(start: Start) -> None
             write = ingest.write
 
             async def held(data: bytes) -> None:
+                writes.set()
                 await asyncio.sleep(0.3)
                 await write(data)
 
@@ -251,7 +252,7 @@ async def test_a_slow_store_is_not_taken_for_a_slow_client(start: Start) -> None
     edge.shelf.append = slow  # type: ignore[method-assign]
     async with edge.raw() as (reader, writer):
         writer.write(f"PATCH {location} HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n1".encode())
-        await asyncio.sleep(0.1)
+        await writes.wait()
         writer.write(b"2")
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 202 ")
 
