@@ -47,7 +47,8 @@ class Preload:
     def __init__(self, images: Collection[Ordered], meter: Meter) -> None:
         self._images = images
         self._meter = meter
-        self._seen: set[tuple[str, Digest]] = set()
+        self._here: set[tuple[str, str, Digest]] = set()
+        """By registry and repository: whether it is one's is found out at each."""
         self._room = asyncio.Semaphore(WIDTH)
         meter.images = len(images)
 
@@ -65,12 +66,13 @@ class Preload:
         if not isinstance(digest, Digest):
             digest = (await image.repository.tags.resolve(digest)).descriptor.digest
         blobs = await self._named(image, digest)
-        new = [each for each in blobs if (image.repository.name, each.digest) not in self._seen]
-        self._seen |= {(image.repository.name, each.digest) for each in new}
+        place = image.repository.registry, image.repository.name
+        new = [each for each in blobs if (*place, each.digest) not in self._here]
         self._meter.size += sum(each.size or 0 for each in new)
         async with asyncio.TaskGroup() as group:
             for each in new:
                 group.create_task(self._blob(image.repository, each))
+        self._here |= {(*place, each.digest) for each in new}
 
     async def _named(self, image: Ordered, root: Digest) -> list[Mention]:
         """The blobs below `root`, each once; the manifests are here then."""
