@@ -233,7 +233,7 @@ _RECORDS: Final = (
         f"/ sum by (instance) (rate({_full(names.EVICTED_BYTES)}[1d]))",
     ),
 )
-"""Those of hits by registry: who wants the node's own sums over `registry`."""
+"""Those of hits are of each registry, and not of the node."""
 
 
 def _labels(alert: Alert) -> dict[str, str]:

@@ -53,7 +53,7 @@ class PaceWatch:
 
     async def __aenter__(self) -> PaceWatch:
         await self._limit.__aenter__()
-        self._began = self._loop.time()
+        self._began = self._looked = self._loop.time()
         self._before = self._then = self._rivals.traffic(self._source)
         self._timer = self._loop.call_later(TICK, self._look)
         return self
@@ -72,8 +72,9 @@ class PaceWatch:
     def _look(self) -> None:
         """Judge it once it was waited for long enough; then anew."""
         self._timer = self._loop.call_later(TICK, self._look)
+        before, self._looked = self._looked, self._loop.time()
         if self.held:
-            self._idle += TICK
+            self._idle += self._looked - before
         if not self.waiting or self.held:
             return
         self._waited += TICK
