@@ -131,7 +131,8 @@ def test_interrupted_while_the_node_keeps_it_waiting(tmp_path: Path) -> None:
         config = node(tmp_path, nobody.getsockname()[1])
         words = [sys.executable, "-m", "registry_mesh", "ls", str(config)]
         with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as asking:
-            nobody.accept()[0].recv(1)
-            asking.send_signal(signal.SIGINT)
-            assert asking.communicate(timeout=30)[1] == "interrupted\n"
+            with nobody.accept()[0] as kept:
+                kept.recv(1)
+                asking.send_signal(signal.SIGINT)
+                assert asking.communicate(timeout=30)[1] == "interrupted\n"
         assert asking.returncode == 130
