@@ -9,7 +9,6 @@ pending/<id>                a larger blob on its way in or out (see `s3_sweep`)
 from __future__ import annotations
 
 import json
-import math
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -122,12 +121,11 @@ class Entry:
 class KnownEntry:
     """An entry, and what this process has learnt of it since."""
 
-    __slots__ = ("chunk_map", "data_seen", "entry", "proven", "seen")
+    __slots__ = ("chunk_map", "entry", "proven", "seen")
 
     def __init__(self, entry: Entry, seen: float) -> None:
         self.entry = entry
         self.seen = seen  # when the bucket last said that it is there (monotonic seconds)
-        self.data_seen = -math.inf  # when it last said so of its data
         self.chunk_map = entry.own_map()
         self.proven = bytearray(-(-count(entry.size) // 8))  # a bit a chunk, set when its bytes fitted
 

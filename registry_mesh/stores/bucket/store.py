@@ -40,13 +40,11 @@ from registry_mesh.stores.bucket.settings import S3Settings
 from registry_mesh.stores.bucket.signing import BucketSigner
 from registry_mesh.stores.bucket.sweep import SweptObjects, sweep
 from registry_mesh.stores.bucket.uploads import PATIENCE, S3Uploads
+from registry_mesh.tasks.flights import Flights
 
 FRESH: Final = 30.0
 """Seconds for which we believe that a blob we saw is still there: another host may have deleted it since. Far below
 any grace period of a collection."""
-
-PRESENT: Final = 5.0
-"""Seconds for which we believe that the data of a blob to which clients are sent is still there. A HEAD each."""
 
 PATIENCE_ALARM: Final = 5.0
 """Seconds for an answer of the bucket before that is told."""
@@ -78,6 +76,7 @@ class S3Store:
         self._monotonic = monotonic
         self.entries = Entries()
         self.records = S3Records(client, control)
+        self._looks: Flights[Digest, Entry | None] = Flights()
 
     @classmethod
     async def start(cls, settings: S3Settings) -> S3Store:
@@ -101,6 +100,7 @@ class S3Store:
 
     async def close(self) -> None:
         """Close the connections to the bucket."""
+        await self._looks.close()
         await self.client.close()
         await self.control.close()
 
@@ -294,16 +294,21 @@ class S3Store:
             raise StoreBroken(f"the chunk map of {entry.digest} in the bucket: {error}") from error
 
     async def _address(self, known: KnownEntry, span: Span) -> str | None:
-        """Where clients are sent. `BlobUnknown` where the data is gone, by a rule of the bucket or a hand: its entry is
-        taken away, and the blob comes anew."""
+        """Where clients are sent, once the bucket has said that the data is there: a HEAD, one for a crowd.
+        `BlobUnknown` where it is gone, by a rule of the bucket or a hand: its entry is taken away, and the blob comes
+        anew."""
         settings, entry = self._settings, known.entry
         if settings.redirect == "off" or not entry.name or len(span) < settings.redirect_min:
             return None
-        if self._monotonic() - known.data_seen > PRESENT:
-            if await self.sound(entry.digest) is None:
-                raise BlobUnknown(digest=str(entry.digest))
-            known.data_seen = self._monotonic()
-        return await self.client.presigned(data_key(entry.name), settings.redirect_seconds)
+        there = await self._looks.join(entry.digest, lambda: self._with_data(entry))
+        if there is None:
+            raise BlobUnknown(digest=str(entry.digest))
+        return await self.client.presigned(data_key(there.name), settings.redirect_seconds)
+
+    async def _with_data(self, entry: Entry) -> Entry | None:
+        """The entry, where its data is there; else the one that another host has put in its place, if any."""
+        found = await self.client.head(data_key(entry.name))
+        return entry if found is not None and found.size == entry.size else await self.sound(entry.digest)
 
 
 async def _batches(digests: AsyncIterator[Digest], size: int) -> AsyncIterator[list[Digest]]:
