@@ -202,4 +202,4 @@ async def test_every_kind_of_range_of_a_cold_blob(world: Cold) -> None:
     assert (answer.status, body) == (200, whole)
     answer, body = await ask("bytes=0-99", "HEAD")
     assert int(answer.headers["Content-Length"]) in (100, size)
-    assert world.moved < 100, "nothing of the blob: an answer to a ping has two bytes"
+    assert world.moved in (0, len("{}")), "nothing of the blob, at most the answer to a ping"
