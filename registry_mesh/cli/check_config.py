@@ -81,7 +81,7 @@ def _check(path: str, online: bool, faults: list[Finding]) -> Loaded | None:
 
 def _check_retention(config: Config) -> None:
     """`ConfigInvalid` where a rule is wrong, or says what an origin does not do with its own tags."""
-    from registry_mesh.assembly.retention import HEEDED
+    from registry_mesh.assembly.runs.retention import HEEDED
 
     registries = [config.registry] if config.registry else []
     refuse_unheeded(load_rules(rule_paths(config.retention.rules or ""), registries), HEEDED)
@@ -89,7 +89,7 @@ def _check_retention(config: Config) -> None:
 
 async def _online(loaded: Loaded) -> list[Finding]:
     """What is wrong with each parent and the bucket, at the key that names it."""
-    from registry_mesh.assembly.probing import try_all
+    from registry_mesh.assembly.sources.probing import try_all
 
     return [
         loaded.fault(tried.key, f"{fault.name}: {fault.said}")
@@ -100,7 +100,7 @@ async def _online(loaded: Loaded) -> list[Finding]:
 
 def _foreign(config: Config) -> str | None:
     """What keeps the node from the folder of its store; None where nothing does."""
-    from registry_mesh.assembly.storage import check_owner
+    from registry_mesh.assembly.sources.storage import check_owner
     from registry_mesh.ports.failures import StoreBroken, StoreForeign
 
     try:

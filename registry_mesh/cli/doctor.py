@@ -73,7 +73,7 @@ def _asked(path: Path) -> Told:
 
 
 def _kept_from_store(config: Config) -> str:
-    from registry_mesh.assembly.storage import check_owner
+    from registry_mesh.assembly.sources.storage import check_owner
     from registry_mesh.ports.failures import StoreBroken, StoreForeign
 
     try:

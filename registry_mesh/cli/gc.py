@@ -33,8 +33,8 @@ def command(config: Path, dry_run: bool, quiet: bool) -> None:
     """
 
     async def work(loaded: Config) -> int:
-        from registry_mesh.assembly.collection import collects, new_collection
-        from registry_mesh.assembly.storage import open_storage
+        from registry_mesh.assembly.runs.collection import collects, new_collection
+        from registry_mesh.assembly.sources.storage import open_storage
 
         if not collects(loaded):
             click.echo("error: with replication.fallthrough what clients fetched is kept, too", err=True)

@@ -16,7 +16,7 @@ from registry_mesh.oci.reference import RegistryName, full_name, parse_name, par
 from registry_mesh.oci.refusals import Refusal
 
 if TYPE_CHECKING:
-    from registry_mesh.assembly.probing import Image, Tried
+    from registry_mesh.assembly.sources.probing import Image, Tried
 
 
 @click.command(
@@ -43,7 +43,7 @@ def command(config: Path, ref: str | None) -> None:
 
 
 async def _probe(config: Config, image: Image | None) -> int:
-    from registry_mesh.assembly.probing import try_all
+    from registry_mesh.assembly.sources.probing import try_all
 
     failed, count = 0, 0
     async for tried in try_all(config, image):

@@ -33,8 +33,8 @@ def command(config: Path, as_json: bool) -> None:
     """
 
     async def work(loaded: Config) -> int:
-        from registry_mesh.assembly.repositories import open_repositories
-        from registry_mesh.assembly.storage import open_storage
+        from registry_mesh.assembly.sources.repositories import open_repositories
+        from registry_mesh.assembly.sources.storage import open_storage
 
         async with AsyncExitStack() as stack:
             storage = await open_storage(loaded)

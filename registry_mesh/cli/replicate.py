@@ -16,7 +16,7 @@ from registry_mesh.config.load import load
 from registry_mesh.config.schema import Config
 
 if TYPE_CHECKING:
-    from registry_mesh.assembly.replicator import Replicator
+    from registry_mesh.assembly.runs.replicator import Replicator
     from registry_mesh.content.snapshot.outcome import Outcome
 
 EXIT_INCOMPLETE: Final = 1
@@ -82,7 +82,7 @@ def _loaded(path: Path) -> Config:
 
 
 async def _planned(config: Config, format: str) -> int:
-    from registry_mesh.assembly.storage import NotBuilt
+    from registry_mesh.assembly.sources.storage import NotBuilt
     from registry_mesh.cli.run_plans import tell_plan
     from registry_mesh.ports.failures import Failure
 
@@ -94,8 +94,8 @@ async def _planned(config: Config, format: str) -> int:
 
 
 async def _replicate(config: Config, once: bool, quiet: bool) -> int:
-    from registry_mesh.assembly.replicator import RulesFaulty, open_replicator
-    from registry_mesh.assembly.storage import NotBuilt
+    from registry_mesh.assembly.runs.replicator import RulesFaulty, open_replicator
+    from registry_mesh.assembly.sources.storage import NotBuilt
     from registry_mesh.ports.failures import Failure
 
     try:

@@ -36,8 +36,8 @@ def command(config: Path, dry_run: bool) -> None:
     """
 
     async def work(loaded: Config) -> int:
-        from registry_mesh.assembly.retention import retain, rules_of
-        from registry_mesh.assembly.storage import open_storage
+        from registry_mesh.assembly.runs.retention import retain, rules_of
+        from registry_mesh.assembly.sources.storage import open_storage
 
         if loaded.retention.rules is None:
             click.echo("error: there are no rules: name their folder in retention.rules", err=True)

@@ -35,8 +35,8 @@ def record(config: Path, listing: Path | None, held: Path | None) -> None:
     """
 
     async def write(loaded: Config) -> int:
-        from registry_mesh.assembly import recording
-        from registry_mesh.assembly.storage import open_storage
+        from registry_mesh.assembly.runs import recording
+        from registry_mesh.assembly.sources.storage import open_storage
 
         assert loaded.rules is not None, "the checks demand it of a replica"
         if listing is not None:

@@ -136,7 +136,7 @@ def release(config: Path, ref: str, reason: str) -> None:
 
 def _repositories(config: Config, storage: Storage) -> DatedRepositories | ReplicaRepositories:
     """Those that runs delete tags of."""
-    from registry_mesh.assembly.repositories import open_repositories
+    from registry_mesh.assembly.sources.repositories import open_repositories
     from registry_mesh.repositories.dated import DatedRepositories
     from registry_mesh.repositories.of_replica import ReplicaRepositories
 
@@ -159,7 +159,7 @@ def _with_store(
     roles: tuple[str, ...] = ("replica", "origin"),
 ) -> None:
     async def opened(loaded: Config) -> int:
-        from registry_mesh.assembly.storage import open_storage
+        from registry_mesh.assembly.sources.storage import open_storage
 
         async with AsyncExitStack() as stack:
             storage = await open_storage(loaded)

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 async def tell_plan(config: Config, format: str) -> int:
     """Print it, and give the exit code. Nothing is stored, no blob is fetched. `ConfigInvalid`, `Failure`."""
-    from registry_mesh.assembly import recording
     from registry_mesh.assembly.labels import node_name
-    from registry_mesh.assembly.storage import open_storage
+    from registry_mesh.assembly.runs import recording
+    from registry_mesh.assembly.sources.storage import open_storage
 
     assert config.rules is not None, "the checks demand it of a replica"
     paths = rule_paths(Path(config.rules))

@@ -39,7 +39,7 @@ def command(config: Path, limit: int, format: str) -> None:
     """
 
     async def show(loaded: Config) -> int:
-        from registry_mesh.assembly.storage import open_storage
+        from registry_mesh.assembly.sources.storage import open_storage
         from registry_mesh.content.snapshot.history import RunHistory
 
         async with AsyncExitStack() as stack:

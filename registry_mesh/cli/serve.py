@@ -10,7 +10,7 @@ from typing import Final
 
 import click
 
-from registry_mesh.assembly.handover import VARIABLE
+from registry_mesh.assembly.supervision.handover import VARIABLE
 from registry_mesh.config.finding import ConfigInvalid, Finding
 from registry_mesh.config.load import Loaded, load
 
@@ -45,9 +45,9 @@ def command(config: Path, adopt: bool, trial: bool) -> None:
     for warning in loaded.warnings:
         click.echo(str(warning), err=True)
 
-    from registry_mesh.assembly.loops import LoopMissing
-    from registry_mesh.assembly.service import StartFailed, serve, try_to_serve
-    from registry_mesh.assembly.sockets import AddressTaken
+    from registry_mesh.assembly.node.service import StartFailed, serve, try_to_serve
+    from registry_mesh.assembly.supervision.loops import LoopMissing
+    from registry_mesh.assembly.supervision.sockets import AddressTaken
     from registry_mesh.ports.failures import StoreForeign
 
     try:

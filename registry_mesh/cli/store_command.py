@@ -44,7 +44,7 @@ def _loaded(path: Path, roles: tuple[str, ...]) -> Config:
 
 
 async def _guarded(config: Config, work: Work) -> int:
-    from registry_mesh.assembly.storage import NotBuilt
+    from registry_mesh.assembly.sources.storage import NotBuilt
     from registry_mesh.oci.refusals import Refusal
     from registry_mesh.ports.failures import Failure
 

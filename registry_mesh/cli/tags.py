@@ -181,8 +181,8 @@ def _over(
     config: Path, roles: tuple[str, ...], work: Callable[[Config, Repositories], Awaitable[None]]
 ) -> None:
     async def opened(loaded: Config) -> int:
-        from registry_mesh.assembly.repositories import open_repositories
-        from registry_mesh.assembly.storage import open_storage
+        from registry_mesh.assembly.sources.repositories import open_repositories
+        from registry_mesh.assembly.sources.storage import open_storage
 
         async with AsyncExitStack() as stack:
             storage = await open_storage(loaded)

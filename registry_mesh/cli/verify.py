@@ -32,8 +32,8 @@ def command(config: Path, repair: bool, quiet: bool) -> None:
     """
 
     async def work(loaded: Config) -> int:
-        from registry_mesh.assembly.self_check import open_self_check
-        from registry_mesh.assembly.verified import Verified
+        from registry_mesh.assembly.runs.self_check import open_self_check
+        from registry_mesh.assembly.watch.verified import Verified
         from registry_mesh.ports.failures import Failure
 
         wrong, mended, first = 0, 0, ""

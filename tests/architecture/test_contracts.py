@@ -26,7 +26,7 @@ AT_HOME = {
     "chunks/sums.py": "blake3",
     "access/passwords.py": "bcrypt",
     "cli/demo.py": "click, rich",
-    "assembly/loops.py": "uvloop",
+    "assembly/supervision/loops.py": "uvloop",
     "telemetry/phases.py": "opentelemetry, registry_mesh.telemetry.names",
 }
 """Files that may import what the contracts keep from others: a contract wants its library to be imported somewhere."""
@@ -92,7 +92,7 @@ def test_what_is_at_home_is_let_be(tmp_path: Path) -> None:
         ("stores/boot.py", "import registry_mesh.stores.disk.layout"),
         ("stores/another.py", ""),
         ("roles/wrong.py", "import registry_mesh.config.schema"),
-        ("assembly/worker.py", "from registry_mesh.stores.disk.store import DiskStore"),
+        ("assembly/node/worker.py", "from registry_mesh.stores.disk.store import DiskStore"),
         ("telemetry/names.py", TYPE_ONLY + "import registry_mesh.telemetry.phases"),
         ("repositories/wrong.py", "import aiohttp"),
         ("assembly/wrong.py", "import aiohttp"),

@@ -83,7 +83,11 @@ def names_kind(source: str, kind: str) -> bool:
 def test_few_files_outside_name_a_kind_of_store(kind: str) -> None:
     """Its section of the configuration with the checks of that, the constructor, and what tries it before the start."""
     outside = {str(path.relative_to(ROOT)) for path in ROOMS if names_kind(path.read_text(), kind)}
-    assert outside - DEMONSTRATION <= {"assembly/storage.py", "config/stores.py", "assembly/probing.py"}
+    assert outside - DEMONSTRATION <= {
+        "assembly/sources/storage.py",
+        "config/stores.py",
+        "assembly/sources/probing.py",
+    }
 
 
 @pytest.mark.parametrize(

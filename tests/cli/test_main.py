@@ -54,7 +54,7 @@ def test_a_site_has_no_library_in_memory_that_it_does_not_use(tmp_path: Path) ->
     unused = ("cryptography", "bcrypt", "jwt", "opentelemetry", "boto3", "botocore", "rich")
     script = (
         "import sys\nfrom pathlib import Path\nfrom registry_mesh.cli import serve\n"
-        "from registry_mesh.assembly import service\n"
+        "from registry_mesh.assembly.node import service\n"
         f"serve.load(Path({str(config)!r})).fit()\n"
         f"print('LATE', [name for name in {unused!r} if name in sys.modules])"
     )

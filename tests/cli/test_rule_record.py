@@ -9,7 +9,7 @@ from typing import Any
 
 from click.testing import CliRunner
 
-from registry_mesh.assembly.replicator import open_replicator
+from registry_mesh.assembly.runs.replicator import open_replicator
 from registry_mesh.cli.main import main
 from tests.simulators.images import HOST, Content, random_bytes
 from tests.simulators.replica_tree import replica_tree

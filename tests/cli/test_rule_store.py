@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 from click.testing import CliRunner
 
-from registry_mesh.assembly.replicator import open_replicator
+from registry_mesh.assembly.runs.replicator import open_replicator
 from registry_mesh.cli.main import main
 from registry_mesh.content.snapshot.outcome import Outcome
 from registry_mesh.oci.reference import Tag

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from registry_mesh.assembly.replicator import open_replicator
+from registry_mesh.assembly.runs.replicator import open_replicator
 from registry_mesh.cli.main import main
 from registry_mesh.content.snapshot.history import KEPT, Run, RunHistory
 from registry_mesh.content.snapshot.outcome import Outcome, Trouble

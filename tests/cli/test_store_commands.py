@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from registry_mesh.assembly.repositories import open_repositories
-from registry_mesh.assembly.storage import open_storage
-from registry_mesh.assembly.verified import KEY, Verified
+from registry_mesh.assembly.sources.repositories import open_repositories
+from registry_mesh.assembly.sources.storage import open_storage
+from registry_mesh.assembly.watch.verified import KEY, Verified
 from registry_mesh.cli.main import main
 from registry_mesh.config.load import load
 from registry_mesh.oci.digest import Digest

@@ -6,7 +6,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from registry_mesh.assembly.worker import client_limits
+from registry_mesh.assembly.node.worker import client_limits
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.load import parse
 from registry_mesh.edge.client_limits import Limits

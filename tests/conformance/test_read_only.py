@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from registry_mesh.assembly.build import Node, running
+from registry_mesh.assembly.node.build import Node, running
 from registry_mesh.config.load import parse
 from registry_mesh.oci.digest import Digest
 from tests.conformance import content as shapes

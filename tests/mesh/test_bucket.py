@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from registry_mesh.assembly.build import Node, running
+from registry_mesh.assembly.node.build import Node, running
 from registry_mesh.oci.digest import Digest
 from registry_mesh.stores.bucket.cache import S3CacheStore
 from tests.eventually import eventually

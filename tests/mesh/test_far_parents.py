@@ -13,8 +13,8 @@ import pytest_asyncio
 import trustme
 import yaml
 
-from registry_mesh.assembly.build import running
-from registry_mesh.assembly.replicator import open_replicator
+from registry_mesh.assembly.node.build import running
+from registry_mesh.assembly.runs.replicator import open_replicator
 from registry_mesh.config.schema import Config
 from registry_mesh.oci.digest import Digest
 from tests.simulators.distance import Distance, distance

@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from registry_mesh.assembly.build import Node, build
+from registry_mesh.assembly.node.build import Node, build
 from registry_mesh.config.load import load
 from registry_mesh.config.schema import Config
 from registry_mesh.oci.digest import Digest

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from registry_mesh.assembly.build import Node, build
+from registry_mesh.assembly.node.build import Node, build
 from registry_mesh.config.schema import Config
 from registry_mesh.oci.digest import Digest
 from tests.eventually import eventually

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from registry_mesh.assembly.build import running
-from registry_mesh.assembly.replicator import open_replicator
+from registry_mesh.assembly.node.build import running
+from registry_mesh.assembly.runs.replicator import open_replicator
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.load import parse
 from registry_mesh.config.schema import Config

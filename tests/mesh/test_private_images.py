@@ -18,7 +18,7 @@ import bcrypt
 import pytest
 import pytest_asyncio
 
-from registry_mesh.assembly.build import Node, running
+from registry_mesh.assembly.node.build import Node, running
 from registry_mesh.auth.robots import digest as kept_digest
 from registry_mesh.config.load import parse
 from registry_mesh.oci.digest import Digest

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from registry_mesh.assembly.build import Node, running
+from registry_mesh.assembly.node.build import Node, running
 from registry_mesh.oci.digest import Digest
 from tests.mesh.test_private_images import (
     LAYER,

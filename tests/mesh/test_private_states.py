@@ -17,7 +17,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from registry_mesh.assembly.build import Node, running
+from registry_mesh.assembly.node.build import Node, running
 from registry_mesh.oci.digest import Digest
 from registry_mesh.stores.bucket.settings import S3Credentials, S3Settings
 from registry_mesh.stores.bucket.store import S3Store

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from click.testing import CliRunner
 
-from registry_mesh.assembly.replicator import open_replicator
+from registry_mesh.assembly.runs.replicator import open_replicator
 from registry_mesh.cli.main import main
 from registry_mesh.content.snapshot.jobs import Widths
 from registry_mesh.oci.digest import Digest

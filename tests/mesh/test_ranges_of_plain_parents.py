@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from registry_mesh.assembly.build import running
+from registry_mesh.assembly.node.build import running
 from registry_mesh.chunks.chunk_map import MIB
 from registry_mesh.config.schema import Config
 from tests.simulators.parent import plain_parent

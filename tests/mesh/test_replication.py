@@ -10,8 +10,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from registry_mesh.assembly.build import Node, running
-from registry_mesh.assembly.replicator import open_replicator
+from registry_mesh.assembly.node.build import Node, running
+from registry_mesh.assembly.runs.replicator import open_replicator
 from registry_mesh.chunks.chunk_map import MIB
 from registry_mesh.oci.manifest import Manifest
 from tests.eventually import eventually

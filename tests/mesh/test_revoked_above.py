@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 
-from registry_mesh.assembly.build import Node, running
+from registry_mesh.assembly.node.build import Node, running
 from tests.eventually import eventually
 from tests.mesh.test_private_images import (
     REGISTRY,

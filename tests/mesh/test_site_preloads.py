@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from registry_mesh.assembly.build import running
-from registry_mesh.assembly.preloading import Preloader
-from registry_mesh.assembly.storage import open_storage
+from registry_mesh.assembly.node.build import running
+from registry_mesh.assembly.runs.preloading import Preloader
+from registry_mesh.assembly.sources.storage import open_storage
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.load import parse
 from registry_mesh.config.schema import Config

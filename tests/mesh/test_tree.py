@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 import yaml
 
-from registry_mesh.assembly.build import Node, running
+from registry_mesh.assembly.node.build import Node, running
 from registry_mesh.config.load import parse
 from registry_mesh.telemetry import names
 

@@ -18,9 +18,9 @@ import aiohttp
 import yaml
 from click.testing import CliRunner, Result
 
-from registry_mesh.assembly.build import running
-from registry_mesh.assembly.parents import Parents
-from registry_mesh.assembly.pull_keeping import PullKeeping, pseudonym
+from registry_mesh.assembly.access.pull_keeping import PullKeeping, pseudonym
+from registry_mesh.assembly.node.build import running
+from registry_mesh.assembly.sources.parents import Parents
 from registry_mesh.cli.main import main
 from registry_mesh.config.load import parse
 from registry_mesh.oci.digest import Digest

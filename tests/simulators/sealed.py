@@ -22,7 +22,7 @@ from typing import Any, Final
 import aiohttp
 from aiohttp import web
 
-from registry_mesh.assembly.build import Node
+from registry_mesh.assembly.node.build import Node
 from registry_mesh.config.schema import Config
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.media_types import OCI_INDEX, OCI_MANIFEST

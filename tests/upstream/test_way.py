@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from aiohttp import web
 
-from registry_mesh.assembly.parents import never_direct
+from registry_mesh.assembly.sources.parents import never_direct
 from registry_mesh.auth.own_hosts import own_hosts
 from registry_mesh.config.schema import Config
 from registry_mesh.oci.digest import Digest

@@ -7,7 +7,7 @@ import json
 import shutil
 from pathlib import Path
 
-from registry_mesh.assembly.storage import open_storage
+from registry_mesh.assembly.sources.storage import open_storage
 from registry_mesh.config.load import parse
 from registry_mesh.config.schema import Config
 from registry_mesh.content.snapshot.copy_blob import CopyByIngest

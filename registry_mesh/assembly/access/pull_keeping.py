@@ -1,0 +1,158 @@
+"""Keeps the records of pulls of one process, and passes them on to parents."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from registry_mesh.assembly.sources.parents import Parents
+from registry_mesh.config.pulls import Pulls
+from registry_mesh.ports.failures import Failure, StoreBroken
+from registry_mesh.ports.pulls import Pull
+from registry_mesh.pulls.ledger import Asked, Ledger
+from registry_mesh.tasks.threads import offload
+from registry_mesh.telemetry.logs import FIELDS
+from registry_mesh.upstream.pull_reports import report
+from registry_mesh.upstream.session import ParentSession
+
+log: Final = logging.getLogger(__name__)
+
+FLUSH: Final = 10.0
+"""Seconds for which counts stay in memory."""
+REPORT: Final = 60.0
+"""Seconds between two reports to parents."""
+AT_ONCE: Final = 5000
+"""Records in a report: some 2 MB."""
+
+Take = Callable[[str], list[Pull]]
+"""What was counted since the last time, as of a day."""
+
+
+def day_of(now: float) -> str:
+    """The day of a Unix time, in UTC."""
+    return time.strftime("%Y-%m-%d", time.gmtime(now))
+
+
+def pseudonym(key: bytes, who: str) -> str:
+    """What stands for a caller: the same for the same name and key."""
+    return "~" + hmac.new(key, who.encode(), hashlib.sha256).hexdigest()[:16]
+
+
+class PullKeeping:
+    """Implements `ports.pulls.PullRecords`. Nothing is kept where `pulls.file` is absent."""
+
+    def __init__(self, pulls: Pulls, clock: Callable[[], float] = time.time) -> None:
+        """`OSError` where the key for pseudonyms cannot be read; the checks of the configuration saw how long it is."""
+        self._pulls = pulls
+        self._clock = clock
+        self._ledger = Ledger(pulls.file) if pulls.file else None
+        self._key = Path(pulls.pseudonyms).read_bytes().strip() if pulls.pseudonyms else None
+        self._waiting: list[Pull] = []
+        self._broken = False
+
+    @property
+    def keeps(self) -> bool:
+        """Whether pulls are recorded."""
+        return self._ledger is not None
+
+    async def take_over(self, pulls: Sequence[Pull]) -> None:
+        """See `PullRecords`."""
+        if self._ledger is not None and pulls:
+            await offload(self._ledger.replace, pulls)
+
+    async def follow(self, take: Take) -> None:
+        """Write down what was counted, for ever."""
+        while self.keeps:
+            await asyncio.sleep(FLUSH)
+            await self.flush(take)
+
+    async def flush(self, take: Take) -> None:
+        """Write down what was counted; where that fails it is tried again with what comes next."""
+        if self._ledger is None:
+            return
+        self._waiting += [self._named(pull) for pull in take(day_of(self._clock()))]
+        if not self._waiting:
+            return
+        pulls, self._waiting = self._waiting, []
+        # Cancelled, they are written all the same, and not once more.
+        try:
+            await offload(self._ledger.add, pulls)
+        except StoreBroken as fault:
+            self._tell(fault)
+            self._waiting = pulls[-AT_ONCE:]
+        else:
+            self._broken = False
+
+    def _named(self, pull: Pull) -> Pull:
+        return replace(pull, who=pseudonym(self._key, pull.who)) if self._key is not None else pull
+
+    def _tell(self, fault: StoreBroken) -> None:
+        if not self._broken:
+            log.error("records of pulls cannot be written", extra={FIELDS: {"why": fault.reason}})
+        self._broken = True
+
+    async def report(self, parents: Parents) -> None:
+        """Pass records on, and forget old ones, for ever. For one process of a node."""
+        while self._ledger is not None:
+            await asyncio.sleep(REPORT)
+            try:
+                await offload(self._ledger.forget, day_of(self._clock() - self._pulls.keep))
+                if self._pulls.report:
+                    await self.pass_on(parents)
+            except Failure as fault:
+                log.info("records of pulls were not passed on", extra={FIELDS: {"why": fault.reason}})
+
+    async def pass_on(self, parents: Parents) -> None:
+        """Pass on what no parent has heard of: of each registry to the first of its parents that takes it."""
+        for registry, groups in parents.groups.items():
+            sessions = [each.session for group in groups for each in group if await _is_ours(each.session)]
+            while self._ledger is not None and sessions:
+                pulls = await offload(self._ledger.fresh, registry, AT_ONCE)
+                if not pulls or not await _told(sessions, pulls):
+                    break
+                await offload(self._ledger.passed_on, pulls)
+
+    # For the operator
+
+    async def find(self, asked: Asked) -> list[Pull]:
+        """Records, by what is asked. `who` is a name, or the pseudonym of one."""
+        if self._ledger is None:
+            return []
+        if self._key is not None and asked.who and not asked.who.startswith("~"):
+            asked = replace(asked, who=pseudonym(self._key, asked.who))
+        return await offload(self._ledger.find, asked)
+
+    async def began(self) -> str:
+        """See `Ledger`."""
+        return await offload(self._ledger.began) if self._ledger is not None else ""
+
+    async def last_days(self) -> dict[tuple[str, str, str, str], str]:
+        """See `Ledger`."""
+        return await offload(self._ledger.last_days) if self._ledger is not None else {}
+
+
+async def _is_ours(session: ParentSession) -> bool:
+    """Whether it is known for a node of the mesh; one that was not asked yet is asked."""
+    if session.mesh is None:
+        await session.answers()
+    return bool(session.mesh)
+
+
+async def _told(sessions: Sequence[ParentSession], pulls: Sequence[Pull]) -> bool:
+    for session in sessions:
+        try:
+            if await report(session, pulls):
+                return True
+        except Failure as fault:
+            log.info(
+                "a parent takes no records of pulls",
+                extra={FIELDS: {"parent": session.name, "why": fault.reason}},
+            )
+    return False

@@ -1,0 +1,144 @@
+"""Rules at a site: what those that name it take is brought ahead of time, again and again, and evicted as all else."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import random
+import time
+from contextlib import AsyncExitStack, suppress
+from typing import Final
+
+from registry_mesh.assembly.runs.rules_in_force import RulesInForce
+from registry_mesh.assembly.sources.parents import Parents, Seen
+from registry_mesh.assembly.sources.roles import open_site
+from registry_mesh.config.finding import ConfigInvalid
+from registry_mesh.config.schema import Config
+from registry_mesh.content.holdings.preload import Meter, Ordered, Preload
+from registry_mesh.content.nest.distrusted import Distrusted
+from registry_mesh.content.nest.failover_registry import FailoverRegistry
+from registry_mesh.oci.refusals import Refusal
+from registry_mesh.ports.failures import Failure
+from registry_mesh.ports.repositories import EVERY
+from registry_mesh.ports.storage import Storage
+from registry_mesh.ports.urgency import unhurried
+from registry_mesh.replication.decision import Place, TagFacts, Verdict, decide
+from registry_mesh.replication.rules import Rules
+from registry_mesh.replication.wanted import Listing, listings
+from registry_mesh.roles.site import Site
+from registry_mesh.telemetry.instruments import Instruments
+from registry_mesh.telemetry.logs import FIELDS
+
+log: Final = logging.getLogger(__name__)
+
+HEEDED: Final = frozenset({"note", "platforms", "nodes", "keep", "deny"})
+"""Keys of rules that a site obeys: it brings images, whatever else is said of copies."""
+_LOOK: Final = 1.0
+"""Seconds between two looks at the folder of rules."""
+_SHOWN: Final = 20
+"""Failures that the log tells of one run."""
+
+
+class Preloader:
+    """Entered: connections may be made; left: they are closed."""
+
+    def __init__(
+        self,
+        config: Config,
+        storage: Storage,
+        instruments: Instruments | None = None,
+        seen: Seen | None = None,
+    ) -> None:
+        assert config.rules is not None, "who asks has looked"
+        self._config = config
+        self._storage = storage
+        self._instruments = instruments
+        self._seen = seen
+        self._rules = RulesInForce(config, storage.records, HEEDED, config.rules)
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Preloader:
+        parents = await self._stack.enter_async_context(Parents(self._config, self._instruments, self._seen))
+        self._site: Site = open_site(self._config, self._storage, parents, self._stack)
+        distrusted = Distrusted(count=parents.lied, paced=parents.paced)
+        self._sources = {
+            name: FailoverRegistry(name, groups, distrusted) for name, groups in parents.groups.items()
+        }
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def run(self) -> Meter:
+        """One run: how far it came, and what failed, by image. `ConfigInvalid`, `StoreBroken`."""
+        try:
+            rules, meter = await self._rules.read(), Meter()
+        finally:
+            self._rules.say()
+        ordered: list[Ordered] = []
+        with unhurried():
+            for listing in listings(rules):
+                for place in await self._places(listing, rules, meter):
+                    ordered += await self._ordered(place, rules, meter)
+            failed = dict(meter.failed)
+            await Preload(ordered, meter).run()
+        meter.failed |= failed
+        return meter
+
+    async def _places(self, listing: Listing, rules: Rules, meter: Meter) -> list[Place]:
+        names = set(listing.names)
+        try:
+            if listing.patterns:
+                names |= {name async for name in self._sources[listing.registry].repositories()}
+        except (Failure, Refusal) as fault:
+            meter.failed[str(listing.registry)] = f"its repositories cannot be listed: {fault.reason}"
+        return [Place(listing.registry, name) for name in sorted(names) if rules.of(listing.registry, name)]
+
+    async def _ordered(self, place: Place, rules: Rules, meter: Meter) -> list[Ordered]:
+        """The images of a repository that rules take."""
+        source = self._sources[place.registry].repository(place.repository)
+        try:
+            tags = (await source.tags.tags(EVERY)).tags
+        except (Failure, Refusal) as fault:
+            meter.failed[f"{place.registry}/{place.repository}"] = fault.reason
+            return []
+        by, facts = rules.of(place.registry, place.repository), dict.fromkeys(tags, TagFacts())
+        repository = self._site.repository(place.registry, place.repository)
+        return [
+            Ordered(place.ref(tag), repository, tag, frozenset(map(str, each.platforms or ())))
+            for tag, each in decide(place, rules, by, facts, time.time()).items()
+            if each.verdict is Verdict.TAKE
+        ]
+
+    async def repeat(self) -> None:
+        """Never ends: again `replication.interval` after each run, and where the rules change."""
+        while True:
+            try:
+                with suppress(ConfigInvalid):  # which is said
+                    _tell(await self.run())
+            except Failure as fault:
+                log.error("preloading failed", extra={FIELDS: {"why": fault.reason}})
+            await self._wait(self._config.replication.interval or math.inf)
+
+    async def _wait(self, seconds: float) -> None:
+        """So long, give or take, or until the rules change."""
+        until = time.monotonic() + max(1.0, seconds * random.uniform(0.95, 1.05))
+        while True:
+            if time.monotonic() >= until or await self._changed():
+                return
+            await asyncio.sleep(_LOOK)
+
+    async def _changed(self) -> bool:
+        with suppress(Failure):
+            return await self._rules.changed()
+        return False
+
+
+def _tell(meter: Meter) -> None:
+    told: dict[str, object] = {"images": meter.images, "here": meter.images_done}
+    if meter.failed:
+        named = [f"{name}: {why}" for name, why in list(meter.failed.items())[:_SHOWN]]
+        log.warning("preloading incomplete", extra={FIELDS: {**told, "why": named}})
+    else:
+        log.info("preloaded", extra={FIELDS: told})

@@ -1,0 +1,109 @@
+"""Listings of a replica's sources, and of what it holds, to be written down."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any
+
+from registry_mesh.assembly.sources.parents import Parents
+from registry_mesh.config.schema import Config
+from registry_mesh.config.signers import read_signers
+from registry_mesh.content.nest.distrusted import Distrusted
+from registry_mesh.content.nest.failover_registry import FailoverRegistry
+from registry_mesh.content.snapshot.asking import Asking
+from registry_mesh.content.snapshot.outgoing import pushed
+from registry_mesh.content.snapshot.pinned import PinnedTarget, bare_pins, with_pins
+from registry_mesh.content.snapshot.recording import Recorder
+from registry_mesh.content.snapshot.remembered_tags import RememberedTags
+from registry_mesh.content.snapshot.settings import SnapshotPolicy
+from registry_mesh.content.snapshot.signatures import Signatures
+from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
+from registry_mesh.oci.refusals import NameUnknown, Refusal
+from registry_mesh.ports.failures import Failure
+from registry_mesh.ports.place import Place
+from registry_mesh.ports.repositories import EVERY, Repository
+from registry_mesh.ports.storage import Storage
+from registry_mesh.ports.unfollowed import Following, Why, following
+from registry_mesh.replication.rules import Rule, Rules
+from registry_mesh.replication.wanted import Listing, listings, selecting
+from registry_mesh.repositories.of_replica import ReplicaRepositories
+from registry_mesh.tasks.threads import offload
+
+Line = dict[str, Any]
+"""A repository of registry-mesh/listing/1."""
+
+
+async def seen(config: Config, rules: Rules) -> AsyncIterator[Line]:
+    """What the sources of a replica show now of the repositories that rules take."""
+    async with Parents(config) as parents:
+        distrusted = Distrusted(count=parents.lied)
+        signers = await offload(read_signers, config.keys)
+        recorder = Recorder(time.time(), Signatures(Asking(SnapshotPolicy().asks), *signers))
+        for listing in listings(rules):
+            groups = parents.groups.get(listing.registry)
+            if groups is None:
+                continue
+            source = FailoverRegistry(listing.registry, groups, distrusted)
+            for name in sorted(await _names(source, listing)):
+                by = rules.of(listing.registry, name)
+                if by:
+                    yield await _listed(recorder, source.repository(name), by)
+
+
+async def _names(source: FailoverRegistry, listing: Listing) -> set[RepositoryName]:
+    names = set(listing.names)
+    if listing.patterns:
+        names |= {name async for name in source.repositories()}
+    return names
+
+
+async def _listed(recorder: Recorder, repository: Repository, by: Iterable[Rule]) -> Line:
+    by = tuple(by)
+    repository = with_pins(repository, repository, bare_pins(by))
+    line: Line = {"registry": repository.registry, "repository": repository.name, "listed_at": time.time()}
+    try:
+        tags = (await repository.tags.tags(EVERY)).tags
+    except (Failure, Refusal) as fault:
+        return {**line, "error": fault.reason, "tags": {}}
+    return {**line, "tags": await recorder.record(repository, tags, selecting(by, tags))}
+
+
+async def held(storage: Storage, registries: Iterable[str]) -> AsyncIterator[Line]:
+    """What a replica holds, and remembers of it; and what it has put at other registries."""
+    repositories = ReplicaRepositories(storage.records, storage.blobs, time.time)
+    remembered = RememberedTags(storage.records)
+    recorder = Recorder(time.time(), Signatures(Asking(1)))
+    for registry in map(RegistryName, registries):
+        async for name in repositories.repositories(registry):
+            ours = repositories.repository(registry, name)
+            kept, pins = PinnedTarget(ours).kept, [Tag(f"@{digest}") for digest in await ours.pinned()]
+            place = Place(registry, name)
+            try:
+                tags = (*(await kept.tags.tags(EVERY)).tags, *pins)
+            except NameUnknown:
+                continue
+            told = await following(storage.records, place)
+            memory = await remembered.of(place)
+            found = await recorder.record(kept, tags, dict.fromkeys(tags, ()))
+            for tag in tags:
+                known = memory.get(tag)
+                if known is not None:
+                    found[tag] |= {"since": known.since, "here": known.here or known.since}
+                    until = "forever" if known.held_until == math.inf else known.held_until
+                    found[tag] |= {"held_until": until} if until is not None else {}
+                found[tag] |= _away(told, tag)
+            yield {"registry": registry, "repository": name, "listed_at": time.time(), "tags": found}
+    for place, digests in (await pushed(storage.records)).items():
+        told_of = {tag: {"digest": digest} for tag, digest in digests.items()}
+        line: Line = {"registry": place.registry, "repository": place.repository}
+        yield {**line, "listed_at": time.time(), "tags": told_of}
+
+
+def _away(told: Following, tag: Tag) -> Mapping[str, Any]:
+    line: Line = {"rules": list(told.wanted.get(tag, ()))}
+    away = told.unfollowed.get(tag)
+    if away is not None and away.why is not Why.UNTOLD:
+        line["gone" if away.why is Why.GONE else "unselected"] = away.since
+    return line

@@ -1,0 +1,327 @@
+"""Runs of a replica's rules: once on demand, or again and again beside the workers.
+
+Rule files are read anew for every run. Runs of several processes on one machine take turns (`stores.disk.exclusive`);
+those of several hosts over one bucket may meet, which costs bytes and does no harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import random
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Final
+
+from registry_mesh.admin.status import ReplicationStatus, RuleStatus
+from registry_mesh.assembly.labels import layout
+from registry_mesh.assembly.runs.rules_in_force import RulesInForce
+from registry_mesh.assembly.runs.run_told import run_status, tell
+from registry_mesh.assembly.sources.parents import Parents, Seen
+from registry_mesh.assembly.sources.repositories import open_repositories
+from registry_mesh.assembly.sources.storage import open_storage
+from registry_mesh.config.finding import ConfigInvalid
+from registry_mesh.config.schema import Config
+from registry_mesh.config.signers import read_signers
+from registry_mesh.content.fill.fills import Fills
+from registry_mesh.content.fill.policy import FillPolicy
+from registry_mesh.content.fill.rivals import Rivals
+from registry_mesh.content.nest.distrusted import Distrusted
+from registry_mesh.content.nest.failover_registry import FailoverRegistry
+from registry_mesh.content.snapshot.copy_blob import CopyByIngest
+from registry_mesh.content.snapshot.copy_by_fill import CopyByFill
+from registry_mesh.content.snapshot.copy_by_session import CopyBySession
+from registry_mesh.content.snapshot.copy_keys import Bring
+from registry_mesh.content.snapshot.history import Run, RunHistory
+from registry_mesh.content.snapshot.outcome import Outcome
+from registry_mesh.content.snapshot.progress import Meter
+from registry_mesh.content.snapshot.settings import Ours, SnapshotPolicy
+from registry_mesh.content.snapshot.snapshot import Snapshot
+from registry_mesh.oci.reference import RegistryName
+from registry_mesh.ports.failures import Failure
+from registry_mesh.ports.place import Place
+from registry_mesh.ports.repositories import RepositoryStore
+from registry_mesh.ports.storage import Storage
+from registry_mesh.replication.rules import Rules
+from registry_mesh.replication.schedule import Interval
+from registry_mesh.repositories.filled import FilledRepositories
+from registry_mesh.repositories.of_replica import ReplicaRepositories
+from registry_mesh.tasks.threads import offload
+from registry_mesh.telemetry import names
+from registry_mesh.telemetry.instruments import Instruments, Table
+from registry_mesh.telemetry.logs import FIELDS
+from registry_mesh.telemetry.names import REPLICATE
+from registry_mesh.telemetry.phases import phase
+from registry_mesh.upstream.pushes.registries import PushedRegistries
+
+log: Final = logging.getLogger(__name__)
+
+LOOK: Final = 1.0
+"""Seconds between two looks at the folder of rules."""
+_LOOK_ALONE: Final = 60.0
+"""Seconds between two readings of rules that this does not run, where nothing of them changes."""
+HEEDED: Final = frozenset(
+    {"note", "platforms", "types", "max", "with", "age", "fixed", "nodes", "keep", "hold", "delete"}
+    | {"verify", "labels", "to", "data", "budget"}
+    | {"every", "when", "priority", "deny"}
+)
+"""Keys of rules that a run obeys; of a rule that says another it does nothing, and says so."""
+NOT_AT_ORIGINS: Final = frozenset({"delete", "hold"})
+"""Keys that an origin does not do: what it deletes of its own is said by its retention."""
+
+
+class RulesFaulty(Exception):
+    """The rule files cannot be used; others are in force. A person who asks for a run is told."""
+
+    def __init__(self, faults: tuple[str, ...]) -> None:
+        super().__init__("\n".join(faults))
+
+
+class Replicator:
+    """Entered: connections may be made; left: they are closed."""
+
+    def __init__(
+        self,
+        config: Config,
+        storage: Storage,
+        instruments: Instruments | None = None,
+        seen: Seen | None = None,
+    ) -> None:
+        """See `Parents`."""
+        self._config = config
+        self._seen = seen
+        self._storage = storage
+        self._instruments = instruments or Table(layout(config), 1).row(0)
+        self._stack = AsyncExitStack()
+        self.meter = Meter()
+        """Of the run under way, or of the last one."""
+        self.last: Outcome | None = None
+        assert config.rules is not None, "the checks demand it where rules bring anything"
+        self._own = RegistryName(config.registry) if config.role == "origin" and config.registry else None
+        heeded = HEEDED if self._own is None else HEEDED - NOT_AT_ORIGINS
+        self._rules = RulesInForce(config, storage.records, heeded, config.rules)
+        self.history = RunHistory(storage.records)
+        self.interval = config.replication.interval
+        """Seconds between two runs: the configuration's, or what a rule says that asks more often."""
+        self._running = Rules()
+        self._ended = 0.0  # of the last run, seconds since the epoch
+        self._asked: set[Place] = set()
+        self._asked_all = False
+
+    async def __aenter__(self) -> Replicator:
+        parents = await self._stack.enter_async_context(Parents(self._config, self._instruments, self._seen))
+        self._distrusted = Distrusted(count=parents.lied, paced=parents.paced)
+        pushed = [RegistryName(name) for name, each in self._config.registries.items() if each.push]
+        first = {name: parents.groups[name][0][0] for name in pushed if parents.groups[name]}
+        self._outward = PushedRegistries(first, self._storage.records)
+        self._sources = {
+            name: FailoverRegistry(name, groups, self._distrusted) for name, groups in parents.groups.items()
+        }
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    def ask(self, place: Place) -> bool:
+        """Run soon what rules take of a repository; False where none takes anything of it."""
+        if not self._running.of(place.registry, place.repository):
+            return False
+        self._asked.add(place)
+        return True
+
+    def ask_all(self) -> None:
+        """Run all soon."""
+        self._asked_all = True
+
+    async def rules(self) -> Rules:
+        """Those in force. `ConfigInvalid` where there never were any."""
+        rules = await self._rules.read()
+        told = [rule.every.seconds for rule in rules if isinstance(rule.every, Interval)]
+        self.interval = min(self._config.replication.interval, *told, math.inf)
+        return rules
+
+    async def run(
+        self,
+        busy: Callable[[int | None], None] = lambda owner: None,
+        *,
+        by_hand: bool = False,
+        only: frozenset[Place] | None = None,
+    ) -> Outcome:
+        """One run; `busy` is told where it has to wait for another process. `by_hand`: of all rules, whatever they say
+        of when they are due. `only`: of the repositories that somebody told of. `ConfigInvalid`, `StoreBroken`."""
+        rules = await self.rules()
+        if by_hand and self._rules.faults:
+            raise RulesFaulty(self._rules.faults)
+        self._rules.say()
+        self._running = rules
+        async with self._storage.alone("replication", busy):
+            run = Run(time.time(), "hand" if by_hand else "schedule" if only is None else "push")
+            await self.history.note(run)
+            try:
+                outcome = await self._run(rules, by_hand, only)
+            except (Failure, asyncio.CancelledError) as fault:
+                why = fault.reason if isinstance(fault, Failure) else "stopped"
+                with suppress(Failure):
+                    await self.history.note(run.broke_off(why, time.time()))
+                raise
+            await self.history.note(run.came_to(outcome, time.time(), self.meter.rules))
+        self._count(outcome, only is None)
+        if only is None:
+            self.last, self._ended = outcome, time.time()
+        return outcome
+
+    async def _run(self, rules: Rules, by_hand: bool, only: frozenset[Place] | None) -> Outcome:
+        async with self._bring() as bring:
+            self.meter = Meter()
+            signers, unusable = await offload(read_signers, self._config.keys)
+            ours = Ours(
+                self._storage.blobs,
+                bring,
+                self._repositories(),
+                self._storage.records,
+                self._storage.room,
+                signers,
+                unusable,
+                self._outward,
+                self._own,
+            )
+            policy = SnapshotPolicy(by_hand=by_hand, rate=self._config.replication.rate, only=only)
+            snapshot = Snapshot(rules, self._sources, ours, time.time, self.meter, policy)
+            return await snapshot.run()
+
+    def _repositories(self) -> RepositoryStore:
+        """Where what is brought is kept: at an origin among its own."""
+        if self._own is None:
+            return ReplicaRepositories(self._storage.records, self._storage.blobs, time.time)
+        return FilledRepositories(self._own, open_repositories(self._config, self._storage))
+
+    async def repeat(self) -> None:
+        """Run for ever, `interval` from the end of one to the beginning of the next; sooner where the rules change, and
+        of a repository alone where somebody tells of a push to it.
+
+        With `replication.interval: 0s` only look at the rules, and run what is asked for: a person, or a timer of
+        theirs, has them run.
+        """
+        due = 0.0 if self._config.replication.interval else math.inf
+        while True:
+            only = self._told_of(due)
+            if only != frozenset():
+                await self._run_once(only)
+            elif await self._are_new() and self._config.replication.interval:
+                due = 0.0
+                continue
+            now = time.monotonic()
+            if only is None and self._config.replication.interval:
+                due = now + max(1.0, self.interval * random.uniform(0.95, 1.05))
+            await self._wait(min(due - now, _LOOK_ALONE))
+
+    async def _are_new(self) -> bool:
+        """Whether other rules are in force than those that ran last; they are those to be asked for from now on."""
+        before = self._running
+        with suppress(ConfigInvalid):
+            self._running = await self.rules()
+        self._rules.say()
+        return self._running != before
+
+    def _told_of(self, due: float) -> frozenset[Place] | None:
+        """The repositories that somebody told of; None: it is time for all of them."""
+        told, asked_all = frozenset(self._asked), self._asked_all
+        self._asked.clear()
+        self._asked_all = False
+        return None if asked_all or time.monotonic() >= due else told
+
+    async def _run_once(self, only: frozenset[Place] | None) -> None:
+        try:
+            async with phase(REPLICATE) as running:
+                outcome = await self._run_until_rules_change(only)
+                if outcome is None:
+                    self._asked |= only or set()
+                    self._asked_all |= only is None
+                    return
+                running.note(tags=outcome.tags, switched=outcome.switched, bytes=outcome.size)
+            tell(outcome)
+        except ConfigInvalid:
+            self._rules.say()
+        except Failure as fault:
+            log.error("replication failed", extra={FIELDS: {"why": fault.reason}})
+
+    async def _run_until_rules_change(self, only: frozenset[Place] | None) -> Outcome | None:
+        """A run; None where other rules came into force meanwhile. What the run brought is gone on with by the next."""
+        run = asyncio.ensure_future(self.run(only=only))
+        try:
+            while not (await asyncio.wait({run}, timeout=LOOK))[0]:
+                if await self._rules.changed():
+                    rules = await self.rules()
+                    self._rules.say()
+                    if rules != self._running:
+                        return None
+            return run.result()
+        finally:
+            run.cancel()
+            await asyncio.gather(run, return_exceptions=True)
+
+    async def _wait(self, seconds: float) -> None:
+        """So long, or until somebody asks for a run, or the rules change."""
+        for _ in range(math.ceil(max(0.0, seconds) / LOOK)):
+            if self._asked or self._asked_all or await self._rules.changed():
+                return
+            await asyncio.sleep(LOOK)
+
+    def status(self) -> ReplicationStatus:
+        """The run under way and the last one."""
+        now = self.meter.look(time.monotonic())
+        return ReplicationStatus(
+            phase=now.phase.value,
+            tags=now.tags,
+            tags_done=now.tags_done,
+            bytes_done=now.size_done,
+            bytes_left=now.size_left,
+            bytes_per_second=round(now.rate),
+            eta_seconds=None if now.eta is None else round(now.eta),
+            last=None if self.last is None else run_status(self.last, self._ended),
+            rules=[
+                RuleStatus(name, each.tags, each.held, each.switched, each.bytes)
+                for name, each in sorted(self.meter.rules.items())
+            ],
+            faults=self._rules.faults,
+            faults_since=round(self._rules.faults_since, 1),
+        )
+
+    @asynccontextmanager
+    async def _bring(self) -> AsyncIterator[Bring]:
+        """By fills where the storage can hold blobs in part. A bucket takes a blob as a whole, and only then may a tag
+        of it be seen by other hosts; a spool in front of it would tell too early. What comes is kept in sessions."""
+        cache, uploads = self._storage.cache, self._storage.uploads
+        if cache is None:
+            assert uploads is not None, "a store that is no cache takes uploads"
+            whole = CopyByIngest(self._storage.blobs, self._distrusted.note, self._rivals)
+            yield CopyBySession(whole, uploads, self._storage.records)
+            return
+        fills = Fills(cache, FillPolicy(complete_after=0))
+        try:
+            yield CopyByFill(cache, fills, self._distrusted.note, self._distrusted.doubt, self._rivals)
+        finally:
+            await fills.close()
+
+    def _rivals(self, registry: RegistryName) -> Rivals:
+        return self._sources[registry].rivals
+
+    def _count(self, outcome: Outcome, is_whole: bool) -> None:
+        result = "complete" if outcome.complete else "failed"
+        self._instruments.counter(names.REPLICATIONS, result).add()
+        self._instruments.counter(names.REPLICATED_BYTES).add(outcome.size)
+        if outcome.complete and is_whole:
+            self._instruments.gauge(names.REPLICATED_AT).set(int(time.time()))
+
+
+@asynccontextmanager
+async def open_replicator(config: Config) -> AsyncIterator[Replicator]:
+    """One of its own, over a store of its own, beside whatever serves that store. `StoreBroken`."""
+    storage = await open_storage(config)
+    try:
+        async with Replicator(config, storage) as replicator:
+            yield replicator
+    finally:
+        await storage.close()

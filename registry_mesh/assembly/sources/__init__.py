@@ -1,0 +1,1 @@
+"""Where a node's content comes from and lies: parents, storage, repositories, and the role over them."""

@@ -1,0 +1,1 @@
+"""What a node's operator is shown of it: figures, findings, images."""

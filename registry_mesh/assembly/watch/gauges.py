@@ -1,0 +1,95 @@
+"""What a node shows as gauges: its processes, its store, its machine, its parents."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from registry_mesh.assembly.labels import parent_label
+from registry_mesh.assembly.supervision import file_limit
+from registry_mesh.assembly.supervision.processes import Processes
+from registry_mesh.assembly.supervision.seats import Seats
+from registry_mesh.assembly.supervision.told import Told
+from registry_mesh.config.schema import Config
+from registry_mesh.telemetry import names
+from registry_mesh.telemetry.instruments import Instruments
+from registry_mesh.upstream.health.board import Board
+
+
+class Gauges:
+    """Measures, and writes it into a row of the table. `elders` are seats of older configurations."""
+
+    def __init__(
+        self,
+        config: Config,
+        instruments: Instruments,
+        board: Board,
+        seats: Seats,
+        elders: Sequence[tuple[int, Seats]],
+        told: Told,
+    ) -> None:
+        self._config = config
+        self._instruments = instruments
+        self._board = board
+        self._seats = seats
+        self._elders = tuple(elders)
+        self._told = told
+        self._processes = Processes()
+        self._cpu = 0.0
+
+    def measure(self, stored: Callable[[], tuple[int | None, int | None]], rule_faults: int | None) -> None:
+        """Make every gauge true now. `stored` gives bytes used and allowed, or raises `Failure`; `rule_faults` is how
+        many rule files have, None without rules."""
+        now = time.monotonic()
+        gauge = self._instruments.gauge
+        gauge(names.WORKERS).set(self._seats.serving(now))
+        gauge(names.DRAINING).set(int(self._seats.draining()))
+        used, quota = stored()
+        gauge(names.STORE_USED).set(used or 0)
+        gauge(names.STORE_QUOTA).set(quota or 0)
+        gauge(names.CONFIG_LOADED).set(int(self._told.loaded))
+        if rule_faults is not None:
+            gauge(names.RULE_FAULTS).set(rule_faults)
+        self._measure_room()
+        self._measure_processes()
+        self._measure_parents(now)
+        self._measure_pulls_left(now)
+
+    def _measure_room(self) -> None:
+        where = self._config.store.folder
+        with suppress(OSError):
+            if where is not None:
+                room = os.statvfs(where)
+                self._instruments.gauge(names.STORE_FREE).set(room.f_bavail * room.f_frsize)
+                self._instruments.gauge(names.STORE_SIZE).set(room.f_blocks * room.f_frsize)
+
+    def _measure_processes(self) -> None:
+        gauge = self._instruments.gauge
+        seats = [*self._seats.workers, self._seats.keeper]
+        seats += [seat for _, elders in self._elders for seat in elders.workers]
+        used = self._processes.usage([*(seat.sitter.pid for seat in seats), os.getppid()])
+        cpu = self._instruments.counter(names.CPU_SECONDS)
+        cpu.add(round((used.cpu - self._cpu) * names.CPU_SECONDS.scale))
+        self._cpu = used.cpu
+        gauge(names.RESIDENT).set(used.resident)
+        gauge(names.OPEN_FILES).set(used.files)
+        gauge(names.OPEN_FILES_LIMIT).set(file_limit.limit())
+
+    def _measure_parents(self, now: float) -> None:
+        gauge = self._instruments.gauge
+        for name in self._board.names:
+            standing = self._board.sheet(name).standing(now)
+            latency = round((standing.latency or 0.0) * names.PARENT_LATENCY.scale)
+            gauge(names.PARENT_LATENCY, name).set(latency)
+            gauge(names.PARENT_RATE, name).set(round(standing.rate or 0))
+            for state in names.PARENT_STATES:
+                gauge(names.PARENT_STATE, name, state).set(int(standing.state.value == state))
+
+    def _measure_pulls_left(self, now: float) -> None:
+        for host, registry in self._config.registries.items():
+            labels = [parent_label(url) for group in registry.parents for url in group]
+            quotas = [self._board.sheet(label).standing(now).quota for label in labels]
+            left = min((quota.remaining for quota in quotas if quota), default=-1)
+            self._instruments.gauge(names.PULLS_LEFT, host).set(left + 1)

@@ -1,0 +1,104 @@
+"""What a look at a node needs that lies in files and records: learned beside it, now and then."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Mapping, Set
+from datetime import UTC
+from pathlib import Path
+from typing import Final
+
+from registry_mesh.assembly.labels import node_name, own_record
+from registry_mesh.assembly.watch import verified
+from registry_mesh.assembly.watch.verified import Verified
+from registry_mesh.config.certificates import ends_at
+from registry_mesh.config.parent_places import parent_places
+from registry_mesh.config.schema import Config
+from registry_mesh.findings.facts import CertificateFacts
+from registry_mesh.ports import marker
+from registry_mesh.ports.failures import Failure
+from registry_mesh.ports.records import KeyedRecords
+from registry_mesh.tasks.threads import offload
+
+EVERY: Final = 60.0
+"""Seconds between two looks at records: in a bucket each costs."""
+PATIENCE: Final = 5.0
+"""Seconds for an answer of records: a bucket that hangs does not keep the node from looking."""
+
+
+class Learned:
+    """Of one node. `records` are those of its store, None before it is open."""
+
+    def __init__(
+        self, config: Callable[[], Config], path: str, records: Callable[[], KeyedRecords | None]
+    ) -> None:
+        """`path`: the configuration's file."""
+        self._config = config
+        self._path = path
+        self._records = records
+        self._served: dict[str, float] = {}
+        self._asked = -EVERY
+        self.certificates: tuple[CertificateFacts, ...] = ()
+        self.places: Mapping[tuple[str, str], str] = {}
+        """Where the file names a parent, by registry and URL; looked at when it is needed."""
+        self.format = 0
+        """Of the store, as its marker says now; 0 where it does not."""
+        self.verified = Verified()
+        self.answered: dict[str, float] = {}
+        """When a parent answered last, by registry, over restarts; seconds since the epoch."""
+
+    async def learn(self, answering: Set[str], *, places: bool) -> None:
+        """Look anew. `answering`: registries of which a parent answers now; `places`: whether those of parents are
+        needed."""
+        self.certificates = await offload(self._look_at_certificates)
+        if places and not self.places:
+            self.places = await offload(parent_places, self._path)
+        self.answered |= dict.fromkeys(answering, time.time())
+        now = time.monotonic()
+        if now - self._asked >= EVERY:
+            self._asked = now
+            await self._ask_records()
+
+    async def _ask_records(self) -> None:
+        records = self._records()
+        if records is None:
+            self._asked = -EVERY
+            return
+        key = own_record("answered", node_name(self._config()))
+        try:
+            async with asyncio.timeout(PATIENCE):
+                self.format = _format(await records.get(marker.KEY))
+                self.verified = Verified.decode(await records.get(verified.KEY))
+                for host, at in _times(await records.get(key)).items():
+                    self.answered[host] = max(at, self.answered.get(host, 0.0))
+                await records.put(key, json.dumps(self.answered).encode())
+        except (Failure, OSError):
+            return  # a store that is broken is a finding of its own
+
+    def _look_at_certificates(self) -> tuple[CertificateFacts, ...]:
+        """In a thread: the file of the certificate for clients, against what it was when it was first read."""
+        tls = self._config().listen.tls
+        if tls is None:
+            return ()
+        try:
+            ends = ends_at(Path(tls.certificate)).astimezone(UTC).timestamp()
+        except (OSError, ValueError):
+            return self.certificates
+        served = self._served.setdefault(tls.certificate, ends)
+        return (CertificateFacts(tls.certificate, served, newer=ends > served),)
+
+
+def _format(data: bytes | None) -> int:
+    try:
+        return marker.Marker.decode(data).format if data else 0
+    except ValueError:
+        return 0
+
+
+def _times(data: bytes | None) -> dict[str, float]:
+    try:
+        return {str(host): float(at) for host, at in json.loads(data or b"{}").items()}
+    except (ValueError, TypeError, AttributeError):
+        return {}

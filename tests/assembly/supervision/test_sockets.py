@@ -1,0 +1,27 @@
+import contextlib
+import socket
+
+import pytest
+
+from registry_mesh.assembly.supervision.sockets import AddressTaken, listen
+
+
+def test_several_sockets_share_one_free_port() -> None:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(each) for each in listen("127.0.0.1", 0, 3)]
+        assert len({each.getsockname() for each in sockets}) == 1
+        with socket.create_connection(sockets[0].getsockname(), 5):
+            pass
+
+
+def test_a_port_that_another_node_shares_is_taken_all_the_same() -> None:
+    (first,) = listen("127.0.0.1", 0)
+    with first, pytest.raises(AddressTaken, match="in use"):
+        listen("127.0.0.1", first.getsockname()[1], 2)
+
+
+def test_an_address_that_is_not_ours() -> None:
+    with pytest.raises(AddressTaken, match=r"cannot listen on 192\.0\.2\.1:5000"):
+        listen("192.0.2.1", 5000)
+    with pytest.raises(AddressTaken):
+        listen("no.such.host.invalid", 5000)

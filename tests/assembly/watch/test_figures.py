@@ -1,0 +1,80 @@
+"""What a node tells of its last 24 hours is there after a restart, and is its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from registry_mesh.assembly.node.build import running
+from registry_mesh.assembly.watch.figures import Figures
+from registry_mesh.config.schema import Config
+from registry_mesh.stores.memory.records import MemoryRecords
+from registry_mesh.telemetry.instruments import Layout, Table
+from registry_mesh.telemetry.names import CACHE_BYTES, FAILURES
+from tests.simulators.parent import plain_parent
+
+
+async def told(client: aiohttp.ClientSession, admin: str) -> dict[str, Any]:
+    async with client.get(f"{admin}/status") as answer:
+        day: dict[str, Any] = json.loads(await answer.read())["last_day"]
+        return day
+
+
+async def test_figures_outlive_a_restart(tmp_path: Path) -> None:
+    async with plain_parent() as parent, aiohttp.ClientSession() as client:
+        blob = parent.add(b"a layer" * 100)
+        parent.add_image("1", b"a layer" * 100)
+        config = Config.model_validate(
+            {
+                "role": "site",
+                "name": "a site/of.ours",
+                "listen": {"address": "127.0.0.1", "port": 0},
+                "admin": {"address": "127.0.0.1", "port": 0},
+                "store": {"disk": {"path": str(tmp_path / "store")}},
+                "registries": {"registry.example": {"default": True, "parents": [[parent.url]]}},
+            }
+        )
+        for times in (1, 2):
+            async with running(config) as node:
+                for path in ("manifests/1", f"blobs/{blob}", f"blobs/{blob}"):
+                    async with client.get(f"{node.url}/v2/team/app/{path}") as answer:
+                        assert answer.status == 200
+                        await answer.read()
+                day = await told(client, node.admin_url)
+            assert day["requests"] == 3 * times
+            assert day["sent_bytes"] >= 1400 * times
+            assert day["saved_bytes"] > 0
+            assert 0 < day["hit_ratio_requests"] < 1
+            assert day["upstream_bytes"] >= 700
+            assert day["failures"] == 0
+
+
+async def test_each_node_of_a_bucket_has_its_own() -> None:
+    records, tables = MemoryRecords(), [Table(Layout(), 1) for _ in "ab"]
+    both = [Figures(records, name, table) for name, table in zip(("a.b", "a/b"), tables, strict=True)]
+    tables[0].row(0).counter(CACHE_BYTES, "other", "blob", "hit").add(5)
+    tables[1].row(0).counter(FAILURES, "parent", "down").add(2)
+    tables[1].row(0).counter(FAILURES, "caller", "denied").add(9)
+    for each in both:
+        await each.save()
+    assert [each.status().saved_bytes for each in both] == [5, 0]
+    assert [each.status().failures for each in both] == [0, 2]
+
+
+async def test_a_new_configuration_counts_nothing_twice() -> None:
+    records = MemoryRecords()
+    old = Table(Layout(), 1)
+    old.row(0).counter(CACHE_BYTES, "other", "blob", "hit").add(5)
+    before = Figures(records, "n", old)
+    await before.save()
+    new = Table(Layout(), 1, [old])
+    after = Figures(records, "n", new)
+    await after.save()
+    new.row(0).counter(CACHE_BYTES, "other", "blob", "hit").add(2)
+    await after.save()
+    await before.save()
+    await after.save()
+    assert after.status().saved_bytes == 7
