@@ -185,8 +185,7 @@ async def test_no_descriptor_is_lost(start: Start) -> None:
             await reader.readexactly(1 + number * 1000)
             writer.transport.abort()
     await eventually(lambda: not edge.server.connections, "the connections to close")
-    await asyncio.sleep(0.05)
-    assert len(os.listdir("/proc/self/fd")) <= before
+    await eventually(lambda: len(os.listdir("/proc/self/fd")) <= before, "the descriptors to be closed")
 
 
 @pytest.mark.parametrize(

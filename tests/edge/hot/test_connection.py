@@ -251,13 +251,21 @@ async def test_more_requests_than_are_kept_while_an_answer_is_on_its_way_wait_in
     writer.close()
 
 
+async def until_hot(server: Server) -> None:
+    """Ask for the blob until it is kept open."""
+
+    async def hot() -> bool:
+        await ask(server, f"GET {BLOB} HTTP/1.1\r\nHost: x\r\n\r\n")
+        return bool(hot_of(server).blobs)
+
+    await eventually(hot, "the blob to be hot")
+
+
 async def test_a_client_that_reads_nothing_any_more_is_cut_off(twins: Twins, tmp_path: Path) -> None:
     log = tmp_path / "cut.log"
-    server = Server(twins.site, replace(twins.settings, send_timeout=0.2, access_log=str(log)))
+    server = Server(twins.site, replace(twins.settings, send_timeout=1, access_log=str(log)))
     await server.start()
-    for _ in range(3):
-        await ask(server, f"GET {BLOB} HTTP/1.1\r\nHost: x\r\n\r\n")
-        await asyncio.sleep(0.02)
+    await until_hot(server)
     with narrow(server) as sock:
         sock.send(f"GET {BLOB} HTTP/1.1\r\nHost: x\r\nRange: bytes=1-\r\n\r\n".encode())
         async with asyncio.timeout(20):
@@ -278,9 +286,7 @@ async def test_a_client_slow_to_read_is_not_taken_for_an_idle_one(twins: Twins) 
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
     await server.start(listener)
-    for _ in range(3):
-        await ask(server, f"GET {BLOB} HTTP/1.1\r\nHost: x\r\n\r\n")
-        await asyncio.sleep(0.02)
+    await until_hot(server)
     for sent in (b"", b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n"):
         reader, writer = await asyncio.open_connection(sock=narrow(server), limit=4096)
         writer.write(f"GET {BLOB} HTTP/1.1\r\nHost: x\r\nRange: bytes=1-\r\n\r\n".encode() + sent)
