@@ -222,6 +222,20 @@ class ReplicationStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class PreloadingStatus:
+    """The last run of a site's rules, which bring images ahead of time. Times in seconds since the epoch; 0: none."""
+
+    ended: float = 0.0
+    images: int = 0
+    here: int = 0
+    failed: int = 0
+    troubles: Sequence[str] = ()
+    faults: Sequence[str] = ()
+    """Why the rule files cannot be used; older ones are in force then."""
+    faults_since: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class CacheStatus:
     """What was had without asking a parent; None where nothing was asked for yet."""
 
@@ -278,6 +292,8 @@ class FindingStatus:
     sentence: str
     evidence: Sequence[str]
     next: str
+    registries: Sequence[str] = ()
+    """Those whose requests it keeps from being answered; none: it is about no registry."""
 
 
 def finding_status(finding: Finding) -> FindingStatus:
@@ -290,6 +306,7 @@ def finding_status(finding: Finding) -> FindingStatus:
         finding.sentence,
         finding.evidence,
         finding.next,
+        finding.registries,
     )
 
 
@@ -327,6 +344,7 @@ class NodeStatus:
     last_day: DayStatus | None = None
     webhooks: Sequence[WebhookStatus] = ()
     retention: RetentionStatus | None = None
+    preloading: PreloadingStatus | None = None
     verdict: str = ""
     """One sentence of what is so."""
     findings: Sequence[FindingStatus] = ()

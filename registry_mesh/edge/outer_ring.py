@@ -154,8 +154,7 @@ class OuterRing:
         exchange.why = answer.message
         self._traffic.meters.failed(side, exchange.reason)
         self._settings.report(side, exchange.reason, _subject(exchange), exchange.why)
-        if side in ("parent", "store"):
-            self._explain(exchange, answer, store=side == "store")
+        self._explain(exchange, answer, side)
         if exchange.status:
             # An answer has begun: no error text may follow inside of it.
             log.warning("request %s: cut after %d bytes: %s", exchange.id, exchange.sent, fault)
@@ -164,12 +163,14 @@ class OuterRing:
         fields = [("Content-Type", "application/json"), *answer.fields, *getattr(fault, "fields", [])]
         await exchange.reply(answer.status, fields, answer.body())
 
-    def _explain(self, exchange: Exchange, answer: ErrorAnswer, *, store: bool) -> None:
-        """Say in the body what the operator is told of it."""
+    def _explain(self, exchange: Exchange, answer: ErrorAnswer, side: str) -> None:
+        """Say in the body, and in the access log, what the operator is told of it."""
         call = exchange.call
         registry = call.repository.registry if call is not None and call.repository is not None else ""
-        if (found := self._settings.explain(registry, store=store)) is not None:
+        reason = "loop" if answer.status == 508 else exchange.reason
+        if (found := self._settings.explain(side, reason, registry)) is not None:
             answer.detail["finding"] = dict(found)
+            exchange.finding = found["name"]
 
     def _circumstances(self, exchange: Exchange, fault: Refusal | Failure) -> Circumstances:
         headers = exchange.headers
@@ -216,6 +217,8 @@ def render(exchange: Exchange, seconds: float) -> str:
         line["ns"] = call.registry
     if exchange.why:
         line["reason"], line["why"] = exchange.reason, exchange.why[:300]
+    if exchange.finding:
+        line["finding"] = exchange.finding
     if "Range" in exchange.headers:
         line["range"] = exchange.headers["Range"][:100]
     if exchange.broken:

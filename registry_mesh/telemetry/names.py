@@ -80,7 +80,7 @@ FINDINGS: Final = (
     "format-newer",
 )  # fmt: skip
 """Diagnoses, as `findings` names them."""
-FINDING_STATES: Final = ("broken", "look")
+FINDING_STATES: Final = ("broken", "warn")
 SIDES: Final = ("caller", "parent", "store", "node")
 REASONS: Final = (
     "unknown", "denied", "unauthorized", "invalid", "unsupported", "conflict", "too_large", "too_many", "range",

@@ -114,6 +114,17 @@ async def test_a_node_preloads_by_itself_and_sees_new_rules(world: World) -> Non
         world.config("repos: app, tags: ['1', '2'], nodes: t2-geneva")
         await eventually(both, "the new rules' image", 30)
 
+        async def told() -> list[str]:
+            async with world.tree.client.get(f"{site.admin_url}/api/1/findings") as answer:
+                found = (await answer.json())["findings"]
+            return [" ".join(each["evidence"]) for each in found if each["name"] == "rules-invalid"]
+
+        async def faulty() -> bool:
+            return any("keeps" in each for each in await told())
+
+        world.config("repos: app, tags: '1', nodes: t2-geneva, keeps: 1")
+        await eventually(faulty, "the finding of rules that are not taken", 30)
+
 
 async def test_rules_that_become_invalid_are_told_once_and_the_last_valid_ones_go_on(
     world: World, caplog: pytest.LogCaptureFixture

@@ -281,8 +281,10 @@ class Keeper:
     def _measure(self) -> None:
         if self._scrubbers:
             self._scrubbers[0].tell()
-        faults = len(self._replicator.status().faults) if self._replicator is not None else None
-        self._gauges.measure(self._stored, faults)
+        ruled = (self._replicator, self._preloader, self._retention)
+        told = (each.status() for each in ruled if each is not None)
+        faults = [len(each.faults) for each in told if each is not None]
+        self._gauges.measure(self._stored, sum(faults) if faults else None)
 
     # What the operator is told
 
@@ -325,6 +327,7 @@ class Keeper:
             last_day=self._figures.status() if self._figures else None,
             cache=cache_status(self.table) if self._config.role != "origin" else None,
             retention=self._retention.status() if self._retention else None,
+            preloading=self._preloader.status() if self._preloader else None,
             webhooks=self._couriers.status() if self._couriers else (),
             verdict=self.findings().verdict,
             findings=self.findings().findings,

@@ -8,8 +8,10 @@ import math
 import random
 import time
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from typing import Final
 
+from registry_mesh.admin.status import PreloadingStatus
 from registry_mesh.assembly.runs.rules_in_force import RulesInForce
 from registry_mesh.assembly.sources.parents import Parents, Seen
 from registry_mesh.assembly.sources.roles import open_site
@@ -57,6 +59,7 @@ class Preloader:
         self._seen = seen
         self._rules = RulesInForce(config, storage.records, HEEDED, config.rules)
         self._stack = AsyncExitStack()
+        self._last = PreloadingStatus()
 
     async def __aenter__(self) -> Preloader:
         parents = await self._stack.enter_async_context(Parents(self._config, self._instruments, self._seen))
@@ -116,10 +119,16 @@ class Preloader:
         while True:
             try:
                 with suppress(ConfigInvalid):  # which is said
-                    _tell(await self.run())
+                    meter = await self.run()
+                    _tell(meter)
+                    self._last = _status(meter, time.time())
             except Failure as fault:
                 log.error("preloading failed", extra={FIELDS: {"why": fault.reason}})
             await self._wait(self._config.replication.interval or math.inf)
+
+    def status(self) -> PreloadingStatus:
+        """The last run, and what is wrong with the rules now."""
+        return replace(self._last, faults=self._rules.faults, faults_since=round(self._rules.faults_since, 1))
 
     async def _wait(self, seconds: float) -> None:
         """So long, give or take, or until the rules change."""
@@ -135,10 +144,19 @@ class Preloader:
         return False
 
 
+def _status(meter: Meter, ended: float) -> PreloadingStatus:
+    return PreloadingStatus(
+        round(ended, 1), meter.images, meter.images_done, len(meter.failed), tuple(_troubles(meter))
+    )
+
+
+def _troubles(meter: Meter) -> list[str]:
+    return [f"{name}: {why}" for name, why in list(meter.failed.items())[:_SHOWN]]
+
+
 def _tell(meter: Meter) -> None:
     told: dict[str, object] = {"images": meter.images, "here": meter.images_done}
     if meter.failed:
-        named = [f"{name}: {why}" for name, why in list(meter.failed.items())[:_SHOWN]]
-        log.warning("preloading incomplete", extra={FIELDS: {**told, "why": named}})
+        log.warning("preloading incomplete", extra={FIELDS: {**told, "why": _troubles(meter)}})
     else:
         log.info("preloaded", extra={FIELDS: told})
