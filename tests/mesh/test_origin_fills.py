@@ -125,7 +125,6 @@ async def test_a_tag_follows_its_source_but_for_immutable_ones(filled: Filled) -
     [
         ({"registry": None}, "what rules bring needs a registry to be in"),
         ({"rules": None}, "an origin fetches nothing but what rules take"),
-        ({"registries": {}}, "rules without registries"),
         ({"registries": {HOST: {}}}, "no parent to fetch from"),
         ({"registries": {"own.example": {"parents": [["https://h"]]}}}, "this is the origin's own registry"),
     ],

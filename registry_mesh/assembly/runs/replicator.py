@@ -13,12 +13,14 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Final
 
 from registry_mesh.admin.status import ReplicationStatus, RuleStatus
 from registry_mesh.assembly.labels import layout
 from registry_mesh.assembly.runs.rules_in_force import RulesInForce
 from registry_mesh.assembly.runs.run_told import run_status, tell
+from registry_mesh.assembly.runs.variants import make_variants, with_variants
 from registry_mesh.assembly.sources.parents import Parents, Seen
 from registry_mesh.assembly.sources.repositories import open_repositories
 from registry_mesh.assembly.sources.storage import open_storage
@@ -64,7 +66,7 @@ _LOOK_ALONE: Final = 60.0
 """Seconds between two readings of rules that this does not run, where nothing of them changes."""
 HEEDED: Final = frozenset(
     {"note", "platforms", "types", "max", "with", "age", "fixed", "nodes", "keep", "hold", "delete"}
-    | {"verify", "labels", "to", "data", "budget"}
+    | {"verify", "labels", "to", "data", "budget", "variants"}
     | {"every", "when", "priority", "deny"}
 )
 """Keys of rules that a run obeys; of a rule that says another it does nothing, and says so."""
@@ -158,19 +160,28 @@ class Replicator:
         self._running = rules
         async with self._storage.alone("replication", busy):
             run = Run(time.time(), "hand" if by_hand else "schedule" if only is None else "push")
-            await self.history.note(run)
+            unnoted = await self._note(run)
             try:
                 outcome = await self._run(rules, by_hand, only)
             except (Failure, asyncio.CancelledError) as fault:
                 why = fault.reason if isinstance(fault, Failure) else "stopped"
-                with suppress(Failure):
-                    await self.history.note(run.broke_off(why, time.time()))
+                await self._note(run.broke_off(why, time.time()))
                 raise
-            await self.history.note(run.came_to(outcome, time.time(), self.meter.rules))
+            if unnoted := unnoted or await self._note(run.came_to(outcome, time.time(), self.meter.rules)):
+                outcome = replace(outcome, notes=(*outcome.notes, unnoted))
         self._count(outcome, only is None)
         if only is None:
             self.last, self._ended = outcome, time.time()
         return outcome
+
+    async def _note(self, run: Run) -> str:
+        """Keep the run in the history; why it could not be kept, which stops no run."""
+        try:
+            await self.history.note(run)
+        except Failure as fault:
+            log.warning("the history of runs cannot be written", extra={FIELDS: {"why": fault.reason}})
+            return f"this run is not in the history of runs: {fault.reason}"
+        return ""
 
     async def _run(self, rules: Rules, by_hand: bool, only: frozenset[Place] | None) -> Outcome:
         async with self._bring() as bring:
@@ -188,8 +199,11 @@ class Replicator:
                 self._own,
             )
             policy = SnapshotPolicy(by_hand=by_hand, rate=self._config.replication.rate, only=only)
-            snapshot = Snapshot(rules, self._sources, ours, time.time, self.meter, policy)
-            return await snapshot.run()
+            outside = replace(rules, rules=tuple(rule for rule in rules if rule.registry != self._own))
+            outcome = await Snapshot(outside, self._sources, ours, time.time, self.meter, policy).run()
+        if self._own is None:
+            return outcome
+        return with_variants(outcome, await make_variants(self._config, self._storage, self._own, rules))
 
     def _repositories(self) -> RepositoryStore:
         """Where what is brought is kept: at an origin among its own."""
