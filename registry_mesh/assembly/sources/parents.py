@@ -94,7 +94,8 @@ class Parents:
             ]
         await self._open_siblings()
         if self._sessions or self._siblings:
-            probe = Probe([*self._sessions.values(), *self._siblings.values()])
+            sessions = [*self._sessions.values(), *self._siblings.values()]
+            probe = Probe([session.parent for session in sessions])
             probe.start()
             self._stack.push_async_callback(probe.close)
         if self._alone:
@@ -118,7 +119,7 @@ class Parents:
 
     def tell(self) -> None:
         """Set the gauges of who is available."""
-        available = {session.name: session.available for session in self._sessions.values()}
+        available = {session.name: session.parent.available for session in self._sessions.values()}
         for name, yes in available.items():
             self._instruments.gauge(PARENT_AVAILABLE, name).set(int(yes))
 
@@ -130,7 +131,7 @@ class Parents:
             SiblingServer(
                 name,
                 session.name,
-                session,
+                session.parent,
                 _blobs(UpstreamRegistry(session, registry, dict([SIBLING]))),
                 _blobs(UpstreamRegistry(session, registry, dict([ONLY_IF_CACHED]))),
             )
