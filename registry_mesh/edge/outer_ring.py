@@ -25,15 +25,18 @@ from registry_mesh.edge.faults import (
     unexpected,
 )
 from registry_mesh.edge.hot.entries import Hot
+from registry_mesh.edge.respond import remembered_fields
 from registry_mesh.edge.traffic import Traffic
 from registry_mesh.edge.wire.connection import Answered, Connection
 from registry_mesh.oci.endpoints import Endpoint
-from registry_mesh.oci.refusals import Refusal, Unauthorized
+from registry_mesh.oci.refusals import BlobUnknown, ManifestUnknown, NameUnknown, Refusal, Unauthorized
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.hops import HOPS, SIBLING, Asks, Hops, asks_of, passed
 from registry_mesh.telemetry.traces import enter
 
 log: Final = logging.getLogger(__name__)
+
+Unknown: Final = (BlobUnknown, ManifestUnknown, NameUnknown)
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _READING: Final = ("GET", "HEAD")
@@ -161,7 +164,16 @@ class OuterRing:
             exchange.cut("source")
             raise ConnectionAbortedError("answer cut")
         fields = [("Content-Type", "application/json"), *answer.fields, *getattr(fault, "fields", [])]
+        if isinstance(fault, Refusal) and fault.remembered is not None:
+            fields += remembered_fields(exchange, fault.remembered)
+        elif isinstance(fault, Unknown):
+            self._asked_in_vain(exchange)
         await exchange.reply(answer.status, fields, answer.body())
+
+    def _asked_in_vain(self, exchange: Exchange) -> None:
+        """Count what parents did not have; an origin has nobody to ask."""
+        if self._traffic.client_limits is not None and self._role_name != "origin":
+            self._traffic.client_limits.asked_in_vain(exchange.connection.client, exchange.began)
 
     def _explain(self, exchange: Exchange, answer: ErrorAnswer, side: str) -> None:
         """Say in the body, and in the access log, what the operator is told of it."""

@@ -80,6 +80,7 @@ class Preloader:
         finally:
             self._rules.say()
         ordered: list[Ordered] = []
+        self._site.forget()
         with unhurried():
             for listing in listings(rules):
                 for place in await self._places(listing, rules, meter):
