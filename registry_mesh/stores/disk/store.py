@@ -24,13 +24,14 @@ from registry_mesh.ports.failures import StoreBroken
 from registry_mesh.ports.partial import Hold
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.storage import DiskCounts
-from registry_mesh.stores.disk import names, rebuild, temporary
+from registry_mesh.stores.disk import rebuild, temporary
 from registry_mesh.stores.disk.durability import DiskFsync
 from registry_mesh.stores.disk.evict import Evictor
 from registry_mesh.stores.disk.hold import DiskHold
 from registry_mesh.stores.disk.hold_file import stated_size
 from registry_mesh.stores.disk.holdings import DiskHoldings
-from registry_mesh.stores.disk.index import Index
+from registry_mesh.stores.disk.index import names, said
+from registry_mesh.stores.disk.index.index import Index
 from registry_mesh.stores.disk.ingest import DiskIngest, IncomingFile
 from registry_mesh.stores.disk.inspection import Inspection
 from registry_mesh.stores.disk.layout import Layout, entries
@@ -301,19 +302,19 @@ class DiskStore:
 
     async def note_sizes(self, manifest: Digest, descriptors: Sequence[Descriptor]) -> None:
         sizes = [(each.digest, each.size) for each in descriptors]
-        await offload(self.shelf.index.note_sizes, manifest, sizes)
+        await offload(said.note_sizes, self.shelf.index, manifest, sizes)
 
     async def said_size(self, digest: Digest) -> SaidSize | None:
-        return await offload(self.shelf.index.said_size, digest)
+        return await offload(said.size, self.shelf.index, digest)
 
     async def forget_said(self, digest: Digest) -> None:
-        await offload(self.shelf.index.forget_said, digest)
+        await offload(said.forget_size, self.shelf.index, digest)
 
     async def note_place(self, digest: Digest, place: Place) -> None:
-        await offload(self.shelf.index.note_place, digest, str(place))
+        await offload(said.note_place, self.shelf.index, digest, str(place))
 
     async def place_of(self, digest: Digest) -> Place | None:
-        text = await offload(self.shelf.index.place, digest)
+        text = await offload(said.place, self.shelf.index, digest)
         return Place.parse(text) if text is not None else None
 
     async def note_names(self, place: Place, digests: Collection[Digest], *, whole: bool = False) -> None:
