@@ -24,6 +24,12 @@ LATE: Final = 0.7
 LATE_AT_FIRST: Final = 2.0
 """The same for a parent that has not answered yet: it may be far away."""
 
+HUSH: Final = 0.1
+"""Seconds in which a body may bring next to nothing; four times the usual latency, if more."""
+
+HUSH_OF_CHUNKS: Final = 0.25
+"""The same of a node of ours, which sends whole chunks of what is on its way to itself."""
+
 
 class KnownParent:
     """Implements `ports.parents.Parent` for the parent at `url`. `ping` asks whether it answers; `received` counts
@@ -107,6 +113,11 @@ class KnownParent:
     def met_at(self) -> float:
         """When it told last what a ping is answered with: of a node of ours also whom it asks itself."""
         return self.card.known().named_at if self.mesh else self.breaker.last_success
+
+    @property
+    def hush(self) -> float:
+        """See `ports.parents.Parent`."""
+        return max(HUSH_OF_CHUNKS if self.mesh else HUSH, 4 * self.breaker.latency)
 
     @property
     def late(self) -> float:
