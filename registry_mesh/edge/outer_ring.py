@@ -87,14 +87,20 @@ class OuterRing:
         call = exchange.call
         endpoint = call.endpoint if call is not None else None
         self._traffic.meters.answered(
-            endpoint, exchange.method, exchange.status, exchange.sent, exchange.received, seconds
+            endpoint,
+            exchange.method,
+            exchange.status,
+            exchange.sent,
+            exchange.received,
+            seconds,
+            _registry(exchange),
         )
         if exchange.redirected:
             self._traffic.meters.redirected.add(exchange.redirected)
         if exchange.provenance is not None and call is not None and call.role.name != "origin":
             kind = "blob" if endpoint is Endpoint.BLOB else "manifest"
             self._traffic.meters.cached(
-                call.repository.registry if call.repository is not None else "",
+                _registry(exchange),
                 "tag" if exchange.by_tag else kind,
                 exchange.provenance,
                 exchange.sent,
@@ -155,7 +161,7 @@ class OuterRing:
     async def _tell(self, exchange: Exchange, answer: ErrorAnswer, fault: Exception) -> None:
         side, exchange.reason = reason_of(fault)
         exchange.why = answer.message
-        self._traffic.meters.failed(side, exchange.reason)
+        self._traffic.meters.failed(side, exchange.reason, _registry(exchange))
         self._settings.report(side, exchange.reason, _subject(exchange), exchange.why)
         self._explain(exchange, answer, side)
         if exchange.status:
@@ -177,8 +183,7 @@ class OuterRing:
 
     def _explain(self, exchange: Exchange, answer: ErrorAnswer, side: str) -> None:
         """Say in the body, and in the access log, what the operator is told of it."""
-        call = exchange.call
-        registry = call.repository.registry if call is not None and call.repository is not None else ""
+        registry = _registry(exchange)
         reason = "loop" if answer.status == 508 else exchange.reason
         if (found := self._settings.explain(side, reason, registry)) is not None:
             answer.detail["finding"] = dict(found)
@@ -192,6 +197,12 @@ class OuterRing:
             precondition="If-Match" in headers or "If-None-Match" in headers,
             challenge=exchange.challenge() if isinstance(fault, Unauthorized) else "",
         )
+
+
+def _registry(exchange: Exchange) -> str:
+    """The registry that was asked; empty where none was, or it is not known."""
+    call = exchange.call
+    return call.repository.registry if call is not None and call.repository is not None else ""
 
 
 def _subject(exchange: Exchange) -> str:
@@ -222,7 +233,7 @@ def render(exchange: Exchange, seconds: float) -> str:
     if call is not None and call.repository is not None:
         line["registry"] = call.repository.registry
     if provenance is not None:
-        line["cache"] = "stale" if provenance.stale else "hit" if provenance.hit else "miss"
+        line["cache"] = provenance.result
         if provenance.source:
             line["source"] = provenance.source
     if call is not None and call.registry is not None and not call.by_path:

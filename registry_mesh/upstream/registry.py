@@ -60,7 +60,7 @@ class UpstreamRegistry:
         """How the parent is asked for a repository."""
         folder = self.session.folder
         there = RepositoryName(f"{folder}/{name}") if folder else name
-        return ParentRepository(self.session, there, self.query, self._fields)
+        return ParentRepository(self.session, there, self.query, self._fields, self.registry)
 
     async def repositories(self) -> AsyncIterator[RepositoryName]:
         """Those that the parent lists, by `_catalog`. `SourceUnavailable` where it does not offer that."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 import aiohttp
@@ -22,8 +23,8 @@ from registry_mesh.ports.failures import (
     SourceUnavailable,
 )
 from registry_mesh.ports.hops import HOPS, cdn_loop
-from registry_mesh.telemetry.instruments import Instruments, Layout, Table
-from registry_mesh.telemetry.names import ANSWERS, UPSTREAM_BYTES, UPSTREAM_REQUESTS, Metric
+from registry_mesh.telemetry.instruments import Counter, Instruments, Layout, Table
+from registry_mesh.telemetry.names import ANSWERS, OTHER, UPSTREAM_BYTES, UPSTREAM_REQUESTS, Metric
 from registry_mesh.telemetry.traces import Asking, asking
 from registry_mesh.upstream.answer import Answer
 from registry_mesh.upstream.dialogue import Dialogue
@@ -78,7 +79,7 @@ class ParentSession:
             self._ping,
             patience,
             card or Card.alone(),
-            instruments.counter(received, self.name),
+            partial(_counter, instruments, received, self.name),
         )
         self.heads = Heads()
         self._session = session
@@ -106,10 +107,11 @@ class ParentSession:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
         beyond: float = 0.0,
+        registry: str = "",
     ) -> AsyncIterator[Answer]:
         """An answer whose status is below 500 and neither 401, 403 nor 429, nor 304 where `headers` have no
         If-None-Match; to HEAD also those of `REFUSES_HEAD`. Failures are raised. `beyond`: seconds that the head may
-        take more than usual, for what the parent has to do before it."""
+        take more than usual, for what the parent has to do before it. `registry`: whose bytes come, to be counted."""
         parent, kind = self.parent, kind_of(path)
         parent.admit(kind)
         parent.inflight += 1
@@ -120,7 +122,7 @@ class ParentSession:
             async with AsyncExitStack() as stack:
                 response = await self._open(stack, request, question, asking(method, path, kind, self.name))
                 parent.hangs.answered(kind)
-                yield Answer(response, parent)
+                yield Answer(response, parent, registry)
         except Hung:
             seconds = parent.patience.head
             parent.hangs.hung(kind, seconds)
@@ -249,3 +251,10 @@ class ParentSession:
         if self.mesh or (response.status == 503 and is_beside(response.url.path)):
             return
         self.parent.throttles.note(str(response.url), response.status, wait)
+
+
+def _counter(instruments: Instruments, received: Metric, name: str, registry: str) -> Counter:
+    """What counts bytes of bodies of the parent of that name, for a registry."""
+    return instruments.counter(
+        received, registry if instruments.has(received, registry, name) else OTHER, name
+    )

@@ -12,11 +12,13 @@ import signal
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from socket import socket
 from typing import Final
 
 from registry_mesh import __version__
 from registry_mesh.admin.node import Readiness
+from registry_mesh.admin.parent_use import with_use
 from registry_mesh.admin.server import AdminServer
 from registry_mesh.admin.status import (
     FindingsStatus,
@@ -51,6 +53,7 @@ from registry_mesh.assembly.watch.figures import Figures
 from registry_mesh.assembly.watch.gauges import Gauges
 from registry_mesh.assembly.watch.images import NodeImages
 from registry_mesh.assembly.watch.lookout import Lookout
+from registry_mesh.assembly.watch.served import Served
 from registry_mesh.config.schema import Config
 from registry_mesh.edge.access_log import AccessLog
 from registry_mesh.findings.decide import LOOKED_AT
@@ -111,6 +114,8 @@ class Keeper:
         self._audit_log = AccessLog(config.log.audit)
         self._elders = tuple(elders)
         self._gauges = Gauges(config, self._instruments, seen, seats, self._elders, self._told)
+        own = config.registry or names.OTHER if config.role == "origin" else ""
+        self._served = Served(table, self._instruments, own)
         self._events = Events()
         self.lookout = Lookout(
             lambda: self._config,
@@ -284,7 +289,8 @@ class Keeper:
         ruled = (self._replicator, self._preloader, self._retention)
         told = (each.status() for each in ruled if each is not None)
         faults = [len(each.faults) for each in told if each is not None]
-        self._gauges.measure(self._stored, sum(faults) if faults else None)
+        self._gauges.measure(self._stored, sum(faults) if faults else None, self._registries())
+        self._served.look()
 
     # What the operator is told
 
@@ -351,24 +357,30 @@ class Keeper:
 
     def _registries(self) -> dict[str, RegistryStatus]:
         asking, lies = self._by_parent(names.PARENT_AVAILABLE), self._by_parent(names.LIES)
+        day = self._figures.received() if self._figures else {}
         now = time.monotonic()
 
-        def parent(url: str) -> ParentStatus:
+        def parent(host: str, url: str) -> ParentStatus:
             label = parent_label(url)
             standing = self._board.sheet(label).standing(now)
-            return parent_status(url, standing, now, asking.get(label, 0), lies.get(label, 0))
+            told = parent_status(url, standing, now, asking.get(label, 0), lies.get(label, 0))
+            return replace(told, day_bytes=day.get((host, label), 0))
 
         return {
             host: RegistryStatus(
                 registry.default,
-                [[parent(url) for url in group] for group in registry.parents],
+                with_use([[parent(host, url) for url in group] for group in registry.parents]),
                 cache_status(self.table, host),
             )
             for host, registry in self._config.registries.items()
         }
 
     def _by_parent(self, metric: names.Metric) -> dict[str, int]:
-        return {s.labels[0]: int(s.value) for s in self.table.read() if s.metric is metric}
+        """Of all registries together."""
+        found: dict[str, int] = {}
+        for sample in self.table.read(metric):
+            found[sample.labels[-1]] = found.get(sample.labels[-1], 0) + int(sample.value)
+        return found
 
     def _stored(self) -> tuple[int | None, int | None]:
         """Bytes used and allowed on this machine's disk; None where that is not known, or not bounded."""

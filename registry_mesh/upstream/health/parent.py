@@ -32,8 +32,8 @@ HUSH_OF_CHUNKS: Final = 0.25
 
 
 class KnownParent:
-    """Implements `ports.parents.Parent` for the parent at `url`. `ping` asks whether it answers; `received` counts
-    bytes of its bodies."""
+    """Implements `ports.parents.Parent` for the parent at `url`. `ping` asks whether it answers; `received` gives
+    what counts bytes of its bodies, by registry."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class KnownParent:
         ping: Callable[[], Awaitable[bool]],
         patience: Patience,
         card: Card,
-        received: Counter,
+        received: Callable[[str], Counter],
     ) -> None:
         self.name = name
         self.url = url
@@ -58,7 +58,8 @@ class KnownParent:
         self.inflight = 0
         self.received = 0
         """Bytes of bodies, by this session."""
-        self._counted = received
+        self._counter = received
+        self._counters: dict[str, Counter] = {}
         self._background = Background(name, card)
         self._unanswered = 0
 
@@ -140,9 +141,12 @@ class KnownParent:
         """Whether it asked to be left alone, and its time has not come."""
         return self.throttles.left(self.url) is not None
 
-    def heard(self, size: int) -> None:
-        """Bytes of a body came from it."""
-        self._counted.add(size)
+    def heard(self, size: int, registry: str = "") -> None:
+        """Bytes of a body came from it, of something that `registry` was asked for."""
+        counter = self._counters.get(registry)
+        if counter is None:
+            counter = self._counters[registry] = self._counter(registry)
+        counter.add(size)
         self.received += size
         self.liveness.heard()
         if not urgency().background:
