@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,6 @@ from registry_mesh.assembly.node.build import running
 from registry_mesh.assembly.runs.preloading import Preloader
 from registry_mesh.assembly.sources.storage import open_storage
 from registry_mesh.config.finding import ConfigInvalid
-from registry_mesh.config.load import parse
 from registry_mesh.config.schema import Config
 from registry_mesh.content.holdings.preload import Meter
 from registry_mesh.oci.media_types import OCI_INDEX, OCI_MANIFEST
@@ -21,6 +19,7 @@ from registry_mesh.telemetry.logs import FIELDS
 from tests.eventually import eventually
 from tests.simulators.images import HOST, Content
 from tests.simulators.replica_tree import ReplicaTree, replica_tree
+from tests.simulators.ruled_node import ruled_node
 
 
 @dataclass
@@ -29,22 +28,8 @@ class World:
     folder: Path
 
     def config(self, *rules: str) -> Config:
-        folder = self.folder / "site-rules"
-        folder.mkdir(exist_ok=True)
-        written = "\n".join(f"  - {{name: r{i}, from: {HOST}, {each}}}" for i, each in enumerate(rules))
-        (folder / "r.yaml").write_text(f"schema: registry-mesh/rules/2\nrules:\n{written}\n")
-        document = {
-            "role": "site",
-            "name": "t2-geneva",
-            "listen": {"port": 0},
-            "admin": {"port": 0},
-            "workers": 1,
-            "store": {"disk": {"path": str(self.folder / "site")}},
-            "registries": {HOST: {"default": True, "parents": [[self.tree.link.url]]}},
-            "rules": str(folder),
-            "replication": {"interval": "1h"},
-        }
-        return parse(json.dumps(document), "site.yaml").config
+        parents = {HOST: {"default": True, "parents": [[self.tree.link.url]]}}
+        return ruled_node(self.tree, self.folder, "site", rules, name="t2-geneva", registries=parents)
 
     async def run(self, config: Config) -> Meter:
         storage = await open_storage(config)
