@@ -46,11 +46,7 @@ def decide(facts: NodeFacts, now: float) -> list[Finding]:
     found: dict[tuple[str, str], Finding] = {}
     for check in _CHECKS:
         for finding in check(facts, now):
-            key = (finding.name, finding.subject)
-            first = found.setdefault(key, finding)
-            more = [each for each in finding.registries if each not in first.registries]
-            if more:
-                found[key] = replace(first, registries=(*first.registries, *more))
+            found.setdefault((finding.name, finding.subject), finding)
     return worst_first(list(found.values()))
 
 

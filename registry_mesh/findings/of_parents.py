@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Final
 
 from registry_mesh.findings.facts import NodeFacts, ParentFacts, RegistryFacts
@@ -20,8 +19,7 @@ _LOGIN: Final = ("401", "login", "credentials")
 def of_parents(facts: NodeFacts, now: float) -> Iterator[Finding]:
     """All about all registries."""
     for registry in facts.registries:
-        for found in _of_registry(registry, facts.config, now):
-            yield replace(found, registries=(registry.name,))
+        yield from _of_registry(registry, facts.config, now)
 
 
 def _of_registry(registry: RegistryFacts, config: str, now: float) -> Iterator[Finding]:
@@ -45,7 +43,7 @@ def _of_registry(registry: RegistryFacts, config: str, now: float) -> Iterator[F
         elif parent.slow_until > now:
             yield _slow(registry, parent, now)
         if parent.lies:
-            yield _lies(registry, parent, now)
+            yield _lies(parent, now)
 
 
 def _offline(registry: RegistryFacts, lost: list[ParentFacts], config: str, now: float) -> Finding:
@@ -127,7 +125,6 @@ def _no_registry(registry: RegistryFacts, parent: ParentFacts, config: str) -> F
         parent.name,
         (f"It is a parent of {registry.name}, and gave nothing yet.",),
         f"its address, in registries.{registry.name}.parents; step by step: registry-mesh probe {config}",
-        hides=True,
     )
 
 
@@ -195,22 +192,13 @@ def _loop(parent: ParentFacts, since: str) -> Finding:
     )
 
 
-def _lies(registry: RegistryFacts, parent: ParentFacts, now: float) -> Finding:
-    """What a parent's chunk map proves goes nowhere before it is proven; all else is proven where it ends."""
+def _lies(parent: ParentFacts, now: float) -> Finding:
     times = "once" if parent.lies == 1 else f"{parent.lies} times"
-    ranges = (
-        f", and wrong ranges may have gone to clients (registries.{registry.name}.ranges)"
-        if registry.unproven
-        else ""
-    )
     return Finding(
         "parent-lies",
-        f"{parent.name} sent wrong bytes {times} in an hour; no wrong blob was kept.",
+        f"{parent.name} sent wrong bytes {times} in an hour; none went further.",
         parent.name,
-        (
-            "Its disk, its link, or worse.",
-            f"What came without a chunk map is proven at its end: pulls of it were cut off{ranges}.",
-        ),
+        ("Its disk, its link, or worse.",),
         "its admin: verify its store",
         now,
     )
