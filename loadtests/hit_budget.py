@@ -31,8 +31,9 @@ from registry_mesh.auth.policies import Policies, levels
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.edge.client_limits import ClientLimits, Limits
 from registry_mesh.edge.hot import connection as fast
+from registry_mesh.edge.hot.blob import HotBlob
 from registry_mesh.edge.hot.connection import FastConnection
-from registry_mesh.edge.hot.entries import Hot, HotBlob
+from registry_mesh.edge.hot.entries import Hot
 from registry_mesh.edge.hot.fast_path import FastPath
 from registry_mesh.edge.hot.recognise import KnownBlob
 from registry_mesh.edge.pulled import Pulled

@@ -17,6 +17,7 @@ from registry_mesh.telemetry.names import (
     CERTIFICATE_EXPIRY,
     FINDING,
     GRACE_ENDS,
+    OTHER,
     PARENT_LATENCY,
     PARENT_RATE,
     PARENT_STATE,
@@ -44,11 +45,13 @@ class TableCollector(Collector):
 
 
 def _used(sample: Sample) -> bool:
-    """Whether there is anything to tell: of the many series that several labels make those appear that were used."""
+    """Whether there is anything to tell: of the many series that several labels make those appear that were used, and
+    of one label, beside the registry, all: a rise from nothing would not be seen."""
     metric = sample.metric
     if metric.absent:
         return bool(sample.cells[0])
-    few = len(metric.labels) < 2 and metric.kind is Kind.COUNTER
+    named = "registry" not in metric.labels or OTHER not in sample.labels
+    few = named and len(set(metric.labels) - {"registry"}) < 2 and metric.kind is Kind.COUNTER
     gauge = metric.kind is Kind.GAUGE and metric.name not in _SPARSE
     plain = not metric.labels and metric.name not in _SPARSE
     return few or gauge or plain or bool(sample.value)

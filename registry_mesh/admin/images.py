@@ -23,12 +23,24 @@ _PLAIN: Final = {"Cache-Control": "no-store"}
 NAMES: Final = web.RequestKey("names", list[str])
 """What an action is about, for the audit log."""
 
+_KINDS: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
+    "seconds": ((int, float, type(None)), "a number"),
+    "off": ((bool, type(None)), "true or false"),
+    "dry_run": ((bool, type(None)), "true or false"),
+    "platforms": ((list, type(None)), "a list of OS/ARCHITECTURE"),
+}
+"""What else may be said beside names: of which kind, and how that is put."""
+
 Asked = Mapping[str, Any]  # Any: JSON
 Told = dict[str, Any]  # Any: JSON
 
 
 class Unheeded(Exception):
     """What is asked cannot be done: why, and what to do instead."""
+
+
+class Malformed(Unheeded):
+    """What is asked is not put as it has to be: 400, where another `Unheeded` is 404."""
 
 
 class Images(Protocol):
@@ -85,24 +97,32 @@ def _acting(
 
 async def _asked(request: web.Request) -> Asked:
     if "Origin" in request.headers or request.content_type != "application/json":
-        raise Unheeded("send application/json, from no web page")
+        raise Malformed("send application/json, from no web page")
     try:
         asked = await request.json()
     except (ValueError, RecursionError):
-        raise Unheeded("the body is no JSON") from None
+        raise Malformed("the body is no JSON") from None
     names = asked.get("images") if isinstance(asked, dict) else None
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-        raise Unheeded('name them: {"images": ["REGISTRY/REPOSITORY:TAG"]}')
+        raise Malformed('name them: {"images": ["REGISTRY/REPOSITORY:TAG"]}')
+    for key, (kinds, wanted) in _KINDS.items():
+        if not isinstance(asked.get(key), kinds):
+            raise Malformed(f"{key} is {wanted}")
     request[NAMES] = names
     found: Asked = asked
     return found
+
+
+def status_of(unheeded: Unheeded) -> int:
+    """Whether it was asked badly, or is not to be had here."""
+    return 400 if isinstance(unheeded, Malformed) else 404
 
 
 async def _answered(act: Callable[[], Awaitable[Told]]) -> web.Response:
     try:
         return _json(await act())
     except Unheeded as unheeded:
-        return _json({"error": str(unheeded)}, 404)
+        return _json({"error": str(unheeded)}, status_of(unheeded))
     except Failure as fault:
         return _json({"error": fault.reason}, 503)
 
@@ -113,7 +133,7 @@ async def _streamed(request: web.Request, images: Images) -> web.StreamResponse:
         steps = images.preload(asked["images"], asked)
         first = await anext(steps)
     except Unheeded as unheeded:
-        return _json({"error": str(unheeded)}, 404)
+        return _json({"error": str(unheeded)}, status_of(unheeded))
     answer = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", **_PLAIN})
     await answer.prepare(request)
     try:

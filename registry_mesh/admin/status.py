@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from registry_mesh.findings.finding import Finding
 from registry_mesh.ports.standing import Standing
 from registry_mesh.telemetry.instruments import Table
-from registry_mesh.telemetry.names import CACHE, CACHE_BYTES, RESULTS, Kind
+from registry_mesh.telemetry.names import CACHE, CACHE_BYTES, RESULTS, SERVED_BYTES, Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,12 @@ class ParentStatus:
     """It does not take this node's login for so long."""
     no_registry: int = 0
     """The status that it answers /v2/ with, where that is none of a registry's."""
+    use: str = "standing_by"
+    """What it is to its registry: in_use, standing_by, left_out, waiting or silent."""
+    day_bytes: int | None = None
+    """What came from it within 24 h."""
+    price: str = ""
+    """Of a byte from it, as configured."""
 
 
 def parent_status(url: str, standing: Standing, now: float, available_to: int, lies: int) -> ParentStatus:
@@ -222,6 +229,20 @@ class ReplicationStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class PreloadingStatus:
+    """The last run of a site's rules, which bring images ahead of time. Times in seconds since the epoch; 0: none."""
+
+    ended: float = 0.0
+    images: int = 0
+    here: int = 0
+    failed: int = 0
+    troubles: Sequence[str] = ()
+    faults: Sequence[str] = ()
+    """Why the rule files cannot be used; older ones are in force then."""
+    faults_since: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class CacheStatus:
     """What was had without asking a parent; None where nothing was asked for yet."""
 
@@ -234,11 +255,16 @@ class CacheStatus:
 def cache_status(table: Table, registry: str | None = None) -> CacheStatus:
     """What the counters of all processes come to, of one registry or of all."""
     requests, sizes = dict.fromkeys(RESULTS, 0.0), dict.fromkeys(RESULTS, 0.0)
-    for sample in table.read():
-        counts = {CACHE.name: requests, CACHE_BYTES.name: sizes}.get(sample.metric.name)
-        if counts is not None and registry in (None, sample.labels[0]):
+    for sample in table.read(CACHE, CACHE_BYTES):
+        counts = requests if sample.metric is CACHE else sizes
+        if registry in (None, sample.labels[0]):
             counts[sample.labels[2]] += sample.value
-    return CacheStatus(share(requests), share(sizes), int(sizes["hit"] + sizes["stale"]))
+    return CacheStatus(share(requests), share(sizes), saved(sizes))
+
+
+def saved(sizes: Mapping[str, float]) -> int:
+    """Bytes that did not cross the WAN, of those that were sent, by results."""
+    return int(sum(size for result, size in sizes.items() if result != "miss"))
 
 
 def share(counts: Mapping[str, float]) -> float | None:
@@ -278,6 +304,8 @@ class FindingStatus:
     sentence: str
     evidence: Sequence[str]
     next: str
+    registries: Sequence[str] = ()
+    """Those whose requests it keeps from being answered; none: it is about no registry."""
 
 
 def finding_status(finding: Finding) -> FindingStatus:
@@ -290,6 +318,7 @@ def finding_status(finding: Finding) -> FindingStatus:
         finding.sentence,
         finding.evidence,
         finding.next,
+        finding.registries,
     )
 
 
@@ -327,6 +356,7 @@ class NodeStatus:
     last_day: DayStatus | None = None
     webhooks: Sequence[WebhookStatus] = ()
     retention: RetentionStatus | None = None
+    preloading: PreloadingStatus | None = None
     verdict: str = ""
     """One sentence of what is so."""
     findings: Sequence[FindingStatus] = ()
@@ -334,13 +364,19 @@ class NodeStatus:
 
 
 def counters(table: Table) -> dict[str, int | Mapping[str, int]]:
-    """What `NodeStatus.counters` says."""
+    """What `NodeStatus.counters` says: of all registries together, but for those of the cache."""
     plain: dict[str, int] = {}
     labelled: dict[str, dict[str, int]] = {}
     for sample in table.read():
         if sample.metric.kind is Kind.COUNTER and sample.value:
             if sample.labels:
-                labelled.setdefault(sample.metric.name, {})["/".join(sample.labels)] = int(sample.value)
+                of_all = "registry" in sample.metric.labels and sample.metric not in _BY_REGISTRY
+                key = "/".join(sample.labels[1:] if of_all else sample.labels)
+                counts = labelled.setdefault(sample.metric.name, {})
+                counts[key] = counts.get(key, 0) + int(sample.value)
             else:
                 plain[sample.metric.name] = int(sample.value)
     return {**plain, **labelled}
+
+
+_BY_REGISTRY: Final = (CACHE, CACHE_BYTES, SERVED_BYTES)

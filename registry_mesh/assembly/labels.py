@@ -25,7 +25,15 @@ def layout(config: Config) -> Layout:
     """The metrics table's layout: parents, siblings and registries are closed sets, by configuration."""
     siblings = sibling_labels(config)
     asked = list(dict.fromkeys([*parent_labels(config), *siblings]))
-    return Layout(values={"parent": asked, "sibling": siblings, "registry": list(config.registries)})
+    registries = [*config.registries, *filter(None, [config.registry])]
+    values = {"parent": asked, "sibling": siblings, "registry": registries}
+    return Layout(values=values, parents={host: parents_of(config, host) for host in config.registries})
+
+
+def parents_of(config: Config, host: str) -> list[str]:
+    """Every parent of a registry, once."""
+    groups = config.registries[host].parents
+    return list(dict.fromkeys(parent_label(url) for group in groups for url in group))
 
 
 def board(config: Config, processes: int = 1) -> Board:

@@ -91,6 +91,17 @@ class MapShape:
         return cls(_algorithm(number), size, digest.hex(), top_at, top_at + pages_of(size) * SUM)
 
     @classmethod
+    def of(cls, size: int, digest: Digest, root: str) -> MapShape:
+        """The shape in version 2 of the map of that blob which `root` names. `ChunkMapInvalid` where it names none, or
+        one by an algorithm that cannot be computed here."""
+        name = root.partition(":")[0].upper()
+        if name not in SumAlgorithm.__members__:
+            raise ChunkMapInvalid(f"{root!r} names no chunk map")
+        top_at = _FIXED.size + len(digest.hex) // 2
+        algorithm = _algorithm(SumAlgorithm[name].value)
+        return cls(algorithm, size, digest.hex, top_at, top_at + pages_of(size) * SUM)
+
+    @classmethod
     def _read_old(cls, data: bytes) -> MapShape:
         if len(data) < _OLD_HEAD.size:
             raise ChunkMapInvalid("shorter than its head")
@@ -153,6 +164,11 @@ def encode(chunk_map: ChunkMap, digest: Digest, span: Span | None = None) -> byt
     pages = pages_over(span, chunk_map.size)
     follow = _FOLLOW.pack(pages.start, len(pages))
     return b"".join([_head(chunk_map, digest), follow, *(chunk_map.pages[page] for page in pages)])
+
+
+def joined(head: bytes, pages: range, sums: bytes) -> bytes:
+    """A map of version 2 with some `pages`, whose `sums` were read apart from its head."""
+    return head + _FOLLOW.pack(pages.start, len(pages)) + sums
 
 
 def encode_old(chunk_map: ChunkMap) -> bytes | None:

@@ -8,8 +8,8 @@ from typing import Final
 
 Marks = Mapping[str, str]
 
-SIGNS: Final = {"well": "●", "look": "▲", "broken": "■", "waits": "○"}
-LETTERS: Final = {"well": "+", "look": "!", "broken": "x", "waits": "o"}
+SIGNS: Final = {"well": "●", "warn": "▲", "broken": "■", "waits": "○"}
+LETTERS: Final = {"well": "+", "warn": "!", "broken": "x", "waits": "o"}
 """Where standard output cannot spell the signs."""
 
 
@@ -25,4 +25,4 @@ def marks() -> Marks:
 def worst(states: Iterable[str]) -> str:
     """The state that all together come to."""
     found = set(states)
-    return next((state for state in ("broken", "look") if state in found), "well")
+    return next((state for state in ("broken", "warn") if state in found), "well")

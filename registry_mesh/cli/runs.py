@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 )
 @FORMAT
 def command(config: Path, limit: int, format: str) -> None:
-    """Show the last runs of the rules of the node that CONFIG describes, failed ones too and why: the newest first. A
-    site's bring images ahead of time.
+    """Show the last runs of the rules of the replica, or origin, that CONFIG describes, failed ones too and why: the
+    newest first.
 
-    The node may be serving and running its rules meanwhile.
+    The replica may be serving and running its rules meanwhile.
 
     \b
     Example:
@@ -39,12 +39,13 @@ def command(config: Path, limit: int, format: str) -> None:
     """
 
     async def show(loaded: Config) -> int:
-        from registry_mesh.assembly.sources.storage import open_storage, run_history
+        from registry_mesh.assembly.sources.storage import open_storage
+        from registry_mesh.content.snapshot.history import RunHistory
 
         async with AsyncExitStack() as stack:
             storage = await open_storage(loaded)
             stack.push_async_callback(storage.close)
-            runs = (await run_history(loaded, storage).read())[::-1][:limit]
+            runs = (await RunHistory(storage.records).read())[::-1][:limit]
         if format == "json":
             click.echo(json.dumps([asdict(run) for run in runs], indent=2))
             return 0
@@ -55,26 +56,23 @@ def command(config: Path, limit: int, format: str) -> None:
             click.echo("no run is known")
         return 0
 
-    store_command.run(config, ("replica", "origin", "site"), show)
+    store_command.run(config, ("replica", "origin"), show)
 
 
 def _lines(run: Run) -> Iterator[str]:
     from registry_mesh.cli.replication_view import size
 
-    began = f"{_moment(run.began)}  {run.trigger}"
-    if run.goes_on is not None:
-        began += f" (goes on with {_moment(run.goes_on)})"
+    began = datetime.fromtimestamp(run.began, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     if run.ended is None:
-        yield f"{began}  broke off: {run.why}" if run.why else f"{began}  under way, or killed"
+        yield f"{began}  {run.trigger}  under way, or killed"
         return
     took = f"{run.ended - run.began:.1f} s"
     if run.why:
-        so_far = f"{run.held} of {run.tags} tags held, {size(run.bytes)}"
-        yield f"{began}  broke off after {took}, {so_far}: {run.why}"
+        yield f"{began}  {run.trigger}  broke off after {took}: {run.why}"
         return
     state = "complete" if run.complete else f"{run.failed} failed"
     yield (
-        f"{began}  {state} in {took}: {run.held} of {run.tags} tags held, {run.switched} switched, "
+        f"{began}  {run.trigger}  {state} in {took}: {run.held} of {run.tags} tags held, {run.switched} switched, "
         f"{run.deleted} deleted, {size(run.bytes)}"
     )
     for name, rule in run.rules.items():
@@ -82,7 +80,3 @@ def _lines(run: Run) -> Iterator[str]:
             f"  rule {name}: {rule.held} of {rule.tags} tags held, {rule.switched} switched, {size(rule.bytes)}"
         )
     yield from (f"  failed: {trouble}" for trouble in run.troubles)
-
-
-def _moment(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -45,7 +45,8 @@ def command(config: Path, adopt: bool, trial: bool) -> None:
     for warning in loaded.warnings:
         click.echo(str(warning), err=True)
 
-    from registry_mesh.assembly.node.service import StartFailed, serve, try_to_serve
+    from registry_mesh.assembly.node.new_version import try_to_serve
+    from registry_mesh.assembly.node.service import StartFailed, serve
     from registry_mesh.assembly.supervision.loops import LoopMissing
     from registry_mesh.assembly.supervision.sockets import AddressTaken
     from registry_mesh.ports.failures import StoreForeign

@@ -108,8 +108,6 @@ def _check_filling(document: Document) -> None:
         document.report(
             ("registries",), "an origin fetches nothing but what rules take", "add rules: DIRECTORY", key=True
         )
-    if rules and not registries:
-        document.report(("rules",), "rules without registries", "name those that they take from", key=True)
     if rules and document.find("registry") is None:
         document.report(
             ("rules",), "what rules bring needs a registry to be in", "add registry: HOST", key=True

@@ -35,6 +35,9 @@ class Limits(Section):
     client_bytes: Rate = 0
     """Bytes a second that are sent to one client, on average: it is asked to come again while it is ahead of that by
     more than five seconds."""
+    client_unknown: Annotated[int, Field(ge=0)] = 0
+    """Answers a second, on average over five seconds, of one client, that parents are asked for in vain (404): beyond
+    it the client has to wait, as with `client_requests`."""
     exempt: Annotated[
         tuple[Network, ...],
         BeforeValidator(_networks),

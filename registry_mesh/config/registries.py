@@ -103,6 +103,9 @@ class Registry(Section):
     for members that are caches, by the blob's digest, so that every node comes to the same member for a blob, unless
     that one has a quarter more under way than the average."""
     tags: Tags = Tags()
+    negative_ttl: Annotated[Duration, Field(le=3600)] = 5.0
+    """That a repository has no blob or manifest of some digest is believed for so long, less up to a fifth; 0s: parents
+    are asked each time. What is pulled, brought by rules or refreshed meanwhile ends it."""
     readers: Annotated[tuple[SubjectName, ...], BeforeValidator(listed)] = ()
     """Subjects that may read it: `everybody`, `users` (people who log in), names, `@group`. A registry with
     `credentials` or a `certificate` is served to nobody without this line, or a policy that names it."""

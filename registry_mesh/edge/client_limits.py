@@ -1,7 +1,8 @@
 """What one client may have: requests and bytes a second, on average.
 
 Each is one moment for a client, up to which its share is used up (the generic cell rate algorithm): a request moves
-it on by one over the rate, an answer by its bytes over theirs. A client that is ahead of the clock by more than
+it on by one over the rate, an answer by its bytes over theirs, and one that parents had to be asked for in vain by one
+over the rate of these. A client that is ahead of the clock by more than
 `AHEAD` has to wait.
 """
 
@@ -30,12 +31,13 @@ class Limits:
     connections: int = 0
     requests: float = 0.0
     bytes: float = 0.0
+    unknown: float = 0.0
     exempt: tuple[Network, ...] = ()
 
     @property
     def rates(self) -> bool:
-        """Whether requests or bytes are bounded."""
-        return bool(self.requests or self.bytes)
+        """Whether anything is bounded that is counted by the second."""
+        return bool(self.requests or self.bytes or self.unknown)
 
     @property
     def bounded(self) -> bool:
@@ -62,6 +64,7 @@ class ClientLimits:
     def __init__(self, limits: Limits) -> None:
         self._of_request = 1 / limits.requests if limits.requests else 0.0
         self._of_byte = 1 / limits.bytes if limits.bytes else 0.0
+        self._of_unknown = 1 / limits.unknown if limits.unknown else 0.0
         self._used: OrderedDict[str, list[float]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -72,7 +75,7 @@ class ClientLimits:
         if not client:
             return 0.0
         used = self._of(client, now)
-        ahead = max(used[0], used[1]) - now
+        ahead = max(used) - now
         if ahead > AHEAD:
             return ahead - AHEAD
         used[0] = max(used[0], now) + self._of_request
@@ -84,10 +87,16 @@ class ClientLimits:
             used = self._of(client, now)
             used[1] = max(used[1], now) + size * self._of_byte
 
+    def asked_in_vain(self, client: str, now: float) -> None:
+        """Count an answer that parents were asked for, and do not have."""
+        if client and self._of_unknown:
+            used = self._of(client, now)
+            used[2] = max(used[2], now) + self._of_unknown
+
     def _of(self, client: str, now: float) -> list[float]:
         used = self._used.get(client)
         if used is None:
-            used = self._used[client] = [now, now]
+            used = self._used[client] = [now, now, now]
             if len(self._used) > CLIENTS:
                 self._used.popitem(last=False)
         else:

@@ -120,6 +120,8 @@ class Exchange:
     reason: str = ""
     why: str = ""
     """Why it was not answered as asked: a word of `names.REASONS`, and a sentence."""
+    finding: str = ""
+    """The finding that explains that."""
     broken: str = ""
     """Why an answer did not end: `client` (it left), `slow client`, `source`."""
 

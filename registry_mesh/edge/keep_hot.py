@@ -10,7 +10,9 @@ from registry_mesh.auth.access import Action, Asked
 from registry_mesh.edge import head
 from registry_mesh.edge.exchange import Call, Exchange, namespace
 from registry_mesh.edge.head import Fields
-from registry_mesh.edge.hot.entries import Hot, HotManifest, Shape
+from registry_mesh.edge.hot.entries import Hot
+from registry_mesh.edge.hot.manifest import HotManifest
+from registry_mesh.edge.hot.shape import Shape
 from registry_mesh.edge.pull_of import thing_of
 from registry_mesh.edge.pulled import Fetched
 from registry_mesh.oci.digest import Digest

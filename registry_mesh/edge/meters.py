@@ -10,12 +10,12 @@ from registry_mesh.telemetry.instruments import Counter, Histogram, Instruments
 from registry_mesh.telemetry.names import (
     CACHE,
     CACHE_BYTES,
-    CODES,
     ENDPOINTS,
     FAILURES,
     FIRST_BYTE,
     METHODS,
     OTHER,
+    REASONS,
     RECEIVED_BYTES,
     REDIRECTED_BYTES,
     REQUEST_SECONDS,
@@ -23,7 +23,10 @@ from registry_mesh.telemetry.names import (
     REQUESTS_RUNNING,
     RESULTS,
     SENT_BYTES,
+    SIDES,
 )
+
+_ANY: Final = (SIDES[0], REASONS[0])
 
 _LABELS: Final = {
     Endpoint.BASE: "base",
@@ -50,12 +53,7 @@ class Meters:
     def __init__(self, instruments: Instruments) -> None:
         self._instruments = instruments
         self.running = instruments.gauge(REQUESTS_RUNNING)
-        self.requests: dict[tuple[str, str, str], Counter] = {
-            (endpoint, method, code): instruments.counter(REQUESTS, endpoint, method, code)
-            for endpoint in ENDPOINTS
-            for method in METHODS
-            for code in CODES
-        }
+        self._requests: dict[tuple[str, str, str, str], Counter] = {}
         self.seconds: dict[str, Histogram] = {
             endpoint: instruments.histogram(REQUEST_SECONDS, endpoint) for endpoint in ENDPOINTS
         }
@@ -65,11 +63,23 @@ class Meters:
         self.first_byte = {result: instruments.histogram(FIRST_BYTE, result) for result in RESULTS}
         self._cache: dict[tuple[str, str, str], tuple[Counter, Counter]] = {}
 
+    def _named(self, registry: str) -> str:
+        """The registry as a label has it."""
+        return registry if self._instruments.has(FAILURES, registry, *_ANY) else OTHER
+
+    def _asked(self, registry: str, endpoint: str, method: str, code: str) -> Counter:
+        key = (registry, endpoint, method, code)
+        if key not in self._requests:
+            self._requests[key] = self._instruments.counter(
+                REQUESTS, self._named(registry), endpoint, method, code
+            )
+        return self._requests[key]
+
     def _cache_of(self, registry: str, kind: str, result: str) -> tuple[Counter, Counter]:
         """Answers and their bytes; they have a series from now on."""
         key = (registry, kind, result)
         if key not in self._cache:
-            named = registry if self._instruments.has(CACHE, *key) else OTHER
+            named = self._named(registry)
             self._cache[key] = (
                 self._instruments.counter(CACHE, named, kind, result),
                 self._instruments.counter(CACHE_BYTES, named, kind, result),
@@ -77,20 +87,28 @@ class Meters:
         return self._cache[key]
 
     def answered(
-        self, endpoint: Endpoint | None, method: str, status: int, sent: int, received: int, seconds: float
+        self,
+        endpoint: Endpoint | None,
+        method: str,
+        status: int,
+        sent: int,
+        received: int,
+        seconds: float,
+        registry: str = "",
     ) -> None:
-        """`status` 0: the client left before an answer began; counted with its connection, not here."""
+        """`registry`: empty where none was asked. `status` 0: the client left before an answer began; counted with its
+        connection, not here."""
         label = label_of(endpoint)
         if status:
             known = method if method in METHODS else "other"
-            self.requests[label, known, f"{status // 100}xx"].add()
+            self._asked(registry, label, known, f"{status // 100}xx").add()
         self.seconds[label].observe(seconds)
         self.sent[label].add(sent)
         self.received[label].add(received)
 
-    def failed(self, side: str, reason: str) -> None:
+    def failed(self, side: str, reason: str, registry: str = "") -> None:
         """A request that was not answered as asked; one of `SIDES` and of `REASONS`."""
-        self._instruments.counter(FAILURES, side, reason).add()
+        self._instruments.counter(FAILURES, self._named(registry), side, reason).add()
 
     def hit(
         self,
@@ -105,7 +123,7 @@ class Meters:
     ) -> None:
         """Answers of the class `code` from what is held, `sent` bytes together, each of which took `seconds`.
         `endpoint` is one of `ENDPOINTS`, `kind` one of `CACHED`."""
-        self.requests[endpoint, method, code].add(answers)
+        self._asked(registry, endpoint, method, code).add(answers)
         self.seconds[endpoint].observe(seconds, answers)
         self.sent[endpoint].add(sent)
         counter, size = self._cache_of(registry, kind, "hit")
@@ -118,7 +136,7 @@ class Meters:
     ) -> None:
         """An answer of a cache of which `sent` bytes of a body left, the first after `first` seconds; `kind` is one of
         `CACHED`."""
-        result = "stale" if provenance.stale else "hit" if provenance.hit else "miss"
+        result = provenance.result
         counter, size = self._cache_of(registry, kind, result)
         counter.add()
         size.add(sent)

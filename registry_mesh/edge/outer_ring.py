@@ -25,15 +25,18 @@ from registry_mesh.edge.faults import (
     unexpected,
 )
 from registry_mesh.edge.hot.entries import Hot
+from registry_mesh.edge.respond import remembered_fields
 from registry_mesh.edge.traffic import Traffic
 from registry_mesh.edge.wire.connection import Answered, Connection
 from registry_mesh.oci.endpoints import Endpoint
-from registry_mesh.oci.refusals import Refusal, Unauthorized
+from registry_mesh.oci.refusals import BlobUnknown, ManifestUnknown, NameUnknown, Refusal, Unauthorized
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.hops import HOPS, SIBLING, Asks, Hops, asks_of, passed
 from registry_mesh.telemetry.traces import enter
 
 log: Final = logging.getLogger(__name__)
+
+Unknown: Final = (BlobUnknown, ManifestUnknown, NameUnknown)
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _READING: Final = ("GET", "HEAD")
@@ -84,14 +87,20 @@ class OuterRing:
         call = exchange.call
         endpoint = call.endpoint if call is not None else None
         self._traffic.meters.answered(
-            endpoint, exchange.method, exchange.status, exchange.sent, exchange.received, seconds
+            endpoint,
+            exchange.method,
+            exchange.status,
+            exchange.sent,
+            exchange.received,
+            seconds,
+            _registry(exchange),
         )
         if exchange.redirected:
             self._traffic.meters.redirected.add(exchange.redirected)
         if exchange.provenance is not None and call is not None and call.role.name != "origin":
             kind = "blob" if endpoint is Endpoint.BLOB else "manifest"
             self._traffic.meters.cached(
-                call.repository.registry if call.repository is not None else "",
+                _registry(exchange),
                 "tag" if exchange.by_tag else kind,
                 exchange.provenance,
                 exchange.sent,
@@ -152,24 +161,33 @@ class OuterRing:
     async def _tell(self, exchange: Exchange, answer: ErrorAnswer, fault: Exception) -> None:
         side, exchange.reason = reason_of(fault)
         exchange.why = answer.message
-        self._traffic.meters.failed(side, exchange.reason)
+        self._traffic.meters.failed(side, exchange.reason, _registry(exchange))
         self._settings.report(side, exchange.reason, _subject(exchange), exchange.why)
-        if side in ("parent", "store"):
-            self._explain(exchange, answer, store=side == "store")
+        self._explain(exchange, answer, side)
         if exchange.status:
             # An answer has begun: no error text may follow inside of it.
             log.warning("request %s: cut after %d bytes: %s", exchange.id, exchange.sent, fault)
             exchange.cut("source")
             raise ConnectionAbortedError("answer cut")
         fields = [("Content-Type", "application/json"), *answer.fields, *getattr(fault, "fields", [])]
+        if isinstance(fault, Refusal) and fault.remembered is not None:
+            fields += remembered_fields(exchange, fault.remembered)
+        elif isinstance(fault, Unknown):
+            self._asked_in_vain(exchange)
         await exchange.reply(answer.status, fields, answer.body())
 
-    def _explain(self, exchange: Exchange, answer: ErrorAnswer, *, store: bool) -> None:
-        """Say in the body what the operator is told of it."""
-        call = exchange.call
-        registry = call.repository.registry if call is not None and call.repository is not None else ""
-        if (found := self._settings.explain(registry, store=store)) is not None:
+    def _asked_in_vain(self, exchange: Exchange) -> None:
+        """Count what parents did not have; an origin has nobody to ask."""
+        if self._traffic.client_limits is not None and self._role_name != "origin":
+            self._traffic.client_limits.asked_in_vain(exchange.connection.client, exchange.began)
+
+    def _explain(self, exchange: Exchange, answer: ErrorAnswer, side: str) -> None:
+        """Say in the body, and in the access log, what the operator is told of it."""
+        registry = _registry(exchange)
+        reason = "loop" if answer.status == 508 else exchange.reason
+        if (found := self._settings.explain(side, reason, registry)) is not None:
             answer.detail["finding"] = dict(found)
+            exchange.finding = found["name"]
 
     def _circumstances(self, exchange: Exchange, fault: Refusal | Failure) -> Circumstances:
         headers = exchange.headers
@@ -179,6 +197,12 @@ class OuterRing:
             precondition="If-Match" in headers or "If-None-Match" in headers,
             challenge=exchange.challenge() if isinstance(fault, Unauthorized) else "",
         )
+
+
+def _registry(exchange: Exchange) -> str:
+    """The registry that was asked; empty where none was, or it is not known."""
+    call = exchange.call
+    return call.repository.registry if call is not None and call.repository is not None else ""
 
 
 def _subject(exchange: Exchange) -> str:
@@ -209,13 +233,15 @@ def render(exchange: Exchange, seconds: float) -> str:
     if call is not None and call.repository is not None:
         line["registry"] = call.repository.registry
     if provenance is not None:
-        line["cache"] = "stale" if provenance.stale else "hit" if provenance.hit else "miss"
+        line["cache"] = provenance.result
         if provenance.source:
             line["source"] = provenance.source
     if call is not None and call.registry is not None and not call.by_path:
         line["ns"] = call.registry
     if exchange.why:
         line["reason"], line["why"] = exchange.reason, exchange.why[:300]
+    if exchange.finding:
+        line["finding"] = exchange.finding
     if "Range" in exchange.headers:
         line["range"] = exchange.headers["Range"][:100]
     if exchange.broken:

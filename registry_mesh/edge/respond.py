@@ -46,6 +46,16 @@ def provenance_fields(exchange: Exchange, provenance: Provenance, *, cache: bool
     return fields
 
 
+def remembered_fields(exchange: Exchange, seconds: float) -> Fields:
+    """Cache-Status of a refusal that is remembered for so much longer."""
+    return [
+        (
+            "Cache-Status",
+            f'"{exchange.settings.cache_name}"; hit; ttl={max(0, int(seconds))}; detail=negative',
+        )
+    ]
+
+
 async def send_reading(
     exchange: Exchange, status: int, fields: Fields, reading: Reading, late: Callable[[], Fields] = list
 ) -> None:

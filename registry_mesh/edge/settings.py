@@ -57,8 +57,11 @@ class Settings:
     """Whether what clients fetch is counted by caller, for `Server.take_pulls`."""
     access_log: str | None = None
     """A file's path, `-` for standard output; None: no log."""
-    explain: Callable[..., Mapping[str, str] | None] = field(default=lambda registry, *, store: None)
-    """Called with a registry's name and `store`: what the operator is told of why it fails; None: nothing."""
+    explain: Callable[[str, str, str], Mapping[str, str] | None] = field(
+        default=lambda side, reason, registry: None
+    )
+    """Called with a side and a reason of `names`, and a registry's name: the finding that explains it, with its `name`
+    and `sentence`; None: none does."""
     report: Callable[[str, str, str, str], None] = field(default=lambda side, reason, subject, why: None)
     """Told of each request that was not answered as asked: by whose side, why, what was asked for, a sentence."""
     fast: bool = True

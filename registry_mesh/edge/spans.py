@@ -36,7 +36,7 @@ def told(exchange: Exchange) -> Fields:
     if call is not None and call.repository is not None:
         fields["registry_mesh.registry"] = call.repository.registry
     if provenance is not None and call is not None and call.role.name != "origin":
-        fields["registry_mesh.cache"] = "stale" if provenance.stale else "hit" if provenance.hit else "miss"
+        fields["registry_mesh.cache"] = provenance.result
         if provenance.source:
             fields["registry_mesh.source"] = provenance.source
     if exchange.reason or exchange.broken:

@@ -46,7 +46,11 @@ def decide(facts: NodeFacts, now: float) -> list[Finding]:
     found: dict[tuple[str, str], Finding] = {}
     for check in _CHECKS:
         for finding in check(facts, now):
-            found.setdefault((finding.name, finding.subject), finding)
+            key = (finding.name, finding.subject)
+            first = found.setdefault(key, finding)
+            more = [each for each in finding.registries if each not in first.registries]
+            if more:
+                found[key] = replace(first, registries=(*first.registries, *more))
     return worst_first(list(found.values()))
 
 

@@ -51,6 +51,8 @@ class RegistryFacts:
     """Seconds that tags are answered without any parent."""
     login: bool = False
     """Whether its parents are shown credentials."""
+    unproven: bool = False
+    """Whether ranges are given of what is not here whole, from parents without chunk maps."""
     answered: float = 0.0
     """When one of its parents answered last; 0: none has, as far as is known."""
 
@@ -154,6 +156,8 @@ class RulesFacts:
     held: int = 0
     failed: int = 0
     """But for what the guard stopped."""
+    brings_ahead: bool = False
+    """They say what a site brings ahead of time, and what is asked for comes without them."""
     troubles: tuple[str, ...] = ()
     ended: float = 0.0
     """0: no run has ended."""

@@ -11,7 +11,7 @@ from typing import Final
 class State(enum.StrEnum):
     """How much a finding matters."""
 
-    LOOK = "look"
+    LOOK = "warn"
     """A person should look, some day soon."""
     BROKEN = "broken"
     """A job fails, or will."""
@@ -61,6 +61,10 @@ class Finding:
     evidence: tuple[str, ...] = ()
     next: str = ""
     since: float = 0.0
+    registries: tuple[str, ...] = ()
+    """Those whose requests it keeps from being answered; none: it is about no registry."""
+    hides: bool = False
+    """Whether what exists may be unknown here for it."""
 
     @property
     def state(self) -> State:

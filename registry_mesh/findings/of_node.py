@@ -170,6 +170,7 @@ def of_rules(facts: NodeFacts, now: float) -> Iterator[Finding]:
             rules.faults[:4],
             "registry-mesh rules lint on their folder",
             rules.faults_since,
+            hides=not rules.brings_ahead,
         )
     yield from _of_last_run(facts)
     yield from _behind(facts, now)
@@ -179,8 +180,9 @@ def of_rules(facts: NodeFacts, now: float) -> Iterator[Finding]:
             f"The rules are not held whole: {rules.held} of {rules.tags} tags, {rules.failed} failed.",
             facts.config,
             rules.troubles[:4],
-            f"registry-mesh replicate {facts.config} --once",
+            _again(facts),
             rules.ended,
+            hides=not rules.brings_ahead,
         )
 
 
@@ -216,9 +218,17 @@ def _behind(facts: NodeFacts, now: float) -> Iterator[Finding]:
         f"No run of the rules was complete for {span(now - rules.complete)}; one is due every {span(rules.every)}.",
         facts.config,
         rules.troubles[:4],
-        f"registry-mesh replicate {facts.config} --once",
+        _again(facts),
         rules.complete,
+        hides=True,
     )
+
+
+def _again(facts: NodeFacts) -> str:
+    """What has the rules run again, and says what fails."""
+    if facts.rules.brings_ahead:
+        return f"nothing: it is tried again; one alone: registry-mesh preload {facts.config} IMAGE"
+    return f"registry-mesh replicate {facts.config} --once"
 
 
 def of_webhooks(facts: NodeFacts, now: float) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from registry_mesh.findings.facts import NodeFacts, ParentFacts, RegistryFacts
@@ -19,7 +20,8 @@ _LOGIN: Final = ("401", "login", "credentials")
 def of_parents(facts: NodeFacts, now: float) -> Iterator[Finding]:
     """All about all registries."""
     for registry in facts.registries:
-        yield from _of_registry(registry, facts.config, now)
+        for found in _of_registry(registry, facts.config, now):
+            yield replace(found, registries=(registry.name,))
 
 
 def _of_registry(registry: RegistryFacts, config: str, now: float) -> Iterator[Finding]:
@@ -43,7 +45,7 @@ def _of_registry(registry: RegistryFacts, config: str, now: float) -> Iterator[F
         elif parent.slow_until > now:
             yield _slow(registry, parent, now)
         if parent.lies:
-            yield _lies(parent, now)
+            yield _lies(registry, parent, now)
 
 
 def _offline(registry: RegistryFacts, lost: list[ParentFacts], config: str, now: float) -> Finding:
@@ -125,6 +127,7 @@ def _no_registry(registry: RegistryFacts, parent: ParentFacts, config: str) -> F
         parent.name,
         (f"It is a parent of {registry.name}, and gave nothing yet.",),
         f"its address, in registries.{registry.name}.parents; step by step: registry-mesh probe {config}",
+        hides=True,
     )
 
 
@@ -192,13 +195,22 @@ def _loop(parent: ParentFacts, since: str) -> Finding:
     )
 
 
-def _lies(parent: ParentFacts, now: float) -> Finding:
+def _lies(registry: RegistryFacts, parent: ParentFacts, now: float) -> Finding:
+    """What a parent's chunk map proves goes nowhere before it is proven; all else is proven where it ends."""
     times = "once" if parent.lies == 1 else f"{parent.lies} times"
+    ranges = (
+        f", and wrong ranges may have gone to clients (registries.{registry.name}.ranges)"
+        if registry.unproven
+        else ""
+    )
     return Finding(
         "parent-lies",
-        f"{parent.name} sent wrong bytes {times} in an hour; none went further.",
+        f"{parent.name} sent wrong bytes {times} in an hour; no wrong blob was kept.",
         parent.name,
-        ("Its disk, its link, or worse.",),
+        (
+            "Its disk, its link, or worse.",
+            f"What came without a chunk map is proven at its end: pulls of it were cut off{ranges}.",
+        ),
         "its admin: verify its store",
         now,
     )

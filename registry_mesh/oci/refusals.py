@@ -6,7 +6,8 @@ refusal to HTTP status; nothing here knows a status.
 
 from __future__ import annotations
 
-from typing import ClassVar
+import copy
+from typing import ClassVar, Self
 
 
 class Refusal(Exception):
@@ -15,9 +16,18 @@ class Refusal(Exception):
     code: ClassVar[str] = "UNSUPPORTED"
     summary: ClassVar[str] = "the operation is unsupported"
 
+    remembered: float | None = None
+    """Seconds for which a cache goes on to refuse it so, without asking; None where it was not remembered."""
+
     def __init__(self, reason: str = "", **detail: object) -> None:
         super().__init__(reason or self.summary)
         self.detail = detail
+
+    def again(self, remembered: float) -> Self:
+        """The same refusal, from memory."""
+        same = copy.copy(self)
+        same.remembered = remembered
+        return same
 
     @property
     def reason(self) -> str:

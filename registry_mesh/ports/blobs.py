@@ -55,6 +55,14 @@ class Provenance:
     stale: bool = False
     unproven: bool = False  # a range that neither a chunk map nor the digest proves
     fresh_for: float | None = None  # seconds until the source is to be asked again; None: not known
+    joined: bool = False  # it follows a fill that another request had begun: no byte crosses the link for it
+
+    @property
+    def result(self) -> str:
+        """In one word of `telemetry.names.RESULTS`."""
+        if self.stale or self.hit:
+            return "stale" if self.stale else "hit"
+        return "joined" if self.joined else "miss"
 
 
 HELD: Final = Provenance()

@@ -45,6 +45,11 @@ class Pace(Protocol):
         ...
 
     @property
+    def hush(self) -> float:
+        """Seconds for which a body may bring next to nothing before another parent is asked to go on with it."""
+        ...
+
+    @property
     def late(self) -> float:
         """Seconds after which an answer is so late that another parent is asked beside this one."""
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final
@@ -30,6 +31,11 @@ _TYPES: Final = {
         "application/vnd.dev.sigstore.bundle*",
     ),
 }
+VARIANTS: Final = {
+    "estargz": "application/vnd.registry-mesh.estargz.v1",
+    "sif": "application/vnd.sylabs.sif.config.v1+json",
+}
+"""Other forms of an image, and the artifact type by which each is found among what refers to it."""
 _TAGS: Final = {"sig": "signatures", "sbom": "sboms", "att": "attestations"}
 
 
@@ -59,6 +65,11 @@ class Companions:
     def is_none(self) -> bool:
         """Whether nothing is brought."""
         return self.kinds is not None and not self.kinds
+
+
+def variants(named: Iterable[str]) -> Companions:
+    """Other forms of an image, which are brought as companions are."""
+    return Companions(frozenset(VARIANTS[each] for each in named))
 
 
 ALL: Final = Companions()

@@ -16,7 +16,7 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.replication import sentences
 from registry_mesh.replication.artifact_types import fits
-from registry_mesh.replication.companions import NONE, Companions
+from registry_mesh.replication.companions import NONE, Companions, variants
 from registry_mesh.replication.keep import kept
 from registry_mesh.replication.rules import Platforms, Rule, Rules, union
 from registry_mesh.replication.target import Source, Target
@@ -82,8 +82,14 @@ class Decision:
 
     @property
     def companions(self) -> Companions:
+        """Those of all rules together, and the variants that they want."""
+        brought = (rule.companions | variants(rule.variants) for rule in self.rules)
+        return reduce(Companions.__or__, brought, NONE)
+
+    @property
+    def variants(self) -> frozenset[str]:
         """Those of all rules together."""
-        return reduce(Companions.__or__, (rule.companions for rule in self.rules), NONE)
+        return frozenset().union(*(rule.variants for rule in self.rules))
 
     @property
     def data(self) -> Data:

@@ -39,9 +39,17 @@ class DatedRepository:
 
     async def set_at(self) -> dict[Tag, float]:
         """Its tags, and since when each points where it points, in seconds since the epoch."""
+        return {tag: at for tag, (_, at) in (await self.values()).items()}
+
+    async def values(self) -> dict[Tag, tuple[Digest, float]]:
+        """Its tags, what each points at, and since when, in seconds since the epoch."""
         tags = await self._parts.tags.names()
         entries = zip(tags, await ask_each(self._parts.tags.current, tags), strict=True)
-        return {tag: entry.at for tag, entry in entries if entry is not None and entry.descriptor is not None}
+        return {
+            tag: (entry.descriptor.digest, entry.at)
+            for tag, entry in entries
+            if entry is not None and entry.descriptor is not None
+        }
 
     async def untag(self, tag: Tag, target: Digest, because: str, change: int | None = None) -> bool:
         """Delete the tag, where it points at `target` and may move; gives whether it was."""

@@ -13,6 +13,7 @@ from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.failover_registry import FailoverRegistry
 from registry_mesh.content.nest.freshness import Freshness
 from registry_mesh.content.nest.names import Names, NamesOfPlace
+from registry_mesh.content.nest.negative import Negatives
 from registry_mesh.content.nest.pull_through import PullThrough
 from registry_mesh.content.nest.remembered import Remembered
 from registry_mesh.content.nest.remembered_repository import RememberedManifests, RememberedTags
@@ -79,6 +80,9 @@ class Site:
             name: Remembered(records, alive=_alive(registry), offline=_offline(registry), locks=store)
             for name, registry in registries.items()
         }
+        self._negatives = {
+            name: Negatives(registry.freshness.digest_negative_ttl) for name, registry in registries.items()
+        }
         self._repository = lru_cache(10_000)(self._made)
 
     @property
@@ -100,14 +104,15 @@ class Site:
         place = Place(registry, name)
         names = self._names.of(place)
         remembered = self._remembered[registry]
-        manifests = self._manifests.of(source.manifests, place, names)
+        asked = self._negatives[registry].of(source.blobs, source.manifests, names)
+        manifests = self._manifests.of(asked, place, names)
         tags = RememberedTags(
             registry, name, source.tags, source.referrers, remembered, served.freshness, manifests, names
         )
         return Repository(
             registry,
             name,
-            self._blobs(source.blobs, place, names, served, parents.rivals),
+            self._blobs(asked, place, names, served, parents.rivals),
             manifests,
             tags,
             tags,
@@ -171,14 +176,17 @@ class Site:
                 yield name
 
     def forget(self) -> None:
-        """Drop what is in memory of tags: another process may have asked since."""
+        """Drop what is in memory of tags, and of what parents lack: another process may have asked since."""
         for remembered in self._remembered.values():
             remembered.forget()
+        for negatives in self._negatives.values():
+            negatives.forget()
 
     def refresh(self, freshness: Mapping[RegistryName, Freshness]) -> None:
         """From now on answers of these registries may be so old; requests that run keep to what held before."""
         for name, changed in freshness.items():
             self._registries[name] = replace(self._registries[name], freshness=changed)
+            self._negatives[name].ttl = changed.digest_negative_ttl
         self._repository.cache_clear()
 
     @property

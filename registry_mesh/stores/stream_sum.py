@@ -8,7 +8,7 @@ from typing import Final
 
 from registry_mesh.chunks.chunk_map import ChunkMap
 from registry_mesh.chunks.mapper import ChunkMapper
-from registry_mesh.chunks.sums import SumAlgorithm
+from registry_mesh.chunks.sums import NEWEST, SumAlgorithm
 from registry_mesh.oci.digest import Digest
 from registry_mesh.stores import resumable_hash
 from registry_mesh.stores.resumable_hash import ResumableHasher
@@ -35,9 +35,9 @@ class StreamSum:
         self._running: asyncio.Future[None] | None = None
 
     @classmethod
-    def begin(cls, algorithm: str) -> StreamSum:
+    def begin(cls, algorithm: str, chunks_by: SumAlgorithm = NEWEST) -> StreamSum:
         """Of nothing yet; `DigestInvalid` for an algorithm we do not support."""
-        return cls(algorithm, resumable_hash.new(algorithm), ChunkMapper(SumAlgorithm.SHA256))
+        return cls(algorithm, resumable_hash.new(algorithm), ChunkMapper(chunks_by))
 
     async def update(self, data: Data) -> None:
         """Append; waits only where the thread is a batch behind."""

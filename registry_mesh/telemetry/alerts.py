@@ -10,7 +10,10 @@ from typing import Final
 from registry_mesh.telemetry import names
 from registry_mesh.telemetry.names import PREFIX, Metric
 
-HANDBOOK: Final = "docs/findings.md#"
+DOCS: Final = "https://registry-mesh.example/"
+"""Where the documentation is served, as `make site` builds it; `telemetry.handbook` writes another if it is told."""
+HANDBOOK: Final = "docs/findings.html#"
+"""The page and the anchors below it that alerts lead to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,8 @@ class Alert:
     held: str
     severity: str
     says: str
-    finding: str = ""
+    finding: str
+    """Its name in the handbook."""
     sample: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Series and their values, in promtool's notation, a minute a step."""
 
@@ -41,7 +45,7 @@ _JOB: Final = 'job="registry-mesh"'
 
 def _of_finding(name: str, held: str, says: str, title: str = "", *, broken: bool = False) -> Alert:
     """`broken`: it is, where the finding is one to be looked at."""
-    state = "broken" if name in _BROKEN else "look"
+    state = "broken" if name in _BROKEN else "warn"
     selector = f'{{finding="{name}"}}'
     series = _full(names.FINDING, f'{{{_I},finding="{name}",state="{state}"}}')
     title = title or "".join(word.capitalize() for word in name.split("-"))
@@ -79,6 +83,7 @@ ALERTS: Final = (
         "2m",
         "critical",
         f"{_WHO} does not answer for 2 min; its clients ask their next mirror.",
+        "node-down",
         sample={f"up{{{_I},{_JOB}}}": "0x90"},
     ),
     Alert(
@@ -166,7 +171,7 @@ ALERTS: Final = (
     _of_finding("parent-denied", "5m", f"A parent of {_WHO} does not take its credentials."),
     _of_finding("tls-untrusted", "5m", f"A parent of {_WHO} shows a certificate that is not trusted."),
     _of_finding("throttled", "10m", f"A registry lets {_WHO} pull nothing for now (429)."),
-    _of_finding("parent-lies", "0m", f"A parent sent wrong bytes to {_WHO}; none went further."),
+    _of_finding("parent-lies", "0m", f"A parent sent wrong bytes to {_WHO}; no wrong blob was kept."),
     _of_finding("store-fault", "1m", f"The store of {_WHO} cannot be written to; pulls go on past it."),
     _of_finding(
         "store-full", "10m", f"The store of {_WHO} is full and evicts nothing: pushes will be refused."
@@ -193,12 +198,12 @@ ALERTS: Final = (
 )
 
 
-def rules() -> str:
+def rules(docs: str = DOCS) -> str:
     """A rule file of Prometheus."""
-    return "\n".join(_rules()) + "\n"
+    return "\n".join(_rules(docs)) + "\n"
 
 
-def _rules() -> Iterator[str]:
+def _rules(docs: str) -> Iterator[str]:
     yield "# Made from registry_mesh/telemetry/names.py by python -m registry_mesh.telemetry.handbook ."
     yield from ("groups:", "  - name: registry-mesh.records", "    interval: 30s", "    rules:")
     for record, expression in _RECORDS:
@@ -209,7 +214,7 @@ def _rules() -> Iterator[str]:
         yield f"        expr: {json.dumps(alert.expression)}"
         yield f"        for: {alert.held}"
         yield f"        labels: {json.dumps(_labels(alert))}"
-        yield f"        annotations: {json.dumps(_annotations(alert))}"
+        yield f"        annotations: {json.dumps(_annotations(alert, docs))}"
 
 
 _BY: Final = "sum by (instance, registry)"
@@ -237,17 +242,16 @@ _RECORDS: Final = (
 
 
 def _labels(alert: Alert) -> dict[str, str]:
-    return {"severity": alert.severity, **({"finding": alert.finding} if alert.finding else {})}
+    return {"severity": alert.severity, "finding": alert.finding}
 
 
-def _annotations(alert: Alert) -> dict[str, str]:
-    anchor = {"runbook_url": HANDBOOK + alert.finding} if alert.finding else {}
-    return {"summary": alert.says, **anchor}
+def _annotations(alert: Alert, docs: str) -> dict[str, str]:
+    return {"summary": alert.says, "runbook_url": f"{docs.rstrip('/')}/{HANDBOOK}{alert.finding}"}
 
 
-def tests() -> str:
+def tests(docs: str = DOCS) -> str:
     """A file of promtool's: each alert fires on its sample, says its sentence, and none fires on a good day."""
-    cases = [_case(alert) for alert in ALERTS]
+    cases = [_case(alert, docs) for alert in ALERTS]
     good = {
         "interval": "1m",
         "input_series": [
@@ -271,12 +275,12 @@ def tests() -> str:
     )
 
 
-def _case(alert: Alert) -> dict[str, object]:
+def _case(alert: Alert, docs: str) -> dict[str, object]:
     labels = {**_labels(alert), "instance": "s:5001", **_sample_labels(alert)}
     said = alert.says.replace(_WHO, "s:5001").replace("{{ $labels.listener }}", "clients")
     said = said.replace("{{ $value | humanizePercentage }}", _PERCENT.get(alert.name, ""))
     said = said.replace("{{ $value | humanizeDuration }}", _DURATION.get(alert.name, ""))
-    expected = {"exp_labels": labels, "exp_annotations": {**_annotations(alert), "summary": said}}
+    expected = {"exp_labels": labels, "exp_annotations": {**_annotations(alert, docs), "summary": said}}
     return {
         "interval": "1m",
         "input_series": [{"series": series, "values": values} for series, values in alert.sample.items()],
@@ -324,5 +328,5 @@ def _sample_labels(alert: Alert) -> dict[str, str]:
     if alert.name == "RegistryMeshCertificateEnding":
         return {"listener": "clients"}
     if alert.expression.startswith(_full(names.FINDING)):
-        return {"state": "broken" if alert.finding in _BROKEN else "look"}
+        return {"state": "broken" if alert.finding in _BROKEN else "warn"}
     return {}

@@ -2,17 +2,17 @@
 
     python -m registry_mesh.telemetry.handbook .
 
-writes them all below the root of the project.
+writes them all below the root of the project; with `--docs URL` alerts lead to the documentation that is served there.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
+import argparse
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from registry_mesh.telemetry.alerts import ALERTS, rules, tests
+from registry_mesh.telemetry.alerts import ALERTS, DOCS, rules, tests
 from registry_mesh.telemetry.dashboard import dashboard
 from registry_mesh.telemetry.names import METRICS, PREFIX
 
@@ -28,7 +28,9 @@ over a reload and begin at 0 when the node restarts; `last_day` in `/status` has
 over restarts and without a Prometheus. [Findings](findings.md) say what a person should know; most of them have an
 alert of the same name.
 
-- rules and their tests: [`deploy/prometheus/alerts.yaml`](../deploy/prometheus/alerts.yaml), `alerts_test.yaml`
+- rules and their tests: [`deploy/prometheus/alerts.yaml`](../deploy/prometheus/alerts.yaml), `alerts_test.yaml`;
+  `runbook_url` leads to [findings](findings.md) where this documentation is served: name the address of your copy
+  (`make site`) with `python -m registry_mesh.telemetry.handbook DIRECTORY --docs https://docs.example/registry-mesh/`
 - dashboard: [`deploy/grafana/registry-mesh.json`](../deploy/grafana/registry-mesh.json)
 
 Bytes saved are those that clients received and that did not cross the WAN: they are `registry_mesh_cache_bytes_total`
@@ -60,22 +62,26 @@ def _alerts() -> Iterator[str]:
         yield f"| `{alert.name}` | {alert.severity} | {alert.held} | {says} |"
 
 
-FILES: Final = {
+FILES: Final[Mapping[str, Callable[[str], str]]] = {
     "deploy/prometheus/alerts.yaml": rules,
     "deploy/prometheus/alerts_test.yaml": tests,
-    "deploy/grafana/registry-mesh.json": dashboard,
-    "docs/monitoring.md": page,
+    "deploy/grafana/registry-mesh.json": lambda docs: dashboard(),
+    "docs/monitoring.md": lambda docs: page(),
 }
-"""What is made, by its path in the project."""
+"""What is made, by its path in the project; called with where the documentation is served."""
 
 
-def publish(root: Path) -> None:
+def publish(root: Path, docs: str = DOCS) -> None:
     """Write all of it below `root`."""
     for name, make in FILES.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(make(), encoding="utf-8")
+        path.write_text(make(docs), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    publish(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("root", type=Path)
+    parser.add_argument("--docs", default=DOCS, metavar="URL", help="where the documentation is served")
+    asked = parser.parse_args()
+    publish(asked.root, asked.docs)

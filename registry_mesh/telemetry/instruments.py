@@ -10,7 +10,7 @@ from __future__ import annotations
 import mmap
 import secrets
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Final
@@ -26,21 +26,34 @@ class Layout:
     """Which cell of a row means what. The same metrics and label values give the same layout."""
 
     def __init__(
-        self, metrics: Sequence[Metric] = METRICS, values: Mapping[str, Sequence[str]] | None = None
+        self,
+        metrics: Sequence[Metric] = METRICS,
+        values: Mapping[str, Sequence[str]] | None = None,
+        parents: Mapping[str, Collection[str]] | None = None,
     ) -> None:
-        """`values` are those of the labels that the configuration closes. Of registries there is always `OTHER`."""
+        """`values` are those of the labels that the configuration closes. Of registries there is always `OTHER`.
+        `parents` of each registry: no other pairs of the two are told apart; None: all are."""
         values = {
             **(values or {}),
             "registry": [*dict.fromkeys([*(values or {}).get("registry", ()), OTHER])],
         }
         self.metrics = tuple(metrics)
         self.cells: dict[Key, int] = {}
+        self._parents = parents
         self.width = 0
         for metric in self.metrics:
             known = [given or values.get(label, ()) for label, given in metric.labels.items()]
-            for labels in product(*known):
+            for labels in filter(self._pairs(metric), product(*known)):
                 self.cells[metric.name, labels] = self.width
                 self.width += len(metric.bounds) + 2 if metric.kind is Kind.HISTOGRAM else 1
+
+    def _pairs(self, metric: Metric) -> Callable[[tuple[str, ...]], bool]:
+        """Whether there is a series of these labels' values."""
+        names, parents = list(metric.labels), self._parents
+        if parents is None or not {"registry", "parent"} <= set(names):
+            return lambda labels: True
+        registry, parent = names.index("registry"), names.index("parent")
+        return lambda labels: labels[registry] == OTHER or labels[parent] in parents.get(labels[registry], ())
 
 
 class Table:
@@ -69,23 +82,26 @@ class Table:
         width = self.layout.width
         return Instruments(self.layout, self._words[index * width : (index + 1) * width])
 
-    def read(self) -> Iterator[Sample]:
-        """Every metric, all rows merged."""
+    def read(self, *wanted: Metric) -> Iterator[Sample]:
+        """Every metric, all rows merged; of `wanted` alone where some are named."""
         width = self.layout.width
-        names = {metric.name: metric for metric in self.layout.metrics}
+        rows = [self._words[row * width : (row + 1) * width].tolist() for row in range(self.rows)]
+        sums = list(map(sum, zip(*rows, strict=True)))
+        names = {metric.name: metric for metric in wanted or self.layout.metrics}
         for (name, labels), cell in self.layout.cells.items():
-            metric = names[name]
+            metric = names.get(name)
+            if metric is None:
+                continue
             length = len(metric.bounds) + 2 if metric.kind is Kind.HISTOGRAM else 1
-            columns = [
-                [self._words[row * width + cell + i] for row in range(self.rows)] for i in range(length)
-            ]
-            merge = max if metric.kind is Kind.GAUGE and metric.merge is Merge.MAX else sum
-            if metric.kind is not Kind.GAUGE:
-                columns = [
-                    [*column, old]
-                    for column, old in zip(columns, self._older(name, labels, length), strict=True)
-                ]
-            yield Sample(metric, labels, tuple(merge(column) for column in columns))
+            if metric.kind is Kind.GAUGE:
+                largest = metric.merge is Merge.MAX
+                yield Sample(metric, labels, (max(row[cell] for row in rows) if largest else sums[cell],))
+            elif not self._before and not self._carried:
+                yield Sample(metric, labels, tuple(sums[cell : cell + length]))
+            else:
+                older = self._older(name, labels, length)
+                own = sums[cell : cell + length]
+                yield Sample(metric, labels, tuple(map(sum, zip(own, older, strict=True))))
 
     def _older(self, name: str, labels: tuple[str, ...], length: int) -> Iterator[int]:
         """What was counted under older configurations, cell by cell."""
@@ -121,9 +137,8 @@ class Table:
         names = list(metric.labels)
         return sum(
             sample.value
-            for sample in self.read()
-            if sample.metric.name == metric.name
-            and all(sample.labels[names.index(label)] == value for label, value in wanted)
+            for sample in self.read(metric)
+            if all(sample.labels[names.index(label)] == value for label, value in wanted)
         )
 
 

@@ -22,6 +22,8 @@ class LastDay:
     hours: Mapping[int, Totals] = field(default_factory=dict)
     life: str = ""
     totals: Totals = field(default_factory=dict)
+    began: float = 0.0
+    """When counters were first seen, in seconds since the epoch; 0: not known."""
 
     def noted(self, life: str, totals: Totals, now: float) -> LastDay:
         """The same after counters of `life` were seen to stand at `totals`, at `now` in seconds since the epoch. Those
@@ -34,7 +36,8 @@ class LastDay:
         for name, value in stand.items():
             if rise := value - before.get(name, 0):
                 current[name] = current.get(name, 0) + rise
-        return LastDay({**kept, hour: current}, life, stand)
+        began = self.began if kept else now
+        return LastDay({**kept, hour: current}, life, stand, began)
 
     def sums(self, now: float) -> dict[str, int]:
         """Each counter's rise within the hour of `now` and the 23 before."""
@@ -47,14 +50,16 @@ class LastDay:
         return summed
 
     def since(self, now: float) -> float:
-        """From when on there are figures, in seconds since the epoch: the begin of an hour."""
+        """From when on there are figures, in seconds since the epoch: the begin of an hour, or of them all."""
         hour = int(now // _HOUR)
-        return float(min((each for each in self.hours if hour - HOURS < each <= hour), default=hour) * _HOUR)
+        first = min((each for each in self.hours if hour - HOURS < each <= hour), default=hour)
+        return max(float(first * _HOUR), min(self.began, now))
 
     def encode(self) -> bytes:
         """As a document."""
         hours = {str(hour): dict(counted) for hour, counted in sorted(self.hours.items())}
-        return json.dumps({"hours": hours, "life": self.life, "totals": dict(self.totals)}).encode()
+        told = {"hours": hours, "life": self.life, "totals": dict(self.totals), "began": self.began}
+        return json.dumps(told).encode()
 
     @classmethod
     def decode(cls, data: bytes | None) -> LastDay:
@@ -62,7 +67,7 @@ class LastDay:
         try:
             told = json.loads(data or b"{}")
             hours = {int(hour): _totals(counted) for hour, counted in told["hours"].items()}
-            return cls(hours, str(told["life"]), _totals(told["totals"]))
+            return cls(hours, str(told["life"]), _totals(told["totals"]), float(told.get("began", 0.0)))
         except (ValueError, KeyError, TypeError, AttributeError):
             return cls()
 

@@ -67,11 +67,13 @@ CODES: Final = ("2xx", "3xx", "4xx", "5xx")
 CACHED: Final = ("blob", "manifest", "tag")
 OTHER: Final = "other"
 """A registry that the configuration does not name."""
-RESULTS: Final = ("hit", "miss", "stale")
+RESULTS: Final = ("hit", "joined", "miss", "stale")
+"""joined: it followed a fill that another request had begun, and cost the link nothing."""
+SOURCES: Final = ("store", "sibling", "parent")
 OUTCOMES: Final = ("complete", "failed")
 ANSWERS: Final = ("ok", "not_modified", "unknown", "denied", "throttled", "error", "unreachable")
 
-PARENT_STATES: Final = ("unasked", "up", "silent", "throttled", "down")
+PARENT_STATES: Final = ("in_use", "standing_by", "left_out", "waiting", "silent")
 FINDINGS: Final = (
     "own-link-down", "offline", "grace-ending", "parent-slow", "parent-down", "parent-lies", "parent-denied",
     "tls-untrusted", "throttled", "loop", "clock-off", "pulls-fail", "hits-slow", "store-fault", "store-full",
@@ -80,7 +82,7 @@ FINDINGS: Final = (
     "format-newer",
 )  # fmt: skip
 """Diagnoses, as `findings` names them."""
-FINDING_STATES: Final = ("broken", "look")
+FINDING_STATES: Final = ("broken", "warn")
 SIDES: Final = ("caller", "parent", "store", "node")
 REASONS: Final = (
     "unknown", "denied", "unauthorized", "invalid", "unsupported", "conflict", "too_large", "too_many", "range",
@@ -91,7 +93,7 @@ REASONS: Final = (
 
 REQUESTS: Final = Metric(
     "requests_total", Kind.COUNTER, "Requests answered",
-    {"endpoint": ENDPOINTS, "method": METHODS, "code": CODES},
+    {"registry": None, "endpoint": ENDPOINTS, "method": METHODS, "code": CODES},
 )  # fmt: skip
 REQUEST_SECONDS: Final = Metric(
     "request_seconds", Kind.HISTOGRAM, "Time from a request to the end of its answer",
@@ -115,20 +117,29 @@ REQUESTS_LIMIT: Final = Metric(
 CACHE: Final = Metric(
     "cache_total",
     Kind.COUNTER,
-    "Answers by where they came from",
+    "Answers by how they were had",
     {"registry": None, "kind": CACHED, "result": RESULTS},
+)
+SERVED_BYTES: Final = Metric(
+    "served_bytes_total",
+    Kind.COUNTER,
+    "Bytes of bodies sent to clients, by where they came from",
+    {"registry": None, "source": SOURCES},
 )
 UPSTREAM_REQUESTS: Final = Metric(
     "upstream_requests_total", Kind.COUNTER, "Requests sent to parents", {"parent": None, "answer": ANSWERS}
 )
 UPSTREAM_BYTES: Final = Metric(
-    "upstream_bytes_total", Kind.COUNTER, "Bytes of bodies received from parents", {"parent": None}
+    "upstream_bytes_total",
+    Kind.COUNTER,
+    "Bytes of bodies received from parents",
+    {"registry": None, "parent": None},
 )
 SIBLING_BYTES: Final = Metric(
     "sibling_bytes_total",
     Kind.COUNTER,
     "Bytes of bodies received from other servers of the site, instead of from parents",
-    {"sibling": None},
+    {"registry": None, "sibling": None},
 )
 PARENT_AVAILABLE: Final = Metric(
     "parent_available", Kind.GAUGE, "Processes that would ask this parent now", {"parent": None}
@@ -136,8 +147,8 @@ PARENT_AVAILABLE: Final = Metric(
 LIES: Final = Metric(
     "lies_total",
     Kind.COUNTER,
-    "Wrong bytes, lengths or ranges that a parent sent; none was passed on",
-    {"parent": None},
+    "Wrong bytes, lengths or ranges that a parent sent; no wrong blob was kept",
+    {"registry": None, "parent": None},
 )
 STORE_USED: Final = Metric("store_used_bytes", Kind.GAUGE, "Bytes stored", merge=Merge.MAX)
 STORE_QUOTA: Final = Metric(
@@ -185,7 +196,7 @@ CERTIFICATE_EXPIRY: Final = Metric(
 )  # fmt: skip
 FAILURES: Final = Metric(
     "failures_total", Kind.COUNTER, "Requests that could not be answered as asked, by whose side it was and why",
-    {"side": SIDES, "reason": REASONS},
+    {"registry": None, "side": SIDES, "reason": REASONS},
 )  # fmt: skip
 
 CACHE_BYTES: Final = Metric(
@@ -200,11 +211,11 @@ FILLS: Final = Metric("fills_running", Kind.GAUGE, "Blobs on their way in")
 FILL_READERS: Final = Metric("fill_readers", Kind.GAUGE, "Readers that follow them")
 PARENT_LATENCY: Final = Metric(
     "parent_latency_seconds", Kind.GAUGE, "Time to the head of a parent's answer, moving mean; absent before the first",
-    {"parent": None}, merge=Merge.MAX, scale=_NANO,
+    {"registry": None, "parent": None}, merge=Merge.MAX, scale=_NANO,
 )  # fmt: skip
 PARENT_RATE: Final = Metric(
     "parent_rate_bytes_per_second", Kind.GAUGE, "What bodies of a parent brought lately; absent where none did",
-    {"parent": None}, merge=Merge.MAX,
+    {"registry": None, "parent": None}, merge=Merge.MAX,
 )  # fmt: skip
 GRACE_ENDS: Final = Metric(
     "grace_ends_timestamp_seconds", Kind.GAUGE,
@@ -220,7 +231,8 @@ PULLS_LEFT: Final = Metric(
     {"registry": None}, merge=Merge.MAX, absent=True,
 )  # fmt: skip
 PARENT_STATE: Final = Metric(
-    "parent_state", Kind.GAUGE, "1 for the state a parent is in", {"parent": None, "state": PARENT_STATES},
+    "parent_state", Kind.GAUGE, "1 for the state a parent is in",
+    {"registry": None, "parent": None, "state": PARENT_STATES},
     merge=Merge.MAX,
 )  # fmt: skip
 STORE_FREE: Final = Metric(

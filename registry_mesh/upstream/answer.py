@@ -21,9 +21,11 @@ from registry_mesh.upstream.sender import Sender
 class Answer:
     """The head of an answer that has come, and the way to its body. Good while the request is open."""
 
-    def __init__(self, response: aiohttp.ClientResponse, sender: Sender) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, sender: Sender, registry: str = "") -> None:
+        """`registry`: of which something was asked for."""
         self._response = response
         self._sender = sender
+        self._registry = registry
 
     @property
     def status(self) -> int:
@@ -67,7 +69,7 @@ class Answer:
                 raise stall.failure() from None
             raise
         stall.came(len(data))
-        self._sender.heard(len(data))
+        self._sender.heard(len(data), self._registry)
         return data
 
     async def body(self, limit: int) -> bytes:
@@ -96,4 +98,4 @@ class Answer:
 
     def direct(self, length: int) -> AbstractContextManager[DirectBody | None]:
         """The body of `length` bytes, to be received by the thread that stores it; None where it cannot be."""
-        return direct_body(self._response, length, self._sender)
+        return direct_body(self._response, length, self._sender, self._registry)

@@ -176,7 +176,7 @@ class ParentBlobs:
         """From a parent of our own kind, of either version; None from any other. Which it is tells its first
         answer."""
         session = self._parent.session
-        if session.mesh is None and not await session.answers():
+        if session.mesh is None and not await session.parent.answers():
             raise SourceUnavailable("has not answered yet", source=self._source)
         if not session.mesh:
             return None

@@ -37,11 +37,17 @@ class DirectBody:
     """Implements `ports.blobs.DirectBody`. Made by `direct_body`."""
 
     def __init__(
-        self, connection: socket.socket, early: deque[memoryview], length: int, session: Sender
+        self,
+        connection: socket.socket,
+        early: deque[memoryview],
+        length: int,
+        session: Sender,
+        registry: str,
     ) -> None:
         self._connection = connection
         self._early = early
         self._session = session
+        self._registry = registry
         self._drained = False  # the socket had no more at the last look
         self._begun = False
         self._unheard = 0
@@ -111,13 +117,13 @@ class DirectBody:
     def note(self) -> None:
         """Count what was received."""
         if self._unheard:
-            self._session.heard(self._unheard)
+            self._session.heard(self._unheard, self._registry)
             self._unheard = 0
 
 
 @contextmanager
 def direct_body(
-    response: aiohttp.ClientResponse, length: int, session: Sender
+    response: aiohttp.ClientResponse, length: int, session: Sender, registry: str = ""
 ) -> Iterator[DirectBody | None]:
     """The body of `length` bytes whose head was read just now; None where it should go the client's way."""
     protocol = response.connection.protocol if response.connection is not None else None
@@ -139,7 +145,7 @@ def direct_body(
         _standing_still(protocol, transport),
         socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as connection,
     ):
-        body = DirectBody(connection, early, length, session)
+        body = DirectBody(connection, early, length, session, registry)
         try:
             yield body
         finally:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from registry_mesh.upstream.health.liveness import LATELY
-from registry_mesh.upstream.session import ParentSession
+from registry_mesh.upstream.health.parent import KnownParent
 
 QUIET: Final = 3.0
 """Seconds without an answer after which a parent in use is pinged."""
@@ -19,7 +19,7 @@ QUIET: Final = 3.0
 class Probe:
     """One task for all parents of a process."""
 
-    def __init__(self, parents: Iterable[ParentSession], quiet: float = QUIET) -> None:
+    def __init__(self, parents: Iterable[KnownParent], quiet: float = QUIET) -> None:
         self._parents = list(parents)
         self._quiet = quiet
         self._task: asyncio.Task[None] | None = None
@@ -43,7 +43,7 @@ class Probe:
                 await asyncio.gather(*(p.ping() for p in due))
             await asyncio.sleep(0.5 + random.random() * 0.2)
 
-    def _due(self, parent: ParentSession) -> bool:
+    def _due(self, parent: KnownParent) -> bool:
         breaker = parent.breaker
         if parent.throttled:
             return False

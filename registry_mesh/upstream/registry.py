@@ -16,6 +16,7 @@ from registry_mesh.upstream.documents.lists import ParentLists
 from registry_mesh.upstream.documents.manifests import ParentManifests
 from registry_mesh.upstream.documents.pages import page
 from registry_mesh.upstream.documents.walk import PAGE, Walk
+from registry_mesh.upstream.health.parent import KnownParent
 from registry_mesh.upstream.repository import ParentRepository
 from registry_mesh.upstream.session import ParentSession
 
@@ -44,9 +45,9 @@ class UpstreamRegistry:
         return self.session.name
 
     @property
-    def parent(self) -> ParentSession:
-        """The session through which all is asked."""
-        return self.session
+    def parent(self) -> KnownParent:
+        """What is known of the parent."""
+        return self.session.parent
 
     def repository(self, name: RepositoryName) -> Repository:
         """The repository as the parent has it, below the folder of the parent's URL."""
@@ -59,7 +60,7 @@ class UpstreamRegistry:
         """How the parent is asked for a repository."""
         folder = self.session.folder
         there = RepositoryName(f"{folder}/{name}") if folder else name
-        return ParentRepository(self.session, there, self.query, self._fields)
+        return ParentRepository(self.session, there, self.query, self._fields, self.registry)
 
     async def repositories(self) -> AsyncIterator[RepositoryName]:
         """Those that the parent lists, by `_catalog`. `SourceUnavailable` where it does not offer that."""

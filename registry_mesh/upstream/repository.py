@@ -23,6 +23,8 @@ class ParentRepository:
     name: RepositoryName
     query: Mapping[str, str]
     fields: Mapping[str, str] = field(default_factory=dict)
+    registry: str = ""
+    """Whose it is."""
 
     @property
     def source(self) -> str:
@@ -51,7 +53,12 @@ class ParentRepository:
         path = endpoint.path(self.name, reference)
         sent = {**self.fields, **headers} if headers else self.fields
         return self.session.request(
-            method, path, scope=self.scope, query={**self.query, **(query or {})}, headers=sent
+            method,
+            path,
+            scope=self.scope,
+            query={**self.query, **(query or {})},
+            headers=sent,
+            registry=self.registry,
         )
 
     def expect(self, answer: Answer, status: int, unknown: type[Refusal]) -> None:

@@ -32,8 +32,8 @@ class Traffic(Protocol):
         """Requests to it that are under way, their bodies included."""
         ...
 
-    def heard(self, size: int) -> None:
-        """Note that `size` bytes of a body came."""
+    def heard(self, size: int, registry: str = "") -> None:
+        """Note that `size` bytes of a body came, of something of `registry`."""
         ...
 
 

@@ -1,15 +1,16 @@
-"""One parent as an HTTP peer: its credentials, its time limits, and how it is doing.
+"""One parent as an HTTP peer: requests to it with its credentials, and what its answers tell of it.
 
 Exceptions of aiohttp end here and in `upstream.requests`; its responses are handed on as `Answer`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Final, Literal
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Literal
 
 import aiohttp
 
@@ -22,41 +23,32 @@ from registry_mesh.ports.failures import (
     SourceUnavailable,
 )
 from registry_mesh.ports.hops import HOPS, cdn_loop
-from registry_mesh.ports.urgency import urgency
-from registry_mesh.telemetry.instruments import Instruments, Layout, Table
-from registry_mesh.telemetry.names import ANSWERS, UPSTREAM_BYTES, UPSTREAM_REQUESTS, Metric
-from registry_mesh.telemetry.traces import asking
+from registry_mesh.telemetry.instruments import Counter, Instruments, Layout, Table
+from registry_mesh.telemetry.names import ANSWERS, OTHER, UPSTREAM_BYTES, UPSTREAM_REQUESTS, Metric
+from registry_mesh.telemetry.traces import Asking, asking
 from registry_mesh.upstream.answer import Answer
 from registry_mesh.upstream.dialogue import Dialogue
 from registry_mesh.upstream.heads import Heads
-from registry_mesh.upstream.health.background import Background
 from registry_mesh.upstream.health.board import Card
-from registry_mesh.upstream.health.breaker import Breaker
 from registry_mesh.upstream.health.causes import cause
 from registry_mesh.upstream.health.explained import explained
-from registry_mesh.upstream.health.hangs import Hangs, kind_of
-from registry_mesh.upstream.health.liveness import Liveness, Patience
+from registry_mesh.upstream.health.hangs import kind_of
+from registry_mesh.upstream.health.liveness import Patience
 from registry_mesh.upstream.health.opinion import LEADS_BACK
+from registry_mesh.upstream.health.parent import KnownParent
 from registry_mesh.upstream.health.retry_after import retry_after
-from registry_mesh.upstream.health.throttles import Throttles
 from registry_mesh.upstream.login.authorization import Authorization, Question
 from registry_mesh.upstream.login.credentials import Credentials
 from registry_mesh.upstream.login.logins import FixedLogin, Login
-from registry_mesh.upstream.requests import Hung, Requests
-from registry_mesh.upstream.statuses import fault_of, is_beside, lineage
+from registry_mesh.upstream.requests import Hung, Request, Requests
+from registry_mesh.upstream.statuses import fault_of, is_beside, lineage, no_registry
 from registry_mesh.upstream.way import Client, base_and_folder
 
 Namespace = Literal["auto", "always", "never"]
 
-LATE: Final = 0.7
-"""Seconds to an answer's head after which another parent is asked as well; eight times the usual latency, if more."""
-
-LATE_AT_FIRST: Final = 2.0
-"""The same for a parent that has not answered yet: it may be far away."""
-
 
 class ParentSession:
-    """Requests to one parent, with its credentials and tokens, and its breaker."""
+    """Requests to one parent, with its credentials and tokens. `parent` is what is known of it."""
 
     def __init__(
         self,
@@ -80,108 +72,29 @@ class ParentSession:
         for configured in filter(None, (url, token_service)):
             session.way.admit(configured)
         instruments = instruments or Table(Layout(values={"parent": [self.name]}), 1).row(0)
-        self._answers = {a: instruments.counter(UPSTREAM_REQUESTS, self.name, a) for a in ANSWERS}
-        self._received = instruments.counter(received, self.name)
-        self._card = card or Card.alone()
-        self.breaker = Breaker(card=self._card)
-        self.mesh: bool | None = None
-        """Whether it is one of ours; None: it has not answered yet."""
-        self.heads = Heads()
-        self.inflight = 0
-        self._unanswered = 0
-        self.received = 0
-        """Bytes of bodies, by this session."""
-        self._session = session
-        self._patience = patience or Patience()
-        login = FixedLogin(login) if isinstance(login, Credentials) else login
-        self._authorization = Authorization(session, self.url, login, token_service, self._patience.connect)
-        self.liveness = Liveness(self._ping, self._patience, self.breaker, self._card)
-        self.hangs = Hangs()
-        self._background = Background(self.name, self._card)
-        self._throttles = Throttles(self.url, self._card)
-        self._requests = Requests(
-            session,
-            self.url,
+        patience = patience or Patience()
+        self.parent = KnownParent(
             self.name,
-            self._patience,
-            self.breaker,
-            self.liveness,
-            self._throttles,
-            self._card,
-            lambda: bool(self.mesh),
-            self._answers,
+            self.url,
+            self._ping,
+            patience,
+            card or Card.alone(),
+            partial(_counter, instruments, received, self.name),
         )
+        self.heads = Heads()
+        self._session = session
+        login = FixedLogin(login) if isinstance(login, Credentials) else login
+        self._authorization = Authorization(session, self.url, login, token_service, patience.connect)
+        answers = {each: instruments.counter(UPSTREAM_REQUESTS, self.name, each) for each in ANSWERS}
+        self._requests = Requests(session, self.parent, answers)
 
     @property
-    def available(self) -> bool:
-        """Whether requests go to the parent: it is not down, not silent, and does not lead back here."""
-        return not self.breaker.open and not self.liveness.silent and not self._card.known().leads_back
-
-    @property
-    def reason(self) -> str:
-        """See `ports.parents.Parent`."""
-        if self.breaker.open:
-            return self.breaker.told
-        if self._card.known().leads_back:
-            return LEADS_BACK
-        return self.liveness.told if self.liveness.silent else ""
-
-    @property
-    def confirmed(self) -> bool:
-        """Whether it has ever answered, and is not down."""
-        return self.breaker.confirmed
-
-    @property
-    def lost(self) -> bool:
-        """See `ports.parents.Parent`."""
-        return self.breaker.lost
-
-    @property
-    def stall(self) -> float:
-        """Seconds for which a body may stand still."""
-        return self._patience.stall
-
-    @property
-    def drip(self) -> float:
-        """Seconds for which a body may drip."""
-        return self._patience.drip
-
-    @property
-    def latency(self) -> float:
-        """See `ports.parents.Parent`."""
-        return self.breaker.latency
-
-    @property
-    def met_at(self) -> float:
-        """When it told last what a ping is answered with: of a node of ours also whom it asks itself."""
-        return self._card.known().named_at if self.mesh else self.breaker.last_success
-
-    @property
-    def late(self) -> float:
-        """See `ports.parents.Parent`."""
-        usual = 8 * self.breaker.latency
-        return max(LATE, usual) if usual else LATE_AT_FIRST
-
-    @property
-    def load(self) -> float:
-        """What one more request is expected to cost: latency in seconds, times the requests under way and this one."""
-        return (self.breaker.latency + 0.001) * (1 + self.inflight)
-
-    def heard(self, size: int) -> None:
-        """Bytes of a body came from it."""
-        self._received.add(size)
-        self.received += size
-        self.liveness.heard()
-        if not urgency().background:
-            self._card.serve()
-
-    @property
-    def busy(self) -> bool:
-        """See `ports.parents.Parent`."""
-        return self._background.busy
+    def mesh(self) -> bool | None:
+        """Whether the parent is one of ours; None: it has not answered yet."""
+        return self.parent.mesh
 
     def __repr__(self) -> str:
-        return f"<Parent {self.name} {self.breaker!r}>"
+        return repr(self.parent)
 
     @asynccontextmanager
     async def request(
@@ -194,56 +107,54 @@ class ParentSession:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
         beyond: float = 0.0,
+        registry: str = "",
     ) -> AsyncIterator[Answer]:
         """An answer whose status is below 500 and neither 401, 403 nor 429, nor 304 where `headers` have no
         If-None-Match; to HEAD also those of `REFUSES_HEAD`. Failures are raised. `beyond`: seconds that the head may
-        take more than usual, for what the parent has to do before it."""
-        url, kind = self.url + path, kind_of(path)
-        self._leave_alone(url, kind)
-        self._background.admit(urgency())
-        self.inflight += 1
+        take more than usual, for what the parent has to do before it. `registry`: whose bytes come, to be counted."""
+        parent, kind = self.parent, kind_of(path)
+        parent.admit(kind)
+        parent.inflight += 1
         try:
-            asked = await self._named(query or {})
+            named = await self._named(query or {})
+            request = Request(method, self.url + path, named, dict(headers or {}), body, beyond)
             question = Question((query or {}).get("ns", ""), scope)
             async with AsyncExitStack() as stack:
-                if self._card.known().leads_back:
-                    raise SourceLoops(LEADS_BACK, source=self.name)
-                asked_for = stack.enter_context(asking(method, path, kind, self.name))
-                sent = {**(headers or {}), **asked_for.headers}
-                if self.mesh and self._card.node:
-                    sent["CDN-Loop"] = cdn_loop(self._card.node)
-                answer = self._authorized(stack, method, url, question, asked, sent, body, beyond)
-                response = await self._waited_for(answer)
-                asked_for.answered(response.status)
-                self.hangs.answered(kind)
-                self._recognise(response)
-                if hops := HOPS.get():
-                    hops.note(response.headers.getall("Cache-Status", []))
-                yield Answer(response, self)
+                response = await self._open(stack, request, question, asking(method, path, kind, self.name))
+                parent.hangs.answered(kind)
+                yield Answer(response, parent, registry)
         except Hung:
-            self.hangs.hung(kind, self._patience.head)
-            self._card.tell(
-                f"no answer to requests for {kind} for {self._patience.head:.0f} s, though it is alive"
-            )
+            seconds = parent.patience.head
+            parent.hangs.hung(kind, seconds)
+            parent.card.tell(f"no answer to requests for {kind} for {seconds:.0f} s, though it is alive")
             raise
         except (TimeoutError, aiohttp.ClientError, OSError) as fault:
             raise SourceUnavailable(f"broke off: {cause(fault)}", source=self.name) from fault
         finally:
-            self.inflight -= 1
+            parent.inflight -= 1
 
-    def _leave_alone(self, url: str, kind: str) -> None:
-        """Raise where nothing, or nothing of that kind, is to be asked of it now: `SourceUnavailable`, and
-        `SourceThrottled` where it asked for patience."""
-        if reason := self.hangs.refuses(kind):
-            raise SourceUnavailable(reason, source=self.name)
-        self._requests.leave_alone(url)
-        if self._unanswered >= self._patience.unanswered:
-            raise SourceUnavailable(f"leaves {self._unanswered} requests without an answer", source=self.name)
-
-    @property
-    def throttled(self) -> bool:
-        """Whether it asked to be left alone, and its time has not come."""
-        return self._throttles.left(self.url) is not None
+    async def _open(
+        self,
+        stack: AsyncExitStack,
+        request: Request,
+        question: Question,
+        trace: AbstractContextManager[Asking],
+    ) -> aiohttp.ClientResponse:
+        """The answer to a request, with all that passes between nodes of the mesh said and heard."""
+        parent = self.parent
+        if parent.leads_back:
+            raise SourceLoops(LEADS_BACK, source=self.name)
+        asked = stack.enter_context(trace)
+        fields = {**request.headers, **asked.headers}
+        if parent.mesh and parent.card.node:
+            fields["CDN-Loop"] = cdn_loop(parent.card.node)
+        with parent.asked():
+            response = await self._authorized(stack, replace(request, headers=fields), question)
+        asked.answered(response.status)
+        self._recognise(response)
+        if hops := HOPS.get():
+            hops.note(response.headers.getall("Cache-Status", []))
+        return response
 
     async def _named(self, query: Mapping[str, str]) -> Mapping[str, str]:
         """The query without `ns` where the parent is none of ours: it need not know the parameter, and some refuse
@@ -251,66 +162,39 @@ class ParentSession:
         if "ns" not in query or self._ns == "always":
             return query
         if self._ns == "auto" and self.mesh is None:
-            await self.answers()
+            await self.parent.answers()
         if self._ns == "auto" and self.mesh is None:
-            raise SourceUnavailable(self.breaker.reason or "has not answered yet", source=self.name)
+            raise SourceUnavailable(self.parent.breaker.reason or "has not answered yet", source=self.name)
         if self._ns == "auto" and self.mesh:
             return query
         return {key: value for key, value in query.items() if key != "ns"}
 
-    async def _waited_for(
-        self, answer: Coroutine[None, None, aiohttp.ClientResponse]
-    ) -> aiohttp.ClientResponse:
-        self._unanswered += 1
-        try:
-            return await answer
-        finally:
-            self._unanswered -= 1
-
     async def _authorized(
-        self,
-        stack: AsyncExitStack,
-        method: str,
-        url: str,
-        question: Question,
-        query: Mapping[str, str] | None,
-        headers: dict[str, str],
-        body: bytes | None,
-        beyond: float,
+        self, stack: AsyncExitStack, request: Request, question: Question
     ) -> aiohttp.ClientResponse:
         try:
-            return await self._let_in(stack, method, url, question, query, headers, body, beyond)
+            return await self._let_in(stack, request, question)
         except LoginRefused as refused:
-            self._card.deny(refused.reason)
+            self.parent.card.deny(refused.reason)
             raise
 
     async def _let_in(
-        self,
-        stack: AsyncExitStack,
-        method: str,
-        url: str,
-        question: Question,
-        query: Mapping[str, str] | None,
-        headers: dict[str, str],
-        body: bytes | None,
-        beyond: float,
+        self, stack: AsyncExitStack, request: Request, question: Question
     ) -> aiohttp.ClientResponse:
         dialogue = Dialogue(self._authorization, question)
         await dialogue.begin()
         while True:
-            response = await self._requests.send(
-                stack, method, url, query, headers, dialogue.header, body, beyond
-            )
+            response = await self._requests.send(stack, request, dialogue.header)
             if response.status not in (401, 403):
                 dialogue.passed()
                 if dialogue.header:
-                    self._card.let_in()
+                    self.parent.card.let_in()
                 why = (
                     await explained(response)
                     if response.status in (503, 508) and self._ours(response)
                     else ""
                 )
-                return self._checked(response, headers, why)
+                return self._checked(response, request.headers, why)
             challenges = parse_challenges(response.headers.getall("WWW-Authenticate", []))
             response.release()
             if not same_place(str(response.url), self.url):
@@ -322,20 +206,6 @@ class ParentSession:
         """End what runs for it."""
         await self._authorization.close()
 
-    async def ping(self) -> bool:
-        """Whether the parent answers at all, soon; one ping is out at a time."""
-        return await asyncio.shield(self.liveness.check())
-
-    async def answers(self) -> bool:
-        """Whether the parent answers a ping before it is taken for silent."""
-        return await self.liveness.answers()
-
-    async def back(self) -> bool:
-        """See `ports.parents.Parent`."""
-        if self.throttled or self._card.known().leads_back:
-            return False
-        return await self.liveness.back()
-
     async def _ping(self) -> bool:
         """GET /v2/ on a connection of its own."""
         try:
@@ -344,14 +214,14 @@ class ParentSession:
             ) as response:
                 self._recognise(response)
                 self._requests.note_quota(response)
-                self._card.name(lineage(response.headers))
-                self._card.base(_no_registry(response))
+                self.parent.card.name(lineage(response.headers))
+                self.parent.card.base(no_registry(response.status, response.content_type))
                 return response.status < 500
         except (aiohttp.ClientError, ValueError) as fault:
             raise OSError(cause(fault)) from fault
 
     def _recognise(self, response: aiohttp.ClientResponse) -> None:
-        self.mesh = self._ours(response)
+        self.parent.mesh = self._ours(response)
 
     def _ours(self, response: aiohttp.ClientResponse) -> bool:
         return "Registry-Mesh" in response.headers or bool(self.mesh)
@@ -380,10 +250,11 @@ class ParentSession:
         self._recognise(response)
         if self.mesh or (response.status == 503 and is_beside(response.url.path)):
             return
-        self._throttles.note(str(response.url), response.status, wait)
+        self.parent.throttles.note(str(response.url), response.status, wait)
 
 
-def _no_registry(response: aiohttp.ClientResponse) -> int:
-    """The status of an answer to GET /v2/ that no registry gives; 0 for one that a registry may give."""
-    page = response.status == 200 and response.content_type == "text/html"
-    return response.status if response.status == 404 or page else 0
+def _counter(instruments: Instruments, received: Metric, name: str, registry: str) -> Counter:
+    """What counts bytes of bodies of the parent of that name, for a registry."""
+    return instruments.counter(
+        received, registry if instruments.has(received, registry, name) else OTHER, name
+    )

@@ -74,3 +74,9 @@ def lineage(headers: Mapping[str, str]) -> list[str]:
     """Return the node that answers and the nodes above it, where it is one of ours and says so."""
     own, above = (headers.get(f"Registry-Mesh-{which}", "") for which in ("Node", "Above"))
     return [node for node in (own, *above.split()) if _NODE.fullmatch(node)] if own else []
+
+
+def no_registry(status: int, media_type: str) -> int:
+    """Return the status of an answer to GET /v2/ that no registry gives; 0 for one that a registry may give."""
+    page = status == 200 and media_type == "text/html"
+    return status if status == 404 or page else 0

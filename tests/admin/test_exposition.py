@@ -14,8 +14,8 @@ ABSENT = (
     (names.SCRUBBED_AT, ()),
     (names.REPLICATED_AT, ()),
     (names.GRACE_ENDS, ("r.example",)),
-    (names.PARENT_LATENCY, ("p:1",)),
-    (names.PARENT_RATE, ("p:1",)),
+    (names.PARENT_LATENCY, ("other", "p:1")),
+    (names.PARENT_RATE, ("other", "p:1")),
     (names.PULLS_LEFT, ("r.example",)),
 )
 

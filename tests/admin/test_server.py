@@ -107,18 +107,18 @@ async def test_whoever_was_let_in_is_answered_before_the_server_goes(node: FakeN
 async def test_metrics_of_all_rows(client: aiohttp.ClientSession, node: FakeNode) -> None:
     for row in range(2):
         instruments = node.table.row(row)
-        instruments.counter(names.REQUESTS, "blob", "GET", "2xx").add(row + 1)
+        instruments.counter(names.REQUESTS, "other", "blob", "GET", "2xx").add(row + 1)
         instruments.histogram(names.REQUEST_SECONDS, "blob").observe(0.05)
-        instruments.counter(names.UPSTREAM_BYTES, "http://p").add(7)
+        instruments.counter(names.UPSTREAM_BYTES, "other", "http://p").add(7)
     async with client.get("/metrics") as answer:
         assert answer.headers["Content-Type"].startswith("text/plain; version=")
         families = {family.name: family for family in text_string_to_metric_families(await answer.text())}
     values = {
         (s.name, tuple(sorted(s.labels.items()))): s.value for f in families.values() for s in f.samples
     }
-    blob_gets = (("code", "2xx"), ("endpoint", "blob"), ("method", "GET"))
+    blob_gets = (("code", "2xx"), ("endpoint", "blob"), ("method", "GET"), ("registry", "other"))
     assert values["registry_mesh_requests_total", blob_gets] == 3
-    assert values["registry_mesh_upstream_bytes_total", (("parent", "http://p"),)] == 14
+    assert values["registry_mesh_upstream_bytes_total", (("parent", "http://p"), ("registry", "other"))] == 14
     assert values["registry_mesh_request_seconds_bucket", (("endpoint", "blob"), ("le", "0.025"))] == 0
     assert values["registry_mesh_request_seconds_bucket", (("endpoint", "blob"), ("le", "+Inf"))] == 2
     assert values["registry_mesh_request_seconds_sum", (("endpoint", "blob"),)] == pytest.approx(0.1)
@@ -143,8 +143,8 @@ async def test_status_is_json(client: aiohttp.ClientSession) -> None:
 
 
 async def test_status_counts_what_is_not_zero(client: aiohttp.ClientSession, node: FakeNode) -> None:
-    node.table.row(0).counter(names.LIES, "http://p").add(3)
-    node.table.row(1).counter(names.LIES, "http://p").add(1)
+    node.table.row(0).counter(names.LIES, "other", "http://p").add(3)
+    node.table.row(1).counter(names.LIES, "other", "http://p").add(1)
     node.table.row(1).counter(names.ROTTEN).add(2)
     async with client.get("/status") as answer:
         told = await answer.json()

@@ -7,7 +7,7 @@ from registry_mesh.cli.marks import LETTERS, SIGNS, worst
 
 DOWN = {
     "name": "parent-down",
-    "state": "look",
+    "state": "warn",
     "sentence": "p:1 refuses connections since 10:31; q:1 stands in.",
     "evidence": ["It is a parent of r.example. It is asked again at 10:32."],
     "next": "its admin",
@@ -64,5 +64,5 @@ def test_nagios_hears_the_worst() -> None:
 def test_marks_where_no_signs_can_be_spelt() -> None:
     shown = list(lines(told(OFFLINE, DOWN), 100, LETTERS))
     assert (shown[0], shown[3][:2], shown[6][:2]) == ("x s serves.", "x ", "! ")
-    assert [worst([]), worst(["look"]), worst(["look", "broken"])] == ["well", "look", "broken"]
+    assert [worst([]), worst(["warn"]), worst(["warn", "broken"])] == ["well", "warn", "broken"]
     assert all(len(mark) == 1 for mark in (*LETTERS.values(), *SIGNS.values()))

@@ -193,6 +193,10 @@ def test_an_origin_lists_and_does_not_evict(tree: Tree) -> None:
         ({"Content-Type": "application/json"}, b"{"),
         ({"Content-Type": "application/json"}, b'{"images": "a:1"}'),
         ({"Content-Type": "application/json"}, b'{"images": []}'),
+        ({"Content-Type": "application/json"}, b'[{"images": ["a:1"]}]'),
+        ({"Content-Type": "application/json"}, b'{"images": ["a:1"], "seconds": "14d"}'),
+        ({"Content-Type": "application/json"}, b'{"images": ["a:1"], "dry_run": "yes"}'),
+        ({"Content-Type": "application/json"}, b'{"images": ["a:1"], "platforms": "linux/amd64"}'),
     ],
 )
 @pytest.mark.parametrize("act", ["evict", "preload"])
@@ -202,5 +206,5 @@ def test_only_whom_the_node_s_operator_sends_is_heeded(
     request = urllib.request.Request(f"{tree.site.admin}/api/1/images/{act}", body, headers)
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(request, timeout=10)
-    assert refused.value.code == 404
+    assert refused.value.code == 400
     assert "error" in json.load(refused.value)

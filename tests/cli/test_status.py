@@ -36,7 +36,7 @@ TOLD: dict[str, Any] = {
         }
     },
     "findings": [
-        {"name": "parent-down", "state": "look", "sentence": "q:1 refuses connections.", "next": "its admin"}
+        {"name": "parent-down", "state": "warn", "sentence": "q:1 refuses connections.", "next": "its admin"}
     ],
 }
 EVENT = {

@@ -52,6 +52,11 @@ class Client:
     def logout(self) -> None:
         self.logins.unlink(missing_ok=True)
 
+    def demand_logins(self) -> None:
+        """A file of logins, without one in it where there was none: some tools fail where the file is lacking."""
+        if not self.logins.exists():
+            self.logins.write_text('{"auths": {}}')
+
     def reference(self, repository: str) -> str:
         return f"{self.host}/{repository}:1"
 
@@ -63,20 +68,17 @@ class Client:
         return folder
 
 
+def _containers_login(client: Client, user: str, password: str) -> list[str | Path]:
+    """What `login` is told by the tools of containers/image."""
+    login = ["--username", user, "--password", password]
+    return ["--tls-verify=false", "--authfile", client.logins, *login, client.host]
+
+
 class Skopeo(Client):
     name = "skopeo"
 
     def login(self, user: str, password: str) -> Done:
-        options = [
-            "--tls-verify=false",
-            "--authfile",
-            self.logins,
-            "--username",
-            user,
-            "--password",
-            password,
-        ]
-        return self.run("skopeo", "login", *options, self.host)
+        return self.run("skopeo", "login", *_containers_login(self, user, password))
 
     def push(self, repository: str) -> Done:
         to = f"docker://{self.reference(repository)}"
@@ -87,8 +89,7 @@ class Skopeo(Client):
         return self._copy("--src-tls-verify=false", came, f"dir:{self.fresh()}")
 
     def _copy(self, *words: str) -> Done:
-        if not self.logins.exists():
-            self.logins.write_text('{"auths": {}}')
+        self.demand_logins()
         return self.run("skopeo", "--insecure-policy", "copy", "-q", "--authfile", self.logins, *words)
 
 
@@ -98,16 +99,7 @@ class Podman(Client):
     name = "podman"
 
     def login(self, user: str, password: str) -> Done:
-        options = [
-            "--tls-verify=false",
-            "--authfile",
-            self.logins,
-            "--username",
-            user,
-            "--password",
-            password,
-        ]
-        return self._run("login", *options, self.host)
+        return self._run("login", *_containers_login(self, user, password))
 
     def push(self, repository: str) -> Done:
         self._run("pull", "-q", f"oci:{self.content / 'image'}:1")
@@ -119,8 +111,7 @@ class Podman(Client):
 
     @property
     def _options(self) -> list[str]:
-        if not self.logins.exists():
-            self.logins.write_text('{"auths": {}}')
+        self.demand_logins()
         return ["--tls-verify=false", "--authfile", str(self.logins)]
 
     def _run(self, *words: str | Path) -> Done:
@@ -292,8 +283,7 @@ class Oras(Client):
         return done
 
     def _run(self, *words: str | Path) -> Done:
-        if not self.logins.exists():
-            self.logins.write_text('{"auths": {}}')
+        self.demand_logins()
         return self.run(sys.executable, HERE / "oras_client.py", self.logins, *words)
 
 

@@ -10,7 +10,7 @@ set -euo pipefail
 
 want=(busybox-static buildah ca-certificates containerd curl debootstrap docker.io docker-registry e2fsprogs fuse3 haproxy
       iproute2 mmdebstrap
-      nginx-light openssl podman procps prometheus runc skopeo stargz-snapshotter systemd umoci zstd)
+      nginx-light openssl podman procps prometheus runc skopeo squashfs-tools stargz-snapshotter systemd umoci zstd)
 lazy=(golang-go golang-github-containerd-stargz-snapshotter-dev)
 [[ ${1:-} == --no-lazy ]] && lazy=()
 

@@ -7,14 +7,24 @@ from __future__ import annotations
 import pytest
 
 from registry_mesh.config.finding import ConfigInvalid
-from registry_mesh.config.imports.entry import differences, written
+from registry_mesh.config.imports.entry import Imported, Kind, configuration, differences, told, written
 from registry_mesh.config.imports.spelling import alternatives, half_anchored, searched
-from registry_mesh.config.imports.tools import NAMES, imported
+from registry_mesh.config.imports.tools import NAMES
+from registry_mesh.config.imports.tools import imported as read
+from registry_mesh.config.load import parse
 from registry_mesh.config.rule_files import parse_rules
 
 A = "sha256:" + "a" * 64
+B = "sha256:" + "b" * 64
 HOSTS = {"harbor": "harbor.example", "7": "quay.io", "hub": "docker.io"}
-CLIENTS = "where clients look: that is client-config and parents in the configuration, not a rule"
+PODS = (
+    "which pods' images are rewritten is Kubernetes' business: rules name registries, repositories and tags"
+)
+
+
+def imported(tool: str, text: str, file: str, registries: dict[str, str]) -> list[Imported]:
+    return read(tool, text.encode(), file, registries)
+
 
 CASES = {
     "ducc": (
@@ -37,7 +47,7 @@ input:
             'reg.example lhc/sim "re: 1..*"',
             f'reg.example lhc/gen "@{A}"',
             "reg.example lhc/plain latest",
-            "! built from a definition file; rules copy what a registry has",
+            "! input[6].apptainer_def: built from a definition file; rules copy what a registry has",
         ],
     ),
     "harbor": (
@@ -53,7 +63,7 @@ input:
         [
             'quay.io "apps/**" ["*", "!*-dev"] types: [image], to: "mirror/{base}", every: "cron 0 2 * * * UTC", delete: {gone: "0s"}, fixed: "*"',
             'harbor.example "**" "*" to: {registry: "quay.io", name: "{repo}"}, every: manual',
-            "! Harbor's own labels are not in the image; put an annotation on it and match that",
+            "! filters[0]: Harbor's own labels are not in the image; put an annotation on it and match that",
             "! which host is registry 9? Say --registry 9=HOST",
         ],
     ),
@@ -91,9 +101,9 @@ sync:
             'docker.io library/alpine [latest, "re: (?:v1\\\\..*|.*x)", "!re: .*-rc"] every: "60m", with: none, to: {registry: "r.example", name: alpine}',
             'quay.io a/b "1" every: "60m", platforms: "linux/amd64", to: {registry: "r.example", name: b, tag: one}',
             'quay.io a/c "semver+: >=1.2 & re: [^-]+" every: "60m", with: none, to: {registry: "r.example", name: c}',
-            "! a template: rules read no environment; run `regsync config` and import what it prints",
-            "! hooks: rules run nothing",
-            "! companions are looked for beside their image only",
+            "! source: a template: rules read no environment; run `regsync config` and import what it prints",
+            "! sync[4].hooks: rules run nothing",
+            "! sync[5].referrerSource: companions are looked for beside their image only",
         ],
     ),
     "skopeo": (
@@ -109,10 +119,10 @@ quay.io:
             'quay.io a/f "semver: >= 1.2 < 2"',
             'quay.io a/g "semver+: >= 3.5.4-0"',
             'quay.io a/h "semver: >=1.2 <=1.4"',
-            "! != 1.0: write an excluding pattern",
+            "! images-by-semver: != 1.0: write an excluding pattern",
             'quay.io a/c "re: v[0-9]+"',
             'quay.io a/d "re: .*rc.*"',
-            "! \\bx: \\b is not offered (only \\d \\D \\w \\W and escaped punctuation)",
+            "! images-by-tag-regex: \\bx: \\b is not offered (only \\d \\D \\w \\W and escaped punctuation)",
         ],
     ),
     "dregsy": (
@@ -126,11 +136,13 @@ tasks:
       - {from: busybox, to: mirror/busybox, platform: all, tags: [glibc, 'semver: >=1.33 <2', 'keep: latest 5']}
       - {from: busybox, to: mirror/musl, platform: linux/arm64, tags: ['regex: !.+(glibc|musl)']}
       - {from: 'regex:a/(.*)', to: b}
+      - {from: x, to: y, platform: all, tags: [one, 'regex: v1\\..*|x']}
 """,
         [
             'docker.io library/busybox [glibc, "semver+: >=1.33 <2"] every: "6h", to: {registry: "r.example", name: "mirror/busybox"}, keep: 5',
             'docker.io library/busybox ["*", "!re: .+(glibc|musl)"] every: "6h", to: {registry: "r.example", name: "mirror/musl"}, platforms: "linux/arm64"',
-            "! groups of an expression; templates know folders only",
+            "! from: groups of an expression; templates know folders only",
+            'docker.io library/x [one, "re: (?:v1\\\\..*|.*x)"] every: "6h", to: {registry: "r.example", name: y}',
         ],
     ),
     "image-syncer": (
@@ -218,12 +230,234 @@ resource "aws_ecr_repository_creation_template" "t" {
 """,
         [
             'docker.io "**" "*" data: "on-demand", to: "docker-hub/{repo}"',
-            "! Terraform variables: run terraform show -json and import that",
+            "! ecr_repository_prefix = each.key: Terraform variables: run terraform show -json and import that",
             "! expiry: the cache evicts by use and quota",
         ],
     ),
-    "kuik": ("apiVersion: kuik.enix.io/v1alpha1\nkind: ClusterImageSetMirror\n", [f"! {CLIENTS}"]),
-    "registries.conf": ('[[registry]]\nlocation = "a"\n[[registry.mirror]]\nlocation = "b"\n[[registry]]\n', [f"! {CLIENTS}"] * 2),
+    "kuik": (
+        """\
+apiVersion: kuik.enix.io/v1alpha1
+kind: CachedImage
+metadata: {name: a}
+spec: {sourceImage: 'nginx:1.27', retain: true}
+---
+apiVersion: kuik.enix.io/v1alpha1
+kind: Repository
+metadata: {name: p}
+spec: {name: quay.io/lhc/sim, updateInterval: 1h, updateFilters: [latest, ':\\d+$'], pullSecretNames: [s]}
+---
+kind: Repository
+spec: {name: quay.io/lhc/gen}
+---
+kind: ClusterImageSetMirror
+metadata: {name: m}
+spec:
+  imageFilter: {include: ['docker\\.io/library/nginx:.+', 'docker.io/library/redis:.*'], exclude: ['docker.io/.*/nginx:.*']}
+  mirrors: [{registry: m.example, path: /hub, credentialSecret: {name: x}}]
+---
+kind: ImageSetMirror
+spec: {filter: {include: [{image: '.*'}]}, mirrors: [{registry: m.example}]}
+---
+kind: ImageSetMirror
+spec: {imageFilter: {include: ['quay.io/a/b:.+']}, cleanup: {enabled: true, retention: 1h}, mirrors: [{registry: m.example}]}
+---
+kind: ClusterReplicatedImageSet
+spec:
+  upstreams:
+  - {registry: docker.io, path: /, imageFilter: {include: ['.*']}}
+  - {registry: h.example, path: /hub, priority: -1, imageFilter: {include: ['.*']}}
+---
+kind: Pod
+metadata: {labels: {kube-image-keeper.enix.io/image-caching-policy: ignore}}
+---
+kind: Deployment
+""",
+        [
+            'docker.io library/nginx "1.27" hold: forever',
+            'quay.io lhc/sim ["re: .*latest.*", "re: \\\\d+"] every: "1h"',
+            "! no updateFilters: which tags are kept is known from the pods; import its CachedImages",
+            'docker.io ["library/nginx", "library/redis", "!re: .*/nginx"] "*" to: {registry: "m.example", name: "hub/{repo}"}',
+            "! imageFilter: .*: all images that pods use: a rule names a registry and repositories; write HOST/REPOSITORY:TAGS",
+            "! spec.cleanup: deletion of what no pod uses: caches evict by use and quota; leave it out",
+            'docker.io parents: [["https://h.example/v2/hub"], ["https://registry-1.docker.io"]]',
+            "! image-caching-policy: ignore: pods that are left out; exclude the repositories with !PATTERN",
+            f"! {PODS}",
+        ],
+    ),
+    "registries.conf": (
+        """\
+unqualified-search-registries = ["docker.io"]
+short-name-mode = "enforcing"
+
+[[registry]]
+prefix = "quay.io"
+location = "quay.io"
+[[registry.mirror]]
+location = "m.example:5000/quay"
+[[registry.mirror]]
+location = "n.example"
+insecure = true
+pull-from-mirror = "digest-only"
+
+[[registry]]
+location = "bad.example/evil"
+blocked = true
+
+[[registry]]
+prefix = "*.example"
+location = "x.example"
+
+[[registry]]
+location = "part.example/a"
+
+[aliases]
+"fedora" = "registry.fedoraproject.org/fedora"
+""",
+        [
+            'quay.io parents: [["https://m.example:5000/v2/quay"], ["http://n.example"], ["https://quay.io"]]',
+            'deny bad.example ["evil", "evil/**"] note: "blocked in registries.conf"',
+            "! *.example: name each registry, for parents are of one",
+            "! part.example/a: parents are of a whole registry, and part.example/a is asked for a of part.example alone; where all of part.example is there under the same names, write registries.part.example.parents, else a rule that copies",
+            "! short names are the client's business: whole names are asked for here; write registry.fedoraproject.org/fedora",
+            'docker.io default: true parents: [["https://registry-1.docker.io"]]',
+        ],
+    ),
+    "hosts.toml": (
+        """\
+server = "https://docker.io"
+[host."https://m.example:5000"]
+  capabilities = ["pull", "resolve"]
+  ca = "/etc/m.pem"
+[host."https://h.example/v2/hub"]
+  override_path = true
+  client = [["/c.pem", "/k.pem"]]
+""",
+        ['docker.io parents: [["https://m.example:5000"], ["https://h.example/v2/hub"], ["https://registry-1.docker.io"]] ca: "/etc/m.pem", certificate: "/c.pem", key: "/k.pem", ns: always'],
+    ),
+    "mirror-sets": (
+        """\
+kind: ImageDigestMirrorSet
+metadata: {name: d}
+spec:
+  imageDigestMirrors:
+  - {source: quay.io, mirrors: [m.example/quay], mirrorSourcePolicy: NeverContactSource}
+  - {source: quay.io/ns, mirrors: [m.example/ns]}
+---
+kind: List
+items:
+- {kind: ImageContentSourcePolicy, spec: {repositoryDigestMirrors: [{source: r.example, mirrors: [n.example]}]}}
+- {kind: Image, spec: {registrySources: {blockedRegistries: [bad.example]}}}
+- {kind: Pod}
+""",
+        [
+            'quay.io parents: [["https://m.example/v2/quay"]]',
+            "! quay.io/ns: parents are of a whole registry, and m.example/ns is asked for ns of quay.io alone; where all of quay.io is there under the same names, write registries.quay.io.parents, else a rule that copies",
+            'r.example parents: [["https://n.example"], ["https://r.example"]]',
+            'deny bad.example "**" note: "blocked in the cluster"',
+            "! kind: one of ImageDigestMirrorSet, ImageTagMirrorSet, ImageContentPolicy, ImageContentSourcePolicy, Image",
+        ],
+    ),
+    "kpromo": (
+        f"""\
+registries: [{{name: gcr.io/stage, src: true}}, {{name: eu.gcr.io/prod, service-account: x}}]
+images:
+- {{name: a, dmap: {{"{A}": [v1, latest], "{B}": []}}}}
+- {{name: b, dmap: {{"{A}x": [v1]}}}}
+""",
+        [
+            f'gcr.io "stage/a" ["v1@{A}", "latest@{A}", "@{B}"] to: {{registry: "eu.gcr.io", name: "prod/a"}}',
+            f"! dmap: {A}x: a digest and its tags are meant",
+        ],
+    ),
+    "retagger": (
+        f"""\
+- {{image: alpine, tag_or_pattern: '3.1', override_repo_name: base}}
+- {{image: quay.io/a/b, semver: '>= 1.2', strip_semver_prefix: true, add_tag_suffix: x}}
+- {{image: quay.io/a/c, semver: '>= 1.2', filter: '^stable-(.*)$'}}
+- {{image: quay.io/a/d, semver: '>= 1.2', filter: '^(\\d+\\.\\d+)$'}}
+- {{image: quay.io/a/e, semver: '>= 1.2', filter: '(\\d+.*)'}}
+- {{image: quay.io/a/f, tag_or_pattern: "1", sha: {"a" * 64}}}
+- {{image: quay.io/a/g, semver: '>= 1.2', sha: {"a" * 64}}}
+""",
+        [
+            'docker.io library/alpine "re: .*3.1.*" to: {name: base}',
+            'quay.io a/b "semver: >= 1.2" to: {name: "{base}", tag: "{version}-x"}',
+            'quay.io a/c "semver: >= 1.2 in stable-*" to: {name: "{base}"}',
+            'quay.io a/d "semver: >= 1.2 & re: (?:\\\\d+\\\\.\\\\d+)" to: {name: "{base}"}',
+            "! filter: (\\d+.*): the version stands between plain text only, such as ^stable-(.*)$",
+            f'quay.io a/f "1@{A}" to: {{name: "{{base}}"}}',
+            "! semver beside tag_or_pattern or sha: retagger refuses it; keep one",
+        ],
+    ),
+    "artifact-mirror": (
+        f"""\
+Repositories: [{{BaseUrl: docker.io/rancher, DefaultTarget: true}}, {{BaseUrl: r.example}}]
+Artifacts:
+- {{SourceArtifact: a/b, Tags: [1.10, v2], DoNotMirror: [v2]}}
+- {{SourceArtifact: quay.io/a/c, Tags: [v1], TargetArtifactName: c, TargetRepositories: [r.example]}}
+- {{SourceArtifact: quay.io/a/d, Tags: [v1], DoNotMirror: true}}
+images: [{{source: "python@{A}", tag: "3.14"}}, {{source: 'golang:1', amd64Only: true}}]
+""",
+        [
+            'docker.io a/b "1.10" to: {registry: "docker.io", name: "rancher/mirrored-a-b"}',
+            'quay.io a/c "v1" to: {registry: "r.example", name: c}',
+            "! DoNotMirror: it is not mirrored there: leave it out, or deny it here",
+            f'docker.io library/python "@{A}" to: {{name: "{{repo}}", tag: "3.14"}}',
+            'docker.io library/golang "1" platforms: "linux/amd64"',
+        ],
+    ),
+    "ocync": (
+        """\
+registries: {cg: {url: cgr.dev}, e: {url: e.example}, w: {url: w.example}, v: {url: '${HOST}'}}
+target_groups: {prod: [e, w]}
+defaults:
+  source: cg
+  targets: prod
+  tags: {semver: ">=1.0, <2", semver_prerelease: include, sort: semver, latest: 3, include: [latest], exclude: ['*-debug']}
+mappings:
+- {from: a/nginx, to: nginx}
+- {from: a/python, targets: e, artifacts: {enabled: false}, tags: {glob: ['*-slim', '*-dev'], immutable_tags: 'v*', semver_prerelease: include}}
+- {from: a/x, source: v}
+- {from: a/y, tags: {sort: alpha, latest: 2}}
+""",
+        [
+            'cgr.dev a/nginx ["semver~: >=1.0  <2", "!*-debug"] to: [{registry: "e.example", name: nginx}, {registry: "w.example", name: nginx}], keep: 3',
+            'cgr.dev a/nginx [latest, "!*-debug"] to: [{registry: "e.example", name: nginx}, {registry: "w.example", name: nginx}]',
+            'cgr.dev a/python ["*-slim", "*-dev"] to: {registry: "e.example", name: "a/python"}, with: none, fixed: "v*"',
+            "! registries.v.url: ${HOST}: variables are not filled in; write the value",
+            "! sort: by version is the only order that means something; write semver",
+        ],
+    ),
+    "osg-list": (
+        "# comment\nalma:9\nhub.example/htc/x:*\nhub.example/htc/y  # why\nhub.example/htc/z linux/amd64\n",
+        [
+            'docker.io library/alma "9"',
+            'hub.example htc/x "*"',
+            "hub.example htc/y latest",
+            "! linux/amd64: only a reference stands on a line; write platforms in the rule",
+        ],
+    ),
+    "renovate": (
+        """\
+{ // the bot
+  minimumReleaseAge: '3 days',
+  packageRules: [
+    {matchDatasources: ['docker'], matchPackageNames: ['quay.io/a/b'], versioning: 'regex:^v(?<major>\\\\d+)$', automerge: true},
+    {matchPackageNames: ['python'], versioning: 'pep440'},
+    {matchDatasources: ['npm'], matchPackageNames: ['x']},
+    {matchPackagePrefixes: ['lscr.io/ls/'], allowedVersions: '<5', minimumReleaseAge: '2 weeks'},
+    {matchDatasources: ['docker'], enabled: true},
+  ],
+}
+""",
+        [
+            'quay.io a/b "re: v(\\\\d+)" age: "3d"',
+            "! versioning: pep440: another order of versions: write tags as an expression, semver: or semver+:",
+            "! matchDatasources: npm: no images: only the bot's own business",
+            'lscr.io "ls/**" "semver~: <5" age: "2w"',
+            "! of all packages: name images, for a rule is about repositories",
+        ],
+    ),
 }  # fmt: skip
 
 
@@ -236,16 +470,21 @@ def test_entries_become_rules_or_are_refused_with_their_sentence(tool: str) -> N
     text, expected = CASES[tool]
     found = imported(tool, text, "f", HOSTS)
     rules = parse_rules([("r", "\n".join(written(found)).encode())])
-    assert len(rules) == sum(not each.startswith("!") for each in expected)
+    assert len(rules) == sum(
+        not each.startswith(("!", "deny")) and " parents: " not in each for each in expected
+    )
     told = []
     for each in found:
-        if each.rule is None:
+        if each.refused:
             told.append(f"! {each.entry.refused}")
-            continue
-        keys = each.text[1:-1]
-        name, _, rest = keys.partition(", from: ")
-        assert name.startswith("name: ")
-        told.append(rest)
+        elif each.entry.kind is Kind.PARENTS:
+            told.append(each.text.replace(": {", " ", 1)[:-1])
+        elif each.entry.kind is Kind.DENY:
+            told.append(each.text[1:-1].replace("from: ", "deny ", 1))
+        else:
+            name, _, rest = each.text[1:-1].partition(", from: ")
+            assert name.startswith("name: ")
+            told.append(rest)
     spelled = [each if each.startswith("!") else _short(each) for each in told]
     assert spelled == [each if each.startswith("!") else each.replace('"', "") for each in expected]
 
@@ -261,13 +500,13 @@ def _short(text: str) -> str:
 
 
 def test_refusals_and_notes_stand_as_comments_at_their_place() -> None:
-    lines = list(written(imported("ducc", CASES["ducc"][0], "f", {})))
+    lines = list(written(imported("ducc", CASES["ducc"][0], "f", {}), "f"))
     assert lines[:3] == [
         "schema: registry-mesh/rules/2",
         "rules:",
-        "  # output_format says where a registry keeps thin images: rules name targets by to",
+        "  # output_format (line 2) says where a registry keeps thin images: rules name targets by to",
     ]
-    assert lines[4].startswith("  # refused: https://registry.hub.docker.com/alma:9: said twice")
+    assert lines[4].startswith("  # refused: f:5:6: https://registry.hub.docker.com/alma:9: said twice")
 
 
 def test_a_plain_list_is_a_recipe_too() -> None:
@@ -295,7 +534,21 @@ TAGS = [
 ]
 
 
-@pytest.mark.parametrize("tool", ["ducc", "zot", "regsync", "skopeo", "image-syncer"])
+@pytest.mark.parametrize(
+    "tool",
+    [
+        "ducc",
+        "zot",
+        "regsync",
+        "skopeo",
+        "image-syncer",
+        "kuik",
+        "osg-list",
+        "renovate",
+        "retagger",
+        "dregsy",
+    ],
+)
 def test_patterns_select_what_the_tool_selects(tool: str) -> None:
     found = imported(tool, CASES[tool][0], "f", HOSTS)
     assert any(each.entry.selects for each in found)
@@ -340,9 +593,138 @@ def test_anchors(text: str, anywhere: str, half: str) -> None:
     assert (searched(text), half_anchored(text)) == (anywhere, half)
 
 
+def test_what_is_no_rule_becomes_a_fragment_of_the_configuration() -> None:
+    found = imported("registries.conf", CASES["registries.conf"][0], "f", {})
+    lines = configuration(found)
+    assert lines[0] == "registries:"
+    assert (
+        "  # registry[0].mirror[1].insecure: taken as plain HTTP; where it speaks TLS write https:// and"
+        in lines[2]
+    )
+    config = parse("role: site\nstore: {disk: {path: x}}\n" + "\n".join(lines), "f").config
+    assert config.registries["quay.io"].parents[0] == ("https://m.example:5000/v2/quay",)
+    assert config.registries["docker.io"].default
+
+
+# Each tool with a key that it does not have, or that a rule cannot say: the file, and where the key stands.
+UNKNOWN = {
+    "artifact-mirror": ("Artifacts:\n- SourceArtifact: a/b\n  Tags: [v1]\n  Weight: 3\n", "4:3", "Weight"),
+    "dregsy": ("tasks:\n- name: t\n  source: {registry: a.b}\n  target: {registry: c.d}\n  mappings: [{from: x, sign: y}]\n", "5:24", "sign"),
+    "ducc": ("version: 1\ninput:\n- image: a.b/c:1\n  keep: 3\n", "4:3", "keep"),
+    "ecr": ('resource "aws_ecr_pull_through_cache_rule" "a" {\n  ecr_repository_prefix = "q"\n  upstream_registry_url = "quay.io"\n  warm = true\n}\n', "4:3", "warm"),
+    "harbor": ('{"name": "x", "src_registry": {"id": 7},\n "quota": 3}', "2:2", "quota"),
+    "hauler": ("kind: Images\nspec:\n  images:\n  - name: a.b/c:1\n    retries: 3\n", "5:5", "retries"),
+    "hosts.toml": ('server = "https://a.b"\n[host."https://m.b"]\n  mirror = true\n', "3:3", "mirror"),
+    "kpromo": (f"registries: [{{name: a.b/c, src: true}}]\nimages:\n- name: x\n  dmap: {{'{A}': [v1]}}\n  sign: true\n", "5:3", "sign"),
+    "kuik": ("kind: CachedImage\nspec:\n  sourceImage: a.b/c:1\n  digest: x\n", "4:3", "digest"),
+    "mirror-sets": ("kind: ImageTagMirrorSet\nspec:\n  imageTagMirrors:\n  - source: a.b\n    mirrors: [c.d]\n    weight: 3\n", "6:5", "weight"),
+    "oc-mirror": ("kind: ImageSetConfiguration\nmirror:\n  additionalImages:\n  - name: a.b/c:1\n    targetrepo: d\n", "5:5", "targetrepo"),
+    "ocync": ("registries: {a: {url: a.b}, c: {url: c.d}}\nmappings:\n- from: x\n  source: a\n  targets: c\n  bulk: true\n", "6:3", "bulk"),
+    "quay": ('{"external_reference": "quay.io/a/b",\n "keep": 3}', "2:2", "keep"),
+    "registries.conf": ('[[registry]]\nlocation = "a.b"\nweight = 3\n', "3:1", "weight"),
+    "regsync": ("sync:\n- source: a.b/c\n  target: d.e/c\n  tags: {allow: [v1]}\n  delete: true\n", "5:3", "delete"),
+    "retagger": ("- image: a.b/c\n  tag_or_pattern: v1\n  arch: amd64\n", "3:3", "arch"),
+    "skopeo": ("a.b:\n  images: {c: [v1]}\n  images-by-digest: {c: x}\n", "3:3", "images-by-digest"),
+    "zot": ('{"extensions": {"sync": {"registries": [\n{"urls": ["https://a.b"], "content": [{"prefix": "x"}],\n "sparse": true}]}}}', "3:2", "sparse"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("tool", UNKNOWN)
+def test_a_key_that_nobody_knows_is_refused_by_name_and_place(tool: str) -> None:
+    text, place, key = UNKNOWN[tool]
+    found = imported(tool, text, "f", HOSTS)
+    (refused,) = [told(each, "f") for each in found if each.refused]
+    assert refused.startswith(f"f:{place}: ")
+    assert f"{key} is no field that is known here" in refused
+
+
+def test_lists_and_free_objects_have_no_unknown_keys() -> None:
+    """Of image-syncer every key is a source; of Renovate all others are the bot's, and told."""
+    assert set(NAMES) - set(UNKNOWN) == {"image-syncer", "osg-list", "renovate"}
+
+
+def test_a_slip_is_told_with_what_is_meant() -> None:
+    (found,) = imported("oc-mirror", UNKNOWN["oc-mirror"][0], "f", {})
+    assert found.entry.refused.endswith("targetRepo is meant, perhaps")
+
+
+def test_what_terraform_shows_is_read() -> None:
+    shown = """{"values": {"root_module": {"resources": [
+      {"address": "aws_ecr_pull_through_cache_rule.q[\\"x\\"]", "type": "aws_ecr_pull_through_cache_rule", "name": "q",
+       "values": {"ecr_repository_prefix": "q", "upstream_registry_url": "quay.io", "credential_arn": null, "id": "q"}}],
+      "child_modules": [{"resources": [
+      {"address": "harbor_replication.r", "type": "harbor_replication", "name": "r",
+       "values": {"name": "r", "action": "pull", "registry_id": 7, "schedule": "manual", "filters": [{"name": "a/**"}]}}]}]}}}"""
+    (one,) = imported("ecr", shown, "f", {})
+    assert (
+        one.text == '{name: "**", from: "quay.io", repos: "**", tags: "*", data: "on-demand", to: "q/{repo}"}'
+    )
+    (two,) = imported("harbor", shown, "f", HOSTS)
+    assert two.text == '{name: r, from: "quay.io", repos: "a/**", tags: "*", every: manual}'
+
+
+def test_harbors_registries_of_the_same_file_need_no_name() -> None:
+    text = """
+resource "harbor_registry" "hub" {
+  endpoint_url = "https://hub.docker.com"  # a comment
+}
+resource "harbor_replication" "r" {
+  name        = "r"
+  action      = "pull"
+  registry_id = harbor_registry.hub.registry_id
+  speed       = 800
+  filters {
+    name = "library/{a,b}"
+  }
+}
+"""
+    (found,) = imported("harbor", text, "f", {})
+    assert found.text == (
+        '{name: r, from: "docker.io", repos: "library/{a,b}", tags: "*", every: manual, budget: "102400B/s"}'
+    )
+
+
+def test_a_plain_number_stays_what_was_written() -> None:
+    (found,) = imported("skopeo", "quay.io: {images: {a: [1.10, 007, 1e3, on]}}", "f", {})
+    assert found.text == '{name: a, from: "quay.io", repos: a, tags: ["1.10", "007", "1e3", on]}'
+
+
 @pytest.mark.parametrize(
-    ("tool", "text"), [("harbor", "{"), ("zot", "- 1"), ("regsync", "a: ["), ("quay", "[1]")]
+    ("tool", "text", "sentence"),
+    [
+        ("harbor", "{", "f:2:1: not YAML: "),
+        ("zot", "- 1", "f:1:1: no file of zot: it is one mapping"),
+        ("regsync", "a: [", "f:2:1: not YAML: "),
+        ("quay", "[1]", "f:1:1: no file of quay: it is of mappings"),
+        ("regsync", "sync:\n- source: [a]\n", "f:2:3: sync[0].source: wants one text"),
+        ("regsync", "sync: x\n", "f:1:1: sync: wants a list"),
+        (
+            "skopeo",
+            "a.b:\n  images:\n    c: [1]\n    c: [2]\n",
+            "f:4:5: c stands twice, first on line 3: keep one",
+        ),
+        (
+            "registries.conf",
+            '[[registry]\nlocation = "a"\n',
+            "f:1:11: no file of registries.conf, not TOML: ",
+        ),
+        (
+            "ecr",
+            'resource "a" "b" {\n  x\n}\n',
+            "f:2:4: not Terraform: a line end stands where = or { should",
+        ),
+    ],
 )
-def test_what_is_no_file_of_the_tool(tool: str, text: str) -> None:
-    with pytest.raises(ConfigInvalid):
+def test_what_is_no_file_of_the_tool(tool: str, text: str, sentence: str) -> None:
+    with pytest.raises(ConfigInvalid) as invalid:
         imported(tool, text, "f", {})
+    assert str(invalid.value).startswith(sentence)
+    assert "\n" not in str(invalid.value)
+
+
+def test_merge_keys_are_merged() -> None:
+    text = "x-base: &base {type: image, referrers: true}\nsync:\n- {<<: *base, source: 'a.b/c:1', target: 'd.e/c:1'}\n"
+    (found,) = imported("regsync", text, "f", {})
+    assert found.text == (
+        '{name: c, from: "a.b", repos: c, tags: "1", to: {registry: "d.e", name: c, tag: "1"}}'
+    )

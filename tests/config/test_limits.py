@@ -15,9 +15,12 @@ NODE = "role: origin\nstore: {disk: {path: /tmp/x}}\nlimits: "
 
 
 def test_they_reach_the_edge() -> None:
-    said = "{client_requests: 100, client_bytes: 1MiB/s, client_connections: 5, exempt: [10.0.0.0/8, '::1']}"
+    said = (
+        "{client_requests: 100, client_bytes: 1MiB/s, client_connections: 5, client_unknown: 50, "
+        "exempt: [10.0.0.0/8, '::1']}"
+    )
     limits = client_limits(parse(NODE + said, "x").config.limits)
-    assert limits == Limits(5, 100.0, float(1 << 20), (ip_network("10.0.0.0/8"), ip_network("::1")))
+    assert limits == Limits(5, 100.0, float(1 << 20), 50.0, (ip_network("10.0.0.0/8"), ip_network("::1")))
     assert not client_limits(parse(NODE + "{}", "x").config.limits).rates
 
 

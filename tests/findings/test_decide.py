@@ -188,7 +188,7 @@ STOPPED = StoppedDeletes("r.example", 31, 100, 0.1, "sha256:abc")
         (replace(WELL, rules=RulesFacts(complete=NOW - 600, every=15.0)), {}),
         (
             registry(replace(UP, lies=3)),
-            {"parent-lies": "q:1 sent wrong bytes 3 times in an hour; none went further."},
+            {"parent-lies": "q:1 sent wrong bytes 3 times in an hour; no wrong blob was kept."},
         ),
         (
             replace(WELL, store=StoreFacts("/s", fault="read-only file system", fault_since=SINCE)),
@@ -245,6 +245,26 @@ def test_each_fact_has_its_sentence(facts: NodeFacts, said: dict[str, str]) -> N
     assert {each.name: each.sentence for each in found} == said
     assert all(each.next for each in found)
     assert all(each.name in NAMES for each in found)
+
+
+def test_wrong_ranges_may_have_gone_on_only_where_ranges_are_given_unproven() -> None:
+    for unproven in (True, False):
+        asked = RegistryFacts("r.example", (replace(UP, lies=1),), unproven=unproven)
+        (lies,) = decide(replace(WELL, registries=(asked,)), NOW)
+        assert ("ranges may have gone to clients" in " ".join(lies.evidence)) == unproven
+
+
+def test_a_parent_of_two_registries_is_one_finding_of_both() -> None:
+    both = tuple(RegistryFacts(name, (DOWN, UP)) for name in ("r.example", "s.example"))
+    (down,) = decide(replace(WELL, registries=both), NOW)
+    assert down.registries == ("r.example", "s.example")
+
+
+def test_a_site_is_not_told_to_replicate() -> None:
+    for ahead in (True, False):
+        rules = RulesFacts(tags=4, held=1, failed=3, ended=SINCE, brings_ahead=ahead)
+        (behind,) = decide(replace(WELL, rules=rules), NOW)
+        assert ("replicate" in behind.next, behind.hides) == (not ahead, not ahead)
 
 
 @pytest.mark.parametrize(

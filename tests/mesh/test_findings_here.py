@@ -74,6 +74,13 @@ async def pull(node: Node, *blobs: bytes) -> None:
                 assert (answer.status, await answer.read()) == (200, blob)
 
 
+async def refusal(url: str) -> dict[str, str]:
+    """The finding that a refusal names."""
+    async with aiohttp.ClientSession() as client, client.get(url) as answer:
+        told: dict[str, str] = (await answer.json())["errors"][0]["detail"]["finding"]
+        return told
+
+
 async def image(parent: PlainParent, node: Node, *layers: bytes) -> None:
     """Have the site know which blobs there are."""
     parent.add_image("1", *layers)
@@ -157,6 +164,7 @@ async def test_a_parent_that_does_not_take_our_login(tmp_path: Path) -> None:
             assert "parent-denied" not in named(node)
             node.keeper.lookout.look(time.time() + 6)
             assert named(node)["parent-denied"] == said
+            assert (await refusal(url))["name"] == "parent-denied"
 
 
 @pytest.mark.parametrize(
@@ -173,6 +181,8 @@ async def test_a_parent_that_is_no_registry(tmp_path: Path, status: int, kind: s
                 node.keeper.lookout.look(time.time() + ahead)
             said = f"127.0.0.1:{parent.port} is no registry: it answers /v2/ with {words}."
             assert named(node) == ({"parent-down": said} if words else {})
+            if status == 404:
+                assert (await refusal(f"{node.url}/v2/team/app/manifests/1"))["sentence"] == said
 
 
 async def test_a_parent_whose_certificate_nobody_signed(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from registry_mesh.oci.media_types import OCI_INDEX, OCI_MANIFEST
 from tests.content.snapshot.test_verify import TEAM
 from tests.simulators.images import HOST, Content
 from tests.simulators.replica_tree import ReplicaTree, replica_tree
+from tests.simulators.ruled_node import ruled_node
 
 
 @dataclass
@@ -31,24 +32,8 @@ class Filled:
     folder: Path
 
     def config(self, *rules: str, **more: object) -> Config:
-        rules_folder = self.folder / "own-rules"
-        rules_folder.mkdir(exist_ok=True)
-        written = "\n".join(f"  - {{name: r{i}, from: {HOST}, {each}}}" for i, each in enumerate(rules))
-        (rules_folder / "r.yaml").write_text(f"schema: registry-mesh/rules/2\nrules:\n{written}\n")
-        document = {
-            "role": "origin",
-            "name": "own",
-            "listen": {"port": 0},
-            "admin": {"port": 0},
-            "workers": 1,
-            "store": {"disk": {"path": str(self.folder / "own")}},
-            "registry": "own.example",
-            "registries": {HOST: {"parents": [[self.outside.link.url]]}},
-            "rules": str(rules_folder),
-            "replication": {"interval": "1h"},
-            "access": {"anonymous": "admin"},
-        } | more
-        return parse(json.dumps(document), "own.yaml").config
+        own = {"name": "own", "registry": "own.example", "access": {"anonymous": "admin"}}
+        return ruled_node(self.outside, self.folder, "origin", rules, **own | more)
 
     async def run(self, config: Config) -> Outcome:
         async with open_replicator(config) as replicator:
@@ -125,7 +110,6 @@ async def test_a_tag_follows_its_source_but_for_immutable_ones(filled: Filled) -
     [
         ({"registry": None}, "what rules bring needs a registry to be in"),
         ({"rules": None}, "an origin fetches nothing but what rules take"),
-        ({"registries": {}}, "rules without registries"),
         ({"registries": {HOST: {}}}, "no parent to fetch from"),
         ({"registries": {"own.example": {"parents": [["https://h"]]}}}, "this is the origin's own registry"),
     ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,6 @@ from registry_mesh.assembly.node.build import running
 from registry_mesh.assembly.runs.preloading import Preloader
 from registry_mesh.assembly.sources.storage import open_storage
 from registry_mesh.config.finding import ConfigInvalid
-from registry_mesh.config.load import parse
 from registry_mesh.config.schema import Config
 from registry_mesh.content.holdings.preload import Meter
 from registry_mesh.oci.media_types import OCI_INDEX, OCI_MANIFEST
@@ -21,6 +19,7 @@ from registry_mesh.telemetry.logs import FIELDS
 from tests.eventually import eventually
 from tests.simulators.images import HOST, Content
 from tests.simulators.replica_tree import ReplicaTree, replica_tree
+from tests.simulators.ruled_node import ruled_node
 
 
 @dataclass
@@ -29,22 +28,8 @@ class World:
     folder: Path
 
     def config(self, *rules: str) -> Config:
-        folder = self.folder / "site-rules"
-        folder.mkdir(exist_ok=True)
-        written = "\n".join(f"  - {{name: r{i}, from: {HOST}, {each}}}" for i, each in enumerate(rules))
-        (folder / "r.yaml").write_text(f"schema: registry-mesh/rules/2\nrules:\n{written}\n")
-        document = {
-            "role": "site",
-            "name": "t2-geneva",
-            "listen": {"port": 0},
-            "admin": {"port": 0},
-            "workers": 1,
-            "store": {"disk": {"path": str(self.folder / "site")}},
-            "registries": {HOST: {"default": True, "parents": [[self.tree.link.url]]}},
-            "rules": str(folder),
-            "replication": {"interval": "1h"},
-        }
-        return parse(json.dumps(document), "site.yaml").config
+        parents = {HOST: {"default": True, "parents": [[self.tree.link.url]]}}
+        return ruled_node(self.tree, self.folder, "site", rules, name="t2-geneva", registries=parents)
 
     async def run(self, config: Config) -> Meter:
         storage = await open_storage(config)
@@ -113,6 +98,17 @@ async def test_a_node_preloads_by_itself_and_sees_new_rules(world: World) -> Non
         await eventually(first, "the first rules' image", 30)
         world.config("repos: app, tags: ['1', '2'], nodes: t2-geneva")
         await eventually(both, "the new rules' image", 30)
+
+        async def told() -> list[str]:
+            async with world.tree.client.get(f"{site.admin_url}/api/1/findings") as answer:
+                found = (await answer.json())["findings"]
+            return [" ".join(each["evidence"]) for each in found if each["name"] == "rules-invalid"]
+
+        async def faulty() -> bool:
+            return any("keeps" in each for each in await told())
+
+        world.config("repos: app, tags: '1', nodes: t2-geneva, keeps: 1")
+        await eventually(faulty, "the finding of rules that are not taken", 30)
 
 
 async def test_rules_that_become_invalid_are_told_once_and_the_last_valid_ones_go_on(

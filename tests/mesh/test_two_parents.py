@@ -59,7 +59,10 @@ class TwoParents(SiteBehindLink):
         shown = tuple(group[0]["lies"] for group in groups)
         for group, count in zip(groups, shown, strict=True):
             name = group[0]["url"].partition("://")[2]
-            assert f'registry_mesh_lies_total{{parent="{name}"}} {float(count)}' in metrics
+            assert (
+                f'registry_mesh_lies_total{{parent="{name}",registry="{nodes.REGISTRY}"}} {float(count)}'
+                in metrics
+            )
         return shown[0], shown[1]
 
 

@@ -48,6 +48,7 @@ class NearParent:
     confirmed: bool = True
     lost: bool = False
     late: float = 30.0
+    hush: float = 30.0
     load: float = 0.0
     latency: float = 0.0
     received: int = 0

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from registry_mesh.telemetry import names
-from registry_mesh.telemetry.alerts import ALERTS
+from registry_mesh.telemetry.alerts import ALERTS, DOCS, HANDBOOK, rules
 from registry_mesh.telemetry.handbook import FILES, publish
 from registry_mesh.telemetry.names import METRICS, PREFIX
 
@@ -21,11 +21,23 @@ PROMTOOL = shutil.which("promtool")
 
 @pytest.mark.parametrize("name", FILES)
 def test_what_is_published_is_what_the_names_make(name: str) -> None:
-    assert (ROOT / name).read_text() == FILES[name](), "run python -m registry_mesh.telemetry.handbook ."
+    assert (ROOT / name).read_text() == FILES[name](DOCS), "run python -m registry_mesh.telemetry.handbook ."
 
 
 def test_every_finding_has_an_alert() -> None:
     assert {alert.finding for alert in ALERTS} >= set(names.FINDINGS)
+
+
+def test_every_alert_leads_to_an_anchor_of_the_page_that_is_served(tmp_path: Path) -> None:
+    page = (ROOT / HANDBOOK.partition("#")[0]).with_suffix(".md").read_text()
+    anchors = set(re.findall(r'<a id="([a-z-]+)"></a>', page))
+    for docs in (DOCS, "https://docs.example/mesh", "https://docs.example/mesh/"):
+        urls = re.findall(r'"runbook_url": "([^"]*)"', rules(docs))
+        assert len(urls) == len(ALERTS)
+        for url in urls:
+            where, _, anchor = url.partition("#")
+            assert where == docs.rstrip("/") + "/docs/findings.html"
+            assert anchor in anchors, url
 
 
 def test_nothing_is_asked_for_that_there_is_not(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from registry_mesh.telemetry.names import METRICS, Kind
 def test_rows_are_summed_and_never_mixed() -> None:
     table = Table(Layout(), 3)
     for worker in range(3):
-        table.row(worker).counter(names.REQUESTS, "blob", "GET", "2xx").add(worker + 1)
-    table.row(1).counter(names.REQUESTS, "blob", "GET", "5xx").add()
+        table.row(worker).counter(names.REQUESTS, "other", "blob", "GET", "2xx").add(worker + 1)
+    table.row(1).counter(names.REQUESTS, "other", "blob", "GET", "5xx").add()
     assert table.total(names.REQUESTS) == 7
     assert table.total(names.REQUESTS, code="2xx") == 6
     assert table.total(names.REQUESTS, endpoint="manifest") == 0
@@ -54,11 +54,11 @@ def test_histogram_buckets() -> None:
 def test_labels_are_closed_sets_of_the_code_or_of_the_configuration() -> None:
     instruments = Instruments.alone()
     with pytest.raises(KeyError):
-        instruments.counter(names.REQUESTS, "blob", "BREW", "2xx")
+        instruments.counter(names.REQUESTS, "other", "blob", "BREW", "2xx")
     with pytest.raises(KeyError):
-        instruments.counter(names.UPSTREAM_BYTES, "http://p")
+        instruments.counter(names.UPSTREAM_BYTES, "other", "http://p")
     table = Table(Layout(values={"parent": ["http://p"]}), 1)
-    table.row(0).counter(names.UPSTREAM_BYTES, "http://p").add(5)
+    table.row(0).counter(names.UPSTREAM_BYTES, "other", "http://p").add(5)
     assert table.total(names.UPSTREAM_BYTES) == 5
 
 
@@ -70,19 +70,28 @@ def test_names_follow_the_conventions() -> None:
         assert not {"digest", "repository", "tag", "client"} & set(metric.labels)
 
 
+def test_only_parents_of_a_registry_are_told_apart_by_it() -> None:
+    values = {"registry": ["r", "s"], "parent": ["p", "q"]}
+    table = Table(Layout(values=values, parents={"r": ["p"], "s": ["p", "q"]}), 1)
+    pairs = {sample.labels for sample in table.read(names.UPSTREAM_BYTES)}
+    assert pairs == {("r", "p"), ("s", "p"), ("s", "q"), ("other", "p"), ("other", "q")}
+    assert not table.row(0).has(names.UPSTREAM_BYTES, "r", "q")
+    assert {sample.metric for sample in table.read(names.LIES, names.CACHE)} == {names.LIES, names.CACHE}
+
+
 def test_counters_go_on_over_tables_and_gauges_do_not() -> None:
     old = Table(Layout(values={"parent": ["p", "gone"]}), 2)
     for row in range(2):
-        old.row(row).counter(names.REQUESTS, "blob", "GET", "2xx").add(3)
+        old.row(row).counter(names.REQUESTS, "other", "blob", "GET", "2xx").add(3)
         old.row(row).gauge(names.REQUESTS_RUNNING).add(1)
-    old.row(0).counter(names.UPSTREAM_BYTES, "gone").add(7)
+    old.row(0).counter(names.UPSTREAM_BYTES, "other", "gone").add(7)
     old.row(0).histogram(names.REQUEST_SECONDS, "blob").observe(0.5)
-    carried = {("requests_total", ("blob", "GET", "2xx")): (10,)}
+    carried = {("requests_total", ("other", "blob", "GET", "2xx")): (10,)}
     new = Table(Layout(values={"parent": ["p", "q"]}), 1, [old], carried)
-    new.row(0).counter(names.REQUESTS, "blob", "GET", "2xx").add(1)
+    new.row(0).counter(names.REQUESTS, "other", "blob", "GET", "2xx").add(1)
     assert new.total(names.REQUESTS, endpoint="blob") == 17
     assert new.total(names.REQUEST_SECONDS, endpoint="blob") == 1
     assert new.total(names.REQUESTS_RUNNING) == 0
-    assert old.counted()["requests_total", ("blob", "GET", "2xx")] == (6,)
-    assert old.counted()["upstream_bytes_total", ("gone",)] == (7,)
+    assert old.counted()["requests_total", ("other", "blob", "GET", "2xx")] == (6,)
+    assert old.counted()["upstream_bytes_total", ("other", "gone")] == (7,)
     assert ("requests_running", ()) not in old.counted()

@@ -43,6 +43,24 @@ def test_after_a_day_an_hour_is_forgotten() -> None:
     assert NOW - HOUR < day.since(later) <= NOW
 
 
+def test_a_young_node_has_no_more_history_than_it_is_old() -> None:
+    began = NOW + 1234.0  # within an hour
+    day = LastDay().noted("a", {"requests": 5}, began)
+    assert day.since(began + 8) == began
+    again = LastDay.decode(day.encode()).noted("b", {"requests": 1}, began + 60)
+    assert again.since(began + 60) == began, "a restart is not a beginning"
+    later = began + (HOURS + 3) * HOUR
+    assert again.noted("c", {"requests": 1}, later).since(later) == later, (
+        "nothing is known of the day before"
+    )
+    assert again.noted("b", {"requests": 1}, began + 2 * HOUR).since(began + 2 * HOUR) == began
+
+
+def test_figures_of_an_older_version_begin_with_their_hour() -> None:
+    old = LastDay.decode(b'{"hours": {"500000": {"requests": 5}}, "life": "a", "totals": {}}')
+    assert old.since(NOW) == 500_000 * HOUR == NOW
+
+
 @pytest.mark.parametrize(
     "data",
     [

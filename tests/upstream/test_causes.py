@@ -28,10 +28,11 @@ from tests.simulators.upstream import repository_of
 async def told(url: str, way: Way | None = None) -> str:
     """What the failure of a request says, and what the parent says of itself thereafter."""
     async with open_session(way) as client:
-        parent = ParentSession(client, url, ns="always")
+        session = ParentSession(client, url, ns="always")
         with pytest.raises(SourceUnavailable) as failure:
-            async with parent.request("GET", "/v2/a/tags/list", scope=""):
+            async with session.request("GET", "/v2/a/tags/list", scope=""):
                 pass
+        parent = session.parent
         await parent.ping()
         assert not parent.available
         assert failure.value.reason.removeprefix("no answer: ") in parent.reason

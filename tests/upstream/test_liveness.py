@@ -41,7 +41,7 @@ class World:
         """One that is looked after from its start, as in a node; or not at all."""
         http = await self._stack.enter_async_context(open_session())
         session = ParentSession(http, f"http://127.0.0.1:{port}", patience=patience)
-        probe = Probe([session])
+        probe = Probe([session.parent])
         if probed:
             probe.start()
         self._stack.push_async_callback(probe.close)
@@ -71,7 +71,7 @@ async def test_a_parent_far_away_works_from_the_first_request(world: World, rtt:
         session = await world.parent(way.port)
         assert await world.size(session) == len(DATA)
         await asyncio.sleep(rtt)
-        assert session.available
+        assert session.parent.available
         assert await world.size(session) == len(DATA)
 
 
@@ -93,7 +93,7 @@ async def test_a_hung_one_is_given_up_in_a_bounded_time_at_first_and_soon_afterw
     with pytest.raises(SourceUnavailable):
         await world.size(session)
     assert time.monotonic() - began < 5
-    await eventually(lambda: not session.available, "the silence to be seen")
+    await eventually(lambda: not session.parent.available, "the silence to be seen")
 
 
 async def test_one_that_answered_and_hangs_is_not_given_the_time_of_a_first_answer(world: World) -> None:
@@ -111,13 +111,13 @@ async def test_a_parent_that_refused_is_used_as_soon_as_it_is_back(world: World)
         link.conditions.refuse = True
         with pytest.raises(SourceUnavailable):
             await world.size(session)
-        assert not session.available
+        assert not session.parent.available
         seen = link.counts.connections
-        assert not any(await asyncio.gather(*(session.back() for _ in range(100))))
+        assert not any(await asyncio.gather(*(session.parent.back() for _ in range(100))))
         assert link.counts.connections <= seen + 2, "one asks for all"
         link.conditions.refuse = False
-        assert await session.back()
-        assert session.available, "long before the next try is due"
+        assert await session.parent.back()
+        assert session.parent.available, "long before the next try is due"
         assert await world.size(session) == len(DATA)
 
 
@@ -126,8 +126,8 @@ async def test_a_hung_one_is_not_waited_for_again_and_again(world: World) -> Non
     session = await world.parent(world.port, replace(QUICK, first=0.2), probed=False)
     with pytest.raises(SourceUnavailable):
         await world.size(session)
-    await eventually(lambda: session.breaker.open, "the breaker to open")
-    answers = [await session.back() for _ in range(200)]
+    await eventually(lambda: session.parent.breaker.open, "the breaker to open")
+    answers = [await session.parent.back() for _ in range(200)]
     assert not any(answers)
     assert len([seen for seen in world.registry.seen if seen[1] == "/v2/"]) <= 3
 
@@ -141,11 +141,11 @@ async def test_a_process_that_does_not_know_the_parent_yet_waits_no_longer_than_
             ParentSession(http, link.url, patience=patience, card=board.card("parent", process))
             for process in range(2)
         )
-        assert await known.ping()
+        assert await known.parent.ping()
         link.conditions.hang = True
         with pytest.raises(SourceUnavailable):
             async with new.request("GET", "/v2/", scope="", query={"ns": "registry.example"}):
                 pass
-        await eventually(lambda: new.liveness.silent, "the ping, which is out still, to be late")
+        await eventually(lambda: new.parent.liveness.silent, "the ping, which is out still, to be late")
         await known.close()
-        await new.liveness.close()
+        await new.parent.liveness.close()

@@ -46,7 +46,7 @@ async def test_a_parent_that_answers_all_the_time_is_asked_again_whom_it_asks() 
     pulls = 0
     async with _listening(node) as url, open_session() as client:
         session = ParentSession(client, url, None, card=board.card("parent", 0))
-        probe = Probe([session], quiet=0.3)
+        probe = Probe([session.parent], quiet=0.3)
         probe.start()
         with pytest.raises(SourceLoops):
             async with asyncio.timeout(10):
@@ -76,7 +76,7 @@ async def test_whom_the_parent_asks_is_looked_at_while_it_is_waited_for() -> Non
     async with _listening(node) as url, open_session() as client:
         session = ParentSession(client, url, None, patience, card=board.card("parent", 0))
         async with asyncio.timeout(8):
-            assert await session.ping()
+            assert await session.parent.ping()
             with pytest.raises(SourceLoops):
                 async with session.request("GET", "/v2/team/app/tags/list", scope="", query={"ns": "r"}):
                     pass

@@ -101,12 +101,12 @@ async def test_a_parent_that_is_broken_there_is_well_for_all_else(parent: Simula
             with pytest.raises(SourceUnavailable):
                 await app.referrers.referrers(SUBJECT)
             parent.says(API, status=404)
-        assert asked.available
+        assert asked.parent.available
         parent.says("/v2/team/app/tags/list", status=500)
         for _ in range(9):
             with pytest.raises(SourceUnavailable):
                 await app.tags.tags(10)
-        assert not asked.available
+        assert not asked.parent.available
 
 
 async def test_where_the_tag_may_be_well_soon_the_api_is_enough(

@@ -234,11 +234,11 @@ async def test_a_hung_parent_is_found_out_and_left_alone(parent: SimulatedRegist
         await app.blobs.stat(DIGEST)
     assert time.monotonic() - began < 3
     session = app.blobs._parent.session  # type: ignore[attr-defined]
-    assert not session.available
+    assert not session.parent.available
 
     def broken() -> bool:
-        assert not session.available, "between silence and its breaker nobody asks it"
-        return bool(session.breaker.open)
+        assert not session.parent.available, "between silence and its breaker nobody asks it"
+        return bool(session.parent.breaker.open)
 
     await eventually(broken, "the breaker")
 
@@ -257,14 +257,14 @@ async def test_a_parent_that_answers_a_little_later_was_never_away(
     parent.says(BLOB, body=DATA)
     session = app.blobs._parent.session  # type: ignore[attr-defined]
     async with asyncio.timeout(20):  # a busy machine makes it look far away, and a far one is given more time
-        while not 0 < 8 * session.breaker.latency < SOON.silent:
+        while not 0 < 8 * session.parent.breaker.latency < SOON.silent:
             assert (await app.blobs.stat(DIGEST)).size == len(DATA), "how far away it is, is known"
     parent.answers["/v2/"] = late
     parent.answers[BLOB] = hung
     with pytest.raises(SourceUnavailable, match="never answers"):
         await app.blobs.stat(DIGEST)
-    await eventually(lambda: session.available, "the ping to be answered")
-    assert not session.breaker.open
+    await eventually(lambda: session.parent.available, "the ping to be answered")
+    assert not session.parent.breaker.open
 
 
 async def test_a_slow_parent_is_not_taken_for_a_hung_one(parent: SimulatedRegistry, app: Repository) -> None:

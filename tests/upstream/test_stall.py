@@ -19,7 +19,7 @@ class Parent:
     received: int = 0
     inflight: int = 1
 
-    def heard(self, size: int) -> None:
+    def heard(self, size: int, registry: str = "") -> None:
         self.received += size
 
 

@@ -141,7 +141,7 @@ class PullKeeping:
 async def _is_ours(session: ParentSession) -> bool:
     """Whether it is known for a node of the mesh; one that was not asked yet is asked."""
     if session.mesh is None:
-        await session.answers()
+        await session.parent.answers()
     return bool(session.mesh)
 
 

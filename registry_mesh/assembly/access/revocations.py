@@ -102,8 +102,8 @@ class NodeRevocations:
         """Whether it is a node of the mesh that is there to be asked. Where nothing was asked of it yet, that is found
         out only for the sake of credentials of our own."""
         if session.mesh is None and self._state.known:
-            await session.answers()
-        return bool(session.mesh) and session.available
+            await session.parent.answers()
+        return bool(session.mesh) and session.parent.available
 
     async def _become(self, state: Revocations) -> None:
         self._state = state

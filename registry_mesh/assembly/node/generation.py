@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from registry_mesh.assembly.labels import board, layout
 from registry_mesh.assembly.supervision.seats import Seats
@@ -44,16 +44,34 @@ def first_generation(config: Config, path: str, key: bytes | None, number: int =
     return _generation(number, config, path, key, (), {})
 
 
-def next_generation(
-    config: Config,
-    before: Generation,
-    key: bytes | None,
-    tables: Sequence[Table],
-    carried: Mapping[Key, tuple[int, ...]],
-) -> Generation:
-    """What follows on `before`. `tables`: those that processes still count in, that of `before` among them; `carried`:
-    what was counted in those of processes that have gone."""
-    return _generation(before.number + 1, config, before.told.path, key, tables, carried)
+@dataclass(slots=True)
+class Elders:
+    """Generations whose processes may still run, and what those counted whose processes have gone."""
+
+    _standing: list[Generation] = field(default_factory=list)
+    _carried: dict[Key, tuple[int, ...]] = field(default_factory=dict)
+
+    def follow(self, last: Generation, config: Config, key: bytes | None) -> Generation:
+        """What follows on `last`, which is an elder from now on; it counts on from them all."""
+        self._carry()
+        self._standing.append(last)
+        tables = [each.table for each in self._standing]
+        return _generation(last.number + 1, config, last.told.path, key, tables, self._carried)
+
+    def stay(self, last: Generation) -> None:
+        """What was to follow on `last` could not start."""
+        self._standing.remove(last)
+
+    def seats(self, but: Generation) -> list[tuple[int, Seats]]:
+        """Those of all but one, by number."""
+        return [(each.number, each.seats) for each in self._standing if each is not but]
+
+    def _carry(self) -> None:
+        for each in [known for known in self._standing if known.seats.empty()]:
+            self._standing.remove(each)
+            for key, cells in each.table.counted().items():
+                known = self._carried.get(key, (0,) * len(cells))
+                self._carried[key] = tuple(map(sum, zip(known, cells, strict=True)))
 
 
 def _generation(

@@ -12,11 +12,13 @@ import signal
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from socket import socket
 from typing import Final
 
 from registry_mesh import __version__
 from registry_mesh.admin.node import Readiness
+from registry_mesh.admin.parent_use import with_use
 from registry_mesh.admin.server import AdminServer
 from registry_mesh.admin.status import (
     FindingsStatus,
@@ -51,6 +53,7 @@ from registry_mesh.assembly.watch.figures import Figures
 from registry_mesh.assembly.watch.gauges import Gauges
 from registry_mesh.assembly.watch.images import NodeImages
 from registry_mesh.assembly.watch.lookout import Lookout
+from registry_mesh.assembly.watch.served import Served
 from registry_mesh.config.schema import Config
 from registry_mesh.edge.access_log import AccessLog
 from registry_mesh.findings.decide import LOOKED_AT
@@ -94,8 +97,6 @@ class Keeper:
         self._seen = Seen(seen, row)
         self._seats = seats
         self._stack = AsyncExitStack()
-        self._jobs = AsyncExitStack()
-        self._has_left = False
         self.storage: Storage | None = None
         self._figures: Figures | None = None
         self._replicator: Replicator | None = None
@@ -113,6 +114,8 @@ class Keeper:
         self._audit_log = AccessLog(config.log.audit)
         self._elders = tuple(elders)
         self._gauges = Gauges(config, self._instruments, seen, seats, self._elders, self._told)
+        own = config.registry or names.OTHER if config.role == "origin" else ""
+        self._served = Served(table, self._instruments, own)
         self._events = Events()
         self.lookout = Lookout(
             lambda: self._config,
@@ -149,10 +152,9 @@ class Keeper:
             if self._config.role == "origin":
                 self._retention = RetentionRuns(lambda: self._config, self.storage)
             self._figures = Figures(self.storage.records, node_name(self._config), self.table)
-            stack.push_async_callback(self._save_figures)
-            await stack.enter_async_context(self._jobs)
+            stack.push_async_callback(self._figures.save)
             for job in self._background():
-                await self._jobs.enter_async_context(in_background(job))
+                await stack.enter_async_context(in_background(job))
             info = {"role": self._config.role, "name": node_name(self._config), "version": __version__}
             self._images = NodeImages(
                 self._config, self.storage, self._instruments, self._seen, self._tell_workers
@@ -170,26 +172,13 @@ class Keeper:
             self._stack = stack.pop_all()
 
     async def leave(self) -> None:
-        """Leave the operator's address, and what goes on by itself, to the keeper that replaces this one. Return when
-        those are answered who wait for what they asked of this one."""
-        self._has_left = True
-        for runs in (self._replicator, self._preloader):
-            if runs is not None:
-                runs.hand_over()
+        """Leave the operator's address to the keeper that replaces this one."""
         if self._admin is not None:
             await self._admin.leave()
-        await self._jobs.aclose()
-        if self._images is not None:
-            await self._images.finish()
 
     async def close(self) -> None:
         """End every task, then close what they used."""
         await self._stack.aclose()
-
-    async def _save_figures(self) -> None:
-        """At the end; where another keeper counts on, what it saved is not to be gone behind."""
-        if self._figures is not None and not self._has_left:
-            await self._figures.save()
 
     @property
     def replicator(self) -> Replicator | None:
@@ -297,8 +286,11 @@ class Keeper:
     def _measure(self) -> None:
         if self._scrubbers:
             self._scrubbers[0].tell()
-        faults = len(self._replicator.status().faults) if self._replicator is not None else None
-        self._gauges.measure(self._stored, faults)
+        ruled = (self._replicator, self._preloader, self._retention)
+        told = (each.status() for each in ruled if each is not None)
+        faults = [len(each.faults) for each in told if each is not None]
+        self._gauges.measure(self._stored, sum(faults) if faults else None, self._registries())
+        self._served.look()
 
     # What the operator is told
 
@@ -341,6 +333,7 @@ class Keeper:
             last_day=self._figures.status() if self._figures else None,
             cache=cache_status(self.table) if self._config.role != "origin" else None,
             retention=self._retention.status() if self._retention else None,
+            preloading=self._preloader.status() if self._preloader else None,
             webhooks=self._couriers.status() if self._couriers else (),
             verdict=self.findings().verdict,
             findings=self.findings().findings,
@@ -364,24 +357,30 @@ class Keeper:
 
     def _registries(self) -> dict[str, RegistryStatus]:
         asking, lies = self._by_parent(names.PARENT_AVAILABLE), self._by_parent(names.LIES)
+        day = self._figures.received() if self._figures else {}
         now = time.monotonic()
 
-        def parent(url: str) -> ParentStatus:
+        def parent(host: str, url: str) -> ParentStatus:
             label = parent_label(url)
             standing = self._board.sheet(label).standing(now)
-            return parent_status(url, standing, now, asking.get(label, 0), lies.get(label, 0))
+            told = parent_status(url, standing, now, asking.get(label, 0), lies.get(label, 0))
+            return replace(told, day_bytes=day.get((host, label), 0))
 
         return {
             host: RegistryStatus(
                 registry.default,
-                [[parent(url) for url in group] for group in registry.parents],
+                with_use([[parent(host, url) for url in group] for group in registry.parents]),
                 cache_status(self.table, host),
             )
             for host, registry in self._config.registries.items()
         }
 
     def _by_parent(self, metric: names.Metric) -> dict[str, int]:
-        return {s.labels[0]: int(s.value) for s in self.table.read() if s.metric is metric}
+        """Of all registries together."""
+        found: dict[str, int] = {}
+        for sample in self.table.read(metric):
+            found[sample.labels[-1]] = found.get(sample.labels[-1], 0) + int(sample.value)
+        return found
 
     def _stored(self) -> tuple[int | None, int | None]:
         """Bytes used and allowed on this machine's disk; None where that is not known, or not bounded."""

@@ -185,5 +185,9 @@ class Worker:
 def client_limits(limits: Limits) -> client.Limits:
     """What each client may have."""
     return client.Limits(
-        limits.client_connections, float(limits.client_requests), float(limits.client_bytes), limits.exempt
+        limits.client_connections,
+        float(limits.client_requests),
+        float(limits.client_bytes),
+        float(limits.client_unknown),
+        limits.exempt,
     )

@@ -46,13 +46,13 @@ class Announced:
             log.error("replication.webhook_secret cannot be used", extra={FIELDS: {"why": why}})
         self._why = why
 
-    async def ask(self, registry: str, repository: str) -> bool:
+    def ask(self, registry: str, repository: str) -> bool:
         """False for what no name can be, too."""
         try:
-            return await self._replicator.ask(Place(parse_registry(registry), parse_name(repository)))
+            return self._replicator.ask(Place(parse_registry(registry), parse_name(repository)))
         except Refusal:
             return False
 
-    async def ask_all(self) -> None:
+    def ask_all(self) -> None:
         """At once, or when the run under way has ended."""
-        await self._replicator.ask_all()
+        self._replicator.ask_all()

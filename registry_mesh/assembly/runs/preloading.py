@@ -11,17 +11,15 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from typing import Final
 
+from registry_mesh.admin.status import PreloadingStatus
 from registry_mesh.assembly.runs.rules_in_force import RulesInForce
 from registry_mesh.assembly.sources.parents import Parents, Seen
 from registry_mesh.assembly.sources.roles import open_site
-from registry_mesh.assembly.sources.storage import run_history
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.schema import Config
 from registry_mesh.content.holdings.preload import Meter, Ordered, Preload
 from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.failover_registry import FailoverRegistry
-from registry_mesh.content.snapshot.history import HANDED, STOPPED, Run
-from registry_mesh.content.snapshot.outcome import Outcome, Trouble
 from registry_mesh.oci.refusals import Refusal
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.repositories import EVERY
@@ -61,10 +59,7 @@ class Preloader:
         self._seen = seen
         self._rules = RulesInForce(config, storage.records, HEEDED, config.rules)
         self._stack = AsyncExitStack()
-        self.history = run_history(config, storage)
-        self.meter = Meter()
-        """Of the run under way, or of the last one."""
-        self._cut = STOPPED
+        self._last = PreloadingStatus()
 
     async def __aenter__(self) -> Preloader:
         parents = await self._stack.enter_async_context(Parents(self._config, self._instruments, self._seen))
@@ -78,40 +73,22 @@ class Preloader:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    def hand_over(self) -> None:
-        """Say that another process is about to go on with the run under way."""
-        self._cut = HANDED
-
     async def run(self) -> Meter:
         """One run: how far it came, and what failed, by image. `ConfigInvalid`, `StoreBroken`."""
         try:
-            rules = await self._rules.read()
+            rules, meter = await self._rules.read(), Meter()
         finally:
             self._rules.say()
-        async with self._storage.alone("preload", lambda owner: None):
-            self.meter = meter = Meter()
-            run = await self.history.begin(Run(time.time(), "schedule"))
-            try:
-                await self._run(rules, meter)
-            except (Failure, asyncio.CancelledError) as fault:
-                why = fault.reason if isinstance(fault, Failure) else self._cut
-                with suppress(Failure):
-                    await self.history.note(replace(_ended(run, meter), complete=False, why=why))
-                raise
-            await self.history.note(_ended(run, meter))
-        return meter
-
-    async def _run(self, rules: Rules, meter: Meter) -> None:
         ordered: list[Ordered] = []
+        self._site.forget()
         with unhurried():
             for listing in listings(rules):
-                places = await self._places(listing, rules, meter)
-                meter.repositories += len(places)
-                for place in places:
+                for place in await self._places(listing, rules, meter):
                     ordered += await self._ordered(place, rules, meter)
             failed = dict(meter.failed)
             await Preload(ordered, meter).run()
         meter.failed |= failed
+        return meter
 
     async def _places(self, listing: Listing, rules: Rules, meter: Meter) -> list[Place]:
         names = set(listing.names)
@@ -143,10 +120,16 @@ class Preloader:
         while True:
             try:
                 with suppress(ConfigInvalid):  # which is said
-                    _tell(await self.run())
+                    meter = await self.run()
+                    _tell(meter)
+                    self._last = _status(meter, time.time())
             except Failure as fault:
                 log.error("preloading failed", extra={FIELDS: {"why": fault.reason}})
             await self._wait(self._config.replication.interval or math.inf)
+
+    def status(self) -> PreloadingStatus:
+        """The last run, and what is wrong with the rules now."""
+        return replace(self._last, faults=self._rules.faults, faults_since=round(self._rules.faults_since, 1))
 
     async def _wait(self, seconds: float) -> None:
         """So long, give or take, or until the rules change."""
@@ -162,17 +145,19 @@ class Preloader:
         return False
 
 
-def _ended(run: Run, meter: Meter) -> Run:
-    """The run, as it is told in the history."""
-    troubles = tuple(Trouble(name, why) for name, why in meter.failed.items())
-    outcome = Outcome(meter.repositories, meter.images, meter.images_done, 0, meter.size_brought, troubles)
-    return run.came_to(outcome, time.time(), {})
+def _status(meter: Meter, ended: float) -> PreloadingStatus:
+    return PreloadingStatus(
+        round(ended, 1), meter.images, meter.images_done, len(meter.failed), tuple(_troubles(meter))
+    )
+
+
+def _troubles(meter: Meter) -> list[str]:
+    return [f"{name}: {why}" for name, why in list(meter.failed.items())[:_SHOWN]]
 
 
 def _tell(meter: Meter) -> None:
     told: dict[str, object] = {"images": meter.images, "here": meter.images_done}
     if meter.failed:
-        named = [f"{name}: {why}" for name, why in list(meter.failed.items())[:_SHOWN]]
-        log.warning("preloading incomplete", extra={FIELDS: {**told, "why": named}})
+        log.warning("preloading incomplete", extra={FIELDS: {**told, "why": _troubles(meter)}})
     else:
         log.info("preloaded", extra={FIELDS: told})

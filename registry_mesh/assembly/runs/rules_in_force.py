@@ -89,7 +89,7 @@ class RulesInForce:
         own = (self._config.registry,) if self._config.registry else ()
         rules = await offload(parse_rules, texts, (*self._config.registries, *own))
         name = node_name(self._config)
-        ours = replace(rules, rules=tuple(rule for rule in rules if self._is_ours(rule, name)))
+        ours = replace(rules, rules=tuple(self._as_ours(r) for r in rules if self._is_ours(r, name)))
         refuse_unheeded(ours, self._heeded)
         if self._config.role == "site":
             refuse_by_time(ours)
@@ -102,8 +102,32 @@ class RulesInForce:
         return ours
 
     def _is_ours(self, rule: Rule, name: str) -> bool:
-        """A site takes only what names it: the same folder says what replicas copy."""
+        """A site takes only what names it: the same folder says what replicas copy. Of its own registry an origin
+        makes variants, whoever brings them, and nothing else."""
+        if self._makes_of(rule):
+            return bool(rule.variants)
         return rule.is_for(name) and (self._config.role != "site" or rule.nodes is not None)
+
+    def _makes_of(self, rule: Rule) -> bool:
+        """Whether a run at an origin reads a rule about the origin's own registry."""
+        config = self._config
+        return config.role == "origin" and rule.registry == config.registry and "variants" in self._heeded
+
+    def _as_ours(self, rule: Rule) -> Rule:
+        """Of its own registry an origin reads what is to be made of what; the rest is said to those that copy it."""
+        if not self._makes_of(rule):
+            return rule
+        return Rule(
+            rule.name,
+            rule.registry,
+            rule.repositories,
+            rule.tags,
+            rule.platforms,
+            rule.note,
+            keep=rule.keep,
+            variants=rule.variants,
+            place=rule.place,
+        )
 
     def _tell(self, faults: tuple[str, ...]) -> None:
         self.faults_since = (self.faults_since or time.time()) if faults else 0.0

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from registry_mesh.assembly.labels import board, layout, node_name, other_servers, parent_label
+from registry_mesh.assembly.labels import (
+    board,
+    layout,
+    node_name,
+    other_servers,
+    parent_label,
+    parents_of,
+)
 from registry_mesh.assembly.sources.parent_log import ParentLog
 from registry_mesh.auth.hosts import place
 from registry_mesh.auth.own_hosts import own_hosts
@@ -23,7 +30,14 @@ from registry_mesh.ports.hops import ONLY_IF_CACHED, SIBLING
 from registry_mesh.ports.siblings import Siblings, SiblingServer
 from registry_mesh.telemetry.instruments import Instruments, Table
 from registry_mesh.telemetry.logs import FIELDS
-from registry_mesh.telemetry.names import LIES, PARENT_AVAILABLE, SIBLING_BYTES, UPSTREAM_BYTES, Metric
+from registry_mesh.telemetry.names import (
+    LIES,
+    OTHER,
+    PARENT_AVAILABLE,
+    SIBLING_BYTES,
+    UPSTREAM_BYTES,
+    Metric,
+)
 from registry_mesh.upstream.client import open_session
 from registry_mesh.upstream.health.board import Board, Card
 from registry_mesh.upstream.health.liveness import Patience
@@ -94,7 +108,8 @@ class Parents:
             ]
         await self._open_siblings()
         if self._sessions or self._siblings:
-            probe = Probe([*self._sessions.values(), *self._siblings.values()])
+            sessions = [*self._sessions.values(), *self._siblings.values()]
+            probe = Probe([session.parent for session in sessions])
             probe.start()
             self._stack.push_async_callback(probe.close)
         if self._alone:
@@ -108,7 +123,12 @@ class Parents:
     def lied(self, source: str) -> None:
         """Count wrong bytes from the parent of that name."""
         if any(session.name == source for session in [*self._sessions.values(), *self._siblings.values()]):
-            self._instruments.counter(LIES, source).add()
+            self._instruments.counter(LIES, self._sole_registry(source), source).add()
+
+    def _sole_registry(self, parent: str) -> str:
+        """The registry that a parent is one of; `OTHER` where it is one of several, for bytes do not say whose."""
+        hosts = [host for host in self._config.registries if parent in parents_of(self._config, host)]
+        return hosts[0] if len(hosts) == 1 else OTHER
 
     def paced(self, source: str, rate: float, pause: float) -> None:
         """Write down what bodies of the parent of that name bring, in bytes a second, and for how many seconds it is
@@ -118,7 +138,7 @@ class Parents:
 
     def tell(self) -> None:
         """Set the gauges of who is available."""
-        available = {session.name: session.available for session in self._sessions.values()}
+        available = {session.name: session.parent.available for session in self._sessions.values()}
         for name, yes in available.items():
             self._instruments.gauge(PARENT_AVAILABLE, name).set(int(yes))
 
@@ -130,7 +150,7 @@ class Parents:
             SiblingServer(
                 name,
                 session.name,
-                session,
+                session.parent,
                 _blobs(UpstreamRegistry(session, registry, dict([SIBLING]))),
                 _blobs(UpstreamRegistry(session, registry, dict([ONLY_IF_CACHED]))),
             )

@@ -9,7 +9,7 @@ from registry_mesh.assembly.sources.parents import Parents, Seen
 from registry_mesh.assembly.sources.repositories import open_repositories
 from registry_mesh.assembly.sources.storage import cache_of
 from registry_mesh.auth.access import Action, Asked, Policy, Verdict
-from registry_mesh.config.registries import Tags
+from registry_mesh.config.registries import Registry
 from registry_mesh.config.schema import Config
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.nest.followed_tags import FollowedTags
@@ -78,7 +78,7 @@ def open_site(config: Config, storage: Storage, parents: Parents, stack: AsyncEx
     registries = {
         name: SiteRegistry(
             groups,
-            freshness(config.registries[name].tags),
+            freshness(config.registries[name]),
             Ranges(config.registries[name].ranges),
             Spread(config.registries[name].spread),
             parents.siblings(name),
@@ -115,12 +115,14 @@ def aliases(config: Config) -> dict[RegistryName, RegistryName]:
     }
 
 
-def freshness(tags: Tags) -> Freshness:
-    """How old an answer about a tag may be."""
+def freshness(registry: Registry) -> Freshness:
+    """How old an answer about a tag may be, and how old one that there is nothing."""
+    tags = registry.tags
     return Freshness(
         ttl=tags.ttl,
         stale_while_revalidate=tags.stale_while_revalidate,
         stale_if_error=tags.stale_if_error,
         offline_grace=max(tags.stale_if_error, tags.offline_grace),
         negative_ttl=tags.negative_ttl,
+        digest_negative_ttl=registry.negative_ttl,
     )

@@ -3,16 +3,80 @@ is answered by the one that takes its seat."""
 
 from __future__ import annotations
 
+import logging
 import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
+from registry_mesh.config.schema import Config
 from registry_mesh.config.values import host_and_port
+from registry_mesh.telemetry.logs import FIELDS
+
+log: Final = logging.getLogger(__name__)
 
 BACKLOG: Final = 4096
 
 
 class AddressTaken(Exception):
     """Somebody listens there already, or the address is not ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """What a node listens on: for clients, shared out by the kernel, and for its operator; with their addresses, as the
+    configuration says them."""
+
+    serving: list[socket.socket]
+    operating: socket.socket
+    listen: tuple[str, int]
+    admin: tuple[str, int]
+
+    @classmethod
+    def of(cls, config: Config, held: Sequence[socket.socket] = ()) -> Sockets:
+        """Those of `held` that listen where `config` says, and new ones; the rest is closed. `AddressTaken`."""
+        addresses, left = _addresses(config), list(held)
+        serving = taken_from(left, *addresses[0]) or listen(*addresses[0], config.workers)
+        operating = taken_from(left, *addresses[1])
+        for each in left:
+            told = {"held": host_and_port(*each.getsockname()[:2]), "listen": str(config.listen)}
+            log.warning("the service manager listens where the configuration does not", extra={FIELDS: told})
+            each.close()
+        try:
+            return cls(serving, (operating or listen(*addresses[1]))[0], *addresses)
+        except AddressTaken:
+            for each in serving:
+                each.close()
+            raise
+
+    def moved(self, config: Config) -> Sockets:
+        """Those that `config` wants: these, where its addresses are the same. `AddressTaken`."""
+        kept, (at, admin) = self, _addresses(config)
+        if at != self.listen:
+            kept = replace(kept, serving=listen(*at, config.workers), listen=at)
+        if admin != self.admin:
+            try:
+                kept = replace(kept, operating=listen(*admin)[0], admin=admin)
+            except AddressTaken:
+                kept.close((*self.serving, self.operating))
+                raise
+        return kept
+
+    def of_worker(self, index: int, workers: int) -> list[socket.socket]:
+        """Each is served by somebody, whether there are more workers than sockets or fewer."""
+        count = len(self.serving)
+        return [self.serving[i] for i in range(index, count, workers)] or [self.serving[index % count]]
+
+    @property
+    def port(self) -> int:
+        """The port that clients connect to."""
+        return int(self.serving[0].getsockname()[1])
+
+    def close(self, but: Sequence[socket.socket] = ()) -> None:
+        """Close those that are not among `but`."""
+        for each in (*self.serving, self.operating):
+            if each not in but:
+                each.close()
 
 
 def listen(address: str, port: int, count: int = 1) -> list[socket.socket]:
@@ -63,3 +127,7 @@ def _bound(family: int, target: object, *, shared: bool) -> socket.socket:
         made.close()
         raise
     return made
+
+
+def _addresses(config: Config) -> tuple[tuple[str, int], tuple[str, int]]:
+    return (config.listen.address, config.listen.port), (config.admin.address, config.admin.port)

@@ -6,15 +6,12 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Final
 
 from registry_mesh.auth.revoked import LIMIT
+from registry_mesh.findings.causes import cause
 from registry_mesh.findings.finding import Finding
 from registry_mesh.telemetry.events import EventRing
 from registry_mesh.telemetry.note import Note
-
-_OF_REGISTRY: Final = ("offline", "throttled")
-_OF_STORE: Final = ("store-fault",)
 
 
 @dataclass(slots=True)
@@ -56,10 +53,7 @@ class Told:
         """In the keeper: what is so now."""
         self._findings.write(json.dumps([asdict(each) for each in findings]))
 
-    def explain(self, registry: str, *, store: bool) -> dict[str, str] | None:
-        """What the operator is told of why a request for `registry` fails, by its parents or by the `store`."""
-        names, subject = (_OF_STORE, None) if store else (_OF_REGISTRY, registry)
-        for found in json.loads(self._findings.read() or "[]"):
-            if found["name"] in names and subject in (None, found["subject"]):
-                return {key: found[key] for key in ("name", "sentence", "next")}
-        return None
+    def explain(self, side: str, reason: str, registry: str) -> dict[str, str] | None:
+        """In a worker: what the operator is told of why a request for `registry` is not answered as asked."""
+        found = cause(side, reason, registry, json.loads(self._findings.read() or "[]"))
+        return {key: found[key] for key in ("name", "sentence", "next")} if found is not None else None

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from registry_mesh.admin.status import DayStatus, share
+from registry_mesh.admin.status import DayStatus, saved, share
 from registry_mesh.assembly.labels import own_record
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.records import KeyedRecords
@@ -67,13 +67,20 @@ class Figures:
             failures=sums.get("failures", 0),
             sent_bytes=sums.get("sent_bytes", 0),
             upstream_bytes=sums.get("upstream_bytes", 0),
-            saved_bytes=int(sizes["hit"] + sizes["stale"]),
+            saved_bytes=saved(sizes),
             hit_ratio_requests=share(answers),
             hit_ratio_bytes=share(sizes),
             evicted_bytes=sums.get("evicted_bytes", 0),
             refetched_bytes=sums.get("refetched_bytes", 0),
             replicated_bytes=sums.get("replicated_bytes", 0),
         )
+
+    def received(self) -> dict[tuple[str, str], int]:
+        """Bytes of the last 24 hours, by registry and parent."""
+        now = self._clock()
+        sums = self._day.noted(self._table.life, totals(self._table), now).sums(now)
+        from_ = (name.split("/", 2) for name in sums if name.startswith("from/"))
+        return {(registry, parent): sums[f"from/{registry}/{parent}"] for _, registry, parent in from_}
 
 
 _PLAIN: Final = {
@@ -85,16 +92,23 @@ _PLAIN: Final = {
     names.REPLICATED_BYTES.name: "replicated_bytes",
 }
 _BY_RESULT: Final = {names.CACHE.name: "answers", names.CACHE_BYTES.name: "bytes"}
+_TOLD: Final = tuple(
+    metric
+    for metric in names.METRICS
+    if metric.name in _PLAIN or metric.name in _BY_RESULT or metric is names.FAILURES
+)
 
 
 def totals(table: Table) -> dict[str, int]:
     """The counters whose last day is told, by the names that they are kept under."""
     found: dict[str, int] = {}
-    for sample in table.read():
+    for sample in table.read(*_TOLD):
+        if sample.metric is names.UPSTREAM_BYTES and sample.value:
+            found["from/" + "/".join(sample.labels)] = int(sample.value)
         name = _PLAIN.get(sample.metric.name, "")
         if (kept := _BY_RESULT.get(sample.metric.name)) is not None:
             name = f"{kept}/{sample.labels[2]}"
-        elif sample.metric is names.FAILURES and sample.labels[0] != "caller":
+        elif sample.metric is names.FAILURES and sample.labels[1] != "caller":
             name = "failures"
         if name:
             found[name] = found.get(name, 0) + int(sample.value)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
+from registry_mesh.admin.status import RegistryStatus
 from registry_mesh.assembly.labels import parent_label
 from registry_mesh.assembly.supervision import file_limit
 from registry_mesh.assembly.supervision.processes import Processes
@@ -39,7 +40,12 @@ class Gauges:
         self._processes = Processes()
         self._cpu = 0.0
 
-    def measure(self, stored: Callable[[], tuple[int | None, int | None]], rule_faults: int | None) -> None:
+    def measure(
+        self,
+        stored: Callable[[], tuple[int | None, int | None]],
+        rule_faults: int | None,
+        registries: Mapping[str, RegistryStatus],
+    ) -> None:
         """Make every gauge true now. `stored` gives bytes used and allowed, or raises `Failure`; `rule_faults` is how
         many rule files have, None without rules."""
         now = time.monotonic()
@@ -54,7 +60,7 @@ class Gauges:
             gauge(names.RULE_FAULTS).set(rule_faults)
         self._measure_room()
         self._measure_processes()
-        self._measure_parents(now)
+        self._measure_parents(registries)
         self._measure_pulls_left(now)
 
     def _measure_room(self) -> None:
@@ -77,15 +83,16 @@ class Gauges:
         gauge(names.OPEN_FILES).set(used.files)
         gauge(names.OPEN_FILES_LIMIT).set(file_limit.limit())
 
-    def _measure_parents(self, now: float) -> None:
+    def _measure_parents(self, registries: Mapping[str, RegistryStatus]) -> None:
         gauge = self._instruments.gauge
-        for name in self._board.names:
-            standing = self._board.sheet(name).standing(now)
-            latency = round((standing.latency or 0.0) * names.PARENT_LATENCY.scale)
-            gauge(names.PARENT_LATENCY, name).set(latency)
-            gauge(names.PARENT_RATE, name).set(round(standing.rate or 0))
-            for state in names.PARENT_STATES:
-                gauge(names.PARENT_STATE, name, state).set(int(standing.state.value == state))
+        for host, registry in registries.items():
+            for parent in (each for group in registry.parents for each in group):
+                key = (host, parent_label(parent.url))
+                latency = round((parent.latency_ms or 0.0) / 1000 * names.PARENT_LATENCY.scale)
+                gauge(names.PARENT_LATENCY, *key).set(latency)
+                gauge(names.PARENT_RATE, *key).set(parent.bytes_per_second or 0)
+                for state in names.PARENT_STATES:
+                    gauge(names.PARENT_STATE, *key, state).set(int(parent.use == state))
 
     def _measure_pulls_left(self, now: float) -> None:
         for host, registry in self._config.registries.items():

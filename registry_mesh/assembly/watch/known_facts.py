@@ -11,6 +11,7 @@ from typing import Final
 from registry_mesh.admin.status import (
     NodeStatus,
     ParentStatus,
+    PreloadingStatus,
     RegistryStatus,
     ReplicationStatus,
     RetentionStatus,
@@ -101,6 +102,8 @@ class KnownFacts:
             if status.replication.last is not None and status.replication.last.complete:
                 self._complete = rules.ended
             rules = replace(rules, complete=self._complete, every=config.replication.interval)
+        if status.preloading is not None:
+            rules = _of_preloading(status.preloading)
         return rules if status.retention is None else _with_retention(rules, status.retention)
 
     def _pulls(self, status: NodeStatus, now: float) -> PullFacts:
@@ -133,6 +136,7 @@ class KnownFacts:
             tuple(self._parent(host, parent, node, now) for parent in parents),
             max(registry.tags.offline_grace, registry.tags.stale_if_error),
             registry.credentials is not None,
+            registry.ranges == "unproven",
             self._learned.answered.get(host, 0.0),
         )
 
@@ -236,6 +240,19 @@ def _of_replication(replication: ReplicationStatus) -> RulesFacts:
         stopped=_stopped(last.stopped) if last else (),
         troubles=tuple(last.troubles) if last else (),
         ended=last.ended if last else 0.0,
+    )
+
+
+def _of_preloading(last: PreloadingStatus) -> RulesFacts:
+    return RulesFacts(
+        faults=tuple(last.faults),
+        faults_since=last.faults_since,
+        tags=last.images,
+        held=last.here,
+        failed=last.failed,
+        brings_ahead=True,
+        troubles=tuple(last.troubles),
+        ended=last.ended,
     )
 
 

@@ -1,22 +1,35 @@
-"""What an importer makes of one entry, and the file that is written of all."""
+"""What an importer makes of one entry, and the files that are written of all."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import Any, Final
 
-from registry_mesh.config.finding import ConfigInvalid
+from registry_mesh.config.finding import ConfigInvalid, Mark
+from registry_mesh.config.imports.fields import START, Fields, NotCarried
+from registry_mesh.config.load import parse
 from registry_mesh.config.rule_entries import SECOND
 from registry_mesh.config.rule_files import parse_rules
 from registry_mesh.replication.rules import Rule
 
 Matches = Callable[[str], bool]
+_REGISTRIES: Final = "role: site\nstore: {disk: {path: x}}\nregistries:\n"
 
 
-class NotCarried(ValueError):
-    """An entry cannot be said as a rule; the message is the sentence."""
+_FILES: Final = ("ca", "certificate", "key")
+"""Of another machine: not looked for here."""
+
+
+class Kind(Enum):
+    """What an entry is here."""
+
+    RULE = "rule"
+    DENY = "deny"
+    PARENTS = "parents"
+    """Not a rule: the keys of one registry in the configuration of a site or replica."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +43,41 @@ class Entry:
     notes: tuple[str, ...] = ()
     selects: Matches | None = None
     """The tool's own way of matching tags, where it is a pattern."""
+    mark: Mark = START
+    kind: Kind = Kind.RULE
+    registry: str = ""
+    """Of parents: the registry that they are of."""
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """An entry with the rule that it became."""
+    """An entry with what it became."""
 
     entry: Entry
     rule: Rule | None = None
     text: str = ""
-    """The rule as it is written."""
+    """As it is written."""
+
+    @property
+    def refused(self) -> bool:
+        """Whether nothing became of it."""
+        return not self.text
+
+
+def each_entry(fields: Fields, where: str, make: Callable[[], Iterable[Entry]]) -> Iterator[Entry]:
+    """What `make` reads out of `fields`, with their place and notes; one refusal where it cannot be said, or where a
+    key of theirs was not read."""
+    try:
+        found = list(make())
+        fields.end()
+    except NotCarried as fault:
+        fields.spare()
+        yield Entry(where, refused=str(fault), mark=fault.mark or fields.mark)
+        return
+    notes = fields.gathered()
+    for number, entry in enumerate(found):
+        mark = fields.mark if entry.mark == START else entry.mark
+        yield replace(entry, mark=mark, notes=(*entry.notes, *(() if number else notes)))
 
 
 _ORDER: Final = ("name", "from", "repos", "tags")
@@ -51,15 +89,44 @@ def with_rules(entries: Iterable[Entry]) -> list[Imported]:
     seen: dict[str, str] = {}
     found = []
     for entry in entries:
-        told = json.dumps(dict(entry.keys), sort_keys=True)
+        told = json.dumps([entry.kind.value, entry.registry, dict(entry.keys)], sort_keys=True)
         if entry.refused:
             found.append(Imported(entry))
         elif told in seen:
-            found.append(Imported(Entry(entry.where, refused=f"said twice: {seen[told]} says the same")))
+            found.append(Imported(replace(entry, keys={}, refused=f"said twice: {seen[told]} says the same")))
         else:
             seen[told] = entry.where
-            found.append(_with_rule(entry, names))
+            found.append(_as_it_is(entry, names))
     return found
+
+
+def _as_it_is(entry: Entry, names: dict[str, int]) -> Imported:
+    if entry.kind is Kind.DENY:
+        text = flow(entry.keys)
+        return _checked(entry, text, f"rules: []\ndeny:\n  - {text}\n")
+    if entry.kind is Kind.PARENTS:
+        return _parents(entry)
+    return _with_rule(entry, names)
+
+
+def _checked(entry: Entry, text: str, lines: str) -> Imported:
+    try:
+        rules = parse_rules([("imported", f"schema: {SECOND}\n{lines}".encode())])
+    except ConfigInvalid as invalid:
+        why = "; ".join(dict.fromkeys(fault.what for fault in invalid.findings))
+        return Imported(replace(entry, keys={}, refused=why))
+    return Imported(entry, next(iter(rules), None), text)
+
+
+def _parents(entry: Entry) -> Imported:
+    text = f"{json.dumps(entry.registry)}: {flow(entry.keys)}"
+    elsewhere = {key: value for key, value in entry.keys.items() if key not in _FILES}
+    try:
+        parse(f"{_REGISTRIES}  {json.dumps(entry.registry)}: {flow(elsewhere)}\n", "imported")
+    except ConfigInvalid as invalid:
+        why = "; ".join(dict.fromkeys(fault.what for fault in invalid.findings))
+        return Imported(replace(entry, keys={}, refused=why))
+    return Imported(entry, None, text)
 
 
 def _with_rule(entry: Entry, names: dict[str, int]) -> Imported:
@@ -68,53 +135,80 @@ def _with_rule(entry: Entry, names: dict[str, int]) -> Imported:
     name = str(entry.keys.get("name") or plain)
     names[name] = names.get(name, 0) + 1
     keys = {**entry.keys, "name": name if names[name] == 1 else f"{name} {names[name]}"}
-    text = _flow({key: keys[key] for key in (*_ORDER, *(each for each in keys if each not in _ORDER))})
-    try:
-        rules = parse_rules([("imported", f"schema: {SECOND}\nrules:\n  - {text}\n".encode())])
-    except ConfigInvalid as invalid:
-        names[name] -= 1
-        why = "; ".join(dict.fromkeys(fault.what for fault in invalid.findings))
-        return Imported(Entry(entry.where, refused=why))
-    return Imported(entry, next(iter(rules)), text)
+    text = flow({key: keys[key] for key in (*_ORDER, *(each for each in keys if each not in _ORDER))})
+    found = _checked(entry, text, f"rules:\n  - {text}\n")
+    names[name] -= found.refused
+    return found
 
 
-def _flow(value: object) -> str:
+def flow(value: object) -> str:
     """YAML on one line; every text in quotes but plain words."""
     match value:
         case Mapping():
-            return "{" + ", ".join(f"{key}: {_flow(each)}" for key, each in value.items()) + "}"
+            return "{" + ", ".join(f"{key}: {flow(each)}" for key, each in value.items()) + "}"
         case list() | tuple():
-            return "[" + ", ".join(map(_flow, value)) + "]"
-        case str() if value.isalpha() and value.lower() not in ("null", "true", "false"):
+            return "[" + ", ".join(map(flow, value)) + "]"
+        case str() if value.isascii() and value.isalpha() and value.lower() not in ("null", "true", "false"):
             return value
     return json.dumps(value, ensure_ascii=False)
 
 
-def written(imported: Iterable[Imported]) -> Iterator[str]:
+def written(imported: Iterable[Imported], file: str = "") -> Iterator[str]:
     """The lines of a rule file, refusals and notes as comments at their place."""
-    yield f"schema: {SECOND}"
     imported = list(imported)
-    yield "rules:" if any(each.rule for each in imported) else "rules: []"
-    for each in imported:
-        for note in each.entry.notes:
-            yield f"  # {_one_line(note)}"
-        if each.rule is None:
-            yield f"  # refused: {_one_line(each.entry.where)}: {_one_line(each.entry.refused)}"
-        else:
-            yield f"  - {each.text}"
+    yield f"schema: {SECOND}"
+    rules = [each for each in imported if each.refused or each.entry.kind is Kind.RULE]
+    yield "rules:" if any(each.rule for each in rules) else "rules: []"
+    for each in rules:
+        yield from _lines(each, file)
+    if denied := [each for each in imported if not each.refused and each.entry.kind is Kind.DENY]:
+        yield "deny:"
+        for each in denied:
+            yield from _lines(each, file)
+
+
+def _lines(each: Imported, file: str) -> Iterator[str]:
+    for note in each.entry.notes if not each.refused else ():
+        yield f"  # {_one_line(note)}"
+    if each.refused:
+        yield f"  # refused: {told(each, file)}"
+    else:
+        yield f"  - {each.text}"
+
+
+def configuration(imported: Iterable[Imported]) -> list[str]:
+    """The lines of `registries:` in the configuration of a site or replica; none where nothing is of it."""
+    found = [each for each in imported if not each.refused and each.entry.kind is Kind.PARENTS]
+    if not found:
+        return []
+    lines = ["registries:"]
+    for each in found:
+        lines += [f"  # {_one_line(note)}" for note in each.entry.notes]
+        lines.append(f"  {each.text}")
+    return lines
+
+
+def told(each: Imported, file: str) -> str:
+    """`FILE:LINE:COLUMN: entry: sentence`."""
+    place = f"{file}:{each.entry.mark.line}:{each.entry.mark.column}: " if file else ""
+    return f"{place}{_one_line(each.entry.where)}: {_one_line(each.entry.refused)}"
 
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+def compared(imported: Iterable[Imported]) -> list[Imported]:
+    """Those whose tool's own way of matching is at hand."""
+    return [each for each in imported if each.entry.selects is not None and each.rule is not None]
+
+
 def differences(imported: Iterable[Imported], tags: Iterable[str]) -> Iterator[str]:
     """Where the tool's own way of matching and ours select differently, over `tags`."""
     tags = list(tags)
-    for each in imported:
+    for each in compared(imported):
         own = each.entry.selects
-        if own is None or each.rule is None:
-            continue
+        assert own is not None and each.rule is not None, "is compared"
         theirs, ours = {t for t in tags if own(t)}, {t for t in tags if t in each.rule.tags}
         for tag in sorted(theirs ^ ours):
             side = "only the tool takes" if tag in theirs else "only the rule takes"

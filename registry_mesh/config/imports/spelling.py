@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from registry_mesh.config.imports.entry import NotCarried
+from registry_mesh.config.imports.fields import NotCarried
 from registry_mesh.config.rule_values import host_of
 from registry_mesh.oci.reference import DOCKER_HUB, is_tag
 from registry_mesh.replication.regex import parse_regex
@@ -23,8 +23,13 @@ class Ref:
 
     @property
     def tags(self) -> str:
-        """As a pattern of tags: the digest pins."""
+        """As a pattern of tags: the digest pins; neither is nothing."""
         return f"{self.tag}@{self.digest}" if self.digest else self.tag
+
+    @property
+    def one(self) -> str:
+        """As a pattern of one tag: where neither tag nor digest is said, latest is meant."""
+        return self.tags or "latest"
 
 
 def reference(text: str) -> Ref:
@@ -34,9 +39,16 @@ def reference(text: str) -> Ref:
     if not slash or not ("." in first or ":" in first or first == "localhost"):
         first, rest = DOCKER_HUB, bare
     repository, _, tag = rest.rpartition(":") if ":" in rest.rpartition("/")[2] else (rest, "", "")
-    if not repository or "{{" in text or "${" in text:
-        raise NotCarried(f"{text} is no reference")
+    if "{{" in text or "${" in text or "$(" in text:
+        raise NotCarried(f"{text or 'nothing'} is no reference: variables are not filled in; write the value")
+    if not repository or any(each.isspace() for each in bare) or (digest and not is_digest(digest)):
+        raise NotCarried(f"{text or 'nothing'} is no reference: write HOST/REPOSITORY:TAG")
     return Ref(host_of(first), hub_name(host_of(first), repository), tag, digest)
+
+
+def is_digest(text: str) -> bool:
+    """Whether `text` is a digest."""
+    return re.fullmatch(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}", text) is not None
 
 
 def hub_name(registry: str, repository: str) -> str:
@@ -117,9 +129,9 @@ def exact_tags(values: object) -> list[str]:
     several = values if isinstance(values, list) else [values]
     found = []
     for each in map(str, several):
-        digest = each if each.startswith("sha256:") else ""
+        digest = each if is_digest(each) else ""
         if not digest and not is_tag(each):
-            raise NotCarried(f"{each} is no tag")
+            raise NotCarried(f"{each} is neither a tag nor a digest")
         found.append(f"@{digest}" if digest else each)
     return found
 
@@ -146,6 +158,11 @@ def matching(expression: str, *, whole: bool = False) -> re.Pattern[str]:
         return re.compile(f"^(?:{expression})$" if whole else expression, re.ASCII)
     except re.error as fault:
         raise NotCarried(f"{expression}: {fault}") from None
+
+
+def pins(digests: Iterable[tuple[str, Sequence[str]]]) -> list[str]:
+    """`TAG@DIGEST` of each tag of a digest, `@DIGEST` where it has none."""
+    return [f"{tag}@{digest}" for digest, tags in digests for tag in tags or ("",)]
 
 
 def some(values: Iterable[str]) -> str | list[str]:

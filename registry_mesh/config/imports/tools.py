@@ -2,53 +2,70 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from typing import Final
 
-import yaml
-
-from registry_mesh.config.finding import ConfigInvalid, Finding, Mark
-from registry_mesh.config.imports.entry import Entry, Imported, NotCarried, with_rules
-from registry_mesh.config.imports.lists import ducc, hauler, image_syncer, oc_mirror
-from registry_mesh.config.imports.registries import clients, ecr, harbor, quay, zot
-from registry_mesh.config.imports.syncers import dregsy, regsync, skopeo
+from registry_mesh.config.imports.artifact_mirror import artifact_mirror
+from registry_mesh.config.imports.dregsy import dregsy
+from registry_mesh.config.imports.ducc import ducc, osg_list
+from registry_mesh.config.imports.ecr import ecr
+from registry_mesh.config.imports.entry import Entry, Imported, with_rules
+from registry_mesh.config.imports.fields import WrongFile
+from registry_mesh.config.imports.harbor import harbor
+from registry_mesh.config.imports.hauler import hauler
+from registry_mesh.config.imports.hosts_toml import hosts_toml
+from registry_mesh.config.imports.image_syncer import image_syncer
+from registry_mesh.config.imports.kpromo import kpromo
+from registry_mesh.config.imports.kuik import kuik
+from registry_mesh.config.imports.mirror_sets import mirror_sets
+from registry_mesh.config.imports.oc_mirror import oc_mirror
+from registry_mesh.config.imports.ocync import ocync
+from registry_mesh.config.imports.quay import quay
+from registry_mesh.config.imports.registries_conf import registries_conf
+from registry_mesh.config.imports.regsync import regsync
+from registry_mesh.config.imports.renovate import renovate
+from registry_mesh.config.imports.retagger import retagger
+from registry_mesh.config.imports.skopeo import skopeo
+from registry_mesh.config.imports.source import decoded, placed
+from registry_mesh.config.imports.zot import zot
 
 _TOOLS: Final[Mapping[str, Callable[[str], Iterator[Entry]]]] = {
-    "ducc": ducc,
-    "zot": zot,
-    "regsync": regsync,
-    "skopeo": skopeo,
+    "artifact-mirror": artifact_mirror,
     "dregsy": dregsy,
-    "image-syncer": image_syncer,
-    "oc-mirror": oc_mirror,
-    "hauler": hauler,
-    "quay": quay,
+    "ducc": ducc,
     "ecr": ecr,
-    "kuik": clients,
-    "registries.conf": clients,
+    "hauler": hauler,
+    "image-syncer": image_syncer,
+    "kuik": kuik,
+    "mirror-sets": mirror_sets,
+    "oc-mirror": oc_mirror,
+    "ocync": ocync,
+    "osg-list": osg_list,
+    "quay": quay,
+    "registries.conf": registries_conf,
+    "regsync": regsync,
+    "renovate": renovate,
+    "retagger": retagger,
+    "skopeo": skopeo,
+    "zot": zot,
 }
-NAMES: Final = ("harbor", *_TOOLS)
+_NAMING: Final[Mapping[str, Callable[[str, str, Mapping[str, str]], Iterator[Entry]]]] = {
+    "harbor": lambda text, file, registries: harbor(text, registries),
+    "hosts.toml": hosts_toml,
+    "kpromo": lambda text, file, registries: kpromo(text, registries),
+}
+NAMES: Final = tuple(sorted((*_TOOLS, *_NAMING)))
 
 
-def imported(tool: str, text: str, file: str, registries: Mapping[str, str]) -> list[Imported]:
+def imported(tool: str, content: bytes, file: str, registries: Mapping[str, str]) -> list[Imported]:
     """All entries of a file of `tool`; `ConfigInvalid` where it is no file of it. `registries`: hosts by the names or
     numbers under which the tool knows them."""
-    read = partial(harbor, registries=registries) if tool == "harbor" else _TOOLS[tool]
-    try:
-        return with_rules(read(text))
-    except yaml.MarkedYAMLError as fault:
-        mark = fault.problem_mark
-        place = Mark(mark.line + 1, mark.column + 1) if mark else Mark(1, 1)
-        raise _invalid(file, f"not YAML: {fault.problem}", place) from None
-    except json.JSONDecodeError as fault:
-        raise _invalid(file, f"not JSON: {fault.msg}", Mark(fault.lineno, fault.colno)) from None
-    except RecursionError:
-        raise _invalid(file, "nested too deep") from None
-    except (AttributeError, TypeError, KeyError, ValueError, NotCarried, yaml.YAMLError) as fault:
-        raise _invalid(file, f"no file of {tool}: {fault}") from None
+    return placed(file, lambda: with_rules(_entries(tool, decoded(content), file, registries)))
 
 
-def _invalid(file: str, what: str, place: Mark | None = None) -> ConfigInvalid:
-    return ConfigInvalid([Finding(file, place or Mark(1, 1), (), what)])
+def _entries(tool: str, text: str, file: str, registries: Mapping[str, str]) -> list[Entry]:
+    naming = _NAMING.get(tool)
+    found = list(naming(text, file, registries) if naming is not None else _TOOLS[tool](text))
+    if not found:
+        raise WrongFile(f"no file of {tool}: no entry stands in it")
+    return found

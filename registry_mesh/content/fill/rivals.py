@@ -17,6 +17,15 @@ class Traffic:
     latency: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds that a stream is waited for: `hush` before one that brings next to nothing from its beginning on is left,
+    `pace` before its rate is compared with another's."""
+
+    hush: float = 3600.0
+    pace: float = 3600.0
+
+
 class RivalTraffic(Protocol):
     """What comes from the sources of one registry's blobs."""
 
@@ -38,8 +47,8 @@ class Rivals(RivalTraffic, Protocol):
         it yet, None where there is no other."""
         ...
 
-    def patience(self, source: str) -> float:
-        """Return the seconds after which a stream of `source` can be judged: it may be far away."""
+    def patience(self, source: str) -> Patience:
+        """Return how long a stream of `source` is waited for before it is judged: it may be far away."""
         ...
 
     def note(self, source: str, rate: float) -> None:
@@ -66,9 +75,9 @@ class NoRivals:
         """Nobody knows."""
         return False
 
-    def patience(self, source: str) -> float:
+    def patience(self, source: str) -> Patience:
         """However long."""
-        return 3600.0
+        return Patience()
 
     def note(self, source: str, rate: float) -> None:
         """Nobody asks for it."""

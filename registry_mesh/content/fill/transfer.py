@@ -11,13 +11,13 @@ from time import monotonic
 from typing import Final
 
 from registry_mesh.chunks.chunk_map import CHUNK, MIB
-from registry_mesh.chunks.steal import SKIP
 from registry_mesh.chunks.sums import ChunkSum
 from registry_mesh.content.fill.backlog import BATCH, Backlog
 from registry_mesh.content.fill.behind import BackgroundPace
 from registry_mesh.content.fill.chunk_sums import ChunkSums
 from registry_mesh.content.fill.retries import Retries
 from registry_mesh.content.fill.state import FillState
+from registry_mesh.content.fill.stretch import Stretch
 from registry_mesh.content.fill.via import NO_RIVALS, Via
 from registry_mesh.content.fill.watch import PaceWatch
 from registry_mesh.oci.refusals import Refusal
@@ -44,8 +44,8 @@ Wanted = Callable[["Transfer"], Awaitable[bool]]
 Written = Callable[[int, ChunkSum | None, str], None]
 
 
-class Transfer:
-    """Fills chunks [first, stop) of a fill, in order, less the holes that were carved out of it, through `via`.
+class Transfer(Stretch):
+    """Fills a stretch of a fill through `via`.
 
     `wanted` is asked now and then whether it shall go on, and may make it wait. `written` is told of each chunk that
     is whole, with its sum where that was seen, and raises `SourceLied` where the chunk is wrong; the chunk comes
@@ -62,21 +62,15 @@ class Transfer:
         *,
         unasked: bool = False,
     ) -> None:
+        super().__init__(state.size, chunks)
         self._state = state
         self.via = via
-        self._size = state.size
         self._wanted = wanted
         self._written = written
-        self.chunks = chunks
         self.unasked = unasked
         self.urgency = Urgency(urgency().background)
         """That of who began it, until a client waits for it."""
         self.step_back = BackgroundPace(self.urgency, monotonic)
-        self.holes: list[range] = []
-        self.position = chunks.start * CHUNK
-        """Bytes before this are stored, or lie in a hole."""
-        self.received = self.position
-        """Bytes before this have come, or are being received by a thread."""
         self.waits_since: float | None = None
         """When it came to be a window ahead of all who want more, in the loop's time."""
         self.dismissed = False
@@ -95,35 +89,6 @@ class Transfer:
         self._left: set[str] = set()
         """Sources that were left for being slow; the one that goes on then is waited for."""
 
-    @property
-    def end(self) -> int:
-        """The byte after the last one to be filled."""
-        return min(self._size, self.chunks.stop * CHUNK)
-
-    def covers(self, index: int) -> bool:
-        """Whether this transfer is going to fill that chunk."""
-        return self.position // CHUNK <= index < self.chunks.stop and not any(
-            index in hole for hole in self.holes
-        )
-
-    def next_after(self, index: int) -> int:
-        """The first chunk after `index`, which it does not cover, that it is going to fill; far away where none."""
-        begin = self.position // CHUNK
-        if begin > index:
-            return begin if begin < self.chunks.stop else 1 << 62
-        return next((hole.stop for hole in self.holes if index in hole), 1 << 62)
-
-    def carve(self, chunks: range) -> None:
-        """Leave `chunks` to another transfer."""
-        if chunks.stop >= self.chunks.stop:
-            self.chunks = range(self.chunks.start, chunks.start)
-        else:
-            self.holes = sorted([*self.holes, chunks], key=lambda hole: hole.start)
-
-    def end_with_chunk(self) -> None:
-        """Nobody wants more: end where the chunk under way ends, wherever the pieces of the stream do."""
-        self.chunks = range(self.chunks.start, -(-self.received // CHUNK))
-
     async def run(self, opened: tuple[AsyncExitStack, Reading] | None = None) -> None:
         """Until all is filled or nobody wants more. Resumes at the same byte, at whichever source is next."""
         work_as(self.urgency)
@@ -141,7 +106,7 @@ class Transfer:
                         await self._stream(reading)
                 if self.position >= self.end:
                     return
-                if not await self._wanted(self) or self._over_long_hole():
+                if not await self._wanted(self) or self.over_long_hole():
                     return
             except (SourceUnavailable, SourceLied, SpanUnsatisfiable) as raised:
                 failure = self._differs(raised.size) if isinstance(raised, SpanUnsatisfiable) else raised
@@ -231,7 +196,7 @@ class Transfer:
         """Whether more is wanted now, or after a while."""
         watch.waiting, watch.held = False, True
         try:
-            return await self._wanted(self) and not self._over_long_hole()
+            return await self._wanted(self) and not self.over_long_hole()
         finally:
             watch.held = False
 
@@ -277,15 +242,6 @@ class Transfer:
             return (buffer[:size],) if size else ()
 
         await self._store(give)
-
-    def _over_long_hole(self) -> bool:
-        """Drop holes that were passed; true where the stream should rather end than read through the next."""
-        while self.holes and self.received >= self.holes[0].stop * CHUNK:
-            self.holes.pop(0)
-        if self.holes and self.received == self.holes[0].start * CHUNK and len(self.holes[0]) * CHUNK > SKIP:
-            self.chunks = range(self.chunks.start, self.holes[0].start)
-            return True
-        return False
 
     async def _take(self, data: bytes) -> None:
         """Have stored what arrived, less what lies in holes."""

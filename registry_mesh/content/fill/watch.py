@@ -13,7 +13,7 @@ from registry_mesh.content.fill.rivals import Rivals, Traffic
 from registry_mesh.oci.digest import Digest
 from registry_mesh.ports.failures import SourceSlow
 
-TICK: Final = 0.1
+TICK: Final = 0.05
 """Seconds between two looks."""
 
 TELLS: Final = MIB
@@ -48,6 +48,7 @@ class PaceWatch:
         self._first = self._seen = came()
         self._waited = 0.0
         self._idle = 0.0
+        self._begins = True
         self.waiting = False
         self.held = False
 
@@ -79,15 +80,24 @@ class PaceWatch:
             return
         self._waited += TICK
         rival = self._rivals.rate(self._source, self._digest)
-        patience = self._rivals.patience(self._source)
-        if rival is None or self._waited < self._policy.seconds(rival, patience):
-            return
-        came, now = self._came(), self._rivals.traffic(self._source)
-        rate = self._rate(came - self._seen, self._then, now, self._waited)
-        self._seen, self._then, self._waited = came, now, 0.0
-        if self._policy.outdone(rate, self._end() - came, rival):
+        if rival is not None and (rate := self._judged(rival)) is not None:
             self._rivals.outdone(self._source, rate)
             self._limit.reschedule(self._loop.time())
+
+    def _judged(self, rival: float) -> float | None:
+        """The rate of a source that is to be left for another of rate `rival`; None where it is waited for."""
+        patience = self._rivals.patience(self._source)
+        is_due = self._waited >= self._policy.seconds(rival, patience.pace)
+        is_hush = self._begins and self._waited >= patience.hush
+        if not is_due and not is_hush:
+            return None
+        came, now = self._came(), self._rivals.traffic(self._source)
+        rate = self._rate(came - self._seen, self._then, now, self._waited)
+        if is_due:
+            self._seen, self._then, self._waited, self._begins = came, now, 0.0, False
+        left = self._end() - came
+        outdone = self._policy.outdone if is_due else self._policy.hushed
+        return rate if outdone(rate, left, rival) else None
 
     def _tell(self) -> None:
         """Have it learned how fast the source was. A stream that was held for longer than it was received tells

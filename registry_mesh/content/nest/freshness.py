@@ -24,6 +24,8 @@ class Freshness:
     stale_while_revalidate: float = 60.0
     stale_if_error: float = 7 * 86400.0
     negative_ttl: float = 10.0
+    digest_negative_ttl: float = 0.0
+    """As `negative_ttl`, of what is asked for by its digest; 0: its source is asked each time."""
     offline_grace: float = 30 * 86400.0
     """As `stale_if_error`, where no source can be reached at all; never less than that."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from registry_mesh.content.fill.rivals import Traffic
+from registry_mesh.content.fill.rivals import Patience, Traffic
 from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.oci.digest import Digest
 from registry_mesh.ports.parents import Parent, ParentRegistry
@@ -41,10 +41,10 @@ class ParentRivals:
         """Whether clients wait for that parent; without a name, for any of them."""
         return any(each.busy for each in self._parents if source in ("", each.name))
 
-    def patience(self, source: str) -> float:
-        """As long as an answer's head may take."""
+    def patience(self, source: str) -> Patience:
+        """As long as its bodies usually take to begin, and an answer's head may take."""
         parent = self._named(source)
-        return parent.late if parent is not None else 3600.0
+        return Patience(parent.hush, parent.late) if parent is not None else Patience()
 
     def _named(self, source: str) -> Parent | None:
         return next((each for each in self._parents if each.name == source), None)

@@ -191,7 +191,7 @@ class PullThrough:
         self._sizes[digest] = fill.size
         clipped = BlobInfo(digest, fill.size).clip(span)
         came = begins and fill.state.fetched > 0  # for us: it may all be here before we look
-        return FillReading(self, fill, clipped, hit=fill.holds(clipped) and not came)
+        return FillReading(self, fill, clipped, hit=fill.holds(clipped) and not came, joined=not begins)
 
     async def _here(self, stack: AsyncExitStack, digest: Digest, span: Span | None) -> Reading:
         """Of a blob that is held in part, or on its way in, what could leave now. `NotHeld`."""

@@ -48,17 +48,19 @@ class EmptyReading(Streamed):
 class FillReading(Streamed):
     """A reading of a fill under way."""
 
-    def __init__(self, through: Through, fill: Fill, span: Span, *, hit: bool) -> None:
+    def __init__(self, through: Through, fill: Fill, span: Span, *, hit: bool, joined: bool = False) -> None:
         self._through = through
         self._fill = fill
         self.info = BlobInfo(fill.digest, fill.size)
         self.span = span
         self._hit = hit
+        self._joined = joined and not hit
 
     @property
     def provenance(self) -> Provenance:
         """As far as is known by now: whether a part of it is proven is, once its first bytes came."""
-        return Provenance(hit=self._hit, unproven=self._through.unproven(self._fill, self.span))
+        unproven = self._through.unproven(self._fill, self.span)
+        return Provenance(hit=self._hit, unproven=unproven, joined=self._joined)
 
     @property
     def grows(self) -> bool:

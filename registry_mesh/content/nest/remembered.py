@@ -14,7 +14,7 @@ from cachetools import LRUCache
 
 from registry_mesh.content.nest.asked_once import AskedOnce
 from registry_mesh.content.nest.freshness import Freshness, Verdict
-from registry_mesh.oci.refusals import ManifestUnknown, NameUnknown
+from registry_mesh.oci.refusals import ManifestUnknown, NameUnknown, Refusal
 from registry_mesh.ports.blobs import Provenance
 from registry_mesh.ports.cache import Locks
 from registry_mesh.ports.failures import Failure, StoreBroken, StoreFull
@@ -29,6 +29,10 @@ AT_ONCE: Final = 0.02
 
 Fetch = Callable[[str | None], Awaitable[str]]
 """Asks the source. Is given what it said last, however old, where it said something."""
+
+
+class Passing(str):
+    """An answer about what may be made up: it is remembered in memory alone, so that it cannot fill the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,8 @@ class Remembered:
         if entry is None:
             return _told(await self._fetch(key, fetch, None, long), Provenance(hit=False))
         age, verdict = self._judge(entry, freshness)
+        if verdict is Verdict.FRESH and entry.answer is None:
+            raise _refusal(entry).again(freshness.negative_ttl - age)
         if verdict is Verdict.FRESH:
             return _told(entry, Provenance(age=age, fresh_for=freshness.ttl - age))
         if verdict is Verdict.STALE_NOW:
@@ -174,7 +180,8 @@ class Remembered:
             entry = Entry(None, self._clock(), type(refusal).__name__)
         self._unanswered.discard(long)
         self._entries[key] = entry
-        if entry.answer is not None or await self._known(key):
+        lasts = entry.answer is not None and not isinstance(entry.answer, Passing)
+        if lasts or await self._known(key):
             with contextlib.suppress(StoreFull, StoreBroken):  # then it is remembered while the process lives
                 await self._records.put(key, entry.encode())
         return entry
@@ -197,5 +204,9 @@ class Remembered:
 
 def _told(entry: Entry, provenance: Provenance) -> tuple[str, Provenance]:
     if entry.answer is None:
-        raise NameUnknown() if entry.unknown == "NameUnknown" else ManifestUnknown()
+        raise _refusal(entry)
     return entry.answer, provenance
+
+
+def _refusal(entry: Entry) -> Refusal:
+    return NameUnknown() if entry.unknown == "NameUnknown" else ManifestUnknown()

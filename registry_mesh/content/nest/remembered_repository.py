@@ -15,7 +15,7 @@ from cachetools import LRUCache
 from registry_mesh.content.nest.asked_once import AskedOnce
 from registry_mesh.content.nest.freshness import Freshness
 from registry_mesh.content.nest.names import NamesOfPlace
-from registry_mesh.content.nest.remembered import Remembered
+from registry_mesh.content.nest.remembered import Passing, Remembered
 from registry_mesh.content.nest.subjects import referring
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
@@ -158,7 +158,8 @@ class RememberedTags:
             listed = found.descriptors
             if not found.checked:
                 listed = await referring(subject, listed, self._manifests)
-            return json.dumps([d.document() for d in listed])
+            answer = json.dumps([d.document() for d in listed])
+            return answer if listed or await self._is_named(subject) else Passing(answer)
 
         key = f"{self._prefix}/_referrers/{subject.algorithm}/{subject.hex}"
         answer, provenance = await self._remembered.ask(key, self._freshness, fetch)
@@ -166,6 +167,9 @@ class RememberedTags:
         if self._names is not None:
             await self._names.note(*(each.digest for each in parsed))
         return Referrers(tuple(parsed), provenance)
+
+    async def _is_named(self, digest: Digest) -> bool:
+        return self._names is None or await self._names.have(digest)
 
 
 class RememberedManifests:

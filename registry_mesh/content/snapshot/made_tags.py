@@ -44,6 +44,11 @@ class MadeTags:
         """Those of one repository."""
         return self._made.get(place, {})
 
+    @property
+    def all(self) -> Mapping[Place, Made]:
+        """Those of all repositories."""
+        return self._made
+
     def note(self, place: Place, tag: Tag, rules: tuple[str, ...]) -> None:
         """That a tag is made now."""
         self._noted.setdefault(place, {})[tag] = rules

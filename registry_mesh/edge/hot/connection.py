@@ -20,12 +20,13 @@ from typing import Any, Final
 from aiohttp import web
 
 from registry_mesh.edge.entity_tags import not_modified
+from registry_mesh.edge.hot.blob import HotBlob
 from registry_mesh.edge.hot.callers import Caller
-from registry_mesh.edge.hot.entries import HotBlob, Shape
 from registry_mesh.edge.hot.fast_path import FastPath
 from registry_mesh.edge.hot.layouts import Given
 from registry_mesh.edge.hot.recognise import END, Known, KnownBlob, KnownManifest, Usual
 from registry_mesh.edge.hot.remainder import Line, Remainder
+from registry_mesh.edge.hot.shape import Shape
 from registry_mesh.edge.hot.tally import Tally
 from registry_mesh.edge.wire.connection import Connection
 from registry_mesh.oci.span import Span

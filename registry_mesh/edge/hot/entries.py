@@ -8,23 +8,20 @@ says that they are ready, a tag's only while it is fresh. Policy and reading are
 from __future__ import annotations
 
 import asyncio
-import logging
-import math
 from collections import OrderedDict
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import dataclass
 from typing import Final
 
-from registry_mesh.edge.hot.callers import NEVER, Callers, Right
-from registry_mesh.edge.pulled import Fetched
+from registry_mesh.edge.hot.blob import HotBlob
+from registry_mesh.edge.hot.callers import Callers
+from registry_mesh.edge.hot.manifest import HotManifest
+from registry_mesh.edge.hot.shape import Shape
 from registry_mesh.edge.wire import cold_pages
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import Refusal
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobSource, Reading
 from registry_mesh.ports.failures import Failure
-
-_log: Final = logging.getLogger(__name__)
 
 MOST: Final = 8_192
 """Blobs kept open, at most: 6 KiB of memory each."""
@@ -41,170 +38,6 @@ them so, and not none."""
 
 MEMORY: Final = 64 << 20
 """Bytes of manifests kept, with 1 KiB for each entry."""
-
-MOMENT: Final = 0.001
-"""Seconds for which a right that was granted and a file that was looked at count as still the same. A loop that
-keeps its clock still for a turn (uvloop does) asks once a turn and millisecond, however many hits that has."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """The parts of an answer that are the same each time. `fields`: the head's lines up to Age or Content-Length;
-    `tail`: those after X-Request-Id, with the empty line; `log`: the access log's line between client and status.
-    `etag`: the entity tag, in quotes. `fetched`: how often it was given; None for HEAD."""
-
-    right: Right
-    method: str
-    etag: str
-    fields: bytes
-    tail: bytes
-    log: str
-    fetched: Fetched | None = None
-
-
-class HotManifest:
-    """`front` are the answer's bytes before Date, as they are until `front_until`; `back` those after
-    X-Request-Id."""
-
-    __slots__ = (
-        "_confirmed",
-        "_length",
-        "back",
-        "front",
-        "front_until",
-        "gone",
-        "kind",
-        "same_back",
-        "same_front",
-        "shape",
-        "size",
-        "until",
-        "used",
-    )
-
-    def __init__(
-        self, shape: Shape, kind: str, size: int, body: bytes, confirmed: float | None, until: float
-    ) -> None:
-        """`size` is what Content-Length says; `body` is empty for HEAD. `confirmed`: when the source last did so,
-        in the loop's time; None where it cannot be stale."""
-        self.shape = shape
-        self.kind = kind
-        """For the cache counter: tag or manifest."""
-        self.size = len(body)
-        """Bytes of body that are sent."""
-        self._length = b"Content-Length: %d\r\n" % size
-        self.same_back = b"\r\n" + shape.tail
-        self.back = self.same_back + body
-        self._confirmed = confirmed
-        self.until = until
-        """The loop's time from which it is no longer fresh."""
-        self.gone = False
-        """Forgotten, or another has its place."""
-        self.used = False
-        """Whether it was asked for since it was last considered for leaving."""
-        self.front = b""
-        self.same_front = b""
-        """`front` and `back` of 304."""
-        self.front_until = NEVER
-
-    def render(self, now: float) -> None:
-        """Make `front` anew: Age has changed."""
-        age = b""
-        self.front_until = math.inf
-        if self._confirmed is not None:
-            seconds = max(0, int(now - self._confirmed))
-            self.front_until = self._confirmed + seconds + 1
-            age = b"Age: %d\r\n" % seconds
-        self.front = b"".join((b"HTTP/1.1 200 OK\r\n", self.shape.fields, age, self._length))
-        self.same_front = b"".join((b"HTTP/1.1 304 Not Modified\r\n", self.shape.fields, age))
-
-
-class HotBlob:
-    """A blob, complete or on its way in, kept open. Of an answer, `part` are the bytes before Date, with places for
-    first, last and length; `whole` the same for the whole blob, `back` those after X-Request-Id."""
-
-    __slots__ = (
-        "_ask_whole",
-        "back",
-        "fd",
-        "gone",
-        "growing",
-        "key",
-        "pages",
-        "part",
-        "reading",
-        "sending",
-        "shape",
-        "size",
-        "stack",
-        "until",
-        "used",
-        "whole",
-    )
-
-    def __init__(
-        self,
-        key: bytes,
-        shape: Shape,
-        reading: Reading,
-        stack: AsyncExitStack,
-        pressure: cold_pages.Pressure,
-        now: float,
-    ) -> None:
-        self.key = key
-        self.shape = shape
-        self.reading = reading
-        self.growing = reading.grows
-        """It was not complete when it was opened."""
-        self.stack = stack
-        self.size = size = reading.info.size
-        fields = shape.fields.replace(b"%", b"%%")
-        self.part = (
-            b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes %%d-%%d/%d\r\n" % size
-            + fields
-            + b"Content-Length: %d\r\n"
-        )
-        self.whole = b"HTTP/1.1 200 OK\r\n" + shape.fields + b"Content-Length: %d\r\n" % size
-        self.back = b"\r\n" + shape.tail
-        self.used = now
-        self.sending = 0
-        """Answers on their way from its file."""
-        self.gone = False
-        """Let go: its reading is, or will be, closed."""
-        self.fd = -1
-        self.until = NEVER
-        """The loop's time until which every byte of `fd` is known to be good."""
-        self._ask_whole = now
-        self.pages = cold_pages.Pages(size, pressure)
-
-    async def close(self) -> None:
-        """Let its file go, whatever the store says to that: the others' are to go after it."""
-        self.pages.forget()  # heads that ask for it are remembered for longer
-        try:
-            await self.stack.aclose()
-        except Failure as fault:
-            _log.warning("%s was closed, but not well: %s", self.reading.info.digest, fault)
-
-    @property
-    def has_grown(self) -> bool:
-        """It has changed so much since that it is to be opened anew."""
-        return self.growing and not self.reading.grows
-
-    def ready(self, span: Span, now: float) -> bool:
-        """Whether the span is good, by a look at the file; and the whole blob for a moment, where it is proven."""
-        if now >= self._ask_whole:
-            whole = self.reading.ready(Span(0, self.size))
-            if whole is not None:
-                self.fd = whole.fd
-                self.until = now + MOMENT
-                self.pages.begin(whole.fd, now)
-                return True
-            self._ask_whole = now + 1.0
-        part = self.reading.ready(span)
-        if part is not None:
-            self.fd = part.fd
-            self.pages.begin(part.fd, now)
-        return part is not None
 
 
 class Hot:

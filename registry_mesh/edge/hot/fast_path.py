@@ -8,8 +8,9 @@ from typing import Final
 
 from registry_mesh.auth.access import Verdict
 from registry_mesh.edge import head
+from registry_mesh.edge.hot.blob import MOMENT
 from registry_mesh.edge.hot.callers import NEVER, Caller, Right
-from registry_mesh.edge.hot.entries import MOMENT, Hot
+from registry_mesh.edge.hot.entries import Hot
 from registry_mesh.edge.hot.layouts import Given
 from registry_mesh.edge.hot.recognise import Recogniser
 from registry_mesh.edge.hot.tally import Tallies

@@ -13,9 +13,11 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Final
 
-from registry_mesh.edge.hot.entries import Hot, HotBlob, HotManifest
+from registry_mesh.edge.hot.blob import HotBlob
+from registry_mesh.edge.hot.entries import Hot
 from registry_mesh.edge.hot.lately import Lately
 from registry_mesh.edge.hot.layouts import MARK, Given, Layout, bare, layout_of
+from registry_mesh.edge.hot.manifest import HotManifest
 from registry_mesh.edge.hot.tally import Tallies, Tally
 
 END: Final = b"\r\n\r\n"

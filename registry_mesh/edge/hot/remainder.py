@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from registry_mesh.edge.hot.entries import HotBlob
+from registry_mesh.edge.hot.blob import HotBlob
 from registry_mesh.edge.traffic import Traffic
 from registry_mesh.oci.span import Span
 

@@ -2,19 +2,23 @@
 
 blobs/<algorithm>/<hex>     one line of JSON; small blobs follow it, byte for byte
 data/<id>                   the bytes of a larger blob
-data/<id>.map               its chunk map, where it is too long for the line
-pending/<id>                a larger blob on its way in or out (see `s3_sweep`)
+data/<id>.map               its chunk map, whole, where it is too long for the line
+pending/<id>                a larger blob on its way in or out (see `sweep`)
+
+Chunk maps are written in version 2: in the line, or in their object, of which the line has the root. Entries of before
+have the sha256 sums of few chunks in the line, or else the sha256 of a whole map of version 1.
 """
 
 from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from dataclasses import dataclass, field
-from hashlib import sha256
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 from registry_mesh.chunks.chunk_map import ChunkMap, count
+from registry_mesh.chunks.map_format import decode, encode, root
+from registry_mesh.chunks.sums import NEWEST
 from registry_mesh.oci.digest import Digest
 from registry_mesh.ports.blobs import BlobInfo
 from registry_mesh.ports.failures import StoreBroken
@@ -22,7 +26,7 @@ from registry_mesh.ports.failures import StoreBroken
 INLINE: Final = 64 << 10
 """Blobs up to this many bytes lie in their entry: manifests, configs and small layers cost one request."""
 
-SUMS_INLINE: Final = 16
+MAP_INLINE: Final = 16
 """Chunk maps of up to this many chunks lie in the entry's line."""
 
 _VERSION: Final = 1
@@ -63,8 +67,9 @@ class Entry:
     at: float  # when it was committed, in seconds since the epoch
     name: str = ""
     inline: bytes | None = field(default=None, repr=False)
-    sums: bytes | None = field(default=None, repr=False)  # of its chunks, where they are few
-    map_sum: str = ""  # else the sha256 in hex of its encoded chunk map
+    few: ChunkMap | None = field(default=None, repr=False)  # its chunk map, where the chunks are few
+    root: str = ""  # else what names it, in version 2
+    map_sum: str = ""  # else the sha256 in hex of the whole of it, in version 1
 
     @property
     def info(self) -> BlobInfo:
@@ -76,10 +81,10 @@ class Entry:
         line: dict[str, object] = {"version": _VERSION, "size": self.size, "at": round(self.at, 3)}
         if self.name:
             line["data"] = self.name
-        if self.sums is not None:
-            line["sums"] = self.sums.hex()
-        if self.map_sum:
-            line["map"] = self.map_sum
+        if self.few is not None:
+            line["chunks"] = encode(self.few, self.digest).hex()
+        if self.root:
+            line["root"] = self.root
         return json.dumps(line, separators=(",", ":")).encode() + b"\n" + (self.inline or b"")
 
     @classmethod
@@ -97,7 +102,8 @@ class Entry:
                 float(head["at"]),
                 name,
                 None if name else rest,
-                bytes.fromhex(head["sums"]) if "sums" in head else None,
+                _few(head, digest),
+                str(head.get("root", "")),
                 str(head.get("map", "")),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -111,11 +117,25 @@ class Entry:
         ):
             raise StoreBroken(f"the bytes of {self.digest} in the bucket are not its own")
 
+    def mapped(self, chunk_map: ChunkMap) -> Entry:
+        """The entry of a blob that has this chunk map."""
+        if count(self.size) <= MAP_INLINE:
+            return replace(self, few=chunk_map)
+        return replace(self, root=root(chunk_map, self.digest))
+
     def own_map(self) -> ChunkMap | None:
         """The chunk map, where the entry has it."""
         if self.inline is not None:
-            return ChunkMap.of_sums(self.size, sha256(self.inline).digest() if self.size else b"")
-        return ChunkMap.of_sums(self.size, self.sums) if self.sums is not None else None
+            return ChunkMap.of_sums(self.size, NEWEST.of(self.inline) if self.size else b"", NEWEST)
+        return self.few
+
+
+def _few(head: dict[str, Any], digest: Digest) -> ChunkMap | None:
+    """The chunk map in an entry's line, if it has one; ValueError where it is not of this blob."""
+    size = int(head["size"])
+    if "chunks" in head:
+        return decode(bytes.fromhex(head["chunks"]), size, digest)
+    return ChunkMap.of_sums(size, bytes.fromhex(head["sums"])) if "sums" in head else None
 
 
 class KnownEntry:
@@ -132,6 +152,11 @@ class KnownEntry:
     def proves(self, start: int, stop: int) -> bool:
         """Whether the chunks [start, stop) have been checked in this process."""
         return all(self.proven[i >> 3] >> (i & 7) & 1 for i in range(start, stop))
+
+    def learn(self, more: ChunkMap) -> ChunkMap:
+        """Take in more of the chunk map; gives all that is known of it now. `ChunkMapsDiffer`."""
+        self.chunk_map = more if self.chunk_map is None else self.chunk_map.joined(more)
+        return self.chunk_map
 
     def prove(self, index: int) -> None:
         """Note that a chunk was seen to be right."""

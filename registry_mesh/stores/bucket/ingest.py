@@ -7,7 +7,6 @@ the other's bytes are dropped.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 import uuid
@@ -16,8 +15,8 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from registry_mesh.chunks.chunk_map import ChunkMap, count
-from registry_mesh.chunks.map_format import encode_old
+from registry_mesh.chunks.chunk_map import ChunkMap
+from registry_mesh.chunks.map_format import encode
 from registry_mesh.oci.digest import Digest, Hasher, new_hasher
 from registry_mesh.oci.refusals import DigestInvalid
 from registry_mesh.oci.span import Span
@@ -27,7 +26,6 @@ from registry_mesh.stores.bucket.client import S3Client
 from registry_mesh.stores.bucket.control import S3Control
 from registry_mesh.stores.bucket.entry import (
     INLINE,
-    SUMS_INLINE,
     Entry,
     data_key,
     entry_key,
@@ -124,8 +122,8 @@ class S3Ingest:
         if entry.inline is None:
             await self._client.put(pending_key(entry.name), str(digest).encode())
             await self._store(digest)
-            if entry.map_sum:
-                await self._client.put(map_key(entry.name), _encoded(chunk_map))
+            if entry.root:
+                await self._client.put(map_key(entry.name), encode(chunk_map, digest))
         self._deciding = True
         won = await self._create(entry)
         self._deciding = False
@@ -151,9 +149,7 @@ class S3Ingest:
         entry = Entry(digest, intake.offset, time.time(), intake.name)
         if intake.offset <= INLINE and not intake.multipart.begun:
             return replace(entry, name="", inline=intake.part.after(0))
-        if count(intake.offset) <= SUMS_INLINE:
-            return replace(entry, sums=chunk_map.sums)
-        return replace(entry, map_sum=hashlib.sha256(_encoded(chunk_map)).hexdigest())
+        return entry.mapped(chunk_map)
 
     async def _store(self, digest: Digest) -> None:
         """The bytes, whole, in the bucket."""
@@ -198,13 +194,6 @@ class S3Ingest:
             await self._intake.multipart.abort()
         if self.stored and not self._deciding:
             await self._control.delete([data_key(name), map_key(name), pending_key(name)])
-
-
-def _encoded(chunk_map: ChunkMap) -> bytes:
-    """In version 1: hosts of an older version may share the bucket."""
-    encoded = encode_old(chunk_map)
-    assert encoded is not None, "a bucket's maps are made with sha256"
-    return encoded
 
 
 def _update(hasher: Hasher, pieces: list[bytes | memoryview]) -> None:

@@ -9,18 +9,17 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, suppress
-from hashlib import sha256
 from typing import Final
 
-from registry_mesh.chunks.map_format import encode_old
+from registry_mesh.chunks.chunk_map import ChunkMapInvalid
 from registry_mesh.chunks.mapper import ChunkMapper
-from registry_mesh.chunks.sums import SumAlgorithm
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.failures import SourceLied, StoreBroken
 from registry_mesh.ports.inspection import Inspected
 from registry_mesh.stores.bucket.client import ObjectMissing
 from registry_mesh.stores.bucket.entry import Entry, data_key, digest_of, entry_key, map_key, pending_key
+from registry_mesh.stores.bucket.maps import checked, encoded, read_map, summed_by
 from registry_mesh.stores.bucket.objects import ObjectPage
 from registry_mesh.stores.bucket.store import S3Store
 from registry_mesh.tasks.threads import offload
@@ -106,15 +105,23 @@ class BucketInspection:
 
     async def _see_to_map(self, entry: Entry) -> None:
         """A chunk map that is lost or wrong is made again of the bytes, which are right: none is served without it."""
-        if entry.own_map() is not None or _names(entry, await self._store.client.get(map_key(entry.name))):
+        if entry.own_map() is not None or await self._has_map(entry):
             return
-        mapper = ChunkMapper(SumAlgorithm.SHA256)
+        mapper = ChunkMapper(summed_by(entry))
         async for _ in self._read(entry, mapper.update):
             pass
-        made = encode_old(mapper.finish())
-        if made is not None and _names(entry, made):
+        made = encoded(entry, mapper.finish())
+        with suppress(ChunkMapInvalid):
+            checked(made, entry)
             await self._store.client.put(map_key(entry.name), made)
             log.warning("a chunk map in the bucket was wrong", extra={FIELDS: {"digest": str(entry.digest)}})
+
+    async def _has_map(self, entry: Entry) -> bool:
+        """Whether the chunk map that the entry names is there, whole."""
+        try:
+            return (await read_map(self._store.client, entry, None)).whole
+        except (ObjectMissing, ChunkMapInvalid):
+            return False
 
     async def _rotten(self, digest: Digest, data: bytes, size: int) -> Inspected:
         """Take away the entry, if it is still the one that was read."""
@@ -128,8 +135,3 @@ class BucketInspection:
         await self._store.control.delete([key])
         self._store.unlearn(digest)
         return Inspected(0, (Span(0, max(1, size)),))
-
-
-def _names(entry: Entry, encoded: bytes | None) -> bool:
-    """Whether that is the chunk map that the entry names."""
-    return encoded is not None and sha256(encoded).hexdigest() == entry.map_sum

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from registry_mesh.chunks.sums import NEWEST, SumAlgorithm
 from registry_mesh.oci.reference import RepositoryName
 from registry_mesh.ports.documents import decode, encode
 from registry_mesh.ports.failures import StoreBroken
@@ -22,6 +23,9 @@ from registry_mesh.ports.uploads import Owner
 from registry_mesh.stores.bucket.objects import Part
 
 FULL_EVERY: Final = 64
+
+_SUMS: Final = {SumAlgorithm.SHA256: "sums", SumAlgorithm.BLAKE3: "blake3"}
+"""What a record calls the sums of chunks: a host that does not know the algorithm finds none, and does not go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,8 @@ class Session:
     number: int = 0
     offset: int = 0
     hash: bytes = b""
-    sums: bytes = b""
+    sums: bytes = b""  # of its whole chunks
+    summed_by: SumAlgorithm = NEWEST
     upload: str | None = None
     parts: tuple[Part, ...] = ()
     next_part: int = 1
@@ -75,7 +80,7 @@ class Session:
                 "at": self.at,
                 "offset": self.offset,
                 "hash": _text(self.hash),
-                "sums": _text(sums),
+                _SUMS[self.summed_by]: _text(sums),
                 "upload": self.upload,
                 "parts": [[part.number, part.etag] for part in parts],
                 "next": self.next_part,
@@ -110,6 +115,11 @@ def replay(since: Session | None, number: int, records: Sequence[bytes]) -> Sess
 
 def _decode(document: dict[str, Any], number: int) -> Session:
     held = document.get("held")
+    summed_by = next((algorithm for algorithm, key in _SUMS.items() if key in document), None)
+    if summed_by is None:
+        raise ValueError("it has no sums of chunks that are known here")
+    if not summed_by.usable:
+        raise ValueError(f"its chunks are summed by {summed_by.name}, which is not installed here")
     return Session(
         Owner(RepositoryName(document["repository"]), document["subject"]),
         document["algorithm"],
@@ -118,7 +128,8 @@ def _decode(document: dict[str, Any], number: int) -> Session:
         number,
         int(document["offset"]),
         base64.b64decode(document["hash"]),
-        base64.b64decode(document["sums"]),
+        base64.b64decode(document[_SUMS[summed_by]]),
+        summed_by,
         document.get("upload"),
         tuple(Part(int(part), str(etag)) for part, etag in document["parts"]),
         int(document["next"]),

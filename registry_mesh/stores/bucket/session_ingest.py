@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from registry_mesh.chunks.chunk_map import CHUNK
+from registry_mesh.chunks.sums import SUM
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import BlobUploadInvalid, DigestInvalid
 from registry_mesh.ports.blobs import BlobInfo
@@ -69,7 +70,7 @@ class SessionIngest:
                 self._log.session,
                 offset=behind[0],
                 hash=behind[1],
-                sums=intake.sum.sums[: behind[0] // CHUNK * 32],
+                sums=intake.sum.sums[: behind[0] // CHUNK * SUM],
                 upload=intake.multipart.upload,
                 parts=tuple(intake.multipart.parts),
                 next_part=intake.multipart.number,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
@@ -11,14 +10,13 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Final
 
 from registry_mesh.chunks.chunk_map import ChunkMap, ChunkMapInvalid
-from registry_mesh.chunks.map_format import decode
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobInfo, BlobStore
-from registry_mesh.ports.failures import StoreBroken
+from registry_mesh.ports.failures import SourceLied, StoreBroken
 from registry_mesh.ports.uploads import EXPIRY
-from registry_mesh.stores.bucket.client import S3Client
+from registry_mesh.stores.bucket.client import ObjectMissing, S3Client
 from registry_mesh.stores.bucket.connect import proxy_of
 from registry_mesh.stores.bucket.control import S3Control
 from registry_mesh.stores.bucket.entry import (
@@ -28,11 +26,11 @@ from registry_mesh.stores.bucket.entry import (
     data_key,
     digest_of,
     entry_key,
-    map_key,
     pending_key,
 )
 from registry_mesh.stores.bucket.ingest import Intake, S3Ingest
 from registry_mesh.stores.bucket.lease_holder import this_process
+from registry_mesh.stores.bucket.maps import read_map
 from registry_mesh.stores.bucket.probe import probe
 from registry_mesh.stores.bucket.reading import S3Reading
 from registry_mesh.stores.bucket.records import S3Records
@@ -137,15 +135,15 @@ class S3Store:
         """Give the blob's bytes, or the address where clients may have them. `BlobUnknown`, `StoreBroken`."""
         known = await self.known(digest)
         wanted = known.entry.info.clip(span)
-        if known.chunk_map is None:
-            known.chunk_map = await self._fetch_map(known.entry)
+        if known.chunk_map is None or not known.chunk_map.covers(wanted):
+            await self._read_map(known, wanted)
         yield S3Reading(self.client, known, wanted, await self._address(known, wanted))
 
     async def chunk_map(self, digest: Digest, span: Span | None = None) -> ChunkMap | None:
-        """Return the whole map that lies beside the blob. `BlobUnknown`, `StoreBroken`."""
+        """Return as much of the map as proves `span` (None: all). `BlobUnknown`, `StoreBroken`."""
         known = await self.known(digest)
-        if known.chunk_map is None:
-            known.chunk_map = await self._fetch_map(known.entry)
+        if known.chunk_map is None or not known.chunk_map.covers(span):
+            return await self._read_map(known, span)
         return known.chunk_map
 
     @asynccontextmanager
@@ -279,18 +277,17 @@ class S3Store:
         for entry in entries:
             self.entries.drop(entry.digest)
 
-    async def _fetch_map(self, entry: Entry) -> ChunkMap:
-        data = await self.client.get(map_key(entry.name))
-        if data is None:
+    async def _read_map(self, known: KnownEntry, span: Span | None) -> ChunkMap:
+        """Learn as much of the map as proves `span` (None: all)."""
+        entry = known.entry
+        try:
+            return known.learn(await read_map(self.client, entry, span))
+        except ObjectMissing:
             self.entries.drop(entry.digest)
             if await self._find(entry.digest) is None:
-                raise BlobUnknown(digest=str(entry.digest))
-            raise StoreBroken(f"the chunk map of {entry.digest} is not in the bucket")
-        try:
-            if hashlib.sha256(data).hexdigest() != entry.map_sum:
-                raise ChunkMapInvalid("its digest does not fit")
-            return decode(data, entry.size, entry.digest)
-        except ChunkMapInvalid as error:
+                raise BlobUnknown(digest=str(entry.digest)) from None
+            raise StoreBroken(f"the chunk map of {entry.digest} is not in the bucket") from None
+        except (ChunkMapInvalid, SourceLied) as error:
             raise StoreBroken(f"the chunk map of {entry.digest} in the bucket: {error}") from error
 
     async def _address(self, known: KnownEntry, span: Span) -> str | None:

@@ -13,7 +13,7 @@ from typing import Final
 
 from registry_mesh.chunks.chunk_map import CHUNK
 from registry_mesh.chunks.mapper import ChunkMapper
-from registry_mesh.chunks.sums import SumAlgorithm
+from registry_mesh.chunks.sums import SUM
 from registry_mesh.oci.digest import new_hasher
 from registry_mesh.oci.refusals import BlobUploadInvalid, BlobUploadUnknown
 from registry_mesh.ports.failures import Failure, StoreBroken
@@ -117,12 +117,12 @@ class S3Uploads:
             if data is None or len(data) != tail.size:
                 raise StoreBroken("an upload's bytes are not in the bucket")
             part.take(memoryview(data), part.size + len(data))
-        mapper = ChunkMapper.resumed(session.sums, SumAlgorithm.SHA256)
-        mapped = len(session.sums) // 32 * CHUNK
+        mapper = ChunkMapper.resumed(session.sums, session.summed_by)
+        mapped = len(session.sums) // SUM * CHUNK
         mapper.update(part.after(part.size - (session.offset - mapped)))
         summed = StreamSum(session.algorithm, resumable_hash.resume(session.algorithm, session.hash), mapper)
         if not session.offset:
-            summed = StreamSum.begin(session.algorithm)
+            summed = StreamSum.begin(session.algorithm, session.summed_by)
         multipart = MultipartUpload(
             self._client,
             self._control,

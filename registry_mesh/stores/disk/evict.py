@@ -1,4 +1,4 @@
-"""Makes room in a cache: what is of least use goes first (`stores.disk.rank`).
+"""Makes room in a cache: what is of least use goes first (`stores.disk.index.rank`).
 
 A step frees what is wanted and a little more, up to the low mark, and never more than a small part of the quota
 beyond what is wanted. A small complete blob goes whole; of a large or a partial one chunks go, from its end, because
@@ -20,7 +20,8 @@ from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.partial import ChunkState
 from registry_mesh.stores import points
 from registry_mesh.stores.disk import page_cache
-from registry_mesh.stores.disk.index import Row
+from registry_mesh.stores.disk.index import evicted
+from registry_mesh.stores.disk.index.index import Row
 from registry_mesh.stores.disk.locks import try_flock
 from registry_mesh.stores.disk.open_files import OpenFiles
 from registry_mesh.stores.disk.part_files import PartFiles, open_part
@@ -81,7 +82,7 @@ class Evictor:
             for row in rows:
                 gone = self.shrink(row, goal - freed)
                 if gone:
-                    self._shelf.index.note_evicted(row.digest, gone, self._shelf.clock())
+                    evicted.note(self._shelf.index, row.digest, gone, self._shelf.clock())
                 freed += gone
                 spared += not gone
                 if freed >= goal:

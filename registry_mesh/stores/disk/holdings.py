@@ -9,7 +9,7 @@ from registry_mesh.chunks.chunk_map import CHUNK
 from registry_mesh.oci.digest import Digest
 from registry_mesh.ports.holdings import Holdings
 from registry_mesh.stores.disk import hold_file
-from registry_mesh.stores.disk.index import key_of
+from registry_mesh.stores.disk.index.database import key_of
 from registry_mesh.stores.disk.locks import try_flock
 from registry_mesh.stores.disk.part_files import open_part
 from registry_mesh.stores.disk.shelf import Shelf

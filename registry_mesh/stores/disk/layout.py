@@ -16,12 +16,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.digest import ALGORITHMS, Digest
+from registry_mesh.ports.blobs import BlobInfo
+from registry_mesh.stores.faults import translated
 
 HOLD: Final = ".hold"
 CHUNKS: Final = ".chunks"
@@ -113,3 +116,14 @@ def entries(directory: Path) -> Iterator[os.DirEntry[str]]:
         return
     with scan:
         yield from scan
+
+
+def blobs_of(layout: Layout) -> Iterator[BlobInfo]:
+    """The complete blobs, as their files say. In a thread."""
+    with translated("listing blobs"):
+        for algorithm in ALGORITHMS:
+            for board in entries(layout.blobs / algorithm):
+                for entry in entries(Path(board.path)):
+                    if "." not in entry.name:
+                        with suppress(FileNotFoundError):
+                            yield BlobInfo(Digest(algorithm, entry.name), entry.stat().st_size)

@@ -7,14 +7,18 @@ open-file-description locks on ranges of bytes (fcntl(2), "Open file description
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import fcntl
 import os
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
+
+from registry_mesh.stores.faults import translated
+from registry_mesh.tasks.threads import offload, settle, submit
 
 _FLOCK: Final = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux: type, whence, start, len, pid
 _BUSY: Final = frozenset({errno.EAGAIN, errno.EACCES})
@@ -106,6 +110,23 @@ class FileLock:
         if self.mine:
             self._path.unlink(missing_ok=True)
         os.close(self._fd)
+
+
+@asynccontextmanager
+async def file_locked(path: Path) -> AsyncIterator[bool]:
+    """Like `FileLock`, from a task: whether `path` is had within."""
+    with translated("locking"):
+        locking = submit(FileLock, path)
+        try:
+            lock = await settle(locking)
+        except asyncio.CancelledError:
+            if locking.exception() is None:
+                await offload(locking.result().release)  # nobody else would, as long as the process lives
+            raise
+    try:
+        yield lock.mine
+    finally:
+        await offload(lock.release)
 
 
 class ProcessLock:

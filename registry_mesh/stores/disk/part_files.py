@@ -21,7 +21,7 @@ from registry_mesh.ports.failures import StoreBroken
 from registry_mesh.stores import points
 from registry_mesh.stores.disk import hold_file, temporary
 from registry_mesh.stores.disk.hold_file import HoldFile, stated_size
-from registry_mesh.stores.disk.index import RowState
+from registry_mesh.stores.disk.index.index import RowState
 from registry_mesh.stores.disk.locks import lock_range, try_flock, unlock_range
 from registry_mesh.stores.disk.punch import punch
 from registry_mesh.stores.disk.shelf import Shelf

@@ -12,11 +12,11 @@ from registry_mesh.oci.digest import ALGORITHMS, Digest
 from registry_mesh.stores.boot import boot_bytes
 from registry_mesh.stores.disk import temporary
 from registry_mesh.stores.disk.hold_file import HoldFileInvalid, counted
-from registry_mesh.stores.disk.index import Row, RowState
+from registry_mesh.stores.disk.index.index import Row, RowState
+from registry_mesh.stores.disk.index.rank import rank_by_age
 from registry_mesh.stores.disk.layout import CHUNKS, HOLD, entries
 from registry_mesh.stores.disk.locks import try_locked
 from registry_mesh.stores.disk.part_files import open_part
-from registry_mesh.stores.disk.rank import rank_by_age
 from registry_mesh.stores.disk.shelf import Shelf
 from registry_mesh.stores.disk.space.ledger import charge
 

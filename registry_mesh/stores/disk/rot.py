@@ -9,7 +9,7 @@ from registry_mesh.ports.blobs import BlobInfo
 from registry_mesh.stores import points
 from registry_mesh.stores.disk import hold_file, temporary
 from registry_mesh.stores.disk.hold_file import HoldFile
-from registry_mesh.stores.disk.index import RowState
+from registry_mesh.stores.disk.index.index import RowState
 from registry_mesh.stores.disk.shelf import Shelf
 from registry_mesh.stores.disk.space.ledger import charge
 from registry_mesh.stores.faults import FULL

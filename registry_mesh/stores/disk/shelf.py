@@ -16,7 +16,8 @@ from registry_mesh.ports.blobs import BlobInfo
 from registry_mesh.stores import points
 from registry_mesh.stores.disk import temporary
 from registry_mesh.stores.disk.durability import DiskFsync
-from registry_mesh.stores.disk.index import Index, Row, RowState
+from registry_mesh.stores.disk.index import evicted
+from registry_mesh.stores.disk.index.index import Index, Row, RowState
 from registry_mesh.stores.disk.layout import Layout
 from registry_mesh.stores.disk.locks import locked, try_locked
 from registry_mesh.stores.disk.space.ledger import PAGE, charge
@@ -73,7 +74,7 @@ class Shelf:
         held = charge(size) + sum(charge(_size(path) or 0) for path in beside)
         self.enter(digest, size, held, RowState.COMPLETE)
         if self.room.evict is not None:
-            self.refetched_bytes += self.index.came_back(digest, self.clock() - WEEK)
+            self.refetched_bytes += evicted.came_back(self.index, digest, self.clock() - WEEK)
 
     def has(self, info: BlobInfo) -> bool:
         """Whether a complete blob of that length stands there."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -15,31 +14,29 @@ from typing import Final
 from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap
 from registry_mesh.chunks.mapper import ChunkMapper
 from registry_mesh.oci.descriptor import Descriptor
-from registry_mesh.oci.digest import ALGORITHMS, Digest
+from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobInfo
 from registry_mesh.ports.cache import SaidSize
-from registry_mesh.ports.failures import StoreBroken
 from registry_mesh.ports.partial import Hold
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.storage import DiskCounts
-from registry_mesh.stores.disk import names, rebuild, temporary
+from registry_mesh.stores.disk import rebuild, temporary
 from registry_mesh.stores.disk.durability import DiskFsync
 from registry_mesh.stores.disk.evict import Evictor
-from registry_mesh.stores.disk.hold import DiskHold
 from registry_mesh.stores.disk.hold_file import stated_size
 from registry_mesh.stores.disk.holdings import DiskHoldings
-from registry_mesh.stores.disk.index import Index
+from registry_mesh.stores.disk.holds import Holds
+from registry_mesh.stores.disk.index import names, said
+from registry_mesh.stores.disk.index.index import Index
 from registry_mesh.stores.disk.ingest import DiskIngest, IncomingFile
 from registry_mesh.stores.disk.inspection import Inspection
-from registry_mesh.stores.disk.layout import Layout, entries
+from registry_mesh.stores.disk.layout import Layout, blobs_of
 from registry_mesh.stores.disk.left import DiskRoom
-from registry_mesh.stores.disk.locks import FileLock, ProcessLock
-from registry_mesh.stores.disk.looks import PartLooks
+from registry_mesh.stores.disk.locks import ProcessLock, file_locked
 from registry_mesh.stores.disk.map_file import read_map
 from registry_mesh.stores.disk.map_maker import MapMaker
-from registry_mesh.stores.disk.part_files import open_part
 from registry_mesh.stores.disk.records import DiskRecords
 from registry_mesh.stores.disk.shelf import Shelf
 from registry_mesh.stores.disk.space.ledger import Ledger, charge
@@ -47,15 +44,10 @@ from registry_mesh.stores.disk.space.overhead import Overhead
 from registry_mesh.stores.disk.space.room import Room, demand_free
 from registry_mesh.stores.disk.upkeep import PERIOD, Upkeep
 from registry_mesh.stores.disk.whole_blobs import DiskReading, WholeBlobs
-from registry_mesh.stores.disk.whole_hold import WholeHold
 from registry_mesh.stores.faults import translated
-from registry_mesh.stores.writing import write_all
-from registry_mesh.tasks.threads import offload, settle, submit
+from registry_mesh.tasks.threads import offload
 
 _BATCH: Final = 1_000
-
-_WHILE_EVICTED: Final = (0.0, 0.01, 0.05, 0.1, 0.2, 0.4)
-"""Seconds to wait for an eviction under way, before each look but the first."""
 
 
 class DiskStore:
@@ -75,7 +67,7 @@ class DiskStore:
         self.evictor = Evictor(shelf, self.whole_blobs.files, self.upkeep.flush)
         if cache:
             shelf.room.evict = self.evictor
-        self._part_looks = PartLooks()
+        self._holds = Holds(shelf, self.whole_blobs, self.use)
         self._maps = None if cache else MapMaker(shelf)  # a cache asks its parents
         self.inspection = Inspection(shelf, cache=cache)
         self.room = DiskRoom(shelf)
@@ -220,68 +212,12 @@ class DiskStore:
                 path.unlink(missing_ok=True)
         return BlobInfo(digest, size)
 
-    @asynccontextmanager
-    async def hold(self, digest: Digest, size: int) -> AsyncIterator[Hold]:
-        async with AsyncExitStack() as stack:
-            yield await self._opened_hold(stack, digest, size)
+    def hold(self, digest: Digest, size: int) -> AbstractAsyncContextManager[Hold]:
+        return self._holds.open(digest, size)
 
-    async def _opened_hold(self, stack: AsyncExitStack, digest: Digest, size: int) -> Hold:
-        """A blob that is found to be complete may be evicted before it is open: look again."""
-        for pause in _WHILE_EVICTED:
-            with translated("holding a blob"):
-                hold = await offload(self._hold, digest, size)
-            if hold is not None:
-                stack.push_async_callback(hold.close)
-                return hold
-            with suppress(BlobUnknown):
-                return await stack.enter_async_context(self._whole(digest))
-            await asyncio.sleep(pause)
-        raise StoreBroken(f"{digest} is being evicted")
-
-    def _hold(self, digest: Digest, size: int) -> DiskHold | None:
-        """The partial blob; None where it is complete."""
-        with self.shelf.alone(digest):
-            if self.shelf.has(BlobInfo(digest, size)):
-                return None
-            files = open_part(self.shelf, digest, size)
-            if files is None:
-                return None
-            if any(files.table.states()):  # else its row says so, made just now
-                self.use(digest)
-            return DiskHold(files, self._part_looks)
-
-    @asynccontextmanager
-    async def _whole(self, digest: Digest) -> AsyncIterator[WholeHold]:
-        file = await self.whole_blobs.open(digest)
-
-        async def look_at(index: int) -> bool:
-            try:
-                await self.whole_blobs.look_at(file, index, index + 1)
-            except StoreBroken:
-                return False
-            return True
-
-        try:
-            yield WholeHold(BlobInfo(digest, file.size), file.fd, look_at)
-        finally:
-            self.whole_blobs.files.release(file)
-
-    @asynccontextmanager
-    async def lock(self, digest: Digest, purpose: str) -> AsyncIterator[bool]:
+    def lock(self, digest: Digest, purpose: str) -> AbstractAsyncContextManager[bool]:
         """`purpose` is a word of ours, fit for a file's name."""
-        path = self.layout.run / "locks" / f"{purpose}-{digest.algorithm}-{digest.hex}"
-        with translated("locking"):
-            locking = submit(FileLock, path)
-            try:
-                lock = await settle(locking)
-            except asyncio.CancelledError:
-                if locking.exception() is None:
-                    await offload(locking.result().release)  # nobody else would, as long as the process lives
-                raise
-        try:
-            yield lock.mine
-        finally:
-            await offload(lock.release)
+        return file_locked(self.layout.run / "locks" / f"{purpose}-{digest.algorithm}-{digest.hex}")
 
     async def held_size(self, digest: Digest) -> int | None:
         with translated("looking for a blob's size"):
@@ -301,19 +237,19 @@ class DiskStore:
 
     async def note_sizes(self, manifest: Digest, descriptors: Sequence[Descriptor]) -> None:
         sizes = [(each.digest, each.size) for each in descriptors]
-        await offload(self.shelf.index.note_sizes, manifest, sizes)
+        await offload(said.note_sizes, self.shelf.index, manifest, sizes)
 
     async def said_size(self, digest: Digest) -> SaidSize | None:
-        return await offload(self.shelf.index.said_size, digest)
+        return await offload(said.size, self.shelf.index, digest)
 
     async def forget_said(self, digest: Digest) -> None:
-        await offload(self.shelf.index.forget_said, digest)
+        await offload(said.forget_size, self.shelf.index, digest)
 
     async def note_place(self, digest: Digest, place: Place) -> None:
-        await offload(self.shelf.index.note_place, digest, str(place))
+        await offload(said.note_place, self.shelf.index, digest, str(place))
 
     async def place_of(self, digest: Digest) -> Place | None:
-        text = await offload(self.shelf.index.place, digest)
+        text = await offload(said.place, self.shelf.index, digest)
         return Place.parse(text) if text is not None else None
 
     async def note_names(self, place: Place, digests: Collection[Digest], *, whole: bool = False) -> None:
@@ -327,16 +263,7 @@ class DiskStore:
     async def try_writing(self) -> None:
         """`StoreFull` or `StoreBroken` where a page cannot be written to the disk."""
         with translated("writing to the store"):
-            await offload(self._try_writing)
-
-    def _try_writing(self) -> None:
-        fd, path = temporary.create(self.layout.tmp, counted=False)
-        try:
-            write_all(fd, [bytes(4096)], 0)
-            os.fsync(fd)
-        finally:
-            path.unlink(missing_ok=True)
-            os.close(fd)
+            await offload(temporary.try_writing, self.layout.tmp)
 
     async def delete(self, digest: Digest) -> None:
         with translated("deleting a blob"):
@@ -344,16 +271,7 @@ class DiskStore:
                 raise BlobUnknown(digest=str(digest))
 
     async def blobs(self) -> AsyncIterator[BlobInfo]:
-        found = self._scan()
+        found = blobs_of(self.layout)
         while batch := await offload(lambda: list(islice(found, _BATCH))):
             for info in batch:
                 yield info
-
-    def _scan(self) -> Iterator[BlobInfo]:
-        with translated("listing blobs"):
-            for algorithm in ALGORITHMS:
-                for board in entries(self.layout.blobs / algorithm):
-                    for entry in entries(Path(board.path)):
-                        if "." not in entry.name:
-                            with suppress(FileNotFoundError):
-                                yield BlobInfo(Digest(algorithm, entry.name), entry.stat().st_size)

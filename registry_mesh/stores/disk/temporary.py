@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from registry_mesh.stores.disk.locks import lock_range
+from registry_mesh.stores.writing import write_all
 
 _UNCOUNTED: Final = "u-"
 
@@ -25,6 +26,17 @@ def create(directory: Path, *, counted: bool = True) -> tuple[int, Path]:
         # Between open and lock a sweeper may take it for an orphan and remove it: then begin again.
         if lock_range(fd, 0, 1) and os.fstat(fd).st_nlink:
             return fd, path
+        os.close(fd)
+
+
+def try_writing(directory: Path) -> None:
+    """Write a page to the disk, and remove it again; OSError where that cannot be."""
+    fd, path = create(directory, counted=False)
+    try:
+        write_all(fd, [bytes(4096)], 0)
+        os.fsync(fd)
+    finally:
+        path.unlink(missing_ok=True)
         os.close(fd)
 
 

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from registry_mesh.assembly.node.service import Sockets
-from registry_mesh.assembly.supervision.sockets import taken_from
+from registry_mesh.assembly.supervision.sockets import Sockets, taken_from
 from registry_mesh.assembly.supervision.systemd import held_sockets
 from registry_mesh.config.schema import Config
 from tests.simulators.ports import free_port

@@ -6,7 +6,8 @@ import socket
 
 import pytest
 
-from registry_mesh.assembly.node.service import Sockets, changed_keys
+from registry_mesh.assembly.node.service import changed_keys
+from registry_mesh.assembly.supervision.sockets import Sockets
 from registry_mesh.config.load import parse
 from registry_mesh.config.schema import Config
 

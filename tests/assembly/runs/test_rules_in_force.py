@@ -75,12 +75,12 @@ async def test_all_faults_of_all_files_are_told(tmp_path: Path) -> None:
 async def test_a_key_that_the_node_does_not_do_is_a_fault_of_its_own_rules_alone(tmp_path: Path) -> None:
     config = config_of(tmp_path)
     file = tmp_path / "rules" / "a.yaml"
-    file.write_text(RULES.replace("'1'", "'1', variants: sif, nodes: other") % "one")
-    rules = RulesInForce(config, MemoryStore().records, HEEDED, str(config.rules))
+    file.write_text(RULES.replace("'1'", "'1', age: 3d, nodes: other") % "one")
+    rules = RulesInForce(config, MemoryStore().records, HEEDED - {"age"}, str(config.rules))
     assert names(await rules.read()) == []
-    file.write_text(RULES.replace("'1'", "'1', variants: sif, nodes: 'r*'") % "one")
+    file.write_text(RULES.replace("'1'", "'1', age: 3d, nodes: 'r*'") % "one")
     assert names(await rules.read()) == []
-    assert "rule one: this node does not do variants yet" in rules.faults[0]
+    assert "rule one: this node does not do age yet" in rules.faults[0]
 
 
 async def test_a_signer_that_the_configuration_does_not_name_is_a_fault(tmp_path: Path) -> None:

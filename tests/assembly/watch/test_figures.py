@@ -56,8 +56,8 @@ async def test_each_node_of_a_bucket_has_its_own() -> None:
     records, tables = MemoryRecords(), [Table(Layout(), 1) for _ in "ab"]
     both = [Figures(records, name, table) for name, table in zip(("a.b", "a/b"), tables, strict=True)]
     tables[0].row(0).counter(CACHE_BYTES, "other", "blob", "hit").add(5)
-    tables[1].row(0).counter(FAILURES, "parent", "down").add(2)
-    tables[1].row(0).counter(FAILURES, "caller", "denied").add(9)
+    tables[1].row(0).counter(FAILURES, "other", "parent", "down").add(2)
+    tables[1].row(0).counter(FAILURES, "other", "caller", "denied").add(9)
     for each in both:
         await each.save()
     assert [each.status().saved_bytes for each in both] == [5, 0]

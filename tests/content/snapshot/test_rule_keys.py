@@ -13,6 +13,7 @@ from registry_mesh.content.snapshot.jobs import Widths
 from registry_mesh.content.snapshot.outcome import Outcome
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
+from registry_mesh.oci.media_types import OCI_MANIFEST
 from registry_mesh.ports.failures import SourceUnavailable
 from registry_mesh.stores.memory.store import MemoryIngest, MemoryStore
 from tests.simulators.images import HOST, descriptor, random_bytes
@@ -151,6 +152,27 @@ async def test_with_says_which_companions_come(kinds: str, comes: bool) -> None:
     signature = content.image("sig", subject=image)
     assert (await replica.run()).complete
     assert await replica.has("a", signature) is comes
+
+
+@pytest.mark.parametrize(("wanted", "comes"), [("sif", True), ("estargz", False), ("[sif, estargz]", True)])
+async def test_variants_come_as_companions_though_with_takes_none(wanted: str, comes: bool) -> None:
+    replica = replica_of(
+        f'repos: a, tags: "v1", with: none, variants: {wanted}', "repos: a, tags: v1, with: sboms"
+    )
+    content = replica.source["a"]
+    image = content.image("one", "v1")
+    signature, config = content.image("sig", subject=image), content.blob(b"{}")
+    sif = content.put(
+        {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "config": descriptor("application/vnd.sylabs.sif.config.v1+json", config),
+            "layers": [descriptor("application/vnd.sylabs.sif.layer.v1.sif", content.blob(b"sif"))],
+            "subject": image.descriptor.document(),
+        }
+    )
+    assert (await replica.run()).complete
+    assert (await replica.has("a", sif), await replica.has("a", signature)) == (comes, False)
 
 
 @pytest.mark.parametrize(

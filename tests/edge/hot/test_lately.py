@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from registry_mesh.auth.access import Action, Asked
 from registry_mesh.edge.hot import entries
 from registry_mesh.edge.hot.callers import Right
-from registry_mesh.edge.hot.entries import Hot, HotManifest, Shape
+from registry_mesh.edge.hot.entries import Hot
 from registry_mesh.edge.hot.lately import EACH, Lately
+from registry_mesh.edge.hot.manifest import HotManifest
 from registry_mesh.edge.hot.recognise import HEADS, LONGEST, Recogniser
+from registry_mesh.edge.hot.shape import Shape
 from registry_mesh.edge.hot.tally import Tallies
 from registry_mesh.edge.meters import Meters
 from registry_mesh.telemetry.instruments import Instruments

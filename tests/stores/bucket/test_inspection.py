@@ -12,7 +12,7 @@ from registry_mesh.chunks.chunk_map import CHUNK
 from registry_mesh.content.scrub import Pace, Scrub
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
-from registry_mesh.stores.bucket.entry import INLINE, SUMS_INLINE, data_key, entry_key, map_key
+from registry_mesh.stores.bucket.entry import INLINE, MAP_INLINE, data_key, entry_key, map_key
 from registry_mesh.stores.bucket.inspection import BucketInspection
 from registry_mesh.stores.bucket.store import S3Store
 from registry_mesh.stores.memory.records import MemoryRecords
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.s3
 
 ALWAYS = math.inf
 
-MAPPED = pattern((SUMS_INLINE + 2) * CHUNK + 3)
+MAPPED = pattern((MAP_INLINE + 2) * CHUNK + 3)
 """Large enough for a chunk map of its own."""
 
 

@@ -7,7 +7,6 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,10 +18,12 @@ from registry_mesh.ports.failures import StoreBroken, StoreFull
 from registry_mesh.ports.partial import ChunkState
 from registry_mesh.stores import points
 from registry_mesh.stores.disk.durability import DiskFsync
+from registry_mesh.stores.disk.holds import Holds
 from registry_mesh.stores.disk.open_files import OpenFile
 from registry_mesh.stores.disk.space.ledger import charge
 from registry_mesh.stores.disk.space.overhead import Overhead
 from registry_mesh.stores.disk.store import DiskStore
+from registry_mesh.stores.disk.whole_blobs import WholeBlobs
 from tests.suites.blob_store import put
 from tests.suites.bytes_of import drain, pattern, read
 from tests.suites.cache_store import fill, given, held_bytes, map_of
@@ -354,12 +355,12 @@ async def test_records_and_the_index_are_within_the_quota_too(tmp_path: Path) ->
         await store.close()
 
 
-class Vanishing:
+class Vanishing(WholeBlobs):
     """Whole blobs of a store that are gone whenever they are opened, and are deleted the `times`-th time."""
 
     def __init__(self, store: DiskStore, times: int) -> None:
+        super().__init__(store.shelf, store.use, cache=True)
         self._store = store
-        self._inner = store.whole_blobs
         self._left = times
 
     async def open(self, digest: Digest) -> OpenFile:
@@ -367,9 +368,6 @@ class Vanishing:
         if not self._left:
             await self._store.delete(digest)
         raise BlobUnknown(digest=str(digest))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
 
 
 @pytest.mark.parametrize("times", [1, 3, 100])
@@ -380,12 +378,12 @@ async def test_what_is_evicted_while_it_is_opened_to_be_held_is_not_unknown(
     store = await DiskStore.start(tmp_path, evict=True)
     data = pattern(3 * CHUNK)
     digest = await put(store, data)
-    store.whole_blobs = Vanishing(store, times)  # type: ignore[assignment]
+    holds = Holds(store.shelf, Vanishing(store, times), store.use)
     if times < 100:
-        async with store.hold(digest, len(data)) as hold:
+        async with holds.open(digest, len(data)) as hold:
             assert not hold.committed and not any(hold.states())
     else:
         with pytest.raises(StoreBroken, match="is being evicted"):
-            async with store.hold(digest, len(data)):
+            async with holds.open(digest, len(data)):
                 pass
     await store.close()

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from registry_mesh.oci.digest import Digest
-from registry_mesh.stores.disk.index import Index, Row, RowState, key_of
-from registry_mesh.stores.disk.rank import APART, risen
+from registry_mesh.stores.disk.index.database import key_of
+from registry_mesh.stores.disk.index.index import Index, Row, RowState
+from registry_mesh.stores.disk.index.rank import APART, risen
 
 A, B, C = (Digest.of(name) for name in (b"a", b"b", b"c"))
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadtests.site.working_set import belady_hits, lru_hits, zipf_trace
-from registry_mesh.stores.disk.rank import APART, HALF_LIFE, rank_by_age, risen
+from registry_mesh.stores.disk.index.rank import APART, HALF_LIFE, rank_by_age, risen
 
 THINGS, ROOM, PULLS = 300, 29, 1500
 

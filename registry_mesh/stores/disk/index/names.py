@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from registry_mesh.oci.digest import Digest
-from registry_mesh.stores.disk.index import Index, key_of
+from registry_mesh.stores.disk.index.database import Database, key_of
 
 KEPT: Final = 2_000_000
 """Pairs of a repository and a digest; the oldest beyond are forgotten."""
@@ -18,7 +18,7 @@ KEPT: Final = 2_000_000
 _FIND_NAMER: Final = "SELECT id, whole FROM namers WHERE place = ?"
 
 
-def note(index: Index, place: str, digests: Iterable[Digest], *, whole: bool = False) -> None:
+def note(index: Database, place: str, digests: Iterable[Digest], *, whole: bool = False) -> None:
     """`place` names `digests`. `whole`: all that records tell of the place is noted by now."""
     keys = [key_of(digest) for digest in digests]
 
@@ -35,7 +35,7 @@ def note(index: Index, place: str, digests: Iterable[Digest], *, whole: bool = F
     index.change(change)
 
 
-def has(index: Index, place: str, digest: Digest) -> bool | None:
+def has(index: Database, place: str, digest: Digest) -> bool | None:
     """Whether `place` names `digest`; None where records must be asked first."""
 
     def ask(db: sqlite3.Connection) -> bool | None:

@@ -1,0 +1,46 @@
+"""Variants of images that an origin has: made after each run of its rules."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from registry_mesh.assembly.labels import node_name
+from registry_mesh.assembly.sources.repositories import open_repositories
+from registry_mesh.assembly.sources.storage import disk_path
+from registry_mesh.config.schema import Config
+from registry_mesh.content.snapshot.made_tags import MadeTags
+from registry_mesh.content.snapshot.outcome import Outcome, Trouble
+from registry_mesh.content.variants.wanted_variants import VariantsMade, WantedVariants
+from registry_mesh.oci.reference import RegistryName
+from registry_mesh.ports.storage import Storage
+from registry_mesh.replication.rules import Rules
+from registry_mesh.repositories.dated import DatedRepositories
+
+_FOLDER: Final = "variants"
+
+
+async def make_variants(config: Config, storage: Storage, own: RegistryName, rules: Rules) -> VariantsMade:
+    """Make those that rules want and that are not there; where no rule wants any, look at nothing. `StoreBroken`."""
+    if not any(rule.variants for rule in rules):
+        return VariantsMade()
+    made = MadeTags(storage.records)
+    await made.load()
+    filled = {place.repository: tags for place, tags in made.all.items() if place.registry == own}
+    origin = DatedRepositories(open_repositories(config, storage))
+    return await WantedVariants(rules, own, origin, filled, _folder(config)).run(time.time())
+
+
+def with_variants(outcome: Outcome, made: VariantsMade) -> Outcome:
+    """The outcome of a run and of the variants made after it."""
+    troubles = (Trouble(what, why) for what, why in made.troubles.items())
+    return replace(outcome, troubles=(*outcome.troubles, *troubles), notes=(*outcome.notes, *made.notes))
+
+
+def _folder(config: Config) -> Path:
+    """Where files are worked on: beside the store, for they are as large as what is in it."""
+    beside = disk_path(config)
+    return (beside or Path(tempfile.gettempdir()) / f"registry-mesh-{node_name(config)}") / _FOLDER

@@ -1,0 +1,92 @@
+"""Recipes of CVMFS' unpacker, and the list of the Open Science Grid: a reference a line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, Final
+
+from registry_mesh.config.finding import Mark
+from registry_mesh.config.imports.entry import Entry, each_entry
+from registry_mesh.config.imports.fields import Fields, NotCarried
+from registry_mesh.config.imports.source import mapping_of
+from registry_mesh.config.imports.spelling import Ref, matching, reference, some
+
+_THIN: Final = "says where a registry keeps thin images: rules name targets by to"
+_CVMFS: Final = "is not carried: which repository of CVMFS unpacks them is not the mesh's business"
+_META: Final = frozenset("[](){}|+?\\^$")
+
+
+def ducc(text: str) -> Iterator[Entry]:
+    """`recipe.yaml` of CVMFS' unpacker, or a plain list, a reference a line."""
+    if not re.search(r"^(input|version|output_format|cvmfs_repo|user)\s*:", text, re.MULTILINE):
+        yield from _lines(text, _line)
+        return
+    document = mapping_of(text, "ducc")
+    document.drop("version")
+    document.leave(_THIN, "output_format")
+    document.leave(_CVMFS, "cvmfs_repo", "user")
+    notes, document.notes = document.notes, []
+    for line in document.items("input"):
+        fields = line if isinstance(line, Fields) else _placed(text, str(line))
+        fields.notes += notes
+        notes = []
+        where = str(
+            fields.values.get("image") or fields.values.get("name") or fields.values.get("apptainer_def")
+        )
+        yield from each_entry(fields, where, partial(_recipe, fields))
+    yield from each_entry(document, "the file", list)
+
+
+def _placed(text: str, line: str) -> Fields:
+    """A line of the list `input`, with its place: the first that has its text."""
+    at = text.find(line)
+    number = text.count("\n", 0, at) + 1 if at >= 0 else 1
+    return Fields({"image": line}, {}, Mark(number, at - text.rfind("\n", 0, at) if at >= 0 else 1))
+
+
+def osg_list(text: str) -> Iterator[Entry]:
+    """`docker_images.txt` of cvmfs-singularity-sync."""
+    yield from _lines(text, _osg_line)
+
+
+def _lines(text: str, make: Any) -> Iterator[Entry]:
+    for number, line in enumerate(text.splitlines(), 1):
+        bare = line.partition("#")[0].strip()
+        if bare:
+            mark = Mark(number, len(line) - len(line.lstrip()) + 1)
+            yield from each_entry(Fields({}, {}, mark), bare, partial(make, bare))
+
+
+def _recipe(fields: Fields) -> list[Entry]:
+    fields.refuse("apptainer_def", "built from a definition file; rules copy what a registry has")
+    line = fields.text("image") or fields.text("name")
+    platforms = [*fields.texts("platform"), *fields.texts("platforms")]
+    (entry,) = _line(line)
+    keys = {**entry.keys, **({"platforms": some(platforms)} if platforms else {})}
+    return [Entry(line, keys, selects=entry.selects)]
+
+
+def _line(line: str) -> list[Entry]:
+    if not line:
+        raise NotCarried("no reference stands there: write HOST/REPOSITORY:TAG")
+    ref = reference(line)
+    tag = ref.tag or ("" if ref.digest else "latest")
+    keys = {"from": ref.registry, "repos": ref.repository, "tags": Ref("", "", tag, ref.digest).tags}
+    if "*" not in tag:
+        return [Entry(line, keys)]
+    expression = tag.replace("*", ".*")
+    own = matching(expression, whole=True)
+    keys["tags"] = tag if not _META & set(tag) and "." not in tag else f"re: {expression}"
+    return [Entry(line, keys, selects=lambda name: own.fullmatch(name) is not None)]
+
+
+def _osg_line(line: str) -> list[Entry]:
+    """Its program makes an expression of `*` as DUCC does; options may stand behind the reference."""
+    words = line.split()
+    if len(words) > 1:
+        raise NotCarried(
+            f"{' '.join(words[1:])}: only a reference stands on a line; write platforms in the rule"
+        )
+    return _line(words[0])
