@@ -42,7 +42,7 @@ def approve(digest: str, config: Path) -> None:
         raise SystemExit(EXIT_INVALID)
 
     async def note(loaded: Config, storage: Storage) -> int:
-        from registry_mesh.content.snapshot.removing import APPROVED
+        from registry_mesh.content.snapshot.removed import APPROVED
 
         said = {"digest": digest, "by": getpass.getuser(), "at": time.time()}
         await storage.records.put(APPROVED, json.dumps(said).encode())
@@ -59,7 +59,8 @@ def approve(digest: str, config: Path) -> None:
 @click.argument("refs", nargs=-1, metavar="[REF]...")
 def undo(config: Path, refs: tuple[str, ...]) -> None:
     """Bring back tags that a run of the rules deleted: each REF (REGISTRY/REPOSITORY:TAG), else all that the last run
-    with deletions deleted. Each points at what it pointed at; the bytes are here while the store's grace lasts.
+    with deletions deleted. Each points at what it pointed at; the bytes are here while the store's grace lasts. A tag
+    that was deleted at a registry that is pushed to is put there again, as long as its bytes are there.
 
     \b
     Example:
@@ -68,13 +69,14 @@ def undo(config: Path, refs: tuple[str, ...]) -> None:
 
     async def bring_back(loaded: Config, storage: Storage) -> int:
         from registry_mesh.content.snapshot.remembered_tags import RememberedTags
-        from registry_mesh.content.snapshot.removing import REMOVED
+        from registry_mesh.content.snapshot.removed import REMOVED
         from registry_mesh.ports.place import Place
         from registry_mesh.ports.pushes import Pusher
         from registry_mesh.ports.unfollowed import forget
 
         removed: list[dict[str, Any]] = json.loads(await storage.records.get(REMOVED) or b"[]")
-        wanted = [each for each in removed if _ref(each) in refs] if refs else _last(removed)
+        several = [each for each in removed if _ref(each) in refs] if refs else _last(removed)
+        wanted = [each for each in several if not each.get("outward")]
         repositories = _repositories(loaded, storage)
         remembered = RememberedTags(storage.records)
         back = set()
@@ -91,10 +93,11 @@ def undo(config: Path, refs: tuple[str, ...]) -> None:
                     back.add(_ref(each))
                     click.echo(f"{_ref(each)} points at {digest} again")
             await remembered.flush({})
-        lost = (set(refs) or {_ref(each) for each in wanted}) - back
+            back |= await _put_back(loaded, storage, [each for each in several if each.get("outward")])
+        lost = (set(refs) or {_ref(each) for each in several}) - back
         for ref in sorted(lost):
             click.echo(f"{ref} is not among what runs deleted, or is back already", err=True)
-        return EXIT_LOOK if lost or not wanted else 0
+        return EXIT_LOOK if lost or not several else 0
 
     _with_store(config, bring_back)
 
@@ -143,6 +146,31 @@ def _repositories(config: Config, storage: Storage) -> DatedRepositories | Repli
     if config.role == "origin":
         return DatedRepositories(open_repositories(config, storage))
     return ReplicaRepositories(storage.records, storage.blobs, time.time)
+
+
+async def _put_back(config: Config, storage: Storage, several: list[dict[str, Any]]) -> set[str]:
+    """Those that stand at other registries again; why the others do not is printed."""
+    from registry_mesh.assembly.runs.replicator import Replicator
+    from registry_mesh.oci.digest import Digest
+    from registry_mesh.oci.refusals import Refusal
+    from registry_mesh.ports.failures import Failure
+    from registry_mesh.ports.place import Outward
+
+    back: set[str] = set()
+    if not several:
+        return back
+    async with Replicator(config, storage) as replicator:
+        for each in {_ref(one): one for one in several}.values():
+            place = Outward(RegistryName(each["registry"]), RepositoryName(each["repository"]))
+            try:
+                await replicator.put_back(place, Tag(each["tag"]), Digest.parse(each["digest"]))
+            except (Failure, Refusal, KeyError) as fault:
+                why = fault.reason if isinstance(fault, Failure | Refusal) else "it is not pushed to any more"
+                click.echo(f"{_ref(each)} is not back: {why}", err=True)
+                continue
+            back.add(_ref(each))
+            click.echo(f"{_ref(each)} points at {each['digest']} again")
+    return back
 
 
 def _last(removed: list[dict[str, Any]]) -> list[dict[str, Any]]:

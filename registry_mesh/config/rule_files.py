@@ -26,7 +26,7 @@ from registry_mesh.config.rule_selections import Common
 from registry_mesh.config.rules_first import read_first
 from registry_mesh.config.rules_second import read_second
 from registry_mesh.replication.rules import Rules
-from registry_mesh.replication.terms import NEVER, Data
+from registry_mesh.replication.terms import Data
 from registry_mesh.tasks.threads import offload
 
 SUFFIXES: Final = (".yaml", ".yml")
@@ -127,10 +127,6 @@ def refuse_unheeded(rules: Rules, heeded: Collection[str]) -> None:
     """`ConfigInvalid` where a rule says what the node would not do: a rule is obeyed whole, or not at all."""
     said = [(rule.place, f"rule {rule.name}", key) for rule in rules for key in rule.said]
     said += [(each.place, "a denial", "deny") for each in rules.deny]
-    both = [rule for rule in rules if rule.to and rule.delete != NEVER]
-    said += [(rule.place, f"rule {rule.name}", "delete beside to") for rule in both]
-    late = [rule for rule in rules if rule.to and rule.data is Data.ON_DEMAND]
-    said += [(rule.place, f"rule {rule.name}", "data: on-demand beside to") for rule in late]
     findings = []
     for place, who, key in said:
         if key not in heeded:

@@ -63,6 +63,17 @@ class FilledRepository(ReplicaRepository):
         await self._exist()
         await self._parts.tags.move(tag, target, who, partial(self._demand_same, tag, expected), number)
 
+    async def untag(self, tag: Tag, target: Digest, because: str, change: int | None = None) -> bool:
+        """Where rules brought what it points at, and it may move."""
+        standing = await self._parts.tags.current(tag)
+        if standing is None or standing.descriptor is None:
+            return False
+        try:
+            self._demand_ours(tag, standing)
+        except Conflict:
+            return False
+        return await super().untag(tag, target, because, change)
+
     def _demand_ours(self, tag: Tag, standing: TagEntry) -> None:
         name = self._parts.name
         if not standing.by.startswith(f"{REPLICATION} from "):

@@ -59,14 +59,17 @@ def serving(command: list[str], folder: Path, port: int) -> Iterator[str]:
 
 
 @contextmanager
-def docker_registry(folder: Path) -> Iterator[str]:
+def docker_registry(folder: Path, *, deletes: bool = False) -> Iterator[str]:
     """Debian's docker-registry (CNCF distribution 2.8), empty. Its URL."""
     folder.mkdir(parents=True)
     port = free_port()
     document = {
         "version": 0.1,
         "log": {"level": "warn"},
-        "storage": {"filesystem": {"rootdirectory": str(folder / "store")}},
+        "storage": {
+            "filesystem": {"rootdirectory": str(folder / "store")},
+            "delete": {"enabled": deletes},
+        },
         "http": {"addr": f"127.0.0.1:{port}"},
     }
     (folder / "config.yml").write_text(json.dumps(document))

@@ -11,8 +11,11 @@ import pytest
 
 from registry_mesh.assembly.node.build import running
 from registry_mesh.assembly.runs.replicator import open_replicator
+from registry_mesh.assembly.runs.retention import retain
+from registry_mesh.assembly.sources.storage import open_storage
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.load import parse
+from registry_mesh.config.rule_files import parse_rules
 from registry_mesh.config.schema import Config
 from registry_mesh.content.snapshot.outcome import Outcome
 from registry_mesh.oci.digest import Digest
@@ -103,6 +106,44 @@ async def test_a_tag_follows_its_source_but_for_immutable_ones(filled: Filled) -
         assert await filled.digest(own.url, "app", "latest") == str(two.digest)
         assert await filled.digest(own.url, "app", "v1") != str(two.digest)
         assert await filled.digest(own.url, f"{HOST}/app", "latest") is None
+
+
+async def test_what_its_source_lost_goes_where_rules_say_so_and_nothing_that_was_pushed(
+    filled: Filled,
+) -> None:
+    content, mine = Content(), Content()
+    for tag in ("gone", "taken", "held", "older"):
+        content.image(tag, tag)
+    pushed = mine.image("mine", "taken")
+    await filled.outside.push("app", content)
+    rules = (
+        'repos: app, tags: ["*", "!held"], delete: 0s',
+        "repos: app, tags: held, hold: forever, delete: 0s",
+    )
+    config = filled.config(*rules)
+    assert (await filled.run(config)).troubles == ()
+    async with running(filled.config(*rules)) as own:
+        url = f"{own.url}/v2/app/manifests/taken"
+        async with filled.outside.client.delete(url) as answer:
+            assert answer.status == 202
+        await filled.push(own.url, "app", mine, pushed, "taken")
+        for tag in ("gone", "taken", "held"):
+            url = f"{filled.outside.origin.url}/v2/app/manifests/{tag}"
+            async with filled.outside.client.delete(url) as answer:
+                assert answer.status == 202
+        outcomes = [await filled.run(config), await filled.run(config)]
+        assert ([each.troubles for each in outcomes], sum(each.deleted for each in outcomes)) == ([(), ()], 1)
+        found = {tag: await filled.digest(own.url, "app", tag) for tag in content.tags}
+    assert [tag for tag, digest in found.items() if digest is None] == ["gone"]
+    assert found["taken"] == str(pushed.digest)
+    retention = 'repos: app, tags: "*", keep: {newest: 1, by: seen}, delete: 0s'
+    text = f"schema: registry-mesh/rules/2\nguard: 100%\nrules: [{{from: own.example, {retention}}}]\n"
+    storage = await open_storage(config)
+    try:
+        retained = await retain(config, storage, parse_rules([("r.yaml", text.encode())]))
+    finally:
+        await storage.close()
+    assert [str(each) for each in retained.going] == ["own.example/app:older"]
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,7 @@ async def test_a_signature_that_was_put_before_a_crash_is_listed_all_the_same(cl
     assert await cloud.digest("a", f"sha256-{image.digest.hex}") is not None
 
 
-async def test_nothing_that_went_out_is_deleted_there(cloud: Cloud) -> None:
+async def test_nothing_that_went_out_is_deleted_there_where_no_rule_says_so(cloud: Cloud) -> None:
     replica = replica_of(f"repos: a, tags: '*', {cloud.to()}")
     content = replica.source["a"]
     content.image("one", "v1")

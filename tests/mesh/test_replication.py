@@ -230,11 +230,16 @@ async def test_what_no_rule_selects_may_be_pulled_through(tree: ReplicaTree, hel
         await _pulled_again_offline(tree, replica, other)
 
 
-async def test_blobs_that_are_left_for_later_come_when_they_are_read(tree: ReplicaTree) -> None:
+@pytest.mark.parametrize(("to", "name"), [(None, "team/app"), ("base/{base}", "base/app")])
+async def test_blobs_that_are_left_for_later_come_when_they_are_read(
+    to: str | None, name: str, tree: ReplicaTree
+) -> None:
     content = Content()
     image = content.image("one", "v1", layers=[random_bytes("one", 300_000)])
+    secret = content.image("another", "v2")
     await tree.push("team/app", content)
     rule = {"name": "app", "from": HOST, "repos": "team/app", "tags": "v1", "data": "on-demand"}
+    rule |= {"to": to} if to else {}
     text = json.dumps({"schema": "registry-mesh/rules/2", "rules": [rule]})
     (tree.directory / "rules" / "rules.yaml").write_text(text)
     config = tree.replica_config(fallthrough="pull-through")
@@ -243,10 +248,16 @@ async def test_blobs_that_are_left_for_later_come_when_they_are_read(tree: Repli
     assert (outcome.complete, outcome.size) == (True, 0)
     assert tree.link.counts.body_bytes < 100_000
     async with running(config) as replica:
-        await pull(tree.client, replica.url, "team/app", "v1", image)
-        await _pulled_again_offline(tree, replica, image)
+        await pull(tree.client, replica.url, name, "v1", image)
+        if to is not None:  # what the source has besides is none of the name that was made of it
+            beside = f"{replica.url}/v2/{name}/blobs/{secret.layers[0].digest}"
+            async with tree.client.get(beside) as answer:
+                assert answer.status == 404
+        await _pulled_again_offline(tree, replica, image, name)
 
 
-async def _pulled_again_offline(tree: ReplicaTree, replica: Node, image: Manifest) -> None:
+async def _pulled_again_offline(
+    tree: ReplicaTree, replica: Node, image: Manifest, name: str = "team/app"
+) -> None:
     tree.link.conditions.refuse = True
-    await pull(tree.client, replica.url, "team/app", str(image.digest), image)
+    await pull(tree.client, replica.url, name, str(image.digest), image)

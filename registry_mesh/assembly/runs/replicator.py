@@ -37,13 +37,18 @@ from registry_mesh.content.snapshot.copy_by_fill import CopyByFill
 from registry_mesh.content.snapshot.copy_by_session import CopyBySession
 from registry_mesh.content.snapshot.copy_keys import Bring
 from registry_mesh.content.snapshot.history import Run, RunHistory
+from registry_mesh.content.snapshot.lookups import held_data
 from registry_mesh.content.snapshot.outcome import Outcome
+from registry_mesh.content.snapshot.outgoing import OutgoingRepository
 from registry_mesh.content.snapshot.progress import Meter
 from registry_mesh.content.snapshot.settings import Ours, SnapshotPolicy
 from registry_mesh.content.snapshot.snapshot import Snapshot
-from registry_mesh.oci.reference import RegistryName
-from registry_mesh.ports.failures import Failure
-from registry_mesh.ports.place import Place
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.reading import read_manifest
+from registry_mesh.oci.reference import RegistryName, Tag
+from registry_mesh.oci.refusals import ManifestUnknown, NameUnknown
+from registry_mesh.ports.failures import Failure, SourceRefused
+from registry_mesh.ports.place import Outward, Place
 from registry_mesh.ports.repositories import RepositoryStore
 from registry_mesh.ports.storage import Storage
 from registry_mesh.replication.rules import Rules
@@ -70,8 +75,6 @@ HEEDED: Final = frozenset(
     | {"every", "when", "priority", "deny"}
 )
 """Keys of rules that a run obeys; of a rule that says another it does nothing, and says so."""
-NOT_AT_ORIGINS: Final = frozenset({"delete", "hold"})
-"""Keys that an origin does not do: what it deletes of its own is said by its retention."""
 
 
 class RulesFaulty(Exception):
@@ -102,8 +105,7 @@ class Replicator:
         self.last: Outcome | None = None
         assert config.rules is not None, "the checks demand it where rules bring anything"
         self._own = RegistryName(config.registry) if config.role == "origin" and config.registry else None
-        heeded = HEEDED if self._own is None else HEEDED - NOT_AT_ORIGINS
-        self._rules = RulesInForce(config, storage.records, heeded, config.rules)
+        self._rules = RulesInForce(config, storage.records, HEEDED, config.rules)
         self.history = RunHistory(storage.records)
         self.interval = config.replication.interval
         """Seconds between two runs: the configuration's, or what a rule says that asks more often."""
@@ -204,6 +206,21 @@ class Replicator:
         if self._own is None:
             return outcome
         return with_variants(outcome, await make_variants(self._config, self._storage, self._own, rules))
+
+    async def put_back(self, place: Outward, tag: Tag, digest: Digest) -> None:
+        """Let a tag that was deleted at a registry that is pushed to point at `digest` again. `SourceRefused` where its
+        manifest is neither there nor here, or where the registry does not take it."""
+        there = OutgoingRepository(
+            place, self._outward.repository(place.registry, place.repository), self._storage.records
+        )
+        try:
+            manifest = (await there.kept.manifests.manifest(digest)).manifest
+        except (ManifestUnknown, NameUnknown):
+            data = await held_data(self._storage.blobs, digest)
+            if data is None:
+                raise SourceRefused(f"{digest} is neither there nor here any more") from None
+            manifest = read_manifest(data, "", digest)
+        await there.restore(tag, manifest)
 
     def _repositories(self) -> RepositoryStore:
         """Where what is brought is kept: at an origin among its own."""

@@ -14,9 +14,11 @@ from registry_mesh.assembly.runs.rules_in_force import RulesInForce
 from registry_mesh.assembly.sources.repositories import open_repositories
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.schema import Config
+from registry_mesh.content.snapshot.made_tags import MadeTags
 from registry_mesh.content.snapshot.retaining import Retained, Retaining
-from registry_mesh.oci.reference import RegistryName
+from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.ports.failures import Failure
+from registry_mesh.ports.place import Place
 from registry_mesh.ports.storage import Storage
 from registry_mesh.replication.rules import Rules
 from registry_mesh.repositories.dated import DatedRepositories
@@ -42,16 +44,21 @@ def rules_of(config: Config, storage: Storage) -> RulesInForce:
 async def retain(config: Config, storage: Storage, rules: Rules, *, dry_run: bool = False) -> Retained:
     """One run, while no other of this machine runs."""
     assert config.registry is not None, "the checks demand it"
+    own, now = RegistryName(config.registry), time.time()
     repositories = open_repositories(config, storage)
     async with storage.alone("replication", lambda owner: None):
-        return await Retaining(
-            rules,
-            RegistryName(config.registry),
-            DatedRepositories(repositories),
-            storage.records,
-            repositories.policy.is_immutable,
-            time.time(),
-        ).run(dry_run=dry_run)
+        made = MadeTags(storage.records)
+        await made.load()
+
+        def stays(name: RepositoryName, tag: Tag) -> bool:
+            """It never moves, or a rule that filled the origin with it promised to hold it."""
+            one = made.all.get(Place(own, name), {}).get(tag)
+            held = one is not None and (one.held_until or 0) > now
+            return held or repositories.policy.is_immutable(name, tag)
+
+        store = DatedRepositories(repositories)
+        retaining = Retaining(rules, own, store, storage.records, stays, now)
+        return await retaining.run(dry_run=dry_run)
 
 
 class RetentionRuns:

@@ -29,7 +29,7 @@ async def make_variants(config: Config, storage: Storage, own: RegistryName, rul
         return VariantsMade()
     made = MadeTags(storage.records)
     await made.load()
-    filled = {place.repository: tags for place, tags in made.all.items() if place.registry == own}
+    filled = {place.repository: made.of(place) for place in made.all if place.registry == own}
     origin = DatedRepositories(open_repositories(config, storage))
     return await WantedVariants(rules, own, origin, filled, _folder(config)).run(time.time())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import AsyncExitStack
 
+from registry_mesh.assembly.sources.made_of import MadeOf
 from registry_mesh.assembly.sources.parents import Parents, Seen
 from registry_mesh.assembly.sources.repositories import open_repositories
 from registry_mesh.assembly.sources.storage import cache_of
@@ -65,7 +66,7 @@ def _replica(config: Config, storage: Storage, parents: Parents, stack: AsyncExi
         held,
         [RegistryName(host) for host in config.registries],
         default=default_registry(config),
-        beyond=site.repository if site else None,
+        beyond=MadeOf(storage.records, held, site.repository).repository if site else None,
         followed=FollowedTags(storage.records),
         aliases=aliases(config),
     )

@@ -45,7 +45,7 @@ class Followed:
         away: dict[Tag, Unfollowed] = {}
         for tag in held:
             if tag not in wanted:
-                why = await self._why(source, listed, tag, whole)
+                why = await self.why(source, listed, tag, whole)
                 if why is Why.UNSELECTED and is_companion(tag):
                     continue  # a signature goes with its source's
                 known = before.unfollowed.get(tag)
@@ -57,7 +57,8 @@ class Followed:
             await note(self.records, place, told)
         return told
 
-    async def _why(self, source: Repository | None, listed: Collection[Tag], tag: Tag, whole: bool) -> Why:
+    async def why(self, source: Repository | None, listed: Collection[Tag], tag: Tag, whole: bool) -> Why:
+        """Why a held tag that is not wanted is not followed: it is asked for by itself where it is not `listed`."""
         if source is None or not listed:
             return Why.UNTOLD
         if tag in listed:

@@ -7,7 +7,7 @@ noted before, so that a crash between leaves no tag of ours unknown; lost, nothi
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from registry_mesh.content.snapshot.pinned import PinnedTarget
@@ -77,8 +77,26 @@ class OutgoingRepository:
         return await self._real.hold(digest)
 
     async def untag(self, tag: Tag, target: Digest, because: str, change: int | None = None) -> bool:
-        """As the real one: never."""
-        return await self._real.untag(tag, target, because, change)
+        """Where it is still what this mesh put there; False where it is not. `SourceRefused` says what the registry
+        does not do."""
+        key = f"{_BELOW}{self._place}/{tag}.json"
+        there = await self._there(tag)
+        if str(target) not in await _noted(self._records, key) or there not in (target, None):
+            return False
+        if there is not None and not await self._real.untag(tag, target, because, change):
+            return False
+        await self._records.delete([key])
+        return True
+
+    def losing(self, tags: Collection[Tag]) -> OutgoingRepository:
+        """As the real one."""
+        return OutgoingRepository(self._place, self._real.losing(tags), self._records)
+
+    async def restore(self, tag: Tag, manifest: Manifest) -> None:
+        """Put back a tag that was deleted. `SourceRefused` where there is one of somebody else, or where what the
+        manifest names was collected there."""
+        await self._real.put_manifest(manifest)
+        await self.tag(tag, manifest.descriptor, "rules undo")
 
     async def _there(self, tag: Tag) -> Digest | None:
         try:

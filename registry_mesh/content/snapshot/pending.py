@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from registry_mesh.content.snapshot.found import Findings
+from registry_mesh.content.snapshot.made_tags import MadeTag
 from registry_mesh.content.snapshot.renaming import Contested, Destination, RenamedTarget, Writer
 from registry_mesh.oci.reference import Tag
 from registry_mesh.ports.place import Place
@@ -22,14 +23,19 @@ class Pending:
     to: Destination
     found: Findings
 
-    def made(self) -> Iterator[tuple[Tag, Tag, tuple[str, ...]]]:
-        """The tags that are taken, the name of each here, and its rules; not those that keep their name, or go out."""
-        if self.to.is_outward:
-            return
+    def made(self, now: float) -> Iterator[tuple[Tag, MadeTag]]:
+        """The tags that are taken, by the name of each there; not those that keep their place and name."""
         for tag in self.found.made:
+            memory = self.found.remembered.get(tag)
+            held = memory.held_until if memory is not None else None
             for name in self.to.of(tag):
                 if (self.to.place, name) != (self.of, tag):
-                    yield tag, name, self.found.by[tag]
+                    yield name, MadeTag(self.found.by[tag], ((self.of, tag),), now, held)
+
+    @property
+    def alive(self) -> frozenset[Tag]:
+        """The names of tags that the source has and that rules follow, taken now or not."""
+        return frozenset(name for tag in self.found.seen for name in self.to.of(tag))
 
 
 def writers(pending: Iterable[Pending]) -> dict[tuple[Place, Tag], list[Writer]]:

@@ -64,7 +64,7 @@ class Planning:
         """Copy it under its other names, once it is known whether several would write them."""
         self._pending.append(pending)
 
-    async def take_in_pending(self) -> None:
+    async def take_in_pending(self, now: float) -> None:
         """Take into the copy what is kept under other names, but for what several would write. `StoreFull`,
         `StoreBroken`."""
         for each in contested(writers(self._pending)):
@@ -75,8 +75,8 @@ class Planning:
             else:
                 self._told.notes.append(f"{told}; the one of higher priority writes")
         for one in self._pending:
-            for _, name, rules in one.made():
-                self._records.made.note(one.to.place, name, rules)
+            for name, made in one.made(now):
+                self._records.made.note(one.to.place, name, made)
             copies = self._planned(one.of, one.found, one.to.place)
             written = [copy for copy in copies if one.to.of(copy.tag)]
             self._copy.add(one.source, one.target, written, one.to.place, one.target.outward)

@@ -7,22 +7,24 @@ Bytes stay until they are collected.
 
 from __future__ import annotations
 
-import hashlib
-import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from typing import Final
 
+from registry_mesh.content.snapshot.going import Going, plan_digest
 from registry_mesh.content.snapshot.outcome import Stopped
 from registry_mesh.content.snapshot.remembered_tags import TagMemory
+from registry_mesh.content.snapshot.removal_targets import RemovalTargets
+from registry_mesh.content.snapshot.removed import RemovedTags
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, Tag
 from registry_mesh.oci.refusals import ManifestUnknown, NameUnknown
+from registry_mesh.ports.failures import SourceUnavailable
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.records import Records
-from registry_mesh.ports.repositories import EVERY, KeptTags, Resolved, TagStore
+from registry_mesh.ports.repositories import EVERY, KeptTags, Resolved
 from registry_mesh.ports.unfollowed import Following, Why
 from registry_mesh.replication import sentences
 from registry_mesh.replication.decision import Decision
@@ -31,48 +33,29 @@ from registry_mesh.replication.rules import Rules
 from registry_mesh.replication.wanted import companions, is_companion
 from registry_mesh.tasks.together import ask_each
 
-REMOVED: Final = "receipts/removed.json"
-APPROVED: Final = "receipts/approved.json"
-_DAY: Final = 86400.0
 _AT_ONCE: Final = 100
 """Tags of a repository that go between two looks at what is left of it."""
 _NAMED: Final = 5
 """Tags that are named of several."""
-_REMEMBERED: Final = 10_000
-"""Deletions that are listed for `undo`."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Going:
-    """A tag that is to be deleted; `guarded` False where nothing holds it."""
-
-    place: Place
-    tag: Tag
-    digest: str
-    because: str = field(compare=False)
-    guarded: bool = field(default=True, compare=False)
-    change: int | None = field(default=None, compare=False)
-    """The last change of the tag when it was looked at: another node may have deleted it meanwhile, and a person have
-    brought it back."""
-
-    def __str__(self) -> str:
-        return f"{self.place}:{self.tag}"
 
 
 class Removing:
     """Gathers over a run what is to go (`look`), then lets it go (`execute`)."""
 
-    def __init__(self, rules: Rules, store: TagStore, records: Records, now: float) -> None:
+    def __init__(self, rules: Rules, targets: RemovalTargets, records: Records, now: float) -> None:
         self._rules = rules
-        self._store = store
-        self._records = records
+        self._targets = targets
+        self._removed = RemovedTags(records, now)
         self._now = now
-        self._going: list[Going] = []
+        self._going: dict[tuple[Place, Tag], Going] = {}
+        self._stayed: list[Going] = []
         self.troubles: list[tuple[str, str]] = []
         self.stopped: list[Stopped] = []
         """What the guard stopped of it."""
         self.notes: list[str] = []
         self.deleted: dict[Place, set[Tag]] = {}
+        self.left: dict[Place, set[Tag]] = {}
+        """Tags of which somebody else had decided meanwhile."""
 
     @property
     def may_delete(self) -> bool:
@@ -85,7 +68,7 @@ class Removing:
     @property
     def going(self) -> list[Going]:
         """What `execute` would let go, if no guard stopped it."""
-        return sorted(self._going)
+        return sorted(self._going.values())
 
     async def look(
         self,
@@ -107,9 +90,9 @@ class Removing:
             denial = self._rules.denying(place.registry, place.repository, tag, digest)
             if denial is not None:
                 why = f"it is denied{f': {denial.note}' if denial.note else ''}"
-                self._going.append(Going(place, tag, str(digest), why, guarded=False, change=held.change))
+                self.let_go(Going(place, tag, str(digest), why, guarded=False, change=held.change))
             elif tag in told.unfollowed and tag in memory and told.wanted.get(tag):
-                self._decide(place, tag, held, told, memory[tag], decided.get(tag))
+                self.decide(place, tag, held, told, memory[tag], decided.get(tag))
 
     def _tell_held(self, place: Place, told: Following, memory: Mapping[Tag, TagMemory]) -> None:
         """Say what stays for a promise of a rule that nobody reads any more."""
@@ -126,7 +109,11 @@ class Removing:
             several = "1 tag stays" if len(held) == 1 else f"{len(held)} tags stay"
             self.notes.append(f"{place}: {several}, held by a rule that is gone ({named})")
 
-    def _decide(
+    def let_go(self, going: Going) -> None:
+        """It is to go, whoever says so first."""
+        self._going.setdefault((going.place, going.tag), going)
+
+    def decide(
         self,
         place: Place,
         tag: Tag,
@@ -135,6 +122,7 @@ class Removing:
         memory: TagMemory,
         decision: Decision | None,
     ) -> None:
+        """Note a held tag, which is not followed, where its time has come."""
         away = told.unfollowed[tag]
         gone = away.since if away.why is Why.GONE else None
         unselected = away.since if away.why is Why.UNSELECTED else None
@@ -146,7 +134,7 @@ class Removing:
         past = f"{decision.because}; " if decision is not None else ""
         if found.due:
             because, digest = past + found.because, str(held.descriptor.digest)
-            self._going.append(Going(place, tag, digest, because, change=held.change))
+            self.let_go(Going(place, tag, digest, because, change=held.change))
         elif found.until is not None:
             when = sentences.when(found.until)
             self.notes.append(f"{place}:{tag} is deleted {when}: {past}{found.because}")
@@ -162,34 +150,28 @@ class Removing:
 
     async def execute(self) -> None:
         """Let go what is to go, but for registries of which too much would."""
-        going = sorted(self._going)
+        going = self.going
         if not going:
             return
-        removed = await self._removed()
-        stopped = await self._stopped([each for each in going if each.guarded], removed)
+        await self._removed.read()
+        stopped = await self._stopped([each for each in going if each.guarded])
         going = [each for each in going if not each.guarded or each.place.registry not in stopped]
-        await self._note(going, removed)
+        await self._removed.note(going)
         for place, grouped in groupby(going, key=lambda each: each.place):
             several = list(grouped)
             for start in range(0, len(several), _AT_ONCE):
                 await self._untag(place, several[start : start + _AT_ONCE])
+        await self._removed.withdraw(self._stayed)
 
-    async def _stopped(self, going: list[Going], removed: list[dict[str, object]]) -> set[RegistryName]:
-        deletes: dict[str, int] = {}
-        lately: dict[str, int] = {}
-        for each in going:
-            deletes[each.place.registry] = deletes.get(each.place.registry, 0) + 1
-        for entry in removed:
-            if self._now - float(str(entry["at"])) < _DAY:
-                registry = str(entry["registry"])
-                lately[registry] = lately.get(registry, 0) + 1
-        tags = {each: await self._count(RegistryName(each)) for each in deletes}
-        found = guarded(tags, deletes, lately, self._rules.guard)
+    async def _stopped(self, going: list[Going]) -> set[RegistryName]:
+        deletes = Counter(str(each.place.registry) for each in going)
+        tags = {each: await self._targets.count(RegistryName(each)) for each in deletes}
+        found = guarded(tags, deletes, self._removed.lately, self._rules.guard)
         stopped = {RegistryName(each.registry) for each in found if each.stopped}
         if not stopped:
             return stopped
         digest = plan_digest(each for each in going if each.place.registry in stopped)
-        if await self._is_approved(digest):
+        if await self._removed.is_approved(digest):
             return set()
         for too_many in filter(lambda one: one.stopped, found):
             why = sentences.guarded(
@@ -201,69 +183,38 @@ class Removing:
             )
         return stopped
 
-    async def _count(self, registry: RegistryName) -> int:
-        """Tags that are held of a registry."""
-        count = 0
-        async for name in self._store.repositories(registry):
-            try:
-                page = await self._store.repository(registry, name).kept.tags.tags(EVERY)
-            except NameUnknown:
-                continue
-            count += sum(not is_companion(tag) for tag in page.tags)
-        return count
-
-    async def _is_approved(self, digest: str) -> bool:
-        data = await self._records.get(APPROVED)
-        try:
-            approved = bool(json.loads(data or b"{}").get("digest") == digest)
-        except (ValueError, AttributeError):
-            return False
-        if approved:
-            await self._records.delete([APPROVED])
-        return approved
-
-    async def _removed(self) -> list[dict[str, object]]:
-        try:
-            found = json.loads(await self._records.get(REMOVED) or b"[]")
-            return [dict(each) for each in found if {"at", "registry", "repository", "tag"} <= set(each)]
-        except (ValueError, TypeError):
-            return []
-
-    async def _note(self, going: Iterable[Going], removed: list[dict[str, object]]) -> None:
-        """Before it goes: a crash between this and that counts too much, never too little."""
-        fresh = [
-            {
-                "at": self._now,
-                "registry": each.place.registry,
-                "repository": each.place.repository,
-                "tag": each.tag,
-                "digest": each.digest,
-                "because": each.because,
-            }
-            for each in going
-        ]
-        if fresh:
-            data = json.dumps([*removed, *fresh][-_REMEMBERED:]).encode()
-            await self._records.put(REMOVED, data)
-
     async def _untag(self, place: Place, several: Iterable[Going]) -> None:
         """The tags, then the companions by tag of what no other tag stands for."""
-        target = self._store.repository(place.registry, place.repository)
+        several = list(several)
+        target = self._targets.at(place, [each.tag for each in several])
         gone: dict[Digest, Tag] = {}
         for each in several:
             digest = Digest.parse(each.digest)
-            if await target.untag(each.tag, digest, each.because, each.change):
+            try:
+                done = await target.untag(each.tag, digest, each.because, each.change)
+            except SourceUnavailable as fault:
+                self._stayed.append(each)
+                self.troubles.append((str(each), f"{fault.reason}; it is due: {each.because}"))
+                continue
+            if done:
                 gone[digest] = each.tag
                 self.deleted.setdefault(place, set()).add(each.tag)
                 self.notes.append(
                     f"{each} was deleted: {each.because}; it was {each.digest}, `rules undo` brings it back"
                 )
             else:
+                self._stayed.append(each)
+                self.left.setdefault(place, set()).add(each.tag)
                 self.notes.append(
                     f"{each} was deleted, or brought back, by somebody else meanwhile: left as it is"
                 )
         if gone:
-            await self._untag_companions(target, gone)
+            try:
+                await self._untag_companions(target, gone)
+            except SourceUnavailable as fault:
+                self.troubles.append(
+                    (str(place), f"companions of deleted tags are still there: {fault.reason}")
+                )
 
     async def _untag_companions(self, target: KeptTags, gone: Mapping[Digest, Tag]) -> None:
         held = {tag: each.descriptor.digest for tag, each in (await self._held(target)).items()}
@@ -278,9 +229,3 @@ async def _resolved(target: KeptTags, tag: Tag) -> Resolved | None:
         return await target.kept.tags.resolve(tag)
     except (NameUnknown, ManifestUnknown):
         return None
-
-
-def plan_digest(going: Iterable[Going]) -> str:
-    """By which a person approves exactly these deletions."""
-    said = json.dumps([[str(each), each.digest] for each in sorted(going)])
-    return f"sha256:{hashlib.sha256(said.encode()).hexdigest()}"

@@ -12,9 +12,11 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from dataclasses import dataclass
 from typing import Protocol
 
+from registry_mesh.content.snapshot.going import Going
 from registry_mesh.content.snapshot.outcome import Stopped
 from registry_mesh.content.snapshot.remembered_tags import TagMemory
-from registry_mesh.content.snapshot.removing import Going, Removing
+from registry_mesh.content.snapshot.removal_targets import HeldTargets
+from registry_mesh.content.snapshot.removing import Removing
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.records import Records
@@ -81,7 +83,7 @@ class Retaining:
         self._records = records
         self._fixed = fixed
         self._now = now
-        self._removing = Removing(rules, store, records, now)
+        self._removing = Removing(rules, HeldTargets(store), records, now)
         self._looked = 0
 
     async def run(self, *, dry_run: bool = False) -> Retained:

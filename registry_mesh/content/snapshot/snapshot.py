@@ -32,7 +32,7 @@ from registry_mesh.content.snapshot.told import Told
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.oci.refusals import NameUnknown
-from registry_mesh.ports.place import Place
+from registry_mesh.ports.place import Outward, Place
 from registry_mesh.ports.repositories import RegistrySource
 from registry_mesh.ports.unfollowed import forget
 from registry_mesh.ports.urgency import unhurried
@@ -144,7 +144,7 @@ class Snapshot:
             await bounded(self._policy.repositories, looks)
         if self._policy.only is None:
             self._told.idle(self._rules)
-        await self._planning.take_in_pending()
+        await self._planning.take_in_pending(self._clock())
 
     def _listings(self, due: Rules) -> Iterable[Listing]:
         only = self._policy.only
@@ -166,13 +166,16 @@ class Snapshot:
                         await self._surveying.unselected(Place(registry, name))
         await self._let_go()
         removing, remembered = self._surveying.removing, self._records.remembered
+        await self._surveying.made.look(removing)
         try:
             await removing.execute()
         finally:
             for place, tags in removing.deleted.items():
-                await forget(self._ours.records, place, tags)
-                await remembered.forget(place, tags)
+                if not isinstance(place, Outward):
+                    await forget(self._ours.records, place, tags)
+                    await remembered.forget(place, tags)
             await remembered.flush({})
+            await self._surveying.made.forget(removing)
         self._told.notes += removing.notes
         for what, why in removing.troubles:
             self._told.trouble(what, why)

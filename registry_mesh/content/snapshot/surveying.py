@@ -10,10 +10,12 @@ from registry_mesh.content.snapshot.asking import Asking
 from registry_mesh.content.snapshot.explorer import Explorer
 from registry_mesh.content.snapshot.following import Followed
 from registry_mesh.content.snapshot.found import Findings
+from registry_mesh.content.snapshot.made_following import MadeFollowing
 from registry_mesh.content.snapshot.outgoing import OutgoingRepository
 from registry_mesh.content.snapshot.pending import Pending
 from registry_mesh.content.snapshot.pinned import PinnedTarget, bare_pins, with_pins
 from registry_mesh.content.snapshot.planning import Planning
+from registry_mesh.content.snapshot.removal_targets import RuleTargets
 from registry_mesh.content.snapshot.removing import Removing
 from registry_mesh.content.snapshot.renaming import Destination, RenamedTarget, destinations
 from registry_mesh.content.snapshot.run_records import RunRecords, noted_at
@@ -62,8 +64,13 @@ class Surveying:
         self._explorer = Explorer(ours.blobs, asking)
         self._renames = ours.own is not None or any(rule.to for rule in rules)
         self._followed = Followed(ours.records, asking, clock())
-        self.removing = Removing(rules, ours.repositories, ours.records, clock())
+        targets = RuleTargets(ours.repositories, ours.outward, ours.records, records.made)
+        self.removing = Removing(rules, targets, ours.records, clock())
         """What is to be deleted."""
+        self.made = MadeFollowing(
+            rules, sources, records.made, targets, ours.records, self._followed, clock()
+        )
+        """What becomes of tags of other names."""
 
     async def places(self, listing: Listing, due: Rules) -> list[Place]:
         """The repositories of a registry that some rule takes which is due."""
@@ -93,6 +100,8 @@ class Surveying:
                 await self._look_renamed(place, source, target, rules)
                 return
             found = await self._survey(place, source, target, rules)
+            if not found.faults.get(""):
+                self.made.listed(place, found.listed, found.whole)
         except NameUnknown:
             self._told.heard |= {rule.name for rule in rules}
             self._told.selecting |= {rule.name for rule in rules}  # why they take nothing is told here
@@ -129,6 +138,7 @@ class Surveying:
         several, faults = destinations(place, rules, page.tags, self._ours.own)
         for unnamed in faults:
             self._told.trouble(str(place), unnamed)
+        self.made.listed(place, frozenset(page.tags), not page.note)
         wanted: dict[Tag, tuple[str, ...]] = {}
         last = Findings(listed=frozenset(page.tags), whole=not page.note)
         for to in several:
@@ -138,6 +148,7 @@ class Surveying:
             except (Failure, Refusal) as fault:
                 if not to.is_outward or isinstance(fault, StoreBroken):
                     raise
+                self.made.alive(to.place, (name for names in to.tags.values() for name in names))
                 self._told.selecting |= {rule.name for rule in to.rules}
                 self._told.trouble(str(to.place), fault.reason)
                 continue
@@ -145,7 +156,9 @@ class Surveying:
                 last.past = found.past
                 wanted = {tag: found.by.get(tag, ()) for tag in found.seen if tag in to.of(tag)}
             last.remembered |= found.remembered
-            self._planning.postpone(Pending(source, renamed, place, to, found))
+            pending = Pending(source, renamed, place, to, found)
+            self.made.alive(to.place, pending.alive)
+            self._planning.postpone(pending)
         await self._look_after(place, source, target, last, wanted)
 
     def _kept(self, place: Place) -> KeptRepository:

@@ -52,7 +52,8 @@ class PushPlace:
         beyond: float = 0.0,
     ) -> AbstractAsyncContextManager[Answer]:
         """An answer, as `ParentSession.request` gives it, with the right to push; `also`: a repository to be read."""
-        scope = f"repository:{self.name}:pull,push" + (f" repository:{also}:pull" if also is not None else "")
+        right = "pull,push,delete" if method == "DELETE" else "pull,push"
+        scope = f"repository:{self.name}:{right}" + (f" repository:{also}:pull" if also is not None else "")
         return self.parent.session.request(
             method,
             path,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from registry_mesh.ports.records import KeyedRecords
 from registry_mesh.ports.repositories import Repository
 from registry_mesh.upstream.answer import Answer
 from registry_mesh.upstream.blobs import ParentBlobs
+from registry_mesh.upstream.pushes.deletion import Deletion
 from registry_mesh.upstream.pushes.place import PushPlace
 from registry_mesh.upstream.pushes.upload import CHUNK, Upload
 
@@ -58,7 +59,9 @@ class OutwardRepository:
         mounts: Mounts,
         records: KeyedRecords,
         chunk: int = CHUNK,
+        going: Collection[Tag] = (),
     ) -> None:
+        self._going = frozenset(going)
         self._place = place
         self._read = read
         self._mounts = mounts
@@ -110,9 +113,13 @@ class OutwardRepository:
         """Nothing: how long a manifest without a tag stays there is that registry's to say."""
         return False
 
+    def losing(self, tags: Collection[Tag]) -> OutwardRepository:
+        """The same, with what is to be deleted beside each of these."""
+        return OutwardRepository(self._place, self._read, self._mounts, self._records, self._chunk, tags)
+
     async def untag(self, tag: Tag, target: Digest, because: str, change: int | None = None) -> bool:
-        """`SourceRefused`: nothing is deleted there."""
-        raise SourceRefused("nothing is deleted at a registry that is pushed to", source=self._place.source)
+        """The tag alone, where the registry does that; else its manifest, where nothing else there needs it."""
+        return await Deletion(self._place, self._read, self._going).run(tag, target)
 
     async def _is_there(self, reference: str) -> bool:
         path = Endpoint.MANIFEST.path(self._place.name, reference)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from registry_mesh.content.snapshot.outcome import Outcome, Stopped
-from registry_mesh.content.snapshot.removing import APPROVED, REMOVED
+from registry_mesh.content.snapshot.removed import APPROVED, REMOVED
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.reference import RepositoryName, Tag
 from registry_mesh.ports.failures import SourceUnavailable

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from registry_mesh.config.rule_files import parse_rules
-from registry_mesh.content.snapshot.removing import APPROVED
+from registry_mesh.content.snapshot.removed import APPROVED
 from registry_mesh.content.snapshot.retaining import Retained, Retaining
 from registry_mesh.oci.reference import RegistryName, Tag
 from registry_mesh.ports.pushes import Pusher
