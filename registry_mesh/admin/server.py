@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from ipaddress import ip_address
@@ -21,6 +22,7 @@ from registry_mesh.admin.node import Node
 from registry_mesh.admin.pulls import PullsTold, add_pulls
 from registry_mesh.admin.runs import RunsAsked, add_runs, is_announced
 from registry_mesh.auth.basic import parse_basic
+from registry_mesh.auth.certified import SUBJECT, name_in, name_of, stated
 
 LetsIn = Callable[[str, str | None], Awaitable[bool]]
 Audit = Callable[..., None]
@@ -66,7 +68,8 @@ class AdminServer:
         runs: RunsAsked | None = None,
     ) -> None:
         """`info`: role, name and version, for `registry_mesh_build_info`. `lets_in` decides, by the other end's address
-        and its `Authorization` field, who may ask for more than whether the node lives; None: anybody."""
+        and its `Authorization` field, or what states its certificate, who may ask for more than whether the node lives;
+        None: anybody."""
         self._node = node
         self._audit = audit
         self._lets_in = lets_in
@@ -92,10 +95,10 @@ class AdminServer:
             app, access_log=None, keepalive_timeout=75.0, shutdown_timeout=1.0, logger=_http
         )
 
-    async def start(self, listener: socket) -> None:
+    async def start(self, listener: socket, tls: ssl.SSLContext | None = None) -> None:
         """Listen; OSError where the address is not to be had."""
         await self._runner.setup()
-        await web.SockSite(self._runner, listener).start()
+        await web.SockSite(self._runner, listener, ssl_context=tls).start()
 
     async def leave(self) -> None:
         """Take no more connections, and answer what comes on those that were taken. Whoever else listens at the
@@ -110,7 +113,7 @@ class AdminServer:
 
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        authorization = request.headers.get("Authorization")
+        authorization = _authorization(request)
         if (
             self._lets_in is None
             or request.path in PROBES
@@ -151,9 +154,14 @@ class AdminServer:
 
     def _who(self, request: web.Request) -> str | None:
         """The login; None from this machine itself, which needs none, and whose word for one nobody has looked at."""
-        login = parse_basic(request.headers.get("Authorization", ""))
         is_here = request.remote is not None and ip_address(request.remote.partition("%")[0]).is_loopback
-        return login.user if login is not None and self._lets_in is not None and not is_here else None
+        if self._lets_in is None or is_here:
+            return None
+        authorization = _authorization(request) or ""
+        if (name := name_of(authorization)) is not None:
+            return SUBJECT + name
+        login = parse_basic(authorization)
+        return login.user if login is not None else None
 
     async def _index(self, _: web.Request) -> web.Response:
         return web.Response(
@@ -180,6 +188,14 @@ class AdminServer:
 
     async def _findings(self, _: web.Request) -> web.Response:
         return _json(asdict(self._node.findings()))
+
+
+def _authorization(request: web.Request) -> str | None:
+    """The field; without it, what states the certificate that was shown."""
+    given = request.headers.get("Authorization")
+    if given is not None or request.transport is None:
+        return given
+    return stated(name_in(request.transport.get_extra_info("peercert"))) or None
 
 
 def _json(told: dict[str, object]) -> web.Response:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 SUBJECT: Final = "node:"
 """Stands before the name of the certificate in policies and logs."""
@@ -20,3 +21,17 @@ def stated(name: str) -> str:
 def name_of(authorization: str) -> str | None:
     """The name of the certificate; None where none was shown."""
     return authorization.removeprefix(_MARK) if authorization.startswith(_MARK) else None
+
+
+def name_in(shown: Mapping[str, Any] | None) -> str:  # Any: as the ssl module has it
+    """The first DNS name, else the first URI, else the common name of a certificate as `SSLObject.getpeercert` gives
+    it; empty where none was shown."""
+    if not shown:
+        return ""
+    names = dict[str, str]()
+    for kind, name in shown.get("subjectAltName", ()):
+        names.setdefault(kind, name)
+    for field in shown.get("subject", ()):
+        for kind, name in field:
+            names.setdefault(kind, name)
+    return next((names[kind] for kind in ("DNS", "URI", "commonName") if names.get(kind)), "")

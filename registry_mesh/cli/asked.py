@@ -13,10 +13,10 @@ from typing import Any, Final, NoReturn
 
 import click
 
+from registry_mesh.cli.way import given, way_to
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.load import load
 from registry_mesh.config.schema import Config
-from registry_mesh.config.values import host_and_port
 
 EXIT_FAILED: Final = 1
 EXIT_INVALID: Final = 2
@@ -74,10 +74,12 @@ def steps(
     config: Config, path: str, body: Told | None = None, *, wait: float = _WAIT, apart: bool = True
 ) -> Iterator[Told]:
     """The same, where the answer is a JSON line now and then (`apart`)."""
-    where = host_and_port(config.admin.address, config.admin.port)
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # the admin port is near
+    way = way_to(config, given())
+    where = way.address.partition("://")[2]
+    handlers = [urllib.request.HTTPSHandler(context=way.tls)] if way.tls is not None else []
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), *handlers)  # the admin port is near
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(f"http://{where}{path}", data, {"Content-Type": "application/json"})
+    request = urllib.request.Request(f"{way.address}{path}", data, {"Content-Type": "application/json"})
     try:
         with opener.open(request, timeout=wait) as answer:
             if not apart:
@@ -107,6 +109,8 @@ def _silent(where: str, why: object) -> str:
 def _denied(where: str) -> str:
     return (
         f"The node at {where} wants a login.\n"
-        "  admin.users names who may ask from other addresses; from 127.0.0.1 nobody needs one.\n"
-        "  Next: run this on the node's machine; admin.address: 0.0.0.0 is also 127.0.0.1"
+        "  admin.users, and admin.tls.names of certificates, say who may ask from other addresses; from 127.0.0.1\n"
+        "  nobody needs a login.\n"
+        "  Next: run this on the node's machine; admin.address: 0.0.0.0 is also 127.0.0.1. From elsewhere:\n"
+        "  registry-mesh --admin https://HOST:PORT --cert FILE --key FILE --ca FILE COMMAND …"
     )

@@ -58,6 +58,10 @@ A first tree, all on this machine:
   registry-mesh demo
 
 \b
+The options above a command are for those that ask a running node (status, doctor, ls, preload, who-pulled …):
+  registry-mesh --admin https://site:5001 --cert me.pem --key me.key --ca ca.pem status site.yaml
+
+\b
 A node of your own:
   registry-mesh check-config site.yaml
   registry-mesh serve site.yaml
@@ -93,7 +97,17 @@ class _Commands(Suggesting):
 
 @click.command(cls=_Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="registry-mesh")
-def main() -> None:
+@click.option(
+    "--admin", metavar="URL", help="Ask the node there, https://HOST:PORT, not at its admin.address."
+)
+@click.option(
+    "--cert", metavar="FILE", help="PEM file of a certificate that is shown to the node (admin.tls.clients)."
+)
+@click.option(
+    "--key", metavar="FILE", help="PEM file of its private key; absent: it is in the file of --cert."
+)
+@click.option("--ca", metavar="FILE", help="PEM file of authorities that made the node's certificate.")
+def main(admin: str | None, cert: str | None, key: str | None, ca: str | None) -> None:
     """A tree of container registries: an origin, replicas of it, and caches at sites.
 
     Every node is one `serve` with one YAML file.

@@ -26,7 +26,6 @@ def check_access(document: Document) -> None:
     _check_users(document, access)
     _check_policies(document, access)
     _check_readers(document, access)
-    _check_admin(document)
 
 
 def _check_users(document: Document, access: Mapping[str, Any]) -> None:
@@ -69,23 +68,6 @@ def _check_key(document: Document) -> None:
         document.report(path, f"{file}: {fault.strerror}", "make it: see docs/access.md")
     except KeyInvalid as fault:
         document.report(path, f"{file}: {fault}", "make it: see docs/access.md")
-
-
-def _check_admin(document: Document) -> None:
-    """The operator's listener tells much and does much: nobody reaches it from elsewhere without a login."""
-    admin = mapping(document.find("admin"))
-    address, users = admin.get("address", "127.0.0.1"), admin.get("users")
-    if isinstance(users, str) and users:
-        try:
-            load_users(users)
-        except ConfigInvalid as invalid:
-            document.findings.extend(invalid.findings)
-    elif isinstance(address, str) and not is_loopback(address):
-        document.report(
-            ("admin", "address"),
-            f"{address} can be reached from other machines, which are asked for no login",
-            "add users: FILE (htpasswd -nB NAME), or listen on 127.0.0.1",
-        )
 
 
 def _check_policies(document: Document, access: Mapping[str, Any]) -> None:

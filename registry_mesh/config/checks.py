@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from registry_mesh.config.access_checks import check_access
+from registry_mesh.config.admin_checks import check_admin
 from registry_mesh.config.certificates import authorities_fault, check_pair
 from registry_mesh.config.client_tls import check_client_tls
 from registry_mesh.config.document import Document, mapping
@@ -62,6 +63,7 @@ def check_document(document: Document) -> None:
     _check_listeners(document)
     check_itself(document)
     _check_tls(document)
+    check_admin(document)
     check_access(document)
     check_keys(document)
     check_pulls(document)

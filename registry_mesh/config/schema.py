@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from registry_mesh.config.admin import Admin
 from registry_mesh.config.callers import Access
 from registry_mesh.config.limits import Limits
 from registry_mesh.config.listen import Listen
@@ -22,14 +23,12 @@ from registry_mesh.config.registries import Registry, Siblings
 from registry_mesh.config.signers import SigningKey
 from registry_mesh.config.stores import Store
 from registry_mesh.config.values import (
-    Address,
     Allowance,
     Duration,
     FilePath,
     NodeName,
     ParentUrl,
     Patterns,
-    Port,
     Project,
     Rate,
     RegistryHost,
@@ -44,17 +43,6 @@ from registry_mesh.config.values import (
 from registry_mesh.config.webhooks import Webhooks
 
 RoleName = Literal["origin", "replica", "site"]
-
-
-class Admin(Section):
-    """`admin:`: where operators are served."""
-
-    address: Address = "127.0.0.1"
-    """Address of /healthz, /readyz, /metrics and /status; keep it away from clients."""
-    port: Port = 5001
-    users: FilePath | None = None
-    """File of htpasswd with bcrypt or argon2id: who may ask from other machines, by Basic. Needed where the address is
-    none of this machine's own (127.0.0.1)."""
 
 
 class Replication(Section):

@@ -73,9 +73,11 @@ def token_key(config: Config) -> bytes | None:
 def admin_gate(config: Config) -> Callable[[str, str | None], Awaitable[bool]] | None:
     """Who is let in to the operator's listener; None where it can be reached from this machine alone.
     `ConfigInvalid`."""
-    if config.admin.users is None:
+    users, tls = config.admin.users, config.admin.tls
+    if users is None and (tls is None or tls.clients is None):
         return None
-    return Gate(load_users(config.admin.users), time.time).lets_in
+    hashes = load_users(users) if users is not None else {}
+    return Gate(hashes, time.time, tls.names if tls is not None else ()).lets_in
 
 
 class NodeAccess:

@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Iterable
 from typing import Final
 
+from registry_mesh.config.admin import Admin
 from registry_mesh.config.listen import Certificate, Listen, Tls
 
 _VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
@@ -28,14 +29,31 @@ def tls_context(listen: Listen) -> ssl.SSLContext | None:
     return context
 
 
+def admin_context(admin: Admin) -> ssl.SSLContext | None:
+    """The same of the operator's listener. Who shows no certificate may still ask whether the node lives."""
+    tls = admin.tls
+    if tls is None:
+        return None
+    context = _speaking(tls.minimum, tls.certificate, tls.key)
+    if tls.clients is not None:
+        context.load_verify_locations(tls.clients)
+        context.verify_mode = ssl.CERT_OPTIONAL
+    return context
+
+
 def _loaded(tls: Tls, pair: Tls | Certificate) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = _VERSIONS[tls.minimum]
-    context.options |= ssl.OP_NO_RENEGOTIATION
-    context.load_cert_chain(pair.certificate, pair.key)
+    context = _speaking(tls.minimum, pair.certificate, pair.key)
     if tls.clients is not None:
         context.load_verify_locations(tls.clients)
         context.verify_mode = ssl.CERT_REQUIRED if tls.require else ssl.CERT_OPTIONAL
+    return context
+
+
+def _speaking(minimum: str, certificate: str, key: str) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = _VERSIONS[minimum]
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    context.load_cert_chain(certificate, key)
     return context
 
 

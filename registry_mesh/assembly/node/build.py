@@ -52,7 +52,10 @@ class Node:
             )
             scheme = "https" if config.listen.tls else "http"
             self.url = f"{scheme}://{host_and_port(config.listen.address, serving.getsockname()[1])}"
-            self.admin_url = f"http://{host_and_port(config.admin.address, operating.getsockname()[1])}"
+            admin_scheme = "https" if config.admin.tls else "http"
+            self.admin_url = (
+                f"{admin_scheme}://{host_and_port(config.admin.address, operating.getsockname()[1])}"
+            )
             seat = self.seats.workers[0]
             seat.take(os.getpid())
             await self.keeper.start(operating)

@@ -35,6 +35,7 @@ from registry_mesh.admin.status import (
 from registry_mesh.assembly.access.policy_in_force import admin_gate
 from registry_mesh.assembly.access.pull_keeping import PullKeeping
 from registry_mesh.assembly.access.pulls_told import KeptPulls
+from registry_mesh.assembly.access.tls import admin_context
 from registry_mesh.assembly.labels import node_name, parent_label
 from registry_mesh.assembly.node.background import Job, in_background
 from registry_mesh.assembly.runs.announced import Announced
@@ -167,7 +168,7 @@ class Keeper:
             self._admin = AdminServer(
                 self, info, self._images, admin_gate(self._config), pulls, self._audit, runs
             )
-            await self._admin.start(listener)
+            await self._admin.start(listener, admin_context(self._config.admin))
             stack.push_async_callback(self._admin.close)
             self._stack = stack.pop_all()
 
