@@ -103,7 +103,8 @@ class Callers:
         name, colon, rest = subject.partition(":")
         if not colon:
             kept = self.book.hashes.get(subject)
-        elif f"{name}:" == SUBJECT:
+            return mark(kept, subject) if kept else None
+        if f"{name}:" == SUBJECT:
             kept = robot.secret if (robot := self.book.robots.get(rest)) is not None else None
         else:
             kept = next((said for said, each in self.book.issuers.items() if each.name == name), None)

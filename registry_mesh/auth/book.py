@@ -38,5 +38,6 @@ class Book:
     @property
     def marks(self) -> frozenset[str]:
         """The marks of all credentials that are good here."""
-        robots = [robot.secret for robot in self.robots.values()]
-        return frozenset(map(mark, (*self.hashes.values(), *robots, *self.issuers)))
+        users = [mark(kept, user) for user, kept in self.hashes.items()]
+        robots = [mark(robot.secret) for robot in self.robots.values()]
+        return frozenset((*users, *robots, *map(mark, self.issuers)))

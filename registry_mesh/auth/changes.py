@@ -22,7 +22,7 @@ def changes(old: Book, new: Book) -> list[str]:
 
 def revoked_above(book: Book, marks: Collection[str]) -> list[str]:
     """The users and robots of the book whose credentials were taken away where the files come from."""
-    users = [f"user {name}" for name, kept in book.hashes.items() if mark(kept) in marks]
+    users = [f"user {name}" for name, kept in book.hashes.items() if mark(kept, name) in marks]
     return users + [f"robot {name}" for name, robot in book.robots.items() if mark(robot.secret) in marks]
 
 

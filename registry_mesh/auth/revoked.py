@@ -25,9 +25,11 @@ Revoked = Mapping[str, int]
 """The Unix time at which each credential was taken away, by its mark."""
 
 
-def mark(kept: str) -> str:
-    """The mark of a credential, by what is kept of it: the hash of a password, the digest of a secret."""
-    return hashlib.sha256(kept.encode()).hexdigest()[:16]
+def mark(kept: str, user: str = "") -> str:
+    """The mark of a credential, by what is kept of it: the hash of a user's password, the digest of a secret. Users who
+    have one hash, because a line of the file was copied, are told apart."""
+    named = f"{user}\n{kept}" if user else kept
+    return hashlib.sha256(named.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +73,14 @@ def save(revocations: Revocations) -> bytes:
     """What is kept over a restart."""
     known = sorted(revocations.known) if revocations.known is not None else None
     above = {registry: dict(each) for registry, each in revocations.above.items()}
-    return json.dumps({"known": known, "here": dict(revocations.here), "above": above}).encode()
+    return json.dumps({"marked": known, "here": dict(revocations.here), "above": above}).encode()
 
 
 def restore(data: bytes) -> Revocations:
-    """What `save` kept. `ValueError` where it is no such thing."""
+    """What `save` kept. `ValueError` where it is no such thing. What was once kept as `known` are marks without users:
+    none of them has gone because it is not made any more."""
     document = _json(data)
-    known, above = document.get("known"), document.get("above")
+    known, above = document.get("marked"), document.get("above")
     if not isinstance(above, dict) or not (known is None or isinstance(known, list)):
         raise ValueError("not what was saved")
     return Revocations(

@@ -330,7 +330,7 @@ async def test_what_was_revoked_elsewhere_is_refused_with_its_tokens_and_tokens_
         assert await verdict(site, each, PULL) is ALLOW
 
     generation = site.generation
-    site.revoke(frozenset({mark(ALICE["alice"])}))
+    site.revoke(frozenset({mark(ALICE["alice"], "alice")}))
     assert site.generation > generation, "what was decided before does not hold"
     for each in copies:
         assert await verdict(site, each, PULL) is AUTHENTICATE

@@ -6,6 +6,9 @@ import json
 
 import pytest
 
+from registry_mesh.auth.book import Book
+from registry_mesh.auth.changes import revoked_above
+from registry_mesh.auth.policies import Policies
 from registry_mesh.auth.revoked import (
     KEEP,
     LIMIT,
@@ -28,6 +31,22 @@ def test_what_was_there_and_went_is_revoked() -> None:
     gone = first.looked(frozenset({B}), NOW + 5)
     assert gone.told(NOW + 5) == {A: int(NOW) + 5}
     assert gone.looked(frozenset({B, C}), NOW + 9).told(NOW + 9) == {A: int(NOW) + 5}, "when it went stays"
+
+
+def test_a_hash_is_one_user_s() -> None:
+    """A line of the file that was copied for another user."""
+    both = Book(Policies((), {}), {"alice": "$2y$hash", "bob": "$2y$hash"})
+    one = Book(Policies((), {}), {"bob": "$2y$hash"})
+    assert len(both.marks) == 2
+    gone = Revocations().looked(both.marks, NOW).looked(one.marks, NOW)
+    assert not one.marks & gone.told(NOW).keys(), "bob may still log in"
+    assert revoked_above(both, gone.told(NOW)) == ["user alice"]
+
+
+def test_marks_that_were_made_otherwise_have_not_gone() -> None:
+    """What a former version kept: a node that is upgraded takes nothing away."""
+    former = json.dumps({"known": [A, B], "here": {C: int(NOW)}, "above": {}}).encode()
+    assert restore(former).looked(frozenset({mark("a", "alice")}), NOW).told(NOW) == {C: int(NOW)}
 
 
 def test_what_went_while_the_node_was_down_is_revoked() -> None:

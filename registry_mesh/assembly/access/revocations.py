@@ -6,13 +6,15 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from contextlib import suppress
+from typing import Final, Protocol
 
 from registry_mesh.assembly.labels import own_record
 from registry_mesh.assembly.sources.parents import Parents
 from registry_mesh.auth.revoked import Revocations, parse_revoked, restore, save, written
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.records import KeyedRecords
+from registry_mesh.tasks.together import ask_each
 from registry_mesh.telemetry.logs import FIELDS
 from registry_mesh.telemetry.note import Note
 from registry_mesh.upstream.revocations import fetch_revoked
@@ -22,6 +24,18 @@ log: Final = logging.getLogger(__name__)
 
 EVERY: Final = 3.0
 """Seconds between two questions to a parent: so long, and a second, a revocation takes from tier to tier."""
+
+PATIENCE: Final = 10.0
+"""Seconds at most for the parents of one registry, in one round."""
+
+
+class Asked(Protocol):
+    """A parent as it is asked."""
+
+    @property
+    def session(self) -> ParentSession:
+        """The way to it."""
+        ...
 
 
 class NodeRevocations:
@@ -75,9 +89,14 @@ class NodeRevocations:
             await self._keep()
 
     async def ask(self, parents: Parents) -> None:
-        """Ask once, for each registry."""
-        for registry, groups in parents.groups.items():
-            await self._hear(registry, [each.session for group in groups for each in group])
+        """Ask once, the parents of several registries side by side: one that hangs holds up no other."""
+        await ask_each(self._ask_of, parents.groups.items())
+
+    async def _ask_of(self, asked: tuple[str, Sequence[Sequence[Asked]]]) -> None:
+        registry, groups = asked
+        with suppress(TimeoutError):  # the next round asks again
+            async with asyncio.timeout(PATIENCE):
+                await self._hear(registry, [each.session for group in groups for each in group])
 
     async def _hear(self, registry: str, sessions: Sequence[ParentSession]) -> None:
         """Take the list of the first parent that answers; without one, what was heard last holds."""

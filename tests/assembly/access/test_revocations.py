@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from registry_mesh.assembly.access.revocations import NodeRevocations
@@ -13,6 +15,7 @@ from registry_mesh.config.load import parse
 from registry_mesh.ports.failures import StoreFull
 from registry_mesh.stores.memory.records import MemoryRecords
 from registry_mesh.telemetry.note import Note
+from tests.eventually import eventually
 from tests.simulators.parent import plain_parent
 
 A, B = mark("a"), mark("b")
@@ -28,6 +31,43 @@ class Full(MemoryRecords):
         if self.full:
             raise StoreFull("no room")
         await super().put(key, data)
+
+
+class Answer:
+    """Tells of one credential."""
+
+    status, source = 200, "parent"
+
+    async def body(self, limit: int) -> bytes:
+        return json.dumps({B: int(NOW)}).encode()
+
+    def field(self, name: str) -> str:
+        return '"1"'
+
+
+class Parent:
+    """A parent, its session and its state: a node of the mesh, which may hang."""
+
+    name, mesh, available = "parent", True, True
+
+    def __init__(self, *, hangs: bool) -> None:
+        self.hangs = hangs
+        self.asked = 0
+        self.session = self.parent = self
+
+    @asynccontextmanager
+    async def request(self, *_: object, **__: object) -> AsyncIterator[Answer]:
+        self.asked += 1
+        if self.hangs:
+            await asyncio.Event().wait()
+        yield Answer()
+
+
+class Several:
+    """The parents of several registries."""
+
+    def __init__(self, *parents: Parent) -> None:
+        self.groups = {f"r{number}.example": [[parent]] for number, parent in enumerate(parents)}
 
 
 class Slow(MemoryRecords):
@@ -124,3 +164,14 @@ async def test_who_has_no_credentials_bothers_no_parent_that_was_never_asked(tmp
             for _ in range(3):
                 await keeper.ask(parents)
             assert parent.requests == [("GET", "/v2/")], "it is no node of the mesh"
+
+
+async def test_a_parent_that_hangs_holds_up_no_other_registry() -> None:
+    parents = Several(*(Parent(hangs=True) for _ in range(3)), Parent(hangs=False))
+    keeper = of(Note(), keeps=True)
+    await keeper.begin(MemoryRecords())
+    asking = asyncio.create_task(keeper.ask(parents))  # type: ignore[arg-type]
+    await eventually(lambda: keeper.marks == {B})
+    assert not asking.done()
+    asking.cancel()
+    await asyncio.wait({asking})
