@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from registry_mesh.config.client_tls import check_client_tls
 from registry_mesh.config.document import Document, mapping
 from registry_mesh.config.places import log_fault
 from registry_mesh.webhooks.signature import SecretInvalid, key_of
@@ -22,6 +23,7 @@ def check_webhooks(document: Document) -> None:
         document.lack(("webhooks", "queue"), *fault)
     for name in receivers:
         _check_secret(document, name)
+        check_client_tls(document, ("webhooks", "receivers", name))
 
 
 def _check_secret(document: Document, name: str) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from registry_mesh.auth.hosts import split
-from registry_mesh.config.values import Duration, FilePath, Secret, Section, Text, listed
+from registry_mesh.config.values import Duration, FilePath, ProxyUrl, Secret, Section, Text, listed
 from registry_mesh.replication.pattern import Pattern, Subject
 
 
@@ -39,6 +39,10 @@ class Receiver(Section):
     """Where events are sent to, by POST."""
     secret: Secret
     """Key that signs them: `whsec_` and base64, or any text of 24 bytes or more. Read anew for each event."""
+    proxy: ProxyUrl | None = None
+    """HTTP proxy on the way to it, http://HOST:PORT; absent or `none`: none, whatever the environment says."""
+    ca: FilePath | None = None
+    """PEM file of certificate authorities that are believed beside those of the system; it may be renewed."""
     events: Annotated[tuple[Literal["push", "delete"], ...], BeforeValidator(listed), Field(min_length=1)] = (
         "push",
         "delete",

@@ -30,8 +30,21 @@ class Happening:
 
 
 class Outbox(Protocol):
-    """Takes what happened."""
+    """Takes what happened. Raises nothing: what happened has happened."""
 
-    async def add(self, happening: Happening) -> None:
-        """Keep it for those who want to know. Raises nothing: what happened has happened."""
+    async def begin(self, happening: Happening) -> str:
+        """Note what is about to happen, and give a name for it, by which it is told if this process does not live to
+        `add` it; empty where nobody wants to know."""
+        ...
+
+    async def add(self, happening: Happening, begun: str = "") -> None:
+        """Keep it for those who want to know. `begun`: what `begin` gave."""
+        ...
+
+
+class Journal(Protocol):
+    """What of a change can be seen in the store."""
+
+    async def happened(self, begun: Happening) -> Happening | None:
+        """That of `begun` which happened; None where nothing of it did. Failures."""
         ...

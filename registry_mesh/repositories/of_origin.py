@@ -129,10 +129,14 @@ class Repositories:
         """What is remembered of its tags, and the way back."""
         return TagHistory(self.parts(name), self)
 
-    async def announce(self, happening: Happening) -> None:
+    async def begin(self, happening: Happening) -> str:
+        """Note what is about to happen; see `Outbox.begin`."""
+        return await self._outbox.begin(happening) if self._outbox is not None else ""
+
+    async def announce(self, happening: Happening, begun: str = "") -> None:
         """Tell those who want to know."""
         if self._outbox is not None:
-            await self._outbox.add(happening)
+            await self._outbox.add(happening, begun)
 
     def may_read(self, who: Pusher, name: RepositoryName) -> bool:
         """Whether `who` may read the repository."""

@@ -41,7 +41,11 @@ class OriginStore(Kept, Ruled, Protocol):
         """Whether `who` may read the repository."""
         ...
 
-    async def announce(self, happening: Happening) -> None:
+    async def begin(self, happening: Happening) -> str:
+        """Note what is about to happen; see `ports.happenings.Outbox.begin`."""
+        ...
+
+    async def announce(self, happening: Happening, begun: str = "") -> None:
         """Tell those who want to know what happened."""
         ...
 

@@ -120,7 +120,9 @@ class RepositoryPushes:
             decide(entry.digest if entry else None)
         await self._references.demand(manifest)
         await self.touch(manifest.digest)
+        told = self._happening(PUSH, who, _plain(manifest), tags)
         async with self.taking(len(manifest.data), manifest.digest) as share:
+            begun = await self._store.begin(told)
             await put(self._store.blobs, manifest.digest, manifest.data)
             await self._store.found(self._parts)
             await self._shelve(manifest, who)
@@ -132,7 +134,7 @@ class RepositoryPushes:
                 moved.append((tag, before.digest))
         if tags and await self._parts.shelf.find(manifest.digest) is None:
             await self._shelve(manifest, who)  # deleted between the two: this push came after that
-        await self._tell(PUSH, who, _plain(manifest), tags)
+        await self._store.announce(told, begun)
         subject = manifest.subject.digest if manifest.subject else None
         return Pushed(manifest.digest, subject, tuple(tags), tuple(moved))
 
@@ -144,9 +146,13 @@ class RepositoryPushes:
                 raise ManifestUnknown("no such tag", tag=tag)
             allow_move(self._store.policy, self._parts.name, tag, current, None, Precondition(if_match))
 
+        standing = await self._parts.tags.current(tag)
+        decide(standing.digest if standing else None)  # refuse early, before anything is noted
+        assert standing is not None and standing.descriptor is not None, "it was let through"
+        begun = await self._store.begin(self._happening(DELETE, who, standing.descriptor, (tag,)))
         before = await self._parts.tags.move(tag, None, who, decide)
         if before is not None and before.descriptor is not None:
-            await self._tell(DELETE, who, before.descriptor, (tag,))
+            await self._store.announce(self._happening(DELETE, who, before.descriptor, (tag,)), begun)
 
     async def delete_manifest(self, who: Pusher, digest: Digest) -> None:
         """Delete a manifest and the tags that point at it. `ManifestUnknown`."""
@@ -157,11 +163,13 @@ class RepositoryPushes:
         tags = await self._parts.tags.pointing_at(digest)
         for tag in tags:
             allow_move(self._store.policy, self._parts.name, tag, digest, None, Precondition())
+        told = self._happening(DELETE, who, shelved.descriptor, tags)
+        begun = await self._store.begin(told)
         for tag in tags:
             with suppress(Moved):
                 await self._parts.tags.move(tag, None, who, only_from(digest))
         await self._parts.shelf.unshelve(shelved, self._store.lifecycle.clock(), who)
-        await self._tell(DELETE, who, shelved.descriptor, tags)
+        await self._store.announce(told, begun)
 
     async def delete_blob(self, who: Pusher, digest: Digest) -> None:
         """Unlink a blob from this repository. `BlobUnknown`."""
@@ -217,12 +225,10 @@ class RepositoryPushes:
         blobs = LinkedBlobs(self._store.records, self._store.blobs, RepositoryKeys(name))
         return await blobs.linked_at(digest) is not None
 
-    async def _tell(self, kind: str, who: Pusher, what: Descriptor, tags: Sequence[Tag]) -> None:
+    def _happening(self, kind: str, who: Pusher, what: Descriptor, tags: Sequence[Tag]) -> Happening:
         at = self._store.lifecycle.clock()
-        await self._store.announce(
-            Happening(
-                kind, self._parts.name, what.digest, tuple(tags), what.media_type, what.size, who.subject, at
-            )
+        return Happening(
+            kind, self._parts.name, what.digest, tuple(tags), what.media_type, what.size, who.subject, at
         )
 
     async def _shelve(self, manifest: Manifest, who: Pusher) -> None:

@@ -47,13 +47,13 @@ class TagHistory:
             expected = Precondition(f'"{at_stake}"') if at_stake else CREATE
             allow_move(self._policy, self._parts.name, tag, standing, target.digest, expected)
 
-        await self._parts.tags.move(tag, target.descriptor, who, decide)
         back, at = target.descriptor, self._lifecycle.clock()
-        await self._store.announce(
-            Happening(
-                PUSH, self._parts.name, back.digest, (tag,), back.media_type, back.size, who.subject, at
-            )
+        told = Happening(
+            PUSH, self._parts.name, back.digest, (tag,), back.media_type, back.size, who.subject, at
         )
+        begun = await self._store.begin(told)
+        await self._parts.tags.move(tag, target.descriptor, who, decide)
+        await self._store.announce(told, begun)
         return target
 
     async def _bring_back(self, digest: Digest) -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -46,6 +48,10 @@ class Receiver:
     url: str
     key: Callable[[], bytes]
     keep: float
+    proxy: str | None = None
+    """HTTP proxy on the way to it; None: none, whatever the environment says."""
+    ca: str | None = None
+    """PEM file of certificate authorities that are believed beside those of the system."""
 
     @property
     def place(self) -> str:
@@ -57,6 +63,12 @@ def place_of(url: str) -> str:
     """The scheme, host and port of a URL."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
+
+
+def _believing(ca: str) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.load_verify_locations(ca)
+    return context
 
 
 def open_session() -> aiohttp.ClientSession:
@@ -81,6 +93,7 @@ class Courier:
         self._queue = queue
         self._session = session
         self._clock = clock
+        self._trusted: tuple[int, ssl.SSLContext] | None = None
         self._tried = (0, 0)
         """The event that was tried last, and how often."""
 
@@ -130,7 +143,12 @@ class Courier:
         signed = headers(key, waiting.event, int(self._clock()), waiting.body)
         try:
             async with self._session.post(
-                self.receiver.url, data=waiting.body, headers=signed, allow_redirects=False
+                self.receiver.url,
+                data=waiting.body,
+                headers=signed,
+                allow_redirects=False,
+                proxy=self.receiver.proxy,
+                ssl=await self._trust(),
             ) as answer:
                 where = " to elsewhere, which is not followed" if 300 <= answer.status < 400 else ""
                 return answer.status, f"answered {answer.status}{where}"
@@ -138,6 +156,15 @@ class Courier:
             return 0, f"no answer within {_TIMEOUT:g} s"
         except (aiohttp.ClientError, OSError, ValueError) as fault:
             return 0, getattr(fault, "strerror", None) or type(fault).__name__
+
+    async def _trust(self) -> ssl.SSLContext | bool:
+        """What the receiver's certificate is held against; True: the system's authorities. OSError."""
+        if self.receiver.ca is None:
+            return True
+        changed = await offload(os.stat, self.receiver.ca)
+        if self._trusted is None or self._trusted[0] != changed.st_mtime_ns:
+            self._trusted = changed.st_mtime_ns, await offload(_believing, self.receiver.ca)
+        return self._trusted[1]
 
     async def _give_up(self, waiting: Waiting, why: str) -> None:
         await offload(self._queue.lost, self.receiver.name, waiting)

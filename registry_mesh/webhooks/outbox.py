@@ -12,7 +12,7 @@ from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.happenings import Happening
 from registry_mesh.tasks.threads import in_thread
 from registry_mesh.telemetry.logs import FIELDS
-from registry_mesh.webhooks.event import document
+from registry_mesh.webhooks.event import document, written
 from registry_mesh.webhooks.queue import Queue
 
 log: Final = logging.getLogger(__name__)
@@ -41,15 +41,29 @@ class QueuedOutbox:
         self._source = source
         self._registry = registry
 
-    async def add(self, happening: Happening) -> None:
-        """Write it down for those who want it. Where that fails, the log says that they will not be told."""
-        receivers = [wish.receiver for wish in self._wishes if wish.wants(happening)]
+    async def begin(self, happening: Happening) -> str:
+        """See `Outbox.begin`."""
+        if not self._wanted(happening):
+            return ""
+        event = str(uuid.uuid4())
+        try:
+            await in_thread(self._queue.begin, event, happening.at, written(happening))
+        except Failure:
+            return ""  # `add` tries again, and says where it fails
+        return event
+
+    async def add(self, happening: Happening, begun: str = "") -> None:
+        """See `Outbox.add`. Where it cannot be written down the log says that nobody will be told."""
+        receivers = self._wanted(happening)
         if not receivers:
             return
-        event = str(uuid.uuid4())
+        event = begun or str(uuid.uuid4())
         body = document(happening, event, self._source, self._registry)
         try:
             await in_thread(self._queue.add, receivers, event, happening.at, body)
         except Failure as fault:
             fields = {"repository": happening.repository, "kind": happening.kind, "why": fault.reason}
             log.error("an event is lost: the queue of webhooks cannot be written to", extra={FIELDS: fields})
+
+    def _wanted(self, happening: Happening) -> list[str]:
+        return [wish.receiver for wish in self._wishes if wish.wants(happening)]

@@ -1,7 +1,8 @@
 """The events that receivers have not taken yet: SQLite, a row for each receiver and event.
 
 All processes of a node write into it. What was added survives the death of any of them. Each receiver has room for so
-many events: the oldest makes room for the newest, and is counted as lost.
+many events: the oldest makes room for the newest, and is counted as lost. What is about to happen is written down first
+(`begin`), so that an event is told although its process dies before it can add it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from registry_mesh.tasks.shared_database import SharedDatabase
 
 _WAIT: Final = 1.0
 """Seconds for which a write waits for others of its process, and then for other processes: a push waits with it."""
-_VERSION: Final = 1
+_VERSION: Final = 2
+_AT_ONCE: Final = 1000
+"""What is read at one time of what was about to happen."""
 _MAKE: Final = """
 CREATE TABLE IF NOT EXISTS waiting (
   id INTEGER PRIMARY KEY AUTOINCREMENT, receiver TEXT NOT NULL,
@@ -27,6 +30,9 @@ CREATE TABLE IF NOT EXISTS waiting (
 CREATE INDEX IF NOT EXISTS by_receiver ON waiting (receiver, id);
 CREATE TABLE IF NOT EXISTS receivers (
   receiver TEXT PRIMARY KEY, waiting INTEGER NOT NULL, sent INTEGER NOT NULL, lost INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS begun (
+  event TEXT PRIMARY KEY, at REAL NOT NULL, happening BLOB NOT NULL
 ) WITHOUT ROWID;
 """
 
@@ -39,6 +45,15 @@ class Waiting:
     event: str
     at: float
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What was about to happen at `at`, in seconds since the epoch, and is not known to have."""
+
+    event: str
+    at: float
+    happening: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +83,10 @@ class Queue:
                 self._connection = None
 
     def add(self, receivers: Collection[str], event: str, at: float, body: bytes) -> None:
-        """Keep an event for each of `receivers`."""
+        """Keep an event for each of `receivers`; it is no longer about to happen."""
         with self._opened() as opened, opened:
             opened.execute("BEGIN IMMEDIATE")
+            opened.execute("DELETE FROM begun WHERE event = ?", (event,))
             for receiver in receivers:
                 opened.execute(
                     "INSERT INTO waiting (receiver, event, at, body) VALUES (?, ?, ?, ?)",
@@ -78,6 +94,24 @@ class Queue:
                 )
                 self._count(opened, receiver, waiting=1)
                 self._make_room(opened, receiver)
+
+    def begin(self, event: str, at: float, happening: bytes) -> None:
+        """Write down what is about to happen."""
+        with self._opened() as opened, opened:
+            opened.execute("INSERT INTO begun VALUES (?, ?, ?)", (event, at, happening))
+
+    def begun(self, before: float) -> list[Begun]:
+        """What was about to happen before a time, the oldest first."""
+        with self._opened() as opened:
+            rows = opened.execute(
+                "SELECT event, at, happening FROM begun WHERE at < ? ORDER BY at LIMIT ?", (before, _AT_ONCE)
+            ).fetchall()
+        return [Begun(*row) for row in rows]
+
+    def forget(self, event: str) -> None:
+        """It has not happened."""
+        with self._opened() as opened, opened:
+            opened.execute("DELETE FROM begun WHERE event = ?", (event,))
 
     def first(self, receiver: str) -> Waiting | None:
         """The oldest event of a receiver."""

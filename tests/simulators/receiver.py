@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hmac
 import json
+import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -51,16 +52,18 @@ class Receiver:
 
 
 @asynccontextmanager
-async def receiving(receiver: Receiver, port: int = 0) -> AsyncIterator[Receiver]:
+async def receiving(
+    receiver: Receiver, port: int = 0, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Receiver]:
     """Serve it on this machine."""
     app = web.Application()
     app.router.add_post("/hook", receiver.take)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", port)
+    site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls)
     await site.start()
     bound = runner.addresses[0][1]
-    receiver.url = f"http://127.0.0.1:{bound}/hook?token=hidden"
+    receiver.url = f"{'https' if tls else 'http'}://127.0.0.1:{bound}/hook?token=hidden"
     try:
         yield receiver
     finally:

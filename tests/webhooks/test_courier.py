@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
+import trustme
 
 from registry_mesh.oci.digest import Digest
 from registry_mesh.ports.happenings import DELETE, PUSH, Happening
@@ -55,7 +57,12 @@ class Clock:
 
 @asynccontextmanager
 async def courier(
-    queue: Queue, url: str, key: bytes | Exception = KEY, keep: float = 1e12
+    queue: Queue,
+    url: str,
+    key: bytes | Exception = KEY,
+    keep: float = 1e12,
+    proxy: str | None = None,
+    ca: str | None = None,
 ) -> AsyncIterator[Courier]:
     def told() -> bytes:
         if isinstance(key, Exception):
@@ -63,7 +70,7 @@ async def courier(
         return key
 
     async with open_session() as session:
-        yield Courier(Told("ci", url, told, keep), queue, session, Clock())
+        yield Courier(Told("ci", url, told, keep, proxy, ca), queue, session, Clock())
 
 
 async def test_an_event_is_a_signed_cloud_event(queue: Queue) -> None:
@@ -215,3 +222,41 @@ def test_keys() -> None:
     for text in ("short", "whsec_AAAA", "whsec_###", ""):
         with pytest.raises(SecretInvalid):
             key_of(text)
+
+
+async def test_a_receiver_behind_a_proxy(queue: Queue) -> None:
+    """The proxy takes the whole address, and looks for the receiver itself."""
+    await outbox(queue).add(happening())
+    async with receiving(Receiver()) as proxy:
+        url, at = "http://receiver.invalid/hook", proxy.url.partition("/hook")[0]
+        async with courier(queue, url) as straight:
+            await straight.step()
+            assert straight.why
+        async with courier(queue, url, proxy=at) as bringing:
+            await bringing.step()
+    assert len(proxy.events) == 1
+    assert queue.counts() == {"ci": Counts(0, 1, 0)}
+
+
+async def test_a_receiver_of_an_authority_of_its_own(queue: Queue, tmp_path: Path) -> None:
+    """A renewed file holds at once; a file that is gone keeps the event."""
+    authority, ca = trustme.CA(), tmp_path / "ca.pem"
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    await outbox(queue).add(happening())
+    async with receiving(Receiver(), tls=tls) as receiver:
+        async with courier(queue, receiver.url) as bringing:
+            await bringing.step()
+            assert bringing.why
+        async with courier(queue, receiver.url, ca=str(ca)) as bringing:
+            await bringing.step()
+            assert "No such file" in bringing.why
+            trustme.CA().cert_pem.write_to_path(str(ca))
+            await bringing.step()
+            assert "No such file" not in bringing.why != ""
+            assert receiver.events == []
+            ca.unlink()
+            authority.cert_pem.write_to_path(str(ca))
+            await bringing.step()
+            assert bringing.why == ""
+    assert len(receiver.events) == 1

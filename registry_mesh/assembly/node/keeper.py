@@ -46,6 +46,7 @@ from registry_mesh.assembly.runs.retention import RetentionRuns
 from registry_mesh.assembly.runs.scrubbing import Scrubber, scrubbed
 from registry_mesh.assembly.sources.parent_log import ParentLog
 from registry_mesh.assembly.sources.parents import Seen
+from registry_mesh.assembly.sources.repositories import open_repositories
 from registry_mesh.assembly.sources.storage import open_storage, write_fault
 from registry_mesh.assembly.sources.webhooks import Couriers
 from registry_mesh.assembly.supervision.seats import Seats, State
@@ -61,6 +62,7 @@ from registry_mesh.findings.decide import LOOKED_AT
 from registry_mesh.findings.finding import verdict
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.storage import Storage
+from registry_mesh.repositories.journal import DocumentJournal
 from registry_mesh.telemetry import audit, names
 from registry_mesh.telemetry.events import Event, Events
 from registry_mesh.telemetry.instruments import Table
@@ -226,12 +228,16 @@ class Keeper:
         if self._retention is not None:
             jobs.append(self._retention.repeat)
         if self._couriers is not None:
-            jobs.append(self._couriers.follow)
+            jobs.append(self._bring_events)
         return jobs
 
     async def _collect(self) -> None:
         assert self.storage is not None, "opened before any job begins"
         await collect_again_and_again(lambda: self._config, self.storage)
+
+    async def _bring_events(self) -> None:
+        assert self._couriers is not None and self.storage is not None, "there are receivers, and it is open"
+        await self._couriers.follow(DocumentJournal(open_repositories(self._config, self.storage)))
 
     async def _listen(self) -> None:
         """Take down what workers tell of requests that were not answered as asked."""

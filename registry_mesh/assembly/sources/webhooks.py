@@ -18,7 +18,7 @@ from registry_mesh.config.scalars import SecretReference
 from registry_mesh.config.schema import Config
 from registry_mesh.config.webhooks import Receiver as Configured
 from registry_mesh.ports.failures import Failure
-from registry_mesh.ports.happenings import Outbox
+from registry_mesh.ports.happenings import Journal, Outbox
 from registry_mesh.replication.pattern import Pattern, Subject
 from registry_mesh.replication.rules import Selection
 from registry_mesh.tasks.threads import offload
@@ -26,6 +26,7 @@ from registry_mesh.telemetry.logs import FIELDS
 from registry_mesh.webhooks.courier import Courier, Receiver, open_session, place_of
 from registry_mesh.webhooks.outbox import QueuedOutbox, Wish
 from registry_mesh.webhooks.queue import Counts, Queue
+from registry_mesh.webhooks.recovery import Recovery
 from registry_mesh.webhooks.signature import SecretInvalid, key_of
 
 log: Final = logging.getLogger(__name__)
@@ -38,9 +39,13 @@ def open_outbox(config: Config) -> Outbox | None:
     """Where happenings are told; None where nobody wants to know."""
     if not config.webhooks.receivers:
         return None
+    return _outbox(config, _queue(config))
+
+
+def _outbox(config: Config, queue: Queue) -> QueuedOutbox:
     wishes = [_wish(name, each) for name, each in config.webhooks.receivers.items()]
     source = f"//{config.registry}" if config.registry else f"urn:registry-mesh:{node_name(config)}"
-    return QueuedOutbox(_queue(config), wishes, source, config.registry)
+    return QueuedOutbox(queue, wishes, source, config.registry)
 
 
 class Couriers:
@@ -52,19 +57,21 @@ class Couriers:
         self._couriers: dict[str, Courier] = {}
         self._counts: dict[str, Counts] = {}
 
-    async def follow(self) -> None:
-        """Bring events to all receivers, for ever."""
+    async def follow(self, journal: Journal) -> None:
+        """Bring events to all receivers, for ever. `journal`: of the store that they are about."""
         webhooks = self._config.webhooks
+        recovery = Recovery(self._queue, _outbox(self._config, self._queue), journal)
         try:
             await self._forget_others()
             async with open_session() as session, asyncio.TaskGroup() as tasks:
                 for name, each in webhooks.receivers.items():
-                    told = Receiver(name, each.url, partial(key_in, each.secret), webhooks.keep)
+                    told = _receiver(name, each, webhooks.keep)
                     self._couriers[name] = Courier(told, self._queue, session, time.time)
                     tasks.create_task(self._couriers[name].follow())
                 while True:
                     with suppress(Failure):  # couriers tell of it
                         self._counts = await offload(self._queue.counts)
+                        await recovery.look(time.time())
                     await asyncio.sleep(_LOOK)
         finally:
             self._queue.close()
@@ -89,6 +96,11 @@ class Couriers:
 def _queue(config: Config) -> Queue:
     assert config.webhooks.queue is not None, "the checks demand it beside receivers"
     return Queue(config.webhooks.queue, config.webhooks.limit)
+
+
+def _receiver(name: str, configured: Configured, keep: float) -> Receiver:
+    proxy = configured.proxy if configured.proxy != "none" else None
+    return Receiver(name, configured.url, partial(key_in, configured.secret), keep, proxy, configured.ca)
 
 
 def _wish(name: str, configured: Configured) -> Wish:
