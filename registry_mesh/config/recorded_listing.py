@@ -39,7 +39,7 @@ def read_listing(path: Path) -> Iterator[Recorded]:
                     continue
                 try:
                     found = _line(number, json.loads(line))
-                except (ValueError, TypeError, AttributeError, KeyError, Refusal) as fault:
+                except (ValueError, TypeError, AttributeError, KeyError, RecursionError, Refusal) as fault:
                     why = getattr(fault, "reason", None) or f"{type(fault).__name__}: {fault}"
                     raise _invalid(path, number, why) from None
                 if found is not None:

@@ -18,7 +18,7 @@ _NOT: Final = "is not mirrored there: leave it out, or deny it here"
 
 def artifact_mirror(text: str) -> Iterator[Entry]:
     """`config.yaml` of artifact-mirror (and of image-mirror before it), `external-images.yaml` of Kyma."""
-    document = mapping_of(text, "artifact-mirror")
+    document = mapping_of(text, "artifact-mirror", "Artifacts", "Images", "images")
     places = [*document.mappings("Repositories"), *document.mappings("Registries")]
     targets = [found for each in places if (found := _repository(each))]
     for key, name in (("Artifacts", "SourceArtifact"), ("Images", "SourceImage")):

@@ -18,7 +18,7 @@ _OURS: Final = "is not carried: logins and how registries are asked stand in the
 
 def dregsy(text: str) -> Iterator[Entry]:
     """The configuration of dregsy."""
-    document = mapping_of(text, "dregsy")
+    document = mapping_of(text, "dregsy", "tasks")
     document.drop("relay", "skopeo", "docker", "dockerhost", "api-version", "lister", "watch")
     for task in document.mappings("tasks"):
         name, interval = task.text("name"), task.number("interval")

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from registry_mesh.config.finding import Mark
 from registry_mesh.config.imports.entry import Entry, each_entry
-from registry_mesh.config.imports.fields import Fields, NotCarried
+from registry_mesh.config.imports.fields import Fields, NotCarried, WrongFile
 from registry_mesh.config.imports.source import mapping_of
 from registry_mesh.config.imports.spelling import Ref, matching, reference, some
 
@@ -23,7 +23,7 @@ def ducc(text: str) -> Iterator[Entry]:
     if not re.search(r"^(input|version|output_format|cvmfs_repo|user)\s*:", text, re.MULTILINE):
         yield from _lines(text, _line)
         return
-    document = mapping_of(text, "ducc")
+    document = mapping_of(text, "ducc", "input")
     document.drop("version")
     document.leave(_THIN, "output_format")
     document.leave(_CVMFS, "cvmfs_repo", "user")
@@ -51,7 +51,15 @@ def osg_list(text: str) -> Iterator[Entry]:
     yield from _lines(text, _osg_line)
 
 
-def _lines(text: str, make: Any) -> Iterator[Entry]:
+def _lines(text: str, make: Any) -> list[Entry]:
+    """`WrongFile` where no line is one of such a list."""
+    found = list(_each_line(text, make))
+    if found and all(each.refused for each in found):
+        raise WrongFile(f"no list of images: {found[0].refused[:200]}", found[0].mark)
+    return found
+
+
+def _each_line(text: str, make: Any) -> Iterator[Entry]:
     for number, line in enumerate(text.splitlines(), 1):
         bare = line.partition("#")[0].strip()
         if bare:

@@ -80,6 +80,7 @@ def each_entry(fields: Fields, where: str, make: Callable[[], Iterable[Entry]]) 
         yield replace(entry, mark=mark, notes=(*entry.notes, *(() if number else notes)))
 
 
+_LONGEST: Final = 400
 _ORDER: Final = ("name", "from", "repos", "tags")
 
 
@@ -195,7 +196,8 @@ def told(each: Imported, file: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
 
 
 def compared(imported: Iterable[Imported]) -> list[Imported]:

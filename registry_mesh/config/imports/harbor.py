@@ -43,7 +43,7 @@ def harbor(text: str, registries: Registries) -> Iterator[Entry]:
     if found is not None:
         yield from _terraform(found, registries)
         return
-    for policy in mappings_of(text, "harbor"):
+    for policy in mappings_of(text, "harbor", "name", "spec"):
         if "spec" in policy:
             policy.drop("apiVersion", "kind", "metadata", "status")
             spec = policy.fields("spec")

@@ -27,7 +27,7 @@ _ANNOTATIONS: Final = ("registry", "platform", "key", "use-tlog-verify", "rewrit
 
 def hauler(text: str) -> Iterator[Entry]:
     """Manifests of hauler: images, charts, files."""
-    for document in mappings_of(text, "hauler"):
+    for document in mappings_of(text, "hauler", "kind"):
         document.drop("apiVersion", "status")
         kind = document.text("kind")
         defaults = _defaults(document.fields("metadata"))

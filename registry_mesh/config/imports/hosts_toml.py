@@ -22,7 +22,7 @@ _OURS: Final = "is not carried: how long a parent may take is the node's own"
 
 def hosts_toml(text: str, file: str, registries: Mapping[str, str]) -> Iterator[Entry]:
     """The mirrors of one registry become its `parents`. `file`: its path, whose folder is the registry's name."""
-    document = toml_fields(text, "hosts.toml")
+    document = toml_fields(text, "hosts.toml", "server", "host")
     yield from each_entry(document, "the file", partial(_entry, document, file, registries))
 
 

@@ -45,6 +45,8 @@ def _synced(source: str, targets: list[str]) -> list[Entry]:
         raise NotCarried(
             "no target: the default registry of its command line is not known; write HOST/REPOSITORY"
         )
+    if any("/" not in each for each in targets):
+        raise NotCarried(f"{targets[0][:80]}: a target is REGISTRY/REPOSITORY")
     if any("," in each.rpartition("/")[2] for each in targets):
         raise NotCarried(_SEVERAL)
     to: list[dict[str, str]] = [to_of(reference(each)) for each in targets]

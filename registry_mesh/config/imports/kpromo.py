@@ -26,7 +26,7 @@ def kpromo(text: str, registries: Registries) -> Iterator[Entry]:
         registries.get("src", ""),
         [found for name, found in registries.items() if name != "src"],
     )
-    for document in mappings_of(text, "kpromo"):
+    for document in mappings_of(text, "kpromo", "name", "images", "imagesPath", "registries", "filestores"):
         if not ({"registries", "images", "filestores", "files", "imagesPath"} & set(document.values)):
             yield from each_entry(
                 document, str(document.values.get("name")), partial(_image, document, source, targets)

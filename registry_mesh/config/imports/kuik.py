@@ -34,7 +34,7 @@ _META: Final = frozenset(".*+?[](){}|^$\\")
 
 def kuik(text: str) -> Iterator[Entry]:
     """Resources of kube-image-keeper, of its first and second edition."""
-    for document in mappings_of(text, "kuik"):
+    for document in mappings_of(text, "kuik", "kind"):
         if document.text("kind").endswith("List") and "items" in document:
             document.drop("apiVersion", "metadata")
             for item in document.mappings("items"):

@@ -22,7 +22,7 @@ _BOTH: Final = "{} is asked for digests and tags alike here; what it lacks comes
 
 def mirror_sets(text: str) -> Iterator[Entry]:
     """Mirror sets become `parents` of the configuration; of `Image`, blocked registries `deny` of a rule file."""
-    for document in mappings_of(text, "mirror-sets"):
+    for document in mappings_of(text, "mirror-sets", "kind"):
         if document.text("kind") == "List":
             document.drop("apiVersion", "metadata")
             for item in document.mappings("items"):

@@ -33,7 +33,7 @@ def oc_mirror(text: str) -> Iterator[Entry]:
                     Fields({}, {}, Mark(number, 1)), line.strip(), partial(_mapped, line.strip())
                 )
         return
-    for document in mappings_of(text, "oc-mirror"):
+    for document in mappings_of(text, "oc-mirror", "mirror", "delete"):
         document.drop("apiVersion", "kind", "metadata")
         document.leave(_OURS, "archiveSize", "storageConfig")
         if document.get("delete") is not None:

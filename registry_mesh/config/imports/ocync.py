@@ -20,7 +20,7 @@ _HIDDEN: Final = ("rc", "alpha", "beta", "pre", "snapshot", "nightly")
 
 def ocync(text: str) -> Iterator[Entry]:
     """The configuration of ocync."""
-    document = mapping_of(text, "ocync")
+    document = mapping_of(text, "ocync", "mappings")
     document.leave(_OURS, "global")
     registries: dict[str, str] = {}
     for name in document.fields("registries").values:

@@ -30,7 +30,7 @@ _DISABLED: Final = "it is not enabled there, and a rule is in force: enable it, 
 
 def quay(text: str) -> Iterator[Entry]:
     """Mirrors of Quay: of a repository, or of an organisation."""
-    for mirror in mappings_of(text, "quay"):
+    for mirror in mappings_of(text, "quay", "external_reference", "external_registry_url"):
         where = str(mirror.values.get("external_reference") or mirror.values.get("external_registry_url"))
         yield from each_entry(mirror, where, partial(_mirror, mirror, where))
 

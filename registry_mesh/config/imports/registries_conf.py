@@ -27,7 +27,9 @@ _FIRST: Final = (
 
 def registries_conf(text: str) -> Iterator[Entry]:
     """Mirrors become `parents` of the configuration, blocked registries `deny` of a rule file."""
-    document = toml_fields(text, "registries.conf")
+    document = toml_fields(
+        text, "registries.conf", "registry", "registries", "aliases", "unqualified-search-registries"
+    )
     document.leave(_OURS, "credential-helpers")
     document.leave(f"is not carried: {_SHORT}", "short-name-mode")
     document.leave("is not carried: a client's store of layers", "additional-layer-store-auth-helper")

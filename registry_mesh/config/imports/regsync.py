@@ -40,7 +40,7 @@ _KNOWN: Final = ("source", "target", "type", "tags", "tagSets", "repos", "interv
 
 def regsync(text: str) -> Iterator[Entry]:
     """`regsync.yml` of regclient."""
-    document = mapping_of(text, "regsync")
+    document = mapping_of(text, "regsync", "sync")
     document.drop("version", "creds", *(key for key in document.values if key.startswith("x-")))
     defaults, entries = document.fields("defaults"), document.mappings("sync")
     defaults.drop(

@@ -37,7 +37,9 @@ _DAYS: Final = re.compile(r"(\d+)\s*(minute|min|hour|day|week|month|year|[mhdwy]
 
 def renovate(text: str) -> Iterator[Entry]:
     """`packageRules` about images, with the age that they ask for."""
-    document = mapping_of(_as_yaml(text), "renovate")
+    document = mapping_of(
+        _as_yaml(text), "renovate", "packageRules", "minimumReleaseAge", "extends", "$schema"
+    )
     age = document.text("minimumReleaseAge")
     for rule in document.mappings("packageRules"):
         where = str(rule.values.get("description") or _first_name(rule) or "packageRules")

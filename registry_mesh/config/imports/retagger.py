@@ -22,7 +22,7 @@ _STORE: Final = (
 
 def retagger(text: str) -> Iterator[Entry]:
     """A list of renamed images."""
-    images = mappings_of(text, "retagger")
+    images = mappings_of(text, "retagger", "image")
     images[0].notes.append(_STORE)
     for image in images:
         yield from each_entry(image, str(image.values.get("image")), partial(_image, image))

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Final
 
 from registry_mesh.config.imports.entry import Entry, each_entry
-from registry_mesh.config.imports.fields import Fields, NotCarried
+from registry_mesh.config.imports.fields import Fields, NotCarried, WrongFile
 from registry_mesh.config.imports.source import mapping_of
 from registry_mesh.config.imports.spelling import exact_tags, hub_name, masterminds, matching, searched, some
 from registry_mesh.config.rule_values import host_of
@@ -21,6 +21,10 @@ _KINDS: Final = ("images", "images-by-semver", "images-by-tag-regex")
 def skopeo(text: str) -> Iterator[Entry]:
     """The YAML of `skopeo sync --src yaml`."""
     document = mapping_of(text, "skopeo")
+    if not any(kind in document.fields(host) for host in document.values for kind in _KINDS):
+        raise WrongFile(
+            f"no file of skopeo: none of {', '.join(_KINDS)} stands below a registry", document.mark
+        )
     for host in document.values:
         registry = document.fields(host)
         registry.leave(_CONNECTION, "credentials", "tls-verify", "cert-dir")

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
 import yaml
@@ -82,16 +82,24 @@ def documents(text: str) -> list[Any]:
     return [each for each in found if each is not None]
 
 
-def mapping_of(text: str, tool: str) -> Fields:
-    """The one mapping of a file; `WrongFile` where it is none."""
+def mapping_of(text: str, tool: str, *wanted: str) -> Fields:
+    """The one mapping of a file; `WrongFile` where it is none, or has none of the keys `wanted`."""
     found = documents(text)
     if len(found) != 1 or not isinstance(found[0], Fields):
         raise WrongFile(f"no file of {tool}: it is one mapping")
+    _demand(found[0], tool, wanted)
     return found[0]
 
 
-def mappings_of(text: str, tool: str) -> list[Fields]:
-    """The mappings of a file of several documents, lists of mappings opened."""
+def _demand(fields: Fields, tool: str, wanted: Sequence[str]) -> None:
+    if wanted and not set(wanted) & set(fields.values):
+        several = ", ".join(wanted[:-1]) + f" and {wanted[-1]}" if len(wanted) > 1 else wanted[0]
+        none = "none of " if len(wanted) > 1 else "no "
+        raise WrongFile(f"no file of {tool}: {none}{several} stands in it", fields.mark)
+
+
+def mappings_of(text: str, tool: str, *wanted: str) -> list[Fields]:
+    """The mappings of a file of several documents, lists of mappings opened; the first has a key of `wanted`."""
     found: list[Fields] = []
     for each in documents(text):
         several = each if isinstance(each, list) else [each]
@@ -100,6 +108,7 @@ def mappings_of(text: str, tool: str) -> list[Fields]:
         found += several
     if not found:
         raise WrongFile(f"no file of {tool}: nothing stands in it")
+    _demand(found[0], tool, wanted)
     return found
 
 
@@ -169,7 +178,7 @@ def _scalar(node: Any) -> str | bool | None:
     return _BOOL.get(node.value, str(node.value))
 
 
-def toml_fields(text: str, tool: str) -> Fields:
+def toml_fields(text: str, tool: str, *wanted: str) -> Fields:
     """A TOML file. Its library tells no places: headers and keys are looked for, in their order."""
     try:
         found = tomllib.loads(text)
@@ -177,7 +186,9 @@ def toml_fields(text: str, tool: str) -> Fields:
         place = _LINE.search(str(fault))
         mark = Mark(int(place[1]), int(place[2])) if place else Mark(text.count("\n") + 1, 1)
         raise WrongFile(f"no file of {tool}, not TOML: {_LINE.sub('', str(fault)).strip()}", mark) from None
-    return _Toml(text).fields(found, ())
+    fields = _Toml(text).fields(found, ())
+    _demand(fields, tool, wanted)
+    return fields
 
 
 class _Toml:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from registry_mesh.config.imports.fields import NotCarried
 from registry_mesh.config.rule_values import host_of
 from registry_mesh.oci.reference import DOCKER_HUB, is_tag
 from registry_mesh.replication.regex import parse_regex
+
+_LONGEST: Final = 512
+"""A registry's name, a repository's (255 together), a tag (128) and a digest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,8 @@ class Ref:
 
 def reference(text: str) -> Ref:
     """`[SCHEME://][HOST/]REPO[:TAG][@DIGEST]`, as Docker reads it."""
+    if len(text) > _LONGEST:
+        raise NotCarried(f"{text[:80]}… is no reference: longer than {_LONGEST} characters")
     bare, _, digest = re.sub(r"^[a-z+]+://", "", text.strip()).partition("@")
     first, slash, rest = bare.partition("/")
     if not slash or not ("." in first or ":" in first or first == "localhost"):
@@ -41,7 +47,8 @@ def reference(text: str) -> Ref:
     repository, _, tag = rest.rpartition(":") if ":" in rest.rpartition("/")[2] else (rest, "", "")
     if "{{" in text or "${" in text or "$(" in text:
         raise NotCarried(f"{text or 'nothing'} is no reference: variables are not filled in; write the value")
-    if not repository or any(each.isspace() for each in bare) or (digest and not is_digest(digest)):
+    named = all(re.search(r"[^\W_]|\*", part) for part in repository.split("/"))
+    if not named or bare.endswith(":") or re.search(r"\s", bare) or (digest and not is_digest(digest)):
         raise NotCarried(f"{text or 'nothing'} is no reference: write HOST/REPOSITORY:TAG")
     return Ref(host_of(first), hub_name(host_of(first), repository), tag, digest)
 

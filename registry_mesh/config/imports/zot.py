@@ -38,7 +38,7 @@ _ASKING: Final = (
 
 def zot(text: str) -> Iterator[Entry]:
     """`extensions.sync` of zot."""
-    document = mapping_of(re.sub(r"{{.*?}}", "template", text), "zot")
+    document = mapping_of(re.sub(r"{{.*?}}", "template", text), "zot", "extensions", "storage")
     document.drop("distSpecVersion", "http", "log", "cluster", "scheduler")
     extensions, storage = document.fields("extensions"), document.fields("storage")
     extensions.spare()
