@@ -54,7 +54,7 @@ chmod 755 "$R/opt/registry-mesh/bin/registry-mesh"
 install -D -m 644 -t "$R/usr/lib/sysusers.d" "$source/deploy/systemd/registry-mesh.sysusers.conf"
 mv "$R/usr/lib/sysusers.d/registry-mesh.sysusers.conf" "$R/usr/lib/sysusers.d/registry-mesh.conf"
 chroot "$R" systemd-sysusers registry-mesh.conf 2>/dev/null
-install -m 644 "$source/deploy/systemd/registry-mesh@.service" "$R/etc/systemd/system/"
+install -m 644 "$source/deploy/systemd/registry-mesh@".{service,socket} "$R/etc/systemd/system/"
 install -d -m 755 "$R/etc/registry-mesh"
 
 # Compiled here, as pip does it: the unit cannot, and each process would do it again.

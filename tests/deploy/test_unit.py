@@ -8,7 +8,10 @@ import re
 import socket
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +193,100 @@ def test_it_ends_as_told(served: Machine) -> None:
     assert served.run("systemctl", "stop", UNIT).returncode == 0
     assert (served.shown(UNIT, "ActiveState"), served.shown(UNIT, "Result")) == ("inactive", "success")
     assert served.shown(UNIT, "ExecMainStatus") == "0"
+
+
+CLIENTS = """
+import collections, http.client, json, pathlib, sys, threading, time
+said, told, running = collections.Counter(), threading.Lock(), pathlib.Path(sys.argv[1])
+def pull():
+    while running.exists():
+        try:
+            node = http.client.HTTPConnection("127.0.0.1", 5000, timeout=80)
+            node.request("GET", "/v2/")
+            said_now = str(node.getresponse().status)
+            node.close()
+        except OSError as fault:
+            said_now = type(fault).__name__
+        with told:
+            said[said_now] += 1
+        time.sleep(0.02)
+threads = [threading.Thread(target=pull) for _ in range(8)]
+[each.start() for each in threads]
+[each.join() for each in threads]
+print(json.dumps(said))
+"""
+SOCKET = "registry-mesh@site.socket"
+ANYWHERE = "listen: {address: 0.0.0.0, port: 5000}\naccess: {anonymous: pull}\n"
+
+
+@contextmanager
+def held(booted: Machine) -> Iterator[None]:
+    """systemd holds the socket for the node."""
+    booted.run("systemctl", "stop", UNIT)
+    assert booted.run("systemctl", "start", SOCKET).returncode == 0
+    try:
+        yield
+    finally:
+        booted.run("systemctl", "stop", SOCKET, UNIT)
+        booted.run("systemctl", "reset-failed", SOCKET, UNIT)
+
+
+@contextmanager
+def pulling(booted: Machine) -> Iterator[Counter[str]]:
+    """Eight clients that connect again and again: at the end, how often what became of that."""
+    running = booted.root / "run/pulling"
+    running.touch()
+    said: Counter[str] = Counter()
+    with ThreadPoolExecutor(1) as pool:
+        told = pool.submit(booted.run, "/usr/bin/python3", "-c", CLIENTS, "/run/pulling")
+        try:
+            yield said
+        finally:
+            running.unlink()
+        said.update(json.loads(told.result().stdout))
+
+
+def test_a_restart_refuses_no_connection_where_systemd_holds_it(booted: Machine, config: Path) -> None:
+    config.write_text(SITE + ANYWHERE)
+    with held(booted):
+        with pulling(booted) as said:
+            main = new_main(booted, "0")
+            for _ in range(2):
+                assert booted.run("systemctl", "restart", UNIT).returncode == 0
+                main = new_main(booted, main)
+        assert set(said) == {"200"} and said["200"] > 8, said
+        with pulling(booted) as said:
+            assert booted.run("kill", "-KILL", main).returncode == 0
+            new_main(booted, main)
+        assert set(said) <= {"200", "ConnectionResetError", "RemoteDisconnected"}, (
+            "what it was at, and no more"
+        )
+
+
+def new_main(booted: Machine, before: str) -> str:
+    """The unit's main process once it serves, and is another."""
+
+    def serves() -> str:
+        main = booted.shown(UNIT, "MainPID")
+        return main if main not in ("0", before) and booted.shown(UNIT, "SubState") == "running" else ""
+
+    eventually_here(serves, lambda: booted.run("systemctl", "status", "--no-pager", UNIT).stdout)
+    return serves()
+
+
+def test_clients_of_a_node_that_cannot_start_are_refused_in_the_end(booted: Machine, config: Path) -> None:
+    """As the shipped socket has it, but sooner."""
+    assert "TriggerLimitBurst=10\n" in (ROOT / "deploy/systemd/registry-mesh@.socket").read_text()
+    drop_in = booted.root / f"etc/systemd/system/{SOCKET}.d/sooner.conf"
+    drop_in.parent.mkdir()
+    drop_in.write_text("[Socket]\nTriggerLimitBurst=3\n")
+    booted.run("systemctl", "daemon-reload")
+    config.write_text("colour: blue\n" + SITE + ANYWHERE)
+    with held(booted):
+        asked = booted.run("curl", "-s", "-m", "80", "127.0.0.1:5000/v2/")
+        assert asked.returncode != 28, "it did not wait for ever"
+        eventually_here(lambda: booted.shown(SOCKET, "ActiveState") == "failed", "systemd to give it up")
+        assert booted.run("curl", "-s", "127.0.0.1:5000/v2/").returncode == 7, "refused"
 
 
 BARE = """
