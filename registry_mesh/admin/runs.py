@@ -23,11 +23,11 @@ class RunsAsked(Protocol):
         """Whether somebody sent it who may tell of pushes."""
         ...
 
-    def ask(self, registry: str, repository: str) -> bool:
+    async def ask(self, registry: str, repository: str) -> bool:
         """Run soon what rules take of a repository; False where no rule takes anything of it."""
         ...
 
-    def ask_all(self) -> None:
+    async def ask_all(self) -> None:
         """Run all soon."""
         ...
 
@@ -40,12 +40,12 @@ def add_runs(app: web.Application, runs: RunsAsked) -> None:
             return _said(400, error="not from a web page")
         body = await request.read()
         if not body:
-            runs.ask_all()
+            await runs.ask_all()
             return _said(202, asked="all")
         place = _place(body)
         if place is None:
             return _said(400, error='tell of a push: {"data": {"registry": "HOST", "repository": "NAME"}}')
-        if runs.ask(*place):
+        if await runs.ask(*place):
             return _said(202, asked="/".join(place))
         return _said(202, asked=None, why=f"no rule takes anything of {'/'.join(place)}")
 

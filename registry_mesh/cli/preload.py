@@ -13,10 +13,18 @@ import click
 
 from registry_mesh.cli.asked import NodeRefuses, NodeSilent, Told, fail, loaded, steps
 from registry_mesh.cli.replication_view import clock, size
+from registry_mesh.config.schema import Config
 
 _EVERY: Final = 10.0
 """Seconds between two lines where no terminal is."""
 _WAIT: Final = 60.0
+_PATIENCE: Final = 60.0
+"""Seconds for a node to answer again whose process ended."""
+_PAUSE: Final = 1.0
+_ENDED: Final = (
+    "The node ended before all was here, and does not come back.\n"
+    "  Next: start it; the same command goes on with the rest"
+)
 
 
 @click.command(
@@ -40,7 +48,8 @@ def command(
     """Bring images to the running site of CONFIG, and return when they are here and proven.
 
     IMAGE is [REGISTRY/]REPOSITORY:TAG, or …@DIGEST. What is here already is not fetched again; ^C stops, what came is
-    kept, and the same command goes on with the rest.
+    kept, and the same command goes on with the rest. A reload of the node does not disturb it; where the node is
+    started again meanwhile, this asks it again.
 
     \b
     Example:
@@ -54,18 +63,36 @@ def command(
     last: Told = {}
     try:
         show = _shown(quiet or as_json)
-        for last in steps(loaded(config), "/api/1/images/preload", body, wait=_WAIT):
+        for last in _followed(loaded(config), body):
             show(last, time.monotonic() - began)
     except (NodeSilent, NodeRefuses) as fault:
         fail(fault)
     except KeyboardInterrupt:
         click.echo("interrupted; what came is kept", err=True)
         sys.exit(130)
-    if not last.get("done"):
-        fail(
-            NodeSilent("The node ended before all was here.\n  Next: the same command goes on with the rest")
-        )
     _end(last, time.monotonic() - began, as_json)
+
+
+def _followed(config: Config, body: Told) -> Iterator[Told]:
+    """What the node says of a preload, up to its end; it is asked again where the process that said it ended before.
+    `NodeSilent`, `NodeRefuses`."""
+    heard, is_again = 0.0, False
+    while True:
+        fault = NodeSilent(_ENDED)
+        try:
+            for told in steps(config, "/api/1/images/preload", body, wait=_WAIT):
+                heard, is_again = time.monotonic(), False
+                yield told
+                if told.get("done"):
+                    return
+        except NodeSilent as silent:
+            fault = fault if heard else silent
+        if not heard or time.monotonic() - heard > _PATIENCE:
+            raise fault
+        if not is_again:
+            click.echo("the node's process ended; what came is kept, and the node is asked again", err=True)
+        is_again = True
+        time.sleep(_PAUSE)
 
 
 def _names(source: TextIO) -> Iterator[str]:

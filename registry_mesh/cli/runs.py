@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 )
 @FORMAT
 def command(config: Path, limit: int, format: str) -> None:
-    """Show the last runs of the rules of the replica, or origin, that CONFIG describes, failed ones too and why: the
-    newest first.
+    """Show the last runs of the rules of the node that CONFIG describes, failed ones too and why: the newest first. A
+    site's bring images ahead of time.
 
-    The replica may be serving and running its rules meanwhile.
+    The node may be serving and running its rules meanwhile.
 
     \b
     Example:
@@ -39,13 +39,12 @@ def command(config: Path, limit: int, format: str) -> None:
     """
 
     async def show(loaded: Config) -> int:
-        from registry_mesh.assembly.sources.storage import open_storage
-        from registry_mesh.content.snapshot.history import RunHistory
+        from registry_mesh.assembly.sources.storage import open_storage, run_history
 
         async with AsyncExitStack() as stack:
             storage = await open_storage(loaded)
             stack.push_async_callback(storage.close)
-            runs = (await RunHistory(storage.records).read())[::-1][:limit]
+            runs = (await run_history(loaded, storage).read())[::-1][:limit]
         if format == "json":
             click.echo(json.dumps([asdict(run) for run in runs], indent=2))
             return 0
@@ -56,23 +55,26 @@ def command(config: Path, limit: int, format: str) -> None:
             click.echo("no run is known")
         return 0
 
-    store_command.run(config, ("replica", "origin"), show)
+    store_command.run(config, ("replica", "origin", "site"), show)
 
 
 def _lines(run: Run) -> Iterator[str]:
     from registry_mesh.cli.replication_view import size
 
-    began = datetime.fromtimestamp(run.began, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    began = f"{_moment(run.began)}  {run.trigger}"
+    if run.goes_on is not None:
+        began += f" (goes on with {_moment(run.goes_on)})"
     if run.ended is None:
-        yield f"{began}  {run.trigger}  under way, or killed"
+        yield f"{began}  broke off: {run.why}" if run.why else f"{began}  under way, or killed"
         return
     took = f"{run.ended - run.began:.1f} s"
     if run.why:
-        yield f"{began}  {run.trigger}  broke off after {took}: {run.why}"
+        so_far = f"{run.held} of {run.tags} tags held, {size(run.bytes)}"
+        yield f"{began}  broke off after {took}, {so_far}: {run.why}"
         return
     state = "complete" if run.complete else f"{run.failed} failed"
     yield (
-        f"{began}  {run.trigger}  {state} in {took}: {run.held} of {run.tags} tags held, {run.switched} switched, "
+        f"{began}  {state} in {took}: {run.held} of {run.tags} tags held, {run.switched} switched, "
         f"{run.deleted} deleted, {size(run.bytes)}"
     )
     for name, rule in run.rules.items():
@@ -80,3 +82,7 @@ def _lines(run: Run) -> Iterator[str]:
             f"  rule {name}: {rule.held} of {rule.tags} tags held, {rule.switched} switched, {size(rule.bytes)}"
         )
     yield from (f"  failed: {trouble}" for trouble in run.troubles)
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

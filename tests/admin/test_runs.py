@@ -17,10 +17,10 @@ class Nobody:
     async def is_signed(self, headers: Mapping[str, str], body: bytes) -> bool:
         return False
 
-    def ask(self, registry: str, repository: str) -> bool:
+    async def ask(self, registry: str, repository: str) -> bool:
         return False
 
-    def ask_all(self) -> None:
+    async def ask_all(self) -> None:
         """Run nothing."""
 
 

@@ -67,7 +67,7 @@ class Elders:
         return [(each.number, each.seats) for each in self._standing if each is not but]
 
     def _carry(self) -> None:
-        for each in [known for known in self._standing if known.seats.empty()]:
+        for each in [known for known in self._standing if known.seats.vacant()]:
             self._standing.remove(each)
             for key, cells in each.table.counted().items():
                 known = self._carried.get(key, (0,) * len(cells))

@@ -100,6 +100,8 @@ class Keeper:
         self._seen = Seen(seen, row)
         self._seats = seats
         self._stack = AsyncExitStack()
+        self._jobs = AsyncExitStack()
+        self._has_left = False
         self.storage: Storage | None = None
         self._figures: Figures | None = None
         self._replicator: Replicator | None = None
@@ -155,9 +157,10 @@ class Keeper:
             if self._config.role == "origin":
                 self._retention = RetentionRuns(lambda: self._config, self.storage)
             self._figures = Figures(self.storage.records, node_name(self._config), self.table)
-            stack.push_async_callback(self._figures.save)
+            stack.push_async_callback(self._save_figures)
+            await stack.enter_async_context(self._jobs)
             for job in self._background():
-                await stack.enter_async_context(in_background(job))
+                await self._jobs.enter_async_context(in_background(job))
             info = {"role": self._config.role, "name": node_name(self._config), "version": __version__}
             self._images = NodeImages(
                 self._config, self.storage, self._instruments, self._seen, self._tell_workers
@@ -175,13 +178,26 @@ class Keeper:
             self._stack = stack.pop_all()
 
     async def leave(self) -> None:
-        """Leave the operator's address to the keeper that replaces this one."""
+        """Leave the operator's address, and what goes on by itself, to the keeper that replaces this one. Return when
+        those are answered who wait for what they asked of this one."""
+        self._has_left = True
+        for runs in (self._replicator, self._preloader):
+            if runs is not None:
+                runs.hand_over()
         if self._admin is not None:
             await self._admin.leave()
+        await self._jobs.aclose()
+        if self._images is not None:
+            await self._images.finish()
 
     async def close(self) -> None:
         """End every task, then close what they used."""
         await self._stack.aclose()
+
+    async def _save_figures(self) -> None:
+        """At the end; where another keeper counts on, what it saved is not to be gone behind."""
+        if self._figures is not None and not self._has_left:
+            await self._figures.save()
 
     @property
     def replicator(self) -> Replicator | None:

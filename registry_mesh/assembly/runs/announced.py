@@ -46,13 +46,13 @@ class Announced:
             log.error("replication.webhook_secret cannot be used", extra={FIELDS: {"why": why}})
         self._why = why
 
-    def ask(self, registry: str, repository: str) -> bool:
+    async def ask(self, registry: str, repository: str) -> bool:
         """False for what no name can be, too."""
         try:
-            return self._replicator.ask(Place(parse_registry(registry), parse_name(repository)))
+            return await self._replicator.ask(Place(parse_registry(registry), parse_name(repository)))
         except Refusal:
             return False
 
-    def ask_all(self) -> None:
+    async def ask_all(self) -> None:
         """At once, or when the run under way has ended."""
-        self._replicator.ask_all()
+        await self._replicator.ask_all()

@@ -12,14 +12,18 @@ from dataclasses import replace
 from typing import Final
 
 from registry_mesh.admin.status import PreloadingStatus
+from registry_mesh.assembly.runs.noting import Noting
 from registry_mesh.assembly.runs.rules_in_force import RulesInForce
 from registry_mesh.assembly.sources.parents import Parents, Seen
 from registry_mesh.assembly.sources.roles import open_site
+from registry_mesh.assembly.sources.storage import run_history
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.schema import Config
 from registry_mesh.content.holdings.preload import Meter, Ordered, Preload
 from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.failover_registry import FailoverRegistry
+from registry_mesh.content.snapshot.history import Run
+from registry_mesh.content.snapshot.outcome import Outcome, Trouble
 from registry_mesh.oci.refusals import Refusal
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.repositories import EVERY
@@ -60,6 +64,7 @@ class Preloader:
         self._rules = RulesInForce(config, storage.records, HEEDED, config.rules)
         self._stack = AsyncExitStack()
         self._last = PreloadingStatus()
+        self._noting = Noting(run_history(config, storage))
 
     async def __aenter__(self) -> Preloader:
         parents = await self._stack.enter_async_context(Parents(self._config, self._instruments, self._seen))
@@ -73,22 +78,40 @@ class Preloader:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
+    def hand_over(self) -> None:
+        """Say that another process is about to go on with the run under way."""
+        self._noting.hand_over()
+
     async def run(self) -> Meter:
         """One run: how far it came, and what failed, by image. `ConfigInvalid`, `StoreBroken`."""
         try:
-            rules, meter = await self._rules.read(), Meter()
+            rules = await self._rules.read()
         finally:
             self._rules.say()
+        async with self._storage.alone("preload", lambda owner: None):
+            meter = Meter()
+            run = await self._noting.begin(Run(time.time(), "schedule"))
+            try:
+                await self._run(rules, meter)
+            except (Failure, asyncio.CancelledError) as fault:
+                why = fault.reason if isinstance(fault, Failure) else self._noting.cut
+                await self._noting.end(replace(_ended(run, meter), complete=False, why=why))
+                raise
+            await self._noting.end(_ended(run, meter))
+        return meter
+
+    async def _run(self, rules: Rules, meter: Meter) -> None:
         ordered: list[Ordered] = []
         self._site.forget()
         with unhurried():
             for listing in listings(rules):
-                for place in await self._places(listing, rules, meter):
+                places = await self._places(listing, rules, meter)
+                meter.repositories += len(places)
+                for place in places:
                     ordered += await self._ordered(place, rules, meter)
             failed = dict(meter.failed)
             await Preload(ordered, meter).run()
         meter.failed |= failed
-        return meter
 
     async def _places(self, listing: Listing, rules: Rules, meter: Meter) -> list[Place]:
         names = set(listing.names)
@@ -153,6 +176,13 @@ def _status(meter: Meter, ended: float) -> PreloadingStatus:
 
 def _troubles(meter: Meter) -> list[str]:
     return [f"{name}: {why}" for name, why in list(meter.failed.items())[:_SHOWN]]
+
+
+def _ended(run: Run, meter: Meter) -> Run:
+    """The run, as it is told in the history."""
+    troubles = tuple(Trouble(name, why) for name, why in meter.failed.items())
+    outcome = Outcome(meter.repositories, meter.images, meter.images_done, 0, meter.size_brought, troubles)
+    return run.came_to(outcome, time.time(), {})
 
 
 def _tell(meter: Meter) -> None:

@@ -18,6 +18,7 @@ from typing import Final
 
 from registry_mesh.admin.status import ReplicationStatus, RuleStatus
 from registry_mesh.assembly.labels import layout
+from registry_mesh.assembly.runs.noting import Noting
 from registry_mesh.assembly.runs.rules_in_force import RulesInForce
 from registry_mesh.assembly.runs.run_told import run_status, tell
 from registry_mesh.assembly.runs.variants import make_variants, with_variants
@@ -32,11 +33,12 @@ from registry_mesh.content.fill.policy import FillPolicy
 from registry_mesh.content.fill.rivals import Rivals
 from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.failover_registry import FailoverRegistry
+from registry_mesh.content.snapshot.asks import Asked, Asks
 from registry_mesh.content.snapshot.copy_blob import CopyByIngest
 from registry_mesh.content.snapshot.copy_by_fill import CopyByFill
 from registry_mesh.content.snapshot.copy_by_session import CopyBySession
 from registry_mesh.content.snapshot.copy_keys import Bring
-from registry_mesh.content.snapshot.history import Run, RunHistory
+from registry_mesh.content.snapshot.history import NEW_RULES, STOPPED, Run, RunHistory
 from registry_mesh.content.snapshot.lookups import held_data
 from registry_mesh.content.snapshot.outcome import Outcome
 from registry_mesh.content.snapshot.outgoing import OutgoingRepository
@@ -111,8 +113,8 @@ class Replicator:
         """Seconds between two runs: the configuration's, or what a rule says that asks more often."""
         self._running = Rules()
         self._ended = 0.0  # of the last run, seconds since the epoch
-        self._asked: set[Place] = set()
-        self._asked_all = False
+        self._asks = Asks(storage.records)
+        self._noting = Noting(self.history)
 
     async def __aenter__(self) -> Replicator:
         parents = await self._stack.enter_async_context(Parents(self._config, self._instruments, self._seen))
@@ -128,16 +130,23 @@ class Replicator:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    def ask(self, place: Place) -> bool:
+    async def ask(self, place: Place) -> bool:
         """Run soon what rules take of a repository; False where none takes anything of it."""
+        if self._running == Rules():  # so early that none have been read
+            with suppress(ConfigInvalid):
+                self._running = await self.rules()
         if not self._running.of(place.registry, place.repository):
             return False
-        self._asked.add(place)
+        await self._asks.ask(Asked(frozenset({place})))
         return True
 
-    def ask_all(self) -> None:
+    async def ask_all(self) -> None:
         """Run all soon."""
-        self._asked_all = True
+        await self._asks.ask(Asked(all=True))
+
+    def hand_over(self) -> None:
+        """Say that another process is about to go on with the run under way."""
+        self._noting.hand_over()
 
     async def rules(self) -> Rules:
         """Those in force. `ConfigInvalid` where there never were any."""
@@ -152,38 +161,32 @@ class Replicator:
         *,
         by_hand: bool = False,
         only: frozenset[Place] | None = None,
+        is_asked: bool = False,
     ) -> Outcome:
         """One run; `busy` is told where it has to wait for another process. `by_hand`: of all rules, whatever they say
-        of when they are due. `only`: of the repositories that somebody told of. `ConfigInvalid`, `StoreBroken`."""
+        of when they are due. `only`: of the repositories that somebody told of. `is_asked`: somebody had it begin, and
+        no clock. `ConfigInvalid`, `StoreBroken`."""
         rules = await self.rules()
         if by_hand and self._rules.faults:
             raise RulesFaulty(self._rules.faults)
         self._rules.say()
         self._running = rules
         async with self._storage.alone("replication", busy):
-            run = Run(time.time(), "hand" if by_hand else "schedule" if only is None else "push")
-            unnoted = await self._note(run)
+            trigger = "push" if only is not None else "hand" if by_hand or is_asked else "schedule"
+            run = await self._noting.begin(Run(time.time(), trigger))
             try:
                 outcome = await self._run(rules, by_hand, only)
             except (Failure, asyncio.CancelledError) as fault:
-                why = fault.reason if isinstance(fault, Failure) else "stopped"
-                await self._note(run.broke_off(why, time.time()))
+                why = fault.reason if isinstance(fault, Failure) else self._noting.cut
+                await self._noting.end(run.broke_off(why, time.time(), self.meter))
                 raise
-            if unnoted := unnoted or await self._note(run.came_to(outcome, time.time(), self.meter.rules)):
-                outcome = replace(outcome, notes=(*outcome.notes, unnoted))
+            await self._noting.end(run.came_to(outcome, time.time(), self.meter.rules))
+            if self._noting.unnoted:
+                outcome = replace(outcome, notes=(*outcome.notes, self._noting.unnoted))
         self._count(outcome, only is None)
         if only is None:
             self.last, self._ended = outcome, time.time()
         return outcome
-
-    async def _note(self, run: Run) -> str:
-        """Keep the run in the history; why it could not be kept, which stops no run."""
-        try:
-            await self.history.note(run)
-        except Failure as fault:
-            log.warning("the history of runs cannot be written", extra={FIELDS: {"why": fault.reason}})
-            return f"this run is not in the history of runs: {fault.reason}"
-        return ""
 
     async def _run(self, rules: Rules, by_hand: bool, only: frozenset[Place] | None) -> Outcome:
         async with self._bring() as bring:
@@ -236,15 +239,18 @@ class Replicator:
         theirs, has them run.
         """
         due = 0.0 if self._config.replication.interval else math.inf
+        await self._asks.read()
         while True:
-            only = self._told_of(due)
-            if only != frozenset():
-                await self._run_once(only)
+            asked = self._asks.take()
+            is_whole = asked.all or time.monotonic() >= due
+            if is_whole or asked:
+                if not await self._run_once(asked, None if is_whole else asked.places):
+                    continue
             elif await self._are_new() and self._config.replication.interval:
                 due = 0.0
                 continue
             now = time.monotonic()
-            if only is None and self._config.replication.interval:
+            if is_whole and self._config.replication.interval:
                 due = now + max(1.0, self.interval * random.uniform(0.95, 1.05))
             await self._wait(min(due - now, _LOOK_ALONE))
 
@@ -256,47 +262,45 @@ class Replicator:
         self._rules.say()
         return self._running != before
 
-    def _told_of(self, due: float) -> frozenset[Place] | None:
-        """The repositories that somebody told of; None: it is time for all of them."""
-        told, asked_all = frozenset(self._asked), self._asked_all
-        self._asked.clear()
-        self._asked_all = False
-        return None if asked_all or time.monotonic() >= due else told
-
-    async def _run_once(self, only: frozenset[Place] | None) -> None:
+    async def _run_once(self, asked: Asked, only: frozenset[Place] | None) -> bool:
+        """Of all repositories, or `only` of some; for what is `asked`. False where other rules came into force
+        meanwhile, and it is to be done anew."""
         try:
             async with phase(REPLICATE) as running:
-                outcome = await self._run_until_rules_change(only)
+                outcome = await self._run_until_rules_change(only, asked.all)
                 if outcome is None:
-                    self._asked |= only or set()
-                    self._asked_all |= only is None
-                    return
+                    self._asks.back(asked)
+                    return False
                 running.note(tags=outcome.tags, switched=outcome.switched, bytes=outcome.size)
             tell(outcome)
         except ConfigInvalid:
             self._rules.say()
         except Failure as fault:
             log.error("replication failed", extra={FIELDS: {"why": fault.reason}})
+        await self._asks.forget(asked)
+        return True
 
-    async def _run_until_rules_change(self, only: frozenset[Place] | None) -> Outcome | None:
+    async def _run_until_rules_change(self, only: frozenset[Place] | None, is_asked: bool) -> Outcome | None:
         """A run; None where other rules came into force meanwhile. What the run brought is gone on with by the next."""
-        run = asyncio.ensure_future(self.run(only=only))
+        run = asyncio.ensure_future(self.run(only=only, is_asked=is_asked))
         try:
             while not (await asyncio.wait({run}, timeout=LOOK))[0]:
                 if await self._rules.changed():
                     rules = await self.rules()
                     self._rules.say()
                     if rules != self._running:
+                        self._noting.cut_for(NEW_RULES)
                         return None
             return run.result()
         finally:
             run.cancel()
             await asyncio.gather(run, return_exceptions=True)
+            self._noting.cut_for(STOPPED)
 
     async def _wait(self, seconds: float) -> None:
         """So long, or until somebody asks for a run, or the rules change."""
         for _ in range(math.ceil(max(0.0, seconds) / LOOK)):
-            if self._asked or self._asked_all or await self._rules.changed():
+            if self._asks.waiting or await self._rules.changed():
                 return
             await asyncio.sleep(LOOK)
 

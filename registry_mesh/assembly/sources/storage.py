@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from registry_mesh.assembly.sources.admission import admission_of
 from registry_mesh.config.schema import Config
 from registry_mesh.config.stores import S3, Disk
+from registry_mesh.content.snapshot.history import RunHistory
 from registry_mesh.ports.cache import CacheStore
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.storage import Storage
@@ -119,6 +120,12 @@ def cache_of(storage: Storage) -> CacheStore:
     if storage.cache is None:
         raise NotBuilt("blobs in part are not kept in a bucket without a spool")
     return storage.cache
+
+
+def run_history(config: Config, storage: Storage) -> RunHistory:
+    """Of the node's rules. Sites may share a bucket, each with runs of its own."""
+    is_shared = config.role == "site" and storage.disk is not None
+    return RunHistory(storage.disk.records if is_shared and storage.disk else storage.records)
 
 
 async def write_fault(storage: Storage) -> str | None:

@@ -119,6 +119,10 @@ class Seats:
         """Whether no worker is left."""
         return all(seat.sitter.state is State.VACANT for seat in self.workers)
 
+    def vacant(self) -> bool:
+        """Whether no process is left."""
+        return all(seat.sitter.state is State.VACANT for seat in self._seats)
+
     def draining(self) -> bool:
         """Whether the node is on its way out: nobody serves, and somebody drains."""
         states = {seat.sitter.state for seat in self.workers}

@@ -63,6 +63,12 @@ class NodeImages:
         self._names = RegistryNames(self._registries, aliases(config))
         self._stack = AsyncExitStack()
         self._site: Site | None = None
+        self._preloads: set[asyncio.Task[None]] = set()
+
+    async def finish(self) -> None:
+        """Return when no preload is under way."""
+        while self._preloads:
+            await asyncio.wait(self._preloads)
 
     async def close(self) -> None:
         """End what was begun to bring images."""
@@ -230,6 +236,8 @@ class NodeImages:
         meter = Meter()
         with unhurried():
             running = asyncio.create_task(Preload(ordered, meter).run())
+        self._preloads.add(running)
+        running.add_done_callback(self._preloads.discard)
         try:
             while not running.done():
                 yield _step(meter)

@@ -24,10 +24,13 @@ _OPTIONAL: Final = (BlobUnknown,)
 class Meter:
     """How far it has come; sizes in bytes. `failed`: why, by image."""
 
+    repositories: int = 0
     images: int = 0
     images_done: int = 0
     size: int = 0
     size_done: int = 0
+    size_brought: int = 0
+    """Of `size_done`, what was not held whole before."""
     failed: dict[str, str] = field(default_factory=dict)
 
 
@@ -98,6 +101,8 @@ class Preload:
                 async with repository.blobs.open(blob.digest) as reading:
                     async for piece in reading.pieces():
                         self._meter.size_done += len(piece)
+                        if not reading.provenance.hit:
+                            self._meter.size_brought += len(piece)
             except _OPTIONAL:
                 if blob.needed:
                     raise

@@ -1,6 +1,6 @@
 """What runs came to, the last of them, failed ones too: kept with the store, so that it outlives processes.
 
-A run is noted when it begins: one that was killed is seen by its lack of an end.
+A run is noted when it begins: one that was killed is seen by its lack of an end, and said to be by the next.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Final
 
 from registry_mesh.content.snapshot.outcome import Outcome
-from registry_mesh.content.snapshot.progress import RuleProgress
+from registry_mesh.content.snapshot.progress import Meter, RuleProgress
 from registry_mesh.ports.records import KeyedRecords
 
 KEPT: Final = 100
@@ -22,6 +22,13 @@ _LONGEST: Final = 500
 """Characters of one of them."""
 _KEY: Final = "receipts/runs.json"
 
+KILLED: Final = "its process was killed"
+STOPPED: Final = "stopped"
+HANDED: Final = "its process was replaced (a reload); the new one goes on with it"
+NEW_RULES: Final = "other rules came into force; they are run instead"
+CUT: Final = frozenset({KILLED, STOPPED, HANDED, NEW_RULES})
+"""What ends a run before its time though nothing is wrong with it: the next one goes on with it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -29,12 +36,14 @@ class Run:
 
     began: float
     trigger: str
-    """`schedule`, `hand`, or `rules` where these changed."""
+    """`schedule`, `hand`, or `push` where a registry told of one."""
     ended: float | None = None
-    """None: it is under way, or was killed."""
+    """None: it is under way, or was killed (`why` says so once another has begun)."""
     complete: bool = False
     why: str = ""
     """What ended it before its time."""
+    goes_on: float | None = None
+    """When the run before began, which did not come to its end: this one goes on where that one was."""
     repositories: int = 0
     tags: int = 0
     held: int = 0
@@ -64,9 +73,25 @@ class Run:
             rules=dict(rules),
         )
 
-    def broke_off(self, why: str, now: float) -> Run:
-        """The same, ended by `why`."""
-        return replace(self, ended=now, why=why)
+    def broke_off(self, why: str, now: float, so_far: Meter | None = None) -> Run:
+        """The same, ended by `why`; `so_far`: how far it had come."""
+        ended = replace(self, ended=now, why=why)
+        if so_far is None:
+            return ended
+        return replace(
+            ended,
+            repositories=so_far.repositories,
+            tags=so_far.tags,
+            held=so_far.tags_done,
+            bytes=so_far.size_done,
+            failed=so_far.failed,
+            rules=dict(so_far.rules),
+        )
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether something ended it before its time that was no fault of what it brings."""
+        return self.ended is None or self.why in CUT
 
 
 _KEYS: Final = frozenset(each.name for each in fields(Run))
@@ -88,6 +113,17 @@ class RunHistory:
         except (ValueError, TypeError, AttributeError, KeyError):
             self.runs = ()
         return self.runs
+
+    async def begin(self, run: Run) -> Run:
+        """Note a run that begins, by who alone may run; it goes on with the one before where that was cut off. Return
+        it as it was noted. `StoreFull`, `StoreBroken`."""
+        before = (await self.read())[-1:]
+        if before and before[0].ended is None and not before[0].why:
+            await self.note(replace(before[0], why=KILLED))
+        if before and before[0].is_unfinished:
+            run = replace(run, goes_on=before[0].began)
+        await self.note(run)
+        return run
 
     async def note(self, run: Run) -> None:
         """Keep a run, in the place of what is known of the same. `StoreFull`, `StoreBroken`."""

@@ -56,6 +56,7 @@ async def open_bucket_cache(settings: S3Settings, admission: Admission | None = 
         beyond=BucketInspection(store.bucket),
         holdings=BucketHoldings(store.spool.holdings, store.bucket),
         quota=settings.spool.quota if settings.spool else None,
+        alone=alone_below(settings.spool.path / "run") if settings.spool else with_others,
         redirect_from=settings.redirect_from,
         try_reaching=store.bucket.try_reaching,
         tidy=store.sweep,
