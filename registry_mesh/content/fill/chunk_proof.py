@@ -91,7 +91,7 @@ class ChunkProof:
             self._state.marks.mark(index, ChunkState.UNPROVEN)
             self._state.spawn(self._prove(index, None))
         elif summed == known.sum(index):
-            self._state.marks.mark(index, ChunkState.PROVEN)
+            self._state.prove(index)
         else:
             self._state.throw_away(index)
             self._reject(index, summed, source)
@@ -140,6 +140,7 @@ class ChunkProof:
                 found = await ask_for_map(self._state, via, wanted)
                 if isinstance(found, Failure) and (len(self._asking) > 1 or not self._wanted.next(self.map)):
                     return  # another's parents tell, or have told
+                found = await self._signed(found, via)
                 self._found(found, via)
                 await self._settle_all(found.pages if isinstance(found, ChunkMap) else ())
         except Failure as failure:  # of the store
@@ -151,6 +152,16 @@ class ChunkProof:
             del self._asking[via.registry]
             self._leave()
             self._state.readers.wake_now()
+
+    async def _signed(self, found: ChunkMap | Failure | None, via: Via) -> ChunkMap | Failure | None:
+        """A map that is not the one signed is none, and its parent is told of."""
+        if isinstance(found, ChunkMap):
+            try:
+                await self._state.vouched.look(found, self._state.digest, via.signed)
+            except SourceLied as lie:
+                self._state.blame(lie.reason)
+                return lie
+        return found
 
     def _leave(self) -> None:
         """Nothing that is wanted is left to be asked for, or nobody can tell."""
@@ -231,7 +242,7 @@ class ChunkProof:
         if self.map is None or not self.map.knows(index):  # it was convicted, or another took its place
             state.marks.mark(index, ChunkState.UNPROVEN)
         elif summed == self.map.sum(index):
-            state.marks.mark(index, ChunkState.PROVEN)
+            state.prove(index)
         else:
             state.throw_away(index)
             state.blame(f"chunk {index} does not fit the chunk map")

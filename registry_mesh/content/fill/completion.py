@@ -43,16 +43,21 @@ class FillCompletion:
 
     async def _commit(self) -> None:
         state = self._state
+        if state.vouched.whole or await self._fits():
+            await state.outcome.commit(await self._proof.whole_map())
+            await check_said(self._store, state.digest, state.size)
+        elif state.hold_phase is Phase.WRITTEN:
+            state.lie()
+            await state.outcome.discard()
+
+    async def _fits(self) -> bool:
+        """Whether the whole has its digest; False too where some of it is missing again."""
+        state = self._state
         while state.digest_proof.offset < state.size:
             before = state.digest_proof.offset
             await state.digest_proof.catch_up()
             if state.digest_proof.offset == before:
                 if state.hold_phase is not Phase.WRITTEN:
-                    return
+                    return False
                 await asyncio.sleep(state.policy.poll)
-        if state.digest_proof.fits():
-            await state.outcome.commit(await self._proof.whole_map())
-            await check_said(self._store, state.digest, state.size)
-            return
-        state.lie()
-        await state.outcome.discard()
+        return state.digest_proof.fits()

@@ -40,6 +40,7 @@ from registry_mesh.content.fill.policy import LOOK, FillPolicy
 from registry_mesh.content.fill.readers import Readers
 from registry_mesh.content.fill.retries import RetryBudget
 from registry_mesh.content.fill.via import Via
+from registry_mesh.content.fill.vouched import VouchedChunks
 from registry_mesh.ports.failures import Failure, SourceLied, StoreBroken, bare
 from registry_mesh.ports.partial import Bytes, ChunkState, Hold, Marks, Outcome
 
@@ -152,6 +153,7 @@ class FillState:
         self.policy = policy
         self.readers = Readers(policy.wake)
         self.digest_proof = DigestProof(hold, hold)
+        self.vouched = VouchedChunks(self.chunks)
         self.map_phase = MapPhase.UNASKED
         self.sums = NEWEST
         """By which chunks are summed as they come: as the map is, or before it is here as it most likely is."""
@@ -284,9 +286,19 @@ class FillState:
         """A batch was written, and its whole chunks were told of."""
         self.fetched += size
         self.sources[source] = via
-        if self.digest_proof.behind(BEHIND):
+        if not self.vouched.trusted and self.digest_proof.behind(BEHIND):
             self.spawn(self.digest_proof.catch_up())
         self.readers.wake(size)
+
+    def prove(self, index: int) -> None:
+        """Chunk `index` fits the chunk map."""
+        self.marks.mark(index, ChunkState.PROVEN)
+        self.vouched.prove(index)
+
+    def hash_in_thread(self, offset: int, data: bytes | memoryview) -> None:
+        """In the thread that wrote `data`: take it into the digest of the whole, unless chunks are vouched for."""
+        if not self.vouched.trusted:
+            self.digest_proof.inline(offset, data)
 
     def throw_away(self, index: int) -> None:
         """Wrong bytes: missing again, and out of the hash."""
@@ -297,6 +309,7 @@ class FillState:
 
     def _miss(self, index: int) -> None:
         """A chunk that was there is not any more."""
+        self.vouched.miss(index)
         self._first_missing = min(self._first_missing, index)
 
     # -- what went wrong ------------------------------------------------------------------------------------------

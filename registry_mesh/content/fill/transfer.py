@@ -283,7 +283,7 @@ class Transfer(Stretch):
             nonlocal offset
             sums: list[ChunkSum | None] = []
             for data in batch:
-                self._state.digest_proof.inline(offset, data)
+                self._state.hash_in_thread(offset, data)
                 sums += self._sums.take(offset, data, self._state.summed_by)
                 offset += len(data)
             stored.append((offset, sums))

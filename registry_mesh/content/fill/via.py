@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from registry_mesh.content.fill.rivals import NoRivals, Rivals
+from registry_mesh.content.fill.vouched import SignedRoot, nothing_is_signed
 from registry_mesh.oci.digest import Digest
 from registry_mesh.ports.blobs import BlobSource
 from registry_mesh.ports.place import Place
@@ -39,7 +40,7 @@ class Via:
 
     `source` may give the beginning of what it is asked for: then it is asked for the rest. `registry` tells one from
     the other. `place` is noted as where the blob comes from. `rivals`: how fast its parents are, one compared with the
-    others.
+    others. `signed`: which chunk maps the registry itself has signed.
     """
 
     registry: str
@@ -49,3 +50,4 @@ class Via:
     place: Place | None = None
     rivals: Rivals = NO_RIVALS
     gave: Gave = _not_noted
+    signed: SignedRoot = nothing_is_signed

@@ -14,6 +14,7 @@ from registry_mesh.content.fill.fill import Fill
 from registry_mesh.content.fill.fills import ATTEMPTS, Fills, opened_with_bytes
 from registry_mesh.content.fill.rivals import Rivals
 from registry_mesh.content.fill.via import NO_RIVALS, Distrust, Doubt, Via
+from registry_mesh.content.fill.vouched import SignedRoot, nothing_is_signed
 from registry_mesh.content.nest.belonging import Anybodys, Belonging
 from registry_mesh.content.nest.bypass import bypass
 from registry_mesh.content.nest.readings import EmptyReading, FillReading, PastReading
@@ -71,12 +72,14 @@ class PullThrough:
         ranges: Ranges = Ranges.UNPROVEN,
         rivals: Rivals = NO_RIVALS,
         brought_by: BlobSource | None = None,
+        signed: SignedRoot = nothing_is_signed,
     ) -> None:
-        """`brought_by`: where fills take bytes from, if not from `source`."""
+        """`brought_by`: where fills take bytes from, if not from `source`. `signed`: which chunk maps are signed, by
+        one whom every reader of `store` trusts."""
         self._ranges = ranges
         self._belonging = belonging
         registry = place.registry if place is not None else ""
-        self.via = Via(registry, brought_by or source, distrust, doubt, place, rivals, belonging.gave)
+        self.via = Via(registry, brought_by or source, distrust, doubt, place, rivals, belonging.gave, signed)
         self._past_store = Via(registry, source, distrust, doubt, place, rivals)
         self._redirects = redirects
         self._store = store
