@@ -19,6 +19,7 @@ from registry_mesh.telemetry.names import (
     GRACE_ENDS,
     OTHER,
     PARENT_LATENCY,
+    PARENT_PRICE,
     PARENT_RATE,
     PARENT_STATE,
     PREFIX,
@@ -61,6 +62,7 @@ _SPARSE: Final = frozenset(
     metric.name
     for metric in (
         FINDING, PARENT_STATE, GRACE_ENDS, CERTIFICATE_EXPIRY, SCRUBBED_AT, REPLICATED_AT, PARENT_LATENCY, PARENT_RATE,
+        PARENT_PRICE,
     )
 )  # fmt: skip
 """Gauges that are absent where they are 0: that stands for what is not so, has not happened, or is not known. A moment

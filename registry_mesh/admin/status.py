@@ -274,6 +274,16 @@ def share(counts: Mapping[str, float]) -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
+class MoneyStatus:
+    """What the links cost within 24 h, where parents have prices."""
+
+    currency: str
+    spent: float
+    not_spent: float
+    """That the saved bytes would have cost."""
+
+
+@dataclass(frozen=True, slots=True)
 class DayStatus:
     """The last 24 hours, over restarts; of a node that is younger, from `since` on (seconds since the epoch)."""
 
@@ -291,6 +301,7 @@ class DayStatus:
     refetched_bytes: int
     """Fetched again within a week of being evicted."""
     replicated_bytes: int
+    money: Sequence[MoneyStatus] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,13 @@ def layout(config: Config) -> Layout:
     siblings = sibling_labels(config)
     asked = list(dict.fromkeys([*parent_labels(config), *siblings]))
     registries = [*config.registries, *filter(None, [config.registry])]
-    values = {"parent": asked, "sibling": siblings, "registry": registries}
+    currencies = [price.currency for each in config.registries.values() for price in each.prices.values()]
+    values = {
+        "parent": asked,
+        "sibling": siblings,
+        "registry": registries,
+        "currency": list(dict.fromkeys(currencies)),
+    }
     return Layout(values=values, parents={host: parents_of(config, host) for host in config.registries})
 
 

@@ -5,6 +5,7 @@ These run on the document as it was written, so that they are reported together 
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Final
 
 from registry_mesh.config.access_checks import check_access
@@ -56,6 +57,7 @@ def check_document(document: Document) -> None:
     check_places(document)
     check_store(document)
     _check_registries(document)
+    _check_prices(document)
     _check_filling(document)
     check_siblings(document)
     _check_children(document)
@@ -134,6 +136,21 @@ def _check_retention(document: Document) -> None:
         document.report(path, "rules are about a registry by its name", "add registry: HOST")
     if document.find("retention", "interval") is not None and not document.find(*path):
         document.report(("retention", "interval"), "interval without rules", "add rules: DIRECTORY", key=True)
+
+
+def _check_prices(document: Document) -> None:
+    """A price of nobody's bytes would be believed to count."""
+    for host, registry in mapping(document.find("registries")).items():
+        groups = mapping(registry).get("parents")
+        urls = [url for group in groups or () if isinstance(group, list) for url in group]
+        known = [str(url).partition("://")[2].rstrip("/") for url in urls]
+        for name in mapping(mapping(registry).get("prices")):
+            if name not in known:
+                near = get_close_matches(str(name), known, 1)
+                how = f"did you mean {near[0]}?" if near else "name it as HOST[:PORT] stands in parents"
+                document.report(
+                    ("registries", host, "prices", name), f"{name} is no parent of {host}", how, key=True
+                )
 
 
 def _check_registries(document: Document) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from registry_mesh.config.values import (
+    ByteCost,
     Duration,
     FilePath,
     NodeName,
@@ -96,6 +97,9 @@ class Registry(Section):
     """Other names of the same registry, as clients may write them in `ns=` or in a path."""
     parents: ParentGroups = ()
     """Groups in the order they are tried; members of a group share the load."""
+    prices: dict[Text, ByteCost] = Field(default_factory=dict)
+    """What a byte from a parent costs, by its HOST[:PORT] as in `parents`: 0.08 CHF/GB. For `status`, metrics and
+    alerts; nothing is decided by it."""
     push: bool = False
     """Whether rules may push to it (`to` with a `registry`), at the first of its parents, with the same credentials."""
     spread: Literal["least-load", "rendezvous"] = "least-load"

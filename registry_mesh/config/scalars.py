@@ -70,6 +70,31 @@ def parse_size(text: str) -> int:
     return round(float(found[1]) * _BYTES[unit]) if "." in found[1] else int(found[1]) * _BYTES[unit]
 
 
+PRICE_PATTERN: Final = r"^[0-9]+(?:\.[0-9]+)? [A-Z]{3}/[kMGTP]i?B$"
+_PRICE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ([A-Z]{3})/([kMGTP]i?B)")
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a byte costs."""
+
+    text: str
+    """As it was written."""
+    per_byte: float
+    currency: str
+
+    @classmethod
+    def parse(cls, text: str) -> Price:
+        """`0.08 CHF/GB`. `ValueError` otherwise."""
+        found = _PRICE.fullmatch(text)
+        if found is None:
+            raise ValueError('a price is written like "0.08 CHF/GB"')
+        return cls(text, float(found[1]) / _BYTES[found[3].upper()], found[2])
+
+    def __str__(self) -> str:
+        return self.text
+
+
 @dataclass(frozen=True, slots=True)
 class SecretReference:
     """Where a secret is kept: never the secret itself."""

@@ -12,9 +12,11 @@ from registry_mesh.auth.hosts import place, split
 from registry_mesh.auth.subjects import is_subject
 from registry_mesh.config.scalars import (
     DURATION_PATTERN,
+    PRICE_PATTERN,
     RATE_PATTERN,
     SECRET_PATTERN,
     SIZE_PATTERN,
+    Price,
     SecretReference,
     parse_duration,
     parse_size,
@@ -45,6 +47,10 @@ def _secret(value: object) -> object:
     if not isinstance(value, str | SecretReference):
         raise ValueError('a secret is named, never written: "file:/path" or "env:NAME"')
     return SecretReference.parse(value) if isinstance(value, str) else value
+
+
+def _price(value: object) -> object:
+    return Price.parse(value) if isinstance(value, str) else value
 
 
 def workers(value: object) -> object:
@@ -196,6 +202,11 @@ Rate = Annotated[
 
 Secret = Annotated[
     SecretReference, BeforeValidator(_secret), WithJsonSchema({"type": "string", "pattern": SECRET_PATTERN}),
+]  # fmt: skip
+
+ByteCost = Annotated[
+    Price, BeforeValidator(_price),
+    WithJsonSchema({"type": "string", "pattern": PRICE_PATTERN, "examples": ["0.08 CHF/GB"]}),
 ]  # fmt: skip
 
 Workers = Annotated[

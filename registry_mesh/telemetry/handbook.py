@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from registry_mesh.telemetry.alerts import ALERTS, DOCS, rules, tests
+from registry_mesh.telemetry.alert_table import ALERTS, WHO
+from registry_mesh.telemetry.alert_tests import tests, tests_of_weeks
+from registry_mesh.telemetry.alerts import DOCS, rules
 from registry_mesh.telemetry.dashboard import dashboard
 from registry_mesh.telemetry.names import METRICS, PREFIX
 
@@ -28,7 +30,8 @@ over a reload and begin at 0 when the node restarts; `last_day` in `/status` has
 over restarts and without a Prometheus. [Findings](findings.md) say what a person should know; most of them have an
 alert of the same name.
 
-- rules and their tests: [`deploy/prometheus/alerts.yaml`](../deploy/prometheus/alerts.yaml), `alerts_test.yaml`;
+- rules and their tests: [`deploy/prometheus/alerts.yaml`](../deploy/prometheus/alerts.yaml), `alerts_test.yaml`,
+  `alerts_week_test.yaml`;
   `runbook_url` leads to [findings](findings.md) where this documentation is served: name the address of your copy
   (`make site`) with `python -m registry_mesh.telemetry.handbook DIRECTORY --docs https://docs.example/registry-mesh/`
 - dashboard: [`deploy/grafana/registry-mesh.json`](../deploy/grafana/registry-mesh.json)
@@ -58,13 +61,14 @@ def _metrics() -> Iterator[str]:
 def _alerts() -> Iterator[str]:
     yield from ("## Alerts", "", "| alert | severity | after | says |", "|---|---|---|---|")
     for alert in ALERTS:
-        says = alert.says.replace("{{ $labels.instance }}", "N").replace("|", "\\|")
+        says = alert.says.replace(WHO, "N").replace("|", "\\|")
         yield f"| `{alert.name}` | {alert.severity} | {alert.held} | {says} |"
 
 
 FILES: Final[Mapping[str, Callable[[str], str]]] = {
     "deploy/prometheus/alerts.yaml": rules,
     "deploy/prometheus/alerts_test.yaml": tests,
+    "deploy/prometheus/alerts_week_test.yaml": tests_of_weeks,
     "deploy/grafana/registry-mesh.json": lambda docs: dashboard(),
     "docs/monitoring.md": lambda docs: page(),
 }

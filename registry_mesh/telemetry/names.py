@@ -217,6 +217,10 @@ PARENT_RATE: Final = Metric(
     "parent_rate_bytes_per_second", Kind.GAUGE, "What bodies of a parent brought lately; absent where none did",
     {"registry": None, "parent": None}, merge=Merge.MAX,
 )  # fmt: skip
+PARENT_PRICE: Final = Metric(
+    "parent_price_per_byte", Kind.GAUGE, "Configured price of a byte from this parent",
+    {"registry": None, "parent": None, "currency": None}, merge=Merge.MAX, scale=10**18,
+)  # fmt: skip
 GRACE_ENDS: Final = Metric(
     "grace_ends_timestamp_seconds", Kind.GAUGE,
     "When tags are no longer answered without parents; absent while one answers", {"registry": None},

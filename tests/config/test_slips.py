@@ -35,6 +35,14 @@ def faults(text: str) -> list[str]:
             "http://localhost is this node itself",
         ),
         (
+            SITE.replace("parents", "prices: {pp: 0.08 CHF/GB}, parents"),
+            "registries.a.b.prices.pp: pp is no parent of a.b; did you mean p?",
+        ),
+        (
+            SITE.replace("parents", "prices: {p: 0.08 francs}, parents"),
+            'a price is written like "0.08 CHF/GB"',
+        ),
+        (
             SITE.replace("parents", "trust: root.json, parents"),
             "trust: signed catalogs are not checked by this version; leave it out",
         ),

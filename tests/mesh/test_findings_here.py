@@ -19,7 +19,7 @@ from registry_mesh.assembly.node.build import Node, build
 from registry_mesh.config.load import load
 from registry_mesh.config.schema import Config
 from registry_mesh.oci.digest import Digest
-from registry_mesh.telemetry.names import FIRST_BYTE
+from registry_mesh.telemetry.names import FIRST_BYTE, SOURCES
 from tests.eventually import eventually
 from tests.simulators.link import Conditions, Link
 from tests.simulators.parent import PlainParent, plain_parent
@@ -114,6 +114,36 @@ async def test_a_store_that_evicts_what_it_needs_again(tmp_path: Path) -> None:
         assert said.endswith(
             "% of what was evicted within 24 h was fetched again: the store throws out what it needs."
         )
+
+
+async def test_bytes_are_counted_by_registry_and_paid_for(tmp_path: Path) -> None:
+    async with plain_parent() as parent:
+        label, layer = f"127.0.0.1:{parent.port}", os.urandom(MIB)
+        async with site(tmp_path, parent.url, more={"prices": {label: "1000 CHF/GB"}}) as node:
+            await image(parent, node, layer)
+            await pull(node, layer, layer)
+            async with aiohttp.ClientSession() as client:
+                async with client.get(f"{node.admin_url}/status") as answer:
+                    day = (await answer.json())["last_day"]
+                async with client.get(f"{node.admin_url}/metrics") as answer:
+                    lines = (await answer.text()).splitlines()
+            told = {
+                name: float(value)
+                for name, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")
+            }
+            prefix, of = "registry_mesh_", f'parent="{label}",registry="{HOST}"'
+            came = told[f"{prefix}upstream_bytes_total{{{of}}}"]
+            assert came > MIB
+            assert told[f'{prefix}parent_price_per_byte{{currency="CHF",{of}}}'] == pytest.approx(1e-6)
+            assert told[f'{prefix}parent_state{{{of},state="in_use"}}'] == 1
+            served = {
+                s: told[f'{prefix}served_bytes_total{{registry="{HOST}",source="{s}"}}'] for s in SOURCES
+            }
+            assert served["store"] >= MIB and served["parent"] >= MIB and served["sibling"] == 0
+            assert sum(served.values()) == day["sent_bytes"]
+            (money,) = day["money"]
+            assert (money["currency"], money["spent"]) == ("CHF", pytest.approx(came / 1e6, abs=1e-3))
+            assert money["not_spent"] == pytest.approx(day["saved_bytes"] / 1e6, abs=1e-3)
 
 
 async def test_what_is_held_and_comes_late(tmp_path: Path) -> None:

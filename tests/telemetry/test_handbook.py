@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from registry_mesh.telemetry import names
-from registry_mesh.telemetry.alerts import ALERTS, DOCS, HANDBOOK, rules
+from registry_mesh.telemetry.alert_table import ALERTS
+from registry_mesh.telemetry.alerts import DOCS, HANDBOOK, rules
 from registry_mesh.telemetry.handbook import FILES, publish
 from registry_mesh.telemetry.names import METRICS, PREFIX
 
@@ -51,7 +52,10 @@ def test_nothing_is_asked_for_that_there_is_not(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(PROMTOOL is None, reason="no promtool here: install prometheus")
-@pytest.mark.parametrize(("what", "file"), [("check", "alerts.yaml"), ("test", "alerts_test.yaml")])
+@pytest.mark.parametrize(
+    ("what", "file"),
+    [("check", "alerts.yaml"), ("test", "alerts_test.yaml"), ("test", "alerts_week_test.yaml")],
+)
 def test_promtool_takes_the_rules_and_their_tests(what: str, file: str) -> None:
     done = subprocess.run(
         [str(PROMTOOL), what, "rules", file],

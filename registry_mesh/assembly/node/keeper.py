@@ -21,6 +21,7 @@ from registry_mesh.admin.node import Readiness
 from registry_mesh.admin.parent_use import with_use
 from registry_mesh.admin.server import AdminServer
 from registry_mesh.admin.status import (
+    DayStatus,
     FindingsStatus,
     NodeStatus,
     ParentStatus,
@@ -55,6 +56,7 @@ from registry_mesh.assembly.watch.figures import Figures
 from registry_mesh.assembly.watch.gauges import Gauges
 from registry_mesh.assembly.watch.images import NodeImages
 from registry_mesh.assembly.watch.lookout import Lookout
+from registry_mesh.assembly.watch.money import money
 from registry_mesh.assembly.watch.served import Served
 from registry_mesh.config.schema import Config
 from registry_mesh.edge.access_log import AccessLog
@@ -353,7 +355,7 @@ class Keeper:
             scrub=self._scrubbers[0].status() if self._scrubbers else None,
             replication=self._replicator.status() if self._replicator else None,
             counters=counters(self.table),
-            last_day=self._figures.status() if self._figures else None,
+            last_day=self._day(),
             cache=cache_status(self.table) if self._config.role != "origin" else None,
             retention=self._retention.status() if self._retention else None,
             preloading=self._preloader.status() if self._preloader else None,
@@ -361,6 +363,17 @@ class Keeper:
             verdict=self.findings().verdict,
             findings=self.findings().findings,
         )
+
+    def _day(self) -> DayStatus | None:
+        if self._figures is None:
+            return None
+        day = self._figures.status()
+        prices = {
+            (host, parent): price
+            for host, registry in self._config.registries.items()
+            for parent, price in registry.prices.items()
+        }
+        return replace(day, money=money(self._figures.received(), prices, day.saved_bytes))
 
     def _workers(self) -> list[WorkerStatus]:
         now = time.monotonic()
@@ -387,7 +400,8 @@ class Keeper:
             label = parent_label(url)
             standing = self._board.sheet(label).standing(now)
             told = parent_status(url, standing, now, asking.get(label, 0), lies.get(label, 0))
-            return replace(told, day_bytes=day.get((host, label), 0))
+            price = self._config.registries[host].prices.get(label)
+            return replace(told, day_bytes=day.get((host, label), 0), price=str(price or ""))
 
         return {
             host: RegistryStatus(

@@ -58,6 +58,7 @@ class Gauges:
         gauge(names.CONFIG_LOADED).set(int(self._told.loaded))
         if rule_faults is not None:
             gauge(names.RULE_FAULTS).set(rule_faults)
+        self._show_prices()
         self._measure_room()
         self._measure_processes()
         self._measure_parents(registries)
@@ -93,6 +94,12 @@ class Gauges:
                 gauge(names.PARENT_RATE, *key).set(parent.bytes_per_second or 0)
                 for state in names.PARENT_STATES:
                     gauge(names.PARENT_STATE, *key, state).set(int(parent.use == state))
+
+    def _show_prices(self) -> None:
+        for host, registry in self._config.registries.items():
+            for parent, price in registry.prices.items():
+                gauge = self._instruments.gauge(names.PARENT_PRICE, host, parent, price.currency)
+                gauge.set(round(price.per_byte * names.PARENT_PRICE.scale))
 
     def _measure_pulls_left(self, now: float) -> None:
         for host, registry in self._config.registries.items():
