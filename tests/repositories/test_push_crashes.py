@@ -174,10 +174,15 @@ def die_at_every(every: int, story: Story, fresh: Fresh) -> int:
     return len(points)
 
 
+ONLY_SYNCED = ["record.sync", "record.name"]
+"""Between these two a record's file is synced, and nothing else is done."""
+
+
 def different(points: Sequence[str], deaths: range) -> list[int]:
-    """`deaths` but those that leave what the one before leaves: after the fsync of a file, which changes nothing that a
-    killed process leaves, for the kernel lives on."""
-    return [at for at in deaths if at - 1 not in deaths or not points[at - 2].endswith(".sync")]
+    """`deaths` but those right after nothing but a record's fsync: the one before leaves the same. A killed process
+    leaves what it wrote, synced or not, for the kernel lives on; what a power cut leaves no story here tells. After any
+    other fsync a death is played: rows, folders or sums are written before the next point."""
+    return [at for at in deaths if at - 1 not in deaths or points[at - 2 : at] != ONLY_SYNCED]
 
 
 def on_disk(root: Path) -> Opened:
