@@ -54,8 +54,9 @@ def osg_list(text: str) -> Iterator[Entry]:
 def _lines(text: str, make: Any) -> list[Entry]:
     """`WrongFile` where no line is one of such a list."""
     found = list(_each_line(text, make))
-    if found and all(each.refused for each in found):
-        raise WrongFile(f"no list of images: {found[0].refused[:200]}", found[0].mark)
+    first = next((each for each in found if each.refused), None)
+    if first is not None and not any(each.keys for each in found):
+        raise WrongFile(f"no list of images: {first.refused[:200]}", first.mark)
     return found
 
 

@@ -12,6 +12,8 @@ from registry_mesh.config.rule_values import host_of
 from registry_mesh.oci.reference import DOCKER_HUB, is_tag
 from registry_mesh.replication.regex import parse_regex
 
+_REPOSITORY: Final = re.compile(r"[\w.-]*[\w*][\w.*-]*(?:/[\w.-]*[\w*][\w.*-]*)*", re.ASCII)
+_HOST: Final = re.compile(r"[\w.-]+(?::\d+)?|\[[0-9a-fA-F:]+\](?::\d+)?", re.ASCII)
 _LONGEST: Final = 512
 """A registry's name, a repository's (255 together), a tag (128) and a digest."""
 
@@ -47,9 +49,12 @@ def reference(text: str) -> Ref:
     repository, _, tag = rest.rpartition(":") if ":" in rest.rpartition("/")[2] else (rest, "", "")
     if "{{" in text or "${" in text or "$(" in text:
         raise NotCarried(f"{text or 'nothing'} is no reference: variables are not filled in; write the value")
-    named = all(re.search(r"[^\W_]|\*", part) for part in repository.split("/"))
-    if not named or bare.endswith(":") or re.search(r"\s", bare) or (digest and not is_digest(digest)):
+    if not _REPOSITORY.fullmatch(repository) or bare.endswith(":") or (digest and not is_digest(digest)):
         raise NotCarried(f"{text or 'nothing'} is no reference: write HOST/REPOSITORY:TAG")
+    if re.search(r"\s", tag):
+        raise NotCarried(f"{text} is no reference: {tag} is no tag")
+    if not _HOST.fullmatch(first):
+        raise NotCarried(f"{text} is no reference: {first} is no host")
     return Ref(host_of(first), hub_name(host_of(first), repository), tag, digest)
 
 
