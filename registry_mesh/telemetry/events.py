@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import mmap
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Final
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final
 
 _SLOTS: Final = 128
 _SIZE: Final = 1024
@@ -78,6 +78,37 @@ class Events:
         while len(self._known) > MOST:
             self._known.popitem(last=False)
 
+    def merge(self, others: Iterable[Event]) -> None:
+        """Know what another has known: of what both know, what was seen last and counted most."""
+        for event in others:
+            key = (event.side, event.reason, event.subject)
+            known = self._known.get(key)
+            if known is not None:
+                last = max(known, event, key=lambda each: each.last)
+                event = replace(
+                    last, first=min(known.first, event.first), count=max(known.count, event.count)
+                )
+            self._known[key] = event
+        newest = sorted(self._known.items(), key=lambda item: item[1].last)[-MOST:]
+        self._known = OrderedDict(newest)
+
+    def encode(self) -> bytes:
+        """As a document."""
+        return json.dumps([asdict(event) for event in self._known.values()]).encode()
+
     def newest_first(self) -> list[Event]:
         """All that are known."""
         return list(reversed(self._known.values()))
+
+
+def decode(data: bytes | None) -> list[Event]:
+    """The events that a document tells of; none where it cannot be read: these are there to be looked at, no more."""
+    try:
+        return [_event(told) for told in json.loads(data or b"[]")]
+    except (ValueError, KeyError, TypeError):
+        return []
+
+
+def _event(told: Mapping[str, Any]) -> Event:  # Any: JSON
+    side, reason, subject, why = (str(told[key]) for key in ("side", "reason", "subject", "why"))
+    return Event(side, reason, subject, why, float(told["first"]), float(told["last"]), int(told["count"]))

@@ -27,8 +27,9 @@ This page lists the metrics and alerts of a node. It is made from `registry_mesh
 `http://ADMIN/metrics` serves the metrics in the format of Prometheus, or OpenMetrics where the scraper asks for it.
 Every series sums all processes of the node; a series with several labels appears on its first use. Counters go on
 over a reload and begin at 0 when the node restarts; `last_day` in `/status` has the figures of the last 24 hours,
-over restarts and without a Prometheus. [Findings](findings.md) say what a person should know; most of them have an
-alert of the same name.
+and `/api/1/events` the last thousand refusals, over restarts and without a Prometheus: they are saved every five
+seconds (in a bucket every minute) and at the end, so kill -9 loses what came since. [Findings](findings.md) say what a
+person should know; most of them have an alert of the same name.
 
 - rules and their tests: [`deploy/prometheus/alerts.yaml`](../deploy/prometheus/alerts.yaml), `alerts_test.yaml`,
   `alerts_week_test.yaml`;

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 
-from registry_mesh.telemetry.events import MOST, EventRing, Events
+import pytest
+
+from registry_mesh.telemetry.events import MOST, EventRing, Events, decode
 
 
 def test_what_another_process_wrote_is_read_once() -> None:
@@ -47,3 +49,22 @@ def test_so_many_are_remembered() -> None:
         events.add("caller", "unknown", str(i), "", float(i))
     kept = events.newest_first()
     assert (len(kept), kept[0].subject, kept[-1].subject) == (MOST, str(MOST + 4), "5")
+
+
+def test_what_was_kept_goes_on_being_counted() -> None:
+    before = Events()
+    for at in (1.0, 2.0):
+        before.add("parent", "down", "r/a", "gone", at)
+    before.add("caller", "unknown", "r/b", "", 2.5)
+    after = Events()
+    after.add("caller", "denied", "r/c", "", 9.0)
+    for _ in range(2):  # of another process, which was saved again
+        after.merge(decode(before.encode()))
+    after.add("parent", "down", "r/a", "gone again", 10.0)
+    told = {each.subject: (each.count, each.first, each.last) for each in after.newest_first()}
+    assert told == {"r/a": (3, 1.0, 10.0), "r/c": (1, 9.0, 9.0), "r/b": (1, 2.5, 2.5)}
+
+
+@pytest.mark.parametrize("data", [None, b"", b"{}", b"[1]", b'[{"side": "x"}]', b"\xff"])
+def test_a_document_of_events_that_cannot_be_read_is_none(data: bytes | None) -> None:
+    assert decode(data) == []

@@ -52,7 +52,7 @@ from registry_mesh.assembly.sources.storage import open_storage, write_fault
 from registry_mesh.assembly.sources.webhooks import Couriers
 from registry_mesh.assembly.supervision.seats import Seats, State
 from registry_mesh.assembly.supervision.told import Told
-from registry_mesh.assembly.watch.figures import Figures
+from registry_mesh.assembly.watch.figures import SAVE_EVERY, SAVE_EVERY_THERE, Figures
 from registry_mesh.assembly.watch.gauges import Gauges
 from registry_mesh.assembly.watch.images import NodeImages
 from registry_mesh.assembly.watch.lookout import Lookout
@@ -158,8 +158,16 @@ class Keeper:
             ]
             if self._config.role == "origin":
                 self._retention = RetentionRuns(lambda: self._config, self.storage)
-            self._figures = Figures(self.storage.records, node_name(self._config), self.table)
+            self._figures = Figures(
+                self.storage.records,
+                node_name(self._config),
+                self.table,
+                every=SAVE_EVERY if self.storage.kind == "disk" else SAVE_EVERY_THERE,
+                events=self._events,
+            )
             stack.push_async_callback(self._save_figures)
+            if self.storage.kind == "disk":  # before anything is counted; a bucket may let us wait
+                await self._figures.save()
             await stack.enter_async_context(self._jobs)
             for job in self._background():
                 await self._jobs.enter_async_context(in_background(job))
@@ -197,6 +205,7 @@ class Keeper:
         await self._stack.aclose()
 
     async def _save_figures(self) -> None:
+        self._hear()
         """At the end; where another keeper counts on, what it saved is not to be gone behind."""
         if self._figures is not None and not self._has_left:
             await self._figures.save()

@@ -1,4 +1,4 @@
-"""The node's figures of the last 24 hours, kept beside what is stored: a restart does not forget them."""
+"""A node's figures of the last 24 hours, and its last refusals, kept beside what is stored: they outlive a restart."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from registry_mesh.assembly.labels import own_record
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.records import KeyedRecords
 from registry_mesh.telemetry import names
+from registry_mesh.telemetry.events import Events, decode
 from registry_mesh.telemetry.instruments import Table
 from registry_mesh.telemetry.last_day import LastDay
 from registry_mesh.telemetry.logs import FIELDS
 
 log: Final = logging.getLogger(__name__)
 
-SAVE_EVERY: Final = 60.0
-"""Seconds between two times of saving: as much is lost by kill -9."""
+SAVE_EVERY: Final = 5.0
+"""Seconds between two times of saving on a disk: as much is lost by kill -9."""
+SAVE_EVERY_THERE: Final = 60.0
+"""The same in a bucket, where each costs."""
 
 PATIENCE: Final = 5.0
 """Seconds for saving: a bucket that hangs does not hold up the end of a node."""
@@ -30,10 +33,20 @@ class Figures:
     """Of one node, by its name: several may keep their records in one bucket."""
 
     def __init__(
-        self, records: KeyedRecords, node: str, table: Table, clock: Callable[[], float] = time.time
+        self,
+        records: KeyedRecords,
+        node: str,
+        table: Table,
+        clock: Callable[[], float] = time.time,
+        every: float = SAVE_EVERY,
+        events: Events | None = None,
     ) -> None:
+        """`events`: what was refused or failed, to be kept as well."""
         self._records = records
+        self._every = every
         self._key = own_record("figures", node)
+        self._events_key = own_record("events", node)
+        self._events = events or Events()
         self._table = table
         self._clock = clock
         self._day = LastDay()
@@ -42,7 +55,7 @@ class Figures:
         """Save again and again."""
         while True:
             await self.save()
-            await asyncio.sleep(SAVE_EVERY)
+            await asyncio.sleep(self._every)
 
     async def save(self) -> None:
         """Add what was counted since, and save it. What is saved may be of another process, which goes before."""
@@ -51,6 +64,10 @@ class Figures:
                 saved = LastDay.decode(await self._records.get(self._key))
                 self._day = saved.noted(self._table.life, totals(self._table), self._clock())
                 await self._records.put(self._key, self._day.encode())
+                told = await self._records.get(self._events_key)
+                self._events.merge(decode(told))
+                if (known := self._events.encode()) != (told or b"[]"):
+                    await self._records.put(self._events_key, known)
         except (Failure, OSError) as fault:
             log.debug("cannot save figures", extra={FIELDS: {"why": str(fault)}})
 

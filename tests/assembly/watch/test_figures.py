@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
 from registry_mesh.assembly.node.build import running
 from registry_mesh.assembly.watch.figures import Figures
@@ -14,6 +17,8 @@ from registry_mesh.config.schema import Config
 from registry_mesh.stores.memory.records import MemoryRecords
 from registry_mesh.telemetry.instruments import Layout, Table
 from registry_mesh.telemetry.names import CACHE_BYTES, FAILURES
+from tests.clients import nodes
+from tests.eventually import eventually_here
 from tests.simulators.parent import plain_parent
 
 
@@ -50,6 +55,35 @@ async def test_figures_outlive_a_restart(tmp_path: Path) -> None:
             assert 0 < day["hit_ratio_requests"] < 1
             assert day["upstream_bytes"] >= 700
             assert day["failures"] == 0
+
+
+def test_figures_and_refusals_outlive_a_signal_of_either_kind(tmp_path: Path) -> None:
+    """SIGTERM loses nothing; kill -9 what came since the last time of saving, five seconds before at most."""
+    with nodes.origin(tmp_path / "origin") as origin:
+        site = nodes.site(tmp_path / "site", origin.url)
+        for times, end in enumerate((site.stop, site.kill, site.stop), 1):
+            site.start()
+            with pytest.raises(urllib.error.HTTPError):
+                urllib.request.urlopen(f"{site.url}/v2/team/none/manifests/1", timeout=20)
+
+            def kept(times: int = times) -> bool:
+                """Whether it is on the disk: it would be shown without that."""
+                texts = [file.read_text() for file in (site.folder / "store").rglob("events/site.rec")]
+                return any(f'"count": {times}' in text and "team/none" in text for text in texts)
+
+            if end == site.kill:
+                eventually_here(kept, "to be saved", 40)
+            end()
+        site.start()
+        with urllib.request.urlopen(f"{site.admin}/status", timeout=20) as answer:
+            day = json.load(answer)["last_day"]
+        with urllib.request.urlopen(f"{site.admin}/api/1/events", timeout=20) as answer:
+            events = json.load(answer)["events"]
+        site.stop()
+    (event,) = [each for each in events if each["subject"].endswith("team/none")]
+    assert event["count"] == 3
+    assert event["first"] < event["last"] - 1
+    assert day["requests"] >= 3
 
 
 async def test_each_node_of_a_bucket_has_its_own() -> None:
