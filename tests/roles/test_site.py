@@ -36,6 +36,7 @@ class Offer:
     lost: bool = False
     load: float = 0.0
     late: float = 30.0
+    latency: float = 0.0
 
     @property
     def parent(self) -> Offer:

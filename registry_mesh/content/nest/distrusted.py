@@ -9,6 +9,7 @@ from typing import Final
 
 from cachetools import TTLCache
 
+from registry_mesh.content.nest.hedges import Hedges
 from registry_mesh.content.nest.paces import Paces, Told
 from registry_mesh.oci.digest import Digest
 
@@ -49,6 +50,7 @@ class Distrusted:
     ) -> None:
         self._ttl = ttl
         self._clock = clock
+        self.hedges = Hedges(clock)
         self.paces = Paces(clock, paced) if paced is not None else Paces(clock)
         self._lies: TTLCache[tuple[str, Digest], _Lies] = TTLCache(10_000, ttl, timer=clock)
         self._count = count

@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 
 from registry_mesh.chunks.chunk_map import ChunkMap
 from registry_mesh.content.nest.distrusted import Distrusted
+from registry_mesh.content.nest.hedges import soon
 from registry_mesh.content.nest.race import Race, Won
 from registry_mesh.content.nest.second_opinion import SecondOpinion
 from registry_mesh.content.nest.spread import Spread, ordered
@@ -125,12 +126,34 @@ class Failover:
             if not candidate.parent.available:  # seen now: it may have gone while another was asked
                 told.down.append(candidate)
                 continue
+            self._distrusted.hedges.asked()
             race.begin(candidate, ask(candidate.repository))
-            wait = None if candidate is candidates[-1] else candidate.parent.late
-            if (won := await self._winner(race, wait, told, digest)) is not None:
-                self._distrusted.note_late([each.parent.name for each in race.late()], what)
+            parent = None if candidate is candidates[-1] else candidate.parent
+            if (won := await self._in_time(race, parent, told, digest)) is not None:
+                self._note_beaten(won.candidate, race, what)
                 return won
         return await self._winner(race, None, told, digest)
+
+    async def _in_time(
+        self, race: Race[Candidate, T], parent: Parent | None, told: _Told, digest: Digest | None
+    ) -> Won[Candidate, T] | None:
+        """The first that answers before another is to be asked beside `parent`, which was asked last; None: nobody else
+        is there to be asked."""
+        if parent is None:
+            return await self._winner(race, None, told, digest)
+        first = soon(parent.latency, parent.late)
+        won = await self._winner(race, first, told, digest)
+        if won is None and first < parent.late and race.late() and not self._distrusted.hedges.take():
+            won = await self._winner(race, parent.late - first, told, digest)
+        return won
+
+    def _note_beaten(self, winner: Candidate, race: Race[Candidate, T], what: str) -> None:
+        hedges = self._distrusted.hedges
+        hedges.answered(winner.parent.name, what)
+        for each, seconds in race.late():
+            beaten = hedges.beaten(each.parent.name, what)
+            if beaten or seconds >= each.parent.late:
+                self._distrusted.note_late([each.parent.name], what)
 
     async def _winner(
         self, race: Race[Candidate, T], wait: float | None, told: _Told, digest: Digest | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from time import monotonic
 from typing import Generic, TypeVar
 
 from registry_mesh.oci.refusals import Refusal
@@ -35,11 +36,11 @@ class Race(Generic[K, T]):
 
     def __init__(self, undo: Callable[[T], Awaitable[None]] | None = None) -> None:
         self._undo = undo
-        self._running: dict[asyncio.Task[T], K] = {}
+        self._running: dict[asyncio.Task[T], tuple[K, float]] = {}
 
     def begin(self, candidate: K, question: Awaitable[T]) -> None:
         """Ask one more."""
-        self._running[asyncio.ensure_future(question)] = candidate
+        self._running[asyncio.ensure_future(question)] = candidate, monotonic()
 
     async def next(self, seconds: float | None) -> Won[K, T] | Lost[K] | None:
         """The next outcome; None where there is none within `seconds`, or nobody left to wait for. What is neither a
@@ -48,16 +49,16 @@ class Race(Generic[K, T]):
             return None
         done, _ = await asyncio.wait(self._running, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
-            candidate = self._running.pop(task)
+            candidate, _ = self._running.pop(task)
             try:
                 return Won(candidate, task.result())
             except (Failure, Refusal) as fault:
                 return Lost(candidate, fault)
         return None
 
-    def late(self) -> list[K]:
-        """Those that have been asked and have not answered."""
-        return list(self._running.values())
+    def late(self) -> list[tuple[K, float]]:
+        """Those that have been asked and have not answered, and for how many seconds they have not."""
+        return [(candidate, monotonic() - began) for candidate, began in self._running.values()]
 
     async def close(self) -> None:
         """Ask no more; take back what came too late."""

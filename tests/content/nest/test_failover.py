@@ -40,6 +40,7 @@ class Place:
     lost: bool = False
     load: float = 0.0
     late: float = 30.0
+    latency: float = 0.0
     received: int = 0
     inflight: int = 0
     returns: bool = False

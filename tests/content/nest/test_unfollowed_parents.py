@@ -30,6 +30,7 @@ class Place:
     confirmed: bool = True
     load: float = 0.0
     late: float = 30.0
+    latency: float = 0.0
 
 
 @dataclass

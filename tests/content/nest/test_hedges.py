@@ -1,0 +1,76 @@
+"""When a second parent is asked beside one that is later than usual."""
+
+from __future__ import annotations
+
+import asyncio
+
+from registry_mesh.content.nest.distrusted import Distrusted
+from registry_mesh.content.nest.failover import Failover
+from registry_mesh.content.nest.hedges import SOON, Hedges, soon
+from registry_mesh.oci.digest import Digest
+from registry_mesh.ports.blobs import BlobInfo
+from tests.content.nest.test_failover import DATA, Hung, candidate, holding
+from tests.simulators.source import SimulatedSource
+
+DIGEST = Digest.of(DATA)
+NEVER = 3600.0
+
+
+def test_one_that_is_far_away_is_given_its_time() -> None:
+    assert soon(0.001, 0.7) == SOON
+    assert soon(0.15, 1.2) == 0.6
+    assert soon(0.0, 2.0) == 2.0, "nobody knows how far away it is"
+    assert soon(0.001, 0.1) == 0.1
+
+
+def test_a_twentieth_of_what_is_asked_may_be_asked_twice() -> None:
+    hedges = Hedges()
+    assert sum(hedges.take() for _ in range(100)) == 10
+    taken = 0
+    for _ in range(1000):
+        hedges.asked()
+        taken += hedges.take()
+    assert 45 <= taken <= 50
+
+
+def test_beaten_twice_running_is_late() -> None:
+    now = [0.0]
+    hedges = Hedges(lambda: now[0])
+    assert not hedges.beaten("a", "blobs") and not hedges.beaten("a", "tags")
+    assert hedges.beaten("a", "blobs")
+    hedges.answered("a", "blobs")
+    assert not hedges.beaten("a", "blobs")
+    now[0] = 31.0
+    assert not hedges.beaten("a", "blobs"), "long ago"
+
+
+async def test_another_is_asked_before_one_is_late_and_twice_running_takes_its_rank() -> None:
+    hung, other = Hung("hung", gate=asyncio.Event()), holding("other")
+    hung.add(DATA)
+    choice = Failover([[candidate(hung, late=NEVER, latency=0.001)], [candidate(other)]], Distrusted())
+    async with asyncio.timeout(60):
+        for _ in range(2):
+            assert (await choice.stat(DIGEST)).size == len(DATA)
+        hung.gate.set()  # type: ignore[union-attr]  # it has one
+        asked = hung.stats
+        assert (await choice.stat(DIGEST)).size == len(DATA)
+    assert hung.stats == asked, "it is asked last now"
+
+
+class Sluggish(SimulatedSource):
+    """Takes longer to tell a size than another is waited for."""
+
+    async def stat(self, digest: Digest) -> BlobInfo:
+        await asyncio.sleep(2 * SOON)
+        return await super().stat(digest)
+
+
+async def test_where_the_budget_is_spent_one_is_waited_for_until_it_is_late() -> None:
+    sluggish, other = Sluggish("sluggish"), holding("other")
+    sluggish.add(DATA)
+    distrusted = Distrusted()
+    while distrusted.hedges.take():
+        pass
+    choice = Failover([[candidate(sluggish, late=NEVER, latency=0.001)], [candidate(other)]], distrusted)
+    assert (await choice.stat(DIGEST)).size == len(DATA)
+    assert (sluggish.stats, other.stats) == (1, 0)
