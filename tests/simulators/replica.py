@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from registry_mesh.catalog.signer import Signer
 from registry_mesh.content.fill.fills import Fills
@@ -44,6 +44,9 @@ class Replica:
         self.slept = 0.0
         """Seconds that the run waited for its pace; on a clock of their own."""
         self.widths = Widths()
+        self.again = (0.0, 0.0, 0.0)
+        self.pace: Callable[[float], Awaitable[None]] = self._sleep
+        """Waits so many seconds."""
         self.meter = Meter()
         self.distrusted: list[str] = []
         self.signers: Mapping[str, Signer] = {}
@@ -72,10 +75,11 @@ class Replica:
         clock = self.clock or (lambda: self.now)
         policy = SnapshotPolicy(
             widths=self.widths,
+            again=self.again,
             by_hand=self.by_hand,
             rate=self.rate,
             ticks=lambda: self.slept,
-            sleep=self._sleep,
+            sleep=self.pace,
         )
         snapshot = Snapshot(self.rules, {HOST: self.source}, ours, clock, self.meter, policy)
         try:

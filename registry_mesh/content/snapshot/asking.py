@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Final, TypeVar
 
+from registry_mesh.content.snapshot.jobs import Later
 from registry_mesh.oci.reference import RegistryName
 from registry_mesh.ports.failures import Failure, SourceDown, SourceThrottled
 
@@ -36,9 +37,10 @@ class Asking:
     ) -> None:
         self._width = asyncio.Semaphore(width)
         self._clock = clock
-        self._sleep = sleep
+        self.sleep = sleep
         self._shut: dict[RegistryName, float] = {}  # until when a registry is left alone
         self._waited: Counter[RegistryName] = Counter()  # milliseconds
+        self._tried: Counter[Hashable] = Counter()
 
     async def ask(
         self, registry: RegistryName, question: Callable[[], Awaitable[T]], tries: int = TRIES
@@ -54,7 +56,7 @@ class Asking:
     async def patiently(
         self, registry: RegistryName, do: Callable[[], Awaitable[T]], tries: int = TRIES
     ) -> T:
-        """The same for what takes no place among the questions: bytes."""
+        """The same for what takes no place among the questions."""
         for attempt in range(1, tries):
             await self._until_open(registry)
             try:
@@ -65,6 +67,20 @@ class Asking:
                     raise
         await self._until_open(registry)
         return await do()
+
+    async def once(self, registry: RegistryName, do: Callable[[], Awaitable[T]], key: Hashable) -> T:
+        """The same for a job, `key`, that leaves its place to others where it has to wait: raises `Later`."""
+        left = self._shut.get(registry, 0.0) - self._clock()
+        if left > 0:
+            raise Later(left)
+        try:
+            return await do()
+        except Failure as failure:
+            self._tried[key] += 1
+            pause = self._pause(registry, failure, self._tried[key])
+            if pause is None or self._tried[key] >= TRIES or not self._shut_for(registry, pause):
+                raise
+            raise Later(pause) from None
 
     def _pause(self, registry: RegistryName, failure: Failure, attempt: int) -> float | None:
         """Seconds until it may be asked again; None where waiting does not help."""
@@ -87,4 +103,4 @@ class Asking:
 
     async def _until_open(self, registry: RegistryName) -> None:
         while (left := self._shut.get(registry, 0.0) - self._clock()) > 0:
-            await self._sleep(left)
+            await self.sleep(left)

@@ -6,28 +6,27 @@ A tag is switched when a second look (`content.snapshot.closure`) finds everythi
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable, Iterable
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 
 from registry_mesh.content.snapshot.asking import Asking
 from registry_mesh.content.snapshot.closure import first_gap
 from registry_mesh.content.snapshot.copy_blob import is_held
+from registry_mesh.content.snapshot.copy_bytes import CopyBytes
 from registry_mesh.content.snapshot.copy_keys import BlobKey, Bring, ManifestKey, PushKey, TagCopy, TagKey
 from registry_mesh.content.snapshot.fitting import fit
-from registry_mesh.content.snapshot.flow import OutsideWindow, PacedBlobs
 from registry_mesh.content.snapshot.graph import Node
 from registry_mesh.content.snapshot.jobs import Job, Jobs, Lane, Undone, Widths
 from registry_mesh.content.snapshot.lookups import held_data
-from registry_mesh.content.snapshot.offer import Offer
 from registry_mesh.content.snapshot.progress import Meter
 from registry_mesh.content.snapshot.wanted_blobs import FoundBlob, WantedBlob
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reading import read_manifest
 from registry_mesh.oci.reference import Tag
-from registry_mesh.oci.refusals import ManifestUnknown, NameUnknown, Refusal
-from registry_mesh.ports.blobs import BlobSource, BlobStore
-from registry_mesh.ports.failures import Failure, SourceUnavailable, StoreBroken
+from registry_mesh.oci.refusals import ManifestUnknown, NameUnknown
+from registry_mesh.ports.blobs import BlobStore
+from registry_mesh.ports.failures import Failure, StoreBroken
 from registry_mesh.ports.outward import PushedRepository
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.repositories import KeptRepository, Repository
@@ -39,11 +38,17 @@ class GraphCopy:
     """Gathers what is to be copied (`add`), leaves out what is held (`prune`), then copies (`run`)."""
 
     def __init__(
-        self, store: BlobStore, bring: Bring, meter: Meter, asking: Asking, widths: Widths | None = None
+        self,
+        store: BlobStore,
+        bring: Bring,
+        meter: Meter,
+        asking: Asking,
+        widths: Widths | None = None,
+        again: Sequence[float] = (),
     ) -> None:
         self._store = store
         self._asking = asking
-        self._bring_blob = bring
+        self._bytes = CopyBytes(store, bring, meter, asking, again)
         self._meter = meter
         self._widths = widths
         self._blobs: dict[BlobKey, WantedBlob] = {}
@@ -71,7 +76,7 @@ class GraphCopy:
             beside |= {TagKey(place, other, to) for other in tag.after}
             key = TagKey(place, tag.tag, to)
             switch = self._patient(
-                here, partial(self._switch, place, target, tag, frozenset(beside)), outward
+                here, key, partial(self._switch, place, target, tag, frozenset(beside)), outward
             )
             self._jobs[key] = Job(key, switch, needs=frozenset(needs), after=frozenset(beside))
 
@@ -91,7 +96,7 @@ class GraphCopy:
         blobs = [BlobKey.of(blob) for blob in node.blobs]
         needs: set[Hashable] = {PushKey(place, blob) for blob in blobs} if outward is not None else {*blobs}
         needs |= {ManifestKey(place, digest) for digest in node.before}
-        put = self._patient(place, partial(self._put, target, node), outward)
+        put = self._patient(place, key, partial(self._put, target, node), outward)
         self._jobs[key] = Job(key, put, needs=frozenset(needs))
         for blob in node.blobs:
             wanted = self._blobs.setdefault(BlobKey.of(blob), WantedBlob(blob, source.registry, [], tag.rank))
@@ -106,10 +111,14 @@ class GraphCopy:
                 wanted.sources.append(source.blobs)
 
     def _patient(
-        self, place: Place, do: Callable[[], Awaitable[None]], outward: PushedRepository | None
+        self,
+        place: Place,
+        key: Hashable,
+        do: Callable[[], Awaitable[None]],
+        outward: PushedRepository | None,
     ) -> Callable[[], Awaitable[None]]:
         """What goes out waits where that registry asks for patience."""
-        return do if outward is None else partial(self._asking.patiently, place.registry, do)
+        return do if outward is None else partial(self._asking.once, place.registry, do, key)
 
     async def prune(self) -> None:
         """Look up every blob in the store, and where it is pushed to: held ones need no job, the others are what is to
@@ -139,9 +148,16 @@ class GraphCopy:
             self._jobs[key] = Job(key, partial(_fail, found))
             return
         for place in found.lacking:
-            do = partial(self._push, place, wanted)
+            do = partial(self._bytes.push, place, wanted)
             self._meter.size += wanted.blob.size
-            job = Job(PushKey(place, key), do, Lane.BYTES, needs=frozenset([key]), rank=wanted.rank)
+            job = Job(
+                PushKey(place, key),
+                do,
+                Lane.BYTES,
+                needs=frozenset([key]),
+                rank=wanted.rank,
+                queue=wanted.queue,
+            )
             self._jobs[job.key] = job
         if found.is_held:
             self._meter.size_held += wanted.blob.size
@@ -149,8 +165,8 @@ class GraphCopy:
             self._jobs[key] = Job(key, _nothing)
             return
         self._meter.size += wanted.blob.size
-        bring = partial(self._bring, wanted)
-        self._jobs[key] = Job(key, bring, Lane.BYTES, wanted.blob.size, rank=wanted.rank)
+        bring = partial(self._bytes.bring, wanted)
+        self._jobs[key] = Job(key, bring, Lane.BYTES, wanted.blob.size, rank=wanted.rank, queue=wanted.queue)
 
     def fit(self, room: int, order: Callable[[TagKey], tuple[int, str]]) -> tuple[tuple[TagKey, ...], int]:
         """Leave out the tags that do not fit into `room` bytes, the last in `order` first; gives them, and the bytes
@@ -173,41 +189,8 @@ class GraphCopy:
 
     async def run(self) -> tuple[Undone, ...]:
         """What could not be done."""
-        self._running = Jobs(self._jobs.values(), self._widths)
+        self._running = Jobs(self._jobs.values(), self._widths, self._asking.sleep)
         return await self._running.run()
-
-    async def _bring(self, wanted: WantedBlob) -> None:
-        """From the first repository that can give it."""
-        failure: Failure | Refusal = SourceUnavailable(f"nobody has {wanted.blob.digest}")
-
-        is_free = wanted.open_flow() is None
-        for source in wanted.sources:
-            blobs = source if is_free else PacedBlobs(source, wanted.open_flow)
-            offer = Offer(blobs, wanted.registry, paced=not is_free)
-            try:
-                bring = partial(self._bring_blob, offer, wanted.blob, partial(self._moved, wanted))
-                await self._asking.patiently(wanted.registry, bring)
-                self._meter.objects_done += 1
-                return
-            except (StoreBroken, OutsideWindow):
-                raise
-            except (Failure, Refusal) as caught:
-                failure = caught
-        raise failure
-
-    async def _push(self, place: Place, wanted: WantedBlob) -> None:
-        """From the store out to a registry."""
-        source: BlobSource = self._store
-        if wanted.open_flow() is not None:
-            source = PacedBlobs(self._store, wanted.open_flow)
-        push = partial(wanted.outward[place].push, wanted.blob, source, partial(self._moved, wanted))
-        await self._asking.patiently(place.registry, push)
-        self._meter.objects_done += 1
-
-    def _moved(self, wanted: WantedBlob, size: int) -> None:
-        self._meter.size_done += size
-        for name in wanted.rules[:1]:
-            self._meter.of(name).bytes += size
 
     async def _put(self, target: KeptRepository, node: Node) -> None:
         wanted = node.descriptor

@@ -114,6 +114,10 @@ class Spending:
         }
         await self._records.put(_KEY, json.dumps(document).encode())
 
+    def has_pace(self, rule: Rule) -> bool:
+        """Whether a budget says how many bytes a second of a rule may pass."""
+        return rule.name in self._paces
+
     def closed(self, rule: Rule) -> str | None:
         """Why bytes of a rule do not flow now; None where they do."""
         now = self._clock()
@@ -166,6 +170,11 @@ class Flow:
     def payer(self) -> Rule | None:
         """The rule for which bytes flow now."""
         return next((rule for rule in self.rules if self.spending.closed(rule) is None), None)
+
+    @property
+    def paced_by(self) -> str:
+        """The first of its rules, where each has a pace of its own; empty where one has none."""
+        return self.rules[0].name if self.rules and all(map(self.spending.has_pace, self.rules)) else ""
 
     @property
     def closed(self) -> str | None:

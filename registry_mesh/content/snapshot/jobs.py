@@ -47,6 +47,16 @@ class Job:
     after: frozenset[Hashable] = frozenset()
     rank: int = 0
     """Of those that can be done the lowest comes first."""
+    queue: str = ""
+    """Jobs of one lane and queue share its width: those of a slow queue hold up no other."""
+
+
+class Later(Exception):
+    """Raised by a job that is to be done again after `pause` seconds: until then others take its place."""
+
+    def __init__(self, pause: float) -> None:
+        super().__init__(pause)
+        self.pause = pause
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +71,13 @@ class Undone:
 class Jobs:
     """A set of jobs, run once."""
 
-    def __init__(self, jobs: Iterable[Job], widths: Widths | None = None) -> None:
+    def __init__(
+        self,
+        jobs: Iterable[Job],
+        widths: Widths | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._sleep = sleep
         self._jobs = {job.key: job for job in jobs}
         self._widths = widths or Widths()
         self._waiting = {key: {*job.needs, *job.after} for key, job in self._jobs.items()}
@@ -71,7 +87,8 @@ class Jobs:
                 if need not in self._jobs:
                     raise ValueError(f"{key} needs {need}, which is no job")
                 self._needed_by.setdefault(need, []).append(key)
-        self._ready: dict[Lane, list[tuple[int, int, int, Job]]] = {lane: [] for lane in Lane}
+        lanes = {(job.lane, job.queue) for job in self._jobs.values()}
+        self._ready: dict[tuple[Lane, str], list[tuple[int, int, int, Job]]] = {each: [] for each in lanes}
         self._order = count()
         self._left = len(self._jobs)
         self._moved = asyncio.Condition()
@@ -83,12 +100,12 @@ class Jobs:
             if not needs:
                 self._enqueue(self._jobs[key])
         async with asyncio.TaskGroup() as group:
-            for lane in Lane:
+            for lane, queue in self._ready:
                 for _ in range(self._widths.of(lane)):
-                    group.create_task(self._work(lane))
+                    group.create_task(self._work((lane, queue), group))
         return tuple(self.undone.values())
 
-    async def _work(self, lane: Lane) -> None:
+    async def _work(self, lane: tuple[Lane, str], group: asyncio.TaskGroup) -> None:
         ready = self._ready[lane]
         while True:
             async with self._moved:
@@ -99,6 +116,9 @@ class Jobs:
             failure: Exception | None = None
             try:
                 await job.do()
+            except Later as later:
+                group.create_task(self._again(job, later.pause))
+                continue
             except (Failure, Refusal) as caught:
                 failure = caught
             async with self._moved:
@@ -108,8 +128,14 @@ class Jobs:
                     self._fail(job.key, failure)
                 self._moved.notify_all()
 
+    async def _again(self, job: Job, pause: float) -> None:
+        await self._sleep(pause)
+        async with self._moved:
+            self._enqueue(job)
+            self._moved.notify_all()
+
     def _enqueue(self, job: Job) -> None:
-        heapq.heappush(self._ready[job.lane], (job.rank, -job.size, next(self._order), job))
+        heapq.heappush(self._ready[job.lane, job.queue], (job.rank, -job.size, next(self._order), job))
 
     def _done(self, key: Hashable) -> None:
         self._left -= 1

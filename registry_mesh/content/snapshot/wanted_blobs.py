@@ -40,6 +40,12 @@ class WantedBlob:
             why = closed
         raise OutsideWindow(why)
 
+    @property
+    def queue(self) -> str:
+        """The rule at whose pace its bytes come; empty where they may come as fast as they do."""
+        paced = [each.paced_by if each is not None else "" for each in self.flows]
+        return paced[0] if paced and all(paced) else ""
+
 
 @dataclass(frozen=True, slots=True)
 class FoundBlob:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry_mesh.content.snapshot.jobs import Job, Jobs, Lane, Widths
+from registry_mesh.content.snapshot.jobs import Job, Jobs, Lane, Later, Widths
 from registry_mesh.ports.failures import SourceUnavailable
 
 
@@ -94,3 +94,43 @@ async def test_a_mistake_in_a_job_is_not_swallowed() -> None:
 
     with pytest.raises(ExceptionGroup):
         await Jobs([Job("a", broken)]).run()
+
+
+async def test_a_job_that_waits_leaves_its_place_to_others_and_is_done_again() -> None:
+    done: list[str] = []
+    gate = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        assert seconds == 7.0
+        await gate.wait()
+
+    async def waits() -> None:
+        if not done:
+            raise Later(7.0)
+        done.append("waits")
+
+    async def rest(name: str) -> None:
+        done.append(name)
+        if len(done) == 2:
+            gate.set()
+
+    jobs = [Job(name, partial(rest, name), Lane.BYTES) for name in "ab"]
+    first = Job("waits", waits, Lane.BYTES, size=9)
+    after = Job("after", partial(rest, "after"), needs=frozenset(["waits"]))
+    assert await Jobs([first, *jobs, after], Widths(1, 1), sleep).run() == ()
+    assert done == ["a", "b", "waits", "after"]
+
+
+async def test_a_slow_queue_holds_up_no_other() -> None:
+    gate = asyncio.Event()
+
+    async def slow() -> None:
+        await gate.wait()
+
+    async def quick() -> None:
+        gate.set()
+
+    several = [Job(n, slow, Lane.BYTES, size=9, queue="paced") for n in range(3)]
+    jobs = Jobs([*several, Job("quick", quick, Lane.BYTES)], Widths(1, 1))
+    async with asyncio.timeout(10):
+        assert await jobs.run() == ()

@@ -381,3 +381,42 @@ async def test_lost_memory_begins_the_clock_anew() -> None:
     replica.now = MONDAY + 6 * DAY
     await replica.run()
     assert set(await digests(replica)) == {"v1"}
+
+
+@pytest.mark.parametrize("fill", [False, True])
+@pytest.mark.parametrize(("times", "comes"), [(3, True), (1_000, False)])
+async def test_a_blob_that_is_refused_for_a_while_comes_within_the_run(
+    times: int, comes: bool, fill: bool
+) -> None:
+    replica = replica_of("repos: a, tags: v1")
+    replica.fill = fill
+    image = replica.source["a"].image("one", "v1")
+
+    def busy(tries: int, data: bytes) -> bytes:
+        if tries < times:
+            raise SourceUnavailable("answered 503")
+        return data
+
+    replica.source.faults[image.layers[0].digest] = busy
+    outcome = await replica.run()
+    assert outcome.complete is comes
+    assert comes or any("answered 503" in each for each in troubles(outcome))
+
+
+async def test_a_rule_of_a_small_budget_leaves_the_lanes_to_others() -> None:
+    replica = replica_of("repos: a, tags: '*', budget: 1KiB/s, priority: high", "repos: b, tags: quick")
+    for number in range(3):
+        replica.source["a"].image(f"slow{number}", f"v{number}", layers=[random_bytes(f"s{number}", 50_000)])
+    replica.source["b"].image("quick", "quick")
+    replica.widths = Widths(2, 2)
+    came = asyncio.Event()
+
+    async def until_the_other_came(seconds: float) -> None:
+        async with asyncio.timeout(20):
+            while "tag quick" not in replica.repositories.diary:
+                await asyncio.sleep(0)
+        came.set()
+
+    replica.pace = until_the_other_came
+    assert (await replica.run()).complete
+    assert came.is_set()
