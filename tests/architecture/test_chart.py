@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import copy
+import json
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from registry_mesh.cli.main import main
 from registry_mesh.config.load import parse
 from tests.clients.chart_tools import tool
 
 CHART = Path(__file__).parents[2] / "deploy" / "helm" / "registry-mesh"
 HELM, KUBECTL = tool("helm"), tool("kubectl")
 HUB = {"docker.io": {"default": True, "parents": [["https://registry-1.docker.io"]]}}
+POLICY = (
+    "schema: registry-mesh/access/1\npolicies: [{name: a, subjects: [users], repos: ['**'], allow: [pull]}]\n"
+)
+RULES = (
+    "schema: registry-mesh/rules/2\nrules: [{from: docker.io, repos: [library/busybox], nodes: [cache]}]\n"
+)
 SITE = {"registries": HUB, "storage": {"size": "2Ti"}}
 VALUES: dict[str, dict[str, Any]] = {
     "site": SITE,
@@ -53,6 +64,31 @@ VALUES: dict[str, dict[str, Any]] = {
             {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}
         ],
     },
+    "open": {
+        **SITE,
+        "storage": {"size": "100Gi", "s3": {"bucket": "mesh", "spool": "200Gi"}},
+        "autoscaling": {"enabled": True, "max": 3},
+        "ingress": {
+            "enabled": True,
+            "className": "nginx",
+            "host": "cache.example",
+            "tlsSecret": "web",
+            "annotations": {"a": "b", "nginx.ingress.kubernetes.io/proxy-read-timeout": "60"},
+        },
+        "route": {"enabled": True, "parentRefs": [{"name": "gate"}], "hostnames": ["mesh.example"]},
+        "tls": {"certManager": {"issuer": "ours", "kind": "Issuer"}},
+        "access": {"existingSecret": "logins"},
+        "policy": {"inline": {"all.yaml": POLICY}},
+        "rules": {"inline": {"ahead.yaml": RULES}},
+        "nodes": {"runtime": "crio", "registries": ["docker.io"], "fallback": "none"},
+        "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:x"}, "automountToken": True},
+        "networkPolicy": {"monitoring": {"podSelector": {"matchLabels": {"app": "prometheus"}}}},
+        "metrics": {
+            "serviceMonitor": {"enabled": True, "interval": "15s"},
+            "rules": {"enabled": True, "labels": {"release": "prometheus"}},
+            "dashboard": {"enabled": True, "labels": {"folder": "mesh"}},
+        },
+    },
     "origin": {"role": "origin", "registry": "registry.example", "service": {"type": "ClusterIP"}},
     "replica": {
         "role": "replica",
@@ -88,18 +124,37 @@ def documents(path: Path) -> list[dict[str, Any]]:
 
 
 def test_the_configuration_is_one_that_the_program_takes(rendered: Path, tmp_path: Path) -> None:
-    users = tmp_path / "users"
-    (secret,) = [each["stringData"] for each in documents(rendered) if each["kind"] == "Secret"]
-    users.write_text(secret["users"] + "\n")
-    users.chmod(0o600)
-    texts = [each["data"] for each in documents(rendered) if each["kind"] == "ConfigMap"]
-    (text,) = [each["node.yaml"] for each in texts if "node.yaml" in each]
-    text = text.replace("/admin/users", str(users))
+    found = documents(rendered)
+    secret = only(found, "Secret")["stringData"]
+    mounted(tmp_path / "admin", {"users": secret["users"] + "\n"})
+    mounted(tmp_path / "access", {"users": secret["users"] + "\n", "token.key": key_of_tokens()})
+    for name in ("rules", "policies"):
+        for each in found:
+            if each["kind"] == "ConfigMap" and each["metadata"]["name"] == f"cache-{name}":
+                mounted(tmp_path / name, each["data"])
+    text = only(found, "ConfigMap", "cache")["data"]["node.yaml"]
+    for folder in ("admin", "access", "policies", "rules"):
+        text = text.replace(f" /{folder}", f" {tmp_path / folder}")
     config = parse(_without_tls(text) if "/tls/" in text else text, "f").config
     assert config.admin.address == "0.0.0.0", "the kubelet comes from outside of the pod"
     local = config.store.disk or (config.store.s3 and config.store.s3.spool)
     assert local and local.quota is not None
     assert config.drain == 30
+
+
+def mounted(folder: Path, files: dict[str, str]) -> None:
+    """As kubelet mounts a ConfigMap or a Secret."""
+    (folder / "..2026").mkdir(parents=True)
+    (folder / "..data").symlink_to("..2026")
+    for name, text in files.items():
+        (folder / "..2026" / name).write_text(text)
+        (folder / "..2026" / name).chmod(0o440)
+        (folder / name).symlink_to(f"..data/{name}")
+
+
+def key_of_tokens() -> str:
+    made = ec.generate_private_key(ec.SECP256R1())
+    return made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
 def _without_tls(text: str) -> str:
@@ -187,13 +242,16 @@ def made_of(values: dict[str, Any], tmp_path: Path) -> list[dict[str, Any]]:
     return [each for each in yaml.safe_load_all(made.stdout) if each]
 
 
+OTHERS = {"monitoring.coreos.com", "gateway.networking.k8s.io", "cert-manager.io"}
+"""Whose types kubectl is not built with."""
+
 needs_kubectl = pytest.mark.skipif(KUBECTL is None, reason="no kubectl here: make chart-tools")
 
 
 def decoded(found: list[dict[str, Any]], folder: Path) -> None:
     """Have kubectl decode documents by the types that it is built with; AssertionError where one does not fit, or a
     field of a workload is none. Types of others, such as ServiceMonitor, it does not know."""
-    known = [each for each in found if not each["apiVersion"].startswith("monitoring.coreos.com")]
+    known = [each for each in found if each["apiVersion"].partition("/")[0] not in OTHERS]
     said = _typed(known, folder)
     assert "unable to decode" not in said.stderr, said.stderr
     for each in known:
@@ -258,6 +316,13 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path) -> None:
         ({**SITE, "nodes": {"enable": True}}, "enable"),
         ({**SITE, "drain": "2m"}, "preStopSeconds and drain need 135"),
         ({**SITE, "image": {"digest": "sha256:7"}}, "digest"),
+        ({**SITE, "autoscaling": {"enabled": True}}, "autoscaling: of a site on a bucket"),
+        ({**SITE, "ingress": {"enabled": True}}, "ingress.host"),
+        ({**SITE, "route": {"enabled": True}}, "route.parentRefs"),
+        ({**SITE, "tls": {"existingSecret": "a", "certManager": {"issuer": "b"}}}, "tls: name a Secret"),
+        ({**SITE, "service": {"type": "ClusterIP"}}, "nodes: machines reach the site by its NodePort"),
+        ({**SITE, "nodes": {"registries": ["quay.io"]}}, "quay.io is none of registries"),
+        ({**SITE, "join": {"token": "x"}}, "join"),
         ({"role": "replica", "registries": HUB}, "rules: a replica needs at least one file"),
     ):
         values = tmp_path / "values.yaml"
@@ -265,3 +330,153 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path) -> None:
         refused = helm("template", "cache", str(CHART), "-f", str(values))
         assert refused.returncode != 0, wrong
         assert words in refused.stderr
+
+
+def only(found: list[dict[str, Any]], kind: str, name: str = "") -> dict[str, Any]:
+    (one,) = [each for each in found if each["kind"] == kind and name in ("", each["metadata"]["name"])]
+    return one
+
+
+def test_clients_from_elsewhere_come_in_by_an_ingress_or_a_gateway(tmp_path: Path) -> None:
+    found = made_of(VALUES["open"], tmp_path)
+    service = only(found, "Service", "cache")
+    assert service["spec"]["trafficDistribution"] == "PreferClose"
+    ingress = only(found, "Ingress")
+    assert ingress["spec"]["ingressClassName"] == "nginx"
+    assert ingress["spec"]["tls"] == [{"hosts": ["cache.example"], "secretName": "web"}]
+    (rule,) = ingress["spec"]["rules"]
+    backend = {"name": service["metadata"]["name"], "port": {"name": service["spec"]["ports"][0]["name"]}}
+    assert rule == {
+        "host": "cache.example",
+        "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": {"service": backend}}]},
+    }
+    said = {
+        key.removeprefix("nginx.ingress.kubernetes.io/"): each
+        for key, each in ingress["metadata"]["annotations"].items()
+    }
+    assert (
+        said["proxy-body-size"] == "0" and said["proxy-buffering"] == said["proxy-request-buffering"] == "off"
+    )
+    assert (said["proxy-read-timeout"], said["a"], said["backend-protocol"]) == ("60", "b", "HTTPS")
+    route = only(found, "HTTPRoute")["spec"]
+    assert (route["parentRefs"], route["hostnames"]) == ([{"name": "gate"}], ["mesh.example"])
+    assert route["rules"][0]["backendRefs"] == [
+        {"name": "cache", "port": service["spec"]["ports"][0]["port"]}
+    ]
+
+
+def test_a_certificate_is_made_for_every_name_of_the_node(tmp_path: Path) -> None:
+    found = made_of(VALUES["open"], tmp_path)
+    spec = only(found, "Certificate")["spec"]
+    assert spec["issuerRef"] == {"group": "cert-manager.io", "kind": "Issuer", "name": "ours"}
+    config = configured(found)
+    hosts = {each.split("/")[2].partition(":")[0] for each in config["siblings"]["nodes"].values()}
+    assert {each.partition(".")[2] for each in hosts} == {"cache-admin"} and "*.cache-admin" in spec[
+        "dnsNames"
+    ]
+    assert {"cache", "cache.default.svc", "cache.example", "mesh.example"} <= set(spec["dnsNames"])
+    volumes = {
+        each["name"]: each for each in only(found, "StatefulSet")["spec"]["template"]["spec"]["volumes"]
+    }
+    assert volumes["tls"]["secret"]["secretName"] == spec["secretName"]
+    assert config["listen"]["tls"] == {"certificate": "/tls/tls.crt", "key": "/tls/tls.key"}
+
+
+def test_pods_of_a_site_on_a_bucket_come_and_go_with_the_load(tmp_path: Path) -> None:
+    found = made_of(VALUES["open"], tmp_path)
+    node, scaler = only(found, "StatefulSet"), only(found, "HorizontalPodAutoscaler")["spec"]
+    assert "replicas" not in node["spec"], "each helm upgrade would set it back"
+    assert scaler["scaleTargetRef"] == {
+        "apiVersion": node["apiVersion"],
+        "kind": node["kind"],
+        "name": node["metadata"]["name"],
+    }
+    assert (scaler["minReplicas"], scaler["maxReplicas"]) == (2, 3)
+    assert scaler["metrics"][0]["resource"]["target"] == {"type": "Utilization", "averageUtilization": 70}
+    assert node["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"]["cpu"], "a share of it"
+    assert set(configured(found)["siblings"]["nodes"]) == {"cache-0", "cache-1", "cache-2"}
+    pod = node["spec"]["template"]["spec"]
+    assert {"name": "store", "emptyDir": {"sizeLimit": "200Gi"}} in pod["volumes"]
+    assert configured(found)["store"]["s3"]["spool"]["quota"] == f"{200 * 1024 * 9 // 10}MiB"
+
+
+def test_logins_policies_and_rules_are_where_the_configuration_looks_for_them(tmp_path: Path) -> None:
+    found = made_of(VALUES["open"], tmp_path)
+    config, pod = configured(found), only(found, "StatefulSet")["spec"]["template"]["spec"]
+    assert config["access"] == {
+        "policies": "/policies",
+        "users": "/access/users",
+        "tokens": {"key": "/access/token.key", "realm": "https://cache.example/token"},
+    }
+    assert config["rules"] == "/rules"
+    mounted = {each["name"]: each["mountPath"] for each in pod["containers"][0]["volumeMounts"]}
+    volumes = {each["name"]: each for each in pod["volumes"]}
+    assert {mounted[name] for name in ("access", "policies", "rules")} == {"/access", "/policies", "/rules"}
+    assert volumes["access"]["secret"]["secretName"] == "logins"
+    for name, text in (("policies", POLICY), ("rules", RULES)):
+        assert only(found, "ConfigMap", volumes[name]["configMap"]["name"])["data"].popitem()[1] == text
+    there = {"policy": {"existingConfigMap": "p"}, "rules": {"existingConfigMap": "r"}}
+    pod = only(made_of({**SITE, **there}, tmp_path), "StatefulSet")["spec"]["template"]["spec"]
+    volumes = {each["name"]: each for each in pod["volumes"]}
+    assert (volumes["policies"]["configMap"], volumes["rules"]["configMap"]) == ({"name": "p"}, {"name": "r"})
+    account = only(found, "ServiceAccount")
+    pod = only(found, "StatefulSet")["spec"]["template"]["spec"]
+    assert (pod["serviceAccountName"], account["metadata"]["annotations"]) == (
+        account["metadata"]["name"],
+        {"eks.amazonaws.com/role-arn": "arn:x"},
+    )
+    assert account["automountServiceAccountToken"] is pod["automountServiceAccountToken"] is True
+
+
+def test_monitoring_gets_the_alerts_and_the_dashboard_that_are_shipped(tmp_path: Path) -> None:
+    found = made_of(VALUES["open"], tmp_path)
+    shipped = yaml.safe_load((CHART.parents[1] / "prometheus" / "alerts.yaml").read_text())
+    rules = only(found, "PrometheusRule")
+    assert rules["spec"] == shipped and rules["metadata"]["labels"]["release"] == "prometheus"
+    board = only(found, "ConfigMap", "cache-dashboard")
+    assert board["metadata"]["labels"].items() >= {"grafana_dashboard": "1", "folder": "mesh"}.items()
+    whole = json.loads((CHART.parents[1] / "grafana" / "registry-mesh.json").read_text())
+    assert json.loads(board["data"]["registry-mesh.json"]) == whole
+    monitor, admin = only(found, "ServiceMonitor"), only(found, "Service", "cache-admin")
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= admin["metadata"]["labels"].items()
+    assert (monitor["spec"]["endpoints"][0]["port"], monitor["spec"]["endpoints"][0]["interval"]) == (
+        "admin",
+        "15s",
+    )
+    _, scraped = only(found, "NetworkPolicy")["spec"]["ingress"]
+    assert scraped["from"] == [{"podSelector": {"matchLabels": {"app": "prometheus"}}}]
+    found = made_of({**SITE, "serviceMonitor": {"enabled": True}}, tmp_path)
+    _, scraped = only(found, "NetworkPolicy")["spec"]["ingress"]
+    assert scraped["from"] == [{"namespaceSelector": {}}], "where Prometheus is, nobody said"
+    assert len(only(made_of(SITE, tmp_path), "NetworkPolicy")["spec"]["ingress"]) == 1, "clients alone"
+
+
+@pytest.mark.parametrize(
+    ("runtime", "client", "path"),
+    [
+        ("containerd", "containerd", "/etc/containerd/certs.d"),
+        ("k3s", "k3s", "/etc/rancher/k3s"),
+        ("crio", "podman", "/etc/containers/registries.conf.d"),
+    ],
+)
+def test_machines_of_each_runtime_are_led_to_the_site(
+    runtime: str, client: str, path: str, tmp_path: Path
+) -> None:
+    two = {**HUB, "quay.io": {"parents": [["https://quay.io"]]}}
+    values = {**SITE, "registries": two, "nodes": {"runtime": runtime, "registries": ["quay.io"]}}
+    pod = only(made_of(values, tmp_path), "DaemonSet")["spec"]["template"]["spec"]
+    assert pod["volumes"][0]["hostPath"]["path"] == path
+    (text,) = pod["containers"][0]["args"]
+    words = text.partition(" || ")[0].split()[1:]
+    words[words.index("/certs.d")] = str(tmp_path / "machine")
+    done = CliRunner().invoke(main, [word.replace("$(MACHINE)", "10.0.0.1") for word in words])
+    assert done.exit_code == 0, done.output
+    assert words[:2] == ["client-config", client]
+    written = "".join(each.read_text() for each in (tmp_path / "machine").rglob("*") if each.is_file())
+    assert "10.0.0.1:30500" in written
+    assert "quay.io" in written and "docker.io" not in written
+
+
+def configured(found: list[dict[str, Any]]) -> dict[str, Any]:
+    config: dict[str, Any] = yaml.safe_load(only(found, "ConfigMap", "cache")["data"]["node.yaml"])
+    return config

@@ -8,9 +8,19 @@ app.kubernetes.io/component: {{ .Values.role }}
 {{- define "mesh.image" -}}
 {{ .Values.image.repository }}{{ with .Values.image.digest }}@{{ . }}{{ else }}:{{ default .Chart.AppVersion .Values.image.tag }}{{ end }}
 {{- end }}
-{{- define "mesh.scheme" -}}{{ ternary "https" "http" (ne .Values.tls.existingSecret "") }}{{- end }}
+{{- define "mesh.tls" -}}
+{{ with .Values.tls.existingSecret }}{{ . }}{{ else }}{{ with .Values.tls.certManager.issuer }}{{ include "mesh.name" $ }}-tls{{ end }}{{ end }}
+{{- end }}
+{{- define "mesh.scheme" -}}{{ ternary "https" "http" (ne (include "mesh.tls" .) "") }}{{- end }}
+{{- define "mesh.most" -}}{{ ternary .Values.autoscaling.max .Values.replicas .Values.autoscaling.enabled }}{{- end }}
+{{- /* The files of a folder: what is inline, and those of the first chart, which named them right there. */ -}}
+{{- define "mesh.rules" -}}{{ toYaml (merge (deepCopy .Values.rules.inline) (omit .Values.rules "existingConfigMap" "inline")) }}{{- end }}
+{{- define "mesh.hasRules" -}}{{ if or .Values.rules.existingConfigMap (ne (include "mesh.rules" .) "{}") }}yes{{ end }}{{- end }}
+{{- define "mesh.hasPolicy" -}}{{ if or .Values.policy.existingConfigMap .Values.policy.inline }}yes{{ end }}{{- end }}
+{{- define "mesh.monitor" -}}{{ toYaml (mergeOverwrite (deepCopy .Values.metrics.serviceMonitor) (default dict .Values.serviceMonitor)) }}{{- end }}
 {{- define "mesh.quota" -}}
 {{- $size := .Values.storage.size -}}
+{{- if .Values.storage.s3.bucket -}}{{- $size = default $size .Values.storage.s3.spool -}}{{- end -}}
 {{- $units := dict "Mi" 1 "Gi" 1024 "Ti" 1048576 -}}
 {{- $unit := regexFind "[A-Z]i$" $size -}}
 {{- $count := trimSuffix $unit $size -}}
@@ -19,7 +29,7 @@ app.kubernetes.io/component: {{ .Values.role }}
 {{- define "mesh.config" -}}
 {{- $config := dict "role" .Values.role "name" (include "mesh.name" .) "drain" .Values.drain -}}
 {{- $listen := dict "address" "0.0.0.0" "port" 5000 -}}
-{{- if .Values.tls.existingSecret -}}
+{{- if include "mesh.tls" . -}}
 {{- $_ := set $listen "tls" (dict "certificate" "/tls/tls.crt" "key" "/tls/tls.key") -}}
 {{- end -}}
 {{- $_ := set $config "listen" $listen -}}
@@ -44,11 +54,21 @@ app.kubernetes.io/component: {{ .Values.role }}
 {{- end -}}
 {{- $_ := set $config "registries" $registries -}}
 {{- end -}}
-{{- if eq .Values.role "replica" -}}{{- $_ := set $config "rules" "/rules" -}}{{- end -}}
-{{- if and (eq .Values.role "site") (gt (int .Values.replicas) 1) -}}
+{{- if include "mesh.hasRules" . -}}{{- $_ := set $config "rules" "/rules" -}}{{- end -}}
+{{- $access := dict -}}
+{{- if include "mesh.hasPolicy" . -}}{{- $_ := set $access "policies" "/policies" -}}{{- end -}}
+{{- if .Values.access.existingSecret -}}
+{{- $_ := set $access "users" "/access/users" -}}
+{{- $tokens := dict -}}
+{{- if gt (int (include "mesh.most" .)) 1 -}}{{- $_ := set $tokens "key" "/access/token.key" -}}{{- end -}}
+{{- if and .Values.ingress.enabled .Values.ingress.tlsSecret -}}{{- $_ := set $tokens "realm" (printf "https://%s/token" .Values.ingress.host) -}}{{- end -}}
+{{- if $tokens -}}{{- $_ := set $access "tokens" $tokens -}}{{- end -}}
+{{- end -}}
+{{- if $access -}}{{- $_ := set $config "access" $access -}}{{- end -}}
+{{- if and (eq .Values.role "site") (gt (int (include "mesh.most" .)) 1) -}}
 {{- $name := include "mesh.name" . -}}
 {{- $nodes := dict -}}
-{{- range $i := until (int .Values.replicas) -}}
+{{- range $i := until (int (include "mesh.most" .)) -}}
 {{- $_ := set $nodes (printf "%s-%d" $name $i) (printf "%s://%s-%d.%s-admin:5000" (include "mesh.scheme" $) $name $i $name) -}}
 {{- end -}}
 {{- $_ := set $config "siblings" (dict "nodes" $nodes) -}}
