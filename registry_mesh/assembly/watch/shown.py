@@ -1,0 +1,96 @@
+"""What a node shows of its processes and its parents, as its status tells."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from registry_mesh.admin.parent_use import with_use
+from registry_mesh.admin.status import (
+    DayStatus,
+    ParentStatus,
+    RegistryStatus,
+    WorkerStatus,
+    cache_status,
+    parent_status,
+)
+from registry_mesh.assembly.labels import parent_label
+from registry_mesh.assembly.supervision.seats import Seats
+from registry_mesh.assembly.watch.figures import Figures
+from registry_mesh.assembly.watch.money import money
+from registry_mesh.config.schema import Config
+from registry_mesh.telemetry import names
+from registry_mesh.telemetry.instruments import Table
+from registry_mesh.upstream.health.board import Board
+
+
+class Shown:
+    """`crews`: seats by the number of their generation, the newest first. `figures`: those of the last day, None
+    before the store is open."""
+
+    def __init__(
+        self, config: Config, table: Table, board: Board, crews: Sequence[tuple[int, Seats]]
+    ) -> None:
+        self._config = config
+        self._table = table
+        self._board = board
+        self._crews = tuple(crews)
+        self.figures: Figures | None = None
+
+    def workers(self) -> list[WorkerStatus]:
+        """Every process that answers clients; of older generations those that are left."""
+        now, (newest, _) = time.monotonic(), self._crews[0]
+        return [
+            WorkerStatus(
+                pid=sitter.pid,
+                state=sitter.state.name.lower(),
+                since_seconds=round(now - sitter.since, 1),
+                silent_seconds=round(now - sitter.beat, 1),
+                generation=number,
+            )
+            for number, seats in self._crews
+            for sitter in (seat.sitter for seat in seats.workers)
+            if number == newest or sitter.pid
+        ]
+
+    def registries(self) -> dict[str, RegistryStatus]:
+        """Every registry with its parents, and what its cache did."""
+        asking, lies = self._by_parent(names.PARENT_AVAILABLE), self._by_parent(names.LIES)
+        day = self.figures.received() if self.figures else {}
+        now = time.monotonic()
+
+        def parent(host: str, url: str) -> ParentStatus:
+            label = parent_label(url)
+            standing = self._board.sheet(label).standing(now)
+            told = parent_status(url, standing, now, asking.get(label, 0), lies.get(label, 0))
+            price = self._config.registries[host].prices.get(label)
+            return replace(told, day_bytes=day.get((host, label), 0), price=str(price or ""))
+
+        return {
+            host: RegistryStatus(
+                registry.default,
+                with_use([[parent(host, url) for url in group] for group in registry.parents]),
+                cache_status(self._table, host),
+            )
+            for host, registry in self._config.registries.items()
+        }
+
+    def day(self) -> DayStatus | None:
+        """The last 24 hours, with what they cost."""
+        if self.figures is None:
+            return None
+        day = self.figures.status()
+        prices = {
+            (host, parent): price
+            for host, registry in self._config.registries.items()
+            for parent, price in registry.prices.items()
+        }
+        return replace(day, money=money(self.figures.received(), prices, day.saved_bytes))
+
+    def _by_parent(self, metric: names.Metric) -> dict[str, int]:
+        """Of all registries together."""
+        found: dict[str, int] = {}
+        for sample in self._table.read(metric):
+            found[sample.labels[-1]] = found.get(sample.labels[-1], 0) + int(sample.value)
+        return found
