@@ -164,6 +164,14 @@ class KeptRepository(KeptTags, Protocol):
         """Keep a manifest that was put, though no tag points at it; gives whether that is new."""
         ...
 
+    async def unhold(self, digest: Digest) -> None:
+        """Keep it for itself no longer: the collection takes it, where nothing else refers to it."""
+        ...
+
+    async def pinned(self) -> Sequence[Digest]:
+        """What is kept for itself."""
+        ...
+
     async def tag(self, tag: Tag, target: Descriptor, source: str) -> None:
         """Point the tag at a manifest that was put; `source` goes into its history."""
         ...

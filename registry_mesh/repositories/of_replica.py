@@ -142,7 +142,10 @@ class ReplicaRepository:
         return True
 
     async def restore(self, tag: Tag, who: Pusher) -> Digest | None:
-        """Point a deleted tag at what it was; None where it is not deleted, or was nothing."""
+        """Point a deleted tag at what it was; None where it is not deleted, or was nothing. `@DIGEST` is kept for
+        itself again, if its manifest is here."""
+        if tag.startswith("@"):
+            return await self._restore_pin(Digest.parse(tag.removeprefix("@")))
         history = await self._parts.tags.history(tag)
         if not history or history[-1].descriptor is not None:
             return None
@@ -151,6 +154,12 @@ class ReplicaRepository:
             return None
         await self._parts.tags.move(tag, before, who, lambda standing: None)
         return before.digest
+
+    async def _restore_pin(self, digest: Digest) -> Digest | None:
+        if await self._parts.shelf.find(digest) is None:
+            return None
+        await self._lifecycle.touch(digest)
+        return digest if await self.hold(digest) else None
 
 
 class _Elsewhere(Exception):

@@ -68,6 +68,13 @@ class DiaryRepository:
         self.diary.append(f"hold {digest}")
         return await self.real.hold(digest)
 
+    async def unhold(self, digest: Digest) -> None:
+        self.diary.append(f"unhold {digest}")
+        await self.real.unhold(digest)
+
+    async def pinned(self) -> list[Digest]:
+        return await self.real.pinned()
+
     async def untag(self, tag: Tag, target: Digest, because: str, change: int | None = None) -> bool:
         self.diary.append(f"untag {tag}")
         return await self.real.untag(tag, target, because, change)

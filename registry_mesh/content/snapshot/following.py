@@ -18,6 +18,7 @@ from registry_mesh.ports.place import Place
 from registry_mesh.ports.records import KeyedRecords
 from registry_mesh.ports.repositories import EVERY, KeptRepository, Repository
 from registry_mesh.ports.unfollowed import Following, Unfollowed, Why, following, note
+from registry_mesh.replication.pattern import pinned_digest
 from registry_mesh.replication.wanted import is_companion
 
 
@@ -59,6 +60,8 @@ class Followed:
 
     async def why(self, source: Repository | None, listed: Collection[Tag], tag: Tag, whole: bool) -> Why:
         """Why a held tag that is not wanted is not followed: it is asked for by itself where it is not `listed`."""
+        if pinned_digest(tag) is not None:
+            return Why.UNSELECTED  # a digest is gone nowhere
         if source is None or not listed:
             return Why.UNTOLD
         if tag in listed:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from registry_mesh.oci.reference import Tag
 from registry_mesh.ports.place import Place
+from registry_mesh.replication.decision import named
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -25,7 +26,7 @@ class Going:
     brought it back."""
 
     def __str__(self) -> str:
-        return f"{self.place}:{self.tag}"
+        return f"{self.place}{named(self.tag)}"
 
 
 def plan_digest(going: Iterable[Going]) -> str:

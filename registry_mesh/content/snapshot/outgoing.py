@@ -7,7 +7,7 @@ noted before, so that a crash between leaves no tag of ours unknown; lost, nothi
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from registry_mesh.content.snapshot.pinned import PinnedTarget
@@ -75,6 +75,14 @@ class OutgoingRepository:
     async def hold(self, digest: Digest) -> bool:
         """As the real one."""
         return await self._real.hold(digest)
+
+    async def unhold(self, digest: Digest) -> None:
+        """As the real one."""
+        await self._real.unhold(digest)
+
+    async def pinned(self) -> Sequence[Digest]:
+        """As the real one."""
+        return await self._real.pinned()
 
     async def untag(self, tag: Tag, target: Digest, because: str, change: int | None = None) -> bool:
         """Where it is still what this mesh put there; False where it is not. `SourceRefused` says what the registry

@@ -5,7 +5,7 @@ No tag may begin with `@`; so a listing has them beside its tags, and each point
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from registry_mesh.oci.descriptor import Descriptor
@@ -67,7 +67,7 @@ class PinnedTarget:
     @property
     def kept(self) -> Repository:
         """What is here; a pin is when its manifest is."""
-        return replace(self._real.kept, tags=_HeldPins(self._real.kept))
+        return replace(self._real.kept, tags=_HeldPins(self._real))
 
     async def link(self, blob: Digest) -> None:
         """As the real one."""
@@ -85,24 +85,38 @@ class PinnedTarget:
         """As the real one."""
         return await self._real.hold(digest)
 
-    async def untag(self, tag: Tag, target: Digest, because: str, change: int | None = None) -> bool:
+    async def unhold(self, digest: Digest) -> None:
         """As the real one."""
-        return await self._real.untag(tag, target, because, change)
+        await self._real.unhold(digest)
+
+    async def pinned(self) -> Sequence[Digest]:
+        """As the real one."""
+        return await self._real.pinned()
+
+    async def untag(self, tag: Tag, target: Digest, because: str, change: int | None = None) -> bool:
+        """As the real one; a pin is kept for itself no longer."""
+        if pinned_digest(tag) is None:
+            return await self._real.untag(tag, target, because, change)
+        held = target in await self._real.pinned()
+        await self._real.unhold(target)
+        return held
 
 
 @dataclass(frozen=True, slots=True)
 class _HeldPins:
     """Implements `ports.repositories.TagSource`."""
 
-    kept: Repository
+    real: KeptRepository
 
     async def resolve(self, tag: Tag, known: Descriptor | None = None) -> Resolved:
         """A pin by its digest."""
-        digest = pinned_digest(tag)
+        kept, digest = self.real.kept, pinned_digest(tag)
         if digest is None:
-            return await self.kept.tags.resolve(tag, known)
-        return Resolved((await self.kept.manifests.manifest(digest)).manifest.descriptor)
+            return await kept.tags.resolve(tag, known)
+        return Resolved((await kept.manifests.manifest(digest)).manifest.descriptor)
 
     async def tags(self, limit: int, last: str = "") -> TagPage:
-        """Those that clients see."""
-        return await self.kept.tags.tags(limit, last)
+        """Those that clients see, and what is kept for itself."""
+        page = await self.real.kept.tags.tags(limit, last)
+        pins = [Tag(f"@{digest}") for digest in await self.real.pinned()]
+        return replace(page, tags=tuple(sorted((*pins, *page.tags)))) if pins else page

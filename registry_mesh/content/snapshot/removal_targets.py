@@ -7,13 +7,14 @@ from typing import Protocol
 
 from registry_mesh.content.snapshot.made_tags import MadeTags
 from registry_mesh.content.snapshot.outgoing import OutgoingRepository
+from registry_mesh.content.snapshot.pinned import PinnedTarget
 from registry_mesh.oci.reference import RegistryName, Tag
 from registry_mesh.oci.refusals import NameUnknown
 from registry_mesh.ports.failures import SourceRefused
 from registry_mesh.ports.outward import OutwardRegistries
 from registry_mesh.ports.place import Outward, Place
 from registry_mesh.ports.records import Records
-from registry_mesh.ports.repositories import EVERY, KeptTags, TagStore
+from registry_mesh.ports.repositories import EVERY, KeptTags, RepositoryStore, TagStore
 from registry_mesh.replication.wanted import is_companion
 
 
@@ -56,8 +57,9 @@ class RuleTargets:
     """Implements `RemovalTargets` for a run that keeps what it takes under other names, and pushes out."""
 
     def __init__(
-        self, store: TagStore, outward: OutwardRegistries | None, records: Records, made: MadeTags
+        self, store: RepositoryStore, outward: OutwardRegistries | None, records: Records, made: MadeTags
     ) -> None:
+        self._store = store
         self._held = HeldTargets(store)
         self._outward = outward
         self._records = records
@@ -66,7 +68,7 @@ class RuleTargets:
     def at(self, place: Place, going: Collection[Tag] = ()) -> KeptTags:
         """The repository here, or at the registry that it is pushed to."""
         if not isinstance(place, Outward):
-            return self._held.at(place)
+            return PinnedTarget(self._store.repository(place.registry, place.repository))
         if self._outward is None:
             raise SourceRefused(f"this node pushes nothing to {place.registry}")
         try:

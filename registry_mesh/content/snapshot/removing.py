@@ -28,6 +28,7 @@ from registry_mesh.ports.repositories import EVERY, KeptTags, Resolved
 from registry_mesh.ports.unfollowed import Following, Why
 from registry_mesh.replication import sentences
 from registry_mesh.replication.decision import Decision
+from registry_mesh.replication.pattern import pinned_digest
 from registry_mesh.replication.removal import guarded, removal
 from registry_mesh.replication.rules import Rules
 from registry_mesh.replication.wanted import companions, is_companion
@@ -88,6 +89,8 @@ class Removing:
                 continue
             digest = held.descriptor.digest
             denial = self._rules.denying(place.registry, place.repository, tag, digest)
+            if denial is not None and pinned_digest(tag) is not None:
+                continue  # it is let go by itself
             if denial is not None:
                 why = f"it is denied{f': {denial.note}' if denial.note else ''}"
                 self.let_go(Going(place, tag, str(digest), why, guarded=False, change=held.change))

@@ -6,7 +6,7 @@ the source until it is written.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from registry_mesh.oci.descriptor import Descriptor
@@ -112,6 +112,14 @@ class RenamedTarget:
     async def hold(self, digest: Digest) -> bool:
         """In the repository that is made."""
         return await self._real.hold(digest)
+
+    async def unhold(self, digest: Digest) -> None:
+        """As the real one."""
+        await self._real.unhold(digest)
+
+    async def pinned(self) -> Sequence[Digest]:
+        """As the real one."""
+        return await self._real.pinned()
 
     async def untag(self, tag: Tag, target: Digest, because: str, change: int | None = None) -> bool:
         """Every tag that this one becomes."""

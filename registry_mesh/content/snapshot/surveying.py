@@ -115,7 +115,7 @@ class Surveying:
 
     async def unselected(self, place: Place) -> None:
         """Look at a repository that is held and that no rule takes any more."""
-        target = self._ours.repositories.repository(place.registry, place.repository)
+        target = self._kept(place)
         held = await target.kept.tags.tags(EVERY)
         made = self._records.made.of(place)
         if made.keys() >= set(held.tags) and not self._rules.deny:

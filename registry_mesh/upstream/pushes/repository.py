@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -112,6 +112,13 @@ class OutwardRepository:
     async def hold(self, digest: Digest) -> bool:
         """Nothing: how long a manifest without a tag stays there is that registry's to say."""
         return False
+
+    async def unhold(self, digest: Digest) -> None:
+        """Nothing: see `hold`."""
+
+    async def pinned(self) -> Sequence[Digest]:
+        """None: see `hold`."""
+        return ()
 
     def losing(self, tags: Collection[Tag]) -> OutwardRepository:
         """The same, with what is to be deleted beside each of these."""

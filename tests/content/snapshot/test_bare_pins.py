@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from registry_mesh.oci.reference import RepositoryName
+from registry_mesh.content.snapshot.removed import REMOVED
+from registry_mesh.oci.reference import RepositoryName, Tag
+from registry_mesh.ports.pushes import Pusher
 from tests.content.snapshot.planning import planned, size
-from tests.content.snapshot.test_rule_keys import digests, replica_of, troubles
+from tests.content.snapshot.test_rule_keys import DAY, MONDAY, digests, replica_of, troubles
 from tests.content.snapshot.test_verify import TEAM
 from tests.simulators.images import HOST
 
@@ -74,3 +77,41 @@ async def test_what_is_denied_is_held_no_longer_and_comes_no_more() -> None:
     assert await kept.pinned() == [other.digest]
     await replica.run()
     assert await kept.pinned() == [other.digest]
+
+
+async def test_a_pin_that_no_rule_says_any_more_goes_as_tags_do_and_comes_back() -> None:
+    replica = replica_of("repos: a, tags: x")
+    content = replica.source["a"]
+    image, other = content.image("released"), content.image("fine")
+    content.image("one", "v1")
+    defaults = "guard: 100%\n"
+    pins = f'repos: a, delete: 7d, tags: [v1, "@{other.digest}"%s]'
+    replica = replica_of(pins % f', "@{image.digest}"', more=defaults)
+    replica.source.content[RepositoryName("a")] = content
+    assert (await replica.run()).complete
+    kept = replica.repositories.real.repository(HOST, RepositoryName("a"))
+    replica.rules = replica_of(pins % "", more=defaults).rules
+    for day, left in ((1, 2), (7.9, 2), (8, 1), (9, 1)):
+        replica.now = MONDAY + day * DAY
+        outcome = await replica.run()
+        assert (troubles(outcome), len(await kept.pinned())) == ([], left)
+    assert await kept.pinned() == [other.digest]
+    (entry,) = json.loads(await replica.blobs.records.get(REMOVED) or b"[]")
+    assert (entry["tag"], entry["digest"]) == (f"@{image.digest}", str(image.digest))
+    assert await kept.restore(Tag(entry["tag"]), Pusher("person")) == image.digest
+    assert set(await kept.pinned()) == {image.digest, other.digest}
+
+
+async def test_a_released_pin_without_delete_stays() -> None:
+    replica = replica_of("repos: a, tags: x")
+    content = replica.source["a"]
+    image = content.image("released")
+    content.image("one", "v1")
+    replica = replica_of(f'repos: a, tags: [v1, "@{image.digest}"]')
+    replica.source.content[RepositoryName("a")] = content
+    await replica.run()
+    replica.rules = replica_of("repos: a, tags: v1").rules
+    replica.now = MONDAY + 99 * DAY
+    assert (await replica.run()).deleted == 0
+    kept = replica.repositories.real.repository(HOST, RepositoryName("a"))
+    assert await kept.pinned() == [image.digest]
