@@ -6,7 +6,8 @@ import hashlib
 import json
 import sys
 import time
-from dataclasses import asdict
+from collections.abc import Iterable
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -89,11 +90,20 @@ def tell(found: Plan, rules: Rules, link: Link, format: str) -> int:
 @click.command("diff", epilog="Exit codes: 0 fine; 1 something changes, with --exit-code; 2 a file is wrong.")
 @click.argument("old", type=_FILE)
 @click.argument("new", type=_FILE)
-@click.option("--listing", type=_FILE, required=True, help="What the sources show (registry-mesh/listing/1).")
+@click.option(
+    "--listing",
+    "listings",
+    type=_FILE,
+    multiple=True,
+    required=True,
+    help="What the sources show (registry-mesh/listing/1); of several, as OLD and NEW look at them, all counts.",
+)
 @click.option("--now", type=float, help="Seconds since the epoch; the clock's where absent.")
 @click.option("--exit-code", is_flag=True, help="Exit with 1 where something changes.")
 @click.option("--format", type=click.Choice(["text", "json", "markdown"]), default="text", help="For whom.")
-def diff(old: Path, new: Path, listing: Path, now: float | None, exit_code: bool, format: str) -> None:
+def diff(
+    old: Path, new: Path, listings: tuple[Path, ...], now: float | None, exit_code: bool, format: str
+) -> None:
     """Say which references come, go, or are taken otherwise with the rules NEW in place of OLD (files or directories).
 
     \b
@@ -103,7 +113,7 @@ def diff(old: Path, new: Path, listing: Path, now: float | None, exit_code: bool
     before, after = load([old]), load([new])
     tally = Tally()
     at = time.time() if now is None else now
-    found = or_exit(lambda: list(difference(before, after, read_listing(listing), at, tally)))
+    found = or_exit(lambda: list(difference(before, after, _together(listings), at, tally)))
     if format == "json":
         click.echo(json.dumps({"tags": tally.tags, "changes": [asdict(each) for each in found]}, indent=2))
     else:
@@ -115,6 +125,20 @@ def diff(old: Path, new: Path, listing: Path, now: float | None, exit_code: bool
             click.echo("```")
         click.echo(_sum(found, tally.tags))
     sys.exit(EXIT_LOOK if exit_code and found else 0)
+
+
+def _together(listings: tuple[Path, ...]) -> Iterable[Recorded]:
+    """One listing as it is read; of several all repositories, each with all tags, the last file's where several have
+    one."""
+    if len(listings) == 1:
+        return read_listing(listings[0])
+    found: dict[tuple[RegistryName, RepositoryName], Recorded] = {}
+    for path in listings:
+        for each in read_listing(path):
+            before = found.get(_key(each))
+            tags = each.tags if before is None else {**before.tags, **each.tags}
+            found[_key(each)] = replace(each, tags=tags)
+    return found.values()
 
 
 def _sum(found: list[Change], tags: int) -> str:

@@ -25,7 +25,13 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option("--listing", type=_FILE, help="Write what the sources show now; asks them.")
 @click.option("--held", type=_FILE, help="Write what the replica holds.")
-def record(config: Path, listing: Path | None, held: Path | None) -> None:
+@click.option(
+    "--rules",
+    "branch",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="A folder of rules to look with in place of the replica's own, such as a branch's.",
+)
+def record(config: Path, listing: Path | None, held: Path | None, branch: Path | None) -> None:
     """Write down what the sources of the replica that CONFIG describes show, and what it holds: for `rules plan`,
     `diff` and `lint`, which need no network then. The manifests of wanted tags are read; nothing is stored.
 
@@ -40,7 +46,7 @@ def record(config: Path, listing: Path | None, held: Path | None) -> None:
 
         assert loaded.rules is not None, "the checks demand it of a replica"
         if listing is not None:
-            rules = load_rules(rule_paths(loaded.rules), tuple(loaded.registries))
+            rules = load_rules(rule_paths(branch or loaded.rules), tuple(loaded.registries))
             with listing.open("w") as out:
                 out.write(json.dumps({"schema": SCHEMA}) + "\n")
                 async for line in recording.seen(loaded, rules):
