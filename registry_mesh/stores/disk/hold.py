@@ -25,10 +25,12 @@ from registry_mesh.ports.failures import StoreBroken
 from registry_mesh.ports.partial import STATES, ChunkState, Give
 from registry_mesh.stores import points
 from registry_mesh.stores.checksum import crc32
+from registry_mesh.stores.disk.checked import Checked
 from registry_mesh.stores.disk.durability import DiskFsync
 from registry_mesh.stores.disk.locks import lock_lead, lock_range, try_flock, unlock_range
 from registry_mesh.stores.disk.looks import PartLooks
 from registry_mesh.stores.disk.part_files import PartFiles, promote
+from registry_mesh.stores.disk.part_sums import PartSums
 from registry_mesh.stores.disk.read_apart import read_apart
 from registry_mesh.stores.faults import translated
 from registry_mesh.stores.writing import write_all
@@ -49,19 +51,12 @@ class DiskHold:
         self._files = files
         self._table = files.table
         self.info = files.info
-        self._looks = looks
-        self._sums: dict[int, tuple[int, int]] = {}  # of chunks under way: bytes so far, their crc32
-        self._checked = bytearray(self._remembered() or self._table.chunks)
-        self._checked_mtime = 0
+        self._sums = PartSums()
+        self._checked = Checked(files, looks)
         self._unsynced: set[int] = set()
         self._marking = threading.Lock()  # the loop marks while a thread syncs
         self._unsynced_bytes = 0
         self._giving_back: list[Future[None]] = []
-
-    def _remembered(self) -> bytes | None:
-        if self._looks is None or not self.untouched:
-            return None
-        return self._looks.of(self.info.digest, os.fstat(self._files.fd))
 
     def __repr__(self) -> str:
         held = self._table.chunks - self._table.states().count(0)
@@ -105,7 +100,7 @@ class DiskHold:
         unlock_range(self._table.fd, chunks.start, len(chunks))
         for index, state in enumerate(self._table.states(chunks.start, chunks.stop), chunks.start):
             if not state and self._table.reserved(index):  # begun and not finished
-                self._sums.pop(index, None)
+                self._sums.forget(index)
                 self._begin_give_back(index)
 
     def want(self, index: int) -> None:
@@ -142,24 +137,13 @@ class DiskHold:
         points.reach("hold.write")
         self._files.shelf.room.on_disk(length, lambda: write_all(self._files.fd, list(data), offset))
         self._files.note_mtime()
-        self._sum(offset, data)
+        self._sums.add(offset, data)
         self._unsynced_bytes += length
 
     def _sync_now_and_then(self) -> None:
         policy = self._files.shelf.fsync
         if policy is DiskFsync.ALWAYS or (policy is DiskFsync.COMMIT and self._unsynced_bytes >= SYNC_EVERY):
             self._sync()
-
-    def _sum(self, offset: int, data: Sequence[bytes | memoryview]) -> None:
-        for piece in data:
-            view = memoryview(piece)
-            while view:
-                index, start = divmod(offset, CHUNK)
-                part = view[: CHUNK - start]
-                done, summed = self._sums.get(index, (0, 0)) if start else (0, 0)
-                if done == start:  # else it began elsewhere: `mark` reads it again
-                    self._sums[index] = (start + len(part), crc32(part, summed))
-                offset, view = offset + len(part), view[len(part) :]
 
     def _sync(self) -> None:
         """Chunks that were marked before the sync began are safe after it."""
@@ -177,11 +161,11 @@ class DiskHold:
             self._mark_missing(index)
             return
         if not self._table.state(index):
-            done, summed = self._sums.pop(index, (0, 0))
-            if done != chunk_length(index, self.info.size):
+            summed = self._sums.take(index, chunk_length(index, self.info.size))
+            if summed is None:
                 summed = self._read_sum(index)
             self._table.set_crc32(index, summed)
-            self._checked[index] = 1
+            self._checked.note(index, True)
             if self._files.shelf.fsync is DiskFsync.ALWAYS:
                 self._table.set_synced(index, True)
             else:
@@ -192,8 +176,8 @@ class DiskHold:
     def _mark_missing(self, index: int) -> None:
         self._table.set_state(index, ChunkState.MISSING)
         self._table.set_synced(index, False)
-        self._checked[index] = 0
-        self._sums.pop(index, None)
+        self._checked.note(index, False)
+        self._sums.forget(index)
         self._unsynced.discard(index)
         if self._table.reserved(index):
             self._begin_give_back(index)
@@ -220,23 +204,21 @@ class DiskHold:
         return FileSlice(self._files.fd, span.start, span.stop)
 
     def checked(self) -> bytes:
-        return bytes(self._checked)
+        return self._checked.states()
 
     @property
     def untouched(self) -> bool:
-        status = os.fstat(self._files.fd)
-        whole = status.st_nlink and status.st_size == self.info.size
-        return bool(whole) and status.st_mtime_ns == self._table.mtime_ns
+        return self._checked.untouched
 
     async def check(self, index: int) -> bool:
         if not self._table.state(index):
             return False
-        if self._is_checked(index):
+        if self._checked.has(index):
             return True
         with translated(f"checking a part of {self.info.digest}"):
             good = await offload(self._read_sum, index) == self._table.crc32(index)
         if good:
-            self._checked[index] = 1
+            self._checked.note(index, True)
         elif self._table.state(index) and not self._table.committed:
             self._mark_missing(index)
         return good
@@ -259,18 +241,6 @@ class DiskHold:
     def _still_fits(self, index: int) -> bool:
         span = chunk_span(index, self.info.size)
         return crc32(read_apart(self._files.fd, span.start, len(span))) == self._table.crc32(index)
-
-    def _is_checked(self, index: int) -> bool:
-        """Whether it was checked and nobody but us and our like has written to the file since."""
-        status = os.fstat(self._files.fd)
-        if status.st_size == self.info.size and status.st_mtime_ns in (
-            self._table.mtime_ns,
-            self._checked_mtime,
-        ):
-            return bool(self._checked[index])
-        self._checked_mtime = status.st_mtime_ns
-        self._checked = bytearray(self._table.chunks)
-        return False
 
     def _read_sum(self, index: int) -> int:
         span = chunk_span(index, self.info.size)
@@ -326,8 +296,7 @@ class DiskHold:
                     self._sync()
                 unlock_range(self._table.fd, 0, self._table.chunks)
                 self._files.tidy()
-                if self._looks is not None and self.untouched:
-                    self._looks.keep(self.info.digest, os.fstat(self._files.fd), bytes(self._checked))
+                self._checked.remember()
                 self._leave_alone()
         finally:
             self._files.close()
