@@ -144,7 +144,7 @@ class ChunkProof:
                 self._found(found, via)
                 await self._settle_all(found.pages if isinstance(found, ChunkMap) else ())
         except Failure as failure:  # of the store
-            self._state.fail(failure)
+            self._state.troubles.fail(failure)
         except Exception as fault:
             _log.exception("%s: asking for its chunk map failed", self._state.digest)
             self._found(SourceUnavailable(f"its chunk map: {fault!r}"), via)
@@ -184,7 +184,7 @@ class ChunkProof:
             self._state.map_phase = MapPhase.NONE
         else:
             self._state.map_phase = MapPhase.LACKING
-            self._state.fail(found, via)
+            self._state.troubles.fail(found, via)
 
     def _took(self, found: ChunkMap) -> None:
         try:

@@ -36,7 +36,7 @@ class FillCompletion:
                 if not mine:
                     await asyncio.sleep(state.policy.poll)
         except Failure as failure:
-            state.fail(failure)
+            state.troubles.fail(failure)
         finally:
             self._running = None
             state.readers.wake_now()

@@ -148,19 +148,19 @@ class Fill:
     async def believed(self, via: Via) -> bool:
         """Whether a small blob is what was asked for: until it is proven its size is one source's word. What kept it
         from coming through `via` is raised. True after `FillPolicy.believe` seconds in any case."""
-        before = self.state.epoch
+        state, before = self.state, self.state.troubles.epoch
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self.state.policy.believe):
-                while self.state.chunks == 1 and self.state.phase.joined and self.state.epoch == before:
+            async with asyncio.timeout(state.policy.believe):
+                while state.chunks == 1 and state.phase.joined and state.troubles.epoch == before:
                     await self._readers.news()
-        lied = self.state.phase is Phase.LIED
-        if not lied and (trouble := self.state.trouble(via.registry, before)) is not None:
+        lied = state.phase is Phase.LIED
+        if not lied and (trouble := state.trouble(via.registry, before)) is not None:
             raise trouble
         return not lied
 
     async def follow(self, span: Span, via: Via) -> AsyncIterator[FileSlice]:
         """The span's bytes as they come. Raises what keeps them from coming; then what was given is a prefix."""
-        reader = self._readers.enter(via, span, self.state.epoch)
+        reader = self._readers.enter(via, span, self.state.troubles.epoch)
         self.transfers.read(span, via)
         try:
             while reader.position < reader.stop:
@@ -225,7 +225,10 @@ class Fill:
         if state.hold_phase is Phase.WRITTEN:
             self._completion.begin()
         elif (
-            state.phase.fetches and not state.failed and not len(self.transfers) and asked() is Asks.ANYTHING
+            state.phase.fetches
+            and not state.troubles.told
+            and not len(self.transfers)
+            and asked() is Asks.ANYTHING
         ):
             gap = state.gap
             if state.nearly_whole and len(gap) and state.chunks > 1 and gap.start not in self._proof.early:

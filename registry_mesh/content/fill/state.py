@@ -11,8 +11,8 @@ process's own and stay: LIED, UNSTORABLE, CLOSED.
 **The chunk map** (`MapPhase`) is asked for together with the first bytes. While it is ASKING, chunks that come are
 left unmarked (`ChunkProof.early`): until it is known whether there is a map nobody takes them for held.
 
-**A failure is an event and no phase.** A transfer that ended badly fails the readers of that moment (`fail` counts an
-epoch); for later ones it is tried again.
+**A failure is an event and no phase.** A transfer that ended badly fails the readers of that moment (`Troubles.fail`
+counts an epoch); for later ones it is tried again.
 
 When is a byte released?
 
@@ -39,6 +39,7 @@ from registry_mesh.content.fill.lanes import LaneShares
 from registry_mesh.content.fill.policy import LOOK, FillPolicy
 from registry_mesh.content.fill.readers import Readers
 from registry_mesh.content.fill.retries import RetryBudget
+from registry_mesh.content.fill.troubles import Troubles
 from registry_mesh.content.fill.via import Via
 from registry_mesh.content.fill.vouched import VouchedChunks
 from registry_mesh.ports.failures import Failure, SourceLied, StoreBroken, bare
@@ -160,7 +161,7 @@ class FillState:
         self.disputed = False
         """Parents gave chunk maps that cannot both be right: nothing but the whole digest proves anything."""
         self.unstorable: Failure | None = None
-        self.epoch = 0
+        self.troubles = Troubles()
         self.fetched = 0
         self.sources: dict[str, Via] = {}
         """The sources that sent some of it, and through which registry."""
@@ -169,10 +170,6 @@ class FillState:
         self.first_use = FirstUse(hold, states, self._miss)
         self._end: Phase | None = None
         self._told_by = told_by
-        self._failures: dict[
-            str, tuple[Exception, int]
-        ] = {}  # registry → the last one, its epoch; "": everybody's
-        self._stumbles: dict[str, Failure] = {}  # registry → what last broke a stream
         self._first_missing = 0
         self._held = len(states) - states.count(0)  # a lower bound: other processes write too
 
@@ -258,11 +255,7 @@ class FillState:
             return bare(self.unstorable)
         if self.phase is Phase.LIED:
             return SourceLied("the bytes that came do not have the digest asked for", source=self._blamed())
-        for key in (registry, ""):
-            failure, when = self._failures.get(key, (None, 0))
-            if failure is not None and epoch < when:
-                return bare(failure)
-        return None
+        return self.troubles.since(registry, epoch)
 
     # -- what has come ------------------------------------------------------------------------------------------
 
@@ -314,25 +307,9 @@ class FillState:
 
     # -- what went wrong ------------------------------------------------------------------------------------------
 
-    @property
-    def failed(self) -> bool:
-        """Whether anybody was told of a failure."""
-        return bool(self._failures)
-
-    def fail(self, failure: Exception, via: Via | None = None) -> None:
-        """Readers of now, through the registry `via` alone where it is given, are told of it; for later ones it is
-        tried again."""
-        self.epoch += 1
-        self._failures[via.registry if via is not None else ""] = bare(failure), self.epoch
-
-    def give_up(self, failure: Exception, via: Via) -> None:
-        """A transfer has ended with `failure`: its readers are told of what last broke a stream, which says more."""
-        last = self._stumbles.get(via.registry)
-        self.fail(last if last is not None and isinstance(failure, Failure) else failure, via)
-
     def stumbled(self, failure: Failure, via: Via) -> None:
         """A stream broke, or was wrong; its transfer goes on elsewhere if it can."""
-        self._stumbles[via.registry] = bare(failure)
+        self.troubles.stumble(failure, via)
         if isinstance(failure, SourceLied):
             via.distrust(failure.source, self.digest, failure.reason)
 
@@ -348,9 +325,9 @@ class FillState:
 
     def strip(self) -> None:
         """Let what is kept of failures keep no frames of those that raised it last."""
-        kept = [failure for failure, _ in self._failures.values()]
-        for failure in (*kept, *self._stumbles.values(), *filter(None, [self.unstorable])):
-            bare(failure)
+        self.troubles.strip()
+        if self.unstorable is not None:
+            bare(self.unstorable)
 
     def _blamed(self) -> str:
         return ", ".join(sorted(filter(None, self.sources)))

@@ -117,7 +117,7 @@ class TransferStripes:
     def fill(self) -> None:
         """Have as many transfers as there may be, each with a stripe of its own."""
         state = self._state
-        if state.failed or not state.phase.fetches or (lanes := self.count) <= 1:
+        if state.troubles.told or not state.phase.fetches or (lanes := self.count) <= 1:
             return
         if any(each.step_back.waiting for each in self._running):
             return

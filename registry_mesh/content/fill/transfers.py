@@ -175,7 +175,7 @@ class Transfers:
 
     def _fetch_ahead(self, chunks: range, via: Via) -> None:
         """Not before half of it is missing, so that few requests do."""
-        if self._state.failed or not self._state.phase.fetches:
+        if self._state.troubles.told or not self._state.phase.fetches:
             return
         held = chunks.start
         while held < chunks.stop and self._is_here_or_coming(held):
@@ -227,10 +227,10 @@ class Transfers:
             await self._drop(transfer, failure)
         except (Failure, Refusal) as failure:
             if not transfer.unasked:  # else nobody waits for it; who comes to want it asks again
-                state.give_up(failure, transfer.via)
+                state.troubles.give_up(failure, transfer.via)
         except Exception as fault:
             _log.exception("%s: a transfer failed", state.digest)
-            state.give_up(SourceUnavailable(f"{fault!r}", source=transfer.source), transfer.via)
+            state.troubles.give_up(SourceUnavailable(f"{fault!r}", source=transfer.source), transfer.via)
         state.readers.wake_now()
 
     async def _drop(self, transfer: Transfer, failure: SourceDiffers) -> None:

@@ -110,7 +110,7 @@ async def test_what_leaves_is_what_the_table_says() -> None:
         assert state.phase is Phase.COMING and state.released(5, whole) == CHUNK
         state.cannot_store(StoreFull("no room"))
         assert state.phase.leaves is LeavingChunks.REST and state.released(5, whole) == CHUNK
-        assert isinstance(state.trouble("a", state.epoch), StoreFull)
+        assert isinstance(state.trouble("a", state.troubles.epoch), StoreFull)
         state.close()
         assert state.released(5, whole) == 5
 
@@ -127,15 +127,16 @@ async def test_nothing_leaves_of_what_is_not_the_blob(others: bool) -> None:
         else:
             state.lie()
         assert state.phase is Phase.LIED and state.released(0, len(DATA)) == 0
-        assert isinstance(state.trouble("a", state.epoch), SourceLied)
+        assert isinstance(state.trouble("a", state.troubles.epoch), SourceLied)
         assert told == [] if others else ["the bytes do not have the digest asked for"]
 
 
 async def test_a_failure_is_told_to_who_reads_and_not_to_who_comes_later() -> None:
     async with fill_state() as (state, _):
-        early = state.epoch
-        state.fail(StoreBroken("once"))
-        assert isinstance(state.trouble("a", early), StoreBroken) and state.trouble("a", state.epoch) is None
+        early = state.troubles.epoch
+        state.troubles.fail(StoreBroken("once"))
+        assert isinstance(state.trouble("a", early), StoreBroken)
+        assert state.trouble("a", state.troubles.epoch) is None
         assert state.phase is Phase.COMING
 
 
@@ -154,10 +155,10 @@ class _Unreadable:
 
 async def test_a_failure_of_one_registry_is_nothing_to_readers_of_another() -> None:
     async with fill_state() as (state, _):
-        early = state.epoch
-        state.fail(StoreBroken("denied"), via(registry="a"))
+        early = state.troubles.epoch
+        state.troubles.fail(StoreBroken("denied"), via(registry="a"))
         assert state.trouble("a", early) is not None and state.trouble("b", early) is None
-        state.fail(StoreBroken("the disk"))
+        state.troubles.fail(StoreBroken("the disk"))
         assert state.trouble("a", early) is not None and state.trouble("b", early) is not None
 
 
