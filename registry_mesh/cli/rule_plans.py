@@ -19,9 +19,10 @@ from registry_mesh.config.scalars import parse_size
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.replication.difference import Change, Tally, difference
 from registry_mesh.replication.listing import Recorded
-from registry_mesh.replication.plan import Node, Plan, plan
+from registry_mesh.replication.plan import Plan
 from registry_mesh.replication.plan_document import digest, pieces
 from registry_mesh.replication.plan_totals import Link, summary
+from registry_mesh.replication.planning import Node, plan
 from registry_mesh.replication.rules import Rules
 from registry_mesh.replication.sentences import size
 

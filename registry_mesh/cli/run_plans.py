@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from registry_mesh.cli.rule_plans import rules_digest, tell
 from registry_mesh.config.recorded_listing import recorded
 from registry_mesh.config.rule_files import load_rules, rule_paths
-from registry_mesh.replication.plan import Node, plan
 from registry_mesh.replication.plan_totals import Link
+from registry_mesh.replication.planning import Node, plan
 
 if TYPE_CHECKING:
     from registry_mesh.config.schema import Config

@@ -15,7 +15,8 @@ from registry_mesh.content.snapshot.signatures import Signatures
 from registry_mesh.oci.reference import Tag
 from registry_mesh.ports.repositories import EVERY, Repository
 from registry_mesh.replication.listing import Recorded
-from registry_mesh.replication.plan import Node, Plan, plan
+from registry_mesh.replication.plan import Plan
+from registry_mesh.replication.planning import Node, plan
 from registry_mesh.replication.rules import Rule
 from registry_mesh.replication.wanted import selecting
 from tests.simulators.images import HOST

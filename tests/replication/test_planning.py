@@ -14,9 +14,10 @@ from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.replication.decision import Place, TagFacts
 from registry_mesh.replication.difference import Tally, difference
 from registry_mesh.replication.listing import Held, Recorded, Weight
-from registry_mesh.replication.plan import Node, Plan, plan
+from registry_mesh.replication.plan import Plan
 from registry_mesh.replication.plan_document import digest, pieces
 from registry_mesh.replication.plan_totals import Link, summary
+from registry_mesh.replication.planning import Node, plan
 from registry_mesh.replication.rules import Rules
 from tests.replication.second import AA, BB, DAY, rules_of
 
