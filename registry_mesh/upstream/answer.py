@@ -6,6 +6,7 @@ but as failures; those that come while an answer is opened or closed end in `ses
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 import aiohttp
@@ -21,8 +22,15 @@ from registry_mesh.upstream.sender import Sender
 class Answer:
     """The head of an answer that has come, and the way to its body. Good while the request is open."""
 
-    def __init__(self, response: aiohttp.ClientResponse, sender: Sender, registry: str = "") -> None:
-        """`registry`: of which something was asked for."""
+    def __init__(
+        self,
+        response: aiohttp.ClientResponse,
+        sender: Sender,
+        registry: str = "",
+        answered: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`registry`: of which something was asked for. `answered` is called once bytes of the body have come."""
+        self._answered: Callable[[], None] | None = answered
         self._response = response
         self._sender = sender
         self._registry = registry
@@ -69,8 +77,15 @@ class Answer:
                 raise stall.failure() from None
             raise
         stall.came(len(data))
+        if self._answered is not None:
+            self._begins()
         self._sender.heard(len(data), self._registry)
         return data
+
+    def _begins(self) -> None:
+        answered, self._answered = self._answered, None
+        if answered is not None:
+            answered()
 
     async def body(self, limit: int) -> bytes:
         """The whole body; `SourceUnreadable` where it is longer than `limit` bytes."""
@@ -98,4 +113,4 @@ class Answer:
 
     def direct(self, length: int) -> AbstractContextManager[DirectBody | None]:
         """The body of `length` bytes, to be received by the thread that stores it; None where it cannot be."""
-        return direct_body(self._response, length, self._sender, self._registry)
+        return direct_body(self._response, length, self._sender, self._registry, self._begins)

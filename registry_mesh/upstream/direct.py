@@ -12,7 +12,7 @@ import asyncio
 import os
 import socket
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, cast
 
@@ -43,7 +43,9 @@ class DirectBody:
         length: int,
         session: Sender,
         registry: str,
+        came: Callable[[], None],
     ) -> None:
+        self._came = came
         self._connection = connection
         self._early = early
         self._session = session
@@ -117,15 +119,21 @@ class DirectBody:
     def note(self) -> None:
         """Count what was received."""
         if self._unheard:
+            self._came()
             self._session.heard(self._unheard, self._registry)
             self._unheard = 0
 
 
 @contextmanager
 def direct_body(
-    response: aiohttp.ClientResponse, length: int, session: Sender, registry: str = ""
+    response: aiohttp.ClientResponse,
+    length: int,
+    session: Sender,
+    registry: str = "",
+    came: Callable[[], None] = lambda: None,
 ) -> Iterator[DirectBody | None]:
-    """The body of `length` bytes whose head was read just now; None where it should go the client's way."""
+    """The body of `length` bytes whose head was read just now; None where it should go the client's way. `came` is
+    called when bytes have come."""
     protocol = response.connection.protocol if response.connection is not None else None
     transport = protocol.transport if protocol is not None else None
     if (
@@ -145,7 +153,7 @@ def direct_body(
         _standing_still(protocol, transport),
         socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as connection,
     ):
-        body = DirectBody(connection, early, length, session, registry)
+        body = DirectBody(connection, early, length, session, registry, came)
         try:
             yield body
         finally:

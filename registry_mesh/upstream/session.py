@@ -120,9 +120,12 @@ class ParentSession:
             request = Request(method, self.url + path, named, dict(headers or {}), body, beyond)
             question = Question((query or {}).get("ns", ""), scope)
             async with AsyncExitStack() as stack:
+                answered = stack.enter_context(parent.asked())
                 response = await self._open(stack, request, question, asking(method, path, kind, self.name))
                 parent.hangs.answered(kind)
-                yield Answer(response, parent, registry)
+                if method == "HEAD" or response.content_length == 0:
+                    answered()
+                yield Answer(response, parent, registry, answered)
         except Hung:
             seconds = parent.patience.head
             parent.hangs.hung(kind, seconds)
@@ -148,8 +151,7 @@ class ParentSession:
         fields = {**request.headers, **asked.headers}
         if parent.mesh and parent.card.node:
             fields["CDN-Loop"] = cdn_loop(parent.card.node)
-        with parent.asked():
-            response = await self._authorized(stack, replace(request, headers=fields), question)
+        response = await self._authorized(stack, replace(request, headers=fields), question)
         asked.answered(response.status)
         self._recognise(response)
         if hops := HOPS.get():

@@ -173,13 +173,21 @@ class KnownParent:
             )
 
     @contextmanager
-    def asked(self) -> Iterator[None]:
-        """While a request's head is waited for."""
+    def asked(self) -> Iterator[Callable[[], None]]:
+        """While a request is under way. What is given is called once the parent has answered it: head, and the first
+        bytes of a body."""
+        waiting = 1
         self._unanswered += 1
+
+        def answered() -> None:
+            nonlocal waiting
+            self._unanswered -= waiting
+            waiting = 0
+
         try:
-            yield
+            yield answered
         finally:
-            self._unanswered -= 1
+            answered()
 
     async def ping(self) -> bool:
         """Whether the parent answers at all, soon; one ping is out at a time."""
