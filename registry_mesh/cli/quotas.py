@@ -44,7 +44,7 @@ def command(config: Path, as_json: bool) -> None:
             click.echo(json.dumps({"projects": [asdict(each) for each in found]}, indent=2))
         else:
             click.echo("\n".join(lines(found)))
-        return int(any(each.used >= each.limit for each in found))
+        return int(any(each.taken >= each.limit for each in found))
 
     store_command.run(config, ("origin",), work)
 
@@ -56,6 +56,6 @@ def lines(found: Sequence[Used]) -> Iterator[str]:
         return
     width = max(7, *(len(each.project) for each in found))
     yield f"{'PROJECT':{width}}  {'USED':>10}  {'QUOTA':>10}  FULL"
-    for each in sorted(found, key=lambda one: (-one.used / one.limit, one.project)):
-        share = f"{100 * each.used / each.limit:.0f} %"
-        yield f"{each.project:{width}}  {size_text(each.used):>10}  {size_text(each.limit):>10}  {share}"
+    for each in sorted(found, key=lambda one: (-one.taken / one.limit, one.project)):
+        share = f"{100 * each.taken / each.limit:.0f} %"
+        yield f"{each.project:{width}}  {size_text(each.taken):>10}  {size_text(each.limit):>10}  {share}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -28,6 +29,15 @@ class Owner:
     subject: str
 
 
+@dataclass(frozen=True, slots=True)
+class OpenUpload:
+    """A session that is not over, and how many bytes it has."""
+
+    id: str
+    repository: RepositoryName
+    size: int
+
+
 class Uploads(Protocol):
     """The sessions of one store. Methods raise `BlobUploadUnknown` where the session is not the owner's."""
 
@@ -49,6 +59,10 @@ class Uploads(Protocol):
 
     async def cancel(self, owner: Owner, id: str) -> None:
         """Forget the session and its bytes. `BlobUploadUnknown`."""
+        ...
+
+    def unfinished(self) -> AsyncIterator[OpenUpload]:
+        """Every session that is neither over nor expired, whoever's it is."""
         ...
 
     async def sweep(self) -> int:

@@ -15,7 +15,7 @@ class Linking(Protocol):
     """The repository that a blob is linked to."""
 
     def taking(
-        self, size: int, digest: Digest | None, announced: int = 0
+        self, size: int, digest: Digest | None, upload: str = ""
     ) -> AbstractAsyncContextManager[Share]:
         """To be entered while something is linked: `QuotaExceeded` where it does not fit."""
         ...
@@ -32,12 +32,15 @@ class Linking(Protocol):
 class LinkingIngest:
     """An ingest whose commit also links the blob to the repository, where its project has room for it."""
 
-    def __init__(self, inner: Ingest, pushes: Linking, who: Pusher, share: Share, announced: int) -> None:
+    def __init__(
+        self, inner: Ingest, pushes: Linking, who: Pusher, share: Share, announced: int, upload: str
+    ) -> None:
         self._inner = inner
         self._pushes = pushes
         self._who = who
         self._share = share
         self._announced = announced
+        self._upload = upload
 
     @property
     def offset(self) -> int:
@@ -46,13 +49,16 @@ class LinkingIngest:
 
     async def write(self, data: bytes) -> None:
         """Take the next bytes. `QuotaExceeded` where they are more than was said, and do not fit."""
-        if self._share.accounts and self._inner.offset + len(data) > self._announced:
-            self._share.demand(self._inner.offset + len(data), announced=self._announced)
+        whole = self._inner.offset + len(data)
+        if self._share.accounts and whole > self._announced:
+            self._share.demand(whole, upload=self._upload)
+            self._share.announce(whole, self._upload)
+            self._announced = whole
         await self._inner.write(data)
 
     async def commit(self, expected: Digest | None = None) -> BlobInfo:
         """Prove the blob, and link it. `QuotaExceeded`, `DigestInvalid`."""
-        async with self._pushes.taking(self._inner.offset, expected, self._announced) as share:
+        async with self._pushes.taking(self._inner.offset, expected, self._upload) as share:
             if expected is not None:
                 await self._pushes.touch(expected)
             info = await self._inner.commit(expected)
@@ -60,4 +66,5 @@ class LinkingIngest:
                 await self._pushes.touch(info.digest)
             await self._pushes.link(info, self._who)
             share.add(info.digest, info.size)
+            share.end(self._upload)
             return info

@@ -104,7 +104,7 @@ class Repositories:
         self.lifecycle = lifecycle
         self.policy = policy or PushPolicy()
         self.named_by = NamedBy()
-        self.quotas = Quotas(records, quotas, alone)
+        self.quotas = Quotas(records, quotas, alone, uploads=uploads)
         self._outbox = outbox
         self._may_read = may_read
 

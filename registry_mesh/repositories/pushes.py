@@ -18,7 +18,7 @@ from registry_mesh.ports.blobs import BlobInfo, Ingest
 from registry_mesh.ports.happenings import DELETE, PUSH, Happening
 from registry_mesh.ports.pieces import put
 from registry_mesh.ports.pushes import Pushed, Pusher, Upload
-from registry_mesh.ports.uploads import Owner
+from registry_mesh.ports.uploads import Owner, new_id
 from registry_mesh.repositories import keys as repository_keys
 from registry_mesh.repositories.keys import RepositoryKeys
 from registry_mesh.repositories.linked_blobs import LinkedBlobs
@@ -63,22 +63,27 @@ class RepositoryPushes:
         share = await self.share()
         async with self._store.uploads.append(self._owner(who), upload, start, size) as ingest:
             whole = ingest.offset + (size or 0)
-            share.demand(whole)
-            with share.announced(whole):
-                yield LinkingIngest(ingest, self, who, share, whole)
+            share.demand(whole, upload=upload)
+            with share.announced(whole, upload):
+                yield LinkingIngest(ingest, self, who, share, whole, upload)
 
     @asynccontextmanager
     async def monolithic(self, who: Pusher, expected: Digest, size: int | None) -> AsyncIterator[Ingest]:
         """Take a whole blob and link it to the repository. `QuotaExceeded` before a byte is taken."""
         share = await self.share()
+        upload = new_id()  # of no session: nobody goes on with it
         share.demand(size or 0, expected)
-        with share.announced(size or 0):
-            async with self._store.blobs.ingest(expected, size, expected.algorithm) as ingest:
-                yield LinkingIngest(ingest, self, who, share, size or 0)
+        with share.announced(size or 0, upload):
+            try:
+                async with self._store.blobs.ingest(expected, size, expected.algorithm) as ingest:
+                    yield LinkingIngest(ingest, self, who, share, size or 0, upload)
+            finally:
+                share.end(upload)
 
     async def cancel(self, who: Pusher, upload: str) -> None:
         """End a session and forget its bytes; `BlobUploadUnknown`."""
         await self._store.uploads.cancel(self._owner(who), upload)
+        (await self.share()).end(upload)
 
     async def mount(self, who: Pusher, digest: Digest, source: RepositoryName | None) -> bool:
         """Link a blob of another repository that `who` may read; False where there is none."""
@@ -198,10 +203,10 @@ class RepositoryPushes:
         return await self._store.quotas.of(self._parts.name)
 
     def taking(
-        self, size: int, digest: Digest | None, announced: int = 0
+        self, size: int, digest: Digest | None, upload: str = ""
     ) -> AbstractAsyncContextManager[Share]:
         """To be entered while something is linked: `QuotaExceeded` where it does not fit."""
-        return self._store.quotas.taking(self._parts.name, size, digest, announced)
+        return self._store.quotas.taking(self._parts.name, size, digest, upload)
 
     async def link(self, info: BlobInfo, who: Pusher) -> None:
         """The blob belongs to this repository from now on."""

@@ -1,9 +1,9 @@
 """Quotas of projects: how many bytes the repositories below a name may have in all, each digest counted once.
 
-What counts is what the documents of those repositories name, read anew: no account is kept that a crash could leave
-wrong. A count is good for twenty times as long as it took, so counting costs a process at most a twentieth of its time;
-what the process takes meanwhile is added to it. Of a project that is nearly full, or whose quota is small beside what
-comes, the processes of a machine take by turns, and count at each.
+What counts is what the documents of those repositories name, and what unfinished uploads hold, read anew: no account is
+kept that a crash could leave wrong. A count is good for twenty times as long as it took, so counting costs a process at
+most a twentieth of its time; what the process takes meanwhile is added to it. Of a project that is nearly full, or
+whose quota is small beside what comes, the processes of a machine take by turns, and count at each.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from registry_mesh.oci.refusals import Denied, NameInvalid
 from registry_mesh.ports.documents import decode
 from registry_mesh.ports.records import Records
 from registry_mesh.ports.storage import Alone, with_others
+from registry_mesh.ports.uploads import Uploads
 from registry_mesh.replication.sentences import size as told_size
 from registry_mesh.repositories.keys import RepositoryKeys, digest_of
 from registry_mesh.repositories.names import repository_names
@@ -49,17 +50,36 @@ class Used:
     project: str
     used: int
     limit: int
+    unfinished: int = 0
+    """What unfinished uploads hold beside it."""
+
+    @property
+    def taken(self) -> int:
+        """Both together."""
+        return self.used + self.unfinished
 
 
 class Account:
     """What one project has, as it was counted last, and what this process added since."""
 
-    def __init__(self, records: Records, project: str, limit: int, ticks: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        records: Records,
+        project: str,
+        limit: int,
+        ticks: Callable[[], float],
+        uploads: Uploads | None = None,
+    ) -> None:
         self.project = project
         self.limit = limit
         self.used = 0
-        self.coming = 0
-        """Bytes that running uploads of this process have announced."""
+        self._coming: dict[str, int] = {}
+        """What running uploads of this process will have, by their ids, as they have announced."""
+        self._unfinished: dict[str, int] = {}
+        """What unfinished uploads have, as it was counted last, and as this process left them since."""
+        self._left: dict[str, tuple[int | None, float]] = {}
+        """How this process left uploads lately (None: they are over), and when: a count may have missed it."""
+        self._uploads = uploads
         self._records = records
         self._ticks = ticks
         self._sizes: dict[int, int] = {}
@@ -82,6 +102,35 @@ class Account:
         """Whether a repository of the project has it already."""
         return _key(digest) in self._sizes
 
+    def coming(self, but: str = "") -> int:
+        """Bytes of uploads that are not finished, as far as they are known to come; `but` for one of them."""
+        known = (self._coming.keys() | self._unfinished.keys()) - {but}
+        return sum(max(self._coming.get(each, 0), self._unfinished.get(each, 0)) for each in known)
+
+    @property
+    def unfinished(self) -> int:
+        """Bytes that unfinished uploads have."""
+        return sum(self._unfinished.values())
+
+    def announce(self, upload: str, size: int) -> None:
+        """An upload that runs in this process will have `size` bytes."""
+        self._coming[upload] = size
+
+    def leave(self, upload: str) -> None:
+        """It runs no more, and may be gone on with, unless it is over already."""
+        size = self._coming.pop(upload, None)
+        if size is not None:
+            self._note(upload, size)
+
+    def end(self, upload: str) -> None:
+        """It is over: what it had is a blob, or nothing."""
+        self._coming.pop(upload, None)
+        self._note(upload, None)
+
+    def _note(self, upload: str, size: int | None) -> None:
+        self._left[upload] = size, self._ticks()
+        self._unfinished = _with(self._unfinished, {upload: size})
+
     def add(self, digest: Digest, size: int) -> None:
         """A repository of the project has it from now on."""
         self._added[_key(digest)] = (size, self._ticks())
@@ -91,7 +140,7 @@ class Account:
 
     def is_tight(self, more: int) -> bool:
         """Whether what other processes take meanwhile could make the difference to `more` bytes."""
-        coming = self.coming + more
+        coming = self.coming() + more
         return self.used + coming > _NEARLY * self.limit or self.used + _SMALL * coming > self.limit
 
     @asynccontextmanager
@@ -105,7 +154,7 @@ class Account:
     def refuse(self, more: int, others: int = 0) -> None:
         """`QuotaExceeded` where `more` bytes, beside `others` that come, do not fit."""
         if more and self.used + others + more > self.limit:
-            coming = f", {told_size(others)} are on their way" if others else ""
+            coming = f", {told_size(others)} are on their way or in unfinished uploads" if others else ""
             raise QuotaExceeded(
                 f"project {self.project} uses {told_size(self.used)} of its {told_size(self.limit)}{coming}; "
                 f"this push would add {told_size(more)}: delete what is not needed, or ask for a larger quota",
@@ -126,13 +175,23 @@ class Account:
         sizes: dict[int, int] = {}
         async for name in self._names():
             await self._count_repository(RepositoryKeys(name), sizes)
+        unfinished = await self._count_uploads()
         if self._counted is not None and began < self._counted:
             return  # one that began later was faster
         self._counted = began
         self._added = {key: each for key, each in self._added.items() if each[1] >= began}
         self._sizes = sizes | {key: size for key, (size, _) in self._added.items()}
         self.used = sum(self._sizes.values())
+        self._left = {upload: each for upload, each in self._left.items() if each[1] >= began}
+        self._unfinished = _with(unfinished, {upload: size for upload, (size, _) in self._left.items()})
         self._good_until = self._ticks() + _GOOD_FOR * (self._ticks() - began)
+
+    async def _count_uploads(self) -> dict[str, int]:
+        if self._uploads is None:
+            return {}
+        return {
+            each.id: each.size async for each in self._uploads.unfinished() if self.covers(each.repository)
+        }
 
     async def _names(self) -> AsyncIterator[RepositoryName]:
         with suppress(NameInvalid):
@@ -168,19 +227,21 @@ class Quotas:
         limits: Mapping[str, int] | None = None,
         alone: Alone = with_others,
         ticks: Callable[[], float] = time.monotonic,
+        uploads: Uploads | None = None,
     ) -> None:
         """`limits`: bytes by project, which is a repository's name or the first components of several. `alone`: how
-        the processes of a machine take turns."""
+        the processes of a machine take turns. `uploads`: whose unfinished ones count."""
         self._alone = alone
         self._accounts = [
-            Account(records, project, limit, ticks) for project, limit in sorted((limits or {}).items())
+            Account(records, project, limit, ticks, uploads)
+            for project, limit in sorted((limits or {}).items())
         ]
 
     async def used(self) -> list[Used]:
         """What every project has."""
         for account in self._accounts:
             await account.look()
-        return [Used(each.project, each.used, each.limit) for each in self._accounts]
+        return [Used(each.project, each.used, each.limit, each.unfinished) for each in self._accounts]
 
     async def of(self, name: RepositoryName) -> Share:
         """What a repository may still take."""
@@ -191,7 +252,7 @@ class Quotas:
 
     @asynccontextmanager
     async def taking(
-        self, name: RepositoryName, size: int, digest: Digest | None, announced: int = 0
+        self, name: RepositoryName, size: int, digest: Digest | None, upload: str = ""
     ) -> AsyncIterator[Share]:
         """To be entered while something is linked to a repository: `QuotaExceeded` where it does not fit. See
         `Share.demand`."""
@@ -200,7 +261,7 @@ class Quotas:
             for account in share.accounts:
                 if (digest is None or not account.has(digest)) and account.is_tight(size):
                     await stack.enter_async_context(account.turn(self._alone))
-            share.demand(size, digest, announced)
+            share.demand(size, digest, upload)
             yield share
 
 
@@ -210,28 +271,43 @@ class Share:
 
     accounts: list[Account]
 
-    def demand(self, size: int, digest: Digest | None = None, announced: int = 0) -> None:
+    def demand(self, size: int, digest: Digest | None = None, upload: str = "") -> None:
         """`QuotaExceeded` where `size` bytes do not fit. `digest`: what they are, which costs nothing where the project
-        has it; `announced`: how many of them `coming` counts."""
+        has it; `upload`: whose they are."""
         for account in self.accounts:
             if digest is None or not account.has(digest):
-                account.refuse(size, max(0, account.coming - announced))
+                account.refuse(size, account.coming(upload))
 
     def add(self, digest: Digest, size: int) -> None:
         """It was taken."""
         for account in self.accounts:
             account.add(digest, size)
 
-    @contextmanager
-    def announced(self, size: int) -> Iterator[None]:
-        """So many bytes are on their way: others find less room meanwhile."""
+    def announce(self, size: int, upload: str) -> None:
+        """A running upload will have so many bytes."""
         for account in self.accounts:
-            account.coming += size
+            account.announce(upload, size)
+
+    @contextmanager
+    def announced(self, size: int, upload: str) -> Iterator[None]:
+        """An upload will have so many bytes: others find less room meanwhile, and as long as it is not over."""
+        self.announce(size, upload)
         try:
             yield
         finally:
             for account in self.accounts:
-                account.coming -= size
+                account.leave(upload)
+
+    def end(self, upload: str) -> None:
+        """It is over."""
+        for account in self.accounts:
+            account.end(upload)
+
+
+def _with(known: Mapping[str, int], since: Mapping[str, int | None]) -> dict[str, int]:
+    """What is known, and what was noted since; None: it is there no more."""
+    merged = {**known, **since}
+    return {upload: size for upload, size in merged.items() if size is not None}
 
 
 def _key(digest: Digest) -> int:

@@ -10,10 +10,21 @@ import pytest
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RepositoryName, Tag
 from registry_mesh.oci.refusals import Denied
+from registry_mesh.ports.uploads import EXPIRY
 from registry_mesh.repositories.of_origin import Repositories
 from registry_mesh.repositories.quotas import QuotaExceeded, Quotas
 from registry_mesh.stores.disk.exclusive import alone_below
-from tests.simulators.origins import ALICE, disk_origin, image, memory_origin, push_blob, pushes, repository
+from tests.eventually import eventually
+from tests.simulators.origins import (
+    ALICE,
+    HandClock,
+    disk_origin,
+    image,
+    memory_origin,
+    push_blob,
+    pushes,
+    repository,
+)
 
 KIB = 1024
 
@@ -168,3 +179,73 @@ async def test_processes_at_one_time_do_not_exceed_it_together(tmp_path: Path) -
     assert (await used(Repositories(
         first.records, first.blobs, first.uploads, first.lifecycle, quotas={"atlas": 10 * KIB}
     ))) == {"atlas": 9 * KIB}  # fmt: skip
+
+
+async def test_unfinished_uploads_count_until_they_end(origin: Repositories) -> None:
+    """Sessions that are begun and left would hold any number of bytes beside the quota."""
+    repo = repository(origin, "atlas/athena")
+    left = []
+    for _ in range(2):
+        upload = await pushes(repo).begin(ALICE)
+        async with pushes(repo).append(ALICE, upload.id, 0, 4 * KIB) as ingest:
+            await ingest.write(b"a" * 4 * KIB)
+        left.append(upload.id)
+    third = await pushes(repo).begin(ALICE)
+    with pytest.raises(QuotaExceeded, match=r"8\.0 KiB are on their way or in unfinished uploads"):
+        async with pushes(repo).append(ALICE, third.id, 0, 4 * KIB):
+            pytest.fail("the body must not be read")
+    with pytest.raises(QuotaExceeded):
+        await push_blob(repository(origin, "atlas/other"), b"b" * 4 * KIB)
+    (atlas, _) = await origin.quotas.used()
+    assert (atlas.used, atlas.unfinished, atlas.taken) == (0, 8 * KIB, 8 * KIB)
+    async with pushes(repo).append(ALICE, left[0], 4 * KIB, 2 * KIB) as ingest:
+        await ingest.write(b"a" * 2 * KIB)
+        await ingest.commit()
+    (atlas, _) = await origin.quotas.used()
+    assert (atlas.used, atlas.unfinished) == (6 * KIB, 4 * KIB)
+    await pushes(repo).cancel(ALICE, left[1])
+    async with pushes(repo).append(ALICE, third.id, 0, 4 * KIB) as ingest:
+        await ingest.write(b"c" * 4 * KIB)
+        await ingest.commit()
+    assert (await used(origin))["atlas"] == 10 * KIB
+
+
+async def test_what_expired_counts_no_more() -> None:
+    clock = HandClock()
+    origin = memory_origin(quotas={"atlas": 10 * KIB}, clock=clock)
+    repo = repository(origin, "atlas/athena")
+    upload = await pushes(repo).begin(ALICE)
+    async with pushes(repo).append(ALICE, upload.id, 0, 8 * KIB) as ingest:
+        await ingest.write(b"a" * 8 * KIB)
+    with pytest.raises(QuotaExceeded):
+        await push_blob(repo, b"b" * 4 * KIB)
+    clock.now += EXPIRY + 1
+    await eventually(origin.quotas.used, until=lambda found: not found[0].unfinished)
+    await push_blob(repo, b"b" * 4 * KIB)
+
+
+async def test_the_last_chunk_of_what_fits_exactly_is_taken(origin: Repositories) -> None:
+    """Its own bytes are not counted beside it."""
+    repo = repository(origin, "atlas/athena")
+    upload = await pushes(repo).begin(ALICE)
+    for number in range(5):
+        async with pushes(repo).append(ALICE, upload.id, number * 2 * KIB, 2 * KIB) as ingest:
+            await ingest.write(bytes([number]) * 2 * KIB)
+            if number == 4:
+                await ingest.commit()
+        await origin.quotas.used()
+    assert (await used(origin))["atlas"] == 10 * KIB
+
+
+async def test_bodies_of_unknown_length_do_not_exceed_it_together(origin: Repositories) -> None:
+    repo = repository(origin, "atlas/athena")
+    one, other = [(await pushes(repo).begin(ALICE)).id for _ in range(2)]
+    async with pushes(repo).append(ALICE, one, None) as first:
+        await first.write(b"a" * 6 * KIB)
+        with pytest.raises(QuotaExceeded):
+            async with pushes(repo).append(ALICE, other, None) as second:
+                await second.write(b"b" * 4 * KIB)
+                await second.write(b"b")
+    async with pushes(repo).append(ALICE, one, None) as first:
+        with pytest.raises(QuotaExceeded):
+            await first.write(b"a" * KIB)

@@ -270,6 +270,9 @@ async def test_expiry(uploads: Uploads, clock: HandClock) -> None:
     clock.now += 60
     with pytest.raises(BlobUploadUnknown):
         await uploads.status(OWNER, old)
+    assert [(each.id, each.repository, each.size) async for each in uploads.unfinished()] == [
+        (used, OWNER.repository, 3)
+    ]
     assert await uploads.sweep() == 1
     assert (await uploads.status(OWNER, used)).offset == 3
     clock.now += 30

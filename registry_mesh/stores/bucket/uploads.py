@@ -18,7 +18,7 @@ from registry_mesh.oci.digest import new_hasher
 from registry_mesh.oci.refusals import BlobUploadInvalid, BlobUploadUnknown
 from registry_mesh.ports.failures import Failure, StoreBroken
 from registry_mesh.ports.pushes import Upload
-from registry_mesh.ports.uploads import EXPIRY, Owner, Uploads, demand_id, demand_start, new_id
+from registry_mesh.ports.uploads import EXPIRY, OpenUpload, Owner, Uploads, demand_id, demand_start, new_id
 from registry_mesh.stores import resumable_hash
 from registry_mesh.stores.bucket.client import S3Client
 from registry_mesh.stores.bucket.control import S3Control
@@ -162,6 +162,17 @@ class S3Uploads:
         """End the session, with all that it has. `BlobUploadUnknown`."""
         session = await turn(lambda: self._free(owner, id), self._patience)
         await self._log(id, session).end()
+
+    async def unfinished(self) -> AsyncIterator[OpenUpload]:
+        """See `Uploads.unfinished`."""
+        late = self._clock() - self._expiry
+        async for page in self._control.list("uploads/", delimiter="/"):
+            ids = [prefix.split("/")[1] for prefix in page.prefixes]
+            for id, session in zip(ids, await ask_each(self._load, ids), strict=True):
+                if session is None or session.ended:
+                    continue
+                if session.at >= late or self._running(session):
+                    yield OpenUpload(id, session.owner.repository, session.offset)
 
     async def sweep(self) -> int:
         """End the sessions that nobody went on with for the time of expiry; return how many."""

@@ -14,7 +14,7 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import BlobUploadUnknown, DigestInvalid
 from registry_mesh.ports.blobs import BlobInfo
 from registry_mesh.ports.pushes import Upload
-from registry_mesh.ports.uploads import EXPIRY, Owner, demand_id, demand_start, new_id
+from registry_mesh.ports.uploads import EXPIRY, OpenUpload, Owner, demand_id, demand_start, new_id
 from registry_mesh.stores.disk import upload_file
 from registry_mesh.stores.disk.durability import DiskFsync
 from registry_mesh.stores.disk.locks import try_flock
@@ -187,6 +187,23 @@ class DiskUploads:
         if not _remove_alone(self._root / id):
             self._ask(id)
             raise TurnTaken(upload=id)
+
+    async def unfinished(self) -> AsyncIterator[OpenUpload]:
+        """See `Uploads.unfinished`."""
+        with translated("listing uploads"):
+            found = await offload(lambda: list(self._unfinished()))
+        for each in found:
+            yield each
+
+    def _unfinished(self) -> Iterator[OpenUpload]:
+        late = self._clock() - self._expiry
+        with suppress(FileNotFoundError):
+            for directory in list(self._root.iterdir()):
+                with suppress(BlobUploadUnknown, FileNotFoundError):  # it is over just now
+                    state = UploadState.read(directory)
+                    if state.at >= late:
+                        size = (directory / "data").stat().st_size
+                        yield OpenUpload(directory.name, state.owner.repository, size)
 
     async def sweep(self) -> int:
         with translated("sweeping uploads"):

@@ -11,7 +11,7 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import BlobUploadUnknown
 from registry_mesh.ports.blobs import BlobInfo, BlobStore
 from registry_mesh.ports.pushes import Upload
-from registry_mesh.ports.uploads import EXPIRY, Owner, demand_start, new_id
+from registry_mesh.ports.uploads import EXPIRY, OpenUpload, Owner, demand_start, new_id
 from registry_mesh.stores.turns import PATIENCE, QUIET, TurnPulse, TurnTaken, giving_way, turn
 
 
@@ -112,6 +112,13 @@ class MemoryUploads:
         """End the session, with all that it has. `BlobUploadUnknown`."""
         self._find(owner, id)
         self.end(id)
+
+    async def unfinished(self) -> AsyncIterator[OpenUpload]:
+        """See `Uploads.unfinished`."""
+        late = self._clock() - self._expiry
+        for id, each in list(self._sessions.items()):
+            if not each.ended and each.touched >= late:
+                yield OpenUpload(id, each.owner.repository, len(each.data))
 
     async def sweep(self) -> int:
         """End the sessions that nobody went on with for the time of expiry; return how many."""
