@@ -43,7 +43,10 @@ def command(config: Path, dry_run: bool, quiet: bool) -> None:
             storage = await open_storage(loaded)
             stack.push_async_callback(storage.close)
             show = store_command.ProgressLine(quiet)
-            report = await new_collection(loaded, storage, dry_run=dry_run, progress=show).run()
+            with store_command.audited(loaded) as log:
+                report = await new_collection(loaded, storage, dry_run=dry_run, progress=show).run()
+                if not dry_run:
+                    log.ran("gc", f"removed {report.removed} ({report.removed_bytes} bytes)")
         for line in lines(report, loaded.pushes.grace):
             show.say(line)
         return 0

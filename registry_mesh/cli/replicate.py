@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from registry_mesh.cli.store_command import audited
 from registry_mesh.config.finding import ConfigInvalid, Finding, Mark
 from registry_mesh.config.load import load
 from registry_mesh.config.schema import Config
@@ -99,7 +100,9 @@ async def _replicate(config: Config, once: bool, quiet: bool) -> int:
     from registry_mesh.ports.failures import Failure
 
     try:
-        async with open_replicator(config) as replicator:
+        async with contextlib.AsyncExitStack() as stack:
+            keep = stack.enter_context(audited(config)).keep if config.role == "origin" else None
+            replicator = await stack.enter_async_context(open_replicator(config, keep))
             while True:
                 outcome = await _shown(replicator, quiet, once)
                 if once or not config.replication.interval:

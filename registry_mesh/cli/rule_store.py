@@ -77,10 +77,12 @@ def undo(config: Path, refs: tuple[str, ...]) -> None:
         removed: list[dict[str, Any]] = json.loads(await storage.records.get(REMOVED) or b"[]")
         several = [each for each in removed if _ref(each) in refs] if refs else _last(removed)
         wanted = [each for each in several if not each.get("outward")]
-        repositories = _repositories(loaded, storage)
         remembered = RememberedTags(storage.records)
         back = set()
-        async with storage.alone("replication", lambda owner: None):
+        async with AsyncExitStack() as stack:
+            log = stack.enter_context(store_command.audited(loaded))
+            repositories = _repositories(loaded, storage, log.keep)
+            await stack.enter_async_context(storage.alone("replication", lambda owner: None))
             for each in wanted:
                 place = Place(RegistryName(each["registry"]), RepositoryName(each["repository"]))
                 who = Pusher(f"{getpass.getuser()} (rules undo)")
@@ -137,14 +139,16 @@ def release(config: Path, ref: str, reason: str) -> None:
     _with_store(config, note, ("replica",))
 
 
-def _repositories(config: Config, storage: Storage) -> DatedRepositories | ReplicaRepositories:
-    """Those that runs delete tags of."""
+def _repositories(
+    config: Config, storage: Storage, keep: Callable[[str], None]
+) -> DatedRepositories | ReplicaRepositories:
+    """Those that runs delete tags of. `keep`: takes lines of an origin's audit log."""
     from registry_mesh.assembly.sources.repositories import open_repositories
     from registry_mesh.repositories.dated import DatedRepositories
     from registry_mesh.repositories.of_replica import ReplicaRepositories
 
     if config.role == "origin":
-        return DatedRepositories(open_repositories(config, storage))
+        return DatedRepositories(open_repositories(config, storage, keep=keep))
     return ReplicaRepositories(storage.records, storage.blobs, time.time)
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +20,38 @@ from registry_mesh.config.schema import Config
 EXIT_FAILED: Final = 1
 EXIT_INVALID: Final = 2
 EXIT_INTERRUPTED: Final = 130
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLog:
+    """Of the node whose store a command works on."""
+
+    config: Config
+    keep: Callable[[str], None]
+    """Takes a line."""
+
+    def ran(self, event: str, *said: str) -> None:
+        """Say that the command ran, and what it did."""
+        from registry_mesh.assembly.labels import node_name
+        from registry_mesh.telemetry import audit
+
+        who, registry = f"{getpass.getuser()} ({event})", self.config.registry
+        why = "; ".join(said)[:300]
+        self.keep(audit.line(event, node_name(self.config), subject=who, registry=registry, reason=why))
+
+
+@contextmanager
+def audited(config: Config) -> Iterator[AuditLog]:
+    """The audit log, open before anything is done; what is wrong with it ends the command."""
+    from registry_mesh.telemetry import audit
+
+    with ExitStack() as stack:
+        try:
+            keep = stack.enter_context(audit.appending(config.log.audit))
+        except OSError as fault:
+            raise click.ClickException(f"{config.log.audit}: {fault.strerror}") from None
+        yield AuditLog(config, keep)
+
 
 Work = Callable[[Config], Coroutine[Any, Any, int]]
 

@@ -8,8 +8,10 @@ from typing import Final
 
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.oci.refusals import Conflict
+from registry_mesh.ports.happenings import PUSH, Happening
 from registry_mesh.ports.pushes import Pusher
 from registry_mesh.repositories.of_origin import Repositories
 from registry_mesh.repositories.of_replica import REPLICATION, ReplicaRepository
@@ -44,11 +46,31 @@ class FilledRepositories:
 
 
 class FilledRepository(ReplicaRepository):
-    """One of them."""
+    """One of them. What is brought counts in the quotas of its projects, as what is pushed does, and is told as a push
+    is."""
 
     def __init__(self, registry: RegistryName, name: RepositoryName, origin: Repositories) -> None:
         super().__init__(registry, name, origin.parts(name), origin.records, origin.blobs, origin.lifecycle)
         self._policy = origin.policy
+        self._origin = origin
+
+    async def link(self, blob: Digest) -> None:
+        """See `KeptRepository.link`. `QuotaExceeded` where its project has no room for it."""
+        if await self._parts.blobs.linked_at(blob) is not None:
+            return
+        size = (await self._blobs.stat(blob)).size
+        async with self._origin.quotas.taking(self._parts.name, size, blob) as share:
+            await self._exist()  # what is in no repository is not counted
+            await super().link(blob)
+            share.add(blob, size)
+
+    async def put_manifest(self, manifest: Manifest, left_out: frozenset[Digest] = frozenset()) -> None:
+        """See `KeptRepository.put_manifest`. `QuotaExceeded`."""
+        size = len(manifest.data)
+        async with self._origin.quotas.taking(self._parts.name, size, manifest.digest) as share:
+            await self._exist()
+            await super().put_manifest(manifest, left_out)
+            share.add(manifest.digest, size)
 
     async def tag(self, tag: Tag, target: Descriptor, source: str) -> None:
         """`Conflict` where somebody pushed the tag, or it never moves."""
@@ -61,7 +83,19 @@ class FilledRepository(ReplicaRepository):
         expected = standing.digest if standing is not None else None
         number = standing.number if standing is not None else None
         await self._exist()
+        told = Happening(
+            PUSH,
+            self._parts.name,
+            target.digest,
+            (tag,),
+            target.media_type,
+            target.size,
+            who.subject,
+            self._lifecycle.clock(),
+        )
+        begun = await self._origin.begin(told)
         await self._parts.tags.move(tag, target, who, partial(self._demand_same, tag, expected), number)
+        await self._origin.announce(told, begun)
 
     async def untag(self, tag: Tag, target: Digest, because: str, change: int | None = None) -> bool:
         """Where rules brought what it points at, and it may move."""

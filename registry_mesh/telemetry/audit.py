@@ -19,13 +19,16 @@ EVENTS: Final = (
     "upload",
     "delete",
     "undo",
+    "gc",
+    "retention",
     "access-changed",
     "access-invalid",
     "admin",
     "admin-refused",
 )
-"""All there are. `refused` is a 401 to credentials, or a 403; `upload` a blob that was taken or linked; `undo` a tag
-that `tags undo` pointed back; `access-changed` a user, robot, issuer, group or policy that came, went or is another;
+"""All there are. `refused` is a 401 to credentials, or a 403; `upload` a blob that was taken or linked; `push` and
+`delete` are what clients do, and what rules do; `undo` a tag that `tags undo` pointed back; `gc` and `retention` a run
+of these commands; `access-changed` a user, robot, issuer, group or policy that came, went or is another;
 `access-invalid` files that change nothing because they cannot be used; `admin` an action by the operator's listener,
 `admin-refused` a login that was not let in there."""
 FIELDS: Final = (

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import jsonschema
 import pytest
 from click.testing import CliRunner, Result
 
@@ -184,6 +187,49 @@ def test_quotas_says_how_full_each_project_is(config: Path) -> None:
         ["atlas", "1", "KiB", "4", "KiB", "25", "%"],
         ["cms", "0", "B", "1", "GiB", "0", "%"],
     ]
+
+
+def test_what_commands_change_is_in_the_audit_log(config: Path) -> None:
+    """Who ran them, and each tag that went or came back; a dry run says nothing."""
+    log, rules = config.parent / "audit.log", config.parent / "retention"
+    rules.mkdir()
+    rule = "{from: a.example, repos: '**', tags: 't*', keep: {newest: 1, by: seen}, delete: 0s}"
+    (rules / "all.yaml").write_text(f"schema: registry-mesh/rules/2\nguard: 100%\nrules: [{rule}]\n")
+    more = f"registry: a.example\nretention: {{rules: {rules}}}\nlog: {{audit: {log}}}\n"
+    config.write_text(f"{config.read_text()}{more}")
+
+    async def fill(origin: Repositories) -> None:
+        for tag in ("t1", "t2"):
+            await push_image(repository(origin), tag, tag)
+
+    with_origin(config, fill)
+    for command in ("retention", "gc"):
+        assert run(command, config, "--dry-run").exit_code == 0
+    assert log.read_text() == ""
+    for args in (("retention", config), ("rules", "undo", config), ("gc", config)):
+        assert run(*args).exit_code == 0
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    schema = json.loads(Path("config/schema/registry-mesh-audit.json").read_text())
+    for line in lines:
+        jsonschema.validate(line, schema)
+    assert [(line["event"], line["reference"]) for line in lines] == [
+        ("delete", "t1"),
+        ("retention", None),
+        ("push", "t1"),
+        ("gc", None),
+    ]
+    me = getpass.getuser()
+    assert lines[0]["subject"].startswith("retention: ")
+    assert [line["subject"] for line in lines[1:]] == [
+        f"{me} (retention)",
+        f"{me} (rules undo)",
+        f"{me} (gc)",
+    ]
+    assert lines[1]["reason"] == "deleted 1 tags"
+    config.write_text(config.read_text().replace(str(log), "/nowhere/audit.log"))
+    for command in ("retention", "gc"):
+        refused = run(command, config)
+        assert refused.exit_code in (1, 2) and "/nowhere" in refused.output, "nothing is done unseen"
 
 
 def test_retention_says_what_would_go_deletes_it_and_undo_brings_it_back(config: Path) -> None:

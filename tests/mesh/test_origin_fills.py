@@ -21,8 +21,9 @@ from registry_mesh.content.snapshot.outcome import Outcome
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.media_types import OCI_INDEX, OCI_MANIFEST
+from registry_mesh.oci.reference import Tag
 from tests.content.snapshot.test_verify import TEAM
-from tests.simulators.images import HOST, Content
+from tests.simulators.images import HOST, Content, random_bytes
 from tests.simulators.replica_tree import ReplicaTree, replica_tree
 from tests.simulators.ruled_node import ruled_node
 
@@ -144,6 +145,20 @@ async def test_what_its_source_lost_goes_where_rules_say_so_and_nothing_that_was
     finally:
         await storage.close()
     assert [str(each) for each in retained.going] == ["own.example/app:older"]
+
+
+async def test_what_does_not_fit_a_quota_is_named_and_not_tagged(filled: Filled) -> None:
+    content = Content()
+    content.image("large", "1", layers=[random_bytes("large", 50_000)])
+    content.image("small", "2")
+    await filled.outside.push("app", content)
+    config = filled.config('repos: app, tags: "*"', pushes={"quotas": {"app": "20KiB"}})
+    troubles = (await filled.run(config)).troubles
+    assert troubles
+    assert any("project app uses" in each.why for each in troubles), troubles
+    async with running(config) as own:
+        assert await filled.digest(own.url, "app", "1") is None
+        assert await filled.digest(own.url, "app", "2") == str(content.tags[Tag("2")])
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.media_types import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.ports.blobs import BlobInfo
+from registry_mesh.ports.happenings import Outbox
 from registry_mesh.ports.pushes import Pusher, Pushes
 from registry_mesh.ports.repositories import Repository
 from registry_mesh.repositories.digest_life import Grace, Lifecycle
@@ -53,12 +54,20 @@ def memory_origin(
     may_read: MayRead = nobody,
     clock: HandClock | None = None,
     quotas: Mapping[str, int] | None = None,
+    outbox: Outbox | None = None,
 ) -> Repositories:
     clock = clock or HandClock()
     store = MemoryStore()
     lifecycle = Lifecycle(store.records, clock, grace, clock.sleep)
     return Repositories(
-        store.records, store, MemoryUploads(store, clock), lifecycle, policy, may_read, quotas
+        store.records,
+        store,
+        MemoryUploads(store, clock),
+        lifecycle,
+        policy,
+        may_read,
+        quotas,
+        outbox=outbox,
     )
 
 

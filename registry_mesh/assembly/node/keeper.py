@@ -127,7 +127,9 @@ class Keeper:
         async with AsyncExitStack() as stack:
             self.storage = await open_storage(self._config)
             stack.push_async_callback(self.storage.close)
-            runs = NodeRuns(self._config, self.storage, self._instruments, self._seen)
+            self._audit_log.open()  # before anything runs that tells of what it changes
+            stack.push_async_callback(self._audit_log.close)
+            runs = NodeRuns(self._config, self.storage, self._instruments, self._seen, self._audit_log.add)
             self._runs = await stack.enter_async_context(runs)
             self._store = StoreWatch(self.storage, self._instruments)
             figures = Figures(
@@ -155,8 +157,6 @@ class Keeper:
         self._images = NodeImages(self._config, storage, self._instruments, self._seen, self._tell_workers)
         stack.push_async_callback(self._images.close)
         pulls = KeptPulls(PullKeeping(self._config.pulls))
-        self._audit_log.open()
-        stack.push_async_callback(self._audit_log.close)
         announced = Announced(self._config, runs.replicator) if runs.replicator is not None else None
         return AdminServer(self, info, self._images, admin_gate(self._config), pulls, self._audit, announced)
 

@@ -11,6 +11,7 @@ from registry_mesh.assembly.runs.preloading import Preloader
 from registry_mesh.assembly.runs.replicator import Replicator
 from registry_mesh.assembly.runs.retention import RetentionRuns
 from registry_mesh.assembly.runs.scrubbing import Scrubber, scrubbed
+from registry_mesh.assembly.sources.audited import Keep
 from registry_mesh.assembly.sources.parents import Seen
 from registry_mesh.assembly.sources.repositories import open_repositories
 from registry_mesh.assembly.sources.webhooks import Couriers
@@ -25,17 +26,20 @@ Run = Callable[[], Coroutine[Any, Any, None]]
 class NodeRuns:
     """Entered: its `repeated` may be begun. What the configuration does not ask for is None."""
 
-    def __init__(self, config: Config, storage: Storage, instruments: Instruments, seen: Seen) -> None:
+    def __init__(
+        self, config: Config, storage: Storage, instruments: Instruments, seen: Seen, keep: Keep | None = None
+    ) -> None:
+        """`keep`: takes lines of an origin's audit log."""
         self._config = config
         self._storage = storage
         self._stack = AsyncExitStack()
         ruled, site = config.rules is not None, config.role == "site"
         self.preloader = Preloader(config, storage, instruments, seen) if ruled and site else None
-        self.replicator = Replicator(config, storage, instruments, seen) if ruled and not site else None
+        self.replicator = Replicator(config, storage, instruments, seen, keep) if ruled and not site else None
         self.scrubbers = [
             Scrubber(lambda: config, storage, what, instruments, seen) for what in scrubbed(config, storage)
         ]
-        self.retention = RetentionRuns(lambda: config, storage) if config.role == "origin" else None
+        self.retention = RetentionRuns(lambda: config, storage, keep) if config.role == "origin" else None
         self.couriers = Couriers(config) if config.webhooks.receivers else None
 
     async def __aenter__(self) -> NodeRuns:

@@ -22,6 +22,7 @@ from registry_mesh.assembly.runs.noting import Noting
 from registry_mesh.assembly.runs.rules_in_force import RulesInForce
 from registry_mesh.assembly.runs.run_told import run_status, tell
 from registry_mesh.assembly.runs.variants import make_variants, with_variants
+from registry_mesh.assembly.sources.audited import Keep
 from registry_mesh.assembly.sources.parents import Parents, Seen
 from registry_mesh.assembly.sources.repositories import open_repositories
 from registry_mesh.assembly.sources.storage import open_storage
@@ -95,8 +96,10 @@ class Replicator:
         storage: Storage,
         instruments: Instruments | None = None,
         seen: Seen | None = None,
+        keep: Keep | None = None,
     ) -> None:
-        """See `Parents`."""
+        """See `Parents`. `keep`: takes lines of the audit log of an origin that fills itself."""
+        self._keep = keep
         self._config = config
         self._seen = seen
         self._storage = storage
@@ -208,7 +211,9 @@ class Replicator:
             outcome = await Snapshot(outside, self._sources, ours, time.time, self.meter, policy).run()
         if self._own is None:
             return outcome
-        return with_variants(outcome, await make_variants(self._config, self._storage, self._own, rules))
+        return with_variants(
+            outcome, await make_variants(self._config, self._storage, self._own, rules, self._keep)
+        )
 
     async def put_back(self, place: Outward, tag: Tag, digest: Digest) -> None:
         """Let a tag that was deleted at a registry that is pushed to point at `digest` again. `SourceRefused` where its
@@ -229,7 +234,7 @@ class Replicator:
         """Where what is brought is kept: at an origin among its own."""
         if self._own is None:
             return ReplicaRepositories(self._storage.records, self._storage.blobs, time.time)
-        return FilledRepositories(self._own, open_repositories(self._config, self._storage))
+        return FilledRepositories(self._own, open_repositories(self._config, self._storage, keep=self._keep))
 
     async def repeat(self) -> None:
         """Run for ever, `interval` from the end of one to the beginning of the next; sooner where the rules change, and
@@ -352,11 +357,12 @@ class Replicator:
 
 
 @asynccontextmanager
-async def open_replicator(config: Config) -> AsyncIterator[Replicator]:
-    """One of its own, over a store of its own, beside whatever serves that store. `StoreBroken`."""
+async def open_replicator(config: Config, keep: Keep | None = None) -> AsyncIterator[Replicator]:
+    """One of its own, over a store of its own, beside whatever serves that store. `keep`: takes lines of an origin's
+    audit log. `StoreBroken`."""
     storage = await open_storage(config)
     try:
-        async with Replicator(config, storage) as replicator:
+        async with Replicator(config, storage, keep=keep) as replicator:
             yield replicator
     finally:
         await storage.close()

@@ -11,6 +11,7 @@ from typing import Final
 
 from registry_mesh.admin.status import RetentionStatus, StoppedStatus
 from registry_mesh.assembly.runs.rules_in_force import RulesInForce
+from registry_mesh.assembly.sources.audited import Keep
 from registry_mesh.assembly.sources.repositories import open_repositories
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.schema import Config
@@ -41,11 +42,13 @@ def rules_of(config: Config, storage: Storage) -> RulesInForce:
     return RulesInForce(config, storage.records, HEEDED, config.retention.rules, _KEPT)
 
 
-async def retain(config: Config, storage: Storage, rules: Rules, *, dry_run: bool = False) -> Retained:
-    """One run, while no other of this machine runs."""
+async def retain(
+    config: Config, storage: Storage, rules: Rules, *, dry_run: bool = False, keep: Keep | None = None
+) -> Retained:
+    """One run, while no other of this machine runs. `keep`: takes lines of the audit log."""
     assert config.registry is not None, "the checks demand it"
     own, now = RegistryName(config.registry), time.time()
-    repositories = open_repositories(config, storage)
+    repositories = open_repositories(config, storage, keep=keep)
     async with storage.alone("replication", lambda owner: None):
         made = MadeTags(storage.records)
         await made.load()
@@ -64,8 +67,9 @@ async def retain(config: Config, storage: Storage, rules: Rules, *, dry_run: boo
 class RetentionRuns:
     """Those of a node, and what came of the last."""
 
-    def __init__(self, config: Callable[[], Config], storage: Storage) -> None:
+    def __init__(self, config: Callable[[], Config], storage: Storage, keep: Keep | None = None) -> None:
         self._config = config
+        self._keep = keep
         self._storage = storage
         self._status = RetentionStatus()
 
@@ -91,7 +95,7 @@ class RetentionRuns:
                 log.warning(
                     "the retention rules are not taken: the last valid ones run", extra=_told(why=fault)
                 )
-            found = await retain(config, self._storage, in_force)
+            found = await retain(config, self._storage, in_force, keep=self._keep)
         except ConfigInvalid as invalid:
             log.error("there are no valid retention rules: nothing is deleted", extra=_told(why=str(invalid)))
         except Failure as fault:

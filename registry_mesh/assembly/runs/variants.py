@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from registry_mesh.assembly.labels import node_name
+from registry_mesh.assembly.sources.audited import Keep
 from registry_mesh.assembly.sources.repositories import open_repositories
 from registry_mesh.assembly.sources.storage import disk_path
 from registry_mesh.config.schema import Config
@@ -23,14 +24,16 @@ from registry_mesh.repositories.dated import DatedRepositories
 _FOLDER: Final = "variants"
 
 
-async def make_variants(config: Config, storage: Storage, own: RegistryName, rules: Rules) -> VariantsMade:
+async def make_variants(
+    config: Config, storage: Storage, own: RegistryName, rules: Rules, keep: Keep | None = None
+) -> VariantsMade:
     """Make those that rules want and that are not there; where no rule wants any, look at nothing. `StoreBroken`."""
     if not any(rule.variants for rule in rules):
         return VariantsMade()
     made = MadeTags(storage.records)
     await made.load()
     filled = {place.repository: made.of(place) for place in made.all if place.registry == own}
-    origin = DatedRepositories(open_repositories(config, storage))
+    origin = DatedRepositories(open_repositories(config, storage, keep=keep))
     return await WantedVariants(rules, own, origin, filled, _folder(config)).run(time.time())
 
 

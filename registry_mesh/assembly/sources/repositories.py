@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from registry_mesh.assembly.sources.audited import AuditedOutbox, Keep
 from registry_mesh.assembly.sources.storage import uploads_of
 from registry_mesh.assembly.sources.webhooks import open_outbox
 from registry_mesh.config.schema import Config
@@ -13,9 +14,13 @@ from registry_mesh.repositories.of_origin import MayRead, Repositories, nobody
 from registry_mesh.repositories.push_policy import PushPolicy
 
 
-def open_repositories(config: Config, storage: Storage, may_read: MayRead = nobody) -> Repositories:
-    """Nothing is begun: closing the storage is enough."""
+def open_repositories(
+    config: Config, storage: Storage, may_read: MayRead = nobody, keep: Keep | None = None
+) -> Repositories:
+    """Nothing is begun: closing the storage is enough. `keep`: takes lines of the audit log about what is changed by
+    them; None: whoever changes something tells of it."""
     pushes = config.pushes
+    outbox = open_outbox(config) if config.role == "origin" else None
     return Repositories(
         storage.records,
         storage.blobs,
@@ -25,5 +30,5 @@ def open_repositories(config: Config, storage: Storage, may_read: MayRead = nobo
         may_read,
         pushes.quotas,
         storage.alone,
-        open_outbox(config) if config.role == "origin" else None,
+        outbox if keep is None else AuditedOutbox(config, keep, outbox),
     )
