@@ -149,7 +149,8 @@ class Authorizer:
         if self._callers.book.policies.is_forgotten(asked.registry):
             return (
                 f"{asked.registry} is fetched with credentials of this node, and nothing says who may read it: its "
-                "operator adds readers: to the registry, or a policy that names it"
+                f"operator adds readers: everybody, users, names or @groups below registries.{asked.registry} in the "
+                f"node's configuration, or a policy with registries: {asked.registry}"
             )
         return f"{subject} may not {asked.action.value} here"
 

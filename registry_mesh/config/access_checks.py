@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from registry_mesh.access.gate import is_loopback
@@ -78,8 +78,10 @@ def _check_policies(document: Document, access: Mapping[str, Any]) -> None:
         if key in access:
             how = "say it in a policy: subjects: everybody, or users"
             document.report(("access", key), f"{key} beside policies says nothing", how, key=True)
+    lines, private = _registries(document)
     try:
-        load_policies(policy_paths(policies), *_registries(document))
+        found = load_policies(policy_paths(policies), lines, private)
+        _warn_of(document, [host for host in private if found.is_forgotten(host)])
     except ConfigInvalid as invalid:
         document.findings.extend(invalid.findings)
 
@@ -106,11 +108,22 @@ def _check_readers(document: Document, access: Mapping[str, Any]) -> None:
     """A registry that the node logs in to, and no line about who may read it."""
     for host, written in mapping(document.find("registries")).items():
         registry = mapping(written)
-        own = next((key for key in ("credentials", "certificate") if registry.get(key) is not None), None)
-        if own is not None and not registry.get("readers") and not access.get("policies"):
-            document.warn(
-                ("registries", host, own),
-                f"{host} is fetched with credentials of this node, and nothing says who may read it: "
-                "it is served to nobody",
-                "add readers: everybody, users or a list of subjects",
-            )
+        own = any(registry.get(key) is not None for key in ("credentials", "certificate"))
+        if own and not registry.get("readers") and not access.get("policies"):
+            _warn_of(document, [str(host)])
+
+
+def _warn_of(document: Document, hosts: Sequence[str]) -> None:
+    """They are served to nobody."""
+    for written, value in mapping(document.find("registries")).items():
+        registry = mapping(value)
+        if str(written).lower() not in hosts and written not in hosts:
+            continue
+        own = "credentials" if registry.get("credentials") is not None else "certificate"
+        document.warn(
+            ("registries", written, own),
+            f"{written} is fetched with credentials of this node, and nothing says who may read it: "
+            "it is served to nobody",
+            f"add readers: everybody, users or a list of subjects to registries.{written}, or a policy with "
+            f"registries: {written}",
+        )

@@ -72,6 +72,19 @@ def private_registries(config: Config) -> frozenset[str]:
     )
 
 
+def forgotten_registries(config: Config) -> frozenset[str]:
+    """Those of `private_registries` of which no line says who may read them. Empty where the files about access cannot
+    be read: then nothing is known."""
+    private = private_registries(config)
+    if not private:
+        return private
+    try:
+        policies = load_book(config).policies
+    except ConfigInvalid:
+        return frozenset()
+    return frozenset(filter(policies.is_forgotten, private))
+
+
 def load_issuers(
     access: Access, fetched: Mapping[str, bytes] = MappingProxyType({})
 ) -> dict[str, TokenReader]:

@@ -55,6 +55,8 @@ class RegistryFacts:
     """Whether ranges are given of what is not here whole, from parents without chunk maps."""
     answered: float = 0.0
     """When one of its parents answered last; 0: none has, as far as is known."""
+    forgotten: bool = False
+    """Whether it is served to nobody: credentials of the node fetch it, and no line says who may read it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ NAMES: Final = {
     "parent-down": State.LOOK,
     "parent-lies": State.LOOK,
     "parent-denied": State.BROKEN,
+    "readers-missing": State.BROKEN,
     "tls-untrusted": State.BROKEN,
     "throttled": State.LOOK,
     "loop": State.LOOK,

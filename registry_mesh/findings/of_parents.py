@@ -31,6 +31,8 @@ def _of_registry(registry: RegistryFacts, config: str, now: float) -> Iterator[F
     if offline:
         yield _offline(registry, silent, config, now)
         yield from _grace(registry, silent, config, now)
+    if registry.forgotten:
+        yield _forgotten(registry, config)
     for parent in registry.parents:
         if parent.state == "throttled":
             yield _throttled(registry, parent, now)
@@ -57,6 +59,17 @@ def _offline(registry: RegistryFacts, lost: list[ParentFacts], config: str, now:
         tuple(f"{parent.name} {parent.why}, since {moment(parent.since, now)}." for parent in lost),
         f"registry-mesh probe {config}",
         since,
+    )
+
+
+def _forgotten(registry: RegistryFacts, config: str) -> Finding:
+    return Finding(
+        "readers-missing",
+        f"{registry.name} is served to nobody: no line says who may read it.",
+        registry.name,
+        ("This node fetches it with its own credentials, so each caller is answered 403.",),
+        f"add readers: users (or everybody, names, @groups) below registries.{registry.name} in {config}, or a policy "
+        f"with registries: {registry.name}; then reload",
     )
 
 

@@ -38,7 +38,15 @@ class OpenUpload:
     size: int
 
 
-class Uploads(Protocol):
+class UnfinishedUploads(Protocol):
+    """What uploads hold that are not over."""
+
+    def unfinished(self) -> AsyncIterator[OpenUpload]:
+        """Every session that is neither over nor expired, whoever's it is."""
+        ...
+
+
+class Uploads(UnfinishedUploads, Protocol):
     """The sessions of one store. Methods raise `BlobUploadUnknown` where the session is not the owner's."""
 
     async def begin(self, owner: Owner, algorithm: str) -> Upload:
@@ -59,10 +67,6 @@ class Uploads(Protocol):
 
     async def cancel(self, owner: Owner, id: str) -> None:
         """Forget the session and its bytes. `BlobUploadUnknown`."""
-        ...
-
-    def unfinished(self) -> AsyncIterator[OpenUpload]:
-        """Every session that is neither over nor expired, whoever's it is."""
         ...
 
     async def sweep(self) -> int:

@@ -22,7 +22,7 @@ from registry_mesh.oci.refusals import Denied, NameInvalid
 from registry_mesh.ports.documents import decode
 from registry_mesh.ports.records import Records
 from registry_mesh.ports.storage import Alone, with_others
-from registry_mesh.ports.uploads import Uploads
+from registry_mesh.ports.uploads import UnfinishedUploads
 from registry_mesh.replication.sentences import size as told_size
 from registry_mesh.repositories.keys import RepositoryKeys, digest_of
 from registry_mesh.repositories.names import repository_names
@@ -68,7 +68,7 @@ class Account:
         project: str,
         limit: int,
         ticks: Callable[[], float],
-        uploads: Uploads | None = None,
+        uploads: UnfinishedUploads | None = None,
     ) -> None:
         self.project = project
         self.limit = limit
@@ -227,7 +227,7 @@ class Quotas:
         limits: Mapping[str, int] | None = None,
         alone: Alone = with_others,
         ticks: Callable[[], float] = time.monotonic,
-        uploads: Uploads | None = None,
+        uploads: UnfinishedUploads | None = None,
     ) -> None:
         """`limits`: bytes by project, which is a repository's name or the first components of several. `alone`: how
         the processes of a machine take turns. `uploads`: whose unfinished ones count."""

@@ -76,6 +76,7 @@ ANSWERS: Final = ("ok", "not_modified", "unknown", "denied", "throttled", "error
 PARENT_STATES: Final = ("in_use", "standing_by", "left_out", "waiting", "silent")
 FINDINGS: Final = (
     "own-link-down", "offline", "grace-ending", "parent-slow", "parent-down", "parent-lies", "parent-denied",
+    "readers-missing",
     "tls-untrusted", "throttled", "loop", "clock-off", "pulls-fail", "hits-slow", "store-fault", "store-full",
     "store-thrash", "rot", "scrub-old", "limits-low", "workers-die", "reload-failed", "rules-invalid", "rule-empty",
     "guard-stopped", "replication-behind", "behind", "certificate-ending", "webhook-down",

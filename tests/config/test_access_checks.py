@@ -79,6 +79,13 @@ def test_policies_are_tried_with_what_the_node_s_registries_are(tmp_path: Path) 
     (fault,) = said(**site, registries={"QUAY.io": registry})
     assert fault.startswith(f"{tmp_path}/p.yaml:3:9: tests[0]: the test expects allow, and it is deny")
     assert said(**site, registries={"quay.io": registry | {"readers": "everybody"}}) == []
+    policy = (tmp_path / "p.yaml").read_text().partition("tests:")[0]
+    (tmp_path / "p.yaml").write_text(policy)
+    (warned,) = said(**site, registries={"QUAY.io": registry})
+    assert "registries.QUAY.io.credentials: QUAY.io is fetched with credentials of this node" in warned
+    assert "add readers: everybody, users or a list of subjects to registries.QUAY.io, or a policy" in warned
+    (tmp_path / "p.yaml").write_text(policy.replace("repos", "registries: quay.io, repos"))
+    assert said(**site, registries={"QUAY.io": registry}) == []
 
 
 @pytest.mark.parametrize("pem", [b"", b"no key", None])

@@ -48,6 +48,10 @@ STOPPED = StoppedDeletes("r.example", 31, 100, 0.1, "sha256:abc")
     [
         (WELL, {}),
         (
+            replace(WELL, registries=(RegistryFacts("r.example", (UP,), 30 * DAY, True, forgotten=True),)),
+            {"readers-missing": "r.example is served to nobody: no line says who may read it."},
+        ),
+        (
             registry(DOWN, UP),
             {"parent-down": "p:1 refuses connections since 10:31; q:1 stands in."},
         ),

@@ -138,6 +138,7 @@ class KnownFacts:
             registry.credentials is not None,
             registry.ranges == "unproven",
             self._learned.answered.get(host, 0.0),
+            host in self._learned.forgotten,
         )
 
     def _parent(self, host: str, parent: ParentStatus, status: NodeStatus, now: float) -> ParentFacts:

@@ -13,6 +13,7 @@ from typing import Final
 from registry_mesh.assembly.labels import node_name, own_record
 from registry_mesh.assembly.watch import verified
 from registry_mesh.assembly.watch.verified import Verified
+from registry_mesh.config.access_files import forgotten_registries
 from registry_mesh.config.certificates import ends_at
 from registry_mesh.config.parent_places import parent_places
 from registry_mesh.config.schema import Config
@@ -40,6 +41,8 @@ class Learned:
         self._records = records
         self._served: dict[str, float] = {}
         self._asked = -EVERY
+        self.forgotten: frozenset[str] = frozenset()
+        """Registries that are served to nobody."""
         self.certificates: tuple[CertificateFacts, ...] = ()
         self.places: Mapping[tuple[str, str], str] = {}
         """Where the file names a parent, by registry and URL; looked at when it is needed."""
@@ -59,6 +62,7 @@ class Learned:
         now = time.monotonic()
         if now - self._asked >= EVERY:
             self._asked = now
+            self.forgotten = await offload(forgotten_registries, self._config())
             await self._ask_records()
 
     async def _ask_records(self) -> None:

@@ -20,7 +20,7 @@ from jwt.algorithms import ECAlgorithm
 
 from registry_mesh.access.tokens import new_key
 from registry_mesh.assembly.access.policy_in_force import LOOK, NodeAccess
-from registry_mesh.assembly.node.build import running
+from registry_mesh.assembly.node.build import Node, running
 from registry_mesh.config.load import parse
 from registry_mesh.config.schema import Config
 from tests.eventually import eventually
@@ -125,6 +125,17 @@ async def test_a_change_that_could_not_be_taken_over_is_taken_over_later(tmp_pat
     watching.cancel()
 
 
+async def finding(node: Node, name: str) -> str:
+    """What the node says of it to its operator, once it does."""
+
+    async def told() -> str:
+        async with aiohttp.request("GET", f"{node.admin_url}/api/1/findings") as answer:
+            found = (await answer.json())["findings"]
+        return next((each["sentence"] for each in found if each["name"] == name), "")
+
+    return str(await eventually(told, name, pause=0.1))
+
+
 async def test_a_private_upstream_is_served_to_nobody_without_a_line(tmp_path: Path) -> None:
     (tmp_path / "login").write_text("user:password")
     (tmp_path / "login").chmod(0o600)
@@ -145,6 +156,12 @@ async def test_a_private_upstream_is_served_to_nobody_without_a_line(tmp_path: P
                     if wanted == 403:
                         said = (await answer.json())["errors"][0]["message"]
                         assert "nothing says who may read it" in said
+                        assert (
+                            "readers: everybody, users, names or @groups below registries.r.example" in said
+                        )
+                        assert await finding(node, "readers-missing") == (
+                            "r.example is served to nobody: no line says who may read it."
+                        )
 
 
 async def test_keys_at_an_address_are_believed_and_kept_over_a_restart(tmp_path: Path) -> None:
