@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from registry_mesh.findings.words import span
 from registry_mesh.replication.difference import Change
 from registry_mesh.replication.plan import Plan
 from registry_mesh.replication.plan_totals import Link, Summary, Totals
@@ -44,6 +45,24 @@ def _link(plan: Plan, summary: Summary, link: Link) -> Iterator[str]:
     if summary.amount is not None:
         gib = summary.all.new / (1 << 30)
         yield f"egress {gib:,.1f} GiB x {link.price:g} {link.currency} = {summary.amount:,.2f} {link.currency}"
+    yield from _each(summary, link)
+
+
+def _each(summary: Summary, link: Link) -> Iterator[str]:
+    """What each rule's bytes take and cost, where there are several."""
+    names = [name for name, each in summary.rules.items() if each.new]
+    if len(names) < 2 or not (summary.arrivals or summary.amounts):
+        return
+    for name in names[:_MOST]:
+        told = [size(summary.rules[name].new)]
+        if (arrival := summary.arrivals.get(name)) is not None:
+            end = f"done {when(arrival.done_at)}" if arrival.done_at is not None else "not within 60 days"
+            told.append(f"{span(arrival.seconds)} of link, {end}")
+        if name in summary.amounts:
+            told.append(f"{summary.amounts[name]:,.2f} {link.currency}")
+        yield f"  {name}: {', '.join(told)}"
+    if len(names) > _MOST:
+        yield f"  and {len(names) - _MOST:,} more rules"
 
 
 def _row(name: str, totals: Totals) -> tuple[str, ...]:

@@ -71,6 +71,7 @@ def _cost(summary: Summary, link: Link) -> list[dict[str, Any]]:
             "price": link.price,
             "amount": amount,
             "currency": link.currency,
+            "by_rule": {name: round(each, 2) for name, each in summary.amounts.items()},
         }
     ]
 

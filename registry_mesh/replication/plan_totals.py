@@ -56,6 +56,8 @@ class Summary:
     all: Totals
     arrivals: Mapping[str, Arrival] = field(default_factory=dict)
     amount: float | None = None
+    amounts: Mapping[str, float] = field(default_factory=dict)
+    """By rule, of the bytes that count at it; none where there is no price."""
 
 
 def summary(plan: Plan, rules: Rules, link: Link) -> Summary:
@@ -73,8 +75,15 @@ def summary(plan: Plan, rules: Rules, link: Link) -> Summary:
                 _add(by.setdefault(name, Totals()), kind)
             _add(together, kind)
     arrivals = {} if link.rate is None else _arrivals(by, rules, link.rate, plan.now)
-    amount = None if link.price is None else together.new / (1 << 30) * link.price
-    return Summary(dict(sorted(by.items())), together, arrivals, amount)
+    rules_of = dict(sorted(by.items()))
+    if link.price is None:
+        return Summary(rules_of, together, arrivals)
+    amounts = {name: _amount(each, link.price) for name, each in rules_of.items() if each.new}
+    return Summary(rules_of, together, arrivals, _amount(together, link.price), amounts)
+
+
+def _amount(totals: Totals, price: float) -> float:
+    return totals.new / (1 << 30) * price
 
 
 def _add(totals: Totals, kind: str) -> None:

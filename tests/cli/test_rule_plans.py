@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 from click.testing import CliRunner, Result
@@ -68,6 +71,51 @@ def test_a_plan_as_text_as_json_and_as_markdown(tmp_path: Path) -> None:
         ("copy", "h.example/atlas/athena:1.0", 1000 + (1 << 20))
     ]
     assert "| releases | 1 | 0 | 1 |" in run("plan", *common, "--format", "markdown").output
+
+
+TWO = RULES + "  - {name: tools, from: h.example, repos: tools, tags: '*'}\n"
+
+
+def heavy(folder: Path) -> list[str]:
+    """The arguments of a plan of two rules: one brings 3 GiB, the other 1."""
+    shown = {
+        "atlas/athena": {"1.0": {"digest": A, "since": 0, "blobs": {A: 3 << 30}}},
+        "tools": {each: {"digest": B, "since": 0, "blobs": {B: 1 << 30}} for each in ("x", "y", "z")},
+    }
+    lines = [
+        {"schema": "registry-mesh/listing/1"},
+        *({"registry": "h.example", "repository": n, "listed_at": NOW, "tags": t} for n, t in shown.items()),
+    ]
+    (folder / "l.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    link = ["--rate", "100MiB", "--price", "0.05", "--now", str(NOW), "--node", "eu-1"]
+    return [rules(folder / "r.yaml", TWO), "--listing", str(folder / "l.jsonl"), *link]
+
+
+def test_bytes_time_and_money_by_rule(tmp_path: Path) -> None:
+    arguments = heavy(tmp_path)
+    text = run("plan", *arguments)
+    assert text.exit_code == 0, text.output
+    assert text.output.splitlines()[-3:] == [
+        "egress 4.0 GiB x 0.05 USD = 0.20 USD",
+        "  releases: 3.0 GiB, 31 s of link, done 2025-11-29 07:07 UTC, 0.15 USD",
+        "  tools: 1.0 GiB, 10 s of link, done 2025-11-29 07:06 UTC, 0.05 USD",
+    ]
+    told = json.loads(run("plan", *arguments, "--format", "json").output)
+    assert [each["by_rule"] for each in told["cost"]] == [{"releases": 0.15, "tools": 0.05}]
+    assert (told["by_rule"]["tools"]["bytes"], told["time"]["tools"]["seconds"]) == (1 << 30, 10.24)
+
+
+def test_equal_inputs_give_equal_plans_in_other_processes(tmp_path: Path) -> None:
+    """Whatever the seed of hashes, the language, the zone of its clock, and the folder that it is run in."""
+    arguments = ["-m", "registry_mesh", "rules", "plan", *heavy(tmp_path), "--format", "json"]
+    here = run("plan", *heavy(tmp_path), "--format", "json").output
+    for seed, language, zone in [("1", "C", "UTC"), ("4242", "tr_TR.UTF-8", "Asia/Tokyo")]:
+        environment = os.environ | {"PYTHONHASHSEED": seed, "LC_ALL": language, "LANG": language, "TZ": zone}
+        environment["PYTHONPATH"] = str(Path(__file__).parents[2])
+        told = subprocess.run(
+            [sys.executable, *arguments], env=environment, cwd=tmp_path, capture_output=True, check=True
+        )
+        assert told.stdout.decode() == here
 
 
 def test_the_guard_stops_a_plan_with_its_digest(tmp_path: Path) -> None:

@@ -1,4 +1,8 @@
-"""Patterns against matchers of others that mean the same: RE2, wcmatch, node-semver. Each run has seeds of its own."""
+"""Patterns against matchers of others that mean the same: RE2, wcmatch, node-semver.
+
+Each run has seeds of its own, in CI too, where hypothesis would try the same examples again and again; a failure says
+how to have it once more.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,8 @@ from registry_mesh.replication.pattern import Pattern, PatternFault, Subject
 from registry_mesh.replication.regex import parse_regex
 from registry_mesh.replication.version import Version, VersionRange
 
+FRESH = settings(derandomize=False, print_blob=True)
+
 atoms = st.sampled_from(
     ["a", "b", "0", "-", ".", "/", r"\.", "[a-c0]", "[^a]", r"\d", r"\w", r"[\d.]", "", "ab"]
 )
@@ -33,7 +39,7 @@ expressions = st.recursive(
 )
 
 
-@settings(max_examples=400)
+@settings(FRESH, max_examples=400)
 @given(expressions, st.lists(st.text("ab0.-z/", max_size=12), max_size=10))
 def test_expressions_mean_what_re2_says(expression: str, words: list[str]) -> None:
     """Loops in loops too: both are linear."""
@@ -50,7 +56,7 @@ names = st.lists(st.text("abcxy0", min_size=1, max_size=4), min_size=1, max_size
 FLAGS = glob.GLOBSTAR | glob.BRACE | glob.DOTGLOB | glob.FORCEUNIX | glob.CASE
 
 
-@settings(max_examples=400)
+@settings(FRESH, max_examples=400)
 @given(globs, st.lists(names, max_size=12))
 def test_globs_mean_what_wcmatch_says(written: str, some: list[str]) -> None:
     """But for `**` inside a segment, which is `*` there and crosses segments here: it matches more."""
@@ -75,6 +81,7 @@ def test_two_stars_inside_a_segment_cross_it_and_not_so_in_wcmatch(written: str,
     assert not glob.globmatch(name, written, flags=FLAGS)
 
 
+@FRESH
 @given(globs, st.lists(names, max_size=8))
 def test_few_names_are_all_names(written: str, some: list[str]) -> None:
     try:
@@ -102,13 +109,14 @@ ranges = st.lists(st.lists(comparisons, min_size=1, max_size=3).map(" ".join), m
 )
 
 
-@settings(max_examples=600)
+@settings(FRESH, max_examples=600)
 @given(ranges, st.lists(versions, min_size=1, max_size=12))
 def test_ranges_mean_what_node_semver_says(text: str, some: list[str]) -> None:
     ours = VersionRange.parse(text)
     assert [v for v in some if ours.accepts(v) != nodesemver.satisfies(v, text, False)] == []
 
 
+@FRESH
 @given(versions, versions)
 def test_the_order_is_node_semver_s(one: str, other: str) -> None:
     ours, theirs = Version.parse(one), Version.parse(other)
@@ -116,7 +124,16 @@ def test_the_order_is_node_semver_s(one: str, other: str) -> None:
     assert (ours < theirs) == nodesemver.lt(one, other, False)
 
 
+@FRESH
 @given(ranges, versions, st.text(string.ascii_letters + string.digits, min_size=1, max_size=5))
 def test_builds_are_passed_over_as_node_semver_does(text: str, version: str, build: str) -> None:
     ours = VersionRange.parse(text).accepts(f"{version}_{build}")
     assert ours == nodesemver.satisfies(f"{version}+{build}", text, False)
+
+
+@pytest.mark.parametrize("test", [each for name, each in globals().items() if hasattr(each, "hypothesis")])
+def test_every_run_tries_other_examples(test: object) -> None:
+    """Whatever profile is in force: hypothesis' own of CI tries always the same."""
+    own = test._hypothesis_internal_use_settings  # type: ignore[attr-defined]
+    assert not own.derandomize
+    assert own.print_blob
