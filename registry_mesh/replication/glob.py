@@ -16,6 +16,7 @@ from typing import Final
 
 from registry_mesh.replication.abbreviation import expanded
 from registry_mesh.replication.automaton import ANY, Either, Many, Node, One, Then, characters, mask
+from registry_mesh.replication.cursor import Cursor
 
 _SLASH: Final = mask("/")
 _WITHIN: Final = One(ANY & ~_SLASH)
@@ -48,23 +49,10 @@ def parse_written_out(text: str, alphabet: str) -> Node:
     return Either(tuple(parse_glob(each, alphabet) for each in expanded(text)))
 
 
-class _Parser:
+class _Parser(Cursor):
     def __init__(self, text: str, alphabet: str) -> None:
-        self.text, self.alphabet, self.at, self.depth = text, alphabet, 0, 0
-
-    @property
-    def done(self) -> bool:
-        return self.at >= len(self.text)
-
-    @property
-    def peek(self) -> str:
-        return self.text[self.at : self.at + 1]
-
-    def take(self, prefix: str) -> bool:
-        if not self.text.startswith(prefix, self.at):
-            return False
-        self.at += len(prefix)
-        return True
+        super().__init__(text)
+        self.alphabet = alphabet
 
     def sequence(self, *, beginning: bool) -> Node:
         """Up to the end, or to the `,` or `}` of the braces around; `beginning`: a segment begins here."""

@@ -10,6 +10,7 @@ import string
 from typing import Final
 
 from registry_mesh.replication.automaton import ANY, Either, Many, Node, One, Then, characters, mask
+from registry_mesh.replication.cursor import Cursor
 
 MAX_LENGTH: Final = 256
 _MAX_NESTING: Final = 32
@@ -33,24 +34,7 @@ def parse_regex(text: str) -> Node:
     return node
 
 
-class _Parser:
-    def __init__(self, text: str) -> None:
-        self.text, self.at, self.depth = text, 0, 0
-
-    @property
-    def done(self) -> bool:
-        return self.at >= len(self.text)
-
-    @property
-    def peek(self) -> str:
-        return self.text[self.at : self.at + 1]
-
-    def take(self, prefix: str) -> bool:
-        if not self.text.startswith(prefix, self.at):
-            return False
-        self.at += len(prefix)
-        return True
-
+class _Parser(Cursor):
     def next(self, wanted: str) -> str:
         if self.done:
             raise ValueError(f"ends where {wanted} should stand")
