@@ -30,7 +30,7 @@ from registry_mesh.auth.grants import Scope
 from registry_mesh.auth.policies import Policies, levels
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.edge.client_limits import ClientLimits, Limits
-from registry_mesh.edge.hot import connection as fast
+from registry_mesh.edge.hot import answering
 from registry_mesh.edge.hot.blob import HotBlob
 from registry_mesh.edge.hot.connection import FastConnection
 from registry_mesh.edge.hot.entries import Hot
@@ -332,7 +332,7 @@ async def _measure_parts(connection: FastConnection, entry: HotBlob, requests: l
 
     def at_hand(number: int) -> None:
         entry.until = entry.shape.right.until = loop.time() + 1
-        connection._may_send(path, entry, *bounds[number], loop.time())
+        connection._may_send(path, entry, None, *bounds[number], loop.time())
 
     def probe(number: int) -> None:
         cold_pages.resident(entry.fd, *bounds[number])
@@ -341,15 +341,15 @@ async def _measure_parts(connection: FastConnection, entry: HotBlob, requests: l
         "on every hit": lambda _: None,
         "  idle, and the head known by its bytes": lambda n: (
             connection._idle(),
-            connection._known(path, requests[n]),
+            connection._heads.read(requests[n]),
         ),
-        "  the range's bounds": lambda n: fast._bounds(asked[n], entry.size),
+        "  the range's bounds": lambda n: answering._bounds(asked[n], entry.size),
         "  rights, file and pages as seen before": at_hand,
-        "  head and log line": lambda n: connection._render(path, known, asked[n], *bounds[n], loop.time()),
+        "  head and log line": lambda n: connection._render(path, known, None, None, asked[n], *bounds[n]),
         "  the line kept": lambda _: path.log("line"),
         "  counters and the connection's times": lambda _: connection._used(path, known.tally, RANGE, 0.0),
         "once a turn of the loop": lambda _: None,
-        "  rights asked (each repository)": lambda _: path._ask(entry.shape.right, loop.time()),
+        "  rights asked (each repository)": lambda _: path._ask(entry.shape.right),
         "  file looked at (each blob)": lambda n: entry.ready(Span(*bounds[n]), loop.time()),
         "  counters settled": lambda _: path.tallies.add_up(),
         "  date and time rendered": lambda _: path.turn(loop.time()),

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import time
+from collections.abc import Callable
 from typing import Final
 
 from registry_mesh.tasks.threads import in_thread
@@ -81,13 +82,23 @@ class AccessLog:
         """Keep a line, with its end, until it is written."""
         if self._task is None:
             return
-        lines = self._lines
-        lines.append(line)
-        if len(lines) >= _PLENTY:
+        self._lines.append(line)
+        self.look()
+
+    @property
+    def quickly(self) -> Callable[[str], object]:
+        """`add`, without a look at how many lines there are: whoever has it calls `look` now and then. As good as the
+        log is open when it is asked for."""
+        return self._lines.append if self.kept else _nothing
+
+    def look(self) -> None:
+        """Have the lines written where there are many, and drop the last of too many."""
+        count = len(self._lines)
+        if count >= _PLENTY:
             self._plenty.set()
-            if len(lines) > _MOST:
-                lines.pop()
-                self._dropped += 1
+            if count > _MOST:
+                del self._lines[_MOST:]
+                self._dropped += count - _MOST
 
     async def _flush_for_ever(self) -> None:
         while True:
@@ -99,7 +110,8 @@ class AccessLog:
                 await in_thread(self._write, self._take())
 
     def _take(self) -> list[str]:
-        lines, self._lines = self._lines, []
+        lines = self._lines.copy()
+        self._lines.clear()  # the list stays: see `quickly`
         if self._dropped:
             lines.append(json.dumps({"time": round(time.time(), 3), "dropped": self._dropped}) + "\n")
             self._dropped = 0
@@ -115,3 +127,7 @@ class AccessLog:
                 written = first + _TOGETHER
         except OSError as fault:
             log.error("%s: %d lines lost: %s", self._path, len(lines) - written, fault)
+
+
+def _nothing(line: str) -> None:
+    """Keep no line."""

@@ -9,6 +9,8 @@ from registry_mesh.ports.pulls import Pull
 MOST: Final = 100_000
 """Callers and things that are told apart until they are taken; others are counted together."""
 OTHERS: Final = "(others)"
+ANSWER: Final = 1 << 64
+"""One answer, in a number that has the bytes of all answers below it: a hit adds both at once."""
 
 
 class Thing(NamedTuple):
@@ -22,13 +24,13 @@ class Thing(NamedTuple):
 
 
 class Fetched:
-    """How often a hot answer was given: answers and bytes, by caller."""
+    """How often a hot answer was given. `counts`: by caller, `ANSWER` for each answer and its bytes."""
 
-    __slots__ = ("by_caller", "thing")
+    __slots__ = ("counts", "thing")
 
     def __init__(self, thing: Thing) -> None:
         self.thing = thing
-        self.by_caller: dict[str, list[int]] = {}
+        self.counts: dict[str, int] = {}
 
 
 class Pulled:
@@ -40,14 +42,16 @@ class Pulled:
         self._begun = 0
         """Counts in those."""
 
-    def begin(self, fetched: Fetched, who: str) -> list[int]:
-        """The count of a hit that is the caller's first since counts were taken."""
-        if not fetched.by_caller:
+    def begin(self, fetched: Fetched, who: str, amount: int) -> None:
+        """Count a hit that is the caller's first since counts were taken."""
+        counts = fetched.counts
+        if not counts:
             self._fetched.append(fetched)
         if self._begun >= MOST:
-            return fetched.by_caller.setdefault(OTHERS, [0, 0])
-        self._begun += 1
-        return fetched.by_caller.setdefault(who, [0, 0])
+            who = OTHERS
+        else:
+            self._begun += 1
+        counts[who] = counts.get(who, 0) + amount
 
     def add(self, thing: Thing, who: str, pulls: int, size: int) -> None:
         """Count answers of `size` bytes together."""
@@ -62,8 +66,8 @@ class Pulled:
         """What was counted since the last time."""
         noted, self._fetched, self._begun = self._fetched, [], 0
         for fetched in noted:
-            counts, fetched.by_caller = fetched.by_caller, {}
-            for who, (pulls, size) in counts.items():
-                self.add(fetched.thing, who, pulls, size)
+            for who, count in fetched.counts.items():
+                self.add(fetched.thing, who, *divmod(count, ANSWER))
+            fetched.counts.clear()
         taken, self._counts = self._counts, {}
         return [Pull(day, site, *thing, who, pulls, size) for (thing, who), (pulls, size) in taken.items()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from registry_mesh.edge.pulled import MOST, OTHERS, Fetched, Pulled, Thing
+from registry_mesh.edge.pulled import ANSWER, MOST, OTHERS, Fetched, Pulled, Thing
 
 
 def test_many_callers_of_many_things_take_no_memory_without_end() -> None:
@@ -11,10 +11,10 @@ def test_many_callers_of_many_things_take_no_memory_without_end() -> None:
     fetched = [Fetched(Thing("r.example", "a/b", "blob", f"sha256:{n}")) for n in range(3)]
     for one in fetched:
         for caller in range(each):
-            pulled.begin(one, str(caller))[0] += 1
-    assert [len(one.by_caller) for one in fetched] == [each, each, 1]
-    assert fetched[2].by_caller == {OTHERS: [each, 0]}
+            pulled.begin(one, str(caller), ANSWER)
+    assert [len(one.counts) for one in fetched] == [each, each, 1]
+    assert fetched[2].counts == {OTHERS: each * ANSWER}
     assert sum(pull.pulls for pull in pulled.take("2026-11-29", "s")) == 3 * each
     assert pulled.take("2026-11-29", "s") == []
-    pulled.begin(fetched[0], "alice")
-    assert list(fetched[0].by_caller) == ["alice"], "room again"
+    pulled.begin(fetched[0], "alice", ANSWER)
+    assert list(fetched[0].counts) == ["alice"], "room again"

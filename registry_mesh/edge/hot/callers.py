@@ -16,6 +16,7 @@ CALLERS: Final = 16 << 20
 """Bytes of credentials remembered, and as many that are to be forgotten next: some 15,000 tokens."""
 LONGEST: Final = 8192
 """Bytes of a field that is remembered."""
+LOGIN: Final = b"\r\nAuthorization: "
 MARK: Final = 64
 """Bytes at the end of credentials by which they are looked up."""
 
@@ -36,9 +37,9 @@ class Caller:
 
     __slots__ = (
         "authorization",
-        "credentials",
         "generation",
         "length",
+        "line",
         "log",
         "name",
         "right",
@@ -47,9 +48,9 @@ class Caller:
     )
 
     def __init__(self, credentials: bytes, authorization: str, log: str, name: str) -> None:
-        self.credentials = credentials
-        """The field's value as it comes."""
-        self.length = len(credentials)
+        self.line = LOGIN + credentials + b"\r"
+        """How it stands in a head."""
+        self.length = len(self.line) - 1
         self.authorization = authorization
         self.log = log
         self.name = name
@@ -88,13 +89,12 @@ class Callers:
 
     def by_value(self, credentials: bytes) -> Caller | None:
         """By the value of the field; None where it was never good for anything, or was forgotten."""
-        return self.in_head(credentials, 0, len(credentials))
+        line = LOGIN + credentials + b"\r"
+        return self.in_head(line, 0, len(line) - 1)
 
-    def in_head(self, head: bytes, start: int, stop: int) -> Caller | None:
-        """The same by bytes [start, stop) of a head. Looked up by the end of them, which is a token's signature, and
-        compared as a whole: to hash all of it, or to copy it, takes longer."""
-        mark = head[max(start, stop - MARK) : stop]
+    def in_head(self, head: bytes, at: int, stop: int) -> Caller | None:
+        """The same by the line of a head that begins at `at` and ends before `stop`. Looked up by the end of it, which
+        is a token's signature, and compared as a whole: to hash all of it, or to copy it, takes longer."""
+        mark = head[max(at + len(LOGIN), stop - MARK) : stop]
         caller = self._callers.new.get(mark) or self._callers.get(mark)
-        if caller is None or caller.length != stop - start:
-            return None
-        return caller if head.startswith(caller.credentials, start) else None
+        return caller if caller is not None and head.startswith(caller.line, at) else None

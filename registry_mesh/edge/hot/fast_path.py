@@ -34,7 +34,8 @@ class FastPath:
         self.callers = hot.callers
         self.tallies = Tallies(traffic.meters, loop)
         self.recogniser = Recogniser(hot, self.tallies)
-        self.log = traffic.access_log.add
+        self.known = self.recogniser.known
+        self.log = traffic.access_log.quickly
         self.pulled = traffic.pulled
         self.client_limits = traffic.client_limits
         self._policy = traffic.settings.policy
@@ -59,6 +60,7 @@ class FastPath:
         self.until = now + MOMENT
         self.generation = self._policy.generation
         self.records()
+        self.traffic.access_log.look()
         prefix = self.traffic.prefix
         self.stamp_given = f'{{"time":{time.time():.3f},"id":"'
         self.stamp = f"{self.stamp_given}{prefix}-"
@@ -86,7 +88,7 @@ class FastPath:
                 self._sampled = now + SAMPLED
                 return False
         if caller is None:
-            return now < right.until or self._ask(right, now)
+            return now < right.until or self._ask(right)
         if caller.generation == self.generation:
             if right is caller.right:
                 if now < caller.until:
@@ -96,11 +98,11 @@ class FastPath:
                 return True
         return self._ask_for(caller, right, now)
 
-    def _ask(self, right: Right, now: float) -> bool:
+    def _ask(self, right: Right) -> bool:
         """Ask the policy, without credentials."""
         if self._policy.decide(None, right.asked).verdict is not _ALLOW:
             return False
-        right.until = now + MOMENT
+        right.until = self.until  # so who finds it good finds what `turn` makes good too
         return True
 
     def _ask_for(self, caller: Caller, right: Right, now: float) -> bool:

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import math
-
 from registry_mesh.edge.hot.callers import NEVER
 from registry_mesh.edge.hot.shape import Shape
 
 
 class HotManifest:
-    """`front` are the answer's bytes before Date, as they are until `front_until`; `back` those after
+    """`front` are the answer's bytes before Date, as they are until `same_until`; `back` those after
     X-Request-Id."""
 
     __slots__ = (
         "_confirmed",
+        "_fresh_until",
         "_length",
         "back",
         "front",
-        "front_until",
         "gone",
         "kind",
         "same_back",
         "same_front",
+        "same_until",
         "shape",
         "size",
-        "until",
         "used",
     )
 
@@ -42,8 +40,8 @@ class HotManifest:
         self.same_back = b"\r\n" + shape.tail
         self.back = self.same_back + body
         self._confirmed = confirmed
-        self.until = until
-        """The loop's time from which it is no longer fresh."""
+        self._fresh_until = until
+        """The loop's time."""
         self.gone = False
         """Forgotten, or another has its place."""
         self.used = False
@@ -51,15 +49,22 @@ class HotManifest:
         self.front = b""
         self.same_front = b""
         """`front` and `back` of 304."""
-        self.front_until = NEVER
+        self.same_until = NEVER
+        """The loop's time until which `front` is right."""
 
-    def render(self, now: float) -> None:
-        """Make `front` anew: Age has changed."""
+    def renew(self, now: float) -> bool:
+        """Whether it is still fresh; `front` is made anew then, for Age has changed."""
+        if now >= self._fresh_until:
+            return False
+        self._render(now)
+        return True
+
+    def _render(self, now: float) -> None:
         age = b""
-        self.front_until = math.inf
+        self.same_until = self._fresh_until
         if self._confirmed is not None:
             seconds = max(0, int(now - self._confirmed))
-            self.front_until = self._confirmed + seconds + 1
+            self.same_until = min(self.same_until, self._confirmed + seconds + 1)
             age = b"Age: %d\r\n" % seconds
         self.front = b"".join((b"HTTP/1.1 200 OK\r\n", self.shape.fields, age, self._length))
         self.same_front = b"".join((b"HTTP/1.1 304 Not Modified\r\n", self.shape.fields, age))

@@ -29,7 +29,7 @@ from registry_mesh.edge.meters import Meters
 from registry_mesh.edge.settings import Settings
 from registry_mesh.edge.traffic import Traffic
 from registry_mesh.telemetry.instruments import Instruments
-from tests.edge.twins import BLOB, TARGETS, Twins, ask, open_twins, settled
+from tests.edge.twins import BLOB, TARGETS, Twins, ask, open_twins, read_answer, settled
 
 KEY = new_key()
 HASHES = {user: bcrypt.hashpw(user.encode(), bcrypt.gensalt(4)).decode() for user in ("alice", "bob")}
@@ -93,6 +93,32 @@ async def test_each_caller_gets_what_the_slow_path_gives(twins: Twins, authorize
             assert answers[0] == answers[1], (authorization, target, more, again)
         may = authorization in (alice, basic("alice", "alice"))
         assert answers[0].split()[1] in ((b"200", b"206") if may else (b"400", b"401", b"403")), text
+
+
+async def test_a_request_is_judged_by_itself_whatever_came_before_on_its_connection(
+    twins: Twins, authorizer: Authorizer
+) -> None:
+    """What is remembered of the heads before speeds the next one up, and lends it nothing."""
+    alice, bob = await bearer(authorizer, "alice"), await bearer(authorizer, "bob")
+    await warm(twins, alice)
+    part, trace = "Range: bytes=7-9\r\n", f"traceparent: 00-{'1' * 32}-{'2' * 16}-01\r\nX-Request-Id: a\r\n"
+    shapes = [
+        request(target, who, more=more)
+        for who in (alice, bob, None)
+        for target, more in ((TARGETS[2], ""), (BLOB, part), (TARGETS[2], trace), (TARGETS[3], ""))
+    ]
+    connections = [await asyncio.open_connection("127.0.0.1", each.port) for each in (twins.fast, twins.slow)]
+    for before, after in itertools.product(shapes, shapes):
+        for text in (before, after):
+            answers = []
+            for reader, writer in connections:
+                writer.write(text.encode())
+                answers.append(settled(await read_answer(reader)))
+            assert answers[0] == answers[1], (before, after)
+            may = alice in text
+            assert answers[0].split()[1] in ((b"200", b"206") if may else (b"401", b"403")), text
+    for _, writer in connections:
+        writer.close()
 
 
 async def test_a_known_caller_s_hits_do_not_reach_the_slow_path(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import os
 import socket
 import ssl
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -297,6 +299,33 @@ async def test_a_client_slow_to_read_is_not_taken_for_an_idle_one(twins: Twins) 
         if sent:
             assert (await reader.readuntil(b"{}")).startswith(b"HTTP/1.1 200 ")
         writer.close()
+    await server.close()
+
+
+async def test_a_client_that_has_hits_alone_is_not_taken_for_an_idle_one(twins: Twins) -> None:
+    """Its connection began with an answer of the slow path, from which the time is counted."""
+    await twins.warm()
+    server = Server(twins.site, replace(twins.settings, keepalive_timeout=1.0, access_log=None))
+    await server.start()
+    await until_hot(server)
+    request = f"GET {TARGETS[3]} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    for _ in range(5):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readuntil(b"{}")
+        began = asked = time.monotonic()
+        longest = 0.0
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            while asked - began < 1.3:
+                writer.write(request)
+                await read_answer(reader)
+                await asyncio.sleep(0.05)
+                longest = max(longest, time.monotonic() - asked)
+                asked = time.monotonic()
+        writer.close()
+        if longest < 0.5:  # else the machine was asleep, and so was the client
+            break
+    assert asked - began >= 1.3
     await server.close()
 
 

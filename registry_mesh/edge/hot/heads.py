@@ -1,0 +1,127 @@
+"""The heads that come on one connection: what each asks for, whose it is, and what it gives besides.
+
+One client writes its heads in one way. Where it has what changes from request to request is remembered from the head
+before, and looked at there first: to search for it takes longer than all the rest.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from registry_mesh.edge.hot.callers import LOGIN, Caller
+from registry_mesh.edge.hot.fast_path import FastPath
+from registry_mesh.edge.hot.layouts import NOTHING, Given
+from registry_mesh.edge.hot.recognise import END, Known, Usual
+
+LAYOUTS: Final = 32
+"""Lengths of heads that a connection remembers something of."""
+
+_RANGE: Final = b"\r\nRange: bytes="
+_VALUE: Final = len(_RANGE)
+_CREDENTIALS: Final = len(LOGIN)
+
+
+class Heads:
+    """Of one connection. `caller`, `asked` and `given` belong to the head that was read last: whose credentials it
+    shows, the text of its range, and its values that matter."""
+
+    __slots__ = ("_layouts", "_login_at", "_path", "_range_at", "asked", "caller", "given", "plain")
+
+    def __init__(self, path: FastPath) -> None:
+        self._path = path
+        self.asked: bytes | None = None
+        self.caller: Caller | None = None
+        self.given: Given | None = None
+        """None where there is none."""
+        self.plain = True
+        """Whether the next head may be known by its bytes as they are: the last that was read is."""
+        self._login_at = self._range_at = -1
+        """Where its client has those lines: the login in a head, the range in what is left of it then; -1: nowhere."""
+        self._layouts: dict[int, Usual] = {}
+        """Where its client has what changes from request to request, in heads of so many bytes."""
+
+    def read(self, data: bytes) -> Known | None:
+        """What is asked for, where it is hot and nothing else in the head matters. Credentials that were never good
+        for anything are for the slow path to look at."""
+        if data[-4:] != END:
+            return None
+        known, line = self._look_up(data)
+        if line is not None and self._find_lines(data):
+            known, line = self._look_up(data)
+        if line is not None and is_complete(data):
+            return self._recognise(line)
+        return known
+
+    def _find_lines(self, data: bytes) -> bool:
+        """Find the two lines that are looked at alone; whether they are elsewhere than in the head before."""
+        before = self._login_at, self._range_at
+        at = data.find(LOGIN)
+        line = data if at < 0 else data[:at] + data[data.find(b"\r", at + _CREDENTIALS) :]
+        self._login_at, self._range_at = at, line.find(_RANGE)
+        return (self._login_at, self._range_at) != before
+
+    def _look_up(self, data: bytes) -> tuple[Known | None, bytes | None]:
+        """The same by the bytes of a head that has its login and its range where the head before had them. What is left
+        of the head comes with it where that is not known: it may have them elsewhere, and is not known because of them.
+        None there: it is for the slow path."""
+        line = data
+        self.asked = self.given = None
+        at = self._login_at
+        if at < 0:
+            self.caller = None
+        else:
+            caller = self.caller  # one connection mostly shows the same
+            if caller is None or not data.startswith(caller.line, at):
+                if data.startswith(LOGIN, at):
+                    caller = self._path.callers.in_head(data, at, data.find(b"\r", at + _CREDENTIALS))
+                    if caller is None:
+                        self.caller = None
+                        return None, None
+                else:
+                    caller = None
+                self.caller = caller
+            if caller is not None:
+                line = data[:at] + data[at + caller.length :]
+        at = self._range_at
+        if at >= 0 and line.startswith(_RANGE, at):
+            stop = line.find(b"\r", at + _VALUE)
+            self.asked, line = line[at + _VALUE : stop], line[:at] + line[stop:]
+        # A known head is complete; so are the bytes it was taken from, as they too end with an empty line.
+        usual = self._layouts.get(len(line)) if self._layouts else None
+        if usual is not None:
+            return self._by_layout(usual, line)
+        known = self._path.known.get(line)
+        self.plain = line is data
+        return (known, None) if known is not None and not known.entry.gone else (None, line)
+
+    def _by_layout(self, usual: Usual, line: bytes) -> tuple[Known | None, bytes | None]:
+        """The same, without the values that change."""
+        path, layout = self._path, usual.layout
+        rest = layout.rest(line)
+        known = usual.known if rest == usual.last else usual.find(rest)
+        if known is None or known.entry.gone:
+            return None, line
+        given = layout.given(line)
+        if given is None or (path.recording and layout.recorded(line) and path.records()):
+            return None, None
+        if given is not NOTHING:
+            self.given = given
+        return known, None
+
+    def _recognise(self, line: bytes) -> Known | None:
+        """What a head asks for that is not known by its bytes."""
+        path = self._path
+        known, given, usual = path.recogniser.recognise(line)
+        self.given = given if given is not NOTHING else None
+        if usual is not None:
+            if len(self._layouts) >= LAYOUTS:
+                self._layouts.clear()
+            self._layouts[len(line)] = usual
+            if path.recording and usual.layout.recorded(line) and path.records():
+                return None
+        return known
+
+
+def is_complete(data: bytes) -> bool:
+    """Whether it is one head, to the end."""
+    return data[-4:] == END and data.find(END) == len(data) - 4
