@@ -34,6 +34,7 @@ SCENARIOS = (
     "site.long_link",
     "site.storm",
     "site.crowd",
+    "site.logins",
     "site.workers",
     "site.working_set",
     "site.growth",

@@ -78,10 +78,13 @@ def site(
     workers: int = 1,
     tls: Certificate | None = None,
     store: dict[str, object] | None = None,
+    access: dict[str, object] | None = None,
 ) -> Mesh:
     """A site of a plain registry whose parents are tried in order."""
     registry = {"default": True, "parents": [[parent] for parent in parents], "tags": {"ttl": "1h"}}
     document = {"role": "site", "store": store or disk(folder), "registries": {REGISTRY: registry}}
+    if access is not None:
+        document["access"] = access
     return _node(name, folder, document, workers, tls)
 
 
