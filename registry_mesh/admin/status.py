@@ -274,6 +274,20 @@ def share(counts: Mapping[str, float]) -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
+class NowStatus:
+    """What moves now; rates over the last ten seconds."""
+
+    sent_bytes_per_second: int
+    readers: int
+    """Requests that are being answered."""
+    upstream_bytes_per_second: int
+    fills: int
+    """Blobs on their way in."""
+    fill_readers: int
+    """Requests that follow them."""
+
+
+@dataclass(frozen=True, slots=True)
 class MoneyStatus:
     """What the links cost within 24 h, where parents have prices."""
 
@@ -289,6 +303,8 @@ class DayStatus:
 
     since: float
     requests: int
+    pulls: int
+    """Requests for a manifest or a blob."""
     failures: int
     """Requests that could not be answered as asked, by no fault of the callers."""
     sent_bytes: int
@@ -341,6 +357,8 @@ class FindingsStatus:
     verdict: str
     looked_at: int
     findings: Sequence[FindingStatus]
+    role: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,6 +383,9 @@ class NodeStatus:
     cache: CacheStatus | None = None
     """Of all that was answered since the start; an origin is no cache."""
     last_day: DayStatus | None = None
+    now: NowStatus | None = None
+    loaded: float = 0.0
+    """When the configuration in force was read, in seconds since the epoch."""
     webhooks: Sequence[WebhookStatus] = ()
     retention: RetentionStatus | None = None
     preloading: PreloadingStatus | None = None

@@ -8,6 +8,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -43,6 +44,21 @@ def loaded(path: Path) -> Config:
         sys.exit(EXIT_INVALID)
 
 
+@dataclass(frozen=True, slots=True)
+class NodeAddress:
+    """The admin listener of a node whose configuration is not at hand."""
+
+    url: str
+
+
+def node_at(path: Path) -> Config | NodeAddress:
+    """The node that a command asks: of a configuration, or at an address. A wrong file ends the command."""
+    scheme, _, rest = str(path).partition(":/")
+    if scheme in ("http", "https"):  # of a path each double slash is one
+        return NodeAddress(f"{scheme}://{rest.lstrip('/').rstrip('/')}")
+    return loaded(path)
+
+
 class NodeRefuses(Exception):
     """The node answers that it does not do what is asked, and why."""
 
@@ -64,17 +80,25 @@ def fail(fault: NodeSilent | NodeRefuses) -> NoReturn:
     sys.exit(exit_for(fault))
 
 
-def ask(config: Config, path: str, body: Told | None = None, *, wait: float = _WAIT) -> Told:
+def ask(config: Config | NodeAddress, path: str, body: Told | None = None, *, wait: float = _WAIT) -> Told:
     """The JSON that the node gives for `path`, to a POST of `body` where there is one. `NodeSilent`, `NodeRefuses`."""
     (told,) = steps(config, path, body, wait=wait, apart=False)
     return told
 
 
 def steps(
-    config: Config, path: str, body: Told | None = None, *, wait: float = _WAIT, apart: bool = True
+    config: Config | NodeAddress,
+    path: str,
+    body: Told | None = None,
+    *,
+    wait: float = _WAIT,
+    apart: bool = True,
 ) -> Iterator[Told]:
     """The same, where the answer is a JSON line now and then (`apart`)."""
-    way = way_to(config, given())
+    if isinstance(config, NodeAddress):
+        way = way_to(None, replace(given(), admin=config.url))
+    else:
+        way = way_to(config, given())
     where = way.address.partition("://")[2]
     handlers = [urllib.request.HTTPSHandler(context=way.tls)] if way.tls is not None else []
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), *handlers)  # the admin port is near

@@ -7,17 +7,31 @@ import json
 import shutil
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import click
 
-from registry_mesh.cli.asked import EXIT_INVALID, NodeRefuses, NodeSilent, Told, ask, exit_for
+from registry_mesh.cli.asked import (
+    EXIT_INVALID,
+    NodeAddress,
+    NodeRefuses,
+    NodeSilent,
+    Told,
+    ask,
+    exit_for,
+    node_at,
+)
 from registry_mesh.cli.marks import Marks, marks, worst
+from registry_mesh.cli.of_node import OfNode
+from registry_mesh.cli.screens import next_step
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.load import load
 from registry_mesh.config.schema import Config
+from registry_mesh.findings.finding import NAMES
 
 _WIDTH: Final = 100
 
@@ -27,13 +41,16 @@ _WORDS: Final = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 
 
 @click.command(
+    cls=OfNode,
     epilog="Exit codes: 0 nothing needs you; 1 something does; 2 the configuration is wrong; 3 no node answers; 4 it "
-    "wants a login. With --check those of Nagios: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN: nobody answers to say."
+    "wants a login. With --check those of Nagios: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN: nobody answers to say.",
 )
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option("--check", is_flag=True, help="One line with figures, and exit codes, as Nagios takes them.")
-@click.option("--json", "as_json", is_flag=True, help="What the node says, as it is.")
-def command(config: Path, check: bool, as_json: bool) -> None:
+@click.option("--all", "everything", is_flag=True, help="Name what was looked at and is well, too.")
+@click.option("--network", is_flag=True, help="Try every parent and the bucket from here, as `probe` does.")
+@click.option("--json", "as_json", is_flag=True, help="The same for programs (registry-mesh/doctor/1).")
+def command(config: Path, check: bool, everything: bool, network: bool, as_json: bool) -> None:
     """Say what the node that CONFIG describes needs a person for: what, since when, why, what to do next.
 
     Asks the running node at its admin address. ■ is broken, ▲ is worth a look. The name at the end of a line never
@@ -51,25 +68,84 @@ def command(config: Path, check: bool, as_json: bool) -> None:
         code = EXIT_INVALID if isinstance(fault, ConfigInvalid) else exit_for(fault)
         sys.exit(UNKNOWN if check else code)
     if as_json:
-        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(document(told, time.time()), indent=2, ensure_ascii=False))
     elif check:
         click.echo(nagios(told))
         sys.exit(severity(told))
     else:
         width = min(_WIDTH, shutil.get_terminal_size((_WIDTH, 24)).columns)
-        click.echo("\n".join(lines(told, width, marks())))
-    sys.exit(1 if told["findings"] else 0)
+        click.echo("\n".join(lines(told, width, marks(), everything=everything)))
+    failed = _network(config) if network and not as_json else 0
+    sys.exit(1 if told["findings"] or failed else 0)
+
+
+def _network(path: Path) -> int:
+    """Try parents and bucket from this machine; whether a step failed."""
+    from registry_mesh.cli.probe import probe
+
+    where = node_at(path)
+    if isinstance(where, NodeAddress):
+        click.echo("--network tries from the node's own machine: run it there", err=True)
+        return 1
+    click.echo("")
+    return probe(where)
 
 
 def _asked(path: Path) -> Told:
     """What the node says; of one that does not run, also what keeps it from its store. `ConfigInvalid`, `NodeSilent`,
     `NodeRefuses`."""
+    if isinstance(where := _address(path), NodeAddress):
+        return ask(where, "/api/1/findings")
     config = load(path).config
     try:
         return ask(config, "/api/1/findings")
     except NodeSilent as silent:
         why = _kept_from_store(config)
         raise NodeSilent(f"{silent}\n  It cannot start: {why}." if why else str(silent)) from None
+
+
+def _address(path: Path) -> NodeAddress | None:
+    found = node_at(path) if str(path).startswith(("http:/", "https:/")) else None
+    return found if isinstance(found, NodeAddress) else None
+
+
+def document(told: Told, now: float) -> dict[str, object]:
+    """What is found, for programs: fields are only ever added."""
+    states = [each["state"] for each in told["findings"]]
+    return {
+        "schema": "registry-mesh/doctor/1",
+        "node": told["node"],
+        "role": told.get("role", ""),
+        "version": told.get("version", ""),
+        "time": _moment(now),
+        "verdict": {"state": worst(states), "sentence": told["verdict"]},
+        "looked_at": told["looked_at"],
+        "findings": [
+            {
+                "id": each["name"],
+                "state": each["state"],
+                "since": _moment(each["since"]) if each["since"] else None,
+                "subject": {"name": each["subject"], "registries": each["registries"]},
+                "sentence": each["sentence"],
+                "evidence": {"sentences": each["evidence"]},
+                "next": _next(each["next"]),
+                "handbook": f"docs/findings.md#{each['name']}",
+            }
+            for each in told["findings"]
+        ],
+    }
+
+
+def _next(step: str) -> dict[str, str | None]:
+    """The step, and the command in it that can be pasted, where it is one."""
+    command = step.partition(", ")[0]
+    starts = step.startswith(("registry-mesh ", "systemctl ", "journalctl ", "chronyc "))
+    is_command = starts and " says " not in command
+    return {"sentence": next_step(step) if step else "", "command": command if is_command else None}
+
+
+def _moment(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _kept_from_store(config: Config) -> str:
@@ -103,7 +179,7 @@ def nagios(told: Told) -> str:
     return f"{_WORDS[severity(told)]}: {said.replace('|', '/')} | {figures}"
 
 
-def lines(told: Told, width: int, marks: Marks) -> Iterator[str]:
+def lines(told: Told, width: int, marks: Marks, *, everything: bool = False) -> Iterator[str]:
     """For a person, the worst first."""
     found = told["findings"]
     broken = sum(each["state"] == "broken" for each in found)
@@ -114,6 +190,10 @@ def lines(told: Told, width: int, marks: Marks) -> Iterator[str]:
     for each in found:
         yield ""
         yield from _finding(each, width, marks)
+    if everything:
+        yield ""
+        named = {each["name"] for each in found}
+        yield from (f"{marks['well']} {name}" for name in NAMES if name not in named)
 
 
 def _finding(found: Told, width: int, marks: Marks) -> Iterator[str]:
@@ -127,4 +207,4 @@ def _finding(found: Told, width: int, marks: Marks) -> Iterator[str]:
     for text in found["evidence"]:
         yield from textwrap.wrap(text, width, initial_indent="    ", subsequent_indent="    ")
     if found["next"]:
-        yield f"    Next: {found['next']}"
+        yield f"    {next_step(found['next'])}"

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import click
 
-from registry_mesh.cli.asked import Told, ask, loaded
+from registry_mesh.cli.asked import Told, ask, node_at
+from registry_mesh.cli.of_node import OfNode
 from registry_mesh.cli.on_images import EPILOG, WAIT, answered, chosen
 from registry_mesh.cli.replication_view import size
 
 
-@click.command(epilog=EPILOG)
+@click.command(cls=OfNode, epilog=EPILOG)
 @click.argument("config", type=click.Path(path_type=Path))
 @click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
 @click.option("--json", "as_json", is_flag=True, help="The same for programs; bytes.")
@@ -28,7 +29,7 @@ def command(config: Path, patterns: tuple[str, ...], as_json: bool) -> None:
     Example:
       registry-mesh du config/site.yaml
     """
-    told = answered(lambda: ask(loaded(config), "/api/1/images", wait=WAIT))
+    told = answered(lambda: ask(node_at(config), "/api/1/images", wait=WAIT))
     rows = repositories(chosen(told, patterns))
     if as_json:
         keys = ("repository", "images", "held", "alone")

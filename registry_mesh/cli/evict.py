@@ -7,12 +7,13 @@ from pathlib import Path
 
 import click
 
-from registry_mesh.cli.asked import Told, ask, loaded
+from registry_mesh.cli.asked import Told, ask, node_at
+from registry_mesh.cli.of_node import OfNode
 from registry_mesh.cli.on_images import EPILOG, WAIT, answered, touch
 from registry_mesh.cli.replication_view import size
 
 
-@click.command(epilog=EPILOG)
+@click.command(cls=OfNode, epilog=EPILOG)
 @click.argument("config", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @click.option("--dry-run", is_flag=True, help="Evict nothing; say what would be freed.")
@@ -30,7 +31,7 @@ def command(config: Path, images: tuple[str, ...], dry_run: bool, yes: bool, as_
     body = {"images": images, "dry_run": dry_run}
     if not dry_run and not yes and sys.stdin.isatty():
         plan = answered(
-            lambda: ask(loaded(config), "/api/1/images/evict", body | {"dry_run": True}, wait=WAIT)
+            lambda: ask(node_at(config), "/api/1/images/evict", body | {"dry_run": True}, wait=WAIT)
         )
         _say(plan)
         click.confirm(f"Evict {len(plan['images'])} images, {size(plan['freed'])}?", abort=True)

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import click
 
-from registry_mesh.cli.asked import Told, ask, loaded
+from registry_mesh.cli.asked import Told, ask, node_at
+from registry_mesh.cli.of_node import OfNode
 from registry_mesh.cli.on_images import WAIT, answered, chosen
 from registry_mesh.cli.replication_view import size
 
 
 @click.command(
-    epilog="Exit codes: 0 listed; 1 nothing is held by that name; 3 no node answers; 4 it wants a login."
+    cls=OfNode,
+    epilog="Exit codes: 0 listed; 1 nothing is held by that name; 3 no node answers; 4 it wants a login.",
 )
 @click.argument("config", type=click.Path(path_type=Path))
 @click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
@@ -37,7 +39,7 @@ def command(
       registry-mesh ls config/site.yaml
       registry-mesh ls config/site.yaml 'atlas/*' --sort size
     """
-    told = answered(lambda: ask(loaded(config), "/api/1/images", wait=WAIT))
+    told = answered(lambda: ask(node_at(config), "/api/1/images", wait=WAIT))
     images = [
         each
         for each in chosen(told, patterns)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import click
 
-from registry_mesh.cli.asked import NodeRefuses, NodeSilent, Told, ask, fail, loaded
+from registry_mesh.cli.asked import NodeRefuses, NodeSilent, Told, ask, fail, node_at
 
 WAIT: Final = 600.0
 """Seconds for an answer: a store may hold many images."""
@@ -23,7 +23,7 @@ EPILOG: Final = (
 
 def touch(config: Path, act: str, body: Told, as_json: bool, say: Callable[[Told], None]) -> Told:
     """Ask the running node to `act`; `say` tells a person what it did."""
-    told = answered(lambda: ask(loaded(config), f"/api/1/images/{act}", body, wait=WAIT))
+    told = answered(lambda: ask(node_at(config), f"/api/1/images/{act}", body, wait=WAIT))
     if as_json:
         click.echo(json.dumps(told, indent=2, ensure_ascii=False))
     else:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from registry_mesh.cli.asked import Told
+from registry_mesh.cli.of_node import OfNode
 from registry_mesh.cli.on_images import EPILOG, touch
 from registry_mesh.cli.replication_view import size
 from registry_mesh.config.scalars import parse_duration
@@ -20,7 +21,7 @@ def _duration(_: click.Context, __: click.Parameter, value: str | None) -> float
         raise click.BadParameter(str(fault)) from None
 
 
-@click.command(epilog=EPILOG)
+@click.command(cls=OfNode, epilog=EPILOG)
 @click.argument("config", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @click.option(

@@ -11,7 +11,8 @@ from typing import Final, TextIO
 
 import click
 
-from registry_mesh.cli.asked import NodeRefuses, NodeSilent, Told, fail, loaded, steps
+from registry_mesh.cli.asked import NodeAddress, NodeRefuses, NodeSilent, Told, fail, node_at, steps
+from registry_mesh.cli.of_node import OfNode
 from registry_mesh.cli.replication_view import clock, size
 from registry_mesh.config.schema import Config
 
@@ -28,8 +29,9 @@ _ENDED: Final = (
 
 
 @click.command(
+    cls=OfNode,
     epilog="Exit codes: 0 all are here; 1 some failed, and are listed; 2 the configuration is wrong; 3 no node "
-    "answers, or it ended before all was here; 4 it wants a login; 130 interrupted (what came is kept)."
+    "answers, or it ended before all was here; 4 it wants a login; 130 interrupted (what came is kept).",
 )
 @click.argument("config", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, metavar="IMAGE...")
@@ -63,7 +65,7 @@ def command(
     last: Told = {}
     try:
         show = _shown(quiet or as_json)
-        for last in _followed(loaded(config), body):
+        for last in _followed(node_at(config), body):
             show(last, time.monotonic() - began)
     except (NodeSilent, NodeRefuses) as fault:
         fail(fault)
@@ -73,7 +75,7 @@ def command(
     _end(last, time.monotonic() - began, as_json)
 
 
-def _followed(config: Config, body: Told) -> Iterator[Told]:
+def _followed(config: Config | NodeAddress, body: Told) -> Iterator[Told]:
     """What the node says of a preload, up to its end; it is asked again where the process that said it ended before.
     `NodeSilent`, `NodeRefuses`."""
     heard, is_again = 0.0, False

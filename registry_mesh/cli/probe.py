@@ -42,6 +42,11 @@ def command(config: Path, ref: str | None) -> None:
     sys.exit(asyncio.run(_probe(known, image)))
 
 
+def probe(config: Config) -> int:
+    """Try all, and say so; 1 where a step failed."""
+    return asyncio.run(_probe(config, None))
+
+
 async def _probe(config: Config, image: Image | None) -> int:
     from registry_mesh.assembly.sources.probing import try_all
 

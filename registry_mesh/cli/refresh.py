@@ -8,10 +8,11 @@ from pathlib import Path
 import click
 
 from registry_mesh.cli.asked import Told
+from registry_mesh.cli.of_node import OfNode
 from registry_mesh.cli.on_images import EPILOG, touch
 
 
-@click.command(epilog=EPILOG)
+@click.command(cls=OfNode, epilog=EPILOG)
 @click.argument("config", type=click.Path(path_type=Path))
 @click.argument("tags", nargs=-1, required=True, metavar="TAG...")
 @click.option("--json", "as_json", is_flag=True, help="What the node says, as it is.")

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import click
 
-from registry_mesh.cli.asked import NodeRefuses, NodeSilent, Told, ask, fail, loaded
+from registry_mesh.cli.asked import NodeRefuses, NodeSilent, Told, ask, fail, node_at
 from registry_mesh.cli.marks import SIGNS, Marks, marks, worst
+from registry_mesh.cli.of_node import OfNode
+from registry_mesh.cli.screens import mark_of, name_of, next_step, table
 from registry_mesh.findings.words import moment, size, span
 
 SHOWN: Final = 4
@@ -19,7 +22,8 @@ SHOWN: Final = 4
 
 
 @click.command(
-    epilog="Exit codes: 0 shown; 2 the configuration is wrong; 3 no node answers; 4 it wants a login."
+    cls=OfNode,
+    epilog="Exit codes: 0 shown; 2 the configuration is wrong; 3 no node answers; 4 it wants a login.",
 )
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option(
@@ -34,7 +38,7 @@ def command(config: Path, as_json: bool) -> None:
     Example:
       registry-mesh status config/site.yaml
     """
-    settings = loaded(config)
+    settings = node_at(config)
     try:
         told, events = ask(settings, "/status"), ask(settings, "/api/1/events")["events"]
     except (NodeSilent, NodeRefuses) as fault:
@@ -47,13 +51,17 @@ def command(config: Path, as_json: bool) -> None:
 
 def lines(told: Told, events: Sequence[Told], now: float, marks: Marks = SIGNS) -> Iterator[str]:
     """For a person, the sentence first."""
-    yield f"{marks[worst(each['state'] for each in told['findings'])]} {told['verdict']}"
+    first = f"{marks[worst(each['state'] for each in told['findings'])]} {told['verdict']}"
+    yield f"{first:<79} {moment_of_day(now)}" if len(first) < 80 else first
     yield ""
-    for name, cells in _figures(told, now):
-        yield f"  {name:<6} " + "".join(f"{cell:<24}" for cell in cells).rstrip()
+    figures = list(_figures(told, now))
+    widths = [max(len(cells[i]) for _, cells in figures if len(cells) > i) for i in range(2)]
+    for name, cells in figures:
+        padded = [f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=False)]
+        yield f"  {name:<6} " + "  ".join([*padded, *cells[2:]]).rstrip()
     if told["registries"]:
         yield ""
-        yield from _registries(told["registries"])
+        yield from _registries(told["registries"], marks)
     if told["findings"]:
         yield ""
         yield from _most([_finding(each, marks) for each in told["findings"]], "registry-mesh doctor")
@@ -63,48 +71,95 @@ def lines(told: Told, events: Sequence[Told], now: float, marks: Marks = SIGNS) 
         yield from _most([_event(each, now) for each in events], "/api/1/events")
 
 
+def moment_of_day(now: float) -> str:
+    """`24 Nov 10:42:16 UTC`."""
+    when = datetime.fromtimestamp(now, UTC)
+    return f"{when.day} {when:%b %H:%M:%S} UTC"
+
+
 def _figures(told: Told, now: float) -> Iterator[tuple[str, Sequence[str]]]:
-    day, store = told["last_day"], told["store"]
-    if day is not None:
-        age = now - day["since"]
-        served, moved, saved = (size(day[each]) for each in ("sent_bytes", "upstream_bytes", "saved_bytes"))
+    rates, day = told.get("now"), told["last_day"]  # nodes of older versions say less
+    if rates is not None:
         yield (
-            "24 h" if age > 82800 else span(age),
-            (f"{served} served", f"{moved} over the WAN", f"{saved} saved"),
-        )
-        failed = f"{day['failures']:,} of {day['requests']:,} requests failed"
-        yield (
-            "hits",
+            "now",
             (
-                f"{_percent(day['hit_ratio_bytes'])} of bytes",
-                f"{_percent(day['hit_ratio_requests'])} of requests",
-                failed,
+                f"{size(rates['sent_bytes_per_second'])}/s to {_many(rates['readers'], 'reader')}",
+                f"{size(rates['upstream_bytes_per_second'])}/s over the WAN",
+                f"{_many(rates['fills'], 'fill')}, {_many(rates['fill_readers'], 'reader')} joined",
             ),
         )
+    if day is not None:
+        yield from _day(day, now)
+    yield "store", _store(told)
+    restarts = told.get("counters", {}).get("worker_restarts_total", 0)
+    workers = f"{_many(len(told['workers']), 'worker')}, {_many(restarts, 'restart')}"
+    node = f"{told['role']}, {told['version']}, up {long_span(told['uptime_seconds'])}"
+    loaded = told.get("loaded")
+    read = f"configuration of {moment(loaded, now)}" if loaded else f"configuration {told['generation']}"
+    yield "node", (node, workers, read)
+
+
+def _day(day: Told, now: float) -> Iterator[tuple[str, Sequence[str]]]:
+    age = now - day["since"]
+    served, moved, saved = (size(day[each]) for each in ("sent_bytes", "upstream_bytes", "saved_bytes"))
+    money = "".join(
+        f", {each['not_spent']:,.0f} {each['currency']} not spent" for each in day.get("money", ())
+    )
+    yield (
+        "24 h" if age > 82800 else span(age),
+        (f"{served} served", f"{moved} over the WAN", f"{saved} saved{money}"),
+    )
+    yield (
+        "hits",
+        (
+            f"{_percent(day['hit_ratio_bytes'])} of bytes",
+            f"{_percent(day['hit_ratio_requests'])} of requests",
+            f"{day['failures']:,} of {max(day.get('pulls', day.get('requests', 0)), day['failures']):,} pulls failed",
+        ),
+    )
+
+
+def _store(told: Told) -> Sequence[str]:
+    store, scrub = told["store"], told.get("scrub")
+    quota = store["quota_bytes"]
     used = size(store["used_bytes"] or 0)
-    yield "store", (f"{used} of {size(store['quota_bytes'])}" if store["quota_bytes"] else used,)
-    workers = f"{len(told['workers'])} workers, configuration {told['generation']}"
-    yield "node", (f"{told['role']}, {told['version']}", f"up {span(told['uptime_seconds'])}", workers)
+    evicts = "evicts nothing" if told["role"] != "site" else f"evicts from {size(quota)}" if quota else ""
+    if scrub is None:
+        return (f"{used} of {size(quota)}" if quota else used, evicts)
+    age = scrub["age_seconds"]
+    read = "not read again yet" if age is None else f"read again {span(age)} ago"
+    return (f"{used} of {size(quota)}" if quota else used, evicts, f"{read}, {scrub['rotten']} rotten")
+
+
+def long_span(seconds: float) -> str:
+    """`41 d 6 h`, `6 h 12 min`, `5 min`: two units of what is long."""
+    minutes = int(seconds // 60)
+    days, hours, rest = minutes // 1440, minutes // 60 % 24, minutes % 60
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {rest} min" if hours else span(seconds)
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{share:.1%}"
+    return "-" if share is None else f"{100 * share:.1f} %"
 
 
-def _registries(registries: Mapping[str, Told]) -> Iterator[str]:
-    """Each with its hits since the start, and how its parents do."""
-    rows = [("registry", "hits", "parents")]
+def _registries(registries: Mapping[str, Told], marks: Marks) -> Iterator[str]:
+    """Each with its hits since the start, and how its parents do. No registry is signed yet: none has a revision."""
+    rows = [("registry", "revision", "head ends", "hits", "parents")]
     for host, registry in registries.items():
         parents = [parent for group in registry["parents"] for parent in group]
-        said = ", ".join(f"{parent['url'].partition('://')[2]} {parent['state']}" for parent in parents)
-        rows.append((host, _percent(registry["cache"]["hit_ratio_requests"]), said or "-"))
-    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-    for host, hits, said in rows:
-        yield f"  {host:<{widths[0]}}  {hits:<{widths[1]}}  {said}"
+        said = "  ".join(f"{marks[mark_of(each)]} {name_of(each)}" for each in parents)
+        rows.append((host, "plain", "-", _percent(registry["cache"]["hit_ratio_requests"]), said or "-"))
+    yield from (f"  {line}" for line in table(rows))
 
 
 def _finding(found: Told, marks: Marks) -> str:
-    after = f"\n  Next: {found['next']}" if found["next"] else ""
+    after = f"\n  {next_step(found['next'])}" if found["next"] else ""
     return f"{marks[found['state']]} {found['sentence']}{after}"
 
 

@@ -44,11 +44,9 @@ def given() -> Options:
     return Options(*(told.get(name) for name in Options.__slots__))
 
 
-def way_to(config: Config, options: Options) -> Way:
-    """The way to the node that `config` describes. `WayInvalid`."""
-    scheme = "https" if config.admin.tls is not None else "http"
-    address = options.admin or f"{scheme}://{host_and_port(config.admin.address, config.admin.port)}"
-    address = address.rstrip("/")
+def way_to(config: Config | None, options: Options) -> Way:
+    """The way to the node that `config` describes; None: to that of `options`. `WayInvalid`."""
+    address = (options.admin or _address(config)).rstrip("/")
     if not address.startswith(("http://", "https://")):
         raise WayInvalid(f"--admin {address}: write https://HOST:PORT")
     if address.startswith("http://"):
@@ -62,8 +60,14 @@ def way_to(config: Config, options: Options) -> Way:
         raise WayInvalid(f"cannot be used for TLS: {files or address}: {fault}") from None
 
 
-def _context(config: Config, options: Options) -> ssl.SSLContext:
-    own = config.admin.tls.certificate if config.admin.tls is not None else None
+def _address(config: Config | None) -> str:
+    assert config is not None, "else the options name it"
+    scheme = "https" if config.admin.tls is not None else "http"
+    return f"{scheme}://{host_and_port(config.admin.address, config.admin.port)}"
+
+
+def _context(config: Config | None, options: Options) -> ssl.SSLContext:
+    own = config.admin.tls.certificate if config is not None and config.admin.tls is not None else None
     if options.ca is not None:
         context = ssl.create_default_context(cafile=options.ca)
     elif options.admin is None and own is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from registry_mesh.cli.doctor import lines, nagios, severity
+from registry_mesh.cli.doctor import document, lines, nagios, severity
 from registry_mesh.cli.marks import LETTERS, SIGNS, worst
 
 DOWN = {
@@ -66,3 +66,28 @@ def test_marks_where_no_signs_can_be_spelt() -> None:
     assert (shown[0], shown[3][:2], shown[6][:2]) == ("x s serves.", "x ", "! ")
     assert [worst([]), worst(["warn"]), worst(["warn", "broken"])] == ["well", "warn", "broken"]
     assert all(len(mark) == 1 for mark in (*LETTERS.values(), *SIGNS.values()))
+
+
+def test_for_programs_it_is_one_shape() -> None:
+    since = {"since": 1_795_516_264.0, "subject": "p:1", "registries": ["r.example"]}
+    found = document(told({**DOWN, **since}, {**OFFLINE, **since}), 1_795_516_936.0)
+    assert (found["schema"], found["time"]) == ("registry-mesh/doctor/1", "2026-11-24T10:42:16Z")
+    assert found["verdict"] == {"state": "broken", "sentence": "s serves."}
+    assert found["findings"] == [
+        {
+            "id": each["name"],
+            "state": each["state"],
+            "since": "2026-11-24T10:31:04Z",
+            "subject": {"name": "p:1", "registries": ["r.example"]},
+            "sentence": each["sentence"],
+            "evidence": {"sentences": each["evidence"]},
+            "next": {"sentence": f"Next: {each['next']}", "command": command},
+            "handbook": f"docs/findings.md#{each['name']}",
+        }
+        for each, command in ((DOWN, None), (OFFLINE, "registry-mesh probe site.yaml"))
+    ]
+
+
+def test_all_names_what_is_well_too() -> None:
+    shown = list(lines(told(DOWN), 100, MARKS, everything=True))
+    assert "● offline" in shown and "● parent-down" not in shown

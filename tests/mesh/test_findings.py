@@ -96,7 +96,7 @@ def test_a_parent_that_is_gone_is_said_everywhere_in_one_sentence(tmp_path: Path
             assert events[0]["side"] == "parent"
             assert sum(each["count"] for each in events) >= 2
             shown = programs.run("status", site.config).stdout
-            assert shown.startswith(f"■ {got(f'{site.admin}/api/1/findings')['verdict']}\n")
+            assert shown.startswith(f"■ {got(f'{site.admin}/api/1/findings')['verdict']}  ")
             assert f"{nodes.REGISTRY}/a/b: " in shown and "over the WAN" in shown
             assert line["reason"] in ("down", "unavailable")
             assert "refuses connections" in line["why"]

@@ -44,6 +44,7 @@ from registry_mesh.assembly.watch.figures import SAVE_EVERY, SAVE_EVERY_THERE, F
 from registry_mesh.assembly.watch.gauges import Gauges
 from registry_mesh.assembly.watch.images import NodeImages
 from registry_mesh.assembly.watch.lookout import Lookout
+from registry_mesh.assembly.watch.now import Now
 from registry_mesh.assembly.watch.served import Served
 from registry_mesh.assembly.watch.shown import Shown
 from registry_mesh.assembly.watch.store_watch import StoreWatch
@@ -104,6 +105,7 @@ class Keeper:
         self._gauges = Gauges(config, self._instruments, seen, seats, elders, self._told)
         own = config.registry or names.OTHER if config.role == "origin" else ""
         self._served = Served(table, self._instruments, own)
+        self._now = Now(table)
         self._events = Events()
         self.lookout = Lookout(
             lambda: self._config,
@@ -250,6 +252,7 @@ class Keeper:
         faults = self._runs.rule_faults() if self._runs is not None else None
         self._gauges.measure(self._stored, faults, self._shown.registries())
         self._served.look()
+        self._now.look()
 
     # What the operator is told
 
@@ -270,7 +273,12 @@ class Keeper:
         found = self.lookout.findings
         said = verdict(node_name(self._config), found, self.readiness().ready)
         return FindingsStatus(
-            node_name(self._config), said, LOOKED_AT, [finding_status(each) for each in found]
+            node_name(self._config),
+            said,
+            LOOKED_AT,
+            [finding_status(each) for each in found],
+            self._config.role,
+            __version__,
         )
 
     def _status(self) -> NodeStatus:
@@ -291,6 +299,8 @@ class Keeper:
             replication=runs.replicator.status() if runs and runs.replicator else None,
             counters=counters(self.table),
             last_day=self._shown.day(),
+            now=self._now.status(),
+            loaded=self._told.loaded,
             cache=cache_status(self.table) if self._config.role != "origin" else None,
             retention=runs.retention.status() if runs and runs.retention else None,
             preloading=runs.preloader.status() if runs and runs.preloader else None,

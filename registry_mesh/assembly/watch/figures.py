@@ -81,6 +81,7 @@ class Figures:
         return DayStatus(
             since=day.since(now),
             requests=sums.get("requests", 0),
+            pulls=sums.get("pulls", 0),
             failures=sums.get("failures", 0),
             sent_bytes=sums.get("sent_bytes", 0),
             upstream_bytes=sums.get("upstream_bytes", 0),
@@ -109,6 +110,8 @@ _PLAIN: Final = {
     names.REPLICATED_BYTES.name: "replicated_bytes",
 }
 _BY_RESULT: Final = {names.CACHE.name: "answers", names.CACHE_BYTES.name: "bytes"}
+_PULLS: Final = tuple((what, how) for what in ("blob", "manifest") for how in ("GET", "HEAD"))
+"""End points and methods of requests for content."""
 _TOLD: Final = tuple(
     metric
     for metric in names.METRICS
@@ -122,6 +125,8 @@ def totals(table: Table) -> dict[str, int]:
     for sample in table.read(*_TOLD):
         if sample.metric is names.UPSTREAM_BYTES and sample.value:
             found["from/" + "/".join(sample.labels)] = int(sample.value)
+        if sample.metric is names.REQUESTS and sample.labels[1:3] in _PULLS:
+            found["pulls"] = found.get("pulls", 0) + int(sample.value)
         name = _PLAIN.get(sample.metric.name, "")
         if (kept := _BY_RESULT.get(sample.metric.name)) is not None:
             name = f"{kept}/{sample.labels[2]}"
