@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 from aiohttp import web
 
@@ -13,24 +11,11 @@ from registry_mesh.oci.span import Span
 from registry_mesh.ports.failures import SourceDenied
 from registry_mesh.ports.pieces import in_memory
 from registry_mesh.ports.repositories import Repository
-from tests.simulators.registry import Answer, SimulatedRegistry, simulated_registry
-from tests.simulators.upstream import repository_of
+from tests.simulators.registry import Answer, SimulatedRegistry
 
 DATA = bytes(range(256)) * 400
 NAMED = Digest.of(DATA)
 PATH = f"/v2/team/app/blobs/{NAMED}"
-
-
-@pytest.fixture
-async def parent() -> AsyncIterator[SimulatedRegistry]:
-    async with simulated_registry() as registry:
-        yield registry
-
-
-@pytest.fixture
-async def app(parent: SimulatedRegistry) -> AsyncIterator[Repository]:
-    async with repository_of(parent) as repository:
-        yield repository
 
 
 def methods(parent: SimulatedRegistry) -> list[str]:

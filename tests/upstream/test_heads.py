@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -18,8 +18,7 @@ from registry_mesh.oci.refusals import ManifestUnknown
 from registry_mesh.ports.failures import SourceDenied, SourceLied, SourceUnreadable
 from registry_mesh.ports.repositories import Repository
 from registry_mesh.upstream.heads import DOUBT, Asked, Heads
-from tests.simulators.registry import Answer, SimulatedRegistry, simulated_registry
-from tests.simulators.upstream import repository_of
+from tests.simulators.registry import Answer, SimulatedRegistry
 
 MANIFEST = json.dumps({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "layers": None}).encode()
 NAMED = Digest.of(MANIFEST)
@@ -34,18 +33,6 @@ USELESS: dict[str, dict[str, Any]] = {
     "no digest": {"body": MANIFEST, "headers": {"Content-Type": OCI_MANIFEST}},
     "bad digest": {"body": MANIFEST, "headers": FULL | {"Docker-Content-Digest": "blake3:00"}},
 }
-
-
-@pytest.fixture
-async def parent() -> AsyncIterator[SimulatedRegistry]:
-    async with simulated_registry() as registry:
-        yield registry
-
-
-@pytest.fixture
-async def app(parent: SimulatedRegistry) -> AsyncIterator[Repository]:
-    async with repository_of(parent) as repository:
-        yield repository
 
 
 def by_method(head: Mapping[str, Any], get: Mapping[str, Any]) -> Answer:

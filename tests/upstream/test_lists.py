@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from urllib.parse import parse_qsl
 
 import pytest
@@ -14,22 +14,10 @@ from registry_mesh.oci.refusals import NameUnknown
 from registry_mesh.ports.failures import SourceLied, SourceRefused
 from registry_mesh.ports.repositories import EVERY, Repository
 from tests.simulators.listing import Listing, linked
-from tests.simulators.registry import SimulatedRegistry, simulated_registry
-from tests.simulators.upstream import repository_of, upstream_of
+from tests.simulators.registry import SimulatedRegistry
+from tests.simulators.upstream import upstream_of
 
 PATH = "/v2/team/app/tags/list"
-
-
-@pytest.fixture
-async def parent() -> AsyncIterator[SimulatedRegistry]:
-    async with simulated_registry() as registry:
-        yield registry
-
-
-@pytest.fixture
-async def app(parent: SimulatedRegistry) -> AsyncIterator[Repository]:
-    async with repository_of(parent) as repository:
-        yield repository
 
 
 async def whole(app: Repository) -> tuple[str, ...]:
