@@ -18,6 +18,7 @@ from typing import Final
 
 from registry_mesh.admin.status import ReplicationStatus, RuleStatus
 from registry_mesh.assembly.labels import layout
+from registry_mesh.assembly.runs.bringing import bringing
 from registry_mesh.assembly.runs.noting import Noting
 from registry_mesh.assembly.runs.rules_in_force import RulesInForce
 from registry_mesh.assembly.runs.run_told import run_status, tell
@@ -29,16 +30,10 @@ from registry_mesh.assembly.sources.storage import open_storage
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.schema import Config
 from registry_mesh.config.signers import read_signers
-from registry_mesh.content.fill.fills import Fills
-from registry_mesh.content.fill.policy import FillPolicy
 from registry_mesh.content.fill.rivals import Rivals
 from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.failover_registry import FailoverRegistry
 from registry_mesh.content.snapshot.asks import Asked, Asks
-from registry_mesh.content.snapshot.copy_blob import CopyByIngest
-from registry_mesh.content.snapshot.copy_by_fill import CopyByFill
-from registry_mesh.content.snapshot.copy_by_session import CopyBySession
-from registry_mesh.content.snapshot.copy_keys import Bring
 from registry_mesh.content.snapshot.history import NEW_RULES, STOPPED, Run, RunHistory
 from registry_mesh.content.snapshot.lookups import held_data
 from registry_mesh.content.snapshot.outcome import Outcome
@@ -192,7 +187,7 @@ class Replicator:
         return outcome
 
     async def _run(self, rules: Rules, by_hand: bool, only: frozenset[Place] | None) -> Outcome:
-        async with self._bring() as bring:
+        async with bringing(self._storage, self._distrusted, self._rivals) as bring:
             self.meter = Meter()
             signers, unusable = await offload(read_signers, self._config.keys)
             ours = Ours(
@@ -328,22 +323,6 @@ class Replicator:
             faults=self._rules.faults,
             faults_since=round(self._rules.faults_since, 1),
         )
-
-    @asynccontextmanager
-    async def _bring(self) -> AsyncIterator[Bring]:
-        """By fills where the storage can hold blobs in part. A bucket takes a blob as a whole, and only then may a tag
-        of it be seen by other hosts; a spool in front of it would tell too early. What comes is kept in sessions."""
-        cache, uploads = self._storage.cache, self._storage.uploads
-        if cache is None:
-            assert uploads is not None, "a store that is no cache takes uploads"
-            whole = CopyByIngest(self._storage.blobs, self._distrusted.note, self._rivals)
-            yield CopyBySession(whole, uploads, self._storage.records)
-            return
-        fills = Fills(cache, FillPolicy(complete_after=0))
-        try:
-            yield CopyByFill(cache, fills, self._distrusted.note, self._distrusted.doubt, self._rivals)
-        finally:
-            await fills.close()
 
     def _rivals(self, registry: RegistryName) -> Rivals:
         return self._sources[registry].rivals
