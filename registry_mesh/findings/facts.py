@@ -124,6 +124,8 @@ class CertificateFacts:
     ends: float
     newer: bool = False
     """Whether the file holds another than is shown."""
+    listener: str = "clients"
+    """To whom it is shown: `clients` or `operators`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,7 +151,7 @@ def of_certificates(facts: NodeFacts, now: float) -> Iterator[Finding]:
             newer = "; the file on disk is newer" if certificate.newer else ""
             yield Finding(
                 "certificate-ending",
-                f"The certificate for clients {ends}{newer}.",
+                f"The certificate for {certificate.listener} {ends}{newer}.",
                 certificate.file,
                 (f"It is {certificate.file}.",),
                 "systemctl reload registry-mesh@NAME" if certificate.newer else f"renew {certificate.file}",

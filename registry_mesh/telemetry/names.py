@@ -74,6 +74,7 @@ OUTCOMES: Final = ("complete", "failed")
 ANSWERS: Final = ("ok", "not_modified", "unknown", "denied", "throttled", "error", "unreachable")
 
 PARENT_STATES: Final = ("in_use", "standing_by", "left_out", "waiting", "silent")
+LISTENERS: Final = ("clients", "operators")
 FINDINGS: Final = (
     "own-link-down", "offline", "grace-ending", "parent-slow", "parent-down", "parent-lies", "parent-denied",
     "readers-missing",
@@ -193,7 +194,7 @@ FINDING: Final = Metric(
 )  # fmt: skip
 CERTIFICATE_EXPIRY: Final = Metric(
     "certificate_expiry_timestamp_seconds", Kind.GAUGE, "When a listener's certificate ends; absent where it has none",
-    {"listener": ("clients",)}, merge=Merge.MAX,
+    {"listener": LISTENERS}, merge=Merge.MAX,
 )  # fmt: skip
 FAILURES: Final = Metric(
     "failures_total", Kind.COUNTER, "Requests that could not be answered as asked, by whose side it was and why",

@@ -235,6 +235,10 @@ STOPPED = StoppedDeletes("r.example", 31, 100, 0.1, "sha256:abc")
         ),
         (replace(WELL, certificates=(CertificateFacts("/c.pem", NOW + 60 * DAY),)), {}),
         (
+            replace(WELL, certificates=(CertificateFacts("/a.pem", NOW - 6 * DAY, listener="operators"),)),
+            {"certificate-ending": "The certificate for operators ended 6 d ago."},
+        ),
+        (
             replace(WELL, rules=RulesFacts(("r.yaml:3:1: unknown key",), SINCE)),
             {"rules-invalid": "The rules are not taken since 10:31; the old ones stay in force."},
         ),

@@ -82,16 +82,20 @@ class Learned:
             return  # a store that is broken is a finding of its own
 
     def _look_at_certificates(self) -> tuple[CertificateFacts, ...]:
-        """In a thread: the file of the certificate for clients, against what it was when it was first read."""
-        tls = self._config().listen.tls
-        if tls is None:
-            return ()
+        """In a thread: the files of the certificates that are shown, against what they were when they were first
+        read."""
+        config = self._config()
+        shown = (("clients", config.listen.tls), ("operators", config.admin.tls))
+        found = (self._certificate(listener, tls.certificate) for listener, tls in shown if tls is not None)
+        return tuple(each for each in found if each is not None)
+
+    def _certificate(self, listener: str, file: str) -> CertificateFacts | None:
         try:
-            ends = ends_at(Path(tls.certificate)).astimezone(UTC).timestamp()
+            ends = ends_at(Path(file)).astimezone(UTC).timestamp()
         except (OSError, ValueError):
-            return self.certificates
-        served = self._served.setdefault(tls.certificate, ends)
-        return (CertificateFacts(tls.certificate, served, newer=ends > served),)
+            return next((each for each in self.certificates if each.listener == listener), None)
+        served = self._served.setdefault(file, ends)
+        return CertificateFacts(file, served, ends > served, listener)
 
 
 def _format(data: bytes | None) -> int:

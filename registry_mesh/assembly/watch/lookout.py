@@ -86,7 +86,7 @@ class Lookout:
         """Show what findings are made from as gauges."""
         gauge = self._instruments.gauge
         for certificate in facts.certificates:
-            gauge(names.CERTIFICATE_EXPIRY, "clients").set(int(certificate.ends))
+            gauge(names.CERTIFICATE_EXPIRY, certificate.listener).set(int(certificate.ends))
         for registry in facts.registries:
             gauge(names.GRACE_ENDS, registry.name).set(int(grace_ends(registry)))
         told = [each.clock_ahead for registry in facts.registries for each in registry.parents]

@@ -26,6 +26,9 @@ from registry_mesh.config.schema import Config
 from registry_mesh.tasks.threads import offload
 from tests.admin.test_server import FakeNode
 from tests.assembly.access.test_tls import Authorities
+from tests.eventually import eventually
+
+ENDS = 'registry_mesh_certificate_expiry_timestamp_seconds{listener="operators"}'
 
 
 @pytest.fixture
@@ -114,6 +117,12 @@ async def test_a_renewed_authority_holds_after_a_reload(authorities: Authorities
             await status(f"{url}/status", oona)
 
 
+async def metrics(url: str, authorities: Authorities) -> str:
+    connector = aiohttp.TCPConnector(ssl=authorities.client())
+    async with aiohttp.request("GET", f"{url}/metrics", connector=connector) as answer:
+        return await answer.text()
+
+
 async def run(*args: str) -> Result:
     return await offload(CliRunner().invoke, main, list(args))
 
@@ -151,6 +160,7 @@ async def test_a_command_on_the_machine_itself_needs_no_option(authorities: Auth
         assert node.admin_url.startswith("https://")
         path = written(authorities, whole, int(node.admin_url.rpartition(":")[2]))
         assert (await run("parents", path)).exit_code == 0
+        await eventually(lambda: metrics(node.admin_url, authorities), until=lambda text: ENDS in text)
         authorities.pair(authorities.servers, "127.0.0.1")  # another one, that the node does not serve yet
         assert (await run("parents", path)).exit_code == 3
 
