@@ -509,6 +509,22 @@ def test_refusals_and_notes_stand_as_comments_at_their_place() -> None:
     assert lines[4].startswith("  # refused: f:5:6: https://registry.hub.docker.com/alma:9: said twice")
 
 
+def test_what_is_of_the_whole_file_is_told_once_at_the_first_rule() -> None:
+    text = "creds: [{registry: a.b, user: x}]\ndefaults: {parallel: 2}\nsync:\n"
+    text += "".join(f"- {{source: a.b/{each}:1, target: c.d/{each}:1, type: image}}\n" for each in "xy")
+    notes = [each for each in written(imported("regsync", text, "f", {})) if each.startswith("  #")]
+    assert notes == [
+        "  # creds (line 1) is not carried: logins, addresses and mirrors stand in registries.HOST",
+        "  # defaults.parallel (line 2) is not carried: how registries are asked stands in the node's configuration",
+    ]
+
+
+def test_keys_of_zot_are_known_in_any_case() -> None:
+    text = '{"extensions": {"sync": {"registries": [{"URLs": ["https://a.b"], "OnDemand": true, "TLSVerify": false}]}}}'
+    (found,) = imported("zot", text, "f", {})
+    assert found.text == '{name: "**", from: "a.b", repos: "**", tags: "*", data: "on-demand"}'
+
+
 def test_a_plain_list_is_a_recipe_too() -> None:
     found = imported("ducc", "# comment\nalma:9\n\nhub.example/htc/x:*\n", "f", {})
     assert [str(each.rule and each.rule.registry) for each in found] == ["docker.io", "hub.example"]

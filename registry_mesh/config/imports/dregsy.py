@@ -19,7 +19,9 @@ _OURS: Final = "is not carried: logins and how registries are asked stand in the
 def dregsy(text: str) -> Iterator[Entry]:
     """The configuration of dregsy."""
     document = mapping_of(text, "dregsy", "tasks")
-    document.drop("relay", "skopeo", "docker", "dockerhost", "api-version", "lister", "watch")
+    document.leave(
+        _OURS, "relay", "skopeo", "docker", "dockerhost", "api-version", "lister", "watch", "platform"
+    )
     for task in document.mappings("tasks"):
         name, interval = task.text("name"), task.number("interval")
         task.leave("is not carried: what a run did is in its history", "verbose")

@@ -30,6 +30,8 @@ class Kind(Enum):
     DENY = "deny"
     PARENTS = "parents"
     """Not a rule: the keys of one registry in the configuration of a site or replica."""
+    NOTE = "note"
+    """No entry: what is said of the file as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,8 @@ def each_entry(fields: Fields, where: str, make: Callable[[], Iterable[Entry]]) 
         yield Entry(where, refused=str(fault), mark=fault.mark or fields.mark)
         return
     notes = fields.gathered()
+    if notes and not found:
+        yield Entry(where, notes=notes, mark=fields.mark, kind=Kind.NOTE)
     for number, entry in enumerate(found):
         mark = fields.mark if entry.mark == START else entry.mark
         yield replace(entry, mark=mark, notes=(*entry.notes, *(() if number else notes)))
@@ -89,7 +93,7 @@ def with_rules(entries: Iterable[Entry]) -> list[Imported]:
     names: dict[str, int] = {}
     seen: dict[str, str] = {}
     found = []
-    for entry in entries:
+    for entry in _with_notes(entries):
         told = json.dumps([entry.kind.value, entry.registry, dict(entry.keys)], sort_keys=True)
         if entry.refused:
             found.append(Imported(entry))
@@ -98,6 +102,24 @@ def with_rules(entries: Iterable[Entry]) -> list[Imported]:
         else:
             seen[told] = entry.where
             found.append(_as_it_is(entry, names))
+    return found
+
+
+def _with_notes(entries: Iterable[Entry]) -> list[Entry]:
+    """The entries; what is said of the file as a whole stands at the first that is carried, and nothing twice."""
+    whole: list[Entry] = []
+    found: list[Entry] = []
+    told: set[str] = set()
+    for entry in entries:
+        (whole if entry.kind is Kind.NOTE else found).append(entry)
+    first = next((number for number, each in enumerate(found) if not each.refused), None)
+    if first is not None:
+        notes = tuple(note for each in whole for note in each.notes)
+        found[first] = replace(found[first], notes=(*notes, *found[first].notes))
+    for number, entry in enumerate(found):
+        new = tuple(dict.fromkeys(each for each in entry.notes if entry.refused or each not in told))
+        told |= set(new)
+        found[number] = replace(entry, notes=new)
     return found
 
 

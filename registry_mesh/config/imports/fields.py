@@ -41,6 +41,8 @@ class Fields:
     read: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     below: list[Fields] = field(default_factory=list)
+    names: dict[str, str] = field(default_factory=dict)
+    """Of keys that stand elsewhere: how they are called there."""
 
     def __contains__(self, key: str) -> bool:
         return key in self.values
@@ -51,7 +53,7 @@ class Fields:
 
     def name(self, key: str) -> str:
         """`tags.allow`."""
-        return f"{self.path}.{key}" if self.path else key
+        return self.names.get(key) or (f"{self.path}.{key}" if self.path else key)
 
     def get(self, key: str) -> Any:
         """The value as it is."""
@@ -186,4 +188,5 @@ def over(defaults: Fields, own: Fields) -> Fields:
     """`own` with what only `defaults` say; what is read of it is read of its own side."""
     values = {**defaults.values, **own.values}
     marks = {**defaults.marks, **own.marks}
-    return Fields(values, marks, own.mark, own.path, own.read)
+    names = {key: defaults.name(key) for key in defaults.values if key not in own.values}
+    return Fields(values, marks, own.mark, own.path, own.read, names=names)

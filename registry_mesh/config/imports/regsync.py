@@ -41,11 +41,9 @@ _KNOWN: Final = ("source", "target", "type", "tags", "tagSets", "repos", "interv
 def regsync(text: str) -> Iterator[Entry]:
     """`regsync.yml` of regclient."""
     document = mapping_of(text, "regsync", "sync")
-    document.drop("version", "creds", *(key for key in document.values if key.startswith("x-")))
+    document.drop("version", *(key for key in document.values if key.startswith("x-")))
+    document.leave("is not carried: logins, addresses and mirrors stand in registries.HOST", "creds")
     defaults, entries = document.fields("defaults"), document.mappings("sync")
-    defaults.drop(
-        "skipDockerConfig", "cacheCount", "cacheTime", "userAgent", "blobLimit", "ratelimit", "parallel"
-    )
     for each in entries:
         whole = over(defaults, each)
         where = f"{each.values.get('source')} -> {each.values.get('target')}"

@@ -32,18 +32,20 @@ _ASKING: Final = (
         "credentialHelper",
         "preserveDigest",
     ),
-    *("syncLegacyCosignTags", "credentialsFile", "downloadDir"),
+    *("syncLegacyCosignTags", "oauth2CredentialHelper", "credentialsFile", "downloadDir"),
 )
 
 
 def zot(text: str) -> Iterator[Entry]:
     """`extensions.sync` of zot."""
     document = mapping_of(re.sub(r"{{.*?}}", "template", text), "zot", "extensions", "storage")
-    document.drop("distSpecVersion", "http", "log", "cluster", "scheduler")
+    document.drop("distSpecVersion")
+    document.leave("is not carried: the server's own", "http", "log", "cluster", "scheduler")
     extensions, storage = document.fields("extensions"), document.fields("storage")
     extensions.spare()
     storage.spare()
     sync = extensions.fields("sync")
+    sync.fold("enable", "credentialsFile", "downloadDir", "registries")
     sync.leave(_OURS, "credentialsFile", "downloadDir")
     enabled = sync.flag("enable", True)
     for registry in sync.mappings("registries"):
@@ -55,6 +57,7 @@ def zot(text: str) -> Iterator[Entry]:
 
 
 def _registry(registry: Fields, enabled: bool) -> Iterator[Entry]:
+    registry.fold("urls", "pollInterval", "onDemand", "onlySigned", "content", *_ASKING)
     urls = registry.texts("urls")
     url = urls[0] if urls else ""
     keys: dict[str, Any] = {"from": host_of(re.sub(r"^\w+://", "", url).rstrip("/"))}
@@ -84,6 +87,8 @@ def _registry(registry: Fields, enabled: bool) -> Iterator[Entry]:
 def _content(
     content: Fields, common: dict[str, Any], earlier: list[str], where: str, url: str, enabled: bool
 ) -> list[Entry]:
+    content.fold("prefix", "tags", "destination", "stripPrefix")
+    content.fields("tags").fold("regex", "excludeRegex", "semver")
     if not enabled:
         content.spare()
         raise NotCarried(
