@@ -16,6 +16,7 @@ import click
 from registry_mesh.cli import store_command
 from registry_mesh.cli.rule_options import EXIT_INVALID, EXIT_LOOK, read_reference
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
+from registry_mesh.replication.decision import named
 
 if TYPE_CHECKING:
     from registry_mesh.config.schema import Config
@@ -182,7 +183,7 @@ def _last(removed: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _ref(entry: dict[str, Any]) -> str:
-    return f"{entry['registry']}/{entry['repository']}:{entry['tag']}"
+    return f"{entry['registry']}/{entry['repository']}{named(entry['tag'])}"
 
 
 def _with_store(

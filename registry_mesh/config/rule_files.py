@@ -13,7 +13,7 @@ rules:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -89,14 +89,6 @@ def refuse_outward(rules: Rules, pushed: Collection[str]) -> None:
         raise ConfigInvalid(findings)
 
 
-def refuse_by_time(rules: Rules) -> None:
-    """`ConfigInvalid` where a rule keeps the newest by when they were seen: who does not remember that cannot."""
-    late = [rule for rule in rules if rule.keep is not None and rule.keep.needs_times]
-    if late:
-        what, how = "this node remembers no times, which keep by seen or or_younger needs", "keep by version"
-        raise ConfigInvalid([_finding(rule.place, f"rule {rule.name}: {what}", how) for rule in late])
-
-
 def refuse_on_demand(rules: Rules) -> None:
     """`ConfigInvalid` where a rule leaves blobs to be fetched when they are read."""
     what = "this node fetches nothing when it is read, which data: on-demand needs"
@@ -123,14 +115,16 @@ def _finding(place: str, what: str, how: str) -> Finding:
     return Finding(file, Mark(int(line), int(column)), (), what, how)
 
 
-def refuse_unheeded(rules: Rules, heeded: Collection[str]) -> None:
-    """`ConfigInvalid` where a rule says what the node would not do: a rule is obeyed whole, or not at all."""
+def refuse_unheeded(rules: Rules, heeded: Collection[str], reasons: Mapping[str, str] | None = None) -> None:
+    """`ConfigInvalid` where a rule says what the node would not do: a rule is obeyed whole, or not at all. `reasons`:
+    by key why it would not."""
     said = [(rule.place, f"rule {rule.name}", key) for rule in rules for key in rule.said]
     said += [(each.place, "a denial", "deny") for each in rules.deny]
     findings = []
     for place, who, key in said:
         if key not in heeded:
-            what = f"{who}: this node does not do {key} yet"
+            why = (reasons or {}).get(key)
+            what = f"{who}: {why}: it does not do {key}" if why else f"{who}: this node does not do {key} yet"
             findings.append(_finding(place, what, "take it out"))
     if findings:
         raise ConfigInvalid(findings)

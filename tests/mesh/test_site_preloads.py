@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,17 @@ from registry_mesh.assembly.runs.preloading import Preloader
 from registry_mesh.assembly.sources.storage import open_storage
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.schema import Config
+from registry_mesh.content.holdings.pins import Pins
 from registry_mesh.content.holdings.preload import Meter
+from registry_mesh.content.holdings.preloaded import preloaded
+from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.media_types import OCI_INDEX, OCI_MANIFEST
+from registry_mesh.oci.reference import RepositoryName
+from registry_mesh.oci.refusals import BlobUnknown
+from registry_mesh.ports.place import Place
 from registry_mesh.telemetry.logs import FIELDS
 from tests.eventually import eventually
-from tests.simulators.images import HOST, Content
+from tests.simulators.images import HOST, Content, random_bytes
 from tests.simulators.replica_tree import ReplicaTree, replica_tree
 from tests.simulators.ruled_node import ruled_node
 
@@ -132,15 +139,86 @@ async def test_rules_that_become_invalid_are_told_once_and_the_last_valid_ones_g
 
 
 @pytest.mark.parametrize(
-    ("rule", "told"),
+    ("key", "told"),
     [
-        ("repos: app, tags: '1', nodes: t2-geneva, age: 3d", "this node does not do age yet"),
-        (
-            "repos: app, tags: '1', nodes: t2-geneva, keep: {newest: 1, by: seen}",
-            "this node remembers no times",
-        ),
+        ("delete: 7d", "a site makes room by itself: it does not do delete"),
+        ("fixed: '*'", "a site tells its clients what its parents say of a tag: it does not do fixed"),
+        ('to: "x/{repo}"', "a site serves under the names of its registries: it does not do to"),
+        ("verify: team", "a site brings what rules take, whoever signed it: it does not do verify"),
+        ("budget: 1MiB/s", "at the pace of the link: it does not do budget"),
     ],
 )
-async def test_what_a_site_does_not_do_is_refused(rule: str, told: str, world: World) -> None:
+async def test_what_a_site_does_not_do_is_refused(key: str, told: str, world: World) -> None:
     with pytest.raises(ConfigInvalid, match=told):
-        await world.run(world.config(rule))
+        await world.run(world.config(f"repos: app, tags: '1', nodes: t2-geneva, {key}"))
+
+
+def closed_now() -> str:
+    """A window of one hour that begins in six."""
+    begins = (int(time.time()) // 3600 + 6) % 24
+    return f"{begins:02}:00-{(begins + 1) % 24:02}:00 UTC"
+
+
+KEYS = {
+    "plain": ("", {"1", "2"}),
+    "types": ("types: chart", set()),
+    "labels": ("labels: {tier: prod}", {"2"}),
+    "max": ("max: 10KiB", {"2"}),
+    "age": ("age: 3d", set()),
+    "seen": ("keep: {newest: 1, by: seen}", {"1"}),
+    "every": ("every: manual", set()),
+    "when": (f'when: "{closed_now()}"', set()),
+    "metadata": ("data: metadata", {"1", "2"}),
+    "later": ("data: on-demand", {"1", "2"}),
+    "held": ("hold: 30d", {"1", "2"}),
+    "none": ("with: none", {"1", "2"}),
+    "sif": ("with: none, variants: sif", {"1", "2"}),
+}
+"""By repository what its rule says besides, and the tags that come of two images."""
+
+
+async def test_keys_of_rules_say_what_comes(world: World) -> None:
+    images: dict[str, dict[str, Manifest]] = {}
+    for name in KEYS:
+        content = Content()
+        images[name] = {
+            "1": content.image(f"{name}1", "1", layers=[random_bytes(name, 20_000)]),
+            "2": content.image(f"{name}2", "2", labels={"tier": "prod"}),
+        }
+        images[name]["referrer"] = content.image(f"{name}3", subject=images[name]["1"])
+        await world.tree.push(name, content)
+    rules = [
+        f"repos: {name}, tags: '*', nodes: 't2-*', {key}".rstrip(", ") for name, (key, _) in KEYS.items()
+    ]
+    config = world.config(*rules, 'repos: denied, tags: "*", nodes: "t2-*"')
+    denied = Content()
+    denied.image("denied", "1")
+    await world.tree.push("denied", denied)
+    rules_file = Path(config.rules or "") / "r.yaml"
+    rules_file.write_text(f"{rules_file.read_text()}deny: [{{from: {HOST}, repos: denied}}]\n")
+    meter = await world.run(config)
+    assert list(meter.failed) == [f"{HOST}/max"]
+    storage = await open_storage(config)
+    try:
+
+        async def came(name: str) -> set[str]:
+            return set(await preloaded(storage.records, Place(HOST, RepositoryName(name))))
+
+        async def here(image: Manifest) -> bool:
+            try:
+                return (await storage.blobs.stat(image.layers[0].digest)).size > 0
+            except BlobUnknown:
+                return False
+
+        assert {name: await came(name) for name in KEYS} == {name: tags for name, (_, tags) in KEYS.items()}
+        assert await came("denied") == set()
+        whole = {name: await here(images[name]["2"]) for name in KEYS}
+        assert {name for name, is_here in whole.items() if is_here} == {
+            "plain", "labels", "max", "held", "none", "sif",
+        }  # fmt: skip
+        referrers = {name for name in KEYS if await here(images[name]["referrer"])}
+        assert referrers == {"plain", "seen", "held"}
+        pins = {(pin.place.repository, pin.tag) async for pin in Pins(storage.records).all(time.time())}
+        assert pins == {("held", "1"), ("held", "2")}
+    finally:
+        await storage.close()

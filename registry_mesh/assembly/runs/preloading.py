@@ -12,34 +12,49 @@ from dataclasses import replace
 from typing import Final
 
 from registry_mesh.admin.status import PreloadingStatus
+from registry_mesh.assembly.runs.holding import hold
 from registry_mesh.assembly.runs.noting import Noting
 from registry_mesh.assembly.runs.rules_in_force import RulesInForce
 from registry_mesh.assembly.sources.parents import Parents, Seen
 from registry_mesh.assembly.sources.roles import open_site
-from registry_mesh.assembly.sources.storage import run_history
+from registry_mesh.assembly.sources.storage import cache_of, run_history
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.schema import Config
-from registry_mesh.content.holdings.preload import Meter, Ordered, Preload
+from registry_mesh.content.holdings.preload import Meter
+from registry_mesh.content.holdings.preloaded import (
+    PreloadedRepositories,
+    PreloadedSource,
+    bring_by_reading,
+)
 from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.failover_registry import FailoverRegistry
 from registry_mesh.content.snapshot.history import Run
 from registry_mesh.content.snapshot.outcome import Outcome, Trouble
-from registry_mesh.oci.refusals import Refusal
+from registry_mesh.content.snapshot.progress import Meter as Progress
+from registry_mesh.content.snapshot.settings import Ours, SnapshotPolicy
+from registry_mesh.content.snapshot.snapshot import Snapshot
 from registry_mesh.ports.failures import Failure
-from registry_mesh.ports.repositories import EVERY
 from registry_mesh.ports.storage import Storage
-from registry_mesh.ports.urgency import unhurried
-from registry_mesh.replication.decision import Place, TagFacts, Verdict, decide
 from registry_mesh.replication.rules import Rules
-from registry_mesh.replication.wanted import Listing, listings
 from registry_mesh.roles.site import Site
 from registry_mesh.telemetry.instruments import Instruments
 from registry_mesh.telemetry.logs import FIELDS
 
 log: Final = logging.getLogger(__name__)
 
-HEEDED: Final = frozenset({"note", "platforms", "nodes", "keep", "deny"})
-"""Keys of rules that a site obeys: it brings images, whatever else is said of copies."""
+HEEDED: Final = frozenset(
+    {"note", "platforms", "types", "labels", "max", "with", "variants", "age", "nodes", "keep", "hold"}
+    | {"every", "when", "priority", "data", "deny"}
+)
+"""Keys of rules that a site obeys, of those that name it."""
+NOT_AT_SITES: Final = {
+    "to": "a site serves under the names of its registries",
+    "delete": "a site makes room by itself",
+    "fixed": "a site tells its clients what its parents say of a tag",
+    "verify": "a site brings what rules take, whoever signed it",
+    "budget": "what a site brings comes as what its clients ask for, at the pace of the link",
+}
+"""Why it does not do the others."""
 _LOOK: Final = 1.0
 """Seconds between two looks at the folder of rules."""
 _SHOWN: Final = 20
@@ -61,7 +76,7 @@ class Preloader:
         self._storage = storage
         self._instruments = instruments
         self._seen = seen
-        self._rules = RulesInForce(config, storage.records, HEEDED, config.rules)
+        self._rules = RulesInForce(config, storage.records, HEEDED, config.rules, reasons=NOT_AT_SITES)
         self._stack = AsyncExitStack()
         self._last = PreloadingStatus()
         self._noting = Noting(run_history(config, storage))
@@ -101,42 +116,18 @@ class Preloader:
         return meter
 
     async def _run(self, rules: Rules, meter: Meter) -> None:
-        ordered: list[Ordered] = []
+        """The same run as a replica's, into what the site remembers of what clients asked for."""
         self._site.forget()
-        with unhurried():
-            for listing in listings(rules):
-                places = await self._places(listing, rules, meter)
-                meter.repositories += len(places)
-                for place in places:
-                    ordered += await self._ordered(place, rules, meter)
-            failed = dict(meter.failed)
-            await Preload(ordered, meter).run()
-        meter.failed |= failed
-
-    async def _places(self, listing: Listing, rules: Rules, meter: Meter) -> list[Place]:
-        names = set(listing.names)
-        try:
-            if listing.patterns:
-                names |= {name async for name in self._sources[listing.registry].repositories()}
-        except (Failure, Refusal) as fault:
-            meter.failed[str(listing.registry)] = f"its repositories cannot be listed: {fault.reason}"
-        return [Place(listing.registry, name) for name in sorted(names) if rules.of(listing.registry, name)]
-
-    async def _ordered(self, place: Place, rules: Rules, meter: Meter) -> list[Ordered]:
-        """The images of a repository that rules take."""
-        source = self._sources[place.registry].repository(place.repository)
-        try:
-            tags = (await source.tags.tags(EVERY)).tags
-        except (Failure, Refusal) as fault:
-            meter.failed[f"{place.registry}/{place.repository}"] = fault.reason
-            return []
-        by, facts = rules.of(place.registry, place.repository), dict.fromkeys(tags, TagFacts())
-        repository = self._site.repository(place.registry, place.repository)
-        return [
-            Ordered(place.ref(tag), repository, tag, frozenset(map(str, each.platforms or ())))
-            for tag, each in decide(place, rules, by, facts, time.time()).items()
-            if each.verdict is Verdict.TAKE
-        ]
+        served = self._site.repository
+        kept = PreloadedRepositories(served, self._storage.records)
+        ours = Ours(cache_of(self._storage), bring_by_reading, kept, self._storage.records)
+        sources = {name: PreloadedSource(name, each, served) for name, each in self._sources.items()}
+        policy = SnapshotPolicy(referrers_every=0.0)  # what was complete may have been evicted since
+        outcome = await Snapshot(rules, sources, ours, time.time, Progress(), policy).run()
+        meter.repositories, meter.images = outcome.repositories, outcome.tags
+        meter.images_done, meter.size_brought = outcome.held, outcome.size
+        meter.failed |= {each.what: each.why for each in outcome.troubles}
+        meter.failed |= await hold(self._storage, kept.places, time.time())
 
     async def repeat(self) -> None:
         """Never ends: again `replication.interval` after each run, and where the rules change."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -19,7 +19,6 @@ from registry_mesh.config.rule_files import (
     RuleTexts,
     parse_rules,
     read_rule_files,
-    refuse_by_time,
     refuse_on_demand,
     refuse_outward,
     refuse_shares,
@@ -45,8 +44,16 @@ class RulesInForce:
     """Reads the rules of `folder`; `records` keep the last that were valid, under `kept`."""
 
     def __init__(
-        self, config: Config, records: Records, heeded: Collection[str], folder: str, kept: str = _KEPT
+        self,
+        config: Config,
+        records: Records,
+        heeded: Collection[str],
+        folder: str,
+        kept: str = _KEPT,
+        reasons: Mapping[str, str] | None = None,
     ) -> None:
+        """`reasons`: why keys that are not `heeded` mean nothing here."""
+        self._reasons = reasons or {}
         self._config = config
         self._folder = folder
         self._key = kept
@@ -90,14 +97,12 @@ class RulesInForce:
         rules = await offload(parse_rules, texts, (*self._config.registries, *own))
         name = node_name(self._config)
         ours = replace(rules, rules=tuple(self._as_ours(r) for r in rules if self._is_ours(r, name)))
-        refuse_unheeded(ours, self._heeded)
-        if self._config.role == "site":
-            refuse_by_time(ours)
+        refuse_unheeded(ours, self._heeded, self._reasons)
         refuse_unknown_keys(ours, self._config.keys)
         refuse_outward(ours, [name for name, each in self._config.registries.items() if each.push])
         if not self._config.replication.rate:
             refuse_shares(ours)
-        if self._config.replication.fallthrough == "refuse":
+        if self._config.role != "site" and self._config.replication.fallthrough == "refuse":
             refuse_on_demand(ours)
         return ours
 
