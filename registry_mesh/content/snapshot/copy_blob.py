@@ -5,18 +5,23 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from registry_mesh.content.fill.behind import behind_clients
+from registry_mesh.content.fill.pace import PacePolicy
 from registry_mesh.content.fill.retries import Retries
 from registry_mesh.content.fill.rivals import Rivals
-from registry_mesh.content.fill.via import Distrust
+from registry_mesh.content.fill.via import NO_RIVALS, Distrust
+from registry_mesh.content.fill.watch import PaceWatch
 from registry_mesh.content.snapshot.offer import Offer, RivalsOf, no_rivals
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.refusals import BlobUnknown, DigestInvalid
 from registry_mesh.oci.span import Span
-from registry_mesh.ports.blobs import BlobSource, BlobStore, Ingest
-from registry_mesh.ports.failures import SourceLied, SourceUnavailable
+from registry_mesh.ports.blobs import BlobSource, BlobStore, Ingest, Reading
+from registry_mesh.ports.failures import SourceLied, SourceSlow, SourceUnavailable
 from registry_mesh.ports.pieces import in_memory
+
+_PACE: Final = PacePolicy()
 
 Moved = Callable[[int], None]
 """Told how many bytes came; a negative number takes back bytes that turned out wrong."""
@@ -95,6 +100,8 @@ class Arriving:
         self._moved = moved
         self._came = 0
         self._senders: set[str] = set()
+        self._left: set[str] = set()
+        """Sources that were left for being slow."""
 
     def take_back(self) -> None:
         """What came counts for nothing."""
@@ -130,11 +137,29 @@ class Arriving:
                 raise self.lied(
                     f"{self.blob.digest} has {reading.info.size} bytes there, {self.blob.size} are named"
                 )
+            try:
+                await self._take(reading, ingest)
+            except SourceSlow as slow:
+                self._left.add(slow.source)
+                raise
+
+    async def _take(self, reading: Reading, ingest: Ingest) -> None:
+        """What a stream brings; `SourceSlow` where another source would bring far more. One that was left, and is back
+        as the others lack the blob, is waited for."""
+        source = reading.provenance.source
+        rivals = NO_RIVALS if source in self._left else self._rivals
+        digest, size = self.blob.digest, self.blob.size
+        async with PaceWatch(_PACE, rivals, source, digest, lambda: ingest.offset, lambda: size) as watch:
+            watch.waiting = True
             async for data in in_memory(reading):
-                if ingest.offset + len(data) > self.blob.size:
-                    raise self.lied(f"more than the {self.blob.size} bytes of {self.blob.digest} came")
+                watch.waiting = False
+                if ingest.offset + len(data) > size:
+                    raise self.lied(f"more than the {size} bytes of {digest} came")
                 await ingest.write(data)
                 self._came += len(data)
                 self._moved(len(data))
-                if ingest.offset < self.blob.size:
-                    await behind_clients(self._rivals, reading.provenance.source)
+                if ingest.offset < size:
+                    watch.held = True
+                    await behind_clients(self._rivals, source)
+                    watch.held = False
+                watch.waiting = True

@@ -16,7 +16,9 @@ from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.failover_registry import FailoverRegistry
 from registry_mesh.content.nest.pull_through import PullThrough
+from registry_mesh.content.snapshot.copy_blob import CopyByIngest
 from registry_mesh.content.snapshot.copy_by_fill import CopyByFill
+from registry_mesh.content.snapshot.copy_keys import Bring
 from registry_mesh.content.snapshot.flow import Flow, Grant, PacedBlobs, Spending
 from registry_mesh.content.snapshot.offer import Offer
 from registry_mesh.oci.descriptor import Descriptor
@@ -74,10 +76,16 @@ class World:
             self._store, source, fills, distrusted.note, doubt=distrusted.doubt, rivals=parents.rivals
         )
 
-    async def copy(self, data: bytes, *urls: str, bytes_a_second: float | None = None) -> None:
-        """As a run of a replica does, which may have a budget."""
+    async def copy(
+        self, data: bytes, *urls: str, bytes_a_second: float | None = None, whole: bool = False
+    ) -> None:
+        """As a run of a replica does, which may have a budget; `whole`: into a store that takes blobs as a whole."""
         parents, distrusted, fills = await self._parents(urls, Patience())
-        bring = CopyByFill(self._store, fills, distrusted.note, distrusted.doubt, lambda _: parents.rivals)
+        bring: Bring = CopyByFill(
+            self._store, fills, distrusted.note, distrusted.doubt, lambda _: parents.rivals
+        )
+        if whole:
+            bring = CopyByIngest(self._store, distrusted.note, lambda _: parents.rivals)
         blobs: BlobSource = parents.repository(RepositoryName("team/app")).blobs
         if bytes_a_second is not None:
             grant = Grant(bytes_a_second, asyncio.get_running_loop().time, asyncio.sleep)
@@ -185,18 +193,20 @@ async def test_slow_beside_good(world: World, slow: dict[str, float], most_asked
     assert bad.sent + good.sent <= 1.02 * sum(map(len, BLOBS))
 
 
-async def test_a_run_of_a_replica_leaves_it_too(world: World) -> None:
+@pytest.mark.parametrize("whole", [False, True], ids=["in part", "whole"])
+async def test_a_run_of_a_replica_leaves_it_too(world: World, whole: bool) -> None:
     bad = await world.slow(SlowRegistry(DATA, step=5_000, pause=0.1))
     good = await world.slow(SlowRegistry(DATA, step=MIB, pause=0))
-    await world.copy(DATA, bad.url, good.url)
+    await world.copy(DATA, bad.url, good.url, whole=whole)
     assert bad.asked == good.asked == 1
     assert bad.sent + good.sent <= 1.02 * len(DATA)
 
 
-async def test_a_parent_is_not_slow_for_the_budget_of_a_run(world: World) -> None:
+@pytest.mark.parametrize("whole", [False, True], ids=["in part", "whole"])
+async def test_a_parent_is_not_slow_for_the_budget_of_a_run(world: World, whole: bool) -> None:
     data = DATA[: 3 * MIB // 2]
     first, second = [await world.slow(SlowRegistry(data, step=MIB, pause=0)) for _ in range(2)]
-    await world.copy(data, first.url, second.url, bytes_a_second=500_000)
+    await world.copy(data, first.url, second.url, bytes_a_second=500_000, whole=whole)
     assert (first.asked, second.asked) == (1, 0)
 
 
