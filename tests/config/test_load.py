@@ -117,7 +117,7 @@ def test_all_faults_are_reported_together_in_the_files_order() -> None:
             "role: replica\nstore: {disk: {path: x}}\nregistries: {a.b: {parents: [[http://x]]}}\n",
             "a replica needs rules",
         ),
-        ("role: origin\nstore: {disk: {path: x}}\nrules: r\n", "rules without registries"),
+        ("role: origin\nstore: {disk: {path: x}}\nrules: r\n", "what rules bring needs a registry to be in"),
         ("role: origin\nstore: {disk: {path: x}, s3: {bucket: b}}\n", "exclude each other"),
         ("role: origin\nstore: {}\n", "neither disk nor s3"),
         ("role: site\nstore: {s3: {bucket: b}}\n", "a site on a bucket needs a spool"),
