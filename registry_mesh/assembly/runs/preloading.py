@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from typing import Final
 
-from registry_mesh.admin.status import PreloadingStatus
+from registry_mesh.admin.run_status import PreloadingStatus
 from registry_mesh.assembly.runs.holding import hold
 from registry_mesh.assembly.runs.noting import Noting
 from registry_mesh.assembly.runs.rules_in_force import RulesInForce

@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Final
 
-from registry_mesh.admin.status import ReplicationStatus, RuleStatus
+from registry_mesh.admin.run_status import ReplicationStatus, RuleStatus
 from registry_mesh.assembly.labels import layout
 from registry_mesh.assembly.runs.bringing import bringing
 from registry_mesh.assembly.runs.noting import Noting

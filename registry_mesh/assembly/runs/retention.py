@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from registry_mesh.admin.status import RetentionStatus, StoppedStatus
+from registry_mesh.admin.run_status import RetentionStatus, StoppedStatus
 from registry_mesh.assembly.runs.rules_in_force import RulesInForce
 from registry_mesh.assembly.sources.audited import Keep
 from registry_mesh.assembly.sources.repositories import open_repositories

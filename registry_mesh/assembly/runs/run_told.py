@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from registry_mesh.admin.status import IdleStatus, RunStatus, StoppedStatus
+from registry_mesh.admin.run_status import IdleStatus, RunStatus, StoppedStatus
 from registry_mesh.content.snapshot.outcome import Outcome
 from registry_mesh.telemetry.logs import FIELDS
 

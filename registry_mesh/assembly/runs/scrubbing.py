@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Final
 
-from registry_mesh.admin.status import ScrubStatus
+from registry_mesh.admin.run_status import ScrubStatus
 from registry_mesh.assembly.labels import node_name
 from registry_mesh.assembly.runs.menders import by_repository, menders
 from registry_mesh.assembly.sources.parents import Parents, Seen

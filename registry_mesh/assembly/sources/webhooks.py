@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from registry_mesh.admin.status import WebhookStatus
+from registry_mesh.admin.run_status import WebhookStatus
 from registry_mesh.assembly.labels import node_name
 from registry_mesh.config.scalars import SecretReference
 from registry_mesh.config.schema import Config

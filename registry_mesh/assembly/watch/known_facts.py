@@ -8,15 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from registry_mesh.admin.status import (
-    NodeStatus,
-    ParentStatus,
-    PreloadingStatus,
-    RegistryStatus,
-    ReplicationStatus,
-    RetentionStatus,
-    StoppedStatus,
-)
+from registry_mesh.admin.run_status import PreloadingStatus, ReplicationStatus, RetentionStatus, StoppedStatus
+from registry_mesh.admin.status import NodeStatus, ParentStatus, RegistryStatus
 from registry_mesh.assembly.labels import parent_label
 from registry_mesh.assembly.supervision import file_limit
 from registry_mesh.assembly.supervision.told import Told
