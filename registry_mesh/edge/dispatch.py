@@ -77,6 +77,17 @@ class Dispatch:
         found = match(target.path, self._role.registries)
         if found is None:
             raise NotFound(path=target.path[:300])
+        call, handler = self._taken_apart(exchange, found, target)
+        try:
+            await handler(exchange, call)
+        except MethodNotAllowed:
+            raise
+        except Unsupported as fault:
+            others = [method for method in ROUTES.get(found.endpoint, {}) if method != exchange.method]
+            raise MethodNotAllowed(fault.reason, others, **fault.detail) from None
+
+    def _taken_apart(self, exchange: Exchange, found: Match, target: Target) -> tuple[Call, Handler]:
+        """What is asked for and who answers it, once the caller may ask that."""
         named = _named_registry(found, target)
         name = parse_name(found.name) if found.name else RepositoryName("")
         repository = self._repository(exchange, named, name)
@@ -84,7 +95,7 @@ class Dispatch:
         name = repository.name if repository is not None else name
         subject = _admit(exchange, Action.PULL, registry, name, listed=found.endpoint is Endpoint.CATALOG)
         action, handler = self._route(exchange.method, found)
-        call = Call(
+        exchange.call = call = Call(
             self._role,
             found.endpoint,
             found.reference,
@@ -97,27 +108,12 @@ class Dispatch:
             repository,
             Pusher(subject, exchange.request.remote or ""),
         )
-        exchange.call = call
         if action is not Action.PULL:
-            if repository is None or repository.pushes is None:
-                raise MethodNotAllowed(
-                    "this node takes no pushes: push to the origin", _reading_methods(found.endpoint)
-                )
-            if exchange.settings.read_only:
-                raise MethodNotAllowed(
-                    "this node is read-only for maintenance: come again later",
-                    _reading_methods(found.endpoint),
-                )
+            _demand_pushes(exchange, call)
             _admit(exchange, action, registry, name)
             if action is Action.PUSH:
                 demand_short(registry, name)
-        try:
-            await handler(exchange, call)
-        except MethodNotAllowed:
-            raise
-        except Unsupported as fault:
-            others = [method for method in ROUTES.get(found.endpoint, {}) if method != exchange.method]
-            raise MethodNotAllowed(fault.reason, others, **fault.detail) from None
+        return call, handler
 
     def _repository(
         self, exchange: Exchange, named: RegistryName | None, name: RepositoryName
@@ -152,6 +148,17 @@ class Dispatch:
         if method not in methods:
             raise MethodNotAllowed(f"{method[:20]} is not for this end point", list(methods))
         return methods[method]
+
+
+def _demand_pushes(exchange: Exchange, call: Call) -> None:
+    """`MethodNotAllowed` where nothing can be changed here, or not now."""
+    if call.repository is None or call.repository.pushes is None:
+        why = "this node takes no pushes: push to the origin"
+    elif exchange.settings.read_only:
+        why = "this node is read-only for maintenance: come again later"
+    else:
+        return
+    raise MethodNotAllowed(why, _reading_methods(call.endpoint))
 
 
 def _prefix(exchange: Exchange) -> str:
