@@ -28,7 +28,7 @@ _DEATHS: Final = 3
 
 def of_store(facts: NodeFacts, now: float) -> Iterator[Finding]:
     """Whether bytes can be kept, and keep."""
-    store, care = facts.store, facts.care
+    store = facts.store
     if store.fault:
         yield _fault(facts, now)
     if store.quota and not store.evicts and store.used > _FULL * store.quota:
@@ -50,6 +50,12 @@ def of_store(facts: NodeFacts, now: float) -> Iterator[Finding]:
             (f"{store.where}. This node goes on until it ends, and cannot start on it again.",),
             "upgrade this node",
         )
+    yield from _of_care(facts, now)
+
+
+def _of_care(facts: NodeFacts, now: float) -> Iterator[Finding]:
+    """Whether what is stored is still what it was, and is looked at."""
+    store, care = facts.store, facts.care
     if care.rotten:
         yield Finding(
             "rot",

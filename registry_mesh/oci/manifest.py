@@ -60,38 +60,34 @@ class Manifest:
         media_type = _media_type(document, media_type)
         if media_type in MANIFESTS or media_type in INDEXES:
             _demand_version(document)
-        if "layers" in document and "manifests" in document:
-            raise ManifestInvalid(
-                "both layers and manifests: neither a manifest nor an index"
-            )  # CVE-2021-41190
+        if "layers" in document and "manifests" in document:  # CVE-2021-41190
+            raise ManifestInvalid("both layers and manifests: neither a manifest nor an index")
         digest = digest or Digest.of(data)
-        subject = (
-            Descriptor.parse(document["subject"], "subject") if document.get("subject") is not None else None
-        )
+        subject = document.get("subject")
+        subject = Descriptor.parse(subject, "subject") if subject is not None else None
         annotations = parse_annotations(document.get("annotations"), "manifest")
         artifact_type = document.get("artifactType")
         if artifact_type is not None and not isinstance(artifact_type, str):
             raise ManifestInvalid("artifactType is not a string")
+        config: Descriptor | None = None
+        layers: tuple[Descriptor, ...] = ()
+        children: tuple[Descriptor, ...] = ()
         if media_type in INDEXES:
             children = _descriptors(document, "manifests", required=True)
-            return cls(media_type, data, digest, None, (), children, subject, artifact_type, annotations)
-        if media_type not in MANIFESTS:
-            return cls(media_type, data, digest, None, (), (), subject, artifact_type, annotations)
-        if "config" not in document:
-            raise ManifestInvalid("config is missing")
-        config = Descriptor.parse(document["config"], "config")
-        layers = _descriptors(document, "layers", required=media_type == OCI_MANIFEST and not artifact_type)
-        return cls(
-            media_type,
-            data,
-            digest,
-            config,
-            layers,
-            (),
-            subject,
-            artifact_type or config.media_type,
-            annotations,
-        )
+        elif media_type in MANIFESTS:
+            config, layers = _config_and_layers(document, media_type)
+            artifact_type = artifact_type or config.media_type
+        return cls(media_type, data, digest, config, layers, children, subject, artifact_type, annotations)
+
+
+def _config_and_layers(
+    document: dict[str, Any], media_type: str
+) -> tuple[Descriptor, tuple[Descriptor, ...]]:
+    if "config" not in document:
+        raise ManifestInvalid("config is missing")
+    config = Descriptor.parse(document["config"], "config")
+    required = media_type == OCI_MANIFEST and not document.get("artifactType")
+    return config, _descriptors(document, "layers", required=required)
 
 
 def _decode(data: bytes) -> dict[str, Any]:
