@@ -1,7 +1,7 @@
 """The images of a node: looked at and touched through the admin listener.
 
     GET  /api/1/images                       what is held, image by image
-    POST /api/1/images/evict|pin|refresh     {"images": [NAME, ...], ...}
+    POST /api/1/images/evict|pin|refresh|plan  {"images": [NAME, ...], ...}
     POST /api/1/images/preload               a JSON line now and then, the last one has "done": true
 
 Bodies are application/json, which no page of another site can send unasked; a request that names an Origin is refused.
@@ -62,6 +62,10 @@ class Images(Protocol):
         """Ask the parents now what tags point at."""
         ...
 
+    async def plan(self, names: Sequence[str], asked: Asked) -> Told:
+        """Say what a pull would bring, and what of it is here."""
+        ...
+
     def preload(self, names: Sequence[str], asked: Asked) -> AsyncIterator[Told]:
         """Bring images; gives how far that is now and then, the result at last."""
         ...
@@ -78,7 +82,12 @@ def add_images(app: web.Application, images: Images) -> None:
 
     app.router.add_get("/api/1/images", held)
     app.router.add_post("/api/1/images/preload", preload)
-    for word, act in (("evict", images.evict), ("pin", images.pin), ("refresh", images.refresh)):
+    for word, act in (
+        ("evict", images.evict),
+        ("pin", images.pin),
+        ("refresh", images.refresh),
+        ("plan", images.plan),
+    ):
         app.router.add_post(f"/api/1/images/{word}", _acting(act))
 
 

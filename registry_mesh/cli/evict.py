@@ -10,7 +10,7 @@ import click
 from registry_mesh.cli.asked import Told, ask, node_at
 from registry_mesh.cli.of_node import OfNode
 from registry_mesh.cli.on_images import EPILOG, WAIT, answered, touch
-from registry_mesh.cli.replication_view import size
+from registry_mesh.findings.words import size
 
 
 @click.command(cls=OfNode, epilog=EPILOG)
@@ -46,7 +46,8 @@ def _say(told: Told) -> None:
     if told["dry_run"]:
         click.echo(f"Would free {size(told['freed'])}. Nothing was evicted.")
         return
-    click.echo(f"Evicted {size(told['freed'])}. Undo: registry-mesh preload, with the same names.")
+    holds = f"; the store holds {size(told['used'])}" if told.get("used") is not None else ""
+    click.echo(f"Evicted {size(told['freed'])}{holds}. Undo: registry-mesh preload, with the same names.")
     if told["in_use"]:
         click.echo(
             f"{told['in_use']} blobs are being filled and stay: try again when that is done.", err=True

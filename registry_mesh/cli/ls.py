@@ -13,7 +13,7 @@ import click
 from registry_mesh.cli.asked import Told, ask, node_at
 from registry_mesh.cli.of_node import OfNode
 from registry_mesh.cli.on_images import WAIT, answered, chosen
-from registry_mesh.cli.replication_view import size
+from registry_mesh.findings.words import size
 
 
 @click.command(

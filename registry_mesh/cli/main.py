@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "evict": "Have a running site forget images.",
     "pin": "Spare images from eviction.",
     "refresh": "Ask parents now what tags point at.",
+    "pull-through": "Say where an image would come from, and what that costs.",
     "preload": "Bring images to a running site; return when they are here.",
     "who-pulled": "Say who pulled an image, where and when; list what nobody uses.",
     "gc": "Remove what no tag needs any more.",

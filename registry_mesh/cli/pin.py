@@ -10,8 +10,8 @@ import click
 from registry_mesh.cli.asked import Told
 from registry_mesh.cli.of_node import OfNode
 from registry_mesh.cli.on_images import EPILOG, touch
-from registry_mesh.cli.replication_view import size
 from registry_mesh.config.scalars import parse_duration
+from registry_mesh.findings.words import size
 
 
 def _duration(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
@@ -52,4 +52,5 @@ def _say(told: Told) -> None:
     for each in told["images"]:
         if not each["whole"]:
             share = 100 * each["held"] // max(1, each["size"])
-            click.echo(f"  {each['name']} is here in part ({share} %). The rest: registry-mesh preload")
+            click.echo(f"  {each['name']} is here in part ({share} %).")
+            click.echo(f"  To fetch the rest: registry-mesh preload {each['name']}")

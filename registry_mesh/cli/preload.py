@@ -13,8 +13,9 @@ import click
 
 from registry_mesh.cli.asked import NodeAddress, NodeRefuses, NodeSilent, Told, fail, node_at, steps
 from registry_mesh.cli.of_node import OfNode
-from registry_mesh.cli.replication_view import clock, size
+from registry_mesh.cli.replication_view import clock
 from registry_mesh.config.schema import Config
+from registry_mesh.findings.words import size
 
 _EVERY: Final = 10.0
 """Seconds between two lines where no terminal is."""
@@ -119,7 +120,7 @@ def _shown(quiet: bool) -> Callable[[Told, float], None]:
 
 
 def line(told: Told, seconds: float) -> str:
-    """`137 of 224 GiB, 251 MiB/s, 5:47 left; 19 of 31 images; 0 failed`."""
+    """`137 GB of 224 GB, 251 MB/s, 5:47 left; 19 of 31 images; 0 failed`."""
     rate = told["bytes_done"] / seconds if seconds > 0 else 0.0
     left = max(0, told["bytes"] - told["bytes_done"])
     eta = f", {clock(left / rate)} left" if rate and left else ""

@@ -148,7 +148,7 @@ def test_evicted_is_gone_and_what_others_have_stays(tree: Tree) -> None:
     assert tree.pull("out/a", "2"), "the next pull brings it again"
     wrong = tree.run("evict", "out/bb:1")
     assert wrong.exit_code == 1
-    assert "did you mean out/b:1?" in wrong.stderr
+    assert "Did you mean out/b:1?" in wrong.stderr
 
 
 def test_what_is_pinned_is_not_evicted(tree: Tree) -> None:
@@ -208,3 +208,31 @@ def test_only_whom_the_node_s_operator_sends_is_heeded(
         urllib.request.urlopen(request, timeout=10)
     assert refused.value.code == 400
     assert "error" in json.load(refused.value)
+
+
+def test_a_pull_is_planned_and_nothing_but_its_manifest_moves(tree: Tree) -> None:
+    tree.push("plan/a", "1", 2 * MIB)
+    said = tree.said("pull-through", "plan/a:1", "--dry-run")
+    assert said.startswith(f"{REGISTRY}/plan/a:1 is sha256:")
+    assert "not held" in said and f"127.0.0.1:{tree.origin.port}" in said
+    assert tree.listed("plan/a:1") == {} or not tree.listed("plan/a:1")["plan/a:1"]["whole"]
+    planned = json.loads(tree.said("pull-through", "plan/a:1", "--dry-run", "--json"))["images"][0]
+    missing = sum(part["size"] - part["held"] for part in planned["parts"])
+    assert missing > 2 * MIB
+    before = counted(tree.site)
+    tree.said("pull-through", "plan/a:1")
+    assert abs(counted(tree.site) - before - missing) < missing * 0.02, "what was said is what moved"
+    assert "nothing would cross the WAN" in tree.said("pull-through", "plan/a:1", "--dry-run")
+
+
+def counted(node: Node) -> int:
+    """Bytes that came from parents."""
+    with urllib.request.urlopen(f"{node.admin}/status", timeout=30) as answer:
+        return int(sum(json.load(answer)["counters"]["upstream_bytes_total"].values()))
+
+
+def test_a_pull_that_would_be_refused(tree: Tree) -> None:
+    for command in (("--dry-run",), ()):
+        refused = tree.run("pull-through", "plan/none:1", *command)
+        assert refused.exit_code == 1
+    assert "■ " in tree.run("pull-through", "plan/none:1", "--dry-run").stdout

@@ -15,6 +15,7 @@ from registry_mesh.admin.images import Asked, Told, Unheeded
 from registry_mesh.assembly.sources.parents import Parents, Seen
 from registry_mesh.assembly.sources.repositories import open_repositories
 from registry_mesh.assembly.sources.roles import aliases, default_registry, open_site
+from registry_mesh.assembly.watch.pull_plan import planned
 from registry_mesh.config.schema import Config
 from registry_mesh.content.holdings.image import Image, Looks, alone, on_disk
 from registry_mesh.content.holdings.pins import Pin, Pins
@@ -156,7 +157,8 @@ class NodeImages:
             gone = await holdings.drop(digest) if here else 0
             freed += gone
             in_use += bool(here) and not gone
-        return {"freed": freed, "in_use": in_use}
+        disk = self._storage.disk
+        return {"freed": freed, "in_use": in_use, "used": disk.used if disk is not None else None}
 
     async def pin(self, names: Sequence[str], asked: Asked) -> Told:
         """See `admin.images.Images`."""
@@ -249,6 +251,22 @@ class NodeImages:
         self._changed()
         yield _step(meter) | {"done": True}
 
+    async def plan(self, names: Sequence[str], asked: Asked) -> Told:
+        """See `admin.images.Images`."""
+        site = await self._opened("pull-through")
+        platforms = frozenset(str(each) for each in asked.get("platforms") or ())
+        told = []
+        for name in names:
+            place, reference = self._parsed(name)
+            repository = site.repository(place.registry, place.repository)
+            told.append(await planned(repository, reference, platforms, self._holdings()))
+        disk = self._storage.disk
+        return {
+            "images": told,
+            "used": disk.used if disk is not None else None,
+            "quota": self._storage.quota,
+        }
+
     async def _opened(self, what: str) -> Site:
         """A site of this process, which asks its parents each time."""
         self._demand_site(what)
@@ -284,7 +302,8 @@ class NodeImages:
     def _nothing_called(self, images: Sequence[Image], name: str) -> str:
         known = {spelled for image in images for spelled in spellings(image, self._default())}
         near = difflib.get_close_matches(name, known, 1)
-        return f"nothing here is called {name}" + (f": did you mean {near[0]}?" if near else "")
+        said = f"Nothing here is called {name}."
+        return f"{said}\n  Did you mean {near[0]}? registry-mesh ls {near[0]}" if near else said
 
     def _default(self) -> str | None:
         own = self._registries[0] if len(self._registries) == 1 else self._config.registry

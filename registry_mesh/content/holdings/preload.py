@@ -68,7 +68,8 @@ class Preload:
         digest = image.reference
         if not isinstance(digest, Digest):
             digest = (await image.repository.tags.resolve(digest)).descriptor.digest
-        blobs = await self._named(image, digest)
+        found = await named(image.repository, digest, image.platforms)
+        blobs = [each for each in found if each.kind is Kind.BLOB]
         place = image.repository.registry, image.repository.name
         new = [each for each in blobs if (*place, each.digest) not in self._here]
         self._meter.size += sum(each.size or 0 for each in new)
@@ -76,24 +77,6 @@ class Preload:
             for each in new:
                 group.create_task(self._blob(image.repository, each))
         self._here |= {(*place, each.digest) for each in new}
-
-    async def _named(self, image: Ordered, root: Digest) -> list[Mention]:
-        """The blobs below `root`, each once; the manifests are here then."""
-        found: dict[Digest, Mention] = {}
-        done: set[Digest] = set()
-        todo = [root]
-        while todo:
-            digest = todo.pop()
-            if digest in done:
-                continue
-            done.add(digest)
-            manifest = (await image.repository.manifests.manifest(digest)).manifest
-            for each in mentions(manifest.data, manifest.media_type).named:
-                if each.kind is Kind.MANIFEST and _is_wanted(each, image.platforms):
-                    todo.append(each.digest)
-                elif each.kind is Kind.BLOB:
-                    found.setdefault(each.digest, each)
-        return list(found.values())
 
     async def _blob(self, repository: Repository, blob: Mention) -> None:
         async with self._room:
@@ -106,6 +89,24 @@ class Preload:
             except _OPTIONAL:
                 if blob.needed:
                     raise
+
+
+async def named(repository: Repository, root: Digest, platforms: frozenset[str]) -> list[Mention]:
+    """What an image consists of, below its manifest `root`, each once: manifests, which are here then, and blobs."""
+    found: dict[Digest, Mention] = {}
+    done: set[Digest] = set()
+    todo = [root]
+    while todo:
+        digest = todo.pop()
+        if digest in done:
+            continue
+        done.add(digest)
+        manifest = (await repository.manifests.manifest(digest)).manifest
+        for each in mentions(manifest.data, manifest.media_type).named:
+            if each.kind is Kind.BLOB or (each.kind is Kind.MANIFEST and _is_wanted(each, platforms)):
+                found.setdefault(each.digest, each)
+                todo += [each.digest] if each.kind is Kind.MANIFEST else []
+    return list(found.values())
 
 
 def _is_wanted(child: Mention, platforms: frozenset[str]) -> bool:
