@@ -172,6 +172,7 @@ mirror:
   additionalImages:
     - {name: 'docker://quay.io/a/b:1', targetRepo: new/b, targetTag: one}
     - {name: quay.io/a/c}
+    - {name: 'oci:///tmp/x'}
 """,
         [
             "! releases are found in an update graph, which rules do not ask; let oc-mirror write mapping.txt and import that",
@@ -180,6 +181,7 @@ mirror:
             "! a chart repository of the old kind (index.yaml): only charts in registries are taken",
             'quay.io a/b "1" to: {name: "new/b", tag: one}',
             "quay.io a/c latest",
+            "! a layout on a disk; rules copy what a registry has",
         ],
     ),
     "hauler": (
@@ -384,7 +386,7 @@ images:
             'quay.io a/b "semver: >= 1.2" to: {name: "{base}", tag: "{version}-x"}',
             'quay.io a/c "semver: >= 1.2 in stable-*" to: {name: "{base}"}',
             'quay.io a/d "semver: >= 1.2 & re: (?:\\\\d+\\\\.\\\\d+)" to: {name: "{base}"}',
-            "! filter: (\\d+.*): the version stands between plain text only, such as ^stable-(.*)$",
+            "! filter: (\\d+.*): the version stands between plain text only, with ^ and $ around, such as ^stable-(.*)$",
             f'quay.io a/f "1@{A}" to: {{name: "{{base}}"}}',
             "! semver beside tag_or_pattern or sha: retagger refuses it; keep one",
         ],

@@ -90,6 +90,8 @@ def _refused(fields: Fields, kind: str, sentence: str) -> Entry:
 
 def _additional(image: Fields) -> list[Entry]:
     name = image.text("name")
+    if name.startswith(("oci:", "dir:", "file:")):
+        raise NotCarried("a layout on a disk; rules copy what a registry has", image.place("name"))
     ref = reference(name)
     keys: dict[str, Any] = {"from": ref.registry, "repos": ref.repository, "tags": ref.one}
     repository, tag = image.text("targetRepo"), image.text("targetTag")

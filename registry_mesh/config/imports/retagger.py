@@ -13,7 +13,7 @@ from registry_mesh.config.imports.source import mappings_of
 from registry_mesh.config.imports.spelling import is_digest, masterminds, matching, reference, searched
 from registry_mesh.oci.reference import is_tag
 
-_PLAIN: Final = "the version stands between plain text only, such as ^stable-(.*)$"
+_PLAIN: Final = "the version stands between plain text only, with ^ and $ around, such as ^stable-(.*)$"
 _AROUND: Final = re.compile(r"\^([\w-]*)\(((?:[^()\\]|\\.)+)\)([\w-]*)\$")
 _STORE: Final = (
     "retagger's registries stand in its command line; without a registry, to is this node's own store"
