@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from registry_mesh.config.imports.entry import Entry, each_entry
 from registry_mesh.config.imports.fields import Fields, NotCarried
+from registry_mesh.config.imports.masterminds import as_pattern, selecting
 from registry_mesh.config.imports.source import mappings_of
-from registry_mesh.config.imports.spelling import is_digest, masterminds, matching, reference, searched
+from registry_mesh.config.imports.spelling import is_digest, matching, reference, searched
 from registry_mesh.oci.reference import is_tag
 
 _PLAIN: Final = "the version stands between plain text only, with ^ and $ around, such as ^stable-(.*)$"
@@ -67,10 +68,17 @@ def _tags(image: Fields) -> tuple[str, bool, Any]:
         return searched(wanted), False, lambda tag: own.search(tag) is not None
     if not versions:
         raise NotCarried("neither tag_or_pattern nor semver: say which tags", image.mark)
-    found = masterminds(versions)
+    found = as_pattern(versions)
+    inside = selecting(versions)
     if not written:
-        return found, True, None
-    return _in(found, written, image), True, None
+        return found, True, inside
+    around = matching(written)
+
+    def selects(tag: str) -> bool:
+        part = around.search(tag)
+        return part is not None and inside(part[1])
+
+    return _in(found, written, image), True, selects
 
 
 def _in(versions: str, written: str, image: Fields) -> str:

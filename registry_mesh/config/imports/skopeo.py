@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Final
 
-from registry_mesh.config.imports.entry import Entry, each_entry
+from registry_mesh.config.imports.entry import Entry, Matches, each_entry
 from registry_mesh.config.imports.fields import Fields, NotCarried, WrongFile
+from registry_mesh.config.imports.masterminds import as_pattern, selecting
 from registry_mesh.config.imports.source import mapping_of
-from registry_mesh.config.imports.spelling import exact_tags, hub_name, masterminds, matching, searched, some
+from registry_mesh.config.imports.spelling import exact_tags, hub_name, matching, searched, some
 from registry_mesh.config.rule_values import host_of
 
 _CONNECTION: Final = (
@@ -43,18 +44,19 @@ def _entry(host: str, kind: str, images: Fields, repository: str, where: str) ->
     first, _, folder = host.partition("/")
     registry = host_of(first)
     name = hub_name(registry, f"{folder}/{repository}" if folder else repository)
-    own, mark = None, images.place(repository)
+    selects: Matches | None = None
+    mark = images.place(repository)
     try:
         if kind == "images":
             several = images.texts(repository)
             tags: str | list[str] = some(exact_tags(several)) if several else "*"
         elif kind == "images-by-semver":
-            tags = masterminds(images.text(repository))
+            tags, selects = as_pattern(images.text(repository)), selecting(images.text(repository))
         else:
             written = images.text(repository)
             tags, own = searched(written), matching(written)
+            selects = lambda tag: own.search(tag) is not None  # noqa: E731
     except NotCarried as fault:
         raise NotCarried(f"{kind}: {fault}", mark) from None
     keys = {"from": registry, "repos": name, "tags": tags}
-    selects = None if own is None else lambda tag: own.search(tag) is not None
     return [Entry(where, keys, selects=selects, mark=mark)]

@@ -127,15 +127,6 @@ def _demand(found: str, text: str) -> str:
     return f"re: {found}"
 
 
-def masterminds(text: str) -> str:
-    """A range as Masterminds/semver reads it: one bound with a pre-release admits them all."""
-    if "!=" in text:
-        raise NotCarried(f"{text}: write an excluding pattern")
-    found = re.sub(r"(\S+)\s+-\s+(\S+)", r">=\1 <=\2", text.strip())
-    word = "semver+" if re.search(r"\d-[0-9A-Za-z]", found) else "semver"
-    return f"{word}: {found}"
-
-
 def exact_tags(values: object) -> list[str]:
     """Tags and digests of a list, each as a pattern."""
     several = values if isinstance(values, list) else [values]
