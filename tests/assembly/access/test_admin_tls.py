@@ -143,7 +143,7 @@ async def test_commands_ask_from_elsewhere_with_a_certificate(authorities: Autho
         path = written(authorities, whole, 1)
         for pair, code in ((oona, 1), (other, 4)):
             shown = ["--cert", pair["certificate"], "--key", pair["key"]]
-            answer = await run("--admin", url, *shown, *ca, "parents", path)
+            answer = await run("--admin", url, *shown, *ca, "parents", "--json", path)
             assert (answer.exit_code, "http://p" in answer.output) == (code, code == 1), "its parent is down"
         refused = await run("--admin", url, *ca, "parents", path)
         assert refused.exit_code == 4
