@@ -30,11 +30,12 @@ from registry_mesh.auth.grants import Scope
 from registry_mesh.auth.policies import Policies, levels
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.edge.client_limits import ClientLimits, Limits
-from registry_mesh.edge.hot import answering
+from registry_mesh.edge.hot import blob_answers
 from registry_mesh.edge.hot.blob import HotBlob
 from registry_mesh.edge.hot.connection import FastConnection
 from registry_mesh.edge.hot.entries import Hot
 from registry_mesh.edge.hot.fast_path import FastPath
+from registry_mesh.edge.hot.layouts import NOTHING
 from registry_mesh.edge.hot.recognise import KnownBlob
 from registry_mesh.edge.pulled import Pulled
 from registry_mesh.edge.server import Server
@@ -343,9 +344,9 @@ async def _measure_parts(connection: FastConnection, entry: HotBlob, requests: l
             connection._idle(),
             connection._heads.read(requests[n]),
         ),
-        "  the range's bounds": lambda n: answering._bounds(asked[n], entry.size),
+        "  the range's bounds": lambda n: blob_answers._bounds(asked[n], entry.size),
         "  rights, file and pages as seen before": at_hand,
-        "  head and log line": lambda n: connection._render(path, known, None, None, asked[n], *bounds[n]),
+        "  head and log line": lambda n: connection._render(path, known, None, NOTHING, asked[n], *bounds[n]),
         "  the line kept": lambda _: path.log("line"),
         "  counters and the connection's times": lambda _: connection._used(path, known.tally, RANGE, 0.0),
         "once a turn of the loop": lambda _: None,

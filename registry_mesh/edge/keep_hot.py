@@ -89,7 +89,7 @@ def _shape(exchange: Exchange, call: Call, fields: Fields) -> Shape:
     return Shape(
         hot.callers.right(Asked(Action.PULL, repository.registry, repository.name)),
         exchange.method,
-        next(str(value) for name, value in fields if name == "ETag"),
+        next(str(value).encode() for name, value in fields if name == "ETag"),
         head.lines(field for field in fields if field[0] not in _DYNAMIC),
         head.lines(namespace(call)) + b"\r\n",
         f'"method":"{exchange.method}","path":{path},"registry":{json.dumps(repository.registry)},{asked}',

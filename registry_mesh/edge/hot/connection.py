@@ -1,10 +1,10 @@
 """The fast path: hits answered before aiohttp parses anything.
 
 `data_received` looks at the raw bytes. One complete GET or HEAD for something hot, with fields that cannot change
-the answer, is answered at once (`edge.hot.answering`). Everything else goes to aiohttp untouched, and so do all
-requests that come while something is being answered the slow way. What the answer holds is what the slow path would
-have answered, byte for byte but for the variable fields (Date, X-Request-Id, Age); a differential test sends every
-shape of request through both.
+the answer, is answered at once (`edge.hot.manifest_answers`, `edge.hot.blob_answers`). Everything else goes to aiohttp
+untouched, and so do all requests that come while something is being answered the slow way. What the answer holds is
+what the slow path would have answered, byte for byte but for the variable fields (Date, X-Request-Id, Age); a
+differential test sends every shape of request through both.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from registry_mesh.edge.entity_tags import not_modified
-from registry_mesh.edge.hot.answering import Answering
+from registry_mesh.edge.hot.blob_answers import BlobAnswers
 from registry_mesh.edge.hot.fast_path import FastPath
 from registry_mesh.edge.hot.heads import Heads, is_complete
+from registry_mesh.edge.hot.layouts import NOTHING
+from registry_mesh.edge.hot.manifest_answers import ManifestAnswers
 from registry_mesh.edge.hot.recognise import KnownManifest
 
 STASH: Final = 64 << 10
@@ -27,7 +28,7 @@ TURNS: Final = 8
 """Of the loop, for which a hit waits for aiohttp to be done with the answer before it."""
 
 
-class FastConnection(Answering):
+class FastConnection(ManifestAnswers, BlobAnswers):
     """See the module."""
 
     __slots__ = ("_heads", "_path", "_stash")
@@ -75,20 +76,24 @@ class FastConnection(Answering):
             known = path.known.get(data)
             if known is not None and not known.entry.gone:
                 if isinstance(known, KnownManifest):
-                    return self.send_manifest(path, known, None, None)
-                return self.send_blob(path, known, None, None, None)
+                    return self.send_manifest(path, known, None, NOTHING)
+                return self.send_blob(path, known, None, NOTHING, None)
             heads.plain = False
+        elif (
+            heads.varies
+            and (usual := heads.layouts.get(len(data))) is not None
+            and not path.recording
+            and (given := usual.again(data)) is not None
+        ):
+            if isinstance(known := usual.known, KnownManifest):
+                return self.send_manifest(path, known, None, given)
+            return self.send_blob(path, known, None, given, None)
         known = heads.read(data)
         if known is None:
             return False
-        given = heads.given
         if isinstance(known, KnownManifest):
-            return heads.asked is None and self.send_manifest(path, known, heads.caller, given)
-        if given is not None and (condition := given[1]):
-            etag = known.entry.shape.etag
-            if (etag in condition or "*" in condition) and not_modified(condition, etag):
-                return False
-        return self.send_blob(path, known, heads.caller, given, heads.asked)
+            return heads.asked is None and self.send_manifest(path, known, heads.caller, heads.given)
+        return self.send_blob(path, known, heads.caller, heads.given, heads.asked)
 
     def _idle(self) -> bool:
         """Whether aiohttp waits for a request and has nothing of ours in its buffers. Whoever wakes it from that has

@@ -73,9 +73,9 @@ class FastPath:
         self.recording = Tracing.tracer is not None and self.traffic.hits.has(time.monotonic())
         return self.recording
 
-    def names(self, given: Given | None) -> tuple[bytes, str]:
+    def names(self, given: Given) -> tuple[bytes, str]:
         """The head's lines from Date on, and the beginning of the log's line, both up to the end of the id."""
-        if given is not None and (id := given[0]):
+        if id := given[0]:
             return self.common_given + id, self.stamp_given + id.decode()
         number = next(self.ids)
         return self.common + b"%x" % number, f"{self.stamp}{number:x}"

@@ -25,19 +25,21 @@ class Heads:
     """Of one connection. `caller`, `asked` and `given` belong to the head that was read last: whose credentials it
     shows, the text of its range, and its values that matter."""
 
-    __slots__ = ("_layouts", "_login_at", "_path", "_range_at", "asked", "caller", "given", "plain")
+    __slots__ = ("_login_at", "_path", "_range_at", "asked", "caller", "given", "layouts", "plain", "varies")
 
     def __init__(self, path: FastPath) -> None:
         self._path = path
         self.asked: bytes | None = None
         self.caller: Caller | None = None
-        self.given: Given | None = None
-        """None where there is none."""
+        self.given: Given = NOTHING
         self.plain = True
         """Whether the next head may be known by its bytes as they are: the last that was read is."""
+        self.varies = False
+        """Whether the next one may be known by its bytes without the values in it, and no more taken out: so the last
+        was."""
         self._login_at = self._range_at = -1
         """Where its client has those lines: the login in a head, the range in what is left of it then; -1: nowhere."""
-        self._layouts: dict[int, Usual] = {}
+        self.layouts: dict[int, Usual] = {}
         """Where its client has what changes from request to request, in heads of so many bytes."""
 
     def read(self, data: bytes) -> Known | None:
@@ -46,7 +48,9 @@ class Heads:
         if data[-4:] != END:
             return None
         known, line = self._look_up(data)
-        if line is not None and self._find_lines(data):
+        if line is None:
+            return known
+        if self._find_lines(data):
             known, line = self._look_up(data)
         if line is not None and is_complete(data):
             return self._recognise(line)
@@ -65,7 +69,7 @@ class Heads:
         of the head comes with it where that is not known: it may have them elsewhere, and is not known because of them.
         None there: it is for the slow path."""
         line = data
-        self.asked = self.given = None
+        self.asked, self.given = None, NOTHING
         at = self._login_at
         if at < 0:
             self.caller = None
@@ -87,11 +91,13 @@ class Heads:
             stop = line.find(b"\r", at + _VALUE)
             self.asked, line = line[at + _VALUE : stop], line[:at] + line[stop:]
         # A known head is complete; so are the bytes it was taken from, as they too end with an empty line.
-        usual = self._layouts.get(len(line)) if self._layouts else None
+        usual = self.layouts.get(len(line)) if self.layouts else None
         if usual is not None:
-            return self._by_layout(usual, line)
+            known, line_left = self._by_layout(usual, line)
+            self.varies = line is data
+            return known, line_left
         known = self._path.known.get(line)
-        self.plain = line is data
+        self.plain, self.varies = line is data, False
         return (known, None) if known is not None and not known.entry.gone else (None, line)
 
     def _by_layout(self, usual: Usual, line: bytes) -> tuple[Known | None, bytes | None]:
@@ -104,19 +110,18 @@ class Heads:
         given = layout.given(line)
         if given is None or (path.recording and layout.recorded(line) and path.records()):
             return None, None
-        if given is not NOTHING:
-            self.given = given
+        self.given = given
         return known, None
 
     def _recognise(self, line: bytes) -> Known | None:
         """What a head asks for that is not known by its bytes."""
         path = self._path
         known, given, usual = path.recogniser.recognise(line)
-        self.given = given if given is not NOTHING else None
+        self.given = given or NOTHING
         if usual is not None:
-            if len(self._layouts) >= LAYOUTS:
-                self._layouts.clear()
-            self._layouts[len(line)] = usual
+            if len(self.layouts) >= LAYOUTS:
+                self.layouts.clear()
+            self.layouts[len(line)] = usual
             if path.recording and usual.layout.recorded(line) and path.records():
                 return None
         return known

@@ -16,9 +16,9 @@ VARYING: Final = (b"\r\ntraceparent:", b"\r\ntracestate:", b"\r\nx-request-id:",
 """Lines whose values change from request to request. The first two never change an answer."""
 _TRACE, _ID, _CONDITION = 0, 2, 3
 
-Given = tuple[bytes, str]
+Given = tuple[bytes, bytes]
 """X-Request-Id and If-None-Match of a head, empty where they are missing."""
-NOTHING: Final[Given] = (b"", "")
+NOTHING: Final[Given] = (b"", b"")
 
 MARK: Final = b"\0"
 """Where something was cut out, in what is known: no head that is known whole has it."""
@@ -36,7 +36,7 @@ Cut = tuple[int, int, int]
 class Layout:
     """The places of such values in heads of one length. `kinds`: which lines the cuts are in, in their order."""
 
-    __slots__ = ("_condition", "_has_given", "_id", "_trace", "_values", "kinds", "rest")
+    __slots__ = ("_trace", "condition", "has_given", "id", "kinds", "rest", "values")
 
     def __init__(self, cuts: list[Cut], whole: dict[int, slice]) -> None:
         """`cuts` in their order, at least one; `whole`: the place of each value, by the number of its line."""
@@ -46,26 +46,26 @@ class Layout:
             *(slice(edges[n], edges[n + 1]) for n in range(0, len(edges), 2))
         )
         """What is left of a head, in parts."""
-        self._values: Callable[[bytes], tuple[bytes, ...]] = itemgetter(
+        self.values: Callable[[bytes], tuple[bytes, ...]] = itemgetter(
             *(slice(start, stop) for start, stop, _ in cuts), _NOWHERE
         )
-        self._id = self.kinds.index(_ID) if _ID in self.kinds else -1
-        self._trace, self._condition = (whole.get(kind, _NOWHERE) for kind in (_TRACE, _CONDITION))
-        self._has_given = _ID in whole or _CONDITION in whole
+        self.id = self.kinds.index(_ID) if _ID in self.kinds else -1
+        self._trace, self.condition = (whole.get(kind, _NOWHERE) for kind in (_TRACE, _CONDITION))
+        self.has_given = _ID in whole or _CONDITION in whole
 
     def given(self, head: bytes) -> Given | None:
         """What the values say; None where one is odd, which is for the slow path to judge."""
-        values = self._values(head)
+        values = self.values(head)
         if not b"".join(values).isalnum() and not self._is_well(values):
             return None
-        return (values[self._id], head[self._condition].decode()) if self._has_given else NOTHING
+        return (values[self.id], head[self.condition]) if self.has_given else NOTHING
 
     def _is_well(self, values: Sequence[bytes]) -> bool:
         """An id may have dashes, dots and underscores too."""
-        if self._id < 0:
+        if self.id < 0:
             return False
-        id = values[self._id].translate(None, b"-._")
-        return b"".join((*values[: self._id], id or b"0", *values[self._id + 1 :])).isalnum()
+        id = values[self.id].translate(None, b"-._")
+        return b"".join((*values[: self.id], id or b"0", *values[self.id + 1 :])).isalnum()
 
     def recorded(self, head: bytes) -> bool:
         """Whether the head says that its trace is recorded (W3C Trace Context, 3.2.2.5)."""

@@ -16,7 +16,7 @@ from typing import Final
 from registry_mesh.edge.hot.blob import HotBlob
 from registry_mesh.edge.hot.entries import Hot
 from registry_mesh.edge.hot.lately import Lately
-from registry_mesh.edge.hot.layouts import MARK, Given, Layout, bare, layout_of
+from registry_mesh.edge.hot.layouts import MARK, NOTHING, Given, Layout, bare, layout_of
 from registry_mesh.edge.hot.manifest import HotManifest
 from registry_mesh.edge.hot.tally import Tallies, Tally
 from registry_mesh.edge.pulled import ANSWER
@@ -49,11 +49,12 @@ class KnownManifest:
     """A head that asks for a manifest; `log`: the end of its line in the access log, from the method on. `same` and
     `same_log`: the tally and the line of 304."""
 
-    __slots__ = ("counts", "entry", "log", "pull", "right", "same", "same_log", "tally")
+    __slots__ = ("counts", "entry", "etag", "log", "pull", "right", "same", "same_log", "tally")
 
     def __init__(self, entry: HotManifest, tally: Tally, same: Tally, agent: str) -> None:
         self.entry = entry
         self.right = entry.shape.right
+        self.etag = entry.shape.etag
         self.counts = entry.shape.counts
         self.pull = ANSWER + entry.size
         """What is added to one of those."""
@@ -95,7 +96,19 @@ class Usual:
         self.layout = layout
         self._heads = heads
         self.last = layout.rest(head)
-        self.known: Known | None = known
+        self.known = known
+
+    def again(self, head: bytes) -> Given | None:
+        """What a head gives that asks for something known, from now on `known`; None for any other, and where a value
+        is odd."""
+        layout = self.layout
+        rest = layout.rest(head)
+        if (rest != self.last and self.find(rest) is None) or self.known.entry.gone:
+            return None
+        values = layout.values(head)
+        if not b"".join(values).isalnum():
+            return None
+        return (values[layout.id], head[layout.condition]) if layout.has_given else NOTHING
 
     def find(self, rest: tuple[bytes, ...]) -> Known | None:
         """What is asked for by a head of which `rest` is left; None where that is not known."""

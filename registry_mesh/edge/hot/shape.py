@@ -16,7 +16,7 @@ class Shape:
 
     right: Right
     method: str
-    etag: str
+    etag: bytes
     fields: bytes
     tail: bytes
     log: str

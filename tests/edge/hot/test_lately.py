@@ -53,7 +53,7 @@ def test_what_is_used_outlives_a_flood_of_what_is_asked_once() -> None:
 
 def manifest(size: int) -> HotManifest:
     right = Right(Asked(Action.PULL, "registry.example", "team/app"))
-    shape = Shape(right, "GET", "", b"", b"\r\n", "")
+    shape = Shape(right, "GET", b"", b"", b"\r\n", "")
     return HotManifest(shape, "manifest", size, os.urandom(size), None, float("inf"))
 
 

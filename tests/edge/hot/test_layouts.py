@@ -38,7 +38,7 @@ def test_values_are_given() -> None:
     asked = head(SHAPES["all"].format(a=1, b=2))
     layout = layout_of(asked)
     assert layout is not None
-    assert layout.given(asked) == (b"%032x" % 1, f'"sha256:{2:064x}"')
+    assert layout.given(asked) == (b"%032x" % 1, b'"sha256:%064x"' % 2)
     assert layout.recorded(asked)
     assert not layout.recorded(asked.replace(b"-01\r\n", b"-00\r\n"))
 
