@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from registry_mesh.chunks.chunk_map import CHUNK, chunk_span
+from registry_mesh.chunks.chunk_map import CHUNK, MIB, chunk_span
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.ports.blobs import FileSlice
@@ -19,6 +19,7 @@ from registry_mesh.ports.partial import ChunkState
 from registry_mesh.stores import points
 from registry_mesh.stores.disk.durability import DiskFsync
 from registry_mesh.stores.disk.holds import Holds
+from registry_mesh.stores.disk.layout import Layout
 from registry_mesh.stores.disk.open_files import OpenFile
 from registry_mesh.stores.disk.space.ledger import charge
 from registry_mesh.stores.disk.space.overhead import Overhead
@@ -353,6 +354,17 @@ async def test_records_and_the_index_are_within_the_quota_too(tmp_path: Path) ->
         assert Overhead(store.layout, 80 * CHUNK).limit(0) == 70 * CHUNK, "a cache must cache"
     finally:
         await store.close()
+
+
+@pytest.mark.parametrize("log", [0, 3 * MIB, 9 * MIB])
+def test_what_the_index_takes_is_left_room_for_and_its_log_may_grow(tmp_path: Path, log: int) -> None:
+    layout, quota = Layout(tmp_path), 256 * MIB
+    layout.index.parent.mkdir()
+    files = {"": 5 * MIB, "-wal": log, "-shm": 96 << 10}
+    for end, size in files.items():
+        layout.index.with_name(layout.index.name + end).write_bytes(bytes(size))
+    left = quota - Overhead(layout, quota).limit(0)
+    assert left >= sum(files.values()) + 2 * MIB
 
 
 class Vanishing(WholeBlobs):

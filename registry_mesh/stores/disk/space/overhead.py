@@ -24,7 +24,10 @@ MOST: Final = 1 / 8
 """Of the quota: a cache must cache, whatever its index weighs."""
 
 LOG: Final = 4 << 20
-"""Bytes that the index's log may grow to between two looks."""
+"""Bytes of the index's log that are always left room for."""
+
+GROWTH: Final = 2 << 20
+"""Bytes by which that log may grow between two looks: it is emptied at 2 MiB, but not while somebody reads it."""
 
 RECORDS_EVERY: Final = 300.0
 """Seconds. A record is a file: counting a hundred thousand takes a fifth of a second."""
@@ -56,11 +59,11 @@ class Overhead:
 
     def _taken(self) -> int:
         index = self._layout.index
-        log = index.with_name(index.name + "-wal")
+        log, shared = (index.with_name(index.name + end) for end in ("-wal", "-shm"))
         if self._clock() - self._counted >= RECORDS_EVERY:
             self._counted = self._clock()
             self._records = PAGE * _entries(self._layout.records)
-        return _size(index) + max(LOG, _size(log)) + self._records
+        return _size(index) + max(LOG, _size(log) + GROWTH) + _size(shared) + self._records
 
 
 def _size(path: Path) -> int:
