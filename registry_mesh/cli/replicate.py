@@ -54,10 +54,6 @@ def command(config: Path, once: bool, plan: bool, format: str, quiet: bool) -> N
     """
     try:
         loaded = _loaded(config)
-        if plan and loaded.role != "replica":
-            raise click.UsageError(
-                "--plan is for replicas; of an origin's rules: rules record, rules plan --own"
-            )
         work = _planned(loaded, format) if plan else _replicate(loaded, once, quiet)
         sys.exit(asyncio.run(work))
     except ConfigInvalid as invalid:

@@ -178,7 +178,7 @@ class _Planning:
             return
         for tag, facts in held.tags.items():
             decision = decided.get(tag)
-            gone = tag not in recorded.tags
+            gone = tag not in recorded.tags and not tag.startswith("@")  # a digest is gone nowhere
             if not gone and decision is not None and decision.verdict is not Verdict.PAST:
                 if decision.verdict is Verdict.DENY:
                     self._delete(place, tag, facts, decision.because)

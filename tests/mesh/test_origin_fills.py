@@ -6,13 +6,16 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from registry_mesh.assembly.node.build import running
 from registry_mesh.assembly.runs.replicator import open_replicator
 from registry_mesh.assembly.runs.retention import retain
 from registry_mesh.assembly.sources.storage import open_storage
+from registry_mesh.cli.main import main
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.load import parse
 from registry_mesh.config.rule_files import parse_rules
@@ -22,6 +25,7 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.media_types import OCI_INDEX, OCI_MANIFEST
 from registry_mesh.oci.reference import Tag
+from registry_mesh.tasks.threads import in_thread
 from tests.content.snapshot.test_verify import TEAM
 from tests.simulators.images import HOST, Content, random_bytes
 from tests.simulators.replica_tree import ReplicaTree, replica_tree
@@ -89,6 +93,29 @@ async def test_what_rules_take_is_the_origin_s_own_and_never_over_what_was_pushe
         assert told.why.endswith("not overwritten")
         assert await filled.digest(own.url, "library/alma", "8") == str(mine.digest)
         assert await filled.digest(own.url, "library/alma", "9") == str(index.digest)
+
+
+async def test_a_plan_says_what_a_run_does_and_nothing_after_it(filled: Filled) -> None:
+    content = Content()
+    image = content.image("one", "v1")
+    await filled.outside.push("library/alma", content)
+    config = filled.config('repos: "library/*", tags: "*", to: "base/{base}"')
+
+    async def planned() -> dict[str, Any]:
+        said = ["replicate", str(filled.folder / "origin.yaml"), "--plan", "--format", "json"]
+        result = await in_thread(CliRunner().invoke, main, said)
+        assert result.exit_code == 0, result.output
+        return dict(json.loads(result.output))
+
+    plan = await planned()
+    assert [(step["do"], step["to"]) for step in plan["steps"]] == [("copy", "own.example/base/alma:v1")]
+    outcome = await filled.run(config)
+    assert outcome.size == plan["totals"]["bytes"] == sum(blob.size for blob in image.blobs())
+    assert (await planned())["steps"] == []
+    moved = Content()
+    moved.image("two", "v1")
+    await filled.outside.push("library/alma", moved)
+    assert [step["do"] for step in (await planned())["steps"]] == ["move"]
 
 
 async def test_a_tag_follows_its_source_but_for_immutable_ones(filled: Filled) -> None:

@@ -168,4 +168,4 @@ async def test_what_cannot_be_made_is_named_and_stops_no_other(filled: Filled) -
     async with running(config) as own:
         assert set(await refer_to(filled, own.url, "app", good.digest)) == {ESTARGZ}
         assert await refer_to(filled, own.url, "app", bad.digest) == {}
-    assert not (filled.folder / "own" / "variants").exists()
+    assert not (filled.folder / "node" / "variants").exists()

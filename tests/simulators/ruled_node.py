@@ -14,7 +14,8 @@ from tests.simulators.replica_tree import ReplicaTree
 
 
 def ruled_node(tree: ReplicaTree, folder: Path, role: str, rules: Sequence[str], **more: Any) -> Config:
-    """Each of `rules` is what stands in its line beside its name and where it takes from. `more`: other keys."""
+    """Each of `rules` is what stands in its line beside its name and where it takes from. `more`: other keys. Written
+    to `ROLE.yaml` in the folder, too."""
     written = folder / "node-rules"
     written.mkdir(exist_ok=True)
     lines = "\n".join(f"  - {{name: r{i}, from: {HOST}, {each}}}" for i, each in enumerate(rules))
@@ -30,4 +31,5 @@ def ruled_node(tree: ReplicaTree, folder: Path, role: str, rules: Sequence[str],
         "rules": str(written),
         "replication": {"interval": "1h"},
     } | more
+    (folder / f"{role}.yaml").write_text(json.dumps(document))
     return parse(json.dumps(document), f"{role}.yaml").config

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
 from registry_mesh.assembly.sources.parents import Parents
+from registry_mesh.assembly.sources.repositories import open_repositories
 from registry_mesh.config.schema import Config
 from registry_mesh.config.signers import read_signers
 from registry_mesh.content.nest.distrusted import Distrusted
@@ -77,11 +78,10 @@ async def held(storage: Storage, registries: Iterable[str]) -> AsyncIterator[Lin
     recorder = Recorder(time.time(), Signatures(Asking(1)))
     for registry in map(RegistryName, registries):
         async for name in repositories.repositories(registry):
-            ours = repositories.repository(registry, name)
-            kept, pins = PinnedTarget(ours).kept, [Tag(f"@{digest}") for digest in await ours.pinned()]
+            kept = PinnedTarget(repositories.repository(registry, name)).kept
             place = Place(registry, name)
             try:
-                tags = (*(await kept.tags.tags(EVERY)).tags, *pins)
+                tags = (await kept.tags.tags(EVERY)).tags
             except NameUnknown:
                 continue
             told = await following(storage.records, place)
@@ -95,6 +95,24 @@ async def held(storage: Storage, registries: Iterable[str]) -> AsyncIterator[Lin
                     found[tag] |= {"held_until": until} if until is not None else {}
                 found[tag] |= _away(told, tag)
             yield {"registry": registry, "repository": name, "listed_at": time.time(), "tags": found}
+    async for line in _pushed(storage):
+        yield line
+
+
+async def held_by_origin(config: Config, storage: Storage, own: RegistryName) -> AsyncIterator[Line]:
+    """What an origin holds that is its own, and what it has put at other registries."""
+    repositories = open_repositories(config, storage)
+    recorder = Recorder(time.time(), Signatures(Asking(1)))
+    async for name in repositories.names():
+        kept = repositories.repository(own, name)
+        tags = (await kept.tags.tags(EVERY)).tags
+        found = await recorder.record(kept, tags, dict.fromkeys(tags, ()))
+        yield {"registry": own, "repository": name, "listed_at": time.time(), "tags": found}
+    async for line in _pushed(storage):
+        yield line
+
+
+async def _pushed(storage: Storage) -> AsyncIterator[Line]:
     for place, digests in (await pushed(storage.records)).items():
         told_of = {tag: {"digest": digest} for tag, digest in digests.items()}
         line: Line = {"registry": place.registry, "repository": place.repository}
