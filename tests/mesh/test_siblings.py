@@ -4,6 +4,7 @@ behind a link by which the others reach it."""
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ class Team:
     servers: list[nodes.Node]
     links: list[Link]
     client: aiohttp.ClientSession
+    workers: int = 1
 
     @property
     def moved(self) -> int:
@@ -50,11 +52,13 @@ class Team:
         return self.wan.counts.body_bytes
 
     async def all_up(self) -> bool:
-        """Whether each server has had an answer of the parent, and has given the others theirs."""
+        """Whether each server would ask the parent, which answered it, and the others, whom it has answered."""
         for server in self.servers:
             async with self.client.get(f"{server.admin}/metrics") as answer:
-                if ',state="in_use"} 1.0' not in await answer.text():
-                    return False
+                said = await answer.text()
+            asked = re.findall(r"^registry_mesh_parent_available{.*} (\d+)", said, re.MULTILINE)
+            if ',state="in_use"} 1.0' not in said or asked != [str(self.workers)] * len(self.servers):
+                return False
         pings = len("{}") * (len(self.servers) - 1)
         return all(link.counts.body_bytes >= pings for link in self.links)
 
@@ -86,9 +90,9 @@ def brings(digest: Digest, servers: int, offset: int = 0) -> int:
 
 @asynccontextmanager
 async def team(
-    folder: Path, count: int, environment: Mapping[str, str] | None = None, **stores: Any
+    folder: Path, count: int, environment: Mapping[str, str] | None = None, workers: int = 1, **stores: Any
 ) -> AsyncIterator[Team]:
-    """`stores`: those of the servers, by name; else each has a disk. `environment`: of each server."""
+    """`stores`: those of the servers, by name; else each has a disk. `environment`, `workers`: of each server."""
     async with AsyncExitStack() as stack:
         parent = await stack.enter_async_context(plain_parent())
         wan = await stack.enter_async_context(Link("127.0.0.1", parent.port))
@@ -101,11 +105,17 @@ async def team(
         for each in servers:
             each.environment = environment or {}
             stack.push_async_callback(asyncio.to_thread, each.kill)
-            config = {"role": "site", "registries": nodes.registries(wan.url), "siblings": {"nodes": known}}
+            registries = nodes.registries(wan.url)
+            config = {
+                "role": "site",
+                "workers": workers,
+                "registries": registries,
+                "siblings": {"nodes": known},
+            }
             store = stores.get(each.folder.name)
             each.change({**config, "store": store} if store is not None else config)
         await asyncio.gather(*(asyncio.to_thread(each.start) for each in servers))
-        site = Team(parent, wan, servers, links, client)
+        site = Team(parent, wan, servers, links, client, workers)
         await eventually(site.all_up, "the servers to see each other", 60, pause=0.2)
         yield site
 
@@ -213,3 +223,33 @@ async def test_two_servers_over_one_bucket_bring_a_cold_blob_once(bucket: Bucket
             assert answer[0] == 200
             assert same(answer, 200, data)
         assert site.moved < sum(map(len, blobs)) + 6 * SAID
+
+
+@pytest.mark.s3
+async def test_over_one_bucket_one_of_two_servers_of_several_workers_is_killed_in_the_middle(
+    bucket: Bucket, tmp_path: Path
+) -> None:
+    """Eight clients at a time, who ask both of them for each blob; connections fall to either worker."""
+    prefix = bucket.prefix()
+    stores = {
+        f"site{i}": {"s3": s3_of(bucket, prefix, bucket.endpoint, tmp_path / f"spool{i}", "off")}
+        for i in range(2)
+    }
+    async with team(tmp_path, 2, bucket.keys, workers=2, **stores) as site:
+        digests = [site.parent.add(pattern(CHUNK + i, 500 + i)) for i in range(24)]
+        total = sum(len(site.parent.blobs[str(digest)]) for digest in digests)
+        before, site.wan.conditions.rate = site.moved, 8e6
+        limit = asyncio.Semaphore(8)
+
+        async def client(digest: Digest, *servers: int) -> bool:
+            async with limit:
+                return await site.pull(digest, *servers)
+
+        ways = ((0, 1), (1, 0), (0, 1))
+        pulls = asyncio.gather(*(client(digest, *way) for digest in digests for way in ways))
+        await eventually(lambda: site.moved - before > total // 3, "pulls to be under way", 60)
+        assert site.moved - before < total
+        await asyncio.to_thread(site.servers[1].kill)
+        assert all(await pulls)
+        under_way = 8 * (CHUNK + 24)
+        assert total <= site.moved - before <= total + under_way, "but for what the killed one was at"

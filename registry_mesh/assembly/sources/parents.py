@@ -137,10 +137,9 @@ class Parents:
             self._seen.card(source).pace(rate, pause)
 
     def tell(self) -> None:
-        """Set the gauges of who is available."""
-        available = {session.name: session.parent.available for session in self._sessions.values()}
-        for name, yes in available.items():
-            self._instruments.gauge(PARENT_AVAILABLE, name).set(int(yes))
+        """Set the gauges of who is available, siblings too."""
+        for session in [*self._sessions.values(), *self._siblings.values()]:
+            self._instruments.gauge(PARENT_AVAILABLE, session.name).set(int(session.parent.available))
 
     def siblings(self, registry: RegistryName) -> Siblings | None:
         """The other servers of the site, as they are asked for a registry; None where there are none."""
