@@ -2,6 +2,7 @@
 
     GET  /api/1/images                       what is held, image by image
     POST /api/1/images/evict|pin|refresh|plan  {"images": [NAME, ...], ...}
+    POST /api/1/parents/measure              {"parents": [HOST:PORT, ...]}, none for all
     POST /api/1/images/preload               a JSON line now and then, the last one has "done": true
 
 Bodies are application/json, which no page of another site can send unasked; a request that names an Origin is refused.
@@ -30,6 +31,8 @@ _KINDS: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
     "platforms": ((list, type(None)), "a list of OS/ARCHITECTURE"),
 }
 """What else may be said beside names: of which kind, and how that is put."""
+
+_NAMED: Final = 'name them: {"images": ["REGISTRY/REPOSITORY:TAG"]}'
 
 Asked = Mapping[str, Any]  # Any: JSON
 Told = dict[str, Any]  # Any: JSON
@@ -62,6 +65,10 @@ class Images(Protocol):
         """Ask the parents now what tags point at."""
         ...
 
+    async def measure(self, names: Sequence[str]) -> Told:
+        """Fetch some bytes from each parent, or from those named, and say how fast they came."""
+        ...
+
     async def plan(self, names: Sequence[str], asked: Asked) -> Told:
         """Say what a pull would bring, and what of it is here."""
         ...
@@ -80,7 +87,14 @@ def add_images(app: web.Application, images: Images) -> None:
     async def preload(request: web.Request) -> web.StreamResponse:
         return await _streamed(request, images)
 
+    async def measure(request: web.Request) -> web.StreamResponse:
+        async def do() -> Told:
+            return await images.measure(await _parents(request))
+
+        return await _answered(do)
+
     app.router.add_get("/api/1/images", held)
+    app.router.add_post("/api/1/parents/measure", measure)
     app.router.add_post("/api/1/images/preload", preload)
     for word, act in (
         ("evict", images.evict),
@@ -104,16 +118,32 @@ def _acting(
     return answer
 
 
-async def _asked(request: web.Request) -> Asked:
+async def _json_of(request: web.Request) -> object:
     if "Origin" in request.headers or request.content_type != "application/json":
         raise Malformed("send application/json, from no web page")
     try:
-        asked = await request.json()
+        told: object = await request.json()
     except (ValueError, RecursionError):
         raise Malformed("the body is no JSON") from None
+    return told
+
+
+async def _parents(request: web.Request) -> list[str]:
+    """Those that are named; none: all."""
+    asked = await _json_of(request)
+    names = asked.get("parents", []) if isinstance(asked, dict) else None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise Malformed('name parents as HOST[:PORT]: {"parents": [...]}, or none for all')
+    return names
+
+
+async def _asked(request: web.Request) -> Asked:
+    asked = await _json_of(request)
     names = asked.get("images") if isinstance(asked, dict) else None
-    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-        raise Malformed('name them: {"images": ["REGISTRY/REPOSITORY:TAG"]}')
+    if not isinstance(asked, dict) or not isinstance(names, list) or not names:
+        raise Malformed(_NAMED)
+    if not all(isinstance(name, str) for name in names):
+        raise Malformed(_NAMED)
     for key, (kinds, wanted) in _KINDS.items():
         if not isinstance(asked.get(key), kinds):
             raise Malformed(f"{key} is {wanted}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +14,7 @@ import click
 from registry_mesh.cli.asked import EXIT_FAILED, NodeRefuses, NodeSilent, Told, ask, fail, node_at
 from registry_mesh.cli.marks import SIGNS, Marks, marks
 from registry_mesh.cli.of_node import OfNode
+from registry_mesh.cli.on_images import WAIT, answered
 from registry_mesh.cli.screens import mark_of, name_of, table, use_of
 from registry_mesh.findings.words import moment, size, span
 
@@ -39,8 +40,9 @@ _DAY: Final = 86400.0
 )
 @click.argument("config", type=click.Path(path_type=Path))
 @click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="What /status says of the registries, as it is.")
-def command(config: Path, name: str | None, as_json: bool) -> None:
+@click.option("--measure", is_flag=True, help="Fetch up to 8 MB from each now, and say how fast it came.")
+@click.option("--json", "as_json", is_flag=True, help="What the node says, as it is.")
+def command(config: Path, name: str | None, measure: bool, as_json: bool) -> None:
     """Show how the parents of the node that CONFIG describes do, as the node sees it: all, or that of NAME.
 
     `in use` are those that are asked first; `standing by` are asked where those fail; `left out`: it is far slower than
@@ -60,11 +62,39 @@ def command(config: Path, name: str | None, as_json: bool) -> None:
         if not registries:
             click.echo(f"no parent is called {name}", err=True)
             sys.exit(EXIT_FAILED)
+    if measure:
+        sys.exit(_measure(config, registries if name is not None else {}, as_json))
     shown = (
         json.dumps(registries, indent=2) if as_json else "\n".join(lines(registries, time.time(), marks()))
     )
     click.echo(shown)
     sys.exit(0 if all(map(_is_served, registries.values())) else EXIT_FAILED)
+
+
+def _measure(config: Path, only: Mapping[str, Told], as_json: bool) -> int:
+    """Measure those of `only`, all where it is empty; 1 where one gave nothing."""
+    groups = (group for registry in only.values() for group in registry["parents"])
+    names = [name_of(each) for group in groups for each in group]
+    click.echo(f"fetching up to 8 MB from {', '.join(names) or 'each parent'}", err=True)
+    told = answered(lambda: ask(node_at(config), "/api/1/parents/measure", {"parents": names}, wait=WAIT))
+    if as_json:
+        click.echo(json.dumps(told, indent=2))
+    else:
+        click.echo("\n".join(measured(told["measured"])))
+    return EXIT_FAILED if any("error" in each for each in told["measured"]) else 0
+
+
+def measured(told: Sequence[Told]) -> Iterator[str]:
+    """A line a parent."""
+    rows = [("PARENT", "FETCHED", "FIRST BYTE", "RATE", "REGISTRY")]
+    for each in told:
+        if "error" in each:
+            rows.append((each["parent"], "-", "-", "-", f"{each['registry']}: {each['error']}"))
+        else:
+            first = f"{each['first_byte_seconds'] * 1000:.3g} ms"
+            rate = f"{size(each['bytes_per_second'])}/s"
+            rows.append((each["parent"], size(each["bytes"]), first, rate, each["registry"]))
+    yield from table(rows, right=(1, 2, 3))
 
 
 def _only(registries: Mapping[str, Told], name: str) -> Mapping[str, Told]:

@@ -45,7 +45,7 @@ def _of_registry(registry: RegistryFacts, config: str, now: float) -> Iterator[F
         elif parent.no_registry:
             yield _no_registry(registry, parent, config)
         elif parent.slow_until > now:
-            yield _slow(registry, parent, now)
+            yield _slow(registry, parent, config, now)
         if parent.lies:
             yield _lies(registry, parent, now)
 
@@ -105,7 +105,7 @@ def _grace(registry: RegistryFacts, lost: list[ParentFacts], config: str, now: f
     )
 
 
-def _slow(registry: RegistryFacts, parent: ParentFacts, now: float) -> Finding:
+def _slow(registry: RegistryFacts, parent: ParentFacts, config: str, now: float) -> Finding:
     others = sorted((other for other in registry.parents if other.usable and other is not parent), key=_rate)
     known = others[-1] if others and others[-1].rate > parent.rate else None
     where = f" where {known.name} gives {size(known.rate)}/s" if known else ""
@@ -117,7 +117,8 @@ def _slow(registry: RegistryFacts, parent: ParentFacts, now: float) -> Finding:
             f"Since {moment(parent.slow_since, now)}. "
             f"It is asked for blobs after the others until {moment(parent.slow_until, now)}.",
         ),
-        "nothing: it is tried again then; if it lasts for a day, its admin",
+        "nothing: it is tried again then; if it lasts for a day, tell its admin: "
+        f"registry-mesh parents {config} {parent.name} --measure",
         parent.slow_since,
     )
 

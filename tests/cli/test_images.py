@@ -236,3 +236,18 @@ def test_a_pull_that_would_be_refused(tree: Tree) -> None:
         refused = tree.run("pull-through", "plan/none:1", *command)
         assert refused.exit_code == 1
     assert "■ " in tree.run("pull-through", "plan/none:1", "--dry-run").stdout
+
+
+def test_parents_are_measured_by_what_is_held(tree: Tree) -> None:
+    tree.push("measure/a", "1", 9 * MIB)
+    tree.pull("measure/a", "1")
+    before = counted(tree.site)
+    told = json.loads(tree.run("parents", "--measure", "--json").stdout)["measured"]
+    assert [each["parent"] for each in told] == [f"127.0.0.1:{tree.origin.port}"]
+    assert told[0]["bytes"] == 8 * 10**6 and told[0]["bytes_per_second"] > 0
+    assert counted(tree.site) - before >= 8 * 10**6
+    shown = tree.run("parents", f"127.0.0.1:{tree.origin.port}", "--measure")
+    assert shown.stderr.startswith(f"fetching up to 8 MB from 127.0.0.1:{tree.origin.port}")
+    assert shown.stdout.splitlines()[0].split() == ["PARENT", "FETCHED", "FIRST", "BYTE", "RATE", "REGISTRY"]
+    assert shown.stdout.splitlines()[1].split()[1:3] == ["8", "MB"]
+    assert tree.run("parents", "--measure", node=tree.origin).exit_code == 1

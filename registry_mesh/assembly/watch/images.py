@@ -14,6 +14,7 @@ from registry_mesh.assembly.sources.parents import Parents, Seen
 from registry_mesh.assembly.sources.roles import open_site
 from registry_mesh.assembly.watch.held_images import HeldImages
 from registry_mesh.assembly.watch.image_names import ImageNames
+from registry_mesh.assembly.watch.measuring import measured
 from registry_mesh.assembly.watch.pull_plan import planned
 from registry_mesh.config.schema import Config
 from registry_mesh.content.holdings.image import Image, alone, on_disk
@@ -58,6 +59,7 @@ class NodeImages:
         self._held = HeldImages(config, storage)
         self._stack = AsyncExitStack()
         self._site: Site | None = None
+        self._parents: Parents | None = None
         self._preloads: set[asyncio.Task[None]] = set()
 
     async def finish(self) -> None:
@@ -211,6 +213,12 @@ class NodeImages:
         self._changed()
         yield _step(meter) | {"done": True}
 
+    async def measure(self, names: Sequence[str]) -> Told:
+        """See `admin.images.Images`."""
+        await self._opened("parents --measure")
+        assert self._parents is not None, "opened with the site"
+        return {"measured": await measured(self._parents, await self._held.all(), frozenset(names))}
+
     async def plan(self, names: Sequence[str], asked: Asked) -> Told:
         """See `admin.images.Images`."""
         site = await self._opened("pull-through")
@@ -234,6 +242,7 @@ class NodeImages:
             parents = await self._stack.enter_async_context(
                 Parents(self._config, self._instruments, self._seen)
             )
+            self._parents = parents
             self._site = open_site(self._config, self._storage, parents, self._stack)
             self._site.refresh(dict.fromkeys(self._held.registries, _ASK_NOW))
         return self._site
