@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final
@@ -10,7 +11,7 @@ from registry_mesh.config.imports.entry import Entry, each_entry
 from registry_mesh.config.imports.fields import Fields, NotCarried
 from registry_mesh.config.imports.parents import address, parents_of
 from registry_mesh.config.imports.source import mappings_of
-from registry_mesh.config.imports.spelling import matching, reference, searched, some
+from registry_mesh.config.imports.spelling import alternatives, matching, reference, searched, some
 from registry_mesh.config.rule_values import host_of
 
 _PODS: Final = (
@@ -29,6 +30,9 @@ _EVICTED: Final = "is not carried: a cache evicts by use and quota"
 _IGNORED: Final = (
     "image-caching-policy: ignore: pods that are left out; exclude the repositories with !PATTERN"
 )
+_TAGS: Final = "it can match over the name's end: write an expression over tags alone, such as :1\\.2"
+_PARTS: Final = re.compile(r"\\.|\[\^?\]?[^\]]*\]|.", re.DOTALL)
+_ANY: Final = (".", "\\D", "\\W", "\\S")
 _META: Final = frozenset(".*+?[](){}|^$\\")
 
 
@@ -87,7 +91,9 @@ def _repository(spec: Fields, where: str) -> list[Entry]:
         )
     keys: dict[str, Any] = {"from": ref.registry, "repos": ref.repository}
     try:
-        keys["tags"] = some(dict.fromkeys(_tags_of(each, spec.text("name")) for each in filters))
+        keys["tags"] = some(
+            dict.fromkeys(part for each in filters for part in _tags_of(each, spec.text("name")))
+        )
         own = [matching(each) for each in filters]
     except NotCarried as fault:
         raise NotCarried(f"updateFilters: {fault}", spec.place("updateFilters")) from None
@@ -100,23 +106,47 @@ def _repository(spec: Fields, where: str) -> list[Entry]:
     return [Entry(where, keys, selects=lambda tag: any(each.search(f"{name}:{tag}") for each in own))]
 
 
-def _tags_of(expression: str, name: str) -> str:
-    """An expression that is looked for in `NAME:TAG`, as one over tags."""
-    if matching(expression).search(f"{name}:"):
+def _tags_of(expression: str, name: str) -> list[str]:
+    """An expression that is looked for in `NAME:TAG`, as patterns of tags, one of each alternative."""
+    matching(expression)
+    return [_alternative(each, name) for each in alternatives(expression)]
+
+
+def _alternative(expression: str, name: str) -> str:
+    found = matching(expression).search(f"{name}:\0")
+    if found is not None and found.end() <= len(name) + 1:
         return "*"
     head, colon, tail = expression.partition(":")
-    if not colon:
-        if expression.startswith("^"):
-            raise NotCarried(f"{expression}: it can match no tag, for the repository's name stands before")
-        return searched(expression)
-    bare = head.removeprefix("^").replace("\\.", ".")
-    if (
-        _META & set(bare.replace(".", ""))
-        or not name.endswith(bare)
-        or (head.startswith("^") and bare != name)
-    ):
-        raise NotCarried(f"{expression}: write an expression over tags alone")
-    return searched(f"^{tail}")
+    if colon:
+        plain = head.removeprefix("^").replace("\\.", ".")
+        whole = plain == name or not head.startswith("^")
+        if (
+            _META & set(plain.replace(".", ""))
+            or not name.endswith(plain)
+            or not whole
+            or tail.startswith("^")
+        ):
+            raise NotCarried(f"{expression}: {_TAGS}")
+        return searched(f"^{tail}")
+    bare = re.sub(r"^(?:\.\*)+", "", expression)
+    before = bare[: _crossing(bare)]
+    if bare.startswith("^") or (before != bare and (not before or matching(before).search(name))):
+        raise NotCarried(f"{expression}: {_TAGS}")
+    return searched(bare)
+
+
+def _crossing(expression: str) -> int:
+    """Where the first part begins that a colon can match, groups being one part; the end where there is none."""
+    depth = start = 0
+    for found in _PARTS.finditer(expression):
+        if found[0] == "(":
+            start = found.start() if not depth else start
+            depth += 1
+        elif found[0] == ")":
+            depth -= 1
+        elif found[0] in _ANY or found[0].startswith("[^"):
+            return start if depth else found.start()
+    return len(expression)
 
 
 def _filters(fields: Fields) -> tuple[list[str], list[str]]:
