@@ -5,14 +5,18 @@ Each test prints its figures (`pytest -s`).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
+from click.testing import CliRunner
 
+from registry_mesh.cli.main import main
 from tests.clients import nodes
 from tests.clients.nodes import Node
 from tests.clients.registries import docker_registry
@@ -75,6 +79,33 @@ def test_a_background_fetch_moves_the_image_once(stocked_origin: Node, tmp_path:
         print(f"\nbackground: client read {figures['bytes_at_end']}, over the wire {over}")
         assert figures["bytes_at_end"] > 2 * figures["bytes_after_run"], "it fetched in the background"
         assert over <= 1.05 * figures["bytes_at_end"]
+
+
+def test_what_an_origin_made_of_an_image_is_read_lazily(stocked_origin: Node, tmp_path: Path) -> None:
+    rules = tmp_path / "rules"
+    rules.mkdir()
+    rule = f"{{from: {nodes.REGISTRY}, repos: team/app, tags: '1', variants: estargz}}"
+    (rules / "r.yaml").write_text(f"schema: registry-mesh/rules/2\nrules: [{rule}]\n")
+    with nodes.origin(tmp_path / "origin", rules=str(rules)) as own:
+        source, target = (
+            f"docker://{u.removeprefix('http://')}/team/app:1" for u in (stocked_origin.url, own.url)
+        )
+        run("skopeo", "copy", "-q", "--insecure-policy", "--src-tls-verify=false", "--dest-tls-verify=false",
+            source, target)  # fmt: skip
+        assert CliRunner().invoke(main, ["replicate", str(own.config), "--once", "--quiet"]).exit_code == 0
+        made = _referring(own.url, "team/app", "1")
+        figures = stargz_pull(own.url, f"team/app@{made}")
+    assert figures["fuse_mounts"] >= 5 and '"digest"' in figures["ran"], figures
+
+
+def _referring(url: str, name: str, tag: str) -> str:
+    """The digest of the variant of an image."""
+    accept = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
+    with urlopen(Request(f"{url}/v2/{name}/manifests/{tag}", headers=accept)) as answer:
+        digest = answer.headers["Docker-Content-Digest"]
+    with urlopen(f"{url}/v2/{name}/referrers/{digest}") as answer:
+        (found,) = json.load(answer)["manifests"]
+    return str(found["digest"])
 
 
 READER = """
