@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -19,13 +20,12 @@ def over_the_first(
     before: Callable[[range], object] = lambda calls: None,
 ) -> dict[str, float]:
     """Microseconds of CPU that one call of each variant takes more than one of the first. Each round has them all, in
-    another order than the last, so that what disturbs a round disturbs all of it; half of them may be disturbed.
+    an order of its own, so that what disturbs a round disturbs all of it; half of them may be disturbed.
     `before` is called with the numbers of the calls that come next, and not counted."""
     names = list(variants)
     spent: dict[str, list[float]] = {name: [] for name in names}
     for number in range(rounds):
-        at = number % len(names)
-        for name in names[at:] + names[:at]:
+        for name in random.Random(number).sample(names, len(names)):
             before(range(number * BATCH, (number + 1) * BATCH))
             spent[name].append(_batch(variants[name], number * BATCH))
             between()

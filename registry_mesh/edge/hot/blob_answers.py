@@ -62,8 +62,12 @@ class BlobAnswers(Answering):
                 sent = os.sendfile(self._out, entry.fd, start, stop - start)
         except OSError:
             pass  # full, or gone: the remainder will see which
-        if path.pulled is not None:
-            self._count(path, known, caller, ANSWER + stop - start)
+        if path.pulled is not None and (counts := known.counts) is not None:
+            who = self._peer if caller is None else caller.name or self._peer
+            try:
+                counts[who] += ANSWER + stop - start
+            except KeyError:
+                self._count(path, known, caller, ANSWER + stop - start)
         if sent == stop - start:
             path.log(f"{log}{sent}{known.log}{ranged}}}\n")
             self._used(path, known.tally, sent, now)

@@ -93,15 +93,17 @@ class Heads:
         # A known head is complete; so are the bytes it was taken from, as they too end with an empty line.
         usual = self.layouts.get(len(line)) if self.layouts else None
         if usual is not None:
-            known, line_left = self._by_layout(usual, line)
             self.varies = line is data
-            return known, line_left
+            if self._path.recording or (given := usual.again(line)) is None:
+                return self._by_layout(usual, line)
+            self.given = given
+            return usual.known, None
         known = self._path.known.get(line)
         self.plain, self.varies = line is data, False
         return (known, None) if known is not None and not known.entry.gone else (None, line)
 
     def _by_layout(self, usual: Usual, line: bytes) -> tuple[Known | None, bytes | None]:
-        """The same, without the values that change."""
+        """The same, without the values that change, where a value is odd or the request may be one that is recorded."""
         path, layout = self._path, usual.layout
         rest = layout.rest(line)
         known = usual.known if rest == usual.last else usual.find(rest)
