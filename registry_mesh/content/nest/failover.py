@@ -122,30 +122,41 @@ class Failover:
         digest: Digest | None,
     ) -> Won[Candidate, T] | None:
         """The first answer of those that can be asked; the others are told of."""
-        for candidate in candidates:
+        for place, candidate in enumerate(candidates):
             if not candidate.parent.available:  # seen now: it may have gone while another was asked
                 told.down.append(candidate)
                 continue
             self._distrusted.hedges.asked()
             race.begin(candidate, ask(candidate.repository))
-            parent = None if candidate is candidates[-1] else candidate.parent
-            if (won := await self._in_time(race, parent, told, digest)) is not None:
+            beside = candidates[place + 1] if candidate is not candidates[-1] else None
+            late = candidate.parent.late if beside is not None else None
+            early = beside is not None and not self._is_second_best(beside.parent.name, what, digest)
+            first = soon(candidate.parent.latency, candidate.parent.late) if early else late
+            if (won := await self._in_time(race, first, late, told, digest)) is not None:
                 self._note_beaten(won.candidate, race, what)
                 return won
         return await self._winner(race, None, told, digest)
 
     async def _in_time(
-        self, race: Race[Candidate, T], parent: Parent | None, told: _Told, digest: Digest | None
+        self,
+        race: Race[Candidate, T],
+        first: float | None,
+        late: float | None,
+        told: _Told,
+        digest: Digest | None,
     ) -> Won[Candidate, T] | None:
-        """The first that answers before another is to be asked beside `parent`, which was asked last; None: nobody else
-        is there to be asked."""
-        if parent is None:
-            return await self._winner(race, None, told, digest)
-        first = soon(parent.latency, parent.late)
+        """The first that answers before another is to be asked: after `first` seconds where the budget allows it, else
+        after `late`; None: nobody else is there to be asked."""
         won = await self._winner(race, first, told, digest)
-        if won is None and first < parent.late and race.late() and not self._distrusted.hedges.take():
-            won = await self._winner(race, parent.late - first, told, digest)
-        return won
+        if won is not None or first is None or late is None or first >= late or not race.late():
+            return won
+        if self._distrusted.hedges.take():
+            return None
+        return await self._winner(race, late - first, told, digest)
+
+    def _is_second_best(self, name: str, what: str, digest: Digest | None) -> bool:
+        """Whether it is asked after the others for what it did lately: it is not hurried to."""
+        return self._is_slow(name, what) or (digest is not None and self._distrusted.suspects(name, digest))
 
     def _note_beaten(self, winner: Candidate, race: Race[Candidate, T], what: str) -> None:
         hedges = self._distrusted.hedges

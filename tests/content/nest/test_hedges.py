@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+
+import pytest
 
 from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.failover import Failover
@@ -65,12 +68,27 @@ class Sluggish(SimulatedSource):
         return await super().stat(digest)
 
 
-async def test_where_the_budget_is_spent_one_is_waited_for_until_it_is_late() -> None:
+def spent(distrusted: Distrusted) -> None:
+    while distrusted.hedges.take():
+        pass
+
+
+def doubted(distrusted: Distrusted) -> None:
+    distrusted.doubt("other", DIGEST)
+
+
+def was_late(distrusted: Distrusted) -> None:
+    distrusted.note_late(["other"], "sizes")
+
+
+@pytest.mark.parametrize("before", [spent, doubted, was_late])
+async def test_where_there_is_no_budget_or_no_good_parent_one_is_waited_for_until_it_is_late(
+    before: Callable[[Distrusted], None],
+) -> None:
     sluggish, other = Sluggish("sluggish"), holding("other")
     sluggish.add(DATA)
     distrusted = Distrusted()
-    while distrusted.hedges.take():
-        pass
+    before(distrusted)
     choice = Failover([[candidate(sluggish, late=NEVER, latency=0.001)], [candidate(other)]], distrusted)
     assert (await choice.stat(DIGEST)).size == len(DATA)
     assert (sluggish.stats, other.stats) == (1, 0)
