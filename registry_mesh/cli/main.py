@@ -12,6 +12,7 @@ from registry_mesh.cli.suggesting import Suggesting
 COMMANDS: Final = {
     "serve": "Serve an origin, a replica or a site.",
     "status": "Show how a node does: its last day, its registries, what was refused.",
+    "top": "Show what moves at a node, each second.",
     "doctor": "Say what a node needs a person for, and what to do next.",
     "probe": "Try every parent and the bucket step by step.",
     "parents": "Show how a node's parents do: state, cause, since when, next try.",

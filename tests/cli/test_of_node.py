@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 from click.testing import CliRunner, Result
@@ -20,8 +21,10 @@ TOLD = {"node": "far", "verdict": "far serves. Nothing needs you.", "looked_at":
 class Far(BaseHTTPRequestHandler):
     """The admin listener of a node."""
 
+    told: ClassVar[Mapping[str, Any]] = TOLD
+
     def do_GET(self) -> None:
-        body = json.dumps(TOLD).encode()
+        body = json.dumps(self.told).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
