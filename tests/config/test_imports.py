@@ -681,6 +681,28 @@ def test_what_terraform_shows_is_read() -> None:
     assert two.text == '{name: r, from: "quay.io", repos: "a/**", tags: "*", every: manual}'
 
 
+def test_what_cloud_formation_works_out_is_refused_by_name() -> None:
+    text = """
+Resources:
+  Other: {Type: AWS::S3::Bucket, Properties: {Name: !Ref Bucket}}
+  One:
+    Type: AWS::ECR::PullThroughCacheRule
+    Properties: {EcrRepositoryPrefix: quay, UpstreamRegistryUrl: quay.io, CredentialArn: !GetAtt Secret.Arn}
+  Two:
+    Type: AWS::ECR::PullThroughCacheRule
+    Properties:
+      EcrRepositoryPrefix: !Sub "${Stage}-hub"
+      UpstreamRegistryUrl: registry-1.docker.io
+"""
+    one, two = imported("ecr", text, "f", {})
+    assert (
+        one.text
+        == '{name: "**", from: "quay.io", repos: "**", tags: "*", data: "on-demand", to: "quay/{repo}"}'
+    )
+    said = "EcrRepositoryPrefix = !Sub ${Stage}-hub: CloudFormation works it out: write the value"
+    assert told(two, "f") == f"f:10:7: Two: Resources.Two.Properties.{said}"
+
+
 def test_harbors_registries_of_the_same_file_need_no_name() -> None:
     text = """
 resource "harbor_registry" "hub" {

@@ -67,7 +67,7 @@ def _entries(text: str) -> Iterator[Entry]:
     if is_terraform(text):
         yield from _terraform(resources(text))
         return
-    for document in documents(text):
+    for document in documents(text, computed=True):
         if not isinstance(document, Fields):
             raise WrongFile("no file of ecr: it is one mapping")
         known = shown(document)

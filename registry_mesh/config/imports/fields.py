@@ -30,6 +30,12 @@ class WrongFile(ValueError):
         self.mark = mark
 
 
+class Computed(str):
+    """An expression that the tool works out; its text."""
+
+    __slots__ = ()
+
+
 @dataclass(eq=False, slots=True)
 class Fields:
     """A mapping with the places of its keys. Each reader marks its key as read; `end` tells the first that is not."""

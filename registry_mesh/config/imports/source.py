@@ -14,7 +14,7 @@ import yaml
 
 from registry_mesh.config.document import BYTES_LIMIT, DEPTH_LIMIT, NODE_LIMIT
 from registry_mesh.config.finding import ConfigInvalid, Finding, Mark
-from registry_mesh.config.imports.fields import START, Fields, WrongFile
+from registry_mesh.config.imports.fields import START, Computed, Fields, WrongFile
 
 T = TypeVar("T")
 _NULL: Final = frozenset({"", "~", "null", "Null", "NULL"})
@@ -73,11 +73,14 @@ def decoded_file(content: bytes, file: str) -> str:
     return placed(file, lambda: decoded(content))
 
 
-def documents(text: str) -> list[Any]:
-    """All YAML documents, JSON too: `Fields`, lists, texts."""
+def documents(text: str, *, computed: bool = False) -> list[Any]:
+    """All YAML documents, JSON too: `Fields`, lists, texts.
+
+    `computed`: what has a tag of the tool's own (`!Ref x`) is an expression; else it is a fault.
+    """
     if text.lstrip()[:1] in ("{", "["):
         text = re.sub(r"\t", " ", text)
-    reading = _Reading()
+    reading = _Reading(computed)
     found = [reading.value(node, 0) for node in yaml.compose_all(text, Loader=_Loader) if node is not None]
     return [each for each in found if each is not None]
 
@@ -119,7 +122,8 @@ def _mark(mark: Any) -> Mark:  # Any: PyYAML's marks carry no types
 class _Reading:
     """Nodes to values; what aliases repeat counts each time."""
 
-    def __init__(self) -> None:
+    def __init__(self, computed: bool = False) -> None:
+        self._computed = computed
         self._sizes: dict[int, int] = {}
         self._count = 0
 
@@ -130,6 +134,8 @@ class _Reading:
             raise WrongFile(f"more than {NODE_LIMIT} values: use fewer aliases", _mark(node.start_mark))
         if depth > DEPTH_LIMIT:
             raise WrongFile(f"nested deeper than {DEPTH_LIMIT}", _mark(node.start_mark))
+        if self._computed and node.tag.startswith("!") and node.tag != "!":
+            return Computed(f"{node.tag} {node.value}" if isinstance(node, yaml.ScalarNode) else node.tag)
         if not node.tag.startswith(_KNOWN_TAGS) or (node.tag.startswith("!") and node.tag != "!"):
             raise WrongFile(f"the tag {node.tag} means nothing here", _mark(node.start_mark))
         if isinstance(node, yaml.ScalarNode):

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from registry_mesh.config.finding import Mark
-from registry_mesh.config.imports.fields import Fields, NotCarried, WrongFile
+from registry_mesh.config.imports.fields import Computed, Fields, NotCarried, WrongFile
 from registry_mesh.config.imports.source import documents
 
 COMPUTED: Final = "Terraform variables: run terraform show -json and import that"
+_WRITE: Final = "CloudFormation works it out: write the value"
 META: Final = ("provider", "depends_on", "lifecycle", "region", "id", "tags", "tags_all", "timeouts")
 _TOKEN: Final = re.compile(
     r"""(?P<space>[ \t\r]+|\#[^\n]*|//[^\n]*|/\*.*?\*/)|(?P<line>\n)|(?P<text>"(?:\\.|\$\{[^}\n]*\}|[^"\\\n])*")"""
@@ -19,12 +20,6 @@ _TOKEN: Final = re.compile(
     r"""|(?P<sign>=>|[=!<>]=|&&|\|\||.)""",
     re.DOTALL | re.VERBOSE,
 )
-
-
-class Computed(str):
-    """An expression that Terraform works out; its text."""
-
-    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +44,8 @@ def literal(fields: Fields, key: str) -> str:
     """The text of an attribute; `NotCarried` where Terraform works it out."""
     found = fields.get(key)
     if isinstance(found, Computed):
-        raise NotCarried(f"{fields.name(key)} = {found}: {COMPUTED}", fields.place(key))
+        how = _WRITE if found.startswith("!") else COMPUTED
+        raise NotCarried(f"{fields.name(key)} = {found}: {how}", fields.place(key))
     return fields.text(key)
 
 
