@@ -69,33 +69,17 @@ def undo(config: Path, refs: tuple[str, ...]) -> None:
     """
 
     async def bring_back(loaded: Config, storage: Storage) -> int:
-        from registry_mesh.content.snapshot.remembered_tags import RememberedTags
         from registry_mesh.content.snapshot.removed import REMOVED
-        from registry_mesh.ports.place import Place
-        from registry_mesh.ports.pushes import Pusher
-        from registry_mesh.ports.unfollowed import forget
 
         removed: list[dict[str, Any]] = json.loads(await storage.records.get(REMOVED) or b"[]")
         several = [each for each in removed if _ref(each) in refs] if refs else _last(removed)
-        wanted = [each for each in several if not each.get("outward")]
-        remembered = RememberedTags(storage.records)
-        back = set()
         async with AsyncExitStack() as stack:
             log = stack.enter_context(store_command.audited(loaded))
             repositories = _repositories(loaded, storage, log.keep)
             await stack.enter_async_context(storage.alone("replication", lambda owner: None))
-            for each in wanted:
-                place = Place(RegistryName(each["registry"]), RepositoryName(each["repository"]))
-                who = Pusher(f"{getpass.getuser()} (rules undo)")
-                digest = await repositories.repository(place.registry, place.repository).restore(
-                    Tag(each["tag"]), who
-                )
-                await remembered.forget(place, {Tag(each["tag"])})
-                await forget(storage.records, place, {Tag(each["tag"])})
-                if digest is not None:
-                    back.add(_ref(each))
-                    click.echo(f"{_ref(each)} points at {digest} again")
-            await remembered.flush({})
+            back = await _restored(
+                repositories, storage, [each for each in several if not each.get("outward")]
+            )
             back |= await _put_back(loaded, storage, [each for each in several if each.get("outward")])
         lost = (set(refs) or {_ref(each) for each in several}) - back
         for ref in sorted(lost):
@@ -151,6 +135,32 @@ def _repositories(
     if config.role == "origin":
         return DatedRepositories(open_repositories(config, storage, keep=keep))
     return ReplicaRepositories(storage.records, storage.blobs, time.time)
+
+
+async def _restored(
+    repositories: DatedRepositories | ReplicaRepositories, storage: Storage, several: list[dict[str, Any]]
+) -> set[str]:
+    """Let tags that were deleted here point at what they pointed at; those that do again."""
+    from registry_mesh.content.snapshot.remembered_tags import RememberedTags
+    from registry_mesh.ports.place import Place
+    from registry_mesh.ports.pushes import Pusher
+    from registry_mesh.ports.unfollowed import forget
+
+    remembered, back = RememberedTags(storage.records), set()
+    who = Pusher(f"{getpass.getuser()} (rules undo)")
+    for each in several:
+        place, tag = (
+            Place(RegistryName(each["registry"]), RepositoryName(each["repository"])),
+            Tag(each["tag"]),
+        )
+        digest = await repositories.repository(place.registry, place.repository).restore(tag, who)
+        await remembered.forget(place, {tag})
+        await forget(storage.records, place, {tag})
+        if digest is not None:
+            back.add(_ref(each))
+            click.echo(f"{_ref(each)} points at {digest} again")
+    await remembered.flush({})
+    return back
 
 
 async def _put_back(config: Config, storage: Storage, several: list[dict[str, Any]]) -> set[str]:
