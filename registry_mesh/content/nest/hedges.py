@@ -49,8 +49,12 @@ class Hedges:
         """It was the first to answer."""
         self._beaten.pop((name, what), None)
 
+    def was_beaten(self, name: str, what: str) -> bool:
+        """Whether another was the first when it was asked last, lately."""
+        return (name, what) in self._beaten
+
     def beaten(self, name: str, what: str) -> bool:
         """Another was the first; whether that is so for the second time running."""
-        again = (name, what) in self._beaten
+        again = self.was_beaten(name, what)
         self._beaten[name, what] = True
         return again

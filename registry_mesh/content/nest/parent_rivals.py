@@ -26,7 +26,9 @@ class ParentRivals:
         return max(rates, default=None)
 
     def _is_rival(self, parent: Parent, source: str, digest: Digest) -> bool:
-        away = self._distrusted.was_late(parent.name, "blobs") or self._paces.outdone(parent.name)
+        distrusted = self._distrusted
+        beaten = distrusted.hedges.was_beaten(parent.name, "blobs")
+        away = beaten or distrusted.was_late(parent.name, "blobs") or self._paces.outdone(parent.name)
         suspect = away or self._distrusted.suspects(parent.name, digest)
         return parent.name != source and parent.available and not suspect
 

@@ -10,9 +10,12 @@ import pytest
 from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.failover import Failover
 from registry_mesh.content.nest.hedges import SOON, Hedges, soon
+from registry_mesh.content.nest.parent_rivals import ParentRivals
 from registry_mesh.oci.digest import Digest
 from registry_mesh.ports.blobs import BlobInfo
 from tests.content.nest.test_failover import DATA, Hung, candidate, holding
+from tests.simulators.images import SourceRegistry
+from tests.simulators.nests import NearParent
 from tests.simulators.source import SimulatedSource
 
 DIGEST = Digest.of(DATA)
@@ -92,3 +95,13 @@ async def test_where_there_is_no_budget_or_no_good_parent_one_is_waited_for_unti
     choice = Failover([[candidate(sluggish, late=NEVER, latency=0.001)], [candidate(other)]], distrusted)
     assert (await choice.stat(DIGEST)).size == len(DATA)
     assert (sluggish.stats, other.stats) == (1, 0)
+
+
+def test_one_that_was_beaten_is_nobody_s_rival() -> None:
+    """It may hang: a stream is not cut for its sake."""
+    distrusted = Distrusted()
+    nothing = SourceRegistry()
+    rivals = ParentRivals([[NearParent(nothing, name)] for name in ("a", "b")], distrusted)  # type: ignore[misc]
+    assert rivals.rate("a", DIGEST) == 0.0, "nobody knows how fast it is"
+    distrusted.hedges.beaten("b", "blobs")
+    assert rivals.rate("a", DIGEST) is None
