@@ -101,7 +101,7 @@ def test_one_that_was_beaten_is_nobody_s_rival() -> None:
     """It may hang: a stream is not cut for its sake."""
     distrusted = Distrusted()
     nothing = SourceRegistry()
-    rivals = ParentRivals([[NearParent(nothing, name)] for name in ("a", "b")], distrusted)  # type: ignore[misc]
+    rivals = ParentRivals([[NearParent(nothing, name)] for name in ("a", "b")], distrusted)  # type: ignore[list-item]
     assert rivals.rate("a", DIGEST) == 0.0, "nobody knows how fast it is"
     distrusted.hedges.beaten("b", "blobs")
     assert rivals.rate("a", DIGEST) is None
