@@ -54,12 +54,13 @@ class Negatives:
         *,
         clock: Callable[[], float] = time.monotonic,
         draw: Callable[[], float] = random.random,
+        most: int = MOST,
     ) -> None:
         """`ttl`: seconds that an entry lasts at most, 0: there are none. `draw` gives numbers from 0 to 1."""
         self.ttl = ttl
         self._clock = clock
         self._draw = draw
-        self._entries: LRUCache[tuple[str, Place, Digest], _Entry] = LRUCache(MOST)
+        self._entries: LRUCache[tuple[str, Place, Digest], _Entry] = LRUCache(most)
 
     def __len__(self) -> int:
         return len(self._entries)

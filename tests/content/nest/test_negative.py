@@ -9,7 +9,7 @@ import pytest
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.nest.freshness import Freshness
 from registry_mesh.content.nest.names import Names
-from registry_mesh.content.nest.negative import MOST, SPREAD, LessAsked, Negatives
+from registry_mesh.content.nest.negative import SPREAD, LessAsked, Negatives
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RepositoryName, Tag
 from registry_mesh.oci.refusals import BlobUnknown, ManifestUnknown, NameUnknown, Refusal
@@ -140,11 +140,12 @@ async def test_entries_end_at_different_times_and_never_late() -> None:
 
 
 async def test_made_up_digests_take_no_memory_without_end(asked: Asked) -> None:
+    asked.negatives = Negatives(10.0, clock=asked.seconds, most=100)
     source = asked.of(HERE)
-    for number in range(MOST + 10):
+    for number in range(110):
         with pytest.raises(BlobUnknown):
             await source.stat(Digest.of(b"%d" % number))
-    assert len(asked.negatives) == MOST
+    assert len(asked.negatives) == 100
 
 
 async def test_a_ttl_of_nothing_asks_each_time(asked: Asked) -> None:
