@@ -68,12 +68,17 @@ def _report_unknown(document: Document, model: type[BaseModel], path: Path) -> N
     document.report(path, "unknown key", how, key=True)
 
 
+def _no_choice(given: object, known: list[str]) -> tuple[str, str]:
+    near = difflib.get_close_matches(str(given), known, 1)
+    return f"{_shown(given)} is none of {', '.join(known)}", f"did you mean {near[0]}?" if near else ""
+
+
 def _words(document: Document, path: Path, error: ErrorDetails) -> tuple[str, str]:
     kind, given = error["type"], error["input"]
     if kind == "value_error":
         return _seen(document, path, given, str(error["ctx"]["error"])), ""
     if kind == "literal_error":
-        return f"{_shown(given)} is none of {str(error['ctx']['expected']).replace(' or ', ', ')}", ""
+        return _no_choice(given, re.findall("'([^']*)'", str(error["ctx"]["expected"])))
     if kind in _WANTED:
         spelled = document.spelled.get(path)
         if kind == "string_type" and spelled:

@@ -35,6 +35,11 @@ def faults(text: str) -> list[str]:
             "http://localhost is this node itself",
         ),
         (
+            "role: sit\nstore: {disk: {path: x}}\n",
+            '"sit" is none of origin, replica, site; did you mean site?',
+        ),
+        ("role: 7\nstore: {disk: {path: x}}\n", "7 is none of origin, replica, site"),
+        (
             SITE.replace("parents", "prices: {pp: 0.08 CHF/GB}, parents"),
             "registries.a.b.prices.pp: pp is no parent of a.b; did you mean p?",
         ),
