@@ -105,17 +105,16 @@ def test_bytes_time_and_money_by_rule(tmp_path: Path) -> None:
     assert (told["by_rule"]["tools"]["bytes"], told["time"]["tools"]["seconds"]) == (1 << 30, 10.24)
 
 
-def test_equal_inputs_give_equal_plans_in_other_processes(tmp_path: Path) -> None:
+def test_equal_inputs_give_equal_plans_in_another_process(tmp_path: Path) -> None:
     """Whatever the seed of hashes, the language, the zone of its clock, and the folder that it is run in."""
     arguments = ["-m", "registry_mesh", "rules", "plan", *heavy(tmp_path), "--format", "json"]
     here = run("plan", *heavy(tmp_path), "--format", "json").output
-    for seed, language, zone in [("1", "C", "UTC"), ("4242", "tr_TR.UTF-8", "Asia/Tokyo")]:
-        environment = os.environ | {"PYTHONHASHSEED": seed, "LC_ALL": language, "LANG": language, "TZ": zone}
-        environment["PYTHONPATH"] = str(Path(__file__).parents[2])
-        told = subprocess.run(
-            [sys.executable, *arguments], env=environment, cwd=tmp_path, capture_output=True, check=True
-        )
-        assert told.stdout.decode() == here
+    language = {"LC_ALL": "tr_TR.UTF-8", "LANG": "tr_TR.UTF-8", "TZ": "Asia/Tokyo", "PYTHONHASHSEED": "4242"}
+    environment = os.environ | language | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    told = subprocess.run(
+        [sys.executable, *arguments], env=environment, cwd=tmp_path, capture_output=True, check=True
+    )
+    assert told.stdout.decode() == here
 
 
 def test_the_guard_stops_a_plan_with_its_digest(tmp_path: Path) -> None:
