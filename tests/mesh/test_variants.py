@@ -165,7 +165,7 @@ async def test_what_cannot_be_made_is_named_and_stops_no_other(filled: Filled) -
     config = config_of(filled, f"from: {OWN}, repos: app, tags: '*', variants: estargz")
     (told,) = (await run(config)).troubles
     assert told.what == f"estargz of {OWN}/app:bad"
+    assert not (filled.folder / "node" / "variants").exists()
     async with running(config) as own:
         assert set(await refer_to(filled, own.url, "app", good.digest)) == {ESTARGZ}
         assert await refer_to(filled, own.url, "app", bad.digest) == {}
-    assert not (filled.folder / "node" / "variants").exists()
