@@ -94,6 +94,8 @@ class Storage:
     """`blobs`, where other sites share them."""
     disk: LocalDisk | None = None
     """What of it lies on this machine's disk."""
+    records_are_near: bool = True
+    """Whether a record is written without a request to another machine."""
     beyond: Inspectable | None = None
     """What reads again, in search of rot, what of it lies elsewhere than on this machine's disk."""
     holdings: Holdings | None = None

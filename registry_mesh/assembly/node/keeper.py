@@ -138,12 +138,12 @@ class Keeper:
                 self.storage.records,
                 node_name(self._config),
                 self.table,
-                every=SAVE_EVERY if self.storage.kind == "disk" else SAVE_EVERY_THERE,
+                every=SAVE_EVERY if self.storage.records_are_near else SAVE_EVERY_THERE,
                 events=self._events,
             )
             self._shown.figures = figures
             stack.push_async_callback(self._save_figures)
-            if self.storage.kind == "disk":  # before anything is counted; a bucket may let us wait
+            if self.storage.records_are_near:  # before anything is counted; a bucket may let us wait
                 await figures.save()
             await stack.enter_async_context(self._jobs)
             for job in self._background(runs, self._store, figures):

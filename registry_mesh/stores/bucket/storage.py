@@ -27,6 +27,7 @@ async def open_bucket(
     spool = settings.spool
     return Storage(
         kind="s3",
+        records_are_near=False,
         blobs=store,
         records=store.records,
         close=store.close,
@@ -47,6 +48,7 @@ async def open_bucket_cache(settings: S3Settings, admission: Admission | None = 
     store = await S3CacheStore.start(settings, admission or Anybody())
     return Storage(
         kind="s3",
+        records_are_near=False,
         blobs=store,
         records=store.records,
         close=store.close,
