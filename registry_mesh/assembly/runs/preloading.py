@@ -123,7 +123,13 @@ class Preloader:
         ours = Ours(cache_of(self._storage), bring_by_reading, kept, self._storage.records)
         sources = {name: PreloadedSource(name, each, served) for name, each in self._sources.items()}
         policy = SnapshotPolicy(referrers_every=0.0)  # what was complete may have been evicted since
-        outcome = await Snapshot(rules, sources, ours, time.time, Progress(), policy).run()
+        progress = Progress()
+        try:
+            outcome = await Snapshot(rules, sources, ours, time.time, progress, policy).run()
+        except (Failure, asyncio.CancelledError):
+            meter.repositories, meter.images = progress.repositories, progress.tags
+            meter.images_done, meter.size_brought = progress.tags_done, progress.size_done
+            raise
         meter.repositories, meter.images = outcome.repositories, outcome.tags
         meter.images_done, meter.size_brought = outcome.held, outcome.size
         meter.failed |= {each.what: each.why for each in outcome.troubles}
