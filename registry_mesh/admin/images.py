@@ -46,7 +46,7 @@ class Malformed(Unheeded):
     """What is asked is not put as it has to be: 400, where another `Unheeded` is 404."""
 
 
-class Images(Protocol):
+class Touched(Protocol):
     """The images of one node. Raises `Unheeded`, and failures."""
 
     async def held(self) -> Told:
@@ -65,6 +65,14 @@ class Images(Protocol):
         """Ask the parents now what tags point at."""
         ...
 
+    def preload(self, names: Sequence[str], asked: Asked) -> AsyncIterator[Told]:
+        """Bring images; gives how far that is now and then, the result at last."""
+        ...
+
+
+class Foreseen(Protocol):
+    """What a pull would come to at one node. Raises `Unheeded`, and failures."""
+
     async def measure(self, names: Sequence[str]) -> Told:
         """Fetch some bytes from each parent, or from those named, and say how fast they came."""
         ...
@@ -73,9 +81,9 @@ class Images(Protocol):
         """Say what a pull would bring, and what of it is here."""
         ...
 
-    def preload(self, names: Sequence[str], asked: Asked) -> AsyncIterator[Told]:
-        """Bring images; gives how far that is now and then, the result at last."""
-        ...
+
+class Images(Touched, Foreseen, Protocol):
+    """All of that."""
 
 
 def add_images(app: web.Application, images: Images) -> None:
