@@ -58,7 +58,7 @@ def command(config: Path, name: str | None, measure: bool, as_json: bool) -> Non
     except (NodeSilent, NodeRefuses) as fault:
         fail(fault)
     if name is not None:
-        registries = _only(registries, name)
+        registries = of_parent(registries, name)
         if not registries:
             click.echo(f"no parent is called {name}", err=True)
             sys.exit(EXIT_FAILED)
@@ -97,7 +97,7 @@ def measured(told: Sequence[Told]) -> Iterator[str]:
     yield from table(rows, right=(1, 2, 3))
 
 
-def _only(registries: Mapping[str, Told], name: str) -> Mapping[str, Told]:
+def of_parent(registries: Mapping[str, Told], name: str) -> Mapping[str, Told]:
     """What is said of the parents of that name, with or without their port."""
     found = {}
     for host, registry in registries.items():

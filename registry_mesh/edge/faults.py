@@ -156,7 +156,7 @@ def answer_for(fault: oci.Refusal | Failure, around: Circumstances) -> ErrorAnsw
     return _failed(fault, around)
 
 
-_REASONS: Final[dict[type[Exception], tuple[str, str]]] = {
+WHY: Final[dict[type[Exception], tuple[str, str]]] = {
     oci.BlobUnknown: ("caller", "unknown"),
     oci.BlobUploadUnknown: ("caller", "unknown"),
     oci.ManifestUnknown: ("caller", "unknown"),
@@ -187,11 +187,12 @@ _REASONS: Final[dict[type[Exception], tuple[str, str]]] = {
     StoreBroken: ("store", "broken"),
     Overloaded: ("node", "busy"),
 }
+"""By whose side a request was not answered as asked, and why, by kind of fault."""
 
 
 def reason_of(fault: Exception) -> tuple[str, str]:
     """By whose side a request was not answered as asked, and why: one of `names.SIDES` and of `names.REASONS`."""
-    return next((_REASONS[kind] for kind in type(fault).__mro__ if kind in _REASONS), ("node", "unexpected"))
+    return next((WHY[kind] for kind in type(fault).__mro__ if kind in WHY), ("node", "unexpected"))
 
 
 def _refused(fault: oci.Refusal, around: Circumstances) -> ErrorAnswer:

@@ -17,7 +17,7 @@ _AWAY: Final = (
     "loop",
     "parent-down",
 )
-_CAUSES: Final[Mapping[tuple[str, str], Sequence[str]]] = {
+CAUSES: Final[Mapping[tuple[str, str], Sequence[str]]] = {
     ("parent", "down"): _AWAY,
     ("parent", "unavailable"): _AWAY,
     ("parent", "refused"): _AWAY,
@@ -39,6 +39,6 @@ def cause(side: str, reason: str, registry: str, found: Iterable[Told]) -> Told 
     ours = [each for each in found if not each["registries"] or registry in each["registries"]]
     if (side, reason) == ("caller", "unknown"):
         return next((each for each in ours if each["hides"]), None)
-    names = _CAUSES.get((side, reason), ())
+    names = CAUSES.get((side, reason), ())
     fit = [each for each in ours if each["name"] in names]
     return min(fit, key=lambda each: names.index(each["name"]), default=None)

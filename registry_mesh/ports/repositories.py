@@ -147,7 +147,23 @@ class TagStore(Protocol):
         ...
 
 
-class KeptRepository(KeptTags, Protocol):
+class KeptPins(Protocol):
+    """The manifests of a repository that are kept though no tag points at them."""
+
+    async def hold(self, digest: Digest) -> bool:
+        """Keep a manifest that was put; gives whether that is new."""
+        ...
+
+    async def unhold(self, digest: Digest) -> None:
+        """Keep it for itself no longer: the collection takes it, where nothing else refers to it."""
+        ...
+
+    async def pinned(self) -> Sequence[Digest]:
+        """What is kept for itself."""
+        ...
+
+
+class KeptRepository(KeptTags, KeptPins, Protocol):
     """One repository as a store has it, and the way to bring things in. Nobody pushes here: what is put has been
     verified, and its parts were put before it. Putting what is there already is fine."""
 
@@ -158,18 +174,6 @@ class KeptRepository(KeptTags, Protocol):
     async def put_manifest(self, manifest: Manifest, left_out: frozenset[Digest] = frozenset()) -> None:
         """Durable, readable by digest, and listed among the referrers of its subject. `left_out` of what it names need
         not be here: rules do not want it."""
-        ...
-
-    async def hold(self, digest: Digest) -> bool:
-        """Keep a manifest that was put, though no tag points at it; gives whether that is new."""
-        ...
-
-    async def unhold(self, digest: Digest) -> None:
-        """Keep it for itself no longer: the collection takes it, where nothing else refers to it."""
-        ...
-
-    async def pinned(self) -> Sequence[Digest]:
-        """What is kept for itself."""
         ...
 
     async def tag(self, tag: Tag, target: Descriptor, source: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from registry_mesh.cli.marks import LETTERS
-from registry_mesh.cli.parents import _only, lines
+from registry_mesh.cli.parents import lines, of_parent
 
 NOW = 1_795_516_936.0  # 2026-11-24 10:42:16 UTC
 
@@ -60,8 +60,8 @@ def test_the_table_and_what_is_amiss() -> None:
 
 
 def test_one_parent_by_its_name_and_other_letters() -> None:
-    (host,) = (only := _only(TOLD, "fr-lyon-r1"))
+    (host,) = (only := of_parent(TOLD, "fr-lyon-r1"))
     assert host == "registry.cern.example"
     assert [line[:16].rstrip() for line in lines(only, NOW, LETTERS)][2] == "  ! fr-lyon-r1"
-    assert _only(TOLD, "nobody") == {}
+    assert of_parent(TOLD, "nobody") == {}
     assert list(lines({"r": {"parents": []}}, NOW)) == ["no registry has parents"]

@@ -6,8 +6,8 @@ from dataclasses import asdict
 
 import pytest
 
-from registry_mesh.edge.faults import _REASONS
-from registry_mesh.findings.causes import _CAUSES, cause
+from registry_mesh.edge.faults import WHY
+from registry_mesh.findings.causes import CAUSES, cause
 from registry_mesh.findings.finding import NAMES, Finding
 
 R, S = "r.example", "s.example"
@@ -50,5 +50,5 @@ def test_a_refusal_names_its_cause(
 
 
 def test_every_cause_is_a_finding_and_every_reason_one_that_there_is() -> None:
-    assert {name for names in _CAUSES.values() for name in names} <= set(NAMES)
-    assert set(_CAUSES) - {("parent", "loop")} <= set(_REASONS.values()), "a loop is told by its status, 508"
+    assert {name for names in CAUSES.values() for name in names} <= set(NAMES)
+    assert set(CAUSES) - {("parent", "loop")} <= set(WHY.values()), "a loop is told by its status, 508"

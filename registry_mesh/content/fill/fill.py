@@ -137,10 +137,8 @@ class Fill:
 
     def _gives(self, now: float) -> bool:
         """Whether what it holds may leave; then so for a moment, however much of it does."""
-        if (
-            self.state.phase.leaves not in (LeavingChunks.CHUNKS, LeavingChunks.ALL)
-            or not self._looks.untouched
-        ):
+        leaves = self.state.phase.leaves
+        if leaves not in (LeavingChunks.CHUNKS, LeavingChunks.ALL) or not self._looks.untouched:
             return False
         self._gives_until = now + MOMENT
         return True
@@ -222,14 +220,10 @@ class Fill:
         """Finish what is complete; of what nearly is, fetch the rest, so that the whole is proven and served at full
         speed. Not for another server of the site: the rest may be its own to bring."""
         state = self.state
+        rests = state.phase.fetches and not state.troubles.told and not len(self.transfers)
         if state.hold_phase is Phase.WRITTEN:
             self._completion.begin()
-        elif (
-            state.phase.fetches
-            and not state.troubles.told
-            and not len(self.transfers)
-            and asked() is Asks.ANYTHING
-        ):
+        elif rests and asked() is Asks.ANYTHING:
             gap = state.gap
             if state.nearly_whole and len(gap) and state.chunks > 1 and gap.start not in self._proof.early:
                 self.transfers.start(gap, next((reader.via for reader in self._readers), via))
