@@ -130,7 +130,12 @@ def test_interrupted_while_the_node_keeps_it_waiting(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         config = node(tmp_path, nobody.getsockname()[1])
         words = [sys.executable, "-m", "registry_mesh", "ls", str(config)]
-        with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as asking:
+        with subprocess.Popen(
+            words,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        ) as asking:  # else a shell that runs the tests in its background has it ignored
             with nobody.accept()[0] as kept:
                 kept.recv(1)
                 asking.send_signal(signal.SIGINT)

@@ -86,7 +86,7 @@ def rule(**keys: str) -> str:
         (rule(**{"from": "docker.oi"}), "0.yaml:4:11: rules[0].from: docker.oi is no configured registry; did you mean docker.io?"),
         (rule(platforms="[linux]"), "0.yaml:7:17: rules[0].platforms[0]: 'linux' is not os/architecture[/variant], such as linux/arm64"),
         (rule() + "    name: again\n", "0.yaml:7:5: rules[0].name: stands twice: first on line 3; keep one"),
-        (rule().replace("rules/1", "rules/3"), '0.yaml:1:9: schema: "registry-mesh/rules/3" is none of \'registry-mesh/rules/1\', \'registry-mesh/rules/2\''),
+        (rule().replace("rules/1", "rules/3"), '0.yaml:1:9: schema: "registry-mesh/rules/3" is none of registry-mesh/rules/1, registry-mesh/rules/2'),
         (rule() + "sets: {x: [a]}\n", "0.yaml:7:8: sets.x: no rule uses this set; use it or take it out"),
         (rule(repos='"@x"') + 'sets: {x: ["@y"], y: [a]}\n', "0.yaml:7:12: sets.x[0]: @y: a set holds patterns, not sets"),
         ("- 1\n", "0.yaml:1:1: a rule file is a mapping; begin with schema: registry-mesh/rules/2"),

@@ -138,7 +138,7 @@ def test_a_cron_and_a_date() -> None:
         (rule(budget='"20"'), "0.yaml:7:13: rules[0].budget: '20': a budget is written like"),
         (rule(to='"{nope}"'), "0.yaml:7:9: rules[0].to: {nope} is no word of a template"),
         (rule(**{"with": "sigs"}), "0.yaml:7:11: rules[0].with: 'sigs' is no companion"),
-        (rule(data="some"), "0.yaml:7:11: rules[0].data: \"some\" is none of 'full', 'on-demand', 'metadata'"),
+        (rule(data="some"), "0.yaml:7:11: rules[0].data: \"some\" is none of full, on-demand, metadata"),
         (rule(hold="often"), "0.yaml:7:11: rules[0].hold: 'often': write forever, a duration such as 30d, or a date"),
         (rule(tags='["9@sha256:aa"]'), "0.yaml:6:12: rules[0].tags[0]: '9@sha256:aa': sha256:aa is no digest"),
         (rule(tags='["semver: * in a-*-*"]'), "0.yaml:6:12: rules[0].tags[0]: 'semver: * in a-*-*': in a-*-*: the version stands where the one * is"),

@@ -156,7 +156,7 @@ def _pattern(written: str) -> None:
 def _imports(data: bytes) -> None:
     for tool in tools.NAMES:
         try:
-            tools.imported(tool, data.decode("utf-8", "replace"), "f", {})
+            tools.imported(tool, data, "f", {})
         except ConfigInvalid:
             continue
 

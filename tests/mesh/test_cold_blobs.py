@@ -113,6 +113,7 @@ async def test_a_hundred_clients_want_the_same_cold_range(world: Cold) -> None:
     assert world.asked() == []
 
 
+@pytest.mark.alone
 async def test_two_hundred_readers_of_all_kinds(world: Cold) -> None:
     size = 64 * MIB + 77
     digest, whole = await world.add(size)

@@ -1,4 +1,5 @@
-"""A run over a disk that is killed at a write point: the next one sends again at most a chunk of each stream."""
+"""A run over a disk that is killed at a write point: the next one sends again what of each stream was received and not
+stored, and at most a chunk."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from registry_mesh.assembly.sources.storage import open_storage
 from registry_mesh.chunks.chunk_map import CHUNK
+from registry_mesh.content.fill.backlog import BATCH, QUEUED
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.fill.policy import FillPolicy
 from registry_mesh.content.snapshot.copy_by_fill import CopyByFill
@@ -26,8 +28,10 @@ from tests.simulators.images import HOST, SourceRegistry, random_bytes
 
 RULES = replica_of('repos: a, tags: "*"').rules
 STREAMS = 2
-LAYER = 5 * CHUNK + 1_000
-KILLED = 8
+OF_A_STREAM = QUEUED + BATCH + CHUNK
+"""Bytes: what waits to be stored, what a thread is storing, and the chunk that is not whole."""
+LAYER = 2 * OF_A_STREAM + 1_000
+KILLED = 6
 """Write points at which it is killed, of all that there are."""
 
 
@@ -86,7 +90,7 @@ async def tags(directory: Path) -> dict[Tag, bool]:
         await storage.close()
 
 
-def test_a_killed_run_sends_again_at_most_a_chunk_of_each_stream(tmp_path: Path) -> None:
+def test_a_killed_run_sends_again_only_what_of_each_stream_was_not_stored(tmp_path: Path) -> None:
     source = Counted()
     for number in range(2):
         layers = [random_bytes(f"{number}", LAYER)]
@@ -108,5 +112,5 @@ def test_a_killed_run_sends_again_at_most_a_chunk_of_each_stream(tmp_path: Path)
         outcome = asyncio.run(run(directory, source))
         assert outcome.troubles == (), (at, reached[-1])
         again = source.sent - needed
-        assert again <= STREAMS * CHUNK, (at, reached[-1], again)
+        assert again <= STREAMS * OF_A_STREAM, (at, reached[-1], again)
         assert asyncio.run(tags(directory)) == {Tag("t0"): True, Tag("t1"): True}
