@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from registry_mesh.assembly.node.build import running
 from registry_mesh.assembly.watch.figures import Figures
 from registry_mesh.config.schema import Config
 from registry_mesh.stores.memory.records import MemoryRecords
+from registry_mesh.telemetry.events import Event, decode
 from registry_mesh.telemetry.instruments import Layout, Table
 from registry_mesh.telemetry.names import CACHE_BYTES, FAILURES
 from tests.clients import nodes
@@ -57,6 +59,11 @@ async def test_figures_outlive_a_restart(tmp_path: Path) -> None:
             assert day["failures"] == 0
 
 
+def asked_in_vain(events: Iterable[Event]) -> int:
+    """How often, whatever the reason was: on a busy machine a parent may be late once."""
+    return sum(each.count for each in events if each.subject.endswith("team/none"))
+
+
 def test_figures_and_refusals_outlive_a_signal_of_either_kind(tmp_path: Path) -> None:
     """SIGTERM loses nothing; kill -9 what came since the last time of saving, five seconds before at most."""
     with nodes.origin(tmp_path / "origin") as origin:
@@ -69,10 +76,10 @@ def test_figures_and_refusals_outlive_a_signal_of_either_kind(tmp_path: Path) ->
             def kept(times: int = times) -> bool:
                 """Whether it is on the disk: it would be shown without that."""
                 texts = [file.read_text() for file in (site.folder / "store").rglob("events/site.rec")]
-                return any(f'"count": {times}' in text and "team/none" in text for text in texts)
+                return bool(texts) and asked_in_vain(decode(texts[0].encode())) == times
 
             if end == site.kill:
-                eventually_here(kept, "to be saved", 40)
+                eventually_here(kept, lambda: f"it to be saved; {site.log.read_text()[-2000:]}", 40)
             end()
         site.start()
         with urllib.request.urlopen(f"{site.admin}/status", timeout=20) as answer:
@@ -80,9 +87,9 @@ def test_figures_and_refusals_outlive_a_signal_of_either_kind(tmp_path: Path) ->
         with urllib.request.urlopen(f"{site.admin}/api/1/events", timeout=20) as answer:
             events = json.load(answer)["events"]
         site.stop()
-    (event,) = [each for each in events if each["subject"].endswith("team/none")]
-    assert event["count"] == 3
-    assert event["first"] < event["last"]
+    told = [each for each in events if each["subject"].endswith("team/none")]
+    assert sum(each["count"] for each in told) == 3
+    assert min(each["first"] for each in told) < max(each["last"] for each in told)
     assert day["requests"] >= 3
 
 
