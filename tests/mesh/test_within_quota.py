@@ -19,6 +19,7 @@ import pytest_asyncio
 
 from registry_mesh.chunks.chunk_map import MIB
 from registry_mesh.oci.digest import Digest
+from tests.eventually import eventually
 from tests.mesh.conftest import SiteBehindLink, same
 
 pytestmark = [
@@ -113,4 +114,9 @@ async def test_a_working_set_ten_times_the_quota(behind_link: SiteBehindLink, st
         f" bytes at most {max(seen)} were taken ({max(seen) / QUOTA:.4f}) in {len(seen)} looks; {gone}"
     )
     assert max(seen) <= QUOTA
-    assert gone["evicted_bytes_total"] > 0  # how much depends on how many are read at once: those may not go
+    assert gone["evicted_bytes_total"] > 0
+    # How much goes depends on how many are open at once in either process: those are spared, and what finds no room
+    # then is passed on without being kept. With the load gone all that is pulled is kept again.
+    for each in blobs[-3:]:
+        await eventually(lambda each=each: world.keeps(*each), "a blob to be kept")
+    assert taken(store) <= QUOTA
