@@ -133,7 +133,7 @@ class CacheStatus:
 def cache_status(table: Table, registry: str | None = None) -> CacheStatus:
     """What the counters of all processes come to, of one registry or of all."""
     requests, sizes = dict.fromkeys(RESULTS, 0.0), dict.fromkeys(RESULTS, 0.0)
-    for sample in table.read(CACHE, CACHE_BYTES):
+    for sample in table.used(CACHE, CACHE_BYTES):
         counts = requests if sample.metric is CACHE else sizes
         if registry in (None, sample.labels[0]):
             counts[sample.labels[2]] += sample.value
@@ -277,8 +277,8 @@ def counters(table: Table) -> dict[str, int | Mapping[str, int]]:
     """What `NodeStatus.counters` says: of all registries together, but for those of the cache."""
     plain: dict[str, int] = {}
     labelled: dict[str, dict[str, int]] = {}
-    for sample in table.read():
-        if sample.metric.kind is Kind.COUNTER and sample.value:
+    for sample in table.used():
+        if sample.metric.kind is Kind.COUNTER:
             if sample.labels:
                 of_all = "registry" in sample.metric.labels and sample.metric not in _BY_REGISTRY
                 key = "/".join(sample.labels[1:] if of_all else sample.labels)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import mmap
 import secrets
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Final
@@ -18,8 +18,44 @@ from typing import Final
 from registry_mesh.telemetry.names import METRICS, OTHER, Kind, Merge, Metric
 
 _WORD: Final = 8
-Key = tuple[str, tuple[str, ...]]
+Labels = tuple[str, ...]
+Key = tuple[str, Labels]
 """A metric's name and its labels' values, in the order the metric names them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The cells of one metric in a row, from `start` on: as many for each of `labels`, one after the other."""
+
+    metric: Metric
+    start: int
+    labels: tuple[Labels, ...]
+
+    @property
+    def length(self) -> int:
+        """Cells of one series."""
+        return len(self.metric.bounds) + 2 if self.metric.kind is Kind.HISTOGRAM else 1
+
+    @property
+    def stop(self) -> int:
+        """The cell behind the last."""
+        return self.start + self.length * len(self.labels)
+
+    def series(self) -> Iterator[tuple[Labels, int]]:
+        """The labels' values of each series, and its first cell in a row."""
+        return zip(self.labels, range(self.start, self.stop, self.length), strict=True)
+
+    def split(self, cells: Sequence[int]) -> Iterator[tuple[Labels, tuple[int, ...]]]:
+        """The cells of each series, of a block's."""
+        return zip(self.labels, zip(*[iter(cells)] * self.length, strict=True), strict=True)
+
+    def add(self, cells: list[int], others: Iterable[tuple[Labels, tuple[int, ...]]]) -> None:
+        """Add to a block's cells those of `others` that it has a series for."""
+        at = {labels: cell - self.start for labels, cell in self.series()} if others else {}
+        for labels, counts in others:
+            if labels in at and any(counts):
+                for index, count in enumerate(counts, at[labels]):
+                    cells[index] += count
 
 
 class Layout:
@@ -39,13 +75,16 @@ class Layout:
         }
         self.metrics = tuple(metrics)
         self.cells: dict[Key, int] = {}
+        self.blocks: dict[str, Block] = {}
+        """By the metric's name: one that is asked for costs nothing of the others, of which there may be thousands."""
         self._parents = parents
         self.width = 0
         for metric in self.metrics:
             known = [given or values.get(label, ()) for label, given in metric.labels.items()]
-            for labels in filter(self._pairs(metric), product(*known)):
-                self.cells[metric.name, labels] = self.width
-                self.width += len(metric.bounds) + 2 if metric.kind is Kind.HISTOGRAM else 1
+            block = Block(metric, self.width, tuple(filter(self._pairs(metric), product(*known))))
+            self.blocks[metric.name] = block
+            self.cells |= {(metric.name, labels): cell for labels, cell in block.series()}
+            self.width = block.stop
 
     def _pairs(self, metric: Metric) -> Callable[[tuple[str, ...]], bool]:
         """Whether there is a series of these labels' values."""
@@ -72,7 +111,9 @@ class Table:
         self.life: str = before[0].life if before else secrets.token_hex(8)
         """The same for all tables that carry on each other's counters."""
         self._before = tuple(before)
-        self._carried = dict(carried or {})
+        self._carried: dict[str, dict[Labels, tuple[int, ...]]] = {}
+        for (name, labels), cells in (carried or {}).items():
+            self._carried.setdefault(name, {})[labels] = cells
         self._memory = mmap.mmap(-1, max(1, rows * layout.width) * _WORD)
         self._words = memoryview(self._memory).cast("q")
         self.rows = rows
@@ -84,52 +125,54 @@ class Table:
 
     def read(self, *wanted: Metric) -> Iterator[Sample]:
         """Every metric, all rows merged; of `wanted` alone where some are named."""
-        width = self.layout.width
-        rows = [self._words[row * width : (row + 1) * width].tolist() for row in range(self.rows)]
-        sums = list(map(sum, zip(*rows, strict=True)))
-        names = {metric.name: metric for metric in wanted or self.layout.metrics}
-        for (name, labels), cell in self.layout.cells.items():
-            metric = names.get(name)
-            if metric is None:
-                continue
-            length = len(metric.bounds) + 2 if metric.kind is Kind.HISTOGRAM else 1
-            if metric.kind is Kind.GAUGE:
-                largest = metric.merge is Merge.MAX
-                yield Sample(metric, labels, (max(row[cell] for row in rows) if largest else sums[cell],))
-            elif not self._before and not self._carried:
-                yield Sample(metric, labels, tuple(sums[cell : cell + length]))
-            else:
-                older = self._older(name, labels, length)
-                own = sums[cell : cell + length]
-                yield Sample(metric, labels, tuple(map(sum, zip(own, older, strict=True))))
+        for block in self._blocks(wanted):
+            for labels, cells in block.split(self._merged(block)):
+                yield Sample(block.metric, labels, cells)
 
-    def _older(self, name: str, labels: tuple[str, ...], length: int) -> Iterator[int]:
-        """What was counted under older configurations, cell by cell."""
-        key = (name, labels)
-        older = [table.own(key) for table in self._before if key in table.layout.cells]
-        older.append(self._carried.get(key, (0,) * length))
-        return (sum(cells) for cells in zip(*older, strict=True))
+    def used(self, *wanted: Metric) -> Iterator[Sample]:
+        """The same, but for what is zero: with many registries that is most of thousands of series."""
+        for block in self._blocks(wanted):
+            for labels, cells in block.split(self._merged(block)):
+                if any(cells):
+                    yield Sample(block.metric, labels, cells)
 
-    def own(self, key: Key) -> tuple[int, ...]:
-        """The sums of its own rows for a metric and its labels' values."""
-        metric = next(metric for metric in self.layout.metrics if metric.name == key[0])
-        length = len(metric.bounds) + 2 if metric.kind is Kind.HISTOGRAM else 1
-        first = self.layout.cells[key]
-        return tuple(
-            sum(self._words[row * self.layout.width + first + i] for row in range(self.rows))
-            for i in range(length)
-        )
+    def _blocks(self, wanted: Sequence[Metric]) -> Iterator[Block]:
+        for metric in wanted or self.layout.metrics:
+            if (block := self.layout.blocks.get(metric.name)) is not None:
+                yield block
+
+    def _merged(self, block: Block) -> list[int]:
+        """The block's cells: of counters and histograms with what was counted under older configurations."""
+        merged = self._own(block)
+        if block.metric.kind is Kind.GAUGE:
+            return merged
+        for table in self._before:
+            if (older := table.layout.blocks.get(block.metric.name)) is not None:
+                block.add(merged, older.split(table._own(older)))
+        block.add(merged, self._carried.get(block.metric.name, {}).items())
+        return merged
+
+    def _own(self, block: Block) -> list[int]:
+        """The block's cells of its own rows."""
+        width, size = self.layout.width, block.stop - block.start
+        starts = range(block.start, self.rows * width + block.start, width)
+        rows = (self._words[start : start + size].tolist() for start in starts)
+        merge = max if block.metric.kind is Kind.GAUGE and block.metric.merge is Merge.MAX else sum
+        return list(map(merge, zip(*rows, strict=True)))
 
     def cells(self, metric: Metric, *labels: str) -> tuple[int, ...]:
         """One sample's cells: those of a counter or histogram since the node began."""
-        key = (metric.name, labels)
-        own = self.own(key)
-        return tuple(map(sum, zip(own, self._older(*key, len(own)), strict=True)))
+        return next(each.cells for each in self.read(metric) if each.labels == labels)
 
     def counted(self) -> dict[Key, tuple[int, ...]]:
-        """What its own rows counted: for a later table to carry on."""
-        kinds = {metric.name: metric.kind for metric in self.layout.metrics}
-        return {key: self.own(key) for key in self.layout.cells if kinds[key[0]] is not Kind.GAUGE}
+        """What its own rows counted, but for what is zero: for a later table to carry on."""
+        blocks = [block for block in self.layout.blocks.values() if block.metric.kind is not Kind.GAUGE]
+        return {
+            (block.metric.name, labels): cells
+            for block in blocks
+            for labels, cells in block.split(self._own(block))
+            if any(cells)
+        }
 
     def total(self, metric: Metric, **labels: str) -> float:
         """The sum over every label value that is not named."""

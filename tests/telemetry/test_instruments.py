@@ -1,6 +1,7 @@
 """The shared table: what is counted where, and what all rows come to."""
 
 import os
+import sys
 
 import pytest
 
@@ -95,3 +96,45 @@ def test_counters_go_on_over_tables_and_gauges_do_not() -> None:
     assert old.counted()["requests_total", ("other", "blob", "GET", "2xx")] == (6,)
     assert old.counted()["upstream_bytes_total", ("other", "gone")] == (7,)
     assert ("requests_running", ()) not in old.counted()
+
+
+def test_what_is_used_is_what_is_read_without_zeros() -> None:
+    old = Table(Layout(values={"registry": ["r"], "parent": ["p", "gone"]}), 2)
+    old.row(1).counter(names.UPSTREAM_BYTES, "r", "gone").add(7)
+    old.row(1).counter(names.UPSTREAM_BYTES, "r", "p").add(2)
+    carried = {("request_seconds", ("blob",)): (0, *[1] * (len(names.REQUEST_SECONDS.bounds) + 1))}
+    table = Table(Layout(values={"registry": ["r", "s"], "parent": ["p", "q"]}), 2, [old], carried)
+    table.row(0).gauge(names.PARENT_AVAILABLE, "q").set(1)
+    table.row(1).counter(names.UPSTREAM_BYTES, "s", "q").add(5)
+    used = {(sample.metric.name, sample.labels): sample.value for sample in table.used()}
+    assert used == {
+        ("upstream_bytes_total", ("r", "p")): 2,
+        ("upstream_bytes_total", ("s", "q")): 5,
+        ("parent_available", ("q",)): 1,
+        ("request_seconds", ("blob",)): len(names.REQUEST_SECONDS.bounds),
+    }
+    assert list(table.used()) == [sample for sample in table.read() if any(sample.cells)]
+    wanted = (names.UPSTREAM_BYTES, names.PARENT_AVAILABLE)
+    assert list(table.used(*wanted)) == [sample for sample in table.used() if sample.metric in wanted]
+
+
+def test_what_is_read_costs_nothing_of_what_is_not() -> None:
+    few, many = ({"parent": [f"p{i}" for i in range(count)], "registry": ["r"]} for count in (1, 500))
+    assert _calls(Layout(values=few)) == _calls(Layout(values=many)) < 100
+
+
+def _calls(layout: Layout) -> int:
+    """How many functions are called to read a metric without labels."""
+    table, calls = Table(layout, 2), 0
+
+    def count(frame: object, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        assert table.total(names.REQUESTS_RUNNING) == 0
+    finally:
+        sys.setprofile(before)
+    return calls

@@ -71,10 +71,13 @@ class Figures:
         except (Failure, OSError) as fault:
             log.debug("cannot save figures", extra={FIELDS: {"why": str(fault)}})
 
+    def _up_to_now(self) -> tuple[LastDay, float]:
+        now = self._clock()
+        return self._day.noted(self._table.life, totals(self._table), now), now
+
     def status(self) -> DayStatus:
         """The last 24 hours, up to now."""
-        now = self._clock()
-        day = self._day.noted(self._table.life, totals(self._table), now)
+        day, now = self._up_to_now()
         sums = day.sums(now)
         answers = {result: float(sums.get(f"answers/{result}", 0)) for result in names.RESULTS}
         sizes = {result: float(sums.get(f"bytes/{result}", 0)) for result in names.RESULTS}
@@ -95,8 +98,8 @@ class Figures:
 
     def received(self) -> dict[tuple[str, str], int]:
         """Bytes of the last 24 hours, by registry and parent."""
-        now = self._clock()
-        sums = self._day.noted(self._table.life, totals(self._table), now).sums(now)
+        day, now = self._up_to_now()
+        sums = day.sums(now)
         from_ = (name.split("/", 2) for name in sums if name.startswith("from/"))
         return {(registry, parent): sums[f"from/{registry}/{parent}"] for _, registry, parent in from_}
 
@@ -122,8 +125,8 @@ _TOLD: Final = tuple(
 def totals(table: Table) -> dict[str, int]:
     """The counters whose last day is told, by the names that they are kept under."""
     found: dict[str, int] = {}
-    for sample in table.read(*_TOLD):
-        if sample.metric is names.UPSTREAM_BYTES and sample.value:
+    for sample in table.used(*_TOLD):
+        if sample.metric is names.UPSTREAM_BYTES:
             found["from/" + "/".join(sample.labels)] = int(sample.value)
         if sample.metric is names.REQUESTS and sample.labels[1:3] in _PULLS:
             found["pulls"] = found.get("pulls", 0) + int(sample.value)

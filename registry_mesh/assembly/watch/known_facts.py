@@ -41,28 +41,26 @@ _DAY: Final = 86400.0
 
 
 class KnownFacts:
-    """Of the node whose `status` it is given. It remembers how counters stood: what rose lately is a fact."""
+    """Of one node. It remembers how counters stood: what rose lately is a fact."""
 
     def __init__(
         self,
         config: Callable[[], Config],
         told: Told,
-        status: Callable[[], NodeStatus],
         table: Table,
         learned: Learned,
     ) -> None:
         self._config = config
         self._told = told
-        self._status = status
         self._table = table
         self._learned = learned
         self._lately: dict[tuple[str, str], Lately] = {}
         self._store_fault_since = 0.0
         self._started = self._complete = time.time()
 
-    def at(self, now: float) -> NodeFacts:
-        """What is known at `now`, in seconds since the epoch."""
-        config, status = self._config(), self._status()
+    def at(self, now: float, status: NodeStatus) -> NodeFacts:
+        """What is known at `now`, in seconds since the epoch, with what the node says of itself then."""
+        config = self._config()
         refused_at, refused = self._told.refused
         return NodeFacts(
             config=self._told.path or "CONFIG",

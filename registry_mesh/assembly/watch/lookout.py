@@ -47,13 +47,14 @@ class Lookout:
         self._instruments = instruments
         self._held = Held()
         self._learned = Learned(config, told.path, records)
-        self._facts = KnownFacts(config, told, status, table, self._learned)
+        self._facts = KnownFacts(config, told, table, self._learned)
         self.findings: list[Finding] = []
 
     async def follow(self) -> None:
         """Look for ever."""
         while True:
-            registries = self._status().registries
+            status = self._status()
+            registries = status.registries
             answering = {
                 host
                 for host in registries
@@ -63,13 +64,13 @@ class Lookout:
                 "leads back" in parent.why for each in registries.values() for parent in parents_of(each)
             )
             await self._learned.learn(answering, places=astray)
-            self.look(time.time())
+            self.look(time.time(), status)
             await asyncio.sleep(_LOOK)
 
-    def look(self, now: float) -> None:
-        """Look once, at `now` in seconds since the epoch."""
+    def look(self, now: float, status: NodeStatus) -> None:
+        """Look once, at `now` in seconds since the epoch, at what is so then."""
         before = {(each.name, each.subject) for each in self.findings}
-        facts = self._facts.at(now)
+        facts = self._facts.at(now, status)
         self.findings = self._held.look(decide(facts, now), now)
         self._measure(facts)
         self._told.show(self.findings)

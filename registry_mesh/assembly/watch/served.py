@@ -26,40 +26,51 @@ class Served:
 
     def look(self) -> None:
         """Add what is new."""
-        told = self._told()
+        told, shares = self._told(), self._shares()
         for registry, (kept, brought) in self._sent().items():
             self._add(registry, "store", kept - told.get((registry, "store"), 0))
             others = told.get((registry, "sibling"), 0) + told.get((registry, "parent"), 0)
-            siblings = int((brought - others) * self._share(registry))
+            siblings = int((brought - others) * shares.get(registry, 0.0))
             self._add(registry, "sibling", siblings)
             self._add(registry, "parent", brought - others - siblings)
 
     def _told(self) -> dict[tuple[str, ...], int]:
-        return {each.labels: int(each.value) for each in self._table.read(names.SERVED_BYTES)}
+        return {each.labels: int(each.value) for each in self._table.used(names.SERVED_BYTES)}
 
     def _sent(self) -> dict[str, tuple[int, int]]:
         """Bytes by registry: of what was here, and of what was brought."""
         if self._own:
-            sent = self._table.read(names.SENT_BYTES)
+            sent = self._table.used(names.SENT_BYTES)
             return {self._own: (int(sum(each.value for each in sent if each.labels[0] in _OWN)), 0)}
         found: dict[str, tuple[int, int]] = {}
-        for each in self._table.read(names.CACHE_BYTES):
+        for each in self._table.used(names.CACHE_BYTES):
             registry, _, result = each.labels
             kept, brought = found.get(registry, (0, 0))
             is_here = result in ("hit", "stale")
             found[registry] = (kept + int(each.value) * is_here, brought + int(each.value) * (not is_here))
         return found
 
-    def _share(self, registry: str) -> float:
-        """What siblings gave of all that was received for it since the last look."""
-        totals = [
-            sum(each.value for each in self._table.read(metric) if each.labels[0] == registry)
-            for metric in (names.SIBLING_BYTES, names.UPSTREAM_BYTES)
-        ]
-        before = self._received.get(registry, (0.0, 0.0))
-        self._received[registry] = (totals[0], totals[1])
-        new = [max(0.0, now - then) for now, then in zip(totals, before, strict=True)]
-        return new[0] / sum(new) if sum(new) else 0.0
+    def _shares(self) -> dict[str, float]:
+        """By registry what siblings gave of all that was received for it since the last look."""
+        before, self._received = self._received, self._totals()
+        shares = {}
+        for registry, totals in self._received.items():
+            then = before.get(registry, (0.0, 0.0))
+            new = [max(0.0, total - earlier) for total, earlier in zip(totals, then, strict=True)]
+            shares[registry] = new[0] / sum(new) if sum(new) else 0.0
+        return shares
+
+    def _totals(self) -> dict[str, tuple[float, float]]:
+        """Bytes received by registry: from siblings, and from parents."""
+        found: dict[str, tuple[float, float]] = {}
+        for each in self._table.used(names.SIBLING_BYTES, names.UPSTREAM_BYTES):
+            siblings, parents = found.get(each.labels[0], (0.0, 0.0))
+            if each.metric is names.SIBLING_BYTES:
+                siblings += each.value
+            else:
+                parents += each.value
+            found[each.labels[0]] = (siblings, parents)
+        return found
 
     def _add(self, registry: str, source: str, amount: int) -> None:
         if amount > 0:

@@ -91,6 +91,6 @@ class Shown:
     def _by_parent(self, metric: names.Metric) -> dict[str, int]:
         """Of all registries together."""
         found: dict[str, int] = {}
-        for sample in self._table.read(metric):
+        for sample in self._table.used(metric):
             found[sample.labels[-1]] = found.get(sample.labels[-1], 0) + int(sample.value)
         return found
