@@ -89,7 +89,18 @@ VALUES: dict[str, dict[str, Any]] = {
             "dashboard": {"enabled": True, "labels": {"folder": "mesh"}},
         },
     },
-    "origin": {"role": "origin", "registry": "registry.example", "service": {"type": "ClusterIP"}},
+    "one": {
+        **SITE,
+        "storage": {"size": "100Gi", "s3": {"bucket": "mesh"}},
+        "admin": {"tls": {"existingSecret": "served", "clients": "ours", "names": ["*.ops.example"]}},
+        "metrics": {"serviceMonitor": {"enabled": True}},
+    },
+    "origin": {
+        "role": "origin",
+        "registry": "registry.example",
+        "service": {"type": "ClusterIP"},
+        "admin": {"tls": {"existingSecret": "served"}},
+    },
     "replica": {
         "role": "replica",
         "registries": {"registry.example:5000": {"parents": [["https://registry.example:5000"]]}},
@@ -135,7 +146,7 @@ def test_the_configuration_is_one_that_the_program_takes(rendered: Path, tmp_pat
     text = only(found, "ConfigMap", "cache")["data"]["node.yaml"]
     for folder in ("admin", "access", "policies", "rules"):
         text = text.replace(f" /{folder}", f" {tmp_path / folder}")
-    config = parse(_without_tls(text) if "/tls/" in text else text, "f").config
+    config = parse(_without_tls(text), "f").config
     assert config.admin.address == "0.0.0.0", "the kubelet comes from outside of the pod"
     local = config.store.disk or (config.store.s3 and config.store.s3.spool)
     assert local and local.quota is not None
@@ -160,7 +171,8 @@ def key_of_tokens() -> str:
 def _without_tls(text: str) -> str:
     """Its files are in the cluster."""
     whole = yaml.safe_load(text)
-    assert set(whole["listen"].pop("tls")) == {"certificate", "key"}
+    for listener, keys in (("listen", set()), ("admin", {"clients", "names"})):
+        assert set(whole[listener].pop("tls", {})) - keys in (set(), {"certificate", "key"})
     return yaml.safe_dump(whole)
 
 
@@ -189,7 +201,7 @@ def test_the_pods_of_a_site_know_each_other(tmp_path: Path) -> None:
 
 def test_pods_have_what_keeps_a_cluster_well(rendered: Path) -> None:
     found = documents(rendered)
-    (node,) = [each for each in found if each["kind"] == "StatefulSet"]
+    (node,) = [each for each in found if each["kind"] in ("StatefulSet", "Deployment")]
     pod = node["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert container["resources"]["requests"]["memory"] and container["resources"]["limits"]["memory"]
@@ -220,6 +232,69 @@ def test_a_site_on_a_bucket_has_no_volume_and_a_login_from_a_secret(tmp_path: Pa
         "siblings"
     )
     assert monitoring["ports"] == [{"port": "admin"}]
+
+
+def test_one_pod_on_a_bucket_is_replaced_before_it_goes(tmp_path: Path) -> None:
+    """It has nothing of its own, so that two may be there meanwhile; what has a volume, or siblings by name, has one
+    place."""
+    found = made_of(VALUES["one"], tmp_path)
+    spec = only(found, "Deployment")["spec"]
+    assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    assert "serviceName" not in spec and not any(each["kind"] == "StatefulSet" for each in found)
+    assert not any(each["kind"] == "PersistentVolumeClaim" for each in found)
+    on_a_bucket = {"storage": {"size": "1Ti", "s3": {"bucket": "mesh"}}}
+    scaled = {"autoscaling": {"enabled": True, "min": 1, "max": 1}}
+    for values, kind in (
+        ({**SITE, **on_a_bucket, **scaled}, "Deployment"),
+        ({**SITE, **on_a_bucket, "replicas": 2}, "StatefulSet"),
+        ({**SITE, **on_a_bucket, "autoscaling": {"enabled": True}}, "StatefulSet"),
+        (SITE, "StatefulSet"),
+        ({**VALUES["origin"], **on_a_bucket}, "StatefulSet"),
+    ):
+        found = made_of(values, tmp_path)
+        made = only(found, kind)
+        if "autoscaling" in values:
+            assert only(found, "HorizontalPodAutoscaler")["spec"]["scaleTargetRef"]["kind"] == kind
+        assert ("serviceName" in made["spec"]) is (kind == "StatefulSet")
+
+
+def test_operators_are_served_by_a_certificate_and_may_show_theirs(tmp_path: Path) -> None:
+    found = made_of(VALUES["one"], tmp_path)
+    admin, pod = configured(found)["admin"], only(found, "Deployment")["spec"]["template"]["spec"]
+    tls = admin["tls"]
+    assert tls == {
+        "certificate": "/admin-tls/tls.crt",
+        "key": "/admin-tls/tls.key",
+        "clients": "/admin-clients/ca.crt",
+        "names": ["*.ops.example"],
+    }
+    mounted = {each["mountPath"]: each["name"] for each in pod["containers"][0]["volumeMounts"]}
+    volumes = {each["name"]: each.get("secret", {}) for each in pod["volumes"]}
+    assert volumes[mounted["/admin-tls"]]["secretName"] == "served"
+    assert volumes[mounted["/admin-clients"]] == {
+        "secretName": "ours",
+        "items": [{"key": "ca.crt", "path": "ca.crt"}],
+        "defaultMode": 0o440,
+    }
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert pod["containers"][0][probe]["httpGet"]["scheme"] == "HTTPS"
+    (scraped,) = only(found, "ServiceMonitor")["spec"]["endpoints"]
+    assert scraped["scheme"] == "https"
+    believed = {"secret": {"name": "served", "key": "ca.crt"}}
+    assert scraped["tlsConfig"] == {"ca": believed, "serverName": "cache-admin.default.svc"}
+    monitor = {"enabled": True, "tlsConfig": {"serverName": "cache.example"}}
+    values = {**VALUES["one"], "metrics": {"serviceMonitor": monitor}}
+    (scraped,) = only(made_of(values, tmp_path), "ServiceMonitor")["spec"]["endpoints"]
+    assert scraped["tlsConfig"] == {"serverName": "cache.example"}
+
+
+def test_without_a_certificate_operators_are_served_as_before(tmp_path: Path) -> None:
+    found = made_of({**SITE, "serviceMonitor": {"enabled": True}}, tmp_path)
+    assert "tls" not in configured(found)["admin"]
+    pod = only(found, "StatefulSet")["spec"]["template"]["spec"]
+    assert pod["containers"][0]["readinessProbe"]["httpGet"]["scheme"] == "HTTP"
+    (scraped,) = only(found, "ServiceMonitor")["spec"]["endpoints"]
+    assert scraped["scheme"] == "http" and "tlsConfig" not in scraped
 
 
 def test_every_pod_gets_its_image_by_the_same_name_and_login(tmp_path: Path) -> None:
@@ -323,6 +398,15 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path) -> None:
         ({**SITE, "service": {"type": "ClusterIP"}}, "nodes: machines reach the site by its NodePort"),
         ({**SITE, "nodes": {"registries": ["quay.io"]}}, "quay.io is none of registries"),
         ({**SITE, "join": {"token": "x"}}, "join"),
+        ({**SITE, "admin": {"tls": {"clients": "a", "names": ["b"]}}}, "name admin.tls.existingSecret"),
+        (
+            {**SITE, "admin": {"tls": {"existingSecret": "a", "clients": "b"}}},
+            "clients and names go together",
+        ),
+        (
+            {**SITE, "admin": {"tls": {"existingSecret": "a", "names": ["b"]}}},
+            "clients and names go together",
+        ),
         ({"role": "replica", "registries": HUB}, "rules: a replica needs at least one file"),
     ):
         values = tmp_path / "values.yaml"

@@ -5,6 +5,11 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: {{ .Values.role }}
 {{- end }}
 {{- define "mesh.admin" -}}{{ default (printf "%s-admin" (include "mesh.name" .)) .Values.admin.existingSecret }}{{- end }}
+{{- /* One pod on a bucket has nothing of its own. Several know each other by name, which only a StatefulSet gives. */ -}}
+{{- define "mesh.kind" -}}
+{{ ternary "Deployment" "StatefulSet" (and (eq .Values.role "site") (ne .Values.storage.s3.bucket "") (le (int (include "mesh.most" .)) 1)) }}
+{{- end }}
+{{- define "mesh.adminScheme" -}}{{ ternary "https" "http" (ne .Values.admin.tls.existingSecret "") }}{{- end }}
 {{- define "mesh.image" -}}
 {{ .Values.image.repository }}{{ with .Values.image.digest }}@{{ . }}{{ else }}:{{ default .Chart.AppVersion .Values.image.tag }}{{ end }}
 {{- end }}
@@ -33,7 +38,13 @@ app.kubernetes.io/component: {{ .Values.role }}
 {{- $_ := set $listen "tls" (dict "certificate" "/tls/tls.crt" "key" "/tls/tls.key") -}}
 {{- end -}}
 {{- $_ := set $config "listen" $listen -}}
-{{- $_ := set $config "admin" (dict "address" "0.0.0.0" "port" 5001 "users" "/admin/users") -}}
+{{- $admin := dict "address" "0.0.0.0" "port" 5001 "users" "/admin/users" -}}
+{{- if .Values.admin.tls.existingSecret -}}
+{{- $tls := dict "certificate" "/admin-tls/tls.crt" "key" "/admin-tls/tls.key" -}}
+{{- if .Values.admin.tls.clients -}}{{- $_ := set $tls "clients" "/admin-clients/ca.crt" -}}{{- $_ := set $tls "names" .Values.admin.tls.names -}}{{- end -}}
+{{- $_ := set $admin "tls" $tls -}}
+{{- end -}}
+{{- $_ := set $config "admin" $admin -}}
 {{- if .Values.storage.s3.bucket -}}
 {{- $s3 := dict "bucket" .Values.storage.s3.bucket "spool" (dict "path" "/store/spool" "quota" (include "mesh.quota" .)) -}}
 {{- range $key := list "endpoint" "region" "prefix" -}}
