@@ -46,7 +46,7 @@ def command(config: Path, dry_run: bool, quiet: bool) -> None:
             with store_command.audited(loaded) as log:
                 report = await new_collection(loaded, storage, dry_run=dry_run, progress=show).run()
                 if not dry_run:
-                    log.ran("gc", f"removed {report.removed} ({report.removed_bytes} bytes)")
+                    log.ran("gc", report.done)
         for line in lines(report, loaded.pushes.grace):
             show.say(line)
         return 0

@@ -53,7 +53,7 @@ def command(config: Path, dry_run: bool) -> None:
             with store_command.audited(loaded) as log:
                 found = await retain(loaded, storage, in_force, dry_run=dry_run, keep=log.keep)
                 if not dry_run:
-                    log.ran("retention", f"deleted {found.deleted} tags", *found.troubles)
+                    log.ran("retention", *found.done)
         for line in lines(found, dry_run):
             click.echo(line)
         return EXIT_STOPPED if found.troubles else 0

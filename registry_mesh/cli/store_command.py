@@ -32,12 +32,9 @@ class AuditLog:
 
     def ran(self, event: str, *said: str) -> None:
         """Say that the command ran, and what it did."""
-        from registry_mesh.assembly.labels import node_name
-        from registry_mesh.telemetry import audit
+        from registry_mesh.assembly.sources.audited import ran
 
-        who, registry = f"{getpass.getuser()} ({event})", self.config.registry
-        why = "; ".join(said)[:300]
-        self.keep(audit.line(event, node_name(self.config), subject=who, registry=registry, reason=why))
+        self.keep(ran(self.config, event, getpass.getuser(), *said))
 
 
 @contextmanager

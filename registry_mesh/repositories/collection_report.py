@@ -39,3 +39,8 @@ class CollectionReport:
     spared: int = 0
     uploads_expired: int = 0
     tags_forgotten: int = 0
+
+    @property
+    def done(self) -> str:
+        """What was removed, in words."""
+        return f"removed {self.removed} ({self.removed_bytes} bytes)"

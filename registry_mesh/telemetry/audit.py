@@ -28,9 +28,9 @@ EVENTS: Final = (
 )
 """All there are. `refused` is a 401 to credentials, or a 403; `upload` a blob that was taken or linked; `push` and
 `delete` are what clients do, and what rules do; `undo` a tag that `tags undo` pointed back; `gc` and `retention` a run
-of these commands; `access-changed` a user, robot, issuer, group or policy that came, went or is another;
-`access-invalid` files that change nothing because they cannot be used; `admin` an action by the operator's listener,
-`admin-refused` a login that was not let in there."""
+of these, by a command or by the node itself; `access-changed` a user, robot, issuer, group or policy that came, went or
+is another; `access-invalid` files that change nothing because they cannot be used; `admin` an action by the
+operator's listener, `admin-refused` a login that was not let in there."""
 FIELDS: Final = (
     "time",
     "event",

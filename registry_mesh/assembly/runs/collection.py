@@ -8,6 +8,8 @@ import random
 from collections.abc import Callable
 from typing import Final
 
+from registry_mesh.assembly.labels import node_name
+from registry_mesh.assembly.sources.audited import Keep, ran
 from registry_mesh.assembly.sources.repositories import open_repositories
 from registry_mesh.config.schema import Config
 from registry_mesh.ports.failures import Failure
@@ -44,20 +46,27 @@ def new_collection(
     )
 
 
-async def collect_again_and_again(config: Callable[[], Config], storage: Storage) -> None:
-    """Never ends. The first comes after one interval, give or take a tenth: hosts that start together take turns."""
+async def collect_again_and_again(config: Callable[[], Config], storage: Storage, keep: Keep) -> None:
+    """Never ends. The first comes after one interval, give or take a tenth: hosts that start together take turns.
+    `keep` takes lines of the audit log."""
     while True:
         interval = config().collection.interval
         if not interval:
             await asyncio.sleep(_LOOK)
             continue
         await asyncio.sleep(interval * random.uniform(0.9, 1.1))
-        try:
-            _tell(await new_collection(config(), storage).run())
-        except Failure as fault:
-            log.warning(
-                "the collection failed; the next goes on with it", extra={FIELDS: {"why": fault.reason}}
-            )
+        keep(await _collected(config(), storage))
+
+
+async def _collected(config: Config, storage: Storage) -> str:
+    """One collection, and its line for the audit log: one that failed may have removed something before."""
+    try:
+        report = await new_collection(config, storage).run()
+    except Failure as fault:
+        log.warning("the collection failed; the next goes on with it", extra={FIELDS: {"why": fault.reason}})
+        return ran(config, "gc", node_name(config), f"failed: {fault.reason}")
+    _tell(report)
+    return ran(config, "gc", node_name(config), report.done)
 
 
 def _tell(report: CollectionReport) -> None:

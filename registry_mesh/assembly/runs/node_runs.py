@@ -29,8 +29,9 @@ class NodeRuns:
     def __init__(
         self, config: Config, storage: Storage, instruments: Instruments, seen: Seen, keep: Keep | None = None
     ) -> None:
-        """`keep`: takes lines of an origin's audit log."""
+        """`keep`: takes lines of the audit log."""
         self._config = config
+        self._keep = keep or _nowhere
         self._storage = storage
         self._stack = AsyncExitStack()
         ruled, site = config.rules is not None, config.role == "site"
@@ -76,8 +77,12 @@ class NodeRuns:
         return sum(faults) if faults else None
 
     async def _collect(self) -> None:
-        await collect_again_and_again(lambda: self._config, self._storage)
+        await collect_again_and_again(lambda: self._config, self._storage, self._keep)
 
     async def _bring_events(self) -> None:
         assert self.couriers is not None, "there are receivers"
         await self.couriers.follow(DocumentJournal(open_repositories(self._config, self._storage)))
+
+
+def _nowhere(line: str) -> None:
+    """There is no audit log."""

@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from registry_mesh.admin.run_status import RetentionStatus, StoppedStatus
+from registry_mesh.assembly.labels import node_name
 from registry_mesh.assembly.runs.rules_in_force import RulesInForce
-from registry_mesh.assembly.sources.audited import Keep
+from registry_mesh.assembly.sources.audited import Keep, ran
 from registry_mesh.assembly.sources.repositories import open_repositories
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.schema import Config
@@ -98,14 +99,21 @@ class RetentionRuns:
             found = await retain(config, self._storage, in_force, keep=self._keep)
         except ConfigInvalid as invalid:
             log.error("there are no valid retention rules: nothing is deleted", extra=_told(why=str(invalid)))
+            self._audit(config, "failed: there are no valid rules")
         except Failure as fault:
             failed = fault.reason
             log.warning("the retention run failed; the next goes on with it", extra=_told(why=failed))
+            self._audit(config, f"failed: {failed}")
         else:
             _tell(found)
+            self._audit(config, *found.done)
             self._note(rules.faults, found)
             return
         self._note(rules.faults, None, failed)
+
+    def _audit(self, config: Config, *said: str) -> None:
+        if self._keep is not None:
+            self._keep(ran(config, "retention", node_name(config), *said))
 
     def _note(self, faults: Sequence[str], found: Retained | None, failed: str = "") -> None:
         """When faults began stays, as long as there are any."""

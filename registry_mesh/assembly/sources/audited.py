@@ -1,4 +1,4 @@
-"""What rules and commands change at an origin, for its audit log: what clients change is told at the edge."""
+"""What rules, runs and commands change, for the audit log: what clients change is told at the edge."""
 
 from __future__ import annotations
 
@@ -11,6 +11,14 @@ from registry_mesh.telemetry import audit
 
 Keep = Callable[[str], None]
 """Takes a line."""
+
+
+def ran(config: Config, event: str, who: str, *said: str) -> str:
+    """The line of a run that is over: of `event`, begun by `who`, with what it did."""
+    why = "; ".join(said)[:300]
+    return audit.line(
+        event, node_name(config), subject=f"{who} ({event})", registry=config.registry, reason=why
+    )
 
 
 class AuditedOutbox:

@@ -64,6 +64,11 @@ class Retained:
     stopped: Sequence[Stopped] = ()
     """What the guard stopped."""
 
+    @property
+    def done(self) -> Sequence[str]:
+        """What was deleted, and what stopped it, in words."""
+        return f"deleted {self.deleted} tags", *self.troubles
+
 
 class Retaining:
     """One run of an origin's rules over its registry. `now` is in seconds since the epoch."""
