@@ -43,6 +43,14 @@ COMMANDS: Final = {
     "man": "Print the manual page.",
 }
 
+ROOMS: Final = {
+    "node": {"status", "top", "doctor", "probe", "parents", "ls", "du", "evict", "pin", "refresh"}
+    | {"pull-through", "preload", "who-pulled"},
+    "rules": {"rules", "replicate", "runs", "retention"},
+    "store": {"tags", "gc", "quotas", "verify"},
+}
+"""Where the files of commands lie that are not beside this one."""
+
 EXIT_INTERRUPTED: Final = 130
 
 EPILOG: Final = """\b
@@ -71,6 +79,12 @@ A node of your own:
 """
 
 
+def _module_of(command: str) -> str:
+    """The module that defines `command`."""
+    room = next((f"{room}." for room, commands in ROOMS.items() if command in commands), "")
+    return f"registry_mesh.cli.{room}{command.replace('-', '_')}"
+
+
 class _Commands(Suggesting):
     """Knows the commands by name; imports one when it is asked for, so that --help stays quick."""
 
@@ -80,7 +94,7 @@ class _Commands(Suggesting):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"registry_mesh.cli.{cmd_name.replace('-', '_')}")
+        module = importlib.import_module(_module_of(cmd_name))
         command: click.Command = module.command
         return command
 

@@ -13,8 +13,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from registry_mesh.content.snapshot.outcome import Outcome
-from registry_mesh.content.snapshot.progress import Meter, Phase, Progress
+from registry_mesh.content.snapshot.copying.progress import Meter, Phase, Progress
+from registry_mesh.content.snapshot.records.outcome import Outcome
 
 _EVERY = 0.25
 _LINE_EVERY = 10.0

@@ -13,14 +13,14 @@ from registry_mesh.assembly.node.build import running
 from registry_mesh.assembly.runs.replicator import open_replicator
 from registry_mesh.cli.main import main
 from registry_mesh.config.load import parse
-from registry_mesh.content.snapshot.jobs import Widths
-from registry_mesh.content.snapshot.removed import APPROVED
+from registry_mesh.content.snapshot.finding.jobs import Widths
+from registry_mesh.content.snapshot.removing.removed import APPROVED
 from registry_mesh.oci.reference import Tag
 from registry_mesh.tasks.threads import in_thread
 from tests.clients import registries
-from tests.content.snapshot.test_removing import ALL, at
+from tests.content.snapshot.finding.test_verify import TEAM
+from tests.content.snapshot.removing.test_removing import ALL, at
 from tests.content.snapshot.test_rule_keys import replica_of, troubles
-from tests.content.snapshot.test_verify import TEAM
 from tests.simulators.cloud import CLOUD, Cloud, cloud_of
 from tests.simulators.images import HOST, Content
 from tests.simulators.replica import Replica

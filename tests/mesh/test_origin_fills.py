@@ -20,13 +20,13 @@ from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.load import parse
 from registry_mesh.config.rule_files import parse_rules
 from registry_mesh.config.schema import Config
-from registry_mesh.content.snapshot.outcome import Outcome
+from registry_mesh.content.snapshot.records.outcome import Outcome
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.media_types import OCI_INDEX, OCI_MANIFEST
 from registry_mesh.oci.reference import Tag
 from registry_mesh.tasks.threads import in_thread
-from tests.content.snapshot.test_verify import TEAM
+from tests.content.snapshot.finding.test_verify import TEAM
 from tests.simulators.images import HOST, Content, random_bytes
 from tests.simulators.replica_tree import ReplicaTree, replica_tree
 from tests.simulators.ruled_node import ruled_node

@@ -13,13 +13,13 @@ from click.testing import CliRunner
 
 from registry_mesh.assembly.runs.replicator import open_replicator
 from registry_mesh.cli.main import main
-from registry_mesh.content.snapshot.jobs import Widths
+from registry_mesh.content.snapshot.finding.jobs import Widths
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import Tag
 from tests.clients import registries
+from tests.content.snapshot.finding.test_verify import TEAM
 from tests.content.snapshot.planning import planned, size
 from tests.content.snapshot.test_rule_keys import replica_of, troubles
-from tests.content.snapshot.test_verify import TEAM
 from tests.simulators.cloud import CHUNK, CLOUD, Cloud, cloud_of
 from tests.simulators.gateway import Ill, Pass
 from tests.simulators.guarded import basic

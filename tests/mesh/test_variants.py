@@ -14,7 +14,7 @@ from registry_mesh.assembly.node.build import running
 from registry_mesh.assembly.runs.replicator import open_replicator
 from registry_mesh.config.load import parse
 from registry_mesh.config.schema import Config
-from registry_mesh.content.snapshot.outcome import Outcome
+from registry_mesh.content.snapshot.records.outcome import Outcome
 from registry_mesh.oci.manifest import Manifest
 from registry_mesh.replication.companions import VARIANTS
 from tests.mesh.test_origin_fills import Filled

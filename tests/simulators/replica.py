@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from registry_mesh.catalog.signer import Signer
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.fill.policy import FillPolicy
-from registry_mesh.content.snapshot.copy_blob import CopyByIngest
-from registry_mesh.content.snapshot.copy_by_fill import CopyByFill
-from registry_mesh.content.snapshot.jobs import Widths
-from registry_mesh.content.snapshot.outcome import Outcome
-from registry_mesh.content.snapshot.progress import Meter
+from registry_mesh.content.snapshot.copying.copy_blob import CopyByIngest
+from registry_mesh.content.snapshot.copying.copy_by_fill import CopyByFill
+from registry_mesh.content.snapshot.copying.progress import Meter
+from registry_mesh.content.snapshot.finding.jobs import Widths
+from registry_mesh.content.snapshot.records.outcome import Outcome
 from registry_mesh.content.snapshot.settings import Ours, SnapshotPolicy
 from registry_mesh.content.snapshot.snapshot import Snapshot
 from registry_mesh.oci.digest import Digest

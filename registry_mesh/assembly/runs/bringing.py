@@ -9,10 +9,10 @@ from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.fill.policy import FillPolicy
 from registry_mesh.content.fill.rivals import Rivals
 from registry_mesh.content.nest.distrusted import Distrusted
-from registry_mesh.content.snapshot.copy_blob import CopyByIngest
-from registry_mesh.content.snapshot.copy_by_fill import CopyByFill
-from registry_mesh.content.snapshot.copy_by_session import CopyBySession
-from registry_mesh.content.snapshot.copy_keys import Bring
+from registry_mesh.content.snapshot.copying.copy_blob import CopyByIngest
+from registry_mesh.content.snapshot.copying.copy_by_fill import CopyByFill
+from registry_mesh.content.snapshot.copying.copy_by_session import CopyBySession
+from registry_mesh.content.snapshot.copying.copy_keys import Bring
 from registry_mesh.oci.reference import RegistryName
 from registry_mesh.ports.storage import Storage
 

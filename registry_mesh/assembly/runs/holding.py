@@ -9,7 +9,7 @@ from typing import Final
 from registry_mesh.content.holdings.image import Looks, on_disk
 from registry_mesh.content.holdings.pins import Pin, Pins
 from registry_mesh.content.holdings.preloaded import preloaded
-from registry_mesh.content.snapshot.remembered_tags import RememberedTags
+from registry_mesh.content.snapshot.records.remembered_tags import RememberedTags
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.storage import Storage
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from registry_mesh.content.snapshot.history import HANDED, STOPPED, Run, RunHistory
+from registry_mesh.content.snapshot.records.history import HANDED, STOPPED, Run, RunHistory
 from registry_mesh.ports.failures import Failure
 from registry_mesh.telemetry.logs import FIELDS
 

@@ -28,9 +28,9 @@ from registry_mesh.content.holdings.preloaded import (
 )
 from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.failover_registry import FailoverRegistry
-from registry_mesh.content.snapshot.history import Run
-from registry_mesh.content.snapshot.outcome import Outcome, Trouble
-from registry_mesh.content.snapshot.progress import Meter as Progress
+from registry_mesh.content.snapshot.copying.progress import Meter as Progress
+from registry_mesh.content.snapshot.records.history import Run
+from registry_mesh.content.snapshot.records.outcome import Outcome, Trouble
 from registry_mesh.content.snapshot.settings import Ours, SnapshotPolicy
 from registry_mesh.content.snapshot.snapshot import Snapshot
 from registry_mesh.ports.failures import Failure

@@ -13,13 +13,13 @@ from registry_mesh.config.schema import Config
 from registry_mesh.config.signers import read_signers
 from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.failover_registry import FailoverRegistry
-from registry_mesh.content.snapshot.asking import Asking
-from registry_mesh.content.snapshot.outgoing import pushed
-from registry_mesh.content.snapshot.pinned import PinnedTarget, bare_pins, with_pins
-from registry_mesh.content.snapshot.recording import Recorder
-from registry_mesh.content.snapshot.remembered_tags import RememberedTags
+from registry_mesh.content.snapshot.finding.asking import Asking
+from registry_mesh.content.snapshot.finding.recording import Recorder
+from registry_mesh.content.snapshot.finding.signatures import Signatures
+from registry_mesh.content.snapshot.records.remembered_tags import RememberedTags
+from registry_mesh.content.snapshot.removing.outgoing import pushed
+from registry_mesh.content.snapshot.removing.pinned import PinnedTarget, bare_pins, with_pins
 from registry_mesh.content.snapshot.settings import SnapshotPolicy
-from registry_mesh.content.snapshot.signatures import Signatures
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.oci.refusals import NameUnknown, Refusal
 from registry_mesh.ports.failures import Failure

@@ -33,12 +33,12 @@ from registry_mesh.config.signers import read_signers
 from registry_mesh.content.fill.rivals import Rivals
 from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.failover_registry import FailoverRegistry
-from registry_mesh.content.snapshot.asks import Asked, Asks
-from registry_mesh.content.snapshot.history import NEW_RULES, STOPPED, Run, RunHistory
-from registry_mesh.content.snapshot.lookups import held_data
-from registry_mesh.content.snapshot.outcome import Outcome
-from registry_mesh.content.snapshot.outgoing import OutgoingRepository
-from registry_mesh.content.snapshot.progress import Meter
+from registry_mesh.content.snapshot.copying.progress import Meter
+from registry_mesh.content.snapshot.finding.lookups import held_data
+from registry_mesh.content.snapshot.records.asks import Asked, Asks
+from registry_mesh.content.snapshot.records.history import NEW_RULES, STOPPED, Run, RunHistory
+from registry_mesh.content.snapshot.records.outcome import Outcome
+from registry_mesh.content.snapshot.removing.outgoing import OutgoingRepository
 from registry_mesh.content.snapshot.settings import Ours, SnapshotPolicy
 from registry_mesh.content.snapshot.snapshot import Snapshot
 from registry_mesh.oci.digest import Digest

@@ -16,8 +16,8 @@ from registry_mesh.assembly.sources.audited import Keep, ran
 from registry_mesh.assembly.sources.repositories import open_repositories
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.schema import Config
-from registry_mesh.content.snapshot.made_tags import MadeTags
-from registry_mesh.content.snapshot.retaining import Retained, Retaining
+from registry_mesh.content.snapshot.records.made_tags import MadeTags
+from registry_mesh.content.snapshot.removing.retaining import Retained, Retaining
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.place import Place

@@ -6,7 +6,7 @@ import logging
 from typing import Final
 
 from registry_mesh.admin.run_status import IdleStatus, RunStatus, StoppedStatus
-from registry_mesh.content.snapshot.outcome import Outcome
+from registry_mesh.content.snapshot.records.outcome import Outcome
 from registry_mesh.telemetry.logs import FIELDS
 
 log: Final = logging.getLogger(__name__)

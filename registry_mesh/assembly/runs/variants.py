@@ -13,8 +13,8 @@ from registry_mesh.assembly.sources.audited import Keep
 from registry_mesh.assembly.sources.repositories import open_repositories
 from registry_mesh.assembly.sources.storage import disk_path
 from registry_mesh.config.schema import Config
-from registry_mesh.content.snapshot.made_tags import MadeTags
-from registry_mesh.content.snapshot.outcome import Outcome, Trouble
+from registry_mesh.content.snapshot.records.made_tags import MadeTags
+from registry_mesh.content.snapshot.records.outcome import Outcome, Trouble
 from registry_mesh.content.variants.wanted_variants import VariantsMade, WantedVariants
 from registry_mesh.oci.reference import RegistryName
 from registry_mesh.ports.storage import Storage

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from registry_mesh.content.nest.other_names import OtherNames
-from registry_mesh.content.snapshot.made_tags import MadeTags
+from registry_mesh.content.snapshot.records.made_tags import MadeTags
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.ports.blobs import BlobSource
 from registry_mesh.ports.place import Place

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from registry_mesh.assembly.sources.admission import admission_of
 from registry_mesh.config.schema import Config
 from registry_mesh.config.stores import S3, Disk
-from registry_mesh.content.snapshot.history import RunHistory
+from registry_mesh.content.snapshot.records.history import RunHistory
 from registry_mesh.ports.cache import CacheStore
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.storage import Storage

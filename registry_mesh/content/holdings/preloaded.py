@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from registry_mesh.content.snapshot.copy_blob import Moved
-from registry_mesh.content.snapshot.offer import Offer
+from registry_mesh.content.snapshot.copying.copy_blob import Moved
+from registry_mesh.content.snapshot.copying.offer import Offer
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from registry_mesh.content.snapshot.copy_keys import TagCopy
-from registry_mesh.content.snapshot.receipts import Receipt
-from registry_mesh.content.snapshot.remembered_tags import TagMemory
+from registry_mesh.content.snapshot.copying.copy_keys import TagCopy
+from registry_mesh.content.snapshot.records.receipts import Receipt
+from registry_mesh.content.snapshot.records.remembered_tags import TagMemory
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import Tag
 from registry_mesh.replication.decision import Decision

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from registry_mesh.content.snapshot.found import Findings
-from registry_mesh.content.snapshot.made_tags import MadeTag
+from registry_mesh.content.snapshot.records.made_tags import MadeTag
 from registry_mesh.content.snapshot.renaming import Contested, Destination, RenamedTarget, Writer
 from registry_mesh.oci.reference import Tag
 from registry_mesh.ports.place import Place

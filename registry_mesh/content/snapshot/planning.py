@@ -6,14 +6,14 @@ from collections.abc import Hashable
 from dataclasses import replace
 from functools import partial
 
-from registry_mesh.content.snapshot.copy_graph import GraphCopy
-from registry_mesh.content.snapshot.copy_keys import TagCopy, TagKey
-from registry_mesh.content.snapshot.flow import Flow
+from registry_mesh.content.snapshot.copying.copy_graph import GraphCopy
+from registry_mesh.content.snapshot.copying.copy_keys import TagCopy, TagKey
+from registry_mesh.content.snapshot.copying.flow import Flow
+from registry_mesh.content.snapshot.copying.progress import Meter
 from registry_mesh.content.snapshot.found import Findings
 from registry_mesh.content.snapshot.pending import Pending, drop, writers
-from registry_mesh.content.snapshot.progress import Meter
+from registry_mesh.content.snapshot.records.run_records import RunRecords, noted_at
 from registry_mesh.content.snapshot.renaming import contested
-from registry_mesh.content.snapshot.run_records import RunRecords, noted_at
 from registry_mesh.content.snapshot.told import Told
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.repositories import KeptRepository, Repository

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from registry_mesh.catalog.signer import Signer
-from registry_mesh.content.snapshot.copy_keys import Bring
-from registry_mesh.content.snapshot.jobs import Widths
+from registry_mesh.content.snapshot.copying.copy_keys import Bring
+from registry_mesh.content.snapshot.finding.jobs import Widths
 from registry_mesh.oci.reference import RegistryName
 from registry_mesh.ports.blobs import BlobStore
 from registry_mesh.ports.outward import OutwardRegistries

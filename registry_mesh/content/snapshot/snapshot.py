@@ -3,11 +3,11 @@
 List the tags of every repository that a rule takes; ask what each wanted tag points at; look into those that
 changed; then copy what is not held and switch each tag when everything it stands for is here. What is held serves
 all the while. A tag that vanished at its source, or left the rules, is told as not followed, and deleted when the rules
-say so (`content.snapshot.removing`).
+say so (`content.snapshot.removing.removing`).
 
-What was found complete is noted per repository (`content.snapshot.receipts`), so that a run where nothing changed costs
-one listing a repository and one HEAD a tag. Killed at any moment, a run leaves the old tags and what it brought;
-the next one goes on from there.
+What was found complete is noted per repository (`content.snapshot.records.receipts`), so that a run where nothing
+changed costs one listing a repository and one HEAD a tag. Killed at any moment, a run leaves the old tags and what it
+brought; the next one goes on from there.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from registry_mesh.content.snapshot.asking import Asking
-from registry_mesh.content.snapshot.copy_graph import GraphCopy
-from registry_mesh.content.snapshot.flow import Grant, OutsideWindow
-from registry_mesh.content.snapshot.jobs import Undone
-from registry_mesh.content.snapshot.outcome import Outcome
+from registry_mesh.content.snapshot.copying.copy_graph import GraphCopy
+from registry_mesh.content.snapshot.copying.flow import Grant, OutsideWindow
+from registry_mesh.content.snapshot.copying.progress import Meter, Phase
+from registry_mesh.content.snapshot.finding.asking import Asking
+from registry_mesh.content.snapshot.finding.jobs import Undone
 from registry_mesh.content.snapshot.planning import Planning
-from registry_mesh.content.snapshot.progress import Meter, Phase
-from registry_mesh.content.snapshot.run_records import RunRecords
+from registry_mesh.content.snapshot.records.outcome import Outcome
+from registry_mesh.content.snapshot.records.run_records import RunRecords
 from registry_mesh.content.snapshot.settings import Ours, SnapshotPolicy
 from registry_mesh.content.snapshot.surveying import Surveying
 from registry_mesh.content.snapshot.told import Told

@@ -7,15 +7,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from registry_mesh.content.snapshot.asking import Asking
-from registry_mesh.content.snapshot.copy_keys import TagCopy
-from registry_mesh.content.snapshot.explorer import Explorer
+from registry_mesh.content.snapshot.copying.copy_keys import TagCopy
+from registry_mesh.content.snapshot.finding.asking import Asking
+from registry_mesh.content.snapshot.finding.explorer import Explorer
+from registry_mesh.content.snapshot.finding.graph import Graph
+from registry_mesh.content.snapshot.finding.signatures import Signatures
 from registry_mesh.content.snapshot.found import Findings
-from registry_mesh.content.snapshot.graph import Graph
-from registry_mesh.content.snapshot.receipts import Receipt
-from registry_mesh.content.snapshot.released import Release
-from registry_mesh.content.snapshot.remembered_tags import TagMemory
-from registry_mesh.content.snapshot.signatures import Signatures
+from registry_mesh.content.snapshot.records.receipts import Receipt
+from registry_mesh.content.snapshot.records.released import Release
+from registry_mesh.content.snapshot.records.remembered_tags import TagMemory
 from registry_mesh.content.snapshot.tag_facts import FactFinder
 from registry_mesh.content.snapshot.tag_looks import TagLooks, list_tags
 from registry_mesh.oci.descriptor import Descriptor

@@ -6,21 +6,21 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
-from registry_mesh.content.snapshot.asking import Asking
-from registry_mesh.content.snapshot.explorer import Explorer
-from registry_mesh.content.snapshot.following import Followed
+from registry_mesh.content.snapshot.finding.asking import Asking
+from registry_mesh.content.snapshot.finding.explorer import Explorer
+from registry_mesh.content.snapshot.finding.signatures import Signatures
 from registry_mesh.content.snapshot.found import Findings
-from registry_mesh.content.snapshot.made_following import MadeFollowing
-from registry_mesh.content.snapshot.outgoing import OutgoingRepository
 from registry_mesh.content.snapshot.pending import Pending
-from registry_mesh.content.snapshot.pinned import PinnedTarget, bare_pins, with_pins
 from registry_mesh.content.snapshot.planning import Planning
-from registry_mesh.content.snapshot.removal_targets import RuleTargets
-from registry_mesh.content.snapshot.removing import Removing
+from registry_mesh.content.snapshot.records.run_records import RunRecords, noted_at
+from registry_mesh.content.snapshot.removing.following import Followed
+from registry_mesh.content.snapshot.removing.made_following import MadeFollowing
+from registry_mesh.content.snapshot.removing.outgoing import OutgoingRepository
+from registry_mesh.content.snapshot.removing.pinned import PinnedTarget, bare_pins, with_pins
+from registry_mesh.content.snapshot.removing.removal_targets import RuleTargets
+from registry_mesh.content.snapshot.removing.removing import Removing
 from registry_mesh.content.snapshot.renaming import Destination, RenamedTarget, destinations
-from registry_mesh.content.snapshot.run_records import RunRecords, noted_at
 from registry_mesh.content.snapshot.settings import Ours
-from registry_mesh.content.snapshot.signatures import Signatures
 from registry_mesh.content.snapshot.survey import Survey
 from registry_mesh.content.snapshot.tag_looks import list_tags
 from registry_mesh.content.snapshot.told import Told

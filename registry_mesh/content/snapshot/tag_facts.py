@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from registry_mesh.content.snapshot.graph import Graph
-from registry_mesh.content.snapshot.labels import is_config, labels, read_config
-from registry_mesh.content.snapshot.released import Release
-from registry_mesh.content.snapshot.remembered_tags import TagMemory
-from registry_mesh.content.snapshot.signatures import Signatures
+from registry_mesh.content.snapshot.finding.graph import Graph
+from registry_mesh.content.snapshot.finding.labels import is_config, labels, read_config
+from registry_mesh.content.snapshot.finding.signatures import Signatures
+from registry_mesh.content.snapshot.records.released import Release
+from registry_mesh.content.snapshot.records.remembered_tags import TagMemory
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import Tag

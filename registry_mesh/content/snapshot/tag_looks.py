@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from registry_mesh.content.snapshot.asking import Asking
-from registry_mesh.content.snapshot.explorer import Explorer
-from registry_mesh.content.snapshot.graph import Graph
-from registry_mesh.content.snapshot.receipts import Receipt
+from registry_mesh.content.snapshot.finding.asking import Asking
+from registry_mesh.content.snapshot.finding.explorer import Explorer
+from registry_mesh.content.snapshot.finding.graph import Graph
+from registry_mesh.content.snapshot.records.receipts import Receipt
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import Tag

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from registry_mesh.content.snapshot.copy_keys import TagKey
-from registry_mesh.content.snapshot.flow import OutsideWindow
+from registry_mesh.content.snapshot.copying.copy_keys import TagKey
+from registry_mesh.content.snapshot.copying.flow import OutsideWindow
+from registry_mesh.content.snapshot.copying.progress import Meter
+from registry_mesh.content.snapshot.finding.jobs import Undone
 from registry_mesh.content.snapshot.found import Findings
-from registry_mesh.content.snapshot.jobs import Undone
-from registry_mesh.content.snapshot.outcome import Idle, Trouble
-from registry_mesh.content.snapshot.progress import Meter
+from registry_mesh.content.snapshot.records.outcome import Idle, Trouble
 from registry_mesh.oci.reference import RegistryName
 from registry_mesh.oci.refusals import Refusal
 from registry_mesh.ports.failures import Failure, StoreFull

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from registry_mesh.content.snapshot.history import HANDED, KILLED, Run, RunHistory
+from registry_mesh.content.snapshot.records.history import HANDED, KILLED, Run, RunHistory
 from registry_mesh.stores.disk.storage import records_below
 from tests.clients import nodes, programs
 from tests.eventually import eventually

@@ -17,10 +17,10 @@ from registry_mesh.content.fill.rivals import NoRivals
 from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.failover_registry import FailoverRegistry
 from registry_mesh.content.nest.pull_through import PullThrough
-from registry_mesh.content.snapshot.copy_blob import CopyByIngest
-from registry_mesh.content.snapshot.copy_by_fill import CopyByFill
-from registry_mesh.content.snapshot.copy_graph import Bring
-from registry_mesh.content.snapshot.offer import Offer
+from registry_mesh.content.snapshot.copying.copy_blob import CopyByIngest
+from registry_mesh.content.snapshot.copying.copy_by_fill import CopyByFill
+from registry_mesh.content.snapshot.copying.copy_graph import Bring
+from registry_mesh.content.snapshot.copying.offer import Offer
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, RepositoryName

@@ -16,11 +16,11 @@ from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.failover_registry import FailoverRegistry
 from registry_mesh.content.nest.pull_through import PullThrough
-from registry_mesh.content.snapshot.copy_blob import CopyByIngest
-from registry_mesh.content.snapshot.copy_by_fill import CopyByFill
-from registry_mesh.content.snapshot.copy_keys import Bring
-from registry_mesh.content.snapshot.flow import Flow, Grant, PacedBlobs, Spending
-from registry_mesh.content.snapshot.offer import Offer
+from registry_mesh.content.snapshot.copying.copy_blob import CopyByIngest
+from registry_mesh.content.snapshot.copying.copy_by_fill import CopyByFill
+from registry_mesh.content.snapshot.copying.copy_keys import Bring
+from registry_mesh.content.snapshot.copying.flow import Flow, Grant, PacedBlobs, Spending
+from registry_mesh.content.snapshot.copying.offer import Offer
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, RepositoryName

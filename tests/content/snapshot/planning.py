@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from registry_mesh.config.recorded_listing import SCHEMA, read_listing
-from registry_mesh.content.snapshot.asking import Asking
-from registry_mesh.content.snapshot.pinned import bare_pins, with_pins
-from registry_mesh.content.snapshot.recording import Recorder
-from registry_mesh.content.snapshot.signatures import Signatures
+from registry_mesh.content.snapshot.finding.asking import Asking
+from registry_mesh.content.snapshot.finding.recording import Recorder
+from registry_mesh.content.snapshot.finding.signatures import Signatures
+from registry_mesh.content.snapshot.removing.pinned import bare_pins, with_pins
 from registry_mesh.oci.reference import Tag
 from registry_mesh.ports.repositories import EVERY, Repository
 from registry_mesh.replication.listing import Recorded

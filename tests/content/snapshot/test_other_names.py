@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from registry_mesh.oci.reference import Tag
+from tests.content.snapshot.finding.test_verify import TEAM, verifying
 from tests.content.snapshot.planning import planned, size
 from tests.content.snapshot.test_rule_keys import DAY, digests, replica_of, troubles
-from tests.content.snapshot.test_verify import TEAM, verifying
 from tests.simulators.images import HOST, random_bytes
 from tests.simulators.replica import Replica
 

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from registry_mesh.config.rule_files import parse_rules
-from registry_mesh.content.snapshot.jobs import Widths
-from registry_mesh.content.snapshot.outcome import Outcome
+from registry_mesh.content.snapshot.finding.jobs import Widths
+from registry_mesh.content.snapshot.records.outcome import Outcome
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.media_types import OCI_MANIFEST

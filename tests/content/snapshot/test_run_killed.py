@@ -12,16 +12,16 @@ from registry_mesh.chunks.chunk_map import CHUNK
 from registry_mesh.content.fill.backlog import BATCH, QUEUED
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.fill.policy import FillPolicy
-from registry_mesh.content.snapshot.copy_by_fill import CopyByFill
-from registry_mesh.content.snapshot.jobs import Widths
-from registry_mesh.content.snapshot.outcome import Outcome
-from registry_mesh.content.snapshot.progress import Meter
+from registry_mesh.content.snapshot.copying.copy_by_fill import CopyByFill
+from registry_mesh.content.snapshot.copying.progress import Meter
+from registry_mesh.content.snapshot.finding.jobs import Widths
+from registry_mesh.content.snapshot.records.outcome import Outcome
 from registry_mesh.content.snapshot.settings import Ours, SnapshotPolicy
 from registry_mesh.content.snapshot.snapshot import Snapshot
 from registry_mesh.oci.reference import Tag
 from registry_mesh.oci.refusals import ManifestUnknown, NameUnknown
 from registry_mesh.repositories.of_replica import ReplicaRepositories
-from tests.content.snapshot.test_removing_killed import NAME, config_of
+from tests.content.snapshot.removing.test_removing_killed import NAME, config_of
 from tests.content.snapshot.test_rule_keys import MONDAY, replica_of
 from tests.simulators.death import run_and_die
 from tests.simulators.images import HOST, SourceRegistry, random_bytes

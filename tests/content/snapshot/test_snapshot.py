@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from registry_mesh.content.snapshot.progress import Phase
+from registry_mesh.content.snapshot.copying.progress import Phase
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest

@@ -1,0 +1,1 @@
+"""Commands that ask a running node, and what they show."""

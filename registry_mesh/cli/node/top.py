@@ -1,0 +1,102 @@
+"""`registry-mesh top`."""
+
+from __future__ import annotations
+
+import select
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import click
+
+from registry_mesh.cli.node.asked import NodeAddress, NodeRefuses, NodeSilent, Told, ask, fail, node_at
+from registry_mesh.cli.node.marks import marks
+from registry_mesh.cli.node.of_node import OfNode
+from registry_mesh.cli.node.top_screen import View, screen
+from registry_mesh.config.schema import Config
+
+_EVERY: Final = 1.0
+_ENTER: Final = "\x1b[?1049h\x1b[?25l"
+_LEAVE: Final = "\x1b[?25h\x1b[?1049l"
+"""Another screen without a cursor, and back."""
+_HOME: Final = "\x1b[H"
+_CLEAR: Final = "\x1b[K"
+_BELOW: Final = "\x1b[J"
+
+
+@click.command(
+    cls=OfNode,
+    epilog="Exit codes: 0 left; 2 the configuration is wrong; 3 no node answers; 4 it wants a login.",
+)
+@click.argument("config", type=click.Path(path_type=Path))
+def command(config: Path) -> None:
+    """Show what moves at the running node of CONFIG, each second, until q.
+
+    3 lists images, 4 parents, d findings; s sorts, space stands still, ? explains. Where standard output is no terminal
+    one screen is printed.
+
+    \b
+    Example:
+      registry-mesh top config/site.yaml
+    """
+    node, view = node_at(config), View()
+    try:
+        if not (sys.stdout.isatty() and sys.stdin.isatty()):
+            status = _asked(node, view)
+            click.echo("\n".join(screen(view, status, (), time.time(), (100, 40), marks())))
+            return
+        with _whole_terminal():
+            _follow(node, view)
+    except (NodeSilent, NodeRefuses) as fault:
+        fail(fault)
+
+
+def _asked(node: Config | NodeAddress, view: View) -> Told:
+    status = ask(node, "/status")
+    if status.get("now") is None:
+        raise NodeRefuses("This node does not say what moves: it is an older version.")
+    view.note(status)
+    return status
+
+
+def _follow(node: Config | NodeAddress, view: View) -> None:
+    status, images = _asked(node, view), list[Told]()
+    while True:
+        if not view.still:
+            status = _asked(node, view)
+            images = ask(node, "/api/1/images")["images"] if view.shown == "3" else images
+        _draw(screen(view, status, images, time.time(), shutil.get_terminal_size(), marks()))
+        if (key := _key()) and not view.press(key):
+            return
+
+
+def _draw(lines: Sequence[str]) -> None:
+    sys.stdout.write(_HOME + f"{_CLEAR}\r\n".join(lines) + _CLEAR + _BELOW)
+    sys.stdout.flush()
+
+
+def _key() -> str:
+    """What is pressed within a second; empty where nothing is."""
+    ready, _, _ = select.select([sys.stdin], [], [], _EVERY)
+    return sys.stdin.read(1) if ready else ""
+
+
+@contextmanager
+def _whole_terminal() -> Iterator[None]:
+    """Leaves the terminal as it was."""
+    import termios
+    import tty
+
+    before = termios.tcgetattr(sys.stdin)
+    try:
+        tty.setcbreak(sys.stdin)
+        sys.stdout.write(_ENTER)
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+        sys.stdout.write(_LEAVE)
+        sys.stdout.flush()

@@ -1,0 +1,1 @@
+"""Commands for rules, and for what they bring and delete."""

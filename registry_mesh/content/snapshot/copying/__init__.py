@@ -1,0 +1,1 @@
+"""Blobs, manifests and tags on their way from sources into a store."""

@@ -1,0 +1,165 @@
+"""One blob, from a source into a store."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from registry_mesh.content.fill.behind import behind_clients
+from registry_mesh.content.fill.pace import PacePolicy
+from registry_mesh.content.fill.retries import Retries
+from registry_mesh.content.fill.rivals import Rivals
+from registry_mesh.content.fill.via import NO_RIVALS, Distrust
+from registry_mesh.content.fill.watch import PaceWatch
+from registry_mesh.content.snapshot.copying.offer import Offer, RivalsOf, no_rivals
+from registry_mesh.oci.descriptor import Descriptor
+from registry_mesh.oci.refusals import BlobUnknown, DigestInvalid
+from registry_mesh.oci.span import Span
+from registry_mesh.ports.blobs import BlobSource, BlobStore, Ingest, Reading
+from registry_mesh.ports.failures import SourceLied, SourceSlow, SourceUnavailable
+from registry_mesh.ports.pieces import in_memory
+
+_PACE: Final = PacePolicy()
+
+Moved = Callable[[int], None]
+"""Told how many bytes came; a negative number takes back bytes that turned out wrong."""
+
+
+async def is_held(store: BlobStore, blob: Descriptor) -> bool:
+    """Whether the store has it. `SourceLied` where it has, with another size than the descriptor says: a digest
+    has one size, so the descriptor is wrong."""
+    try:
+        info = await store.stat(blob.digest)
+    except BlobUnknown:
+        return False
+    if info.size != blob.size:
+        raise SourceLied(f"{blob.digest} has {info.size} bytes and is said to have {blob.size}")
+    return True
+
+
+class CopyByIngest:
+    """Implements `copy_keys.Bring` for any store. A stream that breaks is resumed at the same byte; wrong bytes
+    are thrown away and asked for once more, since another parent may answer."""
+
+    def __init__(
+        self,
+        store: BlobStore,
+        distrust: Distrust = lambda source, digest, reason: None,
+        rivals: RivalsOf = no_rivals,
+    ) -> None:
+        self._store = store
+        self._distrust = distrust
+        self._rivals = rivals
+
+    @property
+    def store(self) -> BlobStore:
+        """Where blobs come to."""
+        return self._store
+
+    async def __call__(self, offer: Offer, blob: Descriptor, moved: Moved) -> None:
+        await self.tried(self.ingest, offer, blob, moved)
+
+    async def tried(
+        self, attempt: Callable[[Arriving], Awaitable[None]], offer: Offer, blob: Descriptor, moved: Moved
+    ) -> None:
+        """Attempt it; once more, where wrong bytes came. Who sent them is told. `SourceLied`."""
+        rivals = offer.rivals(self._rivals)
+        for last in (False, True):
+            try:
+                return await attempt(Arriving(offer.blobs, blob, moved, rivals))
+            except SourceLied as failure:
+                for name in filter(None, failure.source.split(", ")):
+                    self._distrust(name, blob.digest, failure.reason)
+                if last:
+                    raise
+        return None
+
+    async def ingest(self, arriving: Arriving) -> None:
+        """All of it at once: nothing stays of what broke off."""
+        blob = arriving.blob
+        async with self._store.ingest(blob.digest, blob.size, blob.digest.algorithm) as ingest:
+            try:
+                await arriving.stream(ingest)
+                await ingest.commit(blob.digest)
+            except BaseException as fault:
+                arriving.take_back()
+                if isinstance(fault, DigestInvalid):
+                    raise arriving.lied(f"other bytes than those of {blob.digest}") from None
+                raise
+
+
+class Arriving:
+    """One try to bring a blob in; remembers who sent of it, and how much."""
+
+    def __init__(self, source: BlobSource, blob: Descriptor, moved: Moved, rivals: Rivals) -> None:
+        self.blob = blob
+        self._rivals = rivals
+        self._source = source
+        self._moved = moved
+        self._came = 0
+        self._senders: set[str] = set()
+        self._left: set[str] = set()
+        """Sources that were left for being slow."""
+
+    def take_back(self) -> None:
+        """What came counts for nothing."""
+        self._moved(-self._came)
+
+    def lied(self, reason: str) -> SourceLied:
+        """The failure that names who sent it."""
+        return SourceLied(reason, source=", ".join(sorted(self._senders)))
+
+    async def stream(self, ingest: Ingest) -> None:
+        """What the ingest lacks, and from where it stands. `SourceUnavailable`, `SourceLied`."""
+        retries, now = Retries(random.random), asyncio.get_running_loop().time
+        while ingest.offset < self.blob.size:
+            before = ingest.offset
+            try:
+                await self._read(ingest)
+                if ingest.offset < self.blob.size:
+                    raise SourceUnavailable(f"the stream of {self.blob.digest} ended at byte {ingest.offset}")
+            except SourceUnavailable as failure:
+                came, asked = ingest.offset - before, self.blob.size - before
+                pause = retries.after(failure, came, asked, now()).pause
+                if pause is None:
+                    raise
+                await asyncio.sleep(pause)
+
+    async def _read(self, ingest: Ingest) -> None:
+        span = Span(ingest.offset, self.blob.size) if ingest.offset else None
+        await behind_clients(self._rivals)
+        async with self._source.open(self.blob.digest, span) as reading:
+            if reading.provenance.source:
+                self._senders.add(reading.provenance.source)
+            if reading.info.size != self.blob.size:
+                raise self.lied(
+                    f"{self.blob.digest} has {reading.info.size} bytes there, {self.blob.size} are named"
+                )
+            try:
+                await self._take(reading, ingest)
+            except SourceSlow as slow:
+                self._left.add(slow.source)
+                raise
+
+    async def _take(self, reading: Reading, ingest: Ingest) -> None:
+        """What a stream brings; `SourceSlow` where another source would bring far more. One that was left, and is back
+        as the others lack the blob, is waited for."""
+        source = reading.provenance.source
+        rivals = NO_RIVALS if source in self._left else self._rivals
+        digest, size = self.blob.digest, self.blob.size
+        async with PaceWatch(_PACE, rivals, source, digest, lambda: ingest.offset, lambda: size) as watch:
+            watch.waiting = True
+            async for data in in_memory(reading):
+                watch.waiting = False
+                if ingest.offset + len(data) > size:
+                    raise self.lied(f"more than the {size} bytes of {digest} came")
+                await ingest.write(data)
+                self._came += len(data)
+                self._moved(len(data))
+                if ingest.offset < size:
+                    watch.held = True
+                    await behind_clients(self._rivals, source)
+                    watch.held = False
+                watch.waiting = True

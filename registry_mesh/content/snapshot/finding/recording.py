@@ -1,0 +1,101 @@
+"""What a repository shows, as one value that can be written down: tags with digests, blobs and platforms.
+
+Nothing is stored: a plan is made of it elsewhere, and at another time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+from registry_mesh.content.snapshot.finding.labels import is_config, labels, read_config
+from registry_mesh.content.snapshot.finding.signatures import Signatures
+from registry_mesh.oci.descriptor import Descriptor
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.reference import Tag
+from registry_mesh.oci.refusals import ManifestUnknown, Refusal
+from registry_mesh.ports.failures import Failure
+from registry_mesh.ports.repositories import Repository
+from registry_mesh.replication.rules import Platforms, Rule, union
+
+MAX_DEPTH: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Recorder:
+    """Writes down what repositories show at `now` (seconds since the epoch)."""
+
+    now: float
+    signatures: Signatures
+
+    async def record(
+        self, repository: Repository, tags: Collection[Tag], wanted: Mapping[Tag, Sequence[Rule]]
+    ) -> dict[str, Any]:
+        """By tag what is known of it (registry-mesh/listing/1), as far as it matters to the rules that want it; of tags
+        that are not `wanted` that they are there."""
+        return {
+            tag: await self._tag(repository, tag, wanted[tag], tags) if tag in wanted else {} for tag in tags
+        }
+
+    async def _tag(
+        self, repository: Repository, tag: Tag, by: Sequence[Rule], tags: Collection[Tag]
+    ) -> dict[str, Any]:
+        """What cannot be had is left out: a plan says that it is not known."""
+        try:
+            root = (await repository.tags.resolve(tag)).descriptor.digest
+        except (ManifestUnknown, Failure):
+            return {}
+        told: dict[str, Any] = {"digest": str(root)}
+        weighing = _Weighing(repository, union(rule.platforms for rule in by))
+        verify = [rule.verify for rule in by if rule.verify is not None]
+        try:
+            await weighing.walk(root, None, MAX_DEPTH)
+            platforms = {name: sorted(digests) for name, digests in sorted(weighing.platforms.items())}
+            told |= {"type": weighing.type, "blobs": weighing.blobs, "platforms": platforms}
+            keys = [key for rule in by for key, _ in rule.labels]
+            if keys:
+                told["labels"] = await weighing.labels(keys)
+            if verify:
+                signed = await self.signatures.look(repository, root, tags, verify, self.now)
+                told |= {"signed_by": sorted(signed.by), "has": sorted(signed.has)}
+        except (Refusal, Failure):
+            return told
+        return told
+
+
+class _Weighing:
+    """One walk over what a manifest names; of `wanted` platforms the labels count."""
+
+    def __init__(self, repository: Repository, wanted: Platforms) -> None:
+        self._repository = repository
+        self._wanted = wanted
+        self._annotations: Mapping[str, str] | None = None
+        self._configs: list[Descriptor] = []
+        self.blobs: dict[str, int] = {}
+        self.platforms: dict[str, set[str]] = {}
+        self.type = ""
+
+    async def walk(self, digest: Digest, platform: str | None, depth: int, counts: bool = True) -> None:
+        """`counts`: whether it is of a wanted platform."""
+        manifest = (await self._repository.manifests.manifest(digest)).manifest
+        sizes = {str(blob.digest): blob.size for blob in manifest.blobs() if blob.distributable}
+        self.blobs |= sizes
+        config = manifest.config.media_type if manifest.config is not None else ""
+        self.type = self.type or manifest.artifact_type or config
+        self._annotations = manifest.annotations if self._annotations is None else self._annotations
+        self._configs += [each for each in manifest.blobs() if counts and is_config(each)]
+        if platform is not None:
+            self.platforms.setdefault(platform, set()).update(sizes)
+        for child in manifest.manifests if depth else ():
+            stated = child.platform or {}
+            told = "/".join(str(stated[k]) for k in ("os", "architecture", "variant") if stated.get(k))
+            known = told if told and "unknown" not in told else platform
+            mine = not stated or self._wanted is None or any(each.includes(stated) for each in self._wanted)
+            await self.walk(child.digest, known, depth - 1, counts and mine and "unknown" not in told)
+
+    async def labels(self, keys: Iterable[str]) -> dict[str, Any]:
+        read = partial(read_config, self._repository)
+        told = await labels(self._annotations or {}, self._configs, keys, read)
+        return {key: values[0] if len(values) == 1 else list(values) for key, values in told.items()}

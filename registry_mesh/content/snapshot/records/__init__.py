@@ -1,0 +1,1 @@
+"""What runs keep in records between them."""

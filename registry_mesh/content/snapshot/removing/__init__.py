@@ -1,0 +1,1 @@
+"""What runs delete, here and at registries that are pushed to."""

@@ -1,0 +1,80 @@
+"""Which node is asked: a file, an address, the environment, the only one of the machine."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from click.testing import CliRunner, Result
+
+from registry_mesh.cli.main import main
+from registry_mesh.cli.node import of_node
+
+TOLD = {"node": "far", "verdict": "far serves. Nothing needs you.", "looked_at": 29, "findings": []}
+
+
+class Far(BaseHTTPRequestHandler):
+    """The admin listener of a node."""
+
+    told: ClassVar[Mapping[str, Any]] = TOLD
+
+    def do_GET(self) -> None:
+        body = json.dumps(self.told).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def far() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Far)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def run(*arguments: str, **environment: str) -> Result:
+    return CliRunner().invoke(main, list(arguments), env={of_node.VARIABLE: None, **environment})
+
+
+@pytest.mark.parametrize("given", ["--node=URL", "--node URL", "URL", "environment", "--admin"])
+def test_a_node_elsewhere_needs_no_file(far: str, given: str) -> None:
+    if given == "environment":
+        outcome = run("doctor", REGISTRY_MESH_NODE=far)
+    elif given == "--admin":
+        outcome = run("--admin", far, "doctor")
+    else:
+        outcome = run("doctor", *given.replace("URL", far + "/").split())
+    assert (outcome.exit_code, outcome.stderr) == (0, "")
+    assert "far serves. Nothing needs you." in outcome.stdout
+    asked = json.loads(run("doctor", "--json", "--node", far).stdout)
+    assert (asked["schema"], asked["verdict"]["state"]) == ("registry-mesh/doctor/1", "well")
+
+
+def test_where_nobody_is_named_and_nobody_is_there() -> None:
+    outcome = run("status")
+    assert outcome.exit_code == 3
+    assert outcome.stderr.startswith(
+        "No node answers on this machine.\n  Looked at /etc/registry-mesh/*.yaml"
+    )
+
+
+def test_a_name_that_this_machine_does_not_have() -> None:
+    outcome = run("status", "--node", "nobody")
+    assert outcome.exit_code == 2
+    assert "no node nobody on this machine: /etc/registry-mesh has none" in outcome.stderr
+
+
+def test_a_file_is_a_file_wherever_it_stands(tmp_path: Path) -> None:
+    assert run("doctor", str(tmp_path / "none.yaml")).exit_code == 2
+    assert "no such file" in run("ls", "--sort", "size", str(tmp_path / "none.yaml"), "a/*").stderr.lower()

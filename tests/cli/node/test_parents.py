@@ -1,0 +1,67 @@
+"""`parents`: the table, and what is amiss below it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from registry_mesh.cli.node.marks import LETTERS
+from registry_mesh.cli.node.parents import lines, of_parent
+
+NOW = 1_795_516_936.0  # 2026-11-24 10:42:16 UTC
+
+
+def parent(name: str, use: str, **more: object) -> dict[str, Any]:
+    told = {
+        "url": f"https://{name}", "use": use, "state": "up", "since_seconds": 41.2 * 86400, "latency_ms": 9.0,
+        "bytes_per_second": None, "day_bytes": 10_000_000_000, "lies": 0, "why": "", "last_error": "",
+        "slow_since_seconds": None, "slow_for_seconds": None, "next_try_seconds": None, "quota_remaining": None,
+        "quota_limit": None,
+    }  # fmt: skip
+    return {**told, **more}
+
+
+SLOW = {"slow_since_seconds": 676.0, "slow_for_seconds": 12.0, "bytes_per_second": 900_000}
+TOLD = {
+    "registry.cern.example": {
+        "parents": [
+            [
+                parent("ch-geneva-r1", "in_use", bytes_per_second=212_000_000, day_bytes=310_000_000_000),
+                parent("fr-lyon-r1", "left_out", latency_ms=11.0, lies=1, **SLOW),
+            ],
+            [parent("cern-origin-1", "standing_by", latency_ms=0.32)],
+        ]
+    },
+    "docker.io": {
+        "parents": [
+            [
+                parent(
+                    "registry-1.docker.io", "waiting", state="throttled", since_seconds=5416.0, latency_ms=96.4,
+                    why="answered 429", quota_remaining=0, quota_limit=100, next_try_seconds=3464.0,
+                )
+            ]
+        ]
+    },
+}  # fmt: skip
+
+
+def test_the_table_and_what_is_amiss() -> None:
+    assert list(lines(TOLD, NOW)) == [
+        "REGISTRY / PARENT         GROUP  STATE        SINCE  LATENCY      RATE    24 H  WRONG  REVISION",
+        "registry.cern.example",
+        "  ● ch-geneva-r1          1      in use        41 d     9 ms  212 MB/s  310 GB      0  -",
+        "  ▲ fr-lyon-r1            1      left out     10:31    11 ms  900 kB/s   10 GB      1  -",
+        "  ● cern-origin-1         2      standing by   41 d  0.32 ms         -   10 GB      0  -",
+        "docker.io",
+        "  ▲ registry-1.docker.io  1      waits        09:12    96 ms         -   10 GB      0  -",
+        "",
+        "▲ fr-lyon-r1: slow, 900 kB/s.",
+        "▲ registry-1.docker.io: answered 429; asked again in 58 min; 0 of 100 requests left.",
+    ]
+
+
+def test_one_parent_by_its_name_and_other_letters() -> None:
+    (host,) = (only := of_parent(TOLD, "fr-lyon-r1"))
+    assert host == "registry.cern.example"
+    assert [line[:16].rstrip() for line in lines(only, NOW, LETTERS)][2] == "  ! fr-lyon-r1"
+    assert of_parent(TOLD, "nobody") == {}
+    assert list(lines({"r": {"parents": []}}, NOW)) == ["no registry has parents"]

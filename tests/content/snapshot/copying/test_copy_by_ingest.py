@@ -1,0 +1,37 @@
+"""A blob into a store that takes it as a whole, from a source whose streams break."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from registry_mesh.content.fill.retries import TRIES
+from registry_mesh.content.snapshot.copying.copy_blob import CopyByIngest
+from registry_mesh.content.snapshot.copying.offer import Offer
+from registry_mesh.oci.descriptor import Descriptor
+from registry_mesh.ports.failures import SourceUnavailable
+from registry_mesh.stores.memory.store import MemoryStore
+from tests.simulators.images import HOST, LAYER
+from tests.simulators.source import SimulatedSource
+
+
+async def copy(source: SimulatedSource, data: bytes) -> MemoryStore:
+    store, digest = MemoryStore(), source.add(data)
+    await CopyByIngest(store)(Offer(source, HOST), Descriptor(LAYER, digest, len(data)), lambda size: None)
+    return store
+
+
+async def test_a_source_that_gives_a_byte_at_a_time_is_not_asked_without_a_pause() -> None:
+    loop, source = asyncio.get_running_loop(), SimulatedSource(piece=1, cut_every=1)
+    began = loop.time()
+    await copy(source, b"abcde")
+    assert len(source.opened) == 5
+    assert loop.time() - began >= 0.5 * (0.2 + 0.4 + 0.8)
+
+
+async def test_one_that_gives_nothing_is_asked_a_few_times() -> None:
+    source = SimulatedSource(cut_every=0)
+    with pytest.raises(SourceUnavailable):
+        await copy(source, b"abcde")
+    assert len(source.opened) == TRIES

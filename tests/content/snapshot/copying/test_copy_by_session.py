@@ -1,0 +1,152 @@
+"""Large blobs into a real bucket: killed, they go on; of two hosts one waits; a liar's bytes do not stay."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from registry_mesh.content.snapshot.copying.copy_blob import CopyByIngest
+from registry_mesh.content.snapshot.copying.copy_by_session import CopyBySession
+from registry_mesh.content.snapshot.copying.offer import Offer
+from registry_mesh.oci.descriptor import Descriptor
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.media_types import OCTETS
+from registry_mesh.oci.span import Span
+from registry_mesh.ports.blobs import Reading
+from registry_mesh.ports.failures import SourceLied, SourceUnavailable
+from registry_mesh.stores.bucket.session_ingest import SAVE_EVERY
+from registry_mesh.stores.bucket.settings import S3Settings
+from registry_mesh.stores.bucket.store import S3Store
+from tests.simulators.images import HOST, random_bytes
+from tests.simulators.source import SimulatedSource
+from tests.suites.bytes_of import read
+
+pytestmark = pytest.mark.s3
+
+MiB = 1 << 20
+SIZE = 56 * MiB
+LOST = SAVE_EVERY + 8 * MiB
+"""Bytes that a kill may cost at most: those after which a session is written down, and the part on its way."""
+
+
+@dataclass
+class Deadly(SimulatedSource):
+    """Kills its process where it has sent so many bytes."""
+
+    dies_at: int = 0
+
+    @asynccontextmanager
+    async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[Reading]:
+        async with super().open(digest, span) as reading:
+            pieces = reading.pieces
+
+            async def counted() -> AsyncIterator[bytes]:
+                async for piece in pieces():
+                    if self.dies_at and self.sent > self.dies_at:
+                        os.kill(os.getpid(), signal.SIGKILL)
+                    yield piece
+
+            reading.pieces = counted  # type: ignore[method-assign]
+            yield reading
+
+
+def bring(store: S3Store) -> CopyBySession:
+    return CopyBySession(CopyByIngest(store), store.uploads(), store.records)
+
+
+async def run(store: S3Store, source: SimulatedSource, blob: Descriptor) -> int:
+    moved: list[int] = []
+    await bring(store)(Offer(source, HOST), blob, moved.append)
+    return sum(moved)
+
+
+def killed(settings: S3Settings, source: SimulatedSource, blob: Descriptor) -> None:
+    """A process that brings the blob, until the source kills it."""
+
+    async def live() -> None:
+        await run(await S3Store.start(settings), source, blob)
+
+    gc.freeze()
+    child = os.fork()
+    if child == 0:
+        try:
+            asyncio.run(live())
+        finally:
+            os._exit(1)
+    gc.unfreeze()
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status), status
+    assert os.WTERMSIG(status) == signal.SIGKILL
+
+
+def blob_of(seed: str, size: int = SIZE) -> tuple[bytes, Descriptor]:
+    data = random_bytes(seed, size)
+    return data, Descriptor(OCTETS, Digest.of(data), size)
+
+
+@pytest.mark.parametrize("at", [20 * MiB, 50 * MiB])
+def test_what_a_kill_costs_is_bounded_wherever_it_comes(at: int, s3_settings: S3Settings) -> None:
+    data, blob = blob_of(f"killed {at}")
+    deadly, source = Deadly(dies_at=at), SimulatedSource()
+    deadly.add(data)
+    source.add(data)
+    killed(s3_settings, deadly, blob)
+
+    async def after() -> None:
+        store = await S3Store.start(s3_settings)
+        try:
+            assert await run(store, source, blob) == source.sent
+            assert at + source.sent - SIZE <= LOST
+            assert await read(store, blob.digest) == data
+            assert [key async for key in store.records.walk("receipts/bringing/")] == []
+        finally:
+            await store.close()
+
+    asyncio.run(after())
+
+
+async def test_of_two_hosts_that_want_a_blob_at_once_one_waits(s3_store: S3Store, s3_other: S3Store) -> None:
+    data, blob = blob_of("wanted twice")
+    source = SimulatedSource()
+    source.add(data)
+    moved = await asyncio.gather(*(run(store, source, blob) for store in (s3_store, s3_other)))
+    assert sorted(moved) == [0, SIZE]
+    assert source.sent == SIZE
+    assert await read(s3_other, blob.digest) == data
+
+
+async def test_wrong_bytes_are_thrown_away_and_asked_for_once_more(s3_store: S3Store) -> None:
+    data, blob = blob_of("wrong", 34 * MiB)
+    source = SimulatedSource(flip_at=33 * MiB)
+    source.add(data)
+    with pytest.raises(SourceLied, match="other bytes"):
+        await run(s3_store, source, blob)
+    assert source.sent == 2 * len(data)
+    source.flip_at = None
+    assert await run(s3_store, source, blob) == len(data)
+
+
+async def test_a_stream_that_breaks_off_is_gone_on_with_by_the_next_run(s3_store: S3Store) -> None:
+    data, blob = blob_of("broken off")
+    source = SimulatedSource()
+    source.add(data)
+
+    class Down(SimulatedSource):
+        @asynccontextmanager
+        async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[Reading]:
+            self.down = self.sent > 30 * MiB
+            async with super().open(digest, span) as reading:
+                yield reading
+
+    first = Down(cut_every=17 * MiB)
+    first.add(data)
+    with pytest.raises(SourceUnavailable):
+        await run(s3_store, first, blob)
+    assert await run(s3_store, source, blob) == SIZE - first.sent

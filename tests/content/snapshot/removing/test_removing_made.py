@@ -1,0 +1,139 @@
+"""What becomes of tags under other names that no source makes any more."""
+
+from __future__ import annotations
+
+import pytest
+
+from registry_mesh.content.snapshot.removing.removed import APPROVED
+from registry_mesh.oci.reference import Tag
+from registry_mesh.ports.failures import SourceUnavailable
+from tests.content.snapshot.removing.test_removing import ALL, at, drop
+from tests.content.snapshot.test_rule_keys import digests, replica_of, troubles
+from tests.simulators.replica import Replica
+
+WEEK = 'repos: "lib/*", tags: "*", to: "base/{base}", delete: 7d'
+
+
+async def filled(*rules: str, count: int = 3, more: str = ALL) -> Replica:
+    replica = replica_of(*rules, more=more)
+    for number in range(count):
+        replica.source["lib/a"].image(f"a{number}", f"t{number}")
+    assert (await replica.run()).complete
+    return replica
+
+
+async def test_a_target_goes_after_its_grace_when_its_source_is_gone() -> None:
+    replica = await filled(WEEK)
+    drop(replica, "t0", name="lib/a")
+    assert (await at(replica, 1)).deleted == 0
+    assert any("is deleted 1970-01-13 00:00 UTC" in each for each in (await at(replica, 7.9)).notes)
+    outcome = await at(replica, 8)
+    assert (outcome.complete, outcome.deleted) == (True, 1)
+    assert set(await digests(replica, "base/a")) == {"t1", "t2"}
+    assert ((await at(replica, 9)).deleted, (await at(replica, 30)).deleted) == (0, 0)
+
+
+async def test_without_delete_it_stays() -> None:
+    replica = await filled(WEEK.replace(", delete: 7d", ""))
+    drop(replica, "t0", name="lib/a")
+    await at(replica, 1)
+    assert (await at(replica, 100)).deleted == 0
+    assert set(await digests(replica, "base/a")) == {"t0", "t1", "t2"}
+
+
+async def test_what_another_source_makes_too_stays() -> None:
+    replica = replica_of(WEEK, 'repos: other, tags: t0, to: "base/a"', more=ALL)
+    image = replica.source["lib/a"].image("same", "t0")
+    replica.source["lib/a"].image("rest", "t1")
+    same = replica.source["other"].image("same", "t0")
+    assert same.digest == image.digest
+    assert (await replica.run()).complete
+    drop(replica, "t0", name="lib/a")
+    await at(replica, 1)
+    assert (await at(replica, 30)).deleted == 0
+    drop(replica, "t0", name="other")
+    replica.source["other"].image("rest", "t9")
+    await at(replica, 31)
+    assert set(await digests(replica, "base/a")) == {"t0", "t1"}  # the second rule says nothing of deletions
+
+
+async def test_another_name_and_a_rule_that_is_gone_leave_the_old_one_unselected() -> None:
+    replica = await filled(WEEK)
+    replica.rules = replica_of(WEEK.replace("base/", "cern/"), more=ALL).rules
+    await at(replica, 1)
+    assert set(await digests(replica, "cern/a")) == {"t0", "t1", "t2"}
+    assert (await at(replica, 7.9)).deleted == 0
+    assert (await at(replica, 8)).deleted == 3
+    assert await digests(replica, "base/a") == {}
+    vanished = f"defaults: {{delete: {{gone: 1d, unselected: 5d}}}}\n{ALL}"
+    replica.rules = replica_of("repos: nothing, tags: x", more=vanished).rules
+    await at(replica, 9)
+    assert (await at(replica, 13.9)).deleted == 0
+    assert (await at(replica, 14)).deleted == 3
+
+
+async def test_keep_lets_older_ones_go() -> None:
+    replica = replica_of(WEEK.replace('"*"', '"semver: *"') + ", keep: 1", more=ALL)
+    replica.source["lib/a"].image("one", "1.0")
+    await replica.run()
+    replica.source["lib/a"].image("two", "2.0")
+    await at(replica, 1)
+    assert set(await digests(replica, "base/a")) == {"1.0", "2.0"}
+    assert (await at(replica, 8)).deleted == 1
+    assert set(await digests(replica, "base/a")) == {"2.0"}
+
+
+@pytest.mark.parametrize("fault", ["listing", "empty", "repository", "denied to say"])
+async def test_a_source_that_says_nothing_is_no_deletion(fault: str) -> None:
+    replica = await filled(WEEK)
+    if fault == "listing":
+        replica.source.always["tags"] = SourceUnavailable("answered 503")
+    elif fault == "empty":
+        drop(replica, "t0", "t1", "t2", name="lib/a")
+    elif fault == "repository":
+        del replica.source.content["lib/a"]  # type: ignore[arg-type]
+    else:
+        drop(replica, "t0", name="lib/a")
+        replica.source.always["resolve"] = SourceUnavailable("answered 503")
+    await at(replica, 1)
+    assert (await at(replica, 100)).deleted == 0
+    assert set(await digests(replica, "base/a")) == {"t0", "t1", "t2"}
+
+
+async def test_hold_keeps_it_though_its_rule_is_gone_and_what_is_denied_goes_at_once() -> None:
+    replica = await filled(WEEK + ", hold: forever")
+    vanished = f"defaults: {{delete: 1d}}\n{ALL}"
+    replica.rules = replica_of("repos: nothing, tags: x", more=vanished).rules
+    await at(replica, 1)
+    assert (await at(replica, 50)).deleted == 0
+    deny = 'deny: [{from: registry.example, repos: "lib/*", tags: t1, note: bad}]\n'
+    replica.rules = replica_of(WEEK + ", hold: forever", more=deny).rules
+    outcome = await at(replica, 51)
+    assert outcome.deleted == 1
+    assert any("lib/a:t1 is denied: bad" in each for each in outcome.notes)
+    assert set(await digests(replica, "base/a")) == {"t0", "t2"}
+
+
+async def test_beyond_the_guard_nothing_goes_before_a_person_approves() -> None:
+    replica = await filled(WEEK, count=20, more="")
+    drop(replica, *(f"t{n}" for n in range(10)), name="lib/a")
+    await at(replica, 1)
+    outcome = await at(replica, 8)
+    (stopped,) = outcome.stopped
+    assert (outcome.deleted, stopped.deletes, stopped.tags) == (0, 10, 20)
+    await replica.blobs.records.put(APPROVED, f'{{"digest": "{stopped.plan}"}}'.encode())
+    assert (await at(replica, 9)).deleted == 10
+
+
+async def test_a_tag_that_comes_back_is_made_again() -> None:
+    replica = await filled(WEEK)
+    image = replica.source["lib/a"].manifests[replica.source["lib/a"].tags[Tag("t0")]]
+    drop(replica, "t0", name="lib/a")
+    await at(replica, 1)
+    assert (await at(replica, 8)).deleted == 1
+    replica.source["lib/a"].tags[Tag("t0")] = image.digest
+    outcome = await at(replica, 9)
+    assert (troubles(outcome), (await digests(replica, "base/a"))["t0"]) == ([], image.digest)
+    drop(replica, "t0", name="lib/a")
+    assert (await at(replica, 10)).deleted == 0
+    assert (await at(replica, 17)).deleted == 1
