@@ -21,6 +21,9 @@ from registry_mesh.ports.blobs import Provenance, Reading
 LARGEST: Final = 1 << 20
 """Bytes of a manifest that is kept in memory."""
 
+RENEWED: Final = 300.0
+"""Seconds after which a manifest is read from its source again: a store evicts what it does not hear to be used."""
+
 _DYNAMIC: Final = ("Age", "Content-Range")
 
 
@@ -34,7 +37,7 @@ def keep_manifest(
     if exchange.by_tag and provenance.fresh_for is None:
         return
     now = asyncio.get_running_loop().time()
-    until = now + provenance.fresh_for if provenance.fresh_for is not None else float("inf")
+    until = now + min(RENEWED, RENEWED if provenance.fresh_for is None else provenance.fresh_for)
     confirmed = now - provenance.age if provenance.age is not None else None
     kind = "tag" if exchange.by_tag else "manifest"
     entry = HotManifest(_shape(exchange, call, fields), kind, size, data, confirmed, until)

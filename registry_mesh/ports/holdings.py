@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from registry_mesh.oci.digest import Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Uses:
+    """When blobs were last read by clients, or came in; in seconds since the epoch, to the minute."""
+
+    began: float = 0.0
+    """Since when that is noted; 0: it is not. What has no time in `last` was not used since."""
+    last: Mapping[Digest, float] = field(default_factory=dict)
 
 
 class Holdings(Protocol):
@@ -13,6 +23,10 @@ class Holdings(Protocol):
 
     async def held(self, digest: Digest) -> int:
         """Return the bytes of a blob that are here, whole or in part; 0 where none are."""
+        ...
+
+    async def used(self, digests: Collection[Digest]) -> Uses:
+        """Return when each of `digests` was used last."""
         ...
 
     async def drop(self, digest: Digest) -> int:

@@ -77,6 +77,10 @@ async def nothing() -> None:
     """For a kind of store that needs no tidying."""
 
 
+def unnoted() -> None:
+    """For a kind of store that does not know when something is used."""
+
+
 @dataclass(frozen=True, slots=True)
 class Storage:
     """An open store. `close` it at the end."""
@@ -111,5 +115,7 @@ class Storage:
     """None where blobs are removed one by one."""
     try_reaching: Callable[[], Awaitable[None]] = nothing
     """Raises `StoreBroken` where a bucket does not answer in time."""
+    note_uses: Callable[[], None] = unnoted
+    """Has the store write down when blobs are used: for a process that serves clients, see `Holdings.used`."""
     tidy: Callable[[], Awaitable[None]] = nothing
     """What is to be done now and then, by one process of a node: forgets what died on its way."""

@@ -52,6 +52,18 @@ class Asked:
     who: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class PullCount:
+    """How often a manifest was pulled by one tag, or by its digest (`tag` is empty), and its newest day."""
+
+    registry: str
+    repository: str
+    tag: str
+    digest: str
+    pulls: int
+    day: str
+
+
 class Ledger:
     """Blocks: to be called in threads. Raises `StoreBroken`."""
 
@@ -81,6 +93,17 @@ class Ledger:
                 "GROUP BY registry, repository, tag, digest"
             )
             return {(row[1], row[2], row[5], row[4]): row[7] for row in rows}
+
+    def counts(self, since: str) -> list[PullCount]:
+        """Pulls of manifests since a day."""
+        with self._opened() as opened:
+            rows = opened.execute(
+                f"SELECT {_TEXTS}, sum(pulls), max(day) FROM pulls WHERE day >= ? "
+                "AND kind = (SELECT id FROM texts WHERE text = 'manifest') "
+                "GROUP BY registry, repository, tag, digest",
+                (since,),
+            )
+            return [PullCount(row[1], row[2], row[5], row[4], row[7], row[8]) for row in rows]
 
     def began(self) -> str:
         """The oldest day of all records; empty where there are none."""

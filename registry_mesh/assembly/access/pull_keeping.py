@@ -16,7 +16,7 @@ from registry_mesh.assembly.sources.parents import Parents
 from registry_mesh.config.pulls import Pulls
 from registry_mesh.ports.failures import Failure, StoreBroken
 from registry_mesh.ports.pulls import Pull
-from registry_mesh.pulls.ledger import Asked, Ledger
+from registry_mesh.pulls.ledger import Asked, Ledger, PullCount
 from registry_mesh.tasks.threads import offload
 from registry_mesh.telemetry.logs import FIELDS
 from registry_mesh.upstream.pull_reports import report
@@ -128,6 +128,12 @@ class PullKeeping:
         if self._key is not None and asked.who and not asked.who.startswith("~"):
             asked = replace(asked, who=pseudonym(self._key, asked.who))
         return await offload(self._ledger.find, asked)
+
+    async def counts(self, seconds: float) -> list[PullCount]:
+        """How often manifests were pulled within the last `seconds`, in whole days of UTC, today among them."""
+        if self._ledger is None:
+            return []
+        return await offload(self._ledger.counts, day_of(self._clock() - seconds))
 
     async def began(self) -> str:
         """See `Ledger`."""

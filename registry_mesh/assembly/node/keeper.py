@@ -156,11 +156,15 @@ class Keeper:
     async def _open_admin(self, stack: AsyncExitStack, storage: Storage, runs: NodeRuns) -> AdminServer:
         """What answers the operator, not yet started, over what it asks."""
         info = {"role": self._config.role, "name": node_name(self._config), "version": __version__}
-        self._images = NodeImages(self._config, storage, self._instruments, self._seen, self._tell_workers)
+        pulls = PullKeeping(self._config.pulls)
+        self._images = NodeImages(
+            self._config, storage, self._instruments, pulls, self._seen, self._tell_workers
+        )
         stack.push_async_callback(self._images.close)
-        pulls = KeptPulls(PullKeeping(self._config.pulls))
         announced = Announced(self._config, runs.replicator) if runs.replicator is not None else None
-        return AdminServer(self, info, self._images, admin_gate(self._config), pulls, self._audit, announced)
+        return AdminServer(
+            self, info, self._images, admin_gate(self._config), KeptPulls(pulls), self._audit, announced
+        )
 
     async def leave(self) -> None:
         """Leave the operator's address, and what goes on by itself, to the keeper that replaces this one. Return when

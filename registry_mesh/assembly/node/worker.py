@@ -74,6 +74,7 @@ class Worker:
         """Serve on `listener`, and on `more`. `StoreBroken`, `NotBuilt`; nothing is left behind then."""
         async with AsyncExitStack() as stack:
             storage = await open_storage(self._config)
+            storage.note_uses()
             stack.push_async_callback(storage.close)
             await self._access.begin(storage.records)
             self._role, self.parents = await open_role(

@@ -14,6 +14,7 @@ from registry_mesh.assembly.sources.parents import Parents, Seen
 from registry_mesh.assembly.sources.roles import open_site
 from registry_mesh.assembly.watch.held_images import HeldImages
 from registry_mesh.assembly.watch.image_names import ImageNames
+from registry_mesh.assembly.watch.image_uses import PullsKept, image_uses
 from registry_mesh.assembly.watch.measuring import measured
 from registry_mesh.assembly.watch.pull_plan import planned
 from registry_mesh.config.schema import Config
@@ -46,12 +47,14 @@ class NodeImages:
         config: Config,
         storage: Storage,
         instruments: Instruments,
+        pulls: PullsKept,
         seen: Seen | None = None,
         changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._config = config
         self._storage = storage
         self._instruments = instruments
+        self._pulls = pulls
         self._seen = seen
         self._changed = changed
         self._pins = Pins(storage.records)
@@ -78,12 +81,16 @@ class NodeImages:
         images = await self._held.all()
         pins = {(pin.place, pin.tag): pin async for pin in self._pins.all(time.time())}
         users = Counter(part.digest for image in images for part in image.parts)
-        disk = self._storage.disk
+        disk, uses = self._storage.disk, await image_uses(images, self._held.holdings(), self._pulls)
         return {
-            "images": [_told(image, users, pins.get((image.place, image.tag))) for image in images],
+            "images": [
+                _told(image, users, pins.get((image.place, image.tag))) | uses.told(image) for image in images
+            ],
             "on_disk": on_disk(images),
             "used": disk.used if disk is not None else None,
             "quota": self._storage.quota,
+            "uses_since": uses.began or None,
+            "pulls_since": uses.pulls_began or None,
         }
 
     # Touching

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import BlobUnknown
-from registry_mesh.ports.holdings import Holdings
+from registry_mesh.ports.holdings import Holdings, Uses
 from registry_mesh.stores.bucket.store import S3Store
 from registry_mesh.stores.disk.holdings import DiskHoldings
 
@@ -24,6 +24,10 @@ class BucketHoldings:
         with suppress(BlobUnknown):
             return (await self._bucket.stat(digest)).size
         return await self._spool.held(digest)
+
+    async def used(self, digests: Collection[Digest]) -> Uses:
+        """See `Holdings.used`. Of what passes through the spool; not of what clients fetch from the bucket."""
+        return await self._spool.used(digests)
 
     async def drop(self, digest: Digest) -> int:
         """See `Holdings.drop`. Other sites over the bucket lose it too, but for their spools' copies."""

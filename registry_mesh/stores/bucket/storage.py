@@ -61,6 +61,7 @@ async def open_bucket_cache(settings: S3Settings, admission: Admission | None = 
         alone=alone_below(settings.spool.path / "run") if settings.spool else with_others,
         redirect_from=settings.redirect_from,
         try_reaching=store.bucket.try_reaching,
+        note_uses=store.spool.upkeep.note_uses,
         tidy=store.sweep,
     )
 

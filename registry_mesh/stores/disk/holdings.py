@@ -7,8 +7,9 @@ from collections.abc import Collection
 
 from registry_mesh.chunks.chunk_map import CHUNK
 from registry_mesh.oci.digest import Digest
-from registry_mesh.ports.holdings import Holdings
+from registry_mesh.ports.holdings import Holdings, Uses
 from registry_mesh.stores.disk import hold_file
+from registry_mesh.stores.disk.index import uses
 from registry_mesh.stores.disk.index.database import key_of
 from registry_mesh.stores.disk.locks import try_flock
 from registry_mesh.stores.disk.part_files import open_part
@@ -39,6 +40,10 @@ class DiskHoldings:
             return min(hold_file.held_chunks(table) * CHUNK, hold_file.read_size(table))
         except (FileNotFoundError, NotADirectoryError, hold_file.HoldFileInvalid):
             return 0
+
+    async def used(self, digests: Collection[Digest]) -> Uses:
+        """See `Holdings.used`."""
+        return await offload(uses.last, self._shelf.index, digests)
 
     async def drop(self, digest: Digest) -> int:
         """See `Holdings.drop`."""

@@ -16,7 +16,8 @@ from registry_mesh.ports.blobs import BlobInfo
 from registry_mesh.stores import points
 from registry_mesh.stores.disk import temporary
 from registry_mesh.stores.disk.durability import DiskFsync
-from registry_mesh.stores.disk.index import evicted
+from registry_mesh.stores.disk.index import evicted, uses
+from registry_mesh.stores.disk.index.database import key_of
 from registry_mesh.stores.disk.index.index import Index, Row, RowState
 from registry_mesh.stores.disk.layout import Layout
 from registry_mesh.stores.disk.locks import locked, try_locked
@@ -73,6 +74,7 @@ class Shelf:
         beside = (self.layout.blob_chunks(digest), self.layout.blob_hold(digest))
         held = charge(size) + sum(charge(_size(path) or 0) for path in beside)
         self.enter(digest, size, held, RowState.COMPLETE)
+        uses.note(self.index, [key_of(digest)], self.clock())
         if self.room.evict is not None:
             self.refetched_bytes += evicted.came_back(self.index, digest, self.clock() - WEEK)
 

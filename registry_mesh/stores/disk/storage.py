@@ -47,6 +47,7 @@ async def open_disk(
         holdings=store.holdings,
         room=None if evict else store.room,
         alone=alone_below(root / "run"),
+        note_uses=store.upkeep.note_uses,
     )
 
 

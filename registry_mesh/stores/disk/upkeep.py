@@ -4,11 +4,13 @@ its own files found again when the disk went away and came back."""
 from __future__ import annotations
 
 import logging
+from collections.abc import Set
 from typing import Final
 
 from registry_mesh.oci.digest import Digest
 from registry_mesh.ports.failures import Failure
 from registry_mesh.stores.disk import rebuild
+from registry_mesh.stores.disk.index import uses
 from registry_mesh.stores.disk.open_files import OpenFiles
 from registry_mesh.stores.disk.shelf import Shelf
 from registry_mesh.stores.disk.space.ledger import Ledger
@@ -16,6 +18,8 @@ from registry_mesh.stores.disk.space.overhead import Overhead
 
 PERIOD: Final = 2.0
 """Seconds from one round to the next."""
+NOTED: Final = 60.0
+"""Seconds for which a blob whose use was noted is not noted again: what is hot costs the index little."""
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +31,13 @@ class Upkeep:
         self._shelf = shelf
         self._overhead = overhead
         self._used: set[str] = set()
+        self._noted: dict[str, float] | None = None
+        """When uses were noted last; None: not by this process."""
         self.tidied = False
+
+    def note_uses(self) -> None:
+        """Write down from now on when blobs are used, for people: in a process that serves clients."""
+        self._noted = {}
 
     def use(self, digest: Digest) -> None:
         """The blob is used now. An entry in a set: readers call it on every hit."""
@@ -38,6 +48,17 @@ class Upkeep:
         used, self._used = self._used, set()
         if used:
             self._shelf.index.touch([bytes.fromhex(hex) for hex in list(used)], self._shelf.turnovers())
+            self._note(used)
+
+    def _note(self, used: Set[str]) -> None:
+        noted, now = self._noted, self._shelf.clock()
+        if noted is None:
+            return
+        new = [hex for hex in used if noted.get(hex, 0.0) <= now - NOTED]
+        if new:
+            uses.note(self._shelf.index, map(bytes.fromhex, new), now)
+            kept = {hex: at for hex, at in noted.items() if at > now - NOTED}
+            self._noted = {**kept, **dict.fromkeys(new, now)}
 
     def round(self, files: OpenFiles) -> None:
         """Do once what is to be done now and then: close idle files, write uses down, make room, mend the index."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -117,6 +118,20 @@ def test_an_image_that_is_here_in_part_says_so(tree: Tree) -> None:
     assert not image["whole"]
     assert "part/a:1" in tree.said("ls", "--part")
     assert " 0 % " in tree.said("ls", "part/a:1")
+
+
+def test_an_image_says_when_it_was_used_last(tree: Tree) -> None:
+    began = time.time()
+    tree.push("used/a", "1", MIB)
+    tree.pull("used/a", "1")
+    image = tree.listed("used/a:1")["used/a:1"]
+    assert began - 1 <= float(str(image["last_use"])) <= time.time()
+    assert image["pulls_7d"] is None, "no pulls are recorded"
+    row = tree.said("ls", "used/a:1").splitlines()[1]
+    assert row.split()[1:] == ["whole", "1.05", "MB", "now", "-"]
+    assert tree.run("ls", "used/a:1", "--unused", "1h").exit_code == 1
+    assert "note: uses are noted since " in tree.run("ls", "--unused", "90d").stderr
+    assert tree.run("ls", "--unused", "soon").exit_code == 2
 
 
 def test_preload_returns_when_all_is_here_and_names_what_is_not_to_be_had(tree: Tree) -> None:

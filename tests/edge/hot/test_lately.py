@@ -17,6 +17,7 @@ from registry_mesh.edge.hot.manifest import HotManifest
 from registry_mesh.edge.hot.recognise import HEADS, LONGEST, Recogniser
 from registry_mesh.edge.hot.shape import Shape
 from registry_mesh.edge.hot.tally import Tallies
+from registry_mesh.edge.keep_hot import RENEWED
 from registry_mesh.edge.meters import Meters
 from registry_mesh.telemetry.instruments import Instruments
 from tests.edge.twins import BLOB, TARGETS, Twins, ask
@@ -66,6 +67,15 @@ def test_a_manifest_that_is_asked_for_stays_when_others_need_the_room() -> None:
         hot.keep_manifest(b"%d" % number, manifest(1 << 20))
     assert hot.manifests[b"used"] is used and not used.gone
     assert sum(each.size for each in hot.manifests.values()) <= entries.MEMORY
+
+
+async def test_a_hot_manifest_is_read_again_now_and_then_for_the_store_to_hear_of_its_use(
+    twins: Twins,
+) -> None:
+    await twins.warm()
+    later = asyncio.get_running_loop().time() + RENEWED
+    assert twins.hot.manifests
+    assert not any(each.renew(later) for each in twins.hot.manifests.values())
 
 
 async def test_queries_that_mean_nothing_are_no_keys(twins: Twins) -> None:

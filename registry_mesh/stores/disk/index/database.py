@@ -44,10 +44,11 @@ _ADDED: Final = (
     """CREATE TABLE IF NOT EXISTS evicted (
     number INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, bytes INTEGER NOT NULL, at REAL NOT NULL
 )""",
+    "CREATE TABLE IF NOT EXISTS uses (key BLOB PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID",
 )
 """Tables that came later: a database of before gets them, and a program of before passes over them."""
 
-_TABLES: Final = ("blobs", "past", "said", "places", "facts", "namers", "names", "pins", "evicted")
+_TABLES: Final = ("blobs", "past", "said", "places", "facts", "namers", "names", "pins", "evicted", "uses")
 _WAIT: Final = 10.0
 _CACHE_KIB: Final = 8_192
 

@@ -92,6 +92,7 @@ class Index(Database):
                     "DELETE FROM past WHERE number <= (SELECT max(number) FROM past) - ?", (self._past,)
                 )
                 db.execute("DELETE FROM blobs WHERE key = ?", key)
+                db.execute("DELETE FROM uses WHERE key = ?", key)
 
         self.change(forget)
 
