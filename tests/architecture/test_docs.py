@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def test_decisions_are_numbered_once() -> None:
     assert len(numbers) == len(set(numbers))
 
 
-def test_the_readme_s_configurations_are_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_readme_s_configurations_are_valid(tmp_path: Path) -> None:
     """The files of the three-tier set-up, as they stand there."""
     blocks = re.findall(r"```yaml\n# ([\w/.-]+)\n(.*?)```", README.read_text(), re.DOTALL)
     assert {name for name, _ in blocks} >= {"origin.yaml", "replica.yaml", "site.yaml", "rules/all.yaml"}
@@ -88,8 +89,8 @@ def test_the_readme_s_configurations_are_valid(tmp_path: Path, monkeypatch: pyte
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
-    monkeypatch.chdir(tmp_path)
-    outcome = CliRunner().invoke(main, ["check-config", *(name for name, _ in blocks if "/" not in name)])
+    with chdir(tmp_path):
+        outcome = CliRunner().invoke(main, ["check-config", *(name for name, _ in blocks if "/" not in name)])
     assert outcome.exit_code == 0, outcome.output
 
 

@@ -1,6 +1,6 @@
+from contextlib import chdir
 from pathlib import Path
 
-import pytest
 from click.testing import CliRunner
 
 from registry_mesh.cli.main import main
@@ -8,10 +8,10 @@ from registry_mesh.cli.main import main
 CONFIG = Path(__file__).parents[2] / "config"
 
 
-def test_good_files_get_a_line_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(CONFIG.parent)  # relative paths start at the working directory
+def test_good_files_get_a_line_each() -> None:
     paths = [str(path) for path in sorted(CONFIG.glob("*.yaml"))]
-    result = CliRunner().invoke(main, ["check-config", *paths])
+    with chdir(CONFIG.parent):  # relative paths start at the working directory
+        result = CliRunner().invoke(main, ["check-config", *paths])
     assert result.exit_code == 0, result.output
     assert len(result.stdout.splitlines()) == len(paths) == 4
     assert (

@@ -11,6 +11,7 @@ from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.load import load, parse
 from registry_mesh.config.scalars import SecretReference
 from registry_mesh.config.schema import Config, json_schema
+from tests.environment import environment
 
 CONFIG = Path(__file__).parents[2] / "config"
 SITE = """\
@@ -42,9 +43,9 @@ def faults(text: str) -> list[str]:
     return [str(finding) for finding in invalid.value.findings]
 
 
-def test_a_site_becomes_values(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HUB", "user:word")
-    loaded = parse(SITE, "f.yaml")
+def test_a_site_becomes_values() -> None:
+    with environment(HUB="user:word"):
+        loaded = parse(SITE, "f.yaml")
     config = loaded.config
     assert not loaded.warnings
     assert (config.role, config.name, config.workers, config.drain) == ("site", "ch-zurich-1", 2, 30.0)

@@ -26,10 +26,7 @@ async def client() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 @pytest.fixture
-def store(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Credentials come from where boto3 looks for them."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", bucket.access_key)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", bucket.secret_key)
+def store(bucket: Bucket, bucket_keys: None) -> dict[str, Any]:
     return {
         "bucket": bucket.name,
         "endpoint": bucket.endpoint,

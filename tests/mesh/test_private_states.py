@@ -145,9 +145,7 @@ class Tree:
 
 
 @pytest_asyncio.fixture
-async def tree(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Tree]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", bucket.access_key)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", bucket.secret_key)
+async def tree(bucket: Bucket, bucket_keys: None, tmp_path: Path) -> AsyncIterator[Tree]:
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(aiohttp.ClientSession())
         access = {

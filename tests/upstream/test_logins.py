@@ -7,7 +7,7 @@ import base64
 import json
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from registry_mesh.upstream.login.command import OUTPUT_LIMIT, CommandFailed, ou
 from registry_mesh.upstream.login.credentials import Credentials
 from registry_mesh.upstream.login.login_sources import CommandSource, FileSource, LoginSource, VariableSource
 from registry_mesh.upstream.login.logins import Logins
+from tests.environment import environment
 from tests.eventually import eventually, eventually_here
 from tests.simulators.guarded import DATA, USUAL, GuardedRegistry
 from tests.simulators.origins import HandClock
@@ -385,12 +386,12 @@ def _written(file: Path) -> bool:
 
 
 @pytest.fixture
-def helpers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def helpers(tmp_path: Path) -> Iterator[Path]:
     """A folder of programs that is searched first."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-    return folder
+    with environment(PATH=f"{folder}:{os.environ['PATH']}"):
+        yield folder
 
 
 async def test_a_helper_of_a_docker_configuration(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Iterator
 from urllib.parse import urlsplit
 
 import pytest
@@ -18,6 +19,7 @@ from registry_mesh.upstream.client import open_session
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession
 from registry_mesh.upstream.way import NotNamed, Way, base_and_folder, proxy_from_environment
+from tests.environment import environment
 from tests.simulators.registry import SimulatedRegistry, simulated_registry
 
 DATA = b"inside"
@@ -235,14 +237,18 @@ async def test_a_proxy_is_asked_for_the_whole_address(parent: SimulatedRegistry)
     assert parent.asked[0][1].startswith("http://registry.invalid/v2/")
 
 
-def test_the_usual_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
+@pytest.fixture
+def no_proxies() -> Iterator[None]:
+    names = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+    with environment(**dict.fromkeys([*names, *map(str.upper, names)])):
+        yield
+
+
+def test_the_usual_variables(no_proxies: None) -> None:
     assert proxy_from_environment("https", "quay.io", None) is None
-    monkeypatch.setenv("ALL_PROXY", "all.example:3128")
-    monkeypatch.setenv("HTTPS_PROXY", "http://tls.example:3128")
-    monkeypatch.setenv("NO_PROXY", "inner.example,.cern.example")
+    os.environ["ALL_PROXY"] = "all.example:3128"
+    os.environ["HTTPS_PROXY"] = "http://tls.example:3128"
+    os.environ["NO_PROXY"] = "inner.example,.cern.example"
     assert proxy_from_environment("https", "quay.io", None) == "http://tls.example:3128"
     assert proxy_from_environment("http", "quay.io", 80) == "http://all.example:3128"
     assert proxy_from_environment("https", "a.cern.example", 443) is None

@@ -181,11 +181,8 @@ def test_an_upgrade_that_is_killed_anywhere_is_gone_on_with(tmp_path: Path) -> N
 
 @pytest.mark.s3
 async def test_a_bucket_and_its_spool_are_somebody_s_too(
-    tmp_path: Path, bucket: Bucket, s3_settings: S3Settings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, bucket: Bucket, bucket_keys: None, s3_settings: S3Settings
 ) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", bucket.access_key)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", bucket.secret_key)
-
     def on_bucket(role: str, name: str, spool: str = "") -> Config:
         keys = f"bucket: {bucket.name}, endpoint: {bucket.endpoint}, region: {bucket.region}"
         keys += f", prefix: {s3_settings.prefix}"

@@ -15,6 +15,7 @@ from registry_mesh.ports.pieces import put, whole
 from registry_mesh.ports.uploads import Owner
 from registry_mesh.stores.bucket.settings import S3Settings
 from registry_mesh.stores.bucket.store import S3Store
+from tests.environment import environment
 from tests.simulators.gateway import Gateway, Ill, Pass, deletes_many, error, gateway, is_conditional
 
 pytestmark = pytest.mark.s3
@@ -172,17 +173,13 @@ async def test_one_expired_upload_that_stays_keeps_no_other(begin: Begin, front:
     assert await uploads.sweep() == 1
 
 
-async def test_both_clients_go_by_the_proxy(
-    front: Gateway, s3_settings: S3Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_both_clients_go_by_the_proxy(front: Gateway, s3_settings: S3Settings) -> None:
     """The variables that boto3 heeds hold for the bytes too."""
-    monkeypatch.setenv("HTTP_PROXY", front.url)
-    monkeypatch.delenv("NO_PROXY", raising=False)
-    monkeypatch.delenv("no_proxy", raising=False)
-    store = await S3Store.start(s3_settings)
-    try:
-        await put(store, Digest.of(b"by way of a proxy"), b"by way of a proxy")
-    finally:
-        await store.close()
+    with environment(HTTP_PROXY=front.url, NO_PROXY=None, no_proxy=None):
+        store = await S3Store.start(s3_settings)
+        try:
+            await put(store, Digest.of(b"by way of a proxy"), b"by way of a proxy")
+        finally:
+            await store.close()
     assert any("list-type=2" in seen for seen in front.seen), "boto3"
     assert any("/blobs/sha256/" in seen for seen in front.seen), "the bytes' client"
