@@ -63,6 +63,7 @@ def create(
         raise click.BadParameter(f"{name}: a robot's name is of a-z 0-9 . _ -", param_hint="NAME")
     secret = SECRET + secrets.token_urlsafe(32)
     try:
+        Path(directory).mkdir(exist_ok=True)
         now = datetime.now(UTC)
         times = now, datetime.fromtimestamp(now.timestamp() + parse_duration(expires), UTC)
         write_robot(directory, name, digest(secret), times, allow, repos, registries)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from registry_mesh.access.gate import is_loopback
 from registry_mesh.access.tokens import KeyInvalid, Tokens
@@ -12,12 +12,16 @@ from registry_mesh.auth.policies import Entry, readers
 from registry_mesh.auth.subjects import is_issuer
 from registry_mesh.config.access_files import load_users
 from registry_mesh.config.document import Document, mapping
-from registry_mesh.config.finding import ConfigInvalid, Path
+from registry_mesh.config.finding import Path
+from registry_mesh.config.named import MAKE_USERS, check_named
 from registry_mesh.config.policy_files import load_policies, policy_paths
 from registry_mesh.config.robot_files import load_robots
 from registry_mesh.config.values import listed
 from registry_mesh.oci.reference import parse_registry
 from registry_mesh.oci.refusals import NameUnknown
+
+_MAKE_ROBOTS: Final = "make the directory, or have `registry-mesh robot create` make it"
+_MAKE_POLICIES: Final = "make the directory, with a file of policies in it: see docs/access.md"
 
 
 def check_access(document: Document) -> None:
@@ -29,25 +33,19 @@ def check_access(document: Document) -> None:
 
 
 def _check_users(document: Document, access: Mapping[str, Any]) -> None:
-    users, robots = access.get("users"), access.get("robots")
     for name in mapping(access.get("issuers")):
         if not is_issuer(str(name)):
             document.report(
                 ("access", "issuers", name), f"{name} can be no issuer's name", "use a-z 0-9 -", key=True
             )
-    if users is None and robots is None and not access.get("issuers"):
+    if not any(access.get(key) is not None for key in ("users", "robots")) and not access.get("issuers"):
         for key in ("authenticated", "tokens"):
             if key in access:
                 document.report(("access", key), f"{key} without users", "add users: FILE", key=True)
         return
     _check_key(document)
-    try:
-        if isinstance(users, str) and users:
-            load_users(users)
-        if isinstance(robots, str) and robots:
-            load_robots(robots)
-    except ConfigInvalid as invalid:
-        document.findings.extend(invalid.findings)
+    check_named(document, ("access", "users"), load_users, MAKE_USERS)
+    check_named(document, ("access", "robots"), load_robots, _MAKE_ROBOTS)
     listen = mapping(document.find("listen"))
     if "tls" not in listen and not is_loopback(str(listen.get("address", "127.0.0.1"))):
         document.warn(
@@ -79,11 +77,12 @@ def _check_policies(document: Document, access: Mapping[str, Any]) -> None:
             how = "say it in a policy: subjects: everybody, or users"
             document.report(("access", key), f"{key} beside policies says nothing", how, key=True)
     lines, private = _registries(document)
-    try:
-        found = load_policies(policy_paths(policies), lines, private)
+
+    def read(folder: str) -> None:
+        found = load_policies(policy_paths(folder), lines, private)
         _warn_of(document, [host for host in private if found.is_forgotten(host)])
-    except ConfigInvalid as invalid:
-        document.findings.extend(invalid.findings)
+
+    check_named(document, ("access", "policies"), read, _MAKE_POLICIES)
 
 
 def _registries(document: Document) -> tuple[list[Entry], frozenset[str]]:

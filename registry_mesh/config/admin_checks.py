@@ -8,7 +8,8 @@ from registry_mesh.access.gate import is_loopback
 from registry_mesh.config.access_files import load_users
 from registry_mesh.config.certificates import authorities_fault, check_pair
 from registry_mesh.config.document import Document, mapping
-from registry_mesh.config.finding import ConfigInvalid, Path
+from registry_mesh.config.finding import Path
+from registry_mesh.config.named import MAKE_USERS, check_named
 
 
 def check_admin(document: Document) -> None:
@@ -19,10 +20,7 @@ def check_admin(document: Document) -> None:
     _check_tls(document, tls)
     address, users = admin.get("address", "127.0.0.1"), admin.get("users")
     if isinstance(users, str) and users:
-        try:
-            load_users(users)
-        except ConfigInvalid as invalid:
-            document.findings.extend(invalid.findings)
+        check_named(document, ("admin", "users"), load_users, MAKE_USERS)
     elif isinstance(address, str) and not is_loopback(address) and not tls.get("clients"):
         document.report(
             ("admin", "address"),
@@ -36,10 +34,10 @@ def _check_tls(document: Document, tls: Mapping[str, object]) -> None:
     certificate, key, clients = tls.get("certificate"), tls.get("key"), tls.get("clients")
     if isinstance(certificate, str) and isinstance(key, str):
         for part, what, how in check_pair(certificate, key):
-            document.report((*path, part), what, how)
+            document.report_file((*path, part), certificate if part == "certificate" else key, what, how)
     if isinstance(clients, str) and clients and (fault := authorities_fault(clients)):
         how = "it holds the authorities that made the operators' certificates"
-        document.report((*path, "clients"), fault, how)
+        document.report_file((*path, "clients"), clients, fault, how)
     for lone, lacking, how in (
         ("clients", "names", "add names: [NAME], of the certificates that are let in"),
         ("names", "clients", "add clients: FILE, of the authorities that made them"),

@@ -222,11 +222,10 @@ def _check_tls(document: Document) -> None:
         certificate, key = document.find(*at, "certificate"), document.find(*at, "key")
         if isinstance(certificate, str) and isinstance(key, str):
             for part, what, how in check_pair(certificate, key):
-                document.report((*at, part), what, how)
+                document.report_file((*at, part), str(document.find(*at, part)), what, how)
     clients = document.find(*path, "clients")
     if isinstance(clients, str) and clients and (fault := authorities_fault(clients)):
-        document.report(
-            (*path, "clients"), fault, "it holds the authorities that made the clients' certificates"
-        )
+        how = "it holds the authorities that made the clients' certificates"
+        document.report_file((*path, "clients"), clients, fault, how)
     if document.find(*path, "require") is True and clients is None:
         document.report((*path, "require"), "require without clients", "add clients: FILE", key=True)

@@ -16,7 +16,7 @@ def check_client_tls(document: Document, path: Path) -> None:
         _check_authorities(document, (*path, "ca"), ca)
     if isinstance(certificate, str) and isinstance(key, str):
         for part, what, how in check_pair(certificate, key):
-            document.report((*path, part), what, how)
+            document.report_file((*path, part), certificate if part == "certificate" else key, what, how)
     elif isinstance(certificate, str) or isinstance(key, str):
         lone, lacking = ("certificate", "key") if isinstance(certificate, str) else ("key", "certificate")
         document.report((*path, lone), f"{lone} without {lacking}", f"add {lacking}: FILE", key=True)
@@ -28,4 +28,6 @@ def _check_authorities(document: Document, path: Path, file: str) -> None:
     except ssl.SSLError:
         document.report(path, f"{file} holds no PEM certificate", "name one of certificate authorities")
     except OSError as fault:
-        document.report(path, f"{file}: {fault.strerror}", "name a PEM file of certificate authorities")
+        document.report_file(
+            path, file, f"{file}: {fault.strerror}", "name a PEM file of certificate authorities"
+        )

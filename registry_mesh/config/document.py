@@ -6,6 +6,7 @@ texts, `0777` is a text too. A key that stands twice, an unknown `!tag` and an a
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -70,6 +71,12 @@ class Document:
     def lack(self, path: Path, what: str, how: str = "") -> None:
         """Note what this machine lacks, so that no node can start here."""
         self.findings.append(Finding(self.file, self.mark(path), path, what, how, Severity.LACK))
+
+    def report_file(self, path: Path, file: str, what: str, how: str = "") -> None:
+        """Note what is wrong with a file or folder that the key at `path` names. One that cannot be read here may be
+        right all the same: a lack of this machine."""
+        note = self.report if os.access(file, os.R_OK) else self.lack
+        note(path, what, how)
 
     def warn(self, path: Path, what: str, how: str = "") -> None:
         """Add what does not keep the node from starting."""

@@ -28,6 +28,12 @@ def said(*arguments: str | Path) -> tuple[int, str]:
     return outcome.exit_code, outcome.output
 
 
+def test_the_first_robot_makes_the_directory(config: Path) -> None:
+    (config.parent / "robots").rmdir()
+    assert said("create", config, "ci", "--repo", "x")[0] == 0
+    assert list(load_robots(config.parent / "robots")) == ["ci"]
+
+
 def test_a_robot_from_birth_to_revocation(config: Path) -> None:
     code, text = said("create", config, "ci", "--repo", "atlas/**", "--repo", "!atlas/x", "--allow", "push")
     user, secret = (line.split()[1] for line in text.splitlines())

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import trustme
 
 from registry_mesh.access.tokens import new_key
 from registry_mesh.config.finding import ConfigInvalid
@@ -20,7 +21,7 @@ def said(**more: object) -> list[str]:
         loaded = parse(json.dumps(whole), "f.yaml")
     except ConfigInvalid as invalid:
         return [str(each) for each in invalid.findings]
-    return [str(each) for each in loaded.warnings]
+    return [str(each) for each in (*loaded.lacks, *loaded.warnings)]
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.0.2.1", "::ffff:192.0.2.1"])
@@ -56,6 +57,36 @@ def test_on_the_machine_itself_no_login_is_needed(address: str) -> None:
 def test_what_keys_need(access: dict[str, object], words: str) -> None:
     found = said(access=access)
     assert any(words in each for each in found), found
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "how"),
+    [
+        ("access", "users", "make it: htpasswd -nB NAME >> FILE"),
+        ("access", "robots", "make the directory, or have `registry-mesh robot create` make it"),
+        ("access", "policies", "make the directory, with a file of policies in it: see docs/access.md"),
+        ("admin", "users", "make it: htpasswd -nB NAME >> FILE"),
+    ],
+)
+def test_a_file_that_is_not_here_is_told_with_its_place_and_keeps_only_a_node_from_starting(
+    section: str, key: str, how: str
+) -> None:
+    """Whoever only asks a node need not read what it reads."""
+    text = f"role: origin\nstore: {{disk: {{path: /tmp}}}}\n{section}:\n  {key}: /nowhere\n"
+    (lack,) = parse(text, "f.yaml").lacks
+    width = len(key) + 5
+    assert str(lack) == f"f.yaml:4:{width}: {section}.{key}: /nowhere: No such file or directory; {how}"
+
+
+@pytest.mark.parametrize("key", ["certificate", "key", "clients"])
+def test_keys_and_certificates_that_are_not_here_are_lacks_too(key: str, tmp_path: Path) -> None:
+    pair = trustme.CA().issue_cert("localhost")
+    pair.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "both.pem"))
+    tls = dict.fromkeys(("certificate", "key", "clients"), str(tmp_path / "both.pem")) | {key: "/nowhere"}
+    for section, more in (("listen", {}), ("admin", {"names": ["oona"]})):
+        whole = {"role": "origin", "store": {"disk": {"path": "/tmp"}}, section: {"tls": tls | more}}
+        (lack,) = parse(json.dumps(whole), "f.yaml").lacks
+        assert f"{section}.tls.{key}: /nowhere: No such file or directory" in str(lack)
 
 
 def test_passwords_in_the_clear_are_warned_of(tmp_path: Path) -> None:

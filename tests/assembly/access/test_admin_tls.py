@@ -54,7 +54,7 @@ def operators(authorities: Authorities) -> dict[str, object]:
 
 
 def loaded(whole: dict[str, Any]) -> Config:
-    return parse(json.dumps(whole), "node.yaml").config
+    return parse(json.dumps(whole), "node.yaml").fit().config
 
 
 @asynccontextmanager

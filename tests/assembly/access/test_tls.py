@@ -62,7 +62,7 @@ def authorities(tmp_path: Path) -> Authorities:
 def config(folder: Path, role: str, **more: Any) -> Any:
     whole = {"role": role, "name": role, "admin": {"port": 0, "address": "127.0.0.2"}}
     whole |= {"store": {"disk": {"path": str(folder / role)}}}
-    return parse(json.dumps(whole | more), "node.yaml").config
+    return parse(json.dumps(whole | more), "node.yaml").fit().config
 
 
 @pytest_asyncio.fixture
