@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from registry_mesh.admin.outage import OutageStatus
 from registry_mesh.admin.run_status import (
     PreloadingStatus,
     ReplicationStatus,
@@ -80,6 +81,8 @@ class ParentStatus:
     """What came from it within 24 h."""
     price: str = ""
     """Of a byte from it, as configured."""
+    lost: bool = False
+    """It gave no answer when it was asked last, not even an error."""
 
 
 def parent_status(url: str, standing: Standing, now: float, available_to: int, lies: int) -> ParentStatus:
@@ -106,6 +109,7 @@ def parent_status(url: str, standing: Standing, now: float, available_to: int, l
         slow_since_seconds=ago(standing.slow_since),
         denied_since_seconds=ago(standing.denied_since),
         no_registry=standing.no_registry,
+        lost=standing.lost,
         slow_for_seconds=None if standing.slow_until is None else round(standing.slow_until - now, 1),
     )
 
@@ -118,6 +122,8 @@ class RegistryStatus:
     parents: Sequence[Sequence[ParentStatus]]
     cache: CacheStatus | None = None
     """Of what was answered of its since the start."""
+    outage: OutageStatus | None = None
+    """None while a parent is asked."""
 
 
 @dataclass(frozen=True, slots=True)

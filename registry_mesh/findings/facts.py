@@ -34,6 +34,8 @@ class ParentFacts:
     """What went wrong last, while it was asked."""
     place: str = ""
     """`FILE:LINE` where the configuration names it."""
+    lost: bool = True
+    """Of one that is not usable: it gave no answer when it was asked last, not even an error."""
 
     @property
     def usable(self) -> bool:
@@ -57,6 +59,8 @@ class RegistryFacts:
     """When one of its parents answered last; 0: none has, as far as is known."""
     forgotten: bool = False
     """Whether it is served to nobody: credentials of the node fetch it, and no line says who may read it."""
+    grace_among_errors: float = 0.0
+    """As `grace`, where a parent answers, with errors."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Final
 
 from registry_mesh.findings.facts import NodeFacts, ParentFacts, RegistryFacts
 from registry_mesh.findings.finding import Finding
+from registry_mesh.findings.outage import Outage, outage_of
 from registry_mesh.findings.words import day, moment, size, span
 
 _CERTIFICATE: Final = "its TLS certificate "
@@ -27,10 +28,10 @@ def of_parents(facts: NodeFacts, now: float) -> Iterator[Finding]:
 def _of_registry(registry: RegistryFacts, config: str, now: float) -> Iterator[Finding]:
     lost = [parent for parent in registry.parents if not parent.usable]
     silent = [parent for parent in lost if parent.state != "throttled"]
-    offline = bool(silent) and len(lost) == len(registry.parents)
-    if offline:
-        yield _offline(registry, silent, config, now)
-        yield from _grace(registry, silent, config, now)
+    outage = outage_of(registry) if silent else None  # throttled parents have a finding of their own
+    if outage:
+        yield _offline(registry, silent, outage, config, now)
+        yield from _grace(registry, outage, config, now)
     if registry.forgotten:
         yield _forgotten(registry, config)
     for parent in registry.parents:
@@ -38,7 +39,7 @@ def _of_registry(registry: RegistryFacts, config: str, now: float) -> Iterator[F
             yield _throttled(registry, parent, now)
         elif not parent.usable:
             found = _lost(registry, parent, config, now)
-            if not (offline and found.name == "parent-down"):  # that one names it
+            if not (outage and found.name == "parent-down"):  # that one names it
                 yield found
         elif parent.denied_since:
             yield _denied(registry, parent, now)
@@ -50,15 +51,18 @@ def _of_registry(registry: RegistryFacts, config: str, now: float) -> Iterator[F
             yield _lies(registry, parent, now)
 
 
-def _offline(registry: RegistryFacts, lost: list[ParentFacts], config: str, now: float) -> Finding:
-    since = max(parent.since for parent in lost)
+def _offline(
+    registry: RegistryFacts, lost: list[ParentFacts], outage: Outage, config: str, now: float
+) -> Finding:
+    """Nothing new comes. Silence is told apart from errors, among which tags are answered for less long."""
+    said = f"No parent of {registry.name} answers" + ("" if outage.silent else " but with errors")
     return Finding(
         "offline",
-        f"No parent of {registry.name} answers; what is held goes on, tags until {day(_ends(registry, lost))}.",
+        f"{said}; what is held goes on, tags until {day(outage.ends)}.",
         registry.name,
         tuple(f"{parent.name} {parent.why}, since {moment(parent.since, now)}." for parent in lost),
         f"registry-mesh probe {config}",
-        since,
+        outage.since,
     )
 
 
@@ -73,20 +77,9 @@ def _forgotten(registry: RegistryFacts, config: str) -> Finding:
     )
 
 
-def _ends(registry: RegistryFacts, lost: list[ParentFacts]) -> float:
-    """When its tags are no longer answered."""
-    return (registry.answered or max(parent.since for parent in lost)) + registry.grace
-
-
-def grace_ends(registry: RegistryFacts) -> float:
-    """When tags of a registry are no longer answered, in seconds since the epoch; 0.0 while a parent is asked."""
-    lost = [parent for parent in registry.parents if not parent.usable]
-    return _ends(registry, lost) if lost and len(lost) == len(registry.parents) else 0.0
-
-
-def _grace(registry: RegistryFacts, lost: list[ParentFacts], config: str, now: float) -> Iterator[Finding]:
-    ends = _ends(registry, lost)
-    if not registry.grace or ends - now >= _GRACE_LOW:
+def _grace(registry: RegistryFacts, outage: Outage, config: str, now: float) -> Iterator[Finding]:
+    ends, key = outage.ends, "offline_grace" if outage.silent else "stale_if_error"
+    if not outage.grace or ends - now >= _GRACE_LOW:
         return
     left = (
         f"are answered for {span(ends - now)} more, then digests only"
@@ -97,11 +90,9 @@ def _grace(registry: RegistryFacts, lost: list[ParentFacts], config: str, now: f
         "grace-ending",
         f"Tags of {registry.name} {left}.",
         registry.name,
-        (
-            f"A parent answered last at {moment(ends - registry.grace, now)}, and grace is {span(registry.grace)}.",
-        ),
-        f"bring a parent back (registry-mesh probe {config}), or raise registries.{registry.name}.tags.offline_grace",
-        max(ends - _GRACE_LOW, max(parent.since for parent in lost)),
+        (f"A parent was well last at {moment(outage.answered, now)}, and {key} is {span(outage.grace)}.",),
+        f"bring a parent back (registry-mesh probe {config}), or raise registries.{registry.name}.tags.{key}",
+        max(ends - _GRACE_LOW, outage.since),
     )
 
 

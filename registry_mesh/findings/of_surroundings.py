@@ -45,7 +45,11 @@ def _link(parents: list[ParentFacts], config: str, now: float) -> Iterator[Findi
 
 def _is_away(parent: ParentFacts) -> bool:
     """Whether nothing came from it that shows a link."""
-    return parent.state in ("down", "silent") and not any(word in parent.why for word in _SHOWS_A_LINK)
+    return (
+        parent.lost
+        and parent.state in ("down", "silent")
+        and not any(word in parent.why for word in _SHOWS_A_LINK)
+    )
 
 
 def _clock(parents: list[ParentFacts]) -> Iterator[Finding]:

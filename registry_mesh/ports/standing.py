@@ -59,6 +59,8 @@ class Standing:
     """Since when it does not take this node's login; None where it does, or was not shown one."""
     no_registry: int = 0
     """The status that it answers /v2/ with, where that is none of a registry's."""
+    lost: bool = False
+    """It gave no answer when it was asked last, not even an error."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,12 @@ def answered(at: float) -> NodeFacts:
     return replace(WELL, registries=(RegistryFacts("r.example", (DOWN,), 30 * DAY, answered=at),))
 
 
+def failing(*parents: ParentFacts) -> NodeFacts:
+    """None of them is asked, and one at least answers."""
+    only = RegistryFacts("r.example", parents, grace=30 * DAY, grace_among_errors=7 * DAY)
+    return replace(WELL, registries=(only,))
+
+
 STOPPED = StoppedDeletes("r.example", 31, 100, 0.1, "sha256:abc")
 
 
@@ -59,6 +65,21 @@ STOPPED = StoppedDeletes("r.example", 31, 100, 0.1, "sha256:abc")
             registry(DOWN),
             {
                 "offline": "No parent of r.example answers; what is held goes on, tags until 24 Dec.",
+            },
+        ),
+        (
+            failing(replace(DOWN, why="answers with a server error", lost=False), replace(DOWN, name="q:1")),
+            {
+                "offline": "No parent of r.example answers but with errors; what is held goes on, tags until 1 Dec.",
+            },
+        ),
+        (
+            failing(
+                replace(DOWN, lost=False), ParentFacts("q:1", "", "throttled", SINCE, "asked", lost=False)
+            ),
+            {
+                "offline": "No parent of r.example answers but with errors; what is held goes on, tags until 1 Dec.",
+                "throttled": "r.example lets nobody pull from q:1 for now: it asked.",
             },
         ),
         (

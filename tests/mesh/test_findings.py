@@ -10,6 +10,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.clients import nodes, programs
 from tests.eventually import eventually_here
 
@@ -66,6 +68,13 @@ def test_a_parent_that_is_gone_is_said_everywhere_in_one_sentence(tmp_path: Path
             assert found["sentence"].startswith(
                 f"No parent of {nodes.REGISTRY} answers; what is held goes on"
             )
+            outage = got(f"{site.admin}/status")["registries"][nodes.REGISTRY]["outage"]
+            assert outage["parents"] == "silent"
+            assert outage["since_seconds"] + outage["tags_for_seconds"] == pytest.approx(30 * 86400, abs=60)
+            listed = programs.run("parents", site.config)
+            assert listed.returncode == 1
+            assert f"■ {nodes.REGISTRY}: offline since " in listed.stdout
+            assert "; what is held goes on, tags for 30 d more." in listed.stdout
             told = refused(site, f"/v2/a/b/manifests/x?ns={nodes.REGISTRY}")
             assert told["detail"]["finding"]["sentence"] == found["sentence"]
             shown = doctor(site)

@@ -18,6 +18,7 @@ from aiohttp import web
 from registry_mesh.assembly.node.build import Node, build
 from registry_mesh.config.load import load
 from registry_mesh.config.schema import Config
+from registry_mesh.findings.words import day
 from registry_mesh.oci.digest import Digest
 from registry_mesh.telemetry.names import FIRST_BYTE, SOURCES
 from tests.eventually import eventually
@@ -173,6 +174,32 @@ async def test_a_parent_that_is_gone_while_grace_is_short(tmp_path: Path) -> Non
             node.keeper.lookout.look(time.time() + ahead)
         assert named(node)["grace-ending"] == f"Tags of {HOST} are answered for 4 d more, then digests only."
         assert "offline" in named(node)
+
+
+async def test_errors_of_all_parents_are_told_apart_from_silence(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        parents = [await stack.enter_async_context(plain_parent()) for _ in range(2)]
+        node = await stack.enter_async_context(site(tmp_path, *(parent.url for parent in parents)))
+        await image(parents[0], node)
+        for parent in parents:
+            parent.odd = lambda _: web.Response(status=500)
+        async with aiohttp.ClientSession() as client:
+
+            async def outage() -> Any:
+                await client.get(f"{node.url}/v2/team/app/manifests/2")
+                node.keeper.lookout.look(time.time())
+                async with client.get(f"{node.admin_url}/status") as answer:
+                    return (await answer.json())["registries"][HOST]["outage"]
+
+            await eventually(outage, "no parent to be asked", 30)
+            told = await outage()
+            assert told["parents"] == "failing"
+            assert 6 * 86400 < told["tags_for_seconds"] <= 7 * 86400, "so long tags are answered among errors"
+            node.keeper.lookout.look(time.time() + 6)
+            ends = day(time.time() + told["tags_for_seconds"])
+            assert named(node) == {
+                "offline": f"No parent of {HOST} answers but with errors; what is held goes on, tags until {ends}."
+            }, "their errors show that the link is well"
 
 
 async def test_a_parent_that_does_not_take_our_login(tmp_path: Path) -> None:

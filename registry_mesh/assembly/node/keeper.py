@@ -298,7 +298,7 @@ class Keeper:
             generation=self._told.number,
             store=StoreStatus(self.storage.kind if self.storage else None, used, quota, fault),
             workers=self._shown.workers(),
-            registries=self._shown.registries(),
+            registries=self._shown.registries(self.lookout.outages),
             scrub=runs.scrubbers[0].status() if runs and runs.scrubbers else None,
             replication=runs.replicator.status() if runs and runs.replicator else None,
             counters=counters(self.table),

@@ -125,11 +125,12 @@ class KnownFacts:
         return RegistryFacts(
             host,
             tuple(self._parent(host, parent, node, now) for parent in parents),
-            max(registry.tags.offline_grace, registry.tags.stale_if_error),
-            registry.credentials is not None,
-            registry.ranges == "unproven",
-            self._learned.answered.get(host, 0.0),
-            host in self._learned.forgotten,
+            grace=max(registry.tags.offline_grace, registry.tags.stale_if_error),
+            grace_among_errors=registry.tags.stale_if_error,
+            login=registry.credentials is not None,
+            unproven=registry.ranges == "unproven",
+            answered=self._learned.answered.get(host, 0.0),
+            forgotten=host in self._learned.forgotten,
         )
 
     def _parent(self, host: str, parent: ParentStatus, status: NodeStatus, now: float) -> ParentFacts:
@@ -140,6 +141,7 @@ class KnownFacts:
             state=parent.state,
             since=now - parent.since_seconds if parent.since_seconds is not None else 0.0,
             why=_after_name(parent.why, name),
+            lost=parent.lost,
             again=now + parent.next_try_seconds if parent.next_try_seconds is not None else None,
             lies=self._rise("lies", name, _HOUR, parent.lies, now),
             clock_ahead=parent.clock_ahead_seconds,

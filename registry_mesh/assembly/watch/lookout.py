@@ -17,7 +17,7 @@ from registry_mesh.config.schema import Config
 from registry_mesh.findings.decide import Held, decide
 from registry_mesh.findings.facts import NodeFacts
 from registry_mesh.findings.finding import NAMES, Finding, State
-from registry_mesh.findings.of_parents import grace_ends
+from registry_mesh.findings.outage import Outage, outage_of
 from registry_mesh.ports.records import KeyedRecords
 from registry_mesh.telemetry import names
 from registry_mesh.telemetry.instruments import Instruments, Table
@@ -49,6 +49,8 @@ class Lookout:
         self._learned = Learned(config, told.path, records)
         self._facts = KnownFacts(config, told, table, self._learned)
         self.findings: list[Finding] = []
+        self.outages: dict[str, Outage] = {}
+        """By registry: those that have one."""
 
     async def follow(self) -> None:
         """Look for ever."""
@@ -72,6 +74,8 @@ class Lookout:
         before = {(each.name, each.subject) for each in self.findings}
         facts = self._facts.at(now, status)
         self.findings = self._held.look(decide(facts, now), now)
+        found = {registry.name: outage_of(registry) for registry in facts.registries}
+        self.outages = {name: outage for name, outage in found.items() if outage}
         self._measure(facts)
         self._told.show(self.findings)
         for each in self.findings:
@@ -89,7 +93,8 @@ class Lookout:
         for certificate in facts.certificates:
             gauge(names.CERTIFICATE_EXPIRY, certificate.listener).set(int(certificate.ends))
         for registry in facts.registries:
-            gauge(names.GRACE_ENDS, registry.name).set(int(grace_ends(registry)))
+            outage = self.outages.get(registry.name)
+            gauge(names.GRACE_ENDS, registry.name).set(int(outage.ends) if outage else 0)
         told = [each.clock_ahead for registry in facts.registries for each in registry.parents]
         ahead = [each for each in told if each is not None]
         middle = median(ahead) if ahead else 0.0

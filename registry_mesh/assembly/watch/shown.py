@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
+from registry_mesh.admin.outage import outage_status
 from registry_mesh.admin.parent_use import with_use
 from registry_mesh.admin.status import (
     DayStatus,
@@ -20,6 +22,7 @@ from registry_mesh.assembly.supervision.seats import Seats
 from registry_mesh.assembly.watch.figures import Figures
 from registry_mesh.assembly.watch.money import money
 from registry_mesh.config.schema import Config
+from registry_mesh.findings.outage import Outage
 from registry_mesh.telemetry import names
 from registry_mesh.telemetry.instruments import Table
 from registry_mesh.upstream.health.board import Board
@@ -54,11 +57,11 @@ class Shown:
             if number == newest or sitter.pid
         ]
 
-    def registries(self) -> dict[str, RegistryStatus]:
-        """Every registry with its parents, and what its cache did."""
+    def registries(self, outages: Mapping[str, Outage] = MappingProxyType({})) -> dict[str, RegistryStatus]:
+        """Every registry with its parents, what its cache did, and its outage where it has one."""
         asking, lies = self._by_parent(names.PARENT_AVAILABLE), self._by_parent(names.LIES)
         day = self.figures.received() if self.figures else {}
-        now = time.monotonic()
+        now, today = time.monotonic(), time.time()
 
         def parent(host: str, url: str) -> ParentStatus:
             label = parent_label(url)
@@ -72,6 +75,7 @@ class Shown:
                 registry.default,
                 with_use([[parent(host, url) for url in group] for group in registry.parents]),
                 cache_status(self._table, host),
+                outage_status(outages[host], today) if host in outages else None,
             )
             for host, registry in self._config.registries.items()
         }

@@ -46,8 +46,9 @@ def command(config: Path, name: str | None, measure: bool, as_json: bool) -> Non
     """Show how the parents of the node that CONFIG describes do, as the node sees it: all, or that of NAME.
 
     `in use` are those that are asked first; `standing by` are asked where those fail; `left out`: it is far slower than
-    another, or does not take our login; `waits`: it asked to be left alone; `silent`: it does not answer. 24 H is what
-    came from it, WRONG how often it sent wrong bytes.
+    another, or does not take our login; `waits`: it asked to be left alone; `silent`: it does not answer; `fails`: it
+    answers, with errors. 24 H is what came from it, WRONG how often it sent wrong bytes. A registry of which no parent
+    gives anything has a line that says since when, and how long its tags are answered yet.
 
     \b
     Example:
@@ -122,6 +123,7 @@ def lines(registries: Mapping[str, Told], now: float, marks: Marks = SIGNS) -> I
     amiss: list[str] = []
     for host, registry in registries.items():
         rows.append((host, *("" for _ in _HEADS[1:])))
+        amiss.append(_outage(host, registry.get("outage"), now, marks))
         for group, parents in enumerate(registry["parents"], 1):
             rows += [_row(group, parent, now, marks) for parent in parents]
             amiss += [_amiss(parent, marks) for parent in parents]
@@ -135,12 +137,29 @@ def lines(registries: Mapping[str, Told], now: float, marks: Marks = SIGNS) -> I
         yield from said
 
 
+def _outage(host: str, outage: Told | None, now: float, marks: Marks) -> str:
+    """Of a registry of which no parent gives anything; nodes of an older version do not say."""
+    if outage is None:
+        return ""
+    said = "offline" if outage["parents"] == "silent" else "no parent answers but with errors"
+    left = outage["tags_for_seconds"]
+    tags = f"tags for {span(left)} more" if left else "tags no more"
+    since = moment(now - outage["since_seconds"], now)
+    return f"{marks['broken']} {host}: {said} since {since}; what is held goes on, {tags}."
+
+
+def _word(parent: Told) -> str:
+    """What it is to its registry; one that answers with errors alone is not silent."""
+    use = use_of(parent)
+    return "fails" if use == "silent" and not parent.get("lost", True) else _WORDS[use]
+
+
 def _row(group: int, parent: Told, now: float, marks: Marks) -> tuple[str, ...]:
     latency, rate, day = (parent.get(key) for key in ("latency_ms", "bytes_per_second", "day_bytes"))
     return (
         f"  {marks[mark_of(parent)]} {name_of(parent)}",
         str(group),
-        _WORDS[use_of(parent)],
+        _word(parent),
         _since(parent, now),
         "-" if latency is None else f"{latency:.2g} ms" if latency < 10 else f"{latency:.0f} ms",
         f"{size(rate)}/s" if rate else "-",
@@ -168,7 +187,7 @@ def _amiss(parent: Told, marks: Marks) -> str:
         why = f"slow, {size(parent.get('bytes_per_second') or 0)}/s"
     why = why.removeprefix(name_of(parent)).removeprefix(":").strip()
     again = parent["next_try_seconds"]
-    told = [why or _WORDS[use_of(parent)]]
+    told = [why or _word(parent)]
     if again is not None:
         told.append(f"asked again in {span(again)}")
     if parent["quota_remaining"] is not None:

@@ -160,6 +160,7 @@ def standing(seen: Sequence[Facts], heard: float, error: str, now: float) -> Sta
         error=error,
         error_at=known.error_at or None,
         quota=quota(seen, now),
+        lost=known.lost or state is State.SILENT,
         clock_ahead=_clock(seen, now),
         rate=_rate(seen, now),
         denied_since=_denied_since(seen),

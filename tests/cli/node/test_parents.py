@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from registry_mesh.cli.node.marks import LETTERS
 from registry_mesh.cli.node.parents import lines, of_parent
 
@@ -57,6 +59,25 @@ def test_the_table_and_what_is_amiss() -> None:
         "▲ fr-lyon-r1: slow, 900 kB/s.",
         "▲ registry-1.docker.io: answered 429; asked again in 58 min; 0 of 100 requests left.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "left", "lost", "word", "said"),
+    [
+        ("silent", 30 * 86400, True, "silent", "offline since 10:31; what is held goes on, tags for 30 d more."),
+        (
+            "failing", 7 * 86400, False, "fails",
+            "no parent answers but with errors since 10:31; what is held goes on, tags for 7 d more.",
+        ),
+        ("silent", 0, True, "silent", "offline since 10:31; what is held goes on, tags no more."),
+    ],
+)  # fmt: skip
+def test_silence_is_told_apart_from_errors(kind: str, left: float, lost: bool, word: str, said: str) -> None:
+    outage = {"parents": kind, "since_seconds": 676.0, "tags_for_seconds": left}
+    gone = parent("p", "silent", state="down", since_seconds=676.0, why="is away", lost=lost)
+    shown = list(lines({"r.example": {"parents": [[gone]], "outage": outage}}, NOW))
+    assert shown[2].split()[:4] == ["▲", "p", "1", word]
+    assert shown[4:] == [f"■ r.example: {said}", "▲ p: is away."]
 
 
 def test_one_parent_by_its_name_and_other_letters() -> None:
