@@ -25,7 +25,7 @@ from registry_mesh.upstream.way import Way
 from tests.clients.registries import docker_registry, nginx_with, push
 from tests.simulators.local_site import REGISTRY, LocalSite, local_site
 from tests.simulators.parent import LAYER
-from tests.simulators.upstream import SOON
+from tests.simulators.upstream import PATIENT
 
 pytestmark = pytest.mark.slow
 
@@ -184,6 +184,6 @@ async def test_links_that_name_the_inner_host_lead_to_the_parent(
             )
         way = Way(hosts=frozenset({"127.0.0.1"}), tls=TlsFiles(str(ca), None, None))
         async with open_session(way) as session:
-            parent = UpstreamRegistry(ParentSession(session, url, None, SOON), REGISTRY)
+            parent = UpstreamRegistry(ParentSession(session, url, None, PATIENT), REGISTRY)
             names = [name async for name in parent.repositories()]
     assert len([name for name in names if name.startswith("many/")]) == 230

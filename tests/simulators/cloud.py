@@ -13,13 +13,13 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.media_types import OCI_INDEX, OCI_MANIFEST
 from registry_mesh.oci.reference import RegistryName
 from registry_mesh.upstream.client import open_session
-from registry_mesh.upstream.health.liveness import Patience
 from registry_mesh.upstream.pushes.registries import PushedRegistries
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession
 from registry_mesh.upstream.way import Way
 from tests.simulators.gateway import Gateway, gateway
 from tests.simulators.replica import Replica
+from tests.simulators.upstream import PATIENT
 
 CLOUD = RegistryName("cloud.example")
 CHUNK = 64 << 10
@@ -57,8 +57,7 @@ class Cloud:
     async def pushing(self, replica: Replica) -> AsyncIterator[Replica]:
         """A process of the replica's that may push here; what the last one knew it has from records alone."""
         async with open_session(Way(hosts=frozenset({"127.0.0.1"}))) as session:
-            patience = Patience(connect=1, suspect=1, silent=1, ping=1, head=5, stall=1)
-            parent = UpstreamRegistry(ParentSession(session, self.gateway.url, None, patience), CLOUD)
+            parent = UpstreamRegistry(ParentSession(session, self.gateway.url, None, PATIENT), CLOUD)
             replica.outward = PushedRegistries({CLOUD: parent}, replica.blobs.records, CHUNK)
             yield replica
 

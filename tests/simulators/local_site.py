@@ -22,7 +22,7 @@ from registry_mesh.upstream.client import open_session
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession
 from registry_mesh.upstream.way import Way
-from tests.simulators.upstream import SOON
+from tests.simulators.upstream import PATIENT
 
 REGISTRY = RegistryName("registry.example")
 
@@ -61,7 +61,7 @@ async def local_site(*parents: str, freshness: Freshness | None = None) -> Async
     """Serves `registry.example` from the parents at these addresses, in this order."""
     async with AsyncExitStack() as stack:
         sessions = await stack.enter_async_context(open_session(Way(hosts=frozenset({"127.0.0.1"}))))
-        offers = [UpstreamRegistry(ParentSession(sessions, url, None, SOON), REGISTRY) for url in parents]
+        offers = [UpstreamRegistry(ParentSession(sessions, url, None, PATIENT), REGISTRY) for url in parents]
         registry = SiteRegistry([[offer] for offer in offers], freshness or Freshness())
         store = MemoryStore()
         fills = Fills(store)

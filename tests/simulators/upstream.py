@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.ports.repositories import Repository
@@ -14,7 +15,8 @@ from registry_mesh.upstream.session import ParentSession
 from registry_mesh.upstream.way import Way
 from tests.simulators.registry import SimulatedRegistry
 
-SOON = Patience(connect=1, suspect=0.2, silent=0.1, ping=0.2, head=5, stall=0.5)
+PATIENT: Final = Patience(connect=60, suspect=30, silent=30, ping=30, head=60, stall=30, drip=60, first=30)
+"""For a parent that is to answer: more than any pause takes. Only one that is to be given up has less."""
 
 
 @asynccontextmanager
@@ -23,7 +25,7 @@ async def upstream_of(
 ) -> AsyncIterator[UpstreamRegistry]:
     async with open_session(Way(hosts=frozenset({"127.0.0.1"}))) as session:
         yield UpstreamRegistry(
-            ParentSession(session, registry.url, None, SOON, ns="always"), RegistryName(name)
+            ParentSession(session, registry.url, None, PATIENT, ns="always"), RegistryName(name)
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import pytest
 
@@ -14,9 +15,9 @@ from registry_mesh.oci.span import Span
 from registry_mesh.ports.failures import SourceUnavailable
 from registry_mesh.upstream.client import open_session
 from registry_mesh.upstream.direct import LEAST
-from registry_mesh.upstream.health.liveness import Patience
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession
+from tests.simulators.upstream import PATIENT
 from tests.suites.bytes_of import pattern
 
 DATA = pattern(LEAST + 300_000, 5)
@@ -65,12 +66,13 @@ async def server() -> AsyncIterator[Server]:
 
 
 @pytest.fixture
-async def app(server: Server) -> AsyncIterator[UpstreamRegistry]:
+async def app(server: Server, request: pytest.FixtureRequest) -> AsyncIterator[UpstreamRegistry]:
     async with AsyncExitStack() as stack:
         listening = await asyncio.start_server(server, "127.0.0.1", 0)
         port = listening.sockets[0].getsockname()[1]
         session = await stack.enter_async_context(open_session())
-        parent = ParentSession(session, f"http://127.0.0.1:{port}", None, Patience(stall=0.4), ns="always")
+        patience = getattr(request, "param", PATIENT)
+        parent = ParentSession(session, f"http://127.0.0.1:{port}", None, patience, ns="always")
         yield UpstreamRegistry(parent, RegistryName("registry.example"))
         listening.close()
 
@@ -158,6 +160,7 @@ async def test_a_stream_that_breaks_off_is_a_failure(server: Server, app: Upstre
         await receive(app)
 
 
+@pytest.mark.parametrize("app", [replace(PATIENT, stall=0.4)], indirect=True)
 async def test_a_stream_that_stands_still_is_a_failure(server: Server, app: UpstreamRegistry) -> None:
     never = asyncio.Event()
 
@@ -167,18 +170,19 @@ async def test_a_stream_that_stands_still_is_a_failure(server: Server, app: Upst
 
     server.body = half
     with pytest.raises(SourceUnavailable, match="stands still"):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(25):
             await receive(app)
 
 
+@pytest.mark.parametrize("app", [replace(PATIENT, stall=1.2)], indirect=True)
 async def test_a_trickle_is_not_taken_for_a_standstill(server: Server, app: UpstreamRegistry) -> None:
     async def trickle(writer: asyncio.StreamWriter, data: bytes) -> None:
         writer.write(data[:-40])
         for at in range(
-            len(data) - 40, len(data), 8
-        ):  # 5 times 0.2 s, and none moves as much as is waited for
+            len(data) - 40, len(data), 5
+        ):  # 8 times 0.2 s, and none moves as much as is waited for
             await asyncio.sleep(0.2)
-            writer.write(data[at : at + 8])
+            writer.write(data[at : at + 5])
 
     server.body = trickle
     assert await receive(app) == DATA

@@ -15,10 +15,10 @@ from registry_mesh.oci.reference import RegistryName, RepositoryName, referrers_
 from registry_mesh.ports.failures import SourceDenied, SourceThrottled, SourceUnavailable
 from registry_mesh.ports.repositories import Repository
 from registry_mesh.upstream.client import open_session
-from registry_mesh.upstream.health.liveness import Patience
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession
 from tests.simulators.registry import SimulatedRegistry, simulated_registry
+from tests.simulators.upstream import PATIENT
 
 SUBJECT = Digest.of(b"subject")
 ONE, TWO, THREE = (Digest.of(each) for each in (b"1", b"2", b"3"))
@@ -43,9 +43,8 @@ async def parent() -> AsyncIterator[SimulatedRegistry]:
 async def app(parent: SimulatedRegistry) -> AsyncIterator[Repository]:
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(open_session())
-        patience = Patience(connect=1, suspect=0.2, silent=0.1, ping=0.2, head=5, stall=0.5, first=0.3)
         upstream = UpstreamRegistry(
-            ParentSession(session, parent.url, None, patience), RegistryName("registry.example")
+            ParentSession(session, parent.url, None, PATIENT), RegistryName("registry.example")
         )
         yield upstream.repository(RepositoryName("team/app"))
 
@@ -95,7 +94,7 @@ async def test_a_parent_that_is_broken_there_is_well_for_all_else(parent: Simula
     parent.says(API, status=500)
     parent.says(TAG, status=503)
     async with open_session() as session:
-        asked = ParentSession(session, parent.url)
+        asked = ParentSession(session, parent.url, None, PATIENT)
         app = UpstreamRegistry(asked, RegistryName("registry.example")).repository(RepositoryName("team/app"))
         for _ in range(9):
             with pytest.raises(SourceUnavailable):

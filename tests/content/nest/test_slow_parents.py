@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,12 +37,14 @@ from tests.simulators.bare import listening
 from tests.simulators.images import LAYER
 from tests.simulators.parent import PlainParent, plain_parent
 from tests.simulators.slow import SlowRegistry
+from tests.simulators.upstream import PATIENT
 from tests.suites.bytes_of import pattern, read
 
 DATA = pattern(6 * MIB, seed=7)
 DIGEST = Digest.of(DATA)
 NAME = RegistryName("r.example")
-PATIENCE = Patience(drip=0.5, stall=0.4, head=1.0)
+SLOW = replace(PATIENT, drip=0.5, stall=0.4)
+DRIPS_HEAD = replace(SLOW, head=1.0)
 
 
 class World:
@@ -61,15 +64,19 @@ class World:
     async def _parents(
         self, urls: Sequence[str], patience: Patience
     ) -> tuple[FailoverRegistry, Distrusted, Fills]:
+        """The first has `patience`, the others have more."""
         client = await self.stack.enter_async_context(open_session())
         distrusted = Distrusted()
-        sessions = [ParentSession(client, url, None, patience, ns="never") for url in urls]
+        given = [patience, *[PATIENT] * (len(urls) - 1)]
+        sessions = [
+            ParentSession(client, url, None, each, ns="never") for url, each in zip(urls, given, strict=True)
+        ]
         parents = FailoverRegistry(NAME, [[UpstreamRegistry(each, NAME)] for each in sessions], distrusted)
         fills = Fills(self._store)
         self.stack.push_async_callback(fills.close)
         return parents, distrusted, fills
 
-    async def before(self, *urls: str, patience: Patience = PATIENCE) -> PullThrough:
+    async def before(self, *urls: str, patience: Patience = SLOW) -> PullThrough:
         parents, distrusted, fills = await self._parents(urls, patience)
         source = parents.repository(RepositoryName("team/app")).blobs
         return PullThrough(
@@ -80,7 +87,7 @@ class World:
         self, data: bytes, *urls: str, bytes_a_second: float | None = None, whole: bool = False
     ) -> None:
         """As a run of a replica does, which may have a budget; `whole`: into a store that takes blobs as a whole."""
-        parents, distrusted, fills = await self._parents(urls, Patience())
+        parents, distrusted, fills = await self._parents(urls, PATIENT)
         bring: Bring = CopyByFill(
             self._store, fills, distrusted.note, distrusted.doubt, lambda _: parents.rivals
         )
@@ -110,19 +117,19 @@ async def pull(through: PullThrough) -> bool:
 
 
 @pytest.mark.parametrize(
-    "slow",
+    ("slow", "patience"),
     [
-        SlowRegistry(DATA),
-        SlowRegistry(DATA, drips_head=True),
-        SlowRegistry(DATA, most=1000, step=1000, pause=0),
-        SlowRegistry(DATA, most=0, step=30),
+        (SlowRegistry(DATA), SLOW),
+        (SlowRegistry(DATA, drips_head=True), DRIPS_HEAD),
+        (SlowRegistry(DATA, most=1000, step=1000, pause=0), SLOW),
+        (SlowRegistry(DATA, most=0, step=30), SLOW),
     ],
     ids=["drips", "drips its head", "1 kB a connection", "600 B/s"],
 )
-async def test_another_parent_goes_on(world: World, slow: SlowRegistry) -> None:
+async def test_another_parent_goes_on(world: World, slow: SlowRegistry, patience: Patience) -> None:
     await world.slow(slow)
     good = await world.good()
-    assert await pull(await world.before(slow.url, f"http://127.0.0.1:{good.port}"))
+    assert await pull(await world.before(slow.url, good.url, patience=patience))
     assert 1 <= slow.asked <= 2, "it is asked after the others from then on"
     assert slow.sent < CHUNK
     assert len([path for _, path in good.requests if "/blobs/" in path]) <= 4
@@ -132,7 +139,7 @@ async def test_the_next_blob_is_not_asked_of_it(world: World) -> None:
     slow, good = await world.slow(SlowRegistry(DATA)), await world.good()
     other = pattern(MIB, seed=9)
     good.add(other)
-    through = await world.before(slow.url, f"http://127.0.0.1:{good.port}")
+    through = await world.before(slow.url, good.url)
     assert await pull(through)
     asked = slow.asked
     async with asyncio.timeout(60):
@@ -150,7 +157,7 @@ async def test_alone_it_is_a_failure_that_says_so_in_a_bounded_time(world: World
 
 async def test_what_is_slow_and_alone_and_no_drip_is_waited_for(world: World) -> None:
     slow = await world.slow(SlowRegistry(DATA, step=MIB, pause=0.2))
-    assert await pull(await world.before(slow.url))
+    assert await pull(await world.before(slow.url, patience=replace(SLOW, stall=30)))
     assert slow.asked == 1
 
 
@@ -158,7 +165,7 @@ async def test_a_small_body_that_drips_is_cut_off(world: World) -> None:
     """As a manifest."""
     slow = await world.slow(SlowRegistry(b"{}" * 200))
     client = await world.stack.enter_async_context(open_session())
-    session = ParentSession(client, slow.url, None, PATIENCE, ns="never")
+    session = ParentSession(client, slow.url, None, SLOW, ns="never")
     with pytest.raises(SourceSlow):
         async with session.request("GET", "/v2/team/app/blobs/x", scope="") as answer:
             await answer.body(1000)
@@ -184,8 +191,8 @@ async def test_slow_beside_good(world: World, slow: dict[str, float], most_asked
     """The first pull finds out, the next ones do not ask it; every byte is moved once."""
     bad = await world.slow(SlowRegistry(blobs=HELD, **slow))  # type: ignore[arg-type]
     good = await world.slow(SlowRegistry(blobs=HELD, step=MIB, pause=0.01))
-    through = await world.before(bad.url, good.url, patience=Patience())
-    async with asyncio.timeout(9):  # to be given up as a drip alone takes 10 s
+    through = await world.before(bad.url, good.url, patience=replace(PATIENT, stall=3600, drip=3600))
+    async with asyncio.timeout(60):  # as a drip it is never given up
         for blob in BLOBS:
             assert await read(through, Digest.of(blob)) == blob
     assert bad.asked <= most_asked
@@ -215,7 +222,7 @@ async def test_where_the_other_lacks_the_blob_the_slow_one_is_waited_for(world: 
     slow = await world.slow(SlowRegistry(data, step=100_000, pause=0.1))
     async with plain_parent() as other:
         url = f"http://127.0.0.1:{other.port}"
-        through = await world.before(slow.url, url, patience=Patience())
+        through = await world.before(slow.url, url, patience=PATIENT)
         assert await read(through, Digest.of(data)) == data
     assert slow.asked == 2
     assert slow.sent <= 1.2 * len(data)
