@@ -69,8 +69,9 @@ class Lookout:
             self.look(time.time(), status)
             await asyncio.sleep(_LOOK)
 
-    def look(self, now: float, status: NodeStatus) -> None:
-        """Look once, at `now` in seconds since the epoch, at what is so then."""
+    def look(self, now: float, status: NodeStatus | None = None) -> None:
+        """Look once, at `now` in seconds since the epoch, at `status`; None: at what is so now."""
+        status = status or self._status()
         before = {(each.name, each.subject) for each in self.findings}
         facts = self._facts.at(now, status)
         self.findings = self._held.look(decide(facts, now), now)
