@@ -1,6 +1,6 @@
 """What reading from a bucket costs us, beside plain S3 clients, in processor time of the client's process.
 
-    python -m loadtests.bucket_reads
+    python -m loadtests.bucket_reads [--mib 256] [--rounds 5]
 
 Warm ranges of 64 KiB, 16 at a time, and a whole blob; ours by way of the store (looked up, opened, read), beside
 aiohttp with one presigned address and boto3 in threads. Rounds are interleaved; the least of each is printed, which
@@ -9,6 +9,7 @@ neighbours on the machine disturb least.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import random
@@ -29,17 +30,15 @@ from registry_mesh.stores.bucket.store import S3Store
 from tests.simulators.bucket import Bucket, serve
 
 MiB = 1 << 20
-SIZE = 256 * MiB
 RANGE = 64 << 10
 RANGES = 400
-ROUNDS = 5
 
 Read = Callable[[int, int], Awaitable[int]]
 
 
-async def ranges(read: Read) -> float:
-    """Processor time of one range, in microseconds."""
-    starts = iter([random.randrange(0, SIZE - RANGE) for _ in range(RANGES)])
+async def ranges(read: Read, size: int) -> float:
+    """Processor time of one range of a blob of `size` bytes, in microseconds."""
+    starts = iter([random.randrange(0, size - RANGE) for _ in range(RANGES)])
 
     async def reader() -> None:
         for start in starts:
@@ -50,11 +49,11 @@ async def ranges(read: Read) -> float:
     return (time.process_time() - before) / RANGES * 1e6
 
 
-async def whole(read: Read) -> float:
+async def whole(read: Read, size: int) -> float:
     """Processor time of a GiB, in seconds."""
     before = time.process_time()
-    assert await read(0, SIZE) == SIZE
-    return (time.process_time() - before) / SIZE * (1 << 30)
+    assert await read(0, size) == size
+    return (time.process_time() - before) / size * (1 << 30)
 
 
 def ours(store: S3Store, digest: Digest) -> Read:
@@ -102,7 +101,8 @@ def by_boto(bucket: Bucket, key: str, threads: ThreadPoolExecutor) -> Read:
     return read
 
 
-async def compare(bucket: Bucket) -> None:
+async def compare(bucket: Bucket, size: int, rounds: int) -> dict[str, tuple[float, float]]:
+    """Of each client the least that a range and a GiB cost: microseconds and seconds of the processor."""
     settings = S3Settings(
         bucket.name,
         bucket.endpoint,
@@ -111,31 +111,43 @@ async def compare(bucket: Bucket) -> None:
     )
     store = await S3Store.start(settings)
     async with store.ingest() as ingest:
-        for _ in range(SIZE // MiB):
+        for _ in range(size // MiB):
             await ingest.write(os.urandom(MiB))
         digest = (await ingest.commit()).digest
-    await ours(store, digest)(0, SIZE)  # checked once: warm
-    known = await store._known(digest)
+    await ours(store, digest)(0, size)  # checked once: warm
+    known = await store.known(digest)
     key = data_key(known.entry.name)
     async with aiohttp.ClientSession(auto_decompress=False) as session:
         with ThreadPoolExecutor(16) as threads:
             clients = {
                 "ours": ours(store, digest),
-                "aiohttp, presigned": plain(session, await store._client.presigned(key, 3600)),
+                "aiohttp, presigned": plain(session, await store.client.presigned(key, 3600)),
                 "boto3 in threads": by_boto(bucket, settings.prefix + key, threads),
             }
             for read in clients.values():
-                await ranges(read)
+                await ranges(read, size)
             taken = [
-                {name: (await ranges(read), await whole(read)) for name, read in clients.items()}
-                for _ in range(ROUNDS)
+                {name: (await ranges(read, size), await whole(read, size)) for name, read in clients.items()}
+                for _ in range(rounds)
             ]
-    for name in clients:
-        each, long = (min(one[name][column] for one in taken) for column in (0, 1))
-        print(f"{name:<20}{each:8.0f} us a 64 KiB range{long:8.2f} CPU-s/GiB whole")
     await store.close()
+    return {
+        name: (min(one[name][0] for one in taken), min(one[name][1] for one in taken)) for name in clients
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--mib", type=int, default=256, help="size of the blob")
+    parser.add_argument("--rounds", type=int, default=5)
+    asked = parser.parse_args()
+    with serve() as served:
+        figures = asyncio.run(compare(served, asked.mib * MiB, asked.rounds))
+    for name, (each, long) in figures.items():
+        print(f"{name:<20}{each:8.0f} us a 64 KiB range{long:8.2f} CPU-s/GiB whole")
 
 
 if __name__ == "__main__":
-    with serve() as served:
-        asyncio.run(compare(served))
+    main()

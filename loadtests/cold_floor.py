@@ -1,13 +1,14 @@
 """What a cold byte costs at least, in processor time: received, written, hashed and summed by one thread, no more.
 
-    python -m loadtests.cold_floor
+    python -m loadtests.cold_floor [--rounds 4]
 
-One blob of 1 GiB from nginx over loopback, four times; the least of each part is printed, which neighbours on the
+One blob of 1 GiB from nginx over loopback, so many times; the least of each part is printed, which neighbours on the
 machine disturb least. Sending it on to a client is not among the parts.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
 import shutil
@@ -23,7 +24,6 @@ from loadtests.bench import Bench
 from loadtests.corpus import GIB, KIB, MIB, Blob, Corpus
 from loadtests.upstream import Parent
 
-ROUNDS: Final = 4
 PARTS: Final = ("receive", "write", "sha256", "crc32 of each 128 KiB")
 
 
@@ -56,15 +56,20 @@ def spent(port: int, blob: Blob, place: Path) -> list[float]:
 
 
 def main() -> None:
-    work = Path(tempfile.mkdtemp(dir=".", prefix=".cold-floor-"))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=4)
+    asked = parser.parse_args()
+    work = Path(tempfile.mkdtemp(dir=Path.cwd(), prefix=".cold-floor-"))  # nginx takes no relative one
     try:
-        corpus = Corpus(Path(".cache/loadtests/corpus"))
+        corpus = Corpus(Path(".cache/loadtests/corpus").resolve())
         bench = Bench(corpus, work, quick=True)
         blob = corpus.giant
         parent = Parent(corpus, bench.folder("parent"))
         rounds: list[list[float]] = []
         with bench.running(parent.server, pinned=False):
-            for _ in range(ROUNDS):
+            for _ in range(asked.rounds):
                 bench.take_memory(blob.size)
                 rounds.append(spent(parent.port, blob, work / "blob"))
     finally:

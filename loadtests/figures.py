@@ -51,7 +51,8 @@ def _bars(rows: list[dict[str, Any]], figure: str, title: str, file: Path) -> No
     fig, axes = plt.subplots(figsize=(7, 0.5 + 0.4 * len(rows)))
     colours = [OURS if name.startswith("registry-mesh") else THEIRS for name in names]
     axes.barh(names, values, color=colours)
-    axes.bar_label(axes.containers[0], fmt=" %.3g")  # type: ignore[arg-type]  # barh makes a BarContainer
+    bars: Any = axes.containers[0]  # Any: matplotlib does not say that barh makes a BarContainer
+    axes.bar_label(bars, fmt=" %.3g")
     if values and max(values) > 20 * min(values):
         axes.set_xscale("log")
     axes.invert_yaxis()

@@ -1,6 +1,6 @@
 """What the digest of the whole costs a fill, whose every chunk is proven by its chunk map.
 
-    python -m loadtests.second_hash [ROUNDS]
+    python -m loadtests.second_hash [--rounds 4]
 
 One blob of 1 GiB from an origin of ours, brought by a process of its own with a site's parts, by turns with the digest
 and without, as if the origin had signed the map: nothing signs maps yet. The processor time of that process alone is
@@ -10,6 +10,7 @@ among it.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import random
 import resource
@@ -36,7 +37,6 @@ from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession
 from tests.clients import nodes
 
-ROUNDS: Final = 4
 KINDS: Final = ("digest and chunks", "chunks alone")
 PLACE: Final = "team/app"
 
@@ -84,7 +84,11 @@ async def push(url: str, size: int) -> Digest:
 
 
 def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=4)
+    rounds = parser.parse_args().rounds
     Path(".cache").mkdir(exist_ok=True)
     seen: dict[str, list[float]] = {kind: [] for kind in KINDS}
     with tempfile.TemporaryDirectory(dir=Path(".cache"), prefix="second-hash-") as work:
