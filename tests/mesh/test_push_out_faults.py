@@ -78,6 +78,25 @@ async def test_a_chunk_that_fails_is_sent_again_and_no_other(status: int, push: 
     assert outcome.size == 2 * sum(blob.size for blob in image.blobs())
 
 
+@pytest.mark.parametrize("method", ["HEAD", "PUT"])
+async def test_a_manifest_that_fails_for_a_moment_is_sent_in_the_same_run(method: str, push: Push) -> None:
+    left = 2
+
+    async def ill(request: web.Request, body: bytes, ask: Pass) -> web.Response:
+        nonlocal left
+        if left and request.method == method and "/manifests/" in request.path:
+            left -= 1
+            return web.Response(status=503)
+        return await ask()
+
+    push.cloud.gateway.ill = ill
+    async with push.cloud.pushing(push.replica) as node:
+        outcome = await node.run()
+    assert (troubles(outcome), left) == ([], 0)
+    (image,) = push.replica.source["a"].manifests.values()
+    assert await push.cloud.digest("a", "v1") == str(image.digest)
+
+
 async def kill_at(push: Push, chunk: int) -> None:
     """End a process while the chunk of that number is on its way."""
     hangs = asyncio.Event()

@@ -41,7 +41,8 @@ async def seen(config: Config, rules: Rules) -> AsyncIterator[Line]:
     async with Parents(config) as parents:
         distrusted = Distrusted(count=parents.lied)
         signers = await offload(read_signers, config.keys)
-        recorder = Recorder(time.time(), Signatures(Asking(SnapshotPolicy().asks), *signers))
+        asking = Asking(SnapshotPolicy().asks, again=SnapshotPolicy().again)
+        recorder = Recorder(time.time(), Signatures(asking, *signers))
         for listing in listings(rules):
             groups = parents.groups.get(listing.registry)
             if groups is None:

@@ -29,7 +29,7 @@ class SnapshotPolicy:
     referrers_every: float = 3600.0
     widths: Widths = field(default_factory=Widths)
     again: tuple[float, ...] = (0.5, 2.0, 6.0)
-    """Seconds after which a blob that failed for no lasting reason is tried again, within the run."""
+    """Seconds after which what failed for no lasting reason is tried again, within the run."""
     by_hand: bool = False
     """A person asks for it: every rule is due."""
     only: frozenset[Place] | None = None

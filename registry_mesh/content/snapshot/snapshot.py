@@ -67,7 +67,7 @@ class Snapshot:
         self._due: frozenset[str] = frozenset()
         grant = Grant(policy.rate, policy.ticks, policy.sleep)
         self._records = RunRecords(ours.records, rules, grant, clock)
-        asking = Asking(policy.asks)
+        asking = Asking(policy.asks, again=policy.again)
         self._copy = GraphCopy(ours.blobs, ours.bring, meter, asking, policy.widths, policy.again)
         is_paced = bool(policy.rate) or any(rule.when or rule.budget for rule in rules)
         self._planning = Planning(rules, self._copy, self._records, meter, self._told, is_paced)

@@ -411,14 +411,16 @@ async def test_an_image_comes_without_its_referrers_being_known(failure: Failure
 
 
 @pytest.mark.parametrize("kind", ["resolve", "manifest", "referrers", "tags", "blob", "catalog"])
-@pytest.mark.parametrize("failure", [SourceThrottled, SourceUnavailable])
+@pytest.mark.parametrize("failure", [SourceThrottled, SourceUnavailable, "503 without a time"])
 async def test_what_is_refused_for_now_is_asked_again_in_the_same_run(
-    kind: str, failure: type[Failure]
+    kind: str, failure: type[Failure] | str
 ) -> None:
     replica = Replica(rule("a*"))
+    replica.again = (0.0, 0.0, 0.0)
     for n in range(4):
         replica.source["a"].image(str(n), f"v{n}")
-    replica.source.raises[kind] = [failure("later", retry_after=0.01) for _ in range(2)]
+    refusal = SourceUnavailable(failure) if isinstance(failure, str) else failure("later", retry_after=0.01)
+    replica.source.raises[kind] = [refusal for _ in range(2)]
     outcome = await replica.run()
     assert outcome.complete and not outcome.notes
     assert outcome.held == 4

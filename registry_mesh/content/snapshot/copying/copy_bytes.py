@@ -35,7 +35,7 @@ class CopyBytes:
 
     async def bring(self, wanted: WantedBlob) -> None:
         """From the first repository that can give it."""
-        await self._patiently(BlobKey.of(wanted.blob), partial(self._brought, wanted))
+        await self.patiently(BlobKey.of(wanted.blob), partial(self._brought, wanted))
 
     async def push(self, place: Place, wanted: WantedBlob) -> None:
         """From the store out to a registry."""
@@ -44,10 +44,10 @@ class CopyBytes:
             source = PacedBlobs(self._store, wanted.open_flow)
         push = partial(wanted.outward[place].push, wanted.blob, source, partial(self._moved, wanted))
         key = PushKey(place, BlobKey.of(wanted.blob))
-        await self._patiently(key, partial(self._asking.once, place.registry, push, key))
+        await self.patiently(key, partial(self._asking.once, place.registry, push, key))
         self._meter.objects_done += 1
 
-    async def _patiently(self, key: Hashable, do: Callable[[], Awaitable[None]]) -> None:
+    async def patiently(self, key: Hashable, do: Callable[[], Awaitable[None]]) -> None:
         """Once more after a while where it failed as a source fails now and then; then it is named."""
         try:
             await do()

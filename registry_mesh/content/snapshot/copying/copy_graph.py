@@ -124,8 +124,10 @@ class GraphCopy:
         do: Callable[[], Awaitable[None]],
         outward: PushedRepository | None,
     ) -> Callable[[], Awaitable[None]]:
-        """What goes out waits where that registry asks for patience."""
-        return do if outward is None else partial(self._asking.once, place.registry, do, key)
+        """What goes out waits where that registry asks for patience, and is tried again where it failed now."""
+        if outward is None:
+            return do
+        return partial(self._bytes.patiently, key, partial(self._asking.once, place.registry, do, key))
 
     async def prune(self) -> None:
         """Look up every blob in the store, and where it is pushed to: held ones need no job, the others are what is to

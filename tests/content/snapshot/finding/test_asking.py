@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
 from registry_mesh.content.snapshot.finding.asking import LONGEST, PATIENCE, TRIES, Asking
 from registry_mesh.oci.reference import RegistryName
-from registry_mesh.ports.failures import Failure, SourceDown, SourceThrottled, SourceUnavailable
+from registry_mesh.oci.refusals import ManifestUnknown
+from registry_mesh.ports.failures import (
+    Failure,
+    SourceDown,
+    SourceErred,
+    SourceThrottled,
+    SourceUnavailable,
+)
 
 A, B = RegistryName("a.example"), RegistryName("b.example")
 
@@ -16,9 +24,9 @@ A, B = RegistryName("a.example"), RegistryName("b.example")
 class World:
     """Time passes in `sleep` alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, *again: float) -> None:
         self.now = 100.0
-        self.asking = Asking(4, lambda: self.now, self.sleep)
+        self.asking = Asking(4, lambda: self.now, self.sleep, again)
         self.asked: list[tuple[str, float]] = []
 
     async def sleep(self, seconds: float) -> None:
@@ -89,3 +97,46 @@ async def test_neither_one_answer_nor_all_together_make_a_run_wait_for_ever() ->
         while True:
             await world.ask(A, SourceThrottled("429", retry_after=LONGEST))
     assert world.now - 100 <= PATIENCE
+
+
+async def test_what_fails_for_a_moment_is_asked_again_and_holds_up_no_other() -> None:
+    world = World(0.5, 2.0, 6.0)
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(world.ask(A, *(SourceUnavailable("answered 503") for _ in range(3))))
+        while not world.asked:
+            await asyncio.sleep(0)
+        assert await world.ask(A, name="other") == "other"
+        assert world.asked[1] == ("other", 0)
+    assert first.result() == "x"
+    assert [at for name, at in world.asked if name == "x"] == [0, 0.5, 2.5, 8.5]
+
+
+async def test_a_source_that_is_left_alone_for_its_503_is_asked_again_too() -> None:
+    world = World(0.5, 2.0, 6.0)
+    assert await world.ask(A, SourceUnavailable("answered 503"), SourceDown("left alone")) == "x"
+    with pytest.raises(SourceDown):
+        await world.ask(A, SourceDown("nobody was asked"))
+    with pytest.raises(SourceErred):
+        await world.ask(A, SourceErred("answered 500"))
+
+
+@pytest.mark.parametrize("answer", [None, ManifestUnknown()])
+async def test_a_registry_that_answers_nothing_is_asked_each_thing_once_until_it_does(
+    answer: ManifestUnknown | None,
+) -> None:
+    world = World(0.5, 2.0, 6.0)
+
+    async def fails() -> int:
+        before = len(world.asked)
+        with pytest.raises(SourceUnavailable):
+            await world.ask(A, *(SourceUnavailable("answered 503") for _ in range(9)))
+        return len(world.asked) - before
+
+    async def answered() -> None:
+        if answer is not None:
+            raise answer
+
+    assert [await fails(), await fails(), await fails()] == [4, 1, 1]
+    with suppress(ManifestUnknown):
+        await world.asking.ask(A, answered)
+    assert await fails() == 4
