@@ -126,8 +126,8 @@ class CertificateFacts:
 
     file: str
     ends: float
-    newer: bool = False
-    """Whether the file holds another than is shown."""
+    unusable: str = ""
+    """Why another one, that the file holds now, is not shown."""
     listener: str = "clients"
     """To whom it is shown: `clients` or `operators`."""
 

@@ -154,13 +154,16 @@ def of_certificates(facts: NodeFacts, now: float) -> Iterator[Finding]:
         left = certificate.ends - now
         if left < _ENDING:
             ends = f"ends in {span(left)}" if left > 0 else f"ended {span(-left)} ago"
-            newer = "; the file on disk is newer" if certificate.newer else ""
+            why = certificate.unusable
+            newer = f"; the one in the file now cannot be used: {why}" if why else ""
             yield Finding(
                 "certificate-ending",
                 f"The certificate for {certificate.listener} {ends}{newer}.",
                 certificate.file,
                 (f"It is {certificate.file}.",),
-                "systemctl reload registry-mesh@NAME" if certificate.newer else f"renew {certificate.file}",
+                f"put a certificate into {certificate.file} that fits its key"
+                if why
+                else f"renew {certificate.file}",
                 certificate.ends - _ENDING,
             )
 

@@ -7,18 +7,12 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
+from registry_mesh.tasks.renewed_files import LOOK, RenewedFiles
 from registry_mesh.telemetry.logs import FIELDS
 
-LOOK: Final = 1.0
-"""Seconds between two looks at the files."""
-
 log: Final = logging.getLogger(__name__)
-
-_Seen = tuple[tuple[int, int, int], ...]
-"""Modification time, size and inode of each file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,42 +36,25 @@ class TlsFiles:
     ) -> None:
         """OSError, `ssl.SSLError` where the files cannot be used."""
         self._ca, self._certificate, self._key = ca, certificate, key
-        self._files = [path for path in (ca, certificate, key) if path]
         self._clock = clock
-        self._fault = ""  # that was told of last
-        self._seen = self._look()
+        self._files = RenewedFiles([path for path in (ca, certificate, key) if path], self._read, self._tell)
         self._looked = clock()
-        self._contexts = self._read()
 
     def contexts(self) -> Contexts:
         """What the files say now, or said when they were good last."""
         now = self._clock()
         if now - self._looked >= LOOK:
             self._looked = now
-            self._renew()
-        return self._contexts
+            self._files.renew()
+        return self._files.value
 
-    def _renew(self) -> None:
-        try:
-            seen = self._look()
-            if seen == self._seen:
-                return
-            self._seen = seen
-            self._contexts = self._read()
-        except (OSError, ValueError) as fault:  # ssl.SSLError is an OSError
-            if str(fault) != self._fault:
-                self._fault = str(fault)
-                log.error(
-                    "files for TLS to parents cannot be used: the old ones hold",
-                    extra={FIELDS: {"files": self._files, "why": self._fault}},
-                )
-            return
-        self._fault = ""
-        log.info("files for TLS to parents were read again", extra={FIELDS: {"files": self._files}})
-
-    def _look(self) -> _Seen:
-        found = (Path(path).stat() for path in self._files)
-        return tuple((each.st_mtime_ns, each.st_size, each.st_ino) for each in found)
+    def _tell(self, why: str) -> None:
+        files = self._files.files
+        if why:
+            said = {"files": files, "why": why}
+            log.error("files for TLS to parents cannot be used: the old ones hold", extra={FIELDS: said})
+        else:
+            log.info("files for TLS to parents were read again", extra={FIELDS: {"files": files}})
 
     def _read(self) -> Contexts:
         parents, elsewhere = (ssl.create_default_context() for _ in range(2))

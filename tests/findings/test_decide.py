@@ -251,8 +251,11 @@ STOPPED = StoppedDeletes("r.example", 31, 100, 0.1, "sha256:abc")
             {"limits-low": "At most 1,024 open files, room for about 512 readers."},
         ),
         (
-            replace(WELL, certificates=(CertificateFacts("/c.pem", NOW + 6 * DAY, newer=True),)),
-            {"certificate-ending": "The certificate for clients ends in 6 d; the file on disk is newer."},
+            replace(WELL, certificates=(CertificateFacts("/c.pem", NOW + 6 * DAY, "another key"),)),
+            {
+                "certificate-ending": "The certificate for clients ends in 6 d; "
+                "the one in the file now cannot be used: another key."
+            },
         ),
         (replace(WELL, certificates=(CertificateFacts("/c.pem", NOW + 60 * DAY),)), {}),
         (

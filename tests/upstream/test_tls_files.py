@@ -16,10 +16,11 @@ from registry_mesh.auth.hosts import place
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.ports.failures import SourceUnavailable
+from registry_mesh.tasks.renewed_files import LOOK
 from registry_mesh.upstream.client import open_session
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession
-from registry_mesh.upstream.tls_files import LOOK, TlsFiles
+from registry_mesh.upstream.tls_files import TlsFiles
 from registry_mesh.upstream.way import Way
 from tests.simulators.parent import plain_parent
 

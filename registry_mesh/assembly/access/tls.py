@@ -2,21 +2,82 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import ssl
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
 
 from registry_mesh.config.admin import Admin
 from registry_mesh.config.listen import Certificate, Listen, Tls
+from registry_mesh.tasks.renewed_files import LOOK, RenewedFiles
+from registry_mesh.tasks.threads import offload
+from registry_mesh.telemetry.logs import FIELDS
+
+log: Final = logging.getLogger(__name__)
 
 _VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
-def tls_context(listen: Listen) -> ssl.SSLContext | None:
+class ListenerTls:
+    """The context that a listener is given, and `follow`, which keeps it true to its files."""
+
+    def __init__(self, files: Sequence[str | None], read: Callable[[], ssl.SSLContext]) -> None:
+        """OSError, `ssl.SSLError` where the files cannot be used."""
+        self._files = RenewedFiles([path for path in files if path], read, self._tell)
+        self.context = _Newest(ssl.PROTOCOL_TLS_SERVER)
+        self.context.files = self._files
+
+    async def follow(self) -> None:
+        """Look at the files, for ever. Ones that are others hold for connections made from then on."""
+        while True:
+            await asyncio.sleep(LOOK)
+            await offload(self._files.renew)
+
+    def _tell(self, why: str) -> None:
+        files = self._files.files
+        if why:
+            said = {"files": files, "why": why}
+            log.error("files for TLS of a listener cannot be used: the old ones hold", extra={FIELDS: said})
+        else:
+            log.info("files for TLS of a listener were read again", extra={FIELDS: {"files": files}})
+
+
+class _Newest(ssl.SSLContext):
+    """Each connection is made of the context that holds when it begins. A session of one is none of the next: who was
+    believed by an authority that is gone cannot go on by a ticket."""
+
+    files: RenewedFiles[ssl.SSLContext]
+
+    def wrap_bio(self, *args: Any, **named: Any) -> ssl.SSLObject:  # Any: as the class above has it
+        """See `SSLContext.wrap_bio`, which is all that event loops call."""
+        return self.files.value.wrap_bio(*args, **named)
+
+
+def listener_tls(listen: Listen) -> ListenerTls | None:
     """The node's certificates and keys, loaded; None where it speaks plain HTTP. OSError, ssl.SSLError."""
     tls = listen.tls
     if tls is None:
         return None
+    pairs = [tls.certificate, tls.key, *(path for each in tls.more for path in (each.certificate, each.key))]
+    return ListenerTls([*pairs, tls.clients], lambda: _of_clients(tls))
+
+
+def admin_tls(admin: Admin) -> ListenerTls | None:
+    """The same of the operator's listener. Who shows no certificate may still ask whether the node lives."""
+    tls = admin.tls
+    if tls is None:
+        return None
+
+    def read() -> ssl.SSLContext:
+        context = _speaking(tls.minimum, tls.certificate, tls.key)
+        _believe(context, tls.clients, ssl.CERT_OPTIONAL)
+        return context
+
+    return ListenerTls([tls.certificate, tls.key, tls.clients], read)
+
+
+def _of_clients(tls: Tls) -> ssl.SSLContext:
     context = _loaded(tls, tls)
     if tls.more:
         names = dict(_by_name((pair, _loaded(tls, pair)) for pair in tls.more))
@@ -29,24 +90,17 @@ def tls_context(listen: Listen) -> ssl.SSLContext | None:
     return context
 
 
-def admin_context(admin: Admin) -> ssl.SSLContext | None:
-    """The same of the operator's listener. Who shows no certificate may still ask whether the node lives."""
-    tls = admin.tls
-    if tls is None:
-        return None
-    context = _speaking(tls.minimum, tls.certificate, tls.key)
-    if tls.clients is not None:
-        context.load_verify_locations(tls.clients)
-        context.verify_mode = ssl.CERT_OPTIONAL
-    return context
-
-
 def _loaded(tls: Tls, pair: Tls | Certificate) -> ssl.SSLContext:
     context = _speaking(tls.minimum, pair.certificate, pair.key)
-    if tls.clients is not None:
-        context.load_verify_locations(tls.clients)
-        context.verify_mode = ssl.CERT_REQUIRED if tls.require else ssl.CERT_OPTIONAL
+    _believe(context, tls.clients, ssl.CERT_REQUIRED if tls.require else ssl.CERT_OPTIONAL)
     return context
+
+
+def _believe(context: ssl.SSLContext, clients: str | None, mode: ssl.VerifyMode) -> None:
+    """Ask clients for certificates of these authorities, where there are any."""
+    if clients is not None:
+        context.load_verify_locations(clients)
+        context.verify_mode = mode
 
 
 def _speaking(minimum: str, certificate: str, key: str) -> ssl.SSLContext:

@@ -29,7 +29,7 @@ from registry_mesh.admin.status import (
 from registry_mesh.assembly.access.policy_in_force import admin_gate
 from registry_mesh.assembly.access.pull_keeping import PullKeeping
 from registry_mesh.assembly.access.pulls_told import KeptPulls
-from registry_mesh.assembly.access.tls import admin_context
+from registry_mesh.assembly.access.tls import admin_tls
 from registry_mesh.assembly.labels import node_name
 from registry_mesh.assembly.node.background import Job, in_background
 from registry_mesh.assembly.runs.announced import Announced
@@ -149,8 +149,11 @@ class Keeper:
             for job in self._background(runs, self._store, figures):
                 await self._jobs.enter_async_context(in_background(job))
             self._admin = await self._open_admin(stack, self.storage, runs)
-            await self._admin.start(listener, admin_context(self._config.admin))
+            tls = admin_tls(self._config.admin)
+            await self._admin.start(listener, tls.context if tls is not None else None)
             stack.push_async_callback(self._admin.close)
+            if tls is not None:
+                await stack.enter_async_context(in_background(tls.follow))
             self._stack = stack.pop_all()
 
     async def _open_admin(self, stack: AsyncExitStack, storage: Storage, runs: NodeRuns) -> AdminServer:

@@ -11,7 +11,7 @@ from typing import Final
 from registry_mesh.assembly.access.policy_in_force import NodeAccess, token_key
 from registry_mesh.assembly.access.pull_keeping import PullKeeping
 from registry_mesh.assembly.access.revocations import NodeRevocations
-from registry_mesh.assembly.access.tls import tls_context
+from registry_mesh.assembly.access.tls import ListenerTls, listener_tls
 from registry_mesh.assembly.labels import layout, node_name
 from registry_mesh.assembly.node.background import Job, in_background
 from registry_mesh.assembly.sources.parents import Parents, Seen
@@ -84,15 +84,16 @@ class Worker:
             settings = self._settings(storage)
             self.server = Server(self._role, settings, extensions=extensions, instruments=self._instruments)
             self._instruments.gauge(REQUESTS_LIMIT).set(settings.max_streams)
-            tls = tls_context(self._config.listen)
-            await self.server.start(listener, ssl=tls)
+            tls = listener_tls(self._config.listen)
+            context = tls.context if tls is not None else None
+            await self.server.start(listener, ssl=context)
             for each in more:
-                self.server.listen(each, tls)
+                self.server.listen(each, context)
             stack.push_async_callback(self._pulls.flush, self.server.take_pulls)
             stack.push_async_callback(self.server.close)
             if self._is_first:
                 self._access.audit = self.server.audit
-            for job in self._background(self.server, storage.disk):
+            for job in self._background(self.server, storage.disk, tls):
                 await stack.enter_async_context(in_background(job))
             self._stack = stack.pop_all()
 
@@ -109,12 +110,13 @@ class Worker:
         """Whether it is the one that does what one process of a node does."""
         return self._seen is None or self._seen.process == 0
 
-    def _background(self, server: Server, disk: LocalDisk | None) -> list[Job]:
+    def _background(self, server: Server, disk: LocalDisk | None, tls: ListenerTls | None) -> list[Job]:
         jobs: list[Job] = [
             partial(self._tell, disk),
             self._access.watch,
             self._access.follow_keys,
             partial(self._pulls.follow, server.take_pulls),
+            *([tls.follow] if tls is not None else []),
         ]
         if self._is_first and self.parents is not None:
             jobs.append(partial(self._pulls.report, self.parents))

@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping, Set
-from datetime import UTC
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +14,7 @@ from registry_mesh.assembly.labels import node_name, own_record
 from registry_mesh.assembly.watch import verified
 from registry_mesh.assembly.watch.verified import Verified
 from registry_mesh.config.access_files import forgotten_registries
-from registry_mesh.config.certificates import ends_at
+from registry_mesh.config.certificates import check_pair, ends_at
 from registry_mesh.config.parent_places import parent_places
 from registry_mesh.config.schema import Config
 from registry_mesh.findings.facts import CertificateFacts
@@ -82,20 +82,29 @@ class Learned:
             return  # a store that is broken is a finding of its own
 
     def _look_at_certificates(self) -> tuple[CertificateFacts, ...]:
-        """In a thread: the files of the certificates that are shown, against what they were when they were first
-        read."""
+        """In a thread: the files of the certificates that are shown, against what they were when they could be used
+        last."""
         config = self._config()
         shown = (("clients", config.listen.tls), ("operators", config.admin.tls))
-        found = (self._certificate(listener, tls.certificate) for listener, tls in shown if tls is not None)
+        found = (
+            self._certificate(listener, tls.certificate, tls.key)
+            for listener, tls in shown
+            if tls is not None
+        )
         return tuple(each for each in found if each is not None)
 
-    def _certificate(self, listener: str, file: str) -> CertificateFacts | None:
+    def _certificate(self, listener: str, file: str, key: str) -> CertificateFacts | None:
         try:
-            ends = ends_at(Path(file)).astimezone(UTC).timestamp()
+            ends = ends_at(Path(file)).astimezone(UTC)
         except (OSError, ValueError):
             return next((each for each in self.certificates if each.listener == listener), None)
-        served = self._served.setdefault(file, ends)
-        return CertificateFacts(file, served, ends > served, listener)
+        served, why = self._served.setdefault(file, ends.timestamp()), ""
+        if ends.timestamp() != served:
+            valid = ends - timedelta(seconds=1)  # a listener shows one that has ended, too
+            why = next((what for _, what, _ in check_pair(file, key, valid)), "")
+        if not why:
+            served = self._served[file] = ends.timestamp()
+        return CertificateFacts(file, served, why, listener)
 
 
 def _format(data: bytes | None) -> int:

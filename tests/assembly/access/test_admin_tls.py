@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from registry_mesh.admin.server import AdminServer
 from registry_mesh.assembly.access.policy_in_force import admin_gate
-from registry_mesh.assembly.access.tls import admin_context
+from registry_mesh.assembly.access.tls import admin_tls
 from registry_mesh.assembly.node.build import running
 from registry_mesh.cli.main import main
 from registry_mesh.config.finding import ConfigInvalid
@@ -73,7 +73,8 @@ async def from_elsewhere(config: Config, told: list[dict[str, object]]) -> Async
         FakeNode(), {"role": "site", "name": "x", "version": "1"}, lets_in=lets_in, audit=audit
     )
     listener = socket.create_server(("127.0.0.1", 0))
-    await server.start(listener, admin_context(config.admin))
+    tls = admin_tls(config.admin)
+    await server.start(listener, tls.context if tls is not None else None)
     try:
         yield f"https://127.0.0.1:{listener.getsockname()[1]}"
     finally:
@@ -103,18 +104,6 @@ async def test_certificates_that_are_named_and_no_others(authorities: Authoritie
         with pytest.raises(aiohttp.ClientError):
             await status(f"{url}/status", foreign)
     assert [each["event"] for each in told] == ["admin-refused"] * 5
-
-
-async def test_a_renewed_authority_holds_after_a_reload(authorities: Authorities) -> None:
-    """A reload begins a new keeper, which reads the files anew."""
-    config = loaded(document(authorities, **operators(authorities)))
-    oona = authorities.client(authorities.pair(authorities.nodes, "oona.example"))
-    async with from_elsewhere(config, []) as url:
-        assert await status(f"{url}/status", oona) == 200
-    trustme.CA().cert_pem.write_to_path(str(authorities.folder / "operators.pem"))
-    async with from_elsewhere(config, []) as url:
-        with pytest.raises(aiohttp.ClientError):
-            await status(f"{url}/status", oona)
 
 
 async def metrics(url: str, authorities: Authorities) -> str:
@@ -161,7 +150,12 @@ async def test_a_command_on_the_machine_itself_needs_no_option(authorities: Auth
         path = written(authorities, whole, int(node.admin_url.rpartition(":")[2]))
         assert (await run("parents", path)).exit_code == 0
         await eventually(lambda: metrics(node.admin_url, authorities), until=lambda text: ENDS in text)
-        authorities.pair(authorities.servers, "127.0.0.1")  # another one, that the node does not serve yet
+        pair = {"certificate": "another.pem", "key": "another.key"}
+        for file in authorities.folder.glob("127.0.0.1.*"):
+            (authorities.folder / f"another{file.suffix}").write_bytes(file.read_bytes())
+        whole["admin"]["tls"] |= {each: str(authorities.folder / name) for each, name in pair.items()}
+        path = written(authorities, whole, int(node.admin_url.rpartition(":")[2]))
+        authorities.pair(authorities.servers, "another")  # one that the node does not serve
         assert (await run("parents", path)).exit_code == 3
 
 
