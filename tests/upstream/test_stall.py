@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from registry_mesh.upstream.health.stall import Stall
-from tests.eventually import eventually
+from tests.simulators.played import played
 
 
 @dataclass
@@ -23,16 +23,17 @@ class Parent:
         self.received += size
 
 
+@played
 async def test_what_is_waited_for_in_vain_is_cut_once() -> None:
     cuts: list[bool] = []
     with Stall(Parent(0.04), lambda: cuts.append(True)) as stall:
         stall.wait()
-        await eventually(lambda: cuts, "the cut")
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.2)
     assert cuts == [True]
     assert stall.stalled
 
 
+@played
 async def test_who_cannot_take_more_does_not_wait() -> None:
     cuts: list[bool] = []
     with Stall(Parent(0.02), lambda: cuts.append(True)) as stall:
@@ -43,6 +44,7 @@ async def test_who_cannot_take_more_does_not_wait() -> None:
     assert not stall.stalled
 
 
+@played
 async def test_nothing_is_cut_after_the_end() -> None:
     cuts: list[bool] = []
     with Stall(Parent(0.02), lambda: cuts.append(True)) as stall:
@@ -51,6 +53,7 @@ async def test_nothing_is_cut_after_the_end() -> None:
     assert not cuts
 
 
+@played
 async def test_a_drip_is_cut_off_and_named() -> None:
     cuts: list[bool] = []
     with Stall(Parent(60, drip=0.05), lambda: cuts.append(True)) as stall:
@@ -67,6 +70,7 @@ async def test_a_drip_is_cut_off_and_named() -> None:
     assert "next to nothing" in stall.failure().reason
 
 
+@played
 async def test_much_in_small_pieces_is_no_drip() -> None:
     cuts: list[bool] = []
     with Stall(Parent(0.2, drip=0.1), lambda: cuts.append(True)) as stall:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
 
@@ -13,7 +12,7 @@ from registry_mesh.content.fill.rivals import NoRivals, Patience
 from registry_mesh.content.fill.watch import TICK, PaceWatch
 from registry_mesh.oci.digest import Digest
 from registry_mesh.ports.failures import SourceSlow
-from tests.eventually import eventually
+from tests.simulators.played import busy, played
 
 
 class Noting(NoRivals):
@@ -27,6 +26,7 @@ class Noting(NoRivals):
 
 
 @pytest.mark.parametrize(("held", "is_busy"), [(False, False), (True, False), (True, True)])
+@played
 async def test_one_that_was_held_for_long_tells_nothing(held: bool, is_busy: bool) -> None:
     """What had gathered on its way meanwhile came at once: by that, a slow source were the fastest of all."""
     rivals, came, loop = Noting(), 0, asyncio.get_running_loop()
@@ -35,8 +35,8 @@ async def test_one_that_was_held_for_long_tells_nothing(held: bool, is_busy: boo
     ) as watch:
         watch.held, began = held, loop.time()
         if is_busy:
-            time.sleep(5 * TICK)  # what else the loop does
-        await eventually(lambda: loop.time() - began > 6 * TICK)
+            busy(5 * TICK)
+        await asyncio.sleep(max(0.0, began + 6.5 * TICK - loop.time()))
         watch.held, came = False, 4 * MIB
     assert bool(rivals.rates) is not held
 
@@ -59,17 +59,17 @@ class Unknown(NoRivals):
 
 async def waited_for(rivals: NoRivals, came: int, *, ticks: int, whole: int = 8 * MIB) -> None:
     """A stream that brings so much at once and then nothing."""
-    now, loop = 0, asyncio.get_running_loop()
-    began = loop.time()
+    now = 0
     async with PaceWatch(
         FillPolicy().pace, rivals, "parent", Digest.of(b""), lambda: now, lambda: whole
     ) as watch:
         watch.waiting, now = True, came
-        await eventually(lambda: loop.time() - began > ticks * TICK)
+        await asyncio.sleep(ticks * TICK)
 
 
 @pytest.mark.parametrize("came", [0, 100])
 @pytest.mark.parametrize("whole", [64 << 10, 8 * MIB])
+@played
 async def test_one_that_begins_with_next_to_nothing_is_left_early(came: int, whole: int) -> None:
     rivals = Unknown()
     with pytest.raises(SourceSlow):
@@ -77,11 +77,13 @@ async def test_one_that_begins_with_next_to_nothing_is_left_early(came: int, who
     assert len(rivals.left) == 1
 
 
+@played
 async def test_one_that_begins_well_is_not() -> None:
     rivals = Unknown()
     await waited_for(rivals, MIB, ticks=8)
     assert not rivals.left
 
 
+@played
 async def test_one_that_is_alone_is_not() -> None:
     await waited_for(NoRivals(), 0, ticks=8)

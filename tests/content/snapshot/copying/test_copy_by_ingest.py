@@ -13,6 +13,7 @@ from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.ports.failures import SourceUnavailable
 from registry_mesh.stores.memory.store import MemoryStore
 from tests.simulators.images import HOST, LAYER
+from tests.simulators.played import played
 from tests.simulators.source import SimulatedSource
 
 
@@ -22,6 +23,7 @@ async def copy(source: SimulatedSource, data: bytes) -> MemoryStore:
     return store
 
 
+@played
 async def test_a_source_that_gives_a_byte_at_a_time_is_not_asked_without_a_pause() -> None:
     loop, source = asyncio.get_running_loop(), SimulatedSource(piece=1, cut_every=1)
     began = loop.time()
