@@ -1,4 +1,4 @@
-"""JSON that somebody else has written and a digest vouches for, read as far as it can be."""
+"""JSON that somebody else has written, read as far as it can be."""
 
 from __future__ import annotations
 

@@ -6,14 +6,12 @@ import re
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
-from yarl import URL
-
 from registry_mesh.auth.hosts import place
 from registry_mesh.ports.failures import SourceUnreadable
-from registry_mesh.upstream.way import Way
+from registry_mesh.upstream.way import Way, url_of
 
-REDIRECTS: Final = 5
-"""As many are followed for one request."""
+REDIRECTS: Final = 10
+"""As many are followed for one request, as clients do."""
 
 _HOST: Final = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*|[0-9a-f:.]+")
 
@@ -23,7 +21,7 @@ def redirected(url: str, location: str, way: Way, source: str) -> str:
     network unless it is named. Raises `SourceUnreadable` for any other."""
     try:
         target = urljoin(url, location)
-        URL(target, encoded=True)
+        url_of(target)
     except ValueError:
         target = ""
     there, here = place(target), urlsplit(url)

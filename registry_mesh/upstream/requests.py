@@ -30,7 +30,7 @@ from registry_mesh.upstream.health.parent import KnownParent
 from registry_mesh.upstream.health.quota import allowance
 from registry_mesh.upstream.redirects import REDIRECTS, redirected
 from registry_mesh.upstream.statuses import counted_as, is_well
-from registry_mesh.upstream.way import Client
+from registry_mesh.upstream.way import Client, url_of
 
 LOOK: Final = 0.25
 """Seconds between two looks whether a parent of our kind, which is late, waits for this node itself."""
@@ -64,7 +64,7 @@ class Request:
     @property
     def target(self) -> URL:
         """The URL with the query."""
-        url = URL(self.url, encoded=True)
+        url = url_of(self.url)
         return url.update_query(self.query) if self.query else url
 
     @property

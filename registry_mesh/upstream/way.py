@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import re
 import socket
 import ssl
 import urllib.request
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 from yarl import URL
@@ -20,6 +21,10 @@ from registry_mesh.upstream.tls_files import TlsFiles
 
 DIRECT: Final = "none"
 """In place of a proxy's address: none, whatever the environment says."""
+
+
+_ODD: Final = re.compile(r"[^!#-;=?-\[\]_a-z~]")
+"""What no URL may hold (RFC 3986, section 2): blanks, quotes, angle brackets and all that is no ASCII."""
 
 
 class LeadsInward(OSError):
@@ -168,11 +173,16 @@ class Client:
     def request(
         self, method: str, url: str | URL, **options: Any
     ) -> aiohttp.client._RequestContextManager:  # Any: the options of aiohttp
-        """As `aiohttp.ClientSession.request`. A text is taken for a URL that is encoded already."""
-        target = url if isinstance(url, URL) else URL(url, encoded=True)
+        """As `aiohttp.ClientSession.request`. A text is taken as it is written (`url_of`)."""
+        target = url if isinstance(url, URL) else url_of(url)
         self.way.demand(str(target))
         proxy = self.way.proxy_of(target)
         return self._http.request(method, target, proxy=proxy, ssl=self.way.tls_of(target), **options)
+
+
+def url_of(text: str) -> URL:
+    """The URL as it is written, what is encoded left as it is; what no URL may hold is encoded. `ValueError`."""
+    return URL(_ODD.sub(lambda odd: quote(odd[0], errors="surrogateescape"), text), encoded=True)
 
 
 def base_and_folder(url: str) -> tuple[str, str]:

@@ -43,6 +43,9 @@ class GuardedRegistry:
     scope: str | None = None
     """The scope that a token must have; None: the usual one of the repository."""
     users: dict[str, str] = field(default_factory=lambda: {"u": "p"})
+    moved: list[str] = field(default_factory=list)
+    """Where the service sends those who ask it, one after the other."""
+    moved_by: int = 301
     identity_tokens: set[str] = field(default_factory=set)
     leads_to: str = ""
     """Where it sends those who ask for content, whoever they are."""
@@ -100,6 +103,10 @@ class GuardedRegistry:
         scopes = form["scope"].split() if "scope" in form else query.getall("scope", [])
         service = form.get("service", query.get("service", ""))
         self.asked.append(Asked(request.method, scopes, service, shown, form))
+        if self.moved:
+            return web.Response(
+                status=self.moved_by, headers={"Location": self.moved.pop(0) + f"?{request.query_string}"}
+            )
         if self.trouble:
             return self.trouble.pop(0)
         if request.method not in self.methods:

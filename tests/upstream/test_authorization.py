@@ -60,9 +60,14 @@ class World:
         return await self.stack.enter_async_context(guarded_registry())
 
     async def reader(
-        self, parent: GuardedRegistry, login: Login | Credentials | None = None, token_service: str = ""
+        self,
+        parent: GuardedRegistry,
+        login: Login | Credentials | None = None,
+        token_service: str = "",
+        hosts: set[str] | None = None,
     ) -> Reader:
-        http = await self.stack.enter_async_context(open_session())
+        """`hosts`: that may lie inside a network."""
+        http = await self.stack.enter_async_context(open_session(Way(hosts=frozenset(hosts or ()))))
         session = ParentSession(http, parent.url, login, token_service=token_service)
         self.stack.push_async_callback(session.close)
         return Reader(session)
@@ -232,6 +237,36 @@ async def test_a_token_service_elsewhere_is_told_nothing_without_its_key(
     assert not service.asked
     assert await (await world.reader(parent, ME, service.url)).read() == DATA
     assert service.asked[0].authorization == basic("u", "p")
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_token_service_may_have_moved(world: World, parent: GuardedRegistry, status: int) -> None:
+    parent.moved, parent.moved_by = ["/token", parent.realm], status
+    assert await (await world.reader(parent, ME)).read() == DATA
+    assert {each.authorization for each in parent.asked} == {basic("u", "p")}
+
+
+async def test_where_a_token_service_leads_the_login_is_not_told(
+    world: World, parent: GuardedRegistry
+) -> None:
+    service = await world.guarded()
+    service.anonymous, service.good = True, parent.good
+    parent.moved = [service.realm]
+    reader = await world.reader(parent, ME, hosts={"127.0.0.1"})
+    assert await reader.read() == DATA
+    assert parent.asked[0].authorization == basic("u", "p")
+    assert [each.authorization for each in service.asked] == [""]
+
+
+async def test_a_path_is_the_parents_own_token_service(world: World, parent: GuardedRegistry) -> None:
+    for realm in ("/token", f"//{URL(parent.url).authority}/token", f" {parent.url}/token "):
+        parent.realm = realm
+        assert await (await world.reader(parent, ME)).read() == DATA
+    for realm in ("", "token", "file:///token"):
+        parent.realm = realm
+        with pytest.raises(SourceDenied):
+            await (await world.reader(parent, ME)).read()
+    assert len(parent.asked) == 3
 
 
 class Unreachable:

@@ -46,6 +46,11 @@ async def test_a_cursor_may_have_any_name(parent: SimulatedRegistry, app: Reposi
         lambda q: f'{PATH}?{q}; rel="next"',
         lambda q: f"<{PATH}?{q}>",
         lambda q: f"{PATH}?{q}",
+        lambda q: f'<{PATH}?{q}>; title="x; rel=prev"; rel="next"',
+        lambda q: f'<{PATH}?n=1>; title="a<b>c"; rel="prev", <{PATH}?{q}>; rel="next"',
+        lambda q: f'<https://registry.example/help?page=1>, <{PATH}?{q}>; rel="next"',
+        lambda q: f'< {PATH}?{q} > ; rel = "next',
+        lambda q: f'"{PATH}?{q}"; rel="next"',
     ],
     ids=[
         "inner host",
@@ -57,6 +62,11 @@ async def test_a_cursor_may_have_any_name(parent: SimulatedRegistry, app: Reposi
         "bare",
         "no relation",
         "bare, no relation",
+        "a relation in a title",
+        "brackets in a title",
+        "another without a relation",
+        "blanks, and a quote that is left open",
+        "quoted",
     ],
 )
 async def test_the_query_of_a_link_is_asked_of_the_parent(
@@ -68,7 +78,16 @@ async def test_the_query_of_a_link_is_asked_of_the_parent(
 
 
 @pytest.mark.parametrize(
-    "link", ["<>", f'<{PATH}>; rel="next"', "nonsense", "<", "next", f'<{PATH}#?n=1>; rel="next"']
+    "link",
+    [
+        "<>",
+        f'<{PATH}>; rel="next"',
+        "nonsense",
+        "<",
+        "next",
+        f'<{PATH}#?n=1>; rel="next"',
+        f'<{PATH}?n=1> and <{PATH}?n=2>; rel="first"',
+    ],
 )
 async def test_a_link_that_cannot_be_read_is_no_end(
     parent: SimulatedRegistry, app: Repository, link: str
@@ -78,10 +97,39 @@ async def test_a_link_that_cannot_be_read_is_no_end(
         await app.tags.tags(EVERY)
 
 
+@pytest.mark.parametrize(
+    "link",
+    [
+        f'<{PATH}?n=1>; rel="first"',
+        "<https://registry.example/help>",
+        f"</style.css>; rel=preload; as=style, <{PATH}>; rel=self",
+    ],
+)
 async def test_a_link_to_another_page_than_the_next_is_an_end(
-    parent: SimulatedRegistry, app: Repository
+    parent: SimulatedRegistry, app: Repository, link: str
 ) -> None:
-    parent.says(PATH, text='{"tags": ["a"]}', headers={"Link": f'<{PATH}?n=1>; rel="first"'})
+    parent.says(PATH, text='{"tags": ["a"]}', headers={"Link": link})
+    assert await whole(app) == ("a",)
+
+
+async def test_what_no_address_may_hold_is_encoded(parent: SimulatedRegistry, app: Repository) -> None:
+    listing = Listing([["a"], ["b"]], link=lambda q: f'<{PATH}?x=1 "2"&y=\u00fc%20&{q}>; rel="next"')
+    parent.answers[PATH] = listing.answer
+    assert await whole(app) == ("a", "b")
+    assert dict(parse_qsl(listing.served[1])).items() >= {"x": '1 "2"', "y": "\u00fc "}.items()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'\xef\xbb\xbf{"tags": ["a"]}',
+        b'{"name": "caf\xe9", "tags": ["a"]}',
+        b'\n{"tags": ["a"]}\n\0<!-- 3 ms -->',
+    ],
+    ids=["a mark of the byte order", "no UTF-8", "more behind it"],
+)
+async def test_a_list_may_be_nearly_json(parent: SimulatedRegistry, app: Repository, body: bytes) -> None:
+    parent.says(PATH, body=body)
     assert await whole(app) == ("a",)
 
 

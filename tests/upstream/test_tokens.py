@@ -76,6 +76,11 @@ def test_how_long_a_token_lives() -> None:
     assert answer(token="t", expires_in=10**9) == ("t", LONGEST)
 
 
+@pytest.mark.parametrize("data", [b'{"token": "t"}\n<!-- 3 ms -->', b'{"token": "t", "name": "caf\xe9"}'])
+def test_an_answer_may_be_nearly_json(data: bytes) -> None:
+    assert parse_answer(data, NOW).token == "t"
+
+
 def test_a_token_that_was_issued_a_while_ago_has_less_left() -> None:
     aged = parse_answer(
         b'{"token": "t", "expires_in": 300, "issued_at": "2027-01-15T07:59:10.123456789Z"}', NOW

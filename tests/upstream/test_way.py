@@ -14,6 +14,7 @@ from registry_mesh.auth.own_hosts import own_hosts
 from registry_mesh.config.schema import Config
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, RepositoryName
+from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.ports.failures import SourceLied, SourceUnavailable
 from registry_mesh.upstream.client import open_session
 from registry_mesh.upstream.registry import UpstreamRegistry
@@ -80,7 +81,20 @@ async def test_a_redirect_to_itself_ends(parent: SimulatedRegistry) -> None:
     leads_to(parent, BLOB.encode())
     with pytest.raises(SourceUnavailable, match="redirects"):
         await size_at(parent.url)
-    assert len(parent.asked) == 6
+    assert len(parent.asked) == 11
+
+
+@pytest.mark.parametrize(
+    ("location", "came"),
+    [(b"/a b?c=d e", "/a%20b?c=d%20e"), ("/\u00fc?s=a%2Fb%3D".encode(), "/%C3%BC?s=a%2Fb%3D")],
+)
+async def test_what_no_address_may_hold_is_encoded_and_the_rest_is_left(
+    parent: SimulatedRegistry, location: bytes, came: str
+) -> None:
+    leads_to(parent, location)
+    with pytest.raises(BlobUnknown):
+        await size_at(parent.url)
+    assert parent.asked[-1][1] == came
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from registry_mesh.oci.lenient import read_json
 from registry_mesh.oci.refusals import NameUnknown
 from registry_mesh.ports.failures import SourceRefused, SourceUnreadable
 from registry_mesh.upstream.documents.links import next_query
@@ -30,7 +30,7 @@ async def page(
         data = await answer.plain_body(LIST_LIMIT)
         links = answer.lines("Link")
     try:
-        document = json.loads(data)
+        document = read_json(data)
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):

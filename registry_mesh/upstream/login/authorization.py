@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from yarl import URL
 
@@ -151,8 +151,8 @@ class Authorization:
         self, challenge: Challenge, question: Question, login: Credentials | None, own_scope: bool
     ) -> Shown | None:
         """Return a token of the challenge's token service; None where that may not be asked."""
-        realm = challenge.parameters.get("realm", "")
-        if not _is_url(realm) or not may_ask(realm, self._url, self._configured):
+        realm = _realm(challenge, self._url)
+        if not realm or not may_ask(realm, self._url, self._configured):
             return None
         self._direct = ""
         stated = "" if own_scope else challenge.parameters.get("scope", "")
@@ -222,9 +222,12 @@ class Authorization:
             log.log(level, what, extra={FIELDS: {"parent": self.name, **about}})
 
 
-def _is_url(realm: str) -> bool:
-    """Return whether the client can speak to the address."""
+def _realm(challenge: Challenge, parent: str) -> str:
+    """Return the address that the challenge names, a path as one of the parent's own; empty where there is none that
+    the client can speak to."""
+    realm = challenge.parameters.get("realm", "").strip()
     try:
-        return place(str(URL(realm))) is not None
+        whole = urljoin(parent, realm) if realm.startswith("/") else realm
+        return whole if place(str(URL(whole))) is not None else ""
     except ValueError:
-        return False
+        return ""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
+
+from registry_mesh.oci.lenient import read_json
 
 LIFETIME: Final = 60.0
 """Seconds, where none are stated; the shortest life that clients may count on."""
@@ -35,7 +36,7 @@ def parse_answer(data: bytes, now: float) -> TokenAnswer:
     """Read the body of an answer of 200. `now` is the service's own time (its Date field) in Unix seconds, so that
     clocks that differ do no harm. `AnswerInvalid`."""
     try:
-        document = json.loads(data)
+        document = read_json(data)
     except (ValueError, RecursionError):
         raise AnswerInvalid("is not JSON") from None
     if not isinstance(document, dict):

@@ -11,13 +11,15 @@ from urllib.parse import urlsplit
 import aiohttp
 from yarl import URL
 
+from registry_mesh.auth.hosts import same_place
 from registry_mesh.ports.failures import LoginRefused, SourceDenied, SourceThrottled, SourceUnavailable
 from registry_mesh.upstream.codings import decoded
 from registry_mesh.upstream.health.causes import cause
 from registry_mesh.upstream.health.retry_after import http_date, retry_after
 from registry_mesh.upstream.login.credentials import Credentials
 from registry_mesh.upstream.login.token_answer import AnswerInvalid, TokenAnswer, parse_answer
-from registry_mesh.upstream.way import Client
+from registry_mesh.upstream.redirects import REDIRECTS, redirected
+from registry_mesh.upstream.way import Client, url_of
 
 ANSWER_LIMIT: Final = 1 << 20
 """Bytes of an answer."""
@@ -28,6 +30,10 @@ CLIENT_ID: Final = "registry-mesh"
 _TAKES_NO_GET: Final = frozenset({400, 401, 404, 405})
 """What services that take POST alone say to a GET with a password."""
 _TAKES_NO_POST: Final = frozenset({400, 401, 404, 405})
+
+
+_MOVED_AS_IT_IS: Final = frozenset({307, 308})
+_MOVED: Final = _MOVED_AS_IT_IS | {301, 302, 303}
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +145,26 @@ class TokenService:
     async def _ask(
         self, method: str, url: URL, headers: Mapping[str, str], form: Mapping[str, str] | None
     ) -> _Answer:
-        """One request. Nothing that was sent is repeated in a failure."""
+        """One request, and the redirects that it leads to; to another place without what we know of us. Nothing that
+        was sent is repeated in a failure."""
+        for _ in range(REDIRECTS + 1):
+            answer = await self._once(method, url, headers, form)
+            location = answer.headers.get("Location", "")
+            if not location or answer.status not in (_MOVED if method == "GET" else _MOVED_AS_IT_IS):
+                return answer
+            following = url_of(redirected(str(url), location, self._session.way, self._parent))
+            if not same_place(str(following), str(url)) and not _safer(following, url):
+                if form is not None:
+                    return answer
+                headers = {name: value for name, value in headers.items() if name != "Authorization"}
+            url = following
+        raise SourceUnavailable(
+            f"the token service {url.authority} leads to more than {REDIRECTS} redirects", source=self._parent
+        )
+
+    async def _once(
+        self, method: str, url: URL, headers: Mapping[str, str], form: Mapping[str, str] | None
+    ) -> _Answer:
         limit = aiohttp.ClientTimeout(total=TIMEOUT, sock_connect=self._connect)
         headers = {"Accept": "application/json", "Accept-Encoding": "identity", **headers}
         try:
@@ -178,6 +203,11 @@ class TokenService:
         return SourceUnavailable(
             said, source=self._parent, retry_after=retry_after(answer.headers, self._clock())
         )
+
+
+def _safer(url: URL, former: URL) -> bool:
+    """Return whether `url` is the same host as `former`, by TLS instead of in the open."""
+    return (former.scheme, url.scheme, url.port) == ("http", "https", 443) and url.host == former.host
 
 
 def _host(demand: Demand) -> str:
