@@ -16,8 +16,9 @@ from typing import Final
 from registry_mesh.chunks.chunk_map import PAGE, ChunkMap, ChunkMapsDiffer, chunk_span
 from registry_mesh.chunks.sums import ChunkSum
 from registry_mesh.content.fill.map_request import ASKED, WantedSums, ask_for_map
+from registry_mesh.content.fill.phases import MapPhase
 from registry_mesh.content.fill.policy import LOOK
-from registry_mesh.content.fill.state import FillState, MapPhase
+from registry_mesh.content.fill.state import FillState
 from registry_mesh.content.fill.via import Via
 from registry_mesh.oci.refusals import Refusal
 from registry_mesh.ports.failures import Failure, SourceLied, SourceUnavailable

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from registry_mesh.content.fill.chunk_proof import ChunkProof
+from registry_mesh.content.fill.phases import Phase
 from registry_mesh.content.fill.said import check_said
-from registry_mesh.content.fill.state import FillState, Phase
+from registry_mesh.content.fill.state import FillState
 from registry_mesh.ports.cache import CacheStore
 from registry_mesh.ports.failures import Failure
 

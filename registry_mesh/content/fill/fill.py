@@ -2,7 +2,7 @@
 
 Owned by the server, not by a request. Readers say where they stand and how far they want to go; transfers
 (`content.fill.transfers`) bring missing chunks in; every chunk is brought by one transfer, here or in another process
-(`Claims.claim`). A reader waits only for its own next bytes. When a byte may leave is said in `content.fill.state`.
+(`Claims.claim`). A reader waits only for its own next bytes. When a byte may leave is said in `content.fill.phases`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from registry_mesh.content.fill.chunk_proof import ChunkProof
 from registry_mesh.content.fill.completion import FillCompletion
 from registry_mesh.content.fill.elsewhere import ClaimsElsewhere
 from registry_mesh.content.fill.lanes import LaneShares
+from registry_mesh.content.fill.phases import LeavingChunks, Phase
 from registry_mesh.content.fill.policy import FillPolicy
 from registry_mesh.content.fill.readers import Reader
 from registry_mesh.content.fill.retries import RetryBudget
-from registry_mesh.content.fill.state import FillState, LeavingChunks, Phase
+from registry_mesh.content.fill.state import FillState
 from registry_mesh.content.fill.transfers import Transfers
 from registry_mesh.content.fill.via import Via
 from registry_mesh.oci.digest import Hasher

@@ -13,9 +13,9 @@ from registry_mesh.chunks.chunk_map import CHUNK
 from registry_mesh.content.fill.behind import behind_clients
 from registry_mesh.content.fill.fill import Fill
 from registry_mesh.content.fill.lanes import LaneShares
+from registry_mesh.content.fill.phases import Phase
 from registry_mesh.content.fill.policy import FillPolicy
 from registry_mesh.content.fill.retries import RetryBudget
-from registry_mesh.content.fill.state import Phase
 from registry_mesh.content.fill.via import Via
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span

@@ -1,4 +1,4 @@
-"""The page about fills: the theory of `content.fill.state`, its two tables, and a picture of each.
+"""The page about fills: the theory of `content.fill.phases`, its two tables, and a picture of each.
 
 python -m registry_mesh.content.fill.picture docs/fill.md
 """
@@ -9,16 +9,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from registry_mesh.content.fill import state
-from registry_mesh.content.fill.state import MapPhase, Phase
+from registry_mesh.content.fill import phases
+from registry_mesh.content.fill.phases import MapPhase, Phase
 
 
 def page() -> str:
     """The page, in Markdown."""
-    title, _, theory = (state.__doc__ or "").partition("\n")
+    title, _, theory = (phases.__doc__ or "").partition("\n")
     parts = [
         f"# {title.removesuffix('.')}",
-        "Written by `make docs` from `registry_mesh/content/fill/state.py`.",
+        "Written by `make docs` from `registry_mesh/content/fill/phases.py`.",
         theory.strip(),
         "## The phases of a fill",
         _table(

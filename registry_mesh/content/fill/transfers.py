@@ -15,9 +15,10 @@ from registry_mesh.chunks.steal import SKIP
 from registry_mesh.chunks.sums import ChunkSum
 from registry_mesh.content.fill.ahead import ChunksAhead
 from registry_mesh.content.fill.chunk_proof import ChunkProof
+from registry_mesh.content.fill.phases import MapPhase
 from registry_mesh.content.fill.policy import LOOK
 from registry_mesh.content.fill.readers import Reader
-from registry_mesh.content.fill.state import FillState, MapPhase
+from registry_mesh.content.fill.state import FillState
 from registry_mesh.content.fill.stripes import TransferStripes
 from registry_mesh.content.fill.transfer import Transfer
 from registry_mesh.content.fill.via import Via

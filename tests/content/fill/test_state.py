@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap
 from registry_mesh.content.fill.chunk_proof import ChunkProof
-from registry_mesh.content.fill.picture import page
+from registry_mesh.content.fill.phases import LeavingChunks, MapPhase, Phase
 from registry_mesh.content.fill.policy import FillPolicy
-from registry_mesh.content.fill.state import FillState, LeavingChunks, MapPhase, Phase
+from registry_mesh.content.fill.state import FillState
 from registry_mesh.content.fill.via import Via
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
@@ -86,13 +86,6 @@ def test_a_phase_follows_only_where_the_table_says(steps: list[tuple[str, int]])
                 before = after
 
     asyncio.run(run())
-
-
-def test_the_table_names_only_its_own_rows_and_all_are_reached() -> None:
-    for machine in (Phase, MapPhase):
-        rows = [phase.name for phase in machine]
-        again = {"COMING"} if machine is Phase else set()
-        assert {name for phase in machine for name in phase.then} == set(rows) - {rows[0]} | again
 
 
 async def test_what_leaves_is_what_the_table_says() -> None:
@@ -175,7 +168,3 @@ async def test_a_store_that_breaks_while_chunks_are_proven_ends_the_asking() -> 
             await proof.settled()
         assert state.map_phase is MapPhase.THERE and isinstance(proof.map, ChunkMap)
         assert isinstance(state.trouble("a", 0), StoreBroken)
-
-
-def test_the_page_about_fills_is_what_the_table_says() -> None:
-    assert (ROOT / "docs/fill.md").read_text() == page(), "run `make docs`"

@@ -20,8 +20,9 @@ from registry_mesh.chunks.readahead import ReadaheadPolicy
 from registry_mesh.chunks.steal import StealPolicy
 from registry_mesh.content.fill.fill import Fill
 from registry_mesh.content.fill.fills import Fills
+from registry_mesh.content.fill.phases import Phase
 from registry_mesh.content.fill.policy import FillPolicy
-from registry_mesh.content.fill.state import FillState, Phase
+from registry_mesh.content.fill.state import FillState
 from registry_mesh.content.nest.pull_through import PullThrough
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import BlobUnknown
