@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 import pytest_asyncio
 
-from registry_mesh.content.nest.failover import Distrusted
+from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.shared import SharedFirst
 from registry_mesh.ports.blobs import BlobSource, BlobStore
 from registry_mesh.ports.pieces import put

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
+from registry_mesh.content.nest.candidates import Candidate
 from registry_mesh.content.nest.distrusted import Distrusted
-from registry_mesh.content.nest.failover import Candidate, Failover
+from registry_mesh.content.nest.failover import Failover
 from registry_mesh.content.nest.parent_rivals import ParentRivals
 from registry_mesh.content.nest.spread import Spread
 from registry_mesh.oci.reference import RegistryName, RepositoryName

@@ -11,8 +11,9 @@ import pytest
 from registry_mesh.chunks.chunk_map import CHUNK
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.fill.policy import FillPolicy
+from registry_mesh.content.nest.candidates import Candidate
 from registry_mesh.content.nest.distrusted import Distrusted
-from registry_mesh.content.nest.failover import Candidate, Failover
+from registry_mesh.content.nest.failover import Failover
 from registry_mesh.content.nest.pull_through import PullThrough
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from registry_mesh.content.nest.candidates import Candidate
 from registry_mesh.content.nest.distrusted import Distrusted
-from registry_mesh.content.nest.failover import Candidate, Failover
+from registry_mesh.content.nest.failover import Failover
 from registry_mesh.content.nest.fall_through import FallThrough
 from registry_mesh.content.nest.freshness import Freshness
 from registry_mesh.content.nest.remembered import Entry, Remembered

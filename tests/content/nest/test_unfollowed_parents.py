@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from registry_mesh.content.nest.failover import Candidate, Distrusted, Failover
+from registry_mesh.content.nest.candidates import Candidate
+from registry_mesh.content.nest.distrusted import Distrusted
+from registry_mesh.content.nest.failover import Failover
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.media_types import OCI_MANIFEST
