@@ -38,6 +38,15 @@ class OpenUpload:
     size: int
 
 
+class Appending(Ingest, Protocol):
+    """A session that is being gone on with."""
+
+    @property
+    def kept(self) -> int:
+        """Bytes that it has even if this process dies now: `Uploads.status` would say so."""
+        ...
+
+
 class UnfinishedUploads(Protocol):
     """What uploads hold that are not over."""
 
@@ -59,7 +68,7 @@ class Uploads(UnfinishedUploads, Protocol):
 
     def append(
         self, owner: Owner, id: str, start: int | None, size: int | None = None
-    ) -> AbstractAsyncContextManager[Ingest]:
+    ) -> AbstractAsyncContextManager[Appending]:
         """Go on at `start` (None: where it stands; `RangeInvalid` elsewhere). Leaving without commit keeps what
         came; commit, fitting or not, ends the session. `BlobUploadInvalid` while another append runs. `size`: bytes
         that are to come now, where that is known; `StoreFull` before any is taken where they do not fit."""

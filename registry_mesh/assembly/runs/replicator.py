@@ -26,7 +26,7 @@ from registry_mesh.assembly.runs.variants import make_variants, with_variants
 from registry_mesh.assembly.sources.audited import Keep
 from registry_mesh.assembly.sources.parents import Parents, Seen
 from registry_mesh.assembly.sources.repositories import open_repositories
-from registry_mesh.assembly.sources.storage import open_storage
+from registry_mesh.assembly.sources.storage import open_storage, remainders_of
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.schema import Config
 from registry_mesh.config.signers import read_signers
@@ -187,7 +187,9 @@ class Replicator:
         return outcome
 
     async def _run(self, rules: Rules, by_hand: bool, only: frozenset[Place] | None) -> Outcome:
-        async with bringing(self._storage, self._distrusted, self._rivals) as bring:
+        async with bringing(
+            self._storage, self._distrusted, self._rivals, remainders_of(self._config)
+        ) as bring:
             self.meter = Meter()
             signers, unusable = await offload(read_signers, self._config.keys)
             ours = Ours(

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 
-from registry_mesh.assembly.labels import node_name
 from registry_mesh.assembly.sources.audited import Keep
 from registry_mesh.assembly.sources.repositories import open_repositories
-from registry_mesh.assembly.sources.storage import disk_path
+from registry_mesh.assembly.sources.storage import work_folder
 from registry_mesh.config.schema import Config
 from registry_mesh.content.snapshot.records.made_tags import MadeTags
 from registry_mesh.content.snapshot.records.outcome import Outcome, Trouble
@@ -34,16 +31,10 @@ async def make_variants(
     await made.load()
     filled = {place.repository: made.of(place) for place in made.all if place.registry == own}
     origin = DatedRepositories(open_repositories(config, storage, keep=keep))
-    return await WantedVariants(rules, own, origin, filled, _folder(config)).run(time.time())
+    return await WantedVariants(rules, own, origin, filled, work_folder(config, _FOLDER)).run(time.time())
 
 
 def with_variants(outcome: Outcome, made: VariantsMade) -> Outcome:
     """The outcome of a run and of the variants made after it."""
     troubles = (Trouble(what, why) for what, why in made.troubles.items())
     return replace(outcome, troubles=(*outcome.troubles, *troubles), notes=(*outcome.notes, *made.notes))
-
-
-def _folder(config: Config) -> Path:
-    """Where files are worked on: beside the store, for they are as large as what is in it."""
-    beside = disk_path(config)
-    return (beside or Path(tempfile.gettempdir()) / f"registry-mesh-{node_name(config)}") / _FOLDER

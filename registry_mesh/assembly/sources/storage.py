@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from registry_mesh.assembly.labels import node_name
 from registry_mesh.assembly.sources.admission import admission_of
 from registry_mesh.config.schema import Config
 from registry_mesh.config.stores import S3, Disk
 from registry_mesh.content.snapshot.records.history import RunHistory
 from registry_mesh.ports.cache import CacheStore
 from registry_mesh.ports.failures import Failure
+from registry_mesh.ports.remainders import Remainders
 from registry_mesh.ports.storage import Storage
 from registry_mesh.ports.uploads import Uploads
 from registry_mesh.stores.disk.durability import DiskFsync
+from registry_mesh.stores.disk.remainders import DiskRemainders
 from registry_mesh.stores.disk.storage import open_disk, records_below
 
 if TYPE_CHECKING:
@@ -73,6 +77,18 @@ def disk_path(config: Config) -> Path | None:
     """The folder of this machine that holds the store, or a bucket's spool; None where there is none."""
     folder = config.store.folder
     return Path(folder) if folder and (config.store.disk is not None or config.role == "site") else None
+
+
+def work_folder(config: Config, name: str) -> Path:
+    """Where files are worked on: beside the store, for they are as large as what is in it; of a node without a disk of
+    its own, in the machine's folder for temporary files."""
+    beside = disk_path(config)
+    return (beside or Path(tempfile.gettempdir()) / f"registry-mesh-{node_name(config)}") / name
+
+
+def remainders_of(config: Config) -> Remainders:
+    """Where a node that brings blobs into a bucket keeps what the bucket lacks of them yet."""
+    return DiskRemainders(work_folder(config, "arriving"))
 
 
 def _fsync(config: Config, disk: Disk) -> DiskFsync:

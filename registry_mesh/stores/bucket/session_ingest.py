@@ -17,6 +17,7 @@ from registry_mesh.ports.failures import Failure
 from registry_mesh.stores.bucket.client import S3Client
 from registry_mesh.stores.bucket.control import S3Control
 from registry_mesh.stores.bucket.ingest import Intake, Lookup, S3Ingest
+from registry_mesh.stores.bucket.multipart import AHEAD
 from registry_mesh.stores.bucket.session_log import LEASE, SessionLog
 
 SAVE_EVERY: Final = 16 << 20
@@ -27,7 +28,7 @@ MOST_TAILS: Final = 16
 
 
 class SessionIngest:
-    """Implements `ports.blobs.Ingest`: a session that is being gone on with."""
+    """Implements `ports.uploads.Appending`: a session that is being gone on with."""
 
     def __init__(
         self, client: S3Client, control: S3Control, intake: Intake, lookup: Lookup, log: SessionLog
@@ -48,6 +49,11 @@ class SessionIngest:
         """Return how many bytes the session has."""
         return self.intake.offset
 
+    @property
+    def kept(self) -> int:
+        """Return how many bytes the session was last written down to have."""
+        return self._log.session.offset
+
     async def write(self, data: bytes) -> None:
         """Take the bytes in; after each part that is full, and before the lease wanes, the session is written
         down."""
@@ -58,27 +64,35 @@ class SessionIngest:
             if self.intake.part is not part:
                 self._aside, self._tails = 0, ()
                 await self._between_parts()
+            elif part.size > AHEAD and self._behind is not None:  # none is on its way beside so much
+                await self._arrived(*self._behind)
         if self._log.waning:
             await self._log.add(self._log.session, leased=True)
 
     async def _between_parts(self) -> None:
-        """A part has just been handed over, so the one before it has arrived. Where *that* ended is written down,
-        now and then, and nobody waits for the part on its way."""
-        intake, behind = self.intake, self._behind
-        if behind is not None and behind[0] - self._log.session.offset >= SAVE_EVERY:
-            session = replace(
-                self._log.session,
-                offset=behind[0],
-                hash=behind[1],
-                sums=intake.sum.sums[: behind[0] // CHUNK * SUM],
-                upload=intake.multipart.upload,
-                parts=tuple(intake.multipart.parts),
-                next_part=intake.multipart.number,
-                tails=(),
-            )
-            await self._log.add(session, leased=True)
-        await intake.sum.flush()
-        self._behind = (intake.offset, intake.sum.state or b"")
+        """A part has just been handed over, so the one before has arrived: note where it ends, and the hash there."""
+        if self._behind is not None:
+            await self._arrived(*self._behind)
+        await self.intake.sum.flush()
+        self._behind = (self.intake.offset, self.intake.sum.state or b"")
+
+    async def _arrived(self, end: int, hash: bytes) -> None:
+        """The part that ends at `end` has arrived: write that down, now and then."""
+        self._behind = None
+        if end - self._log.session.offset < SAVE_EVERY:
+            return
+        intake = self.intake
+        session = replace(
+            self._log.session,
+            offset=end,
+            hash=hash,
+            sums=intake.sum.sums[: end // CHUNK * SUM],
+            upload=intake.multipart.upload,
+            parts=tuple(intake.multipart.parts),
+            next_part=intake.multipart.number,
+            tails=(),
+        )
+        await self._log.add(session, leased=True)
 
     async def _save(self, *, leased: bool) -> None:
         """Write down where it stands, with what does not fill a part put aside."""

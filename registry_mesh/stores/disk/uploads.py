@@ -37,7 +37,7 @@ class FileAdopter(Protocol):
 
 
 class _UploadIngest:
-    """Implements `ports.blobs.Ingest`."""
+    """Implements `ports.uploads.Appending`."""
 
     def __init__(self, store: FileAdopter, file: UploadFile, quiet: float) -> None:
         self._store = store
@@ -47,6 +47,10 @@ class _UploadIngest:
         self.pulse = TurnPulse(quiet)
         self.offset = file.offset
         self.ended = False
+
+    @property
+    def kept(self) -> int:
+        return self._file.offset
 
     async def write(self, data: bytes) -> None:
         with self.pulse:

@@ -29,7 +29,7 @@ class _Session:
 
 
 class _SessionIngest:
-    """Implements `ports.blobs.Ingest`."""
+    """Implements `ports.uploads.Appending`."""
 
     def __init__(self, uploads: MemoryUploads, session: _Session, pulse: TurnPulse) -> None:
         self.pulse = pulse
@@ -39,6 +39,10 @@ class _SessionIngest:
     @property
     def offset(self) -> int:
         return len(self._session.data)
+
+    @property
+    def kept(self) -> int:
+        return self.offset
 
     async def write(self, data: bytes) -> None:
         with self.pulse:

@@ -20,6 +20,7 @@ from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobSource, BlobStore, Ingest, Reading
 from registry_mesh.ports.failures import SourceLied, SourceSlow, SourceUnavailable
 from registry_mesh.ports.pieces import in_memory
+from registry_mesh.ports.remainders import NOTHING, NoRemainders, Remainder, Remainders
 
 _PACE: Final = PacePolicy()
 
@@ -41,14 +42,17 @@ async def is_held(store: BlobStore, blob: Descriptor) -> bool:
 
 class CopyByIngest:
     """Implements `copy_keys.Bring` for any store. A stream that breaks is resumed at the same byte; wrong bytes
-    are thrown away and asked for once more, since another parent may answer."""
+    are thrown away and asked for once more, since another parent may answer. What came is kept in `remainders` until
+    the store has it."""
 
     def __init__(
         self,
         store: BlobStore,
         distrust: Distrust = lambda source, digest, reason: None,
         rivals: RivalsOf = no_rivals,
+        remainders: Remainders | None = None,
     ) -> None:
+        self._remainders = remainders or NoRemainders()
         self._store = store
         self._distrust = distrust
         self._rivals = rivals
@@ -68,7 +72,8 @@ class CopyByIngest:
         rivals = offer.rivals(self._rivals)
         for last in (False, True):
             try:
-                return await attempt(Arriving(offer.blobs, blob, moved, rivals))
+                async with self._remainders.of(blob.digest) as remainder:
+                    return await attempt(Arriving(offer.blobs, blob, moved, rivals, remainder))
             except SourceLied as failure:
                 for name in filter(None, failure.source.split(", ")):
                     self._distrust(name, blob.digest, failure.reason)
@@ -86,15 +91,25 @@ class CopyByIngest:
             except BaseException as fault:
                 arriving.take_back()
                 if isinstance(fault, DigestInvalid):
-                    raise arriving.lied(f"other bytes than those of {blob.digest}") from None
+                    raise await arriving.wrong() from None
                 raise
+        await arriving.remainder.forget()
 
 
 class Arriving:
     """One try to bring a blob in; remembers who sent of it, and how much."""
 
-    def __init__(self, source: BlobSource, blob: Descriptor, moved: Moved, rivals: Rivals) -> None:
+    def __init__(
+        self,
+        source: BlobSource,
+        blob: Descriptor,
+        moved: Moved,
+        rivals: Rivals,
+        remainder: Remainder = NOTHING,
+    ) -> None:
         self.blob = blob
+        self.remainder = remainder
+        self._goes_on = False  # some of it came in an earlier process
         self._rivals = rivals
         self._source = source
         self._moved = moved
@@ -111,13 +126,29 @@ class Arriving:
         """The failure that names who sent it."""
         return SourceLied(reason, source=", ".join(sorted(self._senders)))
 
-    async def stream(self, ingest: Ingest) -> None:
-        """What the ingest lacks, and from where it stands. `SourceUnavailable`, `SourceLied`."""
+    async def wrong(self) -> SourceLied:
+        """The failure of bytes that came to their end and are others. Nobody is named where an earlier process had some
+        of them from it knows not whom."""
+        await self.remainder.forget()
+        if self._goes_on:
+            self._senders.clear()
+        return self.lied(f"other bytes than those of {self.blob.digest}")
+
+    async def stream(self, ingest: Ingest, kept: Callable[[], int] = lambda: 0) -> None:
+        """What the ingest lacks, and from where it stands; first what an earlier process had received of it. `kept`:
+        the bytes that the store has for good. `SourceUnavailable`, `SourceLied`."""
+        self._goes_on = ingest.offset > 0
+        async for data in self.remainder.after(ingest.offset):
+            self._goes_on = True
+            await ingest.write(data[: self.blob.size - ingest.offset])
+        await self._stream(ingest, kept)
+
+    async def _stream(self, ingest: Ingest, kept: Callable[[], int]) -> None:
         retries, now = Retries(random.random), asyncio.get_running_loop().time
         while ingest.offset < self.blob.size:
             before = ingest.offset
             try:
-                await self._read(ingest)
+                await self._read(ingest, kept)
                 if ingest.offset < self.blob.size:
                     raise SourceUnavailable(f"the stream of {self.blob.digest} ended at byte {ingest.offset}")
             except SourceUnavailable as failure:
@@ -127,7 +158,7 @@ class Arriving:
                     raise
                 await asyncio.sleep(pause)
 
-    async def _read(self, ingest: Ingest) -> None:
+    async def _read(self, ingest: Ingest, kept: Callable[[], int]) -> None:
         span = Span(ingest.offset, self.blob.size) if ingest.offset else None
         await behind_clients(self._rivals)
         async with self._source.open(self.blob.digest, span) as reading:
@@ -138,12 +169,12 @@ class Arriving:
                     f"{self.blob.digest} has {reading.info.size} bytes there, {self.blob.size} are named"
                 )
             try:
-                await self._take(reading, ingest)
+                await self._take(reading, ingest, kept)
             except SourceSlow as slow:
                 self._left.add(slow.source)
                 raise
 
-    async def _take(self, reading: Reading, ingest: Ingest) -> None:
+    async def _take(self, reading: Reading, ingest: Ingest, kept: Callable[[], int]) -> None:
         """What a stream brings; `SourceSlow` where another source would bring far more. One that was left, and is back
         as the others lack the blob, is waited for."""
         source = reading.provenance.source
@@ -155,6 +186,7 @@ class Arriving:
                 watch.waiting = False
                 if ingest.offset + len(data) > size:
                     raise self.lied(f"more than the {size} bytes of {digest} came")
+                await self.remainder.write(ingest.offset, data, kept())
                 await ingest.write(data)
                 self._came += len(data)
                 self._moved(len(data))

@@ -15,10 +15,9 @@ from registry_mesh.content.snapshot.copying.offer import Offer
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.reference import RepositoryName
 from registry_mesh.oci.refusals import BlobUploadInvalid, BlobUploadUnknown, DigestInvalid
-from registry_mesh.ports.blobs import Ingest
 from registry_mesh.ports.pushes import Upload
 from registry_mesh.ports.records import KeyedRecords
-from registry_mesh.ports.uploads import Owner, Uploads
+from registry_mesh.ports.uploads import Appending, Owner, Uploads
 
 LARGE: Final = 32 << 20
 """Bytes of a blob from which on a session is worth its records."""
@@ -52,17 +51,18 @@ class CopyBySession:
     async def _go_on(self, arriving: Arriving) -> None:
         blob = arriving.blob
         async with self._appending(blob) as ingest:
-            await arriving.stream(ingest)
+            await arriving.stream(ingest, lambda: ingest.kept)
             try:
                 await ingest.commit(blob.digest)
             except DigestInvalid:
                 arriving.take_back()
                 await self._forget(blob)
-                raise arriving.lied(f"other bytes than those of {blob.digest}") from None
+                raise await arriving.wrong() from None
         await self._forget(blob)
+        await arriving.remainder.forget()
 
     @asynccontextmanager
-    async def _appending(self, blob: Descriptor) -> AsyncIterator[Ingest]:
+    async def _appending(self, blob: Descriptor) -> AsyncIterator[Appending]:
         """Where it stands: what came stays when this is left without a commit."""
         upload = await self._session(blob)
         left = blob.size - upload.offset

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import random
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
+from registry_mesh.chunks.chunk_map import CHUNK
+from registry_mesh.content.fill.via import Distrust
 from registry_mesh.content.snapshot.copying.copy_blob import CopyByIngest
 from registry_mesh.content.snapshot.copying.copy_by_session import CopyBySession
 from registry_mesh.content.snapshot.copying.offer import Offer
@@ -24,6 +28,7 @@ from registry_mesh.ports.failures import SourceLied, SourceUnavailable
 from registry_mesh.stores.bucket.session_ingest import SAVE_EVERY
 from registry_mesh.stores.bucket.settings import S3Settings
 from registry_mesh.stores.bucket.store import S3Store
+from registry_mesh.stores.disk.remainders import DiskRemainders
 from tests.simulators.images import HOST, random_bytes
 from tests.simulators.source import SimulatedSource
 from tests.suites.bytes_of import read
@@ -33,7 +38,8 @@ pytestmark = pytest.mark.s3
 MiB = 1 << 20
 SIZE = 56 * MiB
 LOST = SAVE_EVERY + 8 * MiB
-"""Bytes that a kill may cost at most: those after which a session is written down, and the part on its way."""
+"""Bytes that a kill may cost another host at most: those after which a session is written down, and what is collected
+while a part is on its way."""
 
 
 @dataclass
@@ -57,21 +63,27 @@ class Deadly(SimulatedSource):
             yield reading
 
 
-def bring(store: S3Store) -> CopyBySession:
-    return CopyBySession(CopyByIngest(store), store.uploads(), store.records)
-
-
-async def run(store: S3Store, source: SimulatedSource, blob: Descriptor) -> int:
+async def run(
+    store: S3Store,
+    source: SimulatedSource,
+    blob: Descriptor,
+    aside: Path | None = None,
+    blamed: Distrust = lambda name, digest, why: None,
+) -> int:
+    """`aside`: where this machine keeps what the bucket lacks; None: another machine."""
     moved: list[int] = []
-    await bring(store)(Offer(source, HOST), blob, moved.append)
+    whole = CopyByIngest(store, blamed, remainders=DiskRemainders(aside) if aside else None)
+    await CopyBySession(whole, store.uploads(), store.records)(Offer(source, HOST), blob, moved.append)
     return sum(moved)
 
 
-def killed(settings: S3Settings, source: SimulatedSource, blob: Descriptor) -> None:
+def killed(
+    settings: S3Settings, source: SimulatedSource, blob: Descriptor, aside: Path | None = None
+) -> None:
     """A process that brings the blob, until the source kills it."""
 
     async def live() -> None:
-        await run(await S3Store.start(settings), source, blob)
+        await run(await S3Store.start(settings), source, blob, aside)
 
     gc.freeze()
     child = os.fork()
@@ -91,8 +103,63 @@ def blob_of(seed: str, size: int = SIZE) -> tuple[bytes, Descriptor]:
     return data, Descriptor(OCTETS, Digest.of(data), size)
 
 
-@pytest.mark.parametrize("at", [20 * MiB, 50 * MiB])
-def test_what_a_kill_costs_is_bounded_wherever_it_comes(at: int, s3_settings: S3Settings) -> None:
+@pytest.mark.parametrize("size", [3 * MiB, 3 * MiB, 34 * MiB], ids=["small", "small again", "large"])
+def test_on_the_same_machine_at_most_a_chunk_comes_again(
+    size: int, s3_settings: S3Settings, tmp_path: Path
+) -> None:
+    seed = random.randrange(1 << 32)
+    print("seed", seed)
+    at = random.Random(seed).randrange(1, size - CHUNK)
+    data, blob = blob_of(f"{size} killed at {at}", size)
+    deadly, source = Deadly(dies_at=at), SimulatedSource()
+    deadly.add(data)
+    source.add(data)
+    aside = tmp_path / "arriving"
+    killed(s3_settings, deadly, blob, aside)
+
+    async def after() -> None:
+        store = await S3Store.start(s3_settings)
+        try:
+            assert await run(store, source, blob, aside) == source.sent
+            assert at + source.sent - size <= CHUNK
+            assert await read(store, blob.digest) == data
+        finally:
+            await store.close()
+
+    asyncio.run(after())
+    assert [path for path in aside.rglob("*") if path.is_file()] == []
+
+
+def test_what_this_machine_kept_and_is_wrong_is_thrown_away_and_nobody_is_blamed(
+    s3_settings: S3Settings, tmp_path: Path
+) -> None:
+    data, blob = blob_of("rotten", 3 * MiB)
+    deadly, source = Deadly(dies_at=2 * MiB), SimulatedSource()
+    deadly.add(data)
+    source.add(data)
+    aside = tmp_path / "arriving"
+    killed(s3_settings, deadly, blob, aside)
+    (kept,) = (path for path in aside.rglob("*") if path.is_file())
+    with kept.open("r+b") as file:
+        file.write(b"rot")
+
+    async def after() -> None:
+        store = await S3Store.start(s3_settings)
+        try:
+            blamed: list[str] = []
+            await run(store, source, blob, aside, lambda name, digest, why: blamed.append(name))
+            assert blamed == []
+            assert await read(store, blob.digest) == data
+        finally:
+            await store.close()
+
+    asyncio.run(after())
+
+
+@pytest.mark.parametrize("at", [47 * MiB, 50 * MiB])
+def test_what_a_kill_costs_another_host_is_bounded_wherever_it_comes(
+    at: int, s3_settings: S3Settings
+) -> None:
     data, blob = blob_of(f"killed {at}")
     deadly, source = Deadly(dies_at=at), SimulatedSource()
     deadly.add(data)
