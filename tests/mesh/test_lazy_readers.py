@@ -56,7 +56,7 @@ class Client:
     async def get(self, start: int, stop: int, limit: float = 30) -> None:
         """A closed range, exactly; all of it within `limit` seconds."""
         async with asyncio.timeout(limit), self.asks(f"bytes={start}-{stop - 1}", limit) as answer:
-            assert answer.status == 206
+            assert answer.status == 206, await answer.text()
             assert answer.headers["Content-Range"] == f"bytes {start}-{stop - 1}/{len(self.whole)}"
             assert answer.headers["Content-Length"] == str(stop - start)
             assert answer.headers["Accept-Ranges"] == "bytes"
@@ -72,7 +72,7 @@ class Client:
         """Exactly these parts, in this order."""
         header = "bytes=" + ",".join(f"{start}-{stop - 1}" for start, stop in ranges)
         async with asyncio.timeout(limit), self.asks(header, limit) as answer:
-            assert answer.status == 206
+            assert answer.status == 206, await answer.text()
             body = await answer.read()
         assert parts(answer.headers["Content-Type"], body) == [
             (start, self.whole[start:stop]) for start, stop in ranges
@@ -83,7 +83,7 @@ class Client:
         """An open range, of which `most` bytes are read before the connection is dropped."""
         got = bytearray()
         async with asyncio.timeout(limit), self.asks(f"bytes={start}-", limit) as answer:
-            assert answer.status == 206
+            assert answer.status == 206, await answer.text()
             async for data in answer.content.iter_any():
                 got += data
                 if len(got) >= most:

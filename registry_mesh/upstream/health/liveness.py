@@ -2,8 +2,9 @@
 
 A ping that is out says more the longer it is out. After `silent` nobody waits for the parent any more, which opens
 nothing: a request gets a clear answer in less than a second, and a parent that answers a little later was never away.
-After `ping` the breaker opens. How far away a parent is its answers tell; before the first of them a hung one looks
-like a far one, and a ping is given the time that the far one needs.
+After `ping` the breaker opens. Time in which this process stood still is not counted. How far away a parent is its
+answers tell; before the first of them a hung one looks like a far one, and a ping is given the time that the far one
+needs.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from registry_mesh.upstream.health.awake import AwakeLimit
 from registry_mesh.upstream.health.board import Card
 from registry_mesh.upstream.health.breaker import Breaker
 from registry_mesh.upstream.health.causes import cause
@@ -77,7 +79,8 @@ class Liveness:
         self._patience = patience
         self.breaker = breaker
         self._ping: asyncio.Task[bool] | None = None
-        self._pinged = 0.0
+        self._pinged = 0.0  # later by the time in which we stood still
+        self._limit: AwakeLimit | None = None
         self._ended = -math.inf
         self._refuses = True  # False: the last ping was waited for in vain
         self.on_late: Callable[[], None] = lambda: None
@@ -117,7 +120,8 @@ class Liveness:
         """Seconds until the parent is waited for no more; infinite while no ping is out."""
         if not self._out:
             return math.inf
-        return max(self._pinged, self._last) + self._for_ping(self._patience.silent) - time.monotonic()
+        now = self._limit.now() if self._limit is not None else time.monotonic()
+        return max(self._pinged, self._last) + self._for_ping(self._patience.silent) - now
 
     @property
     def _out(self) -> bool:
@@ -136,10 +140,10 @@ class Liveness:
         seconds = self._for_ping(self._patience.ping)
         if breaker.open:  # nobody waits for this one
             seconds = max(seconds, min(LONGEST_PING, breaker.pause))
-        began = time.monotonic()
+        began = self._pinged = time.monotonic()
         self._card.write(ping_limit=self._for_ping(self._patience.silent), ping_at=began)
         try:
-            async with asyncio.timeout(seconds):
+            async with AwakeLimit(seconds, self._stood) as self._limit:
                 answered = await self._ask()
         except (TimeoutError, OSError) as fault:
             self._refuses = time.monotonic() - began < BACK
@@ -147,13 +151,18 @@ class Liveness:
                 breaker.failed(cause(fault), hard=True)
             return False
         finally:
-            self._ended = time.monotonic()
+            self._limit, self._ended = None, time.monotonic()
             self._card.write(ping_at=0)
         if answered:
-            breaker.succeeded(time.monotonic() - began)
+            breaker.succeeded(time.monotonic() - self._pinged)
         else:
             breaker.failed("answers with a server error", hard=False)
         return answered
+
+    def _stood(self, seconds: float) -> None:
+        """We stood still for so long: the ping that is out is as good as sent later."""
+        self._pinged += seconds
+        self._card.write(ping_at=self._pinged)
 
     async def answers(self) -> bool:
         """Whether it answers a ping, which is waited for as long as anybody waits for a silent parent."""
