@@ -37,6 +37,7 @@ COMMANDS: Final = {
     "check-config": "Check configuration files; list every fault.",
     "client-config": "Point container clients at a site.",
     "demo": "Show a tree of three on this machine.",
+    "explain": "Say what a finding or an alert means, and what to do.",
     "help": "Say what a command does.",
     "version": "Say which version this is.",
     "completion": "Print what makes a shell complete commands.",

@@ -15,7 +15,6 @@ _MEANT: Final = {
     "validate": "check-config",
     "test": "check-config",
     "lint": "rules lint",
-    "explain": "rules explain",
     "history": "tags history",
     "undo": "tags undo",
     "sync": "replicate",

@@ -9,10 +9,8 @@ from typing import Final
 from registry_mesh.telemetry import names
 from registry_mesh.telemetry.alert_table import ALERTS, Alert, full
 
-DOCS: Final = "https://registry-mesh.example/"
-"""Where the documentation is served, as `make site` builds it; `telemetry.handbook` writes another if it is told."""
 HANDBOOK: Final = "docs/findings.html#"
-"""The page and the anchors below it that alerts lead to."""
+"""The page and the anchors below it that alerts lead to, where the documentation is served."""
 
 _NOT_CALLERS: Final = full(names.FAILURES, '{side!="caller"}')
 _HIT_BYTES: Final = full(names.CACHE_BYTES, '{result!="miss"}')
@@ -46,8 +44,8 @@ _RECORDS: Final = (
 """Those of hits are of each registry, and not of the node."""
 
 
-def rules(docs: str = DOCS) -> str:
-    """The file."""
+def rules(docs: str = "") -> str:
+    """The file. `docs`: where the documentation is served; nowhere where empty."""
     return "\n".join(_rules(docs)) + "\n"
 
 
@@ -71,5 +69,6 @@ def labels(alert: Alert) -> dict[str, str]:
 
 
 def said_by(alert: Alert, docs: str) -> dict[str, str]:
-    """What it says, and where more is said of it."""
-    return {"summary": alert.says, "runbook_url": f"{docs.rstrip('/')}/{HANDBOOK}{alert.finding}"}
+    """What it says, and what says more of it: the program itself, on any machine, and the page."""
+    said = {"summary": alert.says, "runbook": f"registry-mesh explain {alert.finding}"}
+    return {**said, "runbook_url": f"{docs.rstrip('/')}/{HANDBOOK}{alert.finding}"} if docs else said

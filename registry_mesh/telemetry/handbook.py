@@ -14,7 +14,7 @@ from typing import Final
 
 from registry_mesh.telemetry.alert_table import ALERTS, WHO
 from registry_mesh.telemetry.alert_tests import tests, tests_of_weeks
-from registry_mesh.telemetry.alerts import DOCS, rules
+from registry_mesh.telemetry.alerts import rules
 from registry_mesh.telemetry.dashboard import dashboard
 from registry_mesh.telemetry.names import METRICS, PREFIX
 
@@ -33,8 +33,9 @@ person should know; most of them have an alert of the same name.
 
 - rules and their tests: [`deploy/prometheus/alerts.yaml`](../deploy/prometheus/alerts.yaml), `alerts_test.yaml`,
   `alerts_week_test.yaml`;
-  `runbook_url` leads to [findings](findings.md) where this documentation is served: name the address of your copy
-  (`make site`) with `python -m registry_mesh.telemetry.handbook DIRECTORY --docs https://docs.example/registry-mesh/`
+  the annotation `runbook` is a command that says more of the alert, `registry-mesh explain NAME`. Where you serve this
+  documentation (`make site`), `python -m registry_mesh.telemetry.handbook DIRECTORY --docs https://docs.example/registry-mesh/`
+  adds `runbook_url`, which leads to [findings](findings.md), as the chart's `metrics.rules.docs` does
 - dashboard: [`deploy/grafana/registry-mesh.json`](../deploy/grafana/registry-mesh.json)
 
 Bytes saved are those that clients received and that did not cross the WAN: they are `registry_mesh_cache_bytes_total`
@@ -76,7 +77,7 @@ FILES: Final[Mapping[str, Callable[[str], str]]] = {
 """What is made, by its path in the project; called with where the documentation is served."""
 
 
-def publish(root: Path, docs: str = DOCS) -> None:
+def publish(root: Path, docs: str = "") -> None:
     """Write all of it below `root`."""
     for name, make in FILES.items():
         path = root / name
@@ -87,6 +88,6 @@ def publish(root: Path, docs: str = DOCS) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("root", type=Path)
-    parser.add_argument("--docs", default=DOCS, metavar="URL", help="where the documentation is served")
+    parser.add_argument("--docs", default="", metavar="URL", help="where the documentation is served")
     asked = parser.parse_args()
     publish(asked.root, asked.docs)

@@ -516,6 +516,12 @@ def test_monitoring_gets_the_alerts_and_the_dashboard_that_are_shipped(tmp_path:
     found = made_of(VALUES["open"], tmp_path)
     shipped = yaml.safe_load((CHART.parents[1] / "prometheus" / "alerts.yaml").read_text())
     rules = only(found, "PrometheusRule")
+    served = {**VALUES["open"], "metrics": {"rules": {"enabled": True, "docs": "https://docs.example/"}}}
+    for group in only(made_of(served, tmp_path), "PrometheusRule")["spec"]["groups"]:
+        for each in group["rules"]:
+            if "alert" in each:
+                leads = f"https://docs.example/docs/findings.html#{each['labels']['finding']}"
+                assert each["annotations"]["runbook_url"] == leads
     assert rules["spec"] == shipped and rules["metadata"]["labels"]["release"] == "prometheus"
     board = only(found, "ConfigMap", "cache-dashboard")
     assert board["metadata"]["labels"].items() >= {"grafana_dashboard": "1", "folder": "mesh"}.items()

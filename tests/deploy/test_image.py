@@ -106,6 +106,7 @@ def test_a_site_serves_from_it_as_its_user_and_is_found_well(
             lambda: serves(f"http://127.0.0.1:{port}/v2/"), lambda: (tmp_path / "log").read_text(), 60
         )
         assert f"registry-mesh {registry_mesh.__version__}" in inside.run(*told["Entrypoint"], "version")
+        assert inside.run(*told["Entrypoint"], "explain", "offline").startswith("offline: broken")
         assert "serves" in inside.run(*health)
         main = _serving(tmp_path / "log")
         assert Path(f"/proc/{main}").stat().st_uid == 10001
