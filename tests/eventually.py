@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-SECONDS: Final = 20.0
+SECONDS: Final = 60.0
 """Far more than anything here takes on a busy machine."""
 
 PAUSE: Final = 0.01

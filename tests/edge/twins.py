@@ -162,11 +162,11 @@ async def ask(server: Server, request: str | bytes, tls: ssl.SSLContext | None =
 
 
 async def read_answer(reader: asyncio.StreamReader, *, bodyless: bool = False) -> bytes:
-    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
     length = re.search(rb"\r\nContent-Length: (\d+)", head)
     if length is None or bodyless or b" 304 " in head[:20]:
         return head
-    return head + await asyncio.wait_for(reader.readexactly(int(length[1])), 10)
+    return head + await asyncio.wait_for(reader.readexactly(int(length[1])), 60)
 
 
 LASTING: Final = Freshness(ttl=86_400, negative_ttl=86_400)

@@ -129,7 +129,7 @@ def _escaped(value: bytes, safe: str) -> bytes:
 
 def ask(port: int, request: Request) -> tuple[int, Mapping[str, str], bytes]:
     """Status, fields and body. `http.client.HTTPException` where the answer is none."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(request.raw())
         answer = http.client.HTTPResponse(connection, method=request.method.upper())
         answer.begin()

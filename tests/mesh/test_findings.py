@@ -17,7 +17,7 @@ from tests.eventually import eventually_here
 
 
 def got(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         return json.load(answer)
 
 
@@ -84,7 +84,7 @@ def test_a_parent_that_is_gone_is_said_everywhere_in_one_sentence(tmp_path: Path
             assert checked.returncode == 2
             assert checked.stdout.startswith("CRITICAL: ")
             assert found["sentence"] in site.log.read_text()
-            with urllib.request.urlopen(f"{site.admin}/metrics", timeout=10) as answer:
+            with urllib.request.urlopen(f"{site.admin}/metrics", timeout=60) as answer:
                 metrics = answer.read()
                 assert b'registry_mesh_finding{finding="offline",state="broken"} 1.0' in metrics
                 assert b"registry_mesh_parent_state{" in metrics

@@ -208,7 +208,7 @@ def talk(origin: nodes.Node, site: nodes.Node) -> Iterator[str]:
 
 
 def ask_status(node: nodes.Node) -> str:
-    with urllib.request.urlopen(f"{node.admin}/status", timeout=10) as answer:
+    with urllib.request.urlopen(f"{node.admin}/status", timeout=60) as answer:
         return str(answer.read().decode())
 
 

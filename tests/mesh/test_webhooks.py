@@ -23,18 +23,18 @@ def put(node: nodes.Node, tag: str) -> None:
         method="PUT",
         headers={"Content-Type": TYPE},
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         assert answer.status == 201
 
 
 def delete(node: nodes.Node, tag: str) -> None:
     request = urllib.request.Request(f"{node.url}/v2/atlas/athena/manifests/{tag}", method="DELETE")
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         assert answer.status == 202
 
 
 def status(node: nodes.Node) -> dict[str, object]:
-    with urllib.request.urlopen(f"{node.admin}/status", timeout=10) as answer:
+    with urllib.request.urlopen(f"{node.admin}/status", timeout=60) as answer:
         found: dict[str, object] = json.load(answer)["webhooks"][0]
         return found
 

@@ -44,7 +44,7 @@ async def link() -> AsyncIterator[Link]:
 
 @pytest.fixture
 async def client(link: Link) -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(link.url, timeout=aiohttp.ClientTimeout(5)) as session:
+    async with aiohttp.ClientSession(link.url, timeout=aiohttp.ClientTimeout(60)) as session:
         yield session
 
 

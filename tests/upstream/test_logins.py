@@ -181,7 +181,7 @@ async def test_what_is_no_file_of_logins(tmp_path: Path, logins: Callable[..., L
     else:
         path.write_bytes(b"x" * (5 << 20))
     login = logins(FileSource(path))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert await login.of("") is None
     assert login.trouble
 

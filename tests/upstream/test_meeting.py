@@ -13,9 +13,9 @@ from aiohttp import web
 from registry_mesh.ports.failures import SourceLoops
 from registry_mesh.upstream.client import open_session
 from registry_mesh.upstream.health.board import Board
-from registry_mesh.upstream.health.liveness import Patience
 from registry_mesh.upstream.probe import Probe
 from registry_mesh.upstream.session import ParentSession
+from tests.simulators.upstream import PATIENT
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 OWN, OTHER, THIRD = "a" * 16, "b" * 16, "c" * 16
@@ -49,7 +49,7 @@ async def test_a_parent_that_answers_all_the_time_is_asked_again_whom_it_asks() 
         probe = Probe([session.parent], quiet=0.3)
         probe.start()
         with pytest.raises(SourceLoops):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while True:
                     async with session.request("GET", "/v2/team/app/tags/list", scope=""):
                         pulls += 1
@@ -72,10 +72,10 @@ async def test_whom_the_parent_asks_is_looked_at_while_it_is_waited_for() -> Non
         return web.json_response({}, headers=told)
 
     board = Board(["parent"], node=OWN)
-    patience = replace(Patience(), suspect=30.0)  # it is not late by any other measure
+    patience = replace(PATIENT, head=600)  # it is not late by any other measure
     async with _listening(node) as url, open_session() as client:
         session = ParentSession(client, url, None, patience, card=board.card("parent", 0))
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(60):
             assert await session.parent.ping()
             with pytest.raises(SourceLoops):
                 async with session.request("GET", "/v2/team/app/tags/list", scope="", query={"ns": "r"}):

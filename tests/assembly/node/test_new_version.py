@@ -60,7 +60,7 @@ class Installed:
         process.send_signal(signal.SIGHUP)
 
     def status(self) -> dict[str, Any]:
-        with urllib.request.urlopen(self.node.admin + "/status", timeout=10) as answer:
+        with urllib.request.urlopen(self.node.admin + "/status", timeout=60) as answer:
             found: dict[str, Any] = json.load(answer)
         return found
 

@@ -46,13 +46,13 @@ def origin(tmp_path: Path) -> Iterator[nodes.Node]:
 
 
 def get(node: nodes.Node, path: str) -> bytes:
-    with urllib.request.urlopen(node.admin + path, timeout=10) as answer:
+    with urllib.request.urlopen(node.admin + path, timeout=60) as answer:
         data: bytes = answer.read()
         return data
 
 
 def pulled(node: nodes.Node, path: str) -> bytes:
-    with urllib.request.urlopen(node.url + path, timeout=10) as answer:
+    with urllib.request.urlopen(node.url + path, timeout=60) as answer:
         data: bytes = answer.read()
         return data
 
@@ -60,7 +60,7 @@ def pulled(node: nodes.Node, path: str) -> bytes:
 def put(node: nodes.Node, path: str, data: bytes, media_type: str) -> None:
     headers = {"Content-Type": media_type}
     request = urllib.request.Request(node.url + path, data=data, headers=headers, method="PUT")
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         assert answer.status == 201
 
 
@@ -166,7 +166,7 @@ def test_hup_takes_over_whatever_changed_and_a_bad_file_changes_nothing(origin: 
 
     def code() -> int:
         try:
-            with urllib.request.urlopen(urllib.request.Request(path, method="HEAD"), timeout=10) as answer:
+            with urllib.request.urlopen(urllib.request.Request(path, method="HEAD"), timeout=60) as answer:
                 return int(answer.status)
         except urllib.error.HTTPError as refusal:
             return refusal.code
@@ -241,7 +241,7 @@ def is_let_in(port: int, shown: trustme.LeafCert) -> bool:
     context = ssl._create_unverified_context()
     shown.configure_cert(context)
     try:
-        with urllib.request.urlopen(f"https://127.0.0.1:{port}/v2/", timeout=10, context=context) as answer:
+        with urllib.request.urlopen(f"https://127.0.0.1:{port}/v2/", timeout=60, context=context) as answer:
             return int(answer.status) == 200
     except urllib.error.HTTPError as refused:
         return refused.code == 401

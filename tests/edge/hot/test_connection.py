@@ -146,9 +146,9 @@ async def test_a_hit_asked_for_at_once_after_a_slow_answer_is_a_fast_one(
     answered.clear()
     monkeypatch.setattr(ring, "over", at_once)
     writer.write(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n")
-    await asyncio.wait_for(reader.readuntil(b"{}"), 10)
-    await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
-    assert await asyncio.wait_for(reader.readexactly(3), 10) == DATA[7:10]
+    await asyncio.wait_for(reader.readuntil(b"{}"), 60)
+    await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
+    assert await asyncio.wait_for(reader.readexactly(3), 60) == DATA[7:10]
     assert answered == [False, True]
     writer.close()
 

@@ -286,7 +286,7 @@ async def test_an_upgrade_is_not_taken_and_ends_the_connection(edge: Edge, upgra
         if apart:
             await asyncio.sleep(0)
         writer.write(b"GET /v2/team/app/tags/list HTTP/1.1\r\nHost: a\r\n\r\n")
-        answer = await asyncio.wait_for(reader.read(), 10)
+        answer = await asyncio.wait_for(reader.read(), 60)
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n") and answer.endswith(b"\r\n\r\n{}")
     assert answer.count(b"HTTP/1.1 ") == 1 and b"\r\nConnection: close\r\n" in answer
 
