@@ -25,7 +25,18 @@ class Heads:
     """Of one connection. `caller`, `asked` and `given` belong to the head that was read last: whose credentials it
     shows, the text of its range, and its values that matter."""
 
-    __slots__ = ("_login_at", "_path", "_range_at", "asked", "caller", "given", "layouts", "plain", "varies")
+    __slots__ = (
+        "_login_at",
+        "_path",
+        "_range_at",
+        "_range_first",
+        "asked",
+        "caller",
+        "given",
+        "layouts",
+        "plain",
+        "varies",
+    )
 
     def __init__(self, path: FastPath) -> None:
         self._path = path
@@ -38,7 +49,10 @@ class Heads:
         """Whether the next one may be known by its bytes without the values in it, and no more taken out: so the last
         was."""
         self._login_at = self._range_at = -1
-        """Where its client has those lines: the login in a head, the range in what is left of it then; -1: nowhere."""
+        """Where its client has those lines: the first of them in a head, the other in what is left of it then; -1:
+        nowhere."""
+        self._range_first = False
+        """Whether that is the range, whose length changes from one to the next."""
         self.layouts: dict[int, Usual] = {}
         """Where its client has what changes from request to request, in heads of so many bytes."""
 
@@ -58,11 +72,16 @@ class Heads:
 
     def _find_lines(self, data: bytes) -> bool:
         """Find the two lines that are looked at alone; whether they are elsewhere than in the head before."""
-        before = self._login_at, self._range_at
-        at = data.find(LOGIN)
-        line = data if at < 0 else data[:at] + data[data.find(b"\r", at + _CREDENTIALS) :]
+        before = self._login_at, self._range_at, self._range_first
+        at, first = data.find(LOGIN), data.find(_RANGE)
+        self._range_first = 0 <= first < at
+        line = data
+        if self._range_first:
+            at -= data.find(b"\r", first + _VALUE) - first
+        elif at >= 0:
+            line = data[:at] + data[data.find(b"\r", at + _CREDENTIALS) :]
         self._login_at, self._range_at = at, line.find(_RANGE)
-        return (self._login_at, self._range_at) != before
+        return (self._login_at, self._range_at, self._range_first) != before
 
     def _look_up(self, data: bytes) -> tuple[Known | None, bytes | None]:
         """The same by the bytes of a head that has its login and its range where the head before had them. What is left
@@ -70,14 +89,16 @@ class Heads:
         None there: it is for the slow path."""
         line = data
         self.asked, self.given = None, NOTHING
+        if self._range_first:
+            self.asked, line = _cut(data, self._range_at)
         at = self._login_at
         if at < 0:
             self.caller = None
         else:
             caller = self.caller  # one connection mostly shows the same
-            if caller is None or not data.startswith(caller.line, at):
-                if data.startswith(LOGIN, at):
-                    caller = self._path.callers.in_head(data, at, data.find(b"\r", at + _CREDENTIALS))
+            if caller is None or not line.startswith(caller.line, at):
+                if line.startswith(LOGIN, at):
+                    caller = self._path.callers.in_head(line, at, line.find(b"\r", at + _CREDENTIALS))
                     if caller is None:
                         self.caller = None
                         return None, None
@@ -85,9 +106,9 @@ class Heads:
                     caller = None
                 self.caller = caller
             if caller is not None:
-                line = data[:at] + data[at + caller.length :]
+                line = line[:at] + line[at + caller.length :]
         at = self._range_at
-        if at >= 0 and line.startswith(_RANGE, at):
+        if at >= 0 and not self._range_first and line.startswith(_RANGE, at):
             stop = line.find(b"\r", at + _VALUE)
             self.asked, line = line[at + _VALUE : stop], line[:at] + line[stop:]
         # A known head is complete; so are the bytes it was taken from, as they too end with an empty line.
@@ -127,6 +148,14 @@ class Heads:
             if path.recording and usual.layout.recorded(line) and path.records():
                 return None
         return known
+
+
+def _cut(data: bytes, at: int) -> tuple[bytes | None, bytes]:
+    """The text of a range whose line begins there, and what is left without it; None and all where there is none."""
+    if not data.startswith(_RANGE, at):
+        return None, data
+    stop = data.find(b"\r", at + _VALUE)
+    return data[at + _VALUE : stop], data[:at] + data[stop:]
 
 
 def is_complete(data: bytes) -> bool:

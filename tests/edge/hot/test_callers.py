@@ -205,7 +205,7 @@ def test_callers_are_compared_as_a_whole() -> None:
     assert hot.callers.by_value(b"x" * 10_000) is None
 
 
-async def answered(
+async def exchanged(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: str
 ) -> tuple[bytes, bytes]:
     """Status line and body of an answer on a connection that is kept."""
@@ -228,7 +228,7 @@ async def test_a_connection_whose_heads_change_their_shape_gives_each_its_own(
     spans = [
         "",
         "Range: bytes=7-70\r\n",
-        "Range: bytes=8-80\r\n",
+        "Range: bytes=1000-70000\r\n",
         "Range: bytes=7-70\r\nRange: bytes=1-2\r\n",
     ]
     heads = [
@@ -239,6 +239,29 @@ async def test_a_connection_whose_heads_change_their_shape_gives_each_its_own(
     random.Random(4).shuffle(heads)
     fast, slow = [await asyncio.open_connection("127.0.0.1", each.port) for each in (twins.fast, twins.slow)]
     for head in heads:
-        assert await answered(*fast, head) == await answered(*slow, head), head
+        assert await exchanged(*fast, head) == await exchanged(*slow, head), head
     for _, writer in (fast, slow):
         writer.close()
+
+
+async def test_no_shape_that_came_before_makes_a_known_one_slow(
+    twins: Twins, authorizer: Authorizer, answered: list[bool]
+) -> None:
+    """Go writes the login before the range, curl behind it; a proxy has both on one connection."""
+    alice = await bearer(authorizer, "alice")
+    await warm(twins, alice)
+    login, spans = f"Authorization: {alice}\r\n", ("Range: bytes=7-70\r\n", "Range: bytes=1000-70000\r\n")
+    heads = [
+        f"GET {TARGETS[0]} HTTP/1.1\r\nHost: x\r\n{lines}\r\n"
+        for span in spans
+        for lines in (login + span, span + login, f"Accept: */*\r\n{span}{login}", login)
+    ]
+    reader, writer = await asyncio.open_connection("127.0.0.1", twins.fast.port)
+    for head in heads:
+        await exchanged(reader, writer, head)
+    answered.clear()
+    for before, head in itertools.permutations(heads, 2):
+        await exchanged(reader, writer, before)
+        await exchanged(reader, writer, head)
+    assert answered == [True] * 2 * len(list(itertools.permutations(heads, 2)))
+    writer.close()
