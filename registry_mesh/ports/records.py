@@ -34,8 +34,9 @@ class RecordKeys(Protocol):
         after `after`, at most `limit` of them."""
         ...
 
-    def walk(self, prefix: str) -> AsyncIterator[str]:
-        """Give every key below `prefix`, in no promised order."""
+    def walk(self, prefix: str, before: float | None = None) -> AsyncIterator[str]:
+        """Give every key below `prefix`, in no promised order; of those alone that were last written before `before`,
+        in seconds since the epoch."""
         ...
 
 

@@ -176,7 +176,8 @@ class Site:
                 yield name
 
     def forget(self) -> None:
-        """Drop what is in memory of tags, and of what parents lack: another process may have asked since."""
+        """Drop what is in memory of records, and of what parents lack: another process may have asked since."""
+        self._names.forget()
         for remembered in self._remembered.values():
             remembered.forget()
         for negatives in self._negatives.values():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -53,6 +54,15 @@ class RecordsSuite:
                 there = names[start:] if limit is None else names[start : start + limit]
                 assert await records.children("", after, limit) == there
         assert await records.children("", "v1.") == ["v1.2", "v10", "v2"]
+
+    async def test_a_walk_among_what_was_written_before(self, records: Records) -> None:
+        now = time.time()
+        for key in ["a", "a/b", "c/d/e"]:
+            await records.put(key, b"1")
+        for prefix in ("", "a/", "c/"):
+            every = sorted([key async for key in records.walk(prefix)])
+            assert sorted([key async for key in records.walk(prefix, now + 60)]) == every
+            assert [key async for key in records.walk(prefix, now - 60)] == []
 
     async def test_a_key_below_a_key(self, records: Records) -> None:
         await records.put("a", b"1")

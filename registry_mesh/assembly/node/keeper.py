@@ -45,6 +45,7 @@ from registry_mesh.assembly.watch.gauges import Gauges
 from registry_mesh.assembly.watch.images import NodeImages
 from registry_mesh.assembly.watch.lookout import Lookout
 from registry_mesh.assembly.watch.now import Now
+from registry_mesh.assembly.watch.record_upkeep import RecordUpkeep
 from registry_mesh.assembly.watch.served import Served
 from registry_mesh.assembly.watch.shown import Shown
 from registry_mesh.assembly.watch.store_watch import StoreWatch
@@ -146,7 +147,7 @@ class Keeper:
             if self.storage.records_are_near:  # before anything is counted; a bucket may let us wait
                 await figures.save()
             await stack.enter_async_context(self._jobs)
-            for job in self._background(runs, self._store, figures):
+            for job in self._background(runs, self._store, self.storage, figures):
                 await self._jobs.enter_async_context(in_background(job))
             self._admin = await self._open_admin(stack, self.storage, runs)
             tls = admin_tls(self._config.admin)
@@ -213,8 +214,11 @@ class Keeper:
                     await self._images.keep_pins()
             await asyncio.sleep(_PINS)
 
-    def _background(self, runs: NodeRuns, store: StoreWatch, figures: Figures) -> list[Job]:
+    def _background(self, runs: NodeRuns, store: StoreWatch, storage: Storage, figures: Figures) -> list[Job]:
+        upkeep = RecordUpkeep(self._config, storage, self._tell_workers)
+        caches = [] if self._config.role == "origin" else [upkeep.follow]
         return [
+            *caches,
             self._look,
             store.tidy,
             self._keep_pins,

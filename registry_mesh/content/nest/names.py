@@ -152,7 +152,7 @@ class Names:
     async def _told(self, place: Place) -> AsyncIterator[set[Digest]]:
         async for key in self._records.walk(_root(place)):
             data = await self._records.get(key)
-            if data is not None and (manifest := _digest_of(key)) is not None:
+            if data is not None and (manifest := digest_of(key)) is not None:
                 yield {manifest, *_listed(data)}
         async for key in self._records.walk(_tags(place)):  # a store from before there were such records
             data = await self._records.get(key)
@@ -177,6 +177,10 @@ class Names:
         except (BlobUnknown, Failure):
             return ()
         return mentions(data, "").named
+
+    def forget(self) -> None:
+        """Drop what is in memory of records: some may have been deleted under it."""
+        self._noted.clear()
 
     async def close(self) -> None:
         """End what runs in the background; what is to be written is."""
@@ -234,7 +238,8 @@ def pointed_at(entry: Entry) -> Digest | None:
         return None
 
 
-def _digest_of(key: str) -> Digest | None:
+def digest_of(key: str) -> Digest | None:
+    """The digest whose algorithm and hex end a record's key; None where they do not."""
     algorithm, _, encoded = key.rpartition("/")
     try:
         return Digest.parse(f"{algorithm.rpartition('/')[2]}:{encoded}")

@@ -81,9 +81,9 @@ class GuardedRecords:
         """Return the names below `prefix`, as `Records.children`; `StoreBroken` as `get`."""
         return await self._ask(lambda: self._records.children(prefix, after, limit))
 
-    async def walk(self, prefix: str) -> AsyncIterator[str]:
+    async def walk(self, prefix: str, before: float | None = None) -> AsyncIterator[str]:
         """The walk asks for a page now and then: each step has the time of a question."""
-        keys = aiter(self._records.walk(prefix))
+        keys = aiter(self._records.walk(prefix, before))
         while (key := await self._ask(lambda: anext(keys, None))) is not None:
             yield key
 

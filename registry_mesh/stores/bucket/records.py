@@ -53,13 +53,15 @@ class S3Records:
             found.update(_key(name[len(room) :]) for name in names if name != room)
         return sorted(name for name in found if name > after)[:limit]
 
-    async def walk(self, prefix: str) -> AsyncIterator[str]:
-        """Give every key below `prefix`, a page of a listing at a time."""
+    async def walk(self, prefix: str, before: float | None = None) -> AsyncIterator[str]:
+        """Give every key below `prefix`, a page of a listing at a time. `before` is by the clock of the bucket."""
         room = _below(prefix)
         async for page in self._control.list(room):
             for listed in page.objects:
                 if listed.key.endswith("/"):
                     continue  # an emptied directory
+                if before is not None and listed.modified >= before:
+                    continue
                 yield _key(listed.key[len(ROOM) :])
 
 

@@ -60,8 +60,8 @@ class DiskRecords:
     async def children(self, prefix: str, after: str = "", limit: int | None = None) -> list[str]:
         return await offload(self._children, self._directory(prefix), after, limit)
 
-    async def walk(self, prefix: str) -> AsyncIterator[str]:
-        keys = self._walk(self._directory(prefix), prefix)
+    async def walk(self, prefix: str, before: float | None = None) -> AsyncIterator[str]:
+        keys = self._walk(self._directory(prefix), prefix, before)
         while batch := await offload(lambda: list(islice(keys, _BATCH))):
             for key in batch:
                 yield key
@@ -158,17 +158,17 @@ class DiskRecords:
             names = (name for name in sorted(keys | ways.keys()) if name > after)
             return list(islice((name for name in names if name in keys or _leads_on(ways[name])), limit))
 
-    def _walk(self, directory: Path | str, prefix: str) -> Iterator[str]:
+    def _walk(self, directory: Path | str, prefix: str, before: float | None) -> Iterator[str]:
         with translated("listing records"):
-            for name, below in _entries(directory):
+            for name, below in _entries(directory, before):
                 if below is None:
                     yield prefix + name
                 else:
-                    yield from self._walk(below, f"{prefix}{name}/")
+                    yield from self._walk(below, f"{prefix}{name}/", before)
 
 
-def _entries(directory: Path | str) -> Iterator[tuple[str, str | None]]:
-    """The next components, and for those that lead on, where."""
+def _entries(directory: Path | str, before: float | None = None) -> Iterator[tuple[str, str | None]]:
+    """The next components, and for those that lead on, where. Of documents those written before `before`."""
     try:
         scan = os.scandir(directory)
     except (FileNotFoundError, NotADirectoryError):
@@ -177,10 +177,17 @@ def _entries(directory: Path | str) -> Iterator[tuple[str, str | None]]:
         for entry in scan:
             if entry.is_dir(follow_symlinks=False):
                 yield _unescape(entry.name), entry.path
-            elif entry.name.endswith(SUFFIX):
+            elif entry.name.endswith(SUFFIX) and (before is None or _is_older(entry, before)):
                 yield _unescape(entry.name.removesuffix(SUFFIX)), None
 
 
 def _leads_on(directory: str) -> bool:
     """Whether there is a key below: a record that is just being made, or never was, leaves a directory without."""
     return any(below is None or _leads_on(below) for _, below in _entries(directory))
+
+
+def _is_older(entry: os.DirEntry[str], moment: float) -> bool:
+    try:
+        return entry.stat(follow_symlinks=False).st_mtime < moment
+    except FileNotFoundError:
+        return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 
 from registry_mesh.ports.records import components
@@ -12,6 +13,7 @@ class MemoryRecords:
 
     def __init__(self) -> None:
         self._documents: dict[str, bytes] = {}
+        self._written: dict[str, float] = {}
 
     async def get(self, key: str) -> bytes | None:
         """Return the record; None where there is none."""
@@ -21,14 +23,14 @@ class MemoryRecords:
     async def put(self, key: str, data: bytes) -> None:
         """Keep the record."""
         components(key)
-        self._documents[key] = data
+        self._documents[key], self._written[key] = data, time.time()
 
     async def create(self, key: str, data: bytes) -> bool:
         """Keep the record where there is none; return whether it was kept."""
         components(key)
         if key in self._documents:
             return False
-        self._documents[key] = data
+        await self.put(key, data)
         return True
 
     async def delete(self, keys: Sequence[str]) -> None:
@@ -42,10 +44,11 @@ class MemoryRecords:
         found = {key[len(prefix) :].partition("/")[0] for key in self._below(prefix)}
         return sorted(name for name in found if name > after)[:limit]
 
-    async def walk(self, prefix: str) -> AsyncIterator[str]:
+    async def walk(self, prefix: str, before: float | None = None) -> AsyncIterator[str]:
         """Give every key below `prefix`, in order."""
         for key in list(self._below(prefix)):
-            yield key
+            if before is None or self._written[key] < before:
+                yield key
 
     def _below(self, prefix: str) -> Iterator[str]:
         if prefix and not prefix.endswith("/"):
