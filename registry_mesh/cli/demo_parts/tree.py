@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -20,6 +21,8 @@ from registry_mesh.cli.demo_parts.client import Unexpected, fetch_json
 
 REGISTRY: Final = "registry.example"
 _PATIENCE: Final = 30.0
+_PORTS: Final = range(20_000, 32_000)
+"""Below those that a kernel gives to outgoing connections, of which one could have a port before its node has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,7 @@ def _registries(parent: Node) -> dict[str, Any]:
 
 def _start(stack: ExitStack, directory: Path, config: dict[str, Any]) -> Node:
     role = config["role"]
-    port, admin_port = _free_ports(2)
+    port, admin_port = free_ports(2)
     path, log = directory / f"{role}.yaml", directory / f"{role}.log"
     whole = {
         **config, "name": f"demo-{role}", "workers": 1, "drain": "1s",
@@ -155,7 +158,16 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Return ports of 127.0.0.1 on which nobody listens, and which no outgoing connection is given. `Unexpected`."""
     with ExitStack() as stack:
-        trials = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [int(each.getsockname()[1]) for each in trials]
+        found: list[int] = []
+        for port in random.sample(_PORTS, len(_PORTS)):
+            try:
+                stack.enter_context(socket.create_server(("127.0.0.1", port)))
+            except OSError:
+                continue
+            found.append(port)
+            if len(found) == count:
+                return found
+    raise Unexpected(f"fewer than {count} ports of {_PORTS.start} to {_PORTS.stop - 1} are free")

@@ -67,6 +67,7 @@ async def test_within_the_ttl_nobody_is_asked() -> None:
     assert story.asked == 1
 
 
+@played
 async def test_a_little_later_it_is_served_stale_and_asked_behind_the_back() -> None:
     story = Story()
     await story.ask()
@@ -151,6 +152,7 @@ async def test_it_outlives_the_process_and_another_process_refreshes_it() -> Non
     assert await story.ask() == ("v11", False, 1)
 
 
+@played
 async def test_who_is_asked_again_is_told_what_it_said_last() -> None:
     story = Story()
     await story.ask()

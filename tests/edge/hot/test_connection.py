@@ -355,11 +355,13 @@ async def test_over_tls(twins: Twins, answered: list[bool]) -> None:
     ]
     for server in servers:
         await server.start(ssl=server_context)
-    for _ in range(3):
+
+    async def hot() -> bool:
         for target in TARGETS[:4]:
             await ask(servers[0], f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n", context)
-            await asyncio.sleep(0.01)
-    assert hot_of(servers[0]).blobs and hot_of(servers[0]).manifests
+        return bool(hot_of(servers[0]).blobs and hot_of(servers[0]).manifests)
+
+    await eventually(hot, "a blob and a manifest to be hot")
     answered.clear()
     for target, fields in itertools.product(TARGETS, [*FIELDS, "Range: bytes=0-262144\r\n"]):
         request = f"GET {target} HTTP/1.1\r\nHost: site\r\n{fields}\r\n"

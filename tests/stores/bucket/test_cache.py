@@ -15,6 +15,7 @@ from registry_mesh.ports.failures import SourceLied, StoreBroken
 from registry_mesh.stores.bucket.cache import S3CacheStore
 from registry_mesh.stores.bucket.entry import KnownEntry, data_key
 from registry_mesh.stores.bucket.settings import S3Settings, SpoolSettings
+from tests.eventually import eventually
 from tests.suites.blob_store import BlobStoreSuite, put
 from tests.suites.bytes_of import pattern, read
 from tests.suites.cache_store import DATA, DIGEST, SIZE, CacheStoreSuite, fill, map_of
@@ -84,10 +85,7 @@ async def test_what_a_process_left_is_sent_by_the_next(
     digest = await put(store.spool, DATA)  # complete, and never queued
     again = await S3CacheStore.start(replace(s3_settings, spool=SpoolSettings(tmp_path / "one")))
     try:
-        for _ in range(200):
-            if await neighbour.bucket.has(digest):
-                break
-            await asyncio.sleep(0.05)
+        await eventually(lambda: neighbour.bucket.has(digest), "the blob in the bucket", pause=0.05)
         assert await read(neighbour, digest) == DATA
     finally:
         await again.close()
