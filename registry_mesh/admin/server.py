@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from ipaddress import ip_address
 from socket import socket
@@ -66,11 +66,13 @@ class AdminServer:
         pulls: PullsTold | None = None,
         audit: Audit | None = None,
         runs: RunsAsked | None = None,
+        moving: Callable[[], Mapping[str, object]] = dict,
     ) -> None:
         """`info`: role, name and version, for `registry_mesh_build_info`. `lets_in` decides, by the other end's address
         and its `Authorization` field, or what states its certificate, who may ask for more than whether the node lives;
-        None: anybody."""
+        None: anybody. `moving`: blobs on their way in (`fills`) and bodies on their way to clients (`readers`)."""
         self._node = node
+        self._moving = moving
         self._audit = audit
         self._lets_in = lets_in
         self._runs = runs
@@ -84,6 +86,7 @@ class AdminServer:
         app.router.add_get("/status", self._status)
         app.router.add_get("/api/1/findings", self._findings)
         app.router.add_get("/api/1/events", self._events)
+        app.router.add_get("/api/1/fills", self._fills)
         if images is not None:
             add_images(app, images)
         if pulls is not None:
@@ -185,6 +188,9 @@ class AdminServer:
 
     async def _events(self, _: web.Request) -> web.Response:
         return _json({"events": [asdict(each) for each in self._node.events()]})
+
+    async def _fills(self, _: web.Request) -> web.Response:
+        return _json(dict(self._moving()))
 
     async def _findings(self, _: web.Request) -> web.Response:
         return _json(asdict(self._node.findings()))

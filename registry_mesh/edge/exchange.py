@@ -107,6 +107,8 @@ class Exchange:
     """When the request came, and when its answer began, on the loop's clock."""
     sent: int = 0
     """Bytes of the body that were sent."""
+    sending: tuple[int, int] | None = None
+    """The length of the body that is being sent, and what the wire had sent when it began."""
     redirected: int = 0
     """Bytes for which the client was sent elsewhere."""
     received: int = 0

@@ -54,6 +54,8 @@ class OuterRing:
         self._traffic = traffic
         self._settings = traffic.settings
         self._hot = hot
+        self.under_way: set[Exchange] = set()
+        """Requests being answered, but for hits that are sent by themselves."""
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         loop = asyncio.get_running_loop()
@@ -68,6 +70,7 @@ class OuterRing:
         )
         connection.busy = True
         self._traffic.begin()
+        self.under_way.add(exchange)
         try:
             await self._answer(exchange)
         except (ConnectionError, asyncio.CancelledError) as fault:
@@ -77,6 +80,7 @@ class OuterRing:
                 raise
         finally:
             self._traffic.end()
+            self.under_way.discard(exchange)
             connection.busy = False
             connection.last_used = loop.time()
             self.over(exchange, connection.last_used - began)

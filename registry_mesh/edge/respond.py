@@ -81,6 +81,7 @@ async def send_pieces(
             raise SourceLied("the source gave more than it opened")
         await exchange.begin(status, [*fields, *late(), ("Content-Length", str(length))])
         if first is not None:
+            exchange.sending = (length, exchange.wire.progress)
             with _Completed(exchange):
                 await _send_pieces(exchange, first, pieces, length)
 

@@ -13,6 +13,7 @@ from registry_mesh.edge.hot.connection import FastConnection
 from registry_mesh.edge.hot.entries import Hot
 from registry_mesh.edge.hot.fast_path import FastPath
 from registry_mesh.edge.meters import Meters
+from registry_mesh.edge.moving import moving
 from registry_mesh.edge.outer_ring import OuterRing
 from registry_mesh.edge.settings import Settings
 from registry_mesh.edge.traffic import Traffic
@@ -20,6 +21,7 @@ from registry_mesh.edge.wire.acceptor import Acceptor
 from registry_mesh.edge.wire.connection import Connection
 from registry_mesh.edge.wire.door import Door
 from registry_mesh.edge.wire.listener import Listener
+from registry_mesh.ports.moving import MovingBody
 from registry_mesh.ports.pulls import Pull
 from registry_mesh.ports.role import Role
 from registry_mesh.telemetry.instruments import Instruments
@@ -105,6 +107,12 @@ class Server:
         """What clients fetched since the last time, as of `day`; nothing where it is not counted."""
         pulled = self._traffic.pulled
         return pulled.take(day, self._settings.name) if pulled is not None else []
+
+    def sending(self) -> list[MovingBody]:
+        """The bodies on their way to clients, but for short ones of what is hot."""
+        now = asyncio.get_running_loop().time()
+        found = (moving(exchange, now) for exchange in list(self.ring.under_way))
+        return [body for body in found if body is not None]
 
     def _connection(self) -> Callable[..., Connection]:
         if self.hot is None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from registry_mesh.content.fill.fills import Fills
+from registry_mesh.content.fill.moving import moving
 from registry_mesh.content.fill.rivals import Rivals
 from registry_mesh.content.nest.belonging import ByName
 from registry_mesh.content.nest.distrusted import Distrusted
@@ -27,6 +28,7 @@ from registry_mesh.oci.refusals import NameUnknown
 from registry_mesh.oci.registries import RegistryNames
 from registry_mesh.ports.blobs import BlobSource
 from registry_mesh.ports.cache import CacheStore
+from registry_mesh.ports.moving import MovingFill
 from registry_mesh.ports.parents import ParentRegistry
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.records import Records
@@ -199,6 +201,10 @@ class Site:
     def following(self) -> int:
         """Readers that follow them."""
         return sum(len(fill.state.readers) for fill in self.fills.open)
+
+    def moving(self) -> list[MovingFill]:
+        """Each blob on its way in, as far as it is read or fetched."""
+        return [moving(fill) for fill in self.fills.open if fill.state.phase.joined]
 
     async def close(self) -> None:
         """End what runs in the background."""

@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from socket import socket
 from typing import Final
 
@@ -44,6 +45,7 @@ from registry_mesh.assembly.watch.figures import SAVE_EVERY, SAVE_EVERY_THERE, F
 from registry_mesh.assembly.watch.gauges import Gauges
 from registry_mesh.assembly.watch.images import NodeImages
 from registry_mesh.assembly.watch.lookout import Lookout
+from registry_mesh.assembly.watch.moving import moving
 from registry_mesh.assembly.watch.now import Now
 from registry_mesh.assembly.watch.record_upkeep import RecordUpkeep
 from registry_mesh.assembly.watch.served import Served
@@ -167,7 +169,14 @@ class Keeper:
         stack.push_async_callback(self._images.close)
         announced = Announced(self._config, runs.replicator) if runs.replicator is not None else None
         return AdminServer(
-            self, info, self._images, admin_gate(self._config), KeptPulls(pulls), self._audit, announced
+            self,
+            info,
+            self._images,
+            admin_gate(self._config),
+            KeptPulls(pulls),
+            self._audit,
+            announced,
+            partial(moving, self._told.moving),
         )
 
     async def leave(self) -> None:

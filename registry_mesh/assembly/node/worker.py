@@ -19,6 +19,7 @@ from registry_mesh.assembly.sources.roles import default_registry, open_role
 from registry_mesh.assembly.sources.storage import open_storage
 from registry_mesh.assembly.supervision import file_limit
 from registry_mesh.assembly.supervision.told import Told
+from registry_mesh.assembly.watch.moving import MovingTold
 from registry_mesh.config.limits import Limits
 from registry_mesh.config.schema import Config
 from registry_mesh.edge import client_limits as client
@@ -156,9 +157,14 @@ class Worker:
         """Keep true what is not counted where it happens."""
         evicted, rotten = self._instruments.counter(EVICTED_BYTES), self._instruments.counter(ROTTEN)
         refetched = self._instruments.counter(REFETCHED_BYTES)
+        moving = MovingTold(self._told.moving[self._seen.process if self._seen else 0])
         while True:
             if self.parents is not None:
                 self.parents.tell()
+            if self.server is not None:
+                moving.tell(
+                    self._role.moving() if isinstance(self._role, Site) else (), self.server.sending()
+                )
             if isinstance(self._role, Site):
                 self._instruments.gauge(FILLS).set(self._role.filling)
                 self._instruments.gauge(FILL_READERS).set(self._role.following)

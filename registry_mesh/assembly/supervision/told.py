@@ -6,12 +6,16 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Final
 
 from registry_mesh.auth.revoked import LIMIT
 from registry_mesh.findings.causes import cause
 from registry_mesh.findings.finding import Finding
 from registry_mesh.telemetry.events import EventRing
 from registry_mesh.telemetry.note import Note
+
+MOVING: Final = 512 << 10
+"""Bytes in which a process says what moves."""
 
 
 @dataclass(slots=True)
@@ -31,8 +35,12 @@ class Told:
     revoked: Note = field(default_factory=lambda: Note(LIMIT))
     """The list of revoked credentials, from the worker that keeps it to the others."""
 
+    moving: Sequence[Note] = field(init=False)
+    """What moves, from each worker to the keeper."""
+
     def __post_init__(self) -> None:
         self.events = EventRing(self.rows)
+        self.moving = [Note(MOVING) for _ in range(self.rows)]
 
     def report(self, row: int, side: str, reason: str, subject: str, why: str) -> None:
         """In a worker: a request was not answered as asked."""

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +17,7 @@ import click
 from registry_mesh.cli.node.asked import NodeAddress, NodeRefuses, NodeSilent, Told, ask, fail, node_at
 from registry_mesh.cli.node.marks import marks
 from registry_mesh.cli.node.of_node import OfNode
-from registry_mesh.cli.node.top_screen import View, screen
+from registry_mesh.cli.node.top_screen import Lists, View, screen
 from registry_mesh.config.schema import Config
 
 _EVERY: Final = 1.0
@@ -36,8 +37,8 @@ _BELOW: Final = "\x1b[J"
 def command(config: Path) -> None:
     """Show what moves at the running node of CONFIG, each second, until q.
 
-    3 lists images, 4 parents, d findings; s sorts, space stands still, ? explains. Where standard output is no terminal
-    one screen is printed.
+    1 lists fills, 2 readers, 3 images, 4 parents, d findings; s sorts, space stands still, ? explains. Where standard
+    output is no terminal one screen is printed.
 
     \b
     Example:
@@ -46,8 +47,8 @@ def command(config: Path) -> None:
     node, view = node_at(config), View()
     try:
         if not (sys.stdout.isatty() and sys.stdin.isatty()):
-            status = _asked(node, view)
-            click.echo("\n".join(screen(view, status, (), time.time(), (100, 40), marks())))
+            lists = Lists(_asked(node, view), ask(node, "/api/1/fills"))
+            click.echo("\n".join(screen(view, lists, time.time(), (100, 40), marks())))
             return
         with _whole_terminal():
             _follow(node, view)
@@ -64,12 +65,15 @@ def _asked(node: Config | NodeAddress, view: View) -> Told:
 
 
 def _follow(node: Config | NodeAddress, view: View) -> None:
-    status, images = _asked(node, view), list[Told]()
+    lists = Lists(_asked(node, view))
     while True:
         if not view.still:
-            status = _asked(node, view)
-            images = ask(node, "/api/1/images")["images"] if view.shown == "3" else images
-        _draw(screen(view, status, images, time.time(), shutil.get_terminal_size(), marks()))
+            lists = replace(lists, status=_asked(node, view))
+            if view.shown in "12":
+                lists = replace(lists, moving=ask(node, "/api/1/fills"))
+            elif view.shown == "3":
+                lists = replace(lists, images=ask(node, "/api/1/images")["images"])
+        _draw(screen(view, lists, time.time(), shutil.get_terminal_size(), marks()))
         if (key := _key()) and not view.press(key):
             return
 

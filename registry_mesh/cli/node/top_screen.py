@@ -11,16 +11,21 @@ from registry_mesh.cli.node.marks import LETTERS, Marks
 from registry_mesh.cli.node.parents import lines as parent_lines
 from registry_mesh.cli.node.screens import table
 from registry_mesh.cli.node.status import long_span, moment_of_day
+from registry_mesh.cli.node.top_moving import SORTS, fills, readers
 from registry_mesh.findings.words import size, span
 
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _PLAIN_BARS: Final = "_.-=+*#@"
 HELP: Final = (
-    "q leave   3 images   4 parents   d findings   s sort   space stand still   ? this help",
+    "q leave   1 fills   2 readers   3 images   4 parents   d findings   s sort   space stand still   ? this help",
     "served: bytes of bodies sent to clients.  wan: bytes that came from parents.",
     "joined: requests that follow a fill of another; they cost no byte of the link.",
+    "fills: READERS are whole + ranges; LEFT is the time until the last byte, where somebody reads all of it.",
+    "readers: bodies on their way to clients; HAD is how they were had: hit, joined, miss or stale.",
 )
-_KEYS: Final = "q leave  3 images  4 parents  d doctor  s sort  space stand still  ? help"
+_KEYS: Final = "q leave  s sort  space stand still  d doctor  ? help"
+_LISTS: Final = (("1", "Fills"), ("2", "Readers"), ("3", "Images"), ("4", "Parents"))
+_MOVING: Final = {"1": fills, "2": readers}
 _PAST: Final = 30
 """Seconds that a line of bars goes back."""
 
@@ -29,8 +34,9 @@ _PAST: Final = 30
 class View:
     """What is looked at, and how things moved."""
 
-    shown: str = "4"
-    by_size: bool = True
+    shown: str = "1"
+    first_sort: bool = True
+    """Of the two ways that a list is sorted."""
     still: bool = False
     sent: list[float] = field(default_factory=list)
     received: list[float] = field(default_factory=list)
@@ -46,24 +52,40 @@ class View:
         """Do what a key means; False where it means to leave."""
         if key == "q":
             return False
-        if key in "34d?":
+        if key in "1234d?":
             self.shown = key
         elif key == "s":
-            self.by_size = not self.by_size
+            self.first_sort = not self.first_sort
         elif key == " ":
             self.still = not self.still
         return True
 
 
-def screen(
-    view: View, status: Told, images: Sequence[Told], now: float, room: tuple[int, int], marks: Marks
-) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Lists:
+    """What the node says; `moving` and `images` are empty until they are looked at."""
+
+    status: Told
+    moving: Told = field(default_factory=dict)
+    images: Sequence[Told] = ()
+
+
+def screen(view: View, lists: Lists, now: float, room: tuple[int, int], marks: Marks) -> list[str]:
     """At most as many lines, of at most as many columns, as there is room for."""
     columns, rows = room
-    head = list(_head(view, status, now, marks))
-    body = [*head, marks_line(columns, marks), *_body(view, status, images, now, marks)]
+    head = [*_head(view, lists.status, now, marks), marks_line(columns, marks), _names(view, columns)]
+    body = [*head, *_body(view, lists, now, columns, marks)]
     body = [*body[: rows - 1], *[""] * max(0, rows - 1 - len(body)), _KEYS]
-    return [line[:columns].rstrip() for line in body]
+    cut = "~" if marks == LETTERS else "…"
+    return [line[:columns].rstrip().replace("…", cut) for line in body]
+
+
+def _names(view: View, columns: int) -> str:
+    """The lists there are, and how the one that is shown is sorted."""
+    names = "  ".join(f"{key} {name}" for key, name in _LISTS)
+    sorts = SORTS.get(view.shown)
+    said = f"sorted by {sorts[not view.first_sort]}" if sorts else ""
+    return names + said.rjust(max(0, columns - len(names)))
 
 
 def marks_line(columns: int, marks: Marks) -> str:
@@ -105,15 +127,17 @@ def filled(used: int, quota: int | None, marks: Marks) -> str:
     return full * share + empty * (_PAST - share)
 
 
-def _body(view: View, status: Told, images: Sequence[Told], now: float, marks: Marks) -> Iterator[str]:
+def _body(view: View, lists: Lists, now: float, columns: int, marks: Marks) -> Iterator[str]:
     if view.shown == "?":
         yield from HELP
     elif view.shown == "d":
-        yield from _findings(status["findings"], now, marks)
+        yield from _findings(lists.status["findings"], now, marks)
+    elif view.shown in _MOVING:
+        yield from _MOVING[view.shown](lists.moving, marks, columns, first_sort=view.first_sort)
     elif view.shown == "3":
-        yield from _images(view, images)
+        yield from _images(view, lists.images)
     else:
-        yield from parent_lines(status["registries"], now, marks)
+        yield from parent_lines(lists.status["registries"], now, marks)
 
 
 def _findings(found: Sequence[Told], now: float, marks: Marks) -> Iterator[str]:
@@ -125,7 +149,7 @@ def _findings(found: Sequence[Told], now: float, marks: Marks) -> Iterator[str]:
 
 
 def _images(view: View, images: Sequence[Told]) -> Iterator[str]:
-    rows = sorted(images, key=lambda each: (-each["held"] if view.by_size else 0, each["name"]))
+    rows = sorted(images, key=lambda each: (-each["held"] if view.first_sort else 0, each["name"]))
     yield from table(
         [
             ("HELD", "OF", "", "IMAGE"),

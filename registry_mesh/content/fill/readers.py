@@ -14,10 +14,11 @@ from registry_mesh.oci.span import Span
 
 @dataclass(slots=True, eq=False)
 class Reader:
-    """Where one reader stands, how far it wants to go, and through which registry it came. `epoch`: failures that are
-    older do not concern it."""
+    """Where one reader began and stands, how far it wants to go, and through which registry it came. `epoch`: failures
+    that are older do not concern it."""
 
     via: Via
+    start: int
     position: int
     stop: int
     epoch: int
@@ -70,7 +71,7 @@ class Readers:
 
     def enter(self, via: Via, span: Span, epoch: int) -> Reader:
         """A reader that follows from now on, as one that is waited for."""
-        reader = Reader(via, span.start, span.stop, epoch)
+        reader = Reader(via, span.start, span.start, span.stop, epoch)
         self.followed = True
         self._readers.add(reader)
         self._eager.add(reader)

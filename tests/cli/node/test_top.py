@@ -12,7 +12,7 @@ import time
 from http.server import ThreadingHTTPServer
 
 from registry_mesh.cli.node.marks import LETTERS, SIGNS
-from registry_mesh.cli.node.top_screen import View, bars, filled, screen
+from registry_mesh.cli.node.top_screen import Lists, View, bars, filled, screen
 from tests.cli.node.test_of_node import Far
 from tests.cli.node.test_parents import TOLD as REGISTRIES
 from tests.cli.node.test_status import NOW, TOLD
@@ -21,14 +21,55 @@ STATUS = {**TOLD, "name": "ch-zurich-1", "registries": REGISTRIES}
 STATUS["findings"] = [{**each, "since": NOW - 676} for each in TOLD["findings"]]
 IMAGE = {"name": "r/a:1", "held": 5 * 10**9, "size": 10**10, "whole": False, "pinned": True}
 
+DIGEST = "sha256:9f3c41d0e7a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f708192a3b4c"
+FILL = {
+    "places": ["registry.cern.example/atlas/athena"],
+    "digest": DIGEST,
+    "size": 4_210_000_000,
+    "held": 2_570_000_000,
+    "parts": "999999999994000000",
+    "bytes_per_second": 212_000_000,
+    "left_seconds": 7.7,
+    "from": ["ch-geneva-r1"],
+    "whole_readers": 38,
+    "range_readers": 4,
+}
+LAZY = {
+    **FILL,
+    "places": [],
+    "parts": "909009009000009000",
+    "bytes_per_second": 0,
+    "left_seconds": None,
+    "from": [],
+    "whole_readers": 0,
+    "range_readers": 3,
+}
+READER = {
+    "client": "10.1.2.3",
+    "subject": "",
+    "place": "registry.cern.example/atlas/athena",
+    "digest": DIGEST,
+    "size": 4_210_000_000,
+    "sent": 421_000_000,
+    "seconds": 11.0,
+    "bytes_per_second": 38_000_000,
+    "cache": "joined",
+}
+MOVING = {
+    "fills": [LAZY, FILL],
+    "readers": [{**READER, "subject": "robot:ci", "seconds": 2.0, "bytes_per_second": 10**9}, READER],
+    "fills_in_all": 5,
+    "readers_in_all": 2,
+}
+
 
 def shown(view: View, room: tuple[int, int] = (100, 24), marks: dict[str, str] | None = None) -> list[str]:
     images = [{**IMAGE, "name": "r/b:1", "held": 10**10, "whole": True, "pinned": False}, IMAGE]
-    return screen(view, STATUS, images, NOW, room, marks or dict(SIGNS))
+    return screen(view, Lists(STATUS, MOVING, images), NOW, room, marks or dict(SIGNS))
 
 
 def test_figures_above_and_a_list_below() -> None:
-    view = View()
+    view = View("4")
     view.note(STATUS)
     lines = shown(view)
     assert len(lines) == 24
@@ -37,22 +78,66 @@ def test_figures_above_and_a_list_below() -> None:
     assert lines[2].endswith("█ 236 MB/s   3 fills   46 joined")
     assert lines[3] == "store   " + "█" * 25 + "·" * 5 + " 41.8 TB of 50 TB   24 h: 22.2 TB saved"
     assert lines[4].startswith("▲ parent-slow: ")
-    assert lines[7].startswith("REGISTRY / PARENT")
+    assert lines[7] == "1 Fills  2 Readers  3 Images  4 Parents"
+    assert lines[8].startswith("REGISTRY / PARENT")
     assert lines[-1].startswith("q leave")
+
+
+def test_fills_say_what_comes_from_where_and_for_whom() -> None:
+    lines = shown(View(), (132, 24))
+    assert lines[7].endswith(" sorted by readers")
+    assert lines[8].split() == ["BLOB", "HELD", "OF", "RATE", "FROM", "READERS", "LEFT"]
+    assert lines[9].split("  ") == [
+        "registry.cern.example/atlas/athena",
+        "9f3c41d0e7a2",
+        "███████████·······",
+        "61 %",
+        "4.21 GB",
+        "212 MB/s",
+        "ch-geneva-r1",
+        " 38 + 4",
+        "8 s",
+    ]
+    assert lines[10].split() == [
+        "-", "9f3c41d0e7a2", "█·█··█··█·····█···", "61", "%", "4.21", "GB", "-", "-", "0", "+", "3", "-",
+    ]  # fmt: skip
+    assert lines[11:13] == [
+        "and 3 more",
+        "READERS: whole + ranges. A reader that joins a fill costs no byte of the link.",
+    ]
+    narrow = shown(View(), (100, 24))
+    assert narrow[8].endswith("LEFT")
+    assert narrow[9].startswith("…mple/atlas/athena  9f3c41d0e7a2  ██████···  61 %")
+    lines = screen(View(), Lists(STATUS, {"fills": [], "fills_in_all": 0}), NOW, (80, 24), dict(SIGNS))
+    assert lines[8] == "No blob is on its way in."
+
+
+def test_readers_are_sorted_by_time_or_by_rate() -> None:
+    view = View("2")
+    lines = shown(view, (130, 24))
+    assert lines[9].split() == [
+        "10.1.2.3", "registry.cern.example/atlas/athena", "9f3c41d0e7a2", "10", "%", "4.21", "GB",
+        "38", "MB/s", "11", "s", "joined",
+    ]  # fmt: skip
+    view.press("s")
+    lines = shown(view, (130, 24))
+    assert lines[7].endswith(" sorted by rate")
+    assert lines[9].startswith("robot:ci ")
+    assert "#####" in "".join(shown(View(), (120, 24), dict(LETTERS)))
 
 
 def test_keys_choose_what_is_listed() -> None:
     view = View()
-    assert all(view.press(key) for key in "3 s4d?")
+    assert all(view.press(key) for key in "123 s4d?")
     assert not view.press("q")
     for key, words in (("3", "r/a:1  pinned"), ("d", "for 11 min. nothing: it is tried"), ("?", "joined: ")):
         view.press(key)
         assert any(words in line for line in shown(view)), key
     view.press("3")
-    view.by_size = True
-    assert [line.split()[-1] for line in shown(view)[8:10]] == ["r/b:1", "pinned"]
+    view.first_sort = True
+    assert [line.split()[-1] for line in shown(view)[9:11]] == ["r/b:1", "pinned"]
     view.press("s")
-    assert [line.split()[-1] for line in shown(view)[8:10]] == ["pinned", "r/b:1"]
+    assert [line.split()[-1] for line in shown(view)[9:11]] == ["pinned", "r/b:1"]
 
 
 def test_a_small_terminal_and_other_letters() -> None:

@@ -1,0 +1,53 @@
+"""What moves at a site of two processes, as `top` shows it: a fill over a slow link, and those who read it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+import pytest
+
+from registry_mesh.chunks.chunk_map import MIB
+from tests.eventually import eventually
+from tests.mesh.conftest import SiteBehindLink
+
+pytestmark = pytest.mark.slow
+
+
+async def test_a_fill_and_its_readers_are_told_of_until_they_end(behind_link: SiteBehindLink) -> None:
+    world = behind_link
+    data = random.Random(1).randbytes(6 * MIB)
+    digest = world.parent.add(data)
+    await world.start()
+    world.link.conditions.rate = 2e6
+    told: dict[str, Any] = {}
+
+    async def moving() -> bool:
+        async with world.client.get(f"{world.node.admin}/api/1/fills") as answer:
+            assert answer.status == 200, await answer.text()
+            told.update(await answer.json())
+        fills, readers = told["fills"], told["readers"]
+        return bool(
+            fills and len(readers) == 2 and fills[0]["bytes_per_second"] and fills[0]["whole_readers"]
+        )
+
+    reading = [asyncio.create_task(world.get(world.blob(digest))) for _ in range(2)]
+    await eventually(moving, lambda: told)
+    (fill,) = told["fills"]
+    assert (fill["digest"], fill["size"]) == (str(digest), len(data))
+    assert 0 < fill["held"] < len(data)
+    assert fill["places"] == ["registry.example/team/app"]
+    assert fill["from"] == [world.link.url.partition("://")[2]]
+    assert {(each["client"], each["digest"], each["size"]) for each in told["readers"]} == {
+        ("127.0.0.1", str(digest), len(data))
+    }
+    world.link.conditions.rate = None
+    assert all([(await each)[1] == data for each in reading])
+    await eventually(lambda: ended(world), "nothing moves")
+
+
+async def ended(world: SiteBehindLink) -> bool:
+    async with world.client.get(f"{world.node.admin}/api/1/fills") as answer:
+        told = await answer.json()
+    return not told["fills"] and not told["readers"]
