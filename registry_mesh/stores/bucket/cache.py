@@ -27,7 +27,7 @@ from registry_mesh.ports.pieces import in_memory
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.shared import SharedStore
 from registry_mesh.stores.bucket.bounds import BucketBounds, keep_within
-from registry_mesh.stores.bucket.client import ObjectMissing
+from registry_mesh.stores.bucket.errors import ObjectMissing
 from registry_mesh.stores.bucket.guard import Guard, GuardedRecords
 from registry_mesh.stores.bucket.settings import S3Settings
 from registry_mesh.stores.bucket.shared import BucketAsParent, SpoolFirst

@@ -1,6 +1,6 @@
 """The bucket for bytes: one aiohttp session, signed by botocore. HEAD, GET, ranges, PUT, parts of multiparts.
 
-Bookkeeping (multipart begin and end, listing, batch delete, lifecycle) is in `s3_control`. Keys are given without
+Bookkeeping (multipart begin and end, listing, batch delete, lifecycle) is in `control`. Keys are given without
 the settings' prefix; this is where it is put in front.
 """
 
@@ -8,13 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import random
-import re
 import ssl
-import time
 import uuid
-from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
@@ -25,23 +21,16 @@ from yarl import URL
 
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import PIECE
-from registry_mesh.ports.failures import SourceLied, StoreBroken
+from registry_mesh.ports.failures import StoreBroken
 from registry_mesh.stores import points
 from registry_mesh.stores.bucket.errors import RETRIED, code_in, refused
+from registry_mesh.stores.bucket.retries import BROKEN, TRIES, Sleep, delay
 from registry_mesh.stores.bucket.signing import EMPTY, UNSIGNED, BucketSigner
-
-TRIES: Final = 5
-"""Tries of one request, and of one byte of a stream that broke off."""
+from registry_mesh.stores.bucket.spans import ObjectSpans
 
 _WRITE: Final = 1 << 18  # bytes given to the socket at once
-_PRESIGNED_KEPT: Final = 4096
-_PRESIGNED_SECONDS: Final = 3600
-_CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _SKIPPED: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 _WRITING: Final = ("PUT", "DELETE")
-_BROKEN: Final = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
-
-Sleep = Callable[[float], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +56,6 @@ class ObjectHead:
     nonce: str = ""
 
 
-class ObjectMissing(StoreBroken):
-    """An object that should be there is not."""
-
-
-def delay(attempt: int) -> float:
-    """Seconds to wait before try number `attempt` (the first retry is 1): doubling, with jitter, at most 3."""
-    return min(3.0, 0.1 * float(1 << (attempt - 1))) * random.uniform(0.5, 1.0)
-
-
 async def _body(pieces: Sequence[bytes | memoryview]) -> AsyncIterator[bytes | memoryview]:
     for piece in pieces:
         view = memoryview(piece)
@@ -99,7 +79,7 @@ class S3Client:
         self.base = base
         self._prefix = prefix
         self._sleep = sleep
-        self._presigned: OrderedDict[str, tuple[URL, float]] = OrderedDict()
+        self._spans = ObjectSpans(session, self.presigned, sleep)
 
     @staticmethod
     def session(
@@ -184,7 +164,7 @@ class S3Client:
         for attempt in range(1, TRIES):
             try:
                 answer = await self._once("PUT", url, (data,), payload, headers)
-            except _BROKEN:
+            except BROKEN:
                 answer = None
             if answer is not None and (answer.status == 501 or answer.status not in RETRIED):
                 return answer.status
@@ -211,69 +191,9 @@ class S3Client:
         await self._signer.ready()
         return self._signer.presign(self.url(key), seconds)
 
-    async def pieces(
-        self, key: str, span: Span, size: int, tries: int = TRIES
-    ) -> AsyncGenerator[bytes, None]:
-        """The bytes of `span` of an object of `size` bytes, in order, as they come, at most `PIECE` at once.
-
-        A stream that breaks off is resumed at the same byte; `tries` in a row without a byte are the end.
-        `SourceLied` where the bucket answers with something else than the span, `ObjectMissing` where there is no
-        object.
-        """
-        at, failed = span.start, 0
-        while at < span.stop:
-            before = at
-            try:
-                known = self._presigned.get(key)
-                url = known[0] if known and known[1] > time.monotonic() else await self._presign(key)
-                headers = {"Range": f"bytes={at}-{span.stop - 1}"}
-                async with self._session.get(url, headers=headers, allow_redirects=False) as response:
-                    await self._check(response, key, Span(at, span.stop), size)
-                    content = response.content
-                    while at < span.stop and (piece := await content.readany()):
-                        at += len(piece)
-                        if at > span.stop:
-                            raise SourceLied(f"the bucket sent more of {key} than asked", source="bucket")
-                        yield piece
-                if at < span.stop:
-                    raise aiohttp.ClientPayloadError("ended early")
-            except _BROKEN as error:
-                failed = 1 if at > before else failed + 1
-                if failed >= tries:
-                    raise StoreBroken(
-                        f"the bucket broke off {key} at {at}: {type(error).__name__}"
-                    ) from error
-                await self._sleep(delay(failed))
-
-    async def _check(self, response: aiohttp.ClientResponse, key: str, span: Span, size: int) -> None:
-        if response.status == 206:
-            found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-            if (
-                found
-                and (int(found[1]), int(found[2]) + 1) == (span.start, span.stop)
-                and found[3] in (str(size), "*")
-            ):
-                return
-            raise SourceLied(f"the bucket sent another range of {key}", source="bucket")
-        if response.status == 200 and span == Span(0, size) and response.content_length == size:
-            return
-        if response.status == 403:
-            self._presigned.pop(key, None)  # signed with credentials that are gone
-        code = code_in(await response.content.read(4096))
-        if response.status in RETRIED or response.status == 403:
-            raise aiohttp.ClientPayloadError(f"{response.status} {code}")
-        if response.status == 404 and code != "NoSuchBucket":
-            raise ObjectMissing(f"{key} is not in the bucket")
-        raise refused(f"GET {key}", response.status, code, response.headers)
-
-    async def _presign(self, key: str) -> URL:
-        """A presigned URL, used again for many ranges: signing once is cheaper than signing each request."""
-        url = URL(await self.presigned(key, _PRESIGNED_SECONDS), encoded=True)
-        self._presigned.pop(key, None)
-        self._presigned[key] = (url, time.monotonic() + _PRESIGNED_SECONDS / 4)
-        while len(self._presigned) > _PRESIGNED_KEPT:
-            self._presigned.popitem(last=False)
-        return url
+    def pieces(self, key: str, span: Span, size: int, tries: int = TRIES) -> AsyncGenerator[bytes, None]:
+        """See `ObjectSpans.pieces`."""
+        return self._spans.pieces(key, span, size, tries)
 
     async def _exchange(
         self,
@@ -297,7 +217,7 @@ class S3Client:
                     points.reach(f"bucket.{method.lower()}_answered")
                 if answer.status not in RETRIED and not (conflicts and answer.status == 409):
                     return answer
-            except _BROKEN as error:
+            except BROKEN as error:
                 if attempt == TRIES:
                     reason = f"the bucket did not answer to {method} {key}: {type(error).__name__}"
                     raise StoreBroken(reason) from error

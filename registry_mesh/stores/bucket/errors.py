@@ -58,3 +58,7 @@ def translated(what: str) -> Iterator[None]:
         raise refused(what, status, str(error.response.get("Error", {}).get("Code", ""))) from error
     except BotoCoreError as error:
         raise StoreBroken(f"the bucket did not answer to {what}: {type(error).__name__}") from error
+
+
+class ObjectMissing(StoreBroken):
+    """An object that should be there is not."""

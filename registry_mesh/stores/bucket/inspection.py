@@ -17,8 +17,8 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.failures import SourceLied, StoreBroken
 from registry_mesh.ports.inspection import Inspected
-from registry_mesh.stores.bucket.client import ObjectMissing
 from registry_mesh.stores.bucket.entry import Entry, data_key, digest_of, entry_key, map_key, pending_key
+from registry_mesh.stores.bucket.errors import ObjectMissing
 from registry_mesh.stores.bucket.maps import checked, encoded, read_map, summed_by
 from registry_mesh.stores.bucket.objects import ObjectPage
 from registry_mesh.stores.bucket.store import S3Store

@@ -15,8 +15,9 @@ from registry_mesh.chunks.chunk_map import PAGE, ChunkMap, ChunkMapInvalid, coun
 from registry_mesh.chunks.map_format import MapShape, decode, encode, encode_old, joined, root
 from registry_mesh.chunks.sums import SumAlgorithm
 from registry_mesh.oci.span import Span
-from registry_mesh.stores.bucket.client import ObjectMissing, S3Client
+from registry_mesh.stores.bucket.client import S3Client
 from registry_mesh.stores.bucket.entry import Entry, map_key
+from registry_mesh.stores.bucket.errors import ObjectMissing
 
 WHOLE: Final = 64 << 10
 """Bytes of a map up to which it is read whole, in one request."""

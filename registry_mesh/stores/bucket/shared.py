@@ -15,7 +15,7 @@ from registry_mesh.ports.blobs import BlobInfo, Provenance, Reading, Streamed
 from registry_mesh.ports.cache import SaidSize
 from registry_mesh.ports.failures import Failure, SourceLied, SourceUnavailable, StoreBroken
 from registry_mesh.ports.shared import NearBlobs, SharedBlobs
-from registry_mesh.stores.bucket.client import ObjectMissing
+from registry_mesh.stores.bucket.errors import ObjectMissing
 from registry_mesh.stores.bucket.guard import Guard
 from registry_mesh.stores.bucket.reading import S3Reading
 from registry_mesh.stores.bucket.store import S3Store

@@ -16,7 +16,7 @@ from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobInfo, BlobStore
 from registry_mesh.ports.failures import SourceLied, StoreBroken
 from registry_mesh.ports.uploads import EXPIRY
-from registry_mesh.stores.bucket.client import ObjectMissing, S3Client
+from registry_mesh.stores.bucket.client import S3Client
 from registry_mesh.stores.bucket.connect import proxy_of
 from registry_mesh.stores.bucket.control import S3Control
 from registry_mesh.stores.bucket.entry import (
@@ -28,6 +28,7 @@ from registry_mesh.stores.bucket.entry import (
     entry_key,
     pending_key,
 )
+from registry_mesh.stores.bucket.errors import ObjectMissing
 from registry_mesh.stores.bucket.ingest import Intake, S3Ingest
 from registry_mesh.stores.bucket.lease_holder import this_process
 from registry_mesh.stores.bucket.maps import read_map
