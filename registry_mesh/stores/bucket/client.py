@@ -120,10 +120,10 @@ class S3Client:
         answer = await self._exchange("HEAD", key)
         if answer.status == 404:
             return None
-        headers = self._good(answer, f"HEAD {key}").headers
-        return ObjectHead(
-            int(headers["Content-Length"]), headers.get("ETag", ""), headers.get("x-amz-meta-nonce", "")
-        )
+        what = f"HEAD {key}"
+        headers = self._good(answer, what).headers
+        size = int(_needed(answer, "Content-Length", what))
+        return ObjectHead(size, headers.get("ETag", ""), headers.get("x-amz-meta-nonce", ""))
 
     async def put(self, key: str, data: bytes) -> None:
         """Create or replace a small object."""
@@ -184,7 +184,8 @@ class S3Client:
         headers = {"Content-MD5": base64.b64encode(md5).decode()}
         query = f"?partNumber={number}&uploadId={quote(upload, safe='-_.~')}"
         answer = await self._exchange("PUT", key, query, body=pieces, payload=UNSIGNED, headers=headers)
-        return self._good(answer, f"PUT part {number} of {key}").headers["ETag"]
+        what = f"PUT part {number} of {key}"
+        return _needed(self._good(answer, what), "ETag", what)
 
     async def presigned(self, key: str, seconds: int) -> str:
         """Where anybody may GET the object for `seconds`."""
@@ -248,6 +249,13 @@ class S3Client:
         if 200 <= answer.status < 300:
             return answer
         raise refused(what, answer.status, answer.code, answer.headers)
+
+
+def _needed(answer: BucketAnswer, header: str, what: str) -> str:
+    value = answer.headers.get(header, "")
+    if not value:
+        raise StoreBroken(f"the bucket's answer to {what}: no {header}")
+    return value
 
 
 assert _WRITE <= PIECE

@@ -60,5 +60,17 @@ def translated(what: str) -> Iterator[None]:
         raise StoreBroken(f"the bucket did not answer to {what}: {type(error).__name__}") from error
 
 
+@contextmanager
+def renewing() -> Iterator[None]:
+    """What keeps credentials from being renewed becomes ours: a service, a file or a program of any kind gives them."""
+    try:
+        yield
+    except (BotoCoreError, ClientError, OSError, ValueError, RuntimeError) as error:
+        reason = (
+            f"the bucket's credentials have expired, and cannot be renewed: {type(error).__name__}: {error}"
+        )
+        raise StoreBroken(reason) from error
+
+
 class ObjectMissing(StoreBroken):
     """An object that should be there is not."""

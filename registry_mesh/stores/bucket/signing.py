@@ -8,8 +8,9 @@ from typing import Final
 
 from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials, RefreshableCredentials
+from botocore.credentials import Credentials, ReadOnlyCredentials, RefreshableCredentials
 
+from registry_mesh.stores.bucket.errors import renewing
 from registry_mesh.tasks.threads import ask_remote
 
 UNSIGNED: Final = "UNSIGNED-PAYLOAD"
@@ -49,12 +50,21 @@ class BucketSigner:
         self._credentials = credentials
         self._region = region
         self._auth = _BucketAuth(credentials, region)
+        self._frozen: ReadOnlyCredentials | None = None
 
     async def ready(self) -> None:
-        """Renew credentials that are about to expire; that may ask a service, so it runs in a thread."""
+        """Renew credentials that are about to expire, or use those that boto3's client has renewed meanwhile.
+        `StoreBroken` where they have expired and cannot be renewed."""
         credentials = self._credentials
-        if isinstance(credentials, RefreshableCredentials) and credentials.refresh_needed():
-            frozen = await ask_remote(credentials.get_frozen_credentials)
+        if not isinstance(credentials, RefreshableCredentials):
+            return
+        if credentials.refresh_needed():  # that may ask a service, so it runs in a thread
+            with renewing():
+                frozen = await ask_remote(credentials.get_frozen_credentials)
+        else:
+            frozen = credentials.get_frozen_credentials()
+        if frozen is not self._frozen:
+            self._frozen = frozen
             self._auth.credentials = Credentials(
                 frozen.access_key or "", frozen.secret_key or "", frozen.token
             )

@@ -4,10 +4,12 @@ import asyncio
 import tracemalloc
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from hashlib import md5
 from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 from yarl import URL
 
 from registry_mesh.chunks.chunk_map import CHUNK, MIB
@@ -19,6 +21,7 @@ from registry_mesh.stores.bucket.settings import S3Settings
 from registry_mesh.stores.bucket.store import S3Store
 from tests.eventually import eventually
 from tests.simulators.bucket import Bucket
+from tests.simulators.gateway import Gateway, Ill, Pass
 from tests.simulators.link import Link
 from tests.suites.blob_store import put
 from tests.suites.bytes_of import pattern, read
@@ -131,6 +134,31 @@ async def test_an_upload_survives_a_server_that_refuses_now_and_then(far: S3Stor
 
 
 @pytest.mark.slow
+def without(header: str, method: str) -> Ill:
+    """Answers to `method` lack a header that S3 promises."""
+
+    async def answer(request: web.Request, body: bytes, ask: Pass) -> web.Response:
+        given = await ask()
+        if request.method == method:
+            given.headers.popall(header, None)
+        return given
+
+    return answer
+
+
+async def test_an_answer_without_the_header_that_is_needed_is_a_fault_of_the_store(
+    front: Gateway, s3_settings: S3Settings
+) -> None:
+    store = await S3Store.start(replace(s3_settings, endpoint=front.url))
+    try:
+        upload = await store.control.begin("parts")
+        front.ill = without("ETag", "PUT")
+        with pytest.raises(StoreBroken, match="PUT part 1 of parts: no ETag"):
+            await store.client.put_part("parts", upload, 1, [b"x"], md5(b"x").digest())
+    finally:
+        await store.close()
+
+
 async def test_memory_of_a_stream_is_bounded(s3_store: S3Store) -> None:
     block, pieces = pattern(MIB), 256
     tracemalloc.start()

@@ -16,19 +16,12 @@ from registry_mesh.ports.uploads import Owner
 from registry_mesh.stores.bucket.settings import S3Settings
 from registry_mesh.stores.bucket.store import S3Store
 from tests.environment import environment
-from tests.simulators.gateway import Gateway, Ill, Pass, deletes_many, error, gateway, is_conditional
+from tests.simulators.gateway import Gateway, Ill, Pass, deletes_many, error, is_conditional
 
 pytestmark = pytest.mark.s3
 
 OWNER = Owner(RepositoryName("atlas/athena"), "alice")
 Begin = Callable[[Ill], Awaitable[S3Store]]
-
-
-@pytest.fixture
-async def front(s3_settings: S3Settings) -> AsyncIterator[Gateway]:
-    assert s3_settings.endpoint
-    async with gateway(s3_settings.endpoint) as front:
-        yield front
 
 
 @pytest.fixture
