@@ -8,6 +8,7 @@ create-only, and a second one finds it and sends nothing.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
@@ -16,7 +17,7 @@ from typing import Final
 from registry_mesh.chunks.chunk_map import ChunkMap
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.refusals import BlobUnknown
+from registry_mesh.oci.refusals import BlobUnknown, Refusal
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobInfo, Ingest, Reading
 from registry_mesh.ports.cache import CacheStore, SaidSize
@@ -34,6 +35,8 @@ from registry_mesh.stores.bucket.shared import BucketAsParent, SpoolFirst
 from registry_mesh.stores.bucket.store import S3Store
 from registry_mesh.stores.disk.storage import records_below
 from registry_mesh.stores.disk.store import DiskStore
+
+_log: Final = logging.getLogger(__name__)
 
 SENDERS: Final = 2
 """Uploads at once, in a process."""
@@ -58,6 +61,7 @@ class S3CacheStore:
         self.bounds = BucketBounds()
         self.rotten = 0
         self.sent = 0
+        self._refusing = False
         self._queue: asyncio.Queue[Digest] = asyncio.Queue()
         self._queued: set[Digest] = set()
         self._idle = asyncio.Event()
@@ -255,9 +259,12 @@ class S3CacheStore:
             if not mine:
                 return  # another process of the site does
             async for info in self.spool.blobs():
-                with suppress(Failure):
-                    if not await self.bucket.has(info.digest):
-                        self._send(info.digest)
+                try:
+                    if await self.bucket.has(info.digest):
+                        continue
+                except Failure:
+                    pass  # it is asked again before it is sent
+                self._send(info.digest)
 
     async def _send_all(self) -> None:
         pause = _PAUSE[0]
@@ -266,16 +273,24 @@ class S3CacheStore:
             try:
                 await self._send_one(digest)
                 pause = _PAUSE[0]
+                self._refusing = False
             except BlobUnknown:
                 pass  # evicted from the spool, or rotten there: it will be brought anew
-            except StoreFull:
-                pass  # the bucket takes no more: the spool serves it as long as it can
-            except Failure:
+            except (StoreFull, Refusal) as fault:
+                self._tell(digest, fault)  # the spool serves it as long as it can
+            except Failure as fault:
+                self._tell(digest, fault)
                 await asyncio.sleep(pause)
                 pause = min(_PAUSE[1], pause * 2)
                 self._queue.put_nowait(digest)
                 continue
             self._sent(digest)
+
+    def _tell(self, digest: Digest, fault: Failure | Refusal) -> None:
+        """Say in the log that blobs do not come to the bucket: once, until one does."""
+        if not self._refusing:
+            self._refusing = True
+            _log.warning("%s is not in %s yet, and stays in the spool: %s", digest, self.bucket, fault)
 
     async def _send_one(self, digest: Digest) -> None:
         """Bring it to the bucket, unless another process of the site does, or another site did."""

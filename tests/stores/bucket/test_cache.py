@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from registry_mesh.chunks.chunk_map import CHUNK
 from registry_mesh.oci.digest import Digest
@@ -15,7 +16,10 @@ from registry_mesh.ports.failures import SourceLied, StoreBroken
 from registry_mesh.stores.bucket.cache import S3CacheStore
 from registry_mesh.stores.bucket.entry import KnownEntry, data_key
 from registry_mesh.stores.bucket.settings import S3Settings, SpoolSettings
+from registry_mesh.stores.bucket.store import S3Store
+from registry_mesh.stores.disk.store import DiskStore
 from tests.eventually import eventually
+from tests.simulators.gateway import Gateway, Pass, error, well
 from tests.suites.blob_store import BlobStoreSuite, put
 from tests.suites.bytes_of import pattern, read
 from tests.suites.cache_store import DATA, DIGEST, SIZE, CacheStoreSuite, fill, map_of
@@ -89,6 +93,46 @@ async def test_what_a_process_left_is_sent_by_the_next(
         assert await read(neighbour, digest) == DATA
     finally:
         await again.close()
+
+
+async def refuses(request: web.Request, body: bytes, ask: Pass) -> web.Response:
+    return error(403, "AccessDenied")
+
+
+async def test_what_a_process_left_is_sent_though_the_bucket_refuses_at_first(
+    store: S3CacheStore, neighbour: S3CacheStore, front: Gateway, s3_settings: S3Settings, tmp_path: Path
+) -> None:
+    digest = await put(store.spool, DATA)  # complete, and never queued
+    behind = replace(s3_settings, endpoint=front.url)
+    again = S3CacheStore(await S3Store.start(behind), await DiskStore.start(tmp_path / "one", evict=True))
+    front.ill, before = refuses, len(front.seen)
+    again.begin()
+    try:
+        await eventually(lambda: len(front.seen) > before, "it asks whether the bucket has it")
+        front.ill = well
+        await eventually(lambda: neighbour.bucket.has(digest), "it is sent")
+    finally:
+        await again.close()
+
+
+async def test_an_upload_that_the_bucket_refuses_is_told_once(
+    front: Gateway, s3_settings: S3Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def told() -> list[str]:
+        return [each for each in caplog.messages if "stays in the spool" in each]
+
+    behind = replace(s3_settings, endpoint=front.url, spool=SpoolSettings(tmp_path / "one"))
+    store = await S3CacheStore.start(behind)
+    try:
+        front.ill = refuses
+        digests = [await put(store, pattern(size)) for size in (1, 2, 3)]
+        await eventually(told, "it is told")
+        assert any(str(each) in told()[0] for each in digests) and "AccessDenied" in told()[0]
+        front.ill = well
+        await asyncio.wait_for(store.settled(), 30)
+        assert len(told()) == 1, caplog.text
+    finally:
+        await store.close()
 
 
 async def test_what_is_rotten_in_the_bucket_is_forgotten(
