@@ -14,6 +14,21 @@ from registry_mesh.replication.version import Version
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """What one dimension of a rule says, and by which pattern."""
+
+    selected: bool
+    by: str
+    """The pattern that decided, as it stands; or how many took nothing."""
+    why: str
+    """The same as a sentence."""
+    excluded: bool = False
+    """Whether the pattern keeps it out."""
+    aside: str = ""
+    """What is easily missed of it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reason:
     """What one rule says of a reference, in one dimension after the other; the first that says no ends it."""
 
@@ -22,6 +37,8 @@ class Reason:
     words: tuple[str, ...]
     note: str = ""
     """Why the rule exists."""
+    steps: tuple[Step, ...] = ()
+    """Of the repository, then of the tag, as far as they were asked."""
 
 
 def explain(rules: Rules, registry: RegistryName, repository: RepositoryName, tag: Tag) -> tuple[Reason, ...]:
@@ -32,15 +49,15 @@ def explain(rules: Rules, registry: RegistryName, repository: RepositoryName, ta
 def _reason(rule: Rule, registry: RegistryName, repository: RepositoryName, tag: Tag) -> Reason:
     if rule.registry != registry:
         return Reason(rule.name, False, (f"is about {rule.registry}",))
-    words: list[str] = []
+    words, steps = list[str](), list[Step]()
     for dimension, selection, name in (("repos", rule.repositories, repository), ("tags", rule.tags, tag)):
-        selected, why = _verdict(selection, name)
-        words.append(f"{dimension}: {why}")
-        if not selected:
-            return Reason(rule.name, False, tuple(words))
+        steps.append(_step(selection, name))
+        words.append(f"{dimension}: {steps[-1].why}")
+        if not steps[-1].selected:
+            return Reason(rule.name, False, tuple(words), steps=tuple(steps))
     if rule.platforms is not None:
         words.append("platforms: " + ", ".join(map(str, sorted(rule.platforms))))
-    return Reason(rule.name, True, tuple(words), rule.note)
+    return Reason(rule.name, True, tuple(words), rule.note, tuple(steps))
 
 
 def guards(rules: Rules, place: Place, tag: Tag) -> tuple[str, ...]:
@@ -71,20 +88,23 @@ def _guards(rule: Rule, tag: Tag) -> Iterator[str]:
         yield f"when: {' or '.join(window.text for window in rule.when)}"
 
 
-def _verdict(selection: Selection, name: str) -> tuple[bool, str]:
+def _step(selection: Selection, name: str) -> Step:
     excluding: Pattern | None = selection.excluding(name)
     if excluding is not None:
-        return False, f"{name} is excluded by {_told(excluding)}"
+        return Step(False, _told(excluding), f"{name} is excluded by {_told(excluding)}", excluded=True)
     taking = selection.taking(name)
     ranges = [
         each for each in selection.patterns if each.is_version and each.negative is (taking is not None)
     ]
     blind = bool(ranges) and Version.parse(name) is None
+    does = "takes" if taking is None else "excludes"
+    aside = f"it is no version, and {_listed(ranges)} {does} versions" if blind else ""
+    more = f"; {aside}" if aside else ""
     if taking is None:
-        none = f"{name} is taken by none of {', '.join(str(p) for p in selection.patterns)}"
-        return False, none + (f"; it is no version, and {_listed(ranges)} takes versions" if blind else "")
-    passed = f"; it is no version, and {_listed(ranges)} excludes versions" if blind else ""
-    return True, f"{name} is taken by {_told(taking)}{passed}"
+        told = [str(each) for each in selection.patterns]
+        by = told[0] if len(told) == 1 else f"none of {len(told)} patterns"
+        return Step(False, by, f"{name} is taken by none of {', '.join(told)}{more}", aside=aside)
+    return Step(True, _told(taking), f"{name} is taken by {_told(taking)}{more}", aside=aside)
 
 
 def _told(pattern: Pattern) -> str:

@@ -35,6 +35,12 @@ class Failed:
     why: str
     invalid: bool = False
 
+    @property
+    def sides(self) -> tuple[str, str]:
+        """What the test expects, and what is."""
+        expected, _, found = self.why.partition(", and ")
+        return expected.removeprefix("expects "), found.removeprefix("it is ")
+
 
 def try_all(rules: Rules) -> list[Failed]:
     """Those of the folder's tests that fail, in the order of the files. `Refusal` where a reference is none."""

@@ -9,6 +9,7 @@ from typing import Final
 
 import click
 
+from registry_mesh.cli.rules.explain_view import explained, tested
 from registry_mesh.cli.rules.rule_imports import import_
 from registry_mesh.cli.rules.rule_options import (
     EXIT_INVALID,
@@ -90,9 +91,8 @@ def test_(paths: tuple[Path, ...], format: str) -> None:
     if format == "json":
         click.echo(json.dumps({"tests": len(rules.trials), "failed": _told(failed)}, indent=2))
     else:
-        _show(failed)
-        bad = len({each.trial.place for each in failed})
-        click.echo(f"{len(rules.trials) - bad} of {len(rules.trials)} tests come true")
+        for line in tested(rules, failed):
+            click.echo(line)
     sys.exit(_exit(failed))
 
 
@@ -137,15 +137,8 @@ def explain_(ref: str, paths: tuple[Path, ...], format: str) -> None:
             json.dumps({"ref": ref, "wanted": selected, "rules": _reasons(reasons), "guards": more}, indent=2)
         )
     else:
-        for reason in reasons:
-            click.echo(f"{reason.rule}: {'selects it' if reason.selected else 'no'}")
-            for words in (*reason.words, *((f"note: {reason.note}",) if reason.note else ())):
-                click.echo(f"  {words}")
-        for words in more:
-            click.echo(words)
-        if denial is not None:
-            click.echo(f"denied{f': {denial.note}' if denial.note else ''}")
-        click.echo("wanted" if selected else "not wanted")
+        for line in explained(rules, reasons, denial, more):
+            click.echo(line)
     sys.exit(0 if selected else EXIT_LOOK)
 
 

@@ -68,20 +68,23 @@ def test_explain_names_rule_and_pattern() -> None:
     result = run("explain", "registry.cern.example/atlas/athena:22.0.3", str(RULES))
     assert result.exit_code == 0
     assert result.output.splitlines() == [
-        "releases: selects it",
-        "  repos: atlas/athena is taken by atlas/** of set experiments",
-        "  tags: 22.0.3 is taken by semver: >=21 <25",
-        "  platforms: linux/amd64, linux/arm64",
-        "base-images: no",
-        "  repos: atlas/athena is taken by none of library/{alma,debian}",
-        "wanted",
+        f"● Wanted (rule releases, {RULES}/releases.yaml:6:5).",
+        "  RULE         REPOSITORY                        TAG",
+        "  releases     yes  atlas/** of set experiments  yes  semver: >=21 <25  yes",
+        "  base-images  no   library/{alma,debian}        not asked              no",
+        "  releases: platforms: linux/amd64, linux/arm64",
     ]
 
 
 def test_explain_says_what_keeps_it_out() -> None:
     result = run("explain", "registry.cern.example/atlas/scratch/x:latest", str(RULES))
     assert result.exit_code == 1
-    assert "  repos: atlas/scratch/x is excluded by !**/scratch/** of set experiments" in result.output
+    assert result.output.splitlines()[:3] == [
+        "■ Not wanted: kept out by !**/scratch/** of set experiments "
+        f"(rule releases, {RULES}/releases.yaml:6:5).",
+        "  RULE         REPOSITORY                              TAG",
+        "  releases     no   !**/scratch/** of set experiments  not asked  no",
+    ]
     assert run("explain", "other.example/a:1", str(RULES)).exit_code == 1
 
 
@@ -129,7 +132,19 @@ def test_lint_runs_the_tests_of_the_files_and_reads_a_catalog(tmp_path: Path) ->
 
 def test_test_counts_and_explains(tmp_path: Path) -> None:
     path = second(tmp_path)
-    assert run("test", path).output == "1 of 1 tests come true\n"
+    assert run("test", path).output == "● 1 of 1 tests pass.\n"
+    two = SECOND.replace("expect: etcd}", "expect: base}\n  - {given: h.example/other:1, expect: etcd}")
+    result = run("test", second(tmp_path, two))
+    assert result.exit_code == 1
+    assert result.output.splitlines() == [
+        "■ 0 of 2 tests pass.",
+        f"  {path}:6:5  h.example/etcd:3.5.4-0",
+        "    expected  base",
+        "    is        etcd",
+        f"  {path}:7:5  h.example/other:1",
+        "    expected  etcd",
+        f"    is        not wanted: repos: other is taken by none of etcd ({path}:4:5)",
+    ]
     told = json.loads(
         run("test", second(tmp_path, SECOND.replace("expect: etcd", "expect: x")), "--format", "json").output
     )
@@ -139,15 +154,23 @@ def test_test_counts_and_explains(tmp_path: Path) -> None:
 def test_explain_tells_guards_and_targets(tmp_path: Path) -> None:
     result = run("explain", "docker.io/alma:9", second(tmp_path))
     assert result.exit_code == 0
-    assert result.output.splitlines()[-4:] == [
-        "  is about h.example",
-        "base: age: taken after it has shown a value for 3 d",
-        "base: to docker.io/base/alma:9",
-        "wanted",
+    assert result.output.splitlines()[1:] == [
+        "  RULE  REPOSITORY          TAG",
+        "  base  yes  library/*      yes  9     yes",
+        "  etcd  is about h.example  not asked  no",
+        "  base: note: why",
+        "  base: age: taken after it has shown a value for 3 d",
+        "  base: to docker.io/base/alma:9",
     ]
     denied = SECOND + 'deny: [{from: docker.io, repos: "library/alma", note: incident}]\n'
     result = run("explain", "docker.io/alma:9", second(tmp_path, denied))
-    assert (result.exit_code, result.output.splitlines()[-2:]) == (1, ["denied: incident", "not wanted"])
+    told = f"■ Denied: incident ({tmp_path}/r.yaml:7:8)."
+    assert (result.exit_code, result.output.splitlines()[0]) == (1, told)
+    result = run("explain", "h.example/etcd:latest", second(tmp_path))
+    assert result.output.splitlines()[0] == "■ Not wanted: no rule takes it."
+    assert result.output.splitlines()[-1] == (
+        "  etcd: tag: it is no version, and semver: >=3.5.4-0 takes versions"
+    )
 
 
 def test_migrate_changes_the_schema_alone_and_says_what_differs(tmp_path: Path) -> None:
