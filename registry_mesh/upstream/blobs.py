@@ -15,10 +15,18 @@ from registry_mesh.oci.endpoints import Endpoint
 from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import TO_END, BlobInfo
-from registry_mesh.ports.failures import SourceLied, SourceUnavailable, SourceUnreadable, SpanUnsatisfiable
+from registry_mesh.ports.failures import (
+    Failure,
+    SourceDenied,
+    SourceLied,
+    SourceRefused,
+    SourceUnavailable,
+    SourceUnreadable,
+    SpanUnsatisfiable,
+)
 from registry_mesh.upstream.answer import Answer
 from registry_mesh.upstream.blob_reading import BlobReading
-from registry_mesh.upstream.heads import OF_HEAD, Asked
+from registry_mesh.upstream.heads import Asked
 from registry_mesh.upstream.repository import ParentRepository
 
 ACCEPT: Final = f"{MEDIA_TYPE}, {OLD_MEDIA_TYPE};q=0.5" if NEWEST is SumAlgorithm.BLAKE3 else OLD_MEDIA_TYPE
@@ -53,7 +61,9 @@ class ParentBlobs:
                 if answer.status == 404 and self._parent.session.mesh:
                     raise self._unknown(digest)
                 return answer.length if answer.status == 200 else None
-        except OF_HEAD:
+        except Failure as fault:
+            if not self._parent.leaves_to_get(fault):
+                raise
             return None
 
     async def _got(self, digest: Digest) -> int:
@@ -107,10 +117,7 @@ class ParentBlobs:
             headers["Range"] = f"bytes={asked.start}-{'' if asked.stop >= TO_END else asked.stop - 1}"
         told = self._heads.counted.get(digest)
         async with AsyncExitStack() as stack:
-            answer = await self._opened(stack, digest, headers)
-            if span is not None and _is_no_answer(answer, span):
-                await stack.aclose()
-                answer = await self._opened(stack, digest, {"Accept": "*/*"})
+            answer = await self._ranged(stack, digest, headers, span)
             if answer.status == 416:
                 raise self._unsatisfiable(answer)
             if told is None and _tells_no_size(answer):
@@ -121,6 +128,21 @@ class ParentBlobs:
                     answer = await self._opened(stack, digest, headers)
             reading = self._reading(answer, digest, asked, told)
             yield reading if span is None or asked is span else BlobReading(answer, reading.info, span, 1)
+
+    async def _ranged(
+        self, stack: AsyncExitStack, digest: Digest, headers: Mapping[str, str], span: Span | None
+    ) -> Answer:
+        """The answer to a range; to the whole, where it has none that can be read, or refuses it: the proxy before it
+        may, or an address that is signed without it."""
+        try:
+            answer = await self._opened(stack, digest, headers)
+            if span is None or not _is_no_answer(answer, span):
+                return answer
+        except (SourceDenied, SourceRefused):
+            if span is None:
+                raise
+        await stack.aclose()
+        return await self._opened(stack, digest, {"Accept": "*/*"})
 
     async def _opened(self, stack: AsyncExitStack, digest: Digest, headers: Mapping[str, str]) -> Answer:
         request = self._parent.request("GET", Endpoint.BLOB, str(digest), headers)
@@ -200,7 +222,10 @@ def _is_no_answer(answer: Answer, span: Span) -> bool:
     if answer.status == 416:
         size = _UNSATISFIED.fullmatch(told)
         return size is None or int(size[1]) > span.start
-    return answer.status == 206 and _CONTENT_RANGE.fullmatch(told) is None
+    if answer.status != 206:
+        return answer.status in (400, 405)
+    part = _CONTENT_RANGE.fullmatch(told)
+    return part is None or (part[3] != "*" and int(part[2]) + 1 < min(span.stop, int(part[3])))
 
 
 def _tells_no_size(answer: Answer) -> bool:

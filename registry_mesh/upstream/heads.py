@@ -14,7 +14,16 @@ from typing import Final
 from cachetools import TTLCache
 
 from registry_mesh.oci.digest import Digest
-from registry_mesh.ports.failures import SourceDenied, SourceErred, SourceRefused
+from registry_mesh.ports.failures import (
+    Failure,
+    SourceDenied,
+    SourceDown,
+    SourceErred,
+    SourceRefused,
+    SourceThrottled,
+    SourceUnavailable,
+    SourceUnreadable,
+)
 
 DOUBT: Final = 3600.0
 """Seconds for which a HEAD that told nothing, where GET did, is remembered."""
@@ -24,8 +33,24 @@ COUNTED: Final = 300.0
 """Seconds for which a size that had to be counted is remembered."""
 
 
-OF_HEAD: Final = (SourceDenied, SourceErred, SourceRefused)
-"""What a parent answers to HEAD, and perhaps to HEAD alone: then GET decides. A lie is one to GET as well."""
+PASSING: Final = 300.0
+"""The same where it may have been a moment's trouble (5xx, no answer): some registries count GET, and not HEAD."""
+
+PATIENCE: Final = 3
+"""The part of the time that an answer's head may take which HEAD is given, where GET can be asked instead."""
+
+_OF_HEAD: Final = (SourceDenied, SourceErred, SourceRefused)
+"""What any parent answers to HEAD, and perhaps to HEAD alone. A lie is one to GET as well."""
+
+
+def leaves_it_to_get(fault: Failure, *, mesh: bool, available: bool = True) -> bool:
+    """Return whether GET decides where HEAD failed so. `mesh`: it is a node of ours, whose HEAD is as good.
+    `available`: requests go to the parent now."""
+    if isinstance(fault, _OF_HEAD):
+        return True
+    if mesh or not available or isinstance(fault, SourceThrottled | SourceDown):
+        return False
+    return isinstance(fault, SourceUnavailable | SourceUnreadable)
 
 
 class Asked(enum.Enum):
@@ -48,6 +73,7 @@ class Heads:
         """Whether HEAD is to be asked."""
         return self._clock() >= self._until.get(asked, 0.0)
 
-    def useless(self, asked: Asked) -> None:
-        """HEAD told nothing, and GET answered."""
-        self._until[asked] = self._clock() + DOUBT
+    def useless(self, asked: Asked, fault: Failure | None = None) -> None:
+        """HEAD told nothing, by `fault` where it failed, and GET answered."""
+        passing = fault is not None and not isinstance(fault, _OF_HEAD)
+        self._until[asked] = self._clock() + (PASSING if passing else DOUBT)

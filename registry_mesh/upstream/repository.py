@@ -10,8 +10,9 @@ from registry_mesh.oci.endpoints import Endpoint
 from registry_mesh.oci.reference import RepositoryName
 from registry_mesh.oci.refusals import Refusal
 from registry_mesh.ports.blobs import Provenance
-from registry_mesh.ports.failures import SourceRefused
+from registry_mesh.ports.failures import Failure, SourceRefused
 from registry_mesh.upstream.answer import Answer
+from registry_mesh.upstream.heads import leaves_it_to_get
 from registry_mesh.upstream.session import ParentSession
 
 
@@ -60,6 +61,11 @@ class ParentRepository:
             headers=sent,
             registry=self.registry,
         )
+
+    def leaves_to_get(self, fault: Failure) -> bool:
+        """Return whether GET is to be asked where HEAD failed so."""
+        parent = self.session.parent
+        return leaves_it_to_get(fault, mesh=parent.mesh is True, available=parent.available)
 
     def expect(self, answer: Answer, status: int, unknown: type[Refusal]) -> None:
         """Raise `unknown` for 404 and a failure for any other status than the one expected."""

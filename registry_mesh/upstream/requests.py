@@ -58,8 +58,8 @@ class Request:
     query: Mapping[str, str] | None
     headers: dict[str, str]
     body: bytes | None = None
-    beyond: float = 0.0
-    """Seconds that the head may take more than usual."""
+    seconds: float | None = None
+    """That the head may take; None: as many as usual."""
 
     @property
     def target(self) -> URL:
@@ -138,7 +138,9 @@ class Requests:
         try:
             if own:
                 await self._alive(sending)
-            return await self._answered(sending, patience.head + request.beyond)
+            return await self._answered(
+                sending, patience.head if request.seconds is None else request.seconds
+            )
         finally:
             if not sending.done():
                 sending.cancel()

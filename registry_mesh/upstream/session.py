@@ -6,7 +6,7 @@ Exceptions of aiohttp end here and in `upstream.requests`; its responses are han
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -14,7 +14,7 @@ from typing import Literal
 
 import aiohttp
 
-from registry_mesh.auth.challenge import parse_challenges
+from registry_mesh.auth.challenge import Challenge, parse_challenges
 from registry_mesh.auth.hosts import same_place
 from registry_mesh.ports.failures import (
     LoginRefused,
@@ -28,7 +28,7 @@ from registry_mesh.telemetry.names import ANSWERS, OTHER, UPSTREAM_BYTES, UPSTRE
 from registry_mesh.telemetry.traces import Asking, asking
 from registry_mesh.upstream.answer import Answer
 from registry_mesh.upstream.dialogue import Dialogue
-from registry_mesh.upstream.heads import Heads
+from registry_mesh.upstream.heads import PATIENCE, Heads
 from registry_mesh.upstream.health.board import Card
 from registry_mesh.upstream.health.causes import cause
 from registry_mesh.upstream.health.explained import explained
@@ -39,6 +39,7 @@ from registry_mesh.upstream.health.parent import KnownParent
 from registry_mesh.upstream.health.retry_after import retry_after
 from registry_mesh.upstream.login.authorization import Authorization, Question
 from registry_mesh.upstream.login.credentials import Credentials
+from registry_mesh.upstream.login.demands import REFUSED, Demands
 from registry_mesh.upstream.login.logins import FixedLogin, Login
 from registry_mesh.upstream.requests import Hung, Request, Requests
 from registry_mesh.upstream.statuses import fault_of, is_beside, lineage, no_registry
@@ -87,6 +88,7 @@ class ParentSession:
         self._authorization = Authorization(session, self.url, login, token_service, patience.connect)
         answers = {each: instruments.counter(UPSTREAM_REQUESTS, self.name, each) for each in ANSWERS}
         self._requests = Requests(session, self.parent, answers)
+        self._demands = Demands(self._at_base)
 
     @property
     def mesh(self) -> bool | None:
@@ -113,23 +115,27 @@ class ParentSession:
         If-None-Match; to HEAD also those of `REFUSES_HEAD`. Failures are raised. `beyond`: seconds that the head may
         take more than usual, for what the parent has to do before it. `registry`: whose bytes come, to be counted."""
         parent, kind = self.parent, kind_of(path)
-        parent.admit(kind)
+        instead = method == "HEAD" and not parent.mesh  # then GET can be asked
+        waited_for, seconds = f"{kind} by HEAD" if instead else kind, parent.patience.head + beyond
+        seconds = seconds / PATIENCE if instead else seconds
+        parent.admit(waited_for)
         parent.inflight += 1
         try:
             named = await self._named(query or {})
-            request = Request(method, self.url + path, named, dict(headers or {}), body, beyond)
+            request = Request(method, self.url + path, named, dict(headers or {}), body, seconds)
             question = Question((query or {}).get("ns", ""), scope)
             async with AsyncExitStack() as stack:
                 answered = stack.enter_context(parent.asked())
                 response = await self._open(stack, request, question, asking(method, path, kind, self.name))
-                parent.hangs.answered(kind)
+                parent.hangs.answered(waited_for)
                 if method == "HEAD" or response.content_length == 0:
                     answered()
                 yield Answer(response, parent, registry, answered)
         except Hung:
-            seconds = parent.patience.head
-            parent.hangs.hung(kind, seconds)
-            parent.card.tell(f"no answer to requests for {kind} for {seconds:.0f} s, though it is alive")
+            parent.hangs.hung(waited_for, seconds)
+            parent.card.tell(
+                f"no answer to requests for {waited_for} for {seconds:.0f} s, though it is alive"
+            )
             raise
         except (TimeoutError, aiohttp.ClientError, OSError) as fault:
             raise SourceUnavailable(f"broke off: {cause(fault)}", source=self.name) from fault
@@ -187,22 +193,31 @@ class ParentSession:
         await dialogue.begin()
         while True:
             response = await self._requests.send(stack, request, dialogue.header)
-            if response.status not in (401, 403):
-                dialogue.passed()
-                if dialogue.header:
-                    self.parent.card.let_in()
-                why = (
-                    await explained(response)
-                    if response.status in (503, 508) and self._ours(response)
-                    else ""
-                )
-                return self._checked(response, request.headers, why)
-            challenges = parse_challenges(response.headers.getall("WWW-Authenticate", []))
-            response.release()
-            if not same_place(str(response.url), self.url):
-                raise SourceDenied(f"answered {response.status} where it led to", source=self.name)
-            if not await dialogue.refused(response.status, challenges):
-                raise dialogue.failure(response.status)
+            elsewhere = response.status >= 400 and not same_place(str(response.url), self.url)
+            demanded = await self._demands.of(
+                response.status,
+                response.headers.getall("WWW-Authenticate", []),
+                shown=bool(dialogue.header) or elsewhere,
+                hides=self._authorization.login is not None and not self.mesh,
+            )
+            if demanded is not None:
+                response.release()
+                if elsewhere:
+                    raise SourceDenied(f"answered {response.status} where it led to", source=self.name)
+                if await dialogue.refused(response.status, demanded):
+                    continue
+                if response.status in REFUSED:
+                    raise dialogue.failure(response.status)
+            dialogue.passed()
+            if dialogue.header:
+                self.parent.card.let_in()
+            ours = response.status in (503, 508) and self._ours(response)
+            return self._checked(response, request.headers, await explained(response) if ours else "")
+
+    async def _at_base(self) -> Sequence[Challenge]:
+        async with AsyncExitStack() as stack:
+            response = await self._requests.send(stack, Request("GET", self.url + "/v2/", None, {}), "")
+            return parse_challenges(response.headers.getall("WWW-Authenticate", []))
 
     async def close(self) -> None:
         """End what runs for it."""

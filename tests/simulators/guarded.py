@@ -40,6 +40,8 @@ class GuardedRegistry:
     realm: str = ""
     challenges: list[str] = field(default_factory=lambda: [USUAL])
     """Lines of WWW-Authenticate, with {realm} and {scope}."""
+    base: list[str] = field(default_factory=list)
+    """The same at /v2/."""
     scope: str | None = None
     """The scope that a token must have; None: the usual one of the repository."""
     users: dict[str, str] = field(default_factory=lambda: {"u": "p"})
@@ -64,6 +66,8 @@ class GuardedRegistry:
     asked: list[Asked] = field(default_factory=list)
     requests: list[tuple[str, str, str]] = field(default_factory=list)
     """Method, path and Authorization of each request for content."""
+    visits: int = 0
+    """Requests for /v2/."""
     good: dict[str, str] = field(default_factory=dict)
     """Scopes, joined, by token."""
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
@@ -75,7 +79,8 @@ class GuardedRegistry:
         if request.path == "/token":
             return await self._token(request)
         if request.path == "/v2/":
-            return web.json_response({})
+            self.visits += 1
+            return self._challenged(web.Response(status=401 if self.base else 200), self.base, "")
         shown = request.headers.get("Authorization", "")
         self.requests.append((request.method, request.path, shown))
         if self.leads_to:
@@ -84,15 +89,17 @@ class GuardedRegistry:
         scope = self.scope or f"repository:{repository}:pull"
         if repository not in self.forbidden and self._lets(shown, scope):
             return web.Response(body=DATA)
-        answer = web.Response(status=self.refusal)
-        for line in self.challenges:
+        return self._challenged(web.Response(status=self.refusal), self.challenges, scope)
+
+    def _challenged(self, answer: web.Response, lines: list[str], scope: str) -> web.Response:
+        for line in lines:
             answer.headers.add("WWW-Authenticate", line.format(realm=self.realm, scope=scope))
         return answer
 
     def _lets(self, shown: str, scope: str) -> bool:
         if shown.startswith("Bearer "):
             return scope in self.good.get(shown.removeprefix("Bearer "), "").split()
-        return any("Basic" in line for line in self.challenges) and self._user(shown)
+        return any("Basic" in line for line in self.challenges + self.base) and self._user(shown)
 
     def _user(self, shown: str) -> bool:
         return any(shown == basic(*user) for user in self.users.items())

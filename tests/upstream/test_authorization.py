@@ -16,6 +16,7 @@ from yarl import URL
 
 from registry_mesh.auth.challenge import Challenge
 from registry_mesh.oci.reference import RegistryName, RepositoryName
+from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.ports.failures import (
     Failure,
     LoginRefused,
@@ -435,6 +436,44 @@ async def test_a_403_that_asks_for_a_login_is_answered(
     assert await (await world.reader(parent, ME)).read() == DATA
     with pytest.raises(SourceDenied, match=r"answered 40[13]"):
         await (await world.reader(parent)).read()
+
+
+@pytest.mark.parametrize("line", ['Bearer realm="{realm}",service="s"', 'Basic realm="r"'])
+@pytest.mark.parametrize("status", [401, 403, 404])
+async def test_what_is_demanded_at_the_base_alone(
+    world: World, parent: GuardedRegistry, status: int, line: str
+) -> None:
+    """Where docker and podman ask first. By 404 a registry hides what not everybody may see."""
+    parent.refusal, parent.challenges, parent.base = status, [], [line]
+    reader = await world.reader(parent, ME)
+    assert await reader.read("app/img") == DATA
+    assert await reader.read("app/img") == DATA
+    assert len(parent.requests) == 3
+    parent.forbidden = {"private"}
+    with pytest.raises(BlobUnknown if status == 404 else SourceDenied):
+        await reader.read("private")
+
+
+async def test_without_a_login_404_is_no_demand(world: World, parent: GuardedRegistry) -> None:
+    parent.refusal, parent.challenges, parent.base = 404, [], [USUAL]
+    parent.anonymous = True
+    with pytest.raises(BlobUnknown):
+        await (await world.reader(parent)).read()
+    assert not parent.asked
+    parent.challenges = [USUAL]
+    assert await (await world.reader(parent)).read() == DATA
+
+
+async def test_a_base_that_demands_nothing_is_asked_once(world: World, parent: GuardedRegistry) -> None:
+    parent.refusal, parent.challenges = 404, []
+    reader = await world.reader(parent, ME)
+    visits: list[int] = []
+    for _ in range(3):
+        with pytest.raises(BlobUnknown):
+            await reader.read()
+        visits.append(parent.visits)
+    assert visits == visits[:1] * 3
+    assert (len(parent.requests), len(parent.asked)) == (3, 0)
 
 
 async def test_a_401_to_a_password_that_is_good_elsewhere_is_about_what_was_asked(

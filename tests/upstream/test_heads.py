@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,12 +14,27 @@ from aiohttp import web
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.media_types import OCI_MANIFEST
-from registry_mesh.oci.reference import Tag
+from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.oci.refusals import ManifestUnknown
-from registry_mesh.ports.failures import SourceDenied, SourceLied, SourceUnreadable
+from registry_mesh.ports.failures import (
+    Failure,
+    SourceDenied,
+    SourceDown,
+    SourceErred,
+    SourceLied,
+    SourceRefused,
+    SourceThrottled,
+    SourceUnavailable,
+    SourceUnreadable,
+)
 from registry_mesh.ports.repositories import Repository
-from registry_mesh.upstream.heads import DOUBT, Asked, Heads
+from registry_mesh.upstream.client import open_session
+from registry_mesh.upstream.heads import DOUBT, PASSING, PATIENCE, Asked, Heads, leaves_it_to_get
+from registry_mesh.upstream.registry import UpstreamRegistry
+from registry_mesh.upstream.session import ParentSession
+from registry_mesh.upstream.way import Way
 from tests.simulators.registry import Answer, SimulatedRegistry
+from tests.simulators.upstream import PATIENT
 
 MANIFEST = json.dumps({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "layers": None}).encode()
 NAMED = Digest.of(MANIFEST)
@@ -26,7 +42,12 @@ ITSELF = Descriptor(OCI_MANIFEST, NAMED, len(MANIFEST))
 PATH = "/v2/team/app/manifests/1"
 FULL = {"Content-Type": OCI_MANIFEST, "Docker-Content-Digest": str(NAMED)}
 USELESS: dict[str, dict[str, Any]] = {
-    **{str(status): {"status": status} for status in (400, 401, 403, 404, 405, 500, 501)},
+    **{
+        str(status): {"status": status}
+        for status in (400, 401, 403, 404, 405, 406, 408, 500, 501, 502, 503, 504)
+    },
+    "a redirect to nowhere": {"status": 302},
+    "a redirect to itself": {"status": 307, "headers": {"Location": PATH}},
     "no length": {"headers": FULL | {"Content-Length": "0"}},
     "a page": {"body": MANIFEST, "headers": FULL | {"Content-Type": "text/html"}},
     "no type": {"body": MANIFEST, "headers": FULL | {"Content-Type": "application/octet-stream"}},
@@ -55,7 +76,8 @@ async def test_one_get_decides_and_is_remembered(
     assert resolved.descriptor == ITSELF
     assert resolved.manifest is not None
     assert (await app.tags.resolve(Tag("1"))).descriptor == ITSELF
-    assert methods(parent) == ["HEAD", "GET", "GET"]
+    asked = methods(parent)
+    assert asked[-2:] == ["GET", "GET"] and set(asked[:-2]) == {"HEAD"}
 
 
 async def test_a_redirect_that_is_signed_for_get_alone_is_followed_by_get(
@@ -146,6 +168,56 @@ async def test_other_bytes_than_the_digest_beside_them_are_refused(
     parent.answers[PATH] = by_method({"status": 405}, {"body": MANIFEST, "headers": other})
     with pytest.raises(SourceLied, match="Docker-Content-Digest"):
         await app.tags.resolve(Tag("1"))
+
+
+async def test_head_that_hangs_leaves_it_to_get(parent: SimulatedRegistry) -> None:
+    """And is not waited for again."""
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.method == "HEAD":
+            await asyncio.sleep(3600)
+        return web.Response(body=MANIFEST, headers=FULL)
+
+    parent.answers[PATH] = answer
+    parent.says("/v2/")
+    async with open_session(Way(hosts=frozenset({"127.0.0.1"}))) as client:
+        session = ParentSession(client, parent.url, None, replace(PATIENT, suspect=0.1, head=2 * PATIENCE))
+        app = UpstreamRegistry(session, RegistryName("registry.example")).repository(
+            RepositoryName("team/app")
+        )
+        for _ in range(2):
+            assert (await app.tags.resolve(Tag("1"))).descriptor == ITSELF
+    assert methods(parent) == ["HEAD", "GET", "GET"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "of_any", "of_ours"),
+    [
+        (SourceErred("500"), True, True),
+        (SourceDenied("403"), True, True),
+        (SourceUnavailable("502"), True, False),
+        (SourceUnreadable("a redirect to nowhere"), True, False),
+        (SourceThrottled("429"), False, False),
+        (SourceDown("nobody was asked"), False, False),
+        (SourceLied("304 to no condition"), False, False),
+    ],
+)
+def test_what_is_left_to_get(fault: Failure, of_any: bool, of_ours: bool) -> None:
+    assert leaves_it_to_get(fault, mesh=False) is of_any
+    assert leaves_it_to_get(fault, mesh=True) is of_ours
+    assert leaves_it_to_get(fault, mesh=False, available=False) is of_ours
+
+
+def test_a_moments_trouble_is_doubted_for_less() -> None:
+    now = [0.0]
+    heads = Heads(lambda: now[0])
+    heads.useless(Asked.BLOBS, SourceUnavailable("502"))
+    assert not heads.worth(Asked.BLOBS)
+    now[0] = PASSING
+    assert heads.worth(Asked.BLOBS)
+    heads.useless(Asked.BLOBS, SourceRefused("405"))
+    now[0] += DOUBT - 1
+    assert not heads.worth(Asked.BLOBS)
 
 
 def test_doubt_ends() -> None:

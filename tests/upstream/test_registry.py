@@ -136,10 +136,12 @@ async def test_no_ns_where_the_host_is_the_registry(world: World, parent: Simula
     assert parent.asked[0][1] == BLOB
 
 
-def ranged(request: web.Request, *, shift: int = 0, total: int = len(DATA)) -> web.Response:
+def ranged(
+    request: web.Request, *, shift: int = 0, total: int = len(DATA), at_most: int = len(DATA)
+) -> web.Response:
     first, _, last = request.headers["Range"].removeprefix("bytes=").partition("-")
     start, stop = int(first), int(last) + 1 if last else len(DATA)
-    stop = min(stop, len(DATA))
+    stop = min(stop, len(DATA), start + at_most)
     return web.Response(
         status=206,
         body=DATA[start:stop],
@@ -163,6 +165,29 @@ async def test_200_to_a_range_is_never_taken_for_the_range(
 ) -> None:
     parent.says(BLOB, body=DATA)
     assert await read(app, Span(70_000, 70_010)) == DATA[70_000:70_010]
+
+
+@pytest.mark.parametrize("status", [400, 403, 405, 501, 206])
+async def test_a_range_that_is_refused_or_answered_in_part_is_cut_out_of_the_whole(
+    parent: SimulatedRegistry, app: Repository, status: int
+) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        if "Range" not in request.headers:
+            return web.Response(body=DATA)
+        return ranged(request, at_most=1000) if status == 206 else web.Response(status=status)
+
+    parent.answers[BLOB] = answer
+    assert await read(app, Span(70_000, 75_000)) == DATA[70_000:75_000]
+
+
+async def test_a_total_that_is_more_than_there_is_does_not_keep_the_whole_away(
+    parent: SimulatedRegistry, app: Repository
+) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return ranged(request, total=len(DATA) + 7) if "Range" in request.headers else web.Response(body=DATA)
+
+    parent.answers[BLOB] = answer
+    assert await read(app, Span(70_000, TO_END)) == DATA[70_000:]
 
 
 @pytest.mark.parametrize("wrong", [{"shift": 1}, {"total": 100_000}])

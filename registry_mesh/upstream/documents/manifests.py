@@ -20,7 +20,7 @@ from registry_mesh.ports.repositories import FetchedManifest, Resolved
 from registry_mesh.tasks.threads import in_thread
 from registry_mesh.upstream.answer import Answer
 from registry_mesh.upstream.codings import decoded
-from registry_mesh.upstream.heads import OF_HEAD, Asked
+from registry_mesh.upstream.heads import Asked
 from registry_mesh.upstream.repository import ParentRepository
 
 MANIFEST_LIMIT: Final = 64 << 20
@@ -67,13 +67,16 @@ class ParentManifests:
         condition = {"If-None-Match": f'"{known.digest}"'} if known is not None else {}
         if not self._heads.worth(Asked.MANIFESTS):
             return await self._got(tag, known, condition)
+        told, fault = None, None
         try:
             told = await self._told(tag, known, condition)
-        except OF_HEAD:
-            told = None
+        except Failure as failed:
+            if not self._parent.leaves_to_get(failed):
+                raise
+            fault = failed
         if told is None:
             told = await self._got(tag, known, {})
-            self._heads.useless(Asked.MANIFESTS)
+            self._heads.useless(Asked.MANIFESTS, fault)
         elif told.manifest is None and told.descriptor.media_type not in KNOWN:
             return await self._got(tag, known, condition)
         return told
