@@ -61,7 +61,8 @@ def approve(digest: str, config: Path) -> None:
 def undo(config: Path, refs: tuple[str, ...]) -> None:
     """Bring back tags that a run of the rules deleted: each REF (REGISTRY/REPOSITORY:TAG), else all that the last run
     with deletions deleted. Each points at what it pointed at; the bytes are here while the store's grace lasts. A tag
-    that was deleted at a registry that is pushed to is put there again, as long as its bytes are there.
+    that was deleted at a registry that is pushed to is put there again, as long as its bytes are there. The companions
+    by tag that went with a tag, such as its signature, come back with it.
 
     \b
     Example:
@@ -72,7 +73,8 @@ def undo(config: Path, refs: tuple[str, ...]) -> None:
         from registry_mesh.content.snapshot.removing.removed import REMOVED
 
         removed: list[dict[str, Any]] = json.loads(await storage.records.get(REMOVED) or b"[]")
-        several = [each for each in removed if _ref(each) in refs] if refs else _last(removed)
+        several = _with_companions(removed, refs) if refs else _last(removed)
+        several.sort(key=lambda each: "companion_of" not in each)  # they are back before what they belong to
         async with AsyncExitStack() as stack:
             log = stack.enter_context(store_command.audited(loaded))
             repositories = _repositories(loaded, storage, log.keep)
@@ -186,6 +188,10 @@ async def _put_back(config: Config, storage: Storage, several: list[dict[str, An
             back.add(_ref(each))
             click.echo(f"{_ref(each)} points at {each['digest']} again")
     return back
+
+
+def _with_companions(removed: list[dict[str, Any]], refs: tuple[str, ...]) -> list[dict[str, Any]]:
+    return [each for each in removed if _ref(each) in refs or each.get("companion_of") in refs]
 
 
 def _last(removed: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from registry_mesh.assembly.runs.replicator import open_replicator
 from registry_mesh.cli.main import main
 from registry_mesh.content.snapshot.records.outcome import Outcome
 from registry_mesh.oci.reference import Tag
+from tests.content.snapshot.finding.test_verify import TEAM
 from tests.simulators.images import HOST, Content
 from tests.simulators.replica_tree import ReplicaTree, replica_tree
 
@@ -80,3 +81,36 @@ async def test_the_guard_waits_for_a_person_and_undo_brings_all_back(tmp_path: P
         assert (await rules("undo", path, f"{HOST}/app:none"))[0] == 1
         outcome = await replicate(tree)
         assert (outcome.complete, outcome.deleted) == (True, 0)
+
+
+async def test_the_signature_that_went_with_a_tag_comes_back_with_it_and_counts_for_no_guard(
+    tmp_path: Path,
+) -> None:
+    async with replica_tree(tmp_path) as tree:
+        content = Content()
+        images = [content.image(f"{number}", f"t{number}") for number in range(5)]
+        signatures = [TEAM.tag(content, image) for image in images]
+        await tree.push("app", content)
+        write(tree)
+        await replicate(tree)
+        going = [*content.tags]
+        async with aiohttp.ClientSession() as client:
+            for tag in going:
+                async with client.delete(f"{tree.origin.url}/v2/app/manifests/{tag}") as answer:
+                    assert answer.status == 202
+            await tree.push("app", one_more())
+        outcome = await replicate(tree)
+        assert (outcome.stopped, outcome.deleted) == ((), 5)
+        code, told = await rules("undo", str(tree.replica_path), f"{HOST}/app:t3")
+        assert (code, [line.split()[-2] for line in told.splitlines()]) == (
+            0,
+            [str(signatures[3].digest), str(images[3].digest)],
+        )
+        code, told = await rules("undo", str(tree.replica_path))
+        assert told.count("again") == 8
+
+
+def one_more() -> Content:
+    content = Content()
+    content.image("kept", "kept")
+    return content

@@ -24,6 +24,8 @@ class Going:
     change: int | None = field(default=None, compare=False)
     """The last change of the tag when it was looked at: another node may have deleted it meanwhile, and a person have
     brought it back."""
+    companion_of: str = field(default="", compare=False)
+    """The tag that it goes with, where it would not go by itself."""
 
     def __str__(self) -> str:
         return f"{self.place}{named(self.tag)}"

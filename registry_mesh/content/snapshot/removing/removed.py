@@ -38,8 +38,9 @@ class RemovedTags:
 
     @property
     def lately(self) -> Counter[str]:
-        """By registry how many went within 24 hours."""
-        return Counter(str(e["registry"]) for e in self._known if self._now - float(e["at"]) < _DAY)
+        """By registry how many went within 24 hours, without companions."""
+        own = (each for each in self._known if "companion_of" not in each)
+        return Counter(str(each["registry"]) for each in own if self._now - float(each["at"]) < _DAY)
 
     async def note(self, going: Iterable[Going]) -> None:
         """Before they go: a crash between this and that counts too much, never too little."""
@@ -79,4 +80,5 @@ def _entry(going: Going, now: float) -> Entry:
         "digest": going.digest,
         "because": going.because,
     }
-    return said | ({"outward": True} if isinstance(going.place, Outward) else {})
+    said |= {"outward": True} if isinstance(going.place, Outward) else {}
+    return said | ({"companion_of": going.companion_of} if going.companion_of else {})

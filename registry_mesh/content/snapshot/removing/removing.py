@@ -213,18 +213,23 @@ class Removing:
                 )
         if gone:
             try:
-                await self._untag_companions(target, gone)
+                await self._untag_companions(place, target, gone)
             except SourceUnavailable as fault:
                 self.troubles.append(
                     (str(place), f"companions of deleted tags are still there: {fault.reason}")
                 )
 
-    async def _untag_companions(self, target: KeptTags, gone: Mapping[Digest, Tag]) -> None:
+    async def _untag_companions(self, place: Place, target: KeptTags, gone: Mapping[Digest, Tag]) -> None:
         held = {tag: each.descriptor.digest for tag, each in (await self._held(target)).items()}
         standing, companions_of = set(held.values()), companions(held)
-        for digest, tag in gone.items():
-            for other in companions_of.get(digest, ()) if digest not in standing else ():
-                await target.untag(other, held[other], f"companion of {tag}")
+        going = [
+            Going(place, other, str(held[other]), f"companion of {tag}", companion_of=f"{place}:{tag}")
+            for digest, tag in gone.items()
+            for other in (companions_of.get(digest, ()) if digest not in standing else ())
+        ]
+        await self._removed.note(going)
+        for each in going:
+            await target.untag(each.tag, held[each.tag], each.because)
 
 
 async def _resolved(target: KeptTags, tag: Tag) -> Resolved | None:
