@@ -9,10 +9,10 @@ from typing import Final
 import click
 
 from registry_mesh.auth.access import Action, Asked
-from registry_mesh.auth.explain import explain
 from registry_mesh.auth.identity import ANONYMOUS_NAME, Identity
 from registry_mesh.auth.policies import Policies
 from registry_mesh.auth.subjects import is_member
+from registry_mesh.cli.access_view import decided, every
 from registry_mesh.cli.suggesting import Suggesting
 from registry_mesh.config.access_files import load_book
 from registry_mesh.config.document import read_document
@@ -57,9 +57,12 @@ def lint(paths: tuple[Path, ...]) -> None:
 @click.argument("ref", metavar="REF")
 @_PATHS
 @click.option("--group", "groups", multiple=True, help="A group that the credentials name.")
-def explain_(subject: str, action: str, ref: str, paths: tuple[Path, ...], groups: tuple[str, ...]) -> None:
-    """Say whether SUBJECT may do ACTION in REF (REGISTRY/REPOSITORY), and what each policy says to that. PATH: policy
-    files, a directory of them, or the configuration of a node.
+@click.option("--all", "all_", is_flag=True, help="Say what each policy says, too.")
+def explain_(
+    subject: str, action: str, ref: str, paths: tuple[Path, ...], groups: tuple[str, ...], all_: bool
+) -> None:
+    """Say whether SUBJECT may do ACTION in REF (REGISTRY/REPOSITORY), and by which line, or which lines come near.
+    PATH: policy files, a directory of them, or the configuration of a node.
 
     \b
     Example:
@@ -69,12 +72,9 @@ def explain_(subject: str, action: str, ref: str, paths: tuple[Path, ...], group
         raise click.BadParameter(f"{subject}: name one caller: a user, robot:NAME or anonymous")
     policies, asked = _load(paths), _asked(Action(action), ref)
     identity = Identity(subject, frozenset(groups))
-    for word in explain(policies, identity, asked):
-        where = f" ({word.entry.where})" if word.entry.where else ""
-        click.echo(f"{word.entry.name}{where}: {word.says}")
-    allowed = policies.judge(identity, asked).allowed
-    click.echo("allowed" if allowed else "denied")
-    sys.exit(0 if allowed else EXIT_DENIED)
+    for line in (*decided(policies, identity, asked), *(every(policies, identity, asked) if all_ else ())):
+        click.echo(line)
+    sys.exit(0 if policies.judge(identity, asked).allowed else EXIT_DENIED)
 
 
 def _load(paths: tuple[Path, ...]) -> Policies:

@@ -28,6 +28,9 @@ class Selection:
 
     patterns: tuple[Pattern, ...]
 
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.patterns))
+
     def __contains__(self, name: str) -> bool:
         return self.excluding(name) is None and self.taking(name) is not None
 

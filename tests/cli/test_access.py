@@ -38,25 +38,68 @@ def test_lint_tells_the_line_of_a_test_that_fails(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("subject", "action", "repository", "code", "line"),
+    ("subject", "action", "repository", "verdict", "line"),
     [
-        ("alice", "push", "atlas/app", 0, "atlas pushes (FILE:9): allows it"),
-        ("alice", "tag-update", "atlas/releases/app", 1, "releases never move (FILE:13): denies it"),
-        ("bob", "push", "atlas/app", 1, "atlas pushes (FILE:9): is about @atlas"),
+        (
+            "alice",
+            "push",
+            "atlas/app",
+            "● Yes: FILE:9 allow push atlas/** to @atlas.",
+            "atlas pushes (FILE:9): allows it",
+        ),
+        (
+            "alice",
+            "tag-update",
+            "atlas/releases/app",
+            "■ No: FILE:13 deny tag-update atlas/releases/** to everybody.",
+            "releases never move (FILE:13): denies it",
+        ),
+        (
+            "bob",
+            "push",
+            "atlas/app",
+            "■ No. No line allows it; the nearest:",
+            "atlas pushes (FILE:9): is about @atlas",
+        ),
         (
             "anonymous",
             "pull",
             "private/app:1",
-            1,
+            "■ No. No line allows it; the nearest:",
             "everything public is for everybody (FILE:5): is about other repositories",
         ),
     ],
 )
-def test_explain(subject: str, action: str, repository: str, code: int, line: str) -> None:
-    found, text = said("explain", subject, action, f"registry.example/{repository}", EXAMPLE)
-    assert found == code
-    assert line.replace("FILE", str(EXAMPLE / "policies.yaml")) in text.splitlines()
-    assert text.splitlines()[-1] == ("denied" if code else "allowed")
+def test_explain(subject: str, action: str, repository: str, verdict: str, line: str) -> None:
+    asked = (subject, action, f"registry.example/{repository}", EXAMPLE)
+    code, text = said("explain", *asked)
+    file = str(EXAMPLE / "policies.yaml")
+    assert text.splitlines()[0] == verdict.replace("FILE", file)
+    assert code == (0 if "Yes" in verdict else 1)
+    assert "  " + line.replace("FILE", file) in said("explain", *asked, "--all")[1].splitlines()
+
+
+def test_a_denial_names_what_comes_near_and_what_to_add(tmp_path: Path) -> None:
+    file = tmp_path / "cms.yaml"
+    file.write_text(
+        "schema: registry-mesh/access/1\n"
+        "groups: {cms-analysis: [ada], cern-robots: ['robot:hc']}\n"
+        "policies:\n"
+        "  - {name: a, subjects: everybody, repos: 'cms/cmssw*', allow: pull}\n"
+        "  - {name: b, subjects: '@cms-analysis', repos: ['cms/private*', '!cms/private/x'], allow: [pull, push]}\n"
+        "  - {name: c, subjects: ada, repos: 'lhcb/*', allow: pull}\n"
+    )
+    code, text = said("explain", "robot:hc", "pull", "r.example/cms/private-analysis:v3", file)
+    assert code == 1
+    assert text.splitlines() == [
+        "■ No. No line allows it; the nearest:",
+        f"  {file}:5  allow pull cms/private*, !cms/private/x  for @cms-analysis; robot:hc is in @cern-robots",
+        f"  {file}:4  allow pull cms/cmssw*                    does not take cms/private-analysis",
+        "  Next: a policy with subjects: robot:hc, repos: cms/private-analysis, allow: pull",
+    ]
+    code, text = said("explain", "anonymous", "delete", "r.example/cms/x", file)
+    assert text.splitlines()[0] == "■ No. No line allows it."
+    assert text.splitlines()[1].endswith("repos: cms/x, allow: delete")
 
 
 def test_explain_what_a_node_s_configuration_says(tmp_path: Path) -> None:
@@ -72,7 +115,10 @@ def test_explain_what_a_node_s_configuration_says(tmp_path: Path) -> None:
     node.write_text(yaml.safe_dump(config))
     code, text = said("explain", "anonymous", "pull", "docker.io/alpine", node)
     assert code == 1
-    assert "access.anonymous: docker.io is fetched with credentials of the node, and has to be named" in text
+    assert text.splitlines()[1] == (
+        "  access.anonymous      allow pull **  "
+        "does not name docker.io, which is fetched with credentials of the node"
+    )
     hub["readers"] = "everybody"
     node.write_text(yaml.safe_dump(config))
     assert said("explain", "anonymous", "pull", "docker.io/alpine", node)[0] == 0

@@ -1,0 +1,71 @@
+"""Whether somebody may do something, for a person: the line that decides, or the nearest that does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from registry_mesh.auth.access import Action, Asked
+from registry_mesh.auth.explain import explain
+from registry_mesh.auth.identity import Identity
+from registry_mesh.auth.policies import ALLOWS, Entry, Policies
+from registry_mesh.cli.node.marks import marks
+from registry_mesh.cli.node.screens import table
+
+_MOST: Final = 3
+"""Lines that are shown of those that are near."""
+
+
+def decided(policies: Policies, identity: Identity, asked: Asked) -> Iterator[str]:
+    """The verdict with the line that brought it about; without one, those that came near, and what to add."""
+    judged = policies.judge(identity, asked)
+    if judged.by is not None:
+        mark, verdict = ("well", "Yes: ") if judged.allowed else ("broken", "No: ")
+        does = "allow" if judged.allowed else "deny"
+        subjects = ", ".join(sorted(judged.by.subjects))
+        yield f"{marks()[mark]} {verdict}{_where(judged.by)} {_does(judged.by, does, asked.action)} to {subjects}."
+        return
+    near = _nearest(policies, identity, asked)
+    yield f"{marks()['broken']} No. No line allows it{'; the nearest:' if near else '.'}"
+    rows = [
+        (_where(each), _does(each, "allow", asked.action), _why_not(policies, each, identity, asked))
+        for each in near
+    ]
+    yield from (f"  {row}" for row in (table(rows) if rows else ()))
+    allow = min((word for word in ALLOWS if asked.action in ALLOWS[word]), key=lambda word: len(ALLOWS[word]))
+    yield f"  Next: a policy with subjects: {identity.subject}, repos: {asked.repository}, allow: {allow}"
+
+
+def every(policies: Policies, identity: Identity, asked: Asked) -> Iterator[str]:
+    """What each policy says, in the order they stand."""
+    for word in explain(policies, identity, asked):
+        where = f" ({word.entry.where})" if word.entry.where else ""
+        yield f"  {word.entry.name}{where}: {word.says}"
+
+
+def _nearest(policies: Policies, identity: Identity, asked: Asked) -> list[Entry]:
+    """Those that allow the action, to the caller or of the repository; the repository's first."""
+    subjects = policies.subjects(identity)
+    allowing = [each for each in policies.entries if asked.action in each.allow]
+    near = [each for each in allowing if each.covers(asked) or each.subjects & subjects]
+    return sorted(near, key=lambda each: not each.covers(asked))[:_MOST]
+
+
+def _why_not(policies: Policies, entry: Entry, identity: Identity, asked: Asked) -> str:
+    subjects = policies.subjects(identity)
+    if not entry.covers(asked):
+        return f"does not take {asked.repository}"
+    if not entry.subjects & subjects:
+        groups = ", ".join(sorted(each for each in subjects if each.startswith("@"))) or "no group"
+        return f"for {', '.join(sorted(entry.subjects))}; {identity.subject} is in {groups}"
+    return f"does not name {asked.registry}, which is fetched with credentials of the node"
+
+
+def _where(entry: Entry) -> str:
+    return entry.where or entry.name
+
+
+def _does(entry: Entry, does: str, action: Action) -> str:
+    names = "**" if entry.repositories is None else str(entry.repositories)
+    of = f" of {', '.join(sorted(entry.registries))}" if entry.registries is not None else ""
+    return f"{does} {action.value} {names}{of}"
