@@ -32,8 +32,7 @@ def decided(policies: Policies, identity: Identity, asked: Asked) -> Iterator[st
         for each in near
     ]
     yield from (f"  {row}" for row in (table(rows) if rows else ()))
-    allow = min((word for word in ALLOWS if asked.action in ALLOWS[word]), key=lambda word: len(ALLOWS[word]))
-    yield f"  Next: a policy with subjects: {identity.subject}, repos: {asked.repository}, allow: {allow}"
+    yield f"  Next: a policy with subjects: {identity.subject}, repos: {asked.repository}, allow: {_word(asked.action)}"
 
 
 def every(policies: Policies, identity: Identity, asked: Asked) -> Iterator[str]:
@@ -69,3 +68,10 @@ def _does(entry: Entry, does: str, action: Action) -> str:
     names = "**" if entry.repositories is None else str(entry.repositories)
     of = f" of {', '.join(sorted(entry.registries))}" if entry.registries is not None else ""
     return f"{does} {action.value} {names}{of}"
+
+
+def _word(action: Action) -> str:
+    """What a policy has to say under `allow:`: the word itself, or the one that gives least beside it."""
+    if action.value in ALLOWS:
+        return action.value
+    return min((word for word in ALLOWS if action in ALLOWS[word]), key=lambda word: len(ALLOWS[word]))

@@ -8,6 +8,8 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from registry_mesh.auth.access import Action
+from registry_mesh.auth.policies import ALLOWS
 from registry_mesh.cli.access import command
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "config" / "access"
@@ -97,6 +99,10 @@ def test_a_denial_names_what_comes_near_and_what_to_add(tmp_path: Path) -> None:
         f"  {file}:4  allow pull cms/cmssw*                    does not take cms/private-analysis",
         "  Next: a policy with subjects: robot:hc, repos: cms/private-analysis, allow: pull",
     ]
+    for action in Action:
+        _, text = said("explain", "anonymous", action.value, "r.example/lhcb/x", file)
+        word = text.rpartition("allow: ")[2].strip()
+        assert action in ALLOWS[word] and (word == action.value or action.value not in ALLOWS)
     code, text = said("explain", "anonymous", "delete", "r.example/cms/x", file)
     assert text.splitlines()[0] == "■ No. No line allows it."
     assert text.splitlines()[1].endswith("repos: cms/x, allow: delete")
