@@ -205,6 +205,21 @@ def talk(origin: nodes.Node, site: nodes.Node) -> Iterator[str]:
         for command in ("status", "doctor", "parents", "probe", "check-config", "who-pulled"):
             result = CliRunner().invoke(main, [command, str(node.config)])
             yield f"{result.output}{result.exception!r}"
+        yield reported(node)
+
+
+def reported(node: nodes.Node) -> str:
+    """The file that `doctor --report` writes, made where the node's variables are known."""
+    runner, command = CliRunner(), ["doctor", str(node.config), "--network", "--report"]
+    with runner.isolated_filesystem(node.folder) as folder:
+        result = runner.invoke(main, command, env=node.environment)
+        assert result.exit_code == 0, result.output
+        (file,) = Path(folder).iterdir()
+        assert file.stat().st_mode & 0o777 == 0o600
+        told = json.loads(file.read_text())
+        assert told["node"]["status"]["role"] == told["configuration"]["role"]
+        assert told["network"]
+        return result.output + file.read_text()
 
 
 def ask_status(node: nodes.Node) -> str:

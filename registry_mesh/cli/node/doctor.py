@@ -10,12 +10,14 @@ import textwrap
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import click
 
 from registry_mesh.cli.node.asked import (
+    EXIT_FAILED,
     EXIT_INVALID,
     NodeAddress,
     NodeRefuses,
@@ -49,8 +51,11 @@ _WORDS: Final = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 @click.option("--check", is_flag=True, help="One line with figures, and exit codes, as Nagios takes them.")
 @click.option("--all", "everything", is_flag=True, help="Name what was looked at and is well, too.")
 @click.option("--network", is_flag=True, help="Try every parent and the bucket from here, as `probe` does.")
+@click.option(
+    "--report", "reports", is_flag=True, help="Write what to send to those who help: a file, no secret in it."
+)
 @click.option("--json", "as_json", is_flag=True, help="The same for programs (registry-mesh/doctor/1).")
-def command(config: Path, check: bool, everything: bool, network: bool, as_json: bool) -> None:
+def command(config: Path, check: bool, everything: bool, network: bool, reports: bool, as_json: bool) -> None:
     """Say what the node that CONFIG describes needs a person for: what, since when, why, what to do next.
 
     Asks the running node at its admin address. ■ is broken, ▲ is worth a look. The name at the end of a line never
@@ -60,7 +65,10 @@ def command(config: Path, check: bool, everything: bool, network: bool, as_json:
     Examples:
       registry-mesh doctor config/site.yaml
       registry-mesh doctor config/site.yaml --check
+      registry-mesh doctor config/site.yaml --network --report
     """
+    if reports:
+        _report(config, network)
     try:
         told = _asked(config)
     except (ConfigInvalid, NodeSilent, NodeRefuses) as fault:
@@ -77,6 +85,25 @@ def command(config: Path, check: bool, everything: bool, network: bool, as_json:
         click.echo("\n".join(lines(told, width, marks(), everything=everything)))
     failed = _network(config) if network and not as_json else 0
     sys.exit(1 if told["findings"] or failed else 0)
+
+
+def _report(path: Path, network: bool) -> NoReturn:
+    """Write a report, also of a node that does not answer or whose configuration is wrong."""
+    from registry_mesh.cli.node import report
+
+    try:
+        where = _address(path) or load(path).config
+    except ConfigInvalid as invalid:
+        click.echo(str(invalid), err=True)
+        where = None
+    tries = partial(_network, path) if network and isinstance(where, Config) else None
+    try:
+        file = report.write(report.report(str(path), where, tries))
+    except OSError as fault:
+        click.echo(f"{fault.filename}: {fault.strerror}: go to a folder that you may write to", err=True)
+        sys.exit(EXIT_FAILED)
+    click.echo("\n".join(report.lines(file)))
+    sys.exit(0)
 
 
 def _network(path: Path) -> int:
