@@ -75,15 +75,19 @@ def test_a_parent_that_is_gone_is_said_everywhere_in_one_sentence(tmp_path: Path
             assert listed.returncode == 1
             assert f"■ {nodes.REGISTRY}: offline since " in listed.stdout
             assert "; what is held goes on, tags for 30 d more." in listed.stdout
-            told = refused(site, f"/v2/a/b/manifests/x?ns={nodes.REGISTRY}")
-            assert told["detail"]["finding"]["sentence"] == found["sentence"]
+
+            def told() -> bool:
+                said = refused(site, f"/v2/a/b/manifests/x?ns={nodes.REGISTRY}")["detail"]
+                return bool(said.get("finding", {}).get("sentence") == found["sentence"])
+
+            eventually_here(told, "clients to be told")
             shown = doctor(site)
             assert shown.returncode == 1
             assert found["sentence"] in " ".join(shown.stdout.split())
             checked = doctor(site, "--check")
             assert checked.returncode == 2
             assert checked.stdout.startswith("CRITICAL: ")
-            assert found["sentence"] in site.log.read_text()
+            eventually_here(lambda: found["sentence"] in site.log.read_text(), "a line")
             with urllib.request.urlopen(f"{site.admin}/metrics", timeout=60) as answer:
                 metrics = answer.read()
                 assert b'registry_mesh_finding{finding="offline",state="broken"} 1.0' in metrics
@@ -98,7 +102,7 @@ def test_a_parent_that_is_gone_is_said_everywhere_in_one_sentence(tmp_path: Path
                 assert b'method="PATCH"' not in metrics, "what was never used has no series"
                 assert promtool(metrics) == ""
             eventually_here(lambda: '"reason":' in access.read_text(), "the access log", 10)
-            line = json.loads(access.read_text().splitlines()[-1])
+            line = next(json.loads(each) for each in access.read_text().splitlines() if '"reason":' in each)
             assert (line["status"], line["ns"]) == (503, nodes.REGISTRY)
             events = got(f"{site.admin}/api/1/events")["events"]
             assert events[0]["subject"] == f"{nodes.REGISTRY}/a/b"

@@ -134,7 +134,9 @@ def test_a_killed_worker_comes_back_and_the_other_is_unharmed(origin: nodes.Node
     os.kill(victim, signal.SIGKILL)
     eventually_here(lambda: len(workers(origin) - {victim}) == 2, "another serves")
     assert pull.finish() == DIGEST
-    assert b"registry_mesh_worker_restarts_total 1.0" in get(origin, "/metrics")
+    eventually_here(
+        lambda: b"registry_mesh_worker_restarts_total 1.0" in get(origin, "/metrics"), "it to count"
+    )
 
 
 def holds_connection(pid: int, port: int) -> bool:
@@ -176,7 +178,8 @@ def test_hup_takes_over_whatever_changed_and_a_bad_file_changes_nothing(origin: 
     )
     status = json.loads(get(origin, "/status"))
     assert status["generation"] == 2
-    serving = [each for each in status["workers"] if each["state"] == "serving"]
+    eventually_here(lambda: len(workers(origin)) == 3, "all to serve")
+    serving = [each for each in json.loads(get(origin, "/status"))["workers"] if each["state"] == "serving"]
     assert [each["generation"] for each in serving] == [2, 2, 2]
     assert not old & {each["pid"] for each in serving}
     assert pull.finish() == DIGEST, "an old process ends what it has"
@@ -193,7 +196,8 @@ def test_hup_takes_over_whatever_changed_and_a_bad_file_changes_nothing(origin: 
     eventually_here(lambda: len(reread(origin)) == 2, "it is taken again")
     eventually_here(lambda: "reload-failed" not in found(origin), "and none any more")
     labels = f'code="2xx",endpoint="blob",method="GET",registry="{nodes.REGISTRY}"'
-    assert f"registry_mesh_requests_total{{{labels}}} 1.0".encode() in get(origin, "/metrics")
+    one = f"registry_mesh_requests_total{{{labels}}} 1.0".encode()
+    eventually_here(lambda: one in get(origin, "/metrics"), "the pull to count")
 
 
 def found(node: nodes.Node) -> set[str]:
