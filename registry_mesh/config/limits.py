@@ -35,9 +35,10 @@ class Limits(Section):
     client_bytes: Rate = 0
     """Bytes a second that are sent to one client, on average: it is asked to come again while it is ahead of that by
     more than five seconds."""
-    client_unknown: Annotated[int, Field(ge=0)] = 0
-    """Answers a second, on average over five seconds, of one client, that parents are asked for in vain (404): beyond
-    it the client has to wait, as with `client_requests`."""
+    client_unknown: Annotated[int, Field(ge=0)] = 50
+    """Questions a second, on average over five seconds, that parents are asked in vain for one client: beyond it what
+    nothing here knows of waits up to two seconds for its turn, and is refused then, as with `client_requests`. What is
+    held, or named by a tag or a manifest that is known here, does not count and does not wait."""
     exempt: Annotated[
         tuple[Network, ...],
         BeforeValidator(_networks),

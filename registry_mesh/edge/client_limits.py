@@ -36,13 +36,13 @@ class Limits:
 
     @property
     def rates(self) -> bool:
-        """Whether anything is bounded that is counted by the second."""
-        return bool(self.requests or self.bytes or self.unknown)
+        """Whether anything is bounded that each request counts for."""
+        return bool(self.requests or self.bytes)
 
     @property
     def bounded(self) -> bool:
         """Whether anything is bounded."""
-        return self.rates or self.connections > 0
+        return self.rates or self.unknown > 0 or self.connections > 0
 
 
 def client_of(address: str, exempt: Sequence[Network]) -> str:
@@ -75,7 +75,7 @@ class ClientLimits:
         if not client:
             return 0.0
         used = self._of(client, now)
-        ahead = max(used) - now
+        ahead = max(used[0], used[1]) - now
         if ahead > AHEAD:
             return ahead - AHEAD
         used[0] = max(used[0], now) + self._of_request
@@ -86,6 +86,12 @@ class ClientLimits:
         if client and self._of_byte:
             used = self._of(client, now)
             used[1] = max(used[1], now) + size * self._of_byte
+
+    def wait_for_unknown(self, client: str, now: float) -> float:
+        """Seconds until parents may be asked for the client once more; 0 where they may now."""
+        if not client or not self._of_unknown:
+            return 0.0
+        return max(0.0, self._of(client, now)[2] - now - AHEAD)
 
     def asked_in_vain(self, client: str, now: float) -> None:
         """Count an answer that parents were asked for, and do not have."""

@@ -26,17 +26,17 @@ from registry_mesh.edge.faults import (
 )
 from registry_mesh.edge.hot.entries import Hot
 from registry_mesh.edge.respond import remembered_fields
+from registry_mesh.edge.share import ClientShare
 from registry_mesh.edge.traffic import Traffic
 from registry_mesh.edge.wire.connection import Answered, Connection
 from registry_mesh.oci.endpoints import Endpoint
-from registry_mesh.oci.refusals import BlobUnknown, ManifestUnknown, NameUnknown, Refusal, Unauthorized
+from registry_mesh.oci.refusals import Refusal, Unauthorized
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.hops import HOPS, SIBLING, Asks, Hops, asks_of, passed
+from registry_mesh.ports.share import SHARE
 from registry_mesh.telemetry.traces import enter
 
 log: Final = logging.getLogger(__name__)
-
-Unknown: Final = (BlobUnknown, ManifestUnknown, NameUnknown)
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _READING: Final = ("GET", "HEAD")
@@ -133,6 +133,7 @@ class OuterRing:
                 raise Overloaded("this node is busy", retry_after=1)
             self._demand_patience(exchange)
             self._begin_hops(exchange)
+            self._begin_share(exchange)
             await self._dispatch(exchange)
         except (Refusal, Failure) as fault:
             await self._tell(exchange, answer_for(fault, self._circumstances(exchange, fault)), fault)
@@ -162,6 +163,13 @@ class OuterRing:
                 "`registry-mesh parents` on each shows which"
             )
 
+    def _begin_share(self, exchange: Exchange) -> None:
+        """What works for this request knows how much parents may be asked for in vain. An origin has none to ask."""
+        if self._traffic.unknown is not None and self._role_name != "origin":
+            hops = HOPS.get()
+            below = hops is not None and bool(hops.below)
+            SHARE.set(ClientShare(self._traffic.unknown, exchange.connection.client, below))
+
     async def _tell(self, exchange: Exchange, answer: ErrorAnswer, fault: Exception) -> None:
         side, exchange.reason = reason_of(fault)
         exchange.why = answer.message
@@ -176,14 +184,7 @@ class OuterRing:
         fields = [("Content-Type", "application/json"), *answer.fields, *getattr(fault, "fields", [])]
         if isinstance(fault, Refusal) and fault.remembered is not None:
             fields += remembered_fields(exchange, fault.remembered)
-        elif isinstance(fault, Unknown):
-            self._asked_in_vain(exchange)
         await exchange.reply(answer.status, fields, answer.body())
-
-    def _asked_in_vain(self, exchange: Exchange) -> None:
-        """Count what parents did not have; an origin has nobody to ask."""
-        if self._traffic.client_limits is not None and self._role_name != "origin":
-            self._traffic.client_limits.asked_in_vain(exchange.connection.client, exchange.began)
 
     def _explain(self, exchange: Exchange, answer: ErrorAnswer, side: str) -> None:
         """Say in the body, and in the access log, what the operator is told of it."""

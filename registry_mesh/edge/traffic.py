@@ -26,6 +26,8 @@ class Traffic:
         limits = settings.client_limits
         self.client_limits = ClientLimits(limits) if limits.rates else None
         """How fast a client may ask; None: as fast as it likes."""
+        self.unknown = ClientLimits(limits) if limits.unknown else None
+        """How often parents are asked for a client in vain; None: no bound. Apart, for hits need not look at it."""
         self.ids = itertools.count(1)
         self.prefix = secrets.token_hex(4)
         """A request's id is this, a dash and the next of `ids` in hexadecimal."""

@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 
 from registry_mesh.edge.client_limits import AHEAD, CLIENTS, ClientLimits, Limits, client_of
 from registry_mesh.edge.settings import Settings
-from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.refusals import BlobUnknown
 from tests.edge.conftest import Start
 from tests.simulators.role import SimulatedRole
 
@@ -90,27 +88,3 @@ async def test_one_client_s_connections(start: Start) -> None:
     async with edge.raw(), edge.raw() as (reader, writer):
         writer.write(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n")
         assert (await reader.readline()).split()[1] == b"200"
-
-
-async def test_what_parents_are_asked_for_in_vain_is_bounded(start: Start) -> None:
-    """Hits and answers from memory are not counted; an origin has nobody to ask."""
-    role = SimulatedRole("site")
-    edge = await start(role, Settings(client_limits=Limits(unknown=2)))
-    blob = await role.shelf("team/app").put_blob(b"layer")
-    for _ in range(20):
-        assert (await edge.ask("GET", f"/v2/team/app/blobs/{blob}")).status == 200
-    role.faults["stat"] = BlobUnknown().again(3.0)
-    for number in range(20):
-        remembered = await edge.ask("HEAD", f"/v2/team/app/blobs/{Digest.of(b'%d' % number)}")
-        assert remembered.status == 404
-        assert remembered.headers["cache-status"].endswith("; hit; ttl=3; detail=negative")
-    role.faults["stat"] = BlobUnknown()
-    answers = [await edge.ask("HEAD", f"/v2/team/app/blobs/{Digest.of(b'%d' % n)}") for n in range(20)]
-    statuses = [answer.status for answer in answers]
-    assert statuses[:10] == [404] * 10
-    assert statuses[-1] == 503
-    assert "cache-status" not in answers[0].headers
-    origin = await start(SimulatedRole(), Settings(client_limits=Limits(unknown=1)))
-    for number in range(9):
-        answer = await origin.ask("HEAD", f"/v2/team/app/blobs/{Digest.of(b'%d' % number)}")
-        assert answer.status == 404

@@ -23,6 +23,7 @@ from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobInfo, BlobSource, Reading
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.repositories import FetchedManifest, ManifestSource
+from registry_mesh.ports.share import demand_share, spend_share
 
 T = TypeVar("T")
 
@@ -85,13 +86,14 @@ class Negatives:
             return
         raise entry.refusal.again(left)
 
-    async def note(self, kind: str, names: NamesOfPlace, digest: Digest, refusal: Refusal) -> None:
-        """Keep what the parents said."""
+    async def note(self, kind: str, names: NamesOfPlace, digest: Digest, refusal: Refusal) -> bool:
+        """Keep what the parents said; whether it is news: of several who ask at a time one tells it."""
+        named, now, key = await names.have(digest), self._clock(), (kind, names.place, digest)
+        before = self._entries.get(key)
         if self.ttl > 0:
-            until = self._clock() + self.ttl * (1 - SPREAD * self._draw())
-            self._entries[kind, names.place, digest] = _Entry(
-                refusal.again(0.0), until, await names.have(digest)
-            )
+            until = now + self.ttl * (1 - SPREAD * self._draw())
+            self._entries[key] = _Entry(refusal.again(0.0), until, named)
+        return before is None or before.until <= now
 
 
 class LessAsked:
@@ -128,8 +130,12 @@ class LessAsked:
 
     async def _asked(self, kind: str, digest: Digest, ask: Callable[[], Awaitable[T]]) -> T:
         await self._negatives.raise_known(kind, self._names, digest)
+        if not await self._names.have(digest):
+            await demand_share()
+            await self._negatives.raise_known(kind, self._names, digest)  # others may have asked meanwhile
         try:
             return await ask()
         except _UNKNOWN as refusal:
-            await self._negatives.note(kind, self._names, digest, refusal)
+            if await self._negatives.note(kind, self._names, digest, refusal):
+                spend_share()
             raise

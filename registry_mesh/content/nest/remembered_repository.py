@@ -22,7 +22,7 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.reading import is_manifest, read_manifest
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
-from registry_mesh.oci.refusals import BlobUnknown, ManifestInvalid, ManifestUnknown
+from registry_mesh.oci.refusals import BlobUnknown, ManifestInvalid, ManifestUnknown, NameUnknown
 from registry_mesh.ports.blobs import Provenance
 from registry_mesh.ports.cache import CacheStore
 from registry_mesh.ports.failures import (
@@ -46,6 +46,7 @@ from registry_mesh.ports.repositories import (
     TagPage,
     TagSource,
 )
+from registry_mesh.ports.share import demand_share, spend_share
 from registry_mesh.tasks.flights import Flights
 
 MANIFEST_LIMIT: Final = 64 << 20
@@ -88,7 +89,13 @@ class RememberedTags:
         moves only to a manifest that can be had."""
 
         async def fetch(last: str | None) -> str:
-            resolved = await self._tags.resolve(tag, _descriptor(last) or known)
+            if last is None:
+                await demand_share()
+            try:
+                resolved = await self._tags.resolve(tag, _descriptor(last) or known)
+            except (ManifestUnknown, NameUnknown):
+                spend_share()
+                raise
             document = (await self._pointed_at(resolved)).document()
             if resolved.provenance.stale:
                 document |= {_SINCE: time.time() - (resolved.provenance.age or 0.0)}
@@ -154,8 +161,13 @@ class RememberedTags:
         """The referrers as they are remembered, asked for again when they are no longer fresh."""
 
         async def fetch(_: str | None) -> str:
+            named = await self._is_named(subject)
+            if not named:
+                await demand_share()
             found = await self._referrers.referrers(subject)
             listed = found.descriptors
+            if not listed and not named:
+                spend_share()
             if not found.checked:
                 listed = await referring(subject, listed, self._manifests)
             answer = json.dumps([d.document() for d in listed])
