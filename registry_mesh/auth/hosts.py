@@ -7,10 +7,13 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-_INNER_ZONES: Final = ("localhost", "local", "localdomain", "internal", "intranet", "lan", "home.arpa")
-"""Top domains that no public name has."""
+_INNER_ZONES: Final = ("localhost", "local", "localdomain", "internal", "intranet", "lan", "home.arpa", "svc")
+"""Top domains that no public name has; `svc` is that of services in a Kubernetes cluster."""
 _NUMBER: Final = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
 _NAT64: Final = IPv6Network("64:ff9b::/96")
+_PUBLIC: Final = IPv6Network("2000::/3")
+"""All that was ever given out for the public network (RFC 4291 section 2.4). Beside it are forms that carry an IPv4
+address (`::127.0.0.1`, `::ffff:0:127.0.0.1`, `64:ff9b:1::/48`), those of a site (`fec0::/10`), and nobody's."""
 
 
 def same_place(one: str, other: str) -> bool:
@@ -70,6 +73,8 @@ def inner_address(host: str) -> bool:
         address = _within(ip_address(host))
     except ValueError:
         return bool(_NUMBER.fullmatch(host.rpartition(".")[2]))
+    if isinstance(address, IPv6Address) and address not in _PUBLIC:
+        return True
     return not address.is_global or address.is_multicast
 
 

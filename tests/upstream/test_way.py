@@ -100,7 +100,7 @@ async def test_what_no_address_may_hold_is_encoded_and_the_rest_is_left(
 @pytest.mark.parametrize(
     "host",
     ["127.0.0.1", "0x7f000001", "127.1", "2130706433", "0177.0.0.1", "localhost", "localhost.", "[::1]",
-     "[::ffff:127.0.0.1]", "0.0.0.0", "169.254.169.254", "10.0.0.1", "[fd00::1]"],
+     "[::ffff:127.0.0.1]", "[::127.0.0.1]", "[fec0::1]", "0.0.0.0", "169.254.169.254", "10.0.0.1", "[fd00::1]"],
 )  # fmt: skip
 async def test_no_redirect_leads_inward(
     parent: SimulatedRegistry, inner: SimulatedRegistry, host: str
