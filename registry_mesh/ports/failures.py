@@ -83,6 +83,11 @@ class MapsDisputed(Failure):
     """Two sources gave chunk maps of one blob that cannot both be right. Which is wrong is not known."""
 
 
+class MapUnusable(Failure):
+    """The sources that have a chunk map of the blob gave none that can be used: a damaged one, or something else. The
+    blob's bytes may be right."""
+
+
 class SourceUnreadable(SourceLied):
     """What came is no answer: a page for a manifest, a list without names, a redirect to nowhere. No byte was wrong."""
 

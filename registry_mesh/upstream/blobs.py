@@ -211,9 +211,12 @@ class ParentBlobs:
             self._parent.expect(answer, 200, BlobUnknown)
             data = await answer.body(CHUNK_MAP_LIMIT)
         try:
-            return decode(data, digest=digest)
+            found = decode(data, digest=digest)
         except ChunkMapInvalid as fault:
             raise SourceUnreadable(f"sent a chunk map that is none: {fault}", source=self._source) from None
+        if not found.covers(span):
+            raise SourceUnreadable("sent a chunk map without the pages asked for", source=self._source)
+        return found
 
 
 def _is_no_answer(answer: Answer, span: Span) -> bool:

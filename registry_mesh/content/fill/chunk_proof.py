@@ -175,6 +175,8 @@ class ChunkProof:
 
     def _found(self, found: ChunkMap | Failure | None, via: Via) -> None:
         """The end of ASKING."""
+        if found is None and self._state.disputed:
+            self.map = None
         if found is None and self.map is not None:
             found = SourceUnavailable("no parent has more of the chunk map that one of them began to give")
         if isinstance(found, ChunkMap):

@@ -10,10 +10,13 @@ from registry_mesh.content.fill.state import FillState
 from registry_mesh.content.fill.via import Via
 from registry_mesh.oci.refusals import Refusal
 from registry_mesh.oci.span import Span
-from registry_mesh.ports.failures import Failure, MapsDisputed, SourceDown, SourceLied
+from registry_mesh.ports.failures import Failure, MapsDisputed, MapUnusable, SourceDown, SourceLied
 
 PAUSES: Final = (0.0, 0.1, 0.3, 0.6)
 """Seconds before each try to get the chunk map."""
+
+WRONG: Final = 2
+"""Wrong maps after which none is asked for again: one may have been spoilt on its way."""
 
 ASKED: Final = 1024 * MIB // CHUNK
 """Chunks whose sums are asked for at once, at most: those of 1 GiB, 256 KiB of the map."""
@@ -50,14 +53,18 @@ class WantedSums:
 
 
 async def ask_for_map(state: FillState, via: Via, chunks: range) -> ChunkMap | Failure | None:
-    """The map with the sums of `chunks`; None where there is none; what keeps it from coming."""
+    """The map with the sums of `chunks`; None where there is none; what keeps it from coming. Wrong maps, and maps of
+    which one must be wrong, are none, and the fill is disputed then."""
     failure: Failure | None = None
     span = (
         None
         if len(chunks) == state.chunks
         else Span(chunks.start * CHUNK, min(state.size, chunks.stop * CHUNK))
     )
+    wrong = 0
     for pause in PAUSES:
+        if wrong == WRONG:
+            break
         if pause:
             await asyncio.sleep(pause)
         try:
@@ -71,11 +78,14 @@ async def ask_for_map(state: FillState, via: Via, chunks: range) -> ChunkMap | F
             return down
         except Failure as again:
             failure = again
+            wrong += isinstance(again, SourceLied | MapUnusable)
             continue
         if found is None or (found.size == state.size and found.covers(span)):
             return found
-        failure = SourceLied(_misfit(found, state.size))
-        state.blame(failure.reason)
+        failure, wrong = SourceLied(_misfit(found, state.size)), wrong + 1
+    if isinstance(failure, SourceLied | MapUnusable):
+        state.dispute(failure.reason)
+        return None
     return failure
 
 

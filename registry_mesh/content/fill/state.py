@@ -59,7 +59,8 @@ class FillState:
         self.sums = NEWEST
         """By which chunks are summed as they come: as the map is, or before it is here as it most likely is."""
         self.disputed = False
-        """Parents gave chunk maps that cannot both be right: nothing but the whole digest proves anything."""
+        """Parents gave chunk maps that cannot both be right, or none but wrong ones: nothing but the whole digest
+        proves anything."""
         self.unstorable: Failure | None = None
         self.troubles = Troubles()
         self.fetched = 0
@@ -219,7 +220,7 @@ class FillState:
             distrust(self._blamed(), self.digest, reason)
 
     def dispute(self, reason: str) -> None:
-        """Nobody knows whose chunk map is wrong; the digest of the whole will tell."""
+        """The chunk maps that came are wrong, or nobody knows which is; the digest of the whole will tell."""
         self.disputed = True
         log.warning("%s: %s: no part of it leaves before all of it is proven", self.digest, reason)
 

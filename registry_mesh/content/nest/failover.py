@@ -18,7 +18,7 @@ from registry_mesh.oci.reference import Tag
 from registry_mesh.oci.refusals import ManifestUnknown
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobInfo, Reading
-from registry_mesh.ports.failures import Failure, SourceLied, SourceSlow
+from registry_mesh.ports.failures import Failure, MapUnusable, SourceLied, SourceSlow
 from registry_mesh.ports.repositories import FetchedManifest, Referrers, Repository, Resolved, TagPage
 
 BESIDE: Final = 1 << 20
@@ -78,11 +78,14 @@ class Failover:
 
     async def chunk_map(self, digest: Digest, span: Span | None = None) -> ChunkMap | None:
         """Of the first candidate that has one. Where a span of it is asked for the whole may never be there to be
-        proven: `MapsDisputed` tells then that a second candidate's map differs."""
+        proven: `MapsDisputed` tells then that a second candidate's map differs. `MapUnusable` where all have none but
+        wrong ones."""
         candidates, reasons = self._first.order(digest)
         opinion = SecondOpinion(digest)
         if span is not None:
-            opinion.begin(c for c in candidates if not self._distrusted.suspects(c.parent.name, digest))
+            suspects = self._distrusted.suspects
+            trusted = [each for each in candidates if not suspects(each.parent.name, digest)]
+            opinion.begin(trusted or candidates)
         try:
             told = await self._map(digest, span, candidates, reasons)
             if told is not None:
@@ -97,25 +100,26 @@ class Failover:
         """The map and whose it is. None where those that can be asked say that they have none: one that has, and fails
         to tell, must not pass for one that has not."""
         failures: list[Failure] = []
-        answered = False
+        answered, all_asked = False, not reasons
         for candidate in candidates:
             if not candidate.parent.available:
                 reasons.append(f"{candidate.parent.name}: {candidate.parent.reason}")
+                all_asked = False
                 continue
             try:
                 found = await candidate.repository.blobs.chunk_map(digest, span)
             except Unknown:
                 answered = True
                 continue
-            except Failure as failure:
-                if isinstance(failure, SourceLied):
-                    failure = self._first.noted(failure, candidate.parent.name, digest)
+            except Failure as failure:  # a wrong map says nothing of the blob's bytes: nobody is left for it
                 failures.append(failure)
                 reasons.append(f"{candidate.parent.name}: {failure.reason}")
                 continue
             if found is not None:
                 return found, candidate
             answered = True
+        if failures and all_asked and all(isinstance(failure, SourceLied) for failure in failures):
+            raise MapUnusable("; ".join(reasons))
         if failures or not answered:
             raise together_as_one(failures, reasons)
         return None

@@ -135,8 +135,8 @@ class PullThrough:
         return said.size if said is not None else None
 
     async def chunk_map(self, digest: Digest, span: Span | None = None) -> ChunkMap | None:
-        """The store's, or that of the fill under way, else the source's. Of a blob that is not held as a whole it is
-        None where the source cannot be asked: what is held of it is given all the same."""
+        """The store's, or that of the fill under way, else the source's; None where the source cannot be asked, or has
+        none that can be used: what is held of the blob is given all the same."""
         if digest.is_of_nothing:
             return ChunkMapper().finish()
         try:
@@ -144,7 +144,7 @@ class PullThrough:
         except (BlobUnknown, StoreBroken):
             return await self._map_under_way(digest, span)
         if found is None:
-            return await self._source.chunk_map(digest, span)
+            return await self._map_of_source(digest, span)
         await self._belonging.demand(digest)
         return found
 
@@ -153,6 +153,9 @@ class PullThrough:
         if fill is not None and fill.chunk_map is not None and fill.chunk_map.covers(span):
             await self._belonging.demand(digest)
             return fill.chunk_map
+        return await self._map_of_source(digest, span)
+
+    async def _map_of_source(self, digest: Digest, span: Span | None) -> ChunkMap | None:
         with suppress(Failure):
             return await self._source.chunk_map(digest, span)
         return None

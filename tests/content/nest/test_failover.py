@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from registry_mesh.chunks.chunk_map import ChunkMap
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.fill.policy import FillPolicy
 from registry_mesh.content.nest.candidates import Candidate
@@ -22,12 +23,21 @@ from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobInfo, Reading
-from registry_mesh.ports.failures import Failure, SourceDown, SourceLied, SourceUnavailable, SourceUnreadable
+from registry_mesh.ports.failures import (
+    Failure,
+    MapsDisputed,
+    MapUnusable,
+    SourceDown,
+    SourceLied,
+    SourceUnavailable,
+    SourceUnreadable,
+)
 from registry_mesh.ports.pieces import in_memory
 from registry_mesh.ports.repositories import FetchedManifest, Referrers, Repository, TagPage
 from registry_mesh.stores.memory.store import MemoryStore
 from tests.eventually import eventually
 from tests.simulators.source import SimulatedSource
+from tests.suites.maps_of import map_of
 
 DATA = bytes(range(256)) * 20_000
 
@@ -351,3 +361,37 @@ async def test_referrers_are_of_the_first_that_has_some() -> None:
     assert await found(empty, empty) == await found(empty, down) == await found(down, empty) == ()
     with pytest.raises(SourceUnavailable):
         await found(down, down)
+
+
+async def test_where_all_are_suspects_their_maps_are_compared_all_the_same() -> None:
+    """After a whole blob of both was wrong nobody knows whose fault it was: neither's map is believed alone."""
+    liar, other = holding("liar", maps=True, maps_lie=True, flip_at=5), holding("other", maps=True)
+    digest, distrusted = Digest.of(DATA), Distrusted()
+    choice = Failover([[candidate(liar)], [candidate(other)]], distrusted)
+    for name in ("liar", "other"):
+        distrusted.note(name, digest, "the bytes do not have the digest asked for")
+    with pytest.raises(MapsDisputed, match="liar and other differ"):
+        await choice.chunk_map(digest, Span(0, 10))
+
+
+async def test_a_known_liar_is_no_second_opinion_of_one_that_is_not() -> None:
+    liar, other = holding("liar", maps=True, maps_lie=True, flip_at=5), holding("other", maps=True)
+    digest, distrusted = Digest.of(DATA), Distrusted()
+    choice = Failover([[candidate(liar)], [candidate(other)]], distrusted)
+    distrusted.note("liar", digest, "chunk 0 does not fit the chunk map")
+    assert await choice.chunk_map(digest, Span(0, 10)) == map_of(DATA).excerpt(Span(0, 10))
+
+
+@pytest.mark.parametrize(("available", "raised"), [(True, MapUnusable), (False, SourceUnavailable)])
+async def test_wrong_maps_are_none_only_where_nobody_else_may_have_one(
+    available: bool, raised: type[Failure]
+) -> None:
+    class Wrong(SimulatedSource):
+        async def chunk_map(self, digest: Digest, span: Span | None = None) -> ChunkMap | None:
+            raise SourceUnreadable("sent a chunk map that is none", source=self.name)
+
+    first, second, distrusted = Wrong("first"), Wrong("second"), Distrusted()
+    choice = Failover([[candidate(first), candidate(second, available=available)]], distrusted)
+    with pytest.raises(raised, match="sent a chunk map that is none"):
+        await choice.chunk_map(Digest.of(DATA))
+    assert not distrusted.suspects("first", Digest.of(DATA)), "its bytes may be right"

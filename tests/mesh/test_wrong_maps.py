@@ -1,0 +1,95 @@
+"""A parent alone whose chunk maps are wrong, and its blobs right: what a damaged file of it would do."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+
+from registry_mesh.chunks.chunk_map import CHUNK
+from registry_mesh.chunks.map_format import encode
+from registry_mesh.edge.server import Server
+from registry_mesh.edge.settings import Settings
+from registry_mesh.oci.span import Span
+from registry_mesh.ports.repositories import RegistrySource
+from registry_mesh.upstream.client import open_session
+from registry_mesh.upstream.registry import UpstreamRegistry
+from registry_mesh.upstream.session import ParentSession
+from registry_mesh.upstream.way import Way
+from tests.mesh.test_proof_at_depth import DATA, DIGEST, RANGE, Tiers, get
+from tests.simulators.gateway import Pass, gateway
+from tests.simulators.nests import NearParent, Plain
+from tests.suites.bytes_of import pattern
+from tests.suites.library import REGISTRY
+from tests.suites.maps_of import map_of
+
+Spoil = Callable[[bytes], bytes]
+HEAD = 20 + 32 + 32
+"""Bytes of a map of one page before its pages: fixed fields, digest, upper level."""
+
+
+def flipped(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+def of(data: bytes) -> Spoil:
+    """The map of other bytes, in the name of the blob."""
+    return lambda _: encode(map_of(data), DIGEST)
+
+
+SPOILT: dict[str, Spoil] = {
+    "a bit of a page": lambda body: flipped(body, len(body) - 5),
+    "a bit of the upper level": lambda body: flipped(body, HEAD - 3),
+    "another blob's name": lambda body: flipped(body, 25),
+    "cut off": lambda body: body[:-7],
+    "nothing": lambda _: b"",
+    "a page of text": lambda _: b"<html>",
+    "no pages": lambda body: body[:HEAD] + bytes(8),
+    "of a shorter blob": of(DATA[: 3 * CHUNK]),
+    "of a longer blob": of(DATA + pattern(CHUNK)),
+    "of an empty blob": of(b""),
+}
+
+
+class Spoilt(Tiers):
+    """Of one hop all chunk maps are spoilt on their way."""
+
+    spoil: Spoil
+
+    async def _spoilt(self, tier: RegistrySource, hop: int) -> NearParent:
+        server = Server(Plain(tier, "origin" if hop == 1 else "site"), Settings())
+        await server.start()
+        self._stack.push_async_callback(server.close)
+        way = await self._stack.enter_async_context(gateway(f"http://127.0.0.1:{server.port}"))
+
+        async def ill(request: web.Request, _: bytes, ask: Pass) -> web.Response:
+            answer = await ask()
+            if "/_mesh/chunks/" not in request.path or answer.status != 200:
+                return answer
+            assert isinstance(answer.body, bytes)
+            return web.Response(body=self.spoil(answer.body), content_type=answer.content_type)
+
+        way.ill = ill
+        client = await self._stack.enter_async_context(open_session(Way(hosts=frozenset({"127.0.0.1"}))))
+        session = ParentSession(client, way.url, ns="always")
+        return NearParent(UpstreamRegistry(session, REGISTRY), session.name)
+
+
+@pytest_asyncio.fixture
+async def tiers(tmp_path: Path) -> AsyncIterator[Spoilt]:
+    async with AsyncExitStack() as stack:
+        yield Spoilt(stack, tmp_path)
+
+
+@pytest.mark.parametrize("span", [None, RANGE], ids=["whole", "range"])
+@pytest.mark.parametrize("kind", SPOILT)
+async def test_its_blobs_are_had_all_the_same(tiers: Spoilt, kind: str, span: Span | None) -> None:
+    """The digest of the whole proves them; no part leaves before that. Nobody is blamed for its bytes."""
+    tiers.spoil = SPOILT[kind]
+    blobs = await tiers.build(1, with_map=False, alone=True)
+    assert await get(blobs, span) == (DATA if span is None else DATA[span.start : span.stop])
+    assert not any(tiers.blamed.values())
