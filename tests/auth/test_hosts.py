@@ -19,8 +19,8 @@ from registry_mesh.auth.hosts import inner_host, place, same_place
         "169.254.169.254", "100.64.0.1", "224.0.0.1", "255.255.255.255", "[::1]", "[::]", "[fe80::1]", "[fc00::1]",
         "[::ffff:127.0.0.1]", "[::ffff:169.254.169.254]", "[64:ff9b::a9fe:a9fe]", "[2002:7f00:1::]", "[ff02::1]",
         "metadata", "registry", "metadata.google.internal", "printer.local", "a.lan", "a.home.arpa",
-        "8.8.8", "1.2.3.0x4", "[::127.0.0.1]", "[::a9fe:a9fe]", "[::ffff:0:127.0.0.1]", "[64:ff9b:1::7f00:1]", "[fec0::1]",
-        "[4000::1]", "[2001:0:7f00:1::]", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local",
+        "8.8.8", "1.2.3.0x4", "[::127.0.0.1]", "[::a9fe:a9fe]", "[::ffff:0:127.0.0.1]", "[64:ff9b:1::7f00:1]",
+        "[fec0::1]", "[4000::1]", "[2001:0:7f00:1::]", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("rest", ["", ":8080", "/token?x=y"])
