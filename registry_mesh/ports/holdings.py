@@ -18,6 +18,18 @@ class Uses:
     last: Mapping[Digest, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class StoreAccount:
+    """What a disk's bytes are of, as its index knows it."""
+
+    pinned: int = 0
+    whole: int = 0
+    """Of whole blobs that are not pinned."""
+    part: int = 0
+    evicted_idle: int = 0
+    """Seconds for which what was last evicted had not been used, at least; 0: nothing was evicted."""
+
+
 class Holdings(Protocol):
     """Of a store on a disk, or behind a spool. `StoreBroken`."""
 
@@ -31,6 +43,10 @@ class Holdings(Protocol):
 
     async def drop(self, digest: Digest) -> int:
         """Forget a blob, whole or in part; the bytes freed, 0 where nothing is here or it is being filled."""
+        ...
+
+    async def account(self) -> StoreAccount:
+        """Return what the bytes on this machine's disk are of. It reads all of the index: not for each moment."""
         ...
 
     async def spare(self, digests: Collection[Digest]) -> None:

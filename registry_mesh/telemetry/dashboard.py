@@ -19,7 +19,7 @@ _ROWS: Final[Mapping[str, tuple[Metric, ...]]] = {
     "Parents": (names.PARENT_STATE, names.PARENT_LATENCY, names.PARENT_RATE, names.UPSTREAM_REQUESTS, names.LIES),
     "Store": (
         names.STORE_USED, names.STORE_QUOTA, names.STORE_FREE, names.EVICTED_BYTES, names.REFETCHED_BYTES,
-        names.ROTTEN, names.SCRUBBED_AT,
+        names.EVICTED_IDLE, names.ROTTEN, names.SCRUBBED_AT,
     ),
     "In step": (names.REPLICATIONS, names.REPLICATED_BYTES, names.REPLICATED_AT, names.RULE_FAULTS),
     "Program": (

@@ -73,6 +73,8 @@ SOURCES: Final = ("store", "sibling", "parent")
 OUTCOMES: Final = ("complete", "failed")
 ANSWERS: Final = ("ok", "not_modified", "unknown", "denied", "throttled", "error", "unreachable")
 
+STORED: Final = ("pinned", "whole", "part", "other")
+"""What stored bytes are of: pinned images, other whole blobs, blobs in part, and uploads and the like."""
 PARENT_STATES: Final = ("in_use", "standing_by", "left_out", "waiting", "silent")
 LISTENERS: Final = ("clients", "operators")
 FINDINGS: Final = (
@@ -152,7 +154,7 @@ LIES: Final = Metric(
     "Wrong bytes, lengths or ranges that a parent sent; no wrong blob was kept",
     {"registry": None, "parent": None},
 )
-STORE_USED: Final = Metric("store_used_bytes", Kind.GAUGE, "Bytes stored", merge=Merge.MAX)
+STORE_USED: Final = Metric("store_used_bytes", Kind.GAUGE, "Bytes stored", {"kind": STORED}, merge=Merge.MAX)
 STORE_QUOTA: Final = Metric(
     "store_quota_bytes", Kind.GAUGE, "Bytes that may be stored; 0: no bound", merge=Merge.MAX
 )
@@ -168,6 +170,12 @@ SCRUBBED_AT: Final = Metric(
 )
 STORE_FAULTY: Final = Metric(
     "store_faulty", Kind.GAUGE, "1: the store cannot be written to; pulls go on without it", merge=Merge.MAX
+)
+EVICTED_IDLE: Final = Metric(
+    "evicted_idle_seconds",
+    Kind.GAUGE,
+    "How long what was last evicted had not been used; 0: nothing was",
+    merge=Merge.MAX,
 )
 EVICTED_BYTES: Final = Metric("evicted_bytes_total", Kind.COUNTER, "Bytes evicted to make room")
 REFETCHED_BYTES: Final = Metric(

@@ -33,7 +33,7 @@ def test_a_child_process_counts_into_the_same_table_and_its_successor_goes_on() 
 def test_gauges_that_all_rows_share_are_not_summed() -> None:
     table = Table(Layout(), 2)
     for row in range(2):
-        table.row(row).gauge(names.STORE_USED).set(500)
+        table.row(row).gauge(names.STORE_USED, "whole").set(500)
         table.row(row).gauge(names.REQUESTS_RUNNING).add(3)
     assert table.total(names.STORE_USED) == 500
     assert table.total(names.REQUESTS_RUNNING) == 6

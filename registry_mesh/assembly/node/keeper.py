@@ -56,6 +56,7 @@ from registry_mesh.edge.access_log import AccessLog
 from registry_mesh.findings.decide import LOOKED_AT
 from registry_mesh.findings.finding import verdict
 from registry_mesh.ports.failures import Failure
+from registry_mesh.ports.holdings import StoreAccount
 from registry_mesh.ports.storage import Storage
 from registry_mesh.telemetry import audit, names
 from registry_mesh.telemetry.events import Event, Events
@@ -232,6 +233,7 @@ class Keeper:
             store.tidy,
             self._keep_pins,
             store.follow,
+            store.sum_up,
             self._parent_log.follow,
             self.lookout.follow,
             self._listen,
@@ -270,7 +272,8 @@ class Keeper:
         if self._runs is not None and self._runs.scrubbers:
             self._runs.scrubbers[0].tell()
         faults = self._runs.rule_faults() if self._runs is not None else None
-        self._gauges.measure(self._stored, faults, self._shown.registries())
+        account = self._store.account if self._store is not None else StoreAccount()
+        self._gauges.measure(self._stored, account, faults, self._shown.registries())
         self._served.look()
         self._now.look()
 

@@ -14,6 +14,7 @@ from registry_mesh.assembly.supervision.processes import Processes
 from registry_mesh.assembly.supervision.seats import Seats
 from registry_mesh.assembly.supervision.told import Told
 from registry_mesh.config.schema import Config
+from registry_mesh.ports.holdings import StoreAccount
 from registry_mesh.telemetry import names
 from registry_mesh.telemetry.instruments import Instruments
 from registry_mesh.upstream.health.board import Board
@@ -43,17 +44,20 @@ class Gauges:
     def measure(
         self,
         stored: Callable[[], tuple[int | None, int | None]],
+        account: StoreAccount,
         rule_faults: int | None,
         registries: Mapping[str, RegistryStatus],
     ) -> None:
-        """Make every gauge true now. `stored` gives bytes used and allowed, or raises `Failure`; `rule_faults` is how
-        many rule files have, None without rules."""
+        """Make every gauge true now. `stored` gives bytes used and allowed, or raises `Failure`; `account`: what they
+        were of lately; `rule_faults`: how many rule files have, None without rules."""
         now = time.monotonic()
         gauge = self._instruments.gauge
         gauge(names.WORKERS).set(self._seats.serving(now))
         gauge(names.DRAINING).set(int(self._seats.draining()))
         used, quota = stored()
-        gauge(names.STORE_USED).set(used or 0)
+        for kind, size in by_kind(used or 0, account).items():
+            gauge(names.STORE_USED, kind).set(size)
+        gauge(names.EVICTED_IDLE).set(account.evicted_idle)
         gauge(names.STORE_QUOTA).set(quota or 0)
         gauge(names.CONFIG_LOADED).set(int(self._told.loaded))
         if rule_faults is not None:
@@ -107,3 +111,12 @@ class Gauges:
             quotas = [self._board.sheet(label).standing(now).quota for label in labels]
             left = min((quota.remaining for quota in quotas if quota), default=-1)
             self._instruments.gauge(names.PULLS_LEFT, host).set(left + 1)
+
+
+def by_kind(used: int, account: StoreAccount) -> dict[str, int]:
+    """The bytes used, by what they are of; together as many as are used now, though the account is older."""
+    left, found = used, {}
+    for kind, size in (("pinned", account.pinned), ("whole", account.whole), ("part", account.part)):
+        found[kind] = min(size, left)
+        left -= found[kind]
+    return {**found, "other": left}

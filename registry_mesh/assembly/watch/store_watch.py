@@ -8,6 +8,7 @@ from typing import Final
 
 from registry_mesh.assembly.sources.storage import write_fault
 from registry_mesh.ports.failures import Failure
+from registry_mesh.ports.holdings import StoreAccount
 from registry_mesh.ports.storage import Storage
 from registry_mesh.telemetry import names
 from registry_mesh.telemetry.instruments import Instruments
@@ -17,6 +18,9 @@ log: Final = logging.getLogger(__name__)
 
 _LOOK: Final = 2.0
 """Seconds between two looks."""
+
+_SUM: Final = 60.0
+"""Seconds between two sums of what is held: they read a row for each blob."""
 
 _TIDY: Final = 3600.0
 """Seconds between two times of tidying up."""
@@ -29,6 +33,8 @@ class StoreWatch:
         self._storage = storage
         self._faulty = instruments.gauge(names.STORE_FAULTY)
         self.fault: str | None = None
+        self.account = StoreAccount()
+        """What its bytes are of, as of the last minute."""
 
     async def follow(self) -> None:
         """Raise the alarm while the disk cannot be written to, or the bucket not be reached; say once when that begins
@@ -44,6 +50,13 @@ class StoreWatch:
             self.fault = fault
             self._faulty.set(int(fault is not None))
             await asyncio.sleep(_LOOK)
+
+    async def sum_up(self) -> None:
+        """Add up what is held, now and every minute."""
+        while True:
+            if self._storage.holdings is not None:
+                self.account = await self._storage.holdings.account()
+            await asyncio.sleep(_SUM)
 
     async def tidy(self) -> None:
         """Clean up behind what died, now and every hour."""

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import BlobUnknown
-from registry_mesh.ports.holdings import Holdings, Uses
+from registry_mesh.ports.holdings import Holdings, StoreAccount, Uses
 from registry_mesh.stores.bucket.store import S3Store
 from registry_mesh.stores.disk.holdings import DiskHoldings
 
@@ -36,6 +36,10 @@ class BucketHoldings:
             freed = (await self._bucket.stat(digest)).size
             await self._bucket.delete(digest)
         return max(freed, await self._spool.drop(digest))
+
+    async def account(self) -> StoreAccount:
+        """See `Holdings.account`: of the spool."""
+        return await self._spool.account()
 
     async def spare(self, digests: Collection[Digest]) -> None:
         """See `Holdings.spare`."""

@@ -20,7 +20,7 @@ from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.partial import ChunkState
 from registry_mesh.stores import points
 from registry_mesh.stores.disk import page_cache
-from registry_mesh.stores.disk.index import evicted
+from registry_mesh.stores.disk.index import evicted, uses
 from registry_mesh.stores.disk.index.index import Row
 from registry_mesh.stores.disk.locks import try_flock
 from registry_mesh.stores.disk.open_files import OpenFiles
@@ -80,9 +80,10 @@ class Evictor:
         while freed < goal and spared < _SPARED:
             rows = self._shelf.index.least_used(_BATCH, after)
             for row in rows:
+                idle = self._idle(row)
                 gone = self.shrink(row, goal - freed)
                 if gone:
-                    evicted.note(self._shelf.index, row.digest, gone, self._shelf.clock())
+                    evicted.note(self._shelf.index, row.digest, gone, self._shelf.clock(), idle)
                 freed += gone
                 spared += not gone
                 if freed >= goal:
@@ -92,6 +93,12 @@ class Evictor:
             after = rows[-1] if rows else None  # from the lowest again: what was in use may be free by now
         self._shelf.note_gone(freed)
         return freed
+
+    def _idle(self, row: Row) -> int:
+        """Seconds since the blob was used, or since uses are noted."""
+        known = uses.last(self._shelf.index, [row.digest])
+        at = known.last.get(row.digest, known.began)
+        return max(1, int(self._shelf.clock() - at)) if at else 0
 
     def shrink(self, row: Row, goal: int) -> int:
         """Bytes freed of one blob; 0 where it is in use."""

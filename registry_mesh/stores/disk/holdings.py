@@ -7,9 +7,9 @@ from collections.abc import Collection
 
 from registry_mesh.chunks.chunk_map import CHUNK
 from registry_mesh.oci.digest import Digest
-from registry_mesh.ports.holdings import Holdings, Uses
+from registry_mesh.ports.holdings import Holdings, StoreAccount, Uses
 from registry_mesh.stores.disk import hold_file
-from registry_mesh.stores.disk.index import uses
+from registry_mesh.stores.disk.index import accounts, uses
 from registry_mesh.stores.disk.index.database import key_of
 from registry_mesh.stores.disk.locks import try_flock
 from registry_mesh.stores.disk.part_files import open_part
@@ -67,6 +67,10 @@ class DiskHoldings:
             return freed
         finally:
             files.close()
+
+    async def account(self) -> StoreAccount:
+        """See `Holdings.account`."""
+        return await offload(accounts.account, self._shelf.index)
 
     async def spare(self, digests: Collection[Digest]) -> None:
         """See `Holdings.spare`. A fault of the index is none of the caller's: it is said again."""

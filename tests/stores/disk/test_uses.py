@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from registry_mesh.chunks.chunk_map import CHUNK
 from registry_mesh.oci.digest import Digest
+from registry_mesh.ports.holdings import StoreAccount
 from registry_mesh.stores.disk.durability import DiskFsync
+from registry_mesh.stores.disk.space.ledger import charge
 from registry_mesh.stores.disk.store import DiskStore
 from registry_mesh.stores.disk.upkeep import NOTED
 from tests.suites.blob_store import put
@@ -84,4 +87,35 @@ async def test_a_part_is_used_when_it_is_opened_again(tmp_path: Path) -> None:
         pass
     store.upkeep.flush()
     assert (await store.holdings.used([DIGEST])).last == {DIGEST: node.now}
+    await store.close()
+
+
+async def test_an_account_tells_pinned_whole_and_partial_blobs_apart(tmp_path: Path) -> None:
+    store = await Node(tmp_path).started(serves=True)
+    assert await store.holdings.account() == StoreAccount()
+    await put(store, A)
+    await put(store, B)
+    async with store.hold(DIGEST, SIZE) as hold:
+        await fill(hold, range(1, 3))
+    await store.holdings.spare({Digest.of(A)})
+    found = await store.holdings.account()
+    assert found.pinned == found.whole == charge(len(A))
+    assert found.part >= 2 * CHUNK
+    assert found.pinned + found.whole + found.part == store.used
+    await store.close()
+
+
+async def test_it_is_known_how_long_what_was_evicted_had_not_been_used(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    store = await node.started(serves=True)
+    await put(store, A)
+    await put(store, B)
+    node.now += 500
+    await read(store, Digest.of(B))
+    store.upkeep.flush()
+    node.now += 1000
+    assert store.evictor.free(1)
+    assert (await store.holdings.account()).evicted_idle == 1500
+    assert store.evictor.free(1)
+    assert (await store.holdings.account()).evicted_idle == 1000
     await store.close()
