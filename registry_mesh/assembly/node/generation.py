@@ -56,7 +56,9 @@ class Elders:
         self._carry()
         self._standing.append(last)
         tables = [each.table for each in self._standing]
-        return _generation(last.number + 1, config, last.told.path, key, tables, self._carried)
+        made = _generation(last.number + 1, config, last.told.path, key, tables, self._carried)
+        made.told.began = last.told.began
+        return made
 
     def stay(self, last: Generation) -> None:
         """What was to follow on `last` could not start."""

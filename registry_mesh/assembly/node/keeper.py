@@ -97,7 +97,6 @@ class Keeper:
         self.storage: Storage | None = None
         self._runs: NodeRuns | None = None
         self._store: StoreWatch | None = None
-        self._started = time.time()
         self._instruments = table.row(row)
         self._images: NodeImages | None = None
         self._admin: AdminServer | None = None
@@ -311,7 +310,7 @@ class Keeper:
             role=self._config.role,
             name=node_name(self._config),
             version=__version__,
-            uptime_seconds=round(time.time() - self._started, 1),
+            uptime_seconds=round(time.time() - self._told.began, 1),
             ready=self.readiness().ready,
             listen=str(self._config.listen),
             generation=self._told.number,

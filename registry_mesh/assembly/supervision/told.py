@@ -26,6 +26,8 @@ class Told:
     """The configuration's file, as it was given."""
     number: int = 1
     """Of the configuration in force, counted from the start of the node."""
+    began: float = field(default_factory=time.time)
+    """When the node did, whatever was reloaded or died since; seconds since the epoch."""
     loaded: float = field(default_factory=time.time)
     rows: int = 1
     """Processes that answer requests."""

@@ -6,6 +6,7 @@ import socket
 
 import pytest
 
+from registry_mesh.assembly.node.generation import Elders, first_generation
 from registry_mesh.assembly.node.service import changed_keys
 from registry_mesh.assembly.supervision.sockets import Sockets
 from registry_mesh.config.load import parse
@@ -47,3 +48,13 @@ def test_every_socket_is_served_and_every_worker_serves(count: int, workers: int
         assert {each for share in shares for each in share} == set(made[:count])
     finally:
         sockets.close()
+
+
+def test_what_is_told_of_a_node_s_age_is_its_own_and_not_that_of_its_last_configuration() -> None:
+    first = first_generation(config(), "f", None)
+    first.told.began -= 3600
+    elders = Elders()
+    second = elders.follow(first, config(name="t"), None)
+    third = elders.follow(second, config(), None)
+    assert third.told.began == second.told.began == first.told.began
+    assert third.told.loaded >= second.told.loaded >= first.told.loaded
