@@ -16,6 +16,7 @@ from registry_mesh.oci.digest import Digest
 from tests.clients import nodes
 from tests.simulators.link import Link
 from tests.simulators.parent import PlainParent, plain_parent
+from tests.simulators.pauses import patient_client
 
 
 def same(answer: tuple[int, bytes], status: int, body: bytes) -> bool:
@@ -82,9 +83,7 @@ async def behind_link(tmp_path: Path) -> AsyncIterator[SiteBehindLink]:
     async with AsyncExitStack() as stack:
         parent = await stack.enter_async_context(plain_parent())
         link = await stack.enter_async_context(Link("127.0.0.1", parent.port))
-        client = await stack.enter_async_context(
-            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True))
-        )
+        client = await stack.enter_async_context(patient_client())
         node = nodes.site(tmp_path / "site", link.url)
         world = SiteBehindLink(parent, link, node, client)
         world.configure(workers=2)

@@ -24,6 +24,7 @@ from tests.mesh.conftest import same
 from tests.simulators.bucket import Bucket
 from tests.simulators.link import Link
 from tests.simulators.parent import PlainParent, plain_parent
+from tests.simulators.pauses import patient_client
 from tests.suites.bytes_of import pattern
 
 pytestmark = [pytest.mark.s3, pytest.mark.slow]
@@ -75,9 +76,7 @@ async def servers(bucket: Bucket, tmp_path: Path) -> AsyncIterator[Servers]:
         to_bucket = await stack.enter_async_context(
             Link("127.0.0.1", int(bucket.endpoint.rpartition(":")[2]))
         )
-        client = await stack.enter_async_context(
-            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True))
-        )
+        client = await stack.enter_async_context(patient_client())
         made = [
             nodes.site(
                 tmp_path / name,

@@ -25,6 +25,7 @@ from tests.mesh.test_bucket_site import s3_of
 from tests.simulators.bucket import Bucket
 from tests.simulators.link import Link
 from tests.simulators.parent import PlainParent, plain_parent
+from tests.simulators.pauses import patient_client
 from tests.suites.bytes_of import pattern
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
@@ -96,9 +97,7 @@ async def team(
     async with AsyncExitStack() as stack:
         parent = await stack.enter_async_context(plain_parent())
         wan = await stack.enter_async_context(Link("127.0.0.1", parent.port))
-        client = await stack.enter_async_context(
-            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True))
-        )
+        client = await stack.enter_async_context(patient_client())
         servers = [nodes.site(folder / f"site{i}", wan.url) for i in range(count)]
         links = [await stack.enter_async_context(Link("127.0.0.1", each.port)) for each in servers]
         known = {each.folder.name: link.url for each, link in zip(servers, links, strict=True)}

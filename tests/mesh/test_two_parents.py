@@ -20,6 +20,7 @@ from tests.eventually import eventually
 from tests.mesh.conftest import SiteBehindLink, same
 from tests.simulators.link import Link
 from tests.simulators.parent import plain_parent
+from tests.simulators.pauses import patient_client
 from tests.suites.bytes_of import pattern
 
 pytestmark = pytest.mark.slow
@@ -89,9 +90,7 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         port = origin.port if origin is not None else parent.port
         bad = await stack.enter_async_context(Link("127.0.0.1", port))
         honest = await stack.enter_async_context(Link("127.0.0.1", port))
-        client = await stack.enter_async_context(
-            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True))
-        )
+        client = await stack.enter_async_context(patient_client())
         node = nodes.site(tmp_path / "site", bad.url, honest.url, workers=2)
         made = TwoParents(parent, bad, node, client, honest, origin)
         stack.push_async_callback(made.kill)

@@ -126,7 +126,7 @@ def test_a_new_version_takes_over_while_pulls_run_and_a_broken_one_does_not(inst
     with installed.pulled_meanwhile():
         installed.install("99.0.0", "raise RuntimeError('half installed')\n")
         installed.reload()
-        eventually_here(lambda: "the old one holds" in installed.node.log.read_text(), "it is refused", 60)
+        eventually_here(lambda: "the old one holds" in installed.node.log.read_text(), "it is refused", 120)
         assert (
             "99.0.0: the new version cannot start: RuntimeError: half installed"
             in installed.node.log.read_text()
@@ -138,8 +138,8 @@ def test_a_new_version_takes_over_while_pulls_run_and_a_broken_one_does_not(inst
 
         installed.install("99.0.1")
         installed.reload()
-        eventually_here(lambda: "a new version took over" in installed.node.log.read_text(), "it serves", 60)
-        eventually_here(lambda: installed.has_taken_over("99.0.1"), installed.node.tail, 60)
+        eventually_here(lambda: "a new version took over" in installed.node.log.read_text(), "it serves", 120)
+        eventually_here(lambda: installed.has_taken_over("99.0.1"), installed.node.tail, 120)
         after = installed.status()
         assert after["generation"] == before["generation"] + 1
         assert {each["generation"] for each in after["workers"]} == {after["generation"]}
@@ -148,7 +148,7 @@ def test_a_new_version_takes_over_while_pulls_run_and_a_broken_one_does_not(inst
     assert not installed.failed
     assert installed.answered > 10
     installed.reload()  # from now on it is as any other
-    eventually_here(lambda: installed.status()["generation"] == after["generation"] + 1, "another", 60)
+    eventually_here(lambda: installed.status()["generation"] == after["generation"] + 1, "another", 120)
     assert installed.node.stop() == 0
 
 
@@ -167,7 +167,7 @@ def test_a_new_version_moves_to_another_address_unless_it_is_taken(installed: In
         installed.move(port := other.getsockname()[1])
         installed.install("99.0.0")
         installed.reload()
-        eventually_here(lambda: "the old one holds" in node.log.read_text(), "it is refused", 60)
+        eventually_here(lambda: "the old one holds" in node.log.read_text(), "it is refused", 120)
         assert (
             f"99.0.0: the new version cannot start: error: cannot listen on 127.0.0.1:{port}"
             in node.log.read_text()
@@ -176,14 +176,14 @@ def test_a_new_version_moves_to_another_address_unless_it_is_taken(installed: In
     installed.move(port := free_port())
     installed.install("99.0.0", TAKEN_SINCE_THE_TRIAL.format(port=port))
     installed.reload()
-    eventually_here(lambda: installed.has_taken_over("99.0.0"), node.tail, 60)
+    eventually_here(lambda: installed.has_taken_over("99.0.0"), node.tail, 120)
     assert serves(f"{node.url}/v2/")
     assert (
         f"cannot listen on 127.0.0.1:{port}: Address already in use: the node stays" in node.log.read_text()
     )
     installed.move(port := free_port())
     installed.reload()
-    eventually_here(lambda: installed.status()["generation"] == 3, node.tail, 60)
+    eventually_here(lambda: installed.status()["generation"] == 3, node.tail, 120)
     assert serves(f"http://127.0.0.1:{port}/v2/")
     eventually_here(lambda: refuses(node.port), "nobody listens where the version before did", 30)
     assert node.stop() == 0

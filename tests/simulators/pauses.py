@@ -1,0 +1,66 @@
+"""A client for tests whose nodes are processes of their own, while the parents of those live in the test's loop.
+
+Where that loop stands still, its parents do, and a node is right to say that they never answer. What it refused then is
+asked for once more; what it refuses while the loop runs is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import aiohttp
+
+TICK: Final = 0.05
+LATE: Final = 0.15
+"""Seconds by which a tick is late where the loop stood still."""
+
+AFTER: Final = 2.0
+"""Seconds after which a node has forgotten it: its breaker lets the parent be asked again after one."""
+
+TRIES: Final = 9
+
+
+class Pauses:
+    """Knows when this loop stood still last."""
+
+    def __init__(self) -> None:
+        self._ended = -AFTER
+
+    async def watch(self) -> None:
+        while True:
+            due = time.monotonic() + TICK
+            await asyncio.sleep(TICK)
+            if time.monotonic() - due > LATE:
+                self._ended = time.monotonic()
+
+    async def ask(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """As a middleware of a client."""
+        for _ in range(TRIES):
+            began = time.monotonic()
+            answer = await handler(request)
+            await asyncio.sleep(0)
+            if answer.status != 503 or request.method not in ("GET", "HEAD") or self._ended < began - AFTER:
+                return answer
+            answer.close()
+            await asyncio.sleep(2 * TICK)
+        return await handler(request)
+
+
+@asynccontextmanager
+async def patient_client() -> AsyncIterator[aiohttp.ClientSession]:
+    """A connection for each request, so that any of a node's processes may have it."""
+    pauses = Pauses()
+    connector = aiohttp.TCPConnector(limit=0, force_close=True)
+    async with aiohttp.ClientSession(connector=connector, middlewares=(pauses.ask,)) as client:
+        watching = asyncio.create_task(pauses.watch())
+        try:
+            yield client
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
