@@ -6,12 +6,12 @@ the source until it is written.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from registry_mesh.content.snapshot.removing.passed_on import PassedOn
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.reference import RegistryName, Tag
 from registry_mesh.oci.refusals import ManifestUnknown
 from registry_mesh.ports.outward import PushedRepository
@@ -74,7 +74,7 @@ def _place(to: Named) -> Place:
     return (Outward if to.is_outward else Place)(to.registry, to.repository)
 
 
-class RenamedTarget:
+class RenamedTarget(PassedOn[KeptRepository]):
     """Implements `ports.repositories.KeptRepository`: a repository as it is made, its tags under their names at the
     source. One that becomes several is there when all of them are, and point at the same."""
 
@@ -82,7 +82,7 @@ class RenamedTarget:
         self, real: KeptRepository, destination: Destination, outward: PushedRepository | None = None
     ) -> None:
         """`outward`: `real` itself, where it is at another registry."""
-        self._real = real
+        super().__init__(real)
         self._outward = outward
         self._destination = destination
 
@@ -96,30 +96,10 @@ class RenamedTarget:
         """Where what is brought is pushed to; None where it is kept here."""
         return self._outward
 
-    async def link(self, blob: Digest) -> None:
-        """The blob belongs to the repository that is made."""
-        await self._real.link(blob)
-
-    async def put_manifest(self, manifest: Manifest, left_out: frozenset[Digest] = frozenset()) -> None:
-        """Into the repository that is made."""
-        await self._real.put_manifest(manifest, left_out)
-
     async def tag(self, tag: Tag, target: Descriptor, source: str) -> None:
         """Every tag that this one becomes."""
         for each in self._destination.of(tag):
             await self._real.tag(each, target, source)
-
-    async def hold(self, digest: Digest) -> bool:
-        """In the repository that is made."""
-        return await self._real.hold(digest)
-
-    async def unhold(self, digest: Digest) -> None:
-        """As the real one."""
-        await self._real.unhold(digest)
-
-    async def pinned(self) -> Sequence[Digest]:
-        """As the real one."""
-        return await self._real.pinned()
 
     async def untag(self, tag: Tag, target: Digest, because: str, change: int | None = None) -> bool:
         """Every tag that this one becomes."""

@@ -7,9 +7,10 @@ noted before, so that a crash between leaves no tag of ours unknown; lost, nothi
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from typing import Final
 
+from registry_mesh.content.snapshot.removing.passed_on import PassedOn
 from registry_mesh.content.snapshot.removing.pinned import PinnedTarget
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
@@ -29,12 +30,12 @@ _FORMER: Final = 3
 """Values of a tag that are known as ours: the last, and some before it, of which one may still be there."""
 
 
-class OutgoingRepository:
+class OutgoingRepository(PassedOn[PushedRepository]):
     """Implements `ports.outward.PushedRepository` over the real one."""
 
     def __init__(self, place: Place, real: PushedRepository, records: KeyedRecords) -> None:
         self._place = place
-        self._real = real
+        super().__init__(real)
         self._records = records
 
     @property
@@ -50,14 +51,6 @@ class OutgoingRepository:
         """As the real one."""
         await self._real.push(blob, source, moved)
 
-    async def link(self, blob: Digest) -> None:
-        """As the real one."""
-        await self._real.link(blob)
-
-    async def put_manifest(self, manifest: Manifest, left_out: frozenset[Digest] = frozenset()) -> None:
-        """As the real one."""
-        await self._real.put_manifest(manifest, left_out)
-
     async def tag(self, tag: Tag, target: Descriptor, source: str) -> None:
         """Where there is none yet, or ours; `SourceRefused` where somebody else put it there."""
         key = f"{_BELOW}{self._place}/{tag}.json"
@@ -71,18 +64,6 @@ class OutgoingRepository:
         if noted != ours:
             await self._records.put(key, json.dumps(noted).encode())
         await self._real.tag(tag, target, source)
-
-    async def hold(self, digest: Digest) -> bool:
-        """As the real one."""
-        return await self._real.hold(digest)
-
-    async def unhold(self, digest: Digest) -> None:
-        """As the real one."""
-        await self._real.unhold(digest)
-
-    async def pinned(self) -> Sequence[Digest]:
-        """As the real one."""
-        return await self._real.pinned()
 
     async def untag(self, tag: Tag, target: Digest, because: str, change: int | None = None) -> bool:
         """Where it is still what this mesh put there; False where it is not. `SourceRefused` says what the registry

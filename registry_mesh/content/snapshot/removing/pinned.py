@@ -5,12 +5,12 @@ No tag may begin with `@`; so a listing has them beside its tags, and each point
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from registry_mesh.content.snapshot.removing.passed_on import PassedOn
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.reference import Tag
 from registry_mesh.oci.refusals import ManifestUnknown, NameUnknown
 from registry_mesh.ports.failures import SourceRefused
@@ -58,40 +58,20 @@ class _PinnedTags:
         return replace(page, tags=tuple(sorted({*page.tags, *self.pins})))
 
 
-class PinnedTarget:
+class PinnedTarget(PassedOn[KeptRepository]):
     """Implements `ports.repositories.KeptRepository` over the real one: its pins can be resolved as tags."""
 
     def __init__(self, real: KeptRepository) -> None:
-        self._real = real
+        super().__init__(real)
 
     @property
     def kept(self) -> Repository:
         """What is here; a pin is when its manifest is."""
         return replace(self._real.kept, tags=_HeldPins(self._real))
 
-    async def link(self, blob: Digest) -> None:
-        """As the real one."""
-        await self._real.link(blob)
-
-    async def put_manifest(self, manifest: Manifest, left_out: frozenset[Digest] = frozenset()) -> None:
-        """As the real one."""
-        await self._real.put_manifest(manifest, left_out)
-
     async def tag(self, tag: Tag, target: Descriptor, source: str) -> None:
         """As the real one."""
         await self._real.tag(tag, target, source)
-
-    async def hold(self, digest: Digest) -> bool:
-        """As the real one."""
-        return await self._real.hold(digest)
-
-    async def unhold(self, digest: Digest) -> None:
-        """As the real one."""
-        await self._real.unhold(digest)
-
-    async def pinned(self) -> Sequence[Digest]:
-        """As the real one."""
-        return await self._real.pinned()
 
     async def untag(self, tag: Tag, target: Digest, because: str, change: int | None = None) -> bool:
         """As the real one; a pin is kept for itself no longer."""
