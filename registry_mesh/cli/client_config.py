@@ -74,14 +74,7 @@ def command(
     directory = output or (Path(kind.DIRECTORY) if install else None)
     if remove and directory is None:
         raise click.UsageError("--remove needs --output or --install: where are the files?")
-    try:
-        if directory is None:
-            _print(Path(kind.DIRECTORY), kind.edits(mirror))
-        else:
-            _write(directory, kind.edits(mirror), revert_edit if remove else apply_edit)
-    except (EditRefused, OSError) as refused:
-        click.echo(f"error: {refused}", err=True)
-        sys.exit(1)
+    _carry_out(kind.edits(mirror), directory, Path(kind.DIRECTORY), remove)
     if not remove:
         click.echo(_advice(kind.NOTE.format(directory=directory or kind.DIRECTORY), client, mirror), err=True)
 
@@ -93,6 +86,18 @@ def _advice(note: str, client: str, mirror: Mirror) -> str:
         place = {"docker": "/etc/docker", "podman": "/etc/containers"}[client]
         note += f"\nCopy {mirror.ca} to {place}/certs.d/{mirror.address}/ca.crt"
     return note
+
+
+def _carry_out(edits: list[Edit], directory: Path | None, usual: Path, remove: bool) -> None:
+    """Write the files to `directory`, or take ours out of them; print them, as those of `usual`, where it is None."""
+    try:
+        if directory is None:
+            _print(usual, edits)
+        else:
+            _write(directory, edits, revert_edit if remove else apply_edit)
+    except (EditRefused, OSError) as refused:
+        click.echo(f"error: {refused}", err=True)
+        sys.exit(1)
 
 
 def _print(directory: Path, edits: list[Edit]) -> None:

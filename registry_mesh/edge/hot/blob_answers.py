@@ -72,11 +72,26 @@ class BlobAnswers(Answering):
             path.log(f"{log}{sent}{known.log}{ranged}}}\n")
             self._used(path, known.tally, sent, now)
             return True
-        line = Line(log, f"{known.remainder_log}{ranged}")
+        self._begin_rest(
+            path, entry, sock, Line(log, f"{known.remainder_log}{ranged}"), left, start, stop, sent
+        )
+        return True
+
+    def _begin_rest(
+        self,
+        path: FastPath,
+        entry: HotBlob,
+        sock: socket.socket,
+        line: Line,
+        left: bytes,
+        start: int,
+        stop: int,
+        sent: int,
+    ) -> None:
+        """Send what the socket did not take at once: `left` of the head, and the span from `sent` bytes on."""
         self.busy = True
         self._remainder = Remainder(path.traffic, self._loop, sock, entry, line, self._go_on, self.abort)
         self._remainder.begin(left, Span(start + sent, stop), sent)
-        return True
 
     def _may_send(
         self, path: FastPath, entry: HotBlob, caller: Caller | None, start: int, stop: int, now: float

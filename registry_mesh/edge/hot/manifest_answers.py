@@ -43,13 +43,14 @@ class ManifestAnswers(Answering):
         else:
             number = next(path.ids)
             common, id, stamp = path.common, b"%x" % number, f"{path.stamp}{number:x}"
+        caller_log = caller.log if caller is not None else ""
         if condition and is_same(condition, known.etag):
             self._write(b"".join((entry.same_front, common, id, entry.same_back)))
-            path.log(f"{stamp}{self._client}{caller.log if caller is not None else ''}{known.same_log}")
+            path.log(f"{stamp}{self._client}{caller_log}{known.same_log}")
             self._used(path, known.same, 0, now)
             return True
         self._write(b"".join((entry.front, common, id, entry.back)))
-        path.log(f"{stamp}{self._client}{caller.log if caller is not None else ''}{known.log}")
+        path.log(f"{stamp}{self._client}{caller_log}{known.log}")
         self._used(path, known.tally, entry.size, now)
         if path.pulled is not None and (counts := known.counts) is not None:
             who = self._peer if caller is None else caller.name or self._peer
