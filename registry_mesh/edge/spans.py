@@ -1,4 +1,4 @@
-"""What a span says of a request: nothing of who sent it, and no query, which may hold secrets of others."""
+"""What a span says of a request: nothing of its sender, and no query, which may hold secrets of others."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ PIECE: Final = 1 << 20
 @dataclass(frozen=True, slots=True)
 class FileSlice:
     """Bytes [start, stop) of the open file `fd`; good until the next piece is asked for or the reading closes.
-    `broken`, where there is one, is to be called by who finds that they cannot be read."""
+    `broken`, where there is one, is to be called by a reader that finds that they cannot be read."""
 
     fd: int
     start: int

@@ -44,7 +44,7 @@ class Flights(Generic[K, T]):
                 self._abandon(key, task)
 
     def _abandon(self, key: K, task: asyncio.Task[T]) -> None:
-        """Who asks from now on begins anew."""
+        """A question from now on begins anew."""
         if not task.done():
             task.cancel()
             if self._flights.get(key) is task:

@@ -24,7 +24,7 @@ class Alert:
     sample: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Series and their values, in promtool's notation, a minute a step."""
     said: str = ""
-    """Where that is more than who says it."""
+    """The sentence for the sample, where more is filled in than the node's name."""
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 

@@ -67,8 +67,8 @@ class ParentBlobs:
             return None
 
     async def _got(self, digest: Digest) -> int:
-        """By GET of one byte. Who knows no ranges sends all, and is hung up once the head tells the size. Where no head
-        tells it, the body is read to its end and counted."""
+        """By GET of one byte. A registry that knows no ranges sends all, and is hung up once the head tells the size.
+        Where no head tells it, the body is read to its end and counted."""
         if (counted := self._heads.counted.get(digest)) is not None:
             return counted
         size = await self._told(digest, {"Range": "bytes=0-0"})
@@ -220,7 +220,7 @@ class ParentBlobs:
 
 
 def _is_no_answer(answer: Answer, span: Span) -> bool:
-    """Whether a range is answered by nothing that can be read, by who knows none: the whole is to be asked for."""
+    """Whether a range is answered by nothing that can be read: the registry knows none, and the whole is asked for."""
     told = answer.field("Content-Range")
     if answer.status == 416:
         size = _UNSATISFIED.fullmatch(told)

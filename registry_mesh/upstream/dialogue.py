@@ -39,7 +39,7 @@ class Dialogue:
         if self._tries > TRIES:
             return False
         shown, other = self._shown, await self._other_login()
-        asks = status == 401 or (challenges and not shown.header)  # some say 403 to who shows nothing
+        asks = status == 401 or (challenges and not shown.header)  # some say 403 where no login is shown
         if not asks and not other:
             return False
         newer = self._authorization.forget(self._question, shown)

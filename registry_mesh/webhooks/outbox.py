@@ -33,7 +33,7 @@ class Wish:
 
 
 class QueuedOutbox:
-    """Implements `ports.happenings.Outbox`. `source`: a URI reference of who tells."""
+    """Implements `ports.happenings.Outbox`. `source`: a URI reference of the node that tells."""
 
     def __init__(self, queue: Queue, wishes: Sequence[Wish], source: str, registry: str | None) -> None:
         self._queue = queue

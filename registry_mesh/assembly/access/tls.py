@@ -64,7 +64,7 @@ def listener_tls(listen: Listen) -> ListenerTls | None:
 
 
 def admin_tls(admin: Admin) -> ListenerTls | None:
-    """The same of the operator's listener. Who shows no certificate may still ask whether the node lives."""
+    """The same of the operator's listener. A client without a certificate may still ask whether the node lives."""
     tls = admin.tls
     if tls is None:
         return None

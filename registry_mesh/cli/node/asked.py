@@ -64,7 +64,7 @@ class NodeRefuses(Exception):
 
 
 class NodeDenies(NodeRefuses):
-    """The node does it for others than who asks."""
+    """The node does it for others, and not for this caller."""
 
 
 def exit_for(fault: Exception) -> int:

@@ -178,8 +178,8 @@ class Fill:
             self._readers.leave(reader)
 
     async def hashed(self, stop: int) -> tuple[Hasher, int]:
-        """A hasher for who goes on without the store from `stop` on, and the offset that it has come to: as far as
-        whole chunks are held."""
+        """A hasher for a reader that goes on without the store from `stop` on, and the offset that it has come to: as
+        far as whole chunks are held."""
         hasher = self.digest.hasher()
         upto = self.state.marks.run(0, stop // CHUNK, ChunkState.UNPROVEN) * CHUNK
         try:

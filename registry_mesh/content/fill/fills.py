@@ -60,7 +60,7 @@ class Fills:
         """Of the beginnings, as long as they last."""
         self._used: dict[Digest, float] = {}
         self._retired: list[tuple[Fill, AsyncExitStack]] = []
-        """Followed to their end by who follows them."""
+        """Followed to their end by the readers that they have."""
         self._sweeper: asyncio.Task[None] | None = None
         self._notes: set[asyncio.Task[None]] = set()
 

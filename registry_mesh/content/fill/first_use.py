@@ -36,8 +36,8 @@ class FirstUse:
         return self._seen.find(0, first, stop) < 0
 
     async def until(self, position: int, stop: int) -> int:
-        """Look at what lies in bytes [position, stop) and has to be; the byte up to which all is good. Who comes to a
-        chunk together with others waits for one look."""
+        """Look at what lies in bytes [position, stop) and has to be; the byte up to which all is good. A reader that
+        comes to a chunk together with others waits for one look."""
         index = position // CHUNK
         while index * CHUNK < stop:
             if not (self._seen[index] or await self._flights.join(index, partial(self._look, index))):

@@ -69,7 +69,7 @@ class Transfer(Stretch):
         self._written = written
         self.unasked = unasked
         self.urgency = Urgency(urgency().background)
-        """That of who began it, until a client waits for it."""
+        """That of the reader that began it, until a client waits for it."""
         self.step_back = BackgroundPace(self.urgency, monotonic)
         self.waits_since: float | None = None
         """When it came to be a window ahead of all who want more, in the loop's time."""

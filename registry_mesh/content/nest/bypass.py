@@ -61,7 +61,7 @@ async def _pieces(
     senders: set[str],
     opened: Reading | None,
 ) -> AsyncGenerator[bytes, None]:
-    """The span's bytes, proven chunk by chunk where there is a map. Who sends is added to `senders`."""
+    """The span's bytes, proven chunk by chunk where there is a map. Sources that send are added to `senders`."""
     chunk_map = await source.chunk_map(info.digest, span if len(span) < info.size else None)
     if chunk_map is None or chunk_map.size != info.size:
         pieces = _stream(source, info, span, senders, opened)

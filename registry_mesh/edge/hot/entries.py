@@ -33,8 +33,8 @@ OPEN: Final = 60.0
 """Seconds without use after which a blob's file is closed."""
 
 CROWDED: Final = 10.0
-"""The same, where there is little room for others. Who asks for more blobs in turn than there is room for finds some of
-them so, and not none."""
+"""Used instead of `OPEN` while 7/8 of the places are taken: a client that asks for more blobs in turn than there
+are places still finds some open."""
 
 MEMORY: Final = 64 << 20
 """Bytes of manifests kept, with 1 KiB for each entry."""

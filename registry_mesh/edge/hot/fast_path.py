@@ -102,7 +102,7 @@ class FastPath:
         """Ask the policy, without credentials."""
         if self._policy.decide(None, right.asked).verdict is not _ALLOW:
             return False
-        right.until = self.until  # so who finds it good finds what `turn` makes good too
+        right.until = self.until  # one that finds it good finds good what `turn` makes, too
         return True
 
     def _ask_for(self, caller: Caller, right: Right, now: float) -> bool:

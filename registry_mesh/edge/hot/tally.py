@@ -42,7 +42,7 @@ class Tally:
 
 
 class Tallies:
-    """Who adds to a tally that has no answers calls `due`: at the loop's next turn the instruments get it."""
+    """A caller that adds to a tally without answers calls `due`: at the loop's next turn the instruments get it."""
 
     def __init__(self, meters: Meters, loop: asyncio.AbstractEventLoop) -> None:
         self._meters = meters

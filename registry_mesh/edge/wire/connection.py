@@ -68,7 +68,7 @@ class Connection(RequestHandler):
         self.certified = ""
         """The name in the certificate that the client showed."""
         self.client = ""
-        """Whose it is, where there are bounds for each client; empty for who has none."""
+        """Whose it is, where there are bounds for each client; empty for one that has none."""
         self.busy = False
         """Whether a request is being answered."""
         self.last_used = 0.0

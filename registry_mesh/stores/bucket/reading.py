@@ -40,7 +40,7 @@ class S3Reading(Streamed):
         return HELD
 
     def unchecked(self) -> AsyncGenerator[bytes, None]:
-        """The bytes as they come, for who checks them and can ask elsewhere: a stream that breaks off is not resumed.
+        """The bytes as they come, for a caller that checks them and can ask elsewhere: no stream is resumed.
         `Missing` where they are lost."""
         if self._known.entry.inline is not None or not self.span:
             return self._inline()

@@ -131,7 +131,7 @@ class BucketAsParent:
 
 
 class _UncheckedReading(Streamed):
-    """A reading of the bucket, for who checks what comes and knows where else to ask."""
+    """A reading of the bucket, for a caller that checks what comes and can ask elsewhere."""
 
     def __init__(self, reading: S3Reading, guard: Guard) -> None:
         self._reading = reading

@@ -130,7 +130,7 @@ async def file_locked(path: Path) -> AsyncIterator[bool]:
 
 
 class ProcessLock:
-    """Who shares something: `first` where nobody else does when it is made. Then `share` it."""
+    """A process that shares something: `first` where no other does when it is made. Then `share` it."""
 
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

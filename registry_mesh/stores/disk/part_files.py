@@ -178,7 +178,7 @@ def open_part(shelf: Shelf, digest: Digest, size: int | None) -> PartFiles | Non
 
 
 def _is_cut_under_others(data_path: Path, size: int) -> bool:
-    """Whether the file is shorter than its blob, and somebody has it open. Who reads it finds its end and breaks off;
+    """Whether the file is shorter than its blob, and somebody has it open. A reader finds its end and breaks off;
     were it made as long as the blob again, he would be sent the zeros of its hole."""
     fd = os.open(data_path, os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -49,7 +49,7 @@ class Shelf:
         return locked(self._board(digest))
 
     def alone_now(self, digest: Digest) -> AbstractContextManager[bool]:
-        """`alone` without waiting, for who may be alone with something else already."""
+        """`alone` without waiting, for a caller that may be alone with something else already."""
         return try_locked(self._board(digest))
 
     def _board(self, digest: Digest) -> Path:
@@ -144,7 +144,8 @@ class Shelf:
             return self.remove_alone(digest) is not None
 
     def remove_alone(self, digest: Digest, fd: int | None = None) -> int | None:
-        """`remove`, by who is alone already; gives the bytes freed. `fd`: the blob's file, open for nobody else."""
+        """`remove`, by a caller that is alone already; gives the bytes freed. `fd`: the blob's file, open here
+        alone."""
         target = self.layout.blob(digest)
         size = _size(target)
         if size is not None:

@@ -52,7 +52,7 @@ _BATCH: Final = 1_000
 
 class DiskStore:
     """Implements `ports.cache.CacheStore`. Made by `start`. `whole_blobs` is its reading side, `use` notes that a blob
-    is used: for who answers hits himself."""
+    is used: for a caller that answers hits itself."""
 
     def __init__(
         self, shelf: Shelf, alive: ProcessLock, overhead: Overhead | None = None, *, cache: bool

@@ -1,8 +1,8 @@
 """What the processes of a node see of its parents, in memory that all of them share.
 
 Made before the first fork: a row for each process and parent. A process writes its own rows, word by word, without a
-lock, and reads all; one that is killed leaves nothing that another would wait for. Who takes over its place begins
-with an empty row.
+lock, and reads all; one that is killed leaves nothing that another would wait for. The process that takes over its
+place begins with an empty row.
 """
 
 from __future__ import annotations

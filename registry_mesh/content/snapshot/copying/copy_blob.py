@@ -68,7 +68,7 @@ class CopyByIngest:
     async def tried(
         self, attempt: Callable[[Arriving], Awaitable[None]], offer: Offer, blob: Descriptor, moved: Moved
     ) -> None:
-        """Attempt it; once more, where wrong bytes came. Who sent them is told. `SourceLied`."""
+        """Attempt it; once more, where wrong bytes came. Their sender is told of. `SourceLied`."""
         rivals = offer.rivals(self._rivals)
         for last in (False, True):
             try:

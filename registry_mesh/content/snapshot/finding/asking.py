@@ -1,7 +1,7 @@
 """Questions to sources: so many at once, and again when a source asks us to come later.
 
-Who answers 429, or names a time to come back, is left alone until then by everything that the run wants of that
-registry; then the same question is asked again. How long a run waits in all is bounded.
+A source that answers 429, or names a time to come back, is left alone until then by everything that the run wants of
+that registry; then the same question is asked again. How long a run waits in all is bounded.
 
 A question that fails as a source fails now and then (503, a reset stream) is asked again after a moment, and holds up
 no other. A registry that failed one to the end is asked each thing once, until it answers again.

@@ -115,8 +115,8 @@ class RunHistory:
         return self.runs
 
     async def begin(self, run: Run) -> Run:
-        """Note a run that begins, by who alone may run; it goes on with the one before where that was cut off. Return
-        it as it was noted. `StoreFull`, `StoreBroken`."""
+        """Note a run that begins, by the one process that may run; it goes on with the one before where that was
+        cut off. Return it as it was noted. `StoreFull`, `StoreBroken`."""
         before = (await self.read())[-1:]
         if before and before[0].ended is None and not before[0].why:
             await self.note(replace(before[0], why=KILLED))
