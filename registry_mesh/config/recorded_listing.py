@@ -5,7 +5,8 @@
 
 A tag is its digest, or a mapping: `digest`, `since`, `here`, `moves`, `type`, `labels`, `signed_by`, `blobs` (digest to
 size), `platforms` (`os/architecture` to the digests of its blobs), `rules` (that wanted it), `gone`, `unselected`
-(since when), `held_until` (a time, or "forever"). Times are seconds since the epoch.
+(since when), `held_until` (a time, or "forever"), `made_of` (REGISTRY/REPOSITORY and tag of each that it was made of).
+Times are seconds since the epoch.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from registry_mesh.replication.pattern import pinned_digest
 
 SCHEMA: Final = "registry-mesh/listing/1"
 _OF_BLOBS: Final = frozenset({"blobs"})
-_OF_HELD: Final = frozenset({"rules", "gone", "unselected", "held_until"})
+_OF_HELD: Final = frozenset({"rules", "gone", "unselected", "held_until", "made_of"})
 
 
 def read_listing(path: Path) -> Iterator[Recorded]:
@@ -126,4 +127,10 @@ def _held(value: Mapping[str, Any]) -> Held:
         value.get("gone"),
         value.get("unselected"),
         math.inf if until == "forever" else until,
+        tuple(_source(place, tag) for place, tag in value.get("made_of", ())),
     )
+
+
+def _source(place: str, tag: str) -> tuple[Place, Tag]:
+    registry, _, repository = place.partition("/")
+    return Place(parse_registry(registry), parse_name(repository)), _tag(tag)

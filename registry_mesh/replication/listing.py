@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from registry_mesh.oci.reference import Tag
+from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.replication.decision import Place, TagFacts
 from registry_mesh.replication.rules import Platforms
 
@@ -46,6 +46,8 @@ class Held:
     unselected: float | None = None
     held_until: float | None = None
     """What a `hold` promised, infinity where it is for ever."""
+    made_of: tuple[tuple[Place, Tag], ...] = ()
+    """The tags of which rules made it, where it has another name than they."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +61,7 @@ class Recorded:
     held: Mapping[Tag, Held] = field(default_factory=dict)
     error: str | None = None
     """Why it could not be listed."""
+
+
+HeldPlaces = Mapping[tuple[RegistryName, RepositoryName], Recorded]
+"""What a node holds, by registry and repository."""

@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Final
 
-from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
+from registry_mesh.oci.reference import RegistryName
 from registry_mesh.replication import sentences
-from registry_mesh.replication.decision import Decision, Place, TagFacts, Verdict, decide, targets
+from registry_mesh.replication.decision import Decision, TagFacts, Verdict, decide, targets
 from registry_mesh.replication.index import RuleIndex
-from registry_mesh.replication.listing import Held, Recorded
+from registry_mesh.replication.listing import HeldPlaces, Recorded
+from registry_mesh.replication.made import MadeTargets
 from registry_mesh.replication.plan import Conflict, Plan, Refused, Step, Waiting
-from registry_mesh.replication.removal import guarded, removal
+from registry_mesh.replication.planned_removals import PlannedRemovals
+from registry_mesh.replication.removal import guarded
 from registry_mesh.replication.rules import Rules
 from registry_mesh.replication.terms import Data
 
@@ -25,9 +27,6 @@ class Node:
     name: str = ""
     groups: tuple[str, ...] = ()
     own: RegistryName | None = None
-
-
-HeldPlaces = Mapping[tuple[RegistryName, RepositoryName], Recorded]
 
 
 def plan(
@@ -42,7 +41,9 @@ class _Planning:
         self._rules, self._held, self._now, self._node = rules, held, now, node
         self._index = RuleIndex(rules, node.name, node.groups)
         self._plan = Plan(node.name, now, digest)
-        self._renames = any(rule.to for rule in rules)
+        self._renames = node.own is not None or any(rule.to for rule in rules)
+        self._made = MadeTargets(rules, node.own, held)
+        self._going = PlannedRemovals(rules, held, now, self._made, self._plan)
         self._writers: dict[str, list[tuple[Step, int, str]]] = {}
         self._blobs: dict[str, Mapping[str, int]] = {}
         self._here: dict[RegistryName | None, set[int]] = {None: set()}
@@ -60,6 +61,7 @@ class _Planning:
         plan = self._plan
         for recorded in listing:
             self._repository(recorded)
+        self._going.of_made()
         self._resolve_conflicts()
         plan.steps.sort(key=_place_of)
         for each in (plan.waiting, plan.refused, plan.conflicts, plan.unknown, plan.troubles):
@@ -76,14 +78,16 @@ class _Planning:
         before = held.tags if held is not None else {}
         if recorded.error is not None:
             self._plan.troubles.append(f"{place.registry}/{place.repository}: {recorded.error}")
+            self._made.look(recorded, ())
             return
         of = self._index.of(place.registry, place.repository)
         tags = {tag: _with(facts, before.get(tag)) for tag, facts in recorded.tags.items()}
         decided = decide(place, self._rules, of, tags, self._now) if of else {}
+        self._made.look(recorded, decided.values())
         for tag, decision in decided.items():
             self._tag(recorded, decision, tags[tag])
         if held is not None:
-            self._removals(place, held, recorded, decided)
+            self._going.of_source(place, held, recorded, decided)
 
     def _tag(self, recorded: Recorded, decision: Decision, facts: TagFacts) -> None:
         ref = recorded.place.ref(decision.tag)
@@ -167,42 +171,6 @@ class _Planning:
         there = self._here.setdefault(RegistryName(step.to.partition("/")[0]), set())
         lacking = {digest: size for digest, size in blobs.items() if key(digest) not in there}
         return _first(there, lacking) + _first(here, lacking)
-
-    def _removals(
-        self, place: Place, held: Recorded, recorded: Recorded, decided: Mapping[Tag, Decision]
-    ) -> None:
-        """What is held of a repository whose listing is whole. An empty one, where there were tags, tells nothing."""
-        if held.tags and not recorded.tags:
-            name, registry = place.repository, place.registry
-            self._plan.troubles.append(sentences.empty(name, registry, len(held.tags)))
-            return
-        for tag, facts in held.tags.items():
-            decision = decided.get(tag)
-            gone = tag not in recorded.tags and not tag.startswith("@")  # a digest is gone nowhere
-            if not gone and decision is not None and decision.verdict is not Verdict.PAST:
-                if decision.verdict is Verdict.DENY:
-                    self._delete(place, tag, facts, decision.because)
-                continue
-            known = held.held.get(tag, Held())
-            here = facts.here if facts.here is not None else self._now
-            since_gone = (known.gone if known.gone is not None else self._now) if gone else None
-            since = None if gone else known.unselected if known.unselected is not None else self._now
-            by = known.rules or tuple(rule.name for rule in (decision.rules if decision is not None else ()))
-            found = removal(self._rules, by, since_gone, since, here, known.held_until, self._now)
-            if found is None:
-                continue
-            past = f"{decision.because}; " if decision is not None else ""
-            if found.due:
-                self._delete(place, tag, facts, past + found.because)
-            elif found.until is not None:
-                until = found.until
-                self._plan.waiting.append(
-                    Waiting(place.ref(tag), str(facts.digest), until, past + found.because, by)
-                )
-
-    def _delete(self, place: Place, tag: Tag, facts: TagFacts, because: str) -> None:
-        was = str(facts.digest or "")
-        self._plan.steps.append(Step(place.ref(tag), "delete", was=was, size=facts.size, because=because))
 
     def _guard(self) -> None:
         """Beyond the guard none of a registry's tags goes; what is denied goes all the same."""

@@ -16,20 +16,24 @@ from registry_mesh.content.nest.failover_registry import FailoverRegistry
 from registry_mesh.content.snapshot.finding.asking import Asking
 from registry_mesh.content.snapshot.finding.recording import Recorder
 from registry_mesh.content.snapshot.finding.signatures import Signatures
+from registry_mesh.content.snapshot.records.made_tags import MadeTags
 from registry_mesh.content.snapshot.records.remembered_tags import RememberedTags
+from registry_mesh.content.snapshot.removing.made_following import noted_at
 from registry_mesh.content.snapshot.removing.outgoing import pushed
 from registry_mesh.content.snapshot.removing.pinned import PinnedTarget, bare_pins, with_pins
 from registry_mesh.content.snapshot.settings import SnapshotPolicy
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.oci.refusals import NameUnknown, Refusal
 from registry_mesh.ports.failures import Failure
-from registry_mesh.ports.place import Place
+from registry_mesh.ports.place import Outward, Place
+from registry_mesh.ports.records import KeyedRecords, Records
 from registry_mesh.ports.repositories import EVERY, Repository
 from registry_mesh.ports.storage import Storage
 from registry_mesh.ports.unfollowed import Following, Why, following
 from registry_mesh.replication.rules import Rule, Rules
 from registry_mesh.replication.wanted import Listing, listings, selecting
-from registry_mesh.repositories.of_replica import ReplicaRepositories
+from registry_mesh.repositories.of_origin import Repositories
+from registry_mesh.repositories.of_replica import REPLICATION, ReplicaRepositories
 from registry_mesh.tasks.threads import offload
 
 Line = dict[str, Any]
@@ -76,6 +80,7 @@ async def held(storage: Storage, registries: Iterable[str]) -> AsyncIterator[Lin
     """What a replica holds, and remembers of it; and what it has put at other registries."""
     repositories = ReplicaRepositories(storage.records, storage.blobs, time.time)
     remembered = RememberedTags(storage.records)
+    made = await _made(storage)
     recorder = Recorder(time.time(), Signatures(Asking(1)))
     for registry in map(RegistryName, registries):
         async for name in repositories.repositories(registry):
@@ -95,8 +100,9 @@ async def held(storage: Storage, registries: Iterable[str]) -> AsyncIterator[Lin
                     until = "forever" if known.held_until == math.inf else known.held_until
                     found[tag] |= {"held_until": until} if until is not None else {}
                 found[tag] |= _away(told, tag)
+            await tell_made(storage.records, made, place, found)
             yield {"registry": registry, "repository": name, "listed_at": time.time(), "tags": found}
-    async for line in _pushed(storage):
+    async for line in pushed_lines(storage.records, made):
         yield line
 
 
@@ -104,18 +110,48 @@ async def held_by_origin(config: Config, storage: Storage, own: RegistryName) ->
     """What an origin holds that is its own, and what it has put at other registries."""
     repositories = open_repositories(config, storage)
     recorder = Recorder(time.time(), Signatures(Asking(1)))
+    made = await _made(storage)
     async for name in repositories.names():
         kept = repositories.repository(own, name)
         tags = (await kept.tags.tags(EVERY)).tags
         found = await recorder.record(kept, tags, dict.fromkeys(tags, ()))
+        brought = {tag: found[tag] for tag in tags if await _is_brought(repositories, name, tag)}
+        await tell_made(storage.records, made, Place(own, name), brought)
         yield {"registry": own, "repository": name, "listed_at": time.time(), "tags": found}
-    async for line in _pushed(storage):
+    async for line in pushed_lines(storage.records, made):
         yield line
 
 
-async def _pushed(storage: Storage) -> AsyncIterator[Line]:
-    for place, digests in (await pushed(storage.records)).items():
-        told_of = {tag: {"digest": digest} for tag, digest in digests.items()}
+async def _is_brought(repositories: Repositories, name: RepositoryName, tag: Tag) -> bool:
+    """Whether rules brought what a tag of an origin points at: runs leave what was pushed since."""
+    standing = await repositories.parts(name).tags.current(tag)
+    return standing is not None and standing.by.startswith(f"{REPLICATION} from ")
+
+
+async def _made(storage: Storage) -> MadeTags:
+    made = MadeTags(storage.records)
+    await made.load()
+    return made
+
+
+async def tell_made(records: KeyedRecords, made: MadeTags, place: Place, found: Mapping[Any, Line]) -> None:
+    """Say of tags that rules made under this name of which they did, and what is remembered of that."""
+    several = made.all.get(place, {})
+    told = await following(records, noted_at(place)) if several else Following({}, {})
+    for tag, one in several.items():
+        if tag in found:
+            until = "forever" if one.held_until == math.inf else one.held_until
+            found[tag].update({"made_of": [[str(each), name] for each, name in one.of], "here": one.here})
+            found[tag].update({"held_until": until} if until is not None else {})
+            found[tag].update({**_away(told, tag), "rules": list(one.rules)})
+
+
+async def pushed_lines(records: Records, made: MadeTags) -> AsyncIterator[Line]:
+    """What was put at other registries."""
+    for there, digests in (await pushed(records)).items():
+        place = Outward(there.registry, there.repository)
+        told_of: dict[Tag, Line] = {tag: {"digest": digest} for tag, digest in digests.items()}
+        await tell_made(records, made, place, told_of)
         line: Line = {"registry": place.registry, "repository": place.repository}
         yield {**line, "listed_at": time.time(), "tags": told_of}
 

@@ -7,12 +7,15 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from registry_mesh.assembly.runs.recording import pushed_lines, tell_made
 from registry_mesh.config.recorded_listing import SCHEMA, read_listing
 from registry_mesh.content.snapshot.finding.asking import Asking
 from registry_mesh.content.snapshot.finding.recording import Recorder
 from registry_mesh.content.snapshot.finding.signatures import Signatures
+from registry_mesh.content.snapshot.records.made_tags import MadeTags
 from registry_mesh.content.snapshot.removing.pinned import bare_pins, with_pins
 from registry_mesh.oci.reference import Tag
+from registry_mesh.ports.place import Place
 from registry_mesh.ports.repositories import EVERY, Repository
 from registry_mesh.replication.listing import Recorded
 from registry_mesh.replication.plan import Plan
@@ -32,10 +35,15 @@ async def planned(replica: Replica, folder: Path) -> Plan:
         repository = with_pins(real, real, bare_pins(replica.rules.of(HOST, name)))
         tags = (await repository.tags.tags(EVERY)).tags
         shown.append(await _line(recorder, repository, tags, selecting(replica.rules.of(HOST, name), tags)))
+    made = MadeTags(replica.blobs.records)
+    await made.load()
     async for name in replica.repositories.real.repositories(HOST):
         kept = replica.held(name)
         tags = (await kept.tags.tags(EVERY)).tags
-        here.append(await _line(recorder, kept, tags, dict.fromkeys(tags, ())))
+        line = await _line(recorder, kept, tags, dict.fromkeys(tags, ()))
+        await tell_made(replica.blobs.records, made, Place(HOST, name), line["tags"])
+        here.append(line)
+    here += [line async for line in pushed_lines(replica.blobs.records, made)]
     held = {(each.place.registry, each.place.repository): each for each in _read(folder, here)}
     return plan(replica.rules, _read(folder, shown), held, replica.now, Node("replica"), "sha256:0")
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from registry_mesh.content.snapshot.removing.removed import APPROVED
 from registry_mesh.oci.reference import Tag
 from registry_mesh.ports.failures import SourceUnavailable
+from tests.content.snapshot.planning import planned
 from tests.content.snapshot.removing.test_removing import ALL, at, drop
-from tests.content.snapshot.test_rule_keys import digests, replica_of, troubles
+from tests.content.snapshot.test_rule_keys import DAY, MONDAY, digests, replica_of, troubles
+from tests.simulators.cloud import CLOUD
+from tests.simulators.images import HOST
+from tests.simulators.places import MemoryCloud
 from tests.simulators.replica import Replica
 
 WEEK = 'repos: "lib/*", tags: "*", to: "base/{base}", delete: 7d'
@@ -137,3 +143,41 @@ async def test_a_tag_that_comes_back_is_made_again() -> None:
     drop(replica, "t0", name="lib/a")
     assert (await at(replica, 10)).deleted == 0
     assert (await at(replica, 17)).deleted == 1
+
+
+@pytest.mark.parametrize("there", ["here", "out"])
+@pytest.mark.parametrize("what", ["gone", "unselected", "denied", "untold", "made twice", "held"])
+async def test_a_plan_shows_what_a_run_then_deletes_under_other_names(
+    what: str, there: str, tmp_path: Path
+) -> None:
+    to = '"base/{base}"' if there == "here" else f'{{registry: {CLOUD}, name: "base/{{base}}"}}'
+    rule = f'repos: "lib/*", tags: "*", to: {to}, delete: 7d'
+    other = f'repos: other, tags: "*", to: {to.replace("{base}", "a")}, delete: 7d'
+    hold = f"{rule}, hold: forever" if what == "held" else rule
+    replica = replica_of(hold, other, more=ALL)
+    cloud = MemoryCloud()
+    replica.outward = cloud
+    for number in range(3):
+        replica.source["lib/a"].image(f"a{number}", f"t{number}")
+    replica.source["other"].image(
+        "a0" if what == "made twice" else "b", "t0" if what == "made twice" else "b"
+    )
+    await replica.run()
+    if what != "unselected":
+        drop(replica, "t0", name="lib/a")
+    written = {
+        "unselected": (rule.replace('tags: "*"', 'tags: ["*", "!t0"]'), other, ALL),
+        "denied": (rule, other, f"{ALL}deny: [{{from: {HOST}, repos: lib/a, tags: t0}}]\n"),
+    }.get(what, (rule, other, ALL))
+    replica.rules = replica_of(*written[:2], more=written[2]).rules
+    if what == "untold":
+        replica.source.content["lib/a"].tags.clear()
+    ends = {}
+    for day in (1, 7.9, 8):
+        replica.now = MONDAY + day * DAY
+        made = await planned(replica, tmp_path)
+        ends[day] = [step.to.rpartition("/")[2] for step in made.steps if step.do == "delete"]
+        outcome = await at(replica, day)
+        assert outcome.deleted == len(ends[day]), (day, outcome.notes)
+    goes = {"gone": (8,), "unselected": (8,), "denied": (1,)}.get(what, ())
+    assert ends == {day: ["a:t0"] if day in goes else [] for day in ends}
