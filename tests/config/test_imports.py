@@ -241,6 +241,83 @@ resource "harbor_replication" "r" {
     )
 
 
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://hub.docker.com", "docker.io"),
+        ("https://10.0.0.5:8443", "10.0.0.5:8443"),
+        ("http://registry:5000/", "registry:5000"),
+        ("https://quay.io", "quay.io"),
+        ("https://api.ecr.eu-west-1.amazonaws.com", "! ACCOUNT.dkr.ecr.eu-west-1.amazonaws.com"),
+        ("https://x.example/artifactory", "! which host is registry up?"),
+    ],
+)
+def test_harbors_own_answer_tells_the_hosts(url: str, host: str) -> None:
+    source = f'{{"id": 3, "name": "up", "url": "{url}", "credential": {{"access_secret": "x"}}}}'
+    local = '{"id": 0, "name": "Local", "url": "http://core:8080"}'
+    text = f'[{{"name": "r", "src_registry": {source}, "dest_registry": {local}}}]'
+    (found,) = imported("harbor", text, "f", {})
+    if host.startswith("! "):
+        assert host[2:] in found.entry.refused
+        (named,) = imported("harbor", text, "f", {"up": "reg.example"})
+        assert named.rule is not None and named.rule.registry == "reg.example"
+    else:
+        assert found.rule is not None and found.rule.registry == host
+
+
+@pytest.mark.parametrize(
+    ("url", "own"),
+    [
+        ("https://harbor.example:8443", "harbor.example:8443"),
+        ("http://core:8080", ""),
+        ("http://core.harbor.svc", ""),
+    ],
+)
+def test_harbors_own_host_is_told_where_it_is_not_the_one_among_its_parts(url: str, own: str) -> None:
+    local = f'{{"id": 0, "name": "Local", "url": "{url}"}}'
+    target = '{"id": 5, "name": "o", "url": "https://o.example"}'
+    (found,) = imported(
+        "harbor", f'[{{"name": "p", "src_registry": {local}, "dest_registry": {target}}}]', "f", {}
+    )
+    if own:
+        assert found.rule is not None and found.rule.registry == own
+    else:
+        assert "say --registry harbor=HOST" in found.entry.refused
+
+
+def test_harbors_provider_of_terraform_tells_its_own_host() -> None:
+    text = """
+provider "harbor" {
+  url      = "https://harbor.example"
+  password = var.password
+}
+resource "harbor_registry" "o" {
+  endpoint_url = "https://o.example:5000"
+}
+resource "harbor_replication" "p" {
+  name        = "p"
+  action      = "push"
+  registry_id = harbor_registry.o.registry_id
+}
+"""
+    (found,) = imported("harbor", text, "f", {})
+    assert found.text == (
+        '{name: p, from: "harbor.example", repos: "**", tags: "*", '
+        'to: {registry: "o.example:5000", name: "{repo}"}, every: manual}'
+    )
+
+
+def test_a_range_of_a_charts_versions_says_what_to_write() -> None:
+    for version in (">=1.0.0", "^1.2", "1.x", "~1.2.3", "1.0 - 2.0"):
+        text = (
+            f"kind: Charts\nspec: {{charts: [{{name: a, repoURL: 'oci://a.b/c', version: '{version}'}}]}}\n"
+        )
+        (found,) = imported("hauler", text, "f", {})
+        assert f"tags: 'semver: {version}'" in found.entry.refused
+    (found,) = imported("hauler", text.replace("1.0 - 2.0", "1.0.0+up1"), "f", {})
+    assert found.rule is not None
+
+
 def test_a_plain_number_stays_what_was_written() -> None:
     (found,) = imported("skopeo", "quay.io: {images: {a: [1.10, 007, 1e3, on]}}", "f", {})
     assert found.text == '{name: a, from: "quay.io", repos: a, tags: ["1.10", "007", "1e3", on]}'

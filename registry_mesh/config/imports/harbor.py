@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final
 
 from registry_mesh.config.imports.entry import Entry, each_entry
-from registry_mesh.config.imports.fields import Fields, NotCarried
+from registry_mesh.config.imports.fields import Computed, Fields, NotCarried
+from registry_mesh.config.imports.harbor_sides import Registries, sides_of
 from registry_mesh.config.imports.source import documents, mappings_of
 from registry_mesh.config.imports.spelling import six_field_cron, some
 from registry_mesh.config.imports.terraform import META, Resource, is_terraform, literal, resources, shown
@@ -29,8 +30,6 @@ _OF_HARBOR: Final = [
     "execute_on_changed",
 ]
 _SPEED_BYTES: Final = 128  # Harbor counts Kb/s: 1024 / 8
-
-Registries = Mapping[str, str]
 
 
 def harbor(text: str, registries: Registries) -> Iterator[Entry]:
@@ -57,6 +56,11 @@ def harbor(text: str, registries: Registries) -> Iterator[Entry]:
 def _terraform(found: list[Resource], registries: Registries) -> Iterator[Entry]:
     known = dict(registries)
     for each in found:
+        url = re.sub(r"^\w+://", "", str(each.fields.values.get("url") or "")).partition("/")[0]
+        if (each.kind, each.name) == ("provider", "harbor") and not isinstance(
+            each.fields.values.get("url"), Computed
+        ):
+            known.setdefault("harbor", url)
         if each.kind == "harbor_registry" and each.fields.values.get("endpoint_url") is not None:
             host = (
                 re.sub(r"^\w+://", "", str(each.fields.values["endpoint_url"])).rstrip("/").partition("/")[0]
@@ -85,7 +89,7 @@ def _policy(policy: Fields, registries: Registries) -> list[Entry]:
     policy.drop(*_OF_HARBOR)
     policy.leave(_COPYING, "copy_by_chunk", "copyByChunk")
     policy.leave(_ONE, "single_active_replication", "singleActiveReplication")
-    source, target = _sides(policy, registries)
+    source, target = sides_of(policy, registries)
     keys["from"] = source
     repos, tags, types = _filters(policy)
     keys |= {"repos": some(repos or ["**"]), "tags": some(tags or ["*"])}
@@ -134,50 +138,6 @@ def _speed(policy: Fields) -> dict[str, Any]:
         raise NotCarried(f"speed: {written}: a number of Kb/s is meant", policy.place("speed"))
     policy.notes.append("speed: Harbor holds each of its copies to it, a rule's budget all of them together")
     return {"budget": f"{int(written) * _SPEED_BYTES}B/s"}
-
-
-def _sides(policy: Fields, registries: Registries) -> tuple[str, str]:
-    """The registry that is read, and the one that is written where it is another than Harbor's own."""
-    sources = [_side(policy, key) for key in ("src_registry", "srcRegistry")]
-    targets = [_side(policy, key) for key in ("dest_registry", "destRegistry")]
-    others = [_side(policy, key) for key in ("target_registry", "registry_id")]
-    mode = policy.text("replication_mode") or policy.text("action")
-    source, target, other = (next(filter(None, each), "") for each in (sources, targets, others))
-    pushes = mode == "push" or bool(target and not source)
-    name = target or other if pushes else source or other
-    host = (
-        name
-        if re.fullmatch(r"[\w.-]+\.[a-z]+(:\d+)?", name) and name not in registries
-        else registries.get(name)
-    )
-    if not host or name.startswith("harbor_registry."):
-        host = registries.get(name)
-    if not host:
-        raise NotCarried(
-            f"which host is registry {name or 'none'}? Say --registry {name or 'NAME'}=HOST", policy.mark
-        )
-    if not pushes:
-        return host, ""
-    if "harbor" not in registries:
-        raise NotCarried("it pushes from Harbor itself: say --registry harbor=HOST", policy.mark)
-    return registries["harbor"], host
-
-
-def _side(policy: Fields, key: str) -> str:
-    """Its host where Harbor's answer tells the address, else its name or number."""
-    found = policy.get(key)
-    if not isinstance(found, Fields):
-        return str(found or "")
-    other = policy.fields(key)
-    other.spare()
-    name = str(other.values.get("name") or other.values.get("id") or "")
-    url = str(other.values.get("url") or "")
-    local = other.values.get("id") == "0" or name == "Local"
-    return (
-        ""
-        if local
-        else re.sub(r"^\w+://", "", url).rstrip("/").replace("hub.docker.com", "docker.io") or name
-    )
 
 
 def _filters(policy: Fields) -> tuple[list[str], list[str], list[str]]:

@@ -41,10 +41,12 @@ def hauler(text: str) -> Iterator[Entry]:
             continue
         key, make = makers[kind]
         for each in spec.mappings(key):
-            where = (
-                f"{'chart ' if kind == 'Charts' else ''}{each.values.get('name') or each.values.get('path')}"
+            named = str(each.values.get("name") or each.values.get("path")).partition("?")[
+                0
+            ]  # may hold a secret
+            yield from each_entry(
+                each, f"{'chart ' if kind == 'Charts' else ''}{named}", partial(make, each, defaults)
             )
-            yield from each_entry(each, where, partial(make, each, defaults))
         yield from each_entry(document, kind, list)
 
 
@@ -102,6 +104,12 @@ def _chart(chart: Fields, defaults: Fields) -> list[Entry]:
     keys: dict[str, Any] = {"from": ref.registry, "repos": ref.repository, "types": "chart"}
     if rewrite := chart.text("rewrite"):
         keys["to"] = rewrite.strip("/")
+    if re.search(r"[\^~<>=*|,\s]|\bx\b", version):
+        raise NotCarried(
+            f"version: {version}: the newest of a range is meant; write the version, or tags: 'semver: {version}' for "
+            "all of it",
+            chart.place("version"),
+        )
     if version and version != "latest":
         return [Entry(f"chart {name}", {**keys, "tags": version.replace("+", "_")})]
     chart.notes.append("no version: the newest at that moment is meant")

@@ -76,7 +76,7 @@ def _module(module: Fields) -> Iterator[Resource]:
 
 
 def resources(text: str) -> list[Resource]:
-    """The resources of a text, in its language or as JSON."""
+    """The resources of a text, in its language or as JSON; of its language the providers too, as of kind `provider`."""
     if is_terraform(text):
         return list(_Reader(text).resources())
     found = documents(text)
@@ -107,6 +107,8 @@ class _Reader:
             words, fields = block
             if words[:1] == ["resource"] and len(words) == 3:
                 yield Resource(words[1], words[2], fields)
+            elif words[:1] == ["provider"] and len(words) == 2:
+                yield Resource(words[0], words[1], fields)
 
     def _peek(self) -> tuple[str, str, Mark]:
         return self._tokens[self._at] if self._at < len(self._tokens) else ("end", "", self._end)

@@ -9,7 +9,7 @@ from registry_mesh.config.imports.artifact_mirror import artifact_mirror
 from registry_mesh.config.imports.dregsy import dregsy
 from registry_mesh.config.imports.ducc import ducc, osg_list
 from registry_mesh.config.imports.ecr import ecr
-from registry_mesh.config.imports.entry import Entry, Imported, with_rules
+from registry_mesh.config.imports.entry import Entry, Imported, Kind, with_rules
 from registry_mesh.config.imports.fields import WrongFile
 from registry_mesh.config.imports.harbor import harbor
 from registry_mesh.config.imports.hauler import hauler
@@ -17,6 +17,7 @@ from registry_mesh.config.imports.hosts_toml import hosts_toml
 from registry_mesh.config.imports.image_syncer import image_syncer
 from registry_mesh.config.imports.kpromo import kpromo
 from registry_mesh.config.imports.kuik import kuik
+from registry_mesh.config.imports.logins import NOT_CARRIED, without_logins
 from registry_mesh.config.imports.mirror_sets import mirror_sets
 from registry_mesh.config.imports.oc_mirror import oc_mirror
 from registry_mesh.config.imports.ocync import ocync
@@ -65,7 +66,11 @@ def imported(tool: str, content: bytes, file: str, registries: Mapping[str, str]
 
 def _entries(tool: str, text: str, file: str, registries: Mapping[str, str]) -> list[Entry]:
     naming = _NAMING.get(tool)
+    text, lines = without_logins(text)
     found = list(naming(text, file, registries) if naming is not None else _TOOLS[tool](text))
     if not found:
         raise WrongFile(f"no file of {tool}: no entry stands in it")
+    if lines:
+        notes = (f"line {', '.join(map(str, lines))}: {NOT_CARRIED}",)
+        found.append(Entry("logins", notes=notes, kind=Kind.NOTE))
     return found
