@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Collection, Mapping
@@ -15,6 +14,8 @@ ALGORITHM: Final = "ES256"
 """The only one that our tokens are signed with, whatever a token says of itself."""
 LEEWAY: Final = 30
 """Seconds by which clocks of two nodes may differ."""
+_NEVER: Final = 1e15
+"""Unix times are less, by far, and neither infinite nor longer than a float."""
 _NEEDED: Final = ["exp", "iat", "sub", "aud", "iss"]
 
 
@@ -128,7 +129,7 @@ def last_mark(credential: object) -> str:
 def check_times(claims: Mapping[str, Any], now: float) -> float:
     """The Unix time until which the claims hold. `TokenInvalid` where they do not hold at `now`."""
     times: dict[str, Any] = {name: claims.get(name) for name in ("exp", "iat", "nbf") if name in claims}
-    if not all(isinstance(each, int | float) and math.isfinite(each) for each in times.values()):
+    if not all(isinstance(each, int | float) and abs(each) < _NEVER for each in times.values()):
         raise TokenInvalid("a time of the token is none")
     if now >= times["exp"] + LEEWAY:
         raise TokenInvalid("the token has expired")

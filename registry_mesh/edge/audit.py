@@ -36,7 +36,7 @@ def line(exchange: Exchange, node: str) -> str | None:
     return audit.line(
         event,
         node,
-        subject=exchange.login or exchange.subject,
+        subject=(exchange.login or exchange.subject)[:300],
         client=exchange.request.remote or "",
         request=exchange.id,
         method=exchange.method,
