@@ -35,8 +35,8 @@ class Limits(Section):
     client_bytes: Rate = 0
     """Bytes a second that are sent to one client, on average: it is asked to come again while it is ahead of that by
     more than five seconds."""
-    client_unknown: Annotated[int, Field(ge=0)] = 50
-    """Questions a second, on average over five seconds, that parents are asked in vain for one client: beyond it what
+    client_unknown: Annotated[int, Field(ge=0)] = 10
+    """Questions a second, on average over a minute, that parents are asked in vain for one client: beyond it what
     nothing here knows of waits up to two seconds for its turn, and is refused then, as with `client_requests`. What is
     held, or named by a tag or a manifest that is known here, does not count and does not wait."""
     exempt: Annotated[

@@ -16,6 +16,8 @@ from typing import Final
 
 AHEAD: Final = 5.0
 """Seconds by which a client may be ahead of its share: pulls come in bursts."""
+AHEAD_IN_VAIN: Final = 60.0
+"""The same of questions that parents are asked in vain: a thousand nodes behind one address begin together."""
 CLIENTS: Final = 1 << 16
 """Clients that are remembered; the one not heard of for the longest is forgotten first."""
 UNBOUNDED: Final = ""
@@ -91,7 +93,7 @@ class ClientLimits:
         """Seconds until parents may be asked for the client once more; 0 where they may now."""
         if not client or not self._of_unknown:
             return 0.0
-        return max(0.0, self._of(client, now)[2] - now - AHEAD)
+        return max(0.0, self._of(client, now)[2] - now - AHEAD_IN_VAIN)
 
     def asked_in_vain(self, client: str, now: float) -> None:
         """Count an answer that parents were asked for, and do not have."""

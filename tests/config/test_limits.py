@@ -21,7 +21,7 @@ def test_they_reach_the_edge() -> None:
     )
     limits = client_limits(parse(NODE + said, "x").config.limits)
     assert limits == Limits(5, 100.0, float(1 << 20), 50.0, (ip_network("10.0.0.0/8"), ip_network("::1")))
-    assert client_limits(parse(NODE + "{}", "x").config.limits) == Limits(unknown=50.0)
+    assert client_limits(parse(NODE + "{}", "x").config.limits) == Limits(unknown=10.0)
 
 
 @pytest.mark.parametrize(
