@@ -30,7 +30,14 @@ from registry_mesh.ports.blobs import (
     Provenance,
     Reading,
 )
-from registry_mesh.ports.failures import Failure, NotHeld, SourceLied, StoreBroken, StoreFull
+from registry_mesh.ports.failures import (
+    Failure,
+    NotHeld,
+    SourceLied,
+    SpanUnsatisfiable,
+    StoreBroken,
+    StoreFull,
+)
 from registry_mesh.ports.hops import Asks, asked
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.shared import NearBlobs
@@ -179,6 +186,9 @@ class PullThrough:
             reading = await stack.enter_async_context(self._store.open(digest, span))
         except (BlobUnknown, StoreBroken):
             return None
+        except SpanUnsatisfiable:  # it tells that the blob is held, and its size
+            await self._belonging.demand(digest)
+            raise
         await self._belonging.demand(digest)
         return reading
 
