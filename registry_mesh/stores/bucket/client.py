@@ -23,7 +23,7 @@ from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import PIECE
 from registry_mesh.ports.failures import StoreBroken
 from registry_mesh.stores import points
-from registry_mesh.stores.bucket.errors import RETRIED, code_in, refused
+from registry_mesh.stores.bucket.errors import RETRIED, code_in, refused, why
 from registry_mesh.stores.bucket.retries import BROKEN, TRIES, Sleep, delay
 from registry_mesh.stores.bucket.signing import EMPTY, UNSIGNED, BucketSigner
 from registry_mesh.stores.bucket.spans import ObjectSpans
@@ -220,7 +220,7 @@ class S3Client:
                     return answer
             except BROKEN as error:
                 if attempt == TRIES:
-                    reason = f"the bucket did not answer to {method} {key}: {type(error).__name__}"
+                    reason = f"the bucket did not answer to {method} {key}: {why(error)}"
                     raise StoreBroken(reason) from error
             if attempt < TRIES:
                 await self._sleep(delay(attempt))

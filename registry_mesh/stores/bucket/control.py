@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from registry_mesh.ports.failures import StoreBroken
 from registry_mesh.stores import points
 from registry_mesh.stores.bucket.connect import BucketAccess, connect
-from registry_mesh.stores.bucket.errors import refused, translated
+from registry_mesh.stores.bucket.errors import refused, translated, why
 from registry_mesh.stores.bucket.objects import ListedObject, ObjectPage, Part, PendingUpload
 from registry_mesh.stores.bucket.settings import S3Settings
 from registry_mesh.tasks.threads import ask_remote, offload
@@ -80,9 +80,7 @@ class S3Control:
                 return  # an earlier try was heard; its answer was not
             raise refused(f"complete {key}", _status(error), _code(error)) from error
         except BotoCoreError as error:
-            raise StoreBroken(
-                f"the bucket did not answer to complete {key}: {type(error).__name__}"
-            ) from error
+            raise StoreBroken(f"the bucket did not answer to complete {key}: {why(error)}") from error
         points.reach("bucket.complete_answered")
 
     async def _exists(self, key: str) -> bool:
@@ -106,7 +104,7 @@ class S3Control:
             if _code(error) not in ("NoSuchUpload", "404"):
                 raise refused(f"abort {key}", _status(error), _code(error)) from error
         except BotoCoreError as error:
-            raise StoreBroken(f"the bucket did not answer to abort {key}: {type(error).__name__}") from error
+            raise StoreBroken(f"the bucket did not answer to abort {key}: {why(error)}") from error
 
     async def pending(self) -> AsyncIterator[PendingUpload]:
         """Every multipart upload below our prefix that has not ended."""
@@ -200,9 +198,7 @@ class S3Control:
                 Delete={"Objects": [{"Key": self._prefix + key} for key in keys], "Quiet": True},
             )
         except BotoCoreError as error:
-            raise StoreBroken(
-                f"the bucket did not answer to a batch delete: {type(error).__name__}"
-            ) from error
+            raise StoreBroken(f"the bucket did not answer to a batch delete: {why(error)}") from error
         failed = [e for e in answer.get("Errors", ()) if e.get("Code") != "NoSuchKey"]
         if failed:
             raise StoreBroken(

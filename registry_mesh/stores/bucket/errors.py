@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
@@ -48,6 +51,21 @@ def refused(what: str, status: int, code: str, headers: Mapping[str, str] | None
     return StoreBroken(reason, retry_after=float(after) if after.isdigit() else None)
 
 
+def why(error: BaseException) -> str:
+    """What kept a bucket from answering: the system's words where it was the system, `timed out`, or else the kind of
+    the exception."""
+    at: BaseException | None = error
+    while at is not None:
+        if isinstance(at, TimeoutError) or "Timeout" in type(at).__name__:
+            return "timed out"
+        if isinstance(at, socket.gaierror):
+            return "its name cannot be resolved by DNS"
+        if isinstance(at, OSError) and at.errno is not None and at.errno in errno.errorcode:
+            return os.strerror(at.errno).lower()
+        at = at.__cause__ or at.__context__
+    return type(error).__name__
+
+
 @contextmanager
 def translated(what: str) -> Iterator[None]:
     """botocore's exceptions become ours."""
@@ -57,7 +75,7 @@ def translated(what: str) -> Iterator[None]:
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
         raise refused(what, status, str(error.response.get("Error", {}).get("Code", ""))) from error
     except BotoCoreError as error:
-        raise StoreBroken(f"the bucket did not answer to {what}: {type(error).__name__}") from error
+        raise StoreBroken(f"the bucket did not answer to {what}: {why(error)}") from error
 
 
 @contextmanager

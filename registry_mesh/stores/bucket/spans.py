@@ -13,7 +13,7 @@ from yarl import URL
 
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.failures import SourceLied, StoreBroken
-from registry_mesh.stores.bucket.errors import RETRIED, ObjectMissing, code_in, refused
+from registry_mesh.stores.bucket.errors import RETRIED, ObjectMissing, code_in, refused, why
 from registry_mesh.stores.bucket.retries import BROKEN, TRIES, Sleep, delay
 
 _PRESIGNED_KEPT: Final = 4096
@@ -61,9 +61,7 @@ class ObjectSpans:
             except BROKEN as error:
                 failed = 1 if at > before else failed + 1
                 if failed >= tries:
-                    raise StoreBroken(
-                        f"the bucket broke off {key} at {at}: {type(error).__name__}"
-                    ) from error
+                    raise StoreBroken(f"the bucket broke off {key} at {at}: {why(error)}") from error
                 await self._sleep(delay(failed))
 
     async def _check(self, response: aiohttp.ClientResponse, key: str, span: Span, size: int) -> None:
