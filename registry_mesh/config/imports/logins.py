@@ -12,7 +12,7 @@ from typing import Final
 _HOST: Final = r"(?=[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+|localhost\b|[A-Za-z0-9-]+:\d|\[[0-9a-f:]+\])"
 _LOGIN: Final = re.compile(
     r"(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]{0,20}:\\?/\\?/)[^\s/\"'<>]{1,2000}@(?!sha(?:256|512):)"
-    rf"|(?<![\w.@:/%+~$-])[\w.%+~$-]{1, 200}:[^\s/\"'<>\[\]{{}}(),;|]{1, 2000}@(?!sha(?:256|512):){_HOST}"
+    r"|(?<![\w.@:/%+~$=*!?^#&-])[\w.%+~$-]{1,200}:[^\s/\"'<>\[\]{}(),;|]{1,2000}@(?!sha(?:256|512):)" + _HOST
 )
 
 NOT_CARRIED: Final = "a login in an address is not carried: logins stand in registries.HOST.credentials"
