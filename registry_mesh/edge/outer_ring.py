@@ -30,7 +30,7 @@ from registry_mesh.edge.share import ClientShare
 from registry_mesh.edge.traffic import Traffic
 from registry_mesh.edge.wire.connection import Answered, Connection
 from registry_mesh.oci.endpoints import Endpoint
-from registry_mesh.oci.refusals import Refusal, Unauthorized
+from registry_mesh.oci.refusals import NameUnknown, Refusal, Unauthorized
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.hops import HOPS, SIBLING, Asks, Hops, asks_of, passed
 from registry_mesh.ports.share import SHARE
@@ -174,7 +174,7 @@ class OuterRing:
         side, exchange.reason = reason_of(fault)
         exchange.why = answer.message
         self._traffic.meters.failed(side, exchange.reason, _registry(exchange))
-        self._settings.report(side, exchange.reason, _subject(exchange), exchange.why)
+        self._report(exchange, side, fault)
         self._explain(exchange, answer, side)
         if exchange.status:
             # An answer has begun: no error text may follow inside of it.
@@ -185,6 +185,15 @@ class OuterRing:
         if isinstance(fault, Refusal) and fault.remembered is not None:
             fields += remembered_fields(exchange, fault.remembered)
         await exchange.reply(answer.status, fields, answer.body())
+
+    def _report(self, exchange: Exchange, side: str, fault: Exception) -> None:
+        """Tell the operator; of a registry that is not served here also who asked for it."""
+        about = (side, exchange.reason, _subject(exchange), exchange.why)
+        registry = str(fault.detail.get("registry", "")) if isinstance(fault, NameUnknown) else ""
+        if registry:
+            self._settings.report(*about, registry, exchange.request.remote or "")
+        else:
+            self._settings.report(*about)
 
     def _explain(self, exchange: Exchange, answer: ErrorAnswer, side: str) -> None:
         """Say in the body, and in the access log, what the operator is told of it."""

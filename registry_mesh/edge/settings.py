@@ -62,8 +62,9 @@ class Settings:
     )
     """Called with a side and a reason of `names`, and a registry's name: the finding that explains it, with its `name`
     and `sentence`; None: none does."""
-    report: Callable[[str, str, str, str], None] = field(default=lambda side, reason, subject, why: None)
-    """Told of each request that was not answered as asked: by whose side, why, what was asked for, a sentence."""
+    report: Callable[..., None] = field(default=lambda *about: None)
+    """Told of each request that was not answered as asked: by whose side, why, what was asked for, a sentence; of a
+    registry that is not served here then also its name, and the client's address."""
     fast: bool = True
     """Answer hits before the request is parsed in full (`edge.hot.connection`)."""
     hot_idle: float = 1.0

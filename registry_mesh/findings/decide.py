@@ -34,6 +34,8 @@ _HOLD: Final = {
     "tls-untrusted": 5.0,
     "parent-denied": 5.0,
     "webhook-down": 60.0,
+    "memory-low": 120.0,
+    "store-slow": 300.0,
 }
 """Seconds for which it must be so before it is said. It ends after twice that, so that nothing flickers."""
 

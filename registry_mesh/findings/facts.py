@@ -193,6 +193,38 @@ class PullFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryFacts:
+    """Bytes of memory. `limit` is 0 where there is none."""
+
+    used: int = 0
+    """Without what the kernel would give back at once."""
+    limit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DiskFacts:
+    """What the disk under the store did within `seconds`."""
+
+    device: str = ""
+    reads: int = 0
+    read_seconds: float = 0.0
+    """That a read took, in the mean."""
+    busy: float = 0.0
+    """The share of the time in which it had something to do."""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class UnservedFacts:
+    """A registry that clients asked for within an hour, and that is not served here."""
+
+    registry: str
+    clients: int
+    requests: int
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
 class WebhookFacts:
     """A receiver of events that does not take them."""
 
@@ -219,3 +251,6 @@ class NodeFacts:
     rules: RulesFacts = field(default_factory=RulesFacts)
     pulls: PullFacts = field(default_factory=PullFacts)
     webhooks: tuple[WebhookFacts, ...] = ()
+    memory: MemoryFacts = field(default_factory=MemoryFacts)
+    disk: DiskFacts = field(default_factory=DiskFacts)
+    unserved: tuple[UnservedFacts, ...] = ()

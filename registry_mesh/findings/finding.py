@@ -35,9 +35,11 @@ NAMES: Final = {
     "store-fault": State.BROKEN,
     "store-full": State.BROKEN,
     "store-thrash": State.LOOK,
+    "store-slow": State.LOOK,
     "rot": State.LOOK,
     "scrub-old": State.LOOK,
     "limits-low": State.LOOK,
+    "memory-low": State.LOOK,
     "workers-die": State.BROKEN,
     "reload-failed": State.LOOK,
     "rules-invalid": State.LOOK,
@@ -47,6 +49,7 @@ NAMES: Final = {
     "behind": State.LOOK,
     "certificate-ending": State.LOOK,
     "webhook-down": State.LOOK,
+    "unknown-registry": State.LOOK,
     "format-newer": State.BROKEN,
 }
 """Every finding there can be. A name never changes: alerts and handbooks refer to it."""

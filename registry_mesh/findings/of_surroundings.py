@@ -7,11 +7,22 @@ from typing import Final
 
 from registry_mesh.findings.facts import NodeFacts, ParentFacts
 from registry_mesh.findings.finding import Finding
-from registry_mesh.findings.words import moment, span
+from registry_mesh.findings.words import moment, size, span
 
 _TOGETHER: Final = 60.0
 """Seconds within which parents went that went for one cause."""
 _SHOWS_A_LINK: Final = ("answered", "certificate", "leads back", "login", "credentials")
+_MEMORY: Final = 0.9
+"""The share of the limit that may be used."""
+_READS: Final = 100
+_SLOW_READ: Final = 0.05
+"""Seconds that a read takes where a disk is too busy: far over the seek of any."""
+_BUSY: Final = 0.9
+_NODES: Final = 3
+_ASKED: Final = 10
+"""Nodes, or requests within an hour, from which on a registry is missed and not only misspelled."""
+_TOLD: Final = 4
+"""Registries that are told of: clients choose these names."""
 _OFF: Final = 60.0
 """Seconds by which a clock may be wrong."""
 
@@ -23,6 +34,9 @@ def of_surroundings(facts: NodeFacts, now: float) -> Iterator[Finding]:
     )
     yield from _link(parents, facts.config, now)
     yield from _clock(parents)
+    yield from _memory(facts)
+    yield from _disk(facts)
+    yield from _unserved(facts)
 
 
 def _link(parents: list[ParentFacts], config: str, now: float) -> Iterator[Finding]:
@@ -66,3 +80,48 @@ def _clock(parents: list[ParentFacts]) -> Iterator[Finding]:
         evidence=tuple(f"{p.name}: {span(abs(p.clock_ahead or 0.0))}." for p in told[:4]),
         next="chronyc makestep",
     )
+
+
+def _memory(facts: NodeFacts) -> Iterator[Finding]:
+    """Whether the kernel is about to end a process for want of memory."""
+    memory = facts.memory
+    if not memory.limit or memory.used <= _MEMORY * memory.limit:
+        return
+    yield Finding(
+        "memory-low",
+        f"{memory.used / memory.limit:.0%} of the memory limit is used.",
+        evidence=(
+            f"{size(memory.used)} of {size(memory.limit)}, without files that the kernel would give back; "
+            "beyond the limit it ends a process.",
+        ),
+        next="a higher limit: resources.limits.memory of the chart, or MemoryMax= of the unit; or fewer workers",
+    )
+
+
+def _disk(facts: NodeFacts) -> Iterator[Finding]:
+    """Whether reading what is held takes long because the disk has too much to do."""
+    disk = facts.disk
+    if disk.reads < _READS or disk.read_seconds < _SLOW_READ or disk.busy < _BUSY:
+        return
+    yield Finding(
+        "store-slow",
+        f"The disk takes {disk.read_seconds * 1000:.0f} ms a read; {disk.device} is {disk.busy:.0%} busy.",
+        facts.store.where,
+        (f"{disk.reads:,} reads within {span(disk.seconds)}, of whichever program.",),
+        f"a disk of its own for the store; who reads and writes says: iotop, or iostat -x 1 {disk.device}",
+    )
+
+
+def _unserved(facts: NodeFacts) -> Iterator[Finding]:
+    """Whether nodes are led here for what is not here. A slip of the fingers is none."""
+    asked = [each for each in facts.unserved if each.clients >= _NODES or each.requests >= _ASKED]
+    for each in sorted(asked, key=lambda one: (-one.clients, -one.requests, one.registry))[:_TOLD]:
+        who = "One node asks" if each.clients == 1 else f"{each.clients:,} nodes ask"
+        yield Finding(
+            "unknown-registry",
+            f"{who} for {each.registry}, which is not served here.",
+            each.registry,
+            (f"{each.requests:,} requests were answered 404; each node went on to its next server.",),
+            f"serve it: registries of {facts.config}; or lead them elsewhere: their hosts.toml or registries.conf",
+            each.since,
+        )

@@ -202,6 +202,7 @@ _STORE: Final = (
         {full(names.SCRUBBED_AT, f"{{{ONE}}}"): "-1382400x90"},
         "What s:5001 holds was last read again 16d 1h 20m 0s ago; raise scrub.rate.",
     ),
+    _of_finding("store-slow", "30m", f"The disk of {WHO} takes long for each read: it has too much to do."),
     _of_finding("format-newer", "0m", f"The store of {WHO} was written by a newer version: upgrade it."),
 )  # fmt: skip
 
@@ -234,6 +235,8 @@ _NODE: Final = (
         "behind", "1h", f"No run of the rules of {WHO} was complete for very long: new images do not reach its jobs.",
         "FarBehind", broken=True,
     ),
+    _of_finding("memory-low", "15m", f"{WHO} uses over 90 % of the memory that it may have."),
+    _of_finding("unknown-registry", "1h", f"Nodes ask {WHO} for a registry that it does not serve."),
     _of_finding("webhook-down", "30m", f"A receiver of {WHO}'s events takes none; they wait."),
     _of_finding("rules-invalid", "5m", f"{WHO} cannot use its rule files; the old rules are in force."),
     _of_finding("rule-empty", "1h", f"A rule of {WHO} selects nothing."),

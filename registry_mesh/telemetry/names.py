@@ -81,9 +81,10 @@ FINDINGS: Final = (
     "own-link-down", "offline", "grace-ending", "parent-slow", "parent-down", "parent-lies", "parent-denied",
     "readers-missing",
     "tls-untrusted", "throttled", "loop", "clock-off", "pulls-fail", "hits-slow", "store-fault", "store-full",
-    "store-thrash", "rot", "scrub-old", "limits-low", "workers-die", "reload-failed", "rules-invalid", "rule-empty",
+    "store-thrash", "store-slow", "rot", "scrub-old", "limits-low",
+    "memory-low", "workers-die", "reload-failed", "rules-invalid", "rule-empty",
     "guard-stopped", "replication-behind", "behind", "certificate-ending", "webhook-down",
-    "format-newer",
+    "unknown-registry", "format-newer",
 )  # fmt: skip
 """Diagnoses, as `findings` names them."""
 FINDING_STATES: Final = ("broken", "warn")

@@ -10,7 +10,9 @@ from registry_mesh.findings.decide import Held, decide
 from registry_mesh.findings.facts import (
     CareFacts,
     CertificateFacts,
+    DiskFacts,
     IdleRule,
+    MemoryFacts,
     NodeFacts,
     ParentFacts,
     ProgramFacts,
@@ -19,6 +21,7 @@ from registry_mesh.findings.facts import (
     RulesFacts,
     StoppedDeletes,
     StoreFacts,
+    UnservedFacts,
 )
 from registry_mesh.findings.finding import NAMES, Finding, State, verdict
 from registry_mesh.findings.words import moment, size, span
@@ -182,6 +185,28 @@ STOPPED = StoppedDeletes("r.example", 31, 100, 0.1, "sha256:abc")
             replace(WELL, store=StoreFacts("/s", used=90, quota=10**9, evicts=True, evicted=4, refetched=4)),
             {},
         ),
+        (
+            replace(WELL, memory=MemoryFacts(950 * 10**6, 10**9)),
+            {"memory-low": "95% of the memory limit is used."},
+        ),
+        (replace(WELL, memory=MemoryFacts(900 * 10**6, 10**9)), {}),
+        (replace(WELL, memory=MemoryFacts(10**9)), {}),
+        (
+            replace(WELL, disk=DiskFacts("sdb", 700, 0.084, 0.98, 60.0)),
+            {"store-slow": "The disk takes 84 ms a read; sdb is 98% busy."},
+        ),
+        (replace(WELL, disk=DiskFacts("sdb", 99, 0.084, 0.98, 60.0)), {}),
+        (replace(WELL, disk=DiskFacts("sdb", 700, 0.049, 0.98, 60.0)), {}),
+        (replace(WELL, disk=DiskFacts("sdb", 700, 0.084, 0.8, 60.0)), {}),
+        (
+            replace(WELL, unserved=(UnservedFacts("ghcr.io", 31, 40, NOW - 60),)),
+            {"unknown-registry": "31 nodes ask for ghcr.io, which is not served here."},
+        ),
+        (
+            replace(WELL, unserved=(UnservedFacts("ghcr.io", 1, 10, NOW - 60),)),
+            {"unknown-registry": "One node asks for ghcr.io, which is not served here."},
+        ),
+        (replace(WELL, unserved=(UnservedFacts("ghcr.oi", 2, 9, NOW - 60),)), {}),
         (
             replace(WELL, store=StoreFacts("/s", newer_format=3, format=2)),
             {
@@ -370,3 +395,10 @@ def test_words() -> None:
 def test_a_bucket_is_not_mended_as_a_disk_is(fault: str, subject: str, step: str) -> None:
     (found,) = decide(replace(WELL, store=StoreFacts("/spool", "s3://b", fault, SINCE)), NOW)
     assert (found.subject, found.next) == (subject, step)
+
+
+def test_of_many_registries_that_are_missed_four_are_told_of() -> None:
+    """Clients choose these names."""
+    asked = tuple(UnservedFacts(f"r{i}.example", 3 + i, 20, NOW) for i in range(30))
+    found = decide(replace(WELL, unserved=asked), NOW)
+    assert [each.subject for each in found] == ["r29.example", "r28.example", "r27.example", "r26.example"]

@@ -252,6 +252,8 @@ class Keeper:
                 str(told[key]) for key in ("side", "reason", "subject", "why", "at")
             )
             self._events.add(side, reason, subject, why, round(float(at), 3))
+            if registry := str(told.get("unserved", "")):
+                self.lookout.note_unserved(registry, str(told.get("client", "")), float(at))
 
     def events(self) -> Sequence[Event]:
         """Refusals and failures, the newest first."""

@@ -44,9 +44,14 @@ class Told:
         self.events = EventRing(self.rows)
         self.moving = [Note(MOVING) for _ in range(self.rows)]
 
-    def report(self, row: int, side: str, reason: str, subject: str, why: str) -> None:
-        """In a worker: a request was not answered as asked."""
+    def report(
+        self, row: int, side: str, reason: str, subject: str, why: str, unserved: str = "", client: str = ""
+    ) -> None:
+        """In a worker: a request was not answered as asked. `unserved`: for want of this registry, of which `client`
+        asked for something."""
         told = {"side": side, "reason": reason, "subject": subject[:300], "why": why[:300], "at": time.time()}
+        if unserved:
+            told |= {"unserved": unserved[:255], "client": client}
         self.events.write(row, told)
 
     def refuse(self, faults: Sequence[str]) -> None:

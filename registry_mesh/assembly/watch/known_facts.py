@@ -15,6 +15,8 @@ from registry_mesh.assembly.supervision import file_limit
 from registry_mesh.assembly.supervision.told import Told
 from registry_mesh.assembly.watch.lately import Lately, quantile
 from registry_mesh.assembly.watch.learned import Learned
+from registry_mesh.assembly.watch.room import DiskLooks, memory
+from registry_mesh.assembly.watch.unserved import Unserved
 from registry_mesh.config.schema import Config
 from registry_mesh.findings.facts import (
     CareFacts,
@@ -54,6 +56,8 @@ class KnownFacts:
         self._told = told
         self._table = table
         self._learned = learned
+        self.unserved = Unserved()
+        self._disk = DiskLooks()
         self._lately: dict[tuple[str, str], Lately] = {}
         self._store_fault_since = 0.0
         self._started = self._complete = time.time()
@@ -83,6 +87,9 @@ class KnownFacts:
                 for each in status.webhooks
                 if each.why
             ),
+            memory=memory(),
+            disk=self._disk.look(config.store.folder, now),
+            unserved=self.unserved.facts(now),
         )
 
     def _rules(self, config: Config, status: NodeStatus) -> RulesFacts:

@@ -52,6 +52,10 @@ class Lookout:
         self.outages: dict[str, Outage] = {}
         """By registry: those that have one."""
 
+    def note_unserved(self, registry: str, client: str, at: float) -> None:
+        """A client asked for a registry that is not served here."""
+        self._facts.unserved.note(registry, client, at)
+
     async def follow(self) -> None:
         """Look for ever."""
         while True:
