@@ -21,6 +21,7 @@ from registry_mesh.admin.images import NAMES, Images, add_images
 from registry_mesh.admin.node import Node
 from registry_mesh.admin.pulls import PullsTold, add_pulls
 from registry_mesh.admin.runs import RunsAsked, add_runs, is_announced
+from registry_mesh.admin.silent import PATIENCE, Silent
 from registry_mesh.auth.basic import parse_basic
 from registry_mesh.auth.certified import SUBJECT, name_in, name_of, stated
 
@@ -94,13 +95,18 @@ class AdminServer:
         if runs is not None:
             add_runs(app, runs)
         app.on_response_prepare.append(_sign)
+        self._silent: Silent | None = None
         self._runner = web.AppRunner(
             app, access_log=None, keepalive_timeout=75.0, shutdown_timeout=1.0, logger=_http
         )
 
-    async def start(self, listener: socket, tls: ssl.SSLContext | None = None) -> None:
-        """Listen; OSError where the address is not to be had."""
+    async def start(
+        self, listener: socket, tls: ssl.SSLContext | None = None, patience: float = PATIENCE
+    ) -> None:
+        """Listen; OSError where the address is not to be had. `patience`: seconds for the first request to come."""
         await self._runner.setup()
+        assert self._runner.server is not None, "it is set up"
+        self._silent = Silent(self._runner.server, patience)
         await web.SockSite(self._runner, listener, ssl_context=tls).start()
 
     async def leave(self) -> None:
@@ -112,10 +118,14 @@ class AdminServer:
 
     async def close(self) -> None:
         """Stop listening and end what runs."""
+        if self._silent is not None:
+            self._silent.close()
         await self._runner.cleanup()
 
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if self._silent is not None:
+            self._silent.heard(request)
         authorization = _authorization(request)
         if (
             self._lets_in is None

@@ -227,3 +227,26 @@ async def test_what_is_no_http_is_a_line_of_the_log(
         "what came was no HTTP",
         None,
     )
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /livez HTTP/1.1\r\nHo", b"POST /api/1/runs HTTP/1.1\r\n"])
+async def test_a_connection_that_never_asks_is_closed(node: FakeNode, said: bytes) -> None:
+    """By anybody who reaches the address, login or not; one that asked is kept meanwhile, for its next request."""
+    server = AdminServer(node, {"role": "site", "name": "x", "version": "1"})
+    listener = socket.create_server(("127.0.0.1", 0))
+    await server.start(listener, patience=0.5)
+    try:
+        port = listener.getsockname()[1]
+        kept, asking = await asyncio.open_connection("127.0.0.1", port)
+        asking.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert await kept.readuntil(b"ok\n")
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(said)
+        async with asyncio.timeout(20):
+            assert await reader.read() == b""
+        asking.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert await kept.readuntil(b"ok\n"), "it had asked before"
+        for each in (writer, asking):
+            each.close()
+    finally:
+        await server.close()
