@@ -66,7 +66,7 @@ def connect(settings: S3Settings) -> BucketAccess:
         )
         boto.meta.events.register("before-sign.s3.DeleteObjects", _sum_by_md5)
         boto.meta.events.register("before-parameter-build.s3", _stay)
-    return BucketAccess(boto, credentials, region, _base(boto, settings))
+        return BucketAccess(boto, credentials, region, _base(boto, settings))
 
 
 def _config(settings: S3Settings) -> Config:

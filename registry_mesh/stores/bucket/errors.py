@@ -32,6 +32,9 @@ _UNFIT: Final = {
 _FULL: Final = frozenset({"QuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "StorageFull"})
 _CODE: Final = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
 
+_OF_CREDENTIALS: Final = (OSError, ValueError, RuntimeError)
+"""What botocore lets through of a file, a program or a service that gives credentials."""
+
 
 def code_in(body: bytes) -> str:
     """The error code of an S3 error document; empty where there is none (every answer to HEAD)."""
@@ -68,7 +71,7 @@ def why(error: BaseException) -> str:
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
-    """botocore's exceptions become ours."""
+    """botocore's exceptions become ours, and so does what keeps the credentials of a call from being renewed."""
     try:
         yield
     except ClientError as error:
@@ -76,6 +79,8 @@ def translated(what: str) -> Iterator[None]:
         raise refused(what, status, str(error.response.get("Error", {}).get("Code", ""))) from error
     except BotoCoreError as error:
         raise StoreBroken(f"the bucket did not answer to {what}: {why(error)}") from error
+    except _OF_CREDENTIALS as error:
+        raise StoreBroken(f"{what}: {error}") from error
 
 
 @contextmanager
@@ -83,7 +88,7 @@ def renewing() -> Iterator[None]:
     """What keeps credentials from being renewed becomes ours: a service, a file or a program of any kind gives them."""
     try:
         yield
-    except (BotoCoreError, ClientError, OSError, ValueError, RuntimeError) as error:
+    except (BotoCoreError, ClientError, *_OF_CREDENTIALS) as error:
         reason = (
             f"the bucket's credentials have expired, and cannot be renewed: {type(error).__name__}: {error}"
         )

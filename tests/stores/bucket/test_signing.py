@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from botocore.credentials import RefreshableCredentials
 from botocore.exceptions import CredentialRetrievalError
 
 from registry_mesh.ports.failures import StoreBroken
+from registry_mesh.stores.bucket.settings import S3Settings
 from registry_mesh.stores.bucket.signing import BucketSigner
+from registry_mesh.stores.bucket.store import S3Store
+from tests.environment import environment
 
 URL = "http://bucket.example/b/k"
 
@@ -90,3 +94,18 @@ async def test_keys_that_cannot_be_renewed_are_a_fault_of_the_store(ill: Excepti
     service.ill = None
     await signer.ready()
     assert key_in(signer) == "KEY2"
+
+
+async def test_a_workload_s_token_file_that_is_not_there_is_a_fault_of_the_store(tmp_path: Path) -> None:
+    """As where a pod's volume has another name than its variable says."""
+    chain = {
+        "AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/r",
+        "AWS_WEB_IDENTITY_TOKEN_FILE": str(tmp_path / "token"),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": str(tmp_path / "config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"),
+    }
+    keys = dict.fromkeys(["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"])
+    with environment(**chain, **keys):
+        with pytest.raises(StoreBroken, match=f"{tmp_path}/token"):
+            await S3Store.start(S3Settings("b", endpoint="http://127.0.0.1:9", region="r"))
