@@ -16,12 +16,13 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Final
 
-from registry_mesh.admin.run_status import ReplicationStatus, RuleStatus
+from registry_mesh.admin.run_status import ReplicationStatus
 from registry_mesh.assembly.labels import layout
 from registry_mesh.assembly.runs.bringing import bringing
 from registry_mesh.assembly.runs.noting import Noting
+from registry_mesh.assembly.runs.putting_back import put_back
 from registry_mesh.assembly.runs.rules_in_force import RulesInForce
-from registry_mesh.assembly.runs.run_told import run_status, tell
+from registry_mesh.assembly.runs.run_told import replication_status, run_status, tell
 from registry_mesh.assembly.runs.variants import make_variants, with_variants
 from registry_mesh.assembly.sources.audited import Keep
 from registry_mesh.assembly.sources.parents import Parents, Seen
@@ -34,7 +35,6 @@ from registry_mesh.content.fill.rivals import Rivals
 from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.failover_registry import FailoverRegistry
 from registry_mesh.content.snapshot.copying.progress import Meter
-from registry_mesh.content.snapshot.finding.lookups import held_data
 from registry_mesh.content.snapshot.records.asks import Asked, Asks
 from registry_mesh.content.snapshot.records.history import NEW_RULES, STOPPED, Run, RunHistory
 from registry_mesh.content.snapshot.records.outcome import Outcome
@@ -42,10 +42,8 @@ from registry_mesh.content.snapshot.removing.outgoing import OutgoingRepository
 from registry_mesh.content.snapshot.settings import Ours, SnapshotPolicy
 from registry_mesh.content.snapshot.snapshot import Snapshot
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.reading import read_manifest
 from registry_mesh.oci.reference import RegistryName, Tag
-from registry_mesh.oci.refusals import ManifestUnknown, NameUnknown
-from registry_mesh.ports.failures import Failure, SourceRefused
+from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.place import Outward, Place
 from registry_mesh.ports.repositories import RepositoryStore
 from registry_mesh.ports.storage import Storage
@@ -213,19 +211,11 @@ class Replicator:
         )
 
     async def put_back(self, place: Outward, tag: Tag, digest: Digest) -> None:
-        """Let a tag that was deleted at a registry that is pushed to point at `digest` again. `SourceRefused` where its
-        manifest is neither there nor here, or where the registry does not take it."""
-        there = OutgoingRepository(
-            place, self._outward.repository(place.registry, place.repository), self._storage.records
+        """See `put_back`."""
+        real = self._outward.repository(place.registry, place.repository)
+        await put_back(
+            OutgoingRepository(place, real, self._storage.records), tag, digest, self._storage.blobs
         )
-        try:
-            manifest = (await there.kept.manifests.manifest(digest)).manifest
-        except (ManifestUnknown, NameUnknown):
-            data = await held_data(self._storage.blobs, digest)
-            if data is None:
-                raise SourceRefused(f"{digest} is neither there nor here any more") from None
-            manifest = read_manifest(data, "", digest)
-        await there.restore(tag, manifest)
 
     def _repositories(self) -> RepositoryStore:
         """Where what is brought is kept: at an origin among its own."""
@@ -308,22 +298,9 @@ class Replicator:
 
     def status(self) -> ReplicationStatus:
         """The run under way and the last one."""
-        now = self.meter.look(time.monotonic())
-        return ReplicationStatus(
-            phase=now.phase.value,
-            tags=now.tags,
-            tags_done=now.tags_done,
-            bytes_done=now.size_done,
-            bytes_left=now.size_left,
-            bytes_per_second=round(now.rate),
-            eta_seconds=None if now.eta is None else round(now.eta),
-            last=None if self.last is None else run_status(self.last, self._ended),
-            rules=[
-                RuleStatus(name, each.tags, each.held, each.switched, each.bytes)
-                for name, each in sorted(self.meter.rules.items())
-            ],
-            faults=self._rules.faults,
-            faults_since=round(self._rules.faults_since, 1),
+        last = None if self.last is None else run_status(self.last, self._ended)
+        return replication_status(
+            self.meter, time.monotonic(), last, self._rules.faults, self._rules.faults_since
         )
 
     def _rivals(self, registry: RegistryName) -> Rivals:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Final
 
-from registry_mesh.admin.run_status import IdleStatus, RunStatus, StoppedStatus
+from registry_mesh.admin.run_status import IdleStatus, ReplicationStatus, RuleStatus, RunStatus, StoppedStatus
+from registry_mesh.content.snapshot.copying.progress import Meter
 from registry_mesh.content.snapshot.records.outcome import Outcome
 from registry_mesh.telemetry.logs import FIELDS
 
@@ -49,6 +51,30 @@ def run_status(outcome: Outcome, ended: float) -> RunStatus:
             StoppedStatus(each.registry, each.deletes, each.tags, each.guard, each.plan)
             for each in outcome.stopped
         ],
+    )
+
+
+def replication_status(
+    meter: Meter, now: float, last: RunStatus | None, faults: Sequence[str], faults_since: float
+) -> ReplicationStatus:
+    """The run under way, as it is at `now` of the monotonic clock, and the last one, in `/status`. `faults` of the rule
+    files, since seconds of the epoch."""
+    looked = meter.look(now)
+    return ReplicationStatus(
+        phase=looked.phase.value,
+        tags=looked.tags,
+        tags_done=looked.tags_done,
+        bytes_done=looked.size_done,
+        bytes_left=looked.size_left,
+        bytes_per_second=round(looked.rate),
+        eta_seconds=None if looked.eta is None else round(looked.eta),
+        last=last,
+        rules=[
+            RuleStatus(name, each.tags, each.held, each.switched, each.bytes)
+            for name, each in sorted(meter.rules.items())
+        ],
+        faults=faults,
+        faults_since=round(faults_since, 1),
     )
 
 
