@@ -277,6 +277,8 @@ class NodeStatus:
     """One sentence of what is so."""
     findings: Sequence[FindingStatus] = ()
     """What a person should know, the worst first."""
+    siblings: Sequence[ParentStatus] = ()
+    """The other servers of the site, which are asked before any parent."""
 
 
 def counters(table: Table) -> dict[str, int | Mapping[str, int]]:

@@ -250,6 +250,20 @@ PARENT_STATE: Final = Metric(
     {"registry": None, "parent": None, "state": PARENT_STATES},
     merge=Merge.MAX,
 )  # fmt: skip
+SIBLING_LATENCY: Final = Metric(
+    "sibling_latency_seconds", Kind.GAUGE,
+    "Time to the head of an answer of another server of the site, moving mean; absent before the first",
+    {"sibling": None}, merge=Merge.MAX, scale=_NANO,
+)  # fmt: skip
+SIBLING_RATE: Final = Metric(
+    "sibling_rate_bytes_per_second", Kind.GAUGE,
+    "What bodies of another server of the site brought lately; absent where none did",
+    {"sibling": None}, merge=Merge.MAX,
+)  # fmt: skip
+SIBLING_STATE: Final = Metric(
+    "sibling_state", Kind.GAUGE, "1 for the state that another server of the site is in",
+    {"sibling": None, "state": PARENT_STATES}, merge=Merge.MAX,
+)  # fmt: skip
 STORE_FREE: Final = Metric(
     "store_free_bytes", Kind.GAUGE, "Bytes that the store's file system has left for us", merge=Merge.MAX
 )

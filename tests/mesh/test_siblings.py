@@ -161,6 +161,21 @@ async def test_only_if_cached_gives_what_is_held_and_asks_nobody(site: Team) -> 
     assert same(await site.get(0, digest, **HELD), 200, whole)
 
 
+async def test_each_says_how_the_others_do(site: Team) -> None:
+    others = [f"127.0.0.1:{link.port}" for link in site.links[1:]]
+    async with site.client.get(f"{site.servers[0].admin}/status") as answer:
+        told = (await answer.json())["siblings"]
+    assert [each["url"] for each in told] == [f"http://{other}" for other in others]
+    assert all(each["use"] == "in_use" and each["latency_ms"] is not None for each in told)
+    async with site.client.get(f"{site.servers[0].admin}/metrics") as answer:
+        said = await answer.text()
+    for other in others:
+        assert f'registry_mesh_sibling_state{{sibling="{other}",state="in_use"}} 1.0' in said
+        assert re.search(
+            rf'^registry_mesh_sibling_latency_seconds{{sibling="{other}"}} 0\.', said, re.MULTILINE
+        )
+
+
 async def test_a_sibling_that_hangs_is_waited_for_once(site: Team) -> None:
     """It is the one that is to bring all of them; the first is late, the others are not."""
     site.links[1].conditions.hang = True

@@ -275,6 +275,7 @@ class Keeper:
         faults = self._runs.rule_faults() if self._runs is not None else None
         account = self._store.account if self._store is not None else StoreAccount()
         self._gauges.measure(self._stored, account, faults, self._shown.registries())
+        self._gauges.measure_siblings(self._shown.siblings())
         self._served.look()
         self._now.look()
 
@@ -331,6 +332,7 @@ class Keeper:
             webhooks=runs.couriers.status() if runs and runs.couriers else (),
             verdict=self.findings().verdict,
             findings=self.findings().findings,
+            siblings=self._shown.siblings(),
         )
 
     def _stored(self) -> tuple[int | None, int | None]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
-from registry_mesh.admin.status import RegistryStatus
+from registry_mesh.admin.status import ParentStatus, RegistryStatus
 from registry_mesh.assembly.labels import parent_label
 from registry_mesh.assembly.supervision import file_limit
 from registry_mesh.assembly.supervision.processes import Processes
@@ -98,6 +98,17 @@ class Gauges:
                 gauge(names.PARENT_RATE, *key).set(parent.bytes_per_second or 0)
                 for state in names.PARENT_STATES:
                     gauge(names.PARENT_STATE, *key, state).set(int(parent.use == state))
+
+    def measure_siblings(self, siblings: Sequence[ParentStatus]) -> None:
+        """The same of the other servers of the site."""
+        gauge = self._instruments.gauge
+        for sibling in siblings:
+            label = parent_label(sibling.url)
+            latency = round((sibling.latency_ms or 0.0) / 1000 * names.SIBLING_LATENCY.scale)
+            gauge(names.SIBLING_LATENCY, label).set(latency)
+            gauge(names.SIBLING_RATE, label).set(sibling.bytes_per_second or 0)
+            for state in names.PARENT_STATES:
+                gauge(names.SIBLING_STATE, label, state).set(int(sibling.use == state))
 
     def _show_prices(self) -> None:
         for host, registry in self._config.registries.items():

@@ -75,8 +75,10 @@ class DiskLooks:
     def look(self, folder: str | None, now: float) -> DiskFacts:
         """Look at `now`, on any clock of seconds; nothing for a folder on no disk of this machine."""
         device, look = -1, None
+        if folder is None:
+            return DiskFacts()
         with suppress(OSError, ValueError):
-            device = Path(folder or os.devnull).stat().st_dev
+            device = Path(folder).stat().st_dev
             name = f"{os.major(device)}:{os.minor(device)}"
             fields = [int(each) for each in (self._devices / name / "stat").read_text().split()]
             look = _Look(now, fields[0], fields[3], fields[9])

@@ -17,7 +17,7 @@ from registry_mesh.admin.status import (
     cache_status,
     parent_status,
 )
-from registry_mesh.assembly.labels import parent_label
+from registry_mesh.assembly.labels import other_servers, parent_label
 from registry_mesh.assembly.supervision.seats import Seats
 from registry_mesh.assembly.watch.figures import Figures
 from registry_mesh.assembly.watch.money import money
@@ -79,6 +79,17 @@ class Shown:
             )
             for host, registry in self._config.registries.items()
         }
+
+    def siblings(self) -> list[ParentStatus]:
+        """The other servers of the site."""
+        asking, lies = self._by_parent(names.PARENT_AVAILABLE), self._by_parent(names.LIES)
+        now, found = time.monotonic(), []
+        for url in other_servers(self._config).values():
+            label = parent_label(url)
+            standing = self._board.sheet(label).standing(now)
+            told = parent_status(url, standing, now, asking.get(label, 0), lies.get(label, 0))
+            found += with_use([[told]])[0]
+        return found
 
     def day(self) -> DayStatus | None:
         """The last 24 hours, with what they cost."""

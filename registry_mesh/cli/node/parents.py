@@ -55,18 +55,21 @@ def command(config: Path, name: str | None, measure: bool, as_json: bool) -> Non
       registry-mesh parents config/site.yaml
     """
     try:
-        registries = ask(node_at(config), "/status")["registries"]
+        status = ask(node_at(config), "/status")
+        registries, siblings = status["registries"], status.get("siblings", ())
     except (NodeSilent, NodeRefuses) as fault:
         fail(fault)
     if name is not None:
-        registries = of_parent(registries, name)
+        registries, siblings = of_parent(registries, name), ()
         if not registries:
             click.echo(f"no parent is called {name}", err=True)
             sys.exit(EXIT_FAILED)
     if measure:
         sys.exit(_measure(config, registries if name is not None else {}, as_json))
     shown = (
-        json.dumps(registries, indent=2) if as_json else "\n".join(lines(registries, time.time(), marks()))
+        json.dumps(registries, indent=2)
+        if as_json
+        else "\n".join(lines(registries, time.time(), marks(), siblings))
     )
     click.echo(shown)
     sys.exit(0 if all(map(_is_served, registries.values())) else EXIT_FAILED)
@@ -117,16 +120,22 @@ def _is_served(registry: Told) -> bool:
     return not states or any(state in _USABLE for state in states)
 
 
-def lines(registries: Mapping[str, Told], now: float, marks: Marks = SIGNS) -> Iterator[str]:
-    """The table, a line a parent, in the order they are asked; then what is amiss."""
+def lines(
+    registries: Mapping[str, Told], now: float, marks: Marks = SIGNS, siblings: Sequence[Told] = ()
+) -> Iterator[str]:
+    """The table, a line a parent, in the order they are asked, and the other servers of a site; then what is amiss."""
     rows: list[tuple[str, ...]] = [_HEADS]
     amiss: list[str] = []
     for host, registry in registries.items():
         rows.append((host, *("" for _ in _HEADS[1:])))
         amiss.append(_outage(host, registry.get("outage"), now, marks))
         for group, parents in enumerate(registry["parents"], 1):
-            rows += [_row(group, parent, now, marks) for parent in parents]
+            rows += [_row(str(group), parent, now, marks) for parent in parents]
             amiss += [_amiss(parent, marks) for parent in parents]
+    if siblings:
+        rows.append(("servers of this site", *("" for _ in _HEADS[1:])))
+        rows += [_row("sibling", sibling, now, marks) for sibling in siblings]
+        amiss += [_amiss(sibling, marks) for sibling in siblings]
     if len(rows) == 1 + len(registries):
         yield "no registry has parents"
         return
@@ -154,16 +163,16 @@ def _word(parent: Told) -> str:
     return "fails" if use == "silent" and not parent.get("lost", True) else _WORDS[use]
 
 
-def _row(group: int, parent: Told, now: float, marks: Marks) -> tuple[str, ...]:
+def _row(group: str, parent: Told, now: float, marks: Marks) -> tuple[str, ...]:
     latency, rate, day = (parent.get(key) for key in ("latency_ms", "bytes_per_second", "day_bytes"))
     return (
         f"  {marks[mark_of(parent)]} {name_of(parent)}",
-        str(group),
+        group,
         _word(parent),
         _since(parent, now),
         "-" if latency is None else f"{latency:.2g} ms" if latency < 10 else f"{latency:.0f} ms",
         f"{size(rate)}/s" if rate else "-",
-        size(day or 0),
+        "-" if day is None else size(day),
         f"{parent.get('lies', 0):,}",
         "-",
     )

@@ -137,7 +137,7 @@ def _body(view: View, lists: Lists, now: float, columns: int, marks: Marks) -> I
     elif view.shown == "3":
         yield from _images(view, lists.images)
     else:
-        yield from parent_lines(lists.status["registries"], now, marks)
+        yield from parent_lines(lists.status["registries"], now, marks, lists.status.get("siblings", ()))
 
 
 def _findings(found: Sequence[Told], now: float, marks: Marks) -> Iterator[str]:

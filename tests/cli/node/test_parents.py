@@ -86,3 +86,13 @@ def test_one_parent_by_its_name_and_other_letters() -> None:
     assert [line[:16].rstrip() for line in lines(only, NOW, LETTERS)][2] == "  ! fr-lyon-r1"
     assert of_parent(TOLD, "nobody") == {}
     assert list(lines({"r": {"parents": []}}, NOW)) == ["no registry has parents"]
+
+
+def test_other_servers_of_the_site_come_last() -> None:
+    sibling = parent("ch-zurich-2", "in_use", latency_ms=0.3, bytes_per_second=890_000_000, day_bytes=None)
+    shown = list(lines({"r.example": {"parents": []}}, NOW, siblings=[sibling]))
+    assert shown[1:] == [
+        "r.example",
+        "servers of this site",
+        "  ● ch-zurich-2       sibling  in use   41 d   0.3 ms  890 MB/s     -      0  -",
+    ]
