@@ -18,6 +18,7 @@ from registry_mesh.oci.media_types import OCI_INDEX, OCI_MANIFEST
 from tests.clients import nodes
 from tests.eventually import eventually
 from tests.simulators.parent import PlainParent, plain_parent
+from tests.simulators.pauses import patient_client
 
 WORKERS, CLIENTS = 8, 200
 
@@ -58,8 +59,7 @@ async def crowd(tmp_path: Path) -> AsyncIterator[Crowd]:
         node = nodes.site(tmp_path / "site", parent.url, workers=WORKERS)
         await asyncio.to_thread(node.start)
         stack.push_async_callback(asyncio.to_thread, node.kill)
-        connector = aiohttp.TCPConnector(limit=0, force_close=True)
-        client = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
+        client = await stack.enter_async_context(patient_client())
         yield Crowd(parent, node, client)
 
 
