@@ -18,6 +18,8 @@ from registry_mesh.oci import refusals as oci
 from registry_mesh.ports.failures import (
     Failure,
     LoginRefused,
+    MapsDisputed,
+    MapUnusable,
     NotHeld,
     SourceDenied,
     SourceDown,
@@ -183,6 +185,8 @@ WHY: Final[dict[type[Exception], tuple[str, str]]] = {
     SourceDenied: ("parent", "denied"),
     LoginRefused: ("parent", "login"),
     SourceLied: ("parent", "lied"),
+    MapsDisputed: ("parent", "lied"),
+    MapUnusable: ("parent", "lied"),
     StoreFull: ("store", "full"),
     StoreBroken: ("store", "broken"),
     Overloaded: ("node", "busy"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 
 from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, count
 from registry_mesh.chunks.cutter import Cutter
@@ -12,7 +12,13 @@ from registry_mesh.content.fill.via import Distrust
 from registry_mesh.oci.digest import Hasher
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobInfo, BlobSource, Reading
-from registry_mesh.ports.failures import SourceDiffers, SourceLied, SourceUnavailable, SpanUnsatisfiable
+from registry_mesh.ports.failures import (
+    MapUnusable,
+    SourceDiffers,
+    SourceLied,
+    SourceUnavailable,
+    SpanUnsatisfiable,
+)
 from registry_mesh.ports.pieces import in_memory
 
 TRIES = 4
@@ -62,7 +68,7 @@ async def _pieces(
     opened: Reading | None,
 ) -> AsyncGenerator[bytes, None]:
     """The span's bytes, proven chunk by chunk where there is a map. Sources that send are added to `senders`."""
-    chunk_map = await source.chunk_map(info.digest, span if len(span) < info.size else None)
+    chunk_map = await _map(source, info, span)
     if chunk_map is None or chunk_map.size != info.size:
         pieces = _stream(source, info, span, senders, opened)
     else:
@@ -70,6 +76,15 @@ async def _pieces(
     async with aclosing(pieces):
         async for data in pieces:
             yield data
+
+
+async def _map(source: BlobSource, info: BlobInfo, span: Span) -> ChunkMap | None:
+    """Of the span; a whole blob, which its digest proves, needs none."""
+    if len(span) < info.size:
+        return await source.chunk_map(info.digest, span)
+    with suppress(MapUnusable):
+        return await source.chunk_map(info.digest)
+    return None
 
 
 def _lie(senders: set[str], info: BlobInfo, distrust: Distrust, reason: str) -> SourceLied:

@@ -382,16 +382,30 @@ async def test_a_known_liar_is_no_second_opinion_of_one_that_is_not() -> None:
     assert await choice.chunk_map(digest, Span(0, 10)) == map_of(DATA).excerpt(Span(0, 10))
 
 
+class Wrong(SimulatedSource):
+    """Its maps are none."""
+
+    async def chunk_map(self, digest: Digest, span: Span | None = None) -> ChunkMap | None:
+        raise SourceUnreadable("sent a chunk map that is none", source=self.name)
+
+
 @pytest.mark.parametrize(("available", "raised"), [(True, MapUnusable), (False, SourceUnavailable)])
 async def test_wrong_maps_are_none_only_where_nobody_else_may_have_one(
     available: bool, raised: type[Failure]
 ) -> None:
-    class Wrong(SimulatedSource):
-        async def chunk_map(self, digest: Digest, span: Span | None = None) -> ChunkMap | None:
-            raise SourceUnreadable("sent a chunk map that is none", source=self.name)
-
     first, second, distrusted = Wrong("first"), Wrong("second"), Distrusted()
     choice = Failover([[candidate(first), candidate(second, available=available)]], distrusted)
     with pytest.raises(raised, match="sent a chunk map that is none"):
         await choice.chunk_map(Digest.of(DATA))
     assert not distrusted.suspects("first", Digest.of(DATA)), "its bytes may be right"
+
+
+async def test_past_a_full_store_a_whole_blob_needs_no_map() -> None:
+    source, store, distrusted = Wrong("parent"), MemoryStore(quota=0), Distrusted()
+    digest, fills = source.add(DATA), Fills(store)
+    through = PullThrough(store, Failover([[candidate(source)]], distrusted), fills, distrusted.note)
+    assert await read(through, digest) == DATA
+    with pytest.raises(MapUnusable):
+        async with through.open(digest, Span(0, 10)) as reading:
+            assert [piece async for piece in in_memory(reading)] == []
+    await fills.close()
