@@ -110,6 +110,8 @@ def _quotes(text: str | bytes, place: Mark) -> str:
     line = lines[place.line - 1] if place.line <= len(lines) else ""
     if "${" in line:
         return "variables are not filled in; write the value"
+    if line[: place.column].strip(" ").startswith("\t"):
+        return "a tab stands there; indent with spaces"
     found = _SPECIAL_START.search(line)
     return f'put it in quotes: "{found[1]}"' if found else ""
 

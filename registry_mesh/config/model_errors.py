@@ -41,6 +41,9 @@ _BOUNDS: Final = {
 }
 """Errors of a number outside its bounds: what it is, and the name of the bound."""
 
+_OF_TEXTS: Final = frozenset((key,) for key in ("tags", "repos", "fixed", "nodes", "types"))
+"""Keys of rules whose lists are of patterns, or one."""
+
 _MARKS: Final = frozenset({"[key]", "[secret]", "[command]"})
 """What stands in pydantic's paths and is no key of the file."""
 
@@ -82,6 +85,8 @@ def _words(document: Document, path: Path, error: ErrorDetails) -> tuple[str, st
     if kind in _WANTED:
         spelled = document.spelled.get(path)
         if kind == "string_type" and spelled:
+            return f"wants a text, and {spelled} is {_kind(given)}", f'put it in quotes: "{spelled}"'
+        if kind in ("tuple_type", "list_type") and spelled and path[-1:] in _OF_TEXTS:
             return f"wants a text, and {spelled} is {_kind(given)}", f'put it in quotes: "{spelled}"'
         if kind in ("string_too_short", "too_short"):
             return _WANTED[kind], "fill it or leave the key out"

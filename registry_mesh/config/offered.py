@@ -12,6 +12,7 @@ from registry_mesh.config.finding import Path
 _KEYS: Final = {
     "include": ("files are not included", "write all into this one"),
     "includes": ("files are not included", "write all into this one"),
+    "<<": ("unknown key", "keys of another mapping are not merged in: write them out"),
     "trust": ("signed catalogs are not checked by this version", "leave it out; bytes are checked all the same"),
     "socket": ("unix sockets are not offered", "name an address and a port"),
     "unix": ("unix sockets are not offered", "name an address and a port"),

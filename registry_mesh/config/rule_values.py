@@ -117,14 +117,23 @@ def schedule(text: str) -> Schedule:
     return Interval(seconds)
 
 
+def _demand_some(text: str, amount: float) -> None:
+    if not amount:
+        raise ValueError(f"{text!r}: nothing would ever come; leave the rule out, or give it some")
+
+
 def budget(text: str) -> Budget:
     """`40%`, `100MiB/s`, `1TiB/d`."""
     if text.endswith("%"):
-        return Budget(share(text))
+        part = share(text)
+        _demand_some(text, part)
+        return Budget(part)
     amount, slash, unit = text.partition("/")
     if not slash or unit not in _PER:
         raise ValueError(f'{text!r}: a budget is written like "40%", "100MiB/s", "1GiB/h" or "500GiB/d"')
-    return Budget(None, size(amount), _PER[unit])
+    much = size(amount)
+    _demand_some(text, much)
+    return Budget(None, much, _PER[unit])
 
 
 def target(written: object) -> Target | None:

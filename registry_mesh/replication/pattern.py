@@ -8,6 +8,7 @@ versions inside a tag (`in`), both of two patterns (`&`), pins, and takes braces
 from __future__ import annotations
 
 import enum
+import re
 import string
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -56,6 +57,10 @@ class Read:
     flavour: str = ""
     text: str = ""
     """As it stands in the tag, without v."""
+
+
+_BRACES_OF_SHELLS: Final = re.compile(r"\{\w+\.\.\w+(?:\.\.\w+)?\}")
+"""How shells write several numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +131,7 @@ class Pattern:
 
 def _both(body: str, subject: Subject) -> Pattern:
     """One pattern of the second edition, or several that must all match."""
-    parts = [_second(part.strip(), subject) for part in body.split("&")]
+    parts = [_second(part.strip(" "), subject) for part in body.split("&")]
     if len(parts) == 1:
         return parts[0]
     if any(part.pin for part in parts):
@@ -195,6 +200,8 @@ def _automaton(text: str, node: Node, subject: Subject, edition: int) -> Pattern
 def _glob(text: str, subject: Subject, edition: int) -> Pattern:
     if subject is Subject.REPOSITORY and (text.startswith("/") or text.endswith("/") or "//" in text):
         raise ValueError("no repository name starts or ends with / or has an empty segment")
+    if edition > 1 and (found := _BRACES_OF_SHELLS.search(text)):
+        raise ValueError(f"{found[0]} is no range here: write the names out, such as {{1,2,3}}")
     if "@" in text:
         raise ValueError("a tag cannot be pinned to a digest by rule")
     parse = parse_glob if edition == 1 else parse_written_out
@@ -209,6 +216,8 @@ def _glob(text: str, subject: Subject, edition: int) -> Pattern:
 def _version(text: str, rest: str, order: Order, edition: int) -> Pattern:
     written, inside, glob = rest.partition(" in ") if edition > 1 else (rest, "", "")
     wanted = VersionRange.parse(written.strip(), order, zeros=edition > 1)
+    if edition > 1 and not wanted.takes_any():
+        raise _Nothing("can match no tag: no version is in its range")
     frames = [_frame(each) for each in expanded(glob.strip())] if inside else [("", "")]
 
     def reads(tag: str) -> Read | None:

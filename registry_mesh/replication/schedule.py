@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from calendar import monthrange
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -13,6 +14,8 @@ from registry_mesh.replication.window import zone_of
 
 _FIELDS: Final = (("minute", 0, 59), ("hour", 0, 23), ("day", 1, 31), ("month", 1, 12), ("weekday", 0, 7))
 _PART: Final = re.compile(r"(?:\*|(\d{1,2})(?:-(\d{1,2}))?)(?:/(\d{1,2}))?")
+_MONTHS: Final = {month: monthrange(2024, month)[1] for month in range(1, 13)}
+"""Days of each month in the longest year."""
 _YEARS: Final = 9
 """Within these every date of a cron comes, 29 February around 2100 included."""
 
@@ -56,6 +59,8 @@ class Cron:
             _field(word, *field) for word, field in zip(words, _FIELDS, strict=True)
         )
         weekdays = frozenset(each % 7 for each in weekdays)
+        if min(days) > max(map(_MONTHS.__getitem__, months)):
+            raise ValueError(f"{text!r}: there is no such day in that month")
         return cls(text, minutes, hours, days, months, weekdays, zone_of(zone))
 
     def next(self, after: float) -> float | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, total_ordering
 from typing import Final
@@ -135,6 +135,14 @@ class VersionRange:
             return None
         return version
 
+    def takes_any(self) -> bool:
+        """Whether there is a version in it: if so one stands at an edge, or just past it."""
+        return any(
+            self._within(version if self.order is not Order.FLAVOURS else Version(version.numbers), option)
+            for option in self.options
+            for version in _at_edges(option)
+        )
+
     def _within(self, version: Version, option: tuple[Bounds, ...]) -> bool:
         if not all(version in bounds for bounds in option):
             return False
@@ -142,6 +150,17 @@ class VersionRange:
             return True
         named = (edge for bounds in option for edge in (bounds.low, bounds.high))
         return any(edge is not None and edge.suffix and edge.numbers == version.numbers for edge in named)
+
+
+def _at_edges(option: tuple[Bounds, ...]) -> Iterator[Version]:
+    yield Version((0, 0, 0))
+    for edge in (edge for bounds in option for edge in (bounds.low, bounds.high) if edge is not None):
+        major, minor, patch = edge.numbers
+        yield edge
+        yield Version(edge.numbers)
+        yield Version(edge.numbers, ("0",))
+        yield Version(edge.numbers, (*edge.suffix, "0"))
+        yield Version((major, minor, patch + 1))
 
 
 def _bounds(option: str, zeros: bool) -> tuple[Bounds, ...]:

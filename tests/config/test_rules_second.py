@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 
 import jsonschema
@@ -228,3 +229,40 @@ def test_the_published_schema_is_that_of_the_code_and_takes_the_whole_language()
     jsonschema.validate(yaml.safe_load(WHOLE), published)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(yaml.safe_load(rule(kept="3")), published)
+
+
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ("tags: 1.10", 'wants a text, and 1.10 is a number; put it in quotes: "1.10"'),
+        ("tags: 1e3", 'put it in quotes: "1e3"'),
+        ("tags: '1', fixed: 0o17", 'put it in quotes: "0o17"'),
+        ("tags: '1', nodes: 7", 'put it in quotes: "7"'),
+        ("tags: '1', budget: 0%", "nothing would ever come"),
+        ("tags: '1', budget: [10%, 0MiB/s]", "nothing would ever come"),
+        ("tags: '1', every: cron 0 0 31 2 * UTC", "there is no such day in that month"),
+        ("tags: '1', every: 'cron 0 0 31 4,6 * UTC'", "there is no such day in that month"),
+        ("tags: 'v{1..3}'", "{1..3} is no range here: write the names out, such as {1,2,3}"),
+        ("tags: 'v1\u00a0'", "stands in none of the names"),
+        (
+            "tags: '1', <<: {keep: 1}",
+            "<<: unknown key; keys of another mapping are not merged in: write them out",
+        ),
+    ],
+)
+def test_what_would_mean_nothing_or_something_else_is_told(key: str, told: str) -> None:
+    text = f"schema: registry-mesh/rules/2\nrules:\n  - {{from: r.example, repos: a, {key}}}\n"
+    with pytest.raises(ConfigInvalid, match=re.escape(told)):
+        parse_rules([("r.yaml", text.encode())])
+
+
+def test_a_tab_in_the_place_of_spaces_is_told() -> None:
+    text = "schema: registry-mesh/rules/2\nrules:\n\t- {from: r.example, repos: a, tags: '1'}\n"
+    with pytest.raises(ConfigInvalid, match="a tab stands there; indent with spaces"):
+        parse_rules([("r.yaml", text.encode())])
+
+
+@pytest.mark.parametrize("every", ["cron 0 0 29 2 * UTC", "'cron 0 0 31 1,2 * UTC'", "cron 0 0 * 2 * UTC"])
+def test_a_day_that_comes_now_and_then_is_one(every: str) -> None:
+    text = f"schema: registry-mesh/rules/2\nrules:\n  - {{from: r.example, repos: a, tags: '1', every: {every}}}\n"
+    assert len(tuple(parse_rules([("r.yaml", text.encode())]))) == 1
