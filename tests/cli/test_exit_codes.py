@@ -139,5 +139,5 @@ def test_interrupted_while_the_node_keeps_it_waiting(tmp_path: Path) -> None:
             with nobody.accept()[0] as kept:
                 kept.recv(1)
                 asking.send_signal(signal.SIGINT)
-                assert asking.communicate(timeout=30)[1] == "interrupted\n"
+                assert asking.communicate(timeout=60)[1] == "interrupted\n"
         assert asking.returncode == 130

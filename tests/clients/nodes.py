@@ -65,7 +65,7 @@ class Node:
             else programs.start("serve", self.config, log=self.log, **self.environment)
         )
         try:
-            eventually_here(self._up, f"{self.folder.name} to serve", 30)
+            eventually_here(self._up, f"{self.folder.name} to serve", 90)
         except BaseException:
             self.kill()
             raise

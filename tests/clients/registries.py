@@ -51,7 +51,7 @@ def serving(command: list[str], folder: Path, port: int) -> Iterator[str]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
-        eventually_here(lambda: answers(f"http://127.0.0.1:{port}/v2/"), command[0], 20)
+        eventually_here(lambda: answers(f"http://127.0.0.1:{port}/v2/"), command[0])
         yield f"http://127.0.0.1:{port}"
     finally:
         process.kill()

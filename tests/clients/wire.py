@@ -93,7 +93,7 @@ class Wire:
         arguments = ["--listen", f"127.0.0.1:{self.port}", "--upstream", self.upstream]
         arguments += ["--log", str(self.log), "--rules", str(self._rules)]
         self._process = subprocess.Popen([sys.executable, WIRELOG, *arguments], stdin=subprocess.DEVNULL)
-        eventually_here(lambda: self._accepts(), "the wire", 20)
+        eventually_here(lambda: self._accepts(), "the wire")
 
     def _accepts(self) -> bool:
         with socket.socket() as probe:

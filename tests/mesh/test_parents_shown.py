@@ -16,6 +16,7 @@ import pytest_asyncio
 from tests.clients import nodes, programs
 from tests.eventually import eventually
 from tests.simulators.link import Link
+from tests.simulators.pauses import patient_client
 from tests.simulators.registry import SimulatedRegistry, simulated_registry
 
 pytestmark = pytest.mark.slow
@@ -43,9 +44,8 @@ class World:
 
     async def get(self, path: str) -> tuple[int, str]:
         """By a connection of its own, so that any of the processes may have it."""
-        connector = aiohttp.TCPConnector(force_close=True)
         async with (
-            aiohttp.ClientSession(connector=connector) as client,
+            patient_client() as client,
             client.get(f"{self.node.url}/v2/team/app/{path}") as answer,
         ):
             return answer.status, await answer.text()

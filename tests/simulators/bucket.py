@@ -27,7 +27,7 @@ from typing import IO
 
 from tests.simulators.ports import free_port
 
-_START_SECONDS = 60.0
+_START_SECONDS = 120
 _PLENTY = 8 << 30
 _PORTS = (
     "master.port",

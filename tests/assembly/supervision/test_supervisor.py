@@ -85,7 +85,7 @@ class Supervised:
         self.process.send_signal(number)
 
     def wait(self) -> int:
-        return self.process.wait(30)
+        return self.process.wait(60)
 
 
 @pytest.fixture

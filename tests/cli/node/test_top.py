@@ -169,7 +169,7 @@ def test_a_terminal_is_left_as_it_was() -> None:
         assert b"\x1b[?1049h" in said and b"ch-zurich-1" in said
         os.write(leader, b"q")
         assert b"\x1b[?1049l" in read_until(leader, b"\x1b[?1049l")
-        assert program.wait(30) == 0
+        assert program.wait(60) == 0
     finally:
         program.kill()
         os.close(leader)
