@@ -19,8 +19,9 @@ async def test_a_fill_and_its_readers_are_told_of_until_they_end(behind_link: Si
     world = behind_link
     data = random.Random(1).randbytes(6 * MIB)
     digest = world.parent.add(data)
+    world.parent.add_image("big", random.Random(2).randbytes(4 * MIB))
     await world.start()
-    world.link.conditions.rate = 2e6
+    world.link.conditions.rate = 1e6
     told: dict[str, Any] = {}
 
     async def moving() -> bool:
@@ -44,7 +45,26 @@ async def test_a_fill_and_its_readers_are_told_of_until_they_end(behind_link: Si
     }
     world.link.conditions.rate = None
     assert all([(await each)[1] == data for each in reading])
+    world.link.conditions.rate = 1e6
+    async with world.client.post(
+        f"{world.node.admin}/api/1/images/preload", json={"images": ["team/app:big"]}
+    ) as answer:
+        assert answer.status == 200
+        await eventually(
+            lambda: big_comes(world), "the preload's layer among the fills, and the image's mark"
+        )
+        world.link.conditions.rate = None
+        await answer.read()
     await eventually(lambda: ended(world), "nothing moves")
+
+
+async def big_comes(world: SiteBehindLink) -> bool:
+    """Also what the keeper brings is told of, and marks the image it belongs to."""
+    async with world.client.get(f"{world.node.admin}/api/1/fills") as answer:
+        fills = (await answer.json())["fills"]
+    async with world.client.get(f"{world.node.admin}/api/1/images") as answer:
+        images = (await answer.json())["images"]
+    return bool(fills) and any(each["coming"] and each["tag"] == "big" for each in images)
 
 
 async def ended(world: SiteBehindLink) -> bool:

@@ -40,12 +40,12 @@ from registry_mesh.assembly.sources.parent_log import ParentLog
 from registry_mesh.assembly.sources.parents import Seen
 from registry_mesh.assembly.sources.storage import open_storage
 from registry_mesh.assembly.supervision.seats import Seats, State
-from registry_mesh.assembly.supervision.told import Told
+from registry_mesh.assembly.supervision.told import MOVING, Told
 from registry_mesh.assembly.watch.figures import SAVE_EVERY, SAVE_EVERY_THERE, Figures
 from registry_mesh.assembly.watch.gauges import Gauges
 from registry_mesh.assembly.watch.images import NodeImages
 from registry_mesh.assembly.watch.lookout import Lookout
-from registry_mesh.assembly.watch.moving import moving
+from registry_mesh.assembly.watch.moving import MovingTold, coming, moving
 from registry_mesh.assembly.watch.now import Now
 from registry_mesh.assembly.watch.record_upkeep import RecordUpkeep
 from registry_mesh.assembly.watch.served import Served
@@ -62,6 +62,7 @@ from registry_mesh.telemetry import audit, names
 from registry_mesh.telemetry.events import Event, Events
 from registry_mesh.telemetry.instruments import Table
 from registry_mesh.telemetry.logs import FIELDS
+from registry_mesh.telemetry.note import Note
 from registry_mesh.upstream.health.board import Board
 
 log: Final = logging.getLogger(__name__)
@@ -110,6 +111,8 @@ class Keeper:
         self._served = Served(table, self._instruments, own)
         self._now = Now(table)
         self._events = Events()
+        self._own_moving = Note(MOVING)
+        self._moving = (*self._told.moving, self._own_moving)
         self.lookout = Lookout(
             lambda: self._config,
             self._told,
@@ -164,7 +167,13 @@ class Keeper:
         info = {"role": self._config.role, "name": node_name(self._config), "version": __version__}
         pulls = PullKeeping(self._config.pulls)
         self._images = NodeImages(
-            self._config, storage, self._instruments, pulls, self._seen, self._tell_workers
+            self._config,
+            storage,
+            self._instruments,
+            pulls,
+            lambda: coming(self._moving),
+            self._seen,
+            self._tell_workers,
         )
         stack.push_async_callback(self._images.close)
         announced = Announced(self._config, runs.replicator) if runs.replicator is not None else None
@@ -176,7 +185,7 @@ class Keeper:
             KeptPulls(pulls),
             self._audit,
             announced,
-            partial(moving, self._told.moving),
+            partial(moving, self._moving),
         )
 
     async def leave(self) -> None:
@@ -241,9 +250,11 @@ class Keeper:
         ]
 
     async def _listen(self) -> None:
-        """Take down what workers tell of requests that were not answered as asked."""
+        """Take down what workers tell of requests that were not answered as asked; tell what this process brings."""
+        telling = MovingTold(self._own_moving)
         while True:
             self._hear()
+            telling.tell(self._images.moving() if self._images is not None else (), ())
             await asyncio.sleep(1.0)
 
     def _hear(self) -> None:

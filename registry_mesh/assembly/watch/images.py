@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -27,6 +27,7 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import Tag
 from registry_mesh.oci.refusals import Refusal
 from registry_mesh.ports.failures import Failure
+from registry_mesh.ports.moving import MovingFill
 from registry_mesh.ports.storage import Storage
 from registry_mesh.ports.urgency import unhurried
 from registry_mesh.roles.site import Site
@@ -40,7 +41,8 @@ _PINNED: Final = 1 / 2
 
 
 class NodeImages:
-    """Entered: may be asked. `changed` is told where tags may point elsewhere than the workers remember."""
+    """Entered: may be asked. `coming` gives the digests that are on their way in; `changed` is told where tags may
+    point elsewhere than the workers remember."""
 
     def __init__(
         self,
@@ -48,6 +50,7 @@ class NodeImages:
         storage: Storage,
         instruments: Instruments,
         pulls: PullsKept,
+        coming: Callable[[], Set[str]],
         seen: Seen | None = None,
         changed: Callable[[], None] = lambda: None,
     ) -> None:
@@ -55,6 +58,7 @@ class NodeImages:
         self._storage = storage
         self._instruments = instruments
         self._pulls = pulls
+        self._coming = coming
         self._seen = seen
         self._changed = changed
         self._pins = Pins(storage.records)
@@ -64,6 +68,10 @@ class NodeImages:
         self._site: Site | None = None
         self._parents: Parents | None = None
         self._preloads: set[asyncio.Task[None]] = set()
+
+    def moving(self) -> list[MovingFill]:
+        """What this process itself brings."""
+        return self._site.moving() if self._site is not None else []
 
     async def finish(self) -> None:
         """Return when no preload is under way."""
@@ -81,10 +89,15 @@ class NodeImages:
         images = await self._held.all()
         pins = {(pin.place, pin.tag): pin async for pin in self._pins.all(time.time())}
         users = Counter(part.digest for image in images for part in image.parts)
-        disk, uses = self._storage.disk, await image_uses(images, self._held.holdings(), self._pulls)
+        coming, disk, uses = (
+            self._coming(),
+            self._storage.disk,
+            await image_uses(images, self._held.holdings(), self._pulls),
+        )
         return {
             "images": [
-                _told(image, users, pins.get((image.place, image.tag))) | uses.told(image) for image in images
+                _told(image, users, pins.get((image.place, image.tag)), coming) | uses.told(image)
+                for image in images
             ],
             "on_disk": on_disk(images),
             "used": disk.used if disk is not None else None,
@@ -262,7 +275,7 @@ class NodeImages:
             raise Unheeded(f"{what} is for sites: this node's role is {self._config.role}; {other}")
 
 
-def _told(image: Image, users: Mapping[Digest, int], pin: Pin | None) -> Told:
+def _told(image: Image, users: Mapping[Digest, int], pin: Pin | None, coming: Set[str]) -> Told:
     return {
         "name": image.name,
         "registry": image.place.registry,
@@ -272,6 +285,7 @@ def _told(image: Image, users: Mapping[Digest, int], pin: Pin | None) -> Told:
         "size": image.size,
         "held": image.held,
         "whole": image.whole,
+        "coming": any(str(part.digest) in coming for part in image.parts),
         "alone": sum(part.held for part in image.parts if users[part.digest] == 1),
         "pinned": pin is not None,
         "pinned_until": pin.until if pin is not None else None,

@@ -72,6 +72,11 @@ def moving(notes: Iterable[Note], clock: Callable[[], float] = time.monotonic) -
     }
 
 
+def coming(notes: Iterable[Note], clock: Callable[[], float] = time.monotonic) -> frozenset[str]:
+    """The digests of the blobs on their way in."""
+    return frozenset(each["digest"] for each in moving(notes, clock)["fills"])
+
+
 def _row(note: Note) -> Told:
     nothing: Told = {"at": float("-inf"), "fills": [], "bodies": [], "count": [0, 0]}
     try:

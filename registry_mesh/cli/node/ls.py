@@ -171,7 +171,10 @@ def _pulls(image: Told) -> str:
 
 
 def _held(image: Told) -> str:
-    return "whole" if image["whole"] else f"{100 * image['held'] // max(1, image['size'])} %"
+    if image["whole"]:
+        return "whole"
+    coming = ", coming" if image.get("coming") else ""
+    return f"{100 * image['held'] // max(1, image['size'])} %{coming}"
 
 
 def _pinned(image: Told, now: float) -> str:
