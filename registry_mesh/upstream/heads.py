@@ -66,8 +66,18 @@ class Heads:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._until: dict[Asked, float] = {}
+        self._named: TTLCache[Digest, None] = TTLCache(4096, PASSING, timer=clock)
         self.counted: TTLCache[Digest, int] = TTLCache(4096, COUNTED, timer=clock)
         """Sizes of blobs that neither HEAD nor GET tells, by reading them to their end."""
+
+    def told(self, digest: Digest) -> None:
+        """HEAD named `digest` for a tag."""
+        self._named[digest] = None
+
+    def missing(self, digest: Digest) -> None:
+        """There is no `digest`: where it is HEAD that named it, GET is asked for a while."""
+        if self._named.pop(digest, self) is None:
+            self._until[Asked.MANIFESTS] = max(self._clock() + PASSING, self._until.get(Asked.MANIFESTS, 0.0))
 
     def worth(self, asked: Asked) -> bool:
         """Whether HEAD is to be asked."""

@@ -48,6 +48,41 @@ def heads_say(length: int | None) -> Odd:
 LIES = pytest.mark.parametrize("told", [None, 0, 3, len(DATA) - 1, len(DATA) + 5, 90 * len(DATA)])
 
 
+@pytest.mark.parametrize("method", ["HEAD", "GET"])
+async def test_a_digest_that_head_names_and_nobody_has_is_a_hint(
+    parent: PlainParent, site: LocalSite, method: str
+) -> None:
+    image = parent.add_image("1", DATA)
+    false = {
+        "Docker-Content-Digest": f"sha256:{'a' * 64}",
+        "Content-Type": OCI_MANIFEST,
+        "Content-Length": "9",
+    }
+    parent.odd = lambda request: web.Response(headers=false) if request.method == "HEAD" else None
+    for tag in ("1", "1"):
+        answer = await site.ask(method, f"/v2/team/app/manifests/{tag}")
+        assert (answer.status, answer.headers["docker-content-digest"]) == (200, str(image))
+    parent.add_image("2", DATA)
+    assert (await site.ask(method, "/v2/team/app/manifests/2")).status == 200
+    asked = [method for method, path in parent.requests if path.endswith(("/1", "/2"))]
+    assert asked == ["HEAD", "GET", "GET"], "HEAD is not believed again"
+
+
+async def test_a_tag_that_moves_between_two_requests(parent: PlainParent, site: LocalSite) -> None:
+    """Registries that collect at once have what HEAD named no more."""
+    old = parent.add_image("1", b"old")
+    moved: list[str] = []
+
+    def odd(request: web.BaseRequest) -> None:
+        if request.path.endswith(str(old)) and not moved:
+            moved.append(str(parent.add_image("1", b"new")))
+            del parent.manifests[str(old)]
+
+    parent.odd = odd
+    answer = await site.get("/v2/team/app/manifests/1")
+    assert (answer.status, [answer.headers["docker-content-digest"]]) == (200, moved)
+
+
 @LIES
 @pytest.mark.parametrize("times", [1, 2])
 async def test_a_suffix_is_the_end_whatever_head_says(

@@ -61,6 +61,10 @@ _FIRST: Final = 100
 _log: Final = logging.getLogger(__name__)
 
 
+class _Missing(SourceUnavailable):
+    """A tag points at what is not there."""
+
+
 class RememberedTags:
     """`TagSource` and `ReferrerSource` of one repository."""
 
@@ -96,7 +100,11 @@ class RememberedTags:
             except (ManifestUnknown, NameUnknown):
                 spend_share()
                 raise
-            document = (await self._pointed_at(resolved)).document()
+            try:
+                document = (await self._pointed_at(resolved)).document()
+            except _Missing:  # it has moved meanwhile; or HEAD named what is not there, and GET is asked now
+                resolved = await self._tags.resolve(tag)
+                document = (await self._pointed_at(resolved)).document()
             if resolved.provenance.stale:
                 document |= {_SINCE: time.time() - (resolved.provenance.age or 0.0)}
             return json.dumps(document)
@@ -127,7 +135,7 @@ class RememberedTags:
         try:
             return (await self._manifests.manifest(digest)).manifest
         except ManifestUnknown:
-            raise SourceUnavailable(
+            raise _Missing(
                 f"points a tag at {digest}, which it does not have", source=resolved.provenance.source
             ) from None
 

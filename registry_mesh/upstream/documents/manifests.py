@@ -45,6 +45,8 @@ class ParentManifests:
         where it is no manifest and is not said to be one.
         """
         async with self._parent.request("GET", Endpoint.MANIFEST, str(digest), _ACCEPT) as answer:
+            if answer.status == 404:
+                self._heads.missing(digest)
             self._parent.expect(answer, 200, ManifestUnknown)
             data = await answer.body(MANIFEST_LIMIT)
             coding, media_type = answer.field("Content-Encoding"), answer.media_type
@@ -103,6 +105,7 @@ class ParentManifests:
                 digest = Digest.parse(answer.field("Docker-Content-Digest").strip())
             except DigestInvalid:
                 return None
+            self._heads.told(digest)
             return Resolved(Descriptor(media_type, digest, answer.length), self._provenance(answer))
 
     def _provenance(self, answer: Answer) -> Provenance:
