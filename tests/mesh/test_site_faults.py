@@ -254,7 +254,7 @@ async def test_without_parents_what_is_held_is_served_and_the_rest_is_a_clear_50
         assert answer.status == 503
         assert "Retry-After" in answer.headers
         assert "127.0.0.1" in await answer.text()
-    assert time.monotonic() - began < 10, "a parent that has never answered in this life may be far away"
+    assert time.monotonic() - began < 20, "a parent that has never answered in this life may be far away"
     setattr(world.link.conditions, how, False)
     other = world.parent.add(pattern(MIB, seed=9))
     await eventually(

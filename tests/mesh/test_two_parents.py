@@ -183,7 +183,7 @@ async def test_a_stream_that_stalls_goes_on_at_the_other_parent(world: TwoParent
     await world.start()
     began = time.monotonic()
     assert same(await world.get(world.blob(digest)), 200, whole)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 40
     assert await world.lies() == (0, 0)
     assert await world.received() <= len(whole) + 2 * CHUNK
 
