@@ -54,7 +54,7 @@ class SimulatedSource:
         self.blobs[digest] = data
         return digest
 
-    def _blob(self, digest: Digest) -> bytes:
+    def blob(self, digest: Digest) -> bytes:
         if self.down:
             raise SourceUnavailable("is down", source=self.name)
         if digest not in self.blobs:
@@ -63,14 +63,14 @@ class SimulatedSource:
 
     async def stat(self, digest: Digest) -> BlobInfo:
         self.stats += 1
-        data = self._blob(digest)
+        data = self.blob(digest)
         return BlobInfo(digest, len(data) if self.head_says is None else self.head_says)
 
     async def chunk_map(self, digest: Digest, span: Span | None = None) -> ChunkMap | None:
         self.maps_asked += 1
         if not self.maps:
             return None
-        data = bytearray(self._blob(digest))
+        data = bytearray(self.blob(digest))
         if self.maps_lie and self.flip_at is not None:
             data[self.flip_at] ^= 1
         mapper = ChunkMapper(self.sums)
@@ -79,7 +79,7 @@ class SimulatedSource:
 
     @asynccontextmanager
     async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[_Reading]:
-        data = self._blob(digest)
+        data = self.blob(digest)
         size = len(data)
         if self.says is not None and self.says_times > 0:
             self.says_times -= 1

@@ -119,11 +119,11 @@ class Kept(SimulatedSource):
 
     told: bool = False
 
-    def _blob(self, digest: Digest) -> bytes:
+    def blob(self, digest: Digest) -> bytes:
         if not self.told:
             self.told = True
             raise SourceThrottled("allows 3 requests more", source=self.name)
-        return super()._blob(digest)
+        return super().blob(digest)
 
 
 @pytest.mark.parametrize("kind", [Kept, partial(SimulatedSource, cut_every=SHORT)], ids=["quota", "cut"])
