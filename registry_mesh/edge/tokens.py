@@ -57,6 +57,7 @@ def _basic(exchange: Exchange) -> Login | None:
         return None
     login = parse_basic(lines[0]) if len(lines) == 1 else None
     if login is None:
+        exchange.login = ""  # refused as a login, of nobody who can be named
         raise Unauthorized("the token service takes a user name and a password (Basic)")
     return login
 
