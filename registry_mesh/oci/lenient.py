@@ -9,6 +9,14 @@ from typing import Any, Final
 DIGITS: Final = 20
 """Of a number; one that has more is read as 0: no size is so large, and to read it takes long."""
 
+_SPELT: Final = {
+    name.lower(): name
+    for name in (
+        *("annotations", "artifactType", "blobs", "blobSum", "config", "digest", "fsLayers"),
+        *("layers", "manifests", "mediaType", "platform", "schemaVersion", "size", "subject"),
+    )
+}
+
 Pairs = Callable[[list[tuple[str, Any]]], Any]
 
 
@@ -33,3 +41,13 @@ def whole_characters(document: Any, data: bytes) -> Any:  # Any: JSON
 
 def _int(digits: str) -> int:
     return int(digits) if len(digits) <= DIGITS else 0
+
+
+def spelt(key: str) -> str:
+    """`key` as the specification spells it: clients written in Go read `Layers` as `layers`."""
+    return _SPELT.get(key.lower(), key)
+
+
+def with_spelt_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:  # Any: JSON
+    """For `read_json`: each object with its keys as the specification spells them; of doubled ones the last counts."""
+    return {spelt(key): value for key, value in pairs}

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, Final
 
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.lenient import read_json, whole_characters
+from registry_mesh.oci.lenient import read_json, spelt, whole_characters
 from registry_mesh.oci.media_types import INDEXES, MANIFESTS, is_non_distributable
 from registry_mesh.oci.refusals import DigestInvalid
 
@@ -218,7 +218,7 @@ def _read(data: bytes) -> object:
 
 
 def _object(doubled: list[Any], pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
+    found = {spelt(key): value for key, value in pairs}
     if len(found) != len(pairs):
         doubled += [value for _, value in pairs]
     return found

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.lenient import read_json, whole_characters
+from registry_mesh.oci.lenient import read_json, whole_characters, with_spelt_keys
 from registry_mesh.oci.manifest import MAX_DESCRIPTORS, Manifest
 from registry_mesh.oci.media_types import (
     ARTIFACT,
@@ -113,7 +113,10 @@ def is_manifest(manifest: Manifest) -> bool:
 def _document(data: bytes) -> dict[str, Any]:
     """Empty for what is no JSON object, or is nested beyond what a decoder bears."""
     try:
-        document = whole_characters(read_json(data), data)
+        document = read_json(data)
+        if isinstance(document, dict) and not any(part in document for part in _PARTS):
+            document = read_json(data, with_spelt_keys)
+        document = whole_characters(document, data)
     except (ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}

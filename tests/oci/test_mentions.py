@@ -130,6 +130,15 @@ def test_a_known_type_that_is_not_understood_is_read_as_one_that_is_not_known(do
     assert A in hints(of(document, OCI_MANIFEST))
 
 
+def test_keys_are_read_however_they_are_spelt() -> None:
+    """As clients written in Go read them; what stands under two spellings of one key is a hint."""
+    layer = {"MediaType": "application/vnd.oci.image.layer.v1.tar", "Digest": str(A), "SIZE": 1}
+    assert needed(of({"Layers": [layer]}, OCI_MANIFEST)) == {A: Kind.BLOB}
+    assert needed(of({"Config": about(A), "layers": []}, OCI_MANIFEST)) == {A: Kind.BLOB}
+    assert needed(of({"MANIFESTS": [about(A, OCI_MANIFEST)]}, OCI_INDEX)) == {A: Kind.MANIFEST}
+    assert A in hints(of({"layers": [about(A)], "Layers": []}, OCI_MANIFEST))
+
+
 def test_what_cannot_be_checked_is_said_with_its_platform() -> None:
     arm = {"os": "linux", "architecture": "arm64"}
     (found,) = of(

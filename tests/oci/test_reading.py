@@ -61,6 +61,12 @@ def test_what_can_be_read_of_it_is() -> None:
     assert (found.artifact_type, found.annotations) == ("a/b", {"y": "z"})
 
 
+def test_keys_are_read_however_they_are_spelt() -> None:
+    data = json.dumps({"SchemaVersion": 2, "MediaType": OCI_MANIFEST, "Layers": [BLOB]}).encode()
+    found = read_manifest(data, "")
+    assert (len(found.layers), is_manifest(found), looks_like_one(found)) == (1, True, True)
+
+
 @pytest.mark.parametrize(
     "announced", ["", "text/html", "application/json", "application/octet-stream", "x", "*/*"]
 )
