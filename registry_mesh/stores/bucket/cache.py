@@ -7,45 +7,31 @@ create-only, and a second one finds it and sends nothing.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
-from typing import Final
 
 from registry_mesh.chunks.chunk_map import ChunkMap
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.refusals import BlobUnknown, Refusal
+from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobInfo, Ingest, Reading
 from registry_mesh.ports.cache import CacheStore, SaidSize
-from registry_mesh.ports.failures import Failure, StoreBroken, StoreFull
+from registry_mesh.ports.failures import Failure, StoreBroken
 from registry_mesh.ports.marker import Admission, Anybody
 from registry_mesh.ports.partial import Hold
-from registry_mesh.ports.pieces import in_memory
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.shared import SharedStore
 from registry_mesh.stores.bucket.bounds import BucketBounds, keep_within
 from registry_mesh.stores.bucket.errors import ObjectMissing
 from registry_mesh.stores.bucket.guard import Guard, GuardedRecords
+from registry_mesh.stores.bucket.senders import SpoolSenders
 from registry_mesh.stores.bucket.settings import S3Settings
 from registry_mesh.stores.bucket.shared import BucketAsParent, SpoolFirst
 from registry_mesh.stores.bucket.store import S3Store
 from registry_mesh.stores.disk.storage import records_below
 from registry_mesh.stores.disk.store import DiskStore
-
-_log: Final = logging.getLogger(__name__)
-
-SENDERS: Final = 2
-"""Uploads at once, in a process."""
-
-_SPOOL: Final = Digest.of(b"")
-"""Stands for the spool itself, where a lock wants a digest."""
-
-_PAUSE: Final = (1.0, 60.0)
-"""Seconds before an upload that failed is tried again: at first, and at most."""
 
 
 class S3CacheStore:
@@ -60,13 +46,7 @@ class S3CacheStore:
         self.shared = BucketAsParent(bucket, self._guard, self._reject)
         self.bounds = BucketBounds()
         self.rotten = 0
-        self.sent = 0
-        self._refusing = False
-        self._queue: asyncio.Queue[Digest] = asyncio.Queue()
-        self._queued: set[Digest] = set()
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._senders = SpoolSenders(spool, bucket)
 
     @classmethod
     async def start(cls, settings: S3Settings, admission: Admission | None = None) -> S3CacheStore:
@@ -92,25 +72,27 @@ class S3CacheStore:
 
     def begin(self) -> None:
         """Start to send, first what an earlier process left."""
-        self._tasks = [asyncio.create_task(self._send_all()) for _ in range(SENDERS)]
-        self._tasks.append(asyncio.create_task(self._take_up()))
+        self._senders.begin()
+
+    @property
+    def sent(self) -> int:
+        """Blobs that this process has sent to the bucket."""
+        return self._senders.sent
 
     async def close(self) -> None:
         """End what is being sent, and close the bucket and the spool. What was not sent is found by the next
         process."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._senders.close()
         await self.shared.close()
         await self.bucket.close()
         await self.spool.close()
 
     def __repr__(self) -> str:
-        return f"<{self.bucket!r} behind {self.spool!r}: {len(self._queued)} to send>"
+        return f"<{self.bucket!r} behind {self.spool!r}: {len(self._senders)} to send>"
 
     async def settled(self) -> None:
         """Until nothing is left to send."""
-        await self._idle.wait()
+        await self._senders.settled()
 
     def redirects(self, digest: Digest) -> bool:
         """Return whether clients may be sent to the bucket for the blob: it was there when last asked for."""
@@ -153,7 +135,7 @@ class S3CacheStore:
             self.rotten += 1
             await self.bucket.delete(digest)
         finally:
-            self._send(digest)  # where the spool has it by now
+            self._senders.send(digest)  # where the spool has it by now
 
     async def chunk_map(self, digest: Digest, span: Span | None = None) -> ChunkMap | None:
         """Return the spool's map, or else the bucket's."""
@@ -168,7 +150,7 @@ class S3CacheStore:
             seen = _SeenIngest(ingest)
             yield seen
         if seen.info is not None:
-            self._send(seen.info.digest)
+            self._senders.send(seen.info.digest)
 
     @asynccontextmanager
     async def hold(self, digest: Digest, size: int) -> AsyncIterator[Hold]:
@@ -179,7 +161,7 @@ class S3CacheStore:
                 yield hold
             finally:
                 if hold.committed and not before:
-                    self._send(digest)
+                    self._senders.send(digest)
 
     def lock(self, digest: Digest, purpose: str) -> AbstractAsyncContextManager[bool]:
         """Among the processes of this site."""
@@ -241,68 +223,6 @@ class S3CacheStore:
         """Tidy up in the bucket and keep it within its bounds; once an hour is enough, by one process of a site."""
         await self.bucket.sweep()
         await keep_within(self.bucket, self.bucket.control, self.bounds, time.time())
-
-    def _send(self, digest: Digest) -> None:
-        if digest not in self._queued:
-            self._queued.add(digest)
-            self._idle.clear()
-            self._queue.put_nowait(digest)
-
-    def _sent(self, digest: Digest) -> None:
-        self._queued.discard(digest)
-        if not self._queued:
-            self._idle.set()
-
-    async def _take_up(self) -> None:
-        """Send what is complete in the spool and not in the bucket: a process may have died in between."""
-        async with self.spool.lock(_SPOOL, "take-up") as mine:
-            if not mine:
-                return  # another process of the site does
-            async for info in self.spool.blobs():
-                try:
-                    if await self.bucket.has(info.digest):
-                        continue
-                except Failure:
-                    pass  # it is asked again before it is sent
-                self._send(info.digest)
-
-    async def _send_all(self) -> None:
-        pause = _PAUSE[0]
-        while True:
-            digest = await self._queue.get()
-            try:
-                await self._send_one(digest)
-                pause = _PAUSE[0]
-                self._refusing = False
-            except BlobUnknown:
-                pass  # evicted from the spool, or rotten there: it will be brought anew
-            except (StoreFull, Refusal) as fault:
-                self._tell(digest, fault)  # the spool serves it as long as it can
-            except Failure as fault:
-                self._tell(digest, fault)
-                await asyncio.sleep(pause)
-                pause = min(_PAUSE[1], pause * 2)
-                self._queue.put_nowait(digest)
-                continue
-            self._sent(digest)
-
-    def _tell(self, digest: Digest, fault: Failure | Refusal) -> None:
-        """Say in the log that blobs do not come to the bucket: once, until one does."""
-        if not self._refusing:
-            self._refusing = True
-            _log.warning("%s is not in %s yet, and stays in the spool: %s", digest, self.bucket, fault)
-
-    async def _send_one(self, digest: Digest) -> None:
-        """Bring it to the bucket, unless another process of the site does, or another site did."""
-        async with self.spool.lock(digest, "upload") as mine:
-            if not mine or await self.bucket.has(digest):
-                return
-            async with self.spool.open(digest) as reading:
-                async with self.bucket.ingest(digest, reading.info.size) as ingest:
-                    async for data in in_memory(reading):
-                        await ingest.write(data)
-                    await ingest.commit(digest)
-                    self.sent += 1
 
 
 class _SeenIngest:
