@@ -6,11 +6,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from registry_mesh.content.fill.fills import Fills
-from registry_mesh.content.fill.policy import FillPolicy
 from registry_mesh.content.fill.rivals import Rivals
 from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.snapshot.copying.copy_blob import CopyByIngest
-from registry_mesh.content.snapshot.copying.copy_by_fill import CopyByFill
+from registry_mesh.content.snapshot.copying.copy_by_fill import RUN_POLICY, CopyByFill
 from registry_mesh.content.snapshot.copying.copy_by_session import CopyBySession
 from registry_mesh.content.snapshot.copying.copy_keys import Bring
 from registry_mesh.oci.reference import RegistryName
@@ -34,7 +33,7 @@ async def bringing(
         whole = CopyByIngest(storage.blobs, distrusted.note, rivals, remainders)
         yield CopyBySession(whole, uploads, storage.records)
         return
-    fills = Fills(cache, FillPolicy(complete_after=0))
+    fills = Fills(cache, RUN_POLICY)
     try:
         yield CopyByFill(cache, fills, distrusted.note, distrusted.doubt, rivals)
     finally:

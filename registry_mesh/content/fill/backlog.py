@@ -8,9 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from registry_mesh.chunks.chunk_map import MIB
-
-QUEUED: Final = 4 * MIB
-"""Bytes received and not yet stored before the stream is made to wait."""
+from registry_mesh.content.fill.policy import QUEUED
 
 BATCH: Final = MIB
 """Bytes stored by one turn of a thread. In a trial a quarter, and four times as much, cost a fifth more CPU a GiB."""
@@ -22,8 +20,9 @@ class Backlog:
     The first failure of `store` is raised by the next call here; what was put behind the bytes that failed is dropped,
     for it must not be written in their place."""
 
-    def __init__(self, store: Callable[[Sequence[bytes]], Awaitable[None]]) -> None:
+    def __init__(self, store: Callable[[Sequence[bytes]], Awaitable[None]], queued: int = QUEUED) -> None:
         self._store = store
+        self._queued = queued
         self._queue: deque[bytes] = deque()
         self._storing: asyncio.Task[None] | None = None
         self._stored = asyncio.Event()
@@ -37,7 +36,7 @@ class Backlog:
         self.waiting += len(data)
         if self._storing is None:
             self._storing = asyncio.get_running_loop().create_task(self._run())
-        while self.waiting > QUEUED:
+        while self.waiting > self._queued:
             self._stored.clear()
             await self._stored.wait()
 

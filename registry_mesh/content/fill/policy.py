@@ -11,6 +11,9 @@ from registry_mesh.chunks.steal import StealPolicy
 from registry_mesh.content.fill.lanes import LanePolicy
 from registry_mesh.content.fill.pace import PacePolicy
 
+QUEUED: Final = 4 * MIB
+"""Bytes received and not yet stored before a stream is made to wait, where nothing else is said."""
+
 LOOK: Final = 256
 """Chunks whose states are looked at at once: a layer of 60 GiB has half a million."""
 
@@ -26,7 +29,8 @@ class FillPolicy:
     on. `streams`: transfers of one blob at a time. `silence`: seconds without a byte after which a transfer gives way
     to a reader of another registry, whose own parents may do better. `believe`: seconds that a reader waits at most
     for a small blob to be proven before it is told the size. `pace`: when a source is too slow.
-    `lanes`: how many streams there are to one that is far away.
+    `lanes`: how many streams there are to one that is far away. `queued`: bytes of a stream that are received and not
+    stored before it waits.
     """
 
     window: int = 16 * MIB
@@ -41,3 +45,4 @@ class FillPolicy:
     believe: float = 5.0
     pace: PacePolicy = field(default_factory=PacePolicy)
     lanes: LanePolicy = field(default_factory=LanePolicy)
+    queued: int = QUEUED

@@ -84,7 +84,7 @@ class Transfer(Stretch):
         self._began = monotonic()
         self.moved_at = self._began
         """When bytes came last, or it last did not want any, on the clock of `time.monotonic`."""
-        self._backlog = Backlog(self._store_batch)
+        self._backlog = Backlog(self._store_batch, state.policy.queued)
         self._sums = ChunkSums(state.size)
         self._left: set[str] = set()
         """Sources that were left for being slow; the one that goes on then is waited for."""

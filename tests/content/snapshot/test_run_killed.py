@@ -9,10 +9,9 @@ from pathlib import Path
 
 from registry_mesh.assembly.sources.storage import open_storage
 from registry_mesh.chunks.chunk_map import CHUNK
-from registry_mesh.content.fill.backlog import BATCH, QUEUED
+from registry_mesh.content.fill.backlog import BATCH
 from registry_mesh.content.fill.fills import Fills
-from registry_mesh.content.fill.policy import FillPolicy
-from registry_mesh.content.snapshot.copying.copy_by_fill import CopyByFill
+from registry_mesh.content.snapshot.copying.copy_by_fill import RUN_POLICY, CopyByFill
 from registry_mesh.content.snapshot.copying.progress import Meter
 from registry_mesh.content.snapshot.finding.jobs import Widths
 from registry_mesh.content.snapshot.records.outcome import Outcome
@@ -28,7 +27,7 @@ from tests.simulators.images import HOST, SourceRegistry, random_bytes
 
 RULES = replica_of('repos: a, tags: "*"').rules
 STREAMS = 2
-OF_A_STREAM = QUEUED + BATCH + CHUNK
+OF_A_STREAM = RUN_POLICY.queued + BATCH + CHUNK
 """Bytes: what waits to be stored, what a thread is storing, and the chunk that is not whole."""
 LAYER = 2 * OF_A_STREAM + 1_000
 KILLED = 6
@@ -54,7 +53,7 @@ class Counted(SourceRegistry):
 async def run(directory: Path, source: SourceRegistry) -> Outcome:
     storage = await open_storage(config_of(directory))
     assert storage.cache is not None
-    fills = Fills(storage.cache, FillPolicy(complete_after=0))
+    fills = Fills(storage.cache, RUN_POLICY)
     try:
         repositories = ReplicaRepositories(storage.records, storage.blobs, lambda: MONDAY)
         bring = CopyByFill(storage.cache, fills, lambda name, digest, why: None)
