@@ -303,7 +303,7 @@ location = "part.example/a"
             'quay.io parents: [["https://m.example:5000/v2/quay"], ["http://n.example"], ["https://quay.io"]]',
             'deny bad.example ["evil", "evil/**"] note: "blocked in registries.conf"',
             "! *.example: name each registry, for parents are of one",
-            "! part.example/a: parents are of a whole registry, and part.example/a is asked for a of part.example alone; where all of part.example is there under the same names, write registries.part.example.parents, else a rule that copies",
+            "! part.example/a: parents are of a whole registry, and part.example/a is asked for a of part.example alone; where all of part.example is there under the same names, write registries.part.example.parents: [[https://part.example]], else a rule that copies",
             "! short names are the client's business: whole names are asked for here; write registry.fedoraproject.org/fedora",
             'docker.io default: true parents: [["https://registry-1.docker.io"]]',
         ],
@@ -337,7 +337,7 @@ items:
 """,
         [
             'quay.io parents: [["https://m.example/v2/quay"]]',
-            "! quay.io/ns: parents are of a whole registry, and m.example/ns is asked for ns of quay.io alone; where all of quay.io is there under the same names, write registries.quay.io.parents, else a rule that copies",
+            "! quay.io/ns: parents are of a whole registry, and m.example/ns is asked for ns of quay.io alone; where all of quay.io is there under the same names, write registries.quay.io.parents: [[https://m.example]], else a rule that copies",
             'r.example parents: [["https://n.example"], ["https://r.example"]]',
             'deny bad.example "**" note: "blocked in the cluster"',
             "! kind: one of ImageDigestMirrorSet, ImageTagMirrorSet, ImageContentPolicy, ImageContentSourcePolicy, Image",

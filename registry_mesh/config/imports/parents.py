@@ -31,12 +31,20 @@ def whole_registry(name: str, mirrors: Sequence[str], mark: Mark | None) -> str:
     host, slash, path = name.strip("/").partition("/")
     if slash:
         said = ", ".join(mirrors)
+        same = [each.strip("/").removesuffix(f"/{path}") for each in mirrors if _keeps_names(each, path)]
+        groups = f": [{', '.join(f'[{address(each)}]' for each in same)}]" if same else ""
         raise NotCarried(
             f"{name}: parents are of a whole registry, and {said or 'this'} is asked for {path} of {host} alone; where "
-            f"all of {host} is there under the same names, write registries.{host}.parents, else a rule that copies",
+            f"all of {host} is there under the same names, write registries.{host}.parents{groups}, "
+            "else a rule that copies",
             mark,
         )
     return str(host_of(host))
+
+
+def _keeps_names(mirror: str, path: str) -> bool:
+    """Whether a mirror has what is below `path` under the same path."""
+    return mirror.strip("/").endswith(f"/{path}")
 
 
 def parents_of(where: str, registry: str, groups: Sequence[str], mark: Mark, **more: Any) -> Entry:
