@@ -8,7 +8,7 @@ pattern may need is bounded, in states and in bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from sys import getsizeof
 from typing import Final
@@ -93,6 +93,17 @@ def states(node: Node) -> int:
             return each * least + (1 + each if most is None else (1 + each) * (most - least))
 
 
+_MOST_PAIRS: Final = 100_000
+"""States of two automata, multiplied, up to which it is told whether they share a word: some 50 ms."""
+
+
+def _bits(number: int) -> Iterator[int]:
+    while number:
+        lowest = number & -number
+        yield lowest.bit_length() - 1
+        number ^= lowest
+
+
 class Automaton:
     """Accepts exactly the words that the node describes, from end to end.
 
@@ -140,6 +151,27 @@ class Automaton:
                     reached |= fresh
                     left |= fresh
         return bool(reached >> _ACCEPTING & 1)
+
+    def shares_any(self, other: Automaton, alphabet: int) -> bool:
+        """Whether both accept some word over the characters of `alphabet`; True where that takes long to tell."""
+        if len(self._masks) * len(other._masks) > _MOST_PAIRS:
+            return True
+        reached = dict.fromkeys(_bits(self._start), other._start)  # by state here: the states there beside it
+        left = list(reached.items())
+        while left:
+            state, beside = left.pop()
+            both = self._masks[state] & alphabet
+            follow = 0
+            for there in _bits(beside):
+                if both & other._masks[there]:
+                    for each in other._nexts[there]:
+                        follow |= other._closures[each]
+            for each in self._nexts[state] if follow else ():
+                for following in _bits(self._closures[each]):
+                    if fresh := follow & ~reached.get(following, 0):
+                        reached[following] = reached.get(following, 0) | fresh
+                        left.append((following, fresh))
+        return bool(reached.get(_ACCEPTING, 0) >> _ACCEPTING & 1)
 
     def _step(self, states: int, character: str) -> int:
         reading = states & self._reading(character)

@@ -12,6 +12,7 @@ import re
 import string
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from typing import Final
 
 from registry_mesh.oci.digest import Digest
@@ -99,6 +100,8 @@ class Pattern:
     """The set it stands in."""
     states: int = 1
     """What it costs: the states that are walked for each character of a name, at most."""
+    automaton: Automaton | None = field(repr=False, compare=False, default=None)
+    """What matches, where that is one."""
     matches: Callable[[str], bool] = field(repr=False, compare=False, default=lambda name: False)
     reads: Callable[[str], Read | None] = field(repr=False, compare=False, default=_unread)
     """The version by which it takes a name; None where it takes it otherwise, or not at all."""
@@ -139,6 +142,9 @@ def _both(body: str, subject: Subject) -> Pattern:
     few = [part.names for part in parts if part.names is not None]
     names = None if not few else frozenset(n for n in few[0] if all(part.matches(n) for part in parts))
     if names is not None and not names:
+        raise _Nothing(f"can match no {subject.noun}: its sides share no name")
+    automata = [part.automaton for part in parts if part.automaton is not None]
+    if not all(one.shares_any(other, mask(subject.value)) for one, other in combinations(automata, 2)):
         raise _Nothing(f"can match no {subject.noun}: its sides share no name")
     versions = [part for part in parts if part.is_version]
     every = tuple(part.matches for part in parts)
@@ -193,7 +199,12 @@ def _automaton(text: str, node: Node, subject: Subject, edition: int) -> Pattern
         why = ": names are lower-case" if subject is Subject.REPOSITORY and text.lower() != text else ""
         raise _Nothing(f"can match no {subject.noun}{why}")
     return Pattern(
-        text, False, names=words(node, subject.value), states=states(node), matches=automaton.accepts
+        text,
+        False,
+        names=words(node, subject.value),
+        states=states(node),
+        automaton=automaton,
+        matches=automaton.accepts,
     )
 
 
