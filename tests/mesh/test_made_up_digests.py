@@ -93,17 +93,19 @@ async def test_ten_thousand_cost_a_share_and_nobody_else_notices(world: World) -
         assert await first.ask("GET", f"blobs/{held}") == (200, b"held")
     clients = {kind: await world.client() for kind in KINDS}
     wanted = {kind: made_up(kind, 3 * MOST) for kind in KINDS}
+    loop = asyncio.get_running_loop()
+    began = loop.time()
     came = await asyncio.gather(*(client.all(wanted[kind]) for kind, client in clients.items()))
+    most = MOST + CONNECTIONS + A_SECOND * (loop.time() - began)
     questions = {path for _, path in world.parent.requests}
     for (kind, client), statuses in zip(clients.items(), came, strict=True):
         asked = sum(f"/v2/team/app/{path}" in questions for _, path in wanted[kind])
-        assert asked <= MOST + CONNECTIONS, f"{kind}: {asked} questions for {3 * MOST} that nobody has"
+        assert asked <= most, f"{kind}: {asked} questions for {3 * MOST} that nobody has"
         assert set(statuses) == {503, 200 if "referrers" in kind else 404}, kind
         assert await client.ask("GET", f"blobs/{held}") == (200, b"held"), "what is here"
         assert (await client.ask("GET", "manifests/1"))[0] == 200
     client = clients["GET manifests"]
     assert await client.ask("GET", f"blobs/{named}") == (200, b"not yet asked for"), "what a manifest names"
-    assert (await client.ask("GET", f"manifests/{late}"))[0] == 503
     assert (await (await world.client()).ask("GET", f"manifests/{late}"))[0] == 200, "another client"
     assert (await client.ask("GET", f"manifests/{late}"))[0] == 200, "which is known now"
 
