@@ -215,8 +215,8 @@ async def test_actions_and_refused_logins_are_told(node: FakeNode) -> None:
 async def test_what_is_no_http_is_a_line_of_the_log(
     client: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
 ) -> None:
-    base = client._base_url
-    assert base is not None
+    async with client.get("/livez") as answer:
+        base = answer.url
     reader, writer = await asyncio.open_connection(base.host, base.port)
     writer.write(b"GET /status HTTP/1.1\r\nHost: x\r\nX: \0\r\n\r\n")
     assert (await reader.readline()).endswith(b" 400 Bad Request\r\n")
