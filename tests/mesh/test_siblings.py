@@ -163,10 +163,15 @@ async def test_only_if_cached_gives_what_is_held_and_asks_nobody(site: Team) -> 
 
 async def test_each_says_how_the_others_do(site: Team) -> None:
     others = [f"127.0.0.1:{link.port}" for link in site.links[1:]]
-    async with site.client.get(f"{site.servers[0].admin}/status") as answer:
-        told = (await answer.json())["siblings"]
+    told: list[dict[str, Any]] = []
+
+    async def are_known() -> bool:
+        async with site.client.get(f"{site.servers[0].admin}/status") as answer:
+            told[:] = (await answer.json())["siblings"]
+        return all(each["use"] == "in_use" and each["latency_ms"] is not None for each in told)
+
+    await eventually(are_known, lambda: told)
     assert [each["url"] for each in told] == [f"http://{other}" for other in others]
-    assert all(each["use"] == "in_use" and each["latency_ms"] is not None for each in told)
     async with site.client.get(f"{site.servers[0].admin}/metrics") as answer:
         said = await answer.text()
     for other in others:
