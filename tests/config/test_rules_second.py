@@ -239,6 +239,7 @@ def test_the_published_schema_is_that_of_the_code_and_takes_the_whole_language()
         ("tags: '1', fixed: 0o17", 'put it in quotes: "0o17"'),
         ("tags: '1', nodes: 7", 'put it in quotes: "7"'),
         ("tags: '1', budget: 0%", "nothing would ever come"),
+        ("tags: '1', budget: 0MiB/d", "nothing would ever come"),
         ("tags: '1', budget: [10%, 0MiB/s]", "nothing would ever come"),
         ("tags: '1', every: cron 0 0 31 2 * UTC", "there is no such day in that month"),
         ("tags: '1', every: 'cron 0 0 31 4,6 * UTC'", "there is no such day in that month"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from urllib.parse import urlsplit
 
@@ -70,18 +71,20 @@ def leads_to(parent: SimulatedRegistry, location: bytes) -> None:
         b"file:///etc/passwd",
     ],
 )
-async def test_an_odd_redirect_is_one_failure(parent: SimulatedRegistry, location: bytes) -> None:
+async def test_an_odd_redirect_is_a_failure_of_head_and_of_get(
+    parent: SimulatedRegistry, location: bytes
+) -> None:
     leads_to(parent, location)
     with pytest.raises(SourceLied, match="redirects to no http address"):
         await size_at(parent.url)
-    assert len(parent.asked) == 1
+    assert [each[0] for each in parent.asked] == ["HEAD", "GET"]
 
 
 async def test_a_redirect_to_itself_ends(parent: SimulatedRegistry) -> None:
     leads_to(parent, BLOB.encode())
     with pytest.raises(SourceUnavailable, match="redirects"):
         await size_at(parent.url)
-    assert len(parent.asked) == 11
+    assert Counter(each[0] for each in parent.asked) == {"HEAD": 11, "GET": 11}
 
 
 @pytest.mark.parametrize(

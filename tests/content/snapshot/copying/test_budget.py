@@ -122,15 +122,6 @@ async def test_what_counts_no_more_is_not_kept() -> None:
     assert await records.get("receipts/spent.json") == b"{}"
 
 
-@pytest.mark.parametrize("budget", ["0%", "0MiB/s", "0MiB/d"])
-async def test_a_budget_of_nothing_is_named_with_its_rule(budget: str) -> None:
-    replica = with_image(f"repos: a, tags: v1, budget: {budget}")
-    replica.rate = 1e6
-    outcome = await replica.run()
-    assert (await digests(replica), replica.source.sent) == ({}, 0)
-    assert any("waits: the budget of rule r0 is" in note for note in outcome.notes)
-
-
 async def test_a_blob_of_two_tags_goes_on_by_the_rule_of_the_other_when_one_has_spent_its_own() -> None:
     replica = with_image("repos: a, tags: v1, budget: 600KiB/h", "repos: b, tags: v1")
     image = replica.source["b"].image("other", "v1", layers=[random_bytes("layer", LAYER)])
