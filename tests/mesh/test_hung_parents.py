@@ -20,6 +20,7 @@ from tests.mesh.conftest import same
 from tests.mesh.test_two_parents import TwoParents
 from tests.simulators.link import Link
 from tests.simulators.parent import plain_parent
+from tests.simulators.pauses import watched
 from tests.suites.bytes_of import pattern
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
@@ -98,6 +99,17 @@ async def slowest(world: TwoParents, warm: list[str]) -> float:
     return slow
 
 
+async def slowest_awake(world: TwoParents, warm: list[str]) -> float:
+    """The same, measured once more where the machine stood still meanwhile, twice at most."""
+    async with watched() as pauses:
+        for _ in range(3):
+            began = time.monotonic()
+            slow = await slowest(world, warm)
+            if not pauses.stood_since(began):
+                break
+    return slow
+
+
 async def test_held_is_served_at_once_and_the_rest_is_a_503_soon(lives: list[TwoParents]) -> None:
     world, *begun_anew = lives
     image = world.parent.add_image("1", LAYER)
@@ -128,7 +140,7 @@ async def test_held_is_served_at_once_and_the_rest_is_a_503_soon(lives: list[Two
 
     async def look(life: TwoParents) -> None:
         worst["cold"].append(await refused(life, cold))
-        worst["warm"].append(min([await slowest(life, warm) for _ in range(3)]))  # two may meet a pause
+        worst["warm"].append(await slowest_awake(life, warm))
         status = (await asked(life, "HEAD", f"blobs/{Digest.of(NAMED)}"))[0]
         assert status == 503, "what a manifest says of its size is a hint, and nobody else can be asked"
 
@@ -145,7 +157,7 @@ async def test_held_is_served_at_once_and_the_rest_is_a_503_soon(lives: list[Two
         print(f"{name}, worst of each life:", *(f"{s * 1e3:.0f} ms" for s in seconds_of_lives))
     assert min(worst["cold"]) < 1
     assert min(worst["warm"]) < 0.05
-    assert max(worst["first"]) < 20, "a node that never heard of them cannot tell them from parents far away"
+    assert max(worst["first"]) < 10, "a node that never heard of them cannot tell them from parents far away"
     hang(life, False)
     await eventually(
         lambda: life.get(life.blob(Digest.of(NAMED))),

@@ -14,6 +14,7 @@ from registry_mesh.chunks.chunk_map import MIB
 from registry_mesh.oci.digest import Digest
 from tests.eventually import eventually
 from tests.mesh.conftest import SiteBehindLink, same
+from tests.simulators.pauses import watched
 from tests.suites.bytes_of import pattern
 
 pytestmark = pytest.mark.slow
@@ -42,16 +43,18 @@ async def prefix(world: SiteBehindLink, digest: Digest, whole: bytes) -> int:
 
 
 async def test_many_readers_over_two_workers_move_each_byte_once(behind_link: SiteBehindLink) -> None:
-    """A pause of the machine makes the link look slow: a second stream begins, and some of the first comes twice."""
+    """Where the machine stood still the link looked slow, and some may have come twice: then it is done once more."""
     world, size = behind_link, 24 * MIB + 99
     world.link.conditions.rate = 60e6
     await world.start()
-    moved: list[int] = []
-    while not moved or moved[-1] > 1.01 * size:
-        assert len(moved) < 3 and max(moved, default=0) < 1.25 * size, moved
-        world.link.reset_counts()
-        await many_readers(world, pattern(size, seed=len(moved)))
-        moved.append(world.moved)
+    async with watched() as pauses:
+        for seed in range(3):
+            began = time.monotonic()
+            world.link.reset_counts()
+            await many_readers(world, pattern(size, seed=seed))
+            if world.moved <= 1.01 * size or not pauses.stood_since(began):
+                break
+    assert world.moved <= 1.01 * size
 
 
 async def many_readers(world: SiteBehindLink, whole: bytes) -> None:
@@ -254,7 +257,7 @@ async def test_without_parents_what_is_held_is_served_and_the_rest_is_a_clear_50
         assert answer.status == 503
         assert "Retry-After" in answer.headers
         assert "127.0.0.1" in await answer.text()
-    assert time.monotonic() - began < 20, "a parent that has never answered in this life may be far away"
+    assert time.monotonic() - began < 10, "a parent that has never answered in this life may be far away"
     setattr(world.link.conditions, how, False)
     other = world.parent.add(pattern(MIB, seed=9))
     await eventually(

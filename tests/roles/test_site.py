@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 import pytest
 
@@ -19,31 +18,11 @@ from registry_mesh.roles.site import Site, SiteRegistry
 from registry_mesh.stores.memory.records import MemoryRecords
 from registry_mesh.stores.memory.store import MemoryStore
 from tests.simulators.images import SourceRegistry
+from tests.simulators.places import Offer
 from tests.suites.bytes_of import read
 
 ONE, OTHER = RegistryName("one.example"), RegistryName("other.example:5000")
 PRIVATE, ELSE = RepositoryName("team/private"), RepositoryName("somebody/else")
-
-
-@dataclass(slots=True)
-class Offer:
-    """A parent that offers what a simulated registry has."""
-
-    source: SourceRegistry
-    name: str = "parent"
-    available: bool = True
-    confirmed: bool = True
-    lost: bool = False
-    load: float = 0.0
-    late: float = 30.0
-    latency: float = 0.0
-
-    @property
-    def parent(self) -> Offer:
-        return self
-
-    def repository(self, name: RepositoryName) -> Repository:
-        return self.source.repository(name)
 
 
 class Node:

@@ -30,6 +30,11 @@ class Pauses:
     def __init__(self) -> None:
         self._ended = -AFTER
 
+    def stood_since(self, began: float) -> bool:
+        """Whether the loop stood still after `began`, by the monotonic clock, or so shortly before that a node may
+        still hold it against a parent."""
+        return self._ended >= began - AFTER
+
     async def watch(self) -> None:
         while True:
             due = time.monotonic() + TICK
@@ -45,7 +50,7 @@ class Pauses:
             began = time.monotonic()
             answer = await handler(request)
             await asyncio.sleep(0)
-            if answer.status != 503 or request.method not in ("GET", "HEAD") or self._ended < began - AFTER:
+            if answer.status != 503 or request.method not in ("GET", "HEAD") or not self.stood_since(began):
                 return answer
             answer.close()
             await asyncio.sleep(2 * TICK)
@@ -53,14 +58,21 @@ class Pauses:
 
 
 @asynccontextmanager
+async def watched() -> AsyncIterator[Pauses]:
+    """What knows of the pauses meanwhile."""
+    pauses = Pauses()
+    watching = asyncio.create_task(pauses.watch())
+    try:
+        yield pauses
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+
+@asynccontextmanager
 async def patient_client() -> AsyncIterator[aiohttp.ClientSession]:
     """A connection for each request, so that any of a node's processes may have it."""
-    pauses = Pauses()
     connector = aiohttp.TCPConnector(limit=0, force_close=True)
-    async with aiohttp.ClientSession(connector=connector, middlewares=(pauses.ask,)) as client:
-        watching = asyncio.create_task(pauses.watch())
-        try:
+    async with watched() as pauses:
+        async with aiohttp.ClientSession(connector=connector, middlewares=(pauses.ask,)) as client:
             yield client
-        finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
