@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 import pytest
-import pytest_asyncio
 import trustme
 import yaml
 
@@ -39,17 +40,17 @@ class Far:
         self.registries = {"r.example": {"default": True, "parents": [[url]], "ca": ca}}
 
 
-@pytest_asyncio.fixture
-async def far(request: pytest.FixtureRequest, authority: trustme.CA, tmp_path: Path) -> AsyncIterator[Far]:
-    scheme, rtt = request.param
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH) if scheme == "https" else None
+@asynccontextmanager
+async def far(way: str, rtt: float, authority: trustme.CA, folder: Path) -> AsyncIterator[Far]:
+    """A parent that `way`, http or https, leads to; a round trip takes `rtt` seconds."""
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH) if way == "https" else None
     if tls is not None:
         authority.issue_cert("127.0.0.1").configure_cert(tls)
-    ca = tmp_path / "ca.pem"
+    ca = folder / "ca.pem"
     authority.cert_pem.write_to_path(str(ca))
-    async with plain_parent(tls) as parent, distance(parent.port, rtt) as way:
+    async with plain_parent(tls) as parent, distance(parent.port, rtt) as between:
         parent.add_image("1", LAYER)
-        yield Far(parent, way, scheme, str(ca))
+        yield Far(parent, between, way, str(ca))
 
 
 def _config(far: Far, role: str, folder: Path) -> Config:
@@ -69,27 +70,46 @@ def _config(far: Far, role: str, folder: Path) -> Config:
     return Config.model_validate(config)
 
 
-WAYS = [(scheme, rtt) for rtt in (0.0, 0.14, 0.6) for scheme in ("http", "https")]
+Ask = Callable[[str, Far, Path], Awaitable[None]]
 
 
-@pytest.mark.parametrize("far", WAYS, indirect=True, ids=lambda way: f"{way[0]}-{way[1]}")
-async def test_a_site_s_first_requests(far: Far, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    async with running(_config(far, "site", tmp_path)) as node, aiohttp.ClientSession() as client:
-        for path, body in (
-            ("manifests/1", far.parent.manifests["1"][1]),
-            (f"blobs/{Digest.of(LAYER)}", LAYER),
-        ):
-            began = time.monotonic()
-            async with client.get(f"{node.url}/v2/team/app/{path}") as answer:
-                assert (answer.status, await answer.read()) == (200, body)
-            print(f"site {request.node.name} {path[:12]}: {time.monotonic() - began:.2f} s")
+async def over_all_ways(ask: Ask, authority: trustme.CA, folder: Path) -> None:
+    """Let nodes of their own `ask`, all at once: they do nothing but wait."""
+
+    async def over(scheme: str, rtt: float) -> None:
+        name = f"{scheme}-{rtt}"
+        (folder / name).mkdir()
+        async with far(scheme, rtt, authority, folder / name) as parent:
+            await ask(name, parent, folder / name)
+
+    async with asyncio.TaskGroup() as ways:
+        for scheme in ("http", "https"):
+            for rtt in (0.0, 0.14, 0.6):
+                ways.create_task(over(scheme, rtt))
 
 
-@pytest.mark.parametrize("far", WAYS, indirect=True, ids=lambda way: f"{way[0]}-{way[1]}")
-async def test_a_replica_s_first_run(far: Far, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    began = time.monotonic()
-    async with open_replicator(_config(far, "replica", tmp_path)) as replicator:
-        outcome = await replicator.run()
-    print(f"replica {request.node.name}: {time.monotonic() - began:.2f} s")
-    assert outcome.complete, outcome.troubles
-    assert outcome.tags == 1
+async def test_a_site_s_first_requests(authority: trustme.CA, tmp_path: Path) -> None:
+    async def ask(name: str, far: Far, folder: Path) -> None:
+        async with running(_config(far, "site", folder)) as node, aiohttp.ClientSession() as client:
+            for path, body in (
+                ("manifests/1", far.parent.manifests["1"][1]),
+                (f"blobs/{Digest.of(LAYER)}", LAYER),
+            ):
+                began = time.monotonic()
+                async with client.get(f"{node.url}/v2/team/app/{path}") as answer:
+                    assert (answer.status, await answer.read()) == (200, body), name
+                print(f"site {name} {path[:12]}: {time.monotonic() - began:.2f} s")
+
+    await over_all_ways(ask, authority, tmp_path)
+
+
+async def test_a_replica_s_first_run(authority: trustme.CA, tmp_path: Path) -> None:
+    async def ask(name: str, far: Far, folder: Path) -> None:
+        began = time.monotonic()
+        async with open_replicator(_config(far, "replica", folder)) as replicator:
+            outcome = await replicator.run()
+        print(f"replica {name}: {time.monotonic() - began:.2f} s")
+        assert outcome.complete, (name, outcome.troubles)
+        assert outcome.tags == 1
+
+    await over_all_ways(ask, authority, tmp_path)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +14,7 @@ from registry_mesh.oci.media_types import OCI_CONFIG, OCI_MANIFEST
 from tests.clients import nodes
 from tests.clients.registries import push
 from tests.eventually import eventually
-from tests.mesh.test_two_parents import TwoParents, world  # noqa: F401  # a fixture
+from tests.mesh.test_two_parents import TwoParents, two_parents, world  # noqa: F401  # a fixture
 
 pytestmark = pytest.mark.slow
 
@@ -40,11 +42,19 @@ def kept(world: TwoParents, digest: Digest) -> list[str]:  # noqa: F811
     return [str(path.relative_to(store)) for path in store.rglob(f"*{digest.hex}*")]
 
 
-FLIPS = pytest.mark.parametrize("flip", [0, 60, -1], ids=["first", "middle", "last"])
+FLIPS = {"first": 0, "middle": 60, "last": -1}
 
 
-@FLIPS
-async def test_from_the_only_parent_it_is_a_503_and_not_kept(world: TwoParents, flip: int) -> None:  # noqa: F811
+@pytest.mark.parametrize("kind", ["plain", "ours"])
+async def test_from_the_only_parent_it_is_a_503_and_not_kept(kind: str, tmp_path: Path) -> None:
+    """Three trees at once: a parent that lied is left alone for seconds."""
+    async with AsyncExitStack() as stack, asyncio.TaskGroup() as trees:
+        for name, flip in FLIPS.items():
+            tree = await stack.enter_async_context(two_parents(kind, tmp_path / name))
+            trees.create_task(refused_and_not_kept(tree, flip), name=name)
+
+
+async def refused_and_not_kept(world: TwoParents, flip: int) -> None:  # noqa: F811
     digest, text = await add_manifest(world)
     world.honest.conditions.refuse = True
     world.link.conditions.flip_at = flip % len(text)
@@ -80,7 +90,7 @@ async def test_from_the_only_parent_it_is_a_503_and_not_kept(world: TwoParents, 
             assert answered[1] == text
 
 
-@FLIPS
+@pytest.mark.parametrize("flip", FLIPS.values(), ids=FLIPS)
 async def test_another_parent_makes_up_for_it_and_the_liar_is_named(world: TwoParents, flip: int) -> None:  # noqa: F811
     await world.start()
 

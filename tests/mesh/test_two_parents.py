@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,11 +81,11 @@ class TwoParents(SiteBehindLink):
         raise AssertionError("no lie was noticed, and the machine stood still again and again")
 
 
-@pytest_asyncio.fixture(params=["plain", "ours"])
-async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[TwoParents]:
-    """The parent is a plain registry, or an origin of ours, which has chunk maps."""
+@asynccontextmanager
+async def two_parents(kind: str, folder: Path) -> AsyncIterator[TwoParents]:
+    """The parent is a `plain` registry, or an origin of `ours`, which has chunk maps. The site is not started."""
     async with AsyncExitStack() as stack:
-        origin = nodes.origin(tmp_path / "origin") if request.param == "ours" else None
+        origin = nodes.origin(folder / "origin") if kind == "ours" else None
         if origin is not None:
             await asyncio.to_thread(origin.start)
             stack.push_async_callback(asyncio.to_thread, origin.kill)
@@ -94,9 +94,15 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         bad = await stack.enter_async_context(Link("127.0.0.1", port))
         honest = await stack.enter_async_context(Link("127.0.0.1", port))
         client = await stack.enter_async_context(patient_client())
-        node = nodes.site(tmp_path / "site", bad.url, honest.url, workers=2)
+        node = nodes.site(folder / "site", bad.url, honest.url, workers=2)
         made = TwoParents(parent, bad, node, client, honest, origin)
         stack.push_async_callback(made.kill)
+        yield made
+
+
+@pytest_asyncio.fixture(params=["plain", "ours"])
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[TwoParents]:
+    async with two_parents(request.param, tmp_path) as made:
         yield made
 
 
