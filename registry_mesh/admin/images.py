@@ -127,8 +127,8 @@ def _acting(
 
 
 async def _json_of(request: web.Request) -> object:
-    if "Origin" in request.headers or request.content_type != "application/json":
-        raise Malformed("send application/json, from no web page")
+    if request.content_type != "application/json":
+        raise Malformed("send application/json")
     try:
         told: object = await request.json()
     except (ValueError, RecursionError):

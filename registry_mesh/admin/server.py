@@ -6,9 +6,8 @@ import asyncio
 import json
 import logging
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
-from ipaddress import ip_address
 from socket import socket
 from typing import Final
 
@@ -16,24 +15,14 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from registry_mesh import __version__
+from registry_mesh.admin.asked_as import AskedAs
 from registry_mesh.admin.exposition import TableCollector, exposition
-from registry_mesh.admin.images import NAMES, Images, add_images
+from registry_mesh.admin.guard import PLAIN, Audit, Guard, Handler, LetsIn
+from registry_mesh.admin.images import Images, add_images
 from registry_mesh.admin.node import Node
 from registry_mesh.admin.pulls import PullsTold, add_pulls
-from registry_mesh.admin.runs import RunsAsked, add_runs, is_announced
+from registry_mesh.admin.runs import RunsAsked, add_runs
 from registry_mesh.admin.silent import PATIENCE, Silent
-from registry_mesh.auth.basic import parse_basic
-from registry_mesh.auth.certified import SUBJECT, name_in, name_of, stated
-
-LetsIn = Callable[[str, str | None], Awaitable[bool]]
-Audit = Callable[..., None]
-"""Takes an event, and what is known of it, by `telemetry.audit.FIELDS`."""
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-PROBES: Final = frozenset({"/livez", "/healthz", "/readyz"})
-"""What a scheduler asks, which has no login: ok or not, and no more."""
-
-_PLAIN: Final = {"Cache-Control": "no-store"}
 
 
 class _Brief(logging.Filter):
@@ -68,15 +57,14 @@ class AdminServer:
         audit: Audit | None = None,
         runs: RunsAsked | None = None,
         moving: Callable[[], Mapping[str, object]] = dict,
+        hosts: Iterable[str] = (),
     ) -> None:
-        """`info`: role, name and version, for `registry_mesh_build_info`. `lets_in` decides, by the other end's address
-        and its `Authorization` field, or what states its certificate, who may ask for more than whether the node lives;
-        None: anybody. `moving`: blobs on their way in (`fills`) and bodies on their way to clients (`readers`)."""
+        """`info`: role, name and version, for `registry_mesh_build_info`. `lets_in`: see `Guard`. `moving`: blobs on
+        their way in (`fills`) and bodies on their way to clients (`readers`). `hosts`: names, beside localhost, by
+        which it is asked without a login."""
         self._node = node
         self._moving = moving
-        self._audit = audit
-        self._lets_in = lets_in
-        self._runs = runs
+        self._guard = Guard(lets_in, AskedAs(hosts), runs, audit)
         self._collector = TableCollector(node.table, info)
         app = web.Application(middlewares=[self._guarded])
         app.router.add_get("/", self._index)
@@ -126,72 +114,24 @@ class AdminServer:
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if self._silent is not None:
             self._silent.heard(request)
-        authorization = _authorization(request)
-        if (
-            self._lets_in is None
-            or request.path in PROBES
-            or await self._lets_in(request.remote or "", authorization)
-            or (self._runs is not None and await is_announced(request, self._runs))
-        ):
-            return await self._done(request, handler)
-        self._tell("admin-refused", request, 401)
-        challenge = {"WWW-Authenticate": 'Basic realm="registry-mesh", charset="UTF-8"'}
-        return web.Response(status=401, text="a login is needed\n", headers={**challenge, **_PLAIN})
-
-    async def _done(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """The answer; what changes something is told of, whatever comes of it."""
-        status = 500
-        try:
-            answer = await handler(request)
-            status = answer.status
-            return answer
-        except web.HTTPException as refused:
-            status = refused.status
-            raise
-        finally:
-            if request.method not in ("GET", "HEAD"):
-                self._tell("admin", request, status)
-
-    def _tell(self, event: str, request: web.Request, status: int) -> None:
-        if self._audit is None:
-            return
-        self._audit(
-            event,
-            subject=self._who(request),
-            client=request.remote or "",
-            method=request.method,
-            path=request.path[:1024],
-            status=status,
-            reference=" ".join(request.get(NAMES, ()))[:300] or None,
-        )
-
-    def _who(self, request: web.Request) -> str | None:
-        """The login; None from this machine itself, which needs none, and whose word for one nobody has looked at."""
-        is_here = request.remote is not None and ip_address(request.remote.partition("%")[0]).is_loopback
-        if self._lets_in is None or is_here:
-            return None
-        authorization = _authorization(request) or ""
-        if (name := name_of(authorization)) is not None:
-            return SUBJECT + name
-        login = parse_basic(authorization)
-        return login.user if login is not None else None
+        return await self._guard.pass_on(request, handler)
 
     async def _index(self, _: web.Request) -> web.Response:
         return web.Response(
-            text="/livez /healthz /readyz /metrics /status /api/1/findings /api/1/images\n", headers=_PLAIN
+            text="/livez /healthz /readyz /metrics /status /api/1/findings /api/1/images\n", headers=PLAIN
         )
 
     async def _live(self, _: web.Request) -> web.Response:
-        return web.Response(text="ok\n", headers=_PLAIN)
+        return web.Response(text="ok\n", headers=PLAIN)
 
     async def _ready(self, _: web.Request) -> web.Response:
         readiness = self._node.readiness()
         text = "ok\n" if readiness.ready else f"not ready: {readiness.why}\n"
-        return web.Response(status=200 if readiness.ready else 503, text=text, headers=_PLAIN)
+        return web.Response(status=200 if readiness.ready else 503, text=text, headers=PLAIN)
 
     async def _metrics(self, request: web.Request) -> web.Response:
         body, content_type = exposition(self._collector, request.headers.get("Accept", ""))
-        return web.Response(body=body, headers={"Content-Type": content_type, **_PLAIN})
+        return web.Response(body=body, headers={"Content-Type": content_type, **PLAIN})
 
     async def _status(self, _: web.Request) -> web.Response:
         return _json(asdict(await self._node.status()))
@@ -206,17 +146,9 @@ class AdminServer:
         return _json(asdict(self._node.findings()))
 
 
-def _authorization(request: web.Request) -> str | None:
-    """The field; without it, what states the certificate that was shown."""
-    given = request.headers.get("Authorization")
-    if given is not None or request.transport is None:
-        return given
-    return stated(name_in(request.transport.get_extra_info("peercert"))) or None
-
-
 def _json(told: dict[str, object]) -> web.Response:
     text = json.dumps(told, indent=2, ensure_ascii=False, default=str)
-    return web.Response(text=text + "\n", content_type="application/json", headers=_PLAIN)
+    return web.Response(text=text + "\n", content_type="application/json", headers=PLAIN)
 
 
 async def _sign(_: web.Request, answer: web.StreamResponse) -> None:

@@ -35,3 +35,7 @@ class Admin(Section):
     """File of htpasswd with bcrypt or argon2id: who may ask from other machines, by Basic. Needed, if `tls.clients` is
     not there, where the address is none of this machine's own (127.0.0.1)."""
     tls: AdminTls | None = None
+    hosts: Annotated[tuple[Text, ...], BeforeValidator(listed)] = ()
+    """Names, without ports, by which the listener is asked from this machine without a login, beside its addresses,
+    `localhost`, the node's `name` and the machine's: those that a proxy in front of it is asked by. Any other may be
+    that of a web page which makes a browser ask."""

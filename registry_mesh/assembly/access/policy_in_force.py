@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -78,6 +79,12 @@ def admin_gate(config: Config) -> Callable[[str, str | None], Awaitable[bool]] |
         return None
     hashes = load_users(users) if users is not None else {}
     return Gate(hashes, time.time, tls.names if tls is not None else ()).lets_in
+
+
+def admin_hosts(config: Config) -> list[str]:
+    """The names by which operators ask the node, without a login."""
+    own = [config.registry] if config.registry is not None else []
+    return [*config.admin.hosts, node_name(config), os.uname().nodename, *own]
 
 
 class NodeAccess:

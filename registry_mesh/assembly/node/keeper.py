@@ -27,7 +27,7 @@ from registry_mesh.admin.status import (
     counters,
     finding_status,
 )
-from registry_mesh.assembly.access.policy_in_force import admin_gate
+from registry_mesh.assembly.access.policy_in_force import admin_gate, admin_hosts
 from registry_mesh.assembly.access.pull_keeping import PullKeeping
 from registry_mesh.assembly.access.pulls_told import KeptPulls
 from registry_mesh.assembly.access.tls import admin_tls
@@ -186,6 +186,7 @@ class Keeper:
             self._audit,
             announced,
             partial(moving, self._moving),
+            admin_hosts(self._config),
         )
 
     async def leave(self) -> None:
