@@ -23,6 +23,7 @@ from registry_mesh.admin.node import Node
 from registry_mesh.admin.pulls import PullsTold, add_pulls
 from registry_mesh.admin.runs import RunsAsked, add_runs
 from registry_mesh.admin.silent import PATIENCE, Silent
+from registry_mesh.listening.listener import Listener
 
 
 class _Brief(logging.Filter):
@@ -37,6 +38,8 @@ class _Brief(logging.Filter):
         return True
 
 
+BACKLOG: Final = 128
+"""Connections that may wait to be let in."""
 LAST: Final = 0.3
 """Seconds that a request may take to come on a connection that was taken before others take the next."""
 
@@ -84,6 +87,7 @@ class AdminServer:
             add_runs(app, runs)
         app.on_response_prepare.append(_sign)
         self._silent: Silent | None = None
+        self._listener: Listener | None = None
         self._runner = web.AppRunner(
             app, access_log=None, keepalive_timeout=75.0, shutdown_timeout=1.0, logger=_http
         )
@@ -95,20 +99,26 @@ class AdminServer:
         await self._runner.setup()
         assert self._runner.server is not None, "it is set up"
         self._silent = Silent(self._runner.server, patience)
-        await web.SockSite(self._runner, listener, ssl_context=tls).start()
+        listener.listen(BACKLOG)
+        self._listener = Listener(listener, self._runner.server, tls)
 
     async def leave(self) -> None:
         """Take no more connections, and answer what comes on those that were taken. Whoever else listens at the
         address serves the next."""
-        for site in self._runner.sites:
-            await site.stop()
+        self._stop_listening()
         await asyncio.sleep(LAST)
 
     async def close(self) -> None:
         """Stop listening and end what runs."""
         if self._silent is not None:
             self._silent.close()
+        self._stop_listening()
         await self._runner.cleanup()
+
+    def _stop_listening(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
 
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:

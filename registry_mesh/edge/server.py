@@ -20,7 +20,7 @@ from registry_mesh.edge.traffic import Traffic
 from registry_mesh.edge.wire.acceptor import Acceptor
 from registry_mesh.edge.wire.connection import Connection
 from registry_mesh.edge.wire.door import Door
-from registry_mesh.edge.wire.listener import Listener
+from registry_mesh.listening.listener import Listener
 from registry_mesh.ports.moving import MovingBody
 from registry_mesh.ports.pulls import Pull
 from registry_mesh.ports.role import Role

@@ -14,7 +14,7 @@ import ssl as tls
 from collections.abc import Callable
 from typing import Final
 
-from registry_mesh.edge.wire.plain import turned_away
+from registry_mesh.listening.plain import Plain
 
 AT_ONCE: Final = 64
 """Connections in a turn."""
@@ -42,6 +42,7 @@ class Listener:
         self._pause = pause
         self._protocol = protocol
         self._ssl = ssl
+        self._plain = Plain()
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._again: asyncio.TimerHandle | None = None
@@ -85,7 +86,7 @@ class Listener:
             task.add_done_callback(self._tasks.discard)
 
     async def _connect(self, connection: socket.socket) -> None:
-        if self._ssl is not None and await turned_away(connection):
+        if self._ssl is not None and await self._plain.turned_away(connection):
             return
         try:
             await self._loop.connect_accepted_socket(self._protocol, connection, ssl=self._ssl)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from registry_mesh.edge.wire.listener import AT_ONCE, Listener
+from registry_mesh.listening.listener import AT_ONCE, Listener
 from tests.eventually import eventually
 
 

@@ -1,0 +1,1 @@
+"""Lets connections in, at whichever address."""
