@@ -1,7 +1,8 @@
 """kill -9 at every write point of an origin's work leaves the old state or the new, and nothing wrong.
 
-The quick tests die at some of the points, the slow ones at each: what a disk is asked to do and, in a bucket, before
-and after every request that changes it (there at each with ORIGIN_CRASHES=1, which takes minutes).
+The quick tests die at some of the points: what a disk is asked to do and, in a bucket, before and after every request
+that changes it. The slow ones look at what is left at each point of a disk, and die at more of a bucket's (at each with
+ORIGIN_CRASHES=1, which takes minutes).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -29,7 +30,7 @@ from registry_mesh.stores.bucket.settings import S3Credentials, S3Settings
 from registry_mesh.stores.bucket.store import S3Store
 from registry_mesh.tasks.together import ask_each
 from tests.simulators.bucket import Bucket
-from tests.simulators.death import run_and_die
+from tests.simulators.death import run_and_die, run_and_stop
 from tests.simulators.origins import (
     ALICE,
     LAYER,
@@ -44,6 +45,7 @@ from tests.simulators.origins import (
     pushes,
     repository,
 )
+from tests.simulators.store_files import contents
 from tests.suites.bytes_of import pattern
 
 IN_BUCKET = int(os.environ.get("ORIGIN_CRASHES", "7"))
@@ -55,6 +57,8 @@ Story = Callable[[Repositories, HandClock], Awaitable[None]]
 Opened = Callable[[HandClock], AbstractAsyncContextManager[Repositories]]
 Fresh = Callable[[int], list[Opened]]
 """So many stores as `begin` leaves them."""
+Left = tuple[str, Opened]
+"""Where a story ended, and the store that it left."""
 
 
 async def release(origin: Repositories, clock: HandClock) -> None:
@@ -157,32 +161,24 @@ def die_at_every(every: int, story: Story, fresh: Fresh) -> int:
     """
     [unharmed] = fresh(1)
     points = run_and_die(partial(live, unharmed, story), 0)
-    deaths = different(points, range(1 + every // 2, len(points) + 1, every))
-    killed: list[tuple[str, Opened]] = []
+    deaths = range(1 + every // 2, len(points) + 1, every)
+    killed: list[Left] = []
     for at, opened in zip(deaths, fresh(len(deaths)), strict=True):
         reached = run_and_die(partial(live, opened, story), at)
         killed.append((f"killed at {reached[-1]}, point {at} of {len(points)}", opened))
+    look_at_each(killed, story)
+    print(f"{len(points)} write points, killed at {len(deaths)}")
+    return len(points)
 
-    async def look_at(each: tuple[str, Opened]) -> None:
+
+def look_at_each(killed: list[Left], story: Story) -> None:
+    async def look_at(each: Left) -> None:
         try:
             await look(each[1], story)
         except BaseException as fault:
             raise AssertionError(each[0]) from fault
 
     run_and_die(lambda: ask_each(look_at, killed), 0)
-    print(f"{len(points)} write points, killed at {len(deaths)}")
-    return len(points)
-
-
-ONLY_SYNCED = ["record.sync", "record.name"]
-"""Between these two a record's file is synced, and nothing else is done."""
-
-
-def different(points: Sequence[str], deaths: range) -> list[int]:
-    """`deaths` but those right after nothing but a record's fsync: the one before leaves the same. A killed process
-    leaves what it wrote, synced or not, for the kernel lives on; what a power cut leaves no story here tells. After any
-    other fsync a death is played: rows, folders or sums are written before the next point."""
-    return [at for at in deaths if at - 1 not in deaths or points[at - 2 : at] != ONLY_SYNCED]
 
 
 def on_disk(root: Path) -> Opened:
@@ -217,18 +213,45 @@ def memory() -> Iterator[Path]:
         yield Path(directory)
 
 
-@pytest.mark.parametrize("every", [29, pytest.param(1, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("story", ON_A_DISK)
-def test_on_a_disk(memory: Path, story: str, every: int) -> None:
+@pytest.fixture
+def saved(memory: Path) -> Path:
+    """A store as `begin` leaves it."""
     run_and_die(lambda: begin(on_disk(memory / "saved")), 0)
+    return memory / "saved"
 
+
+@pytest.mark.parametrize("story", ON_A_DISK)
+def test_on_a_disk(saved: Path, story: str) -> None:
     def fresh(count: int) -> list[Opened]:
-        roots = [memory / f"{count}-{each}" for each in range(count)]
+        roots = [saved.with_name(f"{count}-{each}") for each in range(count)]
         for root in roots:
-            shutil.copytree(memory / "saved", root)
+            shutil.copytree(saved, root)
         return [on_disk(root) for root in roots]
 
-    assert die_at_every(every, ON_A_DISK[story], fresh) > 60
+    assert die_at_every(29, ON_A_DISK[story], fresh) > 60
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("story", ON_A_DISK)
+def test_at_every_point_on_a_disk(saved: Path, story: str) -> None:
+    """The story is lived once, and what a death would leave at each point is copied. Where that is what the point
+    before left, to the byte, it is looked at once."""
+    left: list[Left] = []
+    last: object = None
+
+    def seen(point: str) -> None:
+        nonlocal last
+        if (now := contents(saved)) != last:
+            last = now
+            root = saved.with_name(f"left-{len(left)}")
+            shutil.copytree(saved, root)
+            left.append((f"left at {point}, state {len(left)}", on_disk(root)))
+
+    reached = run_and_stop(partial(live, on_disk(saved), ON_A_DISK[story]), seen)
+    look_at_each(left, ON_A_DISK[story])
+    print(f"{len(reached)} write points, {len(left)} states")
+    assert len(reached) > 60
+    assert len(left) > 40
 
 
 @pytest.mark.s3

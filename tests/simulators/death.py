@@ -1,4 +1,5 @@
-"""Death at a chosen moment: work in a process of its own that is killed (-9) when it reaches a write point."""
+"""Death at a chosen moment: work in a process of its own that is killed (-9) when it reaches a write point, or stopped
+at each so that what a death would leave there can be copied."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import signal
 import threading
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 from registry_mesh.stores import points
 
@@ -27,24 +29,40 @@ def run_and_die(work: Work, at: int) -> list[str]:
 
     Not to be called while a store of this process is at work: a child inherits the locks that a thread holds just then.
     """
-    with _BEGINNING:
-        reader, writer = os.pipe()
-        child = os.fork()
-        if child == 0:
-            os.close(reader)
-            _live(work, at, writer)
-        os.close(writer)
-    try:
-        with os.fdopen(reader) as lines:
-            names = lines.read().split()
-    except BaseException:  # no more time: what the child holds, locks of the run too, goes with it
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        raise
+
+    def die(reached: int) -> None:
+        if reached == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    child, reader = _begin(work, die)
+    with _ended(child), os.fdopen(reader) as lines:
+        names = lines.read().split()
     _, status = os.waitpid(child, 0)
     died = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
     assert died or status == 0, f"the child ended with {status:#x}"
     assert died == (0 < at == len(names)), "it dies where it should"
+    return names
+
+
+def run_and_stop(work: Work, seen: Callable[[str], None]) -> list[str]:
+    """Run `work` in a child that stands still at each write point, all its threads, while `seen` is called with the
+    point's name; the names, in order.
+
+    A file is then as it would be had the child been killed there: what `run_and_die` leaves at each of n points in n
+    lives is there to be copied in one. What `seen` raises ends the child.
+    """
+
+    def stop(reached: int) -> None:
+        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)  # this thread goes no step further
+
+    child, reader = _begin(work, stop)
+    names: list[str] = []
+    with _ended(child), os.fdopen(reader) as lines:
+        while os.WIFSTOPPED(status := os.waitpid(child, os.WUNTRACED)[1]):
+            names.append(lines.readline().strip())
+            seen(names[-1])
+            os.kill(child, signal.SIGCONT)
+    assert status == 0, f"the child ended with {status:#x}"
     return names
 
 
@@ -55,7 +73,30 @@ def end_in_time() -> None:
     signal.alarm(LONGEST)
 
 
-def _live(work: Work, at: int, writer: int) -> None:
+def _begin(work: Work, at_point: Callable[[int], None]) -> tuple[int, int]:
+    """A child that does `work`, and a pipe with the names of the points that it reaches."""
+    with _BEGINNING:
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(reader)
+            _live(work, at_point, writer)
+        os.close(writer)
+    return child, reader
+
+
+@contextmanager
+def _ended(child: int) -> Iterator[None]:
+    """Where what is done with it is cut short, the child goes, and what it holds, locks of the run too, with it."""
+    try:
+        yield
+    except BaseException:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        raise
+
+
+def _live(work: Work, at_point: Callable[[int], None], writer: int) -> None:
     global _BEGINNING
     _BEGINNING = threading.Lock()  # the parent's is held; the child may have children of its own
     reached = 0
@@ -66,8 +107,7 @@ def _live(work: Work, at: int, writer: int) -> None:
         with one_at_a_time:
             reached += 1
             os.write(writer, f"{name}\n".encode())
-            if reached == at:
-                os.kill(os.getpid(), signal.SIGKILL)
+            at_point(reached)
 
     end_in_time()
     gc.freeze()  # what the parent has made is looked through (and copied) by no collection

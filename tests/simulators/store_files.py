@@ -90,6 +90,20 @@ class StoreFiles:
         return sum(blocks.values())
 
 
+def contents(root: Path) -> dict[str, tuple[int, int, bytes]]:
+    """All that lies below `root`, by path: mode and, of a file, when it was changed (ns) and its bytes."""
+    found = {}
+    for path in root.rglob("*"):
+        status = path.lstat()
+        file = path.is_file()
+        found[str(path.relative_to(root))] = (
+            status.st_mode,
+            status.st_mtime_ns if file else 0,
+            path.read_bytes() if file else b"",
+        )
+    return found
+
+
 def _digests(place: Path) -> Iterator[Digest]:
     for path in place.rglob("*"):
         if path.is_file() and "." not in path.name:
