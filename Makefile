@@ -67,11 +67,12 @@ bench-quick: setup $(VENV)/.bench ## the same in a few minutes
 
 load: bench-quick
 
-docs: setup ## write again what is generated: the schemas of configuration and rules, the page about fills
+docs: setup ## write again what is generated: the schemas of configuration and rules, the pages about fills and metrics
 	$(BIN)/python -m registry_mesh.config.schema config/schema
 	$(BIN)/python -m registry_mesh.config.rule_entries config/schema
 	$(BIN)/python -m registry_mesh.telemetry.audit config/schema
 	$(BIN)/python -m registry_mesh.content.fill.picture docs/fill.md
+	$(BIN)/python -m registry_mesh.telemetry.handbook .
 
 site: setup ## the documentation as a site, in build/site; a broken link is an error
 	$(BIN)/python -m sphinx -q -W --keep-going -b html -c docs . build/site

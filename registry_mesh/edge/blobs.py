@@ -154,6 +154,7 @@ async def _send_opened(
         named = [("Docker-Content-Digest", str(digest)), ("ETag", etag(digest))]
         if exchange.method == "GET":
             exchange.redirected = len(reading.span)
+        exchange.provenance = reading.provenance
         await exchange.reply(307, [("Location", reading.address), *named, ("Cache-Control", "no-store")])
         return
     cache = call.role.name != "origin"

@@ -31,7 +31,7 @@ from registry_mesh.edge.traffic import Traffic
 from registry_mesh.edge.wire.connection import Answered, Connection
 from registry_mesh.oci.endpoints import Endpoint
 from registry_mesh.oci.refusals import NameUnknown, Refusal, Unauthorized
-from registry_mesh.ports.failures import Failure
+from registry_mesh.ports.failures import Failure, NotHeld
 from registry_mesh.ports.hops import HOPS, SIBLING, Asks, Hops, asks_of, passed
 from registry_mesh.ports.share import SHARE
 from registry_mesh.telemetry.traces import enter
@@ -107,7 +107,7 @@ class OuterRing:
                 _registry(exchange),
                 "tag" if exchange.by_tag else kind,
                 exchange.provenance,
-                exchange.sent,
+                exchange.sent + exchange.redirected,
                 max(0.0, exchange.headed - exchange.began),
             )
         if self._traffic.client_limits is not None:
@@ -173,8 +173,9 @@ class OuterRing:
     async def _tell(self, exchange: Exchange, answer: ErrorAnswer, fault: Exception) -> None:
         side, exchange.reason = reason_of(fault)
         exchange.why = answer.message
-        self._traffic.meters.failed(side, exchange.reason, _registry(exchange))
-        self._report(exchange, side, fault)
+        if not isinstance(fault, NotHeld):  # the answer that `only-if-cached` asks for
+            self._traffic.meters.failed(side, exchange.reason, _registry(exchange))
+            self._report(exchange, side, fault)
         self._explain(exchange, answer, side)
         if exchange.status:
             # An answer has begun: no error text may follow inside of it.
@@ -256,6 +257,8 @@ def render(exchange: Exchange, seconds: float) -> str:
         line["reason"], line["why"] = exchange.reason, exchange.why[:300]
     if exchange.finding:
         line["finding"] = exchange.finding
+    if exchange.redirected:
+        line["redirected"] = exchange.redirected
     if "Range" in exchange.headers:
         line["range"] = exchange.headers["Range"][:100]
     if exchange.broken:

@@ -39,7 +39,9 @@ person should know; most of them have an alert of the same name.
 - dashboard: [`deploy/grafana/registry-mesh.json`](../deploy/grafana/registry-mesh.json)
 
 Bytes saved are those that clients received and that did not cross the WAN: they are `registry_mesh_cache_bytes_total`
-with `result` `hit` or `stale`; bytes that crossed it are `registry_mesh_upstream_bytes_total`. The share of requests
+with any `result` but `miss`. What a bucket sends to clients by a redirect is a hit of so many bytes; what a site
+fetches from its bucket or from a sibling to serve it is a miss, though it crossed no WAN. Bytes that crossed it are
+`registry_mesh_upstream_bytes_total`. The share of requests
 and of bytes that were hits is recorded as `registry_mesh:hit_requests:ratio_rate5m` and
 `registry_mesh:hit_bytes:ratio_rate5m`, and bytes saved as `registry_mesh:saved_bytes:rate1h`, each by registry.
 `/status` has them since the start in `cache`, and for each registry in `registries.HOST.cache`. Registries that the

@@ -211,7 +211,7 @@ FAILURES: Final = Metric(
 )  # fmt: skip
 
 CACHE_BYTES: Final = Metric(
-    "cache_bytes_total", Kind.COUNTER, "Bytes of a cache's answers by where they came from; hits did not cross the WAN",
+    "cache_bytes_total", Kind.COUNTER, "Bytes of a cache's answers and redirects by source; hits did not cross the WAN",
     {"registry": None, "kind": CACHED, "result": RESULTS},
 )  # fmt: skip
 FIRST_BYTE: Final = Metric(

@@ -16,11 +16,14 @@ from registry_mesh.edge.server import Server
 from registry_mesh.edge.settings import Settings
 from registry_mesh.oci.digest import Digest
 from registry_mesh.ports.blobs import Provenance
+from registry_mesh.ports.failures import Failure, NotHeld, SourceUnavailable
 from registry_mesh.telemetry.instruments import Layout, Table
 from registry_mesh.telemetry.names import (
     CACHE,
     CACHE_BYTES,
+    FAILURES,
     RECEIVED_BYTES,
+    REDIRECTED_BYTES,
     REQUEST_SECONDS,
     REQUESTS,
     REQUESTS_RUNNING,
@@ -38,11 +41,13 @@ class Counted:
     role: SimulatedRole
     table: Table
     client: aiohttp.ClientSession
+    told: list[tuple[str, ...]]
+    """What the operator was told."""
 
     async def ask(self, method: str, path: str, data: bytes | None = None) -> int:
         """The status; returns when the request is counted."""
         before = self.of(REQUESTS)
-        async with self.client.request(method, path, data=data) as answer:
+        async with self.client.request(method, path, data=data, allow_redirects=False) as answer:
             await answer.read()
         await eventually(lambda: self.of(REQUESTS) == before + 1)
         return answer.status
@@ -55,11 +60,14 @@ class Counted:
 async def counted(request: pytest.FixtureRequest) -> AsyncIterator[Counted]:
     table = Table(Layout(), 1)
     role = SimulatedRole(request.param)
-    settings = Settings(policy=AnonymousAccess(Level.ADMIN))
+    told: list[tuple[str, ...]] = []
+    settings = Settings(
+        policy=AnonymousAccess(Level.ADMIN), redirect_from=10_000, report=lambda *about: told.append(about)
+    )
     server = Server(role, settings, instruments=table.row(0))
     await server.start()
     async with aiohttp.ClientSession(f"http://127.0.0.1:{server.port}") as client:
-        yield Counted(role, table, client)
+        yield Counted(role, table, client, told)
     await server.close()
 
 
@@ -146,3 +154,33 @@ async def test_only_a_cache_counts_where_answers_came_from(
     seen = {each: counted.of(CACHE, kind="blob", result=each) for each in ("hit", "miss", "stale")}
     assert {each: times for each, times in seen.items() if times} == expected
     assert counted.of(CACHE) == sum(expected.values())
+
+
+async def test_what_a_bucket_sends_for_a_cache_is_a_hit_of_that_many_bytes(counted: Counted) -> None:
+    async def pieces(span: object) -> AsyncIterator[bytes]:
+        raise AssertionError("it is the bucket that sends it")
+        yield b""
+
+    blob = counted.role.shelf("team/app").script(bytes(20_000), pieces, "http://bucket/key?signed")
+    assert await counted.ask("GET", f"/v2/team/app/blobs/{blob.info.digest}") == 307
+    hits = int(counted.role.name == "site")
+    assert counted.of(CACHE, kind="blob", result="hit") == counted.of(CACHE) == hits
+    assert cache_status(counted.table).saved_bytes == 20_000 * hits
+    assert (counted.of(REDIRECTED_BYTES), counted.of(SENT_BYTES)) == (20_000, 0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (NotHeld("not held here, and nobody was to be asked for it"), 0),
+        (SourceUnavailable("no parent answers"), 1),
+    ],
+    ids=["not-held", "no-parent"],
+)
+@pytest.mark.parametrize("counted", ["site"], indirect=True)
+async def test_the_answer_that_only_if_cached_asks_for_is_no_failure(
+    counted: Counted, fault: Failure, told: int
+) -> None:
+    counted.role.faults["open"] = fault
+    assert await counted.ask("GET", f"/v2/team/app/blobs/{Digest.of(b'x')}") in (503, 504)
+    assert counted.of(FAILURES) == len(counted.told) == told
