@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Final
@@ -11,14 +12,16 @@ import click
 from registry_mesh.auth.access import Action, Asked
 from registry_mesh.auth.identity import ANONYMOUS_NAME, Identity
 from registry_mesh.auth.policies import Policies
-from registry_mesh.auth.subjects import is_member
-from registry_mesh.cli.access_view import decided, every
+from registry_mesh.auth.subjects import is_group, is_member
+from registry_mesh.auth.trials import Trial, failing
+from registry_mesh.cli.access_view import decided, every, tested
+from registry_mesh.cli.rules.rule_options import FORMAT
 from registry_mesh.cli.suggesting import Suggesting
-from registry_mesh.config.access_files import load_book
+from registry_mesh.config.access_files import load_book, trials_of
 from registry_mesh.config.document import read_document
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.load import load
-from registry_mesh.config.policy_files import load_policies, policy_paths
+from registry_mesh.config.policy_files import load_policies, load_trials, policy_paths
 from registry_mesh.oci.reference import full_name, parse_name, parse_registry
 from registry_mesh.oci.refusals import Refusal
 
@@ -49,6 +52,27 @@ def lint(paths: tuple[Path, ...]) -> None:
     click.echo(f"ok: {count} polic{'y' if count == 1 else 'ies'}, {len(policies.groups)} groups")
 
 
+@command.command("test", epilog="Exit codes: 0 all come true; 1 one does not; 2 a file is wrong.")
+@_PATHS
+@FORMAT
+def test_(paths: tuple[Path, ...], format: str) -> None:
+    """Run the tests that policy files hold. PATH: policy files, a directory of them, or the configuration of a node.
+
+    \b
+    Example:
+      registry-mesh access test config/access
+    """
+    policies, trials = _tried(paths)
+    failed = failing(policies, trials)
+    if format == "json":
+        told = [{"place": e.trial.place, "expected": e.expected, "is": e.came} for e in failed]
+        click.echo(json.dumps({"tests": len(trials), "failed": told}, indent=2, ensure_ascii=False))
+    else:
+        for line in tested(trials, failed):
+            click.echo(line)
+    sys.exit(EXIT_DENIED if failed else 0)
+
+
 @command.command(
     "explain", epilog="Exit codes: 0 it is allowed; 1 it is denied; 2 a file or an argument is wrong."
 )
@@ -70,6 +94,9 @@ def explain_(
     """
     if not is_member(subject) and subject != ANONYMOUS_NAME:
         raise click.BadParameter(f"{subject}: name one caller: a user, robot:NAME or anonymous")
+    for group in groups:
+        if not is_group(group):
+            raise click.BadParameter(f"{group} can be no group's name; leave @ out", param_hint="--group")
     policies, asked = _load(paths), _asked(Action(action), ref)
     identity = Identity(subject, frozenset(groups))
     for line in (*decided(policies, identity, asked), *(every(policies, identity, asked) if all_ else ())):
@@ -81,11 +108,25 @@ def _load(paths: tuple[Path, ...]) -> Policies:
     try:
         if len(paths) == 1 and _is_configuration(paths[0]):
             return load_book(load(paths[0]).config).policies
-        files = [file for path in paths for file in (policy_paths(path) if path.is_dir() else [path])]
-        return load_policies(files)
+        return load_policies(_files(paths))
     except ConfigInvalid as invalid:
         click.echo(str(invalid), err=True)
         sys.exit(EXIT_INVALID)
+
+
+def _tried(paths: tuple[Path, ...]) -> tuple[Policies, list[Trial]]:
+    try:
+        if len(paths) == 1 and _is_configuration(paths[0]):
+            return trials_of(load(paths[0]).config)
+        return load_trials(_files(paths))
+    except ConfigInvalid as invalid:
+        click.echo(str(invalid), err=True)
+        sys.exit(EXIT_INVALID)
+
+
+def _files(paths: tuple[Path, ...]) -> list[Path]:
+    """The policy files of all `paths`; `ConfigInvalid`."""
+    return [file for path in paths for file in (policy_paths(path) if path.is_dir() else [path])]
 
 
 def _is_configuration(path: Path) -> bool:

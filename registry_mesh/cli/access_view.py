@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from registry_mesh.auth.access import Action, Asked
 from registry_mesh.auth.explain import explain
 from registry_mesh.auth.identity import Identity
 from registry_mesh.auth.policies import ALLOWS, Entry, Policies
+from registry_mesh.auth.trials import Failed, Trial
 from registry_mesh.cli.node.marks import marks
 from registry_mesh.cli.node.screens import table
 
@@ -40,6 +41,21 @@ def every(policies: Policies, identity: Identity, asked: Asked) -> Iterator[str]
     for word in explain(policies, identity, asked):
         where = f" ({word.entry.where})" if word.entry.where else ""
         yield f"  {word.entry.name}{where}: {word.says}"
+
+
+def tested(trials: Sequence[Trial], failed: Sequence[Failed]) -> Iterator[str]:
+    """How many tests come true; of each that does not, what it expects and what is."""
+    mark = marks()["broken" if failed else "well"]
+    yield f"{mark} {len(trials) - len(failed)} of {len(trials)} tests pass."
+    for each in failed:
+        identity, asked = each.trial.identity, each.trial.asked
+        groups = (
+            f" in {', '.join(f'@{group}' for group in sorted(identity.groups))}" if identity.groups else ""
+        )
+        place = f"{asked.registry}/{asked.repository}" if asked.registry else asked.repository
+        yield f"  {each.trial.place}  {identity.subject}{groups} {asked.action.value} {place}"
+        yield f"    expected  {each.expected}"
+        yield f"    is        {each.came}"
 
 
 def _nearest(policies: Policies, identity: Identity, asked: Asked) -> list[Entry]:

@@ -12,10 +12,11 @@ from registry_mesh.auth.access import Level
 from registry_mesh.auth.book import Book, TokenReader
 from registry_mesh.auth.htpasswd import parse_htpasswd
 from registry_mesh.auth.policies import Entry, Policies, levels, readers
+from registry_mesh.auth.trials import Trial
 from registry_mesh.config.callers import Access, AccessIssuer
 from registry_mesh.config.files import unreadable
 from registry_mesh.config.finding import ConfigInvalid, Finding, Mark
-from registry_mesh.config.policy_files import load_policies, policy_paths
+from registry_mesh.config.policy_files import load_policies, load_trials, policy_paths
 from registry_mesh.config.robot_files import KeptRobot, load_robots
 from registry_mesh.config.schema import Config
 from registry_mesh.config.values import is_address
@@ -49,13 +50,27 @@ def load_book(config: Config, fetched: Mapping[str, bytes] = MappingProxyType({}
     return Book(policies, hashes, {name: kept.robot for name, kept in robots.items()}, issuers)
 
 
+def trials_of(config: Config) -> tuple[Policies, list[Trial]]:
+    """The policies of a node and the tests of their files, which may fail. `ConfigInvalid`."""
+    access = config.access
+    robots = load_robots(access.robots) if access.robots else {}
+    lines = _lines(config, [kept.entry for kept in robots.values()])
+    if access.policies is None:
+        return Policies(_levels(config) + lines, {}, private_registries(config)), []
+    return load_trials(policy_paths(access.policies), lines, private_registries(config))
+
+
 def _policies(config: Config, robots: Sequence[Entry]) -> Policies:
-    access, private = config.access, private_registries(config)
-    lines = [readers(host, known.readers) for host, known in config.registries.items() if known.readers]
-    lines += robots
+    access, private, lines = config.access, private_registries(config), _lines(config, robots)
     if access.policies is not None:
         return load_policies(policy_paths(access.policies), lines, private)
-    return Policies(_levels(config) + tuple(lines), {}, private)
+    return Policies(_levels(config) + lines, {}, private)
+
+
+def _lines(config: Config, robots: Sequence[Entry]) -> tuple[Entry, ...]:
+    """What stands elsewhere than in policy files."""
+    named = [readers(host, known.readers) for host, known in config.registries.items() if known.readers]
+    return (*named, *robots)
 
 
 def _levels(config: Config) -> tuple[Entry, ...]:

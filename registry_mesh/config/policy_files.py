@@ -29,6 +29,7 @@ from registry_mesh.auth.access import Action, Actions, Asked
 from registry_mesh.auth.identity import ANONYMOUS_NAME, Identity
 from registry_mesh.auth.policies import ALLOWS, DENIES, Entry, Policies
 from registry_mesh.auth.subjects import is_group, is_member
+from registry_mesh.auth.trials import Trial, failing
 from registry_mesh.config.document import Document, read_document
 from registry_mesh.config.files import unreadable
 from registry_mesh.config.finding import ConfigInvalid, Finding, Mark
@@ -108,6 +109,33 @@ def load_policies(
 ) -> Policies:
     """The policies of all files, and `more`. `private`: see `Policies`. `ConfigInvalid` lists every fault of every
     file, and every test that fails."""
+    policies, readers, findings = _read(paths, more, private)
+    for reader in readers:
+        reader.check(policies)
+        findings += reader.document.findings
+    if findings:
+        raise ConfigInvalid(findings)
+    return policies
+
+
+def load_trials(
+    paths: Iterable[str | Path], more: Sequence[Entry] = (), private: frozenset[str] = frozenset()
+) -> tuple[Policies, list[Trial]]:
+    """The policies of all files, and `more`, and the files' tests, which may fail. `ConfigInvalid` lists every fault
+    of every file."""
+    policies, readers, findings = _read(paths, more, private)
+    trials = [trial for reader in readers for _, trial in reader.trials()]
+    for reader in readers:
+        findings += reader.document.findings
+    if findings:
+        raise ConfigInvalid(findings)
+    return policies, trials
+
+
+def _read(
+    paths: Iterable[str | Path], more: Sequence[Entry], private: frozenset[str]
+) -> tuple[Policies, list[_Reader], list[Finding]]:
+    """The policies, the readers of files that could be read, and what is wrong with the others."""
     readers, findings = list[_Reader](), list[Finding]()
     names: dict[tuple[str, str], str] = {}
     for path in paths:
@@ -121,13 +149,7 @@ def load_policies(
         groups |= reader.groups()
     for reader in readers:
         entries += reader.entries(groups)
-    policies = Policies(tuple(entries), groups, private)
-    for reader in readers:
-        reader.check(policies)
-        findings += reader.document.findings
-    if findings:
-        raise ConfigInvalid(findings)
-    return policies
+    return Policies(tuple(entries), groups, private), readers, findings
 
 
 def _content(path: str | Path) -> bytes:
@@ -186,27 +208,39 @@ class _Reader:
 
     def check(self, policies: Policies) -> None:
         """Run the tests of the file, where everything in it can be understood."""
-        if self.document.findings or self._file is None:
-            return
-        for i, test in enumerate(self._file.tests):
-            self._check(("tests", i), test, policies)
+        for at, trial in self.trials():
+            for failed in failing(policies, [trial]):
+                self.document.report(
+                    at, f"the test expects {failed.expected}, and it is {failed.came}", key=True
+                )
 
-    def _check(self, at: Place, test: TestEntry, policies: Policies) -> None:
+    def trials(self) -> list[tuple[Place, Trial]]:
+        """The tests of the file; none where something in it cannot be understood."""
+        if self.document.findings or self._file is None:
+            return []
+        found = [(("tests", i), self._trial(("tests", i), test)) for i, test in enumerate(self._file.tests)]
+        return [(at, trial) for at, trial in found if trial is not None]
+
+    def _trial(self, at: Place, test: TestEntry) -> Trial | None:
         if not is_member(test.subject) and test.subject != ANONYMOUS_NAME:
             self.document.report(
                 (*at, "subject"), f"{test.subject} is no single caller", "name one, or anonymous"
             )
-            return
+            return None
+        if wrong := [group for group in test.groups if not is_group(group)]:
+            self.document.report((*at, "groups"), f"{wrong[0]} can be no group's name", "leave @ out")
+            return None
         registry = test.registry or ""
         if not is_name(test.repo):
             self.document.report((*at, "repo"), f"{test.repo} is no repository name")
-            return
+            return None
         asked = Asked(Action(test.action), registry, full_name(registry, RepositoryName(test.repo)))
-        judgement = policies.judge(Identity(test.subject, frozenset(test.groups)), asked)
-        if judgement.allowed != (test.expect == "allow"):
-            by = f"by {judgement.by.name} ({judgement.by.where})" if judgement.by else "no policy allows it"
-            came = "allow" if judgement.allowed else "deny"
-            self.document.report(at, f"the test expects {test.expect}, and it is {came}: {by}", key=True)
+        return Trial(
+            f"{self.document.file}:{self.document.mark(at).line}",
+            Identity(test.subject, frozenset(test.groups)),
+            asked,
+            test.expect == "allow",
+        )
 
     def _once(self, kind: str, name: str, at: Place) -> None:
         here = f"{self.document.file}:{self.document.mark(at).line}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,51 @@ def test_lint_tells_the_line_of_a_test_that_fails(tmp_path: Path) -> None:
         2,
         True,
     )
+
+
+TESTED = """schema: registry-mesh/access/1
+groups: {atlas: [alice]}
+policies:
+  - {name: atlas pushes, repos: "atlas/**", subjects: "@atlas", allow: push}
+tests:
+  - {subject: alice, action: push, repo: atlas/app, expect: allow}
+  - {subject: bob, groups: [atlas], action: pull, repo: atlas/app, registry: r.example, expect: deny}
+  - {subject: bob, action: pull, repo: atlas/app, expect: allow}
+"""
+
+
+def test_tests_of_policies_say_what_is_expected_and_what_is(tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text(TESTED)
+    node = tmp_path / "site.yaml"
+    node.write_text(
+        "role: site\nstore: {disk: {path: /x}}\nregistries: {r.example: {parents: [['http://127.0.0.1:1']]}}\n"
+        f"access: {{policies: {tmp_path / 'policies'}}}\n"
+    )
+    failing = (
+        "■ 1 of 3 tests pass.\n"
+        "  FILE:7  bob in @atlas pull r.example/atlas/app\n"
+        "    expected  deny\n"
+        "    is        allow: by atlas pushes (FILE:4)\n"
+        "  FILE:8  bob pull atlas/app\n"
+        "    expected  allow\n"
+        "    is        deny: no policy allows it\n"
+    )
+    assert said("test", file) == (1, failing.replace("FILE", str(file)))
+    code, text = said("test", file, "--format", "json")
+    told = json.loads(text)
+    assert (code, told["tests"], [each["expected"] for each in told["failed"]]) == (1, 3, ["deny", "allow"])
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "p.yaml").write_text(TESTED)
+    assert said("test", node)[1].startswith("■ 1 of 3 tests pass."), "a node's own policies"
+    assert said("test", EXAMPLE)[0] == 0
+    file.write_text(TESTED.replace("subject: bob, action", "subject: everybody, action"))
+    assert said("test", file)[0] == 2, "no single caller"
+    file.write_text(TESTED.replace("groups: [atlas]", "groups: '@atlas'"))
+    assert said("test", file)[0] == 2, "it would mean nobody"
+    assert said("explain", "bob", "pull", "r.example/atlas/app", EXAMPLE, "--group", "@atlas")[0] == 2
+    file.write_text("schema: registry-mesh/access/1\npolicies: []\n")
+    assert said("test", file) == (0, "● 0 of 0 tests pass.\n")
 
 
 @pytest.mark.parametrize(
