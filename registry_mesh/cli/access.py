@@ -17,7 +17,8 @@ from registry_mesh.auth.trials import Trial, failing
 from registry_mesh.cli.access_view import decided, every, tested
 from registry_mesh.cli.rules.rule_options import FORMAT
 from registry_mesh.cli.suggesting import Suggesting
-from registry_mesh.config.access_files import load_book, trials_of
+from registry_mesh.config.access_checks import trials_of
+from registry_mesh.config.access_files import load_book
 from registry_mesh.config.document import read_document
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.load import load
@@ -117,7 +118,7 @@ def _load(paths: tuple[Path, ...]) -> Policies:
 def _tried(paths: tuple[Path, ...]) -> tuple[Policies, list[Trial]]:
     try:
         if len(paths) == 1 and _is_configuration(paths[0]):
-            return trials_of(load(paths[0]).config)
+            return trials_of(read_document(paths[0].read_bytes(), str(paths[0])))
         return load_trials(_files(paths))
     except ConfigInvalid as invalid:
         click.echo(str(invalid), err=True)

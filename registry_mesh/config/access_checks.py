@@ -8,13 +8,14 @@ from typing import Any, Final
 
 from registry_mesh.access.gate import is_loopback
 from registry_mesh.access.tokens import KeyInvalid, Tokens
-from registry_mesh.auth.policies import Entry, readers
+from registry_mesh.auth.policies import Entry, Policies, readers
 from registry_mesh.auth.subjects import is_issuer
+from registry_mesh.auth.trials import Trial
 from registry_mesh.config.access_files import load_users
 from registry_mesh.config.document import Document, mapping
 from registry_mesh.config.finding import Path
 from registry_mesh.config.named import MAKE_USERS, check_named
-from registry_mesh.config.policy_files import load_policies, policy_paths
+from registry_mesh.config.policy_files import load_policies, load_trials, policy_paths
 from registry_mesh.config.robot_files import load_robots
 from registry_mesh.config.values import listed
 from registry_mesh.oci.reference import parse_registry
@@ -83,6 +84,16 @@ def _check_policies(document: Document, access: Mapping[str, Any]) -> None:
         _warn_of(document, [host for host in private if found.is_forgotten(host)])
 
     check_named(document, ("access", "policies"), read, _MAKE_POLICIES)
+
+
+def trials_of(document: Document) -> tuple[Policies, list[Trial]]:
+    """The policies that a configuration names and the tests of their files, which may fail; none where it names none.
+    `ConfigInvalid`."""
+    folder = document.find("access", "policies")
+    lines, private = _registries(document)
+    if not isinstance(folder, str) or not folder:
+        return Policies(tuple(lines), {}, private), []
+    return load_trials(policy_paths(folder), lines, private)
 
 
 def _registries(document: Document) -> tuple[list[Entry], frozenset[str]]:

@@ -12,11 +12,10 @@ from registry_mesh.auth.access import Level
 from registry_mesh.auth.book import Book, TokenReader
 from registry_mesh.auth.htpasswd import parse_htpasswd
 from registry_mesh.auth.policies import Entry, Policies, levels, readers
-from registry_mesh.auth.trials import Trial
 from registry_mesh.config.callers import Access, AccessIssuer
 from registry_mesh.config.files import unreadable
 from registry_mesh.config.finding import ConfigInvalid, Finding, Mark
-from registry_mesh.config.policy_files import load_policies, load_trials, policy_paths
+from registry_mesh.config.policy_files import load_policies, policy_paths
 from registry_mesh.config.robot_files import KeptRobot, load_robots
 from registry_mesh.config.schema import Config
 from registry_mesh.config.values import is_address
@@ -48,16 +47,6 @@ def load_book(config: Config, fetched: Mapping[str, bytes] = MappingProxyType({}
     if findings:
         raise ConfigInvalid(findings)
     return Book(policies, hashes, {name: kept.robot for name, kept in robots.items()}, issuers)
-
-
-def trials_of(config: Config) -> tuple[Policies, list[Trial]]:
-    """The policies of a node and the tests of their files, which may fail. `ConfigInvalid`."""
-    access = config.access
-    robots = load_robots(access.robots) if access.robots else {}
-    lines = _lines(config, [kept.entry for kept in robots.values()])
-    if access.policies is None:
-        return Policies(_levels(config) + lines, {}, private_registries(config)), []
-    return load_trials(policy_paths(access.policies), lines, private_registries(config))
 
 
 def _policies(config: Config, robots: Sequence[Entry]) -> Policies:
