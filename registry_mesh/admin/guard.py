@@ -45,13 +45,16 @@ class Guard:
         self._runs = runs
         self._audit = audit
 
-    async def pass_on(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """The handler's answer, or why there is none."""
+    async def pass_on(
+        self, request: web.Request, handler: Handler, let_in: Callable[[], None] = lambda: None
+    ) -> web.StreamResponse:
+        """The handler's answer, or why there is none. `let_in` is told where somebody asks who may."""
         if request.path in PROBES:
             return await self._done(request, handler)
         if request.method not in _READS and is_of_a_page(request.headers):
             return self._refused(request, 403, "not from a web page: what the node does, commands ask for")
         if await self._may(request) or (self._runs is not None and await is_announced(request, self._runs)):
+            let_in()
             return await self._done(request, handler)
         if self._lets_in is None:
             return self._refused(request, 421, _not_ours(request))

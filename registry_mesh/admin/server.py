@@ -8,6 +8,7 @@ import logging
 import ssl
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
+from functools import partial
 from socket import socket
 from typing import Final
 
@@ -16,13 +17,13 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from registry_mesh import __version__
 from registry_mesh.admin.asked_as import AskedAs
+from registry_mesh.admin.crowd import MOST, PATIENCE, Crowd
 from registry_mesh.admin.exposition import TableCollector, exposition
 from registry_mesh.admin.guard import PLAIN, Audit, Guard, Handler, LetsIn
 from registry_mesh.admin.images import Images, add_images
 from registry_mesh.admin.node import Node
 from registry_mesh.admin.pulls import PullsTold, add_pulls
 from registry_mesh.admin.runs import RunsAsked, add_runs
-from registry_mesh.admin.silent import PATIENCE, Silent
 from registry_mesh.listening.listener import Listener
 
 
@@ -38,10 +39,10 @@ class _Brief(logging.Filter):
         return True
 
 
-BACKLOG: Final = 128
-"""Connections that may wait to be let in."""
 LAST: Final = 0.3
 """Seconds that a request may take to come on a connection that was taken before others take the next."""
+
+BACKLOG: Final = 128
 
 _http: Final = logging.getLogger(__name__)
 _http.addFilter(_Brief())
@@ -86,21 +87,26 @@ class AdminServer:
         if runs is not None:
             add_runs(app, runs)
         app.on_response_prepare.append(_sign)
-        self._silent: Silent | None = None
+        self._crowd: Crowd | None = None
         self._listener: Listener | None = None
         self._runner = web.AppRunner(
             app, access_log=None, keepalive_timeout=75.0, shutdown_timeout=1.0, logger=_http
         )
 
     async def start(
-        self, listener: socket, tls: ssl.SSLContext | None = None, patience: float = PATIENCE
+        self,
+        listener: socket,
+        tls: ssl.SSLContext | None = None,
+        patience: float = PATIENCE,
+        most: int = MOST,
     ) -> None:
-        """Listen; OSError where the address is not to be had. `patience`: seconds for the first request to come."""
+        """Listen; OSError where the address is not to be had. `patience`: seconds for the first request to come;
+        `most`: connections at once."""
         await self._runner.setup()
         assert self._runner.server is not None, "it is set up"
-        self._silent = Silent(self._runner.server, patience)
+        self._crowd = Crowd(self._runner.server, patience, most)
         listener.listen(BACKLOG)
-        self._listener = Listener(listener, self._runner.server, tls)
+        self._listener = Listener(listener, self._crowd.enter, tls, handshakes=most)
 
     async def leave(self) -> None:
         """Take no more connections, and answer what comes on those that were taken. Whoever else listens at the
@@ -110,9 +116,9 @@ class AdminServer:
 
     async def close(self) -> None:
         """Stop listening and end what runs."""
-        if self._silent is not None:
-            self._silent.close()
         self._stop_listening()
+        if self._crowd is not None:
+            self._crowd.close()
         await self._runner.cleanup()
 
     def _stop_listening(self) -> None:
@@ -122,9 +128,9 @@ class AdminServer:
 
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if self._silent is not None:
-            self._silent.heard(request)
-        return await self._guard.pass_on(request, handler)
+        assert self._crowd is not None, "started"
+        with self._crowd.asking(request):
+            return await self._guard.pass_on(request, handler, partial(self._crowd.let_in, request))
 
     async def _index(self, _: web.Request) -> web.Response:
         return web.Response(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import math
 import socket
 import ssl as tls
 from collections.abc import Callable
@@ -22,6 +23,12 @@ AT_ONCE: Final = 64
 PAUSE: Final = 1.0
 """Seconds until the next try, where there are no descriptors or no memory for one more."""
 
+HANDSHAKES: Final = 4096
+"""Connections that may be at the door at once, TLS not yet agreed upon: as many as wait before it."""
+
+TOLD: Final = 60.0
+"""Seconds until the log says the same again."""
+
 _SHORT: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 log: Final = logging.getLogger(__name__)
@@ -29,7 +36,8 @@ log: Final = logging.getLogger(__name__)
 
 class Listener:
     """Has `sock`, which listens, and makes a protocol of each connection. To be closed. Where the machine is out of
-    descriptors or memory, nobody is let in for `pause` seconds."""
+    descriptors or memory, nobody is let in for `pause` seconds. Of more than `handshakes` connections that have not
+    agreed upon TLS the oldest is dropped: whoever says nothing keeps nobody out."""
 
     def __init__(
         self,
@@ -37,14 +45,18 @@ class Listener:
         protocol: Callable[[], asyncio.BaseProtocol],
         ssl: tls.SSLContext | None,
         pause: float = PAUSE,
+        handshakes: int = HANDSHAKES,
     ) -> None:
         self.sock = sock
         self._pause = pause
+        self._handshakes = handshakes
         self._protocol = protocol
         self._ssl = ssl
         self._plain = Plain()
         self._loop = asyncio.get_running_loop()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], None] = {}
+        """Of connections that have no protocol yet, the oldest first."""
+        self._dropped_at = -math.inf
         self._again: asyncio.TimerHandle | None = None
         sock.setblocking(False)
         self._listen()
@@ -82,12 +94,32 @@ class Listener:
                 continue  # it has gone already
             connection.setblocking(False)
             task = self._loop.create_task(self._connect(connection))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks[task] = None
+            task.add_done_callback(self._came)
+            if self._ssl is not None and len(self._tasks) > self._handshakes:
+                self._drop()
+
+    def _came(self, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(task, None)
+
+    def _drop(self) -> None:
+        oldest = next(iter(self._tasks))
+        del self._tasks[oldest]
+        oldest.cancel()
+        now = self._loop.time()
+        if now - self._dropped_at >= TOLD:
+            self._dropped_at = now
+            log.warning(
+                "more than %d connections have not agreed upon TLS: the oldest are dropped", self._handshakes
+            )
 
     async def _connect(self, connection: socket.socket) -> None:
-        if self._ssl is not None and await self._plain.turned_away(connection):
-            return
+        try:
+            if self._ssl is not None and await self._plain.turned_away(connection):
+                return
+        except asyncio.CancelledError:
+            connection.close()
+            raise
         try:
             await self._loop.connect_accepted_socket(self._protocol, connection, ssl=self._ssl)
         except OSError as fault:  # no TLS, or gone: its transport has closed it

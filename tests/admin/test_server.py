@@ -1,6 +1,7 @@
 """The admin listener over real sockets, read by Prometheus' own parser."""
 
 import asyncio
+import contextlib
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -248,5 +249,64 @@ async def test_a_connection_that_never_asks_is_closed(node: FakeNode, said: byte
         assert await kept.readuntil(b"ok\n"), "it had asked before"
         for each in (writer, asking):
             each.close()
+    finally:
+        await server.close()
+
+
+async def test_of_many_connections_the_oldest_is_dropped(
+    node: FakeNode, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever was let in stays, and whoever comes is heard: the probes of a scheduler and the operator's commands."""
+    server = AdminServer(node, {"role": "site", "name": "x", "version": "1"})
+    listener = socket.create_server(("127.0.0.1", 0))
+    await server.start(listener, most=4)
+    port = listener.getsockname()[1]
+    try:
+        kept, asking = await asyncio.open_connection("127.0.0.1", port)
+        asking.write(b"GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert (await kept.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+        crowd = []
+        for said in 6 * (
+            b"",
+            b"GET /livez HTTP/1.1\r\nHo",
+            b"POST /api/1/runs HTTP/1.1\r\nContent-Length: 9\r\n\r\n",
+        ):
+            crowd.append(await asyncio.open_connection("127.0.0.1", port))
+            crowd[-1][1].write(said)
+            async with aiohttp.request("GET", f"http://127.0.0.1:{port}/livez") as answer:
+                assert answer.status == 200
+        async with asyncio.timeout(20):
+            for reader, _ in crowd[:-4]:
+                with contextlib.suppress(ConnectionResetError):
+                    await reader.read()
+        asking.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        async with asyncio.timeout(20):
+            assert b"HTTP/1.1 200 " in await kept.readuntil(b"ok\n"), "it was let in before"
+        (line,) = [each.getMessage() for each in caplog.records if each.name == "registry_mesh.admin.crowd"]
+        assert line == "more than 4 connections to the operator's listener: the oldest are dropped"
+        for _, writer in [*crowd, (kept, asking)]:
+            writer.close()
+    finally:
+        await server.close()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /status HTTP/1.1\r\nHost: localhost\r\n" + b"X: y\r\n" * 200,
+        b"GET /status HTTP/1.1\r\nHost: localhost\r\nX: " + b"y" * 10_000,
+        b"GET /" + b"y" * 10_000 + b" HTTP/1.1\r\n",
+    ],
+)
+async def test_a_head_without_end_is_refused(node: FakeNode, head: bytes) -> None:
+    server = AdminServer(node, {"role": "site", "name": "x", "version": "1"})
+    listener = socket.create_server(("127.0.0.1", 0))
+    await server.start(listener)
+    try:
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        writer.write(head)
+        async with asyncio.timeout(20):
+            assert (await reader.readuntil(b"\r\n")).split()[1] == b"400"
+        writer.close()
     finally:
         await server.close()

@@ -6,10 +6,12 @@ import asyncio
 import os
 import resource
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
+import trustme
 
 from registry_mesh.listening.listener import AT_ONCE, Listener
 from tests.eventually import eventually
@@ -95,3 +97,39 @@ async def test_who_comes_after_the_end_is_refused(guests: list[Guest]) -> None:
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(address)
     assert not guests
+
+
+@pytest.mark.parametrize("said", [b"", b"\x16", b"\x16\x03\x01\x02"])
+async def test_whoever_agrees_on_no_tls_keeps_nobody_out(
+    guests: list[Guest], caplog: pytest.LogCaptureFixture, said: bytes
+) -> None:
+    authority = trustme.CA()
+    context, trusting = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.configure_trust(trusting)
+    listener = Listener(
+        socket.create_server(("127.0.0.1", 0), backlog=64), lambda: Guest(guests), context, handshakes=3
+    )
+    silent = []
+    try:
+        for _ in range(6):
+            silent.append(await asyncio.open_connection(*listener.sock.getsockname()))
+            silent[-1][1].write(said)
+        for reader, _ in silent[:3]:
+            with suppress(ConnectionResetError):
+                async with asyncio.timeout(20):
+                    assert await reader.read() == b"", "dropped"
+        reader, writer = await asyncio.open_connection(*listener.sock.getsockname(), ssl=trusting)
+        async with asyncio.timeout(20):
+            assert await reader.readexactly(7) == b"welcome"
+        assert not silent[-1][0].at_eof()
+        writer.close()
+        (line,) = [each.getMessage() for each in caplog.records]
+        assert line == "more than 3 connections have not agreed upon TLS: the oldest are dropped"
+    finally:
+        listener.close()
+        for _, writer in silent:
+            writer.close()
+        for guest in guests:
+            guest.transport.close()
+        await asyncio.sleep(0.01)
