@@ -6,14 +6,18 @@ The oldest go first, by when they were stored: a bucket does not say what was re
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Final
 
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.stores.bucket.control import S3Control
 from registry_mesh.stores.bucket.entry import data_key, digest_of, pending_key
 from registry_mesh.stores.bucket.store import S3Store
+
+log: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,10 @@ async def keep_within(store: S3Store, control: S3Control, bounds: BucketBounds, 
     await store.delete_many(gone)
     if bounds.quota is not None:
         gone += await _make_room(store, control, [digest for _, digest in stored[len(gone) :]], bounds.quota)
+    if gone:
+        log.info(
+            "%d of %d blobs went from the bucket, the oldest: its quota or max_age", len(gone), len(stored)
+        )
     return len(gone)
 
 

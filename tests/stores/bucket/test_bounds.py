@@ -36,12 +36,17 @@ async def held(store: S3Store, digests: list[Digest]) -> list[bool]:
     return [await store.has(digest) for digest in digests]
 
 
-async def test_the_oldest_go_until_the_rest_is_within_the_quota(s3_store: S3Store) -> None:
+async def test_the_oldest_go_until_the_rest_is_within_the_quota(
+    s3_store: S3Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     digests = await stocked(s3_store)
     now = time.time()
     assert await keep_within(s3_store, s3_store.control, BucketBounds(), now) == 0
     assert await keep_within(s3_store, s3_store.control, BucketBounds(quota=6 * MIB), now) == 0
+    assert not caplog.messages
     assert await keep_within(s3_store, s3_store.control, BucketBounds(quota=5 * MIB), now) == 1
+    assert caplog.messages == ["1 of 3 blobs went from the bucket, the oldest: its quota or max_age"]
     assert await held(s3_store, digests) == [False, True, True]
     assert await keep_within(s3_store, s3_store.control, BucketBounds(quota=5 * MIB), now) == 0, (
         "what lingers is no more"
