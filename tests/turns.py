@@ -1,7 +1,8 @@
 """How the tests share a machine between pytest's workers.
 
 The tests of a file stay on one worker (`--dist loadfile`). Files with slow tests come first, so that no worker is left
-with a long one in the end. Files marked `alone` come last, and no other test runs beside theirs.
+with a long one in the end. Files marked `alone` come last, and no other test runs beside theirs: in the middle
+of a run all workers would wait for the longest test that another has begun.
 """
 
 from __future__ import annotations
@@ -19,6 +20,12 @@ import pytest
 def in_order(items: list[pytest.Item]) -> list[pytest.Item]:
     """Files as they come, but those with slow tests first and those that run alone last."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
+    alone = {item.path for item in items if _alone(item)}
+    for item in items:
+        if item.path in alone and not _alone(item):
+            raise pytest.UsageError(
+                f"{item.nodeid} is in a file with tests that run alone: give those a file of their own"
+            )
     return sorted(items, key=lambda item: (_alone(item), item.path not in slow))
 
 
