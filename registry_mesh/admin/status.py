@@ -169,6 +169,13 @@ class NowStatus:
     """Blobs on their way in."""
     fill_readers: int
     """Requests that follow them."""
+    requests_per_second: float = 0.0
+    cpu: float = 0.0
+    """Processors that all processes keep busy: 0.31 is 31 % of one."""
+    resident_bytes: int = 0
+    """Memory of all processes; what they share counts in each."""
+    first_byte_seconds: float = 0.0
+    """The time to their heads that 99 of 100 answers from what is held kept within; 0.0 where there were none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import select
 import shutil
 import sys
@@ -17,7 +19,8 @@ import click
 from registry_mesh.cli.node.asked import NodeAddress, NodeRefuses, NodeSilent, Told, ask, fail, node_at
 from registry_mesh.cli.node.marks import marks
 from registry_mesh.cli.node.of_node import OfNode
-from registry_mesh.cli.node.top_screen import Lists, View, screen
+from registry_mesh.cli.node.top_screen import Lists, screen
+from registry_mesh.cli.node.top_view import View
 from registry_mesh.config.schema import Config
 
 _EVERY: Final = 1.0
@@ -26,6 +29,8 @@ _LEAVE: Final = "\x1b[?25h\x1b[?1049l"
 """Another screen without a cursor, and back."""
 _HOME: Final = "\x1b[H"
 _CLEAR: Final = "\x1b[K"
+_SEQUENCE: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|O.)")
+"""What a terminal sends for a key that has no letter (ECMA-48, 5.4)."""
 _BELOW: Final = "\x1b[J"
 
 
@@ -37,8 +42,8 @@ _BELOW: Final = "\x1b[J"
 def command(config: Path) -> None:
     """Show what moves at the running node of CONFIG, each second, until q.
 
-    1 lists fills, 2 readers, 3 images, 4 parents, d findings; s sorts, space stands still, ? explains. Where standard
-    output is no terminal one screen is printed.
+    1 lists fills, 2 readers, 3 images, 4 parents, d findings; / shows only what has some letters in its name, s sorts,
+    space stands still, ? explains. Where standard output is no terminal one screen is printed.
 
     \b
     Example:
@@ -74,7 +79,7 @@ def _follow(node: Config | NodeAddress, view: View) -> None:
             elif view.shown == "3":
                 lists = replace(lists, images=ask(node, "/api/1/images")["images"])
         _draw(screen(view, lists, time.time(), shutil.get_terminal_size(), marks()))
-        if (key := _key()) and not view.press(key):
+        if not all(view.press(key) for key in _keys()):
             return
 
 
@@ -83,10 +88,13 @@ def _draw(lines: Sequence[str]) -> None:
     sys.stdout.flush()
 
 
-def _key() -> str:
-    """What is pressed within a second; empty where nothing is."""
-    ready, _, _ = select.select([sys.stdin], [], [], _EVERY)
-    return sys.stdin.read(1) if ready else ""
+def _keys() -> Sequence[str]:
+    """What is pressed within a second, without keys that have no letter, such as arrows; `q` where the terminal has
+    gone. It is read past the buffer of `sys.stdin`, which would keep from `select` what it took."""
+    if not select.select([sys.stdin], [], [], _EVERY)[0]:
+        return ()
+    came = os.read(sys.stdin.fileno(), 1024).decode(errors="ignore")
+    return _SEQUENCE.sub("", came) if came else "q"
 
 
 @contextmanager

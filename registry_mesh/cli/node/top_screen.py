@@ -9,56 +9,14 @@ from typing import Final
 from registry_mesh.cli.node.asked import Told
 from registry_mesh.cli.node.marks import LETTERS, Marks
 from registry_mesh.cli.node.parents import lines as parent_lines
-from registry_mesh.cli.node.screens import table
-from registry_mesh.cli.node.status import long_span, moment_of_day
+from registry_mesh.cli.node.screens import name_of, table
+from registry_mesh.cli.node.top_head import head
 from registry_mesh.cli.node.top_moving import SORTS, fills, readers
+from registry_mesh.cli.node.top_view import HELP, View
 from registry_mesh.findings.words import size, span
 
-_BARS: Final = "▁▂▃▄▅▆▇█"
-_PLAIN_BARS: Final = "_.-=+*#@"
-HELP: Final = (
-    "q leave   1 fills   2 readers   3 images   4 parents   d findings   s sort   space stand still   ? this help",
-    "served: bytes of bodies sent to clients.  wan: bytes that came from parents.",
-    "joined: requests that follow a fill of another; they cost no byte of the link.",
-    "fills: READERS are whole + ranges; LEFT is the time until the last byte, where somebody reads all of it.",
-    "readers: bodies on their way to clients; HAD is how they were had: hit, joined, miss or stale.",
-)
-_KEYS: Final = "q leave  s sort  space stand still  d doctor  ? help"
 _LISTS: Final = (("1", "Fills"), ("2", "Readers"), ("3", "Images"), ("4", "Parents"))
 _MOVING: Final = {"1": fills, "2": readers}
-_PAST: Final = 30
-"""Seconds that a line of bars goes back."""
-
-
-@dataclass(slots=True)
-class View:
-    """What is looked at, and how things moved."""
-
-    shown: str = "1"
-    first_sort: bool = True
-    """Of the two ways that a list is sorted."""
-    still: bool = False
-    sent: list[float] = field(default_factory=list)
-    received: list[float] = field(default_factory=list)
-
-    def note(self, status: Told) -> None:
-        """Add a second."""
-        now = status["now"]
-        for past, key in ((self.sent, "sent_bytes_per_second"), (self.received, "upstream_bytes_per_second")):
-            past.append(now[key])
-            del past[:-_PAST]
-
-    def press(self, key: str) -> bool:
-        """Do what a key means; False where it means to leave."""
-        if key == "q":
-            return False
-        if key in "1234d?":
-            self.shown = key
-        elif key == "s":
-            self.first_sort = not self.first_sort
-        elif key == " ":
-            self.still = not self.still
-        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +31,13 @@ class Lists:
 def screen(view: View, lists: Lists, now: float, room: tuple[int, int], marks: Marks) -> list[str]:
     """At most as many lines, of at most as many columns, as there is room for."""
     columns, rows = room
-    head = [*_head(view, lists.status, now, marks), marks_line(columns, marks), _names(view, columns)]
-    body = [*head, *_body(view, lists, now, columns, marks)]
-    body = [*body[: rows - 1], *[""] * max(0, rows - 1 - len(body)), _KEYS]
+    above = [
+        *head(view, lists.status, now, columns, marks),
+        marks_line(columns, marks),
+        _names(view, columns),
+    ]
+    body = [*above, *_body(view, lists, now, columns, marks)]
+    body = [*body[: rows - 1], *[""] * max(0, rows - 1 - len(body)), view.foot]
     cut = "~" if marks == LETTERS else "…"
     return [line[:columns].rstrip().replace("…", cut) for line in body]
 
@@ -84,7 +46,9 @@ def _names(view: View, columns: int) -> str:
     """The lists there are, and how the one that is shown is sorted."""
     names = "  ".join(f"{key} {name}" for key, name in _LISTS)
     sorts = SORTS.get(view.shown)
-    said = f"sorted by {sorts[not view.first_sort]}" if sorts else ""
+    told = [f"with {view.wanted}"] if view.wanted else []
+    told += [f"sorted by {sorts[not view.first_sort]}"] if sorts else []
+    said = ", ".join(told)
     return names + said.rjust(max(0, columns - len(names)))
 
 
@@ -93,51 +57,69 @@ def marks_line(columns: int, marks: Marks) -> str:
     return ("-" if marks == LETTERS else "─") * columns
 
 
-def _head(view: View, status: Told, now: float, marks: Marks) -> Iterator[str]:
-    node = f"{status['name']}  {status['role']} {status['version']}  up {long_span(status['uptime_seconds'])}"
-    yield f"{node}  {len(status['workers'])} workers  {moment_of_day(now)}"
-    moving, day = status["now"], status["last_day"]
-    served = size(moving["sent_bytes_per_second"]), size(moving["upstream_bytes_per_second"])
-    yield f"served  {bars(view.sent, marks)} {served[0]}/s   {moving['readers']} readers"
-    yield (
-        f"wan     {bars(view.received, marks)} {served[1]}/s   {moving['fills']} fills   "
-        f"{moving['fill_readers']} joined"
-    )
-    store = status["store"]
-    used, quota = store["used_bytes"] or 0, store["quota_bytes"]
-    of = f" of {size(quota)}" if quota else ""
-    saved = f"   24 h: {size(day['saved_bytes'])} saved" if day else ""
-    yield f"store   {filled(used, quota, marks)} {size(used)}{of}{saved}"
-    found = [f"{marks[each['state']]} {each['name']}: {each['sentence']}" for each in status["findings"][:2]]
-    yield from found or [f"{marks['well']} {status['verdict']}"]
-
-
-def bars(past: Sequence[float], marks: Marks) -> str:
-    """A bar a second, the last one at the right."""
-    steps = _PLAIN_BARS if marks == LETTERS else _BARS
-    most = max(past, default=0.0) or 1.0
-    drawn = "".join(steps[min(len(steps) - 1, int(each / most * (len(steps) - 1)))] for each in past)
-    return drawn.rjust(_PAST, steps[0])
-
-
-def filled(used: int, quota: int | None, marks: Marks) -> str:
-    """How full the store is."""
-    full, empty = ("#", ".") if marks == LETTERS else ("█", "·")
-    share = min(_PAST, round(_PAST * used / quota)) if quota else 0
-    return full * share + empty * (_PAST - share)
-
-
 def _body(view: View, lists: Lists, now: float, columns: int, marks: Marks) -> Iterator[str]:
     if view.shown == "?":
         yield from HELP
     elif view.shown == "d":
         yield from _findings(lists.status["findings"], now, marks)
+    else:
+        yield from _list(view, _chosen(view, lists), now, columns, marks)
+
+
+def _list(view: View, lists: Lists, now: float, columns: int, marks: Marks) -> Iterator[str]:
+    if view.wanted and not _listed(view, lists):
+        yield f"Nothing here has {view.wanted} in its name."
     elif view.shown in _MOVING:
         yield from _MOVING[view.shown](lists.moving, marks, columns, first_sort=view.first_sort)
     elif view.shown == "3":
         yield from _images(view, lists.images)
     else:
         yield from parent_lines(lists.status["registries"], now, marks, lists.status.get("siblings", ()))
+
+
+def _listed(view: View, lists: Lists) -> Sequence[object]:
+    """What there is to list."""
+    if view.shown == "3":
+        return lists.images
+    if view.shown == "4":
+        return [*lists.status["registries"], *lists.status.get("siblings", ())]
+    return list(lists.moving.get("fills" if view.shown == "1" else "readers", ()))
+
+
+def _chosen(view: View, lists: Lists) -> Lists:
+    """What is wanted of all lists."""
+    if not view.wanted:
+        return lists
+    moving = _moving(view, lists.moving) if lists.moving else {}
+    images = [each for each in lists.images if view.wants(each["name"])]
+    return Lists(_status(view, lists.status), moving, images)
+
+
+def _moving(view: View, told: Told) -> Told:
+    coming = [
+        each for each in told.get("fills", ()) if view.wants(*each["places"], each["digest"], *each["from"])
+    ]
+    leaving = [
+        each
+        for each in told.get("readers", ())
+        if view.wants(each["place"], each["digest"], each["client"], each["subject"])
+    ]
+    counts = {"fills_in_all": len(coming), "readers_in_all": len(leaving)}
+    return {**told, "fills": coming, "readers": leaving, **counts}
+
+
+def _status(view: View, status: Told) -> Told:
+    """All parents of a registry whose name is wanted; of others those that are."""
+    registries = {}
+    for host, told in status["registries"].items():
+        groups = [
+            [each for each in group if view.wants(host, name_of(each), each["url"])]
+            for group in told["parents"]
+        ]
+        if any(groups):
+            registries[host] = {**told, "parents": groups}
+    siblings = [each for each in status.get("siblings", ()) if view.wants(name_of(each), each["url"])]
+    return {**status, "registries": registries, "siblings": siblings}
 
 
 def _findings(found: Sequence[Told], now: float, marks: Marks) -> Iterator[str]:

@@ -11,13 +11,24 @@ import threading
 import time
 from http.server import ThreadingHTTPServer
 
+import pytest
+
 from registry_mesh.cli.node.marks import LETTERS, SIGNS
-from registry_mesh.cli.node.top_screen import Lists, View, bars, filled, screen
+from registry_mesh.cli.node.top_head import bars, filled
+from registry_mesh.cli.node.top_screen import Lists, screen
+from registry_mesh.cli.node.top_view import View
 from tests.cli.node.test_of_node import Far
 from tests.cli.node.test_parents import TOLD as REGISTRIES
 from tests.cli.node.test_status import NOW, TOLD
 
 STATUS = {**TOLD, "name": "ch-zurich-1", "registries": REGISTRIES}
+STATUS["now"] = {
+    **TOLD["now"],
+    "requests_per_second": 212.3,
+    "cpu": 0.31,
+    "resident_bytes": 212_000_000,
+    "first_byte_seconds": 0.004,
+}
 STATUS["findings"] = [{**each, "since": NOW - 676} for each in TOLD["findings"]]
 IMAGE = {"name": "r/a:1", "held": 5 * 10**9, "size": 10**10, "whole": False, "pinned": True}
 
@@ -73,8 +84,9 @@ def test_figures_above_and_a_list_below() -> None:
     view.note(STATUS)
     lines = shown(view)
     assert len(lines) == 24
-    assert lines[0] == "ch-zurich-1  site 0.9.2  up 41 d 6 h  4 workers  24 Nov 10:42:16 UTC"
-    assert lines[1] == "served  " + "▁" * 29 + "█ 1.84 GB/s   312 readers"
+    node = "ch-zurich-1  site 0.9.2  up 41 d 6 h  4 workers 31 %  RSS 212 MB"
+    assert lines[0] == node + "24 Nov 10:42:16 UTC".rjust(100 - len(node))
+    assert lines[1] == "served  " + "▁" * 29 + "█ 1.84 GB/s   312 readers   212 req/s   first byte p99 4 ms"
     assert lines[2].endswith("█ 236 MB/s   3 fills   46 joined")
     assert lines[3] == "store   " + "█" * 25 + "·" * 5 + " 41.8 TB of 50 TB   24 h: 22.2 TB saved"
     assert lines[4].startswith("▲ parent-slow: ")
@@ -140,6 +152,47 @@ def test_keys_choose_what_is_listed() -> None:
     assert [line.split()[-1] for line in shown(view)[9:11]] == ["pinned", "r/b:1"]
 
 
+def test_a_node_of_before_says_less_in_the_head() -> None:
+    lines = screen(View("4"), Lists({**STATUS, "now": TOLD["now"]}, MOVING), NOW, (100, 24), dict(SIGNS))
+    assert "4 workers  " in lines[0] and "RSS" not in lines[0]
+    assert lines[1].endswith("312 readers")
+
+
+@pytest.mark.parametrize(
+    ("shown_", "letters", "there", "gone"),
+    [
+        ("1", "ATHENA", "/atlas/athena", None),
+        ("1", "9f3c", "9f3c41d0e7a2", None),
+        ("1", "nothing", "Nothing here has nothing in its name.", "9f3c41d0e7a2"),
+        ("2", "robot", "robot:ci", "10.1.2.3"),
+        ("2", "10.1.", "10.1.2.3", None),
+        ("3", "r/a", "r/a:1", "r/b:1"),
+        ("3", "zzz", "Nothing here has zzz in its name.", "r/a:1"),
+        ("4", "lyon", "fr-lyon-r1", "docker.io"),
+        ("4", "docker", "registry-1.docker.io", "fr-lyon-r1 "),
+        ("4", "zzz", "Nothing here has zzz in its name.", "docker.io"),
+    ],
+)
+def test_letters_choose_what_is_listed(shown_: str, letters: str, there: str, gone: str | None) -> None:
+    view = View(shown_)
+    assert all(view.press(key) for key in f"/{letters}")
+    assert shown(view)[-1] == f"/{letters}_  enter keep  escape drop"
+    below = shown(view)[7:-1]
+    assert any(there in line for line in below)
+    assert gone is None or not any(gone in line for line in below)
+    assert view.press("\n") and f"with {letters}" in shown(view)[7]
+    assert view.press("\x1b") and "with" not in shown(view)[7]
+
+
+def test_keys_while_letters_are_typed_are_letters() -> None:
+    view = View()
+    assert all(view.press(key) for key in "/qs 1\x7f\x7fx")
+    assert (view.wanted, view.still, view.shown, view.first_sort) == ("qsx", False, "1", True)
+    assert view.press("\x1b") and (view.typing, view.wanted) == (False, "")
+    assert view.press(" ") and shown(view)[-1].startswith("It stands still")
+    assert not view.press("q")
+
+
 def test_a_small_terminal_and_other_letters() -> None:
     small = shown(View(), (80, 24), dict(LETTERS))
     assert len(small) == 24 and max(map(len, small)) <= 80
@@ -167,6 +220,9 @@ def test_a_terminal_is_left_as_it_was() -> None:
     try:
         said = read_until(leader, b"q leave")
         assert b"\x1b[?1049h" in said and b"ch-zurich-1" in said
+        os.write(leader, b"\x1b[A/4.zz\n")
+        said = read_until(leader, b"with 4.zz")
+        assert b"with 4.zz" in said, "an arrow means nothing, and no letter waits for the next key"
         os.write(leader, b"q")
         assert b"\x1b[?1049l" in read_until(leader, b"\x1b[?1049l")
         assert program.wait(60) == 0
