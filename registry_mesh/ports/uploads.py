@@ -58,8 +58,9 @@ class UnfinishedUploads(Protocol):
 class Uploads(UnfinishedUploads, Protocol):
     """The sessions of one store. Methods raise `BlobUploadUnknown` where the session is not the owner's."""
 
-    async def begin(self, owner: Owner, algorithm: str) -> Upload:
-        """A new session whose blob is hashed by `algorithm`. `DigestInvalid` where that is unknown."""
+    async def begin(self, owner: Owner, algorithm: str, whole: int | None = None) -> Upload:
+        """A new session whose blob is hashed by `algorithm`. `DigestInvalid` where that is unknown. `whole`: bytes of
+        the blob, where they are known; `StoreFull` where the store takes none so large."""
         ...
 
     async def status(self, owner: Owner, id: str) -> Upload:

@@ -14,6 +14,10 @@ from registry_mesh.content.fill.pace import PacePolicy
 QUEUED: Final = 4 * MIB
 """Bytes received and not yet stored before a stream is made to wait, where nothing else is said."""
 
+BATCH: Final = MIB
+"""Bytes stored at a time, where nothing else is said. In a trial a quarter, and four times as much, cost a fifth more
+CPU a GiB."""
+
 LOOK: Final = 256
 """Chunks whose states are looked at at once: a layer of 60 GiB has half a million."""
 
@@ -30,7 +34,7 @@ class FillPolicy:
     to a reader of another registry, whose own parents may do better. `believe`: seconds that a reader waits at most
     for a small blob to be proven before it is told the size. `pace`: when a source is too slow.
     `lanes`: how many streams there are to one that is far away. `queued`: bytes of a stream that are received and not
-    stored before it waits.
+    stored before it waits; `batch`: those that are stored at a time.
     """
 
     window: int = 16 * MIB
@@ -46,3 +50,4 @@ class FillPolicy:
     pace: PacePolicy = field(default_factory=PacePolicy)
     lanes: LanePolicy = field(default_factory=LanePolicy)
     queued: int = QUEUED
+    batch: int = BATCH

@@ -8,11 +8,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from time import monotonic
-from typing import Final
 
-from registry_mesh.chunks.chunk_map import CHUNK, MIB
+from registry_mesh.chunks.chunk_map import CHUNK
 from registry_mesh.chunks.sums import ChunkSum
-from registry_mesh.content.fill.backlog import BATCH, Backlog
+from registry_mesh.content.fill.backlog import Backlog
 from registry_mesh.content.fill.behind import BackgroundPace
 from registry_mesh.content.fill.chunk_sums import ChunkSums
 from registry_mesh.content.fill.retries import Retries
@@ -36,9 +35,6 @@ from registry_mesh.ports.failures import (
 from registry_mesh.ports.partial import Give
 from registry_mesh.ports.pieces import in_memory
 from registry_mesh.ports.urgency import Urgency, urgency, work_as
-
-TURN: Final = 4 * MIB
-"""Bytes that a thread receives and stores before the loop has a say again."""
 
 Wanted = Callable[["Transfer"], Awaitable[bool]]
 Written = Callable[[int, ChunkSum | None, str], None]
@@ -84,7 +80,7 @@ class Transfer(Stretch):
         self._began = monotonic()
         self.moved_at = self._began
         """When bytes came last, or it last did not want any, on the clock of `time.monotonic`."""
-        self._backlog = Backlog(self._store_batch, state.policy.queued)
+        self._backlog = Backlog(self._store_batch, state.policy.queued, state.policy.batch)
         self._sums = ChunkSums(state.size)
         self._left: set[str] = set()
         """Sources that were left for being slow; the one that goes on then is waited for."""
@@ -212,16 +208,17 @@ class Transfer(Stretch):
             raise SourceUnavailable("the stream ended early", source=self.source)
 
     async def _receive(self, body: DirectBody, stop: int, watch: PaceWatch) -> None:
-        """Have a thread receive and store, as long as it finds something to receive, and up to `TURN` bytes. The body
-        ends at `stop`."""
-        buffer = memoryview(bytearray(min(BATCH, self.end - self.position)))
+        """Have a thread receive and store, as long as it finds something to receive, and up to `queued` bytes before
+        the loop has a say again. The body ends at `stop`."""
+        policy = self._state.policy
+        buffer = memoryview(bytearray(min(policy.batch, self.end - self.position)))
         while self.position < min(self.end, stop):
             watch.waiting = True
             await body.ready(min(CHUNK - self.position % CHUNK, self.end - self.position))
             watch.waiting = False
             hole = self.holes[0] if self.holes else range(self.chunks.stop, self.chunks.stop)
             if self.position < hole.start * CHUNK:
-                edge = min(self.end, hole.start * CHUNK, self.position + TURN)
+                edge = min(self.end, hole.start * CHUNK, self.position + policy.queued)
                 await self._store_from(body, buffer, edge)
             else:
                 room = buffer[: min(self.end, hole.stop * CHUNK) - self.position]

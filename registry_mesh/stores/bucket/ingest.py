@@ -62,12 +62,13 @@ class Intake:
 
     async def take(self, rest: memoryview) -> memoryview:
         """Take what fits into the part that is being collected, and send it when it is full; gives the rest."""
+        room = self.multipart.room
         if self.part.size == AHEAD:
             await self.multipart.arrived()
-        taken = self.part.take(rest, self.multipart.room if self.part.size >= AHEAD else AHEAD)
+        taken = self.part.take(rest, room if self.part.size >= AHEAD else min(AHEAD, room))
         await self.sum.update(taken)
         self.offset += len(taken)
-        if self.part.size == self.multipart.room:
+        if self.part.size == room:
             part, self.part = self.part, PartBuffer()
             await self.multipart.send(part)
         return rest[len(taken) :]

@@ -1,7 +1,8 @@
 """One multipart upload: a part is on its way while the next is collected.
 
 All parts of an upload but the last have one size, as some servers (Cloudflare R2) demand. In memory of a stream are the
-part on its way and at most `AHEAD` of the next: 24 MiB, and at most 72 MiB where a large length was told.
+part on its way and at most `AHEAD` of the next: 24 MiB, at most 72 MiB where a large length was told, and 10 MiB of
+most blobs whose length is known from the beginning.
 """
 
 from __future__ import annotations
@@ -29,6 +30,12 @@ AHEAD: Final = 8 * MiB
 LEAST_PART: Final = 16 * MiB
 """Bytes of a part where nothing is known of the whole: 156 GiB in 10,000 parts. A multiple of the chunks of a map."""
 
+SMALLEST_PART: Final = 5 * MiB
+"""Bytes of a part at least, but for the last, as S3 demands ("Amazon S3 multipart upload limits")."""
+
+SPARE_PARTS: Final = 2_000
+"""Part numbers of an upload that are left for those that are left out when it is gone on with (`uploads`)."""
+
 MOST_PART: Final = 64 * MiB
 """Bytes of a part at most, for it is kept in memory until it has arrived."""
 
@@ -42,6 +49,15 @@ def part_size(size: int = 0) -> int:
         raise StoreFull(f"a blob of {size} bytes does not fit into a bucket: at most {LARGEST} (625 GiB) do")
     whole_mib = -(-size // (MOST_PARTS * MiB)) * MiB
     return max(LEAST_PART, whole_mib)
+
+
+def part_size_of(whole: int) -> int:
+    """Bytes of each part but the last of a blob of exactly `whole` bytes: as few as S3 takes up to 39 GiB, for those on
+    their way are lost with the process. `StoreFull` beyond `LARGEST`."""
+    if whole > LARGEST:
+        return part_size(whole)
+    needed = -(-whole // ((MOST_PARTS - SPARE_PARTS) * MiB)) * MiB
+    return min(max(SMALLEST_PART, needed), MOST_PART)
 
 
 def demand_room(more: int, left: int, room: int) -> None:
@@ -121,6 +137,11 @@ class MultipartUpload:
     async def _send(self, upload: str, number: int, pieces: Sequence[bytes | memoryview]) -> Part:
         etag = await self._client.put_part(self.key, upload, number, pieces, await offload(md5, pieces))
         return Part(number, etag)
+
+    @property
+    def is_still(self) -> bool:
+        """Whether no part is on its way any more."""
+        return self._sending is None or self._sending.done()
 
     async def arrived(self) -> None:
         """Every part sent is in the bucket."""

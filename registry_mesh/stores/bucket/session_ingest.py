@@ -17,11 +17,11 @@ from registry_mesh.ports.failures import Failure
 from registry_mesh.stores.bucket.client import S3Client
 from registry_mesh.stores.bucket.control import S3Control
 from registry_mesh.stores.bucket.ingest import Intake, Lookup, S3Ingest
-from registry_mesh.stores.bucket.multipart import AHEAD
 from registry_mesh.stores.bucket.session_log import LEASE, SessionLog
 
 SAVE_EVERY: Final = 16 << 20
-"""Bytes after which a running append writes down where it stands. A crash costs a part more: the one on its way."""
+"""Bytes after which a running append writes down where it stands; after each part, where those are smaller. A crash
+costs a part more: the one on its way."""
 
 MOST_TAILS: Final = 16
 """Objects that a part's beginning is put aside in; then they are joined into one."""
@@ -64,7 +64,8 @@ class SessionIngest:
             if self.intake.part is not part:
                 self._aside, self._tails = 0, ()
                 await self._between_parts()
-            elif part.size > AHEAD and self._behind is not None:  # none is on its way beside so much
+            elif self._behind is not None and self.intake.multipart.is_still:
+                await self.intake.multipart.arrived()
                 await self._arrived(*self._behind)
         if self._log.waning:
             await self._log.add(self._log.session, leased=True)
@@ -79,9 +80,9 @@ class SessionIngest:
     async def _arrived(self, end: int, hash: bytes) -> None:
         """The part that ends at `end` has arrived: write that down, now and then."""
         self._behind = None
-        if end - self._log.session.offset < SAVE_EVERY:
-            return
         intake = self.intake
+        if end - self._log.session.offset < min(SAVE_EVERY, intake.multipart.room):
+            return
         session = replace(
             self._log.session,
             offset=end,

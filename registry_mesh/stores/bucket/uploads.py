@@ -31,6 +31,7 @@ from registry_mesh.stores.bucket.multipart import (
     PartBuffer,
     demand_room,
     part_size,
+    part_size_of,
 )
 from registry_mesh.stores.bucket.session import Session, base_of, replay
 from registry_mesh.stores.bucket.session_ingest import SessionIngest
@@ -82,12 +83,14 @@ class S3Uploads:
         self._process = process
         self._seen: OrderedDict[str, Session] = OrderedDict()
 
-    async def begin(self, owner: Owner, algorithm: str) -> Upload:
-        """Write down a new session. `DigestInvalid` where the algorithm is unknown here."""
+    async def begin(self, owner: Owner, algorithm: str, whole: int | None = None) -> Upload:
+        """Write down a new session. `DigestInvalid` where the algorithm is unknown here, `StoreFull` where a bucket
+        takes no blob of `whole` bytes."""
         new_hasher(algorithm)
         id = new_id()
         state = resumable_hash.new(algorithm).state() or b""
-        session = Session(owner, algorithm, uuid.uuid4().hex, self._clock(), hash=state)
+        room = None if whole is None else part_size_of(whole)
+        session = Session(owner, algorithm, uuid.uuid4().hex, self._clock(), hash=state, room=room)
         await self._client.create(record_key(id, 0), session.encode(None))
         return Upload(id, 0, algorithm)
 

@@ -112,7 +112,7 @@ class DiskUploads:
         self._save_every = save_every
         self._quiet = quiet
 
-    async def begin(self, owner: Owner, algorithm: str) -> Upload:
+    async def begin(self, owner: Owner, algorithm: str, whole: int | None = None) -> Upload:
         id = new_id()
         with translated("beginning an upload"):
             await offload(upload_file.create, self._root / id, owner, algorithm, self._clock(), self._fsync)

@@ -75,7 +75,7 @@ class MemoryUploads:
         self._quiet = quiet
         self._sessions: dict[str, _Session] = {}
 
-    async def begin(self, owner: Owner, algorithm: str) -> Upload:
+    async def begin(self, owner: Owner, algorithm: str, whole: int | None = None) -> Upload:
         """Begin a session of `owner`."""
         id = new_id()
         self._sessions[id] = _Session(owner, algorithm, self._clock())

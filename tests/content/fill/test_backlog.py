@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import pytest
 
 from registry_mesh.chunks.chunk_map import MIB
-from registry_mesh.content.fill.backlog import BATCH, Backlog
-from registry_mesh.content.fill.policy import QUEUED
+from registry_mesh.content.fill.backlog import Backlog
+from registry_mesh.content.fill.policy import BATCH, QUEUED
 from registry_mesh.ports.failures import StoreFull
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from registry_mesh.assembly.sources.storage import open_storage
 from registry_mesh.chunks.chunk_map import CHUNK
-from registry_mesh.content.fill.backlog import BATCH
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.snapshot.copying.copy_by_fill import RUN_POLICY, CopyByFill
 from registry_mesh.content.snapshot.copying.progress import Meter
@@ -24,11 +23,12 @@ from tests.content.snapshot.removing.test_removing_killed import NAME, config_of
 from tests.content.snapshot.test_rule_keys import MONDAY, replica_of
 from tests.simulators.death import run_and_die
 from tests.simulators.images import HOST, SourceRegistry, random_bytes
+from tests.simulators.source import SimulatedSource
 
 RULES = replica_of('repos: a, tags: "*"').rules
 STREAMS = 2
-OF_A_STREAM = RUN_POLICY.queued + BATCH + CHUNK
-"""Bytes: what waits to be stored, what a thread is storing, and the chunk that is not whole."""
+OF_A_STREAM = RUN_POLICY.queued + SimulatedSource().piece + CHUNK
+"""Bytes: what is not stored yet, the piece that has to wait, and the chunk that is not whole."""
 LAYER = 2 * OF_A_STREAM + 1_000
 KILLED = 6
 """Write points at which it is killed, of all that there are."""

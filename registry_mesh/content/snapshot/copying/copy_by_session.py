@@ -19,8 +19,9 @@ from registry_mesh.ports.pushes import Upload
 from registry_mesh.ports.records import KeyedRecords
 from registry_mesh.ports.uploads import Appending, Owner, Uploads
 
-LARGE: Final = 32 << 20
-"""Bytes of a blob from which on a session is worth its records."""
+LARGE: Final = 10 << 20
+"""Bytes of a blob from which on a session is worth its records, some 40 ms of CPU: no more than a kill costs beyond
+it, which is two parts of S3's least size."""
 
 _OWNER: Final = Owner(RepositoryName("replication"), "replication")
 
@@ -77,7 +78,7 @@ class CopyBySession:
                 return await self._uploads.status(_OWNER, noted.decode("ascii", "replace"))
             except BlobUploadUnknown:
                 await self._records.delete([_key(blob)])
-        upload = await self._uploads.begin(_OWNER, blob.digest.algorithm)
+        upload = await self._uploads.begin(_OWNER, blob.digest.algorithm, blob.size)
         if await self._records.create(_key(blob), upload.id.encode()):
             return upload
         await self._uploads.cancel(_OWNER, upload.id)
