@@ -18,6 +18,7 @@ from registry_mesh.assembly.watch.image_uses import PullsKept, image_uses
 from registry_mesh.assembly.watch.measuring import measured
 from registry_mesh.assembly.watch.pull_plan import planned
 from registry_mesh.config.schema import Config
+from registry_mesh.content.holdings.forms import Form
 from registry_mesh.content.holdings.image import Image, alone, on_disk
 from registry_mesh.content.holdings.pins import Pin, Pins
 from registry_mesh.content.holdings.preload import Meter, Ordered, Preload
@@ -94,10 +95,13 @@ class NodeImages:
             self._storage.disk,
             await image_uses(images, self._held.holdings(), self._pulls),
         )
+        forms = await self._held.forms(images)
         return {
             "images": [
-                _told(image, users, pins.get((image.place, image.tag)), coming) | uses.told(image)
-                for image in images
+                _told(image, users, pins.get((image.place, image.tag)), coming)
+                | uses.told(image)
+                | {"forms": [_form(each) for each in others]}
+                for image, others in zip(images, forms, strict=True)
             ],
             "on_disk": on_disk(images),
             "used": disk.used if disk is not None else None,
@@ -289,6 +293,17 @@ def _told(image: Image, users: Mapping[Digest, int], pin: Pin | None, coming: Se
         "alone": sum(part.held for part in image.parts if users[part.digest] == 1),
         "pinned": pin is not None,
         "pinned_until": pin.until if pin is not None else None,
+    }
+
+
+def _form(form: Form) -> Told:
+    image = form.image
+    return {
+        "kind": form.kind,
+        "digest": str(image.digest),
+        "size": image.size,
+        "held": image.held,
+        "whole": image.whole,
     }
 
 

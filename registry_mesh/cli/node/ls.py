@@ -22,7 +22,7 @@ NOW: Final = 120.0
 """Seconds since its last use within which an image is used now: uses are noted once a minute."""
 LONG: Final = 90 * 86400.0
 """Seconds without a use after which images are summed up below the list."""
-_HEADS: Final = ("IMAGE", "HELD", "SIZE", "LAST USE", "PULLS 7D", "")
+_HEADS: Final = ("IMAGE", "HELD", "SIZE", "LAST USE", "PULLS 7D", "ALSO AS", "")
 _RIGHT: Final = (1, 2, 3, 4)
 _NAME: Final = 24
 """Columns that a name keeps where room is short."""
@@ -60,7 +60,8 @@ def command(
     """List the images that the running node of CONFIG holds: how much of each, when it was used last, what is pinned.
 
     An index counts with the platforms that are here. PATTERN is a name, with its registry or without, or a pattern of
-    the shell. An image is used when a client reads it, and when it comes in.
+    the shell. An image is used when a client reads it, and when it comes in. ALSO AS are its variants that refer to it
+    (estargz, sif), as far as the node knows: a site learns of them when a client asks for what refers to an image.
 
     \b
     Examples:
@@ -153,6 +154,7 @@ def _row(image: Told, told: Told, now: float) -> tuple[str, ...]:
         size(image["size"]),
         last_use(image, told, now),
         _pulls(image),
+        ", ".join(map(_form, image.get("forms", ()))),
         _pinned(image, now),
     )
 
@@ -175,6 +177,11 @@ def _held(image: Told) -> str:
         return "whole"
     coming = ", coming" if image.get("coming") else ""
     return f"{100 * image['held'] // max(1, image['size'])} %{coming}"
+
+
+def _form(form: Told) -> str:
+    """Another form of the image, and how much of it is here where that is not all."""
+    return form["kind"] if form["whole"] else f"{form['kind']} {100 * form['held'] // max(1, form['size'])} %"
 
 
 def _pinned(image: Told, now: float) -> str:

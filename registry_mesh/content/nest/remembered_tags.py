@@ -12,7 +12,7 @@ from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag, is_na
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.records import Records
 
-_ROOT = "remembered/"
+ROOT = "remembered/"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -27,7 +27,7 @@ class RememberedTag:
 
 def key_of(place: Place, tag: Tag) -> str:
     """The record of one tag."""
-    return f"{_ROOT}{component(place.registry)}/{place.repository}/_tags/{tag}"
+    return f"{ROOT}{component(place.registry)}/{place.repository}/_tags/{tag}"
 
 
 def component(registry: RegistryName) -> str:
@@ -40,7 +40,7 @@ async def remembered_tags(
 ) -> AsyncIterator[RememberedTag]:
     """Every tag that exists, in no promised order. Tags of registries that are not served any more are not told."""
     for registry in registries:
-        root = f"{_ROOT}{component(registry)}/"
+        root = f"{ROOT}{component(registry)}/"
         async for key in records.walk(root):
             name, here, tag = key.removeprefix(root).partition("/_tags/")
             if not here or not is_name(name) or not is_tag(tag):
@@ -53,7 +53,7 @@ async def remembered_tags(
 
 async def remembered_repositories(records: Records, registry: RegistryName) -> set[RepositoryName]:
     """The repositories of which some tag is, or was, remembered."""
-    return {RepositoryName(name) for name in await _below(records, f"{_ROOT}{component(registry)}/", "")}
+    return {RepositoryName(name) for name in await _below(records, f"{ROOT}{component(registry)}/", "")}
 
 
 async def _below(records: Records, root: str, name: str) -> set[str]:

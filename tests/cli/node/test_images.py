@@ -9,12 +9,14 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from registry_mesh.cli.main import main
 from registry_mesh.oci.digest import Digest
+from registry_mesh.replication.companions import VARIANTS
 from tests.clients import nodes
 from tests.clients.nodes import REGISTRY, Node
 from tests.simulators.images import Content, random_bytes
@@ -38,7 +40,7 @@ class Tree:
         assert result.exit_code == 0, result.output
         return result.stdout
 
-    def listed(self, *patterns: str) -> dict[str, dict[str, object]]:
+    def listed(self, *patterns: str) -> dict[str, dict[str, Any]]:
         told = json.loads(self.said("ls", *patterns, "--json"))
         return {each["name"].removeprefix(f"{REGISTRY}/"): each for each in told["images"]}
 
@@ -118,6 +120,52 @@ def test_an_image_that_is_here_in_part_says_so(tree: Tree) -> None:
     assert not image["whole"]
     assert "part/a:1" in tree.said("ls", "--part")
     assert " 0 % " in tree.said("ls", "part/a:1")
+
+
+def test_an_image_says_in_which_other_forms_it_is_here(tree: Tree) -> None:
+    """At a site as far as clients asked for them; an origin knows all."""
+    digest, base = tree.push("forms/a", "1", MIB), f"{tree.origin.url}/v2/forms/a"
+    layer = random_bytes("forms", 1000)
+    send("POST", f"{base}/blobs/uploads/?digest={Digest.of(layer)}", layer)
+    config = json.loads(get(f"{base}/manifests/1"))["config"]
+    variant = json.dumps(
+        {
+            "schemaVersion": 2,
+            "mediaType": TYPE,
+            "artifactType": VARIANTS["estargz"],
+            "config": config,
+            "layers": [
+                {"mediaType": "application/octet-stream", "digest": str(Digest.of(layer)), "size": len(layer)}
+            ],
+            "subject": {"mediaType": TYPE, "digest": str(digest), "size": len(get(f"{base}/manifests/1"))},
+        }
+    ).encode()
+    send("PUT", f"{base}/manifests/{Digest.of(variant)}", variant, TYPE)
+    other = json.dumps({**json.loads(variant), "artifactType": "application/spdx+json"}).encode()
+    send("PUT", f"{base}/manifests/{Digest.of(other)}", other, TYPE)
+    tree.pull("forms/a", "1")
+    assert tree.listed("forms/a")["forms/a:1"]["forms"] == [], "nobody asked"
+    site = f"{tree.site.url}/v2/forms/a"
+    get(f"{site}/referrers/{digest}")
+    (form,) = tree.listed("forms/a")["forms/a:1"]["forms"]
+    assert (form["kind"], form["held"], form["whole"]) == ("estargz", 0, False)
+    assert "  estargz 0 %" in tree.said("ls", "forms/a")
+    get(f"{site}/manifests/{Digest.of(variant)}")
+    assert "  estargz " in tree.said("ls", "forms/a")
+    get(f"{site}/blobs/{Digest.of(layer)}")
+    assert tree.said("ls", "forms/a").splitlines()[1].endswith("  estargz")
+    assert json.loads(tree.run("ls", "forms/a", "--json", node=tree.origin).stdout)["images"][0]["forms"] == [
+        {
+            **form,
+            "whole": True,
+            "size": size_of(variant, config, layer),
+            "held": size_of(variant, config, layer),
+        }
+    ]
+
+
+def size_of(manifest: bytes, config: dict[str, Any], layer: bytes) -> int:
+    return len(manifest) + int(config["size"]) + len(layer)
 
 
 def test_an_image_says_when_it_was_used_last(tree: Tree) -> None:

@@ -34,8 +34,11 @@ IMAGES = [
         last_use=NOW - 60,
         pulls_7d=4212,
         pinned=True,
+        forms=[{"kind": "estargz", "size": 0, "held": 0, "whole": False}],
     ),
-    image("24.0.62"),
+    image(
+        "24.0.62", forms=[{"kind": kind, "size": 9, "held": 9, "whole": True} for kind in ("estargz", "sif")]
+    ),
     image("23.0.1", last_use=None, pulls_7d=0),
 ]
 TOLD = {
@@ -49,9 +52,9 @@ TOLD = {
 
 def test_a_row_says_what_is_held_when_it_was_used_and_how_often_pulled() -> None:
     assert list(lines(IMAGES, TOLD, NOW)) == [
-        "IMAGE                                               HELD     SIZE  LAST USE  PULLS 7D",
-        "registry.cern.example/atlas/athena:25.0.31  60 %, coming  18.7 GB       now     4,212  pinned",
-        "registry.cern.example/atlas/athena:24.0.62         whole  18.7 GB       4 d        36",
+        "IMAGE                                               HELD     SIZE  LAST USE  PULLS 7D  ALSO AS",
+        "registry.cern.example/atlas/athena:25.0.31  60 %, coming  18.7 GB       now     4,212  estargz 0 %  pinned",
+        "registry.cern.example/atlas/athena:24.0.62         whole  18.7 GB       4 d        36  estargz, sif",
         "registry.cern.example/atlas/athena:23.0.1          whole  18.7 GB   > 100 d         0",
         "3 of 3 images; 48.8 GB of them here. All take 41.6 GB, as layers are shared; the store 41.8 TB of 50 TB.",
         "Unused for 90 d: 1, 18.7 GB.",
@@ -60,7 +63,7 @@ def test_a_row_says_what_is_held_when_it_was_used_and_how_often_pulled() -> None
 
 def test_columns_go_from_the_right_and_names_are_cut_in_the_middle() -> None:
     wide = next(lines(IMAGES, TOLD, NOW, 120))
-    assert wide.endswith("PULLS 7D")
+    assert wide.endswith("ALSO AS")
     narrow = list(lines(IMAGES, TOLD, NOW, 50))
     assert narrow[0].split() == ["IMAGE", "HELD", "SIZE"]
     assert all(len(line) <= 50 for line in narrow[:4])
