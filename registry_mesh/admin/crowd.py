@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
 from aiohttp import web
+
+from registry_mesh.listening.parting import part
 
 PATIENCE: Final = 20.0
 """Seconds until the first head of a connection has to have come. Later ones have the keep-alive time."""
@@ -33,6 +35,7 @@ class Crowd:
         self._loop = asyncio.get_running_loop()
         self._since: dict[web.RequestHandler, float] = {}
         self._heard: set[web.RequestHandler] = set()
+        self._asking: set[web.RequestHandler] = set()
         self._let_in: dict[web.RequestHandler, float] = {}
         """And when they were last; for ever while they are answered."""
         self._told_at = -math.inf
@@ -53,15 +56,21 @@ class Crowd:
     def asking(self, request: web.Request) -> Iterator[None]:
         """While a request is answered."""
         self._heard.add(request.protocol)
+        self._asking.add(request.protocol)
         try:
             yield
         finally:
+            self._asking.discard(request.protocol)
             if request.protocol in self._let_in:
                 self._let_in[request.protocol] = self._loop.time()
 
     def let_in(self, request: web.Request) -> None:
         """Who asks may do so."""
         self._let_in[request.protocol] = math.inf
+
+    def part(self, believes: Callable[[bytes], bool]) -> None:
+        """End those whose client is not believed any more."""
+        part(self._server.connections, self._asking.__contains__, believes)
 
     def close(self) -> None:
         """Look no more."""

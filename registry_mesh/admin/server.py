@@ -108,6 +108,11 @@ class AdminServer:
         listener.listen(BACKLOG)
         self._listener = Listener(listener, self._crowd.enter, tls, handshakes=most)
 
+    def part(self, believes: Callable[[bytes], bool]) -> None:
+        """End connections whose client showed a certificate that is not believed any more; see `listening.parting`."""
+        if self._crowd is not None:
+            self._crowd.part(believes)
+
     async def leave(self) -> None:
         """Take no more connections, and answer what comes on those that were taken. Whoever else listens at the
         address serves the next."""

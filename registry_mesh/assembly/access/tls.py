@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import ssl
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, Final
 
+from registry_mesh.access.authorities import Authorities
 from registry_mesh.config.admin import Admin
 from registry_mesh.config.listen import Certificate, Listen, Tls
 from registry_mesh.tasks.renewed_files import LOOK, RenewedFiles
@@ -19,20 +22,55 @@ log: Final = logging.getLogger(__name__)
 _VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
+HANDSHAKE: Final = 61.0
+"""Seconds after which no handshake is under way that began before: event loops end them after 60."""
+
+Part = Callable[[Callable[[bytes], bool]], object]
+"""Ends connections whose client's certificate (DER) is not believed."""
+
+
 class ListenerTls:
     """The context that a listener is given, and `follow`, which keeps it true to its files."""
 
-    def __init__(self, files: Sequence[str | None], read: Callable[[], ssl.SSLContext]) -> None:
-        """OSError, `ssl.SSLError` where the files cannot be used."""
+    def __init__(
+        self, files: Sequence[str | None], read: Callable[[], ssl.SSLContext], clients: str | None = None
+    ) -> None:
+        """`clients`: the file of authorities among `files`. OSError, `ssl.SSLError` where they cannot be used."""
+        self._clients = clients
+        self._authorities = Authorities(Path(clients).read_bytes()) if clients is not None else None
         self._files = RenewedFiles([path for path in files if path], read, self._tell)
         self.context = _Newest(ssl.PROTOCOL_TLS_SERVER)
         self.context.files = self._files
 
-    async def follow(self) -> None:
-        """Look at the files, for ever. Ones that are others hold for connections made from then on."""
+    async def follow(self, part: Part = lambda believes: None) -> None:
+        """Look at the files, for ever. Ones that are others hold for connections made from then on. Where an authority
+        is gone, connections of before end whose client no other one believes: `part` is told, once more when every
+        handshake is over that had begun."""
+        loop = asyncio.get_running_loop()
+        again = math.inf
         while True:
             await asyncio.sleep(LOOK)
+            before = self._files.value
             await offload(self._files.renew)
+            if self._files.value is not before and await offload(self._has_lost):
+                again = loop.time() + HANDSHAKE
+            elif loop.time() < again:
+                continue
+            else:
+                again = math.inf
+            if self._authorities is not None:
+                part(self._authorities.believe)
+
+    def _has_lost(self) -> bool:
+        """Whether an authority is gone since the last time."""
+        before = self._authorities
+        if before is None or self._clients is None:
+            return False
+        try:
+            self._authorities = Authorities(Path(self._clients).read_bytes())
+        except (OSError, ValueError):
+            return False  # replaced once more meanwhile: the next look sees it
+        return not self._authorities >= before
 
     def _tell(self, why: str) -> None:
         files = self._files.files
@@ -60,7 +98,7 @@ def listener_tls(listen: Listen) -> ListenerTls | None:
     if tls is None:
         return None
     pairs = [tls.certificate, tls.key, *(path for each in tls.more for path in (each.certificate, each.key))]
-    return ListenerTls([*pairs, tls.clients], lambda: _of_clients(tls))
+    return ListenerTls([*pairs, tls.clients], lambda: _of_clients(tls), tls.clients)
 
 
 def admin_tls(admin: Admin) -> ListenerTls | None:
@@ -74,7 +112,7 @@ def admin_tls(admin: Admin) -> ListenerTls | None:
         _believe(context, tls.clients, ssl.CERT_OPTIONAL)
         return context
 
-    return ListenerTls([tls.certificate, tls.key, tls.clients], read)
+    return ListenerTls([tls.certificate, tls.key, tls.clients], read, tls.clients)
 
 
 def _of_clients(tls: Tls) -> ssl.SSLContext:

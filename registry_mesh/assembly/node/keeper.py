@@ -159,7 +159,7 @@ class Keeper:
             await self._admin.start(listener, tls.context if tls is not None else None)
             stack.push_async_callback(self._admin.close)
             if tls is not None:
-                await stack.enter_async_context(in_background(tls.follow))
+                await stack.enter_async_context(in_background(partial(tls.follow, self._admin.part)))
             self._stack = stack.pop_all()
 
     async def _open_admin(self, stack: AsyncExitStack, storage: Storage, runs: NodeRuns) -> AdminServer:

@@ -117,7 +117,7 @@ class Worker:
             self._access.watch,
             self._access.follow_keys,
             partial(self._pulls.follow, server.take_pulls),
-            *([tls.follow] if tls is not None else []),
+            *([partial(tls.follow, server.part)] if tls is not None else []),
         ]
         if self._is_first and self.parents is not None:
             jobs.append(partial(self._pulls.report, self.parents))

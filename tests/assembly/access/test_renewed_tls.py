@@ -154,6 +154,55 @@ async def test_an_authority_that_is_gone_opens_nothing_more(
         assert not await is_in(each, gone, sessions[each])
 
 
+@dataclass
+class Kept:
+    """A connection on which requests are answered."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def asks(self) -> None:
+        self.writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        async with asyncio.timeout(20):
+            head = await self.reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0])
+            await self.reader.readexactly(length)
+
+    async def ends(self) -> None:
+        async with asyncio.timeout(20):
+            assert await self.reader.read() == b""
+
+
+async def kept(world: World, listener: str, context: ssl.SSLContext) -> Kept:
+    found = Kept(*await asyncio.open_connection("127.0.0.1", world.port(listener), ssl=context))
+    await found.asks()
+    return found
+
+
+async def test_connections_of_an_authority_that_is_gone_end(world: World) -> None:
+    """And no others: those of one that stays, and at the operators' those that showed no certificate."""
+    made, heir = world.authorities, trustme.CA()
+    file = made.folder / "nodes.pem"
+    file.write_bytes(made.nodes.cert_pem.bytes() + heir.cert_pem.bytes())
+    old, new = made.client(made.pair(made.nodes, "a.example")), made.client(made.pair(heir, "b.example"))
+
+    async def opened(listener: str) -> tuple[Kept, Kept] | None:
+        try:
+            return await kept(world, listener, old), await kept(world, listener, new)
+        except (OSError, asyncio.IncompleteReadError):
+            return None
+
+    pairs = {each: await eventually(lambda each=each: opened(each)) for each in LISTENERS}
+    nobody = await kept(world, "operators", made.client())
+    file.write_bytes(heir.cert_pem.bytes())
+    for gone, stays in pairs.values():
+        await gone.ends()
+        await stays.asks()
+        stays.writer.close()
+    await nobody.asks()
+    nobody.writer.close()
+
+
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_on_either_loop(authorities: Authorities, loop: LoopName) -> None:
     if loop == "uvloop":

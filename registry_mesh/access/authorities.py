@@ -1,0 +1,32 @@
+"""Whose certificates are believed, asked of connections that were made before."""
+
+from __future__ import annotations
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+
+
+class Authorities:
+    """Those of a PEM file."""
+
+    def __init__(self, pem: bytes) -> None:
+        """ValueError where it holds none."""
+        self._all = frozenset(x509.load_pem_x509_certificates(pem))
+
+    def __ge__(self, other: Authorities) -> bool:
+        """Whether all the others are among these."""
+        return self._all >= other._all
+
+    def believe(self, certificate: bytes) -> bool:
+        """Whether a certificate (DER) is one of these, or was made by one of them itself: of one that another
+        certificate stands between, the next handshake decides."""
+        shown = x509.load_der_x509_certificate(certificate)
+        return any(shown == each or _has_made(each, shown) for each in self._all)
+
+
+def _has_made(authority: x509.Certificate, shown: x509.Certificate) -> bool:
+    try:
+        shown.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):  # another name, a key that makes none, another key
+        return False
+    return True
