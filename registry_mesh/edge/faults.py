@@ -214,25 +214,26 @@ def _refused(fault: oci.Refusal, around: Circumstances) -> ErrorAnswer:
 
 def _failed(fault: Failure, around: Circumstances) -> ErrorAnswer:
     detail: dict[str, object] = {"source": fault.source} if fault.source else {}
+    reason = fault.reason if fault.source in fault.reason else f"{fault.source}: {fault.reason}"
     if isinstance(fault, LoopFound | SourceLoops):
-        return ErrorAnswer(508, "UNAVAILABLE", fault.reason, detail)
+        return ErrorAnswer(508, "UNAVAILABLE", reason, detail)
     if isinstance(fault, SpanUnsatisfiable):
         return ErrorAnswer(
             416, "UNSUPPORTED", "no byte of the range exists", {"size": fault.size},
             [("Content-Range", f"bytes */{fault.size}")],
         )  # fmt: skip
     if isinstance(fault, SourceDenied):
-        return ErrorAnswer(403, "DENIED", fault.reason, detail)
+        return ErrorAnswer(403, "DENIED", reason, detail)
     if isinstance(fault, NotHeld):
-        return ErrorAnswer(504, "UNAVAILABLE", fault.reason, detail)
+        return ErrorAnswer(504, "UNAVAILABLE", reason, detail)
     again = [_retry_after(fault.retry_after)]
     if isinstance(fault, SourceThrottled) and not around.site:
-        return ErrorAnswer(429, "TOOMANYREQUESTS", fault.reason, detail, again)
+        return ErrorAnswer(429, "TOOMANYREQUESTS", reason, detail, again)
     if isinstance(fault, StoreFull) and around.write:
-        return ErrorAnswer(507, "UNAVAILABLE", fault.reason, detail, again)
+        return ErrorAnswer(507, "UNAVAILABLE", reason, detail, again)
     if isinstance(fault, SourceUnavailable | SourceLied | StoreFull | StoreBroken | Overloaded):
-        return ErrorAnswer(503, "UNAVAILABLE", fault.reason, detail, again)
-    return ErrorAnswer(503, "UNAVAILABLE", fault.reason, detail, again)
+        return ErrorAnswer(503, "UNAVAILABLE", reason, detail, again)
+    return ErrorAnswer(503, "UNAVAILABLE", reason, detail, again)
 
 
 def _retry_after(seconds: float | None) -> tuple[str, str]:

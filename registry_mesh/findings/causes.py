@@ -24,7 +24,7 @@ CAUSES: Final[Mapping[tuple[str, str], Sequence[str]]] = {
     ("parent", "throttled"): ("throttled", *_AWAY),
     ("parent", "login"): ("parent-denied", *_AWAY),
     ("parent", "denied"): ("parent-denied",),
-    ("parent", "lied"): ("parent-lies",),
+    ("parent", "lied"): ("parent-lies", "parent-down"),
     ("parent", "loop"): ("loop",),
     ("store", "full"): ("store-full", "store-fault"),
     ("store", "broken"): ("store-fault", "format-newer"),

@@ -130,7 +130,7 @@ def _no_registry(registry: RegistryFacts, parent: ParentFacts, config: str) -> F
         "parent-down",
         f"{parent.name} is no registry: it answers /v2/ with {_ANSWER.get(parent.no_registry, parent.no_registry)}.",
         parent.name,
-        (f"It is a parent of {registry.name}, and gave nothing yet.",),
+        (f"It is a parent of {registry.name}, and gives nothing.",),
         f"its address, in registries.{registry.name}.parents; step by step: registry-mesh probe {config}",
         hides=True,
     )
@@ -163,7 +163,7 @@ def _lost(registry: RegistryFacts, parent: ParentFacts, config: str, now: float)
             f"{parent.name} cannot be trusted: {parent.why}.",
             parent.name,
             (since + again,),
-            f"name its authority in registries.{registry.name}.ca, or renew the certificate",
+            _certified(registry, parent.why, config),
             parent.since,
         )
     if registry.login and any(word in parent.why for word in _LOGIN):
@@ -187,6 +187,17 @@ def _lost(registry: RegistryFacts, parent: ParentFacts, config: str, now: float)
         f"its admin; what is amiss step by step: registry-mesh probe {config}",
         parent.since,
     )
+
+
+def _certified(registry: RegistryFacts, why: str, config: str) -> str:
+    """What makes a certificate good again, by what is wrong with it."""
+    if "expired" in why:
+        return f"its admin renews it; step by step: registry-mesh probe {config}"
+    if "not valid yet" in why:
+        return "this machine's clock: chronyc tracking; if it is right, its admin renews the certificate"
+    if "another name" in why:
+        return f"in registries.{registry.name}.parents, a name that is in it; or its admin adds this one"
+    return f"name its authority in registries.{registry.name}.ca, or its admin renews the certificate"
 
 
 def _loop(parent: ParentFacts, since: str) -> Finding:

@@ -116,7 +116,7 @@ class Requests:
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as fault:
             raise self._unreachable(fault, own) from None
         stack.push_async_exit(response)
-        self._answers[counted_as(response.status, held=request.held)].add()
+        self._answers[counted_as(response.status, response.content_type, held=request.held)].add()
         if own:
             self._note(response, well=is_well(response.status, target.path, held=request.held), began=began)
         return response

@@ -26,13 +26,17 @@ _BESIDE: Final = re.compile(r"/.+/(?:referrers/[^/]+|manifests/sha(?:256|512)-[0
 """Referrers, by the API or by the tag: a parent that is broken there alone is well for all else."""
 
 _ANSWERED: Final = {304: "not_modified", 404: "unknown", 401: "denied", 403: "denied", 429: "throttled"}
+_PAGE: Final = "text/html"
 _NODE: Final = re.compile(r"[0-9a-f]{16}")
 
 
-def counted_as(status: int, *, held: bool = False) -> str:
-    """Return the word of `telemetry.names.ANSWERS` for a status. `held`: see `is_well`."""
+def counted_as(status: int, media_type: str = "", *, held: bool = False) -> str:
+    """Return the word of `telemetry.names.ANSWERS` for a status. `held`: see `is_well`. A web page is no answer of a
+    registry, whatever its status."""
     if held and status == 504:
         return "unknown"
+    if status == 200 and media_type == _PAGE:
+        return "error"
     return _ANSWERED.get(status, "error" if status >= 400 else "ok")
 
 
@@ -78,5 +82,5 @@ def lineage(headers: Mapping[str, str]) -> list[str]:
 
 def no_registry(status: int, media_type: str) -> int:
     """Return the status of an answer to GET /v2/ that no registry gives; 0 for one that a registry may give."""
-    page = status == 200 and media_type == "text/html"
+    page = status == 200 and media_type == _PAGE
     return status if status == 404 or page else 0

@@ -402,3 +402,18 @@ def test_of_many_registries_that_are_missed_four_are_told_of() -> None:
     asked = tuple(UnservedFacts(f"r{i}.example", 3 + i, 20, NOW) for i in range(30))
     found = decide(replace(WELL, unserved=asked), NOW)
     assert [each.subject for each in found] == ["r29.example", "r28.example", "r27.example", "r26.example"]
+
+
+@pytest.mark.parametrize(
+    ("why", "next_"),
+    [
+        ("has expired", "its admin renews it"),
+        ("is not valid yet", "this machine's clock"),
+        ("is for another name", "in registries.r.example.parents, a name that is in it"),
+        ("is signed by nobody that this node trusts", "name its authority in registries.r.example.ca"),
+    ],
+)
+def test_what_to_do_of_a_certificate_follows_its_fault(why: str, next_: str) -> None:
+    facts = registry(replace(DOWN, why=f"its TLS certificate {why}"), UP)
+    (found,) = decide(facts, NOW)
+    assert found.next.startswith(next_)

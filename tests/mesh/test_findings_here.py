@@ -239,8 +239,40 @@ async def test_a_parent_that_is_no_registry(tmp_path: Path, status: int, kind: s
                 node.keeper.lookout.look(time.time() + ahead)
             said = f"127.0.0.1:{parent.port} is no registry: it answers /v2/ with {words}."
             assert named(node) == ({"parent-down": said} if words else {})
-            if status == 404:
+            if words:
                 assert (await refusal(f"{node.url}/v2/team/app/manifests/1"))["sentence"] == said
+                node.keeper.lookout.look(time.time() + 20)
+                assert named(node) == {"parent-down": said}, "pages that it gives are no images"
+
+
+def page(_: web.BaseRequest) -> web.Response:
+    return web.Response(text="<html>log in</html>", content_type="text/html")
+
+
+async def test_a_parent_whose_images_a_web_page_takes_the_place_of(tmp_path: Path) -> None:
+    """Before, it is a registry of files, whose folder /v2/ is a page."""
+    async with plain_parent() as parent:
+        parent.odd = lambda request: page(request) if request.path == "/v2/" else None
+        parent.add_image("1", b"layer")
+        async with site(tmp_path, parent.url) as node, aiohttp.ClientSession(node.url) as client:
+            sheet = node.board.sheet(parent.url.partition("//")[2])
+            await eventually(lambda: sheet.standing(0.0).no_registry, "a ping")
+            assert (await client.get("/v2/team/app/manifests/1")).status == 200
+            for ahead in (0, 20):
+                node.keeper.lookout.look(time.time() + ahead)
+            assert named(node) == {}
+            parent.odd = page
+
+            async def told() -> str:
+                async with client.get(f"/v2/team/app/manifests/{time.monotonic_ns()}") as answer:
+                    said = (await answer.json())["errors"][0]["message"]
+                assert (answer.status, said.split(": ")[0]) == (503, f"127.0.0.1:{parent.port}")
+                for ahead in (30, 40):
+                    node.keeper.lookout.look(time.time() + ahead)
+                return named(node).get("parent-down", "")
+
+            words = "is no registry: it answers /v2/ with a web page."
+            assert (await eventually(told, "it is said")).endswith(words)
 
 
 async def test_a_parent_whose_certificate_nobody_signed(tmp_path: Path) -> None:

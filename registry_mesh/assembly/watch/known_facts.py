@@ -59,6 +59,7 @@ class KnownFacts:
         self.unserved = Unserved()
         self._disk = DiskLooks()
         self._lately: dict[tuple[str, str], Lately] = {}
+        self._risen: dict[tuple[str, str], tuple[float, float]] = {}
         self._store_fault_since = 0.0
         self._started = self._complete = time.time()
 
@@ -156,14 +157,19 @@ class KnownFacts:
             denied_since=now - parent.denied_since_seconds
             if parent.denied_since_seconds is not None
             else 0.0,
-            no_registry=0
-            if _labelled(status, names.UPSTREAM_REQUESTS).get(f"{name}/ok")
-            else parent.no_registry,
+            no_registry=0 if self._gives(name, status, now) else parent.no_registry,
             error=parent.last_error,
             slow_since=now - parent.slow_since_seconds if parent.slow_since_seconds is not None else 0.0,
             slow_until=now + parent.slow_for_seconds if parent.slow_for_seconds is not None else 0.0,
             place=self._learned.places.get((host, parent.url), ""),
         )
+
+    def _gives(self, name: str, status: NodeStatus, now: float) -> bool:
+        """Whether a parent gives what it is asked for, whatever it answers to /v2/: once it did, and no error came
+        since."""
+        asked = _labelled(status, names.UPSTREAM_REQUESTS)
+        gave, erred = asked.get(f"{name}/ok", 0.0), asked.get(f"{name}/error", 0.0)
+        return gave > 0 and self._rose("gave", name, gave, now) >= self._rose("erred", name, erred, now)
 
     def _store(self, config: Config, status: NodeStatus, now: float) -> StoreFacts:
         fault = status.store.fault or ""
@@ -196,6 +202,12 @@ class KnownFacts:
             scrubbed=now - age if age is not None else 0.0,
             scrub_every=config.scrub.every if scrub and config.scrub.rate and not scrub.budgeted else 0.0,
         )
+
+    def _rose(self, what: str, subject: str, value: float, now: float) -> float:
+        """When a counter was seen to rise last; 0.0: not since the first look."""
+        before, at = self._risen.get((what, subject), (value, 0.0))
+        self._risen[what, subject] = value, now if value > before else at
+        return self._risen[what, subject][1]
 
     def _rise(self, what: str, subject: str, window: float, value: float, now: float) -> int:
         return self._lately.setdefault((what, subject), Lately(window)).rise(value, now)
