@@ -12,6 +12,8 @@ from pathlib import Path
 
 import click
 
+from registry_mesh.cli.rules.against_view import against_lines
+from registry_mesh.cli.rules.committed import rules_at
 from registry_mesh.cli.rules.plan_view import diff_line, plan_lines
 from registry_mesh.cli.rules.rule_options import EXIT_LOOK, EXIT_STOPPED, PATHS, files_of, load, or_exit
 from registry_mesh.config.recorded_listing import read_listing
@@ -36,6 +38,9 @@ _FILE = click.Path(path_type=Path)
 @PATHS
 @click.option("--listing", type=_FILE, required=True, help="What the sources show (registry-mesh/listing/1).")
 @click.option("--held", type=_FILE, help="What the node holds, in the same form; nothing where absent.")
+@click.option(
+    "--against", metavar="COMMIT", help="Say first what changes against the same files at a commit of git."
+)
 @click.option("--now", type=float, help="Seconds since the epoch; the clock's where absent.")
 @click.option("--node", default="", help="The node that it is for; every rule counts where absent.")
 @click.option(
@@ -50,6 +55,7 @@ def plan_(
     paths: tuple[Path, ...],
     listing: Path,
     held: Path | None,
+    against: str | None,
     now: float | None,
     node: str,
     groups: tuple[str, ...],
@@ -61,15 +67,27 @@ def plan_(
 ) -> None:
     """Say what a node would do under the rules: copies, moves, deletions, bytes, time and money; without a network.
 
+    With --against the references that come, go or are taken otherwise stand before it, by repository and with the
+    rule that is the reason; rules diff lists each.
+
     \b
-    Example:
+    Examples:
       registry-mesh rules plan config/rules --listing seen.jsonl --held held.jsonl
+      registry-mesh rules plan config/rules --listing seen.jsonl --against main
     """
+    if against is not None and format != "text":
+        raise click.UsageError("--against is for text: rules diff has json and markdown")
     rules = load(paths)
     at = time.time() if now is None else now
     here = {} if held is None else or_exit(lambda: {_key(each): each for each in read_listing(held)})
     whom = Node(node, groups, None if own is None else RegistryName(own))
     found = or_exit(lambda: plan(rules, read_listing(listing), here, at, whom, rules_digest(paths)))
+    if against is not None:
+        before = or_exit(lambda: rules_at(paths, against))
+        tally = Tally()
+        changes = or_exit(lambda: list(difference(before, rules, read_listing(listing), at, tally)))
+        for line in (*against_lines(before, rules, against, changes, found), _sum(changes, tally.tags), ""):
+            click.echo(line)
     link = Link(None if rate is None else _rate(rate), price, currency if price is not None else "")
     sys.exit(tell(found, rules, link, format))
 

@@ -144,3 +144,49 @@ def test_a_difference(tmp_path: Path) -> None:
     assert "2 of 2 references change; 2 go (2.0 KiB)" in gone.output
     same = run("diff", old, old, "--listing", seen, "--exit-code", "--format", "json")
     assert (same.exit_code, json.loads(same.output)) == (0, {"tags": 2, "changes": []})
+
+
+def test_a_plan_against_a_commit_says_what_changes_by_repository(tmp_path: Path) -> None:
+    folder = tmp_path / "repo" / "rules"
+    folder.mkdir(parents=True)
+    for each in ("init -q", "config user.email a@b.example", "config user.name a"):
+        git(folder, *each.split())
+    file = rules(folder / "releases.yaml", RULES.replace(", age: 1d", ""))
+    git(folder, "add", ".")
+    git(folder, "commit", "-qm", "first")
+    rules(folder / "releases.yaml", RULES.replace(", age: 1d", "").replace(">=1 <2", ">=1.1 <3"))
+    rules(folder / "more.yaml", RULES.replace("releases", "more").replace("atlas/**", "cms/**"))
+    tags = {
+        "1.0": {"digest": A, "size": 1 << 20},
+        "1.1": {"digest": A},
+        "2.0": {"digest": B, "blobs": {B: 2048}},
+    }
+    common = (str(folder), "--listing", listing(tmp_path / "l.jsonl", **tags), "--now", str(NOW))
+    said = run("plan", *common, "--against", "HEAD")
+    assert said.exit_code == 0, said.output
+    lines = said.output.splitlines()
+    assert lines[0] == "2 rules, 0 of 0 tests pass; 1 at HEAD."
+    assert lines[2].split() == ["REPOSITORY", "TAGS", "BYTES", "TO", "COPY", "BECAUSE"]
+    assert lines[3].split(maxsplit=7) == [
+        "+", "h.example/atlas/athena", "+1", "+2.0", "KiB", "2.0", "KiB",
+        f"{file}:3:5 tags: semver: >=1.1 <3 (was semver: >=1 <2)",
+    ]  # fmt: skip
+    assert lines[4].split()[:5] == ["-", "h.example/atlas/athena", "-1", "-1.0", "MiB"]
+    assert "HEAD:" in lines[4] and "releases.yaml:3:5" in lines[4], "the rule of before"
+    assert lines[6] == "2 of 3 references change; 1 comes (2.0 KiB), 1 goes (1.0 MiB)"
+    assert lines[8].startswith("rules "), "the plan follows"
+    git(folder, "add", ".")
+    git(folder, "commit", "-qm", "second")
+    assert run("plan", *common, "--against", "HEAD").output.splitlines()[1] == "0 of 3 references change"
+    assert run("plan", file, *common[1:], "--against", "HEAD~1").output.startswith("1 rule, ")
+    for commit in ("nowhere", "--output=x", ""):
+        wrong = run("plan", *common, f"--against={commit}")
+        assert (wrong.exit_code, "is no commit of the repository" in wrong.output) == (2, True), wrong.output
+    alone = rules(tmp_path / "alone.yaml")
+    outside = run("plan", alone, *common[1:], "--against", "HEAD")
+    assert (outside.exit_code, "not a git repository" in outside.output) == (2, True)
+    assert run("plan", *common, "--against", "HEAD", "--format", "json").exit_code == 2
+
+
+def git(folder: Path, *arguments: str) -> None:
+    subprocess.run(["git", "-C", str(folder), *arguments], check=True, capture_output=True)
