@@ -20,7 +20,7 @@ export PYTHONPYCACHEPREFIX = $(abspath $(VENV))/.pycache
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-run fmt lint check test chart-tools mesh demo bench bench-quick load docs site lock upgrade clean
+.PHONY: help setup setup-run fmt lint check test clients chart-tools mesh demo bench bench-quick load docs site lock upgrade clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,9 +44,18 @@ check: lint ## lint and the quick tests: before every commit
 
 test: setup ## everything, real container clients included (root: it installs Debian packages)
 	@test "$$(id -u)" = 0 || { echo "make test drives real container clients: run it as root, or run 'make check'"; exit 1; }
-	tests/clients/setup.sh
+	$(MAKE) -s -j2 clients $(VENV)/.rewritten
 	$(MAKE) -s chart-tools
 	$(PYTEST)
+
+clients:
+	tests/clients/setup.sh
+
+# pytest rewrites the assertions of each test file before it is compiled: once here, in halves, and not once more in
+# each of the workers, which begin with the same file at the same moment. What cannot be collected is told of by them.
+$(VENV)/.rewritten: | setup
+	@printf '%s\n' tests/*/ | xargs -P 2 -n 16 $(BIN)/python -m pytest -p no:cacheprovider --collect-only -q >/dev/null || :
+	@touch $@
 
 chart-tools: $(VENV)/bin/helm ## helm and kubectl into .venv/bin, for the tests of the chart
 
