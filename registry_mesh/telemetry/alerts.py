@@ -44,6 +44,10 @@ _RECORDS: Final = (
 """Those of hits are of each registry, and not of the node."""
 
 
+GROUPS: Final = ("registry-mesh.records", "registry-mesh.alerts")
+"""The groups of the file; the second asks for what the first records."""
+
+
 def rules(docs: str = "") -> str:
     """The file. `docs`: where the documentation is served; nowhere where empty."""
     return "\n".join(_rules(docs)) + "\n"
@@ -51,10 +55,10 @@ def rules(docs: str = "") -> str:
 
 def _rules(docs: str) -> Iterator[str]:
     yield "# Made from registry_mesh/telemetry/names.py by python -m registry_mesh.telemetry.handbook ."
-    yield from ("groups:", "  - name: registry-mesh.records", "    interval: 30s", "    rules:")
+    yield from ("groups:", f"  - name: {GROUPS[0]}", "    interval: 30s", "    rules:")
     for record, expression in _RECORDS:
         yield from (f"      - record: {record}", f"        expr: {json.dumps(expression)}")
-    yield from ("  - name: registry-mesh.alerts", "    rules:")
+    yield from (f"  - name: {GROUPS[1]}", "    rules:")
     for alert in ALERTS:
         yield f"      - alert: {alert.name}"
         yield f"        expr: {json.dumps(alert.expression)}"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from registry_mesh.telemetry.alert_table import ALERTS, WHO
-from registry_mesh.telemetry.alert_tests import tests, tests_of_weeks
+from registry_mesh.telemetry.alert_tests import tests, tests_of_samples, tests_of_weeks
 from registry_mesh.telemetry.alerts import rules
 from registry_mesh.telemetry.dashboard import dashboard
 from registry_mesh.telemetry.names import METRICS, PREFIX
@@ -32,7 +32,7 @@ seconds (in a bucket every minute) and at the end, so kill -9 loses what came si
 person should know; most of them have an alert of the same name.
 
 - rules and their tests: [`deploy/prometheus/alerts.yaml`](../deploy/prometheus/alerts.yaml), `alerts_test.yaml`,
-  `alerts_week_test.yaml`;
+  `alerts_samples_test.yaml`, `alerts_week_test.yaml`;
   the annotation `runbook` is a command that says more of the alert, `registry-mesh explain NAME`. Where you serve this
   documentation (`make site`), `python -m registry_mesh.telemetry.handbook DIRECTORY --docs https://docs.example/registry-mesh/`
   adds `runbook_url`, which leads to [findings](findings.md), as the chart's `metrics.rules.docs` does
@@ -72,6 +72,7 @@ def _alerts() -> Iterator[str]:
 FILES: Final[Mapping[str, Callable[[str], str]]] = {
     "deploy/prometheus/alerts.yaml": rules,
     "deploy/prometheus/alerts_test.yaml": tests,
+    "deploy/prometheus/alerts_samples_test.yaml": tests_of_samples,
     "deploy/prometheus/alerts_week_test.yaml": tests_of_weeks,
     "deploy/grafana/registry-mesh.json": lambda docs: dashboard(),
     "docs/monitoring.md": lambda docs: page(),

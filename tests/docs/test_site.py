@@ -10,8 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def build(root: Path, to: Path) -> subprocess.CompletedProcess[str]:
-    """Build the site of *root* in *to*, as `make site` does."""
+def build(root: Path, to: Path, builder: str = "html") -> subprocess.CompletedProcess[str]:
+    """Build the site of *root* in *to*, as `make site` does; the builder `dummy` follows links and writes nothing."""
     command = [
         sys.executable,
         "-m",
@@ -20,7 +20,7 @@ def build(root: Path, to: Path) -> subprocess.CompletedProcess[str]:
         "-W",
         "--keep-going",
         "-b",
-        "html",
+        builder,
         "-c",
         "docs",
         ".",
@@ -30,22 +30,29 @@ def build(root: Path, to: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_site_builds_without_a_broken_link(tmp_path: Path) -> None:
-    built = build(ROOT, tmp_path)
+    built = build(ROOT, tmp_path, "dummy")
     assert built.returncode == 0, built.stderr
-    assert "docs/adr" in (tmp_path / "README.html").read_text()
-    assert (tmp_path / "docs/configuration.html").exists()
 
 
-@pytest.mark.parametrize("link", ["nowhere.md", "configuration.md#no-such-heading", "../deploy/nothing.yaml"])
+def linking(folder: Path, link: str) -> Path:
+    """A documentation of two pages, the first of which has `link`."""
+    (folder / "docs").mkdir(parents=True)
+    shutil.copy(ROOT / "docs/conf.py", folder / "docs")
+    (folder / "docs/other.md").write_text("# Other\n\n## A heading\n")
+    (folder / "docs/index.md").write_text(f"# All\n\n[there]({link})\n\n```{{toctree}}\nother.md\n```\n")
+    return folder
+
+
+def test_a_page_is_written_with_its_links(tmp_path: Path) -> None:
+    built = build(linking(tmp_path / "copy", "other.md#a-heading"), tmp_path / "site")
+    assert built.returncode == 0, built.stderr
+    assert 'href="other.html#a-heading"' in (tmp_path / "site/docs/index.html").read_text()
+    assert (tmp_path / "site/docs/other.html").exists()
+
+
+@pytest.mark.parametrize("link", ["nowhere.md", "other.md#no-such-heading", "../deploy/nothing.yaml"])
 def test_a_broken_link_is_an_error(tmp_path: Path, link: str) -> None:
-    copy = tmp_path / "copy"
-    (copy / "docs").mkdir(parents=True)
-    shutil.copy(ROOT / "docs/conf.py", copy / "docs")
-    shutil.copy(ROOT / "docs/configuration.md", copy / "docs")
-    (copy / "docs/index.md").write_text(
-        f"# All\n\n[there]({link})\n\n```{{toctree}}\nconfiguration.md\n```\n"
-    )
-    built = build(copy, tmp_path / "site")
+    built = build(linking(tmp_path / "copy", link), tmp_path / "site", "dummy")
     assert built.returncode != 0
     assert link.rpartition("#")[2] in built.stderr
 

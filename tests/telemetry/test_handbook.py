@@ -68,7 +68,12 @@ def test_nothing_is_asked_for_that_there_is_not(tmp_path: Path) -> None:
 @pytest.mark.skipif(PROMTOOL is None, reason="no promtool here: install prometheus")
 @pytest.mark.parametrize(
     ("what", "file"),
-    [("check", "alerts.yaml"), ("test", "alerts_test.yaml"), ("test", "alerts_week_test.yaml")],
+    [
+        ("check", "alerts.yaml"),
+        ("test", "alerts_test.yaml"),
+        ("test", "alerts_samples_test.yaml"),
+        ("test", "alerts_week_test.yaml"),
+    ],
 )
 def test_promtool_takes_the_rules_and_their_tests(what: str, file: str) -> None:
     done = subprocess.run(

@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ class Installed:
         ended = threading.Event()
 
         def pull() -> None:
-            while not ended.is_set():
+            while not ended.wait(0.01):
                 try:
                     with urllib.request.urlopen(f"{self.node.url}/v2/", timeout=20) as answer:
                         answer.read()
@@ -97,15 +98,35 @@ class Installed:
             assert begin + answer.read() == DATA
 
 
+def copy_compiled(package: Path, to: Path) -> None:
+    """Copy a package with its compiled modules, wherever these are kept: each process would compile them again. Those
+    of sources that change later are not believed any more."""
+    shutil.copytree(package, to, ignore=shutil.ignore_patterns("__pycache__"))
+    for source in package.rglob("*.py"):
+        compiled = Path(cache_from_source(str(source)))
+        beside = Path(cache_from_source(str(to / source.relative_to(package))))
+        if compiled.exists():
+            beside.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(compiled, beside)
+
+
+@contextmanager
+def removed(folder: Path) -> Iterator[None]:
+    """Remove `folder` in the end: it may be one that outlives the tests."""
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture
 def installed(tmp_path: Path) -> Iterator[Installed]:
     app = tmp_path / "app"
-    here = Path(registry_mesh.__file__).parent
-    shutil.copytree(here, app / "registry_mesh", ignore=shutil.ignore_patterns("__pycache__"))
+    copy_compiled(Path(registry_mesh.__file__).parent, app / "registry_mesh")
     node = nodes.origin(tmp_path / "origin", workers=2)
     node.within = ("env", "-C", str(app), "PYTHONDONTWRITEBYTECODE=1", f"PYTHONPATH={app}")
     made = Installed(app / "registry_mesh", node)
-    with node:
+    with removed(Path(cache_from_source(str(app / "any.py"))).parent), node:
         push = f"{node.url}/v2/team/app/blobs/uploads/?digest={DIGEST}"
         with urllib.request.urlopen(
             urllib.request.Request(push, data=DATA, method="POST"), timeout=60

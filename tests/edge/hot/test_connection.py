@@ -41,22 +41,17 @@ from tests.edge.twins import (
 from tests.eventually import eventually
 
 
-async def test_every_shape_of_request_gets_the_same_answer(twins: Twins) -> None:
-    await twins.warm()
+async def test_every_shape_of_request_is_answered_logged_and_counted_the_same(
+    twins: Twins, tmp_path: Path
+) -> None:
+    warmed = await twins.warm()
     assert len(twins.hot.blobs) == 2
     assert len(twins.hot.manifests) == 6
+    before = [counts(table) for table in twins.tables]
     for target, fields, method in itertools.product(TARGETS, FIELDS, ("GET", "HEAD")):
         request = f"{method} {target} HTTP/1.1\r\nHost: site\r\n{fields}\r\n"
         answers = [await ask(server, request) for server in (twins.fast, twins.slow)]
         assert settled(answers[0]) == settled(answers[1]), request
-
-
-async def test_every_shape_of_request_is_logged_and_counted_the_same(twins: Twins, tmp_path: Path) -> None:
-    warmed = await twins.warm()
-    before = [counts(table) for table in twins.tables]
-    for target, fields, method in itertools.product(TARGETS, FIELDS, ("GET", "HEAD")):
-        for server in (twins.fast, twins.slow):
-            await ask(server, f"{method} {target} HTTP/1.1\r\nHost: site\r\n{fields}\r\n")
     await twins.fast.close()
     await twins.slow.close()
     logs = [[json.loads(line) for line in (tmp_path / name).open()] for name in ("fast.log", "slow.log")]
@@ -363,7 +358,7 @@ async def test_over_tls(twins: Twins, answered: list[bool]) -> None:
 
     await eventually(hot, "a blob and a manifest to be hot")
     answered.clear()
-    for target, fields in itertools.product(TARGETS, [*FIELDS, "Range: bytes=0-262144\r\n"]):
+    for target, fields in itertools.product(TARGETS, [*FIELDS[::2], "Range: bytes=0-262144\r\n"]):
         request = f"GET {target} HTTP/1.1\r\nHost: site\r\n{fields}\r\n"
         answers = [await ask(server, request, context) for server in servers]
         assert settled(answers[0]) == settled(answers[1]), request
