@@ -106,6 +106,10 @@ class Registry(Section):
     """Which member of a group is asked first: the one whose answers are quickest, times what is under way there; or,
     for members that are caches, by the blob's digest, so that every node comes to the same member for a blob, unless
     that one has a quarter more under way than the average."""
+    hedge: Literal["alike", "any", "none"] = "alike"
+    """Whether another parent is asked beside one that has not answered within the time that nearly all its answers
+    took, for one request, and one byte, in fifty: `alike`: beside a node of the mesh only another one; `any`: whichever
+    is next; `none`: not before it is late (0.7 s, or eight times its usual latency)."""
     tags: Tags = Tags()
     negative_ttl: Annotated[Duration, Field(le=3600)] = 5.0
     """That a repository has no blob or manifest of some digest is believed for so long, less up to a fifth; 0s: parents

@@ -128,6 +128,11 @@ class Opened(Protocol):
 class Pieces(Protocol):
     """The bytes of a span, once, in order."""
 
+    async def begin(self, least: int) -> None:
+        """To be awaited, if at all, before `pieces` or `direct`: returns when `least` bytes of the span are here, or
+        all that will come. Why no more do, those tell. May be cancelled, and awaited again."""
+        ...
+
     def pieces(self) -> AsyncIterator[Piece]:
         """Give the span's bytes. Ends early only by raising; what was given is then a true prefix."""
         ...
@@ -170,6 +175,9 @@ class Buffered:
     def grows(self) -> bool:
         """False: all there is, is there."""
         return False
+
+    async def begin(self, least: int) -> None:
+        """Nothing is waited for."""
 
     def direct(self) -> AbstractContextManager[DirectBody | None]:
         """None: there is no body that a thread could receive."""

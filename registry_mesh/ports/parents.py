@@ -60,6 +60,34 @@ class Pace(Protocol):
         ...
 
 
+class Spare(Protocol):
+    """Whether a parent is asked beside another, and what is known of it that decides so."""
+
+    @property
+    def soon(self) -> float:
+        """Seconds after which an answer's head, or the first bytes of a body, are later than nearly all of its were."""
+        ...
+
+    @property
+    def spare(self) -> bool:
+        """Whether it may be asked for what another may well give: it has not asked for patience, and what it allows is
+        not nearly used up."""
+        ...
+
+    @property
+    def mesh(self) -> bool | None:
+        """Whether it is a node of the mesh; None: it has not answered yet."""
+        ...
+
+    def outran(self, what: str, seconds: float) -> None:
+        """Have it asked after the others for `what`, by every process of the node, for so many seconds."""
+        ...
+
+    def outrun(self, what: str) -> bool:
+        """Whether it is to be asked after the others for `what`, as any process of the node has seen."""
+        ...
+
+
 class Traffic(Protocol):
     """What comes from a parent."""
 
@@ -79,7 +107,7 @@ class Traffic(Protocol):
         ...
 
 
-class Parent(Health, Pace, Traffic, Protocol):
+class Parent(Health, Pace, Spare, Traffic, Protocol):
     """One place to fetch from, and how it is doing."""
 
     @property

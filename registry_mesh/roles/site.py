@@ -13,6 +13,7 @@ from registry_mesh.content.nest.belonging import ByName
 from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.failover_registry import FailoverRegistry
 from registry_mesh.content.nest.freshness import Freshness
+from registry_mesh.content.nest.hedges import Hedge
 from registry_mesh.content.nest.names import Names, NamesOfPlace
 from registry_mesh.content.nest.negative import Negatives
 from registry_mesh.content.nest.pull_through import PullThrough
@@ -45,6 +46,7 @@ class SiteRegistry:
     freshness: Freshness = field(default_factory=Freshness)
     ranges: Ranges = Ranges.UNPROVEN
     spread: Spread = Spread.LEAST_LOAD
+    hedge: Hedge = Hedge.ALIKE
     siblings: Siblings | None = None
     """The servers that bring blobs together, where there are several."""
 
@@ -64,6 +66,7 @@ class Site:
         default: RegistryName | None = None,
         lied: Callable[[str], None] | None = None,
         paced: Callable[[str, float, float], None] | None = None,
+        hedged: Callable[[str, str], None] | None = None,
         shared: SharedStore | None = None,
         aliases: Mapping[RegistryName, RegistryName] | None = None,
     ) -> None:
@@ -75,7 +78,7 @@ class Site:
         self._registries = dict(registries)
         self._known = RegistryNames(registries, aliases)
         self._default = default or (next(iter(registries)) if len(registries) == 1 else None)
-        self._distrusted = Distrusted(count=lied, paced=paced)
+        self._distrusted = Distrusted(count=lied, paced=paced, hedged=hedged)
         self._manifests = RememberedManifests(store, records)
         self._names = Names(store, records)
         self._remembered = {
@@ -101,7 +104,7 @@ class Site:
 
     def _made(self, registry: RegistryName, name: RepositoryName) -> Repository:
         served = self._registries[registry]
-        parents = FailoverRegistry(registry, served.parents, self._distrusted, served.spread)
+        parents = FailoverRegistry(registry, served.parents, self._distrusted, served.spread, served.hedge)
         source = parents.repository(name)
         place = Place(registry, name)
         names = self._names.of(place)

@@ -71,6 +71,8 @@ RESULTS: Final = ("hit", "joined", "miss", "stale")
 """joined: it followed a fill that another request had begun, and cost the link nothing."""
 SOURCES: Final = ("store", "sibling", "parent")
 OUTCOMES: Final = ("complete", "failed")
+HEDGED: Final = ("won", "lost", "denied")
+"""What comes of asking another parent beside one that is later than usual: see `HEDGES`."""
 ANSWERS: Final = ("ok", "not_modified", "unknown", "denied", "throttled", "error", "unreachable")
 
 STORED: Final = ("pinned", "whole", "part", "other")
@@ -154,6 +156,13 @@ LIES: Final = Metric(
     Kind.COUNTER,
     "Wrong bytes, lengths or ranges that a parent sent; no wrong blob was kept",
     {"registry": None, "parent": None},
+)
+HEDGES: Final = Metric(
+    "hedges_total",
+    Kind.COUNTER,
+    "Answers later than usual, for which a second parent was asked beside this one: it was first (won) or not (lost); "
+    "denied: the budget was used up",
+    {"parent": None, "outcome": HEDGED},
 )
 STORE_USED: Final = Metric("store_used_bytes", Kind.GAUGE, "Bytes stored", {"kind": STORED}, merge=Merge.MAX)
 STORE_QUOTA: Final = Metric(

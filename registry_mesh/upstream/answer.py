@@ -6,8 +6,9 @@ but as failures; those that come while an answer is opened or closed end in `ses
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 
 import aiohttp
 
@@ -34,6 +35,7 @@ class Answer:
         self._response = response
         self._sender = sender
         self._registry = registry
+        self._early: deque[bytes] = deque()  # came before anybody asked for pieces
 
     @property
     def status(self) -> int:
@@ -67,11 +69,26 @@ class Answer:
         """To be entered while pieces are received: cuts the answer off where it stands still or drips."""
         return Stall(self._sender, self._response.close)
 
+    async def begin(self, least: int) -> None:
+        """Have `least` bytes of the body here, or all that will come; why no more do `piece` tells."""
+        size = sum(map(len, self._early))
+        with suppress(aiohttp.ClientError, OSError, RuntimeError):  # the last: the connection is closed
+            while size < least and (data := await self._received()):
+                self._early.append(data)
+                size += len(data)
+
+    async def _received(self) -> bytes:
+        """The next bytes; empty at the body's end, not at that of a chunk of it (RFC 9112 section 7.1)."""
+        while True:
+            data, ends_chunk = await self._response.content.readchunk()
+            if data or not ends_chunk:
+                return data
+
     async def piece(self, stall: Stall) -> bytes:
         """The next bytes of the body, as they came; empty at its end."""
         stall.wait()
         try:
-            data, _ = await self._response.content.readchunk()
+            data = self._early.popleft() if self._early else await self._received()
         except aiohttp.ClientError:
             if stall.stalled:
                 raise stall.failure() from None
@@ -113,4 +130,4 @@ class Answer:
 
     def direct(self, length: int) -> AbstractContextManager[DirectBody | None]:
         """The body of `length` bytes, to be received by the thread that stores it; None where it cannot be."""
-        return direct_body(self._response, length, self._sender, self._registry, self._begins)
+        return direct_body(self._response, length, self._sender, self._registry, self._begins, self._early)

@@ -29,6 +29,11 @@ class BlobReading(Streamed):
             return nullcontext()
         return self._answer.direct(len(self.span))
 
+    async def begin(self, least: int) -> None:
+        """See `Pieces.begin`. Where bytes before the span are to be skipped nothing is waited for."""
+        if not self._skip:
+            await self._answer.begin(min(least, len(self.span)))
+
     async def pieces(self) -> AsyncIterator[bytes]:
         """The bytes of the span as they come. `SourceUnavailable` where the parent stalls or ends too soon,
         `SourceLied` where it sends too much."""

@@ -12,7 +12,7 @@ import asyncio
 import os
 import socket
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, cast
 
@@ -131,9 +131,10 @@ def direct_body(
     session: Sender,
     registry: str = "",
     came: Callable[[], None] = lambda: None,
+    before: Iterable[bytes] = (),
 ) -> Iterator[DirectBody | None]:
     """The body of `length` bytes whose head was read just now; None where it should go the client's way. `came` is
-    called when bytes have come."""
+    called when bytes have come; those `before` have been taken from the client already."""
     protocol = response.connection.protocol if response.connection is not None else None
     transport = protocol.transport if protocol is not None else None
     if (
@@ -146,7 +147,7 @@ def direct_body(
     ):
         yield None
         return
-    early: deque[memoryview] = deque()
+    early: deque[memoryview] = deque(memoryview(data) for data in before)
     while data := response.content.read_nowait():  # has the client go on where it had stopped
         early.append(memoryview(data))
     with (

@@ -58,7 +58,13 @@ async def site(
         "admin": {"port": 0},
         "store": {"disk": {"path": str(folder / "store"), **(store or {})}},
         "registries": {
-            HOST: {"default": True, "parents": [[url] for url in parents], "tags": tags or {}, **(more or {})}
+            HOST: {
+                "default": True,
+                "parents": [[url] for url in parents],
+                "hedge": "none",
+                "tags": tags or {},
+                **(more or {}),
+            }
         },
     }
     node = build(Config.model_validate(config))

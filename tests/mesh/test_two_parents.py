@@ -94,7 +94,8 @@ async def two_parents(kind: str, folder: Path) -> AsyncIterator[TwoParents]:
         bad = await stack.enter_async_context(Link("127.0.0.1", port))
         honest = await stack.enter_async_context(Link("127.0.0.1", port))
         client = await stack.enter_async_context(patient_client())
-        node = nodes.site(folder / "site", bad.url, honest.url, workers=2)
+        both = nodes.registries(bad.url, honest.url, hedge="none")  # the bad one is to be the first to answer
+        node = nodes.site(folder / "site", registries=both, workers=2)
         made = TwoParents(parent, bad, node, client, honest, origin)
         stack.push_async_callback(made.kill)
         yield made

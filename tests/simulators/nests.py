@@ -33,12 +33,13 @@ from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession
 from registry_mesh.upstream.way import Way
 from tests.simulators.origins import bucket_origin, disk_origin, memory_origin, pushes
+from tests.simulators.unhurried import Unhurried
 from tests.suites.bytes_of import read
 from tests.suites.library import LIBRARY, NAME, OTHER, REGISTRY, Library, bring, push, push_small
 
 
 @dataclass(slots=True)
-class NearParent:
+class NearParent(Unhurried):
     """A parent in this process, which always answers. Implements `ports.parents.ParentRegistry`."""
 
     registry: RegistrySource
@@ -51,8 +52,6 @@ class NearParent:
     hush: float = 30.0
     load: float = 0.0
     latency: float = 0.0
-    received: int = 0
-    inflight: int = 0
     busy: bool = False
 
     @property

@@ -38,13 +38,14 @@ from registry_mesh.stores.memory.store import MemoryStore
 from tests.simulators.cloud import CLOUD
 from tests.simulators.images import HOST, SourceRegistry
 from tests.simulators.origins import memory_origin
+from tests.simulators.unhurried import Unhurried
 
 OWN = RegistryName("own.example")
 PLACES = ("replica", "origin", "site", "outward")
 
 
 @dataclass(slots=True)
-class Offer:
+class Offer(Unhurried):
     """A parent that offers what a simulated registry has."""
 
     source: SourceRegistry

@@ -15,7 +15,9 @@ from registry_mesh.upstream.session import ParentSession
 from registry_mesh.upstream.way import Way
 from tests.simulators.registry import SimulatedRegistry
 
-PATIENT: Final = Patience(connect=60, suspect=30, silent=30, ping=30, head=60, stall=30, drip=60, first=30)
+PATIENT: Final = Patience(
+    connect=60, suspect=30, silent=30, ping=30, head=60, stall=30, drip=60, first=30, soon=30
+)
 """For a parent that is to answer: more than any pause takes. Only one that is to be given up has less."""
 
 

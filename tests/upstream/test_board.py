@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registry_mesh.ports.standing import State
 from registry_mesh.upstream.health.board import Board, Card
-from registry_mesh.upstream.health.breaker import FIRST, LONGEST, Breaker
+from registry_mesh.upstream.health.breaker import FIRST, LONGEST, Breaker, peak
+from registry_mesh.upstream.health.parent import SOON
 from registry_mesh.upstream.health.throttles import Throttles
 
 URL = "http://p:5000"
@@ -42,6 +45,46 @@ def test_what_one_process_learns_all_know() -> None:
     node.breakers[2].succeeded(0.2)
     assert node.seen() == [False] * 3
     assert node.board.sheet("other").standing(node.now).state is State.UNASKED
+
+
+def test_one_that_was_beaten_is_so_for_all_as_long_as_was_said() -> None:
+    node = Node()
+    node.cards[0].outran("tags", 30)
+    assert [card.outrun("tags") for card in node.cards] == [True] * 3
+    assert not any(card.outrun("blobs") for card in node.cards)
+    node.now += 31
+    assert not any(card.outrun("tags") for card in node.cards)
+    node.cards[2].pace(1000.0, 60)
+    assert [card.outrun("blobs") for card in node.cards] == [True] * 3, "it was left for being slow"
+    assert not node.cards[0].outrun("sizes")
+    node.now += 61
+    assert not any(card.outrun("blobs") for card in node.cards)
+
+
+def test_a_peak_rises_fast_and_falls_slowly_and_is_the_node_s() -> None:
+    node = Node()
+    node.breakers[0].succeeded(0.2)
+    assert node.breakers[1].peak == 0.1, "half of it went by for the connection"
+    node.now += 1
+    node.breakers[1].succeeded(0.3)
+    assert node.breakers[2].peak == pytest.approx(0.2)
+    for _ in range(100):
+        node.now += 1
+        node.breakers[2].succeeded(0.01)
+    assert node.breakers[0].peak == pytest.approx(0.01, rel=0.01)
+
+
+@pytest.mark.parametrize(("seed", "share"), [(1, 0.1), (2, 0.1)])
+def test_few_answers_take_longer_than_is_waited_for(seed: int, share: float) -> None:
+    """As many as a budget may well be asked for, whatever the latencies of a parent are like."""
+    draws = random.Random(seed)
+    for draw in (lambda: draws.expovariate(100), lambda: 0.01 * draws.lognormvariate(0, 0.5)):
+        now, late = draw(), 0
+        for _ in range(5000):
+            seconds = draw()
+            late += seconds > SOON * now
+            now = peak(now, seconds)
+        assert 0.01 < late / 5000 < share
 
 
 def test_one_process_takes_the_turn_to_try() -> None:

@@ -96,6 +96,69 @@ async def test_every_byte_comes_once_and_in_order(app: UpstreamRegistry) -> None
     assert await receive(app, Span(1000, len(DATA))) == DATA[1000:]
 
 
+@pytest.mark.parametrize("size", [100, LEAST], ids=["small", "received by a thread"])
+@pytest.mark.parametrize("least", [1, 50, 1 << 20])
+async def test_what_was_waited_for_is_a_part_of_the_body(
+    server: Server, app: UpstreamRegistry, size: int, least: int
+) -> None:
+    blobs = app.repository(RepositoryName("team/app")).blobs
+    span = Span(len(DATA) - size, len(DATA))
+    async with asyncio.timeout(60):
+        async with blobs.open(DIGEST, span) as reading:
+            for _ in range(2):  # again: nothing more is waited for
+                await reading.begin(least)
+            got = bytearray()
+            with reading.direct() as body:
+                assert (body is None) == (size < LEAST)
+                while body is not None and len(got) < size:
+                    await body.ready(1)
+                    room = memoryview(bytearray(100_000))
+                    got += room[: await asyncio.to_thread(body.receive_into, room)]
+            if not got:
+                got += b"".join([piece async for piece in reading.pieces()])  # type: ignore[misc]
+    assert got == DATA[-size:]
+    async with blobs.open(DIGEST, Span(len(DATA) - 1, len(DATA))):
+        assert server.connections == 1, "it is as good as before"
+
+
+async def test_a_body_that_does_not_begin_may_be_waited_for_again(
+    server: Server, app: UpstreamRegistry
+) -> None:
+    may = asyncio.Event()
+
+    async def later(writer: asyncio.StreamWriter, data: bytes) -> None:
+        await may.wait()
+        await whole(writer, data)
+
+    server.body = later
+    blobs = app.repository(RepositoryName("team/app")).blobs
+    async with asyncio.timeout(60), blobs.open(DIGEST, Span(len(DATA) - 10, len(DATA))) as reading:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await reading.begin(10)
+        may.set()
+        await reading.begin(10)
+        assert b"".join([piece async for piece in reading.pieces()]) == DATA[-10:]  # type: ignore[misc]
+
+
+async def test_why_a_body_did_not_begin_its_reader_is_told(server: Server, app: UpstreamRegistry) -> None:
+    async def breaks_off(writer: asyncio.StreamWriter, data: bytes) -> None:
+        writer.write(data[:4])
+        await writer.drain()
+        writer.close()
+
+    server.body = breaks_off
+    blobs = app.repository(RepositoryName("team/app")).blobs
+    got = b""
+    async with asyncio.timeout(60):
+        with pytest.raises(SourceUnavailable):
+            async with blobs.open(DIGEST, Span(len(DATA) - 10, len(DATA))) as reading:
+                await reading.begin(10)
+                async for piece in reading.pieces():
+                    got += piece  # type: ignore[operator]
+    assert DATA[-10:-6].startswith(got)
+
+
 async def test_the_connection_is_good_for_the_next_request(server: Server, app: UpstreamRegistry) -> None:
     for _ in range(4):
         assert await receive(app) == DATA
@@ -200,6 +263,33 @@ async def test_a_body_in_chunks_goes_the_clients_way(server: Server, app: Upstre
         with reading.direct() as body:
             assert body is None
         assert b"".join([piece async for piece in reading.pieces()]) == DATA[10:]  # type: ignore[misc]
+
+
+async def test_the_end_of_a_chunk_is_not_that_of_the_body(server: Server, app: UpstreamRegistry) -> None:
+    """It may come alone, after the bytes of the chunk were taken."""
+    taken = asyncio.Event()
+
+    async def in_two(writer: asyncio.StreamWriter, data: bytes) -> None:
+        writer.write(b"%x\r\n%s" % (1000, data[:1000]))
+        await writer.drain()
+        await taken.wait()
+        writer.write(b"\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.write(b"%x\r\n%s\r\n0\r\n\r\n" % (len(data) - 1000, data[1000:]))
+        await writer.drain()
+
+    server.chunked, server.body = True, in_two
+    got = b""
+    async with (
+        asyncio.timeout(60),
+        app.repository(RepositoryName("team/app")).blobs.open(DIGEST, Span(0, len(DATA))) as reading,
+    ):
+        async for piece in reading.pieces():
+            got += piece  # type: ignore[operator]
+            if len(got) >= 1000:
+                taken.set()
+    assert got == DATA
 
 
 async def test_small_bodies_go_the_clients_way(app: UpstreamRegistry) -> None:

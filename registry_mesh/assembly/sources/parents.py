@@ -31,6 +31,7 @@ from registry_mesh.ports.siblings import Siblings, SiblingServer
 from registry_mesh.telemetry.instruments import Instruments, Table
 from registry_mesh.telemetry.logs import FIELDS
 from registry_mesh.telemetry.names import (
+    HEDGES,
     LIES,
     OTHER,
     PARENT_AVAILABLE,
@@ -135,6 +136,11 @@ class Parents:
         asked after the others for it."""
         if source in self._seen.board.names:
             self._seen.card(source).pace(rate, pause)
+
+    def hedged(self, late: str, outcome: str) -> None:
+        """Count what came of asking another parent beside the one of that name."""
+        if any(session.name == late for session in self._sessions.values()):
+            self._instruments.counter(HEDGES, late, outcome).add()
 
     def tell(self) -> None:
         """Set the gauges of who is available, siblings too."""

@@ -15,6 +15,7 @@ from registry_mesh.config.schema import Config
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.nest.followed_tags import FollowedTags
 from registry_mesh.content.nest.freshness import Freshness
+from registry_mesh.content.nest.hedges import Hedge
 from registry_mesh.content.nest.spread import Spread
 from registry_mesh.content.nest.unproven import Ranges
 from registry_mesh.oci.reference import RegistryName, RepositoryName
@@ -82,6 +83,7 @@ def open_site(config: Config, storage: Storage, parents: Parents, stack: AsyncEx
             freshness(config.registries[name]),
             Ranges(config.registries[name].ranges),
             Spread(config.registries[name].spread),
+            Hedge(config.registries[name].hedge),
             parents.siblings(name),
         )
         for name, groups in parents.groups.items()
@@ -94,6 +96,7 @@ def open_site(config: Config, storage: Storage, parents: Parents, stack: AsyncEx
         default=default_registry(config),
         lied=parents.lied,
         paced=parents.paced,
+        hedged=parents.hedged,
         shared=storage.shared,
         aliases=aliases(config),
     )

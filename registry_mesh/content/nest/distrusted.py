@@ -9,9 +9,10 @@ from typing import Final
 
 from cachetools import TTLCache
 
-from registry_mesh.content.nest.hedges import Hedges
+from registry_mesh.content.nest import hedges
 from registry_mesh.content.nest.paces import Paces, Told
 from registry_mesh.oci.digest import Digest
+from registry_mesh.ports.parents import Parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +48,12 @@ class Distrusted:
         count: Callable[[str], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
         paced: Told | None = None,
+        hedged: hedges.Told | None = None,
     ) -> None:
+        """`count` is told of each lie, `paced` of rates, `hedged` of what came of asking two parents."""
         self._ttl = ttl
         self._clock = clock
-        self.hedges = Hedges(clock)
+        self.hedges = hedges.Hedges(clock, hedged) if hedged is not None else hedges.Hedges(clock)
         self.paces = Paces(clock, paced) if paced is not None else Paces(clock)
         self._lies: TTLCache[tuple[str, Digest], _Lies] = TTLCache(10_000, ttl, timer=clock)
         self._count = count
@@ -66,6 +69,22 @@ class Distrusted:
     def was_late(self, name: str, what: str) -> bool:
         """Whether another was quicker lately, where it was asked for `what`."""
         return (name, what) in self._late
+
+    def is_slow(self, parent: Parent, what: str) -> bool:
+        """Whether it was late with `what` lately, or its bodies are far slower than those of others, as any process of
+        the node has seen."""
+        outdone = what == "blobs" and self.paces.outdone(parent.name)
+        return outdone or self.was_late(parent.name, what) or parent.outrun(what)
+
+    def is_second_best(self, parent: Parent, what: str, digest: Digest | None) -> bool:
+        """Whether it is asked after the others for what it did lately."""
+        return self.is_slow(parent, what) or (digest is not None and self.suspects(parent.name, digest))
+
+    def was_beaten(self, parent: Parent, what: str) -> None:
+        """Another was so much quicker, or for the second time running: it is asked after the others for a while, by all
+        processes of the node."""
+        self.note_late([parent.name], what)
+        parent.outran(what, self.LATE)
 
     def doubt(self, source: str, digest: Digest) -> None:
         """`source` gave nothing of use, and is no liar for that: for `DOUBT` seconds it is asked after the others.

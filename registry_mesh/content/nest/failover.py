@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Final
+from contextlib import asynccontextmanager
 
 from registry_mesh.chunks.chunk_map import ChunkMap
 from registry_mesh.content.nest.candidates import Candidate, Unknown, together_as_one
 from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.first_answer import FirstAnswer
+from registry_mesh.content.nest.first_bytes import FirstBytes, OpenedSpan, WantedSpan
+from registry_mesh.content.nest.hedges import Hedge
 from registry_mesh.content.nest.second_opinion import SecondOpinion
 from registry_mesh.content.nest.spread import Spread
 from registry_mesh.oci.descriptor import Descriptor
@@ -20,9 +21,6 @@ from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobInfo, Reading
 from registry_mesh.ports.failures import Failure, MapUnusable, SourceLied, SourceSlow
 from registry_mesh.ports.repositories import FetchedManifest, Referrers, Repository, Resolved, TagPage
-
-BESIDE: Final = 1 << 20
-"""Bytes of a span that may be asked of two parents at once."""
 
 
 class Failover:
@@ -37,9 +35,11 @@ class Failover:
         groups: Sequence[Sequence[Candidate]],
         distrusted: Distrusted,
         spread: Spread = Spread.LEAST_LOAD,
+        hedge: Hedge = Hedge.ALIKE,
     ) -> None:
         self._distrusted = distrusted
-        self._first = FirstAnswer(groups, distrusted, spread)
+        self._first = FirstAnswer(groups, distrusted, spread, hedge)
+        self._first_bytes = FirstBytes(self._first, distrusted)
 
     async def stat(self, digest: Digest) -> BlobInfo:
         """The size as the first candidate tells it."""
@@ -47,31 +47,24 @@ class Failover:
 
     @asynccontextmanager
     async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[Reading]:
-        """Open at the first candidate that begins to answer. One whose body drips is asked after the others for a
-        while, whatever is wanted."""
-
-        large = span is None or len(span) > BESIDE
+        """Open at the first candidate that begins to answer, and whose body begins. One whose body drips is asked after
+        the others for a while, whatever is wanted."""
+        wanted = WantedSpan(digest, span)
         asked = 0
 
-        async def opened(repository: Repository) -> tuple[AsyncExitStack, Reading]:
-            """Beside one that is late a large body is not asked for before the other has told that it answers."""
+        async def opened(repository: Repository) -> OpenedSpan:
             nonlocal asked
             asked += 1
-            stack = AsyncExitStack()
             try:
-                if asked > 1 and large:
-                    await repository.blobs.stat(digest)
-                return stack, await stack.enter_async_context(repository.blobs.open(digest, span))
+                return await wanted.open(repository, beside=asked > 1)
             finally:
                 asked -= 1
 
-        async def close(late: tuple[AsyncExitStack, Reading]) -> None:
-            await late[0].aclose()
-
-        stack, reading = await self._first.of("blobs", opened, digest, close)
+        found = await self._first.of("blobs", opened, digest, OpenedSpan.close, wanted.size)
         try:
-            async with stack:
-                yield reading
+            found = await self._first_bytes.of(found, wanted)
+            async with found.stack:
+                yield found.reading
         except SourceSlow as slow:
             self._distrusted.note_late([slow.source], "blobs")
             raise

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from registry_mesh.content.nest.candidates import Candidate
 from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.failover import Failover
+from registry_mesh.content.nest.hedges import Hedge
 from registry_mesh.content.nest.parent_rivals import ParentRivals
 from registry_mesh.content.nest.spread import Spread
 from registry_mesh.oci.reference import RegistryName, RepositoryName
@@ -25,7 +26,9 @@ class FailoverRegistry:
         groups: Sequence[Sequence[ParentRegistry]],
         distrusted: Distrusted,
         spread: Spread = Spread.LEAST_LOAD,
+        hedge: Hedge = Hedge.ALIKE,
     ) -> None:
+        self._hedge = hedge
         self._spread = spread
         self._registry = registry
         self._groups = groups
@@ -39,7 +42,7 @@ class FailoverRegistry:
     def repository(self, name: RepositoryName) -> Repository:
         """The repository, each request of which goes to the first parent that can answer it."""
         groups = [[Candidate(each.parent, each.repository(name)) for each in group] for group in self._groups]
-        source = Failover(groups, self._distrusted, self._spread)
+        source = Failover(groups, self._distrusted, self._spread, self._hedge)
         return Repository(self._registry, name, source, source, source, source)
 
     async def repositories(self) -> AsyncIterator[RepositoryName]:

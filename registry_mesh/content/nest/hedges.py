@@ -2,47 +2,73 @@
 
 from __future__ import annotations
 
+import enum
 import time
 from collections.abc import Callable
 from typing import Final
 
 from cachetools import TTLCache
 
-SOON: Final = 0.25
-"""Seconds to an answer after which another parent is asked as well, while the budget lasts."""
+from registry_mesh.chunks.chunk_map import MIB
+from registry_mesh.ports.parents import Parent
 
-USUAL: Final = 4.0
-"""Times the usual latency, if that is more."""
+Told = Callable[[str, str], None]
+"""The parent that was later than usual, and what came of it: a word of `telemetry.names.HEDGED`."""
 
 
-def soon(latency: float, late: float) -> float:
-    """Seconds after which a parent of this usual latency is asked beside (0.0: it has not answered yet); at most
-    `late`, after which another is asked whatever the budget says."""
-    return min(late, max(SOON, USUAL * latency)) if latency else late
+class Hedge(enum.Enum):
+    """Which parents may be asked beside another."""
+
+    NONE = "none"
+    """None, before the other is late."""
+    ALIKE = "alike"
+    """Beside a node of the mesh only another one: what the tree may have is not fetched past it."""
+    ANY = "any"
+    """Any."""
+
+    def allows(self, first: Parent, other: Parent) -> bool:
+        """Whether `other` may be asked beside `first`."""
+        if self is Hedge.NONE or not other.spare:
+            return False
+        return self is Hedge.ANY or not first.mesh or bool(other.mesh)
+
+
+def _nobody(parent: str, outcome: str) -> None:
+    """Nobody is told."""
 
 
 class Hedges:
-    """Of one process. A twentieth of what is asked may be asked twice, and `MOST` at once: a link that is slow for all
-    parents is not to carry everything twice. A parent that was beaten twice running is late."""
+    """Of one process. A fiftieth of what is asked may be asked twice, and a fiftieth of the bytes may come twice, with
+    `MOST` and `MOST_BYTES` at once: a link that is slow for all parents is not to carry everything twice. A parent that
+    was beaten twice running is late."""
 
-    SHARE: Final = 0.05
+    SHARE: Final = 0.02
     MOST: Final = 10.0
+    MOST_BYTES: Final = 4.0 * MIB
     RUNNING: Final = 30.0
     """Seconds between two defeats that follow each other."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, told: Told = _nobody) -> None:
+        self.told = told
         self._left = self.MOST
+        self._left_bytes = self.MOST_BYTES
+        self._received: dict[str, int] = {}
         self._beaten: TTLCache[tuple[str, str], bool] = TTLCache(10_000, self.RUNNING, timer=clock)
 
-    def asked(self) -> None:
-        """A parent is asked for something."""
+    def asked(self, parent: Parent) -> None:
+        """A parent is asked for something. It has brought some bytes since it was asked last."""
         self._left = min(self.MOST, self._left + self.SHARE)
+        brought = parent.received - self._received.get(parent.name, parent.received)
+        self._received[parent.name] = parent.received
+        self._left_bytes = min(self.MOST_BYTES, self._left_bytes + self.SHARE * max(0, brought))
 
-    def take(self) -> bool:
-        """Whether another may be asked beside it."""
-        if self._left < 1:
+    def take(self, late: str, size: int = 0) -> bool:
+        """Whether another may be asked beside the parent `late`, for what brings up to `size` bytes in vain."""
+        if self._left < 1 or self._left_bytes < size:
+            self.told(late, "denied")
             return False
         self._left -= 1
+        self._left_bytes -= size
         return True
 
     def answered(self, name: str, what: str) -> None:

@@ -27,9 +27,9 @@ class ParentRivals:
 
     def _is_rival(self, parent: Parent, source: str, digest: Digest) -> bool:
         distrusted = self._distrusted
-        beaten = distrusted.hedges.was_beaten(parent.name, "blobs")
-        away = beaten or distrusted.was_late(parent.name, "blobs") or self._paces.outdone(parent.name)
-        suspect = away or self._distrusted.suspects(parent.name, digest)
+        hedges = distrusted.hedges
+        beaten = hedges.was_beaten(parent.name, "blobs") or hedges.was_beaten(parent.name, "bytes")
+        suspect = beaten or distrusted.is_second_best(parent, "blobs", digest)
         return parent.name != source and parent.available and not suspect
 
     def traffic(self, source: str) -> Traffic:

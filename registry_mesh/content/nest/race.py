@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from time import monotonic
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from registry_mesh.oci.refusals import Refusal
 from registry_mesh.ports.failures import Failure
 
 K = TypeVar("K")
 T = TypeVar("T")
+
+
+STOOD: Final = 0.02
+"""Seconds more than were to be waited: this process stood still, and answers may have come meanwhile."""
+
+
+async def first_done(tasks: Collection[asyncio.Task[T]], seconds: float | None) -> set[asyncio.Task[T]]:
+    """Those of the tasks that are done, once some are, or none after `seconds`. Where the process stood still they are
+    waited for as long once more."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    if not done and seconds is not None and loop.time() - began > seconds + STOOD:
+        done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    return done
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +62,7 @@ class Race(Generic[K, T]):
         failure nor a refusal is raised."""
         if not self._running:
             return None
-        done, _ = await asyncio.wait(self._running, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        done = await first_done(self._running, seconds)
         for task in done:
             candidate, _ = self._running.pop(task)
             try:

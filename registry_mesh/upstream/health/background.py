@@ -43,6 +43,12 @@ class Background:
         """Whether clients, of any process, wait for the parent now."""
         return self._card.clock() - self._card.clients_at < LATELY
 
+    @property
+    def saves(self) -> bool:
+        """Whether all that is left of the quota is for what clients cannot do without."""
+        quota = self._card.quota()
+        return quota is not None and kept_for(quota, self._card.clock()) > 0
+
     def admit(self, work: Urgency) -> None:
         """Note that a client waits; `SourceThrottled` where none does, and the rest of the quota is for clients."""
         if not work.background:

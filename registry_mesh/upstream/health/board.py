@@ -116,6 +116,10 @@ class Sheet:
         """When bytes of a body came last, to any."""
         return max(self._words[_HEARD::_WORDS].tolist())
 
+    def last(self, fact: str) -> float:
+        """The latest of such times, of any process."""
+        return max(self._words[_NAMES[fact] :: _WORDS].tolist())
+
     def clients_at(self) -> float:
         """When a client's request began last, or bytes came for one, at any."""
         return max(self._words[_CLIENTS::_WORDS].tolist())
@@ -200,6 +204,15 @@ class Card:
             if not before or before < now - SLOW_LASTS:
                 self._own[_NAMES["slow_since"]] = now
             self._own[_NAMES["slow_until"]] = now + pause
+
+    def outran(self, what: str, seconds: float) -> None:
+        """Another was the first to answer where both were asked for `what`: have it asked last for so long."""
+        self._own[_NAMES[f"late_{what}"]] = self.clock() + seconds
+
+    def outrun(self, what: str) -> bool:
+        """Whether any process has it asked after the others for `what`, for being late or slow."""
+        until = self._sheet.last(f"late_{what}")
+        return max(until, self._sheet.last("slow_until") if what == "blobs" else 0.0) > self.clock()
 
     def deny(self, why: str) -> None:
         """The parent did not take this node's login."""

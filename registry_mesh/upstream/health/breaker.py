@@ -19,6 +19,18 @@ LONGEST: Final = 30.0
 TOLERATED: Final = 3
 """Failures in a row that an answering parent may have (5xx) before it is left alone."""
 
+EXCHANGE: Final = 0.5
+"""Of the seconds to the first answer of all: as many at least went by for the connection."""
+
+RISES: Final = 0.5
+FALLS: Final = 0.1
+"""Of what is between a peak and an answer that took longer, or was quicker: it comes to lie above some nine in ten."""
+
+
+def peak(before: float, seconds: float) -> float:
+    """Return the peak of latencies after one more."""
+    return before + (RISES if seconds > before else FALLS) * (seconds - before)
+
 
 class Breaker:
     """State of one parent, kept on `card`. `clock` in seconds, monotonic."""
@@ -47,6 +59,11 @@ class Breaker:
     def latency(self) -> float:
         """Seconds to the answer's head, smoothed."""
         return self._card.known().latency
+
+    @property
+    def peak(self) -> float:
+        """Seconds to the answer's head that few take longer than."""
+        return self._card.known().peak
 
     @property
     def last_success(self) -> float:
@@ -106,6 +123,7 @@ class Breaker:
         known, now = self._card.known(), self._clock()
         up = known.answered_at > 0 and not known.down
         self._card.write(
+            peak=peak(known.peak, seconds) if known.peak else seconds * EXCHANGE,
             latency=seconds if not known.latency else 0.8 * known.latency + 0.2 * seconds,
             up_since=known.up_since if up else now,
             failures=0,

@@ -45,6 +45,8 @@ class Patience:
     stall: float = 5.0
     drip: float = 10.0
     first: float = 8.0
+    soon: float = 0.02
+    """Until an answer may be called later than usual, if it is: below, a busy node's own turns decide."""
     unanswered: int = 1024
     """Requests that wait for their heads at once, a quarter of what a process serves at a time: one parent that
     accepts and never answers is not to hold up what others have."""

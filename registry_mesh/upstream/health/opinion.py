@@ -78,6 +78,15 @@ class Facts:
     """When it answered GET /v2/ last."""
     base: float = 0.0
     """The status, where no registry gives that answer."""
+    peak: float = 0.0
+    """Seconds to an answer's head that few take longer than: it rises fast, and falls slowly."""
+    late_blobs: float = 0.0
+    """Until when it is asked after the others for blobs, for another was the first to answer; so the next ones."""
+    late_sizes: float = 0.0
+    late_manifests: float = 0.0
+    late_tags: float = 0.0
+    late_lists: float = 0.0
+    late_referrers: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +110,7 @@ class Opinion:
     """It names this node among its own parents, or theirs."""
     named_at: float
     """When it named them last."""
+    peak: float
 
     @property
     def down(self) -> bool:
@@ -134,6 +144,7 @@ def opinion(seen: Sequence[Facts]) -> Opinion:
         lost=max(facts.lost_at for facts in seen) > max(facts.reached_at for facts in seen),
         leads_back=named.leads_back > 0,
         named_at=named.named_at,
+        peak=last.peak,
     )
 
 

@@ -24,6 +24,12 @@ LATE: Final = 0.7
 LATE_AT_FIRST: Final = 2.0
 """The same for a parent that has not answered yet: it may be far away."""
 
+SOON: Final = 1.5
+"""Times the peak of a parent's latencies, after which an answer's head is later than nearly all were."""
+
+SOON_AT_FIRST: Final = 0.05
+"""Seconds after which the head of a parent's first answer of all is later than usual."""
+
 HUSH: Final = 0.1
 """Seconds in which a body may bring next to nothing; four times the usual latency, if more."""
 
@@ -125,6 +131,26 @@ class KnownParent:
         """See `ports.parents.Parent`."""
         usual = 8 * self.breaker.latency
         return max(LATE, usual) if usual else LATE_AT_FIRST
+
+    @property
+    def soon(self) -> float:
+        """See `ports.parents.Spare`."""
+        if not self.breaker.answered:
+            return max(self.patience.soon, SOON_AT_FIRST)
+        return max(self.patience.soon, SOON * self.breaker.peak)
+
+    @property
+    def spare(self) -> bool:
+        """See `ports.parents.Spare`."""
+        return not self.throttled and not self._background.saves
+
+    def outran(self, what: str, seconds: float) -> None:
+        """See `ports.parents.Spare`."""
+        self.card.outran(what, seconds)
+
+    def outrun(self, what: str) -> bool:
+        """See `ports.parents.Spare`."""
+        return self.card.outrun(what)
 
     @property
     def load(self) -> float:

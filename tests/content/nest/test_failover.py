@@ -37,13 +37,14 @@ from registry_mesh.ports.repositories import FetchedManifest, Referrers, Reposit
 from registry_mesh.stores.memory.store import MemoryStore
 from tests.eventually import eventually
 from tests.simulators.source import SimulatedSource
+from tests.simulators.unhurried import Unhurried
 from tests.suites.maps_of import map_of
 
 DATA = bytes(range(256)) * 20_000
 
 
 @dataclass
-class Place:
+class Place(Unhurried):
     name: str
     available: bool = True
     reason: str = "refuses connections, is tried again in 4 s"
@@ -51,9 +52,12 @@ class Place:
     lost: bool = False
     load: float = 0.0
     late: float = 30.0
+    soon: float = 30.0
+    hush: float = 60.0
+    spare: bool = True
+    mesh: bool | None = None
     latency: float = 0.0
     received: int = 0
-    inflight: int = 0
     returns: bool = False
 
     async def back(self) -> bool:

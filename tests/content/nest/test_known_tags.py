@@ -24,6 +24,7 @@ from registry_mesh.repositories.of_replica import ReplicaRepositories
 from registry_mesh.stores.memory.records import MemoryRecords
 from registry_mesh.stores.memory.store import MemoryStore
 from tests.simulators.source import SimulatedSource
+from tests.simulators.unhurried import Unhurried
 
 HOST, NAME, TAG = RegistryName("r"), RepositoryName("a"), Tag("1")
 MANIFESTS = {
@@ -58,7 +59,7 @@ class Asked(SimulatedSource):
 
 
 @dataclass
-class Place:
+class Place(Unhurried):
     name: str
     available: bool = True
     confirmed: bool = True

@@ -19,13 +19,14 @@ from registry_mesh.ports.blobs import Provenance
 from registry_mesh.ports.failures import SourceUnavailable
 from registry_mesh.ports.repositories import Repository, Resolved
 from tests.simulators.source import SimulatedSource
+from tests.simulators.unhurried import Unhurried
 
 OLD = Resolved(Descriptor(OCI_MANIFEST, Digest.of(b"old"), 3), Provenance(age=60.0, stale=True))
 NEW = Resolved(Descriptor(OCI_MANIFEST, Digest.of(b"new"), 3), Provenance(hit=False))
 
 
 @dataclass
-class Place:
+class Place(Unhurried):
     name: str
     available: bool = True
     reason: str = ""
