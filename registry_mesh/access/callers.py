@@ -15,11 +15,12 @@ from registry_mesh.auth.certified import name_of
 from registry_mesh.auth.grants import Grants
 from registry_mesh.auth.identity import ANONYMOUS_NAME, Identity
 from registry_mesh.auth.revoked import mark
-from registry_mesh.auth.robots import SUBJECT, robot_of
+from registry_mesh.auth.robots import SUBJECT, Robot, digest, robot_of
 from registry_mesh.oci.refusals import Unauthorized
 
 TOKEN_USER: Final = "token"  # noqa: S105 - a user's name
 """Logs in with an issuer's token for a password."""
+_NOBODY: Final = Robot("", digest(""), 0.0)
 WRONG: Final = "the user name or the password is wrong"
 
 Renew = Callable[[str], Awaitable[None]]
@@ -74,7 +75,8 @@ class Callers:
 
     def _robot(self, name: str, secret: str) -> Identity:
         robot = self.book.robots.get(name)
-        if robot is None or not robot.knows(secret) or self._clock() >= robot.until:
+        knows = (robot or _NOBODY).knows(secret)  # an unknown name costs what a wrong secret does
+        if robot is None or not knows or self._clock() >= robot.until:
             raise Unauthorized(WRONG)
         return Identity(robot.subject, until=robot.until, credential=mark(robot.secret))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import bcrypt
 import pytest
@@ -37,6 +38,32 @@ async def test_only_the_password_itself_fits(hashed: object) -> None:
 async def test_another_s_password_is_nobody_s() -> None:
     for hashes in ({"alice": argon2("wonder")}, {"alice": plain("wonder")}, {}):
         assert not await Passwords().fit(Login("nobody", "wonder"), hashes)
+
+
+class Counted(str):
+    """A hash that knows how often it was compared with."""
+
+    compared = 0
+
+    def startswith(self, *args: Any) -> bool:  # Any: as the class above has it
+        self.compared += 1
+        return super().startswith(*args)
+
+
+@pytest.mark.parametrize("user", ["alice", "bob", "nobody", "", "root", "alice\0", "ALICE", "robot$ci"])
+async def test_every_login_costs_one_comparison(user: str) -> None:
+    """Of a kind that real users have: whether a name is known cannot be told by the time."""
+    hashes = {name: Counted(made("wonder")) for name, made in (("alice", plain), ("bob", argon2))}
+    assert not await Passwords().fit(Login(user, "wrong"), hashes)
+    assert sum(each.compared for each in hashes.values()) == 1
+
+
+async def test_a_name_that_nobody_has_always_costs_the_same() -> None:
+    """Asked twice, one that moved from hash to hash would be found out."""
+    hashes = {f"user{n}": Counted(plain("wonder")) for n in range(8)}
+    for _ in range(3):
+        assert not await Passwords().fit(Login("nobody", "wrong"), hashes)
+    assert sorted(each.compared for each in hashes.values()) == [0] * 7 + [3]
 
 
 async def test_the_loop_goes_on_and_the_queue_is_bounded() -> None:
