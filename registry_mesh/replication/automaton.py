@@ -122,7 +122,8 @@ class Automaton:
         start = self._build(node, _ACCEPTING)
         self._closures = self._closed()
         self._start = self._closures[start]
-        self._pieces: dict[int, int] = {}  # by the place of four states and which of them: what follows them
+        # By the place of eight states: what follows the lower four of them (keys 1-15) and the upper four (16-31).
+        self._pieces: list[dict[int, int]] = [{} for _ in range(len(self._masks) // 8 + 1)]
         self._readers: dict[str, int] = {}  # by character: the states that read it
         self._steps: dict[tuple[int, str], int] = {}
         self._kept = 0  # bytes, about
@@ -176,14 +177,21 @@ class Automaton:
     def _step(self, states: int, character: str) -> int:
         reading = states & self._reading(character)
         following = 0
-        for place, byte in enumerate(reading.to_bytes((len(self._masks) + 7) // 8, "little")):
-            if byte & 15:
-                following |= self._piece(place << 5 | byte & 15)
-            if byte >> 4:
-                following |= self._piece(place << 5 | 16 | byte >> 4)
+        for place, byte in enumerate(reading.to_bytes(len(self._pieces), "little")):
+            if not byte:
+                continue
+            pieces = self._pieces[place]
+            if lower := byte & 15:
+                piece = pieces.get(lower)
+                following |= self._piece(place, lower) if piece is None else piece
+            if byte > 15:
+                upper = 16 | byte >> 4
+                piece = pieces.get(upper)
+                following |= self._piece(place, upper) if piece is None else piece
         if self._kept >= self._most:
             self._steps.clear()
-            self._pieces.clear()
+            for pieces in self._pieces:
+                pieces.clear()
             self._kept = 0
         self._steps[states, character] = following
         self._kept += _STEP + getsizeof(following)
@@ -197,17 +205,15 @@ class Automaton:
             self._readers[character] = found
         return found
 
-    def _piece(self, key: int) -> int:
-        """What follows four states; bits 0-3 of `key` say which of them, the others where they are."""
-        found = self._pieces.get(key)
-        if found is None:
-            first, found = (key >> 4) * 4, 0
-            for state in range(first, min(first + 4, len(self._masks))):
-                if key >> (state - first) & 1:
-                    for following in self._nexts[state]:
-                        found |= self._closures[following]
-            self._pieces[key] = found
-            self._kept += _STEP + getsizeof(found)
+    def _piece(self, place: int, which: int) -> int:
+        """What follows four states: bits 0-3 of `which` say which of them, and bit 4 that they are the upper four."""
+        first, found = place * 8 + (which >> 4) * 4, 0
+        for state in range(first, min(first + 4, len(self._masks))):
+            if which >> (state - first) & 1:
+                for following in self._nexts[state]:
+                    found |= self._closures[following]
+        self._pieces[place][which] = found
+        self._kept += _STEP + getsizeof(found)
         return found
 
     def _closed(self) -> list[int]:
