@@ -3,6 +3,7 @@ is answered by the one that takes its seat."""
 
 from __future__ import annotations
 
+import errno
 import logging
 import socket
 from collections.abc import Sequence
@@ -93,8 +94,9 @@ def listen(address: str, port: int, count: int = 1) -> list[socket.socket]:
             target = (target[0], trial.getsockname()[1], *target[2:])
         sockets = [_bound(family, target, shared=True) for _ in range(count)]
     except OSError as fault:
+        who = f"; `ss -ltnp sport = :{port}` names the program" if fault.errno == errno.EADDRINUSE else ""
         raise AddressTaken(
-            f"cannot listen on {host_and_port(address, port)}: {fault.strerror or fault}"
+            f"cannot listen on {host_and_port(address, port)}: {fault.strerror or fault}{who}"
         ) from None
     for each in sockets:
         each.listen(BACKLOG)

@@ -18,11 +18,11 @@ RETRIED: Final = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses after which the same request may well succeed."""
 
 _UNFIT: Final = {
-    301: "it lies in another region, or its endpoint is another",
+    301: "it lies in {region} (store.s3.region), or its endpoint is another",
     302: "its endpoint is another",
-    307: "it lies in another region, or its endpoint is another",
+    307: "it lies in {region} (store.s3.region), or its endpoint is another",
     308: "its endpoint is another",
-    400: "",
+    400: "it lies in {region} (store.s3.region), or our keys are malformed",
     401: "our keys are not believed",
     403: "our keys are wrong, or may not do that",
     404: "there is no such bucket",
@@ -30,6 +30,7 @@ _UNFIT: Final = {
 """Statuses that say that the bucket or our keys are not what the configuration takes them for, and their sense."""
 
 _FULL: Final = frozenset({"QuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "StorageFull"})
+_REGION: Final = re.compile(r"[a-z0-9-]{1,40}")
 _CODE: Final = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
 
 _OF_CREDENTIALS: Final = (OSError, ValueError, RuntimeError)
@@ -49,7 +50,10 @@ def refused(what: str, status: int, code: str, headers: Mapping[str, str] | None
     if status == 507 or code in _FULL:
         return StoreFull(reason)
     if status in _UNFIT:
-        return StoreUnfit(reason + (f": {_UNFIT[status]}" if _UNFIT[status] else ""))
+        named = (headers or {}).get("x-amz-bucket-region", "")
+        region = f"the region {named}" if _REGION.fullmatch(named) else "another region"
+        sense = "" if status == 400 and code else _UNFIT[status].format(region=region)
+        return StoreUnfit(f"{reason}: {sense}" if sense else reason)
     after = (headers or {}).get("Retry-After", "")
     return StoreBroken(reason, retry_after=float(after) if after.isdigit() else None)
 
@@ -75,8 +79,9 @@ def translated(what: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        raise refused(what, status, str(error.response.get("Error", {}).get("Code", ""))) from error
+        about = error.response.get("ResponseMetadata", {})
+        status, headers = int(about.get("HTTPStatusCode", 0)), about.get("HTTPHeaders", {})
+        raise refused(what, status, str(error.response.get("Error", {}).get("Code", "")), headers) from error
     except BotoCoreError as error:
         raise StoreBroken(f"the bucket did not answer to {what}: {why(error)}") from error
     except _OF_CREDENTIALS as error:

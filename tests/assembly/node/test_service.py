@@ -411,7 +411,10 @@ def test_a_taken_port_is_said_in_a_line(tmp_path: Path) -> None:
         )
         done = serve(path)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith(f"error: cannot listen on 127.0.0.1:{port}")
+    assert done.stderr.splitlines()[-1] == (
+        f"error: cannot listen on 127.0.0.1:{port}: Address already in use; "
+        f"`ss -ltnp sport = :{port}` names the program"
+    )
 
 
 def test_a_store_that_cannot_be_opened_ends_the_node_in_a_line(tmp_path: Path) -> None:
