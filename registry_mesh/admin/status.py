@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from registry_mesh.admin.outage import OutageStatus
@@ -83,6 +83,11 @@ class ParentStatus:
     """Of a byte from it, as configured."""
     lost: bool = False
     """It gave no answer when it was asked last, not even an error."""
+    requests: int = 0
+    """Sent to it since the start."""
+    hedges: Mapping[str, int] = field(default_factory=dict)
+    """How often it was later than usual since the start, by what came of asking another beside it: that one was first
+    (won) or not (lost); denied: it was not asked, as the budget was used up."""
 
 
 def parent_status(url: str, standing: Standing, now: float, available_to: int, lies: int) -> ParentStatus:

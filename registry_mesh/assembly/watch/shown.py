@@ -60,6 +60,7 @@ class Shown:
     def registries(self, outages: Mapping[str, Outage] = MappingProxyType({})) -> dict[str, RegistryStatus]:
         """Every registry with its parents, what its cache did, and its outage where it has one."""
         asking, lies = self._by_parent(names.PARENT_AVAILABLE), self._by_parent(names.LIES)
+        requests, hedges = self._by_outcome(names.UPSTREAM_REQUESTS), self._by_outcome(names.HEDGES)
         day = self.figures.received() if self.figures else {}
         now, today = time.monotonic(), time.time()
 
@@ -68,7 +69,13 @@ class Shown:
             standing = self._board.sheet(label).standing(now)
             told = parent_status(url, standing, now, asking.get(label, 0), lies.get(label, 0))
             price = self._config.registries[host].prices.get(label)
-            return replace(told, day_bytes=day.get((host, label), 0), price=str(price or ""))
+            return replace(
+                told,
+                day_bytes=day.get((host, label), 0),
+                price=str(price or ""),
+                requests=sum(requests.get(label, {}).values()),
+                hedges=hedges.get(label, {}),
+            )
 
         return {
             host: RegistryStatus(
@@ -102,6 +109,14 @@ class Shown:
             for parent, price in registry.prices.items()
         }
         return replace(day, money=money(self.figures.received(), prices, day.saved_bytes))
+
+    def _by_outcome(self, metric: names.Metric) -> dict[str, dict[str, int]]:
+        """Of each parent, by the label that comes after it."""
+        found: dict[str, dict[str, int]] = {}
+        for sample in self._table.used(metric):
+            parent, outcome = sample.labels
+            found.setdefault(parent, {})[outcome] = int(sample.value)
+        return found
 
     def _by_parent(self, metric: names.Metric) -> dict[str, int]:
         """Of all registries together."""

@@ -47,7 +47,8 @@ def command(config: Path, name: str | None, measure: bool, as_json: bool) -> Non
 
     `in use` are those that are asked first; `standing by` are asked where those fail; `left out`: it is far slower than
     another, or does not take our login; `waits`: it asked to be left alone; `silent`: it does not answer; `fails`: it
-    answers, with errors. 24 H is what came from it, WRONG how often it sent wrong bytes. A registry of which no parent
+    answers, with errors. A line below says how often another parent was asked beside one that was later than usual
+    (`hedge`). 24 H is what came from it, WRONG how often it sent wrong bytes. A registry of which no parent
     gives anything has a line that says since when, and how long its tags are answered yet.
 
     \b
@@ -126,12 +127,14 @@ def lines(
     """The table, a line a parent, in the order they are asked, and the other servers of a site; then what is amiss."""
     rows: list[tuple[str, ...]] = [_HEADS]
     amiss: list[str] = []
+    hedged: list[str] = []
     for host, registry in registries.items():
         rows.append((host, *("" for _ in _HEADS[1:])))
         amiss.append(_outage(host, registry.get("outage"), now, marks))
         for group, parents in enumerate(registry["parents"], 1):
             rows += [_row(str(group), parent, now, marks) for parent in parents]
             amiss += [_amiss(parent, marks) for parent in parents]
+            hedged += map(_hedged, parents)
     if siblings:
         rows.append(("servers of this site", *("" for _ in _HEADS[1:])))
         rows += [_row("sibling", sibling, now, marks) for sibling in siblings]
@@ -140,10 +143,25 @@ def lines(
         yield "no registry has parents"
         return
     yield from table(rows, right=_NUMBERS)
-    said = list(dict.fromkeys(filter(None, amiss)))
+    said = list(dict.fromkeys(filter(None, [*amiss, *hedged])))
     if said:
         yield ""
         yield from said
+
+
+def _hedged(parent: Told) -> str:
+    """How often another parent was asked beside it, and how often one would have been; empty where that is never."""
+    outcomes = parent.get("hedges") or {}
+    won, denied = outcomes.get("won", 0), outcomes.get("denied", 0)
+    asked, requests = won + outcomes.get("lost", 0), parent.get("requests") or 0
+    if not asked + denied:
+        return ""
+    share = f" in {requests:,} requests ({100 * asked / requests:.1f} %)" if requests else ""
+    beside = f"another was asked beside it {asked:,} times{share}, and was first {won:,} times"
+    told = [f"{name_of(parent)}: later than usual; {beside}"]
+    if denied:
+        told.append(f"{denied:,} times none was, as the budget was used up")
+    return f"  {'; '.join(told)}."
 
 
 def _outage(host: str, outage: Told | None, now: float, marks: Marks) -> str:

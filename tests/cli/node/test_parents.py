@@ -62,6 +62,26 @@ def test_the_table_and_what_is_amiss() -> None:
 
 
 @pytest.mark.parametrize(
+    ("hedges", "said"),
+    [
+        (
+            {"won": 9, "lost": 3},
+            "later than usual; another was asked beside it 12 times in 640 requests (1.9 %), and was first 9 times.",
+        ),
+        (
+            {"denied": 4},
+            "later than usual; another was asked beside it 0 times in 640 requests (0.0 %), and was first 0 times; "
+            "4 times none was, as the budget was used up.",
+        ),
+        ({"won": 0, "denied": 0}, None),
+    ],
+)  # fmt: skip
+def test_how_often_another_was_asked_beside_it(hedges: dict[str, int], said: str | None) -> None:
+    one = {"r.example": {"parents": [[parent("near", "in_use", requests=640, hedges=hedges)]]}}
+    assert list(lines(one, NOW))[3:] == (["", f"  near: {said}"] if said else [])
+
+
+@pytest.mark.parametrize(
     ("kind", "left", "lost", "word", "said"),
     [
         ("silent", 30 * 86400, True, "silent", "offline since 10:31; what is held goes on, tags for 30 d more."),
