@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,17 +77,23 @@ class SiteBehindLink:
         self.node.change(config)
 
 
-@pytest_asyncio.fixture
-async def behind_link(tmp_path: Path) -> AsyncIterator[SiteBehindLink]:
+@asynccontextmanager
+async def site_behind_link(folder: Path) -> AsyncIterator[SiteBehindLink]:
     """Not started yet. Two workers."""
     async with AsyncExitStack() as stack:
         parent = await stack.enter_async_context(plain_parent())
         link = await stack.enter_async_context(Link("127.0.0.1", parent.port))
         client = await stack.enter_async_context(patient_client())
-        node = nodes.site(tmp_path / "site", link.url)
+        node = nodes.site(folder / "site", link.url)
         world = SiteBehindLink(parent, link, node, client)
         world.configure(workers=2)
         try:
             yield world
         finally:
             await world.kill()
+
+
+@pytest_asyncio.fixture
+async def behind_link(tmp_path: Path) -> AsyncIterator[SiteBehindLink]:
+    async with site_behind_link(tmp_path) as world:
+        yield world

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 async def test_two_hundred_readers_of_all_kinds(world: Cold) -> None:  # noqa: F811
-    size = 64 * MIB + 77
+    size = 32 * MIB + 77
     digest, whole = await world.add(size)
     await world.start()
     world.link.conditions.rtt = 0.02

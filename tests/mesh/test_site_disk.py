@@ -7,7 +7,8 @@ import fcntl
 import os
 import struct
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest_asyncio
 
 from registry_mesh.oci.digest import Digest
 from tests.eventually import eventually
-from tests.mesh.conftest import SiteBehindLink, same
+from tests.mesh.conftest import SiteBehindLink, same, site_behind_link
 from tests.suites.bytes_of import pattern
 
 pytestmark = [
@@ -86,14 +87,31 @@ class Disk:
         subprocess.run(["umount", "-l", str(self.path)], check=False, capture_output=True)
 
 
-@pytest_asyncio.fixture
-async def disk(behind_link: SiteBehindLink) -> AsyncIterator[Disk]:
-    made = await asyncio.to_thread(Disk, behind_link.node.folder)
+@asynccontextmanager
+async def disk_of(world: SiteBehindLink) -> AsyncIterator[Disk]:
+    made = await asyncio.to_thread(Disk, world.node.folder)
     try:
         yield made
     finally:
-        await behind_link.kill()
+        await world.kill()
         made.close()
+
+
+@pytest_asyncio.fixture
+async def disk(behind_link: SiteBehindLink) -> AsyncIterator[Disk]:
+    async with disk_of(behind_link) as made:
+        yield made
+
+
+async def under_each_fault(
+    folder: Path, bears: Callable[[SiteBehindLink, Disk, str], Awaitable[None]]
+) -> None:
+    """Whether a site bears a disk that turns read-only, answers errors, is full: three at once, for they wait."""
+    async with AsyncExitStack() as stack, asyncio.TaskGroup() as sites:
+        for fault in ("read-only", "errors", "full"):
+            world = await stack.enter_async_context(site_behind_link(folder / fault))
+            disk = await stack.enter_async_context(disk_of(world))
+            sites.create_task(bears(world, disk, fault), name=fault)
 
 
 async def status(world: SiteBehindLink) -> dict[str, Any]:
@@ -119,14 +137,11 @@ async def stored_again(world: SiteBehindLink, seed: int) -> None:
     await eventually(lambda: world.keeps(digest, data), "the disk to be written to again", 40, 0.1)
 
 
-FAULTS = pytest.mark.parametrize("fault", ["read-only", "errors", "full"])
+async def test_pulls_go_on_and_it_comes_back_without_a_restart(tmp_path: Path) -> None:
+    await under_each_fault(tmp_path, pulls_go_on)
 
 
-@FAULTS
-async def test_pulls_go_on_and_it_comes_back_without_a_restart(
-    behind_link: SiteBehindLink, disk: Disk, fault: str
-) -> None:
-    world = behind_link
+async def pulls_go_on(world: SiteBehindLink, disk: Disk, fault: str) -> None:
     held, cold = pattern(3 * MIB + 5), pattern(5 * MIB + 9, seed=1)
     warm, new = world.parent.add(held), world.parent.add(cold)
     image = world.parent.add_image("1", pattern(999, seed=7))
@@ -178,9 +193,11 @@ async def pull(world: SiteBehindLink, digest: Digest, *, cuts: bool) -> bytes:
     return bytes(got)
 
 
-@FAULTS
-async def test_while_a_fill_runs(behind_link: SiteBehindLink, disk: Disk, fault: str) -> None:
-    world = behind_link
+async def test_while_a_fill_runs(tmp_path: Path) -> None:
+    await under_each_fault(tmp_path, a_fill_goes_on)
+
+
+async def a_fill_goes_on(world: SiteBehindLink, disk: Disk, fault: str) -> None:
     whole = pattern(24 * MIB + 3)
     digest = world.parent.add(whole)
     world.link.conditions.rate = 12e6

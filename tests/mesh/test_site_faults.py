@@ -140,49 +140,6 @@ async def test_killed_at_45_percent_the_next_pull_moves_the_rest(behind_link: Si
     assert world.moved <= len(whole) - arrived + MIB + on_its_way
 
 
-async def test_killed_again_and_again_under_load_it_never_says_a_wrong_byte(
-    behind_link: SiteBehindLink,
-) -> None:
-    world = behind_link
-    rng = random.Random(11)
-    blobs = {}
-    for index in range(6):
-        whole = pattern(rng.randrange(1, 8 * MIB), seed=index)
-        blobs[world.parent.add(whole)] = whole
-    world.configure(workers=2, store={"disk": {"path": str(world.node.folder / "store"), "quota": 20 * MIB}})
-
-    async def reader(until: float) -> None:
-        while time.monotonic() < until:
-            digest = rng.choice(list(blobs))
-            whole = blobs[digest]
-            start = rng.randrange(len(whole))
-            stop = rng.randrange(start, len(whole)) + 1
-            try:
-                if rng.random() < 0.5:
-                    await prefix(world, digest, whole)
-                    continue
-                status, body = await world.get(world.blob(digest), (start, stop))
-                assert status != 206 or body == whole[start:stop]
-            except BROKEN:
-                await asyncio.sleep(0.05)
-
-    for _ in range(8):
-        world.link.conditions.cut_every = rng.choice([None, 3_000_000])
-        await world.start()
-        seconds = rng.uniform(0.1, 1.5)
-        readers = [asyncio.create_task(reader(time.monotonic() + seconds + 0.2)) for _ in range(8)]
-        await asyncio.sleep(seconds)
-        await world.kill()
-        await asyncio.gather(*readers)
-    world.link.conditions.cut_every = None
-    await world.start()
-    for digest, whole in blobs.items():
-        assert same(await world.get(world.blob(digest)), 200, whole)
-    store = world.node.folder / "store"
-    files = [p for p in store.rglob("*") if p.is_file() and "index" not in p.relative_to(store).parts]
-    assert sum(p.stat().st_blocks * 512 for p in files) <= 20 * MIB
-
-
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_a_quota_that_never_suffices_spoils_no_body(behind_link: SiteBehindLink, workers: int) -> None:
     world = behind_link

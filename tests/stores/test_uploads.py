@@ -343,15 +343,16 @@ from registry_mesh.stores.disk.uploads import DiskUploads
 from tests.stores.test_uploads import OWNER, pieces
 from tests.eventually import eventually
 
-async def main(root, id, start):
+async def main(root, id, start, lines):
     store = await DiskStore.start(root)
     uploads = DiskUploads(root / "uploads", store, lambda: 0.0, save_every=3 << 20)
     async with uploads.append(OWNER, id, start) as ingest:
-        for piece in pieces(start):
+        for piece in pieces(start)[:lines + 10]:
             await ingest.write(piece)
             print(ingest.offset, flush=True)
+        await asyncio.Event().wait()  # not to the end, should the signal be late
 
-asyncio.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])))
+asyncio.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
 """
 
 
@@ -379,7 +380,7 @@ async def test_kill_9_in_mid_upload_loses_what_was_in_flight_only(tmp_path: Path
 
 
 def write_and_kill(root: Path, id: str, start: int, lines: int) -> int:
-    command = [sys.executable, "-c", WRITER, str(root), id, str(start)]
+    command = [sys.executable, "-c", WRITER, str(root), id, str(start), str(lines)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as child:
         assert child.stdout is not None
         told = 0

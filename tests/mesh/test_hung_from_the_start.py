@@ -1,0 +1,38 @@
+"""A site that starts while its parents accept and never answer: it cannot tell them from parents far away."""
+
+from __future__ import annotations
+
+import pytest
+
+from registry_mesh.oci.digest import Digest
+from tests.eventually import eventually
+from tests.mesh.test_hung_parents import (
+    LAYER,
+    NAMED,
+    TwoParents,
+    asked,
+    hang,
+    heard_of,
+    lives,  # noqa: F401  # a fixture
+    never_asked_for,
+    refused,
+)
+
+pytestmark = pytest.mark.slow
+
+
+async def test_held_is_served_and_the_rest_is_a_503_within_ten_seconds(lives: list[TwoParents]) -> None:  # noqa: F811
+    life = lives[0]
+    image, named = life.parent.add_image("1", LAYER), life.parent.add_image("2", NAMED)
+    held = ["manifests/1", f"manifests/{image}", f"blobs/{Digest.of(LAYER)}"]
+    await life.start()
+    for path in (*held, f"manifests/{named}"):
+        await eventually(lambda path=path: asked(life, "GET", path), path, until=lambda said: said[0] == 200)
+    await life.stop()
+    hang(life, True)
+    await life.start()
+    assert await refused(life, never_asked_for(image)) < 10
+    for path in held:
+        assert (await asked(life, "GET", path))[0] == 200
+    hang(life, False)
+    await heard_of(life, 1)
