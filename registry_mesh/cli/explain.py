@@ -29,7 +29,7 @@ def command(name: str | None) -> None:
     Without NAME all are listed.
 
     \b
-    Example:
+    Examples:
       registry-mesh explain offline
       registry-mesh explain RegistryMeshParentSlow
     """

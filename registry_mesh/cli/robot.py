@@ -41,7 +41,14 @@ def command() -> None:
 @click.option(
     "--repo", "repos", multiple=True, required=True, help="Pattern of repositories, as in policy files."
 )
-@click.option("--allow", multiple=True, default=("pull",), type=click.Choice(list(ALLOWS)), show_default=True)
+@click.option(
+    "--allow",
+    multiple=True,
+    default=("pull",),
+    type=click.Choice(list(ALLOWS)),
+    show_default=True,
+    help="What it may do; may stand several times.",
+)
 @click.option("--registry", "registries", multiple=True, help="Registry it is for; all where absent.")
 @click.option("--expires", default="90d", show_default=True, help="How long it lives.")
 def create(

@@ -1,10 +1,13 @@
 """The console script: what a stranger sees first, and how soon."""
 
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -70,6 +73,33 @@ def test_every_command_explains_itself(command: str) -> None:
     assert (
         "Exit codes:" in result.output or "Commands:" in result.output
     )  # a group: each command tells its own
+
+
+def commands(group: click.Group, *names: str) -> Iterator[tuple[str, click.Command]]:
+    """All commands, those of groups too."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if isinstance(command, click.Group):
+            yield from commands(command, *names, name)
+        elif command is not None:
+            yield " ".join((*names, name)), command
+
+
+def test_every_option_says_what_it_is_for_and_examples_are_counted() -> None:
+    every = dict(commands(main))
+    assert {"serve", "rules lint", "robot create"} <= set(every)
+    silent = [
+        f"{name} {option.opts[0]}"
+        for name, command in every.items()
+        for option in command.params
+        if isinstance(option, click.Option) and not option.help
+    ]
+    assert silent == []
+    for name, command in every.items():
+        shown = re.search(r"Example(s?):\n((?: +registry-mesh .*\n?)+)", command.help or "")
+        if shown is not None:
+            assert bool(shown[1]) == (len(shown[2].splitlines()) > 1), name
 
 
 @pytest.mark.parametrize(

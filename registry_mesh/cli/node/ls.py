@@ -37,7 +37,8 @@ def _span(_: click.Context, __: click.Parameter, text: str | None) -> float | No
 
 @click.command(
     cls=OfNode,
-    epilog="Exit codes: 0 listed; 1 nothing is held by that name; 3 no node answers; 4 it wants a login.",
+    epilog="Exit codes: 0 listed; 1 nothing is held by that name; 2 the configuration is wrong; 3 no node answers; "
+    "4 it wants a login.",
 )
 @click.argument("config", type=click.Path(path_type=Path))
 @click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
@@ -45,7 +46,11 @@ def _span(_: click.Context, __: click.Parameter, text: str | None) -> float | No
 @click.option("--pinned", is_flag=True, help="Only images that are pinned.")
 @click.option("--unused", metavar="DURATION", callback=_span, help="Only images not used for so long (90d).")
 @click.option(
-    "--sort", type=click.Choice(["name", "size", "use", "pulls"]), default="name", show_default=True
+    "--sort",
+    type=click.Choice(["name", "size", "use", "pulls"]),
+    default="name",
+    show_default=True,
+    help="By name, or what is largest, was used last, or was pulled most first.",
 )
 @click.option("--json", "as_json", is_flag=True, help="What the node says, as it is.")
 def command(

@@ -46,10 +46,10 @@ def command(config: Path, name: str | None, measure: bool, as_json: bool) -> Non
     """Show how the parents of the node that CONFIG describes do, as the node sees it: all, or that of NAME.
 
     `in use` are those that are asked first; `standing by` are asked where those fail; `left out`: it is far slower than
-    another, or does not take our login; `waits`: it asked to be left alone; `silent`: it does not answer; `fails`: it
-    answers, with errors. A line below says how often another parent was asked beside one that was later than usual
-    (`hedge`). 24 H is what came from it, WRONG how often it sent wrong bytes. A registry of which no parent
-    gives anything has a line that says since when, and how long its tags are answered yet.
+    another, is no registry, or does not take our login; `waits`: it asked to be left alone; `silent`: it does not
+    answer; `fails`: it answers, with errors. A line below says how often another parent was asked beside one that was
+    later than usual (`hedge`). 24 H is what came from it, WRONG how often it sent wrong bytes. A registry of which no
+    parent gives anything has a line that says since when, and how long its tags are answered yet.
 
     \b
     Example:
@@ -212,6 +212,8 @@ def _amiss(parent: Told, marks: Marks) -> str:
     why = parent.get("why") or parent["last_error"]
     if use_of(parent) == "left_out" and parent.get("slow_for_seconds"):
         why = f"slow, {size(parent.get('bytes_per_second') or 0)}/s"
+    elif use_of(parent) == "left_out" and (status := parent.get("no_registry")):
+        why = f"is no registry: it answers /v2/ with {'a web page' if status == 200 else status}"
     why = why.removeprefix(name_of(parent)).removeprefix(":").strip()
     again = parent["next_try_seconds"]
     told = [why or _word(parent)]

@@ -31,8 +31,8 @@ _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 @click.command(
-    epilog="Exit codes: 0 shown; 1 nobody pulled it; 2 what is asked makes no sense; 3 no node answers; 4 it wants a "
-    "login."
+    epilog="Exit codes: 0 shown; 1 nobody pulled it; 2 what is asked or the configuration is wrong; 3 no node "
+    "answers; 4 it wants a login."
 )
 @click.argument("config", type=click.Path(path_type=Path))
 @click.argument("image", required=False, metavar="[REF|DIGEST]")
@@ -45,7 +45,12 @@ _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d")
     help="List images here that nobody pulled for so long, new ones among them.",
 )
 @click.option(
-    "--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "json"]),
+    default="table",
+    show_default=True,
+    help="A table for people, CSV and JSON for programs.",
 )
 def command(
     config: Path, image: str | None, since: str, who: str, by: str | None, unused: str | None, form: str

@@ -48,7 +48,7 @@ def command(config: Path, once: bool, plan: bool, format: str, quiet: bool) -> N
     with by the next.
 
     \b
-    Example:
+    Examples:
       registry-mesh replicate config/replica.yaml --once
       registry-mesh replicate config/replica.yaml --plan
     """

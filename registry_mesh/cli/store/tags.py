@@ -82,7 +82,7 @@ def history(config: Path, reference: Named | None, last: int) -> None:
     With a repository alone the changes of all its tags, with nothing those of the whole origin or replica.
 
     \b
-    Example:
+    Examples:
       registry-mesh tags history config/origin.yaml atlas/athena:latest
       registry-mesh tags history config/origin.yaml atlas/athena --last 20
     """

@@ -116,3 +116,9 @@ def test_other_servers_of_the_site_come_last() -> None:
         "servers of this site",
         "  ● ch-zurich-2       sibling  in use   41 d   0.3 ms  890 MB/s     -      0  -",
     ]
+
+
+@pytest.mark.parametrize(("status", "words"), [(200, "a web page"), (404, "404")])
+def test_what_is_no_registry_is_said_to_be_none(status: int, words: str) -> None:
+    told = {"r.example": {"parents": [[parent("p:1", "left_out", no_registry=status)]]}}
+    assert list(lines(told, NOW))[-1] == f"▲ p:1: is no registry: it answers /v2/ with {words}."
