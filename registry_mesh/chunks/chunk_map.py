@@ -8,7 +8,7 @@ a layer of 64 GiB, whose map has 16 MiB. `chunks.map_format` has the bytes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from registry_mesh.chunks.sums import SUM, ChunkSum, SumAlgorithm
@@ -71,13 +71,18 @@ def pages_over(span: Span | None, size: int) -> range:
 class ChunkMap:
     """The sums of the chunks of a blob of `size` bytes: all of them, or those of some `pages`.
 
-    `top` has the sum of every page, by which each page that is here was proven.
+    `top` has the sum of every page, by which each page that is here was proven. `beside`: what another source says of
+    the blob by another algorithm. No number of the two can be compared; but a chunk that fits one alone tells that
+    they differ.
     """
 
     size: int
     algorithm: SumAlgorithm
     top: bytes = field(repr=False)
     pages: Mapping[int, bytes] = field(repr=False)
+    beside: ChunkMap | None = field(default=None, repr=False)
+    source: str = field(default="", compare=False)
+    """Whose word it is, where that is known."""
 
     def __post_init__(self) -> None:
         if len(self.top) != pages_of(self.size) * SUM:
@@ -125,9 +130,22 @@ class ChunkMap:
         at = index % PAGE * SUM
         return ChunkSum(self.algorithm, self.pages[index // PAGE][at : at + SUM])
 
+    def told(self, index: int) -> tuple[ChunkSum, ...]:
+        """The sums that chunk `index` is to have: by this map and the one beside it, as far as they know it."""
+        return tuple(each.sum(index) for each in self.both if each.knows(index))
+
+    @property
+    def both(self) -> tuple[ChunkMap, ...]:
+        """It, and the one beside it where there is one."""
+        return (self,) if self.beside is None else (self, self.beside)
+
     def proves(self, index: int, data: bytes | bytearray | memoryview) -> bool:
-        """Whether `data` is chunk `index`, whose sum is known."""
-        return self.algorithm.of(data) == self.sum(index).value
+        """Whether `data` is chunk `index`, whose sum is known. `ChunkMapsDiffer` where one of two maps alone says
+        so."""
+        fits = {told.algorithm.of(data) == told.value for told in self.told(index)}
+        if len(fits) > 1:
+            raise ChunkMapsDiffer(f"chunk {index} fits one of two chunk maps alone")
+        return True in fits
 
     def excerpt(self, span: Span | None) -> ChunkMap:
         """The map with the pages of `span` (None: of all) alone; KeyError where one of them is not here."""
@@ -135,10 +153,29 @@ class ChunkMap:
         return ChunkMap(self.size, self.algorithm, self.top, wanted)
 
     def joined(self, other: ChunkMap) -> ChunkMap:
-        """With the pages of both. A map by another algorithm takes this one's place: neither can be read by the other.
-        `ChunkMapsDiffer` where they are by the same one and differ."""
-        if other.algorithm is not self.algorithm:
-            return other
-        if other.size != self.size or other.top != self.top:
-            raise ChunkMapsDiffer("another chunk map than the one that came before")
-        return ChunkMap(self.size, self.algorithm, self.top, {**self.pages, **other.pages})
+        """With the pages of both. Beside a map by another algorithm this one stands from then on. `ChunkMapsDiffer`
+        where two by one algorithm, or two sizes, differ."""
+        if other.size != self.size:
+            raise ChunkMapsDiffer(f"chunk maps of {self.size} and {other.size} bytes")
+        mine = {each.algorithm: each for each in self.both}
+        theirs = {each.algorithm: each for each in other.both}
+        known = {each: _joined(mine.get(each), theirs.get(each)) for each in mine | theirs}
+        own = known.pop(other.algorithm)
+        return replace(own, beside=next(iter(known.values()), None))
+
+    @property
+    def alone(self) -> ChunkMap:
+        """Without the one beside it."""
+        return replace(self, beside=None)
+
+
+def _joined(one: ChunkMap | None, other: ChunkMap | None) -> ChunkMap:
+    """Two by one algorithm, of which one may not be there."""
+    if one is None or other is None:
+        only = one or other
+        assert only is not None, "one of them is there"
+        return only.alone
+    if other.top != one.top:
+        raise ChunkMapsDiffer("another chunk map than the one that came before")
+    pages = {**one.pages, **other.pages}
+    return ChunkMap(one.size, one.algorithm, one.top, pages, source=other.source or one.source)

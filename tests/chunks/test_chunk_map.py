@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -94,7 +95,13 @@ def test_maps_of_two_opinions_are_not_joined() -> None:
     with pytest.raises(ChunkMapsDiffer):
         one.joined(of_size(PAGE_BYTES + 2))
     by_another = of_size(PAGE_BYTES + 1, SumAlgorithm.SHA256)
-    assert one.joined(by_another) == by_another, "nothing says that one of them is wrong"
+    joined = one.joined(by_another)
+    assert joined.alone == by_another and joined.beside == one, "nothing says that one of them is wrong"
+    assert by_another.joined(joined).joined(one) == replace(one, beside=by_another)
+    with pytest.raises(ChunkMapsDiffer):
+        joined.joined(other)
+    with pytest.raises(ChunkMapsDiffer):
+        one.joined(of_size(PAGE_BYTES + 2, SumAlgorithm.SHA256))
 
 
 def test_sums_that_are_too_few_or_too_many_are_refused() -> None:

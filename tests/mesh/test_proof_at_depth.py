@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from registry_mesh.chunks.chunk_map import CHUNK
+from registry_mesh.chunks.sums import NEWEST, SumAlgorithm
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.edge.server import Server
 from registry_mesh.edge.settings import Settings
@@ -65,7 +66,9 @@ class Tiers:
         self.blamed: dict[int, set[str]] = {hop: set() for hop in HOPS}
         """By hop: whom the site behind it has told of wrong bytes."""
 
-    async def build(self, lying: int, *, with_map: bool, alone: bool = False) -> BlobSource:
+    async def build(
+        self, lying: int, *, with_map: bool, alone: bool = False, sums: SumAlgorithm = NEWEST
+    ) -> BlobSource:
         """The blobs of the last site."""
         bottom = MemoryStore()
         await put(bottom, DIGEST, DATA)
@@ -74,7 +77,7 @@ class Tiers:
         for hop in HOPS:
             parents = [await self._behind(tier, "origin" if hop == 1 else "site")]
             if hop == lying:
-                liar = await (self._liar(empty) if with_map else self._spoilt(tier, hop))
+                liar = await (self._liar(empty, sums) if with_map else self._spoilt(tier, hop))
                 self.liars[hop] = liar.name
                 parents = [liar] if alone else [liar, *parents]
             tier = self._site(parents, hop)
@@ -89,9 +92,9 @@ class Tiers:
         self._stack.push_async_callback(site.close)
         return RoleRegistry(site)
 
-    async def _liar(self, empty: RegistrySource) -> NearParent:
+    async def _liar(self, empty: RegistrySource, sums: SumAlgorithm) -> NearParent:
         """Its map fits its wrong byte."""
-        source = SimulatedSource(maps=True, maps_lie=True, flip_at=AT)
+        source = SimulatedSource(maps=True, maps_lie=True, flip_at=AT, sums=sums)
         source.add(DATA)
         return await self._behind(Blobs(empty, source), "origin")
 
@@ -153,12 +156,14 @@ async def test_a_bit_turned_over_on_the_way_is_not_even_noticed(
     assert tiers.blamed == expected, "who is behind the hop says who it was, and nobody else is blamed"
 
 
+@pytest.mark.parametrize("sums", SumAlgorithm)
 @pytest.mark.parametrize("span", [None, RANGE], ids=["whole", "range"])
 @pytest.mark.parametrize("hop", HOPS)
 async def test_a_parent_whose_map_fits_its_lie_is_found_out_by_anothers(
-    tiers: Tiers, hop: int, span: Span | None
+    tiers: Tiers, hop: int, span: Span | None, sums: SumAlgorithm
 ) -> None:
-    blobs = await tiers.build(hop, with_map=True)
+    """Whether or not their maps are by one algorithm."""
+    blobs = await tiers.build(hop, with_map=True, sums=sums)
     await eventually_right(blobs, span)
     assert tiers.liars[hop] in tiers.blamed[hop]
 

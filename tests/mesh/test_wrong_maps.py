@@ -20,7 +20,7 @@ from registry_mesh.upstream.client import open_session
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession
 from registry_mesh.upstream.way import Way
-from tests.mesh.test_proof_at_depth import DATA, DIGEST, RANGE, Tiers, eventually_right
+from tests.mesh.test_proof_at_depth import AT, DATA, DIGEST, RANGE, Tiers, eventually_right
 from tests.simulators.gateway import Pass, gateway
 from tests.simulators.nests import NearParent, Plain
 from tests.suites.bytes_of import pattern
@@ -83,6 +83,17 @@ class Spoilt(Tiers):
 async def tiers(tmp_path: Path) -> AsyncIterator[Spoilt]:
     async with AsyncExitStack() as stack:
         yield Spoilt(stack, tmp_path)
+
+
+@pytest.mark.parametrize("span", [None, RANGE], ids=["whole", "range"])
+@pytest.mark.parametrize("other", [flipped(DATA, AT), pattern(len(DATA), seed=4)], ids=["a chunk", "all"])
+async def test_its_blobs_are_had_although_the_map_is_a_right_one_of_other_bytes(
+    tiers: Spoilt, other: bytes, span: Span | None
+) -> None:
+    """What does not fit it and comes twice alike is kept: the digest of the whole tells that the bytes are right."""
+    tiers.spoil = of(other)
+    blobs = await tiers.build(1, with_map=False, alone=True)
+    await eventually_right(blobs, span)
 
 
 @pytest.mark.parametrize(

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from typing import Final
 
 from registry_mesh.chunks.chunk_map import PAGE, ChunkMap, ChunkMapsDiffer, chunk_span
 from registry_mesh.chunks.sums import ChunkSum
+from registry_mesh.content.fill.chunk_sums import sums_of_written
 from registry_mesh.content.fill.map_request import ASKED, WantedSums, ask_for_map
 from registry_mesh.content.fill.phases import MapPhase
 from registry_mesh.content.fill.policy import LOOK
+from registry_mesh.content.fill.rejections import Rejections
 from registry_mesh.content.fill.state import FillState
 from registry_mesh.content.fill.via import Via
 from registry_mesh.oci.refusals import Refusal
@@ -25,6 +27,9 @@ from registry_mesh.ports.failures import Failure, SourceLied, SourceUnavailable
 from registry_mesh.ports.partial import ChunkState
 
 _log: Final = logging.getLogger(__name__)
+
+FOR_A_RANGE: Final = 1 << 30
+"""Bytes of a blob, at most, that is brought in whole for the sake of a range whose chunks do not fit the chunk map."""
 
 WHOLE_MAP: Final = 2.0
 """Seconds that a blob which is all here waits at most for the pages of its map that nobody needed so far."""
@@ -43,7 +48,8 @@ class ChunkProof:
         self._asking: dict[str, asyncio.Task[None]] = {}  # registry → who asks its parents
         self._via: Via | None = None  # through which it was last asked for
         self._settling = False
-        self._rejected: dict[int, dict[str, ChunkSum]] = {}  # chunk → source → the sum it had from there
+        self._rejected = Rejections()
+        self._disowned = False  # no map proves anything any more
 
     def begin(self, via: Via, chunks: range, *, first: bool) -> None:
         """Ask for the sums of `chunks`: when the `first` bytes are asked for, when more of the map is needed, again
@@ -88,14 +94,14 @@ class ChunkProof:
             marks.mark(index, ChunkState.MISSING if phase is MapPhase.LACKING else ChunkState.UNPROVEN)
 
     def _take_known(self, known: ChunkMap, index: int, summed: ChunkSum | None, source: str) -> None:
-        if summed is None or summed.algorithm is not known.algorithm:
+        told = known.told(index)
+        if summed is None or [each.algorithm for each in told] != [summed.algorithm]:
             self._state.marks.mark(index, ChunkState.UNPROVEN)
-            self._state.spawn(self._prove(index, None))
-        elif summed == known.sum(index):
+            self._state.spawn(self._prove(index, summed, source))
+        elif summed == told[0]:
             self._state.prove(index)
-        else:
-            self._state.throw_away(index)
-            self._reject(index, summed, source)
+        elif not self._keeps(index, summed, source):
+            raise SourceLied(f"chunk {index} does not fit the chunk map", source=source)
 
     def prove_later(self, index: int, via: Via) -> None:
         """A chunk that is written and not proven is wanted."""
@@ -112,26 +118,46 @@ class ChunkProof:
     def _from(self, index: int) -> range:
         return range(index, min(self._state.chunks, (index // PAGE + 1) * PAGE))
 
-    def _reject(self, index: int, summed: ChunkSum, source: str) -> None:
-        """A chunk that is not what the map says. Two sources that agree against the map convict the map."""
-        seen = self._rejected.setdefault(index, {})
-        agree = any(other != source and other and value == summed for other, value in seen.items())
-        seen[source] = summed
-        if agree:
-            self.map, self._state.map_phase = None, MapPhase.NONE
-        raise SourceLied(f"chunk {index} does not fit the chunk map", source=source)
+    def _keeps(self, index: int, summed: ChunkSum, source: str) -> bool:
+        """Whether a chunk that is not what the map says is kept, for the map may be what is wrong; else it is missing
+        again. Two sources that agree against the map convict it. Where nobody else can be asked the digest of the
+        whole is to tell which of the two is wrong; of a large blob only where somebody reads all of it."""
+        repeated = self._rejected.repeated(index, summed, source)
+        if self._rejected.add(index, summed, source):
+            self._disown()
+        elif repeated and self._is_brought_whole() and not self._is_another(source):
+            self._disown(f"what {source or 'its source'} sends does not fit its chunk map, again and again")
+        else:
+            self._state.throw_away(index)
+            return False
+        self._state.marks.mark(index, ChunkState.UNPROVEN)
+        return True
+
+    def _is_brought_whole(self) -> bool:
+        size = self._state.size
+        return size <= FOR_A_RANGE or self._state.readers.whole(size)
+
+    def _is_another(self, source: str) -> bool:
+        return self._via is not None and self._via.rivals.rate(source, self._state.digest) is not None
+
+    def _disown(self, dispute: str = "") -> None:
+        """No map proves anything from now on; `dispute`: nor does any part leave before the whole is proven."""
+        self._disowned, self.map, self._state.map_phase = True, None, MapPhase.NONE
+        self._wanted.drop()
+        if dispute:
+            self._state.dispute(dispute)
 
     # -- the map ----------------------------------------------------------------------------------------------
 
     async def whole_map(self) -> ChunkMap | None:
         """The map to be kept beside the blob; None where there is none, or not all of it can be had now."""
         if self.map is None or self.map.whole or self._via is None:
-            return self.map
+            return self.map and self.map.alone
         with suppress(Failure, Refusal, ChunkMapsDiffer, TimeoutError):
             async with asyncio.timeout(WHOLE_MAP):
                 found = await self._via.source.chunk_map(self._state.digest)
             if found is not None and (joined := self.map.joined(found)).whole:
-                return joined
+                return joined.alone
         return None
 
     async def _fetch(self, via: Via) -> None:
@@ -175,8 +201,8 @@ class ChunkProof:
 
     def _found(self, found: ChunkMap | Failure | None, via: Via) -> None:
         """The end of ASKING."""
-        if found is None and self._state.disputed:
-            self.map = None
+        if self._disowned or (found is None and self._state.disputed):
+            found, self.map = None, None
         if found is None and self.map is not None:
             found = SourceUnavailable("no parent has more of the chunk map that one of them began to give")
         if isinstance(found, ChunkMap):
@@ -193,9 +219,7 @@ class ChunkProof:
         try:
             self.map = found if self.map is None else self.map.joined(found)
         except ChunkMapsDiffer as differ:
-            self._state.dispute(str(differ))
-            self.map, self._state.map_phase = None, MapPhase.NONE
-            self._wanted.drop()
+            self._disown(str(differ))
             return
         self._state.map_phase, self._state.sums = MapPhase.THERE, self.map.algorithm
 
@@ -233,23 +257,37 @@ class ChunkProof:
             if self._state.marks.state(index) == ChunkState.UNPROVEN:
                 await self._prove(index, None)
 
-    async def _prove(self, index: int, summed: ChunkSum | None) -> None:
-        """A chunk that was written before its sum was here."""
-        state, known = self._state, self.map
-        if known is None:
+    async def _prove(self, index: int, summed: ChunkSum | None, source: str = "") -> None:
+        """A chunk that was written before its sum was here, or that two maps tell of."""
+        if self.map is None:
             return
-        if summed is None or summed.algorithm is not known.algorithm:
-            hasher = known.algorithm.hasher()
-            await state.bytes.feed(chunk_span(index, state.size), hasher.update)
-            summed = ChunkSum(known.algorithm, hasher.digest())
-        if self.map is None or not self.map.knows(index):  # it was convicted, or another took its place
+        state, by = self._state, {each.algorithm for each in self.map.told(index)}
+        seen = {summed} if summed is not None else set()
+        span, missing = chunk_span(index, state.size), by - {each.algorithm for each in seen}
+        seen |= await sums_of_written(state.bytes, span, missing)
+        told = self.map.told(index) if self.map is not None else ()
+        if {each.algorithm for each in told} != by:  # it was convicted, or another came beside it
             state.marks.mark(index, ChunkState.UNPROVEN)
-        elif summed == self.map.sum(index):
+        elif seen.issuperset(told):
             state.prove(index)
-        else:
-            state.throw_away(index)
-            state.blame(f"chunk {index} does not fit the chunk map")
+        elif not seen.isdisjoint(told):
+            state.marks.mark(index, ChunkState.UNPROVEN)
+            self._dispute(self.map, index, seen, source)
+        elif not self._keeps(
+            index, next(each for each in seen if each.algorithm in by), source or state.senders
+        ):
+            state.blame(f"chunk {index} does not fit the chunk map", source)
         state.readers.wake_now()
+
+    def _dispute(self, known: ChunkMap | None, index: int, seen: Collection[ChunkSum], source: str) -> None:
+        """A chunk fits one of two maps alone. Until the whole is proven it comes of one of their parents alone: of
+        that which sent the chunk."""
+        assert known is not None, "it told of the chunk"
+        fits, not_fits = sorted(known.both, key=lambda each: each.sum(index) not in seen)
+        self._disown(f"chunk {index} fits the chunk map of {fits.source}, and not that of {not_fits.source}")
+        for name in {fits.source, not_fits.source} - {source, ""}:
+            if source and self._via is not None:
+                self._via.rivals.step_back(name, self._state.digest)
 
     def tasks(self) -> list[asyncio.Task[None]]:
         """What runs on its behalf."""

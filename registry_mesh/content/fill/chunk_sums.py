@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from registry_mesh.chunks.chunk_map import CHUNK, chunk_span
 from registry_mesh.chunks.sums import ChunkSum, SumAlgorithm
 from registry_mesh.oci.digest import Hasher
+from registry_mesh.oci.span import Span
+from registry_mesh.ports.partial import Bytes
 
 
 class ChunkSums:
@@ -36,3 +40,17 @@ class ChunkSums:
     def forget(self) -> None:
         """What comes next does not continue what passed."""
         self._sum = None
+
+
+async def sums_of_written(data: Bytes, span: Span, by: Collection[SumAlgorithm]) -> set[ChunkSum]:
+    """The sums of the chunk at `span`, read again, by those algorithms."""
+    if not by:
+        return set()
+    hashers = {each: each.hasher() for each in by}
+
+    def update(piece: bytes | memoryview) -> None:
+        for hasher in hashers.values():
+            hasher.update(piece)
+
+    await data.feed(span, update)
+    return {ChunkSum(each, hasher.digest()) for each, hasher in hashers.items()}

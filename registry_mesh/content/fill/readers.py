@@ -69,6 +69,10 @@ class Readers:
     def __iter__(self) -> Iterator[Reader]:
         return iter(self._readers)
 
+    def whole(self, size: int) -> bool:
+        """Whether one of them reads all of a blob of `size` bytes."""
+        return any(reader.start == 0 and reader.stop == size for reader in self._readers)
+
     def enter(self, via: Via, span: Span, epoch: int) -> Reader:
         """A reader that follows from now on, as one that is waited for."""
         reader = Reader(via, span.start, span.start, span.stop, epoch)

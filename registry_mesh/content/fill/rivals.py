@@ -59,6 +59,10 @@ class Rivals(RivalTraffic, Protocol):
         """Learn that `source` was so slow that it was left: for a while it is asked after the others."""
         ...
 
+    def step_back(self, source: str, digest: Digest) -> None:
+        """Have `source` asked for `digest` after the others for a while. It did nothing wrong."""
+        ...
+
 
 class NoRivals:
     """There is no other source."""
@@ -84,6 +88,9 @@ class NoRivals:
 
     def outdone(self, source: str, rate: float) -> None:
         """Nobody asks for it."""
+
+    def step_back(self, source: str, digest: Digest) -> None:
+        """There is no other."""
 
 
 class UnjudgedRivals(NoRivals):

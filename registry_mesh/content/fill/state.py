@@ -155,7 +155,7 @@ class FillState:
         if self.unstorable is not None:
             return bare(self.unstorable)
         if self.phase is Phase.LIED:
-            return SourceLied("the bytes that came do not have the digest asked for", source=self._blamed())
+            return SourceLied("the bytes that came do not have the digest asked for", source=self.senders)
         return self.troubles.since(registry, epoch)
 
     # -- what has come ------------------------------------------------------------------------------------------
@@ -214,10 +214,10 @@ class FillState:
         if isinstance(failure, SourceLied):
             via.distrust(failure.source, self.digest, failure.reason)
 
-    def blame(self, reason: str) -> None:
-        """Something of what came was wrong, and nobody knows whose it was."""
+    def blame(self, reason: str, source: str = "") -> None:
+        """Something of what came was wrong; without `source` nobody knows whose it was."""
         for distrust in {id(via.distrust): via.distrust for via in self.sources.values()}.values():
-            distrust(self._blamed(), self.digest, reason)
+            distrust(source or self.senders, self.digest, reason)
 
     def dispute(self, reason: str) -> None:
         """The chunk maps that came are wrong, or nobody knows which is; the digest of the whole will tell."""
@@ -230,7 +230,9 @@ class FillState:
         if self.unstorable is not None:
             bare(self.unstorable)
 
-    def _blamed(self) -> str:
+    @property
+    def senders(self) -> str:
+        """The names of all that sent some of it."""
         return ", ".join(sorted(filter(None, self.sources)))
 
     # -- tasks ----------------------------------------------------------------------------------------------------

@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 
-from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, count
+from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, ChunkMapsDiffer, count
 from registry_mesh.chunks.cutter import Cutter
 from registry_mesh.content.fill.via import Distrust
 from registry_mesh.oci.digest import Hasher
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobInfo, BlobSource, Reading
 from registry_mesh.ports.failures import (
+    MapsDisputed,
     MapUnusable,
     SourceDiffers,
     SourceLied,
@@ -47,7 +48,9 @@ async def bypass(
     senders: set[str] = set()
     passed = span.start - begin
     kept = b""
-    async for data in _pieces(source, info, Span(begin, span.stop), distrust, senders, opened):
+    wanted = Span(begin, span.stop)
+    pieces = _pieces(source, info, wanted, distrust, senders, opened, hashed=hasher is not None)
+    async for data in pieces:
         if kept:
             yield kept
         if hasher is not None:
@@ -66,13 +69,16 @@ async def _pieces(
     distrust: Distrust,
     senders: set[str],
     opened: Reading | None,
+    *,
+    hashed: bool,
 ) -> AsyncGenerator[bytes, None]:
-    """The span's bytes, proven chunk by chunk where there is a map. Sources that send are added to `senders`."""
+    """The span's bytes, proven chunk by chunk where there is a map. Sources that send are added to `senders`. `hashed`:
+    the digest of the whole tells in the end."""
     chunk_map = await _map(source, info, span)
     if chunk_map is None or chunk_map.size != info.size:
         pieces = _stream(source, info, span, senders, opened)
     else:
-        pieces = _by_chunks(source, info, span, chunk_map, distrust, senders, opened)
+        pieces = _by_chunks(source, info, span, chunk_map, distrust, senders, opened, hashed=hashed)
     async with aclosing(pieces):
         async for data in pieces:
             yield data
@@ -142,7 +148,11 @@ async def _by_chunks(
     distrust: Distrust,
     senders: set[str],
     opened: Reading | None,
+    *,
+    hashed: bool,
 ) -> AsyncGenerator[bytes, None]:
+    """Where a chunk comes twice alike and does not fit, the map is as likely wrong: `hashed` bytes go on without it."""
+    checked, wrong = True, b""
     aligned = span.align(CHUNK, info.size)
     index, last = aligned.start // CHUNK, count(aligned.stop)
     for _ in range(TRIES):
@@ -151,9 +161,14 @@ async def _by_chunks(
         async with aclosing(_chunks(_stream(source, info, left, blamed, opened), left)) as chunks:
             opened = None
             async for chunk in chunks:
-                if not await asyncio.to_thread(chunk_map.proves, index, chunk):
+                fits: bool | None = True
+                if checked:
+                    fits = await asyncio.to_thread(_fits, chunk_map, index, chunk, hashed)
+                if fits is False and not (hashed and chunk == wrong):
                     lie = _lie(blamed, info, distrust, f"chunk {index} does not fit the chunk map")
+                    wrong = chunk
                     break
+                checked = checked and fits is True
                 senders |= blamed
                 offset = index * CHUNK
                 part = span.clip(Span(offset, offset + len(chunk)))
@@ -162,6 +177,16 @@ async def _by_chunks(
         if index >= last:
             return
     raise lie
+
+
+def _fits(chunk_map: ChunkMap, index: int, chunk: bytes, hashed: bool) -> bool | None:
+    """Whether `chunk` is what the map says; None where two maps differ about it, which `hashed` bytes alone survive."""
+    try:
+        return chunk_map.proves(index, chunk)
+    except ChunkMapsDiffer as differ:
+        if hashed:
+            return None
+        raise MapsDisputed(str(differ)) from None
 
 
 async def _chunks(stream: AsyncGenerator[bytes, None], span: Span) -> AsyncGenerator[bytes, None]:

@@ -91,14 +91,22 @@ class Distrusted:
         Where it does so again and again it is asked after them for any blob."""
         if not source:
             return
-        self._doubts[source, digest] = self._clock()
+        self.put_behind(source, digest)
         self._doubted[source] = self._doubted.get(source, 0) + 1
         if self._doubted[source] % self.DOUBTS == 0:
             self.paces.leave(source)
 
+    def put_behind(self, source: str, digest: Digest) -> None:
+        """For `DOUBT` seconds `source` is asked after the others for that one. It did nothing wrong."""
+        self._doubts[source, digest] = self._clock()
+
     def doubted(self, source: str, digest: Digest) -> float:
         """When, on the clock; 0.0 where it is not."""
         return float(self._doubts.get((source, digest), 0.0))
+
+    def blemish(self, source: str, digest: Digest) -> tuple[int, float]:
+        """By which suspects are ordered: how often it lied, and when it was doubted last."""
+        return self.lies(source, digest), self.doubted(source, digest)
 
     def note(self, source: str, digest: Digest, reason: str, *, counted: bool = True) -> None:
         """`source` names one parent or several, joined by a comma and a space. What is not `counted` is left out as

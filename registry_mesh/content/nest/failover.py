@@ -71,21 +71,21 @@ class Failover:
 
     async def chunk_map(self, digest: Digest, span: Span | None = None) -> ChunkMap | None:
         """Of the first candidate that has one. Where a span of it is asked for the whole may never be there to be
-        proven: `MapsDisputed` tells then that a second candidate's map differs. `MapUnusable` where all have none but
-        wrong ones."""
+        proven: a second candidate's map is compared with it then, or stands beside it. `MapsDisputed` where they
+        differ, `MapUnusable` where all have none but wrong ones."""
         candidates, reasons = self._first.order(digest)
-        opinion = SecondOpinion(digest)
-        if span is not None:
-            suspects = self._distrusted.suspects
-            trusted = [each for each in candidates if not suspects(each.parent.name, digest)]
-            opinion.begin(trusted or candidates)
+        if span is None:
+            told = await self._map(digest, span, candidates, reasons)
+            return told[0] if told is not None else None
+        suspects = self._distrusted.suspects
+        trusted = [each for each in candidates if not suspects(each.parent.name, digest)]
+        opinion = SecondOpinion(digest, span, self._distrusted.put_behind)
+        opinion.begin(trusted or candidates)
         try:
             told = await self._map(digest, span, candidates, reasons)
-            if told is not None:
-                await opinion.compare(told[0], told[1].parent.name)
+            return await opinion.compared(told[0], told[1].parent.name) if told is not None else None
         finally:
             await opinion.close()
-        return told[0] if told is not None else None
 
     async def _map(
         self, digest: Digest, span: Span | None, candidates: Sequence[Candidate], reasons: list[str]

@@ -61,7 +61,7 @@ class FirstAnswer:
                 else:
                     suspects.append(candidate)
         if digest is not None:
-            suspects.sort(key=lambda c: self._distrusted.doubted(c.parent.name, digest))
+            suspects.sort(key=lambda c: self._distrusted.blemish(c.parent.name, digest))
         return asked + suspects, left
 
     async def of(

@@ -58,3 +58,7 @@ class ParentRivals:
     def outdone(self, source: str, rate: float) -> None:
         """Have it asked after the others."""
         self._paces.outdo(source, rate)
+
+    def step_back(self, source: str, digest: Digest) -> None:
+        """Have it asked after the others, for that blob alone."""
+        self._distrusted.put_behind(source, digest)

@@ -12,6 +12,7 @@ from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap
 from registry_mesh.chunks.mapper import ChunkMapper
 from registry_mesh.content.fill.fill import Fill
 from registry_mesh.content.fill.fills import ATTEMPTS, Fills, opened_with_bytes
+from registry_mesh.content.fill.phases import Phase
 from registry_mesh.content.fill.rivals import Rivals
 from registry_mesh.content.fill.via import NO_RIVALS, Distrust, Doubt, Via
 from registry_mesh.content.fill.vouched import SignedRoot, nothing_is_signed
@@ -240,18 +241,17 @@ class PullThrough:
 
     def unproven(self, fill: Fill, span: Span) -> bool:
         """Whether nothing proves what of `span` leaves the fill now."""
-        return len(span) < fill.size and not fill.proves
+        return len(span) < fill.size and not fill.proves and not fill.disputed
 
     def _withheld(self, fill: Fill, span: Span) -> bool:
-        """Whether nothing proves what of `span` leaves the fill now, and it is not to leave so. Where parents dispute
-        what the blob is it never is."""
-        return (fill.disputed or self._ranges is not Ranges.UNPROVEN) and self.unproven(fill, span)
+        """Whether nothing proves what of `span` leaves the fill now, and it is not to leave so. Where it is disputed
+        what the blob is it never is, be it all of it."""
+        if fill.disputed:
+            return not fill.proves
+        return self._ranges is not Ranges.UNPROVEN and self.unproven(fill, span)
 
-    def pieces(self, fill: Fill, span: Span) -> AsyncGenerator[Piece, None]:
+    async def pieces(self, fill: Fill, span: Span) -> AsyncGenerator[Piece, None]:
         """The span's bytes, proven where nothing else is to be given."""
-        return self._followed(fill, span) if len(span) == fill.size else self._part(fill, span)
-
-    async def _part(self, fill: Fill, span: Span) -> AsyncGenerator[Piece, None]:
         position = span.start
         async with aclosing(self._followed(fill, span)) as pieces:
             async for piece in pieces:
@@ -260,21 +260,50 @@ class PullThrough:
                 yield piece
                 position += len(piece)
         if position < span.stop:
-            async with AsyncExitStack() as stack:
-                reading = await self._whole_first(stack, fill, Span(position, span.stop))
-                async for piece in reading.pieces():
-                    yield piece
+            whole, rest = len(span) == fill.size, Span(position, span.stop)
+            async for piece in self._whole_first(fill, rest, whole=whole):
+                yield piece
 
-    async def _whole_first(self, stack: AsyncExitStack, fill: Fill, span: Span) -> Reading:
-        """The span of the blob once it is here whole and has its digest."""
-        if self._ranges is Ranges.REFUSE:
+    async def _whole_first(self, fill: Fill, span: Span, *, whole: bool) -> AsyncGenerator[Piece, None]:
+        """The span of the blob once it is here whole and has its digest. Of a `whole` one, past a store that has no
+        room for it, the last piece is withheld instead."""
+        if self._ranges is Ranges.REFUSE and not whole:
             raise refused(fill.digest)
-        async for _ in self._followed(fill, Span(0, fill.size)):
-            pass
-        try:
-            return await stack.enter_async_context(self._store.open(fill.digest, span))
-        except BlobUnknown:  # the store had no room for it
-            raise refused(fill.digest) from None
+        if fill.state.phase is not Phase.UNSTORABLE:
+            await self._brought(fill)
+        async with AsyncExitStack() as stack:
+            try:
+                reading = await stack.enter_async_context(self._store.open(fill.digest, span))
+            except BlobUnknown:
+                if not whole:
+                    raise refused(fill.digest) from None
+                async for data in self._rest(fill, 0, span):
+                    yield data
+                return
+            async for piece in reading.pieces():
+                yield piece
+
+    async def _brought(self, fill: Fill) -> None:
+        """Have all of it brought in and proven. Nobody sees any of it before: of another source, where one lied."""
+        with ExitStack() as opened:
+            for attempt in range(ATTEMPTS):
+                try:
+                    async for _ in self._followed(fill, Span(0, fill.size)):
+                        pass
+                    return
+                except SourceLied:
+                    if attempt == ATTEMPTS - 1:
+                        raise
+                fill = await self._joined_again(fill, Span(0, fill.size), opened)
+
+    async def _joined_again(self, fill: Fill, span: Span, opened: ExitStack) -> Fill:
+        """The fill that takes the place of one that was a lie. `SourceLied` where it is of another size: the answer's
+        head is made."""
+        again = await self._join(fill.digest, span)
+        if again.size != fill.size:
+            raise SourceLied(f"named {fill.size} bytes, and then {again.size}")
+        opened.enter_context(again.open())
+        return again
 
     async def _followed(self, fill: Fill, span: Span) -> AsyncGenerator[Piece, None]:
         """Follow `fill`; on past the store when that fails, on to a new fill when a source lied."""
@@ -291,13 +320,15 @@ class PullThrough:
                 except SourceLied:
                     if position > span.start or attempt == ATTEMPTS - 1:
                         raise
-                    before, fill = fill, await self._join(fill.digest, span)
-                    if fill.size != before.size:  # the answer's head is made: the next one is right
-                        raise
-                    opened.enter_context(fill.open())
-            hashed = await fill.hashed(position) if span.start == 0 else None
+                fill = await self._joined_again(fill, span, opened)
+            async for data in self._rest(fill, span.start, Span(position, span.stop)):
+                yield data
+
+    async def _rest(self, fill: Fill, begun: int, span: Span) -> AsyncIterator[bytes]:
+        """The span past the store, of a reader that began at `begun`."""
+        hashed = await fill.hashed(span.start) if begun == 0 else None
         info = BlobInfo(fill.digest, fill.size)
-        async for data in bypass(self._source, info, Span(position, span.stop), self.via.distrust, hashed):
+        async for data in bypass(self._source, info, span, self.via.distrust, hashed):
             yield data
 
     def past(self, opened: Reading, span: Span) -> AsyncIterator[bytes]:

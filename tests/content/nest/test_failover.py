@@ -10,11 +10,13 @@ from dataclasses import dataclass
 import pytest
 
 from registry_mesh.chunks.chunk_map import ChunkMap
+from registry_mesh.chunks.sums import SumAlgorithm
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.fill.policy import FillPolicy
 from registry_mesh.content.nest.candidates import Candidate
 from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.failover import Failover
+from registry_mesh.content.nest.parent_rivals import ParentRivals
 from registry_mesh.content.nest.pull_through import PullThrough
 from registry_mesh.content.nest.spread import Spread
 from registry_mesh.oci.descriptor import Descriptor
@@ -78,8 +80,8 @@ def holding(name: str, data: bytes | None = DATA, **knobs: object) -> SimulatedS
     return source
 
 
-async def read(source: Failover | PullThrough, digest: Digest) -> bytes:
-    async with source.open(digest) as reading:
+async def read(source: Failover | PullThrough, digest: Digest, span: Span | None = None) -> bytes:
+    async with source.open(digest, span) as reading:
         return b"".join([piece async for piece in in_memory(reading)])
 
 
@@ -413,3 +415,51 @@ async def test_past_a_full_store_a_whole_blob_needs_no_map() -> None:
         async with through.open(digest, Span(0, 10)) as reading:
             assert [piece async for piece in in_memory(reading)] == []
     await fills.close()
+
+
+MIXED = [(SumAlgorithm.SHA256, SumAlgorithm.BLAKE3), (SumAlgorithm.BLAKE3, SumAlgorithm.SHA256)]
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["kept", "past a full store"])
+@pytest.mark.parametrize(("lying", "other"), MIXED, ids=["sha256 lies", "BLAKE3 lies"])
+async def test_of_maps_by_two_algorithms_each_chunk_is_held_against_both(
+    lying: SumAlgorithm, other: SumAlgorithm, full: bool
+) -> None:
+    liar = holding("liar", maps=True, maps_lie=True, flip_at=5, sums=lying)
+    honest = holding("honest", maps=True, sums=other)
+    store, distrusted, digest = MemoryStore(quota=0) if full else MemoryStore(), Distrusted(), Digest.of(DATA)
+    choice = Failover([[candidate(liar)], [candidate(honest)]], distrusted)
+    fills = Fills(store)
+    through = PullThrough(store, choice, fills, distrusted.note, rivals=ParentRivals([], distrusted))
+    found = await choice.chunk_map(digest, Span(0, 10))
+    assert found is not None and {each.source for each in found.both} == {"liar", "honest"}
+    if full:
+        with pytest.raises(MapsDisputed, match="chunk 0 fits one of two chunk maps alone"):
+            await read(through, digest, Span(0, 10))
+        with pytest.raises(SourceLied):
+            await read(through, digest)
+        assert await read(through, digest) == DATA
+    else:
+        assert await read(through, digest, Span(0, 10)) == DATA[:10]
+    assert distrusted.lies("liar", digest) and not distrusted.lies("honest", digest)
+    await fills.close()
+
+
+async def test_past_a_full_store_a_whole_blob_is_had_although_the_map_is_of_other_bytes() -> None:
+    source, distrusted, digest = holding("alone", maps=True, maps_lie=True), Distrusted(), Digest.of(DATA)
+    source.chunk_map = holding("other", maps=True, maps_lie=True, flip_at=5).chunk_map  # type: ignore[method-assign]
+    fills = Fills(store := MemoryStore(quota=0))
+    through = PullThrough(store, Failover([[candidate(source)]], distrusted), fills, distrusted.note)
+    assert await read(through, digest) == DATA
+    with pytest.raises(Failure, match="chunk 0 does not fit the chunk map"):
+        await read(through, digest, Span(0, 10))
+    await fills.close()
+
+
+async def test_of_two_suspects_the_one_that_lied_less_is_asked_first() -> None:
+    digest, distrusted = Digest.of(DATA), Distrusted()
+    choice = Failover([[candidate(holding("liar", flip_at=5))], [candidate(holding("other"))]], distrusted)
+    distrusted.note("liar", digest, "the bytes do not have the digest asked for")
+    distrusted.put_behind("other", digest)
+    async with choice.open(digest) as reading:
+        assert reading.provenance.source == "other"
