@@ -88,6 +88,8 @@ class ParentStatus:
     hedges: Mapping[str, int] = field(default_factory=dict)
     """How often it was later than usual since the start, by what came of asking another beside it: that one was first
     (won) or not (lost); denied: it was not asked, as the budget was used up."""
+    cut_off_seconds: float | None = None
+    """It answers, and says that none of its own parents of the registry does for so long."""
 
 
 def parent_status(url: str, standing: Standing, now: float, available_to: int, lies: int) -> ParentStatus:

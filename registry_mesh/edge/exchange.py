@@ -27,6 +27,7 @@ from registry_mesh.oci.endpoints import Endpoint
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.oci.refusals import RequestInvalid, SizeInvalid, Unsupported
 from registry_mesh.ports.blobs import PIECE, Provenance
+from registry_mesh.ports.cut_off import CUT_OFF
 from registry_mesh.ports.pushes import Pusher
 from registry_mesh.ports.repositories import Repository
 from registry_mesh.ports.role import Role
@@ -284,7 +285,7 @@ class Exchange:
             self.role and self.request.path == "/v2/"
         ):  # a node below learns so what we are, before it logs in
             common.append(("Registry-Mesh", self.role))
-        if self.settings.node and self.request.path == "/v2/":
+        if self.settings.node and _tells(self.request.path):
             common += lineage(self.settings)
         if not self.keep_alive:
             common.append(("Connection", "close"))
@@ -305,11 +306,18 @@ def namespace(call: Call) -> Fields:
     return [*fields, ("Registry-Mesh", call.role.name)]
 
 
+def _tells(path: str) -> bool:
+    """Whether nodes below learn from the answer what this one is: to their ping, and to what nodes ask each other."""
+    return path == "/v2/" or path.startswith("/v2/_mesh/")
+
+
 def lineage(settings: Settings) -> Fields:
-    """This node and those above it, for nodes below that look for loops."""
+    """This node and those above it, for nodes below that look for loops, and what of it is cut off from all above."""
     above = " ".join(settings.above())
     fields: Fields = [("Registry-Mesh-Node", settings.node)]
-    return [*fields, ("Registry-Mesh-Above", above)] if above else fields
+    cut_off = settings.cut_off()
+    told = (("Registry-Mesh-Above", above), (CUT_OFF, cut_off))
+    return [*fields, *((name, value) for name, value in told if value)]
 
 
 def writable(call: Call) -> Repository:

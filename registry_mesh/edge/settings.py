@@ -22,6 +22,8 @@ class Settings:
     """What the node is called by those that look for loops, until it ends; empty where it hands no request on."""
     above: Callable[[], Sequence[str]] = list
     """The nodes above it, called so."""
+    cut_off: Callable[[], str] = str
+    """What of its registries is cut off from all above (`ports.cut_off`)."""
     policy: Policy = field(default_factory=lambda: AnonymousAccess(Level.PULL))
     tokens: TokenService | None = None
     """Answers at `/token`; None: nobody does."""

@@ -34,6 +34,8 @@ class ParentFacts:
     """What went wrong last, while it was asked."""
     place: str = ""
     """`FILE:LINE` where the configuration names it."""
+    cut_off: float = 0.0
+    """Since when it says that none of its own parents of the registry answers; 0: it does not say so."""
     lost: bool = True
     """Of one that is not usable: it gave no answer when it was asked last, not even an error."""
 

@@ -32,6 +32,10 @@ def _of_registry(registry: RegistryFacts, config: str, now: float) -> Iterator[F
     if outage:
         yield _offline(registry, silent, outage, config, now)
         yield from _grace(registry, outage, config, now)
+    elif (cut_off := [parent for parent in registry.parents if parent.usable]) and all(
+        parent.cut_off for parent in cut_off
+    ):
+        yield _cut_off(registry, cut_off, now)
     if registry.forgotten:
         yield _forgotten(registry, config)
     for parent in registry.parents:
@@ -63,6 +67,21 @@ def _offline(
         tuple(f"{parent.name} {parent.why}, since {moment(parent.since, now)}." for parent in lost),
         f"registry-mesh probe {config}",
         outage.since,
+    )
+
+
+def _cut_off(registry: RegistryFacts, parents: list[ParentFacts], now: float) -> Finding:
+    """Parents answer, and are offline themselves: nothing new comes by them."""
+    return Finding(
+        "offline",
+        f"No parent of {registry.name} reaches what is above it; what is held goes on, nothing of it is refreshed.",
+        registry.name,
+        tuple(
+            f"{parent.name} answers, and says that none of its own parents does since {moment(parent.cut_off, now)}."
+            for parent in parents
+        ),
+        "their admin; registry-mesh parents there says why",
+        max(parent.cut_off for parent in parents),
     )
 
 

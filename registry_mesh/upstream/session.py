@@ -16,6 +16,7 @@ import aiohttp
 
 from registry_mesh.auth.challenge import Challenge, parse_challenges
 from registry_mesh.auth.hosts import same_place
+from registry_mesh.ports.cut_off import CUT_OFF, parsed, written
 from registry_mesh.ports.failures import (
     LoginRefused,
     SourceDenied,
@@ -42,7 +43,7 @@ from registry_mesh.upstream.login.credentials import Credentials
 from registry_mesh.upstream.login.demands import REFUSED, Demands
 from registry_mesh.upstream.login.logins import FixedLogin, Login
 from registry_mesh.upstream.requests import Hung, Request, Requests
-from registry_mesh.upstream.statuses import fault_of, is_beside, lineage, no_registry
+from registry_mesh.upstream.statuses import OWN_NODE, fault_of, is_beside, lineage, no_registry
 from registry_mesh.upstream.way import Client, base_and_folder
 
 Namespace = Literal["auto", "always", "never"]
@@ -239,6 +240,8 @@ class ParentSession:
 
     def _recognise(self, response: aiohttp.ClientResponse) -> None:
         self.parent.mesh = self._ours(response)
+        if OWN_NODE in response.headers:
+            self.parent.card.cut_off(written(parsed(response.headers.get(CUT_OFF, ""))))
 
     def _ours(self, response: aiohttp.ClientResponse) -> bool:
         return "Registry-Mesh" in response.headers or bool(self.mesh)

@@ -27,6 +27,9 @@ _BESIDE: Final = re.compile(r"/.+/(?:referrers/[^/]+|manifests/sha(?:256|512)-[0
 
 _ANSWERED: Final = {304: "not_modified", 404: "unknown", 401: "denied", 403: "denied", 429: "throttled"}
 _PAGE: Final = "text/html"
+OWN_NODE: Final = "Registry-Mesh-Node"
+"""The field in which a node of ours names itself, where it says who is above it."""
+
 _NODE: Final = re.compile(r"[0-9a-f]{16}")
 
 
@@ -76,7 +79,7 @@ def fault_of(
 
 def lineage(headers: Mapping[str, str]) -> list[str]:
     """Return the node that answers and the nodes above it, where it is one of ours and says so."""
-    own, above = (headers.get(f"Registry-Mesh-{which}", "") for which in ("Node", "Above"))
+    own, above = headers.get(OWN_NODE, ""), headers.get("Registry-Mesh-Above", "")
     return [node for node in (own, *above.split()) if _NODE.fullmatch(node)] if own else []
 
 

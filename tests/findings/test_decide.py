@@ -114,6 +114,15 @@ STOPPED = StoppedDeletes("r.example", 31, 100, 0.1, "sha256:abc")
             },
         ),
         (
+            registry(replace(UP, cut_off=SINCE), DOWN),
+            {
+                "offline": "No parent of r.example reaches what is above it; what is held goes on, "
+                "nothing of it is refreshed.",
+                "parent-down": "p:1 refuses connections since 10:31; q:1 stands in.",
+            },
+        ),
+        (registry(replace(UP, cut_off=SINCE), replace(UP, name="p:1")), {}),
+        (
             registry(DOWN, replace(DOWN, name="q:1", since=SINCE + 5)),
             {
                 "own-link-down": "None of 2 parents answers since 10:31, all at once: "

@@ -129,6 +129,7 @@ class Worker:
             name=node_name(self._config),
             node=self._seen.board.node if self._seen else "",
             above=self._seen.board.above if self._seen else list,
+            cut_off=self._told.cut_off,
             policy=self._access,
             tokens=self._access if self._access.has_logins else None,
             default_registry=default_registry(self._config),

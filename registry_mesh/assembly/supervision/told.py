@@ -11,6 +11,7 @@ from typing import Final
 from registry_mesh.auth.revoked import LIMIT
 from registry_mesh.findings.causes import cause
 from registry_mesh.findings.finding import Finding
+from registry_mesh.ports.cut_off import written
 from registry_mesh.telemetry.events import EventRing
 from registry_mesh.telemetry.note import Note
 
@@ -67,6 +68,12 @@ class Told:
     def show(self, findings: Sequence[Finding]) -> None:
         """In the keeper: what is so now."""
         self._findings.write(json.dumps([asdict(each) for each in findings]))
+
+    def cut_off(self) -> str:
+        """In a worker: what nodes below are told of registries of which no parent gives anything."""
+        findings = json.loads(self._findings.read() or "[]")
+        offline = [each for each in findings if each["name"] == "offline"]
+        return written({registry: each["since"] for each in offline for registry in each["registries"]})
 
     def explain(self, side: str, reason: str, registry: str) -> dict[str, str] | None:
         """In a worker: what the operator is told of why a request for `registry` is not answered as asked."""

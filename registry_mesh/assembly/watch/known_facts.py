@@ -162,6 +162,7 @@ class KnownFacts:
             slow_since=now - parent.slow_since_seconds if parent.slow_since_seconds is not None else 0.0,
             slow_until=now + parent.slow_for_seconds if parent.slow_for_seconds is not None else 0.0,
             place=self._learned.places.get((host, parent.url), ""),
+            cut_off=now - parent.cut_off_seconds if parent.cut_off_seconds is not None else 0.0,
         )
 
     def _gives(self, name: str, status: NodeStatus, now: float) -> bool:

@@ -23,6 +23,7 @@ from registry_mesh.assembly.watch.figures import Figures
 from registry_mesh.assembly.watch.money import money
 from registry_mesh.config.schema import Config
 from registry_mesh.findings.outage import Outage
+from registry_mesh.ports.cut_off import parsed
 from registry_mesh.telemetry import names
 from registry_mesh.telemetry.instruments import Table
 from registry_mesh.upstream.health.board import Board
@@ -68,6 +69,8 @@ class Shown:
             label = parent_label(url)
             standing = self._board.sheet(label).standing(now)
             told = parent_status(url, standing, now, asking.get(label, 0), lies.get(label, 0))
+            since = parsed(self._board.sheet(label).cut_off()).get(host) if told.state == "up" else None
+            cut_off = None if since is None else round(max(0.0, today - since), 1)
             price = self._config.registries[host].prices.get(label)
             return replace(
                 told,
@@ -75,6 +78,7 @@ class Shown:
                 price=str(price or ""),
                 requests=sum(requests.get(label, {}).values()),
                 hedges=hedges.get(label, {}),
+                cut_off_seconds=cut_off,
             )
 
         return {

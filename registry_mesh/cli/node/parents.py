@@ -135,6 +135,7 @@ def lines(
             rows += [_row(str(group), parent, now, marks) for parent in parents]
             amiss += [_amiss(parent, marks) for parent in parents]
             hedged += map(_hedged, parents)
+            amiss += [_cut_off(host, parent, now, marks) for parent in parents]
     if siblings:
         rows.append(("servers of this site", *("" for _ in _HEADS[1:])))
         rows += [_row("sibling", sibling, now, marks) for sibling in siblings]
@@ -173,6 +174,15 @@ def _outage(host: str, outage: Told | None, now: float, marks: Marks) -> str:
     tags = f"tags for {span(left)} more" if left else "tags no more"
     since = moment(now - outage["since_seconds"], now)
     return f"{marks['broken']} {host}: {said} since {since}; what is held goes on, {tags}."
+
+
+def _cut_off(host: str, parent: Told, now: float, marks: Marks) -> str:
+    """Of a parent that answers, and reaches nothing above it."""
+    seconds = parent.get("cut_off_seconds")
+    if seconds is None:
+        return ""
+    since = moment(now - seconds, now)
+    return f"{marks['warn']} {name_of(parent)}: reaches none of its own parents of {host} since {since}."
 
 
 def _word(parent: Told) -> str:

@@ -19,7 +19,7 @@ from registry_mesh.content.fill.chunk_sums import sums_of_written
 from registry_mesh.content.fill.map_request import ASKED, WantedSums, ask_for_map
 from registry_mesh.content.fill.phases import MapPhase
 from registry_mesh.content.fill.policy import LOOK
-from registry_mesh.content.fill.rejections import Rejections
+from registry_mesh.content.fill.rejected import RejectedChunks
 from registry_mesh.content.fill.state import FillState
 from registry_mesh.content.fill.via import Via
 from registry_mesh.oci.refusals import Refusal
@@ -48,7 +48,7 @@ class ChunkProof:
         self._asking: dict[str, asyncio.Task[None]] = {}  # registry → who asks its parents
         self._via: Via | None = None  # through which it was last asked for
         self._settling = False
-        self._rejected = Rejections()
+        self._rejected = RejectedChunks()
         self._disowned = False  # no map proves anything any more
 
     def begin(self, via: Via, chunks: range, *, first: bool) -> None:

@@ -20,11 +20,13 @@ _NAMES: Final = {field.name: index for index, field in enumerate(fields(Facts))}
 _FACTS: Final = len(_NAMES)
 _HEARD: Final = _FACTS
 _CLIENTS: Final = _FACTS + 1
+_CUT_AT: Final = _FACTS + 2
 _WORDS: Final = 48
 _LINEAGE: Final = 704
 _MOST_ABOVE: Final = 40
 """Nodes above that are told of: as many as there is room for."""
 _TEXT: Final = 320
+_CUT: Final = 704
 _WORD: Final = 8
 
 
@@ -44,6 +46,7 @@ class Board:
         self._versions = memoryview(mmap.mmap(-1, rows * _WORD)).cast("Q")
         self._texts = memoryview(mmap.mmap(-1, rows * _TEXT))
         self._lineages = memoryview(mmap.mmap(-1, rows * _LINEAGE))
+        self._cuts = memoryview(mmap.mmap(-1, rows * _CUT))
         self._processes = processes
 
     def sheet(self, name: str) -> Sheet:
@@ -55,6 +58,7 @@ class Board:
             self._versions[first:after],
             self._texts[first * _TEXT : after * _TEXT],
             self._lineages[first * _LINEAGE : after * _LINEAGE],
+            self._cuts[first * _CUT : after * _CUT],
         )
 
     def card(self, name: str, process: int, clock: Callable[[], float] = time.monotonic) -> Card:
@@ -83,7 +87,9 @@ class Sheet:
         versions: memoryview[int],
         texts: memoryview[int],
         lineages: memoryview[int],
+        cuts: memoryview[int],
     ) -> None:
+        self._cuts = cuts
         self._words = words
         self._lineages = lineages
         self.versions = versions
@@ -106,6 +112,16 @@ class Sheet:
         seen = self.seen()
         last = max(range(len(seen)), key=lambda process: seen[process].named_at)
         return bytes(self.lineage_at(last)).partition(b"\0")[0].decode(errors="replace").split()
+
+    def cut_at(self, process: int) -> memoryview[int]:
+        """The bytes of what a process was told to be cut off."""
+        return self._cuts[process * _CUT : (process + 1) * _CUT]
+
+    def cut_off(self) -> str:
+        """What the parent said last of itself that is cut off (`ports.cut_off`)."""
+        told = self._words[_CUT_AT::_WORDS].tolist()
+        last = max(range(len(told)), key=told.__getitem__)
+        return bytes(self.cut_at(last)).partition(b"\0")[0].decode(errors="replace")
 
     def seen(self) -> list[Facts]:
         """What each process saw."""
@@ -143,6 +159,7 @@ class Card:
         self.node = node
         self._sheet = sheet
         self._lineage = sheet.lineage_at(process)
+        self._cut = sheet.cut_at(process)
         self._own = sheet.words(process)
         self._text = sheet.text_at(process)
         self._process = process
@@ -190,6 +207,11 @@ class Card:
         text = " ".join(lineage[: _MOST_ABOVE + 1]).encode()
         self._lineage[:] = text[: _LINEAGE - 1].ljust(_LINEAGE, b"\0")
         self.write(leads_back=float(bool(self.node) and self.node in lineage), named_at=self.clock())
+
+    def cut_off(self, told: str) -> None:
+        """The parent told what of it is cut off; empty: nothing is."""
+        self._cut[:] = told.encode()[: _CUT - 1].ljust(_CUT, b"\0")
+        self._own[_CUT_AT] = self.clock()
 
     def hear(self) -> None:
         """Bytes of a body came."""
@@ -256,6 +278,7 @@ class Card:
         """Begin with an empty row."""
         nothing: dict[str, Any] = dict.fromkeys(_NAMES, 0.0)
         self.write(**nothing)
-        self._own[_HEARD] = self._own[_CLIENTS] = 0.0
+        self._own[_HEARD] = self._own[_CLIENTS] = self._own[_CUT_AT] = 0.0
         self._text[:] = bytes(_TEXT)
         self._lineage[:] = bytes(_LINEAGE)
+        self._cut[:] = bytes(_CUT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from registry_mesh.chunks.sums import ChunkSum
 
 
-class Rejections:
+class RejectedChunks:
     """Of one fill: which chunk came, from which source, with which sum."""
 
     def __init__(self) -> None:
