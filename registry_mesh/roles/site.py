@@ -18,7 +18,8 @@ from registry_mesh.content.nest.names import Names, NamesOfPlace
 from registry_mesh.content.nest.negative import Negatives
 from registry_mesh.content.nest.pull_through import PullThrough
 from registry_mesh.content.nest.remembered import Remembered
-from registry_mesh.content.nest.remembered_repository import RememberedManifests, RememberedTags
+from registry_mesh.content.nest.remembered_manifests import RememberedManifests
+from registry_mesh.content.nest.remembered_repository import RememberedTags
 from registry_mesh.content.nest.remembered_tags import remembered_repositories
 from registry_mesh.content.nest.shared import SharedFirst
 from registry_mesh.content.nest.siblings import SiblingsFirst

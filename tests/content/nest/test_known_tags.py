@@ -12,7 +12,8 @@ from registry_mesh.content.nest.failover import Failover
 from registry_mesh.content.nest.fall_through import FallThrough
 from registry_mesh.content.nest.freshness import Freshness
 from registry_mesh.content.nest.remembered import Entry, Remembered
-from registry_mesh.content.nest.remembered_repository import RememberedManifests, RememberedTags
+from registry_mesh.content.nest.remembered_manifests import RememberedManifests
+from registry_mesh.content.nest.remembered_repository import RememberedTags
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.media_types import OCI_MANIFEST

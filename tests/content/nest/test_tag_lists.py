@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from registry_mesh.content.nest.freshness import Freshness
 from registry_mesh.content.nest.remembered import Entry, Remembered
-from registry_mesh.content.nest.remembered_repository import RememberedManifests, RememberedTags
+from registry_mesh.content.nest.remembered_manifests import RememberedManifests
+from registry_mesh.content.nest.remembered_repository import RememberedTags
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.ports.failures import SourceUnavailable
 from registry_mesh.ports.repositories import EVERY, TagPage
