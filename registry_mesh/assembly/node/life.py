@@ -15,10 +15,11 @@ from registry_mesh.assembly.labels import node_name
 from registry_mesh.assembly.node.build import beat
 from registry_mesh.assembly.node.generation import Generation
 from registry_mesh.assembly.sources.storage import NotBuilt
+from registry_mesh.assembly.supervision.crew import EXIT_CONFIG, EXIT_FAILED, EXIT_OK
 from registry_mesh.assembly.supervision.last_words import LastWords
 from registry_mesh.assembly.supervision.loops import loop_factory
 from registry_mesh.assembly.supervision.seats import Seat, State
-from registry_mesh.assembly.supervision.supervisor import EXIT_CONFIG, EXIT_FAILED, EXIT_OK, LINGER
+from registry_mesh.assembly.supervision.supervisor import LINGER
 from registry_mesh.ports.failures import Failure, StoreUnfit
 from registry_mesh.telemetry.exporting import export_traces
 from registry_mesh.telemetry.logs import FIELDS

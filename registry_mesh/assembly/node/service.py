@@ -17,12 +17,13 @@ from registry_mesh.assembly.node.generation import Elders, Generation, first_gen
 from registry_mesh.assembly.node.new_version import hand_over, moved_if_free, sockets_left
 from registry_mesh.assembly.node.preflight import demand_store
 from registry_mesh.assembly.supervision import allocator, file_limit, systemd
+from registry_mesh.assembly.supervision.crew import Child, Crew
 from registry_mesh.assembly.supervision.handover import Handover, installed, started_as
 from registry_mesh.assembly.supervision.last_words import LastWords
 from registry_mesh.assembly.supervision.loops import LoopMissing, loop_factory
 from registry_mesh.assembly.supervision.seats import Seat
 from registry_mesh.assembly.supervision.sockets import AddressTaken, Sockets
-from registry_mesh.assembly.supervision.supervisor import Child, Crew, Heard, Supervisor
+from registry_mesh.assembly.supervision.supervisor import Heard, Supervisor
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.load import load
 from registry_mesh.config.schema import Config

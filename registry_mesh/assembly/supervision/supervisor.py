@@ -14,25 +14,29 @@ Signals:
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import gc
 import logging
 import os
 import signal
-import sys
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, NoReturn
+from typing import Final
 
 from registry_mesh.assembly.supervision import systemd
-from registry_mesh.assembly.supervision.seats import Seat, Seats, State
+from registry_mesh.assembly.supervision.crew import (
+    EXIT_CONFIG,
+    EXIT_FAILED,
+    EXIT_OK,
+    SIGNALS,
+    Child,
+    Crew,
+    exit_code,
+    inherited,
+)
 from registry_mesh.telemetry.logs import FIELDS
 
 log: Final = logging.getLogger(__name__)
 
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
 LINGER: Final = 3600.0
 """Seconds that a child which was replaced may take for pulls that run."""
 _LIVED: Final = 30.0
@@ -43,73 +47,6 @@ _TRIES: Final = 3
 """A child that dies so often before the node has ever served ends the node."""
 _MARGIN: Final = 5.0
 """Seconds after the drain before a child that has not ended is killed."""
-_PR_SET_PDEATHSIG: Final = 1
-
-EXIT_OK: Final = 0
-EXIT_FAILED: Final = 1
-EXIT_CONFIG: Final = 78
-"""Of a child: to start it again as it is would be of no use (sysexits.h EX_CONFIG)."""
-
-
-@dataclass(slots=True)
-class Child:
-    """A seat and what is to run in it. `run` returns an exit code."""
-
-    seat: Seat
-    run: Callable[[], int]
-    pid: int = 0
-    started: float = 0.0
-    due: float | None = 0.0
-    """When to fork, on the monotonic clock; None while it runs."""
-    deaths: int = 0
-    """In a row."""
-
-
-@dataclass(slots=True)
-class Crew:
-    """The processes that serve one configuration."""
-
-    seats: Seats
-    children: list[Child]
-    drain: float
-    """Seconds that running pulls may take at the end of the node."""
-    deadline: float | None = None
-    """When children that were told to end are killed; None while they serve."""
-
-    @property
-    def pids(self) -> list[int]:
-        """Of the processes that run."""
-        return [child.pid for child in self.children if child.pid]
-
-    @property
-    def gone(self) -> bool:
-        """Whether no process is left."""
-        return not self.pids
-
-    def tell(self, number: signal.Signals) -> None:
-        """Send a signal to every process."""
-        for child in self.children:
-            if child.pid:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(child.pid, number)
-
-    def end(self, deadline: float) -> None:
-        """Tell all to finish, and be gone by `deadline`."""
-        self.deadline = deadline if self.deadline is None else min(self.deadline, deadline)
-        self.tell(signal.SIGTERM)
-
-    def fork_due(self, now: float) -> None:
-        """Start every child whose time has come."""
-        for child in self.children:
-            if child.due is not None and now >= child.due:
-                child.due = None
-                child.started = now
-                child.seat.take(0)  # before the fork: afterwards the seat is the child's to write
-                supervisor = os.getpid()
-                leave_to_all()
-                child.pid = os.fork()
-                if child.pid == 0:
-                    _become(child, supervisor)
 
 
 @dataclass(slots=True)
@@ -146,8 +83,8 @@ class Supervisor:
         self._crew = crew
         self._heard = heard or Heard()
         self._coming: Crew | None = None
-        self._elders = _inherited(elders)
-        older = _inherited(leaving)
+        self._elders = inherited(elders)
+        older = inherited(leaving)
         older.deadline = time.monotonic() + LINGER + _MARGIN  # and not `end`: told again, they would hurry
         self._leaving: list[Crew] = [self._elders, older]
         self._again = False
@@ -157,17 +94,17 @@ class Supervisor:
 
     def run(self) -> int:
         """Until all children are gone. An exit code: 0 after an orderly end."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         interval = min(systemd.watchdog_interval() or 1.0, 0.2)
         with contextlib.ExitStack() as restore:
-            restore.callback(signal.pthread_sigmask, signal.SIG_UNBLOCK, _SIGNALS)
+            restore.callback(signal.pthread_sigmask, signal.SIG_UNBLOCK, SIGNALS)
             while True:
                 now = time.monotonic()
                 if self._stopping and all(crew.gone for crew in self._crews()):
                     return self._failed
                 self._attend(now)
                 self._report(now)
-                if (received := signal.sigtimedwait(_SIGNALS, interval)) is not None:
+                if (received := signal.sigtimedwait(SIGNALS, interval)) is not None:
                     self._handle(received.si_signo)
 
     def _crews(self) -> list[Crew]:
@@ -242,7 +179,7 @@ class Supervisor:
     def _reap(self) -> None:
         for crew in self._crews():
             for child in crew.children:
-                if child.pid and (ended := _ended(child.pid)) is not None:
+                if child.pid and (ended := exit_code(child.pid)) is not None:
                     self._bury(crew, child, ended)
 
     def _bury(self, crew: Crew, child: Child, status: int) -> None:
@@ -277,53 +214,3 @@ class Supervisor:
             self._next()
         if systemd.watchdog_interval() is not None and not self._crew.seats.stuck(now):
             systemd.notify("WATCHDOG=1")
-
-
-def _inherited(pids: Sequence[int]) -> Crew:
-    """Processes that were forked before this program ran, told that they are replaced."""
-    seats = Seats(len(pids))
-    children = [
-        Child(seat, lambda: EXIT_FAILED, pid=pid, due=None)
-        for seat, pid in zip(seats.workers, pids, strict=True)
-    ]
-    return Crew(seats, children, 0.0)
-
-
-def _ended(pid: int) -> int | None:
-    """The exit code of a child that has ended (negative: by that signal); None while it runs."""
-    try:
-        found, status = os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:  # one that was inherited, and had been buried
-        return EXIT_OK
-    return os.waitstatus_to_exitcode(status) if found else None
-
-
-def leave_to_all() -> None:
-    """Have the collector of a fork pass over what is here now. It writes to all that it looks at, and the fork would
-    have pages of its own for what all could share."""
-    gc.collect()
-    gc.freeze()
-
-
-def _become(child: Child, supervisor: int) -> NoReturn:
-    """In the fork: run, and never return into the stack of the process `supervisor`, which may have died since."""
-    code = EXIT_FAILED
-    try:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the supervisor's alone
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until the child listens to it
-        signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # the same: the keeper says that tags may have moved
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's ^C reaches all; the supervisor tells us
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-        child.seat.take(os.getpid())
-        if os.getppid() == supervisor:
-            code = child.run()
-    except SystemExit as ended:
-        code = ended.code if isinstance(ended.code, int) else EXIT_FAILED
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        child.seat.enter(State.DRAINING)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)

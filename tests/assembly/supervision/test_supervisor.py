@@ -16,7 +16,8 @@ import pytest
 PROLOGUE = """
 import os, signal, sys, time
 from registry_mesh.assembly.supervision.seats import Seats, State
-from registry_mesh.assembly.supervision.supervisor import Child, Crew, Heard, Supervisor
+from registry_mesh.assembly.supervision.crew import Child, Crew
+from registry_mesh.assembly.supervision.supervisor import Heard, Supervisor
 seats = Seats(2)
 def say(*words):
     os.write(1, (" ".join(map(str, words)) + "\\n").encode())
