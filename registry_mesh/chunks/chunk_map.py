@@ -37,6 +37,22 @@ def count(size: int) -> int:
     return -(-size // CHUNK)
 
 
+def without(chunks: range, others: Iterable[range]) -> list[range]:
+    """The runs of `chunks` that lie in none of the others."""
+    left = [chunks]
+    for other in filter(None, others):
+        parts = [
+            part
+            for each in left
+            for part in (
+                range(each.start, min(each.stop, other.start)),
+                range(max(each.start, other.stop), each.stop),
+            )
+        ]
+        left = [part for part in parts if part]
+    return left
+
+
 def chunk_length(index: int, size: int) -> int:
     """How many bytes chunk `index` has."""
     return min(CHUNK, size - index * CHUNK)

@@ -19,6 +19,7 @@ from registry_mesh.chunks.chunk_map import (
     count,
     pages_of,
     pages_over,
+    without,
 )
 from registry_mesh.chunks.mapper import ChunkMapper
 from registry_mesh.chunks.sums import SUM, SumAlgorithm
@@ -119,3 +120,12 @@ def test_chunks_cover_the_blob(size: int) -> None:
     assert all(a.stop == b.start for a, b in itertools.pairwise(spans))
     assert not spans or (spans[0].start == 0 and spans[-1] == Span(spans[-1].start, size))
     assert pages_of(size) == -(-len(spans) // PAGE)
+
+
+RUN = st.builds(range, st.integers(0, 40), st.integers(0, 40))
+
+
+@given(RUN, st.lists(RUN, max_size=6))
+def test_what_is_left_of_a_run_are_the_chunks_of_no_other(chunks: range, others: list[range]) -> None:
+    left = [index for run in without(chunks, others) for index in run]
+    assert left == [index for index in chunks if not any(index in other for other in others)]

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import enum
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
 from time import monotonic
 from typing import Final
 
-from registry_mesh.chunks.chunk_map import CHUNK, count
+from registry_mesh.chunks.chunk_map import CHUNK, count, without
 from registry_mesh.chunks.steal import SKIP
 from registry_mesh.chunks.sums import ChunkSum
 from registry_mesh.content.fill.ahead import ChunksAhead
 from registry_mesh.content.fill.chunk_proof import ChunkProof
-from registry_mesh.content.fill.phases import MapPhase
+from registry_mesh.content.fill.demand import TransferDemand
 from registry_mesh.content.fill.policy import LOOK
 from registry_mesh.content.fill.readers import Reader
 from registry_mesh.content.fill.state import FillState
@@ -31,17 +30,6 @@ from registry_mesh.ports.partial import ChunkState, Claims
 from registry_mesh.ports.urgency import urgency
 
 _log: Final = logging.getLogger(__name__)
-
-ELSEWHERE: Final = 0.02
-"""Seconds between two looks, of a transfer that waits for slow readers, at whether another process wants more."""
-
-
-class TransferStep(enum.Enum):
-    """What a transfer does when its next bytes are here."""
-
-    GO = "take them"
-    WAIT = "until a reader has moved, or `ELSEWHERE` seconds"
-    END = "nobody wants them"
 
 
 class Transfers:
@@ -69,6 +57,7 @@ class Transfers:
         self._claimed: dict[Transfer, range] = {}
         self._ahead = ChunksAhead(state)
         self._stripes = TransferStripes(state, self._running.keys(), self._is_here_or_coming, self.start)
+        self._demand = TransferDemand(state, claims, self._stripes)
         self.wasted = 0
         """Bytes that were fetched apart and may come a second time."""
 
@@ -194,7 +183,7 @@ class Transfers:
     # -- the life of a stream ------------------------------------------------------------------------------------
 
     def _made(self, via: Via, chunks: range, *, unasked: bool = False) -> Transfer:
-        return Transfer(self._state, via, chunks, self.wanted, self._written, unasked=unasked)
+        return Transfer(self._state, via, chunks, self._demand.wanted, self._written, unasked=unasked)
 
     def _launch(self, transfer: Transfer, opened: tuple[AsyncExitStack, Reading] | None = None) -> None:
         first = self._state.fetched == 0 and not self._running
@@ -212,7 +201,7 @@ class Transfers:
             await self._proof.settled()
         finally:
             self._running.pop(transfer, None)
-            for chunks in _without(self._claimed.pop(transfer), self._claimed.values()):
+            for chunks in without(self._claimed.pop(transfer), self._claimed.values()):
                 self._claims.unclaim(chunks)
             self._stripes.fill()
             self._state.readers.wake_now()
@@ -242,72 +231,12 @@ class Transfers:
         except Failure as broken:
             self._state.cannot_store(broken)
 
-    async def wanted(self, transfer: Transfer) -> bool:
-        """Hold a transfer back while it is a window ahead of every reader; False where nobody wants more of it, or all
-        have stood still for too long.
-
-        It never ends inside a chunk: the bytes on their way are kept.
-        """
-        moved, loop = self._state.readers.moved, asyncio.get_running_loop()
-        try:
-            while (decided := self._next(transfer, loop.time())) is TransferStep.WAIT:
-                moved.clear()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(ELSEWHERE):
-                        await moved.wait()
-            return decided is TransferStep.GO
-        finally:
-            if transfer.waits_since is not None:
-                transfer.waits_since, transfer.moved_at = None, monotonic()
-
-    def _next(self, transfer: Transfer, now: float) -> TransferStep:
-        """What it does. Where it is to end behind the chunk under way, it is told so, and goes on until then."""
-        if self._state.map_phase is MapPhase.LACKING:
-            return TransferStep.END
-        if self._steps_back(transfer):
-            return TransferStep.WAIT
-        if self._policy.complete_after <= 0:
-            return TransferStep.GO
-        room = self._room(transfer)
-        if room > 0 or (room == 0 and self._wanted_elsewhere(transfer)):
-            return TransferStep.GO
-        if transfer.waits_since is None:
-            transfer.waits_since = now
-        if now - transfer.waits_since > self._policy.patience:
-            transfer.dismissed = True
-        if room == 0 and not transfer.dismissed:
-            return TransferStep.WAIT
-        if not self._state.nearly_whole:
-            transfer.end_with_chunk()
-        return TransferStep.GO if transfer.received < transfer.end else TransferStep.END
-
-    def _steps_back(self, transfer: Transfer) -> bool:
-        """Whether it makes way for clients who wait for other bytes of its source, as no client waits for these."""
-        if transfer.urgency.background and self._wanted_elsewhere(transfer):
-            transfer.urgency.hurry()
-        return transfer.step_back.waits(transfer.via.rivals, transfer.source)
-
-    def _room(self, transfer: Transfer) -> int:
-        if transfer.unasked:
-            return 1
-        begun = transfer.received - transfer.chunks.start * CHUNK
-        if not self._state.readers.followed and begun < self._stripes.window:
-            return 1
-        return self._state.readers.room(transfer.received, transfer.end, self._stripes.window)
-
     def _dismiss_one(self) -> None:
         """Of those that wait for slow readers the one that has waited for the longest: somebody needs its place."""
         waiting = [transfer for transfer in self._running if transfer.waits_since is not None]
         if waiting:
             min(waiting, key=lambda transfer: transfer.waits_since or 0.0).dismissed = True
             self._state.readers.moved.set()
-
-    def _wanted_elsewhere(self, transfer: Transfer) -> bool:
-        """Whether readers of another process want more, a window of it at a time."""
-        wanted = self._claims.take_want(range(transfer.received // CHUNK, transfer.chunks.stop))
-        if wanted is not None:
-            transfer.granted = transfer.received + self._policy.window
-        return transfer.received < transfer.granted
 
     def close(self) -> None:
         """Begin no more of them by itself."""
@@ -316,19 +245,3 @@ class Transfers:
     def tasks(self) -> list[asyncio.Task[None]]:
         """The tasks of the transfers under way."""
         return list(self._running.values())
-
-
-def _without(chunks: range, others: Iterable[range]) -> list[range]:
-    """`chunks` less those of the others."""
-    left = [chunks]
-    for other in others:
-        parts = [
-            part
-            for each in left
-            for part in (
-                range(each.start, min(each.stop, other.start)),
-                range(max(each.start, other.stop), each.stop),
-            )
-        ]
-        left = [part for part in parts if part]
-    return left
