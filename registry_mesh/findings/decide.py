@@ -30,6 +30,7 @@ _HOLD: Final = {
     "pulls-fail": 60.0,
     "grace-ending": 5.0,
     "parent-down": 5.0,
+    "parent-stale": 5.0,
     "loop": 5.0,
     "tls-untrusted": 5.0,
     "parent-denied": 5.0,

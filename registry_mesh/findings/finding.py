@@ -23,6 +23,7 @@ NAMES: Final = {
     "grace-ending": State.BROKEN,
     "parent-slow": State.LOOK,
     "parent-down": State.LOOK,
+    "parent-stale": State.LOOK,
     "parent-lies": State.LOOK,
     "parent-denied": State.BROKEN,
     "readers-missing": State.BROKEN,

@@ -51,6 +51,7 @@ def _of_registry(registry: RegistryFacts, config: str, now: float) -> Iterator[F
             yield _no_registry(registry, parent, config)
         elif parent.slow_until > now:
             yield _slow(registry, parent, config, now)
+        yield from _stale(registry, parent, now)
         if parent.lies:
             yield _lies(registry, parent, now)
 
@@ -130,6 +131,21 @@ def _slow(registry: RegistryFacts, parent: ParentFacts, config: str, now: float)
         "nothing: it is tried again then; if it lasts for a day, tell its admin: "
         f"registry-mesh parents {config} {parent.name} --measure",
         parent.slow_since,
+    )
+
+
+def _stale(registry: RegistryFacts, parent: ParentFacts, now: float) -> Iterator[Finding]:
+    """Of one that is cut off itself, beside another that is not: what is asked of it may be older than it need be."""
+    others = [other.name for other in registry.parents if other.usable and not other.cut_off]
+    if not parent.usable or not parent.cut_off or not others:
+        return
+    yield Finding(
+        "parent-stale",
+        f"{parent.name} answers, and reaches none of its own parents of {registry.name}; {others[0]} does.",
+        parent.name,
+        (f"Since {moment(parent.cut_off, now)}, as it says. What it holds is right, and may be older.",),
+        "its admin; registry-mesh parents there says why",
+        parent.cut_off,
     )
 
 

@@ -80,8 +80,8 @@ STORED: Final = ("pinned", "whole", "part", "other")
 PARENT_STATES: Final = ("in_use", "standing_by", "left_out", "waiting", "silent")
 LISTENERS: Final = ("clients", "operators")
 FINDINGS: Final = (
-    "own-link-down", "offline", "grace-ending", "parent-slow", "parent-down", "parent-lies", "parent-denied",
-    "readers-missing",
+    "own-link-down", "offline", "grace-ending", "parent-slow", "parent-down", "parent-stale", "parent-lies",
+    "parent-denied", "readers-missing",
     "tls-untrusted", "throttled", "loop", "clock-off", "pulls-fail", "hits-slow", "store-fault", "store-full",
     "store-thrash", "store-slow", "rot", "scrub-old", "limits-low",
     "memory-low", "workers-die", "reload-failed", "rules-invalid", "rule-empty",

@@ -121,7 +121,10 @@ STOPPED = StoppedDeletes("r.example", 31, 100, 0.1, "sha256:abc")
                 "parent-down": "p:1 refuses connections since 10:31; q:1 stands in.",
             },
         ),
-        (registry(replace(UP, cut_off=SINCE), replace(UP, name="p:1")), {}),
+        (
+            registry(replace(UP, cut_off=SINCE), replace(UP, name="p:1")),
+            {"parent-stale": "q:1 answers, and reaches none of its own parents of r.example; p:1 does."},
+        ),
         (
             registry(DOWN, replace(DOWN, name="q:1", since=SINCE + 5)),
             {
@@ -139,6 +142,10 @@ STOPPED = StoppedDeletes("r.example", 31, 100, 0.1, "sha256:abc")
             {"clock-off": "This clock is 60 min behind that of q:1."},
         ),
         (registry(replace(UP, clock_ahead=660.4), replace(UP, name="p:1", clock_ahead=2.0)), {}),
+        (
+            registry(replace(DOWN, cut_off=SINCE), UP),
+            {"parent-down": "p:1 refuses connections since 10:31; q:1 stands in."},
+        ),
         (registry(replace(UP, clock_ahead=660.4), replace(UP, name="p:1", clock_ahead=-700.0)), {}),
         (
             registry(
