@@ -230,7 +230,7 @@ def _certified(registry: RegistryFacts, why: str, config: str) -> str:
         return f"its admin renews it; step by step: registry-mesh probe {config}"
     if "not valid yet" in why:
         return "this machine's clock: chronyc tracking; if it is right, its admin renews the certificate"
-    if "another name" in why:
+    if "for another" in why:
         return f"in registries.{registry.name}.parents, a name that is in it; or its admin adds this one"
     return f"name its authority in registries.{registry.name}.ca, or its admin renews the certificate"
 

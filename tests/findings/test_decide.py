@@ -426,6 +426,7 @@ def test_of_many_registries_that_are_missed_four_are_told_of() -> None:
         ("has expired", "its admin renews it"),
         ("is not valid yet", "this machine's clock"),
         ("is for another name", "in registries.r.example.parents, a name that is in it"),
+        ("is for another address", "in registries.r.example.parents, a name that is in it"),
         ("is signed by nobody that this node trusts", "name its authority in registries.r.example.ca"),
     ],
 )
