@@ -110,7 +110,7 @@ def _trap(kind: str, given: object, path: Path) -> str:
     if given is None:
         return "fill it or leave the key out"
     if kind in ("tuple_type", "list_type") and isinstance(given, str):
-        return f"write [[{given}]]" if "parents" in path[-2:] else f"write [{given}]"
+        return f"write [[{_open(given)}]]" if "parents" in path[-2:] else f"write [{_open(given)}]"
     if path == ("listen",) and isinstance(given, str):
         if given.startswith("unix:"):
             return "unix sockets are not offered: write {address: 127.0.0.1, port: 5000}"
@@ -124,10 +124,27 @@ def _trap(kind: str, given: object, path: Path) -> str:
     return ""
 
 
+_SECRETS: Final = ("credentials", "key", "password", "secret", "token")
+"""In the names of keys whose values may be one, or may have been meant to be."""
+
+
 def _seen(document: Document, path: Path, given: object, why: str) -> str:
-    """`why`, with the value in front unless it may be a secret."""
-    secret = any(word in str(path[-1:]) for word in ("credentials", "key", "password", "token"))
-    return why if secret or "@" in str(given) else f"{_shown(document.spelled.get(path, given))}: {why}"
+    """`why`, with the value in front unless it may be a secret. What follows an address's `?` is left out."""
+    name = next((part for part in reversed(path) if isinstance(part, str)), "")
+    if any(word in name for word in _SECRETS) or "@" in str(given):
+        return why
+    value = document.spelled.get(path, given)
+    return f"{_shown(_open(value) if isinstance(value, str) else value)}: {why}"
+
+
+def _open(text: str) -> str:
+    """An address without its login and what it asks; any other text as it is."""
+    scheme, is_address, rest = text.partition("://")
+    if not is_address:
+        return text
+    rest, asked, _ = rest.partition("?")
+    login, at, host = rest.rpartition("@")
+    return f"{scheme}://{'...@' if login or at else ''}{host}{'?...' if asked else ''}"
 
 
 def _shown(value: object) -> str:
