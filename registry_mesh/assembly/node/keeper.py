@@ -9,7 +9,6 @@ import asyncio
 import logging
 import os
 import signal
-import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
@@ -22,10 +21,6 @@ from registry_mesh.admin.server import AdminServer
 from registry_mesh.admin.status import (
     FindingsStatus,
     NodeStatus,
-    StoreStatus,
-    cache_status,
-    counters,
-    finding_status,
 )
 from registry_mesh.assembly.access.policy_in_force import admin_gate, admin_hosts
 from registry_mesh.assembly.access.pull_keeping import PullKeeping
@@ -33,6 +28,7 @@ from registry_mesh.assembly.access.pulls_told import KeptPulls
 from registry_mesh.assembly.access.tls import admin_tls
 from registry_mesh.assembly.labels import node_name
 from registry_mesh.assembly.node.background import Job, in_background
+from registry_mesh.assembly.node.telling import Telling
 from registry_mesh.assembly.runs.announced import Announced
 from registry_mesh.assembly.runs.node_runs import NodeRuns
 from registry_mesh.assembly.runs.replicator import Replicator
@@ -43,23 +39,22 @@ from registry_mesh.assembly.supervision.seats import Seats, State
 from registry_mesh.assembly.supervision.told import MOVING, Told
 from registry_mesh.assembly.watch.figures import SAVE_EVERY, SAVE_EVERY_THERE, Figures
 from registry_mesh.assembly.watch.gauges import Gauges
+from registry_mesh.assembly.watch.heard_events import HeardEvents
 from registry_mesh.assembly.watch.images import NodeImages
-from registry_mesh.assembly.watch.lookout import Lookout
 from registry_mesh.assembly.watch.moving import MovingTold, coming, moving
 from registry_mesh.assembly.watch.now import Now
+from registry_mesh.assembly.watch.pin_watch import PinWatch
 from registry_mesh.assembly.watch.record_upkeep import RecordUpkeep
 from registry_mesh.assembly.watch.served import Served
 from registry_mesh.assembly.watch.shown import Shown
 from registry_mesh.assembly.watch.store_watch import StoreWatch
 from registry_mesh.config.schema import Config
 from registry_mesh.edge.access_log import AccessLog
-from registry_mesh.findings.decide import LOOKED_AT
-from registry_mesh.findings.finding import verdict
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.holdings import StoreAccount
 from registry_mesh.ports.storage import Storage
 from registry_mesh.telemetry import audit, names
-from registry_mesh.telemetry.events import Event, Events
+from registry_mesh.telemetry.events import Event
 from registry_mesh.telemetry.instruments import Table
 from registry_mesh.telemetry.logs import FIELDS
 from registry_mesh.telemetry.note import Note
@@ -69,10 +64,6 @@ log: Final = logging.getLogger(__name__)
 
 _LOOK: Final = 2.0
 """Seconds between two looks at what is shown as a gauge."""
-
-
-_PINS: Final = 60.0
-"""Seconds between two looks at what pinned tags point at."""
 
 
 class Keeper:
@@ -95,11 +86,9 @@ class Keeper:
         self._stack = AsyncExitStack()
         self._jobs = AsyncExitStack()
         self._has_left = False
-        self.storage: Storage | None = None
-        self._runs: NodeRuns | None = None
-        self._store: StoreWatch | None = None
         self._instruments = table.row(row)
         self._images: NodeImages | None = None
+        self._pins = PinWatch(lambda: self._images)
         self._admin: AdminServer | None = None
         self._parent_log = ParentLog(seen)
         self._told = told or Told()
@@ -110,18 +99,17 @@ class Keeper:
         own = config.registry or names.OTHER if config.role == "origin" else ""
         self._served = Served(table, self._instruments, own)
         self._now = Now(table)
-        self._events = Events()
         self._own_moving = Note(MOVING)
         self._moving = (*self._told.moving, self._own_moving)
-        self.lookout = Lookout(
-            lambda: self._config,
-            self._told,
-            self._status,
-            self._instruments,
-            table,
-            lambda: self.storage.records if self.storage else None,
-        )
+        self._telling = Telling(config, table, self._instruments, seats, self._told, self._shown, self._now)
+        self.lookout = self._telling.lookout
+        self._heard = HeardEvents(self._told.events, self.lookout.note_unserved)
         self.table = table
+
+    @property
+    def storage(self) -> Storage | None:
+        """What the node keeps its content in; None before it has started."""
+        return self._telling.storage
 
     def reopen(self) -> None:
         """Go on with the audit log in the file that has its name now."""
@@ -133,28 +121,29 @@ class Keeper:
     async def start(self, listener: socket, *more: socket) -> None:
         """Answer the operator on `listener`. `StoreBroken`, `NotBuilt`; nothing is left behind then."""
         async with AsyncExitStack() as stack:
-            self.storage = await open_storage(self._config)
-            stack.push_async_callback(self.storage.close)
+            storage = await open_storage(self._config)
+            self._telling.storage = storage
+            stack.push_async_callback(storage.close)
             self._audit_log.open()  # before anything runs that tells of what it changes
             stack.push_async_callback(self._audit_log.close)
-            runs = NodeRuns(self._config, self.storage, self._instruments, self._seen, self._audit_log.add)
-            self._runs = await stack.enter_async_context(runs)
-            self._store = StoreWatch(self.storage, self._instruments)
+            runs = NodeRuns(self._config, storage, self._instruments, self._seen, self._audit_log.add)
+            self._telling.runs = await stack.enter_async_context(runs)
+            self._telling.store = store = StoreWatch(storage, self._instruments)
             figures = Figures(
-                self.storage.records,
+                storage.records,
                 node_name(self._config),
                 self.table,
-                every=SAVE_EVERY if self.storage.records_are_near else SAVE_EVERY_THERE,
-                events=self._events,
+                every=SAVE_EVERY if storage.records_are_near else SAVE_EVERY_THERE,
+                events=self._heard.events,
             )
             self._shown.figures = figures
             stack.push_async_callback(self._save_figures)
-            if self.storage.records_are_near:  # before anything is counted; a bucket may let us wait
+            if storage.records_are_near:  # before anything is counted; a bucket may let us wait
                 await figures.save()
             await stack.enter_async_context(self._jobs)
-            for job in self._background(runs, self._store, self.storage, figures):
+            for job in self._background(runs, store, storage, figures):
                 await self._jobs.enter_async_context(in_background(job))
-            self._admin = await self._open_admin(stack, self.storage, runs)
+            self._admin = await self._open_admin(stack, storage, runs)
             tls = admin_tls(self._config.admin)
             await self._admin.start(listener, tls.context if tls is not None else None)
             stack.push_async_callback(self._admin.close)
@@ -193,8 +182,8 @@ class Keeper:
         """Leave the operator's address, and what goes on by itself, to the keeper that replaces this one. Return when
         those are answered who wait for what they asked of this one."""
         self._has_left = True
-        if self._runs is not None:
-            self._runs.hand_over()
+        if self._telling.runs is not None:
+            self._telling.runs.hand_over()
         if self._admin is not None:
             await self._admin.leave()
         await self._jobs.aclose()
@@ -207,14 +196,14 @@ class Keeper:
 
     async def _save_figures(self) -> None:
         """At the end; where another keeper counts on, what it saved is not to be gone behind."""
-        self._hear()
+        self._heard.hear()
         if self._shown.figures is not None and not self._has_left:
             await self._shown.figures.save()
 
     @property
     def replicator(self) -> Replicator | None:
         """What runs the rules; None where there are none."""
-        return self._runs.replicator if self._runs is not None else None
+        return self._telling.runs.replicator if self._telling.runs is not None else None
 
     def forget(self) -> None:
         """It remembers no answers."""
@@ -226,13 +215,6 @@ class Keeper:
                 with suppress(ProcessLookupError):
                     os.kill(sitter.pid, signal.SIGUSR2)
 
-    async def _keep_pins(self) -> None:
-        while True:
-            with suppress(Failure):
-                if self._images is not None:
-                    await self._images.keep_pins()
-            await asyncio.sleep(_PINS)
-
     def _background(self, runs: NodeRuns, store: StoreWatch, storage: Storage, figures: Figures) -> list[Job]:
         upkeep = RecordUpkeep(self._config, storage, self._tell_workers)
         caches = [] if self._config.role == "origin" else [upkeep.follow]
@@ -240,7 +222,7 @@ class Keeper:
             *caches,
             self._look,
             store.tidy,
-            self._keep_pins,
+            self._pins.follow,
             store.follow,
             store.sum_up,
             self._parent_log.follow,
@@ -254,23 +236,13 @@ class Keeper:
         """Take down what workers tell of requests that were not answered as asked; tell what this process brings."""
         telling = MovingTold(self._own_moving)
         while True:
-            self._hear()
+            self._heard.hear()
             telling.tell(self._images.moving() if self._images is not None else (), ())
             await asyncio.sleep(1.0)
 
-    def _hear(self) -> None:
-        for told in self._told.events.new():
-            side, reason, subject, why, at = (
-                str(told[key]) for key in ("side", "reason", "subject", "why", "at")
-            )
-            self._events.add(side, reason, subject, why, round(float(at), 3))
-            if registry := str(told.get("unserved", "")):
-                self.lookout.note_unserved(registry, str(told.get("client", "")), float(at))
-
     def events(self) -> Sequence[Event]:
         """Refusals and failures, the newest first."""
-        self._hear()
-        return self._events.newest_first()
+        return self._heard.newest_first()
 
     async def _look(self) -> None:
         """Keep the gauges true."""
@@ -282,11 +254,11 @@ class Keeper:
             await asyncio.sleep(_LOOK)
 
     def _measure(self) -> None:
-        if self._runs is not None and self._runs.scrubbers:
-            self._runs.scrubbers[0].tell()
-        faults = self._runs.rule_faults() if self._runs is not None else None
-        account = self._store.account if self._store is not None else StoreAccount()
-        self._gauges.measure(self._stored, account, faults, self._shown.registries())
+        if self._telling.runs is not None and self._telling.runs.scrubbers:
+            self._telling.runs.scrubbers[0].tell()
+        faults = self._telling.runs.rule_faults() if self._telling.runs is not None else None
+        account = self._telling.store.account if self._telling.store is not None else StoreAccount()
+        self._gauges.measure(self._telling.stored, account, faults, self._shown.registries())
         self._gauges.measure_siblings(self._shown.siblings())
         self._served.look()
         self._now.look()
@@ -295,61 +267,13 @@ class Keeper:
 
     def readiness(self) -> Readiness:
         """Whether a process serves, and else why not."""
-        if self._seats.draining():
-            return Readiness(False, "shutting down")
-        serving = self._seats.serving(time.monotonic())
-        return Readiness(serving > 0, "" if serving else "no process serves")
+        return self._telling.readiness()
 
     async def status(self) -> NodeStatus:
         """The state of the node, measured now."""
         self._measure()
-        return self._status()
+        return self._telling.status()
 
     def findings(self) -> FindingsStatus:
         """What is wrong at the node, with the verdict."""
-        found = self.lookout.findings
-        said = verdict(node_name(self._config), found, self.readiness().ready)
-        return FindingsStatus(
-            node_name(self._config),
-            said,
-            LOOKED_AT,
-            [finding_status(each) for each in found],
-            self._config.role,
-            __version__,
-        )
-
-    def _status(self) -> NodeStatus:
-        used, quota = self._stored()
-        runs, fault = self._runs, self._store.fault if self._store is not None else None
-        return NodeStatus(
-            role=self._config.role,
-            name=node_name(self._config),
-            version=__version__,
-            uptime_seconds=round(time.time() - self._told.began, 1),
-            ready=self.readiness().ready,
-            listen=str(self._config.listen),
-            generation=self._told.number,
-            store=StoreStatus(self.storage.kind if self.storage else None, used, quota, fault),
-            workers=self._shown.workers(),
-            registries=self._shown.registries(self.lookout.outages),
-            scrub=runs.scrubbers[0].status() if runs and runs.scrubbers else None,
-            replication=runs.replicator.status() if runs and runs.replicator else None,
-            counters=counters(self.table),
-            last_day=self._shown.day(),
-            now=self._now.status(),
-            loaded=self._told.loaded,
-            cache=cache_status(self.table) if self._config.role != "origin" else None,
-            retention=runs.retention.status() if runs and runs.retention else None,
-            preloading=runs.preloader.status() if runs and runs.preloader else None,
-            webhooks=runs.couriers.status() if runs and runs.couriers else (),
-            verdict=self.findings().verdict,
-            findings=self.findings().findings,
-            siblings=self._shown.siblings(),
-        )
-
-    def _stored(self) -> tuple[int | None, int | None]:
-        """Bytes used and allowed on this machine's disk; None where that is not known, or not bounded."""
-        if self.storage is None:
-            return None, None
-        disk = self.storage.disk
-        return (disk.used if disk else None), self.storage.quota
+        return self._telling.findings()
