@@ -22,7 +22,7 @@ from registry_mesh.ports.marker import FORMAT, KEY, Marker
 from registry_mesh.stores.disk.storage import records_below
 
 ASKING = (
-    ("status",), ("parents",), ("doctor",), ("ls",), ("du",), ("evict", "a/b:1"), ("pin", "a/b:1"),
+    ("status",), ("parents",), ("doctor",), ("ls",), ("du",), ("evict", "a/b:1", "--yes"), ("pin", "a/b:1"),
     ("refresh", "a/b:1"), ("preload", "a/b:1"), ("who-pulled", "a/b:1"),
 )  # fmt: skip
 """Commands, and what they are given beside the configuration."""

@@ -160,6 +160,18 @@ def test_a_port_below_1024_by_the_drop_in_that_the_unit_names(booted: Machine, c
         booted.run("systemctl", "stop", UNIT)
 
 
+def test_the_page_s_check_before_the_first_start_finds_nothing(booted: Machine, config: Path) -> None:
+    """The unit makes its folders when it starts; the page checks the configuration before."""
+    booted.run("systemctl", "stop", UNIT)
+    booted.run("rm", "-rf", "/var/lib/registry-mesh", "/var/log/registry-mesh")
+    install, _ = (ROOT / "docs/operating.md").read_text().split("registry-mesh check-config --online", 1)
+    for line in re.findall(r"^    (install -d -m .*)$", install, re.MULTILINE):
+        assert booted.run(*line.split()).returncode == 0, line
+    config.write_text(re.sub("    credentials: .*\n", "", SITE))
+    checked = booted.run(PROGRAM, "check-config", "/etc/registry-mesh/site.yaml")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
 def test_a_main_process_that_is_killed_is_started_again(served: Machine) -> None:
     main = served.shown(UNIT, "MainPID")
     assert served.run("kill", "-KILL", main).returncode == 0

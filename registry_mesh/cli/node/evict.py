@@ -17,7 +17,7 @@ from registry_mesh.findings.words import size
 @click.argument("config", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @click.option("--dry-run", is_flag=True, help="Evict nothing; say what would be freed.")
-@click.option("--yes", is_flag=True, help="Do not ask first; without a terminal nothing is asked.")
+@click.option("--yes", is_flag=True, help="Do not ask first; needed where there is no terminal to ask at.")
 @click.option("--json", "as_json", is_flag=True, help="What the node says, as it is.")
 def command(config: Path, images: tuple[str, ...], dry_run: bool, yes: bool, as_json: bool) -> None:
     """Have the running site of CONFIG forget images: their tags, and what no other image has.
@@ -29,14 +29,21 @@ def command(config: Path, images: tuple[str, ...], dry_run: bool, yes: bool, as_
       registry-mesh evict config/site.yaml 'atlas/athena:24.*' --dry-run
     """
     body = {"images": images, "dry_run": dry_run}
-    if not dry_run and not yes and sys.stdin.isatty():
-        plan = answered(
-            lambda: ask(node_at(config), "/api/1/images/evict", body | {"dry_run": True}, wait=WAIT)
-        )
-        _say(plan)
-        click.confirm(f"Evict {len(plan['images'])} images, {size(plan['freed'])}?", abort=True)
+    if not dry_run and not yes:
+        _ask_first(config, body)
     told = touch(config, "evict", body, as_json, _say)
     sys.exit(1 if told["in_use"] else 0)
+
+
+def _ask_first(config: Path, body: Told) -> None:
+    """Show what would go; the command ends where that is not wanted, or nobody is there to say so."""
+    if not sys.stdin.isatty():
+        raise click.UsageError("there is no terminal to ask at: say --yes, or --dry-run to see what would go")
+    plan = answered(lambda: ask(node_at(config), "/api/1/images/evict", {**body, "dry_run": True}, wait=WAIT))
+    _say(plan)
+    count = len(plan["images"])
+    what = f"Evict {count} image{'' if count == 1 else 's'}, {size(plan['freed'])}?"
+    click.confirm(f"{what} The next pull brings {'it' if count == 1 else 'them'} again.", abort=True)
 
 
 def _say(told: Told) -> None:

@@ -205,11 +205,14 @@ def test_evicted_is_gone_and_what_others_have_stays(tree: Tree) -> None:
     plan = tree.said("evict", "out/a:*", "--dry-run")
     assert "Would free 3" in plan
     assert set(tree.listed("out/*")) == {"out/a:1", "out/a:2", "out/b:1"}
-    assert "Evicted 3" in tree.said("evict", "out/a:*")
+    unasked = tree.run("evict", "out/a:*")
+    assert (unasked.exit_code, "say --yes" in unasked.stderr) == (2, True), "nobody is there to be asked"
+    assert plan == tree.said("evict", "out/a:*", "--dry-run"), "it is all there"
+    assert "Evicted 3" in tree.said("evict", "out/a:*", "--yes")
     assert set(tree.listed("out/*")) == {"out/b:1"}
     assert tree.listed("out/b:1")["out/b:1"]["whole"]
     assert tree.pull("out/a", "2"), "the next pull brings it again"
-    wrong = tree.run("evict", "out/bb:1")
+    wrong = tree.run("evict", "out/bb:1", "--yes")
     assert wrong.exit_code == 1
     assert "Did you mean out/b:1?" in wrong.stderr
 
@@ -219,11 +222,11 @@ def test_what_is_pinned_is_not_evicted(tree: Tree) -> None:
     tree.pull("pin/a", "1")
     assert "pinned until" in tree.said("pin", "pin/a:1", "--for", "14d")
     assert "pinned, 14 d" in tree.said("ls", "--pinned")
-    refused = tree.run("evict", "pin/a:1")
+    refused = tree.run("evict", "pin/a:1", "--yes")
     assert refused.exit_code == 1
     assert "is pinned" in refused.stderr
     assert "not pinned any more" in tree.said("pin", "pin/a:1", "--off")
-    assert "Evicted" in tree.said("evict", "pin/a:1")
+    assert "Evicted" in tree.said("evict", "pin/a:1", "--yes")
     assert tree.run("pin", "pin/a:1", "--for", "often").exit_code == 2
 
 
@@ -243,7 +246,7 @@ def test_a_refreshed_tag_is_answered_by_all_workers_at_once(tree: Tree) -> None:
 def test_an_origin_lists_and_does_not_evict(tree: Tree) -> None:
     tree.push("own/a", "1", MIB)
     assert f"{REGISTRY}/own/a:1" in tree.run("ls", "own/*", node=tree.origin).stdout
-    refused = tree.run("evict", "own/a:1", node=tree.origin)
+    refused = tree.run("evict", "own/a:1", "--yes", node=tree.origin)
     assert refused.exit_code == 1
     assert "evict is for sites" in refused.stderr
 
