@@ -122,6 +122,9 @@ _REFUSALS: Final[dict[type[oci.Refusal], int]] = {
     BodyTimeout: 400,
 }
 
+_IN_A_FIELD: Final = 500
+"""Characters of a message."""
+
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
@@ -149,6 +152,11 @@ class ErrorAnswer:
         """The JSON document that is sent."""
         error = {"code": self.code, "message": self.message, "detail": self.detail}
         return json.dumps({"errors": [error]}, default=str).encode()
+
+    @property
+    def in_a_field(self) -> str:
+        """The message as a header field can hold it."""
+        return "".join(char if " " <= char <= "~" else "?" for char in self.message)[:_IN_A_FIELD]
 
 
 def answer_for(fault: oci.Refusal | Failure, around: Circumstances) -> ErrorAnswer:

@@ -32,7 +32,7 @@ from registry_mesh.edge.wire.connection import Answered, Connection
 from registry_mesh.oci.endpoints import Endpoint
 from registry_mesh.oci.refusals import NameUnknown, Refusal, Unauthorized
 from registry_mesh.ports.failures import Failure, NotHeld
-from registry_mesh.ports.hops import HOPS, SIBLING, Asks, Hops, asks_of, passed
+from registry_mesh.ports.hops import HOPS, REASON, SIBLING, Asks, Hops, asks_of, passed
 from registry_mesh.ports.share import SHARE
 from registry_mesh.telemetry.traces import enter
 
@@ -185,6 +185,8 @@ class OuterRing:
         fields = [("Content-Type", "application/json"), *answer.fields, *getattr(fault, "fields", [])]
         if isinstance(fault, Refusal) and fault.remembered is not None:
             fields += remembered_fields(exchange, fault.remembered)
+        if exchange.method == "HEAD" and answer.status >= 500:
+            fields.append((REASON, answer.in_a_field))
         await exchange.reply(answer.status, fields, answer.body())
 
     def _report(self, exchange: Exchange, side: str, fault: Exception) -> None:

@@ -23,6 +23,9 @@ LONGEST: Final = 2048
 ONLY_IF_CACHED: Final = ("Cache-Control", "only-if-cached")
 """The field of a request for what is held; else the answer is 504 (RFC 9111, 5.2.1.7)."""
 
+REASON: Final = "Registry-Mesh-Reason"
+"""The field in which a node says why it cannot answer HEAD, which has no body for it."""
+
 SIBLING: Final = ("Registry-Mesh", "sibling")
 """The field of a request that another server of the same site sends."""
 

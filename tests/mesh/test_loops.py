@@ -103,6 +103,16 @@ async def test_a_ring_answers_at_once_and_says_why(tree: Tree, size: int) -> Non
             assert b"leads back to this node" in body or b"passed this node before" in body
 
 
+async def test_the_first_answer_of_a_ring_says_so_already(tree: Tree) -> None:
+    """Nodes ask each other for tags by HEAD, whose answer has no body to say it in."""
+    ports = [free_port() for _ in range(2)]
+    await tree.start(ports, [[url(ports[1])], [url(ports[0])]])
+    async with asyncio.timeout(60):
+        status, body, _, _ = await tree.get(tree.nodes[0], "manifests/1")
+    assert status in (503, 508)
+    assert b"leads back" in body or b"passed this node before" in body
+
+
 async def test_a_ring_that_one_node_leaves_by_another_parent_is_served(
     tree: Tree, parent: PlainParent
 ) -> None:

@@ -8,6 +8,8 @@ from typing import Final
 
 import aiohttp
 
+from registry_mesh.ports.hops import REASON
+
 LONGEST: Final = 500
 """Characters that are handed on."""
 
@@ -18,6 +20,8 @@ _WAIT: Final = 1.0
 
 async def explained(response: aiohttp.ClientResponse) -> str:
     """Return its message in printable characters; empty where there is none to be read soon."""
+    if response.method == "HEAD":
+        return printable(response.headers.get(REASON, ""))
     try:
         async with asyncio.timeout(_WAIT):
             text = await response.content.readexactly(min(response.content_length or 0, _BODY))
@@ -32,5 +36,9 @@ def message(body: bytes) -> str:
         told = json.loads(body)["errors"][0]["message"]
     except (ValueError, KeyError, IndexError, TypeError, RecursionError):
         return ""
-    text = told if isinstance(told, str) else ""
+    return printable(told) if isinstance(told, str) else ""
+
+
+def printable(text: str) -> str:
+    """Return so much of it as is handed on."""
     return "".join(char if char.isprintable() else "?" for char in text)[:LONGEST]
