@@ -12,15 +12,22 @@ import pytest_asyncio
 
 from registry_mesh.chunks.chunk_map import MIB
 from registry_mesh.content.fill.fills import Fills
+from registry_mesh.content.fill.rivals import Rivals
 from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.failover_registry import FailoverRegistry
 from registry_mesh.content.nest.pull_through import PullThrough
+from registry_mesh.content.snapshot.copying.copy_blob import CopyByIngest
+from registry_mesh.content.snapshot.copying.offer import Offer
+from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, RepositoryName
+from registry_mesh.ports.blobs import BlobSource
 from registry_mesh.stores.disk.store import DiskStore
+from registry_mesh.stores.memory.store import MemoryStore
 from registry_mesh.upstream.client import open_session
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession
+from tests.simulators.images import HOST, LAYER
 from tests.simulators.link import Conditions, Link
 from tests.simulators.parent import plain_parent
 from tests.suites.bytes_of import pattern, read
@@ -30,11 +37,14 @@ BLOBS = [pattern(SIZE, seed=seed) for seed in (31, 32)]
 
 
 class Way:
-    """A cache, and a link to its parent."""
+    """A cache, or a replica whose store takes blobs as a whole, and a link to its parent."""
 
-    def __init__(self, link: Link, through: PullThrough) -> None:
+    def __init__(self, link: Link, through: PullThrough, source: BlobSource, rivals: Rivals) -> None:
         self.link = link
         self.through = through
+        self.source = source
+        self.store = MemoryStore()
+        self.bring = CopyByIngest(self.store, rivals=lambda _: rivals)
 
     async def pull(self, blob: bytes) -> float:
         """Seconds. The link counts this one alone."""
@@ -43,6 +53,21 @@ class Way:
         async with asyncio.timeout(60):
             assert await read(self.through, Digest.of(blob)) == blob
         return time.monotonic() - began
+
+    async def copy(self, blob: bytes) -> float:
+        """The same, into a store that takes bytes in order."""
+        self.link.reset_counts()
+        began, wanted = time.monotonic(), Descriptor(LAYER, Digest.of(blob), len(blob))
+        moved: list[int] = []
+        async with asyncio.timeout(60):
+            await self.bring(Offer(self.source, HOST), wanted, moved.append)
+        assert await read(self.store, wanted.digest) == blob
+        assert sum(moved) == len(blob)
+        return time.monotonic() - began
+
+    @property
+    def gets(self) -> int:
+        return sum(each.method == "GET" and "/blobs/" in each.target for each in self.link.counts.passed)
 
 
 @pytest_asyncio.fixture
@@ -62,7 +87,8 @@ async def way(tmp_path: Path) -> AsyncIterator[Way]:
         offer = UpstreamRegistry(ParentSession(client, link.url, None, ns="never"), name)
         parents = FailoverRegistry(name, [[offer]], distrusted)
         source = parents.repository(RepositoryName("team/app")).blobs
-        yield Way(link, PullThrough(store, source, fills, distrusted.note, rivals=parents.rivals))
+        through = PullThrough(store, source, fills, distrusted.note, rivals=parents.rivals)
+        yield Way(link, through, source, parents.rivals)
 
 
 async def test_several_connections_bring_what_one_does_not(way: Way) -> None:
@@ -83,3 +109,22 @@ async def test_a_near_parent_is_asked_once(way: Way) -> None:
         await way.pull(blob)
         assert [each.method for each in way.link.counts.passed if "/blobs/" in each.target] == ["GET"]
         assert way.link.counts.body_bytes == SIZE
+
+
+async def test_so_do_they_for_a_replica_on_a_bucket(way: Way) -> None:
+    way.link.conditions = Conditions(rtt=0.04, rate_each=2e6)
+    alone = SIZE / 2e6
+    first = await way.copy(BLOBS[0])
+    assert way.link.counts.connections >= 4
+    assert way.link.counts.body_bytes <= 1.05 * SIZE
+    second = await way.copy(BLOBS[1])
+    assert way.link.counts.body_bytes == SIZE, "no stream is cut where it is known how many help"
+    assert first < 0.8 * alone and second < 0.7 * alone
+
+
+async def test_what_breaks_of_several_streams_comes_again_from_there(way: Way) -> None:
+    way.link.conditions = Conditions(rtt=0.04, rate_each=2e6)
+    await way.copy(BLOBS[0])
+    way.link.conditions = Conditions(rtt=0.04, rate_each=2e6, cut_every=700_000)
+    await way.copy(BLOBS[1])
+    assert way.gets > 10

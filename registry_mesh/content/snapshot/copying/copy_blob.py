@@ -8,16 +8,18 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from registry_mesh.content.fill.behind import behind_clients
+from registry_mesh.content.fill.lanes import LaneShares
 from registry_mesh.content.fill.pace import PacePolicy
 from registry_mesh.content.fill.retries import Retries
 from registry_mesh.content.fill.rivals import Rivals
 from registry_mesh.content.fill.via import NO_RIVALS, Distrust
 from registry_mesh.content.fill.watch import PaceWatch
 from registry_mesh.content.snapshot.copying.offer import Offer, RivalsOf, no_rivals
+from registry_mesh.content.snapshot.copying.streams_ahead import StreamsAhead, StripeStream, Take
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.refusals import BlobUnknown, DigestInvalid
 from registry_mesh.oci.span import Span
-from registry_mesh.ports.blobs import BlobSource, BlobStore, Ingest, Reading
+from registry_mesh.ports.blobs import BlobSource, BlobStore, Ingest
 from registry_mesh.ports.failures import SourceLied, SourceSlow, SourceUnavailable
 from registry_mesh.ports.pieces import in_memory
 from registry_mesh.ports.remainders import NOTHING, NoRemainders, Remainder, Remainders
@@ -56,6 +58,7 @@ class CopyByIngest:
         self._store = store
         self._distrust = distrust
         self._rivals = rivals
+        self._shares = LaneShares()
 
     @property
     def store(self) -> BlobStore:
@@ -73,7 +76,7 @@ class CopyByIngest:
         for last in (False, True):
             try:
                 async with self._remainders.of(blob.digest) as remainder:
-                    return await attempt(Arriving(offer.blobs, blob, moved, rivals, remainder))
+                    return await attempt(Arriving(offer.blobs, blob, moved, rivals, remainder, self._shares))
             except SourceLied as failure:
                 for name in filter(None, failure.source.split(", ")):
                     self._distrust(name, blob.digest, failure.reason)
@@ -106,7 +109,10 @@ class Arriving:
         moved: Moved,
         rivals: Rivals,
         remainder: Remainder = NOTHING,
+        shares: LaneShares | None = None,
     ) -> None:
+        """`shares`: what is known of how many streams help."""
+        self._shares = shares or LaneShares()
         self.blob = blob
         self.remainder = remainder
         self._goes_on = False  # some of it came in an earlier process
@@ -145,53 +151,86 @@ class Arriving:
 
     async def _stream(self, ingest: Ingest, kept: Callable[[], int]) -> None:
         retries, now = Retries(random.random), asyncio.get_running_loop().time
-        while ingest.offset < self.blob.size:
-            before = ingest.offset
-            try:
-                await self._read(ingest, kept)
-                if ingest.offset < self.blob.size:
-                    raise SourceUnavailable(f"the stream of {self.blob.digest} ended at byte {ingest.offset}")
-            except SourceUnavailable as failure:
-                came, asked = ingest.offset - before, self.blob.size - before
-                pause = retries.after(failure, came, asked, now()).pause
-                if pause is None:
-                    raise
-                await asyncio.sleep(pause)
 
-    async def _read(self, ingest: Ingest, kept: Callable[[], int]) -> None:
-        span = Span(ingest.offset, self.blob.size) if ingest.offset else None
+        def at() -> int:
+            return ingest.offset
+
+        async with StreamsAhead(self._shares, self._rivals, self.blob.size, at, self._run_ahead) as ahead:
+            while ingest.offset < self.blob.size:
+                before = ingest.offset
+                try:
+                    await self._read(ingest, kept, ahead)
+                except SourceUnavailable as failure:
+                    came, asked = ingest.offset - before, self.blob.size - before
+                    pause = retries.after(failure, came, asked, now()).pause
+                    if pause is None:
+                        raise
+                    await asyncio.sleep(pause)
+
+    async def _run_ahead(self, stripe: StripeStream) -> None:
+        await self._receive(
+            stripe.span, lambda: stripe.came, lambda: stripe.span.stop, stripe.take, lambda source: None
+        )
+
+    async def _read(self, ingest: Ingest, kept: Callable[[], int], ahead: StreamsAhead) -> None:
+        """What one stream brings: one that ran ahead, or a new one."""
+
+        async def take(data: bytes) -> bool:
+            if ingest.offset + len(data) > self.blob.size:
+                raise self.lied(f"more than the {self.blob.size} bytes of {self.blob.digest} came")
+            data = data[: ahead.stop - ingest.offset]
+            await self.remainder.write(ingest.offset, data, kept())
+            await ingest.write(data)
+            self._came += len(data)
+            self._moved(len(data))
+            return ingest.offset < ahead.stop
+
+        stripe = ahead.next()
+        if stripe is None:
+            span = ahead.span()
+            await self._receive(span, lambda: ingest.offset, lambda: ahead.stop, take, ahead.begins)
+        else:
+            try:
+                async for data in stripe.pieces():
+                    await take(data)
+            finally:
+                await stripe.end()
+        if ingest.offset < ahead.stop:
+            raise SourceUnavailable(f"the stream of {self.blob.digest} ended at byte {ingest.offset}")
+
+    async def _receive(
+        self,
+        span: Span | None,
+        came: Callable[[], int],
+        end: Callable[[], int],
+        take: Take,
+        begins: Callable[[str], None],
+    ) -> None:
+        """Have `take` take what a stream of `span` brings. `came`: the bytes of the blob before which all have come of
+        it; `end`: the last of them that is asked for; `begins` is told who sends. `SourceSlow` where another source
+        would bring far more. One that was left, and is back as the others lack the blob, is waited for."""
         await behind_clients(self._rivals)
         async with self._source.open(self.blob.digest, span) as reading:
-            if reading.provenance.source:
-                self._senders.add(reading.provenance.source)
+            source = reading.provenance.source
+            if source:
+                self._senders.add(source)
             if reading.info.size != self.blob.size:
                 raise self.lied(
                     f"{self.blob.digest} has {reading.info.size} bytes there, {self.blob.size} are named"
                 )
+            begins(source)
+            rivals = NO_RIVALS if source in self._left else self._rivals
             try:
-                await self._take(reading, ingest, kept)
+                async with PaceWatch(_PACE, rivals, source, self.blob.digest, came, end) as watch:
+                    watch.waiting = True
+                    async for data in in_memory(reading):
+                        watch.waiting = False
+                        if not await take(data):
+                            return
+                        watch.held = True
+                        await behind_clients(self._rivals, source)
+                        watch.held = False
+                        watch.waiting = True
             except SourceSlow as slow:
                 self._left.add(slow.source)
                 raise
-
-    async def _take(self, reading: Reading, ingest: Ingest, kept: Callable[[], int]) -> None:
-        """What a stream brings; `SourceSlow` where another source would bring far more. One that was left, and is back
-        as the others lack the blob, is waited for."""
-        source = reading.provenance.source
-        rivals = NO_RIVALS if source in self._left else self._rivals
-        digest, size = self.blob.digest, self.blob.size
-        async with PaceWatch(_PACE, rivals, source, digest, lambda: ingest.offset, lambda: size) as watch:
-            watch.waiting = True
-            async for data in in_memory(reading):
-                watch.waiting = False
-                if ingest.offset + len(data) > size:
-                    raise self.lied(f"more than the {size} bytes of {digest} came")
-                await self.remainder.write(ingest.offset, data, kept())
-                await ingest.write(data)
-                self._came += len(data)
-                self._moved(len(data))
-                if ingest.offset < size:
-                    watch.held = True
-                    await behind_clients(self._rivals, source)
-                    watch.held = False
-                watch.waiting = True
