@@ -163,43 +163,54 @@ def test_a_killed_site_goes_on_where_it_was(
     assert sum(each.sent for each in again) <= sizes[biggest] - 6_000_000, table(again)
 
 
-def test_a_second_node_pulls_a_real_image_while_the_origin_is_down(debian: Path, tmp_path: Path) -> None:
-    """Debian, made by debootstrap: 200 MB in five layers. Two nodes, one site; the origin stops between them."""
-    with nodes.origin(tmp_path / "origin") as origin:
+@pytest.fixture(scope="module")
+def debian_pushed(debian: Path, tmp_path_factory: pytest.TempPathFactory) -> Node:
+    """An origin that has a real Debian image, stopped: 200 MB in five layers, made by debootstrap."""
+    origin = nodes.origin(tmp_path_factory.mktemp("debian") / "origin")
+    with origin:
         target = f"docker://{origin.url.removeprefix('http://')}/library/debian:12"
         run(
             "skopeo", "copy", "-q", "--insecure-policy", "--dest-tls-verify=false", f"oci:{debian}:12", target
         )
-        sizes = sizes_of(origin, "library/debian", "12")
-        assert len(sizes) >= 5
-        assert sum(sizes.values()) >= 100_000_000
-        with nodes.site(tmp_path / "site", origin.url) as site:
-            first = containerd_pull(site.url, "library/debian:12", RUN="1")
-            assert first["ran"].startswith("Python 3."), first
-            origin.stop()
-            second = containerd_pull(site.url, "library/debian:12", RUN="1")
-            assert second["ran"] == first["ran"]
-            assert second["blobs_bad"] == 0
-            assert second["blobs_good"] == first["blobs_good"]
+    return origin
+
+
+@pytest.fixture
+def debian_origin(debian_pushed: Node) -> Iterator[Node]:
+    """The same, at work; a test may stop it."""
+    with debian_pushed:
+        yield debian_pushed
+
+
+def test_a_second_node_pulls_a_real_image_while_the_origin_is_down(
+    debian_origin: Node, tmp_path: Path
+) -> None:
+    """Two nodes, one site; the origin stops between them."""
+    sizes = sizes_of(debian_origin, "library/debian", "12")
+    assert len(sizes) >= 5
+    assert sum(sizes.values()) >= 100_000_000
+    with nodes.site(tmp_path / "site", debian_origin.url) as site:
+        first = containerd_pull(site.url, "library/debian:12", RUN="1")
+        assert first["ran"].startswith("Python 3."), first
+        debian_origin.stop()
+        second = containerd_pull(site.url, "library/debian:12", RUN="1")
+        assert second["ran"] == first["ran"]
+        assert second["blobs_bad"] == 0
+        assert second["blobs_good"] == first["blobs_good"]
 
 
 def test_the_replica_serves_what_the_rule_brought_while_the_origin_is_down(
-    debian: Path, tmp_path: Path
+    debian_origin: Node, tmp_path: Path
 ) -> None:
     """Origin, replica, site: the rule brings the image; the origin stops; a cold pull through the site succeeds."""
-    with nodes.origin(tmp_path / "origin") as origin:
-        target = f"docker://{origin.url.removeprefix('http://')}/library/debian:12"
-        run(
-            "skopeo", "copy", "-q", "--insecure-policy", "--dest-tls-verify=false", f"oci:{debian}:12", target
-        )
-        with (
-            nodes.replica(tmp_path / "replica", origin.url) as replica,
-            nodes.site(tmp_path / "site", replica.url, origin.url) as site,
-        ):
-            eventually_here(lambda: has_tag(replica, "library/debian", "12"), "the replication", 120)
-            origin.stop()
-            pulled = containerd_pull(site.url, "library/debian:12")
-            assert pulled["blobs_bad"] == 0
+    with (
+        nodes.replica(tmp_path / "replica", debian_origin.url) as replica,
+        nodes.site(tmp_path / "site", replica.url, debian_origin.url) as site,
+    ):
+        eventually_here(lambda: has_tag(replica, "library/debian", "12"), "the replication", 120)
+        debian_origin.stop()
+        pulled = containerd_pull(site.url, "library/debian:12")
+        assert pulled["blobs_bad"] == 0
 
 
 def has_tag(node: Node, repository: str, tag: str) -> bool:
