@@ -151,8 +151,8 @@ def holds_connection(pid: int, port: int) -> bool:
 
 
 def reread(node: nodes.Node) -> list[dict[str, Any]]:
-    """What the log says of configurations that were taken."""
-    return [json.loads(line) for line in node.log.read_text().splitlines() if "read again" in line]
+    """What the log says of configurations that were taken; certificates are also read again by themselves."""
+    return [json.loads(line) for line in node.log.read_text().splitlines() if '"took_effect"' in line]
 
 
 def test_hup_takes_over_whatever_changed_and_a_bad_file_changes_nothing(origin: nodes.Node) -> None:
