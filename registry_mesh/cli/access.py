@@ -17,8 +17,8 @@ from registry_mesh.auth.trials import Trial, failing
 from registry_mesh.cli.access_view import decided, every, tested
 from registry_mesh.cli.rules.rule_options import FORMAT
 from registry_mesh.cli.suggesting import Suggesting
-from registry_mesh.config.access_checks import trials_of
 from registry_mesh.config.access_files import load_book
+from registry_mesh.config.checking.access import trials_of
 from registry_mesh.config.document import read_document
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.load import load

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from registry_mesh.config.checks import check_document
+from registry_mesh.config.checking.whole import check_document
 from registry_mesh.config.document import Document, read_document
 from registry_mesh.config.files import unreadable
 from registry_mesh.config.finding import ConfigInvalid, Finding, Severity

@@ -22,7 +22,7 @@ AT_HOME = {
     "config/files.py": "aiofiles",
     "admin/exposition.py": "prometheus_client",
     "stores/checksum.py": "isal",
-    "config/certificates.py": "cryptography",
+    "config/checking/certificates.py": "cryptography",
     "access/tokens.py": "cryptography, jwt",
     "chunks/sums.py": "blake3",
     "access/passwords.py": "bcrypt",

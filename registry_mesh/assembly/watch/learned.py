@@ -14,7 +14,7 @@ from registry_mesh.assembly.labels import node_name, own_record
 from registry_mesh.assembly.watch import verified
 from registry_mesh.assembly.watch.verified import Verified
 from registry_mesh.config.access_files import forgotten_registries
-from registry_mesh.config.certificates import check_pair, ends_at
+from registry_mesh.config.checking.certificates import check_pair, ends_at
 from registry_mesh.config.parent_places import parent_places
 from registry_mesh.config.schema import Config
 from registry_mesh.findings.facts import CertificateFacts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 
-from registry_mesh.config.certificates import check_pair
+from registry_mesh.config.checking.certificates import check_pair
 from registry_mesh.config.document import Document
 from registry_mesh.config.finding import Path
 

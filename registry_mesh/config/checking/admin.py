@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from registry_mesh.access.gate import is_loopback
 from registry_mesh.config.access_files import load_users
-from registry_mesh.config.certificates import authorities_fault, check_pair
+from registry_mesh.config.checking.certificates import authorities_fault, check_pair
+from registry_mesh.config.checking.named import MAKE_USERS, check_named
 from registry_mesh.config.document import Document, mapping
 from registry_mesh.config.finding import Path
-from registry_mesh.config.named import MAKE_USERS, check_named
 
 
 def check_admin(document: Document) -> None:

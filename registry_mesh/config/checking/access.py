@@ -12,9 +12,9 @@ from registry_mesh.auth.policies import Entry, Policies, readers
 from registry_mesh.auth.subjects import is_issuer
 from registry_mesh.auth.trials import Trial
 from registry_mesh.config.access_files import load_users
+from registry_mesh.config.checking.named import MAKE_USERS, check_named
 from registry_mesh.config.document import Document, mapping
 from registry_mesh.config.finding import Path
-from registry_mesh.config.named import MAKE_USERS, check_named
 from registry_mesh.config.policy_files import load_policies, load_trials, policy_paths
 from registry_mesh.config.robot_files import load_robots
 from registry_mesh.config.values import listed

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, Final
 
-from registry_mesh.config.client_tls import check_client_tls
+from registry_mesh.config.checking.client_tls import check_client_tls
 from registry_mesh.config.document import Document, mapping
 from registry_mesh.config.finding import Path
 

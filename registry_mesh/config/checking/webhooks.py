@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from registry_mesh.config.client_tls import check_client_tls
+from registry_mesh.config.checking.client_tls import check_client_tls
 from registry_mesh.config.document import Document, mapping
 from registry_mesh.config.places import log_fault
 from registry_mesh.webhooks.signature import SecretInvalid, key_of

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from registry_mesh.config.certificates import check_pair
+from registry_mesh.config.checking.certificates import check_pair
 
 
 def issue(directory: Path, name: str, ca: trustme.CA, **kind: datetime) -> tuple[str, str]:

@@ -8,21 +8,21 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import Final
 
-from registry_mesh.config.access_checks import check_access
-from registry_mesh.config.admin_checks import check_admin
-from registry_mesh.config.certificates import authorities_fault, check_pair
-from registry_mesh.config.client_tls import check_client_tls
+from registry_mesh.config.checking.access import check_access
+from registry_mesh.config.checking.admin import check_admin
+from registry_mesh.config.checking.certificates import authorities_fault, check_pair
+from registry_mesh.config.checking.client_tls import check_client_tls
+from registry_mesh.config.checking.pulls import check_pulls
+from registry_mesh.config.checking.siblings import check_siblings
+from registry_mesh.config.checking.webhooks import check_webhooks
 from registry_mesh.config.document import Document, mapping
 from registry_mesh.config.finding import Path
 from registry_mesh.config.itself import check_itself
 from registry_mesh.config.logins import check_login
 from registry_mesh.config.offered import check_offered
 from registry_mesh.config.places import check_places
-from registry_mesh.config.pull_checks import check_pulls
-from registry_mesh.config.sibling_checks import check_siblings
 from registry_mesh.config.signers import check_keys
 from registry_mesh.config.stores import check_store
-from registry_mesh.config.webhook_checks import check_webhooks
 from registry_mesh.oci.reference import parse_registry
 from registry_mesh.oci.refusals import NameUnknown
 
