@@ -15,6 +15,7 @@ from registry_mesh.cli.node.asked import EXIT_FAILED, NodeRefuses, NodeSilent, T
 from registry_mesh.cli.node.marks import SIGNS, Marks, marks
 from registry_mesh.cli.node.of_node import OfNode
 from registry_mesh.cli.node.on_images import WAIT, answered
+from registry_mesh.cli.node.parents_document import document
 from registry_mesh.cli.node.screens import mark_of, name_of, table, use_of
 from registry_mesh.findings.words import moment, size, span
 
@@ -41,7 +42,7 @@ _DAY: Final = 86400.0
 @click.argument("config", type=click.Path(path_type=Path))
 @click.argument("name", required=False)
 @click.option("--measure", is_flag=True, help="Fetch up to 8 MB from each now, and say how fast it came.")
-@click.option("--json", "as_json", is_flag=True, help="What the node says, as it is.")
+@click.option("--json", "as_json", is_flag=True, help="The same for programs (registry-mesh/parents/1).")
 def command(config: Path, name: str | None, measure: bool, as_json: bool) -> None:
     """Show how the parents of the node that CONFIG describes do, as the node sees it: all, or that of NAME.
 
@@ -68,7 +69,7 @@ def command(config: Path, name: str | None, measure: bool, as_json: bool) -> Non
     if measure:
         sys.exit(_measure(config, registries if name is not None else {}, as_json))
     shown = (
-        json.dumps(registries, indent=2)
+        json.dumps(document(status, registries, siblings, time.time()), indent=2, ensure_ascii=False)
         if as_json
         else "\n".join(lines(registries, time.time(), marks(), siblings))
     )

@@ -8,6 +8,7 @@ import pytest
 
 from registry_mesh.cli.node.marks import LETTERS
 from registry_mesh.cli.node.parents import lines, of_parent
+from registry_mesh.cli.node.parents_document import document
 
 NOW = 1_795_516_936.0  # 2026-11-24 10:42:16 UTC
 
@@ -116,6 +117,25 @@ def test_other_servers_of_the_site_come_last() -> None:
         "servers of this site",
         "  ● ch-zurich-2       sibling  in use   41 d   0.3 ms  890 MB/s     -      0  -",
     ]
+
+
+def test_programs_are_given_a_list_of_parents() -> None:
+    sibling = parent("ch-zurich-2", "in_use")
+    status = {"name": "ch-zurich-1", "role": "site", "version": "0.9.2"}
+    told = document(status, {**TOLD, "docker.io": {**TOLD["docker.io"], "outage": None}}, [sibling], NOW)
+    assert (told["schema"], told["node"], told["time"]) == (
+        "registry-mesh/parents/1", "ch-zurich-1", "2026-11-24T10:42:16Z",
+    )  # fmt: skip
+    named = [(each["registry"], each["name"], each["group"], each["state"]) for each in told["parents"]]
+    assert named == [
+        ("registry.cern.example", "ch-geneva-r1", 1, "in_use"),
+        ("registry.cern.example", "fr-lyon-r1", 1, "left_out"),
+        ("registry.cern.example", "cern-origin-1", 2, "standing_by"),
+        ("docker.io", "registry-1.docker.io", 1, "waiting"),
+        ("", "ch-zurich-2", "sibling", "in_use"),
+    ]
+    assert told["parents"][3]["answers"] == "throttled"
+    assert told["registries"][1] == {"name": "docker.io", "outage": None}
 
 
 @pytest.mark.parametrize(("status", "words"), [(200, "a web page"), (404, "404")])
