@@ -97,7 +97,7 @@ async def test_tag_parameters(registry: Registry, algorithm: str) -> None:
     for digest, data in content.blobs.items():
         await registry.push_blob(data, digest.algorithm)
     for number, (digest, data) in enumerate(content.manifests.items()):
-        tags = [f"tag-{number}-{i}" for i in range(12)]
+        tags = [f"tag-{number}-{i}" for i in range(2 if number else 12)]
         given = "?" + "&".join(f"tag={tag}" for tag in tags)
         answer = (await registry.put_manifest(str(digest), data, given)).expect(201)
         assert sorted(answer.all("OCI-Tag")) == sorted(tags)

@@ -219,7 +219,7 @@ async def test_killed_under_load_neither_says_a_wrong_byte(servers: Servers) -> 
         for index in (0, 1):
             if servers.nodes[index].process is None:
                 await servers.start(index)
-        seconds = rng.uniform(0.3, 2)
+        seconds = rng.uniform(0.2, 1.2)
         readers = [asyncio.create_task(reader(time.monotonic() + seconds + 0.2)) for _ in range(6)]
         await asyncio.sleep(seconds)
         await asyncio.to_thread(servers.nodes[life % 2].kill)
