@@ -42,6 +42,7 @@ class FirstAnswer:
         self, groups: Sequence[Sequence[Candidate]], distrusted: Distrusted, spread: Spread, hedge: Hedge
     ) -> None:
         self._hedge = hedge
+        self._hedges = hedge is not Hedge.NONE and sum(map(len, groups)) > 1
         self._groups = groups
         self._distrusted = distrusted
         self._spread = spread
@@ -96,21 +97,28 @@ class FirstAnswer:
         candidates.sort(key=lambda each: self._distrusted.is_slow(each.parent, what))
         return candidates, reasons
 
-    def beside(self, name: str, what: str, digest: Digest | None) -> tuple[Parent, Candidate] | None:
-        """The parent of that name, and the best candidate that may be asked beside it; None where none may."""
-        candidates, _ = self._ranked(what, digest)
-        first = next((each for each in candidates if each.parent.name == name), None)
-        other = next((each for each in candidates if each is not first and each.parent.available), None)
-        if first is None or other is None or not self._may_hurry(first, other, what, digest):
-            return None
-        return first.parent, other
+    @property
+    def hurries(self) -> bool:
+        """Whether any may be asked beside another before that is late: not where nobody waits."""
+        return self._hedges and not urgency().background
 
-    def _may_hurry(self, first: Candidate, other: Candidate, what: str, digest: Digest | None) -> bool:
-        """Whether the other may be asked beside it before it is late: not where nobody waits, and none that is asked
-        after the others for what it did lately."""
-        if urgency().background or not self._hedge.allows(first.parent, other.parent):
-            return False
-        return not self._distrusted.is_second_best(other.parent, what, digest)
+    def parent(self, name: str) -> Parent | None:
+        """The parent of that name."""
+        found = (each.parent for group in self._groups for each in group if each.parent.name == name)
+        return next(found, None)
+
+    def beside(self, first: Parent, what: str, digest: Digest | None) -> Candidate | None:
+        """The best candidate, if it may be asked beside `first`."""
+        candidates, _ = self._ranked(what, digest)
+        others = (each for each in candidates if each.parent is not first and each.parent.available)
+        other = next(others, None)
+        return other if other is not None and self._may_hurry(first, other.parent, what, digest) else None
+
+    def _may_hurry(self, first: Parent, other: Parent, what: str, digest: Digest | None) -> bool:
+        """Whether the other may be asked beside it before it is late: none that is asked after the others for what it
+        did lately."""
+        second_best = self._distrusted.is_second_best(other, what, digest)
+        return not second_best and self._hedge.allows(first, other)
 
     async def _raced(
         self, question: _Question[T], candidates: Sequence[Candidate]
@@ -124,26 +132,26 @@ class FirstAnswer:
             self._distrusted.hedges.asked(candidate.parent)
             race.begin(candidate, question.ask(candidate.repository))
             beside = next((each for each in candidates[place + 1 :] if each.parent.available), None)
-            late = candidate.parent.late if beside is not None else None
-            soon = late
-            if late is not None and beside is not None:
-                hurries = self._may_hurry(candidate, beside, what, question.digest)
-                soon = min(late, candidate.parent.soon) if hurries else late
-            if (won := await self._in_time(question, candidate, soon, late)) is not None:
+            if (won := await self._in_time(question, candidate, beside)) is not None:
                 self._note_beaten(won.candidate, race, what)
                 return won
         return await self._winner(question, None)
 
     async def _in_time(
-        self, question: _Question[T], candidate: Candidate, soon: float | None, late: float | None
+        self, question: _Question[T], candidate: Candidate, beside: Candidate | None
     ) -> Won[Candidate, T] | None:
-        """The first that answers before another is to be asked: `soon` where the budget allows it, else when it is
-        `late`; None: nobody else is there to be asked."""
+        """The first that answers before the one `beside` is to be asked: soon where it may be and the budget allows it,
+        else when the candidate is late; None: nobody else is there to be asked."""
+        if beside is None:
+            return await self._winner(question, None)
+        first, late = candidate.parent, candidate.parent.late
+        soon = min(late, first.soon) if self.hurries else late
         won = await self._winner(question, soon)
-        if won is not None or soon is None or late is None or soon >= late or not question.race.late():
+        if won is not None or soon >= late or not question.race.late():
             return won
-        if self._distrusted.hedges.take(candidate.parent.name, question.size):
-            question.hedged.append(candidate.parent.name)
+        hurries = self._may_hurry(first, beside.parent, question.what, question.digest)
+        if hurries and self._distrusted.hedges.take(first.name, question.size):
+            question.hedged.append(first.name)
             return None
         return await self._winner(question, late - soon)
 

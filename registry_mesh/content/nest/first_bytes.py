@@ -86,17 +86,18 @@ class FirstBytes:
 
     async def _begun(self, opened: OpenedSpan, wanted: WantedSpan) -> OpenedSpan:
         name = opened.reading.provenance.source
-        pair = self._first.beside(name, "blobs", wanted.digest)
-        if pair is None or pair[0].soon >= pair[0].hush:  # it is left by then, which costs less
+        first = self._first.parent(name) if self._first.hurries else None
+        if first is None or first.soon >= first.hush:  # it is left by then, which costs less
             return opened
         begun = asyncio.ensure_future(_begin(opened))
         try:
-            if await first_done([begun], pair[0].soon):
+            if await first_done([begun], first.soon):
                 self._hedges.answered(name, "bytes")
                 return opened
-            if not self._hedges.take(name, min(wanted.size, len(opened.reading.span))):
+            other = self._first.beside(first, "blobs", wanted.digest)
+            if other is None or not self._hedges.take(name, min(wanted.size, len(opened.reading.span))):
                 return opened
-            return await self._raced(opened, begun, wanted, *pair)
+            return await self._raced(opened, begun, wanted, first, other)
         finally:
             begun.cancel()
             await asyncio.wait([begun])
