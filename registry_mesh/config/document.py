@@ -95,9 +95,23 @@ def read_document(text: str | bytes, file: str) -> Document:
         place = Mark(mark.line + 1, mark.column + 1) if mark else _START
         context = f" {fault.context}" if fault.context else ""
         raise _invalid(file, place, f"not YAML: {fault.problem}{context}", _quotes(text, place)) from None
+    except yaml.reader.ReaderError as fault:
+        what = f"not YAML: {fault.reason}"
+        raise _invalid(
+            file, _place_of(text, fault.position), what, "write the file as UTF-8, without it"
+        ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as fault:
         raise _invalid(file, _START, f"not YAML: {' '.join(str(fault).split())[:200]}") from None
     return document
+
+
+def _place_of(text: str | bytes, position: int) -> Mark:
+    """Where that byte stands, of a text as UTF-8."""
+    before = (text.encode(errors="replace") if isinstance(text, str) else text)[:position]
+    lines = before.decode(errors="replace").splitlines(keepends=True)
+    if lines and not lines[-1].endswith("\n"):
+        return Mark(len(lines), len(lines[-1]) + 1)
+    return Mark(len(lines) + 1, 1)
 
 
 def _invalid(file: str, mark: Mark, what: str, how: str = "") -> ConfigInvalid:

@@ -37,8 +37,9 @@ from registry_mesh.config.finding import Path as Place
 from registry_mesh.config.model_errors import report_model_errors
 from registry_mesh.config.values import RegistryHost, Section, SubjectName, Text, listed
 from registry_mesh.oci.reference import DOCKER_HUB, RepositoryName, full_name, is_name
-from registry_mesh.replication.pattern import Pattern, PatternFault, Subject
+from registry_mesh.replication.pattern import Pattern, PatternFault
 from registry_mesh.replication.rules import Selection
+from registry_mesh.replication.subject import Subject
 
 SCHEMA: Final = "registry-mesh/access/1"
 SUFFIXES: Final = (".yaml", ".yml")

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from registry_mesh.config.schema import write_schema
-from registry_mesh.config.values import RegistryHost, Section, Text
+from registry_mesh.config.values import Lines, RegistryHost, Section, Text
 
 FIRST: Final = "registry-mesh/rules/1"
 SECOND: Final = "registry-mesh/rules/2"
@@ -109,7 +109,7 @@ class TargetEntry(Section):
 class RuleKeys(Section):
     """What a rule may say besides what it is about; `defaults` may say it for all rules of a file."""
 
-    note: Text | None = None
+    note: Lines | None = None
     """Why the rule exists."""
     types: Texts | None = None
     """`image`, `chart`, `sif`, or a glob over artifactType; `!` excludes."""
@@ -208,7 +208,7 @@ class DenyEntry(Section):
     repos: Texts | None = None
     tags: Texts | None = None
     digest: Text | None = None
-    note: Text | None = None
+    note: Lines | None = None
 
 
 class GivenEntry(Section):

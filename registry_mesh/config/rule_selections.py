@@ -10,9 +10,10 @@ from registry_mesh.config.document import Document, mapping
 from registry_mesh.config.finding import Path as Place
 from registry_mesh.config.rule_values import host_of, texts
 from registry_mesh.oci.reference import DOCKER_HUB
-from registry_mesh.replication.pattern import Pattern, PatternFault, Subject
+from registry_mesh.replication.pattern import Pattern, PatternFault
 from registry_mesh.replication.platform_names import doubt
 from registry_mesh.replication.rules import Platform, Platforms, Selection
+from registry_mesh.replication.subject import Subject
 
 
 @dataclass(slots=True)

@@ -10,8 +10,8 @@ from registry_mesh.config.model_errors import report_model_errors
 from registry_mesh.config.rule_entries import FIRST, FirstFile
 from registry_mesh.config.rule_selections import Common, Selections, Sets, used_sets
 from registry_mesh.config.rule_values import host_of
-from registry_mesh.replication.pattern import Subject
 from registry_mesh.replication.rules import Rule
+from registry_mesh.replication.subject import Subject
 
 
 def read_first(document: Document, common: Common) -> list[Rule]:

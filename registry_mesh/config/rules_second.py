@@ -17,8 +17,8 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import DigestInvalid, Refusal
 from registry_mesh.replication.companions import ALL
 from registry_mesh.replication.keep import By, Keep
-from registry_mesh.replication.pattern import Subject
 from registry_mesh.replication.rules import Denial, Rule, Rules, Selection
+from registry_mesh.replication.subject import Subject
 from registry_mesh.replication.terms import NEVER, Data, Delete, Priority, Trial
 from registry_mesh.replication.trial import reference
 from registry_mesh.replication.window import Window
@@ -108,7 +108,7 @@ class _File:
         if repositories is None and tags is None and found is None:
             self._document.report(at, "names nothing", "say which repos, tags or digest")
             return None
-        note = str(self._document.find(*at, "note") or "")
+        note = " ".join(str(self._document.find(*at, "note") or "").split())
         return Denial(host, repositories, tags, found, note, self._place(at))
 
     def _rule(self, at: Place) -> Rule | None:
@@ -161,7 +161,7 @@ class _File:
 
         return {
             "platforms": self._reading.platforms(self._where(at, "platforms")),
-            "note": read("note", text(str), ""),
+            "note": read("note", text(str.rstrip), ""),
             "types": each("types", str),
             "labels": read("labels", _labels, tuple[tuple[str, str], ...]()),
             "most": read("max", text(values.size), None),

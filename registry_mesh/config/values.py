@@ -133,6 +133,14 @@ def _one_line(text: str) -> str:
     return text
 
 
+def _lines(text: str) -> str:
+    """A text of one line or several, for people to read; the end of the last line is no part of it."""
+    text = text.rstrip("\n")
+    for line in text.split("\n"):
+        _one_line(line)
+    return text
+
+
 def _path(text: str) -> str:
     """The name of a file or folder."""
     if text.startswith("~"):
@@ -236,6 +244,7 @@ RegistryHost = Annotated[
 
 Project = Annotated[str, AfterValidator(_project)]
 Text = Annotated[str, Field(min_length=1), AfterValidator(_one_line)]
+Lines = Annotated[str, Field(min_length=1), AfterValidator(_lines)]
 NodeName = Annotated[Text, AfterValidator(plain_name)]
 FilePath = Annotated[Text, AfterValidator(_path)]
 KeySource = Annotated[Text, AfterValidator(_keys)]

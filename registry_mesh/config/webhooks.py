@@ -8,7 +8,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from registry_mesh.auth.hosts import split
 from registry_mesh.config.values import Duration, FilePath, ProxyUrl, Secret, Section, Text, listed
-from registry_mesh.replication.pattern import Pattern, Subject
+from registry_mesh.replication.pattern import Pattern
+from registry_mesh.replication.subject import Subject
 
 
 def _url(text: str) -> str:

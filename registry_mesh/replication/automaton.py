@@ -153,9 +153,13 @@ class Automaton:
                     left |= fresh
         return bool(reached >> _ACCEPTING & 1)
 
+    def is_long_beside(self, other: Automaton) -> bool:
+        """Whether `shares_any` would take long, and believes."""
+        return len(self._masks) * len(other._masks) > _MOST_PAIRS
+
     def shares_any(self, other: Automaton, alphabet: int) -> bool:
         """Whether both accept some word over the characters of `alphabet`; True where that takes long to tell."""
-        if len(self._masks) * len(other._masks) > _MOST_PAIRS:
+        if self.is_long_beside(other):
             return True
         reached = dict.fromkeys(_bits(self._start), other._start)  # by state here: the states there beside it
         left = list(reached.items())

@@ -84,7 +84,8 @@ class _Parser(Cursor):
 
     def known(self, character: str) -> str:
         if character not in self.alphabet:
-            raise ValueError(f"{character!r} stands in none of the names this can match")
+            why = ": names are lower-case" if character.lower() in self.alphabet else ""
+            raise ValueError(f"{character!r} stands in none of the names this can match{why}")
         return character
 
     def braces(self, beginning: bool) -> Node:

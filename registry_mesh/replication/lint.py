@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Final
 
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.replication.automaton import MAX_STATES
 from registry_mesh.replication.pattern import Pattern
 from registry_mesh.replication.rules import Rule, Rules, Selection
+from registry_mesh.replication.target import Target
 from registry_mesh.replication.version import Order, Version
 
 Catalog = Mapping[tuple[RegistryName, RepositoryName], Iterable[Tag]]
 _NEAR: Final = MAX_STATES // 10
+_TOLD: Final = 5
+"""Names in one remark at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,8 @@ def _of_rule(rule: Rule) -> Iterator[str]:
         for each in selection.patterns:
             if each.states > _NEAR:
                 yield f"{key}: {each.text} needs {each.states:,} of {MAX_STATES:,} states: it costs time at every name"
+            if each.is_believed:
+                yield f"{key}: {each.text} is so large that it was not looked whether both sides share a name"
     if any(each.drops_folders for each in rule.to) and _is_open(rule.repositories):
         yield "to: drops folders that repos leave open: two repositories may get one name"
     if rule.nodes is None and any(each.registry is not None for each in rule.to):
@@ -56,13 +63,23 @@ def _of_rule(rule: Rule) -> Iterator[str]:
 
 def _same_targets(rules: Rules) -> Iterator[Remark]:
     """Rules whose targets drop the folders of different sources, and so may make one name of two."""
+    writers: defaultdict[Target, list[Rule]] = defaultdict(list)
+    for rule in rules:
+        for to in dict.fromkeys(rule.to):
+            writers[to].append(rule)
     for rule in rules:
         for to in (each for each in rule.to if each.drops_folders and not _is_open(rule.repositories)):
-            others = sorted(o.name for o in rules if o is not rule and to in o.to and not _same(o, rule))
+            others = sorted(other.name for other in writers[to] if not _same(other, rule))
             if others:
-                named = f"rule {others[0]}" if len(others) == 1 else f"rules {', '.join(others)}"
+                named = f"rule {others[0]}" if len(others) == 1 else f"rules {_first(others)}"
                 what = f"to: {to.name} drops folders, and so does {named}: two repositories may get one name"
                 yield Remark(rule.place, rule.name, what)
+
+
+def _first(names: Sequence[str]) -> str:
+    """As many of them as a person reads."""
+    more = len(names) - _TOLD
+    return ", ".join(names[:_TOLD]) + (f" and {more} more" if more > 0 else "")
 
 
 def _is_open(selection: Selection) -> bool:
@@ -81,15 +98,54 @@ def _is_open(selection: Selection) -> bool:
 
 def _within(rules: Rules) -> Iterator[Remark]:
     """A rule that says what another says already, or less of it, and nothing else."""
+    alike: defaultdict[object, list[tuple[int, Rule]]] = defaultdict(list)
     for i, rule in enumerate(rules):
-        for j, other in enumerate(rules):
-            if i == j or rule.registry != other.registry or (i < j and _same(rule, other)):
-                continue
-            inside = _is_inside(rule.repositories, other.repositories) and _is_inside(rule.tags, other.tags)
-            if inside and _keys(rule) == _keys(other):
-                word = "says the same as" if _same(rule, other) else "is wholly inside"
-                yield Remark(rule.place, rule.name, f"{word} rule {other.name}")
-                break
+        alike[rule.registry, _keys(rule)].append((i, rule))
+    found: list[tuple[int, Remark]] = []
+    for group in alike.values():
+        around = _Around(group)
+        found += [(i, remark) for i, rule in group if (remark := inside_of(i, rule, around.of(rule)))]
+    yield from (remark for _, remark in sorted(found, key=itemgetter(0)))
+
+
+def inside_of(i: int, rule: Rule, others: Iterable[tuple[int, Rule]]) -> Remark | None:
+    """What to say of the rule at `i` where one of `others` says the same or more; of two that say the same, at the
+    later one."""
+    for j, other in others:
+        if i == j or (i < j and _same(rule, other)):
+            continue
+        if _is_inside(rule.repositories, other.repositories) and _is_inside(rule.tags, other.tags):
+            word = "says the same as" if _same(rule, other) else "is wholly inside"
+            return Remark(rule.place, rule.name, f"{word} rule {other.name}")
+    return None
+
+
+class _Around:
+    """The rules of a group by what they say of repositories, so that not each is compared with each."""
+
+    def __init__(self, group: Iterable[tuple[int, Rule]]) -> None:
+        self._by_word: defaultdict[str, list[tuple[int, Rule]]] = defaultdict(
+            list
+        )  # a pattern, or a name it takes
+        self._open: list[tuple[int, Rule]] = []
+        for each in group:
+            positive = _positive(each[1])
+            for word in {p.text for p in positive}.union(*(p.names or () for p in positive)):
+                self._by_word[word].append(each)
+            if each[1].repositories.is_open:
+                self._open.append(each)
+
+    def of(self, rule: Rule) -> list[tuple[int, Rule]]:
+        """Those that may take all that `rule` takes, in their order; it is among them."""
+        first = _positive(rule)[0]
+        found = [*self._by_word[first.text], *self._by_word["**"], *self._by_word["*"]]
+        if first.names is not None:
+            found += [each for name in first.names for each in self._by_word[name]] + self._open
+        return sorted({i: (i, other) for i, other in found}.values(), key=itemgetter(0))
+
+
+def _positive(rule: Rule) -> list[Pattern]:
+    return [each for each in rule.repositories.patterns if not each.negative]
 
 
 def _same(one: Rule, other: Rule) -> bool:

@@ -7,22 +7,21 @@ versions inside a tag (`in`), both of two patterns (`&`), pins, and takes braces
 
 from __future__ import annotations
 
-import enum
 import re
-import string
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Final
 
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.reference import NAME_LIMIT, is_tag
+from registry_mesh.oci.reference import NAME_LIMIT, is_name, is_tag
 from registry_mesh.oci.refusals import DigestInvalid
 from registry_mesh.replication.abbreviation import expanded
 from registry_mesh.replication.automaton import Automaton, Node, TooLarge, mask, states
 from registry_mesh.replication.finite import words
 from registry_mesh.replication.glob import is_exact, parse_glob, parse_written_out
 from registry_mesh.replication.regex import parse_regex
+from registry_mesh.replication.subject import Subject
 from registry_mesh.replication.version import Order, Version, VersionRange
 
 MAX_LENGTH: Final = 512
@@ -35,19 +34,6 @@ class PatternFault(ValueError):
 
 class _Nothing(ValueError):
     """A pattern that can be read and matches no name."""
-
-
-class Subject(enum.Enum):
-    """What a pattern is about; the value is the characters it may hold."""
-
-    REPOSITORY = string.ascii_lowercase + string.digits + "._-/"
-    TAG = string.ascii_letters + string.digits + "._-"
-    NODE = string.ascii_letters + string.digits + "._-:"
-
-    @property
-    def noun(self) -> str:
-        """What a person calls names of this kind."""
-        return self.name.lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +86,8 @@ class Pattern:
     """The set it stands in."""
     states: int = 1
     """What it costs: the states that are walked for each character of a name, at most."""
+    is_believed: bool = False
+    """Whether it takes any name was not looked at, for it would have taken long."""
     automaton: Automaton | None = field(repr=False, compare=False, default=None)
     """What matches, where that is one."""
     matches: Callable[[str], bool] = field(repr=False, compare=False, default=lambda name: False)
@@ -117,6 +105,8 @@ class Pattern:
         body = body.strip() if negative else body
         try:
             read = _both(body, subject) if edition > 1 else _pattern(body, subject)
+            if edition > 1 and not negative:
+                _demand_one(read, subject)
             return replace(read, text=text, negative=negative)
         except (TooLarge, _Nothing) as fault:
             raise PatternFault(f"{text!r} {fault}") from None
@@ -132,6 +122,13 @@ class Pattern:
         return replace(self, exact=exact, names=names, matches=names.__contains__)
 
 
+def _demand_one(read: Pattern, subject: Subject) -> None:
+    """`_Nothing` where names of its characters are taken and none of them can be one."""
+    is_wrong = subject is Subject.REPOSITORY and read.exact is not None and not is_name(read.exact)
+    if is_wrong or (read.automaton is not None and not subject.has_one(read.automaton)):
+        raise _Nothing(f"can match no {subject.noun}: {subject.said}")
+
+
 def _both(body: str, subject: Subject) -> Pattern:
     """One pattern of the second edition, or several that must all match."""
     parts = [_second(part.strip(" "), subject) for part in body.split("&")]
@@ -144,8 +141,10 @@ def _both(body: str, subject: Subject) -> Pattern:
     if names is not None and not names:
         raise _Nothing(f"can match no {subject.noun}: its sides share no name")
     automata = [part.automaton for part in parts if part.automaton is not None]
-    if not all(one.shares_any(other, mask(subject.value)) for one, other in combinations(automata, 2)):
+    pairs = list(combinations(automata, 2))
+    if not all(one.shares_any(other, mask(subject.value)) for one, other in pairs):
         raise _Nothing(f"can match no {subject.noun}: its sides share no name")
+    believed = any(one.is_long_beside(other) for one, other in pairs)
     versions = [part for part in parts if part.is_version]
     every = tuple(part.matches for part in parts)
 
@@ -157,7 +156,18 @@ def _both(body: str, subject: Subject) -> Pattern:
 
     order = versions[0].order if versions else None
     cost = sum(part.states for part in parts)
-    return Pattern(body, False, None, names, bool(versions), order, states=cost, matches=matches, reads=reads)
+    return Pattern(
+        body,
+        False,
+        None,
+        names,
+        bool(versions),
+        order,
+        states=cost,
+        is_believed=believed,
+        matches=matches,
+        reads=reads,
+    )
 
 
 def _second(body: str, subject: Subject) -> Pattern:
@@ -181,9 +191,20 @@ def _pattern(body: str, subject: Subject, edition: int = 1) -> Pattern:
     order = next((each for each in Order if each.value == kind), None)
     if subject is Subject.TAG and order and (edition > 1 or order is not Order.PLAIN):
         return _version(body, rest.strip(), order, edition)
+    if edition > 1 and (meant := _meant(kind, subject)):
+        raise ValueError(meant)
     also = "" if edition == 1 else ", semver+:"
     known = "re:" if subject is not Subject.TAG else f"re:, semver:{also} and semver~:"
     raise ValueError(f"{kind}: is not a kind of {subject.noun} pattern; there are globs, {known}")
+
+
+def _meant(kind: str, subject: Subject) -> str:
+    """What to write for a reference, or a digest, in the place of a name."""
+    if subject is Subject.TAG and kind in ("sha256", "sha512"):
+        return "a digest stands behind @: @sha256:HEX, or TAG@sha256:HEX"
+    if subject is Subject.REPOSITORY and is_name(kind.partition("@")[0]):
+        return f"write {kind.partition('@')[0]} alone; its tag or digest stands in tags:"
+    return ""
 
 
 def _expression(text: str, subject: Subject) -> Node:

@@ -35,6 +35,22 @@ def test_every_value_knows_its_place() -> None:
     assert document.find("a", 7, "b") is document.find("a", "b") is None
 
 
+@pytest.mark.parametrize(
+    ("data", "mark"),
+    [
+        (b"a: 1\nb: c\x07\n", Mark(2, 5)),
+        (b"a: caf\xe9\n", Mark(1, 7)),
+        (b"a: 1\r\n\x00", Mark(2, 1)),
+        ("a: ä\nb: é\x01", Mark(2, 5)),
+        ("a: ä\nb: é\x01".encode(), Mark(2, 5)),
+    ],
+)
+def test_a_character_that_no_file_may_have_is_told_with_its_place(data: str | bytes, mark: Mark) -> None:
+    with pytest.raises(ConfigInvalid) as caught:
+        read_document(data, "f")
+    assert [finding.mark for finding in caught.value.findings] == [mark]
+
+
 def test_a_key_that_stands_twice_names_both_lines_and_keeps_the_first() -> None:
     document = read_document("a: 1\nb: 2\na: {c: 3}\n", "f.yaml")
     assert document.value == {"a": 1, "b": 2}

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from registry_mesh.config.imports.fields import NotCarried
 from registry_mesh.config.imports.spelling import half_anchored, searched
 from registry_mesh.config.imports.tools import imported
-from registry_mesh.replication.pattern import Pattern, PatternFault, Subject
+from registry_mesh.replication.pattern import Pattern, PatternFault
+from registry_mesh.replication.subject import Subject
 
 PARTS = [
     "a",

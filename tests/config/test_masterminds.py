@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from registry_mesh.config.imports.fields import NotCarried
 from registry_mesh.config.imports.masterminds import as_pattern, selecting
-from registry_mesh.replication.pattern import Pattern, PatternFault, Subject
+from registry_mesh.replication.pattern import Pattern, PatternFault
+from registry_mesh.replication.subject import Subject
 
 numbers = st.lists(st.integers(0, 3), min_size=1, max_size=3).map(lambda each: ".".join(map(str, each)))
 versions = st.builds(

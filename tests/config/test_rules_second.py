@@ -147,6 +147,14 @@ def test_a_cron_and_a_date() -> None:
         (rule() + "guard: 10\n", "0.yaml:7:8: guard: wants a text, and 10 is a number"),
         (rule() + 'deny: [{from: docker.io}]\n', "0.yaml:7:8: deny[0]: names nothing; say which repos, tags or digest"),
         (rule() + 'tests: [{given: nope, expect: r}]\n', "0.yaml:7:17: tests[0].given: 'nope': "),
+        (rule(repos='["Atlas/x"]'), "0.yaml:5:13: rules[0].repos[0]: 'Atlas/x': 'A' stands in none of the names this can match: names are lower-case"),
+        (rule(repos='["a", "b/../c"]'), "0.yaml:5:18: rules[0].repos[1]: 'b/../c' can match no repository: names are lower-case words joined by . _ __ - and /"),
+        (rule(repos='["a./*"]'), "0.yaml:5:13: rules[0].repos[0]: 'a./*' can match no repository: names are lower-case words"),
+        (rule(repos='["{..,_}"]'), "0.yaml:5:13: rules[0].repos[0]: '{..,_}' can match no repository: names are lower-case words"),
+        (rule(repos='["re: .*[.]"]'), "0.yaml:5:13: rules[0].repos[0]: 're: .*[.]' can match no repository: names are lower-case words"),
+        (rule(repos='["a:latest"]'), "0.yaml:5:13: rules[0].repos[0]: 'a:latest': write a alone; its tag or digest stands in tags:"),
+        (rule(tags='["sha256:aa"]'), "0.yaml:6:12: rules[0].tags[0]: 'sha256:aa': a digest stands behind @: @sha256:HEX, or TAG@sha256:HEX"),
+        (rule(tags='[".*"]'), "0.yaml:6:12: rules[0].tags[0]: '.*' can match no tag: a tag begins with a letter, a digit or _"),
         (rule() + "sets: {x: [a]}\n", "0.yaml:7:8: sets.x: no rule uses this set; use it or take it out"),
         (rule() + "    name: again\n", "0.yaml:7:5: rules[0].name: stands twice: first on line 3; keep one"),
         (rule(repos='["@x"]') + 'sets: {x: ["@y"], y: [a]}\n', "0.yaml:7:12: sets.x[0]: @y: a set holds patterns, not sets"),
@@ -255,6 +263,20 @@ def test_what_would_mean_nothing_or_something_else_is_told(key: str, told: str) 
     text = f"schema: registry-mesh/rules/2\nrules:\n  - {{from: r.example, repos: a, {key}}}\n"
     with pytest.raises(ConfigInvalid, match=re.escape(told)):
         parse_rules([("r.yaml", text.encode())])
+
+
+@pytest.mark.parametrize("name", ["!b/..", "!.*", "!_*"])
+def test_what_excludes_no_name_is_left_alone(name: str) -> None:
+    assert read(rule(repos=f'["*", "{name}"]'))
+
+
+def test_a_note_may_have_several_lines() -> None:
+    (one,) = read(rule() + "    note: |\n      why:\n\n      * asked by ATLAS\n")
+    assert one.note == "why:\n\n* asked by ATLAS"
+    denied = read(
+        rule() + "deny:\n  - from: docker.io\n    repos: b\n    note: |\n      one\n      two\n"
+    ).deny
+    assert [each.note for each in denied] == ["one two"]
 
 
 def test_a_tab_in_the_place_of_spaces_is_told() -> None:

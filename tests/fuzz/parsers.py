@@ -52,7 +52,8 @@ from registry_mesh.oci.reference import parse_name, parse_reference, parse_regis
 from registry_mesh.oci.refusals import Refusal
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.hops import Hops, asks_of, passed
-from registry_mesh.replication.pattern import Pattern, PatternFault, Subject
+from registry_mesh.replication.pattern import Pattern, PatternFault
+from registry_mesh.replication.subject import Subject
 from registry_mesh.telemetry.traces import enter
 from registry_mesh.upstream.codings import decoded
 from registry_mesh.upstream.documents.links import next_query

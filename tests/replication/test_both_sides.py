@@ -7,8 +7,11 @@ import random
 import pytest
 
 from registry_mesh.replication.automaton import Automaton, mask
-from registry_mesh.replication.pattern import Pattern, PatternFault, Subject
+from registry_mesh.replication.lint import lint
+from registry_mesh.replication.pattern import Pattern, PatternFault
 from registry_mesh.replication.regex import parse_regex
+from registry_mesh.replication.subject import Subject
+from tests.replication.second import rules_of
 
 ALPHABET = "ab"
 
@@ -27,6 +30,14 @@ def test_sides_that_share_no_name_are_a_fault(text: str) -> None:
 )
 def test_sides_that_share_one_are_none(text: str) -> None:
     assert Pattern.parse(text, Subject.TAG, 2).text == text
+
+
+def test_sides_too_large_to_look_at_are_believed_and_lint_says_so() -> None:
+    large = "re: a{1,300} & re: b{1,300}"
+    assert Pattern.parse(large, Subject.TAG, 2).is_believed
+    assert not Pattern.parse("re: a{1,90} & re: a{1,90}", Subject.TAG, 2).is_believed
+    found = lint(rules_of(f'rules:\n  - {{from: h, repos: a, tags: "{large}"}}'))
+    assert [each.what for each in found if "it was not looked whether both sides share a name" in each.what]
 
 
 def test_what_is_told_agrees_with_all_short_words() -> None:

@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from registry_mesh.replication.pattern import Pattern, PatternFault, Subject
+from registry_mesh.replication.pattern import Pattern, PatternFault
+from registry_mesh.replication.subject import Subject
 from registry_mesh.replication.version import Order, VersionRange
 
 EMPTY = [

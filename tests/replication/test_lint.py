@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
-from registry_mesh.replication.lint import lint
+from registry_mesh.replication.lint import inside_of, lint
 from tests.replication.second import rules_of
 
 
@@ -47,3 +49,41 @@ def test_rules_that_drop_the_folders_of_different_sources_are_named_at_both() ->
     x, y = lint(rules_of(f"rules:\n  - {rule.format('x', 'library')}\n  - {rule.format('y', 'centos')}"))
     assert x.what == "to: base/{base} drops folders, and so does rule y: two repositories may get one name"
     assert (x.rule, y.rule) == ("x", "y")
+
+
+def test_each_rule_is_compared_with_those_alone_that_may_be_around_it() -> None:
+    """Against each compared with each, over rules drawn at random."""
+    seed = random.randrange(1 << 32)
+    print("seed", seed)
+    draw = random.Random(seed)
+    repos = ["a", "b", "x/a", "{a,b}", "*", "**", "x/*", "x/**", "re: a+", "!b"]
+    told = 0
+    for _ in range(60):
+        texts = []
+        for number in range(6):
+            some = draw.sample(repos, draw.randrange(1, 4))
+            if all(each.startswith("!") for each in some):
+                some.append("a")
+            several = ", ".join(f'"{each}"' for each in some)
+            texts.append(
+                f'  - {{name: r{number}, from: {draw.choice("gh")}, repos: [{several}], tags: "{draw.choice("1*")}"}}'
+            )
+        rules = rules_of("rules:\n" + "\n".join(texts))
+        found = [each for each in lint(rules) if "rule r" in each.what]
+        every = list(enumerate(rules))
+        each_with_each = [
+            remark
+            for i, rule in every
+            if (remark := inside_of(i, rule, [(j, o) for j, o in every if o.registry == rule.registry]))
+        ]
+        assert found == each_with_each, texts
+        told += len(found)
+    assert told
+
+
+def test_many_that_make_one_name_are_not_all_named() -> None:
+    many = "\n".join(
+        f'  - {{name: r{n}, from: h, repos: "x{n}/*", tags: "1", to: "b/{{base}}"}}' for n in range(9)
+    )
+    (first, *_) = lint(rules_of(f"rules:\n{many}"))
+    assert first.what.endswith("rules r1, r2, r3, r4, r5 and 3 more: two repositories may get one name")

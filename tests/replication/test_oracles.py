@@ -17,8 +17,9 @@ from wcmatch import glob
 
 from registry_mesh.oci.reference import is_name
 from registry_mesh.replication.automaton import Automaton
-from registry_mesh.replication.pattern import Pattern, PatternFault, Subject
+from registry_mesh.replication.pattern import Pattern, PatternFault
 from registry_mesh.replication.regex import parse_regex
+from registry_mesh.replication.subject import Subject
 from registry_mesh.replication.version import Version, VersionRange
 
 FRESH = settings(derandomize=False, print_blob=True)

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry_mesh.replication.automaton import Automaton
-from registry_mesh.replication.pattern import Pattern, PatternFault, Subject
+from registry_mesh.replication.pattern import Pattern, PatternFault
 from registry_mesh.replication.regex import parse_regex
+from registry_mesh.replication.subject import Subject
 
 REPOSITORY, TAG = Subject.REPOSITORY, Subject.TAG
 

@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.replication.explain import explain
-from registry_mesh.replication.pattern import Pattern, Subject
+from registry_mesh.replication.pattern import Pattern
 from registry_mesh.replication.platform_names import doubt
 from registry_mesh.replication.rules import Platform, Platforms, Rule, Rules, Selection, union
+from registry_mesh.replication.subject import Subject
 from registry_mesh.replication.wanted import listings, wanted_tags
 
 HOST = RegistryName("registry.example")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from registry_mesh.replication.abbreviation import expanded
-from registry_mesh.replication.pattern import Pattern, PatternFault, Subject
+from registry_mesh.replication.pattern import Pattern, PatternFault
+from registry_mesh.replication.subject import Subject
 
 TAG, REPOSITORY = Subject.TAG, Subject.REPOSITORY
 

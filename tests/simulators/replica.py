@@ -20,8 +20,9 @@ from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.oci.refusals import BlobUnknown, ManifestUnknown, NameUnknown
 from registry_mesh.ports.outward import OutwardRegistries
 from registry_mesh.ports.repositories import Repository
-from registry_mesh.replication.pattern import Pattern, Subject
+from registry_mesh.replication.pattern import Pattern
 from registry_mesh.replication.rules import Platforms, Rule, Rules, Selection
+from registry_mesh.replication.subject import Subject
 from registry_mesh.stores.memory.store import MemoryStore
 from tests.simulators.images import HOST, SourceRegistry
 from tests.simulators.kept import DiaryRepositories

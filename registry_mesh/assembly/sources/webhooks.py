@@ -19,8 +19,9 @@ from registry_mesh.config.schema import Config
 from registry_mesh.config.webhooks import Receiver as Configured
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.happenings import Journal, Outbox
-from registry_mesh.replication.pattern import Pattern, Subject
+from registry_mesh.replication.pattern import Pattern
 from registry_mesh.replication.rules import Selection
+from registry_mesh.replication.subject import Subject
 from registry_mesh.tasks.threads import offload
 from registry_mesh.telemetry.logs import FIELDS
 from registry_mesh.webhooks.courier import Courier, Receiver, open_session, place_of

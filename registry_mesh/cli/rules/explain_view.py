@@ -35,7 +35,9 @@ def _beside(reason: Reason) -> Iterator[str]:
     if reason.steps:
         yield from reason.words[len(reason.steps) :]
     if reason.note:
-        yield f"note: {reason.note}"
+        first, *more = filter(None, map(str.rstrip, reason.note.splitlines()))
+        yield f"note: {first}"
+        yield from (f"      {line}" for line in more)
 
 
 def _cells(reason: Reason) -> tuple[str, str]:
