@@ -20,6 +20,11 @@ class Note:
         self._seen = 0
         self._text = ""
 
+    @property
+    def room(self) -> int:
+        """Bytes that a text may have."""
+        return self._most
+
     def write(self, text: str) -> None:
         """Replace the text; what does not fit is cut. A writer that died in between has left an odd version."""
         data = text.encode()[: self._most]

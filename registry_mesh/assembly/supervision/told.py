@@ -6,17 +6,20 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from registry_mesh.auth.revoked import LIMIT
 from registry_mesh.findings.causes import cause
-from registry_mesh.findings.finding import Finding
+from registry_mesh.findings.finding import Finding, worst_first
 from registry_mesh.ports.cut_off import written
 from registry_mesh.telemetry.events import EventRing
 from registry_mesh.telemetry.note import Note
 
 MOVING: Final = 512 << 10
 """Bytes in which a process says what moves."""
+
+
+Shown = dict[str, Any]  # Any: JSON
 
 
 @dataclass(slots=True)
@@ -34,6 +37,7 @@ class Told:
     """Processes that answer requests."""
     events: EventRing = field(init=False)
     _findings: Note = field(default_factory=Note)
+    _read: tuple[str, list[Shown]] = ("", [])
     _refused: Note = field(default_factory=Note)
     revoked: Note = field(default_factory=lambda: Note(LIMIT))
     """The list of revoked credentials, from the worker that keeps it to the others."""
@@ -66,16 +70,29 @@ class Told:
         return float(when or 0), why
 
     def show(self, findings: Sequence[Finding]) -> None:
-        """In the keeper: what is so now."""
-        self._findings.write(json.dumps([asdict(each) for each in findings]))
+        """In the keeper: what is so now. Where there is no room for all, the worst."""
+        told, room = list[str](), self._findings.room
+        for each in worst_first(findings):
+            told.append(json.dumps(asdict(each)))
+            room -= len(told[-1]) + 2
+            if room < 0:
+                told.pop()
+                break
+        self._findings.write(f"[{', '.join(told)}]")
+
+    def _shown(self) -> list[Shown]:
+        """What the keeper shows, read anew only where it changed."""
+        text = self._findings.read()
+        if text is not self._read[0]:
+            self._read = (text, json.loads(text or "[]"))
+        return self._read[1]
 
     def cut_off(self) -> str:
         """In a worker: what nodes below are told of registries of which no parent gives anything."""
-        findings = json.loads(self._findings.read() or "[]")
-        offline = [each for each in findings if each["name"] == "offline"]
+        offline = [each for each in self._shown() if each["name"] == "offline"]
         return written({registry: each["since"] for each in offline for registry in each["registries"]})
 
     def explain(self, side: str, reason: str, registry: str) -> dict[str, str] | None:
         """In a worker: what the operator is told of why a request for `registry` is not answered as asked."""
-        found = cause(side, reason, registry, json.loads(self._findings.read() or "[]"))
+        found = cause(side, reason, registry, self._shown())
         return {key: found[key] for key in ("name", "sentence", "next")} if found is not None else None
