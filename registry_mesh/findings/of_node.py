@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -24,6 +25,7 @@ _RUNS_LATE: Final = 4.0
 _FILES_LOW: Final = 4096
 _FILES_A_READER: Final = 2
 _DEATHS: Final = 3
+_PLACE: Final = re.compile(r"(.+?):(?:\d+:\d+:)? ")
 
 
 def of_store(facts: NodeFacts, now: float) -> Iterator[Finding]:
@@ -177,7 +179,7 @@ def of_rules(facts: NodeFacts, now: float) -> Iterator[Finding]:
             f"The rules are not taken since {moment(rules.faults_since, now)}; the old ones stay in force.",
             facts.config,
             rules.faults[:4],
-            "registry-mesh rules lint on their folder",
+            f"registry-mesh rules lint {_file_of(rules.faults[0])}",
             rules.faults_since,
             hides=not rules.brings_ahead,
         )
@@ -193,6 +195,12 @@ def of_rules(facts: NodeFacts, now: float) -> Iterator[Finding]:
             rules.ended,
             hides=not rules.brings_ahead,
         )
+
+
+def _file_of(fault: str) -> str:
+    """The file, or folder, that a fault of FILE:LINE:COLUMN is in."""
+    place = _PLACE.match(fault)
+    return place[1] if place else "on their folder"
 
 
 def _of_last_run(facts: NodeFacts) -> Iterator[Finding]:

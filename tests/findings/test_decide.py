@@ -434,3 +434,15 @@ def test_what_to_do_of_a_certificate_follows_its_fault(why: str, next_: str) -> 
     facts = registry(replace(DOWN, why=f"its TLS certificate {why}"), UP)
     (found,) = decide(facts, NOW)
     assert found.next.startswith(next_)
+
+
+@pytest.mark.parametrize(
+    ("fault", "next_"),
+    [
+        ("/etc/rules/a.yaml:6:1: not YAML", "registry-mesh rules lint /etc/rules/a.yaml"),
+        ("/etc/rules: there is no such folder", "registry-mesh rules lint /etc/rules"),
+    ],
+)
+def test_the_next_step_of_a_rule_s_fault_is_a_command(fault: str, next_: str) -> None:
+    (found,) = decide(replace(WELL, rules=RulesFacts((fault,), SINCE)), NOW)
+    assert found.next == next_
