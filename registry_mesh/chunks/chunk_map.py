@@ -98,7 +98,7 @@ class ChunkMap:
     pages: Mapping[int, bytes] = field(repr=False)
     beside: ChunkMap | None = field(default=None, repr=False)
     source: str = field(default="", compare=False)
-    """Whose word it is, where that is known."""
+    """The name of the parent that gave the map; empty where that is not known."""
 
     def __post_init__(self) -> None:
         if len(self.top) != pages_of(self.size) * SUM:
@@ -152,7 +152,7 @@ class ChunkMap:
 
     @property
     def both(self) -> tuple[ChunkMap, ...]:
-        """It, and the one beside it where there is one."""
+        """This map, and the one beside it where there is one."""
         return (self,) if self.beside is None else (self, self.beside)
 
     def proves(self, index: int, data: bytes | bytearray | memoryview) -> bool:
@@ -181,12 +181,12 @@ class ChunkMap:
 
     @property
     def alone(self) -> ChunkMap:
-        """Without the one beside it."""
+        """This map without the one beside it."""
         return replace(self, beside=None)
 
 
 def _joined(one: ChunkMap | None, other: ChunkMap | None) -> ChunkMap:
-    """Two by one algorithm, of which one may not be there."""
+    """The union of two maps by one algorithm, one of which may be None. `ChunkMapsDiffer`."""
     if one is None or other is None:
         only = one or other
         assert only is not None, "one of them is there"

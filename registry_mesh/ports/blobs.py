@@ -129,8 +129,8 @@ class Pieces(Protocol):
     """The bytes of a span, once, in order."""
 
     async def begin(self, least: int) -> None:
-        """To be awaited, if at all, before `pieces` or `direct`: returns when `least` bytes of the span are here, or
-        all that will come. Why no more do, those tell. May be cancelled, and awaited again."""
+        """Return when `least` bytes of the span are here, or all that will come; `pieces` and `direct` tell why no more
+        do. Await it, if at all, before those. It may be cancelled, and awaited again."""
         ...
 
     def pieces(self) -> AsyncIterator[Piece]:

@@ -70,7 +70,7 @@ class Readers:
         return iter(self._readers)
 
     def whole(self, size: int) -> bool:
-        """Whether one of them reads all of a blob of `size` bytes."""
+        """Whether a reader reads all of a blob of `size` bytes."""
         return any(reader.start == 0 and reader.stop == size for reader in self._readers)
 
     def enter(self, via: Via, span: Span, epoch: int) -> Reader:

@@ -36,7 +36,7 @@ class OpenedSpan:
     reading: Reading
 
     async def close(self) -> None:
-        """End it. Closing twice is fine."""
+        """End the reading. Closing twice is fine."""
         await self.stack.aclose()
 
 
@@ -58,7 +58,7 @@ class WantedSpan:
         return self.span is None or len(self.span) > BESIDE
 
     async def open(self, repository: Repository, *, beside: bool) -> OpenedSpan:
-        """Open it; a large one `beside` another once a HEAD was answered."""
+        """Open the span at a repository: a large one, asked for `beside` another, once a HEAD was answered."""
         stack = AsyncExitStack()
         if beside and self._is_large:
             await repository.blobs.stat(self.digest)
@@ -68,7 +68,7 @@ class WantedSpan:
 
 
 class FirstBytes:
-    """Of the bodies of one repository."""
+    """Asks a second parent of one repository where a body is late to begin."""
 
     def __init__(self, first: FirstAnswer, distrusted: Distrusted) -> None:
         self._first = first

@@ -56,7 +56,7 @@ class Hedges:
         self._beaten: TTLCache[tuple[str, str], bool] = TTLCache(10_000, self.RUNNING, timer=clock)
 
     def asked(self, parent: Parent) -> None:
-        """A parent is asked for something. It has brought some bytes since it was asked last."""
+        """Note that a parent is asked: what it has brought since the last time adds to what may come twice."""
         self._left = min(self.MOST, self._left + self.SHARE)
         brought = parent.received - self._received.get(parent.name, parent.received)
         self._received[parent.name] = parent.received
