@@ -3,7 +3,8 @@
     python -m loadtests.cold_floor [--rounds 4]
 
 One blob of 1 GiB from nginx over loopback, so many times; the least of each part is printed, which neighbours on the
-machine disturb least. Sending it on to a client is not among the parts.
+machine disturb least. Chunks are summed by BLAKE3 where the parent has a chunk map, as ours have. Sending it on to a
+client is not among the parts.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from isal import isal_zlib
 from loadtests.bench import Bench
 from loadtests.corpus import GIB, KIB, MIB, Blob, Corpus
 from loadtests.upstream import Parent
+from registry_mesh.chunks.sums import SumAlgorithm
 
-PARTS: Final = ("receive", "write", "sha256", "crc32 of each 128 KiB")
+PARTS: Final = ("receive", "write", "sha256", "crc32 of each 128 KiB", "BLAKE3 of each 128 KiB")
 
 
 def spent(port: int, blob: Blob, place: Path) -> list[float]:
@@ -48,6 +50,9 @@ def spent(port: int, blob: Blob, place: Path) -> list[float]:
             marks.append(clock())
             for start in range(0, MIB, 128 * KIB):
                 isal_zlib.crc32(buffer[start : start + 128 * KIB])
+            marks.append(clock())
+            for start in range(0, MIB, 128 * KIB):
+                SumAlgorithm.BLAKE3.of(buffer[start : start + 128 * KIB])
             marks.append(clock())
             for part in range(len(PARTS)):
                 seconds[part] += marks[part + 1] - marks[part]

@@ -94,7 +94,7 @@ class ChunkProof:
             marks.mark(index, ChunkState.MISSING if phase is MapPhase.LACKING else ChunkState.UNPROVEN)
 
     def _take_known(self, known: ChunkMap, index: int, summed: ChunkSum | None, source: str) -> None:
-        told = known.told(index)
+        told = (known.sum(index),) if known.beside is None else known.told(index)
         if summed is None or [each.algorithm for each in told] != [summed.algorithm]:
             self._state.marks.mark(index, ChunkState.UNPROVEN)
             self._state.spawn(self._prove(index, summed, source))
