@@ -27,7 +27,8 @@ from tests.suites.cache_store import fill, held_bytes, map_of
 
 SMALL = pattern(50_000, 1)
 LARGE = pattern(2 * CHUNK + 500, 2)
-MANY = [pattern(CHUNK // 2, 10 + i) for i in range(14)]
+MANY = [pattern(CHUNK - 500, 10 + i) for i in range(7)]
+"""More than the quota has room for beside what was there before."""
 KNOWN = {Digest.of(data): data for data in (SMALL, LARGE, *MANY)}
 QUOTA = 8 * CHUNK
 
@@ -93,6 +94,8 @@ async def delete(store: DiskStore) -> None:
 async def evict(store: DiskStore) -> None:
     for data in MANY:
         await put(store, data)
+    with pytest.raises(BlobUnknown):
+        await store.stat(Digest.of(LARGE))
 
 
 async def rot(store: DiskStore) -> None:

@@ -16,9 +16,9 @@ from typing import Final
 from registry_mesh.edge.server import Server
 from tests.edge.twins import BLOB, DIGEST, FIELDS, NAMED, TARGETS, Twins, settled
 
-SHAPES: Final = 1_500
+SHAPES: Final = 1_000
 """Different requests in a run."""
-REQUESTS: Final = 10_000
+REQUESTS: Final = 5_000
 """Requests in a run, on each of the two loops."""
 TOGETHER: Final = 16
 """Connections at once."""
