@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -134,6 +136,21 @@ async def test_a_clock_that_was_ahead_closes_no_budget_when_it_is_right_again() 
     replica.now += 365 * 24 * HOUR
     assert any("is spent" in note for note in (await replica.run()).notes)
     replica.now -= 365 * 24 * HOUR
+    assert troubles(await replica.run()) == []
+    assert set(await digests(replica)) == {"v1"}
+
+
+@pytest.mark.parametrize("midnight", ["2026-11-30", "2027-03-28", "2027-10-31", "2027-03-01"])
+async def test_a_budget_of_a_day_is_of_any_24_hours_whatever_the_calendar_says(midnight: str) -> None:
+    """Over a midnight, the days of 23 and 25 hours, and the end of February."""
+    replica = with_image("repos: a, tags: v1, budget: 600KiB/d")
+    spent = datetime.fromisoformat(midnight).replace(tzinfo=ZoneInfo("Europe/Zurich")).timestamp() - HOUR
+    replica.now = spent
+    assert any("is spent" in note for note in (await replica.run()).notes)
+    for later in (2, 12, 23.9):
+        replica.now = spent + later * HOUR
+        assert any("is spent" in note for note in (await replica.run()).notes), later
+    replica.now = spent + 24.5 * HOUR
     assert troubles(await replica.run()) == []
     assert set(await digests(replica)) == {"v1"}
 
