@@ -1,4 +1,5 @@
-"""Each command line of the documentation is one that the program takes: its command, its options, their choices."""
+"""Each command line of the documentation is one that the program takes: its command, its options, their choices; each
+module that it has Python run, and each target of make, is there."""
 
 from __future__ import annotations
 
@@ -95,3 +96,29 @@ def test_what_it_does_not_take_is_found(line: str, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(line.encode().decode("unicode_escape"))
     assert len(list(wrong(page))) == 1
+
+
+def absent(page: Path) -> Iterator[str]:
+    """The modules of this tree, and the targets of make, that a page names and that are not there."""
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for number, text in code(page):
+        for module in re.findall(r"python3? -m ((?:registry_mesh|loadtests|tests)[a-z_.]*)", text):
+            path = ROOT.joinpath(*module.split("."))
+            if not (path.with_suffix(".py").exists() or (path / "__main__.py").exists()):
+                yield f"{page.name}:{number}: {module}"
+        target = re.match(r"make ([a-z-]+)", text)
+        if target is not None and target[1] not in targets:
+            yield f"{page.name}:{number}: make {target[1]}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_a_page_has_python_and_make_run_is_there(page: Path) -> None:
+    assert list(absent(page)) == []
+
+
+def test_what_is_not_there_is_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "Run `python -m registry_mesh.nosuch`, `make nosuch` and\n\n    python -m loadtests.none x\n"
+    )
+    assert len(list(absent(page))) == 3
