@@ -20,12 +20,6 @@ import pytest
 def in_order(items: list[pytest.Item]) -> list[pytest.Item]:
     """Files as they come, but those with slow tests first and those that run alone last."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    alone = {item.path for item in items if _alone(item)}
-    for item in items:
-        if item.path in alone and not _alone(item):
-            raise pytest.UsageError(
-                f"{item.nodeid} is in a file with tests that run alone: give those a file of their own"
-            )
     return sorted(items, key=lambda item: (_alone(item), item.path not in slow))
 
 
