@@ -15,6 +15,7 @@ from registry_mesh.auth.policies import Policies
 from registry_mesh.auth.subjects import is_group, is_member
 from registry_mesh.auth.trials import Trial, failing
 from registry_mesh.cli.access_view import decided, every, tested
+from registry_mesh.cli.node.marks import say
 from registry_mesh.cli.rules.rule_options import FORMAT
 from registry_mesh.cli.suggesting import Suggesting
 from registry_mesh.config.access_files import load_book
@@ -70,7 +71,7 @@ def test_(paths: tuple[Path, ...], format: str) -> None:
         click.echo(json.dumps({"tests": len(trials), "failed": told}, indent=2, ensure_ascii=False))
     else:
         for line in tested(trials, failed):
-            click.echo(line)
+            say(line)
     sys.exit(EXIT_DENIED if failed else 0)
 
 
@@ -101,7 +102,7 @@ def explain_(
     policies, asked = _load(paths), _asked(Action(action), ref)
     identity = Identity(subject, frozenset(groups))
     for line in (*decided(policies, identity, asked), *(every(policies, identity, asked) if all_ else ())):
-        click.echo(line)
+        say(line)
     sys.exit(0 if policies.judge(identity, asked).allowed else EXIT_DENIED)
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import click
 
+from registry_mesh.cli.node.marks import choose_colour
 from registry_mesh.cli.suggesting import Suggesting
 
 COMMANDS: Final = {
@@ -124,6 +125,13 @@ class _Commands(Suggesting):
     "--key", metavar="FILE", help="PEM file of its private key; absent: it is in the file of --cert."
 )
 @click.option("--ca", metavar="FILE", help="PEM file of authorities that made the node's certificate.")
+@click.option(
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    callback=choose_colour,
+    expose_value=False,
+    help="Of marks; auto: on a terminal, without NO_COLOR.",
+)
 def main(admin: str | None, cert: str | None, key: str | None, ca: str | None) -> None:
     """A tree of container registries: an origin, replicas of it, and caches at sites.
 

@@ -27,7 +27,7 @@ from registry_mesh.cli.node.asked import (
     exit_for,
     node_at,
 )
-from registry_mesh.cli.node.marks import Marks, marks, worst
+from registry_mesh.cli.node.marks import Marks, marks, say, worst
 from registry_mesh.cli.node.of_node import OfNode
 from registry_mesh.cli.node.screens import next_step
 from registry_mesh.config.finding import ConfigInvalid
@@ -82,7 +82,7 @@ def command(config: Path, check: bool, everything: bool, network: bool, reports:
         sys.exit(severity(told))
     else:
         width = min(_WIDTH, shutil.get_terminal_size((_WIDTH, 24)).columns)
-        click.echo("\n".join(lines(told, width, marks(), everything=everything)))
+        say("\n".join(lines(told, width, marks(), everything=everything)))
     failed = _network(config) if network and not as_json else 0
     sys.exit(1 if told["findings"] or failed else 0)
 

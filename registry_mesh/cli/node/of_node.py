@@ -10,6 +10,7 @@ from typing import Final
 import click
 
 from registry_mesh.cli.node.asked import EXIT_SILENT
+from registry_mesh.cli.node.marks import choose_colour
 from registry_mesh.cli.node.way import given
 
 FOLDER: Final = Path("/etc/registry-mesh")
@@ -29,7 +30,14 @@ class OfNode(click.Command):
     def __init__(self, *args: object, **named: object) -> None:
         super().__init__(*args, **named)  # type: ignore[arg-type]  # as click has them
         option = click.Option(["--node"], metavar="NAME|URL", help=NODE_HELP, expose_value=False)
-        self.params.append(option)
+        colour = click.Option(
+            ["--color"],
+            type=click.Choice(["auto", "always", "never"]),
+            callback=choose_colour,
+            expose_value=False,
+            help="Of marks; auto: on a terminal, without NO_COLOR.",
+        )
+        self.params += [option, colour]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put CONFIG first."""

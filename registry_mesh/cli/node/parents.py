@@ -12,7 +12,7 @@ from typing import Final
 import click
 
 from registry_mesh.cli.node.asked import EXIT_FAILED, NodeRefuses, NodeSilent, Told, ask, fail, node_at
-from registry_mesh.cli.node.marks import SIGNS, Marks, marks
+from registry_mesh.cli.node.marks import SIGNS, Marks, marks, say
 from registry_mesh.cli.node.of_node import OfNode
 from registry_mesh.cli.node.on_images import WAIT, answered
 from registry_mesh.cli.node.parents_document import document
@@ -73,7 +73,7 @@ def command(config: Path, name: str | None, measure: bool, as_json: bool) -> Non
         if as_json
         else "\n".join(lines(registries, time.time(), marks(), siblings))
     )
-    click.echo(shown)
+    (click.echo if as_json else say)(shown)
     sys.exit(0 if all(map(_is_served, registries.values())) else EXIT_FAILED)
 
 

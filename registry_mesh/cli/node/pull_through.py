@@ -13,7 +13,7 @@ import click
 
 from registry_mesh.cli.node import preload
 from registry_mesh.cli.node.asked import Told, ask, node_at
-from registry_mesh.cli.node.marks import SIGNS, Marks, marks
+from registry_mesh.cli.node.marks import SIGNS, Marks, marks, say
 from registry_mesh.cli.node.of_node import OfNode
 from registry_mesh.cli.node.on_images import WAIT, answered
 from registry_mesh.cli.node.screens import name_of, next_step, table, use_of
@@ -55,9 +55,9 @@ def command(
     if as_json:
         click.echo(json.dumps(told, indent=2, ensure_ascii=False))
     elif "refused" in image:
-        click.echo("\n".join(refused(image, status, marks())))
+        say("\n".join(refused(image, status, marks())))
     else:
-        click.echo("\n".join(lines(image, status, told)))
+        say("\n".join(lines(image, status, told)))
     sys.exit(1 if "refused" in image else 0)
 
 

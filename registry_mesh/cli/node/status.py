@@ -12,7 +12,7 @@ from typing import Final
 import click
 
 from registry_mesh.cli.node.asked import NodeRefuses, NodeSilent, Told, ask, fail, node_at
-from registry_mesh.cli.node.marks import SIGNS, Marks, marks, worst
+from registry_mesh.cli.node.marks import SIGNS, Marks, marks, say, worst
 from registry_mesh.cli.node.of_node import OfNode
 from registry_mesh.cli.node.screens import mark_of, name_of, next_step, table
 from registry_mesh.findings.words import moment, size, span
@@ -46,7 +46,7 @@ def command(config: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({**told, "events": events}, indent=2, ensure_ascii=False))
     else:
-        click.echo("\n".join(lines(told, events, time.time(), marks())))
+        say("\n".join(lines(told, events, time.time(), marks())))
 
 
 def lines(told: Told, events: Sequence[Told], now: float, marks: Marks = SIGNS) -> Iterator[str]:

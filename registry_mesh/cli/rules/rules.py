@@ -9,6 +9,7 @@ from typing import Final
 
 import click
 
+from registry_mesh.cli.node.marks import say
 from registry_mesh.cli.rules.explain_view import explained, tested
 from registry_mesh.cli.rules.rule_imports import import_
 from registry_mesh.cli.rules.rule_options import (
@@ -92,7 +93,7 @@ def test_(paths: tuple[Path, ...], format: str) -> None:
         click.echo(json.dumps({"tests": len(rules.trials), "failed": _told(failed)}, indent=2))
     else:
         for line in tested(rules, failed):
-            click.echo(line)
+            say(line)
     sys.exit(_exit(failed))
 
 
@@ -138,7 +139,7 @@ def explain_(ref: str, paths: tuple[Path, ...], format: str) -> None:
         )
     else:
         for line in explained(rules, reasons, denial, more):
-            click.echo(line)
+            say(line)
     sys.exit(0 if selected else EXIT_LOOK)
 
 
