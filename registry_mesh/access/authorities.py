@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # 10 MB of each process: only where a listener believes clients' certificates
+    from cryptography import x509
 
 
 class Authorities:
@@ -11,6 +13,8 @@ class Authorities:
 
     def __init__(self, pem: bytes) -> None:
         """ValueError where it holds none."""
+        from cryptography import x509
+
         self._all = frozenset(x509.load_pem_x509_certificates(pem))
 
     def __ge__(self, other: Authorities) -> bool:
@@ -20,11 +24,15 @@ class Authorities:
     def believe(self, certificate: bytes) -> bool:
         """Whether a certificate (DER) is one of these, or was made by one of them itself: of one that another
         certificate stands between, the next handshake decides."""
+        from cryptography import x509
+
         shown = x509.load_der_x509_certificate(certificate)
         return any(shown == each or _has_made(each, shown) for each in self._all)
 
 
 def _has_made(authority: x509.Certificate, shown: x509.Certificate) -> bool:
+    from cryptography.exceptions import InvalidSignature
+
     try:
         shown.verify_directly_issued_by(authority)
     except (ValueError, TypeError, InvalidSignature):  # another name, a key that makes none, another key
