@@ -71,6 +71,8 @@ DEMONSTRATION = {"cli/demo_parts/tree.py"}
 def names_kind(source: str, kind: str) -> bool:
     """Whether `source` imports from the kind's room, or knows its key of the configuration."""
     key = CONFIGURED.get(kind)
+    if f"stores.{kind}" not in source and (key is None or key not in source):
+        return False  # most files: they need not be parsed
     return any(
         (isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"registry_mesh.stores.{kind}"))
         or (isinstance(node, ast.Constant) and node.value == key is not None)
