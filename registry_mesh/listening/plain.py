@@ -11,7 +11,7 @@ _HELLO: Final = 0x16
 """First byte of a TLS record that opens a handshake (RFC 8446 section 5.1)."""
 _PATIENCE: Final = 60.0
 """Seconds until the first byte; as long as a handshake may take."""
-_LINGER: Final = 1.0
+_LINGER: Final = 5.0
 """Seconds for what was asked to come, and for the client to leave."""
 _REMEMBERED: Final = 1024
 """Clients of which a line was logged."""
