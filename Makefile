@@ -44,8 +44,7 @@ check: lint ## lint and the quick tests: before every commit
 
 test: setup ## everything, real container clients included (root: it installs Debian packages)
 	@test "$$(id -u)" = 0 || { echo "make test drives real container clients: run it as root, or run 'make check'"; exit 1; }
-	$(MAKE) -s -j2 clients $(VENV)/.rewritten
-	$(MAKE) -s chart-tools
+	$(MAKE) -s -j3 clients chart-tools $(VENV)/.rewritten
 	$(PYTEST)
 
 clients:
