@@ -155,7 +155,7 @@ def _denied(registry: RegistryFacts, parent: ParentFacts, now: float) -> Finding
         f"{parent.name} does not take our credentials for {registry.name}.",
         parent.name,
         (f"Since {moment(parent.denied_since, now)}: {parent.error}.",),
-        f"put the right ones in place (registries.{registry.name}.credentials), then reload",
+        f"put the right ones in place (registries.{registry.name}.credentials); a file is read again at once",
         parent.denied_since,
     )
 
