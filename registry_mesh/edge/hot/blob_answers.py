@@ -65,9 +65,9 @@ class BlobAnswers(Answering):
         if path.pulled is not None and (counts := known.counts) is not None:
             who = self._peer if caller is None else caller.name or self._peer
             try:
-                counts[who] += ANSWER + stop - start
+                counts[who] += ANSWER + (stop - start)  # of both sums one is short
             except KeyError:
-                self._count(path, known, caller, ANSWER + stop - start)
+                self._count(path, known, caller, ANSWER + (stop - start))
         if sent == stop - start:
             path.log(f"{log}{sent}{known.log}{ranged}}}\n")
             self._used(path, known.tally, sent, now)

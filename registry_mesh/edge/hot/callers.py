@@ -21,6 +21,10 @@ MARK: Final = 64
 """Bytes at the end of credentials by which they are looked up."""
 
 
+_LENGTHS: Final = tuple(range(len(LOGIN) + LONGEST + 1))
+"""The same number for all callers: of one of thousands each object besides has to be fetched from far."""
+
+
 class Right:
     """What must be allowed for an answer, and until when it is known to be."""
 
@@ -50,7 +54,7 @@ class Caller:
     def __init__(self, credentials: bytes, authorization: str, log: str, name: str) -> None:
         self.line = LOGIN + credentials + b"\r"
         """How it stands in a head."""
-        self.length = len(self.line) - 1
+        self.length = _LENGTHS[len(self.line) - 1]
         self.authorization = authorization
         self.log = log
         self.name = name

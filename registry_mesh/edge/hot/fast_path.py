@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from typing import Final
 
@@ -20,6 +21,8 @@ from registry_mesh.telemetry.traces import Tracing
 _ALLOW: Final = Verdict.ALLOW
 SAMPLED: Final = 1.0
 """Seconds from one hit that may be recorded in a trace to the next; what is part of one comes besides."""
+MOMENTS: Final = 4096
+"""Seconds at which rights end, that are remembered."""
 REPOSITORIES: Final = 256
 """Rights remembered for one caller."""
 
@@ -45,6 +48,7 @@ class FastPath:
         """The loop's time until which `common` and `stamp` hold."""
         self.recording = False
         """Whether hits that are part of a recorded trace are left to the slow path, which makes their spans."""
+        self._moments: dict[float, float] = {}
         self._sampled = 0.0
         """The loop's time from which on another hit is left to it."""
         self.common = b""
@@ -115,5 +119,13 @@ class FastPath:
         if decision.verdict is not _ALLOW:
             return False
         caller.right = right
-        caller.until = caller.rights[right] = now + (decision.until - time.time())
+        caller.until = caller.rights[right] = self._moment(now + (decision.until - time.time()))
         return True
+
+    def _moment(self, time: float) -> float:
+        """The whole second at or before `time`, one object for all callers of it: see `callers`. The policy is asked
+        again so much earlier."""
+        second = math.floor(time) if math.isfinite(time) else time
+        if len(self._moments) >= MOMENTS:
+            self._moments.clear()
+        return self._moments.setdefault(second, float(second))

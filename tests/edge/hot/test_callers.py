@@ -265,3 +265,16 @@ async def test_no_shape_that_came_before_makes_a_known_one_slow(
         await exchanged(reader, writer, head)
     assert answered == [True] * 2 * len(list(itertools.permutations(heads, 2)))
     writer.close()
+
+
+async def test_thousands_share_what_is_the_same() -> None:
+    """Each object of its own is one more to fetch from far, where every request shows another token."""
+    hot = Hot(60, 16)
+    path = FastPath(Traffic(Settings(), Meters(Instruments.alone())), hot, asyncio.get_running_loop())
+    for n in range(1000):
+        hot.callers.keep(f"Bearer {n:0500}", "anonymous")
+    callers = [hot.callers.by_value(b"Bearer %0500d" % n) for n in range(1000)]
+    assert len({id(each.length) for each in callers if each is not None}) == 1
+    ends = [path._moment(1000 + n / 1000) for n in range(1000)]
+    assert {id(each) for each in ends} == {id(ends[0])}
+    assert ends[0] == 1000.0 and path._moment(float("inf")) == float("inf")
