@@ -63,7 +63,7 @@ class Guard:
     async def _may(self, request: web.Request) -> bool:
         """A name that is not the node's may be that of a web page, which has a browser at this machine ask; and what a
         proxy asks for others is not asked from here, however near it is."""
-        known = self._asked_as.knows(request.headers.get("Host"), _own_address(request))
+        known = self._asked_as.knows(_host(request), _own_address(request))
         if self._lets_in is None:
             return known
         is_from_here = known and not is_forwarded(request.headers)
@@ -123,6 +123,12 @@ def _authorization(request: web.Request) -> str | None:
     return stated(name_in(request.transport.get_extra_info("peercert"))) or None
 
 
+def _host(request: web.Request) -> str | None:
+    """Whom it asks: the host of an address in its first line goes before the field (RFC 9112, 3.2.2)."""
+    is_address = "://" in request.raw_path.partition("?")[0]
+    return request.host if is_address else request.headers.get("Host")
+
+
 def _own_address(request: web.Request) -> str:
     name = request.transport.get_extra_info("sockname") if request.transport is not None else None
     return str(name[0]) if isinstance(name, tuple) else ""
@@ -130,6 +136,6 @@ def _own_address(request: web.Request) -> str:
 
 def _not_ours(request: web.Request) -> str:
     return (
-        f"this node is not asked as {request.headers.get('Host', '')[:255]!a}: ask it by its address, as localhost or"
+        f"this node is not asked as {(_host(request) or '')[:255]!a}: ask it by its address, as localhost or"
         " by its name, add the name to admin.hosts, or guard the listener with admin.users"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
@@ -134,3 +135,27 @@ async def test_no_page_changes_anything(gate: Gate, page: dict[str, str]) -> Non
             async with ask("/status", "POST", Sec_Fetch_Site="none", **LOGIN) as answer:
                 assert answer.status == 405, "nobody's page"
         assert told == ["admin-refused 403"] * 3 + ["admin 405"]
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET http://page.example/status HTTP/1.1\r\nHost: localhost\r\n", 421),
+        (b"GET http://localhost/status HTTP/1.1\r\nHost: page.example\r\n", 200),
+        (b"GET /status HTTP/1.1\r\nHost: localhost\r\nHost: page.example\r\n", 400),
+        (b"GET /livez/../status HTTP/1.1\r\nHost: page.example\r\n", 421),
+        (b"GET /status HTTP/1.0\r\n", 200),
+    ],
+)
+async def test_whom_a_head_asks(head: bytes, status: int) -> None:
+    server = AdminServer(FakeNode(), {"role": "site", "name": "x", "version": "1"})
+    listener = socket.create_server(("127.0.0.1", 0))
+    await server.start(listener)
+    try:
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        writer.write(head + b"\r\n")
+        async with asyncio.timeout(20):
+            assert int((await reader.readuntil(b"\r\n")).split()[1]) == status
+        writer.close()
+    finally:
+        await server.close()
