@@ -65,10 +65,6 @@ class Way:
         assert sum(moved) == len(blob)
         return time.monotonic() - began
 
-    @property
-    def gets(self) -> int:
-        return sum(each.method == "GET" and "/blobs/" in each.target for each in self.link.counts.passed)
-
 
 @pytest_asyncio.fixture
 async def way(tmp_path: Path) -> AsyncIterator[Way]:
@@ -120,11 +116,3 @@ async def test_so_do_they_for_a_replica_on_a_bucket(way: Way) -> None:
     second = await way.copy(BLOBS[1])
     assert way.link.counts.body_bytes == SIZE, "no stream is cut where it is known how many help"
     assert first < 0.8 * alone and second < 0.7 * alone
-
-
-async def test_what_breaks_of_several_streams_comes_again_from_there(way: Way) -> None:
-    way.link.conditions = Conditions(rtt=0.04, rate_each=2e6)
-    await way.copy(BLOBS[0])
-    way.link.conditions = Conditions(rtt=0.04, rate_each=2e6, cut_every=700_000)
-    await way.copy(BLOBS[1])
-    assert way.gets > 10
