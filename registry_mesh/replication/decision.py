@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import reduce
 
@@ -276,13 +276,15 @@ def _until(rules: tuple[Rule, ...], facts: TagFacts, now: float) -> float | None
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A tag that another becomes, under the rule that says so; `is_outward`: at a registry that is pushed to."""
+    """A tag that another becomes, under `rule`, of those that say so (`by`) the one of the highest priority;
+    `is_outward`: at a registry that is pushed to."""
 
     registry: RegistryName
     repository: RepositoryName
     tag: Tag
     is_outward: bool
     rule: Rule = field(compare=False)
+    by: tuple[Rule, ...] = field(compare=False)
 
     def __str__(self) -> str:
         return f"{self.registry}/{self.repository}{named(self.tag)}"
@@ -303,10 +305,15 @@ def targets(
             except ValueError as fault:
                 faults.append(f"{place.ref(decision.tag)}: {fault}")
                 continue
-            named = Named(target.registry or home, name, tag, target.registry is not None, rule)
-            if named not in found or rule.priority.rank > found[named].rule.priority.rank:
-                found[named] = named
+            named = Named(target.registry or home, name, tag, target.registry is not None, rule, (rule,))
+            found[named] = named if named not in found else _also(found[named], rule)
     return list(found.values()), faults
+
+
+def _also(named: Named, rule: Rule) -> Named:
+    """It, under one more rule."""
+    first = rule if rule.priority.rank > named.rule.priority.rank else named.rule
+    return replace(named, rule=first, by=(*named.by, rule))
 
 
 def _source(place: Place, rule: Rule, tag: Tag) -> Source:

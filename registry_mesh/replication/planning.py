@@ -117,7 +117,8 @@ class _Planning:
             to, tag = str(named), named.tag
             there = self._held.get((named.registry, named.repository))
             was = there.tags[tag].digest if there is not None and tag in there.tags else None
-            step = _step(recorded, decision, replace(facts, held=was), ref, to, names)
+            by = tuple(sorted({rule.name for rule in named.by}))
+            step = _step(recorded, decision, replace(facts, held=was), ref, to, by)
             if named.is_outward:
                 step = replace(step, do="push")
             self._writers.setdefault(to, []).append((step, named.rule.priority.rank, named.rule.name))

@@ -185,6 +185,21 @@ deny: [{{from: {HOST}, digest: "{AA}"}}]
     assert [(step.do, step.to) for step in found.steps] == [("delete", f"{HOST}/a:9")]
 
 
+def test_a_copy_counts_at_the_rules_that_name_it_so_and_no_other() -> None:
+    """A tag of three rules, of which one pushes it out, and two keep it here."""
+    rules = rules_of("""
+rules:
+  - {name: out, from: h.example, repos: a, tags: "1", to: {registry: cloud.example}}
+  - {name: here, from: h.example, repos: a, tags: "1"}
+  - {name: too, from: h.example, repos: "*", tags: "*"}
+""")
+    steps = planned(rules, [recorded("h.example/a", {"1": TagFacts(AA, size=5)})]).steps
+    assert [(each.do, each.to, each.rules) for each in steps] == [
+        ("push", "cloud.example/a:1", ("out",)),
+        ("copy", "h.example/a:1", ("here", "too")),
+    ]
+
+
 def test_equal_inputs_give_equal_documents_and_any_other_another() -> None:
     rules = rules_of(TWO % "")
 
