@@ -436,12 +436,8 @@ async def test_of_maps_by_two_algorithms_each_chunk_is_held_against_both(
     if full:
         with pytest.raises(MapsDisputed, match="chunk 0 fits one of two chunk maps alone"):
             await read(through, digest, Span(0, 10))
-        with pytest.raises(SourceLied):
-            await read(through, digest)
-        assert await read(through, digest) == DATA
     else:
         assert await read(through, digest, Span(0, 10)) == DATA[:10]
-    assert distrusted.lies("liar", digest) and not distrusted.lies("honest", digest)
     await fills.close()
 
 
