@@ -39,15 +39,16 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """As it goes on the wire, but for Host and Content-Length."""
+    """As it goes on the wire, but for Content-Length."""
 
     method: str
     target: bytes
     fields: tuple[tuple[bytes, bytes], ...]
     body: bytes
+    host: bytes = b"localhost"
 
     def raw(self) -> bytes:
-        lines = [b"%b %b HTTP/1.1" % (self.method.upper().encode(), self.target), b"Host: h"]
+        lines = [b"%b %b HTTP/1.1" % (self.method.upper().encode(), self.target), b"Host: %b" % self.host]
         lines += [b"%b: %b" % field for field in self.fields]
         if self.body or self.method != "get":
             lines.append(b"Content-Length: %d" % len(self.body))

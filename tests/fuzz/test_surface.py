@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
 
+from registry_mesh.admin.guard import PROBES
 from registry_mesh.edge.dispatch import ROUTES
 from registry_mesh.oci.endpoints import Endpoint
 from tests.clients import nodes
@@ -86,6 +87,15 @@ def test_each_answer_is_one_that_is_said(operation: Operation, origin: nodes.Nod
 @pytest.mark.parametrize("operation", tuple(operations()), ids=str)
 def test_each_answer_of_a_site_is_one_that_is_said(operation: Operation, site: nodes.Node) -> None:
     answers_as_is_said(operation, site, EXAMPLES["site"])
+
+
+def test_no_operator_s_answer_is_given_to_another_name(origin: nodes.Node) -> None:
+    for operation in operations():
+        if operation.admin and operation.path not in PROBES:
+            request = Request(operation.method, operation.path.encode(), (), b"", b"page.example")
+            answer = ask(origin.admin_port, request)
+            assert answer[0] == 421
+            check(operation, *answer)
 
 
 def test_each_end_point_is_described() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from typing import Final
 
@@ -14,6 +13,7 @@ from registry_mesh.edge.hot.callers import NEVER, Caller, Right
 from registry_mesh.edge.hot.entries import Hot
 from registry_mesh.edge.hot.layouts import Given
 from registry_mesh.edge.hot.recognise import Recogniser
+from registry_mesh.edge.hot.seconds import Seconds
 from registry_mesh.edge.hot.tally import Tallies
 from registry_mesh.edge.traffic import Traffic
 from registry_mesh.telemetry.traces import Tracing
@@ -21,8 +21,6 @@ from registry_mesh.telemetry.traces import Tracing
 _ALLOW: Final = Verdict.ALLOW
 SAMPLED: Final = 1.0
 """Seconds from one hit that may be recorded in a trace to the next; what is part of one comes besides."""
-MOMENTS: Final = 4096
-"""Seconds at which rights end, that are remembered."""
 REPOSITORIES: Final = 256
 """Rights remembered for one caller."""
 
@@ -48,7 +46,7 @@ class FastPath:
         """The loop's time until which `common` and `stamp` hold."""
         self.recording = False
         """Whether hits that are part of a recorded trace are left to the slow path, which makes their spans."""
-        self._moments: dict[float, float] = {}
+        self._seconds = Seconds()
         self._sampled = 0.0
         """The loop's time from which on another hit is left to it."""
         self.common = b""
@@ -110,7 +108,8 @@ class FastPath:
         return True
 
     def _ask_for(self, caller: Caller, right: Right, now: float) -> bool:
-        """Ask the policy for a caller with credentials. The answer holds until they end, or the policy changes."""
+        """Ask the policy for a caller with credentials. The answer holds until the second in which they end, or the
+        policy changes."""
         if caller.generation != self.generation or len(caller.rights) >= REPOSITORIES:
             caller.rights.clear()
             caller.right = None
@@ -119,13 +118,5 @@ class FastPath:
         if decision.verdict is not _ALLOW:
             return False
         caller.right = right
-        caller.until = caller.rights[right] = self._moment(now + (decision.until - time.time()))
+        caller.until = caller.rights[right] = self._seconds.at(now + (decision.until - time.time()))
         return True
-
-    def _moment(self, time: float) -> float:
-        """The whole second at or before `time`, one object for all callers of it: see `callers`. The policy is asked
-        again so much earlier."""
-        second = math.floor(time) if math.isfinite(time) else time
-        if len(self._moments) >= MOMENTS:
-            self._moments.clear()
-        return self._moments.setdefault(second, float(second))

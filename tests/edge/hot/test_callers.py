@@ -6,6 +6,7 @@ import asyncio
 import base64
 import itertools
 import json
+import math
 import random
 import time
 from collections.abc import AsyncIterator
@@ -25,6 +26,7 @@ from registry_mesh.auth.policies import Entry, Policies
 from registry_mesh.edge.hot.callers import Right
 from registry_mesh.edge.hot.entries import Hot
 from registry_mesh.edge.hot.fast_path import FastPath
+from registry_mesh.edge.hot.seconds import Seconds
 from registry_mesh.edge.meters import Meters
 from registry_mesh.edge.settings import Settings
 from registry_mesh.edge.traffic import Traffic
@@ -267,14 +269,17 @@ async def test_no_shape_that_came_before_makes_a_known_one_slow(
     writer.close()
 
 
-async def test_thousands_share_what_is_the_same() -> None:
+def test_thousands_share_what_is_the_same() -> None:
     """Each object of its own is one more to fetch from far, where every request shows another token."""
     hot = Hot(60, 16)
-    path = FastPath(Traffic(Settings(), Meters(Instruments.alone())), hot, asyncio.get_running_loop())
     for n in range(1000):
         hot.callers.keep(f"Bearer {n:0500}", "anonymous")
     callers = [hot.callers.by_value(b"Bearer %0500d" % n) for n in range(1000)]
     assert len({id(each.length) for each in callers if each is not None}) == 1
-    ends = [path._moment(1000 + n / 1000) for n in range(1000)]
+
+
+def test_ends_within_a_second_are_one_object() -> None:
+    seconds = Seconds()
+    ends = [seconds.at(1000 + n / 1000) for n in range(1000)]
     assert {id(each) for each in ends} == {id(ends[0])}
-    assert ends[0] == 1000.0 and path._moment(float("inf")) == float("inf")
+    assert ends[0] == 1000.0 and seconds.at(math.inf) == math.inf
