@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from registry_mesh.catalog.envelope import demand_digest, document, from_base64, mapping
 from registry_mesh.catalog.signer import NotSigned
+from registry_mesh.catalog.statement import IN_TOTO, demand_in_toto, demand_statement
 from registry_mesh.oci.digest import Digest
 
 if TYPE_CHECKING:
@@ -27,9 +28,6 @@ SIGNATURE: Final = "dev.cosignproject.cosign/signature"
 BUNDLE: Final = "application/vnd.dev.sigstore.bundle"
 """How the media types of bundles begin; a version follows."""
 _TYPE: Final = "cosign container image signature"
-_SIGNS: Final = "https://sigstore.dev/cosign/sign/v1"
-"""The predicate of a statement that signs; statements with others attest something, good or bad."""
-_IN_TOTO: Final = "application/vnd.in-toto+json"
 
 
 def check_simple(payload: bytes, signature: object, digest: Digest, keys: Iterable[PublicKey]) -> None:
@@ -47,18 +45,10 @@ def check_bundle(bundle: bytes, digest: Digest, keys: Iterable[PublicKey]) -> No
     payload, signatures = from_base64(envelope.get("payload")), envelope.get("signatures")
     if not isinstance(signatures, list) or not signatures:
         raise NotSigned("is a bundle without a signed statement")
-    if envelope.get("payloadType") != _IN_TOTO:
-        raise NotSigned(f"is a bundle of {envelope.get('payloadType')!r}, and {_IN_TOTO} is read")
-    signed = b"DSSEv1 %d %b %d %b" % (len(_IN_TOTO), _IN_TOTO.encode(), len(payload), payload)
+    demand_in_toto(envelope.get("payloadType"))
+    signed = b"DSSEv1 %d %b %d %b" % (len(IN_TOTO), IN_TOTO.encode(), len(payload), payload)
     _demand_key(from_base64(mapping(signatures[0]).get("sig")), signed, keys)
-    statement = document(payload)
-    if statement.get("predicateType") != _SIGNS:
-        raise NotSigned(f"is a statement of {statement.get('predicateType')!r}, which signs nothing")
-    subjects = statement.get("subject")
-    named = [mapping(each).get("digest") for each in subjects] if isinstance(subjects, list) else []
-    told = [f"{name}:{value}" for each in named for name, value in mapping(each).items()]
-    if str(digest) not in told:
-        demand_digest(told[0] if told else None, digest)
+    demand_statement(IN_TOTO, payload, digest)
 
 
 def _demand_key(signature: bytes, data: bytes, keys: Iterable[PublicKey]) -> None:

@@ -1,8 +1,8 @@
 """Signers: those whose signatures a node believes, and what they have to say to be believed.
 
-A signature counts for one digest only, and only when one of a signer's keys made it. No clock and no network: times
-are passed in, and neither transparency logs nor lists of revoked certificates are asked. cryptography is imported where
-a key is read: most nodes have none.
+A signature counts for one digest only, and only when one of a signer's keys made it. No network: neither transparency
+logs nor lists of revoked certificates are asked. Times are passed in, but for Sigstore's library, which has its own
+clock. cryptography is imported where a key is read: most nodes have none.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+    from sigstore.verify import Verifier
 
     PublicKey = EllipticCurvePublicKey | RSAPublicKey | Ed25519PublicKey
 
 _COMMA: Final = re.compile(r"\s*(?<!\\),\s*")
 """Between two parts of a subject; one that is escaped belongs to its part."""
+_STARS: Final = re.compile(r"(\*\*?)")
 _LONGEST: Final = 300
 """Characters of a reason: what a signature says itself may be a megabyte."""
 
@@ -51,7 +53,25 @@ class NotationSigner:
     subjects: tuple[x509.Name, ...] = ()
 
 
-Signer = CosignSigner | NotationSigner
+@dataclass(frozen=True, slots=True)
+class IdentitySigner:
+    """Whoever `issuer` vouches for as `identity`, by certificates that `verifier` believes."""
+
+    identity: str
+    """The whole of it; `*` stands for any letters but `/`, `**` for any."""
+    issuer: str
+    verifier: Verifier
+
+    def is_named(self, name: str) -> bool:
+        """Whether `name` is this identity."""
+        return re.fullmatch("".join(map(_expression, _STARS.split(self.identity))), name) is not None
+
+
+Signer = CosignSigner | NotationSigner | IdentitySigner
+
+
+def _expression(part: str) -> str:
+    return {"*": "[^/]*", "**": "(?s:.*)"}.get(part) or re.escape(part)
 
 
 def public_key(pem: bytes) -> PublicKey:

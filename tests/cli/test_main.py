@@ -23,6 +23,7 @@ _LATE = (
     "yaml",
     "cryptography",
     "opentelemetry",
+    "sigstore",
     "asyncio",
 )
 
@@ -54,7 +55,7 @@ def test_a_site_has_no_library_in_memory_that_it_does_not_use(tmp_path: Path) ->
         f"role: site\nstore: {{disk: {{path: {tmp_path}/store}}}}\n"
         "registries: {r.example: {parents: [['http://127.0.0.1:9']]}}\n"
     )
-    unused = ("cryptography", "bcrypt", "jwt", "opentelemetry", "boto3", "botocore", "rich")
+    unused = ("cryptography", "bcrypt", "jwt", "opentelemetry", "boto3", "botocore", "rich", "sigstore")
     script = (
         "import sys\nfrom pathlib import Path\nfrom registry_mesh.cli import serve\n"
         "from registry_mesh.assembly.node import service\n"

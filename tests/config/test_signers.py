@@ -70,6 +70,12 @@ def test_files_become_signers_and_are_read_anew(tmp_path: Path) -> None:
         ({"notation": "{pem}"}, "key.pub holds no PEM certificate"),
         ({"notation": "{ca}", "subjects": "release team"}, "parts of a subject are written like"),
         ({"notation": "{ca}", "subjects": "x509.subject:"}, "parts of a subject are written like"),
+        ({"identity": ""}, "no key"),
+        ({"identity": "x@cern.ch", "notation": "{ca}"}, "notation and identity exclude each other"),
+        ({"identity": "x@cern.ch", "issuer": "https://x.example"}, "an identity without trusted_root"),
+        ({"identity": "x@cern.ch", "trusted_root": "/nowhere"}, "an identity without issuer"),
+        ({"cosign": "{pem}", "issuer": "https://x.example"}, "issuer: only an identity has issuer"),
+        ({"identity": "https://**"}, "identity: takes anybody for whom the issuer vouches"),
         ({"cosign": "{odd}"}, "odd.pub holds no PEM public key that can be read"),
     ],
 )

@@ -10,6 +10,7 @@ import json
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +27,7 @@ from registry_mesh.auth.hosts import inner_host, place
 from registry_mesh.auth.htpasswd import parse_htpasswd
 from registry_mesh.auth.realms import may_ask
 from registry_mesh.auth.scopes import scopes_to_ask
-from registry_mesh.catalog import cosign, notation, signer
+from registry_mesh.catalog import cosign, keyless, notation, signer
 from registry_mesh.chunks import map_format
 from registry_mesh.chunks.chunk_map import ChunkMap, count
 from registry_mesh.chunks.sums import SUM
@@ -64,12 +65,19 @@ from registry_mesh.upstream.login.credentials import CredentialsInvalid, parse_a
 from registry_mesh.upstream.login.token_answer import parse_answer as parse_token_answer
 from registry_mesh.upstream.pushes.repository import listed
 from registry_mesh.webhooks.signature import SecretInvalid, key_of
+from tests.simulators.keyless import ISSUER, Sigstore, Workflow
 
 DIGEST: Final = Digest.of(b"x")
 _TOKENS: Final = Tokens(new_key(), "node", "service", 300)
 _EC: Final = ec.generate_private_key(ec.SECP256R1()).public_key()
 _PEM: Final = _EC.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 _KEYS: Final = (_EC,)
+_SIGSTORE: Final = Sigstore()
+
+
+@cache
+def _identity() -> signer.IdentitySigner:
+    return signer.IdentitySigner("**", ISSUER, keyless.trusted_root(_SIGSTORE.trusted_root()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,6 +398,13 @@ PARSERS: Final[Sequence[Parser]] = (
                 }
             )
         ],
+    ),
+    Parser("trusted-root", keyless.trusted_root, (ValueError,), [_SIGSTORE.trusted_root()]),
+    Parser(
+        "identity-bundle",
+        lambda data: keyless.check_identity(data, DIGEST, _identity()),
+        (signer.NotSigned,),
+        [Workflow(_SIGSTORE).bundled(DIGEST)],
     ),
     Parser(
         "notation",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from registry_mesh.catalog.signer import CosignSigner, NotationSigner, NotSigned, Signer
+from registry_mesh.catalog.signer import CosignSigner, IdentitySigner, NotationSigner, NotSigned, Signer
 from registry_mesh.content.snapshot.finding.asking import Asking
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
@@ -150,7 +150,7 @@ def _layers(manifest: Manifest) -> list[Descriptor]:
 
 def _check(signature: _Signature, root: Digest, signer: Signer, now: float) -> bool:
     """Whether it is of the signer's kind, and right; `NotSigned`."""
-    from registry_mesh.catalog import cosign, notation
+    from registry_mesh.catalog import cosign, keyless, notation
 
     if signature.fault:
         raise NotSigned(signature.fault)
@@ -159,6 +159,10 @@ def _check(signature: _Signature, root: Digest, signer: Signer, now: float) -> b
             cosign.check_simple(signature.data, signature.annotations.get(cosign.SIGNATURE), root, keys)
         case CosignSigner(keys) if signature.media_type.startswith(cosign.BUNDLE):
             cosign.check_bundle(signature.data, root, keys)
+        case IdentitySigner() if keyless.CERTIFICATE in signature.annotations:
+            raise NotSigned(keyless.OLDER_FORM)
+        case IdentitySigner() if signature.media_type.startswith(cosign.BUNDLE):
+            keyless.check_identity(signature.data, root, signer)
         case NotationSigner() if signature.media_type == notation.JWS:
             notation.check_jws(signature.data, root, signer, now)
         case NotationSigner() if signature.media_type == notation.COSE:
