@@ -113,7 +113,7 @@ class Wire:
         fresh.replace(self._rules)
 
     def seen(self) -> list[Seen]:
-        """Everything since the last `forget`, answered or broken off, in the order of ending."""
+        """Everything since the last `forget` whose answer has come or broken off, in the order of ending."""
         return read_log(self.log)
 
     def forget(self) -> None:

@@ -8,7 +8,9 @@ request down, counts bytes and, on demand, misbehaves. Standard library only, so
 Each request becomes one JSON line: t (seconds since start), dur, conn (which
 TCP connection), inflight (requests open at its start), method, target,
 headers, status, resp (some response headers), sent (body bytes to the
-client), fault (the rule that struck, if any), gone (client hung up).
+client), fault (the rule that struck, if any), gone (client hung up before
+the last of them). It is written before the last of the answer leaves: who has
+the answer finds the line.
 `wirelog.py --sum FILE` adds a log up.
 
 rules.json is a list, re-read when it changes; the first rule that matches
@@ -161,28 +163,35 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 "status": None,
                 "sent": 0,
             }
-        start = time.monotonic()
         try:
             self.answer(rec)
         except (ConnectionError, ssl.SSLError, TimeoutError, http.client.HTTPException) as e:
             rec["gone"] = type(e).__name__
             self.close_connection = True
         finally:
-            with srv.lock:
+            self.note(rec)
+
+    def note(self, rec, last=0):
+        """Write the request down, once: before the last of its answer leaves, of so many bytes."""
+        srv = self.server
+        with srv.lock:
+            if "dur" not in rec:
                 srv.inflight -= 1
-                rec["dur"] = round(time.monotonic() - start, 4)
-                srv.log.write(json.dumps(rec) + "\n")
+                rec["dur"] = round(time.monotonic() - T0 - rec["t"], 4)
+                srv.log.write(json.dumps({**rec, "sent": rec["sent"] + last}) + "\n")
                 srv.log.flush()
 
     do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = serve
 
-    def cut(self):
+    def cut(self, rec):
+        self.note(rec)
         self.close_connection = True
         with contextlib.suppress(OSError):
             self.connection.shutdown(socket.SHUT_RDWR)
 
     def plain(self, rec, code, body=b"", headers=None):
         rec["status"] = code
+        self.note(rec, len(body) if self.command != "HEAD" else 0)
         self.send_response_only(code)
         for k, v in (headers or {}).items():
             self.send_header(k, v)
@@ -191,7 +200,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
-            rec["sent"] = len(body)
 
     def answer(self, rec):
         data = self.body()
@@ -202,10 +210,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if do == "status":
             return self.plain(rec, rule["code"], rule.get("body", "").encode(), rule.get("headers"))
         if do == "reset":
-            return self.cut()
+            return self.cut(rec)
         if do == "hang":
             time.sleep(rule.get("secs", 60))
-            return self.cut()
+            return self.cut(rec)
         if do == "delay":
             time.sleep(rule.get("secs", 1))
         if do == "bearer" and not self.headers.get("Authorization", "").startswith("Bearer "):
@@ -277,12 +285,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Length", length)
         elif not bodyless:
             self.send_header("Transfer-Encoding", "chunked")
+        chunked = length is None or "content-length" in drop
+        left = int(length) if length is not None else None
+        if bodyless or (left == 0 and not chunked):
+            self.note(rec)
         self.end_headers()
         if bodyless:
             resp.read()
             return None
-        chunked = length is None or "content-length" in drop
-        left = int(length) if length is not None else None
         rate = rule.get("rate") if do == "drip" else None
         while True:
             buf = resp.read1(65536 if not rate else max(1, min(65536, rate // 20)))
@@ -302,7 +312,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 if self.up:
                     self.up.close()
                     self.up = None
-                return self.cut()
+                return self.cut(rec)
+            if left == 0 and not chunked:
+                self.note(rec, len(buf))
             self.wfile.write(b"%x\r\n%s\r\n" % (len(buf), buf) if chunked else buf)
             rec["sent"] += len(buf)
             if rate:
@@ -311,8 +323,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if left:  # the upstream broke off: so do we
             rec["gone"] = "upstream"
             self.up = None
-            return self.cut()
+            return self.cut(rec)
         if chunked:
+            self.note(rec)
             self.wfile.write(b"0\r\n\r\n")
         if do == "short" and self.up:
             self.up.close()
