@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from registry_mesh.findings.facts import NodeFacts
+from registry_mesh.findings.facts import NodeFacts, StoreFacts
 from registry_mesh.findings.finding import Finding
 from registry_mesh.findings.words import moment, size, span
 
@@ -15,7 +15,7 @@ _DAY: Final = 86400.0
 _FULL: Final = 0.95
 _ENDING: Final = 14 * _DAY
 _EVICTED: Final = 0.05
-"""Of what is held: less is no thrashing, however much of it comes back."""
+"""Of what the store can hold: less is no thrashing, however much of it comes back."""
 _CAME_BACK: Final = 0.2
 _BUCKET: Final = "the bucket"
 _SCRUB_LATE: Final = 2.0
@@ -102,7 +102,7 @@ def _thrash(facts: NodeFacts) -> Iterator[Finding]:
     store = facts.store
     if (
         not store.evicted
-        or store.evicted < _EVICTED * store.used
+        or store.evicted < _EVICTED * _holds(store)
         or store.refetched <= _CAME_BACK * store.evicted
     ):
         return
@@ -117,6 +117,12 @@ def _thrash(facts: NodeFacts) -> Iterator[Finding]:
         ),
         f"a larger disk or quota{free}, or fewer pins: registry-mesh ls {facts.config} --pinned",
     )
+
+
+def _holds(store: StoreFacts) -> int:
+    """Bytes that it can hold: its quota, or what its disk has room for, where that is less."""
+    room = store.used + store.free
+    return max(store.used, min(store.quota, room) if store.quota else room)
 
 
 def of_program(facts: NodeFacts, now: float) -> Iterator[Finding]:

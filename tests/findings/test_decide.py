@@ -198,6 +198,25 @@ STOPPED = StoppedDeletes("r.example", 31, 100, 0.1, "sha256:abc")
         ),
         (replace(WELL, store=StoreFacts("/s", used=90, evicts=True, evicted=50, refetched=9)), {}),
         (
+            replace(
+                WELL,
+                store=StoreFacts(
+                    "/s", used=9, quota=10**9, free=10**9, evicts=True, evicted=50, refetched=50
+                ),
+            ),
+            {},
+        ),
+        (
+            replace(
+                WELL,
+                store=StoreFacts("/s", used=9, quota=10**9, free=91, evicts=True, evicted=50, refetched=50),
+            ),
+            {
+                "store-thrash": "100% of what was evicted within 24 h was fetched again: "
+                "the store throws out what it needs."
+            },
+        ),
+        (
             replace(WELL, store=StoreFacts("/s", used=90, quota=10**9, evicts=True, evicted=4, refetched=4)),
             {},
         ),
