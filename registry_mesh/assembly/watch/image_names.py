@@ -49,16 +49,22 @@ class ImageNames:
             rest, _, digest = rest.rpartition(":") if ":" in rest.rpartition("/")[2] else (rest, "", "latest")
         first, _, below = rest.partition("/")
         registry = self._names.find(first) if below else None
+        served = ", ".join(self._registries)
+        if registry is None and below and is_host(first):
+            raise Unheeded(f"{name}: {first} is not served here; begin with a registry that is: {served}")
         if registry is None:
             registry, below = self._names.find(self._default or ""), rest
         if registry is None:
-            raise Unheeded(
-                f"{name}: begin with a registry that is served here: {', '.join(self._registries)}"
-            )
+            raise Unheeded(f"{name}: begin with a registry that is served here: {served}")
         try:
             return Place(registry, parse_name(below)), parse_reference(digest)
         except Refusal as refusal:
             raise Unheeded(f"{name}: {refusal.reason}") from None
+
+
+def is_host(first: str) -> bool:
+    """Whether the first part of an image's name is a registry to every client, not the beginning of a repository."""
+    return first == "localhost" or any(sign in first for sign in ".:")
 
 
 def spellings(image: Image, default: str | None) -> list[str]:
