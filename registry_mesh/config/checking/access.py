@@ -22,6 +22,8 @@ from registry_mesh.oci.reference import parse_registry
 from registry_mesh.oci.refusals import NameUnknown
 
 _MAKE_ROBOTS: Final = "make the directory, or have `registry-mesh robot create` make it"
+_CHANGES: Final = {"push": "push images and move tags", "admin": "push and delete every image"}
+"""Rights of `access.anonymous` beyond reading."""
 _MAKE_POLICIES: Final = "make the directory, with a file of policies in it: see docs/access.md"
 
 
@@ -31,6 +33,19 @@ def check_access(document: Document) -> None:
     _check_users(document, access)
     _check_policies(document, access)
     _check_readers(document, access)
+    _check_anybody(document, access)
+
+
+def _check_anybody(document: Document, access: Mapping[str, Any]) -> None:
+    """What callers without credentials may change at a node that others than this machine reach."""
+    may, listen = access.get("anonymous"), mapping(document.find("listen"))
+    if may not in _CHANGES or is_loopback(str(listen.get("address", "127.0.0.1"))):
+        return
+    document.warn(
+        ("access", "anonymous"),
+        f"anybody who reaches {listen['address']} may {_CHANGES[may]}, without a login",
+        "say anonymous: pull, add users: FILE and authenticated: push (docs/access.md), or listen on 127.0.0.1",
+    )
 
 
 def _check_users(document: Document, access: Mapping[str, Any]) -> None:

@@ -97,6 +97,19 @@ def test_passwords_in_the_clear_are_warned_of(tmp_path: Path) -> None:
     assert said(access={"users": str(users)}) == []
 
 
+@pytest.mark.parametrize(
+    ("right", "may"), [("push", "push images"), ("admin", "push and delete every image")]
+)
+@pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.0.2.1"])
+def test_a_node_that_anybody_may_change_is_warned_of(right: str, may: str, address: str) -> None:
+    (warned,) = said(access={"anonymous": right}, listen={"address": address})
+    assert "access.anonymous: anybody who reaches" in warned
+    assert address in warned and may in warned
+    assert said(access={"anonymous": right}) == []
+    assert said(access={"anonymous": right}, listen={"address": "::1"}) == []
+    assert said(access={"anonymous": "pull"}, listen={"address": address}) == []
+
+
 def test_policies_are_tried_with_what_the_node_s_registries_are(tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text(
         "schema: registry-mesh/access/1\n"
