@@ -25,12 +25,13 @@ def _chunk(digest: Digest, index: int) -> bytes:
 
 @dataclass
 class EndlessRegistry(BareRegistry):
-    """`sizes` of its blobs. Counts what it sends."""
+    """`sizes` of its blobs. Counts what it sends; `answering`: bodies that are on their way."""
 
     sizes: Mapping[Digest, int]
     url: str = ""
     asked: int = 0
     sent: int = 0
+    answering: int = 0
 
     async def answer(self, head: str, writer: asyncio.StreamWriter) -> None:
         if (named := blob_of(head)) is None:
@@ -44,8 +45,12 @@ class EndlessRegistry(BareRegistry):
             return
         first, stop = (span.start, span.stop) if span is not None else (0, size)
         self.asked += 1
-        for start in range(first, stop, 2 * CHUNK):
-            part = bytes_at(digest, start, min(stop, start + 2 * CHUNK))
-            writer.write(part)
-            await writer.drain()
-            self.sent += len(part)
+        self.answering += 1
+        try:
+            for start in range(first, stop, 2 * CHUNK):
+                part = bytes_at(digest, start, min(stop, start + 2 * CHUNK))
+                writer.write(part)
+                await writer.drain()
+                self.sent += len(part)
+        finally:
+            self.answering -= 1
