@@ -399,7 +399,7 @@ PARSERS: Final[Sequence[Parser]] = (
             )
         ],
     ),
-    Parser("trusted-root", keyless.trusted_root, (ValueError,), [_SIGSTORE.trusted_root()]),
+    Parser("trusted-root", keyless.trusted_root, (ValueError,), [_SIGSTORE.trusted_root()], examples=15),
     Parser(
         "identity-bundle",
         lambda data: keyless.check_identity(data, DIGEST, _identity()),
