@@ -35,7 +35,9 @@ class SimulatedSource:
     flip_at: int | None = None
     down: bool = False
     gate: asyncio.Event | None = None
-    """Where set, no piece leaves before it is."""
+    """Where there is one, no piece leaves before it is set."""
+    gate_at: int = 0
+    """Offset in a blob at which the gate stands: pieces before it leave at once."""
     head_says: int | None = None
     """The size that `stat` tells of every blob, true or not."""
     says: int | None = None
@@ -125,7 +127,7 @@ class _Reading(Streamed):
     async def pieces(self) -> AsyncIterator[bytes]:
         source, position = self._source, self.span.start
         while position < self.span.stop:
-            if source.gate is not None:
+            if source.gate is not None and position >= source.gate_at:
                 await source.gate.wait()
             await asyncio.sleep(source.delay)
             if source.down:

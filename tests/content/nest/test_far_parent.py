@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-
-import pytest_asyncio
 
 from registry_mesh.chunks.chunk_map import MIB
 from registry_mesh.content.fill.fills import Fills
@@ -30,9 +28,15 @@ from registry_mesh.upstream.session import ParentSession
 from tests.simulators.images import HOST, LAYER
 from tests.simulators.link import Conditions, Link
 from tests.simulators.parent import plain_parent
+from tests.simulators.pauses import watched
 from tests.suites.bytes_of import pattern, read
 
 SIZE = 10 * MIB
+RATE = 2e6
+FAR = Conditions(rtt=0.04, rate_each=RATE)
+ALONE = SIZE / RATE
+"""Seconds that one connection takes at its best."""
+
 BLOBS = [pattern(SIZE, seed=seed) for seed in (31, 32)]
 
 
@@ -66,15 +70,15 @@ class Way:
         return time.monotonic() - began
 
 
-@pytest_asyncio.fixture
-async def way(tmp_path: Path) -> AsyncIterator[Way]:
+@asynccontextmanager
+async def way_to_a_parent(folder: Path, conditions: Conditions) -> AsyncIterator[Way]:
     name = RegistryName("r.example")
     async with AsyncExitStack() as stack:
         parent = await stack.enter_async_context(plain_parent())
         for blob in BLOBS:
             parent.add(blob)
-        link = await stack.enter_async_context(Link("127.0.0.1", parent.port))
-        store = await DiskStore.start(tmp_path / "store")
+        link = await stack.enter_async_context(Link("127.0.0.1", parent.port, conditions))
+        store = await DiskStore.start(folder)
         stack.push_async_callback(store.close)
         client = await stack.enter_async_context(open_session())
         fills = Fills(store)
@@ -87,32 +91,46 @@ async def way(tmp_path: Path) -> AsyncIterator[Way]:
         yield Way(link, through, source, parents.rivals)
 
 
-async def test_several_connections_bring_what_one_does_not(way: Way) -> None:
-    """In far less time than one connection takes, at its best; the next blob begins with what was found."""
-    way.link.conditions = Conditions(rtt=0.04, rate_each=2e6)
-    alone = SIZE / 2e6
-    first = await way.pull(BLOBS[0])
+async def undisturbed(
+    folder: Path, conditions: Conditions, brought: Callable[[Way], Awaitable[None]]
+) -> None:
+    """Bring blobs over a new way. Streams are compared by their rates: where a pause of the machine made one look slow,
+    it is done once more, four times at most."""
+    async with watched() as pauses:
+        for number in range(5):
+            began = time.monotonic()
+            async with way_to_a_parent(folder / str(number), conditions) as way:
+                try:
+                    await brought(way)
+                    return
+                except AssertionError:
+                    if number == 4 or not pauses.stood_since(began):
+                        raise
+
+
+async def brought_by_several(way: Way, bring: Callable[[bytes], Awaitable[float]]) -> None:
+    """In far less time than one connection takes; the next blob begins with what was found."""
+    first = await bring(BLOBS[0])
     assert way.link.counts.connections >= 4
     assert way.link.counts.body_bytes <= 1.05 * SIZE
-    second = await way.pull(BLOBS[1])
+    second = await bring(BLOBS[1])
     assert way.link.counts.body_bytes == SIZE, "no stream is cut where it is known how many help"
-    assert first < 0.8 * alone and second < 0.7 * alone
+    assert first < 0.8 * ALONE and second < 0.7 * ALONE
 
 
-async def test_a_near_parent_is_asked_once(way: Way) -> None:
-    way.link.conditions = Conditions(rate_each=8e6)
-    for blob in BLOBS:
-        await way.pull(blob)
-        assert [each.method for each in way.link.counts.passed if "/blobs/" in each.target] == ["GET"]
-        assert way.link.counts.body_bytes == SIZE
+async def test_several_connections_bring_what_one_does_not(tmp_path: Path) -> None:
+    await undisturbed(tmp_path, FAR, lambda way: brought_by_several(way, way.pull))
 
 
-async def test_so_do_they_for_a_replica_on_a_bucket(way: Way) -> None:
-    way.link.conditions = Conditions(rtt=0.04, rate_each=2e6)
-    alone = SIZE / 2e6
-    first = await way.copy(BLOBS[0])
-    assert way.link.counts.connections >= 4
-    assert way.link.counts.body_bytes <= 1.05 * SIZE
-    second = await way.copy(BLOBS[1])
-    assert way.link.counts.body_bytes == SIZE, "no stream is cut where it is known how many help"
-    assert first < 0.8 * alone and second < 0.7 * alone
+async def test_so_do_they_for_a_replica_on_a_bucket(tmp_path: Path) -> None:
+    await undisturbed(tmp_path, FAR, lambda way: brought_by_several(way, way.copy))
+
+
+async def test_a_near_parent_is_asked_once(tmp_path: Path) -> None:
+    async def by_one_request(way: Way) -> None:
+        for blob in BLOBS:
+            await way.pull(blob)
+            assert [each.method for each in way.link.counts.passed if "/blobs/" in each.target] == ["GET"]
+            assert way.link.counts.body_bytes == SIZE
+
+    await undisturbed(tmp_path, Conditions(rate_each=8e6), by_one_request)

@@ -555,7 +555,8 @@ async def test_a_failure_that_is_kept_keeps_no_buffers(make: Make) -> None:
 async def test_what_a_slow_reader_was_given_stays_when_the_fill_fails(make: Make) -> None:
     """A reader holds a slice of the growing file while the stream ends for good: the part of a chunk that came is
     given back to the disk, and must not be part of that slice."""
-    cache = await make(piece=48 << 10, delay=0.001)
+    gate = asyncio.Event()  # a reader that is late finds the stream under way
+    cache = await make(piece=48 << 10, delay=0.001, gate=gate, gate_at=6 * CHUNK)
     data = blob(8 * CHUNK)
     digest = cache.source.add(data)
     given: list[Piece] = []
@@ -566,6 +567,7 @@ async def test_what_a_slow_reader_was_given_stays_when_the_fill_fails(make: Make
                 came = sum(map(len, given))
                 if not cache.source.down and (came % CHUNK or came >= 4 * CHUNK):
                     cache.source.down = True
+                    gate.set()
                     await eventually(
                         lambda: not any(len(fill.transfers) for fill in cache.fills.open),
                         "the end of the transfers",
