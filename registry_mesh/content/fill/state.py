@@ -106,11 +106,12 @@ class FillState:
         return True
 
     def lie(self) -> None:
-        """All is written and the digest does not fit: LIED. Each that sent some of it is told of."""
+        """All is written and the digest does not fit: LIED. Those that sent some of it are told of together."""
         if self._end is None:
             self._end = Phase.LIED
-        for source, via in self.sources.items():
-            via.distrust(source, self.digest, "the bytes do not have the digest asked for")
+        if len(self.sources) > 1:
+            log.warning("%s: parts of it came of %s, and it is wrong", self.digest, self.senders)
+        self.blame("the bytes do not have the digest asked for")
 
     def differs(self, source: str, size: int, via: Via) -> None:
         """Nobody who can be asked says that the blob is so large: LIED, once its hold is discarded. A source that has
@@ -215,9 +216,11 @@ class FillState:
             via.distrust(failure.source, self.digest, failure.reason)
 
     def blame(self, reason: str, source: str = "") -> None:
-        """Something of what came was wrong; without `source` nobody knows whose it was."""
-        for distrust in {id(via.distrust): via.distrust for via in self.sources.values()}.values():
-            distrust(source or self.senders, self.digest, reason)
+        """Something of what came was wrong; without `source` nobody knows whose it was. The source that came last to
+        send some is named first: it was asked because another did not do."""
+        names = source or ", ".join(filter(None, reversed(self.sources)))
+        for distrust in {via.distrust for via in self.sources.values()}:
+            distrust(names, self.digest, reason)
 
     def dispute(self, reason: str) -> None:
         """The chunk maps that came are wrong, or nobody knows which is; the digest of the whole will tell."""

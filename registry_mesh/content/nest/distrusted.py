@@ -31,6 +31,10 @@ class Distrusted:
     A liar is asked after all others. One that lied `LIMIT` times is not asked for `PAUSE` seconds, and for twice as
     long after each further lie, up to `ttl`: the bytes may be right again soon, and where they are not, a large blob is
     not to be moved in vain again and again.
+
+    Of several that sent parts of what was wrong nobody knows which lied. They are asked after the others, and another
+    of them first each time: what comes of one alone convicts it, or is right. Where each was first and parts of several
+    came all the same, all of them count as liars.
     """
 
     LIMIT: Final = 2
@@ -60,6 +64,8 @@ class Distrusted:
         self._late: TTLCache[tuple[str, str], bool] = TTLCache(10_000, self.LATE, timer=clock)
         self._doubted: TTLCache[str, int] = TTLCache(1000, self.DOUBT, timer=clock)
         self._doubts: TTLCache[tuple[str, Digest], float] = TTLCache(10_000, self.DOUBT, timer=clock)
+        self._together: TTLCache[tuple[str, Digest], tuple[int, float]] = TTLCache(10_000, ttl, timer=clock)
+        """How often a parent sent a part of what was wrong, beside others, and when last."""
 
     def note_late(self, names: Sequence[str], what: str) -> None:
         """Another answered before these did."""
@@ -102,19 +108,34 @@ class Distrusted:
 
     def doubted(self, source: str, digest: Digest) -> float:
         """When, on the clock; 0.0 where it is not."""
-        return float(self._doubts.get((source, digest), 0.0))
+        together = self._together.get((source, digest), (0, 0.0))[1]
+        return float(max(self._doubts.get((source, digest), 0.0), together))
 
     def blemish(self, source: str, digest: Digest) -> tuple[int, float]:
         """By which suspects are ordered: how often it lied, and when it was doubted last."""
         return self.lies(source, digest), self.doubted(source, digest)
 
     def note(self, source: str, digest: Digest, reason: str, *, counted: bool = True) -> None:
-        """`source` names one parent or several, joined by a comma and a space. What is not `counted` is left out as
-        well: an answer that is none is no better than a wrong one."""
-        for name in filter(None, source.split(", ")):
+        """`source` names one parent or several, joined by a comma and a space, the one first that is to be asked alone
+        now. What is not `counted` is left out as well: an answer that is none is no better than a wrong one."""
+        names = list(filter(None, source.split(", ")))
+        if len(names) > 1 and not self._was_each_first(names, digest):
+            self._suspect_together(names, digest)
+            return
+        for name in names:
             self._lies[name, digest] = _Lies(self.lies(name, digest) + 1, self._clock(), reason)
             if counted:
                 self.count(name)
+
+    def _was_each_first(self, names: Sequence[str], digest: Digest) -> bool:
+        return all(self._together.get((name, digest), (0, 0.0))[0] >= len(names) for name in names)
+
+    def _suspect_together(self, names: Sequence[str], digest: Digest) -> None:
+        """The one that was to give it first the last time, and did not give it alone, is asked last of them the next
+        time."""
+        turns = {name: self._together.get((name, digest), (0, 0.0)) for name in names}
+        for name in sorted(names, key=lambda each: (-turns[each][1], self._doubts.get((each, digest), 0.0))):
+            self._together[name, digest] = turns[name][0] + 1, self._clock()
 
     def count(self, name: str) -> None:
         """A parent's answer was wrong, whatever it was about."""

@@ -124,6 +124,21 @@ async def test_nothing_leaves_of_what_is_not_the_blob(others: bool) -> None:
         assert told == [] if others else ["the bytes do not have the digest asked for"]
 
 
+async def test_those_that_sent_parts_of_a_lie_are_told_of_together_the_last_one_first() -> None:
+    told: list[str] = []
+
+    def distrust(source: str, digest: Digest, reason: str) -> None:
+        told.append(source)
+
+    async with fill_state() as (state, theirs):
+        for index in range(CHUNKS):
+            await write(theirs, index)
+        for name in ("early", "late", "early"):
+            state.stored(CHUNK, name, Via("a", SimulatedSource(name=name), distrust))
+        state.lie()
+    assert told == ["late, early"]
+
+
 async def test_a_failure_is_told_to_who_reads_and_not_to_who_comes_later() -> None:
     async with fill_state() as (state, _):
         early = state.troubles.epoch
