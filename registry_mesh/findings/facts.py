@@ -77,6 +77,8 @@ class StoreFacts:
     used: int = 0
     quota: int = 0
     """0: no bound."""
+    quota_key: str = "store.disk.quota"
+    """Where the configuration says it."""
     evicts: bool = False
     evicted: int = 0
     """Bytes within a day."""
@@ -227,6 +229,18 @@ class UnservedFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class UnkeptFacts:
+    """A blob that passed through within a day and was not kept: it is larger than the store."""
+
+    repository: str
+    digest: str
+    size: int
+    times: int
+    since: float
+    last: float
+
+
+@dataclass(frozen=True, slots=True)
 class WebhookFacts:
     """A receiver of events that does not take them."""
 
@@ -256,3 +270,4 @@ class NodeFacts:
     memory: MemoryFacts = field(default_factory=MemoryFacts)
     disk: DiskFacts = field(default_factory=DiskFacts)
     unserved: tuple[UnservedFacts, ...] = ()
+    unkept: tuple[UnkeptFacts, ...] = ()

@@ -36,6 +36,7 @@ NAMES: Final = {
     "store-fault": State.BROKEN,
     "store-full": State.BROKEN,
     "store-thrash": State.LOOK,
+    "store-small": State.LOOK,
     "store-slow": State.LOOK,
     "rot": State.LOOK,
     "scrub-old": State.LOOK,

@@ -17,6 +17,8 @@ _ENDING: Final = 14 * _DAY
 _EVICTED: Final = 0.05
 """Of what the store can hold: less is no thrashing, however much of it comes back."""
 _CAME_BACK: Final = 0.2
+_TOLD: Final = 4
+"""Blobs that are told of."""
 _BUCKET: Final = "the bucket"
 _SCRUB_LATE: Final = 2.0
 """Times of `scrub.every` after which what is held should have been read again."""
@@ -43,6 +45,7 @@ def of_store(facts: NodeFacts, now: float) -> Iterator[Finding]:
             now,
         )
     yield from _thrash(facts)
+    yield from _small(facts)
     if store.newer_format:
         yield Finding(
             "format-newer",
@@ -117,6 +120,23 @@ def _thrash(facts: NodeFacts) -> Iterator[Finding]:
         ),
         f"a larger disk or quota{free}, or fewer pins: registry-mesh ls {facts.config} --pinned",
     )
+
+
+def _small(facts: NodeFacts) -> Iterator[Finding]:
+    """Whether blobs are asked for that the store can never hold; those that cost most."""
+    store = facts.store
+    larger = [each for each in facts.unkept if store.quota and each.size > store.quota]
+    for each in sorted(larger, key=lambda blob: (-blob.times * blob.size, blob.digest))[:_TOLD]:
+        times = "once" if each.times == 1 else f"{each.times:,} times"
+        yield Finding(
+            "store-small",
+            f"A blob of {size(each.size)} of {each.repository} is larger than the store ({size(store.quota)}): "
+            "each pull fetches it again.",
+            f"{each.repository}@{each.digest}",
+            (f"{each.digest} passed through {times} within 24 h, and is never held whole.",),
+            f"raise {store.quota_key} in {facts.config} above {size(each.size)}, with room for others",
+            each.since,
+        )
 
 
 def _holds(store: StoreFacts) -> int:

@@ -203,6 +203,9 @@ _STORE: Final = (
         {full(names.SCRUBBED_AT, f"{{{ONE}}}"): "-1382400x90"},
         "What s:5001 holds was last read again 16d 1h 20m 0s ago; raise scrub.rate.",
     ),
+    _of_finding(
+        "store-small", "15m", f"A blob that {WHO} was asked for is larger than its store: each pull fetches it again."
+    ),
     _of_finding("store-slow", "30m", f"The disk of {WHO} takes long for each read: it has too much to do."),
     _of_finding("format-newer", "0m", f"The store of {WHO} was written by a newer version: upgrade it."),
 )  # fmt: skip

@@ -83,7 +83,7 @@ FINDINGS: Final = (
     "own-link-down", "offline", "grace-ending", "parent-slow", "parent-down", "parent-stale", "parent-lies",
     "parent-denied", "readers-missing",
     "tls-untrusted", "throttled", "loop", "clock-off", "pulls-fail", "hits-slow", "store-fault", "store-full",
-    "store-thrash", "store-slow", "rot", "scrub-old", "limits-low",
+    "store-thrash", "store-small", "store-slow", "rot", "scrub-old", "limits-low",
     "memory-low", "workers-die", "reload-failed", "rules-invalid", "rule-empty",
     "guard-stopped", "replication-behind", "behind", "certificate-ending", "webhook-down",
     "unknown-registry", "format-newer",

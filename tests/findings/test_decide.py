@@ -21,6 +21,7 @@ from registry_mesh.findings.facts import (
     RulesFacts,
     StoppedDeletes,
     StoreFacts,
+    UnkeptFacts,
     UnservedFacts,
 )
 from registry_mesh.findings.finding import NAMES, Finding, State, verdict
@@ -218,6 +219,25 @@ STOPPED = StoppedDeletes("r.example", 31, 100, 0.1, "sha256:abc")
         ),
         (
             replace(WELL, store=StoreFacts("/s", used=90, quota=10**9, evicts=True, evicted=4, refetched=4)),
+            {},
+        ),
+        (
+            replace(
+                WELL,
+                store=StoreFacts("/s", quota=10 * 10**6),
+                unkept=(UnkeptFacts("r.example/a", "sha256:1", 30 * 10**6, 3, NOW - 60, NOW),),
+            ),
+            {
+                "store-small": "A blob of 30 MB of r.example/a is larger than the store (10 MB): "
+                "each pull fetches it again."
+            },
+        ),
+        (
+            replace(
+                WELL,
+                store=StoreFacts("/s", quota=40 * 10**6),
+                unkept=(UnkeptFacts("r.example/a", "sha256:1", 30 * 10**6, 3, NOW - 60, NOW),),
+            ),
             {},
         ),
         (

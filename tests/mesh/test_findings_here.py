@@ -114,10 +114,14 @@ async def test_a_parent_that_is_slower_than_another(tmp_path: Path) -> None:
 
 async def test_a_store_that_evicts_what_it_needs_again(tmp_path: Path) -> None:
     async with plain_parent() as parent, site(tmp_path, parent.url, store={"quota": "20MiB"}) as node:
-        layers = [os.urandom(7 * MIB) for _ in range(4)]
-        await image(parent, node, *layers)
+        layers, larger = [os.urandom(7 * MIB) for _ in range(4)], os.urandom(21 * MIB)
+        await image(parent, node, *layers, larger)
         for _ in range(3):
             await pull(node, *layers)
+        await pull(node, larger)
+        assert await says(node, "store-small") == (
+            f"A blob of 22 MB of {HOST}/team/app is larger than the store (21 MB): each pull fetches it again."
+        )
         said = await says(node, "store-thrash")
         assert said.endswith(
             "% of what was evicted within 24 h was fetched again: the store throws out what it needs."

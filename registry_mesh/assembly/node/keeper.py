@@ -103,7 +103,7 @@ class Keeper:
         self._moving = (*self._told.moving, self._own_moving)
         self._telling = Telling(config, table, self._instruments, seats, self._told, self._shown, self._now)
         self.lookout = self._telling.lookout
-        self._heard = HeardEvents(self._told.events, self.lookout.note_unserved)
+        self._heard = HeardEvents(self._told.events, self.lookout.note_unserved, self.lookout.note_unkept)
         self.table = table
 
     @property

@@ -158,7 +158,8 @@ class Worker:
         """Keep true what is not counted where it happens."""
         evicted, rotten = self._instruments.counter(EVICTED_BYTES), self._instruments.counter(ROTTEN)
         refetched = self._instruments.counter(REFETCHED_BYTES)
-        moving = MovingTold(self._told.moving[self._seen.process if self._seen else 0])
+        row = self._seen.process if self._seen else 0
+        moving = MovingTold(self._told.moving[row])
         while True:
             if self.parents is not None:
                 self.parents.tell()
@@ -168,6 +169,8 @@ class Worker:
                 )
             if isinstance(self._role, Site):
                 self._instruments.gauge(FILLS).set(self._role.filling)
+                for each in self._role.fills.unkept.take():
+                    self._told.unkept(row, str(each.place or ""), str(each.digest), each.size, each.times)
                 self._instruments.gauge(FILL_READERS).set(self._role.following)
             if disk is not None:
                 now = disk.counts

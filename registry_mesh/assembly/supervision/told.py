@@ -59,6 +59,13 @@ class Told:
             told |= {"unserved": unserved[:255], "client": client}
         self.events.write(row, told)
 
+    def unkept(self, row: int, repository: str, digest: str, size: int, times: int) -> None:
+        """In a worker: a blob that is larger than the store passed `times` times."""
+        why = f"its {size} bytes are more than the store may hold: passed on, not kept"
+        blob = {"digest": digest, "repository": repository[:500], "size": size, "times": times}
+        told = {"side": "store", "reason": "full", "subject": f"{repository[:200]}@{digest}", "why": why}
+        self.events.write(row, {**told, "at": time.time(), "unkept": blob})
+
     def refuse(self, faults: Sequence[str]) -> None:
         """In the supervisor: a configuration was refused for these; none: the one in force is the newest."""
         self._refused.write("\n".join([str(time.time()), *faults]) if faults else "")

@@ -9,11 +9,18 @@ from registry_mesh.telemetry.events import Event, EventRing, Events
 
 class HeardEvents:
     """Of the workers that write to `ring`. `unserved` is called with each registry that is not served here, the client
-    that asked for it, and the time, in seconds since the epoch."""
+    that asked for it, and the time, in seconds since the epoch; `unkept` with the repository, digest and size of a blob
+    that is larger than the store, how many times it passed, and the time."""
 
-    def __init__(self, ring: EventRing, unserved: Callable[[str, str, float], None]) -> None:
+    def __init__(
+        self,
+        ring: EventRing,
+        unserved: Callable[[str, str, float], None],
+        unkept: Callable[[str, str, int, int, float], None],
+    ) -> None:
         self._ring = ring
         self._unserved = unserved
+        self._unkept = unkept
         self.events = Events()
 
     def hear(self) -> None:
@@ -25,6 +32,9 @@ class HeardEvents:
             self.events.add(side, reason, subject, why, round(float(at), 3))
             if registry := str(told.get("unserved", "")):
                 self._unserved(registry, str(told.get("client", "")), float(at))
+            if isinstance(blob := told.get("unkept"), dict):
+                size, times = int(blob["size"]), int(blob["times"])
+                self._unkept(str(blob["repository"]), str(blob["digest"]), size, times, float(at))
 
     def newest_first(self) -> Sequence[Event]:
         """Refusals and failures up to now."""

@@ -56,6 +56,10 @@ class Lookout:
         """A client asked for a registry that is not served here."""
         self._facts.unserved.note(registry, client, at)
 
+    def note_unkept(self, repository: str, digest: str, size: int, times: int, at: float) -> None:
+        """A blob that is larger than the store passed through."""
+        self._facts.unkept.note(repository, digest, size, times, at)
+
     async def follow(self) -> None:
         """Look for ever."""
         while True:

@@ -200,8 +200,10 @@ class PullThrough:
         if fill is None:
             try:
                 fill = await self._join(digest, span)
-            except (StoreFull, StoreBroken):
-                return await self._past(stack, digest, span)
+            except (StoreFull, StoreBroken) as fault:
+                past = await self._past(stack, digest, span)
+                self._note(fault, digest, past.info.size)
+                return past
         stack.enter_context(fill.open())  # before anything is waited for: it may be closed meanwhile
         mine = self.via.place in fill.given_by
         await (self._belonging.given if mine else self._belonging.demand)(digest)
@@ -230,6 +232,11 @@ class PullThrough:
         aligned = None if span is None else Span(span.start // CHUNK * CHUNK, span.stop)
         opened = await stack.enter_async_context(opened_with_bytes(digest, self._past_store, aligned))
         return PastReading(self, opened, opened.info.clip(span), proven=proven)
+
+    def _note(self, fault: Failure, digest: Digest, size: int) -> None:
+        """A reader goes past the store, as `fault` says."""
+        if isinstance(fault, StoreFull):
+            self._fills.unkept.note(digest, self.via.place, size)
 
     async def _is_proven(self, digest: Digest, span: Span | None) -> bool:
         """Whether a span past the store is proven; refused where nothing else is to be given."""
@@ -315,7 +322,8 @@ class PullThrough:
                         position += len(piece)
                         yield piece
                     return
-                except (StoreFull, StoreBroken):
+                except (StoreFull, StoreBroken) as fault:
+                    self._note(fault, fill.digest, fill.size)
                     break
                 except SourceLied:
                     if position > span.start or attempt == ATTEMPTS - 1:
