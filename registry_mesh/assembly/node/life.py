@@ -127,6 +127,7 @@ class _Signals:
         loop.add_signal_handler(signal.SIGTERM, self._terminate)
         loop.add_signal_handler(signal.SIGUSR1, half.reopen)
         loop.add_signal_handler(signal.SIGUSR2, half.forget)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # one that came before is heard now
 
     def _terminate(self) -> None:
         if not self.once.is_set():

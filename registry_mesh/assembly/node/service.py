@@ -132,7 +132,9 @@ class Service:
             return self._fork(generation, sockets).keep(seats.keeper)
 
         children = [Child(seat, partial(work, seat)) for seat in seats.workers]
-        return Crew(seats, [*children, Child(seats.keeper, keep)], generation.config.drain)
+        # What workers told is to be saved, however soon the node is to end.
+        keeper = Child(seats.keeper, keep, listens=True)
+        return Crew(seats, [*children, keeper], generation.config.drain)
 
     def _fork(self, generation: Generation, sockets: Sockets) -> Fork:
         """In a child: what it is to know of the service."""

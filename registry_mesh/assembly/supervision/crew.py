@@ -37,6 +37,8 @@ class Child:
     """When to fork, on the monotonic clock; None while it runs."""
     deaths: int = 0
     """In a row."""
+    listens: bool = False
+    """It unblocks SIGTERM itself, once it listens: told to end before that, it ends in order all the same."""
 
 
 @dataclass(slots=True)
@@ -121,7 +123,8 @@ def _become(child: Child, supervisor: int) -> NoReturn:
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until the child listens to it
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # the same: the keeper says that tags may have moved
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's ^C reaches all; the supervisor tells us
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        later = {signal.SIGTERM} if child.listens else set()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, set(SIGNALS) - later)
         child.seat.take(os.getpid())
         if os.getppid() == supervisor:
             code = child.run()

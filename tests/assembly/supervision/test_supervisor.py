@@ -288,3 +288,28 @@ def test_children_share_what_was_made_before_them(supervise: Callable[..., Super
     service = supervise(SHARING)
     for _ in range(2):
         assert int(service.hear("own").split()[1]) < 10_000
+
+
+def test_a_child_that_is_told_to_end_before_it_listens_ends_in_order(
+    supervise: Callable[..., Supervised],
+) -> None:
+    """The keeper has something to save, and may be slow to begin."""
+    started = supervise(
+        """
+        def late():
+            say("begun")
+            while signal.SIGTERM not in signal.sigpending():
+                time.sleep(0.01)
+            signal.signal(signal.SIGTERM, lambda *_: say("told"))
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+            say("ended")
+            return 0
+        seats = Seats(1)
+        sys.exit(Supervisor(Crew(seats, [Child(seats.keeper, late, listens=True)], 30)).run())
+        """
+    )
+    started.hear("begun")
+    started.tell(signal.SIGTERM)
+    started.hear("told")
+    started.hear("ended")
+    assert started.wait() == 0
