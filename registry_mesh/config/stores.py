@@ -75,6 +75,11 @@ class Store(Section):
         return str(self.s3 or self.disk)
 
     @property
+    def quota_key(self) -> str:
+        """Where it says how many bytes may be kept in `folder`."""
+        return "store.disk.quota" if self.disk is not None else "store.s3.spool.quota"
+
+    @property
     def folder(self) -> str | None:
         """The folder of this machine that it takes, as it is written; None where it takes none."""
         spool = self.s3.spool if self.s3 is not None else None

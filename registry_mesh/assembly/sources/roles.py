@@ -13,7 +13,7 @@ from registry_mesh.auth.access import Action, Asked, Policy, Verdict
 from registry_mesh.config.registries import Registry
 from registry_mesh.config.schema import Config
 from registry_mesh.content.fill.fills import Fills
-from registry_mesh.content.fill.unkept import Unkept
+from registry_mesh.content.fill.unkept import UnkeptBlobs
 from registry_mesh.content.nest.followed_tags import FollowedTags
 from registry_mesh.content.nest.freshness import Freshness
 from registry_mesh.content.nest.hedges import Hedge
@@ -77,7 +77,7 @@ def _replica(config: Config, storage: Storage, parents: Parents, stack: AsyncExi
 def open_site(config: Config, storage: Storage, parents: Parents, stack: AsyncExitStack) -> Site:
     """A site over open storage; `stack` ends what it began."""
     cache = cache_of(storage)
-    fills = Fills(cache, unkept=Unkept(storage.quota))
+    fills = Fills(cache, unkept=UnkeptBlobs(storage.quota))
     registries = {
         name: SiteRegistry(
             groups,

@@ -16,7 +16,7 @@ from registry_mesh.assembly.supervision.told import Told
 from registry_mesh.assembly.watch.lately import Lately, quantile
 from registry_mesh.assembly.watch.learned import Learned
 from registry_mesh.assembly.watch.room import DiskLooks, memory
-from registry_mesh.assembly.watch.unkept import UnkeptBlobs
+from registry_mesh.assembly.watch.unkept import UnkeptToday
 from registry_mesh.assembly.watch.unserved import Unserved
 from registry_mesh.config.schema import Config
 from registry_mesh.findings.facts import (
@@ -58,7 +58,7 @@ class KnownFacts:
         self._table = table
         self._learned = learned
         self.unserved = Unserved()
-        self.unkept = UnkeptBlobs()
+        self.unkept = UnkeptToday()
         self._disk = DiskLooks()
         self._lately: dict[tuple[str, str], Lately] = {}
         self._risen: dict[tuple[str, str], tuple[float, float]] = {}
@@ -186,7 +186,7 @@ class KnownFacts:
             fault_since=self._store_fault_since,
             used=status.store.used_bytes or 0,
             quota=status.store.quota_bytes or 0,
-            quota_key="store.disk.quota" if config.store.disk is not None else "store.s3.spool.quota",
+            quota_key=config.store.quota_key,
             evicts=config.role == "site",
             evicted=status.last_day.evicted_bytes if status.last_day else 0,
             refetched=status.last_day.refetched_bytes if status.last_day else 0,

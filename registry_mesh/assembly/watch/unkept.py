@@ -12,7 +12,7 @@ MOST: Final = 64
 """Blobs; beyond, the one that passed longest ago is forgotten."""
 
 
-class UnkeptBlobs:
+class UnkeptToday:
     """Times are in seconds since the epoch."""
 
     def __init__(self) -> None:

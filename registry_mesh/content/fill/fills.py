@@ -16,7 +16,7 @@ from registry_mesh.content.fill.lanes import LaneShares
 from registry_mesh.content.fill.phases import Phase
 from registry_mesh.content.fill.policy import FillPolicy
 from registry_mesh.content.fill.retries import RetryBudget
-from registry_mesh.content.fill.unkept import Unkept
+from registry_mesh.content.fill.unkept import UnkeptBlobs
 from registry_mesh.content.fill.via import Via
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
@@ -52,10 +52,10 @@ class Fills:
         store: CacheStore,
         policy: FillPolicy | None = None,
         now: Callable[[], float] | None = None,
-        unkept: Unkept | None = None,
+        unkept: UnkeptBlobs | None = None,
     ) -> None:
         """`unkept` takes down what the store is too small for."""
-        self.unkept = unkept or Unkept()
+        self.unkept = unkept or UnkeptBlobs()
         self._store = store
         self._policy = policy or FillPolicy()
         self._now = now or (lambda: asyncio.get_running_loop().time())

@@ -13,7 +13,7 @@ MOST: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
+class PassedBlob:
     """A blob that `times` readers were given past the store."""
 
     digest: Digest
@@ -22,12 +22,12 @@ class Passed:
     times: int = 1
 
 
-class Unkept:
+class UnkeptBlobs:
     """Of a process, until somebody takes it down. `limit`: bytes that the store may hold; None: no bound."""
 
     def __init__(self, limit: int | None = None) -> None:
         self.limit = limit
-        self._passed: dict[Digest, Passed] = {}
+        self._passed: dict[Digest, PassedBlob] = {}
 
     def note(self, digest: Digest, place: Place | None, size: int) -> None:
         """A reader is given a blob past the store, for which there was no room. What fits at another time is no
@@ -36,9 +36,9 @@ class Unkept:
         if known is not None:
             self._passed[digest] = replace(known, times=known.times + 1)
         elif self.limit is not None and size > self.limit and len(self._passed) < MOST:
-            self._passed[digest] = Passed(digest, place, size)
+            self._passed[digest] = PassedBlob(digest, place, size)
 
-    def take(self) -> list[Passed]:
+    def take(self) -> list[PassedBlob]:
         """What passed since this was asked last."""
         passed = list(self._passed.values())
         self._passed.clear()

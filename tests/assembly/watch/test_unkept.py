@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from registry_mesh.assembly.supervision.told import Told
 from registry_mesh.assembly.watch.heard_events import HeardEvents
-from registry_mesh.assembly.watch.unkept import DAY, MOST, UnkeptBlobs
+from registry_mesh.assembly.watch.unkept import DAY, MOST, UnkeptToday
 from registry_mesh.findings.facts import UnkeptFacts
 
 
@@ -13,7 +13,7 @@ def nobody(registry: str, client: str, at: float) -> None:
 
 
 def test_what_processes_tell_is_one_blob_and_is_seen_among_failures() -> None:
-    told, blobs = Told(rows=2), UnkeptBlobs()
+    told, blobs = Told(rows=2), UnkeptToday()
     heard = HeardEvents(told.events, nobody, blobs.note)
     told.unkept(0, "r.example/a", "sha256:1", 30, 2)
     told.unkept(1, "r.example/a", "sha256:1", 30, 1)
@@ -30,7 +30,7 @@ def test_what_processes_tell_is_one_blob_and_is_seen_among_failures() -> None:
 
 
 def test_a_blob_is_forgotten_after_a_day_and_before_when_there_are_many() -> None:
-    blobs = UnkeptBlobs()
+    blobs = UnkeptToday()
     blobs.note("r.example/a", "sha256:1", 30, 1, 0.0)
     blobs.note("r.example/b", "sha256:1", 30, 1, 10.0)
     assert blobs.facts(9 + DAY) == (UnkeptFacts("r.example/b", "sha256:1", 30, 2, 0.0, 10.0),)

@@ -23,7 +23,7 @@ from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.fill.phases import Phase
 from registry_mesh.content.fill.policy import FillPolicy
 from registry_mesh.content.fill.state import FillState
-from registry_mesh.content.fill.unkept import Passed
+from registry_mesh.content.fill.unkept import PassedBlob
 from registry_mesh.content.nest.pull_through import PullThrough
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import BlobUnknown
@@ -470,7 +470,7 @@ async def test_a_full_store_is_read_past(make: Make, quota: int, maps: bool) -> 
     digest = cache.source.add(data)
     cache.fills.unkept.limit = quota
     assert await cache.get(digest) == data
-    assert cache.fills.unkept.take() == [Passed(digest, None, len(data), 1)]
+    assert cache.fills.unkept.take() == [PassedBlob(digest, None, len(data), 1)]
     span = Span(CHUNK + 5, 4 * CHUNK)
     assert await cache.get(digest, span) == data[span.start : span.stop]
     with pytest.raises(BlobUnknown):
