@@ -77,6 +77,14 @@ def test_it_is_small(inside: Container) -> None:
     assert 100_000_000 < sum(sizes.values()) < 250_000_000
 
 
+def test_a_bucket_and_what_gives_logins_for_it_are_known(inside: Container) -> None:
+    services = ("s3", "sts", "sso", "sso-oidc", "signin")
+    client = "boto3.Session(region_name='x').client(name)"
+    program = f"import boto3; print(*({client}.meta.endpoint_url for name in {services}))"
+    told = inside.run("/opt/registry-mesh/bin/python", "-c", program).split()
+    assert len(told) == len(services) and all(each.startswith("https://") for each in told)
+
+
 def test_nothing_is_inside_that_builds(inside: Container) -> None:
     tools = {"pip", "pip3", "gcc", "cc", "g++", "ld", "make", "git", "uv", "hatch", "hatchling"}
     folders = ("usr/bin", "usr/sbin", "usr/local/bin", "opt/registry-mesh/bin")
