@@ -11,7 +11,7 @@ BIN    := $(VENV)/bin
 PYTEST := tests/scratch.sh $(BIN)/python -m pytest -p no:cacheprovider -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 QUICK  := not client and not s3 and not slow
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input
-UV     := $(BIN)/uv pip compile --universal --generate-hashes --no-header --quiet --python-version 3.11
+UV     := $(BIN)/uv pip compile --universal --generate-hashes --no-header --no-strip-extras --quiet --python-version 3.11
 LOCK   := $(UV) pyproject.toml --extra speed
 
 # Compiled modules are kept beside the packages and not in the source tree: each of the hundreds of processes that the
