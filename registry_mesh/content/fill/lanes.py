@@ -64,6 +64,30 @@ class Lanes:
         self._rate, self._until = None, now + AGAIN
 
 
+class LaneMeter:
+    """Tells the lanes of one fill, period by period, what they bring."""
+
+    def __init__(self) -> None:
+        self._came = 0
+        self._then = 0.0
+        self._new = True
+
+    def begin(self, came: int, now: float) -> None:
+        """Measure from now on, when `came` bytes are here."""
+        self._came, self._then, self._new = came, now, True
+
+    def measure(self, lanes: Lanes, came: int, now: float) -> bool:
+        """Whether there are more or fewer lanes now that `came` bytes are here. The first period after a change is not
+        counted: connections are made, and find their pace."""
+        rate = (came - self._came) / max(0.001, now - self._then)
+        self._came, self._then = came, now
+        before = lanes.count
+        if not self._new:
+            lanes.measured(rate, now)
+        self._new = lanes.count != before
+        return self._new
+
+
 class LaneShares:
     """What all fills of a process know of lanes, and how they share them."""
 

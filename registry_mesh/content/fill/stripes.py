@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from registry_mesh.chunks.chunk_map import CHUNK, count
-from registry_mesh.content.fill.lanes import Lanes
+from registry_mesh.content.fill.lanes import LaneMeter, Lanes
 from registry_mesh.content.fill.state import FillState
 from registry_mesh.content.fill.transfer import Transfer
 from registry_mesh.content.fill.via import Via
@@ -40,9 +40,7 @@ class TransferStripes:
         self._lanes: Lanes | None = None
         self._source = ""
         self._timer: asyncio.TimerHandle | None = None
-        self._then = 0.0
-        self._fetched = 0
-        self._new = True
+        self._meter = LaneMeter()
 
     @property
     def count(self) -> int:
@@ -68,13 +66,12 @@ class TransferStripes:
         """A transfer has begun: see from now on whether more of them bring more. Where several helped before there are
         as many at once, so that no stream that asked for all has to be cut."""
         if self._timer is None and self._state.size > 2 * self._policy.least:
-            self._new, self._fetched = True, self._state.fetched
             loop = asyncio.get_running_loop()
-            self._then = loop.time()
+            self._meter.begin(self._state.fetched, loop.time())
             self._timer = loop.call_later(FIRST, self._look)
-            source, found = self._shares.expected(via.registry, self._then)
+            source, found = self._shares.expected(via.registry, loop.time())
             if self._lanes is None and found > 1:
-                self._source, self._lanes = source, Lanes(self._policy, found, self._then)
+                self._source, self._lanes = source, Lanes(self._policy, found, loop.time())
 
     def _look(self) -> None:
         running = [each for each in self._running if each.source and not each.unasked]
@@ -97,21 +94,13 @@ class TransferStripes:
             self._shares.gives(running[0].via.registry, self._source)
             found = self._shares.found(self._source, loop.time())
             self._lanes = Lanes(self._policy, found, loop.time())
-            self._then = loop.time()
+            self._meter.begin(self._state.fetched, loop.time())
         elif not any(each.waits_since is not None for each in running):
             self._measure(self._lanes, loop.time())
         self.fill()
 
     def _measure(self, lanes: Lanes, now: float) -> None:
-        """The first period after a change is not counted: connections are made, and find their pace."""
-        rate = (self._state.fetched - self._fetched) / max(0.001, now - self._then)
-        self._fetched, self._then = self._state.fetched, now
-        before, new = lanes.count, self._new
-        self._new = False
-        if not new:
-            lanes.measured(rate, now)
-        if lanes.count != before:
-            self._new = True
+        if self._meter.measure(lanes, self._state.fetched, now):
             self._shares.learn(self._source, lanes.count, now)
 
     def fill(self) -> None:

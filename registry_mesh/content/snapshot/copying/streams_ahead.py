@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
 from registry_mesh.chunks.chunk_map import CHUNK, MIB
-from registry_mesh.content.fill.lanes import LanePolicy, Lanes, LaneShares
+from registry_mesh.content.fill.lanes import LaneMeter, LanePolicy, Lanes, LaneShares
 from registry_mesh.content.fill.rivals import RivalTraffic
 from registry_mesh.content.fill.stripes import FIRST, ROUNDS
 from registry_mesh.oci.span import Span
@@ -90,9 +90,7 @@ class StreamsAhead:
         self._lanes: Lanes | None = None
         self._source = ""
         self._timer: asyncio.TimerHandle | None = None
-        self._then = 0.0
-        self._seen = 0
-        self._new = True
+        self._meter = LaneMeter()
         self.stop = size
         """Where the stream that the store takes is to end."""
         self._may_cut = False
@@ -100,11 +98,11 @@ class StreamsAhead:
     async def __aenter__(self) -> StreamsAhead:
         if self._size > 2 * self._policy.least:
             loop = asyncio.get_running_loop()
-            self._then, self._seen = loop.time(), self._at()
+            self._meter.begin(self._at(), loop.time())
             self._timer = loop.call_later(FIRST, self._look)
-            source, found = self._shares.expected("", self._then)
+            source, found = self._shares.expected("", loop.time())
             if found > 1:
-                self._source, self._lanes = source, Lanes(self._policy, found, self._then)
+                self._source, self._lanes = source, Lanes(self._policy, found, loop.time())
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -127,7 +125,7 @@ class StreamsAhead:
             now = asyncio.get_running_loop().time()
             self._source = source
             self._lanes = Lanes(self._policy, self._shares.found(source, now), now)
-            self._then, self._seen, self._new = now, self._came(), True
+            self._meter.begin(self._came(), now)
         self._fill()
 
     def next(self) -> StripeStream | None:
@@ -178,15 +176,7 @@ class StreamsAhead:
         self._fill()
 
     def _measure(self, lanes: Lanes, now: float) -> None:
-        """The first period after a change is not counted: connections are made, and find their pace."""
-        rate = (self._came() - self._seen) / max(0.001, now - self._then)
-        self._seen, self._then = self._came(), now
-        before, new = lanes.count, self._new
-        self._new = False
-        if not new:
-            lanes.measured(rate, now)
-        if lanes.count != before:
-            self._new = True
+        if self._meter.measure(lanes, self._came(), now):
             self._shares.learn(self._source, lanes.count, now)
             self._shares.gives("", self._source)
 
