@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # 10 MB of each process: only where a listener believes clients' certificates
@@ -9,13 +10,16 @@ if TYPE_CHECKING:  # 10 MB of each process: only where a listener believes clien
 
 
 class Authorities:
-    """Those of a PEM file."""
+    """Those of a PEM file that have not ended."""
 
-    def __init__(self, pem: bytes) -> None:
-        """ValueError where it holds none."""
+    def __init__(self, pem: bytes, now: float) -> None:
+        """`now`: seconds of the clock. ValueError where the file holds none."""
         from cryptography import x509
 
-        self._all = frozenset(x509.load_pem_x509_certificates(pem))
+        ends = {each: _end(each) for each in x509.load_pem_x509_certificates(pem)}
+        self._all = frozenset(each for each, end in ends.items() if now < end)
+        self.until = min((ends[each] for each in self._all), default=math.inf)
+        """When the first of them ends, in seconds of the clock."""
 
     def __ge__(self, other: Authorities) -> bool:
         """Whether all the others are among these."""
@@ -28,6 +32,10 @@ class Authorities:
 
         shown = x509.load_der_x509_certificate(certificate)
         return any(shown == each or _has_made(each, shown) for each in self._all)
+
+
+def _end(authority: x509.Certificate) -> float:
+    return authority.not_valid_after_utc.timestamp()
 
 
 def _has_made(authority: x509.Certificate, shown: x509.Certificate) -> bool:

@@ -11,7 +11,7 @@ from typing import Final
 
 from aiohttp import web
 
-from registry_mesh.listening.parting import part
+from registry_mesh.listening.parting import Believes, part
 
 PATIENCE: Final = 20.0
 """Seconds until the first head of a connection has to have come. Later ones have the keep-alive time."""
@@ -28,8 +28,16 @@ class Crowd:
     than `most` are open, one is dropped for the next: the oldest on which nobody was let in, else the one that was used
     the longest ago. To be closed."""
 
-    def __init__(self, server: web.Server, patience: float = PATIENCE, most: int = MOST) -> None:
+    def __init__(
+        self,
+        server: web.Server,
+        connect: Callable[[web.Server], web.RequestHandler],
+        patience: float = PATIENCE,
+        most: int = MOST,
+    ) -> None:
+        """`connect` makes what answers on one connection."""
         self._server = server
+        self._connect = connect
         self._patience = patience
         self._most = most
         self._loop = asyncio.get_running_loop()
@@ -50,7 +58,7 @@ class Crowd:
             )  # the first that came of equals
             open_.remove(last)
             self._drop(last)
-        return self._server()
+        return self._connect(self._server)
 
     @contextmanager
     def asking(self, request: web.Request) -> Iterator[None]:
@@ -68,7 +76,7 @@ class Crowd:
         """Who asks may do so."""
         self._let_in[request.protocol] = math.inf
 
-    def part(self, believes: Callable[[bytes], bool]) -> None:
+    def part(self, believes: Believes) -> None:
         """End those whose client is not believed any more."""
         part(self._server.connections, self._asking.__contains__, believes)
 

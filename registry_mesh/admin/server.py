@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import ssl
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
@@ -13,10 +12,9 @@ from socket import socket
 from typing import Final
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
-from registry_mesh import __version__
 from registry_mesh.admin.asked_as import AskedAs
+from registry_mesh.admin.connection import SERVER, Connection
 from registry_mesh.admin.crowd import MOST, PATIENCE, Crowd
 from registry_mesh.admin.exposition import TableCollector, exposition
 from registry_mesh.admin.guard import PLAIN, Audit, Guard, Handler, LetsIn
@@ -25,27 +23,12 @@ from registry_mesh.admin.node import Node
 from registry_mesh.admin.pulls import PullsTold, add_pulls
 from registry_mesh.admin.runs import RunsAsked, add_runs
 from registry_mesh.listening.listener import Listener
-
-
-class _Brief(logging.Filter):
-    """What is no HTTP is the other end's fault: a line, and no traceback."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Keep every record."""
-        fault = record.exc_info[1] if record.exc_info else None
-        if isinstance(fault, HttpProcessingError):
-            record.levelno, record.levelname = logging.WARNING, "WARNING"
-            record.msg, record.args, record.exc_info = "what came was no HTTP", (), None
-        return True
-
+from registry_mesh.listening.parting import Believes
 
 LAST: Final = 0.3
 """Seconds that a request may take to come on a connection that was taken before others take the next."""
 
 BACKLOG: Final = 128
-
-_http: Final = logging.getLogger(__name__)
-_http.addFilter(_Brief())
 
 
 class AdminServer:
@@ -89,9 +72,7 @@ class AdminServer:
         app.on_response_prepare.append(_sign)
         self._crowd: Crowd | None = None
         self._listener: Listener | None = None
-        self._runner = web.AppRunner(
-            app, access_log=None, keepalive_timeout=75.0, shutdown_timeout=1.0, logger=_http
-        )
+        self._runner = web.AppRunner(app, shutdown_timeout=1.0)
 
     async def start(
         self,
@@ -104,11 +85,11 @@ class AdminServer:
         `most`: connections at once."""
         await self._runner.setup()
         assert self._runner.server is not None, "it is set up"
-        self._crowd = Crowd(self._runner.server, patience, most)
+        self._crowd = Crowd(self._runner.server, Connection, patience, most)
         listener.listen(BACKLOG)
         self._listener = Listener(listener, self._crowd.enter, tls, handshakes=most)
 
-    def part(self, believes: Callable[[bytes], bool]) -> None:
+    def part(self, believes: Believes) -> None:
         """End connections whose client showed a certificate that is not believed any more; see `listening.parting`."""
         if self._crowd is not None:
             self._crowd.part(believes)
@@ -173,5 +154,4 @@ def _json(told: dict[str, object]) -> web.Response:
 
 
 async def _sign(_: web.Request, answer: web.StreamResponse) -> None:
-    """The program's name, and no list of what it is made of."""
-    answer.headers["Server"] = f"registry-mesh/{__version__}"
+    answer.headers["Server"] = SERVER

@@ -21,7 +21,7 @@ from registry_mesh.edge.wire.acceptor import Acceptor
 from registry_mesh.edge.wire.connection import Connection
 from registry_mesh.edge.wire.door import Door
 from registry_mesh.listening.listener import Listener
-from registry_mesh.listening.parting import part
+from registry_mesh.listening.parting import Believes, part
 from registry_mesh.ports.moving import MovingBody
 from registry_mesh.ports.pulls import Pull
 from registry_mesh.ports.role import Role
@@ -126,7 +126,7 @@ class Server:
         """Each client connection there is now."""
         return self._acceptor.open_connections() if self._acceptor else iter(())
 
-    def part(self, believes: Callable[[bytes], bool]) -> None:
+    def part(self, believes: Believes) -> None:
         """End connections whose client showed a certificate that is not believed any more; see `listening.parting`."""
         part(self.connections_open(), lambda one: one.busy, believes)
 

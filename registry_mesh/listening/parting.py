@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import ssl
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Final, Protocol, TypeVar
 
 LAST: Final = 10.0
@@ -24,22 +27,43 @@ class Ending(Protocol):
         ...
 
 
+class Shown:
+    """The certificate that the client of a connection showed when it came."""
+
+    def __init__(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    @property
+    def der(self) -> bytes:
+        """All of it; empty where none was shown."""
+        tls = self._transport.get_extra_info("ssl_object")
+        return tls.getpeercert(True) or b"" if tls is not None else b""
+
+    @property
+    def until(self) -> float:
+        """When it ends, in seconds of the clock; never where none was shown. Cheap."""
+        said = (self._transport.get_extra_info("peercert") or {}).get("notAfter")
+        return _seconds(said) if said else math.inf
+
+
+Believes = Callable[[Shown], bool]
 C = TypeVar("C", bound=Ending)
+
+_seconds: Final = lru_cache(1024)(ssl.cert_time_to_seconds)
 
 
 def part(
     connections: Iterable[C],
     is_busy: Callable[[C], bool],
-    believes: Callable[[bytes], bool],
+    believes: Believes,
     last: float = LAST,
 ) -> list[asyncio.TimerHandle]:
-    """End each connection whose client showed a certificate that is not believed, a busy one after what it is answered
+    """End each connection whose client is not believed by what it showed, a busy one after what it is answered
     now or `last` seconds. What cuts those then."""
     loop = asyncio.get_running_loop()
     cuts = []
     for each in list(connections):
-        shown = _shown(each)
-        if not shown or believes(shown):
+        if each.transport is None or believes(Shown(each.transport)):
             continue
         if is_busy(each):
             each.close()
@@ -47,13 +71,6 @@ def part(
         else:
             each.force_close()
     return cuts
-
-
-def _shown(connection: Ending) -> bytes:
-    if connection.transport is None:
-        return b""
-    tls = connection.transport.get_extra_info("ssl_object")
-    return tls.getpeercert(True) or b"" if tls is not None else b""
 
 
 def _cut(connection: Ending) -> None:

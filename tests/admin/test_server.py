@@ -222,11 +222,39 @@ async def test_what_is_no_http_is_a_line_of_the_log(
     writer.write(b"GET /status HTTP/1.1\r\nHost: x\r\nX: \0\r\n\r\n")
     assert (await reader.readline()).endswith(b" 400 Bad Request\r\n")
     writer.close()
-    (record,) = [each for each in caplog.records if each.name == "registry_mesh.admin.server"]
+    (record,) = [each for each in caplog.records if each.name == "registry_mesh.admin.connection"]
     assert (record.levelname, record.getMessage(), record.exc_info) == (
         "WARNING",
         "what came was no HTTP",
         None,
+    )
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"GET /status HTTP/1.1\r\nHost: x\r\nX: \0\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\nHost: x\r\nExpect: teapot\r\nConnection: close\r\n\r\n",
+        b"GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"DELETE /status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    ],
+    ids=["nul", "http2", "tls", "lengths", "line", "expect", "404", "405"],
+)
+async def test_no_answer_says_what_the_node_is_made_of(client: aiohttp.ClientSession, said: bytes) -> None:
+    """By its name and version somebody finds out which holes of a library are open."""
+    async with client.get("/livez") as answer:
+        reader, writer = await asyncio.open_connection(answer.url.host, answer.url.port)
+    writer.write(said)
+    async with asyncio.timeout(20):
+        answered = (await reader.read()).lower()
+    writer.close()
+    assert answered.startswith(b"http/1."), answered
+    assert not [word for word in (b"aiohttp", b"python", b"llhttp", b"traceback") if word in answered], (
+        answered
     )
 
 

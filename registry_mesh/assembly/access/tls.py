@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 import ssl
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +14,7 @@ from typing import Any, Final
 from registry_mesh.access.authorities import Authorities
 from registry_mesh.config.admin import Admin
 from registry_mesh.config.listen import Certificate, Listen, Tls
+from registry_mesh.listening.parting import Believes, Shown
 from registry_mesh.tasks.renewed_files import LOOK, RenewedFiles
 from registry_mesh.tasks.threads import offload
 from registry_mesh.telemetry.logs import FIELDS
@@ -25,52 +27,76 @@ _VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3
 HANDSHAKE: Final = 61.0
 """Seconds after which no handshake is under way that began before: event loops end them after 60."""
 
-Part = Callable[[Callable[[bytes], bool]], object]
-"""Ends connections whose client's certificate (DER) is not believed."""
+EXPIRED: Final = 15.0
+"""Seconds between two looks for clients whose certificates have ended."""
+
+Part = Callable[[Believes], object]
+"""Ends connections whose client is not believed by the certificate it showed."""
 
 
 class ListenerTls:
     """The context that a listener is given, and `follow`, which keeps it true to its files."""
 
     def __init__(
-        self, files: Sequence[str | None], read: Callable[[], ssl.SSLContext], clients: str | None = None
+        self,
+        files: Sequence[str | None],
+        read: Callable[[], ssl.SSLContext],
+        clients: str | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         """`clients`: the file of authorities among `files`. OSError, `ssl.SSLError` where they cannot be used."""
         self._clients = clients
-        self._authorities = Authorities(Path(clients).read_bytes()) if clients is not None else None
+        self._clock = clock
+        self._authorities = self._read_authorities(clients) if clients is not None else None
         self._files = RenewedFiles([path for path in files if path], read, self._tell)
         self.context = _Newest(ssl.PROTOCOL_TLS_SERVER)
         self.context.files = self._files
 
-    async def follow(self, part: Part = lambda believes: None) -> None:
-        """Look at the files, for ever. Ones that are others hold for connections made from then on. Where an authority
-        is gone, connections of before end whose client no other one believes: `part` is told, once more when every
-        handshake is over that had begun."""
-        loop = asyncio.get_running_loop()
-        again = math.inf
+    async def follow(self, part: Part = lambda believes: None, expired: float = EXPIRED) -> None:
+        """Look at the files, for ever. Ones that are others hold for connections made from then on. Connections end
+        whose client is not believed any more: each `expired` seconds those whose certificate has ended; where an
+        authority is gone or has ended, those that no other one believes, and once more when every handshake is over
+        that had begun."""
+        if self._authorities is None:
+            await self._follow_files()
+        else:
+            await self._follow_clients(self._authorities, part, expired)
+
+    async def _follow_files(self) -> None:
         while True:
             await asyncio.sleep(LOOK)
-            before = self._files.value
             await offload(self._files.renew)
-            if self._files.value is not before and await offload(self._has_lost):
-                again = loop.time() + HANDSHAKE
-            elif loop.time() < again:
-                continue
-            else:
-                again = math.inf
-            if self._authorities is not None:
-                part(self._authorities.believe)
 
-    def _has_lost(self) -> bool:
-        """Whether an authority is gone since the last time."""
-        before = self._authorities
-        if before is None or self._clients is None:
-            return False
+    async def _follow_clients(self, before: Authorities, part: Part, expired: float) -> None:
+        loop = asyncio.get_running_loop()
+        again, look = math.inf, loop.time() + expired
+        while True:
+            await asyncio.sleep(LOOK)
+            now = await offload(self._believed, before)
+            if not now >= before:
+                again = loop.time() + HANDSHAKE
+                part(_by(now))
+            elif loop.time() >= again:
+                again = math.inf
+                part(_by(now))
+            if loop.time() >= look:
+                look = loop.time() + expired
+                part(_until(self._clock()))
+            before = now
+
+    def _believed(self, before: Authorities) -> Authorities:
+        """Who is believed now, after a look at the files."""
+        files = self._files.value
+        self._files.renew()
+        if (self._files.value is files and self._clock() < before.until) or self._clients is None:
+            return before
         try:
-            self._authorities = Authorities(Path(self._clients).read_bytes())
+            return self._read_authorities(self._clients)
         except (OSError, ValueError):
-            return False  # replaced once more meanwhile: the next look sees it
-        return not self._authorities >= before
+            return before  # replaced once more meanwhile: the next look sees it
+
+    def _read_authorities(self, path: str) -> Authorities:
+        return Authorities(Path(path).read_bytes(), self._clock())
 
     def _tell(self, why: str) -> None:
         files = self._files.files
@@ -79,6 +105,18 @@ class ListenerTls:
             log.error("files for TLS of a listener cannot be used: the old ones hold", extra={FIELDS: said})
         else:
             log.info("files for TLS of a listener were read again", extra={FIELDS: {"files": files}})
+
+
+def _by(authorities: Authorities) -> Believes:
+    def believes(shown: Shown) -> bool:
+        certificate = shown.der
+        return not certificate or authorities.believe(certificate)
+
+    return believes
+
+
+def _until(now: float) -> Believes:
+    return lambda shown: now < shown.until
 
 
 class _Newest(ssl.SSLContext):
