@@ -72,7 +72,7 @@ class ParentStatus:
     """It is asked for blobs after the others for so long, for being slow."""
     slow_for_seconds: float | None = None
     denied_since_seconds: float | None = None
-    """It does not take this node's login for so long."""
+    """It does not take this node's login, or gives it nothing for want of one, for so long."""
     no_registry: int = 0
     """The status that it answers /v2/ with, where that is none of a registry's."""
     use: str = "standing_by"

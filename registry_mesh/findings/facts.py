@@ -27,7 +27,7 @@ class ParentFacts:
     """Since when it is asked for blobs after the others for being slow; 0: it is not."""
     slow_until: float = 0.0
     denied_since: float = 0.0
-    """Since when it does not take this node's login; 0: it does, or was not shown one."""
+    """Since when it does not take this node's login, or gives it nothing for want of one; 0: neither is so."""
     no_registry: int = 0
     """The status that it answers /v2/ with, where that is none of a registry's and it gave nothing yet."""
     error: str = ""

@@ -150,12 +150,27 @@ def _stale(registry: RegistryFacts, parent: ParentFacts, now: float) -> Iterator
 
 
 def _denied(registry: RegistryFacts, parent: ParentFacts, now: float) -> Finding:
+    if not registry.login:
+        return _turned_away(registry, parent, now)
     return Finding(
         "parent-denied",
         f"{parent.name} does not take our credentials for {registry.name}.",
         parent.name,
         (f"Since {moment(parent.denied_since, now)}: {parent.error}.",),
         f"put the right ones in place (registries.{registry.name}.credentials); a file is read again at once",
+        parent.denied_since,
+    )
+
+
+def _turned_away(registry: RegistryFacts, parent: ParentFacts, now: float) -> Finding:
+    """Nothing was shown that it could have taken."""
+    said = parent.error if parent.error.startswith("answer") else "refuses what it is asked for"
+    return Finding(
+        "parent-denied",
+        f"{parent.name} gives this node nothing of {registry.name}: it {said}.",
+        parent.name,
+        (f"Since {moment(parent.denied_since, now)}. This node shows it no login.",),
+        f"a login, in registries.{registry.name}.credentials; or its admin lets this node's address in",
         parent.denied_since,
     )
 

@@ -56,7 +56,7 @@ class Standing:
     """Since when it is asked for blobs after the others for being slow; None where it is not."""
     slow_until: float | None = None
     denied_since: float | None = None
-    """Since when it does not take this node's login; None where it does, or was not shown one."""
+    """Since when it does not take this node's login, or gives it nothing for want of one; None where neither is so."""
     no_registry: int = 0
     """The status that it answers /v2/ with, where that is none of a registry's."""
     lost: bool = False

@@ -160,7 +160,7 @@ _PARENTS: Final = (
     _of_finding("loop", "10m", f"A parent of {WHO} leads back to it: one must not name the other."),
     _of_finding("parent-down", "30m", f"A parent of {WHO} has not answered for half an hour; others stand in."),
     _of_finding("parent-stale", "30m", f"A parent of {WHO} has been cut off itself for half an hour; others are not."),
-    _of_finding("parent-denied", "5m", f"A parent of {WHO} does not take its credentials."),
+    _of_finding("parent-denied", "5m", f"A parent of {WHO} does not take its credentials, or wants some."),
     _of_finding("readers-missing", "5m", f"A registry of {WHO} is served to nobody: no line says who may read it."),
     _of_finding("tls-untrusted", "5m", f"A parent of {WHO} shows a certificate that is not trusted."),
 )  # fmt: skip

@@ -43,7 +43,7 @@ from registry_mesh.upstream.login.credentials import Credentials
 from registry_mesh.upstream.login.demands import REFUSED, Demands
 from registry_mesh.upstream.login.logins import FixedLogin, Login
 from registry_mesh.upstream.requests import Hung, Request, Requests
-from registry_mesh.upstream.statuses import OWN_NODE, fault_of, is_beside, lineage, no_registry
+from registry_mesh.upstream.statuses import OWN_NODE, fault_of, is_beside, lineage, no_registry, turned_away
 from registry_mesh.upstream.way import Client, base_and_folder
 
 Namespace = Literal["auto", "always", "never"]
@@ -208,10 +208,13 @@ class ParentSession:
                 if await dialogue.refused(response.status, demanded):
                     continue
                 if response.status in REFUSED:
+                    self.parent.card.refuse(f"answered {response.status}")
                     raise dialogue.failure(response.status)
             dialogue.passed()
             if dialogue.header:
                 self.parent.card.let_in()
+            if response.ok:
+                self.parent.card.gave()
             ours = response.status in (503, 508) and self._ours(response)
             return self._checked(response, request.headers, await explained(response) if ours else "")
 
@@ -233,10 +236,19 @@ class ParentSession:
                 self._recognise(response)
                 self._requests.note_quota(response)
                 self.parent.card.name(lineage(response.headers))
-                self.parent.card.base(no_registry(response.status, response.content_type))
+                self._note_base(response)
                 return response.status < 500
         except (aiohttp.ClientError, ValueError) as fault:
             raise OSError(cause(fault)) from fault
+
+    def _note_base(self, response: aiohttp.ClientResponse) -> None:
+        """What an answer to GET /v2/ says of what else would be answered."""
+        card, has_login = self.parent.card, self._authorization.login is not None
+        challenges = parse_challenges(response.headers.getall("WWW-Authenticate", []))
+        away = turned_away(response.status, challenges, login=has_login)
+        card.base(away or no_registry(response.status, response.content_type))
+        if away and not has_login and not card.has_given:
+            card.refuse(f"answers /v2/ with {away}")
 
     def _recognise(self, response: aiohttp.ClientResponse) -> None:
         self.parent.mesh = self._ours(response)

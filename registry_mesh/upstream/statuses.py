@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+from registry_mesh.auth.challenge import Challenge
 from registry_mesh.ports.failures import (
     Failure,
     SourceErred,
@@ -81,6 +82,13 @@ def lineage(headers: Mapping[str, str]) -> list[str]:
     """Return the node that answers and the nodes above it, where it is one of ours and says so."""
     own, above = headers.get(OWN_NODE, ""), headers.get("Registry-Mesh-Above", "")
     return [node for node in (own, *above.split()) if _NODE.fullmatch(node)] if own else []
+
+
+def turned_away(status: int, challenges: Sequence[Challenge], *, login: bool) -> int:
+    """Return the status of an answer to GET /v2/ by which a registry may turn this node away, whatever it is asked for:
+    403, or 401 that wants a login of its own where there is none to show. 0 for others."""
+    wants_one = bool(challenges) and all(each.scheme == "basic" for each in challenges)
+    return status if status == 403 or (status == 401 and wants_one and not login) else 0
 
 
 def no_registry(status: int, media_type: str) -> int:

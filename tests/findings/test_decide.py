@@ -101,6 +101,14 @@ STOPPED = StoppedDeletes("r.example", 31, 100, 0.1, "sha256:abc")
             {"parent-denied": "q:1 does not take our credentials for r.example."},
         ),
         (
+            registry(replace(UP, denied_since=SINCE, error="answers /v2/ with 403")),
+            {"parent-denied": "q:1 gives this node nothing of r.example: it answers /v2/ with 403."},
+        ),
+        (
+            registry(replace(UP, denied_since=SINCE, error="this node's login (env:X) is not taken")),
+            {"parent-denied": "q:1 gives this node nothing of r.example: it refuses what it is asked for."},
+        ),
+        (
             registry(replace(UP, no_registry=404)),
             {"parent-down": "q:1 is no registry: it answers /v2/ with 404."},
         ),

@@ -255,6 +255,46 @@ async def test_a_parent_that_is_no_registry(tmp_path: Path, status: int, kind: s
                 assert named(node) == {"parent-down": said}, "pages that it gives are no images"
 
 
+@pytest.mark.parametrize(
+    ("status", "challenge"),
+    [(403, ""), (403, 'Bearer realm="http://127.0.0.1:9/"'), (401, 'Basic realm="x"')],
+)
+async def test_a_parent_that_gives_a_node_without_a_login_nothing(
+    tmp_path: Path, status: int, challenge: str
+) -> None:
+    """Until it gives something: its admin let the node in."""
+    async with plain_parent() as parent:
+        headers = {"WWW-Authenticate": challenge} if challenge else {}
+        parent.odd = lambda _: web.Response(status=status, headers=headers)
+        parent.add_image("1", b"layer")
+        async with site(tmp_path, parent.url) as node, aiohttp.ClientSession(node.url) as client:
+            sheet = node.board.sheet(parent.url.partition("//")[2])
+            await eventually(lambda: sheet.standing(0.0).denied_since, "a ping")
+            for ahead in (0, 6):
+                node.keeper.lookout.look(time.time() + ahead)
+            said = (
+                f"127.0.0.1:{parent.port} gives this node nothing of {HOST}: it answers /v2/ with {status}."
+            )
+            assert named(node) == {"parent-denied": said}
+            if not challenge:
+                assert (await refusal(f"{node.url}/v2/team/app/manifests/1"))["name"] == "parent-denied"
+            parent.odd = lambda _: None
+            assert (await client.get("/v2/team/app/manifests/1")).status == 200
+            for ahead in (8, 20):
+                node.keeper.lookout.look(time.time() + ahead)
+            assert named(node) == {}
+
+
+async def test_a_parent_that_refuses_one_repository_alone(tmp_path: Path) -> None:
+    async with plain_parent() as parent:
+        parent.odd = lambda request: web.Response(status=403) if "/secret/" in request.path else None
+        async with site(tmp_path, parent.url) as node, aiohttp.ClientSession(node.url) as client:
+            assert (await client.get("/v2/team/secret/manifests/1")).status == 403
+            for ahead in (0, 6):
+                node.keeper.lookout.look(time.time() + ahead)
+            assert named(node) == {}
+
+
 def page(_: web.BaseRequest) -> web.Response:
     return web.Response(text="<html>log in</html>", content_type="text/html")
 

@@ -9,6 +9,7 @@ import ssl
 import subprocess
 from pathlib import Path
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -97,6 +98,10 @@ def unverified(code: int, message: str) -> ssl.SSLCertVerificationError:
         (TimeoutError(), "timed out"),
         (OSError(errno.EHOSTUNREACH, "x"), "cannot be reached: no route to the host"),
         (ConnectionResetError(errno.ECONNRESET, "x"), "resets connections"),
+        (
+            aiohttp.ClientConnectionResetError("Cannot write to closing transport"),
+            "closes the connection without an answer",
+        ),
         (OSError("as it is"), "as it is"),
         (OSError("as it\x1b[1m is\nand more"), "as it[1m is"),
         (OSError("x" * 10_000), "x" * 200),

@@ -14,7 +14,16 @@ from dataclasses import fields
 from typing import Any, Final
 
 from registry_mesh.ports.standing import Quota, Standing
-from registry_mesh.upstream.health.opinion import SLOW_LASTS, Facts, Opinion, opinion, quota, standing
+from registry_mesh.upstream.health.opinion import (
+    SLOW_LASTS,
+    TURNED_AWAY,
+    Facts,
+    Opinion,
+    base,
+    opinion,
+    quota,
+    standing,
+)
 
 _NAMES: Final = {field.name: index for index, field in enumerate(fields(Facts))}
 _FACTS: Final = len(_NAMES)
@@ -249,8 +258,27 @@ class Card:
         self._own[_NAMES["let_in_at"]] = self.clock()
 
     def base(self, status: int) -> None:
-        """It answered GET /v2/: as a registry may (0), or with this status, as none does."""
+        """It answered GET /v2/: as a registry may (0), or with this status, as none does, or none that lets this node
+        in."""
         self._own[_NAMES["base_at"]], self._own[_NAMES["base"]] = self.clock(), float(status)
+
+    def gave(self) -> None:
+        """It gave what it was asked for."""
+        self._own[_NAMES["gave_at"]] = self.clock()
+
+    def refuse(self, why: str) -> None:
+        """It refused this node what it was asked for. That it gives nothing is told where `/v2/` says so too."""
+        now = self.clock()
+        if self.own("refused_at") <= self._sheet.last("gave_at"):
+            self.write(refused_since=now)
+        self.write(refused_at=now)
+        if base(self._sheet.seen()) in TURNED_AWAY:
+            self.tell(why)
+
+    @property
+    def has_given(self) -> bool:
+        """Whether it gave any process anything that it was asked for."""
+        return self._sheet.last("gave_at") > 0
 
     @property
     def heard_at(self) -> float:

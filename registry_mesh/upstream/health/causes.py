@@ -54,7 +54,7 @@ def cause(fault: BaseException) -> str:
             if fault.reason in _NO_TLS
             else f"TLS: {fault.reason}"
         )
-    if isinstance(fault, aiohttp.ServerDisconnectedError):
+    if isinstance(fault, aiohttp.ServerDisconnectedError | aiohttp.ClientConnectionResetError):
         return "closes the connection without an answer"
     if isinstance(fault, OSError) and fault.errno in _ERRNOS:
         return _ERRNOS[fault.errno]
