@@ -17,10 +17,10 @@ _ONE: Final = re.compile(r"([^\s=]{1,255})=(\d{1,12})")
 
 
 def written(since: Mapping[str, float]) -> str:
-    """The field's value."""
+    """The field's value. The nearest second: it is written anew at each tier, and is to be the same at the lowest."""
     told = ""
     for registry, when in since.items():
-        more = f"{told} {registry}={max(0, int(when))}".lstrip()
+        more = f"{told} {registry}={max(0, round(when))}".lstrip()
         if len(more) > LIMIT:
             break
         told = more

@@ -113,9 +113,8 @@ async def test_the_first_answer_of_a_ring_says_so_already(tree: Tree) -> None:
     assert b"leads back" in body or b"passed this node before" in body
 
 
-async def test_a_ring_that_one_node_leaves_by_another_parent_is_served(
-    tree: Tree, parent: PlainParent
-) -> None:
+async def test_of_a_ring_the_node_that_has_another_parent_is_served(tree: Tree, parent: PlainParent) -> None:
+    """The other is, until it has met its parent, which is above itself by what it says; then it says so."""
     ports = [free_port() for _ in range(2)]
     outside = f"http://127.0.0.1:{parent.port}"
     await tree.start(ports, [[url(ports[1])], [url(ports[0]), outside]])

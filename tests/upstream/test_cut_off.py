@@ -41,7 +41,7 @@ async def test_those_below_hear_of_it_and_of_its_end(tmp_path: Path) -> None:
         stack.push_async_callback(session.close)
         for findings, heard in [
             ([], {}),
-            ([SLOW, OFFLINE], {"r.example": 1_795_516_936.0}),
+            ([SLOW, OFFLINE], {"r.example": 1_795_516_937.0}),
             ([SLOW], {}),
         ]:
             told.show(findings)
@@ -55,9 +55,17 @@ async def test_those_below_hear_of_it_and_of_its_end(tmp_path: Path) -> None:
 
 def test_what_is_written_is_read() -> None:
     since = {"registry.example": 1_795_516_936.7, "other.example:5000": 3.0}
-    assert written(since) == "registry.example=1795516936 other.example:5000=3"
-    assert parsed(written(since)) == {"registry.example": 1_795_516_936.0, "other.example:5000": 3.0}
+    assert written(since) == "registry.example=1795516937 other.example:5000=3"
+    assert parsed(written(since)) == {"registry.example": 1_795_516_937.0, "other.example:5000": 3.0}
     assert written({}) == ""
+
+
+def test_it_is_the_same_time_at_every_tier() -> None:
+    """A tier reckons with what has passed since, in tenths."""
+    since, now = 1_795_516_936.0, 1_795_517_000.03
+    for _ in range(8):
+        since = parsed(written({"r.example": now - round(now - since, 1)}))["r.example"]
+    assert since == 1_795_516_936.0
 
 
 def test_as_many_are_told_of_as_there_is_room_for() -> None:

@@ -23,14 +23,7 @@ from registry_mesh.content.nest.unproven import Ranges, refused
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.oci.span import Span
-from registry_mesh.ports.blobs import (
-    BlobInfo,
-    BlobSource,
-    FileSlice,
-    Piece,
-    Provenance,
-    Reading,
-)
+from registry_mesh.ports.blobs import BlobInfo, BlobSource, FileSlice, Piece, Provenance, Reading
 from registry_mesh.ports.failures import (
     Failure,
     NotHeld,
@@ -44,11 +37,7 @@ from registry_mesh.ports.place import Place
 from registry_mesh.ports.shared import NearBlobs
 
 
-def _nobody(source: str, digest: Digest, reason: str) -> None:
-    """Nobody is told."""
-
-
-def _nothing(source: str, digest: Digest) -> None:
+def _nobody(*_: object) -> None:
     """Nobody is told."""
 
 
@@ -75,7 +64,7 @@ class PullThrough:
         distrust: Distrust = _nobody,
         place: Place | None = None,
         redirects: Callable[[Digest], bool] = _nowhere,
-        doubt: Doubt = _nothing,
+        doubt: Doubt = _nobody,
         belonging: Belonging = ANYBODYS,
         ranges: Ranges = Ranges.UNPROVEN,
         rivals: Rivals = NO_RIVALS,
@@ -177,7 +166,7 @@ class PullThrough:
             elif asked() is Asks.HELD:
                 yield await self._held(stack, digest, span) or await self._here(stack, digest, span)
             else:
-                yield await self._held(stack, digest, span) or await self._filling(stack, digest, span)
+                yield await self._held(stack, digest, span) or await self._brought_in(stack, digest, span)
 
     async def _held(self, stack: AsyncExitStack, digest: Digest, span: Span | None) -> Reading | None:
         filling = self._fills.get(digest) is not None or self._fills.begins(digest, self.via)
@@ -192,6 +181,15 @@ class PullThrough:
             raise
         await self._belonging.demand(digest)
         return reading
+
+    async def _brought_in(self, stack: AsyncExitStack, digest: Digest, span: Span | None) -> Reading:
+        """`_filling`. Where that fails, what is here for others alone is unknown, as it is to HEAD."""
+        try:
+            return await self._filling(stack, digest, span)
+        except Failure:
+            if await self._size_here(digest):
+                await self._belonging.demand(digest)
+            raise
 
     async def _filling(self, stack: AsyncExitStack, digest: Digest, span: Span | None) -> Reading:
         await self._belonging.before(digest)

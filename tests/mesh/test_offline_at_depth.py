@@ -1,0 +1,76 @@
+"""A site that is cut off, one below it, one below that: each says so, and since when, in all that it shows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from tests.clients import nodes, programs
+from tests.eventually import eventually
+from tests.simulators.link import Link
+from tests.simulators.parent import plain_parent
+
+pytestmark = pytest.mark.slow
+
+DEEP = 3
+"""Sites, one below the other; the registry itself is the fourth tier."""
+
+
+class Chain:
+    """The registry behind a link, and the sites below it, the highest first."""
+
+    def __init__(self, link: Link, sites: list[nodes.Node], client: aiohttp.ClientSession) -> None:
+        self.link, self.sites, self._client = link, sites, client
+
+    async def status(self, site: nodes.Node) -> dict[str, Any]:
+        async with self._client.get(f"{site.admin}/status") as answer:
+            told: dict[str, Any] = await answer.json()
+        return told
+
+    async def since(self) -> list[float | None]:
+        """Since when each site says that it is offline, in seconds since the epoch."""
+        told = [await self.status(site) for site in self.sites]
+        return [next((f["since"] for f in each["findings"] if f["name"] == "offline"), None) for each in told]
+
+    def shown(self, site: nodes.Node, *words: str) -> str:
+        return programs.run(*words, "--node", site.admin).stdout
+
+
+@pytest_asyncio.fixture
+async def chain(tmp_path: Path) -> AsyncIterator[Chain]:
+    async with AsyncExitStack() as stack:
+        parent = await stack.enter_async_context(plain_parent())
+        link = await stack.enter_async_context(Link("127.0.0.1", parent.port))
+        client = await stack.enter_async_context(aiohttp.ClientSession())
+        sites: list[nodes.Node] = []
+        for index in range(DEEP):
+            above = sites[-1].url if sites else link.url
+            sites.append(nodes.site(tmp_path / f"tier{index}", above))
+            await asyncio.to_thread(sites[-1].start)
+            stack.push_async_callback(asyncio.to_thread, sites[-1].kill)
+        yield Chain(link, sites, client)
+
+
+async def test_each_tier_says_that_it_is_offline_and_since_when(chain: Chain) -> None:
+    assert await chain.since() == [None] * DEEP
+    chain.link.conditions.refuse = True
+    told = await eventually(
+        chain.since, "all to say so", until=lambda since: all(each is not None for each in since)
+    )
+    print("\noffline since", told)
+    assert max(told) - min(told) < 5.0, "all say when the first was cut off"
+    for site in chain.sites:
+        status = await asyncio.to_thread(chain.shown, site, "status")
+        doctor = await asyncio.to_thread(chain.shown, site, "doctor")
+        print(site.folder.name, status, doctor, sep="\n")
+        said = f"No parent of {nodes.REGISTRY}"
+        assert said in status and said in doctor and "offline" in doctor, site.folder.name
+    chain.link.conditions.refuse = False
+    await eventually(chain.since, "all to be well", until=lambda since: since == [None] * DEEP)
