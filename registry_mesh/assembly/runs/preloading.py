@@ -24,7 +24,7 @@ from registry_mesh.content.holdings.preload import Meter
 from registry_mesh.content.holdings.preloaded import (
     PreloadedRepositories,
     PreloadedSource,
-    bring_by_reading,
+    bring_into,
 )
 from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.failover_registry import FailoverRegistry
@@ -120,7 +120,8 @@ class Preloader:
         self._site.forget()
         served = self._site.repository
         kept = PreloadedRepositories(served, self._storage.records)
-        ours = Ours(cache_of(self._storage), bring_by_reading, kept, self._storage.records)
+        bring = bring_into(self._storage.quota, self._config.store.quota_key)
+        ours = Ours(cache_of(self._storage), bring, kept, self._storage.records)
         sources = {name: PreloadedSource(name, each, served) for name, each in self._sources.items()}
         policy = SnapshotPolicy(referrers_every=0.0)  # what was complete may have been evicted since
         progress = Progress()

@@ -22,6 +22,7 @@ from registry_mesh.content.holdings.forms import Form
 from registry_mesh.content.holdings.image import Image, alone, on_disk
 from registry_mesh.content.holdings.pins import Pin, Pins
 from registry_mesh.content.holdings.preload import Meter, Ordered, Preload
+from registry_mesh.content.holdings.staying import Staying
 from registry_mesh.content.nest.freshness import Freshness
 from registry_mesh.content.nest.remembered_tags import key_of, remembered_tags
 from registry_mesh.oci.digest import Digest
@@ -223,7 +224,7 @@ class NodeImages:
             ordered.append(Ordered(name, repository, reference, platforms))
         meter = Meter()
         with unhurried():
-            running = asyncio.create_task(Preload(ordered, meter).run())
+            running = asyncio.create_task(Preload(ordered, meter, self._staying()).run())
         self._preloads.add(running)
         running.add_done_callback(self._preloads.discard)
         try:
@@ -236,6 +237,11 @@ class NodeImages:
             await asyncio.wait({running})
         self._changed()
         yield _step(meter) | {"done": True}
+
+    def _staying(self) -> Staying | None:
+        """What tells whether images stay; None where nothing does."""
+        holdings = self._storage.holdings
+        return Staying(holdings, self._storage.quota, self._config.store.quota_key) if holdings else None
 
     async def measure(self, names: Sequence[str]) -> Told:
         """See `admin.images.Images`."""

@@ -50,9 +50,9 @@ def command(
 ) -> None:
     """Bring images to the running site of CONFIG, and return when they are here and proven.
 
-    IMAGE is [REGISTRY/]REPOSITORY:TAG, or …@DIGEST. What is here already is not fetched again; ^C stops, what came is
-    kept, and the same command goes on with the rest. A reload of the node does not disturb it; where the node is
-    started again meanwhile, this asks it again.
+    IMAGE is [REGISTRY/]REPOSITORY:TAG, or …@DIGEST. What is here already is not fetched again, nor is what the store
+    has no room for; ^C stops, what came is kept, and the same command goes on with the rest. A reload of the node does
+    not disturb it; where the node is started again meanwhile, this asks it again.
 
     \b
     Example:

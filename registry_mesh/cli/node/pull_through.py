@@ -24,8 +24,8 @@ _HEADS: Final = ("PART", "SIZE", "HERE", "THE REST FROM", "OVER THE WAN")
 
 @click.command(
     cls=OfNode,
-    epilog="Exit codes: 0 it would work, or all is here; 1 it would be refused, or failed; 2 the configuration is "
-    "wrong; 3 no node answers; 4 it wants a login.",
+    epilog="Exit codes: 0 it would work, or all is here; 1 it would be refused, does not fit the store, or failed; 2 "
+    "the configuration is wrong; 3 no node answers; 4 it wants a login.",
 )
 @click.argument("config", type=click.Path(path_type=Path))
 @click.argument("ref", metavar="REF")
@@ -58,7 +58,7 @@ def command(
         say("\n".join(refused(image, status, marks())))
     else:
         say("\n".join(lines(image, status, told)))
-    sys.exit(1 if "refused" in image else 0)
+    sys.exit(1 if "refused" in image or lacking(image["parts"], told) else 0)
 
 
 def refused(image: Told, status: Told, marks: Marks = SIGNS) -> Iterator[str]:
@@ -123,8 +123,15 @@ def _sum(parts: Sequence[Told], parent: Told | None, told: Told) -> str:
         costs.append(_cost(missing, parent["price"]))
     said += f": {', '.join(costs)}." if costs else "."
     if told["quota"]:
-        said += " It fits the store." if missing <= told["quota"] else " It does not fit the store."
+        lacks = lacking(parts, told)
+        said += f" It does not fit the store: {size(lacks)} are missing." if lacks else " It fits the store."
     return said
+
+
+def lacking(parts: Sequence[Told], told: Told) -> int:
+    """Bytes by which an image is larger than all that the store may hold; 0: it fits."""
+    whole = sum(part["size"] for part in parts if part["kind"] != "manifest")
+    return max(0, whole - told["quota"]) if told["quota"] else 0
 
 
 def _cost(count: int, price: str) -> str:

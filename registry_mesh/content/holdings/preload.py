@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
+from registry_mesh.content.holdings.staying import Staying
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.mentions import Kind, Mention, mentions
 from registry_mesh.oci.reference import Tag
@@ -47,11 +48,16 @@ class Ordered:
 class Preload:
     """One run over several images."""
 
-    def __init__(self, images: Collection[Ordered], meter: Meter) -> None:
+    def __init__(self, images: Collection[Ordered], meter: Meter, staying: Staying | None = None) -> None:
+        """`staying` tells whether the store keeps them; None: nothing does."""
         self._images = images
         self._meter = meter
+        self._staying = staying
+        self._brought: dict[str, list[Mention]] = {}
         self._here: set[tuple[str, str, Digest]] = set()
         """By registry and repository: whether it is one's is found out at each."""
+        self._absent: set[Digest] = set()
+        """What parents do not have, and need not."""
         self._room = asyncio.Semaphore(WIDTH)
         meter.images = len(images)
 
@@ -63,6 +69,19 @@ class Preload:
                 self._meter.images_done += 1
             except* (Failure, Refusal) as faults:
                 self._meter.failed[image.name] = _first(faults)
+        if self._staying is not None:
+            await self._look_again(self._staying)
+
+    async def _look_again(self, staying: Staying) -> None:
+        """Whether what came is here still, now that all came."""
+        for name, blobs in self._brought.items():
+            try:
+                why = await staying.gone(blobs)
+            except Failure as fault:
+                why = fault.reason
+            if why:
+                self._meter.images_done -= 1
+                self._meter.failed[name] = why
 
     async def _image(self, image: Ordered) -> None:
         digest = image.reference
@@ -70,6 +89,8 @@ class Preload:
             digest = (await image.repository.tags.resolve(digest)).descriptor.digest
         found = await named(image.repository, digest, image.platforms)
         blobs = [each for each in found if each.kind is Kind.BLOB]
+        if self._staying is not None:
+            self._staying.demand_fits(blobs)
         place = image.repository.registry, image.repository.name
         new = [each for each in blobs if (*place, each.digest) not in self._here]
         self._meter.size += sum(each.size or 0 for each in new)
@@ -77,6 +98,7 @@ class Preload:
             for each in new:
                 group.create_task(self._blob(image.repository, each))
         self._here |= {(*place, each.digest) for each in new}
+        self._brought[image.name] = [each for each in blobs if each.digest not in self._absent]
 
     async def _blob(self, repository: Repository, blob: Mention) -> None:
         async with self._room:
@@ -89,6 +111,7 @@ class Preload:
             except _OPTIONAL:
                 if blob.needed:
                     raise
+                self._absent.add(blob.digest)
 
 
 async def named(repository: Repository, root: Digest, platforms: frozenset[str]) -> list[Mention]:

@@ -12,13 +12,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from registry_mesh.content.snapshot.copying.copy_blob import Moved
+from registry_mesh.content.snapshot.copying.copy_keys import Bring
 from registry_mesh.content.snapshot.copying.offer import Offer
+from registry_mesh.findings.words import size
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.oci.refusals import ManifestUnknown, Refusal
-from registry_mesh.ports.failures import Failure, SourceLied
+from registry_mesh.ports.failures import Failure, SourceLied, StoreFull
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.records import KeyedRecords
 from registry_mesh.ports.repositories import RegistrySource, Repository, Resolved, TagPage
@@ -27,8 +29,20 @@ Served = Callable[[RegistryName, RepositoryName], Repository]
 """A repository as clients read it."""
 
 
+def bring_into(limit: int | None, key: str) -> Bring:
+    """Bring into a store that may hold `limit` bytes, as `key` of the configuration says; None: as many as come."""
+
+    async def bring(offer: Offer, blob: Descriptor, moved: Moved) -> None:
+        if limit is not None and blob.size > limit:
+            told = f"{blob.digest} has {size(blob.size)}, and the store may hold {size(limit)}: raise {key}"
+            raise StoreFull(told)
+        await bring_by_reading(offer, blob, moved)
+
+    return bring
+
+
 async def bring_by_reading(offer: Offer, blob: Descriptor, moved: Moved) -> None:
-    """Implements `copy_keys.Bring`: read as a client does, which leaves the blob in the store."""
+    """Implements `copy_keys.Bring`: read as a client does, which leaves the blob in the store that has room for it."""
     came = 0
     try:
         async with offer.blobs.open(blob.digest) as reading:

@@ -43,7 +43,9 @@ def test_equal_parts_are_one_line() -> None:
 
 
 def test_what_does_not_fit_and_what_is_here() -> None:
-    assert list(lines(IMAGE, STATUS, {"quota": 5 * GB}))[-1].endswith("It does not fit the store.")
+    assert list(lines(IMAGE, STATUS, {"quota": 5 * GB}))[-1].endswith(
+        "It does not fit the store: 13.7 GB are missing."
+    )
     whole = {**IMAGE, "parts": [blob(1, 1)]}
     assert (
         list(lines(whole, STATUS, {"quota": None}))[-1] == "All 1 GB are here; nothing would cross the WAN."
