@@ -8,6 +8,10 @@ import pytest
 
 from registry_mesh.telemetry.events import MOST, EventRing, Events, decode
 
+_ODD = (
+    b'[{"side": "", "reason": "", "subject": "", "why": "", "first": 1, "last": 2, "count": 1, "lives": [1]}]'
+)
+
 
 def test_what_another_process_wrote_is_read_once() -> None:
     ring = EventRing(2)
@@ -65,6 +69,17 @@ def test_what_was_kept_goes_on_being_counted() -> None:
     assert told == {"r/a": (3, 1.0, 10.0), "r/c": (1, 9.0, 9.0), "r/b": (1, 2.5, 2.5)}
 
 
-@pytest.mark.parametrize("data", [None, b"", b"{}", b"[1]", b'[{"side": "x"}]', b"\xff"])
+def test_what_a_version_before_wrote_goes_on_being_counted() -> None:
+    old = b'[{"side": "parent", "reason": "down", "subject": "r/a", "why": "w", "first": 1, "last": 2, "count": 7}]'
+    events = Events()
+    events.add("parent", "down", "r/a", "now", 9.0)
+    for _ in range(2):
+        events.merge(decode(old))
+    events.merge(decode(events.encode()))
+    (told,) = events.newest_first()
+    assert (told.count, told.first, told.last, told.why) == (8, 1.0, 9.0, "now")
+
+
+@pytest.mark.parametrize("data", [None, b"", b"{}", b"[1]", b'[{"side": "x"}]', b"\xff", _ODD])
 def test_a_document_of_events_that_cannot_be_read_is_none(data: bytes | None) -> None:
     assert decode(data) == []

@@ -16,7 +16,7 @@ from registry_mesh.assembly.node.build import running
 from registry_mesh.assembly.watch.figures import Figures
 from registry_mesh.config.schema import Config
 from registry_mesh.stores.memory.records import MemoryRecords
-from registry_mesh.telemetry.events import Event, decode
+from registry_mesh.telemetry.events import Events, Kept, decode
 from registry_mesh.telemetry.instruments import Layout, Table
 from registry_mesh.telemetry.names import CACHE_BYTES, FAILURES
 from tests.clients import nodes
@@ -59,9 +59,9 @@ async def test_figures_outlive_a_restart(tmp_path: Path) -> None:
             assert day["failures"] == 0
 
 
-def asked_in_vain(events: Iterable[Event]) -> int:
+def asked_in_vain(events: Iterable[Kept]) -> int:
     """How often, whatever the reason was: on a busy machine a parent may be late once."""
-    return sum(each.count for each in events if each.subject.endswith("team/none"))
+    return sum(each.event.count for each in events if each.event.subject.endswith("team/none"))
 
 
 def test_figures_and_refusals_outlive_a_signal_of_either_kind(tmp_path: Path) -> None:
@@ -103,6 +103,35 @@ async def test_each_node_of_a_bucket_has_its_own() -> None:
         await each.save()
     assert [each.status().saved_bytes for each in both] == [5, 0]
     assert [each.status().failures for each in both] == [0, 2]
+
+
+async def test_what_is_refused_before_the_first_saving_is_added_to_what_was_kept() -> None:
+    """As where it is saved seldom, in a bucket: what the process before and this one counted are two things."""
+    records, shown = MemoryRecords(), []
+    for lived in range(12):
+        events = Events()
+        figures = Figures(records, "n", Table(Layout(), 1), events=events)
+        for at in range(3):
+            events.add("parent", "down", "r/a", "gone", 10.0 * lived + at)
+        await figures.save()
+        events.add("parent", "down", "r/a", "gone", 10.0 * lived + 5)
+        await figures.save()
+        await figures.save()
+        shown += [(each.count, each.first) for each in events.newest_first()]
+    assert shown == [(4 * (lived + 1), 0.0) for lived in range(12)]
+
+
+async def test_two_processes_that_save_in_turn_count_each_refusal_once() -> None:
+    """As while a new configuration takes over."""
+    records = MemoryRecords()
+    both = [Events(), Events()]
+    figures = [Figures(records, "n", Table(Layout(), 1), events=each) for each in both]
+    for turn in range(20):
+        both[turn % 2].add("caller", "denied", "r/a", "no", float(turn))
+        await figures[turn % 2].save()
+        await figures[turn % 3 % 2].save()
+    await figures[0].save()
+    assert [each.count for each in both[0].newest_first()] == [20]
 
 
 async def test_a_new_configuration_counts_nothing_twice() -> None:
