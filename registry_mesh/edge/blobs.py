@@ -169,7 +169,11 @@ async def _send_opened(
         fields.extend(told)
         return told
 
-    await send_reading(exchange, status, list(fields), reading, late)
+    try:
+        await send_reading(exchange, status, list(fields), reading, late)
+    finally:
+        if exchange.provenance is not None:
+            exchange.provenance = reading.provenance  # what it cost is known by now
     if call.repository is not None and blobs is call.repository.blobs:
         keep_blob(exchange, call, digest, fields, reading)
 

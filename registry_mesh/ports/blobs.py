@@ -56,13 +56,14 @@ class Provenance:
     unproven: bool = False  # a range that neither a chunk map nor the digest proves
     fresh_for: float | None = None  # seconds until the source is to be asked again; None: not known
     joined: bool = False  # it follows a fill that another request had begun: no byte crosses the link for it
+    near: str = ""  # `bucket` or `sibling`: it came of there, and crossed no link
 
     @property
     def result(self) -> str:
         """In one word of `telemetry.names.RESULTS`."""
         if self.stale or self.hit:
             return "stale" if self.stale else "hit"
-        return "joined" if self.joined else "miss"
+        return "joined" if self.joined else self.near or "miss"
 
 
 HELD: Final = Provenance()

@@ -39,10 +39,13 @@ person should know; most of them have an alert of the same name.
 - dashboard: [`deploy/grafana/registry-mesh.json`](../deploy/grafana/registry-mesh.json)
 
 Bytes saved are those that clients received and that did not cross the WAN: they are `registry_mesh_cache_bytes_total`
-with any `result` but `miss`. What a bucket sends to clients by a redirect is a hit of so many bytes; what a site
-fetches from its bucket or from a sibling to serve it is a miss, though it crossed no WAN. Bytes that crossed it are
-`registry_mesh_upstream_bytes_total`. The share of requests
-and of bytes that were hits is recorded as `registry_mesh:hit_requests:ratio_rate5m` and
+with any `result` but `miss`. A miss is a request for which a parent was asked for some of the bytes, and all of its
+bytes count as missed. The others cost the link nothing: `hit` was on the server's disk, or the bucket sent it by a
+redirect; `stale` is a tag that was answered without its parents; `bucket` came from the site's bucket, `sibling` from
+another server of the site, whose own parents may have been asked for it: that is a miss there; `joined` followed what
+another request had begun to bring. Bytes that crossed the WAN are `registry_mesh_upstream_bytes_total`; beside misses
+it has what was brought ahead: preloads, replication, the rest of a blob that nobody read to its end. The share of
+requests and of bytes that were no misses is recorded as `registry_mesh:hit_requests:ratio_rate5m` and
 `registry_mesh:hit_bytes:ratio_rate5m`, and bytes saved as `registry_mesh:saved_bytes:rate1h`, each by registry.
 `/status` has them since the start in `cache`, and for each registry in `registries.HOST.cache`. Registries that the
 configuration does not name are counted together as `other`.

@@ -67,8 +67,9 @@ CODES: Final = ("2xx", "3xx", "4xx", "5xx")
 CACHED: Final = ("blob", "manifest", "tag")
 OTHER: Final = "other"
 """A registry that the configuration does not name."""
-RESULTS: Final = ("hit", "joined", "miss", "stale")
-"""joined: it followed a fill that another request had begun, and cost the link nothing."""
+RESULTS: Final = ("hit", "bucket", "sibling", "joined", "miss", "stale")
+"""Of these only a miss cost the link anything. bucket, sibling: it was not on the server's own disk, and came whole of
+the site's bucket, or of that and its other servers; joined: it followed what was brought for another request."""
 SOURCES: Final = ("store", "sibling", "parent")
 OUTCOMES: Final = ("complete", "failed")
 HEDGED: Final = ("won", "lost", "denied")
@@ -220,7 +221,7 @@ FAILURES: Final = Metric(
 )  # fmt: skip
 
 CACHE_BYTES: Final = Metric(
-    "cache_bytes_total", Kind.COUNTER, "Bytes of a cache's answers and redirects by source; hits did not cross the WAN",
+    "cache_bytes_total", Kind.COUNTER, "Bytes of a cache's answers and redirects by source; only misses crossed a WAN",
     {"registry": None, "kind": CACHED, "result": RESULTS},
 )  # fmt: skip
 FIRST_BYTE: Final = Metric(

@@ -48,6 +48,11 @@ class Answer:
         return self._sender.name
 
     @property
+    def near(self) -> str:
+        """See `Provenance.near`."""
+        return self._sender.near
+
+    @property
     def length(self) -> int | None:
         """Content-Length, where there is one that is a number."""
         return self._response.content_length

@@ -21,7 +21,7 @@ class BlobReading(Streamed):
         self._skip = skip
         self.info = info
         self.span = span
-        self.provenance = Provenance(hit=False, source=answer.source)
+        self.provenance = Provenance(hit=False, source=answer.source, near=answer.near)
 
     def direct(self) -> AbstractContextManager[DirectBody | None]:
         """The body, to be received by the thread that stores it; None where bytes before the span are to be skipped."""

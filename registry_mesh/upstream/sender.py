@@ -44,3 +44,8 @@ class Sender(Floor, Traffic, Protocol):
     def name(self) -> str:
         """What operators call it."""
         ...
+
+    @property
+    def near(self) -> str:
+        """See `Provenance.near`: empty for a parent."""
+        ...

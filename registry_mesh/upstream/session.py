@@ -25,7 +25,14 @@ from registry_mesh.ports.failures import (
 )
 from registry_mesh.ports.hops import HOPS, cdn_loop
 from registry_mesh.telemetry.instruments import Counter, Instruments, Layout, Table
-from registry_mesh.telemetry.names import ANSWERS, OTHER, UPSTREAM_BYTES, UPSTREAM_REQUESTS, Metric
+from registry_mesh.telemetry.names import (
+    ANSWERS,
+    OTHER,
+    SIBLING_BYTES,
+    UPSTREAM_BYTES,
+    UPSTREAM_REQUESTS,
+    Metric,
+)
 from registry_mesh.telemetry.traces import Asking, asking
 from registry_mesh.upstream.answer import Answer
 from registry_mesh.upstream.dialogue import Dialogue
@@ -62,12 +69,13 @@ class ParentSession:
         token_service: str = "",
         ns: Namespace = "auto",
         card: Card | None = None,
-        received: Metric = UPSTREAM_BYTES,
+        near: str = "",
     ) -> None:
         """`instruments`: laid out with this parent's `name` among the values of the label `parent`. `token_service`:
         the URL of the only one that may be told the login. `ns`: whether the registry is named to it; `auto`: where it
         is one of ours. `card`: where the node's opinion of it is kept; None: this session has its own.
-        `received`: what counts bytes of bodies."""
+        `near`:
+        see `Provenance.near`; such bytes are counted apart."""
         self.url, self.folder = base_and_folder(url)
         self.name = url.rstrip("/").partition("://")[2]
         self._ns = ns
@@ -81,7 +89,8 @@ class ParentSession:
             self._ping,
             patience,
             card or Card.alone(),
-            partial(_counter, instruments, received, self.name),
+            partial(_counter, instruments, SIBLING_BYTES if near else UPSTREAM_BYTES, self.name),
+            near,
         )
         self.heads = Heads()
         self._session = session

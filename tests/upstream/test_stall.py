@@ -16,6 +16,7 @@ class Parent:
     stall: float
     drip: float = 60.0
     name: str = "p"
+    near: str = ""
     received: int = 0
     inflight: int = 1
 

@@ -35,9 +35,6 @@ from registry_mesh.telemetry.names import (
     LIES,
     OTHER,
     PARENT_AVAILABLE,
-    SIBLING_BYTES,
-    UPSTREAM_BYTES,
-    Metric,
 )
 from registry_mesh.upstream.client import open_session
 from registry_mesh.upstream.health.board import Board, Card
@@ -177,14 +174,14 @@ class Parents:
             open_session(way_of(asked, list(others.values()), never=True))
         )
         for name, url in others.items():
-            self._siblings[name] = self._opened(client, url, asked, SIBLING_BYTES, BESIDE)
+            self._siblings[name] = self._opened(client, url, asked, "sibling", BESIDE)
 
     def _opened(
         self,
         client: Client,
         url: str,
         registry: Registry,
-        received: Metric = UPSTREAM_BYTES,
+        near: str = "",
         patience: Patience | None = None,
     ) -> ParentSession:
         login = login_of(registry.credentials, url) if registry.credentials is not None else None
@@ -197,7 +194,7 @@ class Parents:
             token_service=registry.token_service or "",
             ns=registry.ns,
             card=self._seen.card(parent_label(url)),
-            received=received,
+            near=near,
         )
         self._stack.push_async_callback(session.close)
         return session

@@ -46,7 +46,7 @@ class Served:
         for each in self._table.used(names.CACHE_BYTES):
             registry, _, result = each.labels
             kept, brought = found.get(registry, (0, 0))
-            is_here = result in ("hit", "stale")
+            is_here = result in ("hit", "stale", "bucket")
             found[registry] = (kept + int(each.value) * is_here, brought + int(each.value) * (not is_here))
         return found
 

@@ -64,6 +64,8 @@ class FillState:
         self.unstorable: Failure | None = None
         self.troubles = Troubles()
         self.fetched = 0
+        self.fetched_from: dict[str, int] = {}
+        """Of that, bytes by `Provenance.near`; "" for parents."""
         self.sources: dict[str, Via] = {}
         """The sources that sent some of it, and through which registry."""
         self.tasks: set[asyncio.Task[None]] = set()
@@ -177,9 +179,10 @@ class FillState:
         self._held += 1
         self.first_use.came(index)
 
-    def stored(self, size: int, source: str, via: Via) -> None:
+    def stored(self, size: int, source: str, via: Via, near: str = "") -> None:
         """A batch was written, and its whole chunks were told of."""
         self.fetched += size
+        self.fetched_from[near] = self.fetched_from.get(near, 0) + size
         self.sources[source] = via
         if not self.vouched.trusted and self.digest_proof.behind(BEHIND):
             self.spawn(self.digest_proof.catch_up())

@@ -74,6 +74,7 @@ class Transfer(Stretch):
         self.granted = 0
         """Bytes before this are wanted by readers of another process."""
         self.source = ""
+        self._near = ""
         self.other_size = 0
         """What a source has said that the blob's size is, other than the fill's."""
         self.rate = 0.0  # bytes/s, smoothed
@@ -157,7 +158,7 @@ class Transfer(Stretch):
 
     async def _stream(self, reading: Reading) -> None:
         """Take what comes while a thread stores what came before. All that was taken is stored at the end."""
-        self.source = reading.provenance.source
+        self.source, self._near = reading.provenance.source, reading.provenance.near
         self._state.budget.asked(self.source, monotonic())
         if reading.info.size != self._size:
             raise self._differs(reading.info.size)
@@ -310,4 +311,4 @@ class Transfer(Stretch):
             except SourceLied:
                 self.position = index * CHUNK
                 raise
-        self._state.stored(offset - begin, self.source, self.via)
+        self._state.stored(offset - begin, self.source, self.via, self._near)

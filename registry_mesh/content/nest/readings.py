@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import Final, Protocol
 
 from registry_mesh.content.fill.fill import Fill
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import HELD, BlobInfo, FileSlice, Piece, Provenance, Reading, Streamed
+
+_JOINED: Final = "joined"
 
 
 class Through(Protocol):
@@ -55,12 +57,24 @@ class FillReading(Streamed):
         self.span = span
         self._hit = hit
         self._joined = joined and not hit
+        self._before = dict(fill.state.fetched_from) if joined else {}
 
     @property
     def provenance(self) -> Provenance:
-        """As far as is known by now: whether a part of it is proven is, once its first bytes came."""
+        """As far as is known by now: whether a part of it is proven is, once its first bytes came; what it cost the
+        link, at its end."""
         unproven = self._through.unproven(self._fill, self.span)
-        return Provenance(hit=self._hit, unproven=unproven, joined=self._joined)
+        near = "" if self._hit else self._near()
+        return Provenance(hit=self._hit, unproven=unproven, joined=self._joined or near == _JOINED, near=near)
+
+    def _near(self) -> str:
+        """Where all that came meanwhile came from; empty where a parent gave some of it, `joined` where nothing came:
+        another process of the node brought it."""
+        state = self._fill.state
+        came = {near for near, size in state.fetched_from.items() if size > self._before.get(near, 0)}
+        if "" in came or state.unstorable is not None:
+            return ""
+        return max(came, default=_JOINED)
 
     @property
     def grows(self) -> bool:

@@ -138,7 +138,7 @@ class _UncheckedReading(Streamed):
         self._guard = guard
         self.info = reading.info
         self.span = reading.span
-        self.provenance = Provenance(source=BucketAsParent.name)
+        self.provenance = Provenance(source=BucketAsParent.name, near=BucketAsParent.name)
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         async with aclosing(self._reading.unchecked()) as pieces:

@@ -39,7 +39,7 @@ HUSH_OF_CHUNKS: Final = 0.25
 
 class KnownParent:
     """Implements `ports.parents.Parent` for the parent at `url`. `ping` asks whether it answers; `received` gives
-    what counts bytes of its bodies, by registry."""
+    what counts bytes of its bodies, by registry. `near`: see `Provenance.near`."""
 
     def __init__(
         self,
@@ -49,8 +49,10 @@ class KnownParent:
         patience: Patience,
         card: Card,
         received: Callable[[str], Counter],
+        near: str = "",
     ) -> None:
         self.name = name
+        self.near = near
         self.url = url
         self.patience = patience
         self.card = card
