@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
 from contextlib import AsyncExitStack
+from itertools import islice
 from typing import Final
 
 from registry_mesh.admin.images import Asked, Told, Unheeded
@@ -19,7 +20,7 @@ from registry_mesh.assembly.watch.measuring import measured
 from registry_mesh.assembly.watch.pull_plan import planned
 from registry_mesh.config.schema import Config
 from registry_mesh.content.holdings.forms import Form
-from registry_mesh.content.holdings.image import Image, alone, on_disk
+from registry_mesh.content.holdings.image import Image, alone, on_disk, sharing
 from registry_mesh.content.holdings.pins import Pin, Pins
 from registry_mesh.content.holdings.preload import Meter, Ordered, Preload
 from registry_mesh.content.holdings.staying import Staying
@@ -38,6 +39,8 @@ from registry_mesh.telemetry.instruments import Instruments
 _ASK_NOW: Final = Freshness(ttl=0, stale_while_revalidate=0, stale_if_error=0, negative_ttl=0)
 _STEP: Final = 0.5
 """Seconds between two words about a preload."""
+_NAMED: Final = 3
+"""Images that are named of those that share with one."""
 _PINNED: Final = 1 / 2
 """Of the quota, at most: a cache must cache."""
 
@@ -123,14 +126,23 @@ class NodeImages:
             if (image.place, image.tag) in pinned:
                 raise Unheeded(f"{image.name} is pinned: registry-mesh pin --off first")
         others = [image for image in images if image not in chosen]
-        told: Told = {"images": [], "dry_run": bool(asked.get("dry_run"))}
-        for image in chosen:
-            frees = sum(part.held for part in alone([image], others).values())
-            told["images"].append({"name": image.name, "held": image.held, "frees": frees})
+        uses = await image_uses(images, self._held.holdings(), self._pulls)
+        told: Told = {
+            "images": [
+                _leaving(image, others) | uses.told(image) | {"price": self._price(image)} for image in chosen
+            ],
+            "dry_run": bool(asked.get("dry_run")),
+            "uses_since": uses.began or None,
+        }
         gone = alone(chosen, others)
         if asked.get("dry_run"):
             return told | {"freed": sum(part.held for part in gone.values()), "in_use": 0}
         return told | await self._evict(chosen, list(gone))
+
+    def _price(self, image: Image) -> str:
+        """That of the first parent that has one; empty where none has."""
+        prices = self._config.registries[image.place.registry].prices
+        return str(next(iter(prices.values()), ""))
 
     async def _evict(self, images: Sequence[Image], digests: Sequence[Digest]) -> Told:
         """Tags first: a request for one has it brought anew from then on."""
@@ -299,6 +311,18 @@ def _told(image: Image, users: Mapping[Digest, int], pin: Pin | None, coming: Se
         "alone": sum(part.held for part in image.parts if users[part.digest] == 1),
         "pinned": pin is not None,
         "pinned_until": pin.until if pin is not None else None,
+    }
+
+
+def _leaving(image: Image, others: Sequence[Image]) -> Told:
+    """What evicting it frees; at most a few of `others`, which stay, are named."""
+    shared = sharing(image, others)
+    return {
+        "name": image.name,
+        "held": image.held,
+        "frees": sum(part.held for part in alone([image], others).values()),
+        "shared_with": dict(islice(shared.items(), _NAMED)),
+        "sharing_images": len(shared),
     }
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from registry_mesh.cli.node.asked import Told, ask, node_at
+from registry_mesh.cli.node.ls import last_use
 from registry_mesh.cli.node.of_node import OfNode
-from registry_mesh.cli.node.on_images import EPILOG, WAIT, answered, touch
+from registry_mesh.cli.node.on_images import EPILOG, WAIT, answered, cost, touch
 from registry_mesh.findings.words import size
 
 
@@ -41,15 +44,61 @@ def _ask_first(config: Path, body: Told) -> None:
         raise click.UsageError("there is no terminal to ask at: say --yes, or --dry-run to see what would go")
     plan = answered(lambda: ask(node_at(config), "/api/1/images/evict", {**body, "dry_run": True}, wait=WAIT))
     _say(plan)
+    click.confirm(question(plan), abort=True)
+
+
+def question(plan: Told) -> str:
+    """What is asked before anything goes."""
     count = len(plan["images"])
     what = f"Evict {count} image{'' if count == 1 else 's'}, {size(plan['freed'])}?"
-    click.confirm(f"{what} The next pull brings {'it' if count == 1 else 'them'} again.", abort=True)
+    return f"{what} The next pull brings {'it' if count == 1 else 'them'} again{_price(plan)}."
+
+
+def _price(plan: Told) -> str:
+    """What that costs, where all of it would come for one price."""
+    prices = {each.get("price") for each in plan["images"]}
+    (price,) = prices if len(prices) == 1 else ("",)
+    return f", {cost(plan['freed'], price)}" if price else ""
+
+
+def lines(told: Told, now: float) -> Iterator[str]:
+    """What goes, image by image, and what it would be missed by."""
+    rows = [
+        (each["name"], f"frees {_of(each['frees'], each['held'])}", _missed(each, told, now))
+        for each in told["images"]
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    for name, frees, missed in rows:
+        yield f"  {name:{widths[0]}}  {frees:{widths[1]}}  {missed}".rstrip()
+
+
+def _of(part: int, whole: int) -> str:
+    """`9.8 of 17.9 GB`: the unit once, where it is the same."""
+    (count, unit), said = size(part).split(" "), size(whole)
+    return f"{count} of {said}" if said.endswith(f" {unit}") else f"{count} {unit} of {said}"
+
+
+def _missed(image: Told, told: Told, now: float) -> str:
+    """Who used it last, and who has parts of it that stay."""
+    used = last_use(image, told, now)
+    said = {"now": ["used now"], "-": []}.get(used, [f"used {used} ago"])
+    if shared := image.get("shared_with"):
+        most = next(iter(shared))
+        more = image["sharing_images"] - 1
+        of = f" and {more:,} more" if more else ""
+        said.append(f"shares {size(shared[most])} with {_short(most, image['name'])}{of}")
+    return ", ".join(said)
+
+
+def _short(name: str, beside: str) -> str:
+    """The tag alone where the repository is the same."""
+    repository, _, tag = name.rpartition(":")
+    return tag if beside.startswith(f"{repository}:") else name
 
 
 def _say(told: Told) -> None:
-    width = max(len(each["name"]) for each in told["images"])
-    for each in told["images"]:
-        click.echo(f"  {each['name']:{width}}  frees {size(each['frees'])} of {size(each['held'])}")
+    for line in lines(told, time.time()):
+        click.echo(line)
     if told["dry_run"]:
         click.echo(f"Would free {size(told['freed'])}. Nothing was evicted.")
         return

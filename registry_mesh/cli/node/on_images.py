@@ -39,6 +39,14 @@ def answered(asking: Callable[[], Told]) -> Told:
         fail(fault)
 
 
+def cost(count: int, price: str) -> str:
+    """What so many bytes cost, at a price as the configuration writes it."""
+    from registry_mesh.config.scalars import Price
+
+    known = Price.parse(price)
+    return f"{count * known.per_byte:.2f} {known.currency}"
+
+
 def chosen(told: Told, patterns: tuple[str, ...]) -> list[Any]:
     """The images that one of `patterns` means: a name, with its registry or without, or a pattern of the shell."""
     return [each for each in told["images"] if not patterns or any(_fits(each, p) for p in patterns)]

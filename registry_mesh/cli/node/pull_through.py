@@ -15,7 +15,7 @@ from registry_mesh.cli.node import preload
 from registry_mesh.cli.node.asked import Told, ask, node_at
 from registry_mesh.cli.node.marks import SIGNS, Marks, marks, say
 from registry_mesh.cli.node.of_node import OfNode
-from registry_mesh.cli.node.on_images import WAIT, answered
+from registry_mesh.cli.node.on_images import WAIT, answered, cost
 from registry_mesh.cli.node.screens import name_of, next_step, table, use_of
 from registry_mesh.findings.words import size, span
 
@@ -120,7 +120,7 @@ def _sum(parts: Sequence[Told], parent: Told | None, told: Told) -> str:
     rate = parent.get("bytes_per_second") if parent else None
     costs = [f"about {span(missing / rate)} at {size(rate)}/s"] if rate else []
     if parent and parent.get("price"):
-        costs.append(_cost(missing, parent["price"]))
+        costs.append(cost(missing, parent["price"]))
     said += f": {', '.join(costs)}." if costs else "."
     if told["quota"]:
         lacks = lacking(parts, told)
@@ -132,11 +132,3 @@ def lacking(parts: Sequence[Told], told: Told) -> int:
     """Bytes by which an image is larger than all that the store may hold; 0: it fits."""
     whole = sum(part["size"] for part in parts if part["kind"] != "manifest")
     return max(0, whole - told["quota"]) if told["quota"] else 0
-
-
-def _cost(count: int, price: str) -> str:
-    """What so many bytes cost, at a price as the configuration writes it."""
-    from registry_mesh.config.scalars import Price
-
-    known = Price.parse(price)
-    return f"{count * known.per_byte:.2f} {known.currency}"

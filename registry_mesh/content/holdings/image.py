@@ -113,3 +113,13 @@ def alone(images: Collection[Image], others: Collection[Image]) -> dict[Digest, 
     """The parts of `images` that none of `others` has."""
     shared = {part.digest for image in others for part in image.parts}
     return {part.digest: part for image in images for part in image.parts if part.digest not in shared}
+
+
+def sharing(image: Image, others: Collection[Image]) -> dict[str, int]:
+    """The names of `others` that have parts of `image` too, with the bytes held of those; most first."""
+    here = {part.digest: part.held for part in image.parts if part.held}
+    shared = {
+        each.name: sum(here[digest] for digest in {part.digest for part in each.parts} & here.keys())
+        for each in others
+    }
+    return {name: shared[name] for name in sorted(shared, key=lambda name: -shared[name]) if shared[name]}

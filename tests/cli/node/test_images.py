@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import urllib.error
 import urllib.request
@@ -236,6 +237,9 @@ def test_evicted_is_gone_and_what_others_have_stays(tree: Tree) -> None:
         tree.pull(repository, tag)
     plan = tree.said("evict", "out/a:*", "--dry-run")
     assert "Would free 3" in plan
+    for tag, shared in (("1", f", shares 2.1 MB with {REGISTRY}/out/b:1"), ("2", "")):
+        (line,) = [each for each in plan.splitlines() if f"out/a:{tag} " in each]
+        assert re.search(rf"  frees [\d.]+(?: [kM]?B)? of [\d.]+ MB +used now{shared}$", line), line
     assert set(tree.listed("out/*")) == {"out/a:1", "out/a:2", "out/b:1"}
     unasked = tree.run("evict", "out/a:*")
     assert (unasked.exit_code, "say --yes" in unasked.stderr) == (2, True), "nobody is there to be asked"
