@@ -98,7 +98,14 @@ class BlobAnswers(Answering):
     ) -> bool:
         """Whether the client may have it, it is good, and neither the client nor a disk needs to be waited for."""
         right = entry.shape.right
-        if (caller is not None or now >= right.until) and not path.allows(caller, right, now):
+        if not (
+            now < right.until
+            if caller is None
+            else right is caller.right
+            and now < path.until
+            and now < caller.until
+            and caller.generation == path.generation
+        ) and not path.allows(caller, right, now):
             return False
         if not self._is_clear and not self._clear():
             return False

@@ -73,6 +73,8 @@ class Callers:
     def __init__(self) -> None:
         self._rights: dict[Asked, Right] = {}
         self._callers: Lately[Caller] = Lately(CALLERS, MARK)
+        self.by_mark = self._callers.new
+        """The callers seen lately, by `mark_at`; credentials that end alike are not yet the same. Stays this object."""
 
     def right(self, asked: Asked) -> Right:
         """The one for what is asked: answers of one repository share it."""
@@ -94,11 +96,15 @@ class Callers:
     def by_value(self, credentials: bytes) -> Caller | None:
         """By the value of the field; None where it was never good for anything, or was forgotten."""
         line = LOGIN + credentials + b"\r"
-        return self.in_head(line, 0, len(line) - 1)
+        return self.in_head(line, 0, mark_at(0, len(line) - 1))
 
-    def in_head(self, head: bytes, at: int, stop: int) -> Caller | None:
-        """The same by the line of a head that begins at `at` and ends before `stop`. Looked up by the end of it, which
-        is a token's signature, and compared as a whole: to hash all of it, or to copy it, takes longer."""
-        mark = head[max(at + len(LOGIN), stop - MARK) : stop]
-        caller = self._callers.new.get(mark) or self._callers.get(mark)
+    def in_head(self, head: bytes, at: int, mark: slice) -> Caller | None:
+        """The same by the line of a head that begins at `at`; `mark`: see `mark_at`."""
+        caller = self._callers.get(head[mark])
         return caller if caller is not None and head.startswith(caller.line, at) else None
+
+
+def mark_at(at: int, stop: int) -> slice:
+    """By what credentials are looked up whose line begins at `at` in a head and ends before `stop`: by the end of them,
+    which is a token's signature. They are compared as a whole then: to hash all of them takes longer."""
+    return slice(max(at + len(LOGIN), stop - MARK), stop)

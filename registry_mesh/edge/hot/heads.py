@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from registry_mesh.edge.hot.callers import LOGIN, Caller
+from registry_mesh.edge.hot.callers import LOGIN, Caller, mark_at
 from registry_mesh.edge.hot.fast_path import FastPath
 from registry_mesh.edge.hot.layouts import NOTHING, Given
 from registry_mesh.edge.hot.recognise import END, Known, Usual
@@ -26,7 +26,9 @@ class Heads:
     shows, the text of its range, and its values that matter."""
 
     __slots__ = (
+        "_callers",
         "_login_at",
+        "_mark",
         "_path",
         "_range_at",
         "_range_first",
@@ -40,6 +42,9 @@ class Heads:
 
     def __init__(self, path: FastPath) -> None:
         self._path = path
+        self._callers = path.callers.by_mark
+        self._mark = mark_at(0, 0)
+        """Where the credentials that were looked up last end in their head."""
         self.asked: bytes | None = None
         self.caller: Caller | None = None
         self.given: Given = NOTHING
@@ -97,18 +102,21 @@ class Heads:
         else:
             caller = self.caller  # one connection mostly shows the same
             if caller is None or not line.startswith(caller.line, at):
-                if line.startswith(LOGIN, at):
-                    caller = self._path.callers.in_head(line, at, line.find(b"\r", at + _CREDENTIALS))
-                    if caller is None:
+                caller = self._callers.get(line[self._mark])  # most tokens of a client are equally long
+                if caller is None or not line.startswith(caller.line, at):
+                    caller = self._find_caller(line, at)
+                    if caller is None and line.startswith(LOGIN, at):
                         self.caller = None
                         return None, None
-                else:
-                    caller = None
                 self.caller = caller
             if caller is not None:
-                line = line[:at] + line[at + caller.length :]
+                stop = at + caller.length
+                if at == self._range_at and not self._range_first and line.startswith(_RANGE, stop):
+                    first, stop = stop + _VALUE, line.find(b"\r", stop + _VALUE)
+                    self.asked = line[first:stop]
+                line = line[:at] + line[stop:]
         at = self._range_at
-        if at >= 0 and not self._range_first and line.startswith(_RANGE, at):
+        if at >= 0 and self.asked is None and line.startswith(_RANGE, at):
             stop = line.find(b"\r", at + _VALUE)
             self.asked, line = line[at + _VALUE : stop], line[:at] + line[stop:]
         # A known head is complete; so are the bytes it was taken from, as they too end with an empty line.
@@ -122,6 +130,13 @@ class Heads:
         known = self._path.known.get(line)
         self.plain, self.varies = line is data, False
         return (known, None) if known is not None and not known.entry.gone else (None, line)
+
+    def _find_caller(self, line: bytes, at: int) -> Caller | None:
+        """Whose login begins at `at`, where it does; looked up from now on where its credentials end."""
+        if not line.startswith(LOGIN, at):
+            return None
+        self._mark = mark_at(at, line.find(b"\r", at + _CREDENTIALS))
+        return self._path.callers.in_head(line, at, self._mark)
 
     def _by_layout(self, usual: Usual, line: bytes) -> tuple[Known | None, bytes | None]:
         """The same, without the values that change, where a value is odd or the request may be one that is recorded."""

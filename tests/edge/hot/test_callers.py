@@ -221,12 +221,12 @@ async def test_a_connection_whose_heads_change_their_shape_gives_each_its_own(
     twins: Twins, authorizer: Authorizer
 ) -> None:
     """It remembers where the lines were and whose credentials came last: neither may answer for another request."""
-    alice, bob = await bearer(authorizer, "alice"), await bearer(authorizer, "bob")
+    alice, again, bob = [await bearer(authorizer, user) for user in ("alice", "alice", "bob")]
+    forged = f"{alice[:30]}{'a' if alice[30] != 'a' else 'b'}{alice[31:]}"  # ends as a good one does
     await warm(twins, alice)
-    logins = [
-        "",
-        *(f"Authorization: {each}\r\n" for each in (alice, bob, f"{alice}x", alice[:-1], f"x{alice}")),
-    ]
+    await warm(twins, again)
+    shown = (alice, again, bob, forged, f"{alice}x", alice[:-1], f"x{alice}")
+    logins = ["", *(f"Authorization: {each}\r\n" for each in shown)]
     spans = [
         "",
         "Range: bytes=7-70\r\n",
