@@ -99,6 +99,14 @@ class Policies:
         """Whether what the entry allows holds for the registry: a private one has to be named."""
         return entry.registries is not None or asked.registry not in self.private
 
+    def open_to_all(self, entry: Entry) -> Actions:
+        """What the entry allows callers without a login, beside what is denied to everybody everywhere."""
+        if EVERYBODY not in entry.subjects:
+            return frozenset()
+        everywhere = [e for e in self.entries if e.repositories is None and e.registries is None]
+        denied = [e.deny for e in everywhere if EVERYBODY in e.subjects]
+        return entry.allow.difference(*denied)
+
     def is_forgotten(self, registry: str) -> bool:
         """Whether it is private, and no entry says who may read it."""
         return registry in self.private and not any(

@@ -8,13 +8,14 @@ from typing import Any, Final
 
 from registry_mesh.access.gate import is_loopback
 from registry_mesh.access.tokens import KeyInvalid, Tokens
+from registry_mesh.auth.access import Action, Actions
 from registry_mesh.auth.policies import Entry, Policies, readers
 from registry_mesh.auth.subjects import is_issuer
 from registry_mesh.auth.trials import Trial
 from registry_mesh.config.access_files import load_users
 from registry_mesh.config.checking.named import MAKE_USERS, check_named
 from registry_mesh.config.document import Document, mapping
-from registry_mesh.config.finding import Path
+from registry_mesh.config.finding import Finding, Mark, Path, Severity
 from registry_mesh.config.policy_files import load_policies, load_trials, policy_paths
 from registry_mesh.config.robot_files import load_robots
 from registry_mesh.config.values import listed
@@ -24,6 +25,13 @@ from registry_mesh.oci.refusals import NameUnknown
 _MAKE_ROBOTS: Final = "make the directory, or have `registry-mesh robot create` make it"
 _CHANGES: Final = {"push": "push images and move tags", "admin": "push and delete every image"}
 """Rights of `access.anonymous` beyond reading."""
+_CHANGING: Final[Mapping[str, Actions]] = {
+    "push images": frozenset({Action.CREATE}),
+    "move tags": frozenset({Action.TAG_UPDATE}),
+    "delete images": frozenset({Action.DELETE}),
+    "do all that admins may": frozenset({Action.ADMIN}),
+}
+"""What a policy may give beyond reading, and how that is put."""
 _MAKE_POLICIES: Final = "make the directory, with a file of policies in it: see docs/access.md"
 
 
@@ -97,8 +105,25 @@ def _check_policies(document: Document, access: Mapping[str, Any]) -> None:
     def read(folder: str) -> None:
         found = load_policies(policy_paths(folder), lines, private)
         _warn_of(document, [host for host in private if found.is_forgotten(host)])
+        _warn_of_changers(document, found)
 
     check_named(document, ("access", "policies"), read, _MAKE_POLICIES)
+
+
+def _warn_of_changers(document: Document, policies: Policies) -> None:
+    """What policies let anybody change at a node that others than this machine reach; said at the policy."""
+    listen = mapping(document.find("listen"))
+    if is_loopback(str(listen.get("address", "127.0.0.1"))):
+        return
+    for entry in policies.entries:
+        words = [word for word, actions in _CHANGING.items() if actions & policies.open_to_all(entry)]
+        if words:
+            file, _, line = entry.where.rpartition(":")
+            what = f"{entry.name}: anybody who reaches {listen['address']} may {' and '.join(words)}, without a login"
+            how = "say subjects: users, or names and @groups; or listen on 127.0.0.1"
+            document.findings.append(
+                Finding(file, Mark(int(line), 1), ("policies",), what, how, Severity.WARNING)
+            )
 
 
 def trials_of(document: Document) -> tuple[Policies, list[Trial]]:

@@ -9,6 +9,7 @@ import pytest
 import trustme
 
 from registry_mesh.access.tokens import new_key
+from registry_mesh.auth.policies import ALLOWS, DENIES, Entry, Policies
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.load import parse
 
@@ -108,6 +109,43 @@ def test_a_node_that_anybody_may_change_is_warned_of(right: str, may: str, addre
     assert said(access={"anonymous": right}) == []
     assert said(access={"anonymous": right}, listen={"address": "::1"}) == []
     assert said(access={"anonymous": "pull"}, listen={"address": address}) == []
+
+
+@pytest.mark.parametrize(
+    ("right", "may"),
+    [
+        ("push", "push images and move tags"),
+        ("create", "push images"),
+        ("tag-update", "move tags"),
+        ("delete", "delete images"),
+        ("admin", "do all that admins may"),
+    ],
+)
+def test_a_policy_that_lets_anybody_change_images_is_warned_of(right: str, may: str, tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text(
+        "schema: registry-mesh/access/1\n"
+        "policies:\n"
+        '  - {name: read, repos: "**", subjects: everybody, allow: pull}\n'
+        f'  - {{name: open, repos: "scratch/**", subjects: [alice, everybody], allow: {right}}}\n'
+    )
+    access = {"policies": str(tmp_path)}
+    (warned,) = said(access=access, listen={"address": "0.0.0.0"})
+    assert warned.startswith(f"{file}:4:1: warning: policies: open: anybody who reaches 0.0.0.0 may ")
+    assert may in warned
+    assert said(access=access) == []
+    text = file.read_text()
+    file.write_text(text.replace("everybody]", "users]"))
+    assert said(access=access, listen={"address": "0.0.0.0"}) == []
+
+
+def test_a_policy_whose_rights_are_denied_to_everybody_opens_nothing() -> None:
+    everybody = frozenset({"everybody"})
+    allow = Entry("open", everybody, allow=ALLOWS["push"] | ALLOWS["delete"])
+    deny = Entry("none", everybody, deny=DENIES["push"])
+    some = Entry("some", everybody, registries=frozenset({"r.example"}), deny=DENIES["delete"])
+    assert Policies((allow, deny, some), {}).open_to_all(allow) == ALLOWS["delete"]
+    assert Policies((deny,), {}).open_to_all(deny) == frozenset()
 
 
 def test_policies_are_tried_with_what_the_node_s_registries_are(tmp_path: Path) -> None:
