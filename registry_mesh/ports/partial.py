@@ -49,6 +49,10 @@ class Marks(Protocol):
         """Set a chunk's state; MISSING gives its room back. Written data is synced before the mark is durable."""
         ...
 
+    doubted: bool
+    """Whether some chunk is PROVEN by a chunk map about which no second parent was asked, or was so by one of maps that
+    differ. Once it is, for all processes, it stays until the blob is complete."""
+
 
 class Claims(Protocol):
     """Which chunks this process is to bring, and which ones the readers of others wait for. A process that dies loses

@@ -112,6 +112,15 @@ class CacheStoreSuite:
             assert hold.run(3, 4, PROVEN) == 4
             assert hold.run(2, 2, PROVEN) == 2
 
+    async def test_doubt_is_shared_and_kept(self, store: CacheStore) -> None:
+        async with store.hold(DIGEST, SIZE) as one, store.hold(DIGEST, SIZE) as two:
+            await fill(one, range(1))
+            assert not one.doubted and not two.doubted
+            one.doubted = True
+            assert two.doubted
+        async with store.hold(DIGEST, SIZE) as hold:
+            assert hold.doubted and hold.state(0) == PROVEN
+
     async def test_claims_exclude_another_hold(self, store: CacheStore) -> None:
         async with store.hold(DIGEST, SIZE) as one, store.hold(DIGEST, SIZE) as two:
             assert one.claim(range(2, 4)) == range(2, 4)

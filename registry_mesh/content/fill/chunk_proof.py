@@ -215,6 +215,13 @@ class ChunkProof:
             self._state.map_phase = MapPhase.LACKING
             self._state.troubles.fail(found, via)
 
+    def compared(self, found: ChunkMap | None) -> None:
+        """`found` is what parents say together of what is proven already; None where they differ."""
+        if found is None:
+            self._disown()
+        elif not self._disowned:
+            self._took(found)
+
     def _took(self, found: ChunkMap) -> None:
         try:
             self.map = found if self.map is None else self.map.joined(found)
@@ -256,6 +263,10 @@ class ChunkProof:
                 await asyncio.sleep(0)
             if self._state.marks.state(index) == ChunkState.UNPROVEN:
                 await self._prove(index, None)
+
+    async def prove_again(self, index: int) -> None:
+        """A chunk that is written is held against the map as it is now."""
+        await self._prove(index, None)
 
     async def _prove(self, index: int, summed: ChunkSum | None, source: str = "") -> None:
         """A chunk that was written before its sum was here, or that two maps tell of."""

@@ -12,9 +12,10 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator
 from typing import Final
 
-from registry_mesh.chunks.chunk_map import CHUNK, MIB, ChunkMap, count
+from registry_mesh.chunks.chunk_map import CHUNK, MIB, count
 from registry_mesh.chunks.sums import ChunkSum
 from registry_mesh.content.fill.chunk_proof import ChunkProof
+from registry_mesh.content.fill.comparison import ChunkComparison
 from registry_mesh.content.fill.completion import FillCompletion
 from registry_mesh.content.fill.elsewhere import ClaimsElsewhere
 from registry_mesh.content.fill.lanes import LaneShares
@@ -66,6 +67,7 @@ class Fill:
         self.noted_for: set[Place] = set()
         """Those that are noted as where it comes from."""
         self._proof = ChunkProof(self.state)
+        self.comparison = ChunkComparison(self.state, self._proof)
         self.transfers = Transfers(self.state, hold, self._proof, self._written, self._transfer_ended)
         self._completion = FillCompletion(self.state, self._proof, store)
         self._elsewhere = ClaimsElsewhere(self.state, hold)
@@ -99,11 +101,6 @@ class Fill:
             self._readings -= 1
 
     @property
-    def chunk_map(self) -> ChunkMap | None:
-        """That by which its chunks are proven, where it is here."""
-        return self._proof.map
-
-    @property
     def proves(self) -> bool:
         """Whether what leaves now is proven, by a chunk map or by the digest of the whole."""
         return self.state.map_phase.proves or self.state.phase is Phase.COMMITTED
@@ -132,6 +129,8 @@ class Fill:
             return None
         need = self.state.map_phase.need
         if not self.state.first_use.is_over(first, stop) or self.state.marks.run(first, stop, need) < stop:
+            return None
+        if len(span) < self.size and not self.state.compared.over(first, stop):
             return None
         self.transfers.read(span, via, held=True)
         return self._data.slice(span)
@@ -191,7 +190,8 @@ class Fill:
     async def _proven_until(self, reader: Reader) -> int:
         """How far the reader may go now."""
         stop = self.state.released(reader.position, min(reader.stop, reader.position + SLICE))
-        return await self.state.first_use.until(reader.position, stop)
+        stop = await self.state.first_use.until(reader.position, stop)
+        return await self.comparison.until(reader, stop)
 
     def _demand(self, reader: Reader) -> None:
         """Have done what the reader waits for; `SourceUnavailable` where nothing is done any more."""
@@ -242,6 +242,7 @@ class Fill:
         for task in tasks:
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await task
+        await self.comparison.close()
         await state.first_use.close()
         self._readers.wake_now()
         state.strip()

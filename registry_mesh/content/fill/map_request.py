@@ -52,13 +52,16 @@ class WantedSums:
         self._wanted.clear()
 
 
-async def ask_for_map(state: FillState, via: Via, chunks: range) -> ChunkMap | Failure | None:
+async def ask_for_map(
+    state: FillState, via: Via, chunks: range, *, compare: bool = False
+) -> ChunkMap | Failure | None:
     """The map with the sums of `chunks`; None where there is none; what keeps it from coming. Wrong maps, and maps of
-    which one must be wrong, are none, and the fill is disputed then."""
+    which one must be wrong, are none, and the fill is disputed then. Parents are compared where a part of the map is
+    asked for, and where `compare` says so."""
     failure: Failure | None = None
     span = (
         None
-        if len(chunks) == state.chunks
+        if len(chunks) == state.chunks and not compare
         else Span(chunks.start * CHUNK, min(state.size, chunks.stop * CHUNK))
     )
     wrong = 0
@@ -81,6 +84,8 @@ async def ask_for_map(state: FillState, via: Via, chunks: range) -> ChunkMap | F
             wrong += isinstance(again, SourceLied | MapUnusable)
             continue
         if found is None or (found.size == state.size and found.covers(span)):
+            if found is not None and span is not None:
+                state.compared.came(found)
             return found
         failure, wrong = SourceLied(_misfit(found, state.size)), wrong + 1
     if isinstance(failure, SourceLied | MapUnusable):

@@ -86,7 +86,8 @@ class MapPhase(enum.Enum):
     """Of a fill's chunk map. A row each: what it means, the least state of a chunk that leaves, what becomes of a
     chunk that comes, and what may come next."""
 
-    UNASKED = ("nothing is fetched yet", ChunkState.UNPROVEN, "", "ASKING")
+    UNASKED = ("nothing is fetched yet", ChunkState.UNPROVEN, "", "ASKING THERE NONE")
+    # THERE, NONE: parents were compared for the sake of who reads a part of what is held
     ASKING = ("a parent is asked for it", ChunkState.PROVEN, "left unmarked", "THERE NONE LACKING")
     THERE = ("what was wanted of it is here", ChunkState.PROVEN, "proven, or thrown away", "ASKING NONE")
     # ASKING: more of it is wanted; NONE: it was convicted

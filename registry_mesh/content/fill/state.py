@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from registry_mesh.chunks.chunk_map import CHUNK, MIB, count
 from registry_mesh.chunks.sums import NEWEST, SumAlgorithm
+from registry_mesh.content.fill.compared import ComparedChunks
 from registry_mesh.content.fill.digest_proof import DigestProof
 from registry_mesh.content.fill.first_use import FirstUse
 from registry_mesh.content.fill.lanes import LaneShares
@@ -55,6 +56,7 @@ class FillState:
         self.readers = Readers(policy.wake)
         self.digest_proof = DigestProof(hold, hold)
         self.vouched = VouchedChunks(self.chunks)
+        self.compared = ComparedChunks(hold, self.chunks)
         self.map_phase = MapPhase.UNASKED
         self.sums = NEWEST
         """By which chunks are summed as they come: as the map is, or before it is here as it most likely is."""
@@ -190,6 +192,7 @@ class FillState:
 
     def prove(self, index: int) -> None:
         """Chunk `index` fits the chunk map."""
+        self.compared.prove(index)
         self.marks.mark(index, ChunkState.PROVEN)
         self.vouched.prove(index)
 
@@ -208,6 +211,7 @@ class FillState:
     def _miss(self, index: int) -> None:
         """A chunk that was there is not any more."""
         self.vouched.miss(index)
+        self.compared.miss(index)
         self._first_missing = min(self._first_missing, index)
 
     # -- what went wrong ------------------------------------------------------------------------------------------
@@ -227,7 +231,7 @@ class FillState:
 
     def dispute(self, reason: str) -> None:
         """The chunk maps that came are wrong, or nobody knows which is; the digest of the whole will tell."""
-        self.disputed = True
+        self.disputed = self.marks.doubted = True
         log.warning("%s: %s: no part of it leaves before all of it is proven", self.digest, reason)
 
     def strip(self) -> None:

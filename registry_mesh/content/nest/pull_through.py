@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager
 from typing import Final
 
 from cachetools import LRUCache
 
 from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap
-from registry_mesh.chunks.mapper import ChunkMapper
 from registry_mesh.content.fill.fill import Fill
 from registry_mesh.content.fill.fills import ATTEMPTS, Fills, opened_with_bytes
 from registry_mesh.content.fill.phases import Phase
@@ -18,6 +17,7 @@ from registry_mesh.content.fill.via import NO_RIVALS, Distrust, Doubt, Via
 from registry_mesh.content.fill.vouched import SignedRoot, nothing_is_signed
 from registry_mesh.content.nest.belonging import Anybodys, Belonging
 from registry_mesh.content.nest.bypass import bypass
+from registry_mesh.content.nest.passed_on import MapsPassedOn
 from registry_mesh.content.nest.readings import EmptyReading, FillReading, PastReading
 from registry_mesh.content.nest.unproven import Ranges, refused
 from registry_mesh.oci.digest import Digest
@@ -82,6 +82,7 @@ class PullThrough:
         self._store = store
         self._source = source
         self._fills = fills
+        self._maps = MapsPassedOn(store, source, fills, belonging)
         self._sizes: LRUCache[Digest, int] = LRUCache(4096)
 
     async def stat(self, digest: Digest) -> BlobInfo:
@@ -134,28 +135,7 @@ class PullThrough:
     async def chunk_map(self, digest: Digest, span: Span | None = None) -> ChunkMap | None:
         """The store's, or that of the fill under way, else the source's; None where the source cannot be asked, or has
         none that can be used: what is held of the blob is given all the same."""
-        if digest.is_of_nothing:
-            return ChunkMapper().finish()
-        try:
-            found = await self._store.chunk_map(digest, span)
-        except (BlobUnknown, StoreBroken):
-            return await self._map_under_way(digest, span)
-        if found is None:
-            return await self._map_of_source(digest, span)
-        await self._belonging.demand(digest)
-        return found
-
-    async def _map_under_way(self, digest: Digest, span: Span | None) -> ChunkMap | None:
-        fill = self._fills.get(digest)
-        if fill is not None and fill.chunk_map is not None and fill.chunk_map.covers(span):
-            await self._belonging.demand(digest)
-            return fill.chunk_map
-        return await self._map_of_source(digest, span)
-
-    async def _map_of_source(self, digest: Digest, span: Span | None) -> ChunkMap | None:
-        with suppress(Failure):
-            return await self._source.chunk_map(digest, span)
-        return None
+        return await self._maps.of(digest, span)
 
     @asynccontextmanager
     async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[Reading]:

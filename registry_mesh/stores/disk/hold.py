@@ -71,6 +71,14 @@ class DiskHold:
     def discarded(self) -> bool:
         return self._table.discarded
 
+    @property
+    def doubted(self) -> bool:
+        return self._table.doubted
+
+    @doubted.setter
+    def doubted(self, doubted: bool) -> None:
+        self._table.set_doubted(doubted)
+
     def state(self, index: int) -> ChunkState:
         state = self._table.state(index)
         return STATES[state] if state < len(STATES) else ChunkState.MISSING

@@ -2,8 +2,8 @@
 
 All integers little-endian. 64 bytes of head, then 8 bytes a chunk:
 
-    head    magic 8s | blob size u64 | chunk size u64 | committed u8, discarded u8, 6 spare | mtime u64 | boot id 16 |
-            wanted u64
+    head    magic 8s | blob size u64 | chunk size u64 | committed u8, discarded u8, doubted u8, 5 spare |
+            mtime u64 | boot id 16 | wanted u64
     chunk   state u8 | reserved u8 | synced u8 | summed u8 | crc32 u32
 
 Every field is written by a store of its own size, so that no process undoes what another one writes beside it.
@@ -32,7 +32,7 @@ from registry_mesh.stores.disk.space.ledger import charge
 
 _MAGIC: Final = b"RMHOLD01"
 _HEAD: Final = struct.Struct("<8sQQ8xQ16s8x")
-_COMMITTED, _DISCARDED = 24, 25
+_COMMITTED, _DISCARDED, _DOUBTED = 24, 25, 26
 _MTIME_WORD: Final = 4
 _WANTED_WORD: Final = 7
 _BOOT: Final = slice(40, 56)
@@ -129,6 +129,15 @@ class HoldFile:
     def set_discarded(self) -> None:
         """Say so, to all processes."""
         self._bytes[_DISCARDED] = 1
+
+    @property
+    def doubted(self) -> bool:
+        """See `ports.partial.Marks`."""
+        return bool(self._bytes[_DOUBTED])
+
+    def set_doubted(self, doubted: bool) -> None:
+        """Say so, to all processes."""
+        self._bytes[_DOUBTED] = doubted
 
     @property
     def mtime_ns(self) -> int:

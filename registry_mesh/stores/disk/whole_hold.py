@@ -20,6 +20,7 @@ class WholeHold:
     committed = True
     discarded = False
     untouched = False  # nothing of it is proven: the store that has it looks at it
+    doubted = False
 
     def __init__(self, info: BlobInfo, fd: int, look_at: Callable[[int], Awaitable[bool]]) -> None:
         self.info = info

@@ -30,6 +30,7 @@ class Part:
         self.wanted: int | None = None
         self.committed = False
         self.discarded = False
+        self.doubted = False
 
     def room(self, index: int) -> int:
         """Return how many bytes of the quota a chunk takes."""
@@ -73,6 +74,15 @@ class MemoryHold:
     def discarded(self) -> bool:
         """Return whether some hold of the blob discarded it."""
         return self._part.discarded
+
+    @property
+    def doubted(self) -> bool:
+        """Return whether some hold of the blob doubts what proves its chunks."""
+        return self._part.doubted
+
+    @doubted.setter
+    def doubted(self, doubted: bool) -> None:
+        self._part.doubted = doubted
 
     def state(self, index: int) -> ChunkState:
         """Return the state of one chunk."""

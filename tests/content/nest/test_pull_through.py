@@ -688,7 +688,7 @@ async def test_the_chunk_map_of_what_is_not_held_is_the_source_s(make: Make) -> 
     told = await cache.source.chunk_map(digest)
     assert told is not None and await cache.through.chunk_map(digest) == told
     asking = asyncio.ensure_future(cache.get(digest))
-    while (fill := cache.fills.get(digest)) is None or fill.chunk_map is None:
+    while (fill := cache.fills.get(digest)) is None or fill.comparison.chunk_map(None) is None:
         await asyncio.sleep(0)
     before = cache.source.maps_asked
     assert await cache.through.chunk_map(digest) == told
