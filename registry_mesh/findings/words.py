@@ -35,3 +35,9 @@ def size(count: float) -> str:
         if count >= unit:
             return f"{count / unit:.3g} {name}"
     return f"{count:.0f} B"
+
+
+def part_of(part: float, whole: float, of: str = "of") -> str:
+    """`9.8 of 17.9 GB`: the unit once, where it is the same."""
+    (count, unit), said = size(part).split(" "), size(whole)
+    return f"{count} {of} {said}" if said.endswith(f" {unit}") else f"{count} {unit} {of} {said}"

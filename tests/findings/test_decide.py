@@ -25,7 +25,7 @@ from registry_mesh.findings.facts import (
     UnservedFacts,
 )
 from registry_mesh.findings.finding import NAMES, Finding, State, verdict
-from registry_mesh.findings.words import moment, size, span
+from registry_mesh.findings.words import moment, part_of, size, span
 
 NOW = 1_795_516_936.0  # 2026-11-24 10:42:16 UTC
 SINCE = NOW - 676  # 10:31
@@ -493,3 +493,9 @@ def test_what_to_do_of_a_certificate_follows_its_fault(why: str, next_: str) -> 
 def test_the_next_step_of_a_rule_s_fault_is_a_command(fault: str, next_: str) -> None:
     (found,) = decide(replace(WELL, rules=RulesFacts((fault,), SINCE)), NOW)
     assert found.next == next_
+
+
+def test_a_part_of_something_has_the_unit_once() -> None:
+    assert part_of(9.8e9, 17.9e9) == "9.8 of 17.9 GB"
+    assert part_of(52.4e6, 12.5e12, "of at most") == "52.4 MB of at most 12.5 TB"
+    assert part_of(0, 10) == "0 of 10 B"

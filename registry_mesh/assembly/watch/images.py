@@ -186,7 +186,8 @@ class NodeImages:
             {"name": image.name, "whole": image.whole, "held": image.held, "size": image.size}
             for image in chosen
         ]
-        return {"images": told, "until": until, "pinned": size}
+        most = None if quota is None else int(quota * _PINNED)
+        return {"images": told, "until": until, "pinned": size, "pinned_at_most": most}
 
     async def keep_pins(self) -> None:
         """Have the store spare what is pinned: what its tags point at now."""

@@ -13,7 +13,7 @@ from registry_mesh.cli.node.asked import Told, ask, node_at
 from registry_mesh.cli.node.ls import last_use
 from registry_mesh.cli.node.of_node import OfNode
 from registry_mesh.cli.node.on_images import EPILOG, WAIT, answered, cost, touch
-from registry_mesh.findings.words import size
+from registry_mesh.findings.words import part_of, size
 
 
 @click.command(cls=OfNode, epilog=EPILOG)
@@ -64,18 +64,12 @@ def _price(plan: Told) -> str:
 def lines(told: Told, now: float) -> Iterator[str]:
     """What goes, image by image, and what it would be missed by."""
     rows = [
-        (each["name"], f"frees {_of(each['frees'], each['held'])}", _missed(each, told, now))
+        (each["name"], f"frees {part_of(each['frees'], each['held'])}", _missed(each, told, now))
         for each in told["images"]
     ]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for name, frees, missed in rows:
         yield f"  {name:{widths[0]}}  {frees:{widths[1]}}  {missed}".rstrip()
-
-
-def _of(part: int, whole: int) -> str:
-    """`9.8 of 17.9 GB`: the unit once, where it is the same."""
-    (count, unit), said = size(part).split(" "), size(whole)
-    return f"{count} of {said}" if said.endswith(f" {unit}") else f"{count} {unit} of {said}"
 
 
 def _missed(image: Told, told: Told, now: float) -> str:

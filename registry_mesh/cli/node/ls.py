@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import shutil
 import sys
@@ -92,7 +93,18 @@ def command(
     if unused is not None and (began is None or began > now - unused):
         since = f"since {day(began)} only" if began is not None else "by no version of this node yet"
         click.echo(f"note: uses are noted {since}: what was used before is not known", err=True)
+    if patterns and not chosen(told, patterns):
+        click.echo(nothing_called(told, patterns[0]), err=True)
     sys.exit(0 if images or not patterns else 1)
+
+
+def nothing_called(told: Told, name: str) -> str:
+    """That nothing here has that name, and which is like it."""
+    known = {each["repository"] for each in told["images"]}
+    known |= {f"{each['repository']}:{each['tag']}" for each in told["images"] if each["tag"]}
+    near = difflib.get_close_matches(name, sorted(known), 1)
+    said = f"Nothing here is called {name}."
+    return f"{said}\n  Did you mean {near[0]}? registry-mesh ls {near[0]}" if near else said
 
 
 def is_unused(image: Told, told: Told, before: float) -> bool:

@@ -11,7 +11,7 @@ from registry_mesh.cli.node.asked import Told
 from registry_mesh.cli.node.of_node import OfNode
 from registry_mesh.cli.node.on_images import EPILOG, touch
 from registry_mesh.config.scalars import parse_duration
-from registry_mesh.findings.words import size
+from registry_mesh.findings.words import part_of, size
 
 
 def _duration(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
@@ -41,6 +41,11 @@ def command(config: Path, images: tuple[str, ...], seconds: float | None, off: b
     touch(config, "pin", {"images": images, "seconds": seconds, "off": off}, as_json, _say)
 
 
+def _room(told: Told) -> str:
+    most = told.get("pinned_at_most")
+    return part_of(told["pinned"], most, "of at most") if most else size(told["pinned"])
+
+
 def _say(told: Told) -> None:
     names = ", ".join(each["name"] for each in told["images"]) or "Nothing that was pinned"
     if told.get("off"):
@@ -48,7 +53,7 @@ def _say(told: Told) -> None:
         return
     until = told["until"]
     when = "for good" if until is None else f"until {time.strftime('%d %b %Y %H:%M', time.gmtime(until))} UTC"
-    click.echo(f"{names}: pinned {when}. Pins hold {size(told['pinned'])}.")
+    click.echo(f"{names}: pinned {when}. Pins hold {_room(told)}.")
     for each in told["images"]:
         if not each["whole"]:
             share = 100 * each["held"] // max(1, each["size"])

@@ -17,7 +17,7 @@ from registry_mesh.cli.node.marks import SIGNS, Marks, marks, say
 from registry_mesh.cli.node.of_node import OfNode
 from registry_mesh.cli.node.on_images import WAIT, answered, cost
 from registry_mesh.cli.node.screens import name_of, next_step, table, use_of
-from registry_mesh.findings.words import size, span
+from registry_mesh.findings.words import part_of, size, span
 
 _HEADS: Final = ("PART", "SIZE", "HERE", "THE REST FROM", "OVER THE WAN")
 
@@ -116,7 +116,7 @@ def _sum(parts: Sequence[Told], parent: Told | None, told: Told) -> str:
     whole, missing = sum(part["size"] for part in parts), _missing(parts)
     if not missing:
         return f"All {size(whole)} are here; nothing would cross the WAN."
-    said = f"{size(missing)} of {size(whole)} would cross the WAN"
+    said = f"{part_of(missing, whole)} would cross the WAN"
     rate = parent.get("bytes_per_second") if parent else None
     costs = [f"about {span(missing / rate)} at {size(rate)}/s"] if rate else []
     if parent and parent.get("price"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from registry_mesh.cli.node.ls import is_unused, last_use, lines, shortened
+from registry_mesh.cli.node.ls import is_unused, last_use, lines, nothing_called, shortened
 
 DAY = 86400.0
 NOW = 1_764_000_000.0
@@ -96,3 +96,17 @@ def test_a_node_of_an_older_version_says_less() -> None:
     old = {key: value for key, value in image("1").items() if key not in ("last_use", "pulls_7d")}
     rows = list(lines([old], {**TOLD, "uses_since": None, "images": [old]}, NOW))
     assert rows[1].split()[1:] == ["whole", "18.7", "GB", "-", "-"]
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("atlas/athna", "atlas/athena"),
+        ("atlas/athna:25.0.31", "atlas/athena:25.0.31"),
+        ("cms/*", ""),
+    ],
+)
+def test_a_slip_of_a_name_is_told_what_may_be_meant(name: str, near: str) -> None:
+    held = [{"repository": "atlas/athena", "tag": tag} for tag in ("25.0.31", "24.0.62", "")]
+    said = f"\n  Did you mean {near}? registry-mesh ls {near}" if near else ""
+    assert nothing_called({"images": held}, name) == f"Nothing here is called {name}.{said}"

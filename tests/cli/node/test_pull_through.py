@@ -38,7 +38,7 @@ def test_equal_parts_are_one_line() -> None:
         "  blob 3        4.21 GB  61 %      ch-geneva-r1   1.64 GB",
         "  blobs 4 to 5  5.66 GB  not held  ch-geneva-r1   5.66 GB",
         "",
-        "7.3 GB of 18.7 GB would cross the WAN: about 34 s at 212 MB/s, 0.58 CHF. It fits the store.",
+        "7.3 of 18.7 GB would cross the WAN: about 34 s at 212 MB/s, 0.58 CHF. It fits the store.",
     ]
 
 
