@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Final
+from unicodedata import normalize
 from urllib.parse import SplitResult, urlsplit
 
 _INNER_ZONES: Final = ("localhost", "local", "localdomain", "internal", "intranet", "lan", "home.arpa", "svc")
 """Top domains that no public name has; `svc` is that of services in a Kubernetes cluster."""
 _NUMBER: Final = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
+_IDEOGRAPHIC_STOP: Final = "\u3002"
+"""Which stands for a dot in a name (RFC 3490 section 3.1), as its other forms do, which NFKC makes this one."""
 _NAT64: Final = IPv6Network("64:ff9b::/96")
 _PUBLIC: Final = IPv6Network("2000::/3")
 """All that was ever given out for the public network (RFC 4291 section 2.4). Beside it are forms that carry an IPv4
@@ -49,10 +52,10 @@ def split(url: str) -> SplitResult | None:
 
 def inner_host(url: str) -> bool:
     """Return whether the URL names this machine, a name that only an inner network knows, or a literal address that is
-    not a public one, however it is written. True for what cannot be read."""
+    not a public one, however it is written, in whichever digits. True for what cannot be read."""
     if split(url) is None:
         return True
-    host = host_of(url)
+    host = normalize("NFKC", host_of(url)).replace(_IDEOGRAPHIC_STOP, ".").removesuffix(".")
     return inner_name(host) or inner_address(host)
 
 

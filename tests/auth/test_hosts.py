@@ -21,6 +21,10 @@ from registry_mesh.auth.hosts import inner_host, place, same_place
         "metadata", "registry", "metadata.google.internal", "printer.local", "a.lan", "a.home.arpa",
         "8.8.8", "1.2.3.0x4", "[::127.0.0.1]", "[::a9fe:a9fe]", "[::ffff:0:127.0.0.1]", "[64:ff9b:1::7f00:1]",
         "[fec0::1]", "[4000::1]", "[2001:0:7f00:1::]", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local",
+        "\uff11\uff12\uff17.\uff10.\uff10.\uff11", "127.0.0\uff0e1", "\uff11\uff12\uff17.\uff11",
+        "127\u30020\u30020\u30021",
+        "\u2460\u2461\u2466.0.0.1", "metadata.google\u3002internal", "localhost\uff61",
+        "169.254.169.\u00b2\u2075\u2074",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("rest", ["", ":8080", "/token?x=y"])

@@ -34,6 +34,18 @@ INWARD = (
 )  # fmt: skip
 """Spellings of hosts that lie inside."""
 
+SPELT = (
+    "0x7F.0x0.0x0.0x1", "00127.0.0.1", "127.0.0.1.", "LOCALHOST.", "a.localhost", "[0:0:0:0:0:0:0:1]", "[::]",
+    "[2002:7f00:1::]", "[fe80::1%25lo]", "0", "2852039166", "0xA9FEA9FE", "169.254.43518", "10.1", "192.168.257",
+    "0300.0250.0.1", "100.64.0.1", "127%2e0%2e0%2e1", "user@127.0.0.1", "[::127.0.0.1]", "[::ffff:0:127.0.0.1]",
+    "[2001:0:7f00:1::]", "[fec0::1]", "[64:ff9b:1::7f00:1]", "\uff11\uff12\uff17.\uff10.\uff10.\uff11",
+    "127.0.0\uff0e1",
+    "127\u30020\u30020\u30021", "\u2460\u2461\u2466.0.0.1", "metadata.google\u3002internal", "169.254.169.254.",
+)  # fmt: skip
+"""More of them, each in a redirect, a realm or a link."""
+
+BY = ("blob", "realm", "tags")
+
 OUTWARD = (
     PUBLIC, "1572394766", "0x5db8d70e", "cdn.elsewhere.test", "inner.elsewhere.test", "parent.test", "parent.test.",
     "parent.test@93.184.215.14", "parent.test.elsewhere.test", f"{PARENT}", f"{BUCKET}", "[2606:4700::1111]",
@@ -42,6 +54,13 @@ OUTWARD = (
 
 LEADS = {
     **{f"a blob at {host}": ("blob", f"http://{host}:8080/x") for host in (*INWARD, *OUTWARD)},
+    **{
+        f"a {BY[number % 3]} at {host.encode('unicode_escape').decode()}": (
+            BY[number % 3],
+            f"http://{host}:8080/x",
+        )
+        for number, host in enumerate(SPELT)
+    },
     "a blob at another scheme": ("blob", "https://cdn.elsewhere.test/x"),
     "a blob at no scheme": ("blob", f"//{PUBLIC}:8080/x"),
     "a blob behind backslashes": ("blob", f"http:\\\\{PUBLIC}:8080\\x"),
