@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from registry_mesh.config.checking.whole import check_document
 from registry_mesh.config.document import Document, read_document
-from registry_mesh.config.files import unreadable
+from registry_mesh.config.files import content_of
 from registry_mesh.config.finding import ConfigInvalid, Finding, Severity
 from registry_mesh.config.finding import Path as KeyPath
 from registry_mesh.config.model_errors import report_model_errors
@@ -47,11 +47,7 @@ def load(path: str | Path) -> Loaded:
     """The configuration in the file at `path`. `ConfigInvalid` lists every fault."""
     if str(path) == "-":
         raise ConfigInvalid([Finding("-", None, (), "standard input is not read", "name a file")])
-    try:
-        text = Path(path).read_bytes()
-    except OSError as fault:
-        raise unreadable(path, fault) from None
-    return parse(text, str(path))
+    return parse(content_of(path), str(path))
 
 
 def parse(text: str | bytes, file: str) -> Loaded:

@@ -31,7 +31,7 @@ from registry_mesh.auth.policies import ALLOWS, DENIES, Entry, Policies
 from registry_mesh.auth.subjects import is_group, is_member
 from registry_mesh.auth.trials import Trial, failing
 from registry_mesh.config.document import Document, read_document
-from registry_mesh.config.files import unreadable
+from registry_mesh.config.files import content_of, unreadable
 from registry_mesh.config.finding import ConfigInvalid, Finding, Mark
 from registry_mesh.config.finding import Path as Place
 from registry_mesh.config.model_errors import report_model_errors
@@ -141,7 +141,7 @@ def _read(
     names: dict[tuple[str, str], str] = {}
     for path in paths:
         try:
-            readers.append(_Reader(read_document(_content(path), str(path)), names))
+            readers.append(_Reader(read_document(content_of(path), str(path)), names))
         except ConfigInvalid as invalid:
             findings += invalid.findings
     groups: dict[str, frozenset[str]] = {}
@@ -151,13 +151,6 @@ def _read(
     for reader in readers:
         entries += reader.entries(groups)
     return Policies(tuple(entries), groups, private), readers, findings
-
-
-def _content(path: str | Path) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as fault:
-        raise unreadable(path, fault) from None
 
 
 class _Reader:

@@ -17,8 +17,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from registry_mesh.config.files import unreadable
+from registry_mesh.config.files import demand_file, unreadable
 from registry_mesh.config.finding import ConfigInvalid, Finding, Mark
+from registry_mesh.config.listed_values import (
+    as_count,
+    as_labels,
+    as_mapping,
+    as_sizes,
+    as_text,
+    as_texts,
+    as_time,
+)
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RepositoryName, Tag, parse_name, parse_registry, parse_tag
 from registry_mesh.oci.refusals import Refusal
@@ -33,6 +42,7 @@ _OF_HELD: Final = frozenset({"rules", "gone", "unselected", "held_until", "made_
 
 def read_listing(path: Path) -> Iterator[Recorded]:
     """One repository after the other; `ConfigInvalid` at the first line that cannot be read."""
+    demand_file(path)
     try:
         with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
@@ -41,12 +51,27 @@ def read_listing(path: Path) -> Iterator[Recorded]:
                 try:
                     found = _line(number, json.loads(line))
                 except (ValueError, TypeError, AttributeError, KeyError, RecursionError, Refusal) as fault:
-                    why = getattr(fault, "reason", None) or f"{type(fault).__name__}: {fault}"
+                    why = _why(fault)
                     raise _invalid(path, number, why) from None
                 if found is not None:
                     yield found
     except OSError as fault:
         raise unreadable(path, fault) from None
+
+
+def _why(fault: Exception) -> str:
+    match fault:
+        case Refusal():
+            return fault.reason
+        case KeyError():
+            return f"{fault.args[0]} is missing"
+        case RecursionError():
+            return "nested too deeply"
+        case json.JSONDecodeError() | UnicodeDecodeError():
+            return f"not JSON: {fault}"
+        case ValueError():
+            return str(fault)
+    return "another form of line"
 
 
 def _invalid(path: Path, line: int, what: str) -> ConfigInvalid:
@@ -55,6 +80,8 @@ def _invalid(path: Path, line: int, what: str) -> ConfigInvalid:
 
 
 def _line(number: int, value: Mapping[str, Any]) -> Recorded | None:  # Any: JSON as it came
+    if not isinstance(value, dict):
+        raise ValueError("a line is a mapping")
     if "schema" in value:
         if value["schema"] != SCHEMA:
             raise ValueError(f"{value['schema']} is not {SCHEMA}")
@@ -66,16 +93,18 @@ def _line(number: int, value: Mapping[str, Any]) -> Recorded | None:  # Any: JSO
 
 def recorded(value: Mapping[str, Any]) -> Recorded:  # Any: JSON as it came
     """A repository of a listing. `ValueError`, `TypeError`, `KeyError`, `Refusal` where it is none."""
+    if not isinstance(value["registry"], str) or not isinstance(value["repository"], str):
+        raise ValueError("registry and repository are texts")
     registry = parse_registry(value["registry"])
     repository: RepositoryName = parse_name(value["repository"])
-    tags = value.get("tags", {})
+    tags = as_mapping(value, "tags")
     return Recorded(
         Place(registry, repository),
-        float(value.get("listed_at", 0)),
+        as_time(value, "listed_at") or 0.0,
         {_tag(tag): _facts(each) for tag, each in tags.items()},
         {Tag(tag): _weight(each["blobs"], each) for tag, each in tags.items() if _has(each, _OF_BLOBS)},
         {Tag(tag): _held(each) for tag, each in tags.items() if _has(each, _OF_HELD)},
-        value.get("error"),
+        as_text(value, "error"),
     )
 
 
@@ -91,42 +120,36 @@ def _has(value: object, keys: frozenset[str]) -> bool:
 def _facts(value: str | Mapping[str, Any]) -> TagFacts:
     if isinstance(value, str):
         return TagFacts(Digest.parse(value))
+    if not isinstance(value, dict):
+        raise ValueError("a tag is a digest or a mapping")
     blobs = value.get("blobs")
     return TagFacts(
         Digest.parse(value["digest"]) if "digest" in value else None,
-        value.get("since"),
-        int(value.get("moves", 0)),
-        sum(blobs.values()) if blobs is not None else value.get("size"),
-        value.get("type"),
-        _labels(value.get("labels")),
-        frozenset(value["signed_by"]) if "signed_by" in value else None,
-        has=frozenset(value["has"]) if "has" in value else None,
-        here=value.get("here"),
+        as_time(value, "since"),
+        as_count(value, "moves") or 0,
+        sum(as_sizes(blobs).values()) if blobs is not None else as_count(value, "size"),
+        as_text(value, "type"),
+        as_labels(value),
+        frozenset(as_texts(value, "signed_by")) if "signed_by" in value else None,
+        has=frozenset(as_texts(value, "has")) if "has" in value else None,
+        here=as_time(value, "here"),
     )
 
 
-def _labels(value: Mapping[str, Any] | None) -> Mapping[str, tuple[str, ...]] | None:
-    """Several values are a list: of images of several platforms."""
-    if value is None:
-        return None
-    return {str(k): (each,) if isinstance(each, str) else tuple(map(str, each)) for k, each in value.items()}
-
-
 def _weight(blobs: Mapping[str, int], value: Mapping[str, Any]) -> Weight:
-    platforms = value.get("platforms") or {}
+    platforms = as_mapping(value, "platforms")
     return Weight(
-        {str(digest): int(size) for digest, size in blobs.items()},
-        {str(name): frozenset(digests) for name, digests in platforms.items()},
+        as_sizes(blobs),
+        {str(name): frozenset(as_texts(platforms, name)) for name in platforms},
     )
 
 
 def _held(value: Mapping[str, Any]) -> Held:
-    until = value.get("held_until")
     return Held(
-        tuple(value.get("rules", ())),
-        value.get("gone"),
-        value.get("unselected"),
-        math.inf if until == "forever" else until,
+        as_texts(value, "rules"),
+        as_time(value, "gone"),
+        as_time(value, "unselected"),
+        math.inf if value.get("held_until") == "forever" else as_time(value, "held_until"),
         tuple(_source(place, tag) for place, tag in value.get("made_of", ())),
     )
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from registry_mesh.config.document import Document, read_document
-from registry_mesh.config.files import read_file, unreadable
+from registry_mesh.config.files import content_of, read_file, unreadable
 from registry_mesh.config.finding import ConfigInvalid, Finding, Mark
 from registry_mesh.config.rule_entries import FIRST
 from registry_mesh.config.rule_selections import Common
@@ -40,11 +40,16 @@ def load_rules(
 
     `ConfigInvalid` lists every fault of every file.
     """
-    return parse_rules([(path, _read(path)) for path in paths], registries, known_platforms=known_platforms)
+    return parse_rules(contents(paths), registries, known_platforms=known_platforms)
 
 
 RuleTexts = Sequence[tuple[str | Path, bytes | ConfigInvalid]]
 """Files and their contents, or why one could not be read."""
+
+
+def contents(paths: Iterable[str | Path]) -> RuleTexts:
+    """What stands in the files, for `parse_rules`; each is read once, so that it may be a pipe."""
+    return [(path, _read(path)) for path in paths]
 
 
 async def read_rule_files(directory: str | Path) -> RuleTexts:
@@ -132,9 +137,9 @@ def refuse_unheeded(rules: Rules, heeded: Collection[str], reasons: Mapping[str,
 
 def _read(path: str | Path) -> bytes | ConfigInvalid:
     try:
-        return Path(path).read_bytes()
-    except OSError as fault:
-        return unreadable(path, fault)
+        return content_of(path)
+    except ConfigInvalid as invalid:
+        return invalid
 
 
 def parse_rules(

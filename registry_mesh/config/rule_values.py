@@ -27,7 +27,9 @@ def duration(text: str) -> float:
     """Seconds; as in the configuration, and `y` for 365 days."""
     try:
         return parse_duration(_YEARS.sub(lambda years: f"{int(years[1]) * 365}d", text))
-    except ValueError:
+    except ValueError as fault:
+        if "at most" in str(fault):
+            raise ValueError(f"{text[:80]!r}: {fault}") from None
         raise ValueError(f'{text!r}: a duration is written like "30s", "1h30m", "7d", "2w" or "1y"') from None
 
 

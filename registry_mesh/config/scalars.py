@@ -48,13 +48,24 @@ def _cased(unit: str) -> str:
     return head + ("i" if "i" in unit.lower() else "") + ("B" if unit.lower().endswith("b") else "")
 
 
+_LONGEST: Final = 365_000 * 86_400
+_TOO_LONG: Final = "a duration is at most 1000 years (365000d)"
+"""So that a date comes out, whenever it begins."""
+
+
 def parse_duration(text: str) -> float:
     """Seconds: `10m`, `7d`, `1h30m`, `500ms`. `ValueError` otherwise."""
     if text == "0":
         return 0.0
     if not _DURATION.fullmatch(text):
         raise ValueError('a duration is written like "30s", "10m", "1h30m" or "7d"')
-    return math.fsum(float(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(text))
+    seconds = math.fsum(float(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(text))
+    if seconds > _LONGEST:
+        raise ValueError(_TOO_LONG)
+    return seconds
+
+
+_LARGEST: Final = 1 << 63
 
 
 def parse_size(text: str) -> int:
@@ -67,6 +78,8 @@ def parse_size(text: str) -> int:
         raise ValueError('a size is written like "500GiB", "10GB" or "1048576"')
     if unit and not unit.endswith("B"):
         unit += "B"
+    if float(found[1]) * _BYTES[unit] >= _LARGEST:
+        raise ValueError("a size is less than 8192 PiB")
     return round(float(found[1]) * _BYTES[unit]) if "." in found[1] else int(found[1]) * _BYTES[unit]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import IPv6Address
 from typing import Final, NewType
 
 from registry_mesh.oci.digest import Digest
@@ -22,6 +23,7 @@ _HOST: Final = re.compile(
     r"(?:\[[0-9a-fA-F:]{2,45}\]|[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?)(?::[0-9]{1,5})?"
 )
 
+_LAST_PORT: Final = 65535
 _PORT: Final = re.compile(r":[0-9]{1,5}$")
 _PORT_IN_PATH: Final = re.compile(r"(.*[^_])_([0-9]{1,5})")
 
@@ -86,8 +88,19 @@ def parse_registry(text: str) -> RegistryName:
     bare = host.removesuffix(".") + (f":{port}" if colon and port != "443" else "")
     if not _HOST.fullmatch(bare):
         raise NameUnknown("a registry is named HOST or HOST:PORT", given=text[:300])
+    if bare.startswith("[") and not _is_ipv6(bare[1 : bare.index("]")]):
+        raise NameUnknown("what stands in brackets is no IPv6 address", given=text[:300])
+    if port and not 0 < int(port) <= _LAST_PORT:
+        raise NameUnknown(f"a port is a number from 1 to {_LAST_PORT}", given=text[:300])
     lower = bare.lower()
     return DOCKER_HUB if lower in _HUB else RegistryName(lower)
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return bool(IPv6Address(text))
+    except ValueError:
+        return False
 
 
 def path_component(registry: str) -> str:

@@ -17,7 +17,7 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import NAME_LIMIT, is_name, is_tag
 from registry_mesh.oci.refusals import DigestInvalid
 from registry_mesh.replication.abbreviation import expanded
-from registry_mesh.replication.automaton import Automaton, Node, TooLarge, mask, states
+from registry_mesh.replication.automaton import MAX_STATES, Automaton, Node, TooLarge, mask, states
 from registry_mesh.replication.finite import words
 from registry_mesh.replication.glob import is_exact, parse_glob, parse_written_out
 from registry_mesh.replication.regex import parse_regex
@@ -25,6 +25,7 @@ from registry_mesh.replication.subject import Subject
 from registry_mesh.replication.version import Order, Version, VersionRange
 
 MAX_LENGTH: Final = 512
+_MOST_SIDES: Final = 8
 _GROUP: Final = "group:"
 
 
@@ -131,9 +132,14 @@ def _demand_one(read: Pattern, subject: Subject) -> None:
 
 def _both(body: str, subject: Subject) -> Pattern:
     """One pattern of the second edition, or several that must all match."""
-    parts = [_second(part.strip(" "), subject) for part in body.split("&")]
+    sides = body.split("&")
+    if len(sides) > _MOST_SIDES:
+        raise ValueError(f"at most {_MOST_SIDES} patterns are joined by &")
+    parts = [_second(part.strip(" "), subject) for part in sides]
     if len(parts) == 1:
         return parts[0]
+    if (together := sum(part.states for part in parts)) > MAX_STATES:
+        raise TooLarge(together)
     if any(part.pin for part in parts):
         raise ValueError("a pin stands by itself")
     few = [part.names for part in parts if part.names is not None]
@@ -155,7 +161,6 @@ def _both(body: str, subject: Subject) -> Pattern:
         return versions[0].reads(name) if versions and matches(name) else None
 
     order = versions[0].order if versions else None
-    cost = sum(part.states for part in parts)
     return Pattern(
         body,
         False,
@@ -163,7 +168,7 @@ def _both(body: str, subject: Subject) -> Pattern:
         names,
         bool(versions),
         order,
-        states=cost,
+        states=together,
         is_believed=believed,
         matches=matches,
         reads=reads,

@@ -196,17 +196,20 @@ def _next(given: Numbers, kept: int) -> Version | None:
     return _floor((*given[: kept - 1], given[kept - 1] + 1))
 
 
+_NOTHING: Final = Bounds(_floor(()), _floor(()))
+
+
 def _equal(given: Numbers, suffix: Suffix) -> Bounds:
     if len(given) == 3:
         return Bounds(_floor(given, suffix), _floor(given, suffix), high_closed=True)
-    return Bounds(_floor(given), _next(given, len(given)))
+    return Bounds(_floor(given), _next(given, len(given))) if given else Bounds()
 
 
 def _greater(given: Numbers, suffix: Suffix) -> Bounds:
     if len(given) == 3:
         return Bounds(_floor(given, suffix), low_open=True)
     above = _next(given, len(given))  # >1.2 is >=1.3
-    return Bounds(above) if above else Bounds(_floor(()), _floor(()))  # >* takes nothing
+    return Bounds(above) if above else _NOTHING  # >*
 
 
 def _at_most(given: Numbers, suffix: Suffix) -> Bounds:
@@ -215,8 +218,22 @@ def _at_most(given: Numbers, suffix: Suffix) -> Bounds:
     return Bounds(None, _next(given, len(given)))
 
 
+def _at_least(given: Numbers, suffix: Suffix) -> Bounds:
+    return Bounds(_floor(given, suffix) if given else None)  # >=* is *: 0.0.0-rc.1 too, where suffixes count
+
+
+def _below(given: Numbers, suffix: Suffix) -> Bounds:
+    return Bounds(None, _floor(given, suffix)) if given else _NOTHING
+
+
+def _tilde(given: Numbers, suffix: Suffix) -> Bounds:
+    return Bounds(_floor(given, suffix), _next(given, min(len(given), 2))) if given else Bounds()
+
+
 def _caret(given: Numbers, suffix: Suffix) -> Bounds:
     """Up to the first number that is not zero: ^1.2 is <2, ^0.2 is <0.3, ^0.0.3 is <0.0.4."""
+    if not given:
+        return Bounds()
     kept = next((i + 1 for i, each in enumerate(given) if each), len(given))
     return Bounds(_floor(given, suffix), _next(given, kept))
 
@@ -224,10 +241,10 @@ def _caret(given: Numbers, suffix: Suffix) -> Bounds:
 _OPERATORS: Final[dict[str, Callable[[Numbers, Suffix], Bounds]]] = {
     "": _equal,
     "=": _equal,
-    ">=": lambda given, suffix: Bounds(_floor(given, suffix)),
+    ">=": _at_least,
     ">": _greater,
-    "<": lambda given, suffix: Bounds(None, _floor(given, suffix)),
+    "<": _below,
     "<=": _at_most,
     "^": _caret,
-    "~": lambda given, suffix: Bounds(_floor(given, suffix), _next(given, min(len(given), 2))),
+    "~": _tilde,
 }

@@ -54,3 +54,15 @@ def test_secrets_are_named_never_written() -> None:
     with pytest.raises(ValueError, match="named, never written") as refused:
         SecretReference.parse("hunter2")
     assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("written", ["365001d", "9" * 400 + "s", "9999999999999999999999w"])
+def test_a_duration_past_all_dates_is_a_fault(written: str) -> None:
+    with pytest.raises(ValueError, match="at most 1000 years"):
+        parse_duration(written)
+
+
+@pytest.mark.parametrize("written", ["8192PiB", "9" * 400, "9" * 40 + "GB", "9" * 40 + ".5GB"])
+def test_a_size_past_all_disks_is_a_fault(written: str) -> None:
+    with pytest.raises(ValueError, match="less than 8192 PiB"):
+        parse_size(written)

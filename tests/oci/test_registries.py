@@ -50,6 +50,12 @@ def test_spellings_of_one_registry_are_one_name(text: str, name: str) -> None:
         "a_5:6",
         "a_123456",
         "_5",
+        "a.b:0",
+        "a.b:65536",
+        "a.b_99999",
+        "[::1::2]:5000",
+        "[:]",
+        "[::1]:99999",
     ],
 )
 def test_what_names_no_registry_is_unknown(text: str) -> None:

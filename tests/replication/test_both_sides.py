@@ -33,7 +33,7 @@ def test_sides_that_share_one_are_none(text: str) -> None:
 
 
 def test_sides_too_large_to_look_at_are_believed_and_lint_says_so() -> None:
-    large = "re: a{1,300} & re: b{1,300}"
+    large = "re: a{1,240} & re: b{1,240}"
     assert Pattern.parse(large, Subject.TAG, 2).is_believed
     assert not Pattern.parse("re: a{1,90} & re: a{1,90}", Subject.TAG, 2).is_believed
     found = lint(rules_of(f'rules:\n  - {{from: h, repos: a, tags: "{large}"}}'))

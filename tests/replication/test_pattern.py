@@ -238,3 +238,15 @@ def test_any_text_is_a_pattern_or_a_fault(text: str, subject: Subject) -> None:
     except PatternFault:
         return
     pattern.matches("atlas/athena")
+
+
+@pytest.mark.parametrize(
+    ("written", "fault"),
+    [
+        (" & ".join(["a*"] * 9), "at most 8 patterns are joined by &"),
+        (" & ".join(["re: (ab){0,200}.*"] * 8), "states, 1,000 are allowed"),
+    ],
+)
+def test_patterns_that_must_all_match_are_bounded_together(written: str, fault: str) -> None:
+    with pytest.raises(PatternFault, match=fault):
+        Pattern.parse(written, Subject.TAG, 2)

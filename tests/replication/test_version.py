@@ -91,3 +91,19 @@ def test_the_order_of_section_11() -> None:
 def test_any_tag_is_a_version_or_not(tag: str) -> None:
     version = Version.parse(tag)
     assert version is None or VersionRange.parse("*", order=Order.FLAVOURS).accepts(tag)
+
+
+@pytest.mark.parametrize("written", ["*", "x", ">=*", "<=*", "^*", "~*", "=*", ">=0.0.0-0"])
+def test_every_version_has_no_first(written: str) -> None:
+    """A pre-release of 0.0.0 comes before 0.0.0: where suffixes stand in line it is a version like others."""
+    assert VersionRange.parse(written, Order.PLAIN).accepts("0.0.0-dev")
+    assert VersionRange.parse(f"{written} 0.0.0-dev").accepts("0.0.0-dev")
+    assert VersionRange.parse(written, Order.FLAVOURS).accepts("0.0.0-dev")
+
+
+@pytest.mark.parametrize("written", ["<*", ">*"])
+@pytest.mark.parametrize("order", Order)
+def test_nothing_lies_before_or_past_every_version(written: str, order: Order) -> None:
+    found = VersionRange.parse(written, order)
+    assert not any(found.accepts(each) for each in ("0.0.0-dev", "0.0.0", "1.2.3"))
+    assert not found.takes_any()

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from registry_mesh.cli.rules.rule_options import EXIT_LOOK, or_exit
-from registry_mesh.config.files import unreadable
+from registry_mesh.config.files import content_of
 from registry_mesh.config.imports.entry import (
     Imported,
     Kind,
@@ -53,10 +53,10 @@ def import_(
       registry-mesh rules import ducc recipe.yaml > rules/unpacked.yaml
     """
     hosts = dict(each.partition("=")[::2] for each in registries)
-    content = or_exit(lambda: _content(file))
+    content = or_exit(lambda: content_of(file))
     found = or_exit(lambda: imported(tool, content, str(file), hosts))
     if check is not None:
-        tags = or_exit(lambda: decoded_file(_content(check), str(check))).split()
+        tags = or_exit(lambda: decoded_file(content_of(check), str(check))).split()
         sys.exit(_show_differences(found, tags))
     for line in written(found, str(file)):
         click.echo(line)
@@ -66,13 +66,6 @@ def import_(
         click.echo(f"refused: {told(each, str(file))}", err=True)
     click.echo(_sum(found, len(refused)), err=True)
     sys.exit(EXIT_LOOK if refused else 0)
-
-
-def _content(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as fault:
-        raise unreadable(file, fault) from None
 
 
 def _show_differences(found: list[Imported], tags: list[str]) -> int:

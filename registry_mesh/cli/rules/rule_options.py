@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 import click
 
 from registry_mesh.config.finding import ConfigInvalid
-from registry_mesh.config.rule_files import load_rules, rule_paths
+from registry_mesh.config.rule_files import RuleTexts, contents, parse_rules, rule_paths
 from registry_mesh.oci.reference import Tag
 from registry_mesh.oci.refusals import Refusal
 from registry_mesh.replication.decision import Place
@@ -48,9 +48,19 @@ def files_of(paths: Sequence[Path]) -> list[Path]:
     return [file for path in paths for file in (rule_paths(path) if path.is_dir() else [path])]
 
 
+def read(paths: Sequence[Path]) -> RuleTexts:
+    """What stands in files and directories, for `parsed`; the command ends where one cannot be read."""
+    return or_exit(lambda: contents(files_of(paths)))
+
+
+def parsed(texts: RuleTexts, known_platforms: bool = False) -> Rules:
+    """The rules that they spell; the command ends where there are faults."""
+    return or_exit(lambda: parse_rules(texts, known_platforms=known_platforms))
+
+
 def load(paths: Sequence[Path], known_platforms: bool = False) -> Rules:
     """The rules of files and directories; the command ends where there are faults."""
-    return or_exit(lambda: load_rules(files_of(paths), known_platforms=known_platforms))
+    return parsed(read(paths), known_platforms)
 
 
 def read_reference(text: str) -> tuple[Place, Tag]:

@@ -6,8 +6,9 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -15,8 +16,9 @@ import click
 from registry_mesh.cli.rules.against_view import against_lines
 from registry_mesh.cli.rules.committed import rules_at
 from registry_mesh.cli.rules.plan_view import diff_line, plan_lines
-from registry_mesh.cli.rules.rule_options import EXIT_LOOK, EXIT_STOPPED, PATHS, files_of, load, or_exit
+from registry_mesh.cli.rules.rule_options import EXIT_LOOK, EXIT_STOPPED, PATHS, load, or_exit, parsed, read
 from registry_mesh.config.recorded_listing import read_listing
+from registry_mesh.config.rule_files import RuleTexts
 from registry_mesh.config.scalars import parse_size
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.replication.difference import Change, Tally, difference
@@ -77,19 +79,29 @@ def plan_(
     """
     if against is not None and format != "text":
         raise click.UsageError("--against is for text: rules diff has json and markdown")
-    rules = load(paths)
+    texts = read(paths)
+    rules = parsed(texts)
     at = time.time() if now is None else now
     here = {} if held is None else or_exit(lambda: {_key(each): each for each in read_listing(held)})
     whom = Node(node, groups, None if own is None else RegistryName(own))
-    found = or_exit(lambda: plan(rules, read_listing(listing), here, at, whom, rules_digest(paths)))
+    shown = _twice(listing) if against is not None else partial(read_listing, listing)
+    found = or_exit(lambda: plan(rules, shown(), here, at, whom, rules_digest(texts)))
     if against is not None:
         before = or_exit(lambda: rules_at(paths, against))
         tally = Tally()
-        changes = or_exit(lambda: list(difference(before, rules, read_listing(listing), at, tally)))
+        changes = or_exit(lambda: list(difference(before, rules, shown(), at, tally)))
         for line in (*against_lines(before, rules, against, changes, found), _sum(changes, tally.tags), ""):
             click.echo(line)
     link = Link(None if rate is None else _rate(rate), price, currency if price is not None else "")
     sys.exit(tell(found, rules, link, format))
+
+
+def _twice(listing: Path) -> Callable[[], Iterable[Recorded]]:
+    """The listing each time it is asked for; a pipe's is kept, for it can be read once."""
+    if listing.is_file():
+        return partial(read_listing, listing)
+    kept = or_exit(lambda: list(read_listing(listing)))
+    return lambda: kept
 
 
 def tell(found: Plan, rules: Rules, link: Link, format: str) -> int:
@@ -178,12 +190,12 @@ def _key(recorded: Recorded) -> tuple[RegistryName, RepositoryName]:
     return place.registry, place.repository
 
 
-def rules_digest(paths: tuple[Path, ...]) -> str:
+def rules_digest(texts: RuleTexts) -> str:
     """Of the bytes of all files, in the order of their names."""
     sum_ = hashlib.sha256()
-    for path in sorted(or_exit(lambda: files_of(paths)), key=lambda each: each.name):
-        data = path.read_bytes()
-        sum_.update(f"{path.name} {len(data)}\n".encode() + data)
+    read = [(Path(path).name, data) for path, data in texts if isinstance(data, bytes)]
+    for name, data in sorted(read):
+        sum_.update(f"{name} {len(data)}\n".encode() + data)
     return f"sha256:{sum_.hexdigest()}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from pathlib import Path
 from typing import Final
 
@@ -17,9 +18,10 @@ from registry_mesh.cli.rules.rule_options import (
     EXIT_LOOK,
     FORMAT,
     PATHS,
-    files_of,
     load,
     or_exit,
+    parsed,
+    read,
     read_reference,
 )
 from registry_mesh.cli.rules.rule_plans import diff, plan_
@@ -147,6 +149,11 @@ def _reasons(reasons: tuple[Reason, ...]) -> list[dict[str, object]]:
     return [{"rule": r.rule, "selects": r.selected, "because": list(r.words)} for r in reasons]
 
 
+def _text(content: bytes) -> str:
+    """As YAML reads it, without a mark: UTF-16 says so by its first two bytes."""
+    return content.decode("utf-16" if content[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else "utf-8-sig")
+
+
 @command.command(epilog="Exit codes: 0 nothing means something else; 1 something may; 2 a file is wrong.")
 @PATHS
 @_CATALOG
@@ -158,9 +165,9 @@ def migrate(paths: tuple[Path, ...], catalog: Path | None, write: bool) -> None:
     Example:
       registry-mesh rules migrate config/rules --write
     """
-    files = or_exit(lambda: files_of(paths))
-    before = load(paths)
-    texts = {path: path.read_text(encoding="utf-8") for path in files}
+    found = read(paths)
+    before = parsed(found)
+    texts = {Path(path): _text(content) for path, content in found if isinstance(content, bytes)}
     written = {path: migrated(text) or text for path, text in texts.items()}
     try:
         after = parse_rules([(path, text.encode()) for path, text in written.items()])
@@ -177,7 +184,7 @@ def migrate(paths: tuple[Path, ...], catalog: Path | None, write: bool) -> None:
     for path, text in written.items():
         if text != texts[path]:
             if write:
-                path.write_text(text, encoding="utf-8")
+                path.write_bytes(text.encode())
             click.echo(f"{path}: {'written' if write else 'to be written'} as registry-mesh/rules/2")
     for words in said:
         click.echo(words)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from registry_mesh.cli.rules.rule_plans import rules_digest, tell
 from registry_mesh.config.recorded_listing import recorded
-from registry_mesh.config.rule_files import load_rules, rule_paths
+from registry_mesh.config.rule_files import contents, parse_rules, rule_paths
 from registry_mesh.oci.reference import RegistryName
 from registry_mesh.replication.plan_totals import Link
 from registry_mesh.replication.planning import Node, plan
@@ -25,9 +25,9 @@ async def tell_plan(config: Config, format: str) -> int:
     from registry_mesh.assembly.sources.storage import open_storage
 
     assert config.rules is not None, "the checks demand it of a replica"
-    paths = rule_paths(Path(config.rules))
     own = RegistryName(config.registry) if config.role == "origin" and config.registry else None
-    rules = load_rules(paths, (*config.registries, *filter(None, (own,))))
+    texts = contents(rule_paths(Path(config.rules)))
+    rules = parse_rules(texts, (*config.registries, *filter(None, (own,))))
     rules = replace(rules, rules=tuple(rule for rule in rules if rule.registry != own))
     storage = await open_storage(config)
     try:
@@ -41,5 +41,5 @@ async def tell_plan(config: Config, format: str) -> int:
     shown = [recorded(line) async for line in recording.seen(config, rules)]
     held = {(each.place.registry, each.place.repository): each for each in here}
     node = Node(node_name(config), own=own)
-    found = plan(rules, shown, held, time.time(), node, rules_digest(tuple(paths)))
+    found = plan(rules, shown, held, time.time(), node, rules_digest(texts))
     return tell(found, rules, Link(config.replication.rate), format)

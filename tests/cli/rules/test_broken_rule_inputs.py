@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -61,6 +64,9 @@ BROKEN = {
     "a bell": b"a: \x07\n",
     "a huge number": b"a: " + b"9" * 5000 + b"\n",
     "no number": b"a: .nan\n",
+    "no port": b"schema: registry-mesh/rules/2\nrules:\n  - {from: 'a.b:99999', repos: c, tags: x}\n",
+    "port 0": b"schema: registry-mesh/rules/2\ndeny:\n  - {from: 'a.b:0', repos: c}\nrules: []\n",
+    "no port out": b"schema: registry-mesh/rules/2\nrules:\n  - {from: a.b, repos: c, tags: x, to: {registry: 'a.b:65536'}}\n",
     "another version of YAML": b"%YAML 3.0\n---\na: 1\n",
     "rules of another schema": b"schema: registry-mesh/rules/9\nrules: []\n",
     "a block of Terraform": b'resource "a" "b" {\n',
@@ -159,3 +165,78 @@ def test_a_mark_and_other_line_ends_are_read(end: str, tmp_path: Path) -> None:
     file.write_bytes(b"\xef\xbb\xbf" + "quay.io:\n  images: {a: [x]}\n".replace("\n", end).encode())
     found = CliRunner().invoke(main, ["rules", "import", "skopeo", str(file)])
     assert (found.exit_code, "1 rules" in found.stderr) == (0, True)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_migrate_reads_what_lint_reads(encoding: str, tmp_path: Path) -> None:
+    """Line ends stay as they are."""
+    file = tmp_path / "rules.yaml"
+    text = RULE.replace("{from", "{name: a, from").replace("\n", "\r\n")
+    file.write_bytes(text.replace("/2", "/1").encode(encoding))
+    assert CliRunner().invoke(main, ["rules", "lint", str(file)]).exit_code == 0
+    found = CliRunner().invoke(main, ["rules", "migrate", "--write", str(file)])
+    assert (found.exit_code, found.output) == (0, f"{file}: written as registry-mesh/rules/2\n")
+    assert file.read_bytes() == text.encode()
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> dict[str, str]:
+    """A named pipe that nobody writes to, a rule file, a listing."""
+    pipe, rules, listing = tmp_path / "pipe.yaml", tmp_path / "rules.yaml", tmp_path / "listing"
+    os.mkfifo(pipe)
+    rules.write_text(RULE)
+    listing.write_text('{"schema": "registry-mesh/listing/1"}\n')
+    return {"BROKEN": str(pipe), "RULES": str(rules), "LISTING": str(listing)}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [*COMMANDS.values(), ["plan", "RULES", "--listing", "BROKEN"], ["plan", "RULES", "--listing", "LISTING", "--held", "BROKEN"],
+     ["diff", "RULES", "RULES", "--listing", "BROKEN"], ["lint", "RULES", "--catalog", "BROKEN"], ["import", "skopeo", "BROKEN"],
+     ["import", "skopeo", "RULES", "--check", "BROKEN"]],
+)  # fmt: skip
+@pytest.mark.parametrize("what", ["pipe", "device", "folder of pipes"])
+def test_a_pipe_is_no_file(command: list[str], what: str, places: dict[str, str]) -> None:
+    """Who opens one waits until somebody writes; a device may never end."""
+    pipe = places["BROKEN"]
+    if what == "device":
+        places["BROKEN"] = "/dev/zero"
+    if what == "folder of pipes" and command in COMMANDS.values():
+        places["BROKEN"] = str(Path(pipe).parent)
+    found = CliRunner().invoke(main, ["rules", *(places.get(each, each) for each in command)])
+    assert found.exit_code == 2, found.output
+    told = "/dev/zero" if what == "device" else pipe
+    sentence = f"{told}: a pipe, a socket or a device, which may never end; name a file\n"
+    assert command[0] == "import" or sentence in found.stderr
+
+
+def through_a_pipe(content: bytes) -> str:
+    """A path at which they can be read once, as a shell's `<(...)` is one."""
+    out, into = os.pipe()
+    os.write(into, content)
+    os.close(into)
+    return f"/dev/fd/{out}"
+
+
+def test_what_a_shell_pipes_is_read(places: dict[str, str]) -> None:
+    """Each once: the digest of a plan is of what was read, and an older commit is compared over the same listing."""
+    here = Path(places["RULES"]).parent
+    lines = b'{"schema": "registry-mesh/listing/1"}\n{"registry": "a.b", "repository": "c", "tags": {"x": "sha256:%s"}}\n'
+    Path(places["LISTING"]).write_bytes(content := lines % (b"a" * 64))
+    for arguments in (["init", "-q"], ["add", "rules.yaml"], ["commit", "-qm", "x"]):
+        who = ["-c", "user.name=x", "-c", "user.email=x@x"]
+        subprocess.run(["git", "-C", str(here), *who, *arguments], check=True)
+    Path(places["RULES"]).write_text(RULE.replace("tags: x", "tags: y"))
+
+    def said(listing: str) -> str:
+        command = ["rules", "plan", places["RULES"], "--against", "HEAD", "--now", "0", "--listing", listing]
+        return CliRunner().invoke(main, command).output
+
+    assert "1 of 1 references changes; 1 goes" in said(places["LISTING"])
+    assert said(through_a_pipe(content)) == said(places["LISTING"])
+
+    def digest(rules: str) -> str:
+        command = ["rules", "plan", rules, "--now", "0", "--format", "json", "--listing", places["LISTING"]]
+        return str(json.loads(CliRunner().invoke(main, command).output)["rules"]["digest"])
+
+    assert digest(through_a_pipe(RULE.encode())) != digest(through_a_pipe(RULE.replace("x", "y").encode()))
