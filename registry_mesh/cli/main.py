@@ -72,6 +72,9 @@ A first tree, all on this machine:
 \b
 The options above a command are for those that ask a running node (status, doctor, ls, preload, who-pulled …):
   registry-mesh --admin https://site:5001 --cert me.pem --key me.key --ca ca.pem status site.yaml
+They take --node NAME (/etc/registry-mesh/NAME.yaml) or --node URL (of its admin listener) for CONFIG, without both
+$REGISTRY_MESH_NODE, else the only file of /etc/registry-mesh:
+  registry-mesh status --node site
 
 \b
 A node of your own:
@@ -128,9 +131,10 @@ class _Commands(Suggesting):
 @click.option(
     "--color",
     type=click.Choice(["auto", "always", "never"]),
+    metavar="WHEN",
     callback=choose_colour,
     expose_value=False,
-    help="Of marks; auto: on a terminal, without NO_COLOR.",
+    help="Marks in colour: auto (on a terminal, without NO_COLOR), always or never.",
 )
 def main(admin: str | None, cert: str | None, key: str | None, ca: str | None) -> None:
     """A tree of container registries: an origin, replicas of it, and caches at sites.

@@ -48,15 +48,13 @@ _WORDS: Final = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
     "wants a login. With --check those of Nagios: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN: nobody answers to say.",
 )
 @click.argument("config", type=click.Path(path_type=Path))
-@click.option("--check", is_flag=True, help="One line with figures, and exit codes, as Nagios takes them.")
+@click.option("--check", is_flag=True, help="One line, and exit codes, as Nagios takes them.")
 @click.option("--all", "everything", is_flag=True, help="Name what was looked at and is well, too.")
-@click.option("--network", is_flag=True, help="Try every parent and the bucket from here, as `probe` does.")
-@click.option(
-    "--report", "reports", is_flag=True, help="Write what to send to those who help: a file, no secret in it."
-)
-@click.option("--json", "as_json", is_flag=True, help="The same for programs (registry-mesh/doctor/1).")
+@click.option("--network", is_flag=True, help="Try parents and bucket from here, as `probe` does.")
+@click.option("--report", "reports", is_flag=True, help="A file for those who help, without secrets.")
+@click.option("--json", "as_json", is_flag=True, help="For programs (registry-mesh/doctor/1).")
 def command(config: Path, check: bool, everything: bool, network: bool, reports: bool, as_json: bool) -> None:
-    """Say what the node that CONFIG describes needs a person for: what, since when, why, what to do next.
+    """Say what the node of CONFIG needs a person for: since when, why, what next.
 
     Asks the running node at its admin address. ■ is broken, ▲ is worth a look. The name at the end of a line never
     changes: alerts, the log and refused requests use it too.
@@ -64,7 +62,6 @@ def command(config: Path, check: bool, everything: bool, network: bool, reports:
     \b
     Examples:
       registry-mesh doctor config/site.yaml
-      registry-mesh doctor config/site.yaml --check
       registry-mesh doctor config/site.yaml --network --report
     """
     if reports:

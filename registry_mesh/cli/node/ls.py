@@ -51,7 +51,8 @@ def _span(_: click.Context, __: click.Parameter, text: str | None) -> float | No
     type=click.Choice(["name", "size", "use", "pulls"]),
     default="name",
     show_default=True,
-    help="By name, or what is largest, was used last, or was pulled most first.",
+    metavar="BY",
+    help="name, size, use or pulls: most first.",
 )
 @click.option("--json", "as_json", is_flag=True, help="What the node says, as it is.")
 def command(
@@ -63,11 +64,11 @@ def command(
     sort: str,
     as_json: bool,
 ) -> None:
-    """List the images that the running node of CONFIG holds: how much of each, when it was used last, what is pinned.
+    """List the images that the running node of CONFIG holds.
 
     An index counts with the platforms that are here. PATTERN is a name, with its registry or without, or a pattern of
-    the shell. An image is used when a client reads it, and when it comes in. ALSO AS are its variants that refer to it
-    (estargz, sif), as far as the node knows: a site learns of them when a client asks for what refers to an image.
+    the shell. An image is used when a client reads it, and when it comes in. ALSO AS are variants (estargz, sif) that
+    refer to it; a site learns of them when a client asks for what refers to it.
 
     \b
     Examples:

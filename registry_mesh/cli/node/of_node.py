@@ -18,10 +18,8 @@ FOLDER: Final = Path("/etc/registry-mesh")
 VARIABLE: Final = "REGISTRY_MESH_NODE"
 _ENDS: Final = (".yaml", ".yml", ".json")
 
-NODE_HELP: Final = (
-    "Instead of CONFIG: a node of this machine by NAME, or the URL of its admin listener anywhere; else "
-    f"${VARIABLE}, else the only file of {FOLDER}."
-)
+NODE_HELP: Final = "For CONFIG: a node's NAME here, or its admin URL."
+"""On one line of a terminal; `registry-mesh --help` says the rest."""
 
 
 class OfNode(click.Command):
@@ -33,9 +31,10 @@ class OfNode(click.Command):
         colour = click.Option(
             ["--color"],
             type=click.Choice(["auto", "always", "never"]),
+            metavar="WHEN",
             callback=choose_colour,
             expose_value=False,
-            help="Of marks; auto: on a terminal, without NO_COLOR.",
+            help="Marks in colour: auto, always or never.",
         )
         self.params += [option, colour]
 

@@ -42,15 +42,14 @@ _DAY: Final = 86400.0
 @click.argument("config", type=click.Path(path_type=Path))
 @click.argument("name", required=False)
 @click.option("--measure", is_flag=True, help="Fetch up to 8 MB from each now, and say how fast it came.")
-@click.option("--json", "as_json", is_flag=True, help="The same for programs (registry-mesh/parents/1).")
+@click.option("--json", "as_json", is_flag=True, help="For programs (registry-mesh/parents/1).")
 def command(config: Path, name: str | None, measure: bool, as_json: bool) -> None:
     """Show how the parents of the node that CONFIG describes do, as the node sees it: all, or that of NAME.
 
     `in use` are those that are asked first; `standing by` are asked where those fail; `left out`: it is far slower than
-    another, is no registry, or does not take our login; `waits`: it asked to be left alone; `silent`: it does not
-    answer; `fails`: it answers, with errors. A line below says how often another parent was asked beside one that was
-    later than usual (`hedge`). 24 H is what came from it, WRONG how often it sent wrong bytes. A registry of which no
-    parent gives anything has a line that says since when, and how long its tags are answered yet.
+    another, is no registry, or gives us nothing; `waits`: it asked to be left alone; `silent`: it does not answer;
+    `fails`: it answers, with errors. A line below says how often another was asked beside a late one (`hedge`). 24 H is
+    what came from it, WRONG how often it sent wrong bytes.
 
     \b
     Example:

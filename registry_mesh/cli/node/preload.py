@@ -48,11 +48,10 @@ def command(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Bring images to the running site of CONFIG, and return when they are here and proven.
+    """Bring images to the running site of CONFIG; return when they are here and proven.
 
-    IMAGE is [REGISTRY/]REPOSITORY:TAG, or …@DIGEST. What is here already is not fetched again, nor is what the store
-    has no room for; ^C stops, what came is kept, and the same command goes on with the rest. A reload of the node does
-    not disturb it; where the node is started again meanwhile, this asks it again.
+    IMAGE is [REGISTRY/]REPOSITORY:TAG, or …@DIGEST. What is here is not fetched again, nor is what the store has no
+    room for. ^C stops it, and the same command goes on with the rest. It outlives a reload and a restart of the node.
 
     \b
     Example:
