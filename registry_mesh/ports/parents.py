@@ -40,8 +40,9 @@ class Pace(Protocol):
         ...
 
     @property
-    def latency(self) -> float:
-        """Seconds to an answer's head, smoothed; 0.0 before the first."""
+    def distance(self) -> float:
+        """Seconds to an answer's head when nothing keeps it: what its quickest ones took of late; 0.0 before the
+        first."""
         ...
 
     @property

@@ -51,7 +51,7 @@ class NearParent(Unhurried):
     late: float = 30.0
     hush: float = 30.0
     load: float = 0.0
-    latency: float = 0.0
+    distance: float = 0.0
     busy: bool = False
 
     @property

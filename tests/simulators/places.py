@@ -56,7 +56,7 @@ class Offer(Unhurried):
     busy: bool = False
     load: float = 0.0
     late: float = 30.0
-    latency: float = 0.0
+    distance: float = 0.0
 
     @property
     def parent(self) -> Offer:

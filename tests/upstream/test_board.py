@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from registry_mesh.content.fill.lanes import LanePolicy
 from registry_mesh.ports.standing import State
 from registry_mesh.upstream.health.board import Board, Card
-from registry_mesh.upstream.health.breaker import FIRST, LONGEST, Breaker, peak
+from registry_mesh.upstream.health.breaker import FIRST, LONGEST, Breaker, least, peak
 from registry_mesh.upstream.health.parent import SOON
 from registry_mesh.upstream.health.throttles import Throttles
 
@@ -72,6 +73,30 @@ def test_a_peak_rises_fast_and_falls_slowly_and_is_the_node_s() -> None:
         node.now += 1
         node.breakers[2].succeeded(0.01)
     assert node.breakers[0].peak == pytest.approx(0.01, rel=0.01)
+
+
+def test_the_least_falls_at_once_and_rises_slowly_and_is_the_node_s() -> None:
+    node = Node()
+    node.breakers[0].succeeded(0.2)
+    assert node.breakers[1].least == 0.2
+    node.now += 1
+    node.breakers[1].succeeded(0.002)
+    assert node.breakers[2].least == 0.002
+    node.now += 1
+    node.breakers[2].succeeded(0.102)
+    assert node.breakers[0].least == pytest.approx(0.0025)
+    assert node.breakers[0].latency == pytest.approx(0.8 * (0.8 * 0.2 + 0.2 * 0.002) + 0.2 * 0.102)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_busy_parent_is_as_near_and_a_far_one_as_far_as_ever(seed: int) -> None:
+    """What a request waits for, at a busy machine, comes to what the way takes: 1 ms, and 35 ms."""
+    draws, far = random.Random(seed), LanePolicy().far
+    for way, is_far in ((0.001, False), (0.035, True)):
+        now = way
+        for _ in range(2000):
+            now = least(now, way + draws.expovariate(1 / 0.05))
+            assert (now >= far) == is_far
 
 
 @pytest.mark.parametrize(("seed", "share"), [(1, 0.1), (2, 0.1)])

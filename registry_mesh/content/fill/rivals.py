@@ -10,11 +10,12 @@ from registry_mesh.oci.digest import Digest
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Of one source: the bytes of all its bodies so far, how many are under way, and its latency in seconds."""
+    """Of one source: the bytes of all its bodies so far, how many are under way, and how far away it is: the
+    seconds to the head of an answer that nothing keeps."""
 
     received: int = 0
     bodies: int = 1
-    latency: float = 0.0
+    distance: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

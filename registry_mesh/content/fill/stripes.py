@@ -79,10 +79,10 @@ class TransferStripes:
             self.close()
             return
         loop = asyncio.get_running_loop()
-        latency = running[0].via.rivals.traffic(running[0].source).latency
-        period = max(self._policy.period, ROUNDS * latency)
+        distance = running[0].via.rivals.traffic(running[0].source).distance
+        period = max(self._policy.period, ROUNDS * distance)
         self._timer = loop.call_later(period, self._look)
-        if latency < self._policy.far:
+        if distance < self._policy.far:
             self._lanes = None
             return
         if any(

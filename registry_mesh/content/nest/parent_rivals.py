@@ -37,7 +37,7 @@ class ParentRivals:
         parent = self._named(source)
         if parent is None:
             return Traffic()
-        return Traffic(parent.received, max(1, parent.inflight), parent.latency)
+        return Traffic(parent.received, max(1, parent.inflight), parent.distance)
 
     def busy(self, source: str) -> bool:
         """Whether clients wait for that parent; without a name, for any of them."""

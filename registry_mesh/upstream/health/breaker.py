@@ -26,10 +26,18 @@ RISES: Final = 0.5
 FALLS: Final = 0.1
 """Of what is between a peak and an answer that took longer, or was quicker: it comes to lie above some nine in ten."""
 
+CREEPS: Final = 0.005
+"""Of what is between the least and an answer that took longer: a busy parent, or node, is not far away for that."""
+
 
 def peak(before: float, seconds: float) -> float:
     """Return the peak of latencies after one more."""
     return before + (RISES if seconds > before else FALLS) * (seconds - before)
+
+
+def least(before: float, seconds: float) -> float:
+    """Return the least of latencies after one more."""
+    return seconds if seconds < before else before + CREEPS * (seconds - before)
 
 
 class Breaker:
@@ -64,6 +72,11 @@ class Breaker:
     def peak(self) -> float:
         """Seconds to the answer's head that few take longer than."""
         return self._card.known().peak
+
+    @property
+    def least(self) -> float:
+        """Seconds to the answer's head that few are quicker than; 0.0 before the first."""
+        return self._card.known().least
 
     @property
     def last_success(self) -> float:
@@ -124,6 +137,7 @@ class Breaker:
         up = known.answered_at > 0 and not known.down
         self._card.write(
             peak=peak(known.peak, seconds) if known.peak else seconds * EXCHANGE,
+            least=least(known.least, seconds) if known.least else seconds,
             latency=seconds if not known.latency else 0.8 * known.latency + 0.2 * seconds,
             up_since=known.up_since if up else now,
             failures=0,

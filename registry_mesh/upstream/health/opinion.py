@@ -90,6 +90,8 @@ class Facts:
     """When it did so last."""
     peak: float = 0.0
     """Seconds to an answer's head that few take longer than: it rises fast, and falls slowly."""
+    least: float = 0.0
+    """Seconds to an answer's head that few are quicker than: it falls at once, and rises slowly."""
     late_blobs: float = 0.0
     """Until when it is asked after the others for blobs, for another was the first to answer; so the next ones."""
     late_sizes: float = 0.0
@@ -121,6 +123,7 @@ class Opinion:
     named_at: float
     """When it named them last."""
     peak: float
+    least: float
 
     @property
     def down(self) -> bool:
@@ -155,6 +158,7 @@ def opinion(seen: Sequence[Facts]) -> Opinion:
         leads_back=named.leads_back > 0,
         named_at=named.named_at,
         peak=last.peak,
+        least=last.least,
     )
 
 

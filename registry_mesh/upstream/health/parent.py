@@ -114,9 +114,9 @@ class KnownParent:
         return self.patience.drip
 
     @property
-    def latency(self) -> float:
+    def distance(self) -> float:
         """See `ports.parents.Parent`."""
-        return self.breaker.latency
+        return self.breaker.least
 
     @property
     def met_at(self) -> float:

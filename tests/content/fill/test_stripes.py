@@ -33,7 +33,7 @@ class Far(NoRivals):
     """Of a parent a tenth of a second away."""
 
     def traffic(self, source: str) -> Traffic:
-        return Traffic(latency=0.1)
+        return Traffic(distance=0.1)
 
 
 @dataclass

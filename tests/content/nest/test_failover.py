@@ -58,7 +58,7 @@ class Place(Unhurried):
     hush: float = 60.0
     spare: bool = True
     mesh: bool | None = None
-    latency: float = 0.0
+    distance: float = 0.0
     received: int = 0
     returns: bool = False
 

@@ -67,7 +67,7 @@ class Place(Unhurried):
     lost: bool = False
     load: float = 0.0
     late: float = 30.0
-    latency: float = 0.0
+    distance: float = 0.0
 
 
 def remembered(source: Asked, records: MemoryRecords, now: list[float]) -> RememberedTags:

@@ -33,7 +33,7 @@ class Place(Unhurried):
     confirmed: bool = True
     load: float = 0.0
     late: float = 30.0
-    latency: float = 0.0
+    distance: float = 0.0
 
 
 @dataclass

@@ -167,10 +167,10 @@ class StreamsAhead:
 
     def _look(self) -> None:
         loop = asyncio.get_running_loop()
-        latency = self._traffic.traffic(self._source).latency
-        period = max(self._policy.period, ROUNDS * latency)
+        distance = self._traffic.traffic(self._source).distance
+        period = max(self._policy.period, ROUNDS * distance)
         self._timer = loop.call_later(period, self._look)
-        if self._lanes is None or latency < self._policy.far:
+        if self._lanes is None or distance < self._policy.far:
             return
         self._measure(self._lanes, loop.time())
         self._fill()

@@ -34,11 +34,11 @@ BLOB = Descriptor(LAYER, Digest.of(DATA), len(DATA))
 class Far(NoRivals):
     """A parent so far away."""
 
-    def __init__(self, latency: float) -> None:
-        self._latency = latency
+    def __init__(self, distance: float) -> None:
+        self._distance = distance
 
     def traffic(self, source: str) -> Traffic:
-        return Traffic(latency=self._latency)
+        return Traffic(distance=self._distance)
 
 
 @dataclass
@@ -96,8 +96,8 @@ async def copied(bring: CopyByIngest, parent: Parent) -> float:
     return loop.time() - began
 
 
-def bringing(latency: float) -> CopyByIngest:
-    return CopyByIngest(MemoryStore(), rivals=lambda _: Far(latency))
+def bringing(distance: float) -> CopyByIngest:
+    return CopyByIngest(MemoryStore(), rivals=lambda _: Far(distance))
 
 
 @played
@@ -114,11 +114,11 @@ async def test_a_far_parent_is_asked_by_as_many_as_help_and_each_byte_comes_once
     assert max(map(len, again.asked)) <= MIB, "what is known to help is not found out anew"
 
 
-@pytest.mark.parametrize("latency", [0.0, 0.02])
+@pytest.mark.parametrize("distance", [0.0, 0.02])
 @played
-async def test_a_near_one_by_one_stream(latency: float) -> None:
+async def test_a_near_one_by_one_stream(distance: float) -> None:
     parent = Parent()
-    await copied(bringing(latency), parent)
+    await copied(bringing(distance), parent)
     assert parent.asked == [Span(0, len(DATA))]
 
 
