@@ -8,7 +8,14 @@ from typing import Final
 
 from registry_mesh.findings.facts import NodeFacts
 from registry_mesh.findings.finding import NAMES, Finding, worst_first
-from registry_mesh.findings.of_node import of_certificates, of_program, of_rules, of_store, of_webhooks
+from registry_mesh.findings.of_node import (
+    of_access,
+    of_certificates,
+    of_program,
+    of_rules,
+    of_store,
+    of_webhooks,
+)
 from registry_mesh.findings.of_parents import of_parents
 from registry_mesh.findings.of_pulls import of_pulls
 from registry_mesh.findings.of_surroundings import of_surroundings
@@ -20,6 +27,7 @@ _CHECKS: Final[Sequence[Callable[[NodeFacts, float], Iterator[Finding]]]] = (
     of_store,
     of_program,
     of_certificates,
+    of_access,
     of_rules,
     of_webhooks,
 )

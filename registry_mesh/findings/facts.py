@@ -125,6 +125,15 @@ class ProgramFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class AccessFacts:
+    """The files that say who may do what."""
+
+    faults: tuple[str, ...] = ()
+    """`FILE:LINE:COLUMN: WHY` of newer ones, that are not taken."""
+    faults_since: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class CertificateFacts:
     """A certificate that this node shows."""
 
@@ -263,6 +272,7 @@ class NodeFacts:
     store: StoreFacts = field(default_factory=StoreFacts)
     care: CareFacts = field(default_factory=CareFacts)
     program: ProgramFacts = field(default_factory=ProgramFacts)
+    access: AccessFacts = field(default_factory=AccessFacts)
     certificates: tuple[CertificateFacts, ...] = ()
     rules: RulesFacts = field(default_factory=RulesFacts)
     pulls: PullFacts = field(default_factory=PullFacts)

@@ -44,6 +44,7 @@ NAMES: Final = {
     "memory-low": State.LOOK,
     "workers-die": State.BROKEN,
     "reload-failed": State.LOOK,
+    "access-invalid": State.LOOK,
     "rules-invalid": State.LOOK,
     "rule-empty": State.LOOK,
     "guard-stopped": State.BROKEN,

@@ -196,6 +196,20 @@ def of_certificates(facts: NodeFacts, now: float) -> Iterator[Finding]:
             )
 
 
+def of_access(facts: NodeFacts, now: float) -> Iterator[Finding]:
+    """Whether the files that say who may do what can be used."""
+    access = facts.access
+    if access.faults:
+        yield Finding(
+            "access-invalid",
+            f"The access files are not taken since {moment(access.faults_since, now)}; the old ones stay in force.",
+            facts.config,
+            access.faults[:4],
+            f"registry-mesh check-config {facts.config}",
+            access.faults_since,
+        )
+
+
 def of_rules(facts: NodeFacts, now: float) -> Iterator[Finding]:
     """Whether the rules can be read, and are held."""
     rules = facts.rules

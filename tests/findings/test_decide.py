@@ -8,6 +8,7 @@ import pytest
 
 from registry_mesh.findings.decide import Held, decide
 from registry_mesh.findings.facts import (
+    AccessFacts,
     CareFacts,
     CertificateFacts,
     DiskFacts,
@@ -349,6 +350,10 @@ STOPPED = StoppedDeletes("r.example", 31, 100, 0.1, "sha256:abc")
         (
             replace(WELL, certificates=(CertificateFacts("/a.pem", NOW - 6 * DAY, listener="operators"),)),
             {"certificate-ending": "The certificate for operators ended 6 d ago."},
+        ),
+        (
+            replace(WELL, access=AccessFacts(('p.yaml:6:101: "fly" is none',), SINCE)),
+            {"access-invalid": "The access files are not taken since 10:31; the old ones stay in force."},
         ),
         (
             replace(WELL, rules=RulesFacts(("r.yaml:3:1: unknown key",), SINCE)),

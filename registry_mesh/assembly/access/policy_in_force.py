@@ -8,6 +8,7 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from registry_mesh.access.authorizer import Authorizer
 from registry_mesh.access.gate import Gate
 from registry_mesh.access.tokens import KeyInvalid, Tokens, new_key
 from registry_mesh.assembly.access.key_sets import KeySets
+from registry_mesh.assembly.access.last_book import LastBook, issuers_of
 from registry_mesh.assembly.access.revocations import NodeRevocations
 from registry_mesh.assembly.labels import node_name
 from registry_mesh.auth.access import AnonymousAccess, Asked, Decision, Level, Policy
@@ -90,12 +92,20 @@ def admin_hosts(config: Config) -> list[str]:
 class NodeAccess:
     """Implements `auth.access.Policy` and `ports.access.TokenService`: those of the day."""
 
-    def __init__(self, config: Config, key: bytes | None, revocations: NodeRevocations | None = None) -> None:
-        """`key`: see `token_key`. `revocations` hold whatever the files say. `ConfigInvalid`, `KeyInvalid`."""
+    def __init__(
+        self,
+        config: Config,
+        key: bytes | None,
+        revocations: NodeRevocations | None = None,
+        last: LastBook | None = None,
+    ) -> None:
+        """`key`: see `token_key`. `revocations` hold whatever the files say. `last` knows what they said when they were
+        valid. `ConfigInvalid`, `KeyInvalid`."""
         self.audit: Callable[[str], None] = _nowhere
         """Takes lines of the audit log about changes: of one process of a node, set before `watch`."""
         self._config = config
         self._revocations = revocations or NodeRevocations(node_name(config), Note(0), keeps=False)
+        self._last = last or LastBook(Note(0))
         self._key = key
         self._authorizer: Authorizer | None = None
         self._keys: KeySets | None = None
@@ -111,7 +121,7 @@ class NodeAccess:
         service = access.tokens.service or name
         tokens = Tokens(self._key, name, service, int(access.tokens.lifetime))
         self._authorizer = Authorizer(
-            load_book(self._config),
+            self._last.load(self._config),
             tokens,
             time.time,
             _registries(self._config),
@@ -200,14 +210,18 @@ class NodeAccess:
             authorizer.replace(await offload(load_book, self._config, self._fetched()))
         except ConfigInvalid as invalid:
             faults = [str(finding) for finding in invalid.findings]
+            self._last.refused(faults)
             self.audit(self._line("access-invalid", "; ".join(faults)))
             log.error(
                 "access files are invalid: what was valid last holds", extra={FIELDS: {"faults": faults}}
             )
+            issuers = await offload(issuers_of, self._config, self._fetched())
+            authorizer.replace(replace(old, issuers=issuers if issuers is not None else old.issuers))
         else:
             for change in changes(old, authorizer.book):
                 self.audit(self._line("access-changed", change))
             log.info("access files read again")
+            await offload(self._last.keep, authorizer.book)
             await self._revocations.looked(authorizer.book.marks)
 
     def _revoke(self, authorizer: Authorizer, marks: frozenset[str]) -> None:

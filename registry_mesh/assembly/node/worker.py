@@ -8,6 +8,7 @@ from functools import partial
 from socket import socket
 from typing import Final
 
+from registry_mesh.assembly.access.last_book import LastBook
 from registry_mesh.assembly.access.policy_in_force import NodeAccess, token_key
 from registry_mesh.assembly.access.pull_keeping import PullKeeping
 from registry_mesh.assembly.access.revocations import NodeRevocations
@@ -63,7 +64,8 @@ class Worker:
         self._instruments = instruments or Table(layout(config), 1).row(0)
         self._stack = AsyncExitStack()
         self._revocations = NodeRevocations(node_name(config), self._told.revoked, keeps=self._is_first)
-        self._access = NodeAccess(config, key or token_key(config), self._revocations)
+        last = LastBook(self._told.book, self._is_first, self._told.refuse_access)
+        self._access = NodeAccess(config, key or token_key(config), self._revocations, last)
         self._pulls = PullKeeping(config.pulls)
         self._counted = DiskCounts(0, 0, 0)
         """What of the disk's counts is in the table."""

@@ -18,6 +18,8 @@ from registry_mesh.telemetry.note import Note
 MOVING: Final = 512 << 10
 """Bytes in which a process says what moves."""
 
+BOOK: Final = 32 << 20
+"""Bytes for what access files say, which take memory as they are used: some 100,000 users."""
 
 Shown = dict[str, Any]  # Any: JSON
 
@@ -42,6 +44,10 @@ class Told:
     revoked: Note = field(default_factory=lambda: Note(LIMIT))
     """The list of revoked credentials, from the worker that keeps it to the others."""
 
+    book: Note = field(default_factory=lambda: Note(BOOK))
+    """What the access files said when they were valid last, for workers that begin while they are not."""
+
+    _access_refused: Note = field(default_factory=Note)
     moving: Sequence[Note] = field(init=False)
     """What moves, from each worker to the keeper."""
 
@@ -75,6 +81,17 @@ class Told:
         """When and why a newer configuration was refused; the reason is empty where none was."""
         when, _, why = self._refused.read().partition("\n")
         return float(when or 0), why
+
+    def refuse_access(self, faults: Sequence[str]) -> None:
+        """In a worker: access files were refused for these; none: those in force are the newest."""
+        since = self.access_refused[0] or time.time()
+        self._access_refused.write("\n".join([str(since), *faults]) if faults else "")
+
+    @property
+    def access_refused(self) -> tuple[float, tuple[str, ...]]:
+        """Since when newer access files are refused, and why; nothing where none are."""
+        when, *faults = self._access_refused.read().split("\n")
+        return float(when or 0), tuple(faults)
 
     def show(self, findings: Sequence[Finding]) -> None:
         """In the keeper: what is so now. Where there is no room for all, the worst."""

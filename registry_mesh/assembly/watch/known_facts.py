@@ -20,6 +20,7 @@ from registry_mesh.assembly.watch.unkept import UnkeptToday
 from registry_mesh.assembly.watch.unserved import Unserved
 from registry_mesh.config.schema import Config
 from registry_mesh.findings.facts import (
+    AccessFacts,
     CareFacts,
     IdleRule,
     NodeFacts,
@@ -69,6 +70,7 @@ class KnownFacts:
         """What is known at `now`, in seconds since the epoch, with what the node says of itself then."""
         config = self._config()
         refused_at, refused = self._told.refused
+        access_since, access_faults = self._told.access_refused
         return NodeFacts(
             config=self._told.path or "CONFIG",
             started=self._started,
@@ -82,6 +84,7 @@ class KnownFacts:
                 refused=refused,
                 refused_at=refused_at,
             ),
+            access=AccessFacts(access_faults, access_since),
             certificates=self._learned.certificates,
             rules=self._rules(config, status),
             pulls=self._pulls(status, now),

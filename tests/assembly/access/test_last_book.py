@@ -1,0 +1,125 @@
+"""A process that begins while access files are invalid goes by what they said last."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from registry_mesh.access.tokens import new_key
+from registry_mesh.assembly.access.last_book import LastBook
+from registry_mesh.assembly.access.policy_in_force import NodeAccess
+from registry_mesh.auth.access import Action, Asked, Verdict
+from registry_mesh.config.finding import ConfigInvalid
+from registry_mesh.telemetry.note import Note
+from tests.assembly.access.test_policy_in_force import ALICE, HASH, config
+from tests.clients import nodes
+from tests.eventually import eventually_here
+
+HEAD = "schema: registry-mesh/access/1\npolicies:\n"
+RULE = '  - {name: all, repos: "**", subjects: users, allow: push}\n'
+PUSH = Asked(Action.PUSH, "r.example", "a/b")
+
+
+class World:
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.note, self.told = folder, Note(1 << 20), list[Sequence[str]]()
+        (folder / "users").write_text(f"alice:{HASH}\n")
+        (folder / "access").mkdir()
+        self.write(HEAD + RULE)
+        self.config = config(
+            folder,
+            registry="r.example",
+            access={"users": str(folder / "users"), "policies": str(folder / "access")},
+        )
+
+    def write(self, text: str) -> None:
+        (self.folder / "access" / "p.yaml").write_text(text)
+
+    def begin(self, writes: bool = True) -> NodeAccess:
+        """A process of the node."""
+        last = LastBook(self.note, writes, self.told.append)
+        return NodeAccess(self.config, new_key(), last=last)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+async def may(access: NodeAccess) -> bool:
+    await access.learn(ALICE)
+    return access.decide(ALICE, PUSH).verdict is Verdict.ALLOW
+
+
+async def test_it_goes_by_what_was_valid_last(world: World) -> None:
+    """Users too, whatever is wrong."""
+    world.begin()
+    world.write(HEAD + RULE.replace("push", "fly"))
+    (world.folder / "users").write_text("nonsense")
+    for writes in (True, False):
+        assert await may(world.begin(writes))
+    *_, faults = world.told
+    assert {each.partition(": ")[0].rpartition("/")[2] for each in faults} == {
+        f"p.yaml:3:{RULE.index('push') + 1}",
+        "users:1:1",
+    }
+    world.write(HEAD + RULE)
+    (world.folder / "users").write_text(f"alice:{HASH}\n")
+    world.begin()
+    assert world.told[-1] == ()
+
+
+@pytest.mark.parametrize("room", [1 << 20, 10], ids=["nothing was valid", "no room for it"])
+def test_where_nothing_is_known_it_does_not_begin(world: World, room: int) -> None:
+    world.note = Note(room)
+    if room == 10:
+        world.begin()
+    world.write("nonsense")
+    with pytest.raises(ConfigInvalid):
+        world.begin()
+
+
+def test_no_process_but_the_first_keeps_anything(world: World) -> None:
+    world.begin(writes=False)
+    assert world.note.read() == ""
+    assert not world.told
+
+
+def status(node: nodes.Node) -> Any:
+    with urllib.request.urlopen(f"{node.admin}/status", timeout=60) as answer:
+        return json.load(answer)
+
+
+@pytest.mark.slow
+def test_a_node_whose_processes_die_meanwhile_serves_on_and_says_so(world: World) -> None:
+    access = {"users": str(world.folder / "users"), "policies": str(world.folder / "access")}
+    with nodes.Node(
+        world.folder / "node", {"role": "origin", "registry": "r.example", "workers": 2, "access": access}
+    ) as node:
+
+        def serving() -> set[int]:
+            return {each["pid"] for each in status(node)["workers"] if each["state"] == "serving"}
+
+        def named() -> list[Any]:
+            return [each for each in status(node)["findings"] if each["name"] == "access-invalid"]
+
+        eventually_here(lambda: len(serving()) == 2, "both processes")
+        before = serving()
+        world.write(HEAD + RULE.replace("push", "fly"))
+        eventually_here(named, "the finding")
+        assert f"p.yaml:3:{RULE.index('push') + 1}: " in json.dumps(named())
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+        eventually_here(lambda: len(serving() - before) == 2, "two others")
+        assert named()
+        with urllib.request.urlopen(f"{node.admin}/metrics", timeout=60) as answer:
+            assert 'registry_mesh_finding{finding="access-invalid"' in answer.read().decode()
+        world.write(HEAD + RULE)
+        eventually_here(lambda: not named(), "it to be mended")
