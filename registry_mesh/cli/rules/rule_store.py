@@ -86,6 +86,8 @@ def undo(config: Path, refs: tuple[str, ...]) -> None:
         lost = (set(refs) or {_ref(each) for each in several}) - back
         for ref in sorted(lost):
             click.echo(f"{ref} is not among what runs deleted, or is back already", err=True)
+        if not several and not refs:
+            click.echo("no run has deleted a tag, or all are back already", err=True)
         return EXIT_LOOK if lost or not several else 0
 
     _with_store(config, bring_back)

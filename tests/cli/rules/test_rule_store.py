@@ -58,6 +58,8 @@ async def test_the_guard_waits_for_a_person_and_undo_brings_all_back(tmp_path: P
         await tree.push("app", content)
         write(tree)
         assert (await replicate(tree)).held == 10
+        undone = await rules("undo", str(tree.replica_path))
+        assert undone == (1, "no run has deleted a tag, or all are back already\n")
         async with aiohttp.ClientSession() as client:
             for number in range(7):
                 url = f"{tree.origin.url}/v2/app/manifests/t{number}"
