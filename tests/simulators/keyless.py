@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import struct
@@ -20,6 +19,7 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
 from tests.simulators.images import Content
 from tests.simulators.signatures import NOW, bundled_with, key_usage
+from tests.simulators.stamps import Stamps, text
 
 ISSUER: Final = "https://token.actions.githubusercontent.com"
 WORKFLOW: Final = "https://github.com/atlas/analysis/.github/workflows/release.yml@refs/tags/v1"
@@ -45,10 +45,6 @@ def der(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 def key_id(key: ec.EllipticCurvePrivateKey) -> bytes:
     return hashlib.sha256(der(key)).digest()
-
-
-def text(data: bytes) -> str:
-    return base64.b64encode(data).decode()
 
 
 @dataclass
@@ -104,6 +100,8 @@ class Workflow:
     """Whether the certificate came into its log."""
     predicate: str = SIGNS
     key: ec.EllipticCurvePrivateKey = field(default_factory=new_key)
+    stamps: Stamps | None = None
+    """Who says when it was signed: with one, the log is of the second generation, which knows no time."""
 
     def bundled(self, digest: Digest) -> bytes:
         return json.dumps(self.document(digest)).encode()
@@ -121,16 +119,12 @@ class Workflow:
                 "predicate": {},
             }
         ).encode()
-        made = signed(
-            self.key, b"DSSEv1 %d %b %d %b" % (len(IN_TOTO), IN_TOTO.encode(), len(statement), statement)
-        )
+        made = signed(self.key, _enveloped(statement))
         certificate = self.certificate()
+        material = {"certificate": {"rawBytes": text(certificate.public_bytes(Encoding.DER))}}
         return {
             "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
-            "verificationMaterial": {
-                "certificate": {"rawBytes": text(certificate.public_bytes(Encoding.DER))},
-                "tlogEntries": [self._entry(_body(certificate, statement, made))],
-            },
+            "verificationMaterial": material | self._logged(certificate, statement, made),
             "dsseEnvelope": {
                 "payload": text(statement),
                 "payloadType": IN_TOTO,
@@ -174,6 +168,18 @@ class Workflow:
         listed = struct.pack("!HH", len(sct) + 2, len(sct)) + sct
         return bytes([4, len(listed)]) + listed  # shorter than 128 bytes
 
+    def _logged(self, certificate: x509.Certificate, statement: bytes, made: bytes) -> dict[str, Any]:
+        """What the log of signatures has, and who says when that was."""
+        if self.stamps is None:
+            return {"tlogEntries": [self._entry(_body(certificate, statement, made))]}
+        entry = self._entry(_body_of_second(certificate, statement, made))
+        del entry["integratedTime"], entry["inclusionPromise"]
+        stamp = text(self.stamps.stamp(made, self.at + self.logged))
+        return {
+            "tlogEntries": [entry | {"kindVersion": {"kind": "hashedrekord", "version": "0.0.2"}}],
+            "timestampVerificationData": {"rfc3161Timestamps": [{"signedTimestamp": stamp}]},
+        }
+
     def _entry(self, body: bytes) -> dict[str, Any]:
         """What the log of signatures says of its second entry."""
         log, when = self.sigstore.signatures, int((self.at + self.logged).timestamp())
@@ -206,6 +212,22 @@ def _body(certificate: x509.Certificate, statement: bytes, made: bytes) -> bytes
     by = {"signature": text(made), "verifier": text(certificate.public_bytes(Encoding.PEM))}
     spec = {"envelopeHash": sums, "payloadHash": sums, "signatures": [by]}
     return json.dumps({"apiVersion": "0.0.1", "kind": "dsse", "spec": spec}).encode()
+
+
+def _body_of_second(certificate: x509.Certificate, statement: bytes, made: bytes) -> bytes:
+    """What Rekor's second generation writes down of an envelope."""
+    by = {
+        "keyDetails": "PKIX_ECDSA_P256_SHA_256",
+        "x509Certificate": {"rawBytes": text(certificate.public_bytes(Encoding.DER))},
+    }
+    sums = {"algorithm": "SHA2_256", "digest": text(hashlib.sha256(_enveloped(statement)).digest())}
+    spec = {"hashedRekordV002": {"data": sums, "signature": {"content": text(made), "verifier": by}}}
+    return json.dumps({"apiVersion": "0.0.2", "kind": "hashedrekord", "spec": spec}).encode()
+
+
+def _enveloped(statement: bytes) -> bytes:
+    """The bytes that are signed of a statement (DSSE)."""
+    return b"DSSEv1 %d %b %d %b" % (len(IN_TOTO), IN_TOTO.encode(), len(statement), statement)
 
 
 def _log(key: ec.EllipticCurvePrivateKey, since: dict[str, str]) -> dict[str, Any]:

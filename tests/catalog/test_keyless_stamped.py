@@ -1,0 +1,182 @@
+"""Signatures of an identity in a log of the second generation, which knows no time: time stamps say when (RFC 3161)."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from registry_mesh.catalog.keyless import check_identity, trusted_root
+from registry_mesh.catalog.signer import IdentitySigner, NotSigned
+from registry_mesh.oci.digest import Digest
+from tests.simulators.keyless import ISSUER, WORKFLOW, Sigstore, Workflow, new_key
+from tests.simulators.signatures import NOW
+from tests.simulators.stamps import Stamps, text
+
+DIGEST, OTHER = Digest.of(b"one"), Digest.of(b"other")
+HERE, STAMPS = Sigstore(), Stamps()
+ROOT = trusted_root(HERE.trusted_root(timestampAuthorities=[STAMPS.trusted()]))
+CI = IdentitySigner(WORKFLOW, ISSUER, ROOT)
+STAMPED = ("verificationMaterial", "timestampVerificationData", "rfc3161Timestamps")
+PROOF = ("verificationMaterial", "tlogEntries", 0, "inclusionProof")
+KIND = ("verificationMaterial", "tlogEntries", 0, "kindVersion")
+FUZZED = 500
+"""Bundles with one or two changes that are tried."""
+
+
+def workflow(stamps: Stamps = STAMPS, **other: Any) -> Workflow:
+    return Workflow(HERE, stamps=stamps, **other)
+
+
+def changed(*path: str | int, by: Callable[[Any], Any]) -> bytes:
+    """A good bundle, one part of which is another."""
+    document = part = workflow().document(DIGEST)
+    for each in path[:-1]:
+        part = part[each]  # type: ignore[index]
+    part[path[-1]] = by(part[path[-1]])  # type: ignore[index]
+    return json.dumps(document).encode()
+
+
+def flipped(data: str) -> str:
+    """The same in base64, with its last byte changed."""
+    found = base64.b64decode(data)
+    return text(found[:-1] + bytes([found[-1] ^ 1]))
+
+
+def of_another_signature(_: object) -> list[dict[str, str]]:
+    return [{"signedTimestamp": text(STAMPS.stamp(b"other", NOW + timedelta(minutes=1)))}]
+
+
+def entry_of_another() -> bytes:
+    """A good entry, that of another signature of the same job."""
+    job = workflow()
+    first, second = job.document(DIGEST), job.document(OTHER)
+    entries = second["verificationMaterial"]["tlogEntries"]
+    first["verificationMaterial"]["tlogEntries"] = entries
+    return json.dumps(first).encode()
+
+
+def test_a_time_stamp_says_when_it_was_signed() -> None:
+    check_identity(workflow().bundled(DIGEST), DIGEST, CI)
+
+
+def test_a_root_that_names_stamps_believes_the_first_generation_too() -> None:
+    check_identity(Workflow(HERE).bundled(DIGEST), DIGEST, CI)
+
+
+@pytest.mark.parametrize(
+    ("bundle", "why"),
+    [
+        (lambda: workflow(logged=timedelta(minutes=11)).bundled(DIGEST), "was not valid when it was logged"),
+        (lambda: workflow(logged=timedelta(minutes=-1)).bundled(DIGEST), "was not valid when it was logged"),
+        (lambda: workflow(Stamps()).bundled(DIGEST), "not enough sources of verified time"),
+        (lambda: workflow(Stamps(above=STAMPS.above)).bundled(DIGEST), "not enough sources of verified time"),
+        (lambda: changed(*STAMPED, by=of_another_signature), "not enough sources of verified time"),
+        (lambda: changed(*STAMPED, 0, "signedTimestamp", by=flipped), "not enough sources of verified time"),
+        (lambda: changed(*STAMPED, by=lambda _: []), "inclusion promise or signed timestamp"),
+        (lambda: changed(*STAMPED, by=lambda those: those * 2), "duplicate timestamp"),
+        (lambda: changed(*STAMPED, by=lambda those: those * 33), "too many signed timestamp"),
+        (lambda: changed(*STAMPED, 0, "signedTimestamp", by=lambda _: "AAAA"), "nvalid"),
+        (lambda: changed(*PROOF, "rootHash", by=flipped), "inclusion proof contains invalid root hash"),
+        (lambda: changed(*PROOF, "checkpoint", by=lambda _: {"envelope": "x"}), "invalid log entry"),
+        (lambda: changed(*KIND, "kind", by=lambda _: "dsse"), "Unsupported DSSE log entry type: dsse/0.0.2"),
+        (lambda: changed(*KIND, "version", by=lambda _: "0.0.3"), "is no bundle of an identity"),
+        (lambda: changed("dsseEnvelope", "signatures", 0, "sig", by=flipped), "cannot be verified"),
+        (entry_of_another, "transparency log entry is inconsistent with other materials"),
+        (lambda: workflow().bundled(OTHER), f"is of {OTHER}"),
+    ],
+)  # fmt: skip
+def test_what_does_not_count_says_why(bundle: Callable[[], bytes], why: str) -> None:
+    with pytest.raises(NotSigned) as caught:
+        check_identity(bundle(), DIGEST, CI)
+    assert why in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("root", "why"),
+    [
+        (HERE.trusted_root(), "no Timestamp Authorities"),
+        (
+            HERE.trusted_root(timestampAuthorities=[STAMPS.trusted(end="2021-01-01T00:00:00Z")]),
+            "not enough sources",
+        ),
+        (
+            Sigstore(HERE.authority, HERE.certificates, new_key()).trusted_root(
+                timestampAuthorities=[STAMPS.trusted()]
+            ),
+            "invalid log entry",
+        ),
+    ],
+)
+def test_who_stamps_and_who_logs_has_to_be_in_the_root(root: bytes, why: str) -> None:
+    with pytest.raises(NotSigned, match=why):
+        check_identity(
+            workflow().bundled(DIGEST), DIGEST, IdentitySigner(WORKFLOW, ISSUER, trusted_root(root))
+        )
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Where the values of a document are, those inside of others too."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(each for key, part in inside for each in places(part, (*path, key)))]
+
+
+def mutated(document: Any, chance: random.Random) -> Any:
+    """One of its values is another, gone, doubled, or has one byte that is another."""
+    *above, last = chance.choice(places(document)[1:])
+    part = document
+    for each in above:
+        part = part[each]
+    value = part[last]
+    kind = chance.randrange(4)
+    if kind == 0:
+        del part[last]
+    elif kind == 1:
+        part[last] = chance.choice(
+            [None, "", "A" * 9, [], {}, [[]], 0, -1, 2**70, True, 1e400, "\u0000", "\ud800"]
+        )
+    elif kind == 2 and isinstance(value, list):
+        part[last] = value * 2
+    elif isinstance(value, str) and value:
+        at = chance.randrange(len(value))
+        part[last] = value[:at] + chance.choice("AZaz09+/=\n-{") + value[at + 1 :]
+    return document
+
+
+@pytest.mark.parametrize("stamps", [None, STAMPS])
+def test_a_changed_bundle_is_refused_and_raises_nothing_else(stamps: Stamps | None) -> None:
+    """What is believed all the same has the statement, the signature and the certificate of the good one."""
+    seed = random.randrange(1 << 32)
+    chance, good = random.Random(seed), Workflow(HERE, stamps=stamps).document(DIGEST)
+    refused = 0
+    for number in range(FUZZED):
+        bundle = json.loads(json.dumps(good))
+        for _ in range(chance.randint(1, 2)):
+            bundle = mutated(bundle, chance)
+        try:
+            check_identity(json.dumps(bundle).encode("utf-8", "surrogatepass"), DIGEST, CI)
+        except NotSigned:
+            refused += 1
+            continue
+        envelope, material = bundle["dsseEnvelope"], bundle["verificationMaterial"]
+        assert signed_of(envelope) == signed_of(good["dsseEnvelope"]), (seed, number)
+        assert decoded(material["certificate"]["rawBytes"]) == decoded(
+            good["verificationMaterial"]["certificate"]["rawBytes"]
+        ), (seed, number)
+    assert refused > FUZZED / 2, seed
+
+
+def signed_of(envelope: Any) -> tuple[Any, ...]:
+    """What an envelope says, and its signature."""
+    made = envelope["signatures"][0]["sig"]
+    return decoded(envelope["payload"]), envelope["payloadType"], decoded(made)
+
+
+def decoded(data: str) -> bytes:
+    """Bytes in base64, as lenient as libraries are."""
+    return base64.b64decode(data)
