@@ -62,7 +62,7 @@ input:
   {"urls": ["https://lazy.example"], "onDemand": true}]}}, "storage": {"retention": {"delay": "1h"}}}
 """,
         [
-            'up.example:5000 [base, "base/**"] "re: .*4.* & semver+: *" every: "6h", to: "m/{repo[1:]}"',
+            'up.example:5000 [base, "base/**"] ["re: .*4.* & semver+: *", "!*_*"] every: "6h", to: "m/{repo[1:]}"',
             'up.example:5000 ["base/x", "!base", "!base/**"] ["*", "!re: .*-(amd64|arm64)"] every: "6h"',
             "! an empty tags.regex takes no tag at all",
             "! stripPrefix in the middle of a segment",
@@ -84,7 +84,7 @@ sync:
         [
             'docker.io library/alpine [latest, "re: (?:v1\\\\..*|.*x)", "!re: .*-rc"] every: "60m", with: none, to: {registry: "r.example", name: alpine}',
             'quay.io a/b "1" every: "60m", platforms: "linux/amd64", to: {registry: "r.example", name: b, tag: one}',
-            'quay.io a/c "semver+: >=1.2 & re: [^-]+" every: "60m", with: none, to: {registry: "r.example", name: c}',
+            'quay.io a/c ["semver+: >=1.2 & re: [^-]+", "!*_*"] every: "60m", with: none, to: {registry: "r.example", name: c}',
             "! source: a template: rules read no environment; run `regsync config` and import what it prints",
             "! sync[4].hooks: rules run nothing",
             "! sync[5].referrerSource: companions are looked for beside their image only",
@@ -100,9 +100,9 @@ quay.io:
         [
             f'quay.io a/b ["1.0", "@{A}"]',
             'quay.io a/all "*"',
-            'quay.io a/f "semver: >= 1.2 < 2"',
-            'quay.io a/g "semver+: >= 3.5.4-0"',
-            'quay.io a/h "semver: >=1.2 <=1.4"',
+            'quay.io a/f ["semver: >= 1.2 < 2", "!*_*"]',
+            'quay.io a/g ["semver+: >= 3.5.4-0", "!*_*"]',
+            'quay.io a/h ["semver: >=1.2 <=1.4", "!*_*"]',
             "! images-by-semver: != 1.0: write an excluding pattern",
             'quay.io a/c "re: v[0-9]+"',
             'quay.io a/d "re: .*rc.*"',
@@ -123,7 +123,7 @@ tasks:
       - {from: x, to: y, platform: all, tags: [one, 'regex: v1\\..*|x']}
 """,
         [
-            'docker.io library/busybox [glibc, "semver+: >=1.33 <2"] every: "6h", to: {registry: "r.example", name: "mirror/busybox"}, keep: 5',
+            'docker.io library/busybox [glibc, "semver+: >=1.33 <2 & re: [^_]*"] every: "6h", to: {registry: "r.example", name: "mirror/busybox"}, keep: 5',
             'docker.io library/busybox ["*", "!re: .+(glibc|musl)"] every: "6h", to: {registry: "r.example", name: "mirror/musl"}, platforms: "linux/arm64"',
             "! from: groups of an expression; templates know folders only",
             'docker.io library/x [one, "re: (?:v1\\\\..*|.*x)"] every: "6h", to: {registry: "r.example", name: y}',
@@ -367,9 +367,9 @@ images:
 """,
         [
             'docker.io library/alpine "re: .*3.1.*" to: {name: base}',
-            'quay.io a/b "semver: >= 1.2" to: {name: "{base}", tag: "{version}-x"}',
-            'quay.io a/c "semver: >= 1.2 in stable-*" to: {name: "{base}"}',
-            'quay.io a/d "semver: >= 1.2 & re: (?:\\\\d+\\\\.\\\\d+)" to: {name: "{base}"}',
+            'quay.io a/b ["semver: >= 1.2", "!*_*"] to: {name: "{base}", tag: "{version}-x"}',
+            'quay.io a/c ["semver: >= 1.2 in stable-*", "!*_*"] to: {name: "{base}"}',
+            'quay.io a/d ["semver: >= 1.2 & re: (?:\\\\d+\\\\.\\\\d+)", "!*_*"] to: {name: "{base}"}',
             "! filter: (\\d+.*): the version stands between plain text only, with ^ and $ around, such as ^stable-(.*)$",
             f'quay.io a/f "1@{A}" to: {{name: "{{base}}"}}',
             "! semver beside tag_or_pattern or sha: retagger refuses it; keep one",

@@ -14,6 +14,8 @@ from registry_mesh.config.imports.spelling import exact_tags, half_anchored, hub
 from registry_mesh.config.rule_values import host_of
 
 _OURS: Final = "is not carried: logins and how registries are asked stand in the node's configuration"
+_NO_BUILD: Final = "re: [^_]*"
+"""Beside exact tags, which may hold a `_`: 1.2.3_x is no version to dregsy."""
 
 
 def dregsy(text: str) -> Iterator[Entry]:
@@ -117,7 +119,7 @@ def _tags(mapping: Fields) -> _Tags:
 
 def _take(found: _Tags, kind: str, rest: str, each: str) -> None:
     if kind == "semver":
-        found.taking.append(f"semver+: {rest}")
+        found.taking.append(f"semver+: {rest} & {_NO_BUILD}")
     elif kind == "regex" and rest.startswith("!"):
         found.inverted.append(half_anchored(rest[1:].strip()))
     elif kind == "regex":
@@ -130,7 +132,7 @@ def _take(found: _Tags, kind: str, rest: str, each: str) -> None:
         elif rest.startswith("regex:"):
             found.narrowing.append(half_anchored(rest.removeprefix("regex:").strip()))
         elif rest.startswith("semver:"):
-            found.narrowing.append(f"semver+: {rest.removeprefix('semver:').strip()}")
+            found.narrowing.append(f"semver+: {rest.removeprefix('semver:').strip()} & {_NO_BUILD}")
         else:
             raise NotCarried(f"{each}: keep: latest N, or keep: regex: X")
     else:

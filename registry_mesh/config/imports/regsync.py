@@ -11,6 +11,7 @@ from registry_mesh.config.imports.entry import Entry, each_entry
 from registry_mesh.config.imports.fields import Fields, NotCarried, over
 from registry_mesh.config.imports.source import mapping_of
 from registry_mesh.config.imports.spelling import (
+    NO_BUILD,
     alternatives,
     half_anchored,
     matching,
@@ -168,7 +169,7 @@ def _tag_set(tags: Fields, common: dict[str, Any], where: str) -> Entry:
     def selects(tag: str) -> bool:
         return (not allowed or any(e.search(tag) for e in allowed)) and not any(e.search(tag) for e in denied)
 
-    patterns = [*(took or ["*"]), *refused]
+    patterns = [*(took or ["*"]), *([NO_BUILD] if ranges else []), *refused]
     return Entry(where, {**common, "tags": some(patterns)}, selects=None if ranges else selects)
 
 

@@ -11,7 +11,7 @@ from registry_mesh.config.imports.entry import Entry, each_entry
 from registry_mesh.config.imports.fields import Fields, NotCarried
 from registry_mesh.config.imports.masterminds import as_pattern, selecting
 from registry_mesh.config.imports.source import mappings_of
-from registry_mesh.config.imports.spelling import is_digest, matching, reference, searched
+from registry_mesh.config.imports.spelling import NO_BUILD, is_digest, matching, reference, searched
 from registry_mesh.oci.reference import is_tag
 
 _PLAIN: Final = "the version stands between plain text only, with ^ and $ around, such as ^stable-(.*)$"
@@ -39,7 +39,7 @@ def _image(image: Fields) -> list[Entry]:
     suffix = image.text("add_tag_suffix")
     tag = "{tag}"
     if image.flag("strip_semver_prefix"):
-        if not version or " in " in tags:
+        if not version or " in " in tags[0]:
             sentence = "strip_semver_prefix: only beside semver, where the whole tag is the version"
             raise NotCarried(sentence, image.place("strip_semver_prefix"))
         tag = "{version}"
@@ -49,7 +49,7 @@ def _image(image: Fields) -> list[Entry]:
     return [Entry(name, {**keys, "to": to}, selects=own)]
 
 
-def _tags(image: Fields) -> tuple[str, bool, Any]:
+def _tags(image: Fields) -> tuple[str | list[str], bool, Any]:
     wanted, sha, versions = image.text("tag_or_pattern"), image.text("sha"), image.text("semver")
     written = image.text("filter")
     if versions and (wanted or sha):
@@ -71,7 +71,7 @@ def _tags(image: Fields) -> tuple[str, bool, Any]:
     found = as_pattern(versions)
     inside = selecting(versions)
     if not written:
-        return found, True, inside
+        return [found, NO_BUILD], True, inside
     around = matching(written)
 
     def selects(tag: str) -> bool:
@@ -81,11 +81,15 @@ def _tags(image: Fields) -> tuple[str, bool, Any]:
     return _in(found, written, image), True, selects
 
 
-def _in(versions: str, written: str, image: Fields) -> str:
+def _in(versions: str, written: str, image: Fields) -> list[str]:
     """The range where the first group of an expression reads the version."""
     around = _AROUND.fullmatch(written)
     if around is None:
         raise NotCarried(f"filter: {written}: {_PLAIN}", image.place("filter"))
     before, inner, behind = around.groups()
     found = f"{versions} in {before}*{behind}" if before or behind else versions
-    return found if inner in (".*", ".+") else f"{found} & {searched(f'^{before}(?:{inner}){behind}$')}"
+    plain = inner in (".*", ".+")
+    if "_" in before + behind:
+        inner, plain = "[^_]*" if plain else inner, False
+    found = found if plain else f"{found} & {searched(f'^{before}(?:{inner}){behind}$')}"
+    return [found] if "_" in before + behind else [found, NO_BUILD]

@@ -10,7 +10,7 @@ from registry_mesh.config.imports.entry import Entry, Matches, each_entry
 from registry_mesh.config.imports.fields import Fields, NotCarried, WrongFile
 from registry_mesh.config.imports.masterminds import as_pattern, selecting
 from registry_mesh.config.imports.source import mapping_of
-from registry_mesh.config.imports.spelling import exact_tags, hub_name, matching, searched, some
+from registry_mesh.config.imports.spelling import NO_BUILD, exact_tags, hub_name, matching, searched, some
 from registry_mesh.config.rule_values import host_of
 
 _CONNECTION: Final = (
@@ -51,7 +51,8 @@ def _entry(host: str, kind: str, images: Fields, repository: str, where: str) ->
             several = images.texts(repository)
             tags: str | list[str] = some(exact_tags(several)) if several else "*"
         elif kind == "images-by-semver":
-            tags, selects = as_pattern(images.text(repository)), selecting(images.text(repository))
+            written = images.text(repository)
+            tags, selects = [as_pattern(written), NO_BUILD], selecting(written)
         else:
             written = images.text(repository)
             tags, own = searched(written), matching(written)

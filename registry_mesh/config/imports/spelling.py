@@ -14,6 +14,8 @@ from registry_mesh.replication.regex import parse_regex
 
 _REPOSITORY: Final = re.compile(r"[\w.-]*[\w*][\w.*-]*(?:/[\w.-]*[\w*][\w.*-]*)*", re.ASCII)
 _HOST: Final = re.compile(r"[\w.-]+(?::\d+)?|\[[0-9a-fA-F:]+\](?::\d+)?", re.ASCII)
+NO_BUILD: Final = "!*_*"
+"""A tag with `_` is a version with a build here, and none where tags are read as they stand."""
 _LONGEST: Final = 512
 """A registry's name, a repository's (255 together), a tag (128) and a digest."""
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from registry_mesh.config.imports.entry import Entry, each_entry
 from registry_mesh.config.imports.fields import Fields, NotCarried
 from registry_mesh.config.imports.source import mapping_of
-from registry_mesh.config.imports.spelling import matching, searched, some
+from registry_mesh.config.imports.spelling import NO_BUILD, matching, searched, some
 from registry_mesh.config.rule_values import host_of
 
 _OURS: Final = "is not carried: how a registry is asked stands in the node's configuration, registries.HOST"
@@ -125,6 +125,7 @@ def _tags(tags: Fields, given: bool) -> tuple[str | list[str], Any]:
         raise NotCarried(f"{tags.path}: {fault}", tags.mark) from None
     if versions:
         found[0] = f"{taking} & semver+: *" if taking != "*" else "semver+: *"
+        found.append(NO_BUILD)
 
     def selects(tag: str) -> bool:
         return want.search(tag) is not None and not (leave is not None and leave.search(tag))
