@@ -216,6 +216,53 @@ async def test_an_origin_on_a_bucket_is_mended_from_its_child(
             await asyncio.gather(*(asyncio.to_thread(node.kill) for node in (origin, site)))
 
 
+@pytest.mark.s3
+async def test_a_replica_on_a_bucket_is_mended_from_its_parent(
+    tmp_path: Path, bucket: Bucket, s3_settings: S3Settings, s3_store: S3Store
+) -> None:
+    place = {
+        "bucket": s3_settings.bucket,
+        "endpoint": s3_settings.endpoint,
+        "region": s3_settings.region,
+        "prefix": s3_settings.prefix,
+    }
+    origin = nodes.origin(tmp_path / "origin", workers=1)
+    care = {"per_day": "100TiB", "every": "1s"}
+    replica = nodes.replica(tmp_path / "replica", origin.url, workers=1, scrub=care, store={"s3": place})
+    replica.environment = bucket.keys
+    layer = pattern(3 * MIB + 77, seed=8)
+    digest, text = Digest.of(layer), image_of(layer)
+    async with aiohttp.ClientSession() as client:
+        try:
+            await asyncio.to_thread(origin.start)
+            team = f"{origin.url}/v2/team/app"
+            async with client.post(f"{team}/blobs/uploads/?digest={digest}", data=layer) as answer:
+                assert answer.status == 201
+            headers = {"Content-Type": OCI_MANIFEST}
+            async with client.put(f"{team}/manifests/1", data=text, headers=headers) as answer:
+                assert answer.status == 201, await answer.text()
+            await asyncio.to_thread(replica.start)
+
+            async def copied() -> bool:
+                async with client.get(f"{replica.url}/v2/team/app/manifests/1") as answer:
+                    return answer.status == 200
+
+            await eventually(copied, "the image to be copied", seconds=60)
+            name = (await s3_store.look(digest)).entry.name
+            await s3_store.client.put(data_key(name), layer[:-1] + b"?")
+            counters = await eventually(
+                lambda: told(client, replica),
+                "it to be mended",
+                seconds=60,
+                until=lambda said: said.get("repaired_total", 0) >= 1 and said.get("rotten_total", 0) >= 1,
+            )
+            assert counters["rotten_total"] == counters["repaired_total"] == 1
+            s3_store.unlearn(digest)
+            assert await read(s3_store, digest) == layer
+        finally:
+            await asyncio.gather(*(asyncio.to_thread(node.kill) for node in (origin, replica)))
+
+
 async def told(client: aiohttp.ClientSession, node: nodes.Node) -> dict[str, float]:
     async with client.get(f"{node.admin}/status") as answer:
         counters: dict[str, float] = (await answer.json())["counters"]
