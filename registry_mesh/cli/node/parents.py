@@ -233,5 +233,5 @@ def _amiss(parent: Told, marks: Marks) -> str:
         of = f" of {parent['quota_limit']}" if parent["quota_limit"] is not None else ""
         told.append(f"{parent['quota_remaining']}{of} requests left")
     mark = marks[mark_of(parent)]
-    before = "lately " if mark_of(parent) == "well" else ""
+    before = "answers again; before: " if mark_of(parent) == "well" else ""
     return f"{mark} {name_of(parent)}: {before}{'; '.join(told)}."

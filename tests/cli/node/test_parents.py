@@ -142,3 +142,8 @@ def test_programs_are_given_a_list_of_parents() -> None:
 def test_what_is_no_registry_is_said_to_be_none(status: int, words: str) -> None:
     told = {"r.example": {"parents": [[parent("p:1", "left_out", no_registry=status)]]}}
     assert list(lines(told, NOW))[-1] == f"▲ p:1: is no registry: it answers /v2/ with {words}."
+
+
+def test_what_a_parent_that_answers_failed_with_before_is_no_complaint() -> None:
+    told = {"r.example": {"parents": [[parent("p", "in_use", last_error="refuses connections")]]}}
+    assert list(lines(told, NOW))[-1] == "● p: answers again; before: refuses connections."
