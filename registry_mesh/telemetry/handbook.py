@@ -42,9 +42,11 @@ Bytes saved are those that clients received and that did not cross the WAN: they
 with any `result` but `miss`. A miss is a request for which a parent was asked for some of the bytes, and all of its
 bytes count as missed. The others cost the link nothing: `hit` was on the server's disk, or the bucket sent it by a
 redirect; `stale` is a tag that was answered without its parents; `bucket` came from the site's bucket, `sibling` from
-another server of the site, whose own parents may have been asked for it: that is a miss there; `joined` followed what
-another request had begun to bring. Bytes that crossed the WAN are `registry_mesh_upstream_bytes_total`; beside misses
-it has what was brought ahead: preloads, replication, the rest of a blob that nobody read to its end. The share of
+another server of the site, whose own parents may have been asked for it: that is a miss there; `joined` followed a
+blob that another request had begun to bring. Where several read different ranges of one blob at once, what is brought
+for the later ones counts as joined too, so that a little more seems saved than was. Exact are the bytes that crossed
+the WAN, `registry_mesh_upstream_bytes_total`; beside misses it has what was brought ahead: preloads, replication, the
+rest of a blob that nobody read to its end. The share of
 requests and of bytes that were no misses is recorded as `registry_mesh:hit_requests:ratio_rate5m` and
 `registry_mesh:hit_bytes:ratio_rate5m`, and bytes saved as `registry_mesh:saved_bytes:rate1h`, each by registry.
 `/status` has them since the start in `cache`, and for each registry in `registries.HOST.cache`. Registries that the
