@@ -37,17 +37,17 @@ def test_a_file_system_of_its_own_of_which_nothing_is_left(open_folder: Path, en
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system")
 def test_what_ends_it_is_told_to_the_command(open_folder: Path) -> None:
     """As by `timeout`: it has its file system until it has ended."""
-    script = "trap 'touch $TMPDIR/x && exit 5' TERM; echo here; read"
+    # Not `read`: a signal that comes just before it blocks is told by nothing after.
+    script = "trap 'touch $TMPDIR/x && exit 5' TERM; echo here; while :; do sleep 0.1; done"
     with subprocess.Popen(
         [SCRATCH, "bash", "-c", script],
         env={**os.environ, "TMPDIR": str(open_folder)},
-        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as running:
         assert running.stdout is not None
         assert running.stdout.readline() == b"here\n"
         running.terminate()
-        assert running.wait(20) == 5
+        assert running.wait(60) == 5
     eventually_here(lambda: list(open_folder.iterdir()) == [], "nothing to be left")
 
 

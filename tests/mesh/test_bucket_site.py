@@ -24,7 +24,7 @@ from tests.mesh.conftest import same
 from tests.simulators.bucket import Bucket
 from tests.simulators.link import Link
 from tests.simulators.parent import PlainParent, plain_parent
-from tests.simulators.pauses import patient_client
+from tests.simulators.pauses import Pauses, patient_client, watched
 from tests.suites.bytes_of import pattern
 
 pytestmark = [pytest.mark.s3, pytest.mark.slow]
@@ -41,6 +41,7 @@ class Servers:
     to_bucket: Link
     nodes: list[nodes.Node]
     client: aiohttp.ClientSession
+    pauses: Pauses
     blobs: dict[Digest, bytes] = field(default_factory=dict)
 
     def add(self, data: bytes) -> Digest:
@@ -53,15 +54,23 @@ class Servers:
 
     async def get(self, index: int, path: str, span: tuple[int, int] | None = None) -> tuple[int, bytes]:
         headers = {"Range": f"bytes={span[0]}-{span[1] - 1}"} if span else {}
-        async with self.client.get(f"{self.nodes[index].url}/v2/team/app/{path}", headers=headers) as answer:
-            return answer.status, await answer.read()
+
+        async def ask() -> tuple[int, bytes]:
+            url = f"{self.nodes[index].url}/v2/team/app/{path}"
+            async with self.client.get(url, headers=headers) as answer:
+                return answer.status, await answer.read()
+
+        return await self.pauses.whole(ask)
 
     async def sent(self, digest: Digest) -> None:
         """Until the other server has it from the bucket: the parent is dead meanwhile."""
         self.link.conditions.refuse = True
 
         async def has() -> bool:
-            return same(await self.get(1, f"blobs/{digest}"), 200, self.blobs[digest])
+            try:
+                return same(await self.get(1, f"blobs/{digest}"), 200, self.blobs[digest])
+            except aiohttp.ClientPayloadError:  # what was left of it was to come of the parent
+                return False
 
         await eventually(has, digest, 180, pause=0.2)  # an upload that hangs is given up after `timeout`
         self.link.conditions.refuse = False
@@ -77,6 +86,7 @@ async def servers(bucket: Bucket, tmp_path: Path) -> AsyncIterator[Servers]:
             Link("127.0.0.1", int(bucket.endpoint.rpartition(":")[2]))
         )
         client = await stack.enter_async_context(patient_client())
+        pauses = await stack.enter_async_context(watched())
         made = [
             nodes.site(
                 tmp_path / name,
@@ -89,7 +99,7 @@ async def servers(bucket: Bucket, tmp_path: Path) -> AsyncIterator[Servers]:
         for node in made:
             node.environment = bucket.keys
             stack.push_async_callback(asyncio.to_thread, node.kill)
-        yield Servers(parent, link, to_bucket, made, client)
+        yield Servers(parent, link, to_bucket, made, client, pauses)
 
 
 def s3_of(bucket: Bucket, prefix: str, endpoint: str, spool: Path, redirect: str) -> dict[str, Any]:

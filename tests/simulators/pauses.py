@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, TypeVar
 
 import aiohttp
+
+T = TypeVar("T")
 
 TICK: Final = 0.05
 LATE: Final = 0.15
@@ -41,6 +43,18 @@ class Pauses:
             await asyncio.sleep(TICK)
             if time.monotonic() - due > LATE:
                 self._ended = time.monotonic()
+
+    async def whole(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """What `ask` gives, who reads a body: asked once more where that broke off and the loop stood still."""
+        for _ in range(TRIES):
+            began = time.monotonic()
+            try:
+                return await ask()
+            except aiohttp.ClientPayloadError:
+                await asyncio.sleep(2 * TICK)  # by then a pause is seen
+                if not self.stood_since(began):
+                    raise
+        return await ask()
 
     async def ask(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 
+import aiohttp
 import pytest
 from aiohttp import web
 
-from tests.simulators.pauses import AFTER, LATE, TICK, patient_client
+from tests.simulators.pauses import AFTER, LATE, TICK, patient_client, watched
 from tests.simulators.registry import simulated_registry
 
 
@@ -31,3 +32,31 @@ async def test_what_is_refused_is_asked_for_again_after_a_pause_alone(pause: boo
                 break
         async with client.get(node.url) as answered:
             assert answered.status == status
+
+
+@pytest.mark.parametrize("pause", [True, False])
+async def test_a_body_that_breaks_off_is_asked_for_again_after_a_pause_alone(pause: bool) -> None:
+    asked = 0
+
+    async def ask() -> str:
+        nonlocal asked
+        asked += 1
+        if asked > 1:
+            return "whole"
+        if pause:
+            time.sleep(LATE + 2 * TICK)
+        raise aiohttp.ClientPayloadError
+
+    async with watched() as pauses:
+        await asyncio.sleep(TICK)  # it watches
+        while pauses.stood_since(time.monotonic()):
+            await asyncio.sleep(TICK)
+        if pause:
+            assert await pauses.whole(ask) == "whole"
+            return
+        try:
+            assert await pauses.whole(ask) == "whole"
+        except aiohttp.ClientPayloadError:
+            assert asked == 1
+        else:
+            assert pauses.stood_since(time.monotonic() - TICK), "the machine made a pause of its own"
