@@ -85,12 +85,16 @@ class Ledger:
             rows = opened.execute(f"SELECT {_COLUMNS} FROM pulls {where} ORDER BY day DESC", values)
             return [Pull(*row) for row in rows]
 
-    def last_days(self) -> dict[tuple[str, str, str, str], str]:
-        """The newest day of each registry, repository, tag and manifest's digest that was ever pulled."""
+    def last_days(self, but: Sequence[str] = ()) -> dict[tuple[str, str, str, str], str]:
+        """The newest day of each registry, repository, tag and manifest's digest that was ever pulled by others than
+        the callers `but`."""
+        marks = ", ".join("?" * len(but))
         with self._opened() as opened:
             rows = opened.execute(
                 f"SELECT {_TEXTS}, max(day) FROM pulls WHERE kind = (SELECT id FROM texts WHERE text = 'manifest') "
-                "GROUP BY registry, repository, tag, digest"
+                f"AND who NOT IN (SELECT id FROM texts WHERE text IN ({marks})) "
+                "GROUP BY registry, repository, tag, digest",
+                tuple(but),
             )
             return {(row[1], row[2], row[5], row[4]): row[7] for row in rows}
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 import yaml
 from click.testing import CliRunner, Result
 
@@ -202,6 +203,20 @@ async def test_pseudonyms_tell_callers_apart_and_do_not_name_them(tmp_path: Path
     assert found.who == pseudonym(b"0123456789abcdef0123456789abcdef", "alice")
     assert b"alice" not in (tmp_path / "site" / "pulls.db").read_bytes()
     assert await keeping.find(Asked(who="bob")) == []
+
+
+@pytest.mark.parametrize("pseudonyms", [True, False])
+async def test_what_nodes_below_copy_is_not_used_by_that(tmp_path: Path, pseudonyms: bool) -> None:
+    key = tmp_path / "key"
+    key.write_text("0123456789abcdef0123456789abcdef\n")
+    pulls = {"reporters": ["robot:site"]} | ({"pseudonyms": str(key)} if pseudonyms else {})
+    document = loaded(config(tmp_path / "origin", "origin", registry=REGISTRY, pulls=pulls))
+    keeping = PullKeeping(document.pulls)
+    copied = Pull(TODAY, "origin", REGISTRY, "a/b", "manifest", "sha256:x", "1", "robot:site", 1, 1)
+    await keeping.flush(lambda day: [copied])
+    assert await keeping.last_days() == {}
+    await keeping.flush(lambda day: [replace(copied, who="alice")])
+    assert await keeping.last_days() == {(REGISTRY, "a/b", "1", "sha256:x"): TODAY}
 
 
 async def test_what_is_being_written_when_a_node_ends_is_counted_once(tmp_path: Path) -> None:

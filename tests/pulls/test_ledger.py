@@ -76,6 +76,15 @@ def test_old_days_go_and_the_names_with_them(ledger: Ledger) -> None:
     assert ledger.last_days() == {("r.example", "atlas/app", "", DIGEST): "2026-11-30"}
 
 
+def test_who_does_not_count_moves_no_last_day(ledger: Ledger) -> None:
+    ledger.add([replace(PULL, who="robot:site", day="2026-12-01"), replace(PULL, who="robot:site", tag="2")])
+    alone = {("r.example", "atlas/app", "1", DIGEST): "2026-11-29"}
+    anybody = {("r.example", "atlas/app", "", DIGEST): "2026-11-30"}
+    assert ledger.last_days(["robot:site", "nobody"]) == alone | anybody
+    assert ledger.last_days(["robot:site", "192.0.2.7"]) == alone
+    assert ledger.last_days()["r.example", "atlas/app", "1", DIGEST] == "2026-12-01"
+
+
 def test_processes_write_at_once(tmp_path: Path) -> None:
     path = str(tmp_path / "pulls.db")
     writers = [

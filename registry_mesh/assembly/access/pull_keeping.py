@@ -140,8 +140,13 @@ class PullKeeping:
         return await offload(self._ledger.began) if self._ledger is not None else ""
 
     async def last_days(self) -> dict[tuple[str, str, str, str], str]:
-        """See `Ledger`."""
-        return await offload(self._ledger.last_days) if self._ledger is not None else {}
+        """See `Ledger`. What nodes below fetch is no use of it: they report who pulled it of them."""
+        if self._ledger is None:
+            return {}
+        nodes = self._pulls.reporters
+        if self._key is not None:
+            nodes = tuple(pseudonym(self._key, each) for each in nodes)
+        return await offload(self._ledger.last_days, nodes)
 
 
 async def _is_ours(session: ParentSession) -> bool:
