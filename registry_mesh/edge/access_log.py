@@ -1,4 +1,4 @@
-"""The access log: one JSON line a request, gathered and written once a second by a thread."""
+"""The access log and the audit log: JSON lines, gathered and written by a thread."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 import os
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -22,13 +24,29 @@ _TOGETHER: Final = 1024
 """Lines joined at once: a thread that joined all of them would keep the loop from running meanwhile."""
 _MOST: Final = 100_000
 """Lines held while the disk does not take them; more are counted and dropped."""
+_TOLD: Final = 60.0
+"""Seconds until the node's log says again that the disk takes nothing."""
+
+
+def _counted(lost: int) -> str:
+    return json.dumps({"time": round(time.time(), 3), "dropped": lost}) + "\n"
 
 
 class AccessLog:
-    """`path` is a file to append to, `-` for standard output, None for no log."""
+    """`path` is a file to append to, `-` for standard output, None for no log. `at_once`: lines do not wait until the
+    second is over. `lost` makes the line that says how many were dropped. While the disk takes nothing, nobody waits:
+    lines are held, up to a bound, and the node's log says so."""
 
-    def __init__(self, path: str | None) -> None:
+    def __init__(
+        self, path: str | None, at_once: bool = False, lost: Callable[[int], str] = _counted
+    ) -> None:
         self._path = path
+        self._plenty_of = 1 if at_once else _PLENTY
+        self._lost = lost
+        self._blocks: deque[memoryview] = deque()
+        """What is to be written before all else; whole lines each."""
+        self._failing_since = math.inf
+        self._told_at = -math.inf
         self._fd = -1
         self._lines: list[str] = []
         self._dropped = 0
@@ -69,7 +87,12 @@ class AccessLog:
         self._task.cancel()
         await asyncio.wait([self._task])
         self._task = None
-        self._write(self._take())
+        self._write()
+        if not self._blocks:
+            self._gather()
+            self._write()
+        if self._blocks or self._lines:
+            log.error("%s: the last lines are lost: the disk does not take them", self._path)
         os.close(self._fd)
         self._fd = -1
 
@@ -94,7 +117,7 @@ class AccessLog:
     def look(self) -> None:
         """Have the lines written where there are many, and drop the last of too many."""
         count = len(self._lines)
-        if count >= _PLENTY:
+        if count >= self._plenty_of:
             self._plenty.set()
             if count > _MOST:
                 del self._lines[_MOST:]
@@ -102,31 +125,63 @@ class AccessLog:
 
     async def _flush_for_ever(self) -> None:
         while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_FLUSH):
-                    await self._plenty.wait()
-            self._plenty.clear()
-            if self._lines:
-                await in_thread(self._write, self._take())
+            if self._blocks:
+                await asyncio.sleep(_FLUSH)
+            else:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_FLUSH):
+                        await self._plenty.wait()
+                self._plenty.clear()
+                self._gather()
+            if self._blocks:
+                await in_thread(self._write)
 
-    def _take(self) -> list[str]:
+    def _gather(self) -> None:
+        """Have all lines written next."""
         lines = self._lines.copy()
         self._lines.clear()  # the list stays: see `quickly`
         if self._dropped:
-            lines.append(json.dumps({"time": round(time.time(), 3), "dropped": self._dropped}) + "\n")
+            lines.append(self._lost(self._dropped))
             self._dropped = 0
-        return lines
+        for first in range(0, len(lines), _TOGETHER):
+            self._blocks.append(memoryview("".join(lines[first : first + _TOGETHER]).encode()))
 
-    def _write(self, lines: list[str]) -> None:
-        written = 0
+    def _write(self) -> None:
+        """As much as the disk takes."""
         try:
-            for first in range(0, len(lines), _TOGETHER):
-                view = memoryview("".join(lines[first : first + _TOGETHER]).encode())
-                while view:
-                    view = view[os.write(self._fd, view) :]
-                written = first + _TOGETHER
+            while self._blocks:
+                self._write_block()
         except OSError as fault:
-            log.error("%s: %d lines lost: %s", self._path, len(lines) - written, fault)
+            self._fails(fault)
+        else:
+            if self._failing_since < math.inf:
+                log.warning("%s is written again, with what was held", self._path)
+                self._failing_since, self._told_at = math.inf, -math.inf
+
+    def _write_block(self) -> None:
+        """The first block. A line that is cut short by a fault is ended, and comes whole the next time."""
+        block, written = self._blocks[0], 0
+        try:
+            while written < len(block):
+                written += os.write(self._fd, block[written:])
+        except OSError:
+            self._blocks[0] = _left(block, written)
+            raise
+        self._blocks.popleft()
+
+    def _fails(self, fault: OSError) -> None:
+        now = time.monotonic()
+        self._failing_since = min(self._failing_since, now)
+        if now - self._told_at >= _TOLD:
+            self._told_at = now
+            log.error("%s takes no lines: %s; they are held, up to %d", self._path, fault.strerror, _MOST)
+
+
+def _left(block: memoryview, written: int) -> memoryview:
+    """Of lines of which so many bytes are written: those that are not whole yet."""
+    whole = bytes(block[:written]).rfind(b"\n") + 1
+    rest = block[whole:]
+    return rest if whole == written else memoryview(b"\n" + bytes(rest))
 
 
 def _nothing(line: str) -> None:

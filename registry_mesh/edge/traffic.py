@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import secrets
+from functools import partial
 
 from registry_mesh.edge.access_log import AccessLog
 from registry_mesh.edge.client_limits import ClientLimits
 from registry_mesh.edge.meters import Meters
 from registry_mesh.edge.pulled import Pulled
 from registry_mesh.edge.settings import Settings
+from registry_mesh.telemetry import audit
 from registry_mesh.telemetry.traces import HitBudget
 
 
@@ -20,7 +22,7 @@ class Traffic:
         self.settings = settings
         self.meters = meters
         self.access_log = AccessLog(settings.access_log)
-        self.audit_log = AccessLog(settings.audit_log)
+        self.audit_log = AccessLog(settings.audit_log, True, partial(audit.lost, settings.name))
         self.pulled = Pulled() if settings.count_pulls else None
         """What clients fetch; None where nobody asks."""
         limits = settings.client_limits

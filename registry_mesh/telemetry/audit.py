@@ -25,12 +25,14 @@ EVENTS: Final = (
     "access-invalid",
     "admin",
     "admin-refused",
+    "lost",
 )
 """All there are. `refused` is a 401 to credentials, or a 403; `upload` a blob that was taken or linked; `push` and
 `delete` are what clients do, and what rules do; `undo` a tag that `tags undo` pointed back; `gc` and `retention` a run
 of these, by a command or by the node itself; `access-changed` a user, robot, issuer, group or policy that came, went or
 is another; `access-invalid` files that change nothing because they cannot be used; `admin` an action by the
-operator's listener, `admin-refused` a login that was not let in there."""
+operator's listener, `admin-refused` a login that was not let in there; `lost` says
+how many lines the disk did not take, and that were too many to be held."""
 FIELDS: Final = (
     "time",
     "event",
@@ -103,6 +105,11 @@ def line(event: str, node: str, **said: object) -> str:
     """A line with its end. JSON escapes whatever could end it. `said` are those of `FIELDS` that are known."""
     known = {"time": round(time.time(), 3), "event": event, "node": node, **said}
     return json.dumps({name: known.get(name) for name in FIELDS}) + "\n"
+
+
+def lost(node: str, count: int) -> str:
+    """The line that stands for so many."""
+    return line("lost", node, reason=f"{count} lines were lost: the disk did not take them")
 
 
 if __name__ == "__main__":

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
+import pytest
+
 from registry_mesh.edge.access_log import AccessLog
+from registry_mesh.telemetry import audit
 from tests.eventually import eventually
 
 MOST = 100_000
@@ -26,3 +34,92 @@ async def test_lines_kept_quickly_are_written_and_bounded(tmp_path: Path) -> Non
     *lines, last = file.read_text().splitlines()
     assert lines == ["one", *map(str, range(MOST))]
     assert json.loads(last)["dropped"] == 8
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Path:
+    """The name of a log whose disk takes nothing, until it is another file's."""
+    name = tmp_path / "audit.log"
+    name.symlink_to("/dev/full")
+    return name
+
+
+async def test_what_a_full_disk_does_not_take_is_held_and_written_later(
+    full: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody waits for it meanwhile, and the node's log says so once."""
+    caplog.set_level(logging.WARNING, "registry_mesh")
+    log = AccessLog(str(full), at_once=True)
+    log.open()
+    for number in range(50):
+        log.add(f"{number}\n")
+    await eventually(lambda: caplog.records, "the fault to be told")
+    for number in range(50, 100):
+        log.add(f"{number}\n")
+    mend(full)
+    log.reopen()
+    await eventually(lambda: len(lines(full)) == 100, "what was held")
+    assert lines(full) == [str(number) for number in range(100)]
+    await eventually(lambda: len(caplog.records) == 2, "the end of it to be told")
+    first, last = [each.getMessage() for each in caplog.records]
+    assert "takes no lines: No space left on device" in first
+    assert "is written again" in last
+    await log.close()
+
+
+async def test_beyond_the_bound_lines_are_counted_and_the_log_says_how_many(full: Path) -> None:
+    log = AccessLog(str(full), at_once=True, lost=partial(audit.lost, "node"))
+    log.open()
+    for _ in range(MOST + 3):
+        log.add("x\n")
+    mend(full)
+    log.reopen()
+    await eventually(lambda: lines(full)[-1:] != ["x"] and lines(full), "the count")
+    await log.close()
+    *kept, last = lines(full)
+    assert len(kept) == MOST
+    assert json.loads(last)["event"] == "lost"
+    assert json.loads(last)["reason"].startswith("3 lines were lost")
+
+
+async def test_lines_that_are_left_when_it_ends_are_told_of(
+    full: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = AccessLog(str(full), at_once=True)
+    log.open()
+    log.add("x\n")
+    await log.close()
+    assert "the last lines are lost" in caplog.records[-1].getMessage()
+
+
+async def test_a_line_that_is_cut_short_comes_whole_again(tmp_path: Path) -> None:
+    file = tmp_path / "audit.log"
+    file.write_bytes(b"-" * ((1 << 20) - 11) + b"\n")
+    log = AccessLog(str(file), at_once=True)
+    with no_file_above(1 << 20):
+        log.open()
+        log.add("first\n")
+        log.add("second\n")
+        await eventually(lambda: file.stat().st_size == 1 << 20, "as much as there is room for")
+    await eventually(lambda: lines(file)[1:] == ["first", "seco", "second"], "the rest")
+    await log.close()
+
+
+def mend(name: Path) -> None:
+    name.unlink()
+    name.touch()
+
+
+def lines(file: Path) -> list[str]:
+    return file.read_text().splitlines()
+
+
+@contextmanager
+def no_file_above(size: int) -> Iterator[None]:
+    """As on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

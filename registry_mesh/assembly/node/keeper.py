@@ -92,7 +92,7 @@ class Keeper:
         self._admin: AdminServer | None = None
         self._parent_log = ParentLog(seen)
         self._told = told or Told()
-        self._audit_log = AccessLog(config.log.audit)
+        self._audit_log = AccessLog(config.log.audit, True, partial(audit.lost, node_name(config)))
         self._crews = [(self._told.number, seats), *elders]
         self._shown = Shown(config, table, seen, self._crews)
         self._gauges = Gauges(config, self._instruments, seen, seats, elders, self._told)

@@ -109,7 +109,12 @@ async def test_whatever_is_to_be_in_it_is_and_fits_the_schema(tmp_path: Path) ->
         "access-invalid",
         "admin",
     ]
-    elsewhere = {"admin-refused", "gc", "retention"}  # admin/test_server, runs/test_audited
+    elsewhere = {
+        "admin-refused",
+        "gc",
+        "retention",
+        "lost",
+    }  # admin/test_server, runs/test_audited, edge/test_access_log
     assert {each["event"] for each in found} | elsewhere == set(EVENTS)
     first, second = (each for each in found if each["event"] == "push")
     assert first["moved"] is None and second["moved"] == {"1.0": str(Digest.of(manifest(0)))}
