@@ -367,3 +367,16 @@ def test_merge_keys_are_merged() -> None:
     assert found.text == (
         '{name: c, from: "a.b", repos: c, tags: "1", to: {registry: "d.e", name: c, tag: "1"}}'
     )
+
+
+def test_a_sample_of_oc_mirror_is_refused_by_its_name_and_place() -> None:
+    text = "kind: ImageSetConfiguration\nmirror:\n  samples:\n  - {name: ruby}\n"
+    (found,) = imported("oc-mirror", text, "f", {})
+    assert told(found, "f") == "f:4:5: sample ruby: samples are taken by oc-mirror v1 only: name the images"
+
+
+@pytest.mark.parametrize("scheme", ["ftp", "file", "s"])
+def test_what_no_registry_speaks_is_no_reference(scheme: str) -> None:
+    text = f"version: 1\ninput:\n- '{scheme}://a.example/b:1'\n"
+    (found,) = imported("ducc", text, "f", {})
+    assert f"{scheme}: is not how registries are asked" in found.entry.refused

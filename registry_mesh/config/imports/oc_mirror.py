@@ -43,11 +43,8 @@ def oc_mirror(text: str) -> Iterator[Entry]:
         yield from _others(mirror)
         for image in mirror.mappings("additionalImages"):
             yield from each_entry(image, str(image.values.get("name")), partial(_additional, image))
-        for name in ("samples",):
-            for sample in mirror.items(name):
-                yield Entry(
-                    f"{name} {sample}", refused="samples are taken by oc-mirror v1 only: name the images"
-                )
+        for sample in mirror.mappings("samples"):
+            yield _refused(sample, "sample", "samples are taken by oc-mirror v1 only: name the images")
         yield from each_entry(document, "the file", list)
 
 

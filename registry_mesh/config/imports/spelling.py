@@ -16,6 +16,7 @@ _REPOSITORY: Final = re.compile(r"[\w.-]*[\w*][\w.*-]*(?:/[\w.-]*[\w*][\w.*-]*)*
 _HOST: Final = re.compile(r"[\w.-]+(?::\d+)?|\[[0-9a-fA-F:]+\](?::\d+)?", re.ASCII)
 NO_BUILD: Final = "!*_*"
 """A tag with `_` is a version with a build here, and none where tags are read as they stand."""
+_SCHEMES: Final = ("https", "http", "docker", "oci")
 _LONGEST: Final = 512
 """A registry's name, a repository's (255 together), a tag (128) and a digest."""
 
@@ -44,6 +45,9 @@ def reference(text: str) -> Ref:
     """`[SCHEME://][HOST/]REPO[:TAG][@DIGEST]`, as Docker reads it."""
     if len(text) > _LONGEST:
         raise NotCarried(f"{text[:80]}… is no reference: longer than {_LONGEST} characters")
+    scheme = re.match(r"([a-z+]+)://", text.strip())
+    if scheme is not None and scheme[1] not in _SCHEMES:
+        raise NotCarried(f"{text} is no reference: {scheme[1]}: is not how registries are asked")
     bare, _, digest = re.sub(r"^[a-z+]+://", "", text.strip()).partition("@")
     first, slash, rest = bare.partition("/")
     if not slash or not ("." in first or ":" in first or first == "localhost"):
