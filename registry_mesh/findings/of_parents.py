@@ -12,7 +12,7 @@ from registry_mesh.findings.outage import Outage, outage_of
 from registry_mesh.findings.words import day, moment, size, span
 
 _CERTIFICATE: Final = "its TLS certificate "
-_ANSWER: Final = {200: "a web page"}
+_ANSWER: Final = {200: "a web page", 400: "400, as an HTTPS port does to plain HTTP"}
 _LEADS_BACK: Final = "leads back"
 _GRACE_LOW: Final = 5 * 86400.0
 _LOGIN: Final = ("401", "login", "credentials")

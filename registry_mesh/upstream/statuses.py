@@ -92,6 +92,7 @@ def turned_away(status: int, challenges: Sequence[Challenge], *, login: bool) ->
 
 
 def no_registry(status: int, media_type: str) -> int:
-    """Return the status of an answer to GET /v2/ that no registry gives; 0 for one that a registry may give."""
+    """Return the status of an answer to GET /v2/ that no registry gives; 0 for one that a registry may give.
+    400 is what ports of HTTPS answer to plain HTTP."""
     page = status == 200 and media_type == _PAGE
-    return status if status == 404 or page else 0
+    return status if status in (400, 404) or page else 0

@@ -237,7 +237,12 @@ async def test_a_parent_that_does_not_take_our_login(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("status", "kind", "words"),
-    [(404, "text/html", "404"), (200, "text/html", "a web page"), (401, "application/json", "")],
+    [
+        (400, "text/html", "400, as an HTTPS port does to plain HTTP"),
+        (404, "text/html", "404"),
+        (200, "text/html", "a web page"),
+        (401, "application/json", ""),
+    ],
 )
 async def test_a_parent_that_is_no_registry(tmp_path: Path, status: int, kind: str, words: str) -> None:
     async with plain_parent() as parent:
