@@ -20,20 +20,24 @@ async def first_gap(
     held: Repository, root: Digest, platforms: Platforms, data: Data = Data.FULL
 ) -> str | None:
     """What is lacking first, in words; None where nothing is. Blobs are looked for where all `data` is wanted."""
-    left, seen = [root], {root}
+    start: tuple[Digest, int | None] = (root, None)
+    left, seen = [start], {start}
     while left:
-        digest = left.pop()
+        digest, size = left.pop()
         try:
             manifest = (await held.manifests.manifest(digest)).manifest
         except (Refusal, Failure) as fault:
             return f"manifest {digest}: {fault.reason}"
         if Digest.of(manifest.data, digest.algorithm) != digest:
             return f"manifest {digest}: other bytes are stored"
+        if size is not None and size != len(manifest.data):
+            return f"manifest {digest}: {len(manifest.data)} bytes are stored, {size} are named"
         wants = wanted(mentions(manifest.data, manifest.media_type), platforms)
         if wants.unreadable:
             return f"what {digest} names: {wants.unreadable[0].where}"
         for named in wants.mentions:
-            if not named.needed or named.digest in seen:
+            told = (named.digest, named.size)
+            if not named.needed or told in seen:
                 continue
             if data is not Data.FULL and named.kind is not Kind.MANIFEST:
                 continue
@@ -41,8 +45,8 @@ async def first_gap(
             if gap is not None:
                 return gap
             if is_manifest:
-                seen.add(named.digest)
-                left.append(named.digest)
+                seen.add(told)
+                left.append(told)
     return None
 
 
