@@ -130,13 +130,13 @@ def _rows(shelf: Shelf) -> Iterator[Row]:
                 charge(_length(path))
                 for path in (shelf.layout.blob_chunks(digest), shelf.layout.blob_hold(digest))
             )
-            rank = rank_by_age(shelf.clock() - max(status.st_atime, status.st_mtime))
+            rank = rank_by_age(shelf.clock() - max(status.st_atime, status.st_mtime), status.st_size)
             yield Row(digest, status.st_size, held, RowState.COMPLETE, rank)
         for entry in _files(shelf.layout.partial / algorithm):
             digest, status = Digest(algorithm, entry.name), entry.stat()
             held_in_part = _held_in_part(shelf, digest)
             if held_in_part is not None:
-                rank = rank_by_age(shelf.clock() - status.st_mtime)
+                rank = rank_by_age(shelf.clock() - status.st_mtime, status.st_size)
                 yield Row(digest, status.st_size, held_in_part, RowState.PARTIAL, rank)
 
 

@@ -127,6 +127,25 @@ async def test_a_scan_leaves_the_popular(store: DiskStore, tmp_path: Path) -> No
     store.close = _nothing  # type: ignore[method-assign]
 
 
+async def test_an_image_keeps_its_manifest_while_its_layers_come(store: DiskStore) -> None:
+    """The layers take all of the cache, and what names them is used first: it is of least use, and worth the most."""
+    await put(store, pattern(40 * CHUNK, 1))
+    manifest, configuration = await put(store, pattern(700, 2)), await put(store, pattern(9_000, 3))
+    layers = [await bring(store, pattern(10 * CHUNK, 10 + i)) for i in range(6)]
+    assert store.counts.evicted_bytes > 40 * CHUNK, "layers too were evicted"
+    assert await has(store, manifest)
+    assert await has(store, configuration)
+    assert await has(store, layers[-1])
+
+
+async def test_what_is_small_goes_in_its_time(store: DiskStore) -> None:
+    """Some turnovers after it was used: the cache does not fill up with manifests."""
+    manifest = await put(store, pattern(700, 1))
+    for i in range(8 * 8):
+        await bring(store, pattern(8 * CHUNK, 10 + i))
+    assert not await has(store, manifest)
+
+
 async def test_what_is_left_of_a_victim_goes_next(store: DiskStore) -> None:
     """A blob that lost its end is of no more use than before."""
     victim = pattern(30 * CHUNK)

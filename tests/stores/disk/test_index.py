@@ -11,7 +11,7 @@ import pytest
 from registry_mesh.oci.digest import Digest
 from registry_mesh.stores.disk.index.database import key_of
 from registry_mesh.stores.disk.index.index import Index, Row, RowState
-from registry_mesh.stores.disk.index.rank import APART, risen
+from registry_mesh.stores.disk.index.rank import APART, HALF_LIFE, SMALL, SMALL_LATER, risen
 
 A, B, C = (Digest.of(name) for name in (b"a", b"b", b"c"))
 
@@ -23,8 +23,8 @@ def index(tmp_path: Path) -> Iterator[Index]:
     index.close()
 
 
-def row(digest: Digest, held: int = 4096) -> Row:
-    return Row(digest, 10, held, RowState.COMPLETE)
+def row(digest: Digest, held: int = 4096, size: int = SMALL) -> Row:
+    return Row(digest, size, held, RowState.COMPLETE)
 
 
 def order(index: Index) -> list[Digest]:
@@ -65,6 +65,19 @@ def test_uses_count_again_when_they_are_apart_also_after_the_clock_went_back(ind
     assert rank(index, A) == once
     index.touch([key_of(A)], 2.5)
     assert rank(index, A) == risen(once, 2.5)
+
+
+def test_what_is_small_counts_as_used_later(index: Index) -> None:
+    index.put(row(A, size=SMALL - 1), 1.0)
+    index.put(row(B), 1.0 + SMALL_LATER - 0.1)
+    index.put(row(C), 1.0 + SMALL_LATER + 0.1)
+    assert order(index) == [B, A, C]
+    index.touch([key_of(A)], 2.0)
+    assert rank(index, A) == risen(risen(None, 1.0 + SMALL_LATER), 2.0 + SMALL_LATER)
+    index.forget(A)
+    index.put(row(A, size=SMALL - 1), 3.0)
+    gap = rank(index, A) - risen(risen(risen(None, 1.0), 2.0), 3.0)
+    assert gap == pytest.approx(SMALL_LATER / HALF_LIFE), "by as much after any number of uses"
 
 
 def test_a_row_set_again_keeps_its_rank(index: Index) -> None:

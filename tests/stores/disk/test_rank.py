@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadtests.site.working_set import belady_hits, lru_hits, zipf_trace
-from registry_mesh.stores.disk.index.rank import APART, HALF_LIFE, rank_by_age, risen
+from registry_mesh.stores.disk.index.rank import APART, HALF_LIFE, SMALL, rank_by_age, risen
 
 THINGS, ROOM, PULLS = 300, 29, 1500
 
@@ -112,4 +112,6 @@ def test_a_use_counts_half_after_the_half_life() -> None:
 
 @given(st.floats(0, 1e10), st.floats(0, 1e10))
 def test_of_old_blobs_the_oldest_ranks_lowest(one: float, other: float) -> None:
-    assert rank_by_age(max(one, other)) <= rank_by_age(min(one, other)) < risen(None, 0.0)
+    for size in (0, SMALL):
+        assert rank_by_age(max(one, other), size) <= rank_by_age(min(one, other), size) < risen(None, 0.0)
+    assert rank_by_age(one, SMALL) <= rank_by_age(other, 0), "what is small goes last"

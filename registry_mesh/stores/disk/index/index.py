@@ -12,11 +12,13 @@ from typing import Final
 
 from registry_mesh.oci.digest import Digest
 from registry_mesh.stores.disk.index.database import Database, key_of, one
-from registry_mesh.stores.disk.index.rank import APART
+from registry_mesh.stores.disk.index.rank import APART, SMALL, SMALL_LATER
 
 _Values = tuple[bytes, int, int, int, float]
 
 _COLUMNS: Final = "key, size, held, state, rank"
+_LATER: Final = f"{SMALL_LATER} * ({{size}} < {SMALL})"
+"""Turnovers by which a blob of that size counts as used later than it was."""
 _BATCH: Final = 1_000
 PAST_KEPT: Final = 100_000
 """Blobs gone whose rank is remembered for when they come back."""
@@ -69,7 +71,8 @@ class Index(Database):
     def put(self, row: Row, now: float) -> None:
         """Set the row, but for the rank of one that is there: a new one is used `now`, as is one that comes back."""
         change = (
-            "INSERT INTO blobs VALUES (?1, ?2, ?3, ?4, risen((SELECT rank FROM past WHERE key = ?1), ?5), ?5)"
+            "INSERT INTO blobs VALUES (?1, ?2, ?3, ?4,"
+            f" risen((SELECT rank FROM past WHERE key = ?1), ?5 + {_LATER.format(size='?2')}), ?5)"
             " ON CONFLICT (key) DO UPDATE SET size = excluded.size, held = excluded.held, state = excluded.state"
         )
         values = (key_of(row.digest), row.size, row.held, row.state, now)
@@ -110,7 +113,8 @@ class Index(Database):
 
     def _touch(self, keys: Sequence[bytes], now: float) -> None:
         change = (
-            "UPDATE blobs SET rank = risen(rank, ?1), counted = ?1 WHERE key = ?2 AND abs(?1 - counted) >= ?3"
+            f"UPDATE blobs SET rank = risen(rank, ?1 + {_LATER.format(size='size')}), counted = ?1"
+            " WHERE key = ?2 AND abs(?1 - counted) >= ?3"
         )
         values = [(now, key, APART) for key in keys]
         self.change(lambda db: db.executemany(change, values))
