@@ -7,13 +7,13 @@ answers, and hashes manifests anew.
 from __future__ import annotations
 
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.mentions import Kind, Mention, mentions
+from registry_mesh.oci.mentions import Kind, Mention, Mentions, mentions
 from registry_mesh.oci.refusals import Refusal
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.repositories import Repository
 from registry_mesh.replication.rules import Platforms
 from registry_mesh.replication.terms import Data
-from registry_mesh.replication.wanted import wanted
+from registry_mesh.replication.wanted import Wanted, wanted
 
 
 async def first_gap(
@@ -32,12 +32,16 @@ async def first_gap(
             return f"manifest {digest}: other bytes are stored"
         if size is not None and size != len(manifest.data):
             return f"manifest {digest}: {len(manifest.data)} bytes are stored, {size} are named"
-        wants = wanted(mentions(manifest.data, manifest.media_type), platforms)
+        found = mentions(manifest.data, manifest.media_type)
+        wants = wanted(found, platforms)
         if wants.unreadable:
             return f"what {digest} names: {wants.unreadable[0].where}"
-        for named in wants.mentions:
+        needed = _needed(found, wants)
+        if (twice := _of_two_sizes(needed)) is not None:
+            return f"what {digest} names: {twice}"
+        for named in needed:
             told = (named.digest, named.size)
-            if not named.needed or told in seen:
+            if told in seen:
                 continue
             if data is not Data.FULL and named.kind is not Kind.MANIFEST:
                 continue
@@ -47,6 +51,22 @@ async def first_gap(
             if is_manifest:
                 seen.add(told)
                 left.append(told)
+    return None
+
+
+def _needed(found: Mentions, wants: Wanted) -> list[Mention]:
+    """All that a document tells of what it cannot do without: a client reads whichever mention fits it."""
+    digests = {each.digest for each in wants.mentions if each.needed}
+    told = {(each.digest, each.kind, each.size): each for each in found.named if each.digest in digests}
+    return list(told.values())
+
+
+def _of_two_sizes(needed: list[Mention]) -> str | None:
+    """The first that is told to have two sizes, in words: one of them is a lie, whatever is stored."""
+    sizes: dict[Digest, int] = {}
+    for each in needed:
+        if each.size is not None and sizes.setdefault(each.digest, each.size) != each.size:
+            return f"{each.digest} twice, of {sizes[each.digest]} and of {each.size} bytes"
     return None
 
 

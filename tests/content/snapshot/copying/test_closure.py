@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 
 import pytest
@@ -14,7 +15,7 @@ from registry_mesh.oci.media_types import OCI_INDEX
 from registry_mesh.oci.reference import RepositoryName
 from registry_mesh.ports.repositories import Repository
 from registry_mesh.replication.terms import Data
-from tests.simulators.images import Content, SourceRegistry
+from tests.simulators.images import HOST, LAYER, Content, SourceRegistry
 from tests.simulators.replica import Replica, rule
 
 Spoil = Callable[[Content, Manifest, list[Manifest]], None]
@@ -85,9 +86,10 @@ async def test_manifests_are_looked_at_where_no_blobs_are_wanted(spoil: Spoil, d
     assert await first_gap(held(source), above[-1].digest, None, data) is not None
 
 
-def lying(content: Content, child: Descriptor) -> Manifest:
-    """An index of it, as it is told."""
-    document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [child.document()]}
+def lying(content: Content, *children: Descriptor) -> Manifest:
+    """An index of them, as they are told."""
+    told = [child.document() for child in children]
+    document: dict[str, object] = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": told}
     return content.put(document, "v1")
 
 
@@ -112,3 +114,78 @@ async def test_a_tag_stays_where_an_index_lies_about_the_size_of_its_child() -> 
     (trouble,) = (await replica.run()).troubles
     assert str(child.digest) in trouble.why
     assert await replica.tags("a") == {"v1": old.digest}
+
+
+def twice(good: Descriptor, first: bool) -> list[Descriptor]:
+    """It, and it with another size, before it or after it."""
+    both = [good, dataclasses.replace(good, size=good.size + 1)]
+    return both[::-1] if first else both
+
+
+def index_of_two_sizes(content: Content, first: bool) -> tuple[Descriptor, Manifest]:
+    child = content.image("new").descriptor
+    return child, lying(content, *twice(child, first))
+
+
+def image_of_two_sizes(content: Content, first: bool) -> tuple[Descriptor, Manifest]:
+    image = content.image("new")
+    layer = image.layers[0]
+    document = json.loads(image.data) | {"layers": [each.document() for each in twice(layer, first)]}
+    return layer, content.put(document, "v1")
+
+
+def config_of_another_size(content: Content, first: bool) -> tuple[Descriptor, Manifest]:
+    """The config is a layer too."""
+    image = content.image("new")
+    assert image.config is not None
+    one, other = twice(image.config, first)
+    document = json.loads(image.data) | {"config": one.document(), "layers": [other.document()]}
+    return image.config, content.put(document, "v1")
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["lie-first", "lie-last"])
+@pytest.mark.parametrize("made", [index_of_two_sizes, image_of_two_sizes, config_of_another_size])
+@pytest.mark.parametrize("data", list(Data))
+async def test_what_is_named_with_two_sizes_is_refused(
+    data: Data, made: Callable[[Content, bool], tuple[Descriptor, Manifest]], first: bool
+) -> None:
+    source = SourceRegistry()
+    named, root = made(source["a"], first)
+    gap = await first_gap(held(source), root.digest, None, data)
+    sizes = [each.size for each in twice(named, first)]
+    assert gap == f"what {root.digest} names: {named.digest} twice, of {sizes[0]} and of {sizes[1]} bytes"
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["lie-first", "lie-last"])
+@pytest.mark.parametrize("made", [index_of_two_sizes, image_of_two_sizes, config_of_another_size])
+async def test_a_tag_stays_where_what_it_moved_to_names_one_digest_with_two_sizes(
+    made: Callable[[Content, bool], tuple[Descriptor, Manifest]], first: bool
+) -> None:
+    replica = Replica(rule("a"))
+    content = replica.source["a"]
+    old = content.image("old", "v1")
+    assert (await replica.run()).complete
+    named, _ = made(content, first)
+    (trouble,) = [each for each in (await replica.run()).troubles if each.what == f"{HOST}/a:v1"]
+    assert str(named.digest) in trouble.why
+    assert await replica.tags("a") == {"v1": old.digest}
+
+
+async def test_a_child_that_is_named_for_two_platforms_with_one_size_has_no_gap() -> None:
+    source = SourceRegistry()
+    content = source["a"]
+    image = content.image("x")
+    root = content.index({"linux/amd64": image, "linux/arm64": image}, "v1")
+    assert await first_gap(held(source), root.digest, None) is None
+
+
+async def test_a_child_that_is_named_as_a_blob_too_is_looked_for_as_a_manifest() -> None:
+    source = SourceRegistry()
+    content = source["a"]
+    child = content.image("x")
+    content.blob(child.data)
+    root = lying(content, dataclasses.replace(child.descriptor, media_type=LAYER), child.descriptor)
+    assert await first_gap(held(source), root.digest, None) is None
+    del content.manifests[child.digest]
+    gap = await first_gap(held(source), root.digest, None)
+    assert gap is not None and gap.startswith(f"manifest {child.digest}: ")
