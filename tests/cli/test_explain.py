@@ -26,9 +26,10 @@ def said(*words: str) -> tuple[int, str]:
 def test_a_finding_is_told_as_the_page_has_it() -> None:
     code, text = said("parent-denied")
     assert code == 0
-    first, when, after, alert = text.splitlines()
+    first, when, *more, after, alert = text.splitlines()
     assert first == "parent-denied: broken: a job fails, or will"
     assert when.startswith("  It is so when a parent does not take")
+    assert all(line.startswith("    ") for line in more), "a sentence that goes on"
     assert after.startswith("  Next: ")
     assert alert == "  Alert: RegistryMeshParentDenied, critical, after 5m"
     assert said("NODE-DOWN")[1].startswith("node-down: an alert of Prometheus alone\n")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import logging
 import socket
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -17,6 +18,11 @@ from registry_mesh.telemetry.logs import FIELDS
 log: Final = logging.getLogger(__name__)
 
 BACKLOG: Final = 4096
+
+LEAVE: Final = 2.0
+"""Seconds in which the processes of a node that was killed let go of its ports."""
+AGAIN: Final = 0.05
+"""Seconds until a port that is taken is tried again."""
 
 
 class AddressTaken(Exception):
@@ -35,16 +41,17 @@ class Sockets:
 
     @classmethod
     def of(cls, config: Config, held: Sequence[socket.socket] = ()) -> Sockets:
-        """Those of `held` that listen where `config` says, and new ones; the rest is closed. `AddressTaken`."""
+        """Those of `held` that listen where `config` says, and new ones; the rest is closed. `AddressTaken` where
+        another has an address for longer than `LEAVE`."""
         addresses, left = _addresses(config), list(held)
-        serving = taken_from(left, *addresses[0]) or listen(*addresses[0], config.workers)
+        serving = taken_from(left, *addresses[0]) or listen(*addresses[0], config.workers, LEAVE)
         operating = taken_from(left, *addresses[1])
         for each in left:
             told = {"held": host_and_port(*each.getsockname()[:2]), "listen": str(config.listen)}
             log.warning("the service manager listens where the configuration does not", extra={FIELDS: told})
             each.close()
         try:
-            return cls(serving, (operating or listen(*addresses[1]))[0], *addresses)
+            return cls(serving, (operating or listen(*addresses[1], patience=LEAVE))[0], *addresses)
         except AddressTaken:
             for each in serving:
                 each.close()
@@ -80,27 +87,37 @@ class Sockets:
                 each.close()
 
 
-def listen(address: str, port: int, count: int = 1) -> list[socket.socket]:
-    """`count` sockets on one port; the kernel shares connections out among them. Port 0: any that is free.
+def listen(address: str, port: int, count: int = 1, patience: float = 0.0) -> list[socket.socket]:
+    """`count` sockets on one port; the kernel shares connections out among them. Port 0: any that is free. A port that
+    is taken is tried again for `patience` seconds.
 
     `AddressTaken` also where another node of the same user listens with SO_REUSEPORT: without the trial bind it
     would silently get half of our connections.
     """
-    try:
-        family, _, _, _, target = socket.getaddrinfo(
-            address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with _bound(family, target, shared=False) as trial:
-            target = (target[0], trial.getsockname()[1], *target[2:])
-        sockets = [_bound(family, target, shared=True) for _ in range(count)]
-    except OSError as fault:
-        who = f"; `ss -ltnp sport = :{port}` names the program" if fault.errno == errno.EADDRINUSE else ""
-        raise AddressTaken(
-            f"cannot listen on {host_and_port(address, port)}: {fault.strerror or fault}{who}"
-        ) from None
+    until = time.monotonic() + patience
+    while True:
+        try:
+            sockets = _on_one_port(address, port, count)
+            break
+        except OSError as fault:
+            taken = fault.errno == errno.EADDRINUSE
+            if not taken or time.monotonic() >= until:
+                who = f"; `ss -ltnp sport = :{port}` names the program" if taken else ""
+                where = host_and_port(address, port)
+                raise AddressTaken(f"cannot listen on {where}: {fault.strerror or fault}{who}") from None
+        time.sleep(AGAIN)
     for each in sockets:
         each.listen(BACKLOG)
     return sockets
+
+
+def _on_one_port(address: str, port: int, count: int) -> list[socket.socket]:
+    family, _, _, _, target = socket.getaddrinfo(
+        address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    with _bound(family, target, shared=False) as trial:
+        target = (target[0], trial.getsockname()[1], *target[2:])
+    return [_bound(family, target, shared=True) for _ in range(count)]
 
 
 def taken_from(held: list[socket.socket], address: str, port: int) -> list[socket.socket]:

@@ -1,7 +1,7 @@
 """`serve` as people run it: real processes, real signals, a real pull in the middle of it."""
 
 import contextlib
-import errno
+import fcntl
 import hashlib
 import http.client
 import json
@@ -16,7 +16,7 @@ import subprocess
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -353,41 +353,35 @@ def test_pulls_go_on_while_ten_configurations_follow_each_other(origin: nodes.No
 
 
 def test_a_node_serves_while_its_configuration_is_read(tmp_path: Path) -> None:
-    """As on a disk that hangs: here it is a pipe, and nobody writes into it at first."""
+    """As on a disk that hangs: who opens the file waits, until the lease on it is given back (fcntl(2))."""
     with nodes.origin(tmp_path / "origin", workers=1) as node:
-        node.config.unlink()
-        os.mkfifo(node.config)
-        supervisor(node).send_signal(signal.SIGHUP)
-        writer = opened_for_writing(node.config)
-        for _ in range(3):
-            assert answers(f"{node.url}/v2/")
-        with os.fdopen(writer, "w") as pipe:
-            config = {
-                "role": "origin",
-                "registry": nodes.REGISTRY,
-                "access": {"anonymous": "nothing"},
-                "listen": {"port": node.port},
-                "admin": {"port": node.admin_port},
-                "store": {"disk": {"path": str(node.folder / "store")}},
-            }
-            pipe.write(json.dumps(config))
+        config = {
+            "role": "origin",
+            "registry": nodes.REGISTRY,
+            "access": {"anonymous": "nothing"},
+            "listen": {"port": node.port},
+            "admin": {"port": node.admin_port},
+            "store": {"disk": {"path": str(node.folder / "store")}},
+        }
+        node.config.write_text(json.dumps(config))
+        with leased(node.config) as wanted:
+            supervisor(node).send_signal(signal.SIGHUP)
+            eventually_here(wanted, "the worker to read its configuration")
+            for _ in range(3):
+                assert answers(f"{node.url}/v2/")
         eventually_here(lambda: not answers(f"{node.url}/v2/"), "the new access holds")
 
 
-def opened_for_writing(pipe: Path) -> int:
-    """Waits until the pipe is open for reading."""
-    found: list[int] = []
-
-    def opens() -> bool:
-        try:
-            found.append(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
-        except OSError as fault:
-            assert fault.errno == errno.ENXIO
-            return False
-        return True
-
-    eventually_here(opens, "the worker to read its configuration")
-    return found[0]
+@contextlib.contextmanager
+def leased(path: Path) -> Iterator[Callable[[], bool]]:
+    """Whoever opens the file waits meanwhile. Gives whether anybody does."""
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)  # which says so, and would end us
+    try:
+        with path.open("r+b") as file:
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+            yield lambda: fcntl.fcntl(file, fcntl.F_GETLEASE) != fcntl.F_WRLCK
+    finally:
+        signal.signal(signal.SIGIO, before)
 
 
 def serve(path: Path, **env: str) -> subprocess.CompletedProcess[str]:

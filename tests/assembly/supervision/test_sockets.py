@@ -1,5 +1,6 @@
 import contextlib
 import socket
+from threading import Timer
 
 import pytest
 
@@ -18,6 +19,17 @@ def test_a_port_that_another_node_shares_is_taken_all_the_same() -> None:
     (first,) = listen("127.0.0.1", 0)
     with first, pytest.raises(AddressTaken, match="in use"):
         listen("127.0.0.1", first.getsockname()[1], 2)
+
+
+def test_a_port_is_waited_for_whose_owner_is_about_to_end() -> None:
+    (first,) = listen("127.0.0.1", 0)
+    port = first.getsockname()[1]
+    leaves = Timer(0.1, first.close)
+    leaves.start()
+    (then,) = listen("127.0.0.1", port, patience=60.0)
+    with then:
+        assert then.getsockname()[1] == port
+    leaves.join()
 
 
 def test_an_address_that_is_not_ours() -> None:
