@@ -173,7 +173,7 @@ class Snapshot:
             for place, tags in removing.deleted.items():
                 if not isinstance(place, Outward):
                     await forget(self._ours.records, place, tags)
-                    await remembered.forget(place, tags)
+                    await remembered.let_go(place, tags)
             await remembered.flush({})
             await self._surveying.made.forget(removing)
         self._told.notes += removing.notes

@@ -75,6 +75,15 @@ class RememberedTags:
         known = self._fresh.get(place) or await self.of(place)
         self._fresh[place] = {tag: memory for tag, memory in known.items() if tag not in tags}
 
+    async def let_go(self, place: Place, tags: Collection[Tag]) -> None:
+        """Forget since when `tags` are here, and what holds them. What their source shows, and since when, is still
+        known, so that what is past its newest is not new again when it is gone."""
+        known = self._fresh.get(place) or await self.of(place)
+        self._fresh[place] = {
+            tag: replace(memory, here=None, held_until=None) if tag in tags else memory
+            for tag, memory in known.items()
+        }
+
     async def asked(self) -> dict[str, float]:
         """By rule, when its sources were asked last."""
         try:
