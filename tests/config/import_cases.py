@@ -173,6 +173,10 @@ mirror:
 kind: Images
 spec: {images: [{name: 'ghcr.io/a/b:1', platform: linux/amd64}, {name: ghcr.io/a/c, key: c.pub}]}
 ---
+kind: Images
+metadata: {annotations: {hauler.dev/platform: linux/arm64, hauler.dev/exclude-extras: "true"}}
+spec: {images: [{name: 'ghcr.io/a/d:1', platform: all}, {name: 'ghcr.io/a/e:1', exclude-extras: false}]}
+---
 kind: Charts
 spec: {charts: [{name: c, repoURL: 'oci://ghcr.io/charts', version: 1.2.0+up1}, {name: d, repoURL: 'oci://ghcr.io/charts'}, {name: e, repoURL: 'https://x'}]}
 ---
@@ -182,6 +186,8 @@ spec: {files: [{path: 'https://x/y'}]}
         [
             'ghcr.io a/b "1" platforms: "linux/amd64"',
             'ghcr.io a/c latest verify: "hauler-a-c"',
+            'ghcr.io a/d "1" with: none',
+            'ghcr.io a/e "1" platforms: "linux/arm64"',
             'ghcr.io charts/c "1.2.0_up1" types: chart',
             'ghcr.io charts/d "semver: *" types: chart, keep: 1',
             "! a chart repository of the old kind (index.yaml): only charts in registries are taken",
@@ -264,7 +270,7 @@ kind: Deployment
             "! no updateFilters: which tags are kept is known from the pods; import its CachedImages",
             'docker.io ["library/nginx", "library/redis", "!re: .*/nginx"] "*" to: {registry: "m.example", name: "hub/{repo}"}',
             "! imageFilter: .*: all images that pods use: a rule names a registry and repositories; write HOST/REPOSITORY:TAGS",
-            "! spec.cleanup: deletion of what no pod uses: caches evict by use and quota; leave it out",
+            'quay.io a/b "*" to: {registry: "m.example", name: "{repo}"}',
             'docker.io parents: [["https://h.example/v2/hub"], ["https://registry-1.docker.io"]]',
             "! image-caching-policy: ignore: pods that are left out; exclude the repositories with !PATTERN",
             f"! {PODS}",

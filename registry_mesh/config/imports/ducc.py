@@ -28,22 +28,28 @@ def ducc(text: str) -> Iterator[Entry]:
     document.leave(_THIN, "output_format")
     document.leave(_CVMFS, "cvmfs_repo", "user")
     notes, document.notes = document.notes, []
-    for line in document.items("input"):
-        fields = line if isinstance(line, Fields) else _placed(text, str(line))
+    after = 0
+    for number, line in enumerate(document.items("input")):
+        if isinstance(line, Fields):
+            fields = line
+        else:
+            fields, after = _placed(text, str(line or ""), after, document.place("input"))
         fields.notes += notes
         notes = []
-        where = str(
-            fields.values.get("image") or fields.values.get("name") or fields.values.get("apptainer_def")
-        )
+        named = (fields.values.get(key) for key in ("image", "name", "apptainer_def"))
+        where = next((str(each) for each in named if each), f"input[{number}]")
         yield from each_entry(fields, where, partial(_recipe, fields))
     yield from each_entry(document, "the file", list)
 
 
-def _placed(text: str, line: str) -> Fields:
-    """A line of the list `input`, with its place: the first that has its text."""
-    at = text.find(line)
-    number = text.count("\n", 0, at) + 1 if at >= 0 else 1
-    return Fields({"image": line}, {}, Mark(number, at - text.rfind("\n", 0, at) if at >= 0 else 1))
+def _placed(text: str, line: str, after: int, listed: Mark) -> tuple[Fields, int]:
+    """A line of the list `input` with its place, which is the first behind `after` that has its text, and where it
+    ends. An empty one stands where the list does."""
+    at = text.find(line, after) if line else -1
+    if at < 0:
+        return Fields({"image": line}, {}, listed), after
+    mark = Mark(text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
+    return Fields({"image": line}, {}, mark), at + len(line)
 
 
 def osg_list(text: str) -> Iterator[Entry]:

@@ -22,7 +22,15 @@ _SIGNER: Final = (
     "certificate-oidc-issuer-regexp",
     "certificate-github-workflow-repository",
 )
-_ANNOTATIONS: Final = ("registry", "platform", "key", "use-tlog-verify", "rewrite", *_SIGNER)
+_ANNOTATIONS: Final = (
+    "registry",
+    "platform",
+    "key",
+    "use-tlog-verify",
+    "rewrite",
+    "exclude-extras",
+    *_SIGNER,
+)
 
 
 def hauler(text: str) -> Iterator[Entry]:
@@ -71,15 +79,14 @@ def _image(image: Fields, defaults: Fields) -> list[Entry]:
         name = f"{registry}/{name}"
     ref = reference(name)
     keys: dict[str, Any] = {"from": ref.registry, "repos": ref.repository, "tags": ref.one}
-    if platform := image.text("platform") or defaults.text("platform"):
+    platform = image.text("platform") or defaults.text("platform")
+    if platform not in ("", "all"):
         keys["platforms"] = platform
+    if (image if "exclude-extras" in image else defaults).flag("exclude-extras"):
+        keys["with"] = "none"
     if rewrite := image.text("rewrite") or defaults.text("rewrite"):
         to, _, tag = rewrite.strip("/").partition(":")
         keys["to"] = {"name": to, **({"tag": tag} if tag else {})} if to else {"tag": tag}
-    image.leave(
-        "is not carried: signatures and the like are brought, unless the rule says with: none",
-        "exclude-extras",
-    )
     image.leave(
         "is not carried: a signer of the configuration says which logs it believes", "use-tlog-verify"
     )

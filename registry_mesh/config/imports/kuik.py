@@ -24,7 +24,7 @@ _WATCH: Final = (
 _EVERY: Final = (
     "all images that pods use: a rule names a registry and repositories; write HOST/REPOSITORY:TAGS"
 )
-_USE: Final = "deletion of what no pod uses: caches evict by use and quota; leave it out"
+_USE: Final = "is not carried: rules know no pods, so what none of them uses any more stays there"
 _PART: Final = "parents are of a whole registry: path / and all images; write a rule for a part of one"
 _EVICTED: Final = "is not carried: a cache evicts by use and quota"
 _IGNORED: Final = (
@@ -174,12 +174,12 @@ def _mirror(spec: Fields, where: str) -> list[Entry]:
     for mirror in spec.mappings("mirrors"):
         mirror.leave(_LOGIN, "credentialSecret")
         mirror.leave("is not carried: which copy a pod is given is Kubernetes' business", "priority")
-        _no_cleanup(mirror)
+        _leave_cleanup(mirror)
         path = mirror.text("path").strip("/")
         to.append(
             {"registry": host_of(mirror.text("registry")), "name": f"{path}/{{repo}}" if path else "{repo}"}
         )
-    _no_cleanup(spec)
+    _leave_cleanup(spec)
     if not to:
         raise NotCarried("mirrors: none", spec.mark)
     parts = [_parted(each, place) for each in include or [".*"]]
@@ -190,11 +190,11 @@ def _mirror(spec: Fields, where: str) -> list[Entry]:
     ]
 
 
-def _no_cleanup(fields: Fields) -> None:
+def _leave_cleanup(fields: Fields) -> None:
     cleanup = fields.fields("cleanup")
     cleanup.drop("retention")
     if cleanup.flag("enabled"):
-        raise NotCarried(f"{cleanup.path}: {_USE}", cleanup.mark)
+        fields.notes.append(f"{cleanup.path} (line {fields.place('cleanup').line}) {_USE}")
 
 
 def _image_rule(
