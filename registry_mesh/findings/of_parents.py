@@ -60,10 +60,11 @@ def _offline(
     registry: RegistryFacts, lost: list[ParentFacts], outage: Outage, config: str, now: float
 ) -> Finding:
     """Nothing new comes. Silence is told apart from errors, among which tags are answered for less long."""
-    said = f"No parent of {registry.name} answers" + ("" if outage.silent else " but with errors")
+    said = "answers: offline" if outage.silent else "answers but with errors"
     return Finding(
         "offline",
-        f"{said}; what is held goes on, tags until {day(outage.ends)}.",
+        f"No parent of {registry.name} {said} since {moment(outage.since, now)}; what is held goes on, "
+        f"tags until {day(outage.ends)}.",
         registry.name,
         tuple(f"{parent.name} {parent.why}, since {moment(parent.since, now)}." for parent in lost),
         f"registry-mesh probe {config}",
@@ -73,16 +74,18 @@ def _offline(
 
 def _cut_off(registry: RegistryFacts, parents: list[ParentFacts], now: float) -> Finding:
     """Parents answer, and are offline themselves: nothing new comes by them."""
+    since = max(parent.cut_off for parent in parents)
     return Finding(
         "offline",
-        f"No parent of {registry.name} reaches what is above it; what is held goes on, nothing of it is refreshed.",
+        f"No parent of {registry.name} reaches what is above it: offline since {moment(since, now)}; "
+        "what is held goes on, nothing of it is refreshed.",
         registry.name,
         tuple(
             f"{parent.name} answers, and says that none of its own parents does since {moment(parent.cut_off, now)}."
             for parent in parents
         ),
         "their admin; registry-mesh parents there says why",
-        max(parent.cut_off for parent in parents),
+        since,
     )
 
 

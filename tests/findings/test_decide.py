@@ -51,6 +51,7 @@ def failing(*parents: ParentFacts) -> NodeFacts:
     return replace(WELL, registries=(only,))
 
 
+AWAY = "No parent of r.example answers: offline since 10:31; what is held goes on"
 STOPPED = StoppedDeletes("r.example", 31, 100, 0.1, "sha256:abc")
 
 
@@ -69,13 +70,14 @@ STOPPED = StoppedDeletes("r.example", 31, 100, 0.1, "sha256:abc")
         (
             registry(DOWN),
             {
-                "offline": "No parent of r.example answers; what is held goes on, tags until 24 Dec.",
+                "offline": f"{AWAY}, tags until 24 Dec.",
             },
         ),
         (
             failing(replace(DOWN, why="answers with a server error", lost=False), replace(DOWN, name="q:1")),
             {
-                "offline": "No parent of r.example answers but with errors; what is held goes on, tags until 1 Dec.",
+                "offline": "No parent of r.example answers but with errors since 10:31; what is held goes on, "
+                "tags until 1 Dec.",
             },
         ),
         (
@@ -83,7 +85,8 @@ STOPPED = StoppedDeletes("r.example", 31, 100, 0.1, "sha256:abc")
                 replace(DOWN, lost=False), ParentFacts("q:1", "", "throttled", SINCE, "asked", lost=False)
             ),
             {
-                "offline": "No parent of r.example answers but with errors; what is held goes on, tags until 1 Dec.",
+                "offline": "No parent of r.example answers but with errors since 10:31; what is held goes on, "
+                "tags until 1 Dec.",
                 "throttled": "r.example lets nobody pull from q:1 for now: it asked.",
             },
         ),
@@ -126,8 +129,8 @@ STOPPED = StoppedDeletes("r.example", 31, 100, 0.1, "sha256:abc")
         (
             registry(replace(UP, cut_off=SINCE), DOWN),
             {
-                "offline": "No parent of r.example reaches what is above it; what is held goes on, "
-                "nothing of it is refreshed.",
+                "offline": "No parent of r.example reaches what is above it: offline since 10:31; "
+                "what is held goes on, nothing of it is refreshed.",
                 "parent-down": "p:1 refuses connections since 10:31; q:1 stands in.",
             },
         ),
@@ -140,7 +143,7 @@ STOPPED = StoppedDeletes("r.example", 31, 100, 0.1, "sha256:abc")
             {
                 "own-link-down": "None of 2 parents answers since 10:31, all at once: "
                 "look at this node's own link first.",
-                "offline": "No parent of r.example answers; what is held goes on, tags until 24 Dec.",
+                "offline": f"{AWAY}, tags until 24 Dec.",
             },
         ),
         (
@@ -178,20 +181,20 @@ STOPPED = StoppedDeletes("r.example", 31, 100, 0.1, "sha256:abc")
         (
             answered(NOW - 26 * DAY),
             {
-                "offline": "No parent of r.example answers; what is held goes on, tags until 28 Nov.",
+                "offline": f"{AWAY}, tags until 28 Nov.",
                 "grace-ending": "Tags of r.example are answered for 4 d more, then digests only.",
             },
         ),
         (
             answered(NOW - 31 * DAY),
             {
-                "offline": "No parent of r.example answers; what is held goes on, tags until 23 Nov.",
+                "offline": f"{AWAY}, tags until 23 Nov.",
                 "grace-ending": "Tags of r.example are answered no more.",
             },
         ),
         (
             answered(NOW - 3 * DAY),
-            {"offline": "No parent of r.example answers; what is held goes on, tags until 21 Dec."},
+            {"offline": f"{AWAY}, tags until 21 Dec."},
         ),
         (
             replace(WELL, pulls=PullFacts(hits=5000, hit_seconds=0.18)),

@@ -71,6 +71,7 @@ async def test_each_tier_says_that_it_is_offline_and_since_when(chain: Chain) ->
         doctor = await asyncio.to_thread(chain.shown, site, "doctor")
         print(site.folder.name, status, doctor, sep="\n")
         said = f"No parent of {nodes.REGISTRY}"
-        assert said in status and said in doctor and "offline" in doctor, site.folder.name
+        assert said in status and ": offline since " in status, site.folder.name
+        assert said in doctor and ": offline since " in " ".join(doctor.split()), site.folder.name
     chain.link.conditions.refuse = False
     await eventually(chain.since, "all to be well", until=lambda since: since == [None] * DEEP)

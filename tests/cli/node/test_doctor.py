@@ -15,7 +15,7 @@ DOWN = {
 OFFLINE = {
     "name": "offline",
     "state": "broken",
-    "sentence": "No parent of r.example answers; what is held goes on, tags until 24 Dec.",
+    "sentence": "No parent of r.example answers: offline since 10:31; what is held goes on, tags until 24 Dec.",
     "evidence": [],
     "next": "registry-mesh probe site.yaml",
 }
@@ -36,12 +36,12 @@ def test_a_good_day() -> None:
 
 
 def test_trouble_the_name_at_the_end_of_the_line() -> None:
-    shown = list(lines(told(OFFLINE, DOWN), 100, MARKS))
+    shown = list(lines(told(OFFLINE, DOWN), 130, MARKS))
     assert shown[1] == "16 things looked at on s: 14 well, 1 worth a look, 1 broken."
-    assert shown[3] == f"■ {OFFLINE['sentence']}".ljust(93) + "offline"
+    assert shown[3] == f"■ {OFFLINE['sentence']}".ljust(123) + "offline"
     assert shown[4] == "    Next: registry-mesh probe site.yaml"
     assert shown[6:] == [
-        f"▲ {DOWN['sentence']}".ljust(89) + "parent-down",
+        f"▲ {DOWN['sentence']}".ljust(119) + "parent-down",
         "    It is a parent of r.example. It is asked again at 10:32.",
         "    Next: its admin",
     ]
@@ -62,7 +62,7 @@ def test_nagios_hears_the_worst() -> None:
 
 
 def test_marks_where_no_signs_can_be_spelt() -> None:
-    shown = list(lines(told(OFFLINE, DOWN), 100, LETTERS))
+    shown = list(lines(told(OFFLINE, DOWN), 130, LETTERS))
     assert (shown[0], shown[3][:2], shown[6][:2]) == ("x s serves.", "x ", "! ")
     assert [worst([]), worst(["warn"]), worst(["warn", "broken"])] == ["well", "warn", "broken"]
     assert all(len(mark) == 1 for mark in (*LETTERS.values(), *SIGNS.values()))
