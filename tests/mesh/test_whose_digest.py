@@ -184,7 +184,7 @@ class World:
 async def worlds(tmp_path: Path) -> AsyncIterator[Any]:
     async with AsyncExitStack() as stack:
 
-        async def make(store: dict[str, Any], keys: dict[str, str]) -> World:
+        async def make(store: dict[str, Any], keys: dict[str, str], **more: Any) -> World:
             parent = await stack.enter_async_context(plain_parent())
             other = await stack.enter_async_context(plain_parent())
             link = await stack.enter_async_context(Link("127.0.0.1", parent.port))
@@ -196,6 +196,7 @@ async def worlds(tmp_path: Path) -> AsyncIterator[Any]:
                     "workers": 2,
                     "registries": {name: {"parents": [[url]], "hedge": "none"} for name, url in of.items()},
                     "store": store,
+                    **more,
                 }
             )
             node.environment = keys
