@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from registry_mesh.oci.reference import Tag
 from registry_mesh.replication import sentences
-from registry_mesh.replication.decision import Decision, Place, TagFacts, Verdict
+from registry_mesh.replication.decision import Decision, Place, TagFacts, Verdict, targets
 from registry_mesh.replication.listing import Held, HeldPlaces, Recorded
 from registry_mesh.replication.made import Away, MadeTargets
 from registry_mesh.replication.plan import Plan, Step, Waiting
@@ -32,13 +32,14 @@ class PlannedRemovals:
             self._plan.troubles.append(sentences.empty(name, registry, len(held.tags)))
             return
         for tag, facts in held.tags.items():
-            if _is_made(held, tag):
+            if _is_made(held, tag) or is_companion(tag):  # a companion goes with its image, uncounted
                 continue
             decision = decided.get(tag)
             gone = tag not in recorded.tags and not tag.startswith("@")  # a digest is gone nowhere
-            if not gone and decision is not None and decision.verdict is not Verdict.PAST:
-                if decision.verdict is Verdict.DENY:
-                    self._delete(place, tag, facts, decision.because)
+            if decision is not None and decision.verdict is Verdict.DENY and not gone:
+                self._delete(place, tag, facts, decision.because)
+                continue
+            if not gone and decision is not None and _is_followed(place, decision):
                 continue
             known = held.held.get(tag, Held())
             by = known.rules or tuple(rule.name for rule in (decision.rules if decision is not None else ()))
@@ -82,6 +83,16 @@ class PlannedRemovals:
     def _delete(self, place: Place, tag: Tag, facts: TagFacts, because: str) -> None:
         was = str(facts.digest or "")
         self._plan.steps.append(Step(place.ref(tag), "delete", was=was, size=facts.size, because=because))
+
+
+def _is_followed(place: Place, decision: Decision) -> bool:
+    """Whether rules want it under the name of its source; one that they only want under others is not wanted there."""
+    if decision.verdict is Verdict.PAST:
+        return False
+    if not any(rule.to for rule in decision.rules):
+        return True
+    own = place.ref(decision.tag)
+    return any(str(each) == own for each in targets(place, decision)[0])
 
 
 def _is_made(held: Recorded, tag: Tag) -> bool:

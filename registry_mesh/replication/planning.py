@@ -18,6 +18,7 @@ from registry_mesh.replication.planned_removals import PlannedRemovals
 from registry_mesh.replication.removal import guarded
 from registry_mesh.replication.rules import Rules
 from registry_mesh.replication.terms import Data
+from registry_mesh.replication.wanted import is_companion
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +179,7 @@ class _Planning:
         plan = self._plan
         tags: dict[str, int] = {}
         for (kept_of, _), held in self._held.items():
-            tags[kept_of] = tags.get(kept_of, 0) + len(held.tags)
+            tags[kept_of] = tags.get(kept_of, 0) + sum(not is_companion(tag) for tag in held.tags)
         going = [step for step in plan.steps if _is_guarded(step)]
         deletes: dict[str, int] = {}
         for step in going:

@@ -13,10 +13,12 @@ from registry_mesh.content.snapshot.finding.asking import Asking
 from registry_mesh.content.snapshot.finding.recording import Recorder
 from registry_mesh.content.snapshot.finding.signatures import Signatures
 from registry_mesh.content.snapshot.records.made_tags import MadeTags
+from registry_mesh.content.snapshot.records.remembered_tags import RememberedTags
 from registry_mesh.content.snapshot.removing.pinned import bare_pins, with_pins
 from registry_mesh.oci.reference import Tag
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.repositories import EVERY, Repository
+from registry_mesh.ports.unfollowed import Why, following
 from registry_mesh.replication.listing import Recorded
 from registry_mesh.replication.plan import Plan
 from registry_mesh.replication.planning import Node, plan
@@ -41,6 +43,7 @@ async def planned(replica: Replica, folder: Path) -> Plan:
         kept = replica.held(name)
         tags = (await kept.tags.tags(EVERY)).tags
         line = await _line(recorder, kept, tags, dict.fromkeys(tags, ()))
+        await _remember(replica, Place(HOST, name), line["tags"])
         await tell_made(replica.blobs.records, made, Place(HOST, name), line["tags"])
         here.append(line)
     here += [line async for line in pushed_lines(replica.blobs.records, made)]
@@ -53,6 +56,19 @@ async def _line(
 ) -> dict[str, Any]:
     told = await recorder.record(repository, tags, wanted)
     return {"registry": repository.registry, "repository": repository.name, "tags": told}
+
+
+async def _remember(replica: Replica, place: Place, tags: dict[Tag, dict[str, Any]]) -> None:
+    """Say of held tags since when they are here, and away."""
+    told = await following(replica.blobs.records, place)
+    memory = await RememberedTags(replica.blobs.records).of(place)
+    for tag, line in tags.items():
+        if tag in memory:
+            line |= {"since": memory[tag].since, "here": memory[tag].here or memory[tag].since}
+        line["rules"] = list(told.wanted.get(tag, ()))
+        away = told.unfollowed.get(tag)
+        if away is not None and away.why is not Why.UNTOLD:
+            line["gone" if away.why is Why.GONE else "unselected"] = away.since
 
 
 def _read(folder: Path, lines: list[dict[str, Any]]) -> list[Recorded]:
