@@ -101,6 +101,8 @@ class RuleStatus:
     held: int
     switched: int
     bytes: int
+    bytes_left: int
+    """Still to be moved; of a run that ended, what it did not move."""
 
 
 @dataclass(frozen=True, slots=True)

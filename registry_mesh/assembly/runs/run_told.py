@@ -70,7 +70,7 @@ def replication_status(
         eta_seconds=None if looked.eta is None else round(looked.eta),
         last=last,
         rules=[
-            RuleStatus(name, each.tags, each.held, each.switched, each.bytes)
+            RuleStatus(name, each.tags, each.held, each.switched, each.bytes, each.left)
             for name, each in sorted(meter.rules.items())
         ],
         faults=faults,

@@ -90,6 +90,8 @@ def _figures(told: Told, now: float) -> Iterator[tuple[str, Sequence[str]]]:
         )
     if day is not None:
         yield from _day(day, now)
+    if told.get("replication") is not None:
+        yield from _rules(told["replication"], now)
     yield "store", _store(told)
     restarts = told.get("counters", {}).get("worker_restarts_total", 0)
     workers = f"{_many(len(told['workers']), 'worker')}, {_many(restarts, 'restart')}"
@@ -117,6 +119,24 @@ def _day(day: Told, now: float) -> Iterator[tuple[str, Sequence[str]]]:
             f"{day['failures']:,} of {max(day.get('pulls', day.get('requests', 0)), day['failures']):,} pulls failed",
         ),
     )
+
+
+def _rules(run: Told, now: float) -> Iterator[tuple[str, Sequence[str]]]:
+    """The run of the rules under way, else the last one; nothing before the first."""
+    last, tags = run["last"], f"{run['tags_done']:,} of {_many(run['tags'], 'tag')}"
+    if run["phase"] == "copying":
+        whole = run["bytes_done"] + run["bytes_left"]
+        eta = run["eta_seconds"]
+        pace = f"{size(run['bytes_per_second'])}/s" + (f", {span(eta)} left" if eta is not None else "")
+        yield "rules", (f"{size(run['bytes_done'])} of {size(whole)} brought", pace, tags)
+    elif run["phase"] == "listing" and run["tags"]:
+        yield "rules", ("looking", _many(run["tags"], "tag"))
+    elif last is not None:
+        state = "complete" if last["complete"] else f"{last['failed']:,} failed"
+        yield (
+            "rules",
+            (f"{state} {span(now - last['ended'])} ago", f"{last['held']:,} of {_many(last['tags'], 'tag')}"),
+        )
 
 
 def _store(told: Told) -> Sequence[str]:

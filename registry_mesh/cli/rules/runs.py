@@ -80,6 +80,7 @@ def _lines(run: Run) -> Iterator[str]:
     for name, rule in run.rules.items():
         yield (
             f"  rule {name}: {rule.held} of {rule.tags} tags held, {rule.switched} switched, {size(rule.bytes)}"
+            + (f", {size(rule.left)} left" if rule.left > 0 else "")
         )
     yield from (f"  failed: {trouble}" for trouble in run.troubles)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner
 
 from registry_mesh.cli.main import main
@@ -114,6 +115,45 @@ def test_an_origin_evicts_nothing_and_a_store_may_not_have_been_read_again() -> 
     shown = list(lines({**told, "counters": {"worker_restarts_total": 1}, "workers": [{}]}, [], NOW))
     assert "evicts nothing" in shown[5] and shown[5].endswith("not read again yet, 0 rotten")
     assert "up 1 h 12 min" in shown[6] and "1 worker, 1 restart" in shown[6]
+
+
+RUN: dict[str, Any] = {
+    "phase": "copying",
+    "tags": 64,
+    "tags_done": 31,
+    "bytes_done": 1_200_000_000,
+    "bytes_left": 58_800_000_000,
+    "bytes_per_second": 210_000_000,
+    "eta_seconds": 280,
+    "last": None,
+}
+LAST = {"complete": False, "failed": 3, "ended": NOW - 720.0, "held": 61, "tags": 64}
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({}, ["1.2 GB of 60 GB brought", "210 MB/s, 5 min left", "31 of 64 tags"]),
+        ({"bytes_per_second": 0, "eta_seconds": None, "last": LAST}, ["brought", "0 B/s", "31 of 64 tags"]),
+        ({"phase": "listing", "last": LAST}, ["looking", "64 tags"]),
+        ({"phase": "listing", "tags": 0, "last": LAST}, ["3 failed 12 min ago", "61 of 64 tags"]),
+        ({"phase": "done", "last": LAST}, ["3 failed 12 min ago", "61 of 64 tags"]),
+        (
+            {"phase": "done", "last": {**LAST, "complete": True, "held": 64}},
+            ["complete 12 min ago", "64 of 64"],
+        ),
+    ],
+)
+def test_the_run_of_the_rules_is_shown_or_the_last_one(told: dict[str, Any], said: list[str]) -> None:
+    (shown,) = [each for each in lines({**TOLD, "replication": RUN | told}, [], NOW) if "  rules " in each]
+    at = 0
+    for each in said:
+        at = shown.index(each, at)
+
+
+@pytest.mark.parametrize("run", [None, {**RUN, "phase": "listing", "tags": 0}])
+def test_before_the_first_run_nothing_is_said_of_rules(run: dict[str, Any] | None) -> None:
+    assert not any("  rules " in each for each in lines({**TOLD, "replication": run}, [], NOW))
 
 
 def test_a_node_that_does_not_answer(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ async def test_runs_are_shown_with_their_rules_and_what_failed(tmp_path: Path) -
                 ("rule-0", 1, 1),
                 ("rule-1", 1, 0),
             ]
+            assert [each.bytes_left for each in status.rules] == [0, bad.layers[0].size]
             large = Content()
             large.image("large", "3", layers=[random_bytes("large", 4_000_000)])
             await tree.push("app", large)
@@ -65,14 +66,18 @@ async def test_runs_are_shown_with_their_rules_and_what_failed(tmp_path: Path) -
             ("schedule", True, ""),
         ]
         size = sum(blob.size for blob in one.blobs())
-        assert told[2]["rules"] == {"rule-0": {"tags": 1, "held": 1, "switched": 1, "bytes": size}}
-        assert told[1]["rules"]["rule-0"] == {"tags": 1, "held": 1, "switched": 0, "bytes": 0}
+        assert told[2]["rules"] == {"rule-0": {"tags": 1, "held": 1, "switched": 1, "bytes": size, "left": 0}}
+        assert told[1]["rules"]["rule-0"] == {"tags": 1, "held": 1, "switched": 0, "bytes": 0, "left": 0}
+        assert told[1]["rules"]["rule-1"]["left"] == bad.layers[0].size
         assert told[1]["rules"]["rule-1"]["held"] == 0 and told[1]["failed"] == 3
         assert any(each.startswith(f"{HOST}/app:2: ") for each in told[1]["troubles"])
+        assert told[0]["rules"]["rule-0"]["left"] > 0
         lines = (await runs(path, "--limit", "2")).splitlines()
         assert "schedule  broke off after" in lines[0] and lines[0].endswith(": stopped")
         assert "hand  3 failed in" in lines[1] and "1 of 2 tags held, 0 switched, 0 deleted" in lines[1]
         assert any(line.startswith(f"  failed: {HOST}/app:2: ") for line in lines)
+        (cut,) = [line for line in lines if line.startswith("  rule rule-1: ")]
+        assert cut.endswith(" KiB left"), "what the rule could not bring"
 
 
 async def test_so_many_are_kept_and_one_that_was_killed_has_no_end() -> None:

@@ -76,6 +76,4 @@ class CopyBytes:
         raise failure
 
     def _moved(self, wanted: WantedBlob, size: int) -> None:
-        self._meter.size_done += size
-        for name in wanted.rules[:1]:
-            self._meter.of(name).bytes += size
+        self._meter.moved(size, wanted.rules)

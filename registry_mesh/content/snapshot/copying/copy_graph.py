@@ -158,7 +158,7 @@ class GraphCopy:
             return
         for place in found.lacking:
             do = partial(self._bytes.push, place, wanted)
-            self._meter.size += wanted.blob.size
+            self._meter.expect(wanted.blob.size, wanted.rules)
             job = Job(
                 PushKey(place, key),
                 do,
@@ -173,7 +173,7 @@ class GraphCopy:
             self._meter.objects_done += 1
             self._jobs[key] = Job(key, _nothing)
             return
-        self._meter.size += wanted.blob.size
+        self._meter.expect(wanted.blob.size, wanted.rules)
         bring = partial(self._bytes.bring, wanted)
         self._jobs[key] = Job(key, bring, Lane.BYTES, wanted.blob.size, rank=wanted.rank, queue=wanted.queue)
 
@@ -183,13 +183,17 @@ class GraphCopy:
         tags = sorted((key for key in self._jobs if isinstance(key, TagKey)), key=order)
         fitting = fit(self._jobs, tags, room)
         for key in self._jobs.keys() - fitting.jobs:
-            job = self._jobs.pop(key)
-            self._meter.size -= (
-                key.blob.size if isinstance(key, PushKey) and job.lane is Lane.BYTES else job.size
-            )
+            self._leave_out(key)
         self._meter.objects = len(self._jobs)
         self._jobs = {k: replace(job, after=job.after & fitting.jobs) for k, job in self._jobs.items()}
         return tuple(key for key in fitting.left_out if isinstance(key, TagKey)), fitting.lacking
+
+    def _leave_out(self, key: Hashable) -> None:
+        job = self._jobs.pop(key)
+        blob = key.blob if isinstance(key, PushKey) else key
+        if isinstance(blob, BlobKey) and job.lane is Lane.BYTES:
+            wanted = self._blobs[blob]
+            self._meter.expect(-wanted.blob.size, wanted.rules)
 
     @property
     def coming(self) -> set[Digest]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -52,6 +53,8 @@ class RuleProgress:
     """Of those, complete here now."""
     switched: int = 0
     bytes: int = 0
+    left: int = 0
+    """Bytes that are still to be moved; of a run that ended, those that it did not move."""
 
 
 class Meter:
@@ -69,6 +72,20 @@ class Meter:
     def of(self, rule: str) -> RuleProgress:
         """That of a rule, by its name."""
         return self.rules.setdefault(rule, RuleProgress())
+
+    def expect(self, size: int, rules: Sequence[str]) -> None:
+        """So many bytes more are to be moved (fewer where negative), by the first of `rules`."""
+        self.size += size
+        for name in rules[:1]:
+            self.of(name).left += size
+
+    def moved(self, size: int, rules: Sequence[str]) -> None:
+        """So many bytes were moved, by the first of `rules`."""
+        self.size_done += size
+        for name in rules[:1]:
+            rule = self.of(name)
+            rule.bytes += size
+            rule.left -= size
 
     def look(self, now: float) -> Progress:
         """Where the run stands; the rate is what came in between looks."""
