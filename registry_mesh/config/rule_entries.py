@@ -23,13 +23,22 @@ def listed(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _short(key: str, *kinds: type) -> BeforeValidator:
-    """A value of one of `kinds` stands for the mapping with it at `key`."""
-    return BeforeValidator(lambda value: {key: value} if isinstance(value, kinds) else value)
+def _short(wanted: str, keys: tuple[str, ...], *kinds: type) -> BeforeValidator:
+    """A value of one of `kinds` stands for the mapping with it at each of `keys`; `wanted` says what may stand."""
+
+    def read(value: object) -> object:
+        if isinstance(value, kinds):
+            return dict.fromkeys(keys, value)
+        if value is not None and not isinstance(value, dict):
+            raise ValueError(wanted)
+        return value
+
+    return BeforeValidator(read)
 
 
-def _delete(value: object) -> object:
-    return {"gone": value, "unselected": value} if isinstance(value, str) else value
+_KEEP: Final = "wants a whole number such as 14, or a mapping such as {newest: 14, by: seen}"
+_DELETE: Final = "wants never, a duration such as 7d, or a mapping such as {gone: 7d, unselected: 30d}"
+_VERIFY: Final = "wants the name of a key, a list of them, or a mapping such as {by: KEY, having: sboms}"
 
 
 def _targets(value: object) -> object:
@@ -124,7 +133,7 @@ class RuleKeys(Section):
     verify: (
         Annotated[
             VerifyEntry,
-            _short("by", str, list),
+            _short(_VERIFY, ("by",), str, list),
             _either(_STRING, _STRINGS, _object(("by",), by=_ONE_OR_MORE, having=_ONE_OR_MORE)),
         ]
         | None
@@ -157,7 +166,7 @@ class RuleKeys(Section):
     keep: (
         Annotated[
             KeepEntry,
-            _short("newest", int),
+            _short(_KEEP, ("newest",), int),
             _either(
                 {"type": "integer", "minimum": 1},
                 _object(
@@ -173,7 +182,9 @@ class RuleKeys(Section):
     """The newest n of each repository and pattern."""
     delete: (
         Annotated[
-            DeleteEntry, BeforeValidator(_delete), _either(_STRING, _object(gone=_STRING, unselected=_STRING))
+            DeleteEntry,
+            _short(_DELETE, ("gone", "unselected"), str),
+            _either(_STRING, _object(gone=_STRING, unselected=_STRING)),
         ]
         | None
     ) = None

@@ -20,6 +20,7 @@ from registry_mesh.replication.target import Target, from_text
 from registry_mesh.replication.terms import Delete, Hold, Verify
 
 _YEARS: Final = re.compile(r"(\d+)y")
+_FIELDS: Final = re.compile(r"[\d*]\S*( +\S+){4,5}")
 _PER: Final = {"s": 1.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -113,6 +114,8 @@ def schedule(text: str) -> Schedule:
         return Manual()
     if text.startswith("cron "):
         return Cron.parse(text)
+    if _FIELDS.fullmatch(text):
+        raise ValueError(f"{text!r}: write cron before it and a zone behind: cron {text} Europe/Zurich")
     seconds = duration(text)
     if seconds < 1:
         raise ValueError(f"{text!r}: at least a second")

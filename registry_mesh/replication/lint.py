@@ -51,6 +51,7 @@ def _of_rule(rule: Rule) -> Iterator[str]:
                 yield f"{key}: {each.text} needs {each.states:,} of {MAX_STATES:,} states: it costs time at every name"
             if each.is_believed:
                 yield f"{key}: {each.text} is so large that it was not looked whether both sides share a name"
+    yield from _hosts(rule)
     if any(each.drops_folders for each in rule.to) and _is_open(rule.repositories):
         yield "to: drops folders that repos leave open: two repositories may get one name"
     if rule.nodes is None and any(each.registry is not None for each in rule.to):
@@ -59,6 +60,19 @@ def _of_rule(rule: Rule) -> Iterator[str]:
         yield "delete: 0s deletes at the first look, without a time to notice a mistake"
     if rule.labels:
         yield "labels: costs two requests a tag"
+
+
+def _hosts(rule: Rule) -> Iterator[str]:
+    """Registries that stand where names do."""
+    for each in rule.repositories.patterns:
+        rest = each.text.removeprefix(f"{rule.registry}/")
+        if rest != each.text:
+            yield f"repos: {each.text} begins with its registry, and names stand without that: write {rest}"
+    for to in rule.to:
+        host, slash, rest = to.name.partition("/")
+        if to.registry is None and slash and "." in host and "{" not in host:
+            instead = f"{{registry: {host}, name: {rest}}}"
+            yield f"to: {to.name} is a name here, in the folder {host}; to push there write {instead}"
 
 
 def _same_targets(rules: Rules) -> Iterator[Remark]:

@@ -27,6 +27,8 @@ from registry_mesh.replication.version import Order, Version, VersionRange
 MAX_LENGTH: Final = 512
 _MOST_SIDES: Final = 8
 _GROUP: Final = "group:"
+_BRACES: Final = re.compile(r"\{[^{}]*\}|\[[^]]*\]")
+_CARET: Final = re.compile(r"\^v?\d+(\.\d+)*")
 
 
 class PatternFault(ValueError):
@@ -196,17 +198,19 @@ def _pattern(body: str, subject: Subject, edition: int = 1) -> Pattern:
     order = next((each for each in Order if each.value == kind), None)
     if subject is Subject.TAG and order and (edition > 1 or order is not Order.PLAIN):
         return _version(body, rest.strip(), order, edition)
-    if edition > 1 and (meant := _meant(kind, subject)):
+    if edition > 1 and (meant := _meant(kind, rest, subject)):
         raise ValueError(meant)
     also = "" if edition == 1 else ", semver+:"
     known = "re:" if subject is not Subject.TAG else f"re:, semver:{also} and semver~:"
     raise ValueError(f"{kind}: is not a kind of {subject.noun} pattern; there are globs, {known}")
 
 
-def _meant(kind: str, subject: Subject) -> str:
+def _meant(kind: str, rest: str, subject: Subject) -> str:
     """What to write for a reference, or a digest, in the place of a name."""
     if subject is Subject.TAG and kind in ("sha256", "sha512"):
         return "a digest stands behind @: @sha256:HEX, or TAG@sha256:HEX"
+    if subject is Subject.REPOSITORY and "/" in rest and "@" not in kind:
+        return f"names stand without their registry: write {rest.partition('/')[2]}"
     if subject is Subject.REPOSITORY and is_name(kind.partition("@")[0]):
         return f"write {kind.partition('@')[0]} alone; its tag or digest stands in tags:"
     return ""
@@ -234,6 +238,28 @@ def _automaton(text: str, node: Node, subject: Subject, edition: int) -> Pattern
     )
 
 
+def _demand_glob(text: str, subject: Subject) -> None:
+    """`ValueError` with what is meant, where a character says that it is no glob."""
+    bare = text
+    while (without := _BRACES.sub("", bare)) != bare:
+        bare = without
+    for each in bare:
+        if each not in subject.value and (meant := _meant_by(each, text, subject)):
+            raise ValueError(f"{each!r} stands in none of the names this can match: {meant}")
+
+
+def _meant_by(character: str, text: str, subject: Subject) -> str:
+    """What to write in the place of a glob with `character`; empty where it may be one, or nothing is known."""
+    if character == ",":
+        return "several patterns are a list, such as [a, b]"
+    if "${" in text:
+        return "rules know no variables; write the value"
+    if subject is Subject.TAG and (character in "<>=~" or _CARET.fullmatch(text)):
+        return "a range is written semver: >=1.2"
+    is_delimited = subject is Subject.TAG and character == text[0] == text[-1] == "/"
+    return "a regular expression is written re: X" if character in "^$+|()\\" or is_delimited else ""
+
+
 def _glob(text: str, subject: Subject, edition: int) -> Pattern:
     if subject is Subject.REPOSITORY and (text.startswith("/") or text.endswith("/") or "//" in text):
         raise ValueError("no repository name starts or ends with / or has an empty segment")
@@ -241,6 +267,8 @@ def _glob(text: str, subject: Subject, edition: int) -> Pattern:
         raise ValueError(f"{found[0]} is no range here: write the names out, such as {{1,2,3}}")
     if "@" in text:
         raise ValueError("a tag cannot be pinned to a digest by rule")
+    if edition > 1:
+        _demand_glob(text, subject)
     parse = parse_glob if edition == 1 else parse_written_out
     pattern = _automaton(text, parse(text, subject.value), subject, edition)
     if not is_exact(text):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag, is_name, is_tag
+from registry_mesh.replication.subject import Subject
 
 _WORD: Final = re.compile(r"\{([^{}]*)\}")
 _FOLDERS: Final = re.compile(r"repo\[(\d{1,2}):\]")
@@ -35,7 +36,7 @@ class Target:
     @classmethod
     def parse(cls, name: str, tag: str = "{tag}", registry: RegistryName | None = None) -> Target:
         """`ValueError` where a word is none of those that there are."""
-        for template in (name, tag):
+        for template, subject in ((name, Subject.REPOSITORY), (tag, Subject.TAG)):
             for word in _WORD.findall(template):
                 if word not in _WORDS and not _FOLDERS.fullmatch(word):
                     raise ValueError(
@@ -44,6 +45,7 @@ class Target:
                     )
             if set("{}") & set(_WORD.sub("", template)):
                 raise ValueError(f"{template!r}: a brace that is not closed, or closes nothing")
+            _demand_legal(template, subject)
         return cls(name, tag, registry)
 
     @property
@@ -65,6 +67,22 @@ class Target:
         if not is_bare and not is_tag(tag):
             raise ValueError(f"{self.tag} makes {tag!r}, which is no tag")
         return RepositoryName(name), Tag(tag)
+
+
+def _demand_legal(template: str, subject: Subject) -> None:
+    """`ValueError` where a character of its own is in no name, so that no source makes one."""
+    for each in _WORD.sub("", template):
+        if each not in subject.value:
+            noun = "tag" if subject is Subject.TAG else "repository's name"
+            raise ValueError(f"{template!r}: {each!r} stands in no {noun}{_instead(each, subject)}")
+
+
+def _instead(character: str, subject: Subject) -> str:
+    if subject is Subject.TAG:
+        return ": another registry is written {registry: HOST, name: NAME}" if character == "/" else ""
+    if character == ":":
+        return ": a tag is written {name: NAME, tag: TAG}, another registry {registry: HOST, name: NAME}"
+    return ": names are lower-case" if character.lower() in subject.value else ""
 
 
 def from_text(text: str, registry: RegistryName | None = None) -> Target:

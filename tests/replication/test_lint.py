@@ -18,6 +18,8 @@ from tests.replication.second import rules_of
         ('{from: h, repos: [a, a], tags: "1"}', "repos: a is said 2 times"),
         ('{from: h, repos: "x/**", tags: "1", to: "base/{base}"}', "to: drops folders that repos leave open"),
         ('{from: h, repos: a, tags: "1", to: {registry: cloud.example}}', "to: every replica pushes there"),
+        ('{from: h.example, repos: "h.example/a/*", tags: "1"}', "repos: h.example/a/* begins with its registry, and names stand without that: write a/*"),
+        ('{from: h, repos: a, tags: "1", to: "cloud.example/{repo}"}', "to: cloud.example/{repo} is a name here, in the folder cloud.example; to push there write {registry: cloud.example, name: {repo}}"),
         ('{from: h, repos: a, tags: "1", delete: 0s}', "delete: 0s deletes at the first look"),
         ('{from: h, repos: a, tags: "1", labels: {a: b}}', "labels: costs two requests a tag"),
         ('{from: h, repos: "re: a{1,200}", tags: "1"}', "repos: re: a{1,200} needs 399 of 1,000 states"),
