@@ -32,6 +32,7 @@ class ParentFacts:
     """The status that it answers /v2/ with, where that is none of a registry's and it gave nothing yet."""
     error: str = ""
     """What went wrong last, while it was asked."""
+    error_at: float = 0.0
     place: str = ""
     """`FILE:LINE` where the configuration names it."""
     cut_off: float = 0.0
@@ -55,6 +56,8 @@ class RegistryFacts:
     """Seconds that tags are answered without any parent."""
     login: bool = False
     """Whether its parents are shown credentials."""
+    login_name: str = ""
+    """Where those are kept: `file:PATH`, `env:NAME` or `command:PROGRAM`."""
     unproven: bool = False
     """Whether ranges are given of what is not here whole, from parents without chunk maps."""
     answered: float = 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -13,6 +13,9 @@ from registry_mesh.findings.words import day, moment, size, span
 
 _CERTIFICATE: Final = "its TLS certificate "
 _ANSWER: Final = {200: "a web page", 400: "400, as an HTTPS port does to plain HTTP"}
+_LEADS_AWAY: Final = "redirects "
+_AWAY_LASTS: Final = 600.0
+"""Seconds for which a redirect that was not followed is told."""
 _LEADS_BACK: Final = "leads back"
 _GRACE_LOW: Final = 5 * 86400.0
 _LOGIN: Final = ("401", "login", "credentials")
@@ -21,8 +24,24 @@ _LOGIN: Final = ("401", "login", "credentials")
 def of_parents(facts: NodeFacts, now: float) -> Iterator[Finding]:
     """All about all registries."""
     for registry in facts.registries:
-        for found in _of_registry(registry, facts.config, now):
+        others = [other for other in facts.registries if other is not registry]
+        own = replace(registry, parents=tuple(_own(registry, others, parent) for parent in registry.parents))
+        for found in _of_registry(own, facts.config, now):
             yield replace(found, registries=(registry.name,))
+
+
+def _own(registry: RegistryFacts, others: Sequence[RegistryFacts], parent: ParentFacts) -> ParentFacts:
+    """Without a login that is not taken, where it is another registry's that has the same parent."""
+    sharing = [other for other in others if any(each.url == parent.url for each in other.parents)]
+    if _names_login(parent, registry) or not any(_names_login(parent, other) for other in sharing):
+        return parent
+    return replace(parent, denied_since=0.0)
+
+
+def _names_login(parent: ParentFacts, registry: RegistryFacts) -> bool:
+    """Whether what went wrong there last was that registry's login."""
+    login = registry.login_name
+    return bool(login) and any(f"{login}{end}" in parent.error for end in "):")
 
 
 def _of_registry(registry: RegistryFacts, config: str, now: float) -> Iterator[Finding]:
@@ -49,6 +68,8 @@ def _of_registry(registry: RegistryFacts, config: str, now: float) -> Iterator[F
             yield _denied(registry, parent, now)
         elif parent.no_registry:
             yield _no_registry(registry, parent, config)
+        elif parent.error.startswith(_LEADS_AWAY) and now - parent.error_at < _AWAY_LASTS:
+            yield _leads_away(registry, parent, config, now)
         elif parent.slow_until > now:
             yield _slow(registry, parent, config, now)
         yield from _stale(registry, parent, now)
@@ -186,6 +207,18 @@ def _no_registry(registry: RegistryFacts, parent: ParentFacts, config: str) -> F
         (f"It is a parent of {registry.name}, and gives nothing.",),
         f"its address, in registries.{registry.name}.parents; step by step: registry-mesh probe {config}",
         hides=True,
+    )
+
+
+def _leads_away(registry: RegistryFacts, parent: ParentFacts, config: str, now: float) -> Finding:
+    what, _, named = parent.error.partition(": if that is right")
+    to_do = f"if that is right, name it in registries.{registry.name}.redirects; " if named else ""
+    return Finding(
+        "parent-down",
+        f"{parent.name} {what}: this node does not follow.",
+        parent.name,
+        (f"At {moment(parent.error_at, now)} last. What it leads there for is not to be had from it.",),
+        f"{to_do}step by step: registry-mesh probe {config}",
     )
 
 

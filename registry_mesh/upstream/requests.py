@@ -18,6 +18,7 @@ from registry_mesh.ports.failures import (
     SourceErred,
     SourceLoops,
     SourceUnavailable,
+    SourceUnreadable,
 )
 from registry_mesh.ports.hops import ONLY_IF_CACHED
 from registry_mesh.telemetry.instruments import Counter
@@ -105,9 +106,16 @@ class Requests:
                 return response
             location = response.headers.get("Location", "")
             response.release()
-            led_to = redirected(request.url, location, self._client.way, self._parent.name)
-            request = replace(request, url=led_to, query=None)
+            request = replace(request, url=self._led_to(request.url, location), query=None)
         raise SourceUnavailable(f"more than {REDIRECTS} redirects", source=self._parent.name)
+
+    def _led_to(self, url: str, location: str) -> str:
+        """Where a redirect of `url` leads; that it may not be followed is written down."""
+        try:
+            return redirected(url, location, self._client.way, self._parent.name)
+        except SourceUnreadable as fault:
+            self._parent.card.tell(fault.reason)
+            raise
 
     async def _timed(self, stack: AsyncExitStack, request: Request, own: bool) -> aiohttp.ClientResponse:
         began, target = time.monotonic(), request.target

@@ -28,6 +28,7 @@ from registry_mesh.findings.facts import (
 from registry_mesh.findings.finding import NAMES, Finding, State, verdict
 from registry_mesh.findings.words import moment, part_of, size, span
 
+ELSEWHERE = "to cdn.example:443: if that is right, name it in redirects"
 NOW = 1_795_516_936.0  # 2026-11-24 10:42:16 UTC
 SINCE = NOW - 676  # 10:31
 DAY = 86400.0
@@ -49,6 +50,25 @@ def failing(*parents: ParentFacts) -> NodeFacts:
     """None of them is asked, and one at least answers."""
     only = RegistryFacts("r.example", parents, grace=30 * DAY, grace_among_errors=7 * DAY)
     return replace(WELL, registries=(only,))
+
+
+def test_a_login_that_is_not_taken_is_that_of_its_registry_alone() -> None:
+    """Two or three registries have one parent, whose state they share."""
+    denied = replace(UP, denied_since=SINCE, error="this node's login (env:B) is not taken: answered 401")
+    logins = {"a.example": "", "b.example": "env:B", "c.example": "env:BB"}
+    facts = replace(
+        WELL,
+        registries=tuple(
+            RegistryFacts(name, (denied,), login=bool(login), login_name=login)
+            for name, login in logins.items()
+        ),
+    )
+    (found,) = decide(facts, NOW)
+    assert (found.registries, found.next.count("registries.b.example.credentials")) == (("b.example",), 1)
+    other = replace(denied, error="answered 401, and this node's login cannot be used: env:BB: not set")
+    facts = replace(facts, registries=tuple(replace(each, parents=(other,)) for each in facts.registries))
+    (found,) = decide(facts, NOW)
+    assert found.registries == ("c.example",)
 
 
 AWAY = "No parent of r.example answers: offline since 10:31; what is held goes on"
@@ -112,6 +132,20 @@ STOPPED = StoppedDeletes("r.example", 31, 100, 0.1, "sha256:abc")
             registry(replace(UP, denied_since=SINCE, error="this node's login (env:X) is not taken")),
             {"parent-denied": "q:1 gives this node nothing of r.example: it refuses what it is asked for."},
         ),
+        (
+            registry(
+                replace(UP, error=f"redirects to none of the registry's hosts, {ELSEWHERE}", error_at=NOW - 9)
+            ),
+            {
+                "parent-down": "q:1 redirects to none of the registry's hosts, to cdn.example:443: "
+                "this node does not follow."
+            },
+        ),
+        (
+            registry(replace(UP, error="redirects from https to http", error_at=NOW - 599)),
+            {"parent-down": "q:1 redirects from https to http: this node does not follow."},
+        ),
+        (registry(replace(UP, error="redirects from https to http", error_at=NOW - 601)), {}),
         (
             registry(replace(UP, no_registry=404)),
             {"parent-down": "q:1 is no registry: it answers /v2/ with 404."},

@@ -263,6 +263,32 @@ async def test_a_parent_that_is_no_registry(tmp_path: Path, status: int, kind: s
                 assert named(node) == {"parent-down": said}, "pages that it gives are no images"
 
 
+async def test_a_parent_that_leads_where_nobody_follows(tmp_path: Path) -> None:
+    """It gives manifests, and sends for layers to a host that nobody named: pulls fail, and say why."""
+
+    def leads(request: web.BaseRequest) -> web.StreamResponse | None:
+        away = {"Location": "https://cdn.example/layer"}
+        return web.Response(status=307, headers=away) if "/blobs/" in request.path else None
+
+    async with plain_parent() as parent:
+        parent.odd = leads
+        async with site(tmp_path, parent.url) as node, aiohttp.ClientSession(node.url) as client:
+            await image(parent, node, b"layer")
+            url = f"{node.url}/v2/team/app/blobs/{Digest.of(b'layer')}"
+            answer = await client.get(url)
+            assert answer.status == 503, await answer.text()
+            for ahead in (0, 6):
+                node.keeper.lookout.look(time.time() + ahead)
+            said = (
+                f"127.0.0.1:{parent.port} redirects to none of the registry's hosts, to cdn.example:443: "
+                "this node does not follow."
+            )
+            assert named(node) == {"parent-down": said}
+            assert (await refusal(url))["sentence"] == said
+            found = next(each for each in node.keeper.findings().findings if each.name == "parent-down")
+            assert f"name it in registries.{HOST}.redirects" in found.next
+
+
 @pytest.mark.parametrize(
     ("status", "challenge"),
     [(403, ""), (403, 'Bearer realm="http://127.0.0.1:9/"'), (401, 'Basic realm="x"')],
