@@ -15,8 +15,7 @@ _MEANT: Final = {
     "validate": "check-config",
     "test": "check-config",
     "lint": "rules lint",
-    "history": "tags history",
-    "undo": "tags undo",
+    "list": "ls",
     "sync": "replicate",
     "snapshot": "replicate",
     "collect": "gc",
@@ -43,6 +42,18 @@ class Suggesting(click.Group):
 
 def _how(ctx: click.Context, word: str, known: list[str]) -> str:
     plain = word.lower().replace("_", "-")
-    near = _MEANT.get(plain) if ctx.parent is None else None
+    near = (_MEANT.get(plain) or _within(ctx, plain)) if ctx.parent is None else None
     near = near or next(iter(difflib.get_close_matches(plain, known, 1, 0.6)), None)
     return f"did you mean {near}?" if near else f"there are {', '.join(known)}"
+
+
+def _within(ctx: click.Context, word: str) -> str:
+    """`rules plan` for `plan`, which is a command of a group; of several, `rules undo or tags undo`; empty where no
+    group has it."""
+    group = ctx.command
+    assert isinstance(group, click.Group)
+    groups = [(name, group.get_command(ctx, name)) for name in group.list_commands(ctx)]
+    found = [
+        name for name, each in groups if isinstance(each, click.Group) and word in each.list_commands(ctx)
+    ]
+    return " or ".join(f"{name} {word}" for name in found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
@@ -61,12 +62,20 @@ def as_tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
+_WRITABLE: Final = re.compile(r"[!-~]*")
+"""What may stand in a URL (RFC 3986 section 2): whatever is printable, as far as we look."""
+
+
 def _parent(value: object) -> object:
     """An address of another node or registry: `http(s)://HOST[:PORT]`. What stands before `/v2` in its path is where
     the registry begins, what stands after it the folder of its repositories."""
     if not isinstance(value, str):
         return value
     parts = split(value)
+    if not _WRITABLE.fullmatch(value):
+        raise ValueError(
+            "an address has no spaces and no letters but ASCII: write others as %20 and the like"
+        )
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("a parent is http://HOST:PORT or https://HOST:PORT, with a port of 1 to 65535")
     if parts.username is not None or parts.password is not None:
@@ -227,7 +236,7 @@ ServerUrl = Annotated[
 ]  # fmt: skip
 
 ParentUrl = Annotated[
-    str, BeforeValidator(_parent), WithJsonSchema({"type": "string", "pattern": "^https?://[^/@?#]+(/[^@?#]*)?$"}),
+    str, BeforeValidator(_parent), WithJsonSchema({"type": "string", "pattern": "^https?://[^/@?#\\s]+(/[^@?#\\s]*)?$"}),
 ]  # fmt: skip
 
 ProxyUrl = Annotated[

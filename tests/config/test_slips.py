@@ -96,6 +96,7 @@ def faults(text: str) -> list[str]:
             ORIGIN + "webhooks: {queue: q, receivers: {ci: {url: 'http://u:p@h/', secret: env:HOME}}}\n",
             "a receiver's address carries no user or password: events are signed",
         ),
+        (SITE.replace("http://p", "http://p/a b"), "an address has no spaces"),
         (
             ORIGIN + "webhooks: {queue: q, receivers: {ci: {url: ftp://h/, secret: env:HOME}}}\n",
             "a receiver is http://HOST[:PORT]/PATH",

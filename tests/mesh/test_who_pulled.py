@@ -136,7 +136,10 @@ async def test_the_origin_answers_for_a_site_that_is_gone(tmp_path: Path) -> Non
         assert json.loads(unused.stdout) == [], "the other tag points at the same manifest"
         assert unused.stderr == f"note: records begin on {TODAY}: nothing is known of pulls before\n"
         later = await said(tmp_path, origin.admin_url, "team/app:1", "--since", "2999-01-01")
-        assert (later.exit_code, later.output) == (1, "nothing\n")
+        assert (later.exit_code, later.output) == (1, "no pull of team/app:1 is known since 2999-01-01\n")
+        never = await said(tmp_path, origin.admin_url, "team/other", "--since", "2020-01-01", "--who", "bob")
+        told = f"no pull of team/other by bob is known since 2020-01-01: records begin on {TODAY}\n"
+        assert never.output == told
         table = await said(tmp_path, origin.admin_url, "team/app:1", "--by", "who")
         assert "alice" in table.output
 

@@ -71,14 +71,23 @@ def command(
     node = loaded(config)
     if unused is not None:
         rows = _unused(node, _day(unused))
-        _show(rows, ("image", "last pull"), form)
+        _show(rows, ("image", "last pull"), form, f"each image that is here was pulled since {_day(unused)}")
         sys.exit(0)
     asked = {"since": _day(since), "who": who, **(_asked(node, image) if image else {})}
     told = answered(lambda: ask(node, f"/api/1/pulls?{urlencode(asked)}", wait=WAIT))
     keys = _keys(by) if by else (COLUMNS[:-2] if form != "table" else _SHOWN)
     rows = _sums(told["pulls"], keys)
-    _show(rows, (*keys, "pulls", "bytes"), form)
+    _show(rows, (*keys, "pulls", "bytes"), form, "" if rows else _none(node, image, who, _day(since)))
     sys.exit(0 if rows or not image else 1)
+
+
+def _none(node: Config, image: str | None, who: str, since: str) -> str:
+    """The sentence that nobody pulled it, as far as is known."""
+    what = f"no pull{f' of {image}' if image else ''}{f' by {who}' if who else ''} is known since {since}"
+    began = answered(lambda: ask(node, "/api/1/pulls/last", wait=WAIT))["began"]
+    if not began:
+        return f"{what}: no pull is recorded yet"
+    return f"{what}: records begin on {began}" if began > since else what
 
 
 def _day(text: str) -> str:
@@ -160,7 +169,7 @@ def _days(last: Sequence[Mapping[str, str]]) -> dict[Key, str]:
     return days
 
 
-def _show(rows: Sequence[Sequence[str | int]], heads: Sequence[str], form: str) -> None:
+def _show(rows: Sequence[Sequence[str | int]], heads: Sequence[str], form: str, nothing: str) -> None:
     if form == "json":
         named = [dict(zip(heads, row, strict=True)) for row in rows]
         click.echo(json.dumps(named, indent=2, ensure_ascii=False))
@@ -168,6 +177,8 @@ def _show(rows: Sequence[Sequence[str | int]], heads: Sequence[str], form: str) 
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([heads, *(map(_cell, row) for row in rows)])
         click.echo(text.getvalue(), nl=False)
+    elif not rows:
+        click.echo(nothing)
     else:
         click.echo("\n".join(_table(rows, heads)))
 
@@ -178,9 +189,6 @@ def _cell(value: str | int) -> str | int:
 
 
 def _table(rows: Sequence[Sequence[str | int]], heads: Sequence[str]) -> Iterator[str]:
-    if not rows:
-        yield "nothing"
-        return
     cells = [[_short(head, value) for head, value in zip(heads, row, strict=True)] for row in rows]
     widths = [max(len(line[i]) for line in [list(heads), *cells]) for i in range(len(heads))]
     for line in [[head.upper() for head in heads], *cells]:

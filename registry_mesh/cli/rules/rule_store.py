@@ -43,8 +43,12 @@ def approve(digest: str, config: Path) -> None:
         raise SystemExit(EXIT_INVALID)
 
     async def note(loaded: Config, storage: Storage) -> int:
-        from registry_mesh.content.snapshot.removing.removed import APPROVED
+        from registry_mesh.content.snapshot.removing.removed import APPROVED, WAITING
 
+        waits = json.loads(await storage.records.get(WAITING) or b"{}").get("digest")
+        if waits != digest:
+            other = f": {waits} does" if waits else ""
+            click.echo(f"warning: no plan of that digest waits for approval{other}", err=True)
         said = {"digest": digest, "by": getpass.getuser(), "at": time.time()}
         await storage.records.put(APPROVED, json.dumps(said).encode())
         click.echo(f"approved {digest}: the next run deletes what it names, and nothing if that has changed")

@@ -83,10 +83,17 @@ async def _guarded(config: Config, work: Work) -> int:
     try:
         return await work(config)
     except (Failure, Refusal) as fault:
-        click.echo(f"error: {fault.reason}", err=True)
+        click.echo(f"error: {fault.reason}{_subject(fault)}", err=True)
     except NotBuilt as fault:
         click.echo(f"error: {fault}", err=True)
     return EXIT_FAILED
+
+
+def _subject(fault: Exception) -> str:
+    """`: 1.9`, the tag or the repository that a refusal is about, where its sentence does not say it."""
+    detail = getattr(fault, "detail", {})
+    about = str(detail.get("tag") or detail.get("name") or "")
+    return f": {about}" if about and about not in str(fault) else ""
 
 
 class ProgressLine:

@@ -71,9 +71,20 @@ async def test_the_guard_waits_for_a_person_and_undo_brings_all_back(tmp_path: P
         digest = trouble.why.partition("`rules approve ")[2].partition("`")[0]
         path = str(tree.replica_path)
         assert (await rules("approve", "sha256:abc", path))[0] == 2
-        assert (await rules("approve", digest, path))[0] == 0
+        other = f"sha256:{64 * 'a'}"
+        code, told = await rules("approve", other, path)
+        assert (code, f"warning: no plan of that digest waits for approval: {digest} does" in told) == (
+            0,
+            True,
+        )
+        code, told = await rules("approve", digest, path)
+        assert (code, "warning" in told) == (0, False)
         outcome = await replicate(tree)
         assert (outcome.complete, outcome.deleted) == (True, 7)
+        code, told = await rules("approve", digest, path)
+        assert (code, "warning: no plan of that digest waits for approval\n" in told) == (0, True), (
+            "it is done"
+        )
         one = f"{HOST}/app:t3"
         code, told = await rules("undo", path, one)
         assert (code, told.startswith(f"{one} points at sha256:")) == (0, True)

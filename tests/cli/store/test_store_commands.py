@@ -63,7 +63,10 @@ def test_a_tag_s_history_and_the_way_back(config: Path) -> None:
     back = run("tags", "undo", config, "atlas/athena:latest")
     assert back.exit_code == 0 and str(one) in back.output
     assert run("tags", "undo", config, "atlas/athena:latest", "--to", 99).exit_code == 1
-    assert run("tags", "history", config, "atlas/athena:never").exit_code == 1
+    none = run("tags", "history", config, "atlas/athena:never")
+    assert (none.exit_code, none.stderr) == (1, "error: no such tag: never\n")
+    none = run("tags", "history", config, "atlas/never")
+    assert none.stderr == "error: no such repository, or it never had a tag: atlas/never\n"
     assert run("tags", "history", config, "Atlas:x").exit_code == 2
     full = run("tags", "history", config, "registry.example/atlas/athena:latest")
     assert full.output.startswith(shown.output)

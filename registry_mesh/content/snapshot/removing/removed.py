@@ -13,6 +13,8 @@ from registry_mesh.ports.records import Records
 
 REMOVED: Final = "receipts/removed.json"
 APPROVED: Final = "receipts/approved.json"
+WAITING: Final = "receipts/waiting.json"
+"""The digest of the plan that the guard stopped last."""
 _DAY: Final = 86400.0
 _REMEMBERED: Final = 10_000
 """Deletions that are listed for `undo`."""
@@ -64,8 +66,12 @@ class RemovedTags:
         except (ValueError, AttributeError):
             return False
         if approved:
-            await self._records.delete([APPROVED])
+            await self._records.delete([APPROVED, WAITING])
         return approved
+
+    async def wait(self, plan: str) -> None:
+        """The guard stopped the plan of this digest: it waits for a person."""
+        await self._records.put(WAITING, json.dumps({"digest": plan}).encode())
 
     async def _write(self) -> None:
         await self._records.put(REMOVED, json.dumps(self._known).encode())

@@ -176,6 +176,7 @@ class Removing:
         digest = plan_digest(each for each in going if each.place.registry in stopped)
         if await self._removed.is_approved(digest):
             return set()
+        await self._removed.wait(digest)
         for too_many in filter(lambda one: one.stopped, found):
             why = sentences.guarded(
                 too_many.deletes, too_many.tags, too_many.registry, too_many.guard, digest
