@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from registry_mesh.tasks.last_files import LastFiles, Where
 from registry_mesh.tasks.renewed_files import LOOK, RenewedFiles
 from registry_mesh.telemetry.logs import FIELDS
 
@@ -33,11 +34,13 @@ class TlsFiles:
         certificate: str | None,
         key: str | None,
         clock: Callable[[], float] = time.monotonic,
+        last: LastFiles | None = None,
     ) -> None:
-        """OSError, `ssl.SSLError` where the files cannot be used."""
+        """`last`: see `RenewedFiles`. OSError, `ssl.SSLError` where the files cannot be used."""
         self._ca, self._certificate, self._key = ca, certificate, key
         self._clock = clock
-        self._files = RenewedFiles([path for path in (ca, certificate, key) if path], self._read, self._tell)
+        self._named = [path for path in (ca, certificate, key) if path]
+        self._files = RenewedFiles(self._named, self._read, self._tell, last)
         self._looked = clock()
 
     def contexts(self) -> Contexts:
@@ -49,17 +52,18 @@ class TlsFiles:
         return self._files.value
 
     def _tell(self, why: str) -> None:
-        files = self._files.files
+        files = self._named
         if why:
             said = {"files": files, "why": why}
             log.error("files for TLS to parents cannot be used: the old ones hold", extra={FIELDS: said})
         else:
             log.info("files for TLS to parents were read again", extra={FIELDS: {"files": files}})
 
-    def _read(self) -> Contexts:
+    def _read(self, where: Where) -> Contexts:
         parents, elsewhere = (ssl.create_default_context() for _ in range(2))
-        for context in (parents, elsewhere) if self._ca else ():
-            context.load_verify_locations(self._ca)
+        if self._ca:
+            parents.load_verify_locations(where(self._ca))
+            elsewhere.load_verify_locations(where(self._ca))
         if self._certificate and self._key:
-            parents.load_cert_chain(self._certificate, self._key)
+            parents.load_cert_chain(where(self._certificate), where(self._key))
         return Contexts(parents, elsewhere)

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -33,6 +33,7 @@ from registry_mesh.config.values import is_address
 from registry_mesh.oci.refusals import Unsupported
 from registry_mesh.ports.access import Issued
 from registry_mesh.ports.records import KeyedRecords
+from registry_mesh.tasks.last_files import LastFiles
 from registry_mesh.tasks.threads import offload
 from registry_mesh.telemetry import audit
 from registry_mesh.telemetry.logs import FIELDS
@@ -73,14 +74,25 @@ def token_key(config: Config) -> bytes | None:
         raise KeyInvalid(f"{access.tokens.key}: {fault.strerror}") from None
 
 
-def admin_gate(config: Config) -> Callable[[str, str | None], Awaitable[bool]] | None:
-    """Who is let in to the operator's listener; None where it can be reached from this machine alone.
-    `ConfigInvalid`."""
+def admin_gate(
+    config: Config, last: LastFiles | None = None
+) -> Callable[[str, str | None], Awaitable[bool]] | None:
+    """Who is let in to the operator's listener; None where it can be reached from this machine alone. `last` knows
+    what the file said. `ConfigInvalid`, OSError."""
     users, tls = config.admin.users, config.admin.tls
     if users is None and (tls is None or tls.clients is None):
         return None
-    hashes = load_users(users) if users is not None else {}
+    hashes = _operators(users, last or LastFiles()) if users is not None else {}
     return Gate(hashes, time.time, tls.names if tls is not None else ()).lets_in
+
+
+def _operators(file: str, last: LastFiles) -> Mapping[str, str]:
+    def tell(why: str) -> None:
+        log.error(
+            "the file of operators cannot be used: the old one holds", extra={FIELDS: {"faults": [why]}}
+        )
+
+    return last.read([file], lambda where: load_users(where(file)), tell)
 
 
 def admin_hosts(config: Config) -> list[str]:

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Final
 
 from registry_mesh.assembly.sources.parents import Parents
+from registry_mesh.config.checking.pulls import KEY_BYTES
 from registry_mesh.config.pulls import Pulls
 from registry_mesh.ports.failures import Failure, StoreBroken
 from registry_mesh.ports.pulls import Pull
 from registry_mesh.pulls.ledger import Asked, Ledger, PullCount
+from registry_mesh.tasks.last_files import LastFiles
 from registry_mesh.tasks.threads import offload
 from registry_mesh.telemetry.logs import FIELDS
 from registry_mesh.upstream.pull_reports import report
@@ -48,12 +50,14 @@ def pseudonym(key: bytes, who: str) -> str:
 class PullKeeping:
     """Implements `ports.pulls.PullRecords`. Nothing is kept where `pulls.file` is absent."""
 
-    def __init__(self, pulls: Pulls, clock: Callable[[], float] = time.time) -> None:
-        """`OSError` where the key for pseudonyms cannot be read; the checks of the configuration saw how long it is."""
+    def __init__(
+        self, pulls: Pulls, clock: Callable[[], float] = time.time, last: LastFiles | None = None
+    ) -> None:
+        """OSError, ValueError where the key for pseudonyms cannot be used; `last` knows what it was."""
         self._pulls = pulls
         self._clock = clock
         self._ledger = Ledger(pulls.file) if pulls.file else None
-        self._key = Path(pulls.pseudonyms).read_bytes().strip() if pulls.pseudonyms else None
+        self._key = _key(pulls.pseudonyms, last or LastFiles()) if pulls.pseudonyms else None
         self._waiting: list[Pull] = []
         self._broken = False
 
@@ -147,6 +151,20 @@ class PullKeeping:
         if self._key is not None:
             nodes = tuple(pseudonym(self._key, each) for each in nodes)
         return await offload(self._ledger.last_days, nodes)
+
+
+def _key(file: str, last: LastFiles) -> bytes:
+    def tell(why: str) -> None:
+        log.error("the key for pseudonyms cannot be read: the old one holds", extra={FIELDS: {"why": why}})
+
+    return last.read([file], lambda where: _key_in(where(file)), tell)
+
+
+def _key_in(path: str) -> bytes:
+    """Never an empty one, by which everybody could tell who is who."""
+    if len(key := Path(path).read_bytes().strip()) < KEY_BYTES:
+        raise ValueError(f"it has {len(key)} bytes, and needs {KEY_BYTES}")
+    return key
 
 
 async def _is_ours(session: ParentSession) -> bool:

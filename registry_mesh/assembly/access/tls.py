@@ -8,6 +8,7 @@ import math
 import ssl
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from registry_mesh.access.authorities import Authorities
 from registry_mesh.config.admin import Admin
 from registry_mesh.config.listen import Certificate, Listen, Tls
 from registry_mesh.listening.parting import Believes, Shown
+from registry_mesh.tasks.last_files import LastFiles, Where
 from registry_mesh.tasks.renewed_files import LOOK, RenewedFiles
 from registry_mesh.tasks.threads import offload
 from registry_mesh.telemetry.logs import FIELDS
@@ -40,15 +42,18 @@ class ListenerTls:
     def __init__(
         self,
         files: Sequence[str | None],
-        read: Callable[[], ssl.SSLContext],
+        read: Callable[[Where], ssl.SSLContext],
         clients: str | None = None,
         clock: Callable[[], float] = time.time,
+        last: LastFiles | None = None,
     ) -> None:
-        """`clients`: the file of authorities among `files`. OSError, `ssl.SSLError` where they cannot be used."""
+        """`clients`: the file of authorities among `files`. `last`: see `RenewedFiles`. OSError, ValueError,
+        `ssl.SSLError` where they cannot be used."""
         self._clients = clients
         self._clock = clock
-        self._authorities = self._read_authorities(clients) if clients is not None else None
-        self._files = RenewedFiles([path for path in files if path], read, self._tell)
+        self._named = [path for path in files if path]
+        self._files = RenewedFiles(self._named, lambda where: self._read(read, where), self._tell, last)
+        self._authorities = self._files.value.authorities
         self.context = _Newest(ssl.PROTOCOL_TLS_SERVER)
         self.context.files = self._files
 
@@ -88,18 +93,17 @@ class ListenerTls:
         """Who is believed now, after a look at the files."""
         files = self._files.value
         self._files.renew()
-        if (self._files.value is files and self._clock() < before.until) or self._clients is None:
+        if self._files.value is files and self._clock() < before.until:
             return before
-        try:
-            return self._read_authorities(self._clients)
-        except (OSError, ValueError):
-            return before  # replaced once more meanwhile: the next look sees it
+        return Authorities(self._files.value.clients, self._clock())
 
-    def _read_authorities(self, path: str) -> Authorities:
-        return Authorities(Path(path).read_bytes(), self._clock())
+    def _read(self, read: Callable[[Where], ssl.SSLContext], where: Where) -> _Held:
+        clients = Path(where(self._clients)).read_bytes() if self._clients is not None else b""
+        authorities = Authorities(clients, self._clock()) if self._clients is not None else None
+        return _Held(read(where), clients, authorities)
 
     def _tell(self, why: str) -> None:
-        files = self._files.files
+        files = self._named
         if why:
             said = {"files": files, "why": why}
             log.error("files for TLS of a listener cannot be used: the old ones hold", extra={FIELDS: said})
@@ -119,44 +123,53 @@ def _until(now: float) -> Believes:
     return lambda shown: now < shown.until
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What files of a listener said when they were good. `clients`: the bytes of authorities of clients."""
+
+    context: ssl.SSLContext
+    clients: bytes
+    authorities: Authorities | None
+
+
 class _Newest(ssl.SSLContext):
     """Each connection is made of the context that holds when it begins. A session of one is none of the next: who was
     believed by an authority that is gone cannot go on by a ticket."""
 
-    files: RenewedFiles[ssl.SSLContext]
+    files: RenewedFiles[_Held]
 
     def wrap_bio(self, *args: Any, **named: Any) -> ssl.SSLObject:  # Any: as the class above has it
         """See `SSLContext.wrap_bio`, which is all that event loops call."""
-        return self.files.value.wrap_bio(*args, **named)
+        return self.files.value.context.wrap_bio(*args, **named)
 
 
-def listener_tls(listen: Listen) -> ListenerTls | None:
-    """The node's certificates and keys, loaded; None where it speaks plain HTTP. OSError, ssl.SSLError."""
+def listener_tls(listen: Listen, last: LastFiles | None = None) -> ListenerTls | None:
+    """The node's certificates and keys, loaded; None where it speaks plain HTTP. OSError, ValueError, ssl.SSLError."""
     tls = listen.tls
     if tls is None:
         return None
     pairs = [tls.certificate, tls.key, *(path for each in tls.more for path in (each.certificate, each.key))]
-    return ListenerTls([*pairs, tls.clients], lambda: _of_clients(tls), tls.clients)
+    return ListenerTls([*pairs, tls.clients], lambda where: _of_clients(tls, where), tls.clients, last=last)
 
 
-def admin_tls(admin: Admin) -> ListenerTls | None:
+def admin_tls(admin: Admin, last: LastFiles | None = None) -> ListenerTls | None:
     """The same of the operator's listener. A client without a certificate may still ask whether the node lives."""
     tls = admin.tls
     if tls is None:
         return None
 
-    def read() -> ssl.SSLContext:
-        context = _speaking(tls.minimum, tls.certificate, tls.key)
-        _believe(context, tls.clients, ssl.CERT_OPTIONAL)
+    def read(where: Where) -> ssl.SSLContext:
+        context = _speaking(tls.minimum, where(tls.certificate), where(tls.key))
+        _believe(context, tls.clients, where, ssl.CERT_OPTIONAL)
         return context
 
-    return ListenerTls([tls.certificate, tls.key, tls.clients], read, tls.clients)
+    return ListenerTls([tls.certificate, tls.key, tls.clients], read, tls.clients, last=last)
 
 
-def _of_clients(tls: Tls) -> ssl.SSLContext:
-    context = _loaded(tls, tls)
+def _of_clients(tls: Tls, where: Where) -> ssl.SSLContext:
+    context = _loaded(tls, tls, where)
     if tls.more:
-        names = dict(_by_name((pair, _loaded(tls, pair)) for pair in tls.more))
+        names = dict(_by_name((pair, _loaded(tls, pair, where)) for pair in tls.more))
 
         def choose(socket: ssl.SSLObject | ssl.SSLSocket, name: str | None, _: ssl.SSLContext) -> None:
             if name is not None and (found := names.get(name.lower()) or names.get(_wild(name.lower()))):
@@ -166,16 +179,16 @@ def _of_clients(tls: Tls) -> ssl.SSLContext:
     return context
 
 
-def _loaded(tls: Tls, pair: Tls | Certificate) -> ssl.SSLContext:
-    context = _speaking(tls.minimum, pair.certificate, pair.key)
-    _believe(context, tls.clients, ssl.CERT_REQUIRED if tls.require else ssl.CERT_OPTIONAL)
+def _loaded(tls: Tls, pair: Tls | Certificate, where: Where) -> ssl.SSLContext:
+    context = _speaking(tls.minimum, where(pair.certificate), where(pair.key))
+    _believe(context, tls.clients, where, ssl.CERT_REQUIRED if tls.require else ssl.CERT_OPTIONAL)
     return context
 
 
-def _believe(context: ssl.SSLContext, clients: str | None, mode: ssl.VerifyMode) -> None:
+def _believe(context: ssl.SSLContext, clients: str | None, where: Where, mode: ssl.VerifyMode) -> None:
     """Ask clients for certificates of these authorities, where there are any."""
     if clients is not None:
-        context.load_verify_locations(clients)
+        context.load_verify_locations(where(clients))
         context.verify_mode = mode
 
 

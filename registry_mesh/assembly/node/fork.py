@@ -37,7 +37,7 @@ class Fork:
         for each in (self.sockets, *self.others):
             each.close(ours)
         generation.board.clear(seat.index)
-        seen = Seen(generation.board, seat.index)
+        seen = Seen(generation.board, seat.index, generation.told.last_files(seat.index))
         row = generation.table.row(seat.index)
         worker = Worker(generation.config, row, seen, generation.key, generation.told)
 

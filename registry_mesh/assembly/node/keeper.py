@@ -81,7 +81,6 @@ class Keeper:
     ) -> None:
         """`elders`: seats of older configurations, by their number, whose processes finish what they have."""
         self._config = config
-        self._seen = Seen(seen, row)
         self._seats = seats
         self._stack = AsyncExitStack()
         self._jobs = AsyncExitStack()
@@ -91,7 +90,9 @@ class Keeper:
         self._pins = PinWatch(lambda: self._images)
         self._admin: AdminServer | None = None
         self._parent_log = ParentLog(seen)
-        self._told = told or Told()
+        self._told = told or Told(rows=max(row, 1))
+        self._files = self._told.last_files(row)
+        self._seen = Seen(seen, row, self._files)
         self._audit_log = AccessLog(config.log.audit, True, partial(audit.lost, node_name(config)))
         self._crews = [(self._told.number, seats), *elders]
         self._shown = Shown(config, table, seen, self._crews)
@@ -144,7 +145,7 @@ class Keeper:
             for job in self._background(runs, store, storage, figures):
                 await self._jobs.enter_async_context(in_background(job))
             self._admin = await self._open_admin(stack, storage, runs)
-            tls = admin_tls(self._config.admin)
+            tls = admin_tls(self._config.admin, self._files)
             await self._admin.start(listener, tls.context if tls is not None else None)
             stack.push_async_callback(self._admin.close)
             if tls is not None:
@@ -154,7 +155,7 @@ class Keeper:
     async def _open_admin(self, stack: AsyncExitStack, storage: Storage, runs: NodeRuns) -> AdminServer:
         """What answers the operator, not yet started, over what it asks."""
         info = {"role": self._config.role, "name": node_name(self._config), "version": __version__}
-        pulls = PullKeeping(self._config.pulls)
+        pulls = PullKeeping(self._config.pulls, last=self._files)
         self._images = NodeImages(
             self._config,
             storage,
@@ -170,7 +171,7 @@ class Keeper:
             self,
             info,
             self._images,
-            admin_gate(self._config),
+            admin_gate(self._config, self._files),
             KeptPulls(pulls),
             self._audit,
             announced,

@@ -32,6 +32,7 @@ from registry_mesh.edge.settings import Settings
 from registry_mesh.ports.role import Role
 from registry_mesh.ports.storage import DiskCounts, LocalDisk, Storage
 from registry_mesh.roles.site import Site
+from registry_mesh.tasks.last_files import LastFiles
 from registry_mesh.telemetry.instruments import Instruments, Table
 from registry_mesh.telemetry.names import (
     EVICTED_BYTES,
@@ -66,7 +67,8 @@ class Worker:
         self._revocations = NodeRevocations(node_name(config), self._told.revoked, keeps=self._is_first)
         last = LastBook(self._told.book, self._is_first, self._told.refuse_access)
         self._access = NodeAccess(config, key or token_key(config), self._revocations, last)
-        self._pulls = PullKeeping(config.pulls)
+        self._files = seen.files if seen is not None else LastFiles()
+        self._pulls = PullKeeping(config.pulls, last=self._files)
         self._counted = DiskCounts(0, 0, 0)
         """What of the disk's counts is in the table."""
         self._role: Role | None = None
@@ -87,7 +89,7 @@ class Worker:
             settings = self._settings(storage)
             self.server = Server(self._role, settings, extensions=extensions, instruments=self._instruments)
             self._instruments.gauge(REQUESTS_LIMIT).set(settings.max_streams)
-            tls = listener_tls(self._config.listen)
+            tls = listener_tls(self._config.listen, self._files)
             context = tls.context if tls is not None else None
             await self.server.start(listener, ssl=context)
             for each in more:

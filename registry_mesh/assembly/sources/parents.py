@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +28,7 @@ from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.ports.blobs import BlobSource
 from registry_mesh.ports.hops import ONLY_IF_CACHED, SIBLING
 from registry_mesh.ports.siblings import Siblings, SiblingServer
+from registry_mesh.tasks.last_files import LastFiles
 from registry_mesh.telemetry.instruments import Instruments, Table
 from registry_mesh.telemetry.logs import FIELDS
 from registry_mesh.telemetry.names import (
@@ -72,6 +73,8 @@ class Seen:
 
     board: Board
     process: int
+    files: LastFiles = field(default_factory=LastFiles)
+    """What files of TLS said last to the process."""
 
     def card(self, parent: str) -> Card:
         """What this process notes of a parent, and reads of the others' notes."""
@@ -171,7 +174,7 @@ class Parents:
             proxy="none", ns="always", direct="never",
         )  # fmt: skip
         client = await self._stack.enter_async_context(
-            open_session(way_of(asked, list(others.values()), never=True))
+            open_session(way_of(asked, list(others.values()), never=True, last=self._seen.files))
         )
         for name, url in others.items():
             self._siblings[name] = self._opened(client, url, asked, "sibling", BESIDE)
@@ -206,7 +209,7 @@ class Parents:
             return
         alike = [r for r in self._config.registries.values() if self._way_key(r) == key]
         urls = [url for each in alike for group in each.parents for url in group]
-        way = way_of(registry, urls, never=never_direct(self._config, registry))
+        way = way_of(registry, urls, never=never_direct(self._config, registry), last=self._seen.files)
         for url in urls:
             if proxy := way.proxy_named(url):
                 log.info(
@@ -239,11 +242,11 @@ def never_direct(config: Config, registry: Registry) -> bool:
     return (registry.direct or ("never" if config.role == "site" else "public")) == "never"
 
 
-def way_of(registry: Registry, urls: Sequence[str], *, never: bool) -> Way:
-    """The way to the parents at `urls`. The files of certificates are read here."""
+def way_of(registry: Registry, urls: Sequence[str], *, never: bool, last: LastFiles | None = None) -> Way:
+    """The way to the parents at `urls`. The files of certificates are read here, else what they said `last`."""
     tls = None
     if registry.ca or registry.certificate:
-        tls = TlsFiles(registry.ca, registry.certificate, registry.key)
+        tls = TlsFiles(registry.ca, registry.certificate, registry.key, last=last)
     parents = frozenset(place(url) for url in urls)
     hosts = frozenset(host.lower() for host in registry.redirects)
     return Way(hosts, registry.proxy or "", tls, parents, never, own_hosts(urls))

@@ -12,11 +12,15 @@ from registry_mesh.auth.revoked import LIMIT
 from registry_mesh.findings.causes import cause
 from registry_mesh.findings.finding import Finding, worst_first
 from registry_mesh.ports.cut_off import written
+from registry_mesh.tasks.last_files import LastFiles
 from registry_mesh.telemetry.events import EventRing
 from registry_mesh.telemetry.note import Note
 
 MOVING: Final = 512 << 10
 """Bytes in which a process says what moves."""
+
+FILES: Final = 8 << 20
+"""Bytes for what files said to a process, which take memory as they are used."""
 
 BOOK: Final = 32 << 20
 """Bytes for what access files say, which take memory as they are used: some 100,000 users."""
@@ -51,9 +55,17 @@ class Told:
     moving: Sequence[Note] = field(init=False)
     """What moves, from each worker to the keeper."""
 
+    _files: Sequence[Note] = field(init=False)
+    """What files said, from each process to the next in its seat; the last is the keeper's."""
+
     def __post_init__(self) -> None:
         self.events = EventRing(self.rows)
         self.moving = [Note(MOVING) for _ in range(self.rows)]
+        self._files = [Note(FILES) for _ in range(self.rows + 1)]
+
+    def last_files(self, row: int) -> LastFiles:
+        """Of the process in that row, and those that were there before."""
+        return LastFiles(self._files[row])
 
     def report(
         self, row: int, side: str, reason: str, subject: str, why: str, unserved: str = "", client: str = ""

@@ -112,7 +112,7 @@ async def listening(world: World) -> AsyncIterator[int]:
     pem.write_bytes(world.first.certificate() + world.second.certificate())
     shown = world.servers.pair(world.servers.servers, "127.0.0.1")
 
-    def read() -> ssl.SSLContext:
+    def read(_: object) -> ssl.SSLContext:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(shown["certificate"], shown["key"])
         context.load_verify_locations(pem)

@@ -1,0 +1,159 @@
+"""Processes that die while files of the operator cannot be used begin again, and go on by what those said last."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import bcrypt
+import pytest
+import trustme
+
+from tests.assembly.access.test_tls import Authorities
+from tests.clients import nodes, programs
+from tests.clients.wire import serves
+from tests.eventually import eventually_here
+
+pytestmark = pytest.mark.slow
+
+
+def gone(path: Path) -> None:
+    path.unlink()
+
+
+def half_written(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def of_another(path: Path) -> None:
+    """Well by itself, and no mate of the file beside it."""
+    other = trustme.CA().issue_cert("127.0.0.1")
+    key = path.suffix == ".key"
+    path.write_bytes((other.private_key_pem if key else other.cert_chain_pems[0]).bytes())
+
+
+@pytest.fixture
+def authorities(tmp_path: Path) -> Authorities:
+    found = Authorities(tmp_path, trustme.CA(), trustme.CA())
+    found.nodes.cert_pem.write_to_path(str(tmp_path / "nodes.pem"))
+    found.servers.cert_pem.write_to_path(str(tmp_path / "servers.pem"))
+    (tmp_path / "kept").mkdir()
+    found.servers.cert_pem.write_to_path(str(tmp_path / "kept" / "servers.pem"))
+    return found
+
+
+class World:
+    """A site that has each of these files."""
+
+    def __init__(self, authorities: Authorities) -> None:
+        self.folder = authorities.folder
+        listen = authorities.pair(authorities.servers, "127.0.0.1")
+        ours = authorities.pair(authorities.nodes, "site.example")
+        admin = authorities.pair(authorities.servers, "localhost", "127.0.0.1")
+        users = f"oona:{bcrypt.hashpw(b'secret', bcrypt.gensalt(4)).decode()}\n"
+        (self.folder / "operators").write_text(users)
+        (self.folder / "pseudonyms").write_text("a key of pseudonyms")
+        parent = {
+            "default": True,
+            "readers": ["everybody"],
+            "parents": [["https://127.0.0.1:1"]],
+            "ca": str(self.folder / "servers.pem"),
+            **ours,
+        }
+        self.node = nodes.Node(self.folder / "node", {})
+        ports = {"listen": self.node.port, "admin": self.node.admin_port}
+        clients = {"clients": str(self.folder / "nodes.pem")}
+        self.node.change(
+            {
+                "role": "site",
+                "registries": {"r.example": parent},
+                "listen": {"address": "127.0.0.1", "port": ports["listen"], "tls": {**listen, **clients}},
+                "admin": {
+                    "address": "127.0.0.1",
+                    "port": ports["admin"],
+                    "users": str(self.folder / "operators"),
+                    "tls": admin,
+                },
+                "pulls": {"file": str(self.folder / "pulls"), "pseudonyms": str(self.folder / "pseudonyms")},
+            }
+        )
+        self.node.url = self.node.url.replace("http:", "https:")
+        self.node.admin = self.node.admin.replace("http:", "https:")
+
+    def pids(self) -> set[int]:
+        """Of the worker and the keeper; none while one of them is missing."""
+        if not serves(f"{self.node.url}/v2/") or not serves(f"{self.node.admin}/status"):
+            return set()
+        with urlopen(f"{self.node.admin}/status", timeout=60) as told:
+            status: Any = json.load(told)
+        serving = {each["pid"] for each in status["workers"] if each["state"] == "serving"}
+        return self.children() if serving & self.children() else set()
+
+    def children(self) -> set[int]:
+        assert self.node.process is not None
+        pid = self.node.process.pid
+        return set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+
+    def kill(self) -> None:
+        """All processes but the one that starts them; return when others are in their places."""
+        before = self.pids()
+        assert len(before) == 2
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+        eventually_here(lambda: len(self.pids() - before) == 2, "both to begin again")
+
+    def files(self) -> list[Path]:
+        return [path for path in self.folder.iterdir() if path.is_file()]
+
+
+@pytest.fixture
+def world(authorities: Authorities, monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authorities.folder / "kept" / "servers.pem"))
+    return World(authorities)
+
+
+SAID = (
+    "files for TLS of a listener cannot be used",
+    "files for TLS to parents cannot be used",
+    "the file of operators cannot be used",
+    "the key for pseudonyms cannot be read",
+)
+
+
+GOOD: dict[Callable[[Path], None], set[str]] = {emptied: {SAID[2]}, of_another: {SAID[3]}}
+"""What can be used all the same: a file in which nobody is let in, and any key that is long enough."""
+
+
+@pytest.mark.parametrize("damage", [gone, half_written, emptied, of_another])
+def test_they_serve_on_whatever_is_wrong_and_say_so(world: World, damage: Callable[[Path], None]) -> None:
+    before = {path: path.read_bytes() for path in world.files()}
+    with world.node:
+        eventually_here(lambda: len(world.pids()) == 2, "both to serve")
+        for path in before:
+            damage(path)
+        world.kill()
+        world.kill()
+        log = world.node.log.read_text()
+        assert {said for said in SAID if said not in log} == GOOD.get(damage, set())
+        for path, data in before.items():
+            path.write_bytes(data)
+        eventually_here(
+            lambda: "files for TLS of a listener were read again" in world.node.log.read_text(), "a look"
+        )
+        world.kill()
+
+
+@pytest.mark.parametrize("damage", [gone, emptied])
+def test_a_node_that_is_started_then_does_not_start(world: World, damage: Callable[[Path], None]) -> None:
+    for path in world.files():
+        damage(path)
+    assert programs.run("serve", world.node.config).returncode == 78
