@@ -192,7 +192,12 @@ def talk(origin: nodes.Node, site: nodes.Node) -> Iterator[str]:
         **{"Content-Type": index["mediaType"]},
     )
     eventually_here(lambda: json.loads(ask_status(origin))["webhooks"][0]["why"], "the receiver to be missed")
-    for node in (origin, site):
+    yield from operated(origin, site)
+
+
+def operated(*asked: nodes.Node) -> Iterator[str]:
+    """What nodes answer to their operators, and what commands say of them."""
+    for node in asked:
         for path in (
             "/status",
             "/metrics",
@@ -203,7 +208,7 @@ def talk(origin: nodes.Node, site: nodes.Node) -> Iterator[str]:
         ):
             yield ask(node.admin + path)
         for command in ("status", "doctor", "parents", "probe", "check-config", "who-pulled"):
-            result = CliRunner().invoke(main, [command, str(node.config)])
+            result = CliRunner().invoke(main, [command, str(node.config)], env=node.environment)
             yield f"{result.output}{result.exception!r}"
         yield reported(node)
 
@@ -245,6 +250,16 @@ def leaks(text: str, marks: dict[str, str]) -> set[str]:
     return found
 
 
+def written_by(*writers: nodes.Node) -> dict[str, str]:
+    """The logs of nodes."""
+    return {
+        str(path): path.read_text(errors="replace")
+        for node in writers
+        for path in (node.log, Path(f"{node.folder}.access"), Path(f"{node.folder}.audit"))
+        if path.exists()
+    }
+
+
 @pytest.mark.slow
 def test_no_secret_is_in_what_nodes_write_and_say(tmp_path: Path) -> None:
     assert leaks(f"x {basic('alice', MARKS['password'])}", MARKS) == {"password"}
@@ -261,12 +276,7 @@ def test_no_secret_is_in_what_nodes_write_and_say(tmp_path: Path) -> None:
         assert any(str(below.config) in line for line in lines)
         for node in (above, below):
             assert node.stop() == 0
-        files = {
-            str(path): path.read_text(errors="replace")
-            for node in (above, below)
-            for path in (node.log, Path(f"{node.folder}.access"), Path(f"{node.folder}.audit"))
-            if path.exists()
-        }
+        files = written_by(above, below)
         spans = kept.raw.decode("utf-8", "replace")
         key = (tmp_path / "key.pem").read_text().splitlines()[1]
         marks = {**MARKS, "key": key}
