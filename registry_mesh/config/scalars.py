@@ -23,12 +23,13 @@ _DURATION_PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d|w)")
 _SIZE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?((?:[kKMGTP]i?)?B?)")
 _ANY_CASE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kmgtp]i?b?)", re.IGNORECASE)
 _SIZES: Final = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
+_DECIMAL: Final = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"))
 _TIMES: Final = ((86400, "d"), (3600, "h"), (60, "m"))
 
 
 def size_text(size: float) -> str:
-    """Bytes for people: `1.5 GiB`, `512 B`."""
-    for unit, name in _SIZES:
+    """Bytes as a configuration would have them: `1.5 GiB`, `512 B`; whole millions as `500 MB`."""
+    for unit, name in _DECIMAL if size and size % 10**6 == 0 else _SIZES:
         if size >= unit:
             return f"{size / unit:.4g} {name}"
     return f"{size:g} B"

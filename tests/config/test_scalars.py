@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry_mesh.config.scalars import SecretReference, parse_duration, parse_size
+from registry_mesh.config.scalars import SecretReference, parse_duration, parse_size, size_text
 
 
 @pytest.mark.parametrize(
@@ -66,3 +66,10 @@ def test_a_duration_past_all_dates_is_a_fault(written: str) -> None:
 def test_a_size_past_all_disks_is_a_fault(written: str) -> None:
     with pytest.raises(ValueError, match="less than 8192 PiB"):
         parse_size(written)
+
+
+@pytest.mark.parametrize(
+    "text", ["500 MB", "1.5 GB", "20 TB", "500 GiB", "1.5 TiB", "64 MiB", "4 KiB", "512 B", "0 B", "1 MB"]
+)
+def test_a_size_is_said_as_it_was_written(text: str) -> None:
+    assert size_text(parse_size(text)) == text
