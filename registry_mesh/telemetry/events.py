@@ -143,7 +143,7 @@ def decode(data: bytes | None) -> list[Kept]:
     """The events that a document tells of; none where it cannot be read: these are there to be looked at, no more."""
     try:
         return [_kept(told) for told in json.loads(data or b"[]")]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return []
 
 

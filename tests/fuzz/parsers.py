@@ -55,6 +55,7 @@ from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.hops import Hops, asks_of, passed
 from registry_mesh.replication.pattern import Pattern, PatternFault
 from registry_mesh.replication.subject import Subject
+from registry_mesh.telemetry import events
 from registry_mesh.telemetry.traces import enter
 from registry_mesh.upstream.codings import decoded
 from registry_mesh.upstream.documents.links import next_query
@@ -240,6 +241,21 @@ _DEEP: Final = ".".join(
     for each in (b'{"alg":"ES256","typ":"JWT"}', b'{"iss":' + b"[" * 3000 + b"]" * 3000 + b"}", b"x")
 ).encode()
 
+_EVENTS: Final = _json(
+    [
+        {
+            "side": "s",
+            "reason": "r",
+            "subject": "a",
+            "why": "w",
+            "count": 12,
+            "first": 1.0,
+            "last": 2.0,
+            "lives": {"a": 3},
+        }
+    ]
+)
+
 PARSERS: Final[Sequence[Parser]] = (
     Parser("digest", field(Digest.parse), (Refusal,), [str(DIGEST).encode(), b"sha512:" + b"a" * 128]),
     Parser("name", field(parse_name), (Refusal,), [b"atlas/athena", b"a--b/c__d.e"]),
@@ -312,6 +328,7 @@ PARSERS: Final[Sequence[Parser]] = (
     Parser("manifest-lenient", _manifest, (), [_json(IMAGE), _json(INDEX)]),
     Parser("manifest", _strict, (Refusal,), [_json(IMAGE), _json(INDEX)]),
     Parser("chunk-map", lambda data: map_format.decode(data, 300_000, DIGEST), (ValueError, Failure), [_MAP]),
+    Parser("events", events.decode, (), [_EVENTS, _EVENTS.replace(b"12", b"1e999"), b"[" * 100_000]),
     Parser(
         "pull-report",
         parse_report,
