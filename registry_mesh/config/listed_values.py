@@ -35,6 +35,14 @@ def _count(found: object, key: str) -> int:
     return found
 
 
+def as_flag(value: Said, key: str) -> bool:
+    """Whether it is so; False where it is not said."""
+    found = value.get(key, False)
+    if not isinstance(found, bool):
+        raise ValueError(f"{key} is true or false")
+    return found
+
+
 def as_text(value: Said, key: str) -> str | None:
     """A text; None where it is not said."""
     found = value.get(key)

@@ -5,7 +5,8 @@
 
 A tag is its digest, or a mapping: `digest`, `since`, `here`, `moves`, `type`, `labels`, `signed_by`, `blobs` (digest to
 size), `platforms` (`os/architecture` to the digests of its blobs), `rules` (that wanted it), `gone`, `unselected`
-(since when), `held_until` (a time, or "forever"), `made_of` (REGISTRY/REPOSITORY and tag of each that it was made of).
+(since when), `held_until` (a time, or "forever"), `made_of` (REGISTRY/REPOSITORY and tag of each that it was made of),
+`partial` (true: rules left out some of it, and `blobs` are those that are here).
 Times are seconds since the epoch.
 """
 
@@ -21,6 +22,7 @@ from registry_mesh.config.files import demand_file, unreadable
 from registry_mesh.config.finding import ConfigInvalid, Finding, Mark
 from registry_mesh.config.listed_values import (
     as_count,
+    as_flag,
     as_labels,
     as_mapping,
     as_sizes,
@@ -37,6 +39,7 @@ from registry_mesh.replication.pattern import pinned_digest
 
 SCHEMA: Final = "registry-mesh/listing/1"
 _OF_BLOBS: Final = frozenset({"blobs"})
+_OF_PART: Final = frozenset({"partial"})
 _OF_HELD: Final = frozenset({"rules", "gone", "unselected", "held_until", "made_of"})
 
 
@@ -104,6 +107,9 @@ def recorded(value: Mapping[str, Any]) -> Recorded:  # Any: JSON as it came
         {_tag(tag): _facts(each) for tag, each in tags.items()},
         {Tag(tag): _weight(each["blobs"], each) for tag, each in tags.items() if _has(each, _OF_BLOBS)},
         {Tag(tag): _held(each) for tag, each in tags.items() if _has(each, _OF_HELD)},
+        frozenset(
+            Tag(tag) for tag, each in tags.items() if _has(each, _OF_PART) and as_flag(each, "partial")
+        ),
         as_text(value, "error"),
     )
 

@@ -49,6 +49,8 @@ class FetchedManifest:
 
     manifest: Manifest
     provenance: Provenance = HELD
+    left_out: frozenset[Digest] = frozenset()
+    """What it names and need not be here, where rules left that out."""
 
 
 class ManifestSource(Protocol):

@@ -59,6 +59,8 @@ class Recorded:
     tags: Mapping[Tag, TagFacts]
     weights: Mapping[Tag, Weight] = field(default_factory=dict)
     held: Mapping[Tag, Held] = field(default_factory=dict)
+    partial: frozenset[Tag] = frozenset()
+    """Those of which something is lacking that rules left out; `weights` is of what is here."""
     error: str | None = None
     """Why it could not be listed."""
 

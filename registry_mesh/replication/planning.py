@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Final
 
-from registry_mesh.oci.reference import RegistryName
+from registry_mesh.oci.reference import RegistryName, Tag
 from registry_mesh.replication import sentences
 from registry_mesh.replication.decision import Decision, TagFacts, Verdict, decide, targets
 from registry_mesh.replication.index import RuleIndex
@@ -16,7 +16,7 @@ from registry_mesh.replication.made import MadeTargets
 from registry_mesh.replication.plan import Conflict, Plan, Refused, Step, Waiting
 from registry_mesh.replication.planned_removals import PlannedRemovals
 from registry_mesh.replication.removal import guarded
-from registry_mesh.replication.rules import Rules
+from registry_mesh.replication.rules import Rule, Rules, union
 from registry_mesh.replication.terms import Data
 from registry_mesh.replication.wanted import is_companion
 
@@ -46,6 +46,7 @@ class _Planning:
         self._made = MadeTargets(rules, node.own, held)
         self._going = PlannedRemovals(rules, held, now, self._made, self._plan)
         self._writers: dict[str, list[tuple[Step, int, str]]] = {}
+        self._filled: set[str] = set()
         self._blobs: dict[str, Mapping[str, int]] = {}
         self._here: dict[RegistryName | None, set[int]] = {None: set()}
         self._listed: dict[str, float] = {}
@@ -107,7 +108,9 @@ class _Planning:
         self, recorded: Recorded, decision: Decision, facts: TagFacts, ref: str, names: tuple[str, ...]
     ) -> None:
         if not self._renames:
-            if facts.held is None or facts.held != facts.digest:
+            there = self._held.get((recorded.place.registry, recorded.place.repository))
+            moved = facts.held is None or facts.held != facts.digest
+            if moved or self._lacks(there, decision.tag, recorded, decision.tag, decision.rules):
                 self._weigh(recorded, decision, ref)
                 self._plan.steps.append(_step(recorded, decision, facts, ref, ref, names))
             return
@@ -120,16 +123,25 @@ class _Planning:
             was = there.tags[tag].digest if there is not None and tag in there.tags else None
             by = tuple(sorted({rule.name for rule in named.by}))
             step = _step(recorded, decision, replace(facts, held=was), ref, to, by)
+            if self._lacks(there, named.tag, recorded, decision.tag, named.by):
+                self._filled.add(to)
             if named.is_outward:
                 step = replace(step, do="push")
             self._writers.setdefault(to, []).append((step, named.rule.priority.rank, named.rule.name))
 
     def _weigh(self, recorded: Recorded, decision: Decision, ref: str) -> None:
-        weight = recorded.weights.get(decision.tag)
-        if not any(rule.data is Data.FULL for rule in decision.rules):
-            self._blobs[ref] = {}
-        elif weight is not None:
-            self._blobs[ref] = weight.of(decision.platforms)
+        wanted = _wanted(recorded, decision.tag, decision.rules)
+        if wanted is not None:
+            self._blobs[ref] = wanted
+
+    def _lacks(
+        self, there: Recorded | None, tag: Tag, source: Recorded, of: Tag, rules: Collection[Rule]
+    ) -> bool:
+        """Whether `tag` is held in part, and `rules` want more of `of`, which it was made of."""
+        if there is None or tag not in there.partial:
+            return False
+        here = self._here[None]
+        return any(key(digest) not in here for digest in _wanted(source, of, rules) or ())
 
     def _resolve_conflicts(self) -> None:
         """The same digest is one copy; of different ones the higher priority writes, of equal ones none."""
@@ -148,7 +160,7 @@ class _Planning:
                     continue
                 names = tuple(sorted({name for step, _, _ in first for name in step.rules}))
             step = first[0][0]
-            if step.was != step.digest:
+            if step.was != step.digest or to in self._filled:
                 self._plan.steps.append(replace(step, rules=names))
 
     def _weighed(self, steps: list[Step]) -> list[Step]:
@@ -215,6 +227,14 @@ def _with(facts: TagFacts, held: TagFacts | None) -> TagFacts:
     return facts if held is None else replace(facts, held=held.digest, here=held.here)
 
 
+def _wanted(recorded: Recorded, tag: Tag, rules: Collection[Rule]) -> Mapping[str, int] | None:
+    """The blobs that `rules` want of a tag; None is not known."""
+    if not any(rule.data is Data.FULL for rule in rules):
+        return {}
+    weight = recorded.weights.get(tag)
+    return None if weight is None else weight.of(union(rule.platforms for rule in rules))
+
+
 def _step(
     recorded: Recorded, decision: Decision, facts: TagFacts, source: str, to: str, names: tuple[str, ...]
 ) -> Step:
@@ -223,7 +243,7 @@ def _step(
     weight = recorded.weights.get(decision.tag)
     size = facts.size if weight is None else sum(weight.of(wanted).values())
     was = "" if facts.held is None else str(facts.held)
-    do = "move" if was else "copy"
+    do = "move" if was and facts.held != facts.digest else "copy"
     return Step(to, do, source, str(facts.digest or ""), was, size, None, platforms, names)
 
 

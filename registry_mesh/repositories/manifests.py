@@ -99,7 +99,8 @@ class ManifestShelf:
             raise StoreBroken(f"the bytes of manifest {digest} are gone") from None
         if Digest.of(data, digest.algorithm) != digest:
             raise SourceLied(f"the stored manifest {digest} has other bytes")
-        return FetchedManifest(read_manifest(data, shelved.descriptor.media_type, digest))
+        manifest = read_manifest(data, shelved.descriptor.media_type, digest)
+        return FetchedManifest(manifest, left_out=shelved.left_out)
 
     async def names(self, shelved: ShelvedManifest) -> ShelvedManifest:
         """The document with all that its manifest names, where an older version wrote it and saw less."""

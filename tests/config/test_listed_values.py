@@ -39,6 +39,7 @@ OF_A_TAG: dict[str, tuple[Any, str]] = {  # Any: JSON
     "companions": ({"has": [3]}, "has is a list of texts"),
     "platforms": ({"blobs": {}, "platforms": ["linux/amd64"]}, "platforms is a mapping"),
     "a platform": ({"blobs": {}, "platforms": {"linux/amd64": 3}}, "linux/amd64 is a list of texts"),
+    "partial": ({"partial": "yes"}, "partial is true or false"),
     "rules": ({"rules": 3}, "rules is a list of texts"),
     "made of": ({"made_of": 3}, "another form of line"),
 }

@@ -81,7 +81,7 @@ async def held(storage: Storage, registries: Iterable[str]) -> AsyncIterator[Lin
     repositories = ReplicaRepositories(storage.records, storage.blobs, time.time)
     remembered = RememberedTags(storage.records)
     made = await _made(storage)
-    recorder = Recorder(time.time(), Signatures(Asking(1)))
+    recorder = Recorder(time.time(), Signatures(Asking(1)), storage.blobs)
     for registry in map(RegistryName, registries):
         async for name in repositories.repositories(registry):
             kept = PinnedTarget(repositories.repository(registry, name)).kept
@@ -109,7 +109,7 @@ async def held(storage: Storage, registries: Iterable[str]) -> AsyncIterator[Lin
 async def held_by_origin(config: Config, storage: Storage, own: RegistryName) -> AsyncIterator[Line]:
     """What an origin holds that is its own, and what it has put at other registries."""
     repositories = open_repositories(config, storage)
-    recorder = Recorder(time.time(), Signatures(Asking(1)))
+    recorder = Recorder(time.time(), Signatures(Asking(1)), storage.blobs)
     made = await _made(storage)
     async for name in repositories.names():
         kept = repositories.repository(own, name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ async def planned(replica: Replica, folder: Path) -> Plan:
         repository = with_pins(real, real, bare_pins(replica.rules.of(HOST, name)))
         tags = (await repository.tags.tags(EVERY)).tags
         shown.append(await _line(recorder, repository, tags, selecting(replica.rules.of(HOST, name), tags)))
+    recorder = replace(recorder, store=replica.blobs)
     made = MadeTags(replica.blobs.records)
     await made.load()
     async for name in replica.repositories.real.repositories(HOST):

@@ -15,9 +15,10 @@ from registry_mesh.content.snapshot.finding.signatures import Signatures
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import Tag
-from registry_mesh.oci.refusals import ManifestUnknown, Refusal
+from registry_mesh.oci.refusals import BlobUnknown, ManifestUnknown, Refusal
+from registry_mesh.ports.blobs import BlobSource
 from registry_mesh.ports.failures import Failure
-from registry_mesh.ports.repositories import Repository
+from registry_mesh.ports.repositories import FetchedManifest, Repository
 from registry_mesh.replication.rules import Platforms, Rule, union
 
 MAX_DEPTH: Final = 8
@@ -29,6 +30,9 @@ class Recorder:
 
     now: float
     signatures: Signatures
+    store: BlobSource | None = None
+    """What holds the blobs, where it is a node's own repositories that are written down: what it lacks of what rules
+    left out is no part of what is held."""
 
     async def record(
         self, repository: Repository, tags: Collection[Tag], wanted: Mapping[Tag, Sequence[Rule]]
@@ -48,12 +52,13 @@ class Recorder:
         except (ManifestUnknown, Failure):
             return {}
         told: dict[str, Any] = {"digest": str(root)}
-        weighing = _Weighing(repository, union(rule.platforms for rule in by))
+        weighing = _Weighing(repository, union(rule.platforms for rule in by), self.store)
         verify = [rule.verify for rule in by if rule.verify is not None]
         try:
             await weighing.walk(root, None, MAX_DEPTH)
             platforms = {name: sorted(digests) for name, digests in sorted(weighing.platforms.items())}
             told |= {"type": weighing.type, "blobs": weighing.blobs, "platforms": platforms}
+            told |= {"partial": True} if weighing.is_partial else {}
             keys = [key for rule in by for key, _ in rule.labels]
             if keys:
                 told["labels"] = await weighing.labels(keys)
@@ -68,19 +73,26 @@ class Recorder:
 class _Weighing:
     """One walk over what a manifest names; of `wanted` platforms the labels count."""
 
-    def __init__(self, repository: Repository, wanted: Platforms) -> None:
+    def __init__(self, repository: Repository, wanted: Platforms, store: BlobSource | None) -> None:
         self._repository = repository
         self._wanted = wanted
+        self._store = store
         self._annotations: Mapping[str, str] | None = None
         self._configs: list[Descriptor] = []
         self.blobs: dict[str, int] = {}
         self.platforms: dict[str, set[str]] = {}
         self.type = ""
+        self.is_partial = False
+        """Whether something is lacking that rules left out."""
 
     async def walk(self, digest: Digest, platform: str | None, depth: int, counts: bool = True) -> None:
         """`counts`: whether it is of a wanted platform."""
-        manifest = (await self._repository.manifests.manifest(digest)).manifest
-        sizes = {str(blob.digest): blob.size for blob in manifest.blobs() if blob.distributable}
+        fetched = await self._repository.manifests.manifest(digest)
+        manifest = fetched.manifest
+        lacking = await self._lacking(fetched)
+        self.is_partial = self.is_partial or bool(lacking)
+        blobs = [blob for blob in manifest.blobs() if blob.distributable]
+        sizes = {str(blob.digest): blob.size for blob in blobs if blob.digest not in lacking}
         self.blobs |= sizes
         config = manifest.config.media_type if manifest.config is not None else ""
         self.type = self.type or manifest.artifact_type or config
@@ -89,11 +101,28 @@ class _Weighing:
         if platform is not None:
             self.platforms.setdefault(platform, set()).update(sizes)
         for child in manifest.manifests if depth else ():
+            if child.digest in lacking:
+                continue
             stated = child.platform or {}
             told = "/".join(str(stated[k]) for k in ("os", "architecture", "variant") if stated.get(k))
             known = told if told and "unknown" not in told else platform
             mine = not stated or self._wanted is None or any(each.includes(stated) for each in self._wanted)
             await self.walk(child.digest, known, depth - 1, counts and mine and "unknown" not in told)
+
+    async def _lacking(self, fetched: FetchedManifest) -> Collection[Digest]:
+        """What rules left out and is not here: most manifests name nothing of the kind, and cost no question."""
+        if self._store is None:
+            return ()
+        return {each for each in fetched.left_out if not await self._has(self._store, fetched, each)}
+
+    async def _has(self, store: BlobSource, fetched: FetchedManifest, digest: Digest) -> bool:
+        """A manifest counts where its repository has it, a blob where anything has brought it."""
+        try:
+            if any(child.digest == digest for child in fetched.manifest.manifests):
+                return bool(await self._repository.manifests.manifest(digest))
+            return bool(await store.stat(digest))
+        except (BlobUnknown, ManifestUnknown):
+            return False
 
     async def labels(self, keys: Iterable[str]) -> dict[str, Any]:
         read = partial(read_config, self._repository)
