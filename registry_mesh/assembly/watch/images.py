@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
+from collections.abc import AsyncIterator, Callable, Sequence, Set
 from contextlib import AsyncExitStack
-from itertools import islice
 from typing import Final
 
 from registry_mesh.admin.images import Asked, Told, Unheeded
@@ -15,12 +14,12 @@ from registry_mesh.assembly.sources.parents import Parents, Seen
 from registry_mesh.assembly.sources.roles import open_site
 from registry_mesh.assembly.watch.held_images import HeldImages
 from registry_mesh.assembly.watch.image_names import ImageNames
+from registry_mesh.assembly.watch.image_told import held_form, held_image, leaving, step_of
 from registry_mesh.assembly.watch.image_uses import PullsKept, image_uses
 from registry_mesh.assembly.watch.measuring import measured
 from registry_mesh.assembly.watch.pull_plan import planned
 from registry_mesh.config.schema import Config
-from registry_mesh.content.holdings.forms import Form
-from registry_mesh.content.holdings.image import Image, alone, on_disk, sharing
+from registry_mesh.content.holdings.image import Image, alone, on_disk
 from registry_mesh.content.holdings.pins import Pin, Pins
 from registry_mesh.content.holdings.preload import Meter, Ordered, Preload
 from registry_mesh.content.holdings.staying import Staying
@@ -39,8 +38,6 @@ from registry_mesh.telemetry.instruments import Instruments
 _ASK_NOW: Final = Freshness(ttl=0, stale_while_revalidate=0, stale_if_error=0, negative_ttl=0)
 _STEP: Final = 0.5
 """Seconds between two words about a preload."""
-_NAMED: Final = 3
-"""Images that are named of those that share with one."""
 _PINNED: Final = 1 / 2
 """Of the quota, at most: a cache must cache."""
 
@@ -102,9 +99,9 @@ class NodeImages:
         forms = await self._held.forms(images)
         return {
             "images": [
-                _told(image, users, pins.get((image.place, image.tag)), coming)
+                held_image(image, users, pins.get((image.place, image.tag)), coming)
                 | uses.told(image)
-                | {"forms": [_form(each) for each in others]}
+                | {"forms": [held_form(each) for each in others]}
                 for image, others in zip(images, forms, strict=True)
             ],
             "on_disk": on_disk(images),
@@ -129,7 +126,7 @@ class NodeImages:
         uses = await image_uses(images, self._held.holdings(), self._pulls)
         told: Told = {
             "images": [
-                _leaving(image, others) | uses.told(image) | {"price": self._price(image)} for image in chosen
+                leaving(image, others) | uses.told(image) | {"price": self._price(image)} for image in chosen
             ],
             "dry_run": bool(asked.get("dry_run")),
             "uses_since": uses.began or None,
@@ -242,14 +239,14 @@ class NodeImages:
         running.add_done_callback(self._preloads.discard)
         try:
             while not running.done():
-                yield _step(meter)
+                yield step_of(meter)
                 await asyncio.wait({running}, timeout=_STEP)
             await running
         finally:
             running.cancel()
             await asyncio.wait({running})
         self._changed()
-        yield _step(meter) | {"done": True}
+        yield step_of(meter) | {"done": True}
 
     def _staying(self) -> Staying | None:
         """What tells whether images stay; None where nothing does."""
@@ -296,53 +293,3 @@ class NodeImages:
                 "push and delete at it" if self._config.role == "origin" else "its rules say what it holds"
             )
             raise Unheeded(f"{what} is for sites: this node's role is {self._config.role}; {other}")
-
-
-def _told(image: Image, users: Mapping[Digest, int], pin: Pin | None, coming: Set[str]) -> Told:
-    return {
-        "name": image.name,
-        "registry": image.place.registry,
-        "repository": image.place.repository,
-        "tag": image.tag,
-        "digest": str(image.digest),
-        "size": image.size,
-        "held": image.held,
-        "whole": image.whole,
-        "coming": any(str(part.digest) in coming for part in image.parts),
-        "alone": sum(part.held for part in image.parts if users[part.digest] == 1),
-        "pinned": pin is not None,
-        "pinned_until": pin.until if pin is not None else None,
-    }
-
-
-def _leaving(image: Image, others: Sequence[Image]) -> Told:
-    """What evicting it frees; at most a few of `others`, which stay, are named."""
-    shared = sharing(image, others)
-    return {
-        "name": image.name,
-        "held": image.held,
-        "frees": sum(part.held for part in alone([image], others).values()),
-        "shared_with": dict(islice(shared.items(), _NAMED)),
-        "sharing_images": len(shared),
-    }
-
-
-def _form(form: Form) -> Told:
-    image = form.image
-    return {
-        "kind": form.kind,
-        "digest": str(image.digest),
-        "size": image.size,
-        "held": image.held,
-        "whole": image.whole,
-    }
-
-
-def _step(meter: Meter) -> Told:
-    return {
-        "images": meter.images,
-        "images_done": meter.images_done,
-        "bytes": meter.size,
-        "bytes_done": meter.size_done,
-        "failed": dict(meter.failed),
-    }
