@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -21,8 +20,20 @@ from registry_mesh.cli.demo_parts.client import Unexpected, fetch_json
 
 REGISTRY: Final = "registry.example"
 _PATIENCE: Final = 30.0
-_PORTS: Final = range(20_000, 32_000)
-"""Below those that a kernel gives to outgoing connections, of which one could have a port before its node has it."""
+_ANY_PORT: Final = ("127.0.0.1", 0)
+_TAKE_OVER: Final = """
+import fcntl, os, sys
+given = [int(each) for each in sys.argv[1:3]]
+held = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, 10) for each in given]  # above 3 and 4, which may be among the given
+for each in given:
+    os.close(each)
+for at, each in enumerate(held, 3):
+    os.dup2(each, at)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(held)))
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""Run a program that takes over two sockets as from a service manager (sd_listen_fds(3)): the address that a node is
+told is never free for another program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,18 +114,21 @@ def _registries(parent: Node) -> dict[str, Any]:
 
 def _start(stack: ExitStack, directory: Path, config: dict[str, Any]) -> Node:
     role = config["role"]
-    port, admin_port = free_ports(2)
     path, log = directory / f"{role}.yaml", directory / f"{role}.log"
-    whole = {
-        **config, "name": f"demo-{role}", "workers": 1, "drain": "1s",
-        "listen": {"port": port}, "admin": {"port": admin_port},
-        "store": {"disk": {"path": str(directory / role)}},
-    }  # fmt: skip
-    path.write_text(json.dumps(whole))  # JSON is YAML
-    process = subprocess.Popen(
-        [*command(), "serve", str(path)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        stderr=stack.enter_context(log.open("wb")), start_new_session=True,
-    )  # fmt: skip
+    with socket.create_server(_ANY_PORT) as clients, socket.create_server(_ANY_PORT) as operator:
+        port, admin_port = clients.getsockname()[1], operator.getsockname()[1]
+        whole = {
+            **config, "name": f"demo-{role}", "workers": 1, "drain": "1s",
+            "listen": {"address": "127.0.0.1", "port": port}, "admin": {"port": admin_port},
+            "store": {"disk": {"path": str(directory / role)}},
+        }  # fmt: skip
+        path.write_text(json.dumps(whole))  # JSON is YAML
+        held = clients.fileno(), operator.fileno()
+        process = subprocess.Popen(
+            [sys.executable, "-c", _TAKE_OVER, *map(str, held), *command(), "serve", str(path)], pass_fds=held,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stack.enter_context(log.open("wb")),
+            start_new_session=True,
+        )  # fmt: skip
     stack.callback(_end, process)
     return Node(role, port, admin_port, path, log, process)
 
@@ -156,18 +170,3 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)  # the session that we gave it, nothing else
         process.wait()
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports of 127.0.0.1 on which nobody listens, and which no outgoing connection is given. `Unexpected`."""
-    with ExitStack() as stack:
-        found: list[int] = []
-        for port in random.sample(_PORTS, len(_PORTS)):
-            try:
-                stack.enter_context(socket.create_server(("127.0.0.1", port)))
-            except OSError:
-                continue
-            found.append(port)
-            if len(found) == count:
-                return found
-    raise Unexpected(f"fewer than {count} ports of {_PORTS.start} to {_PORTS.stop - 1} are free")
