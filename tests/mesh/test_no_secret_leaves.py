@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import tempfile
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, chdir, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -215,9 +216,9 @@ def operated(*asked: nodes.Node) -> Iterator[str]:
 
 def reported(node: nodes.Node) -> str:
     """The file that `doctor --report` writes, made where the node's variables are known."""
-    runner, command = CliRunner(), ["doctor", str(node.config), "--network", "--report"]
-    with runner.isolated_filesystem(node.folder) as folder:
-        result = runner.invoke(main, command, env=node.environment)
+    command = ["doctor", str(node.config), "--network", "--report"]
+    with tempfile.TemporaryDirectory(dir=node.folder) as folder, chdir(folder):
+        result = CliRunner().invoke(main, command, env=node.environment)
         assert result.exit_code == 0, result.output
         (file,) = Path(folder).iterdir()
         assert file.stat().st_mode & 0o777 == 0o600
