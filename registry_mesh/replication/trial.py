@@ -16,12 +16,14 @@ from registry_mesh.oci.reference import (
     parse_registry,
     parse_tag,
 )
+from registry_mesh.oci.refusals import NameInvalid
 from registry_mesh.replication.decision import Decision, Place, TagFacts, Verdict, decide, targets
 from registry_mesh.replication.rules import Rules
 from registry_mesh.replication.terms import Trial
 
 _NOW: Final = 2_000_000_000.0
 """Any time does: what is given is how long ago something was."""
+_NO_REGISTRY: Final = "the registry is missing"
 _SELECTING: Final = frozenset({"type", "labels"})
 _GUARDING: Final = frozenset({"size", "signed_by"})
 """Facts on which it depends whether a rule takes a reference, and those on which only what guards it does."""
@@ -49,6 +51,9 @@ def try_all(rules: Rules) -> list[Failed]:
 
 def _tried(rules: Rules, trial: Trial) -> Iterator[tuple[str, bool]]:
     place, tag, digest = reference(trial.ref)
+    if place.registry not in rules.registries and not names_registry(trial.ref):
+        yield f"{trial.ref!r}: {_NO_REGISTRY}; write REGISTRY/REPOSITORY:TAG", True
+        return
     given = trial.facts
     facts = TagFacts(
         digest,
@@ -131,11 +136,23 @@ def _elsewhere(place: Place, decision: Decision | None, wanted: list[str]) -> It
         yield f"expects it at {', '.join(wanted)}, and it goes to {left[0].lstrip('/')} too"
 
 
+def names_registry(text: str) -> bool:
+    """Whether a reference begins with what can only be a registry, and no folder of a repository."""
+    first, slash, _ = text.partition("/")
+    return bool(slash) and ("." in first or ":" in first or first == "localhost")
+
+
 def reference(text: str) -> tuple[Place, Tag, Digest | None]:
     """`REGISTRY/REPOSITORY:TAG[@DIGEST]`; `Refusal` where it is none."""
     bare, at, digest = text.partition("@")
     registry, _, rest = bare.partition("/")
-    repository, _, tag = rest.rpartition(":")
+    if not rest:
+        raise NameInvalid(_NO_REGISTRY, given=text[:300])
     known = parse_registry(registry)
+    repository, _, tag = rest.partition(":")
+    if not repository:
+        raise NameInvalid("the repository is missing", given=text[:300])
+    if not tag:
+        raise NameInvalid("the tag is missing", given=text[:300])
     name: RepositoryName = full_name(known, parse_name(repository))
     return Place(known, name), parse_tag(tag), Digest.parse(digest) if at else None

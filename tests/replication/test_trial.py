@@ -34,6 +34,8 @@ SIGNED = "{ref: 'h.example/s:1', type: " + TYPE + ", labels: {tier: prod}"
         ("{given: {ref: 'docker.io/alma:9', seen: 9d}, expect: {platforms: [linux/arm64]}}", "expects platforms linux/arm64, and they are linux/amd64"),
         ("{given: 'docker.io/alma:7', expect: none}", ""),
         ("{given: 'docker.io/alma:7', expect: hub-base}", "expects hub-base, and it is none"),
+        ("{given: 'library/alma:7', expect: none}", "'library/alma:7': the registry is missing; write REGISTRY/REPOSITORY:TAG"),
+        ("{given: 'elsewhere.example/alma:7', expect: none}", ""),
         ("{given: 'h.example/bad:1', expect: denied}", "expects denied, and it is none"),
         ("{given: {ref: 'h.example/a:1', size: 1B, tags: ['2']}, expect: {kept: false}}", ""),
         ("{given: {ref: 'h.example/a:2', size: 1B, tags: ['1']}, expect: {kept: false}}", "expects kept: false, and it is "),
@@ -54,4 +56,4 @@ SIGNED = "{ref: 'h.example/s:1', type: " + TYPE + ", labels: {tier: prod}"
 def test_trials(trial: str, why: str) -> None:
     failed = try_all(rules_of(f"{RULES}  - {trial}"))
     assert (failed[0].why if failed else "").startswith(why) and bool(failed) == bool(why)
-    assert all(each.invalid == ("gives no" in each.why) for each in failed)
+    assert all(each.invalid == ("gives no" in each.why or "missing" in each.why) for each in failed)

@@ -15,7 +15,7 @@ from registry_mesh.oci.reference import Tag
 from registry_mesh.oci.refusals import Refusal
 from registry_mesh.replication.decision import Place
 from registry_mesh.replication.rules import Rules
-from registry_mesh.replication.trial import reference
+from registry_mesh.replication.trial import names_registry, reference
 
 EXIT_LOOK: Final = 1
 EXIT_INVALID: Final = 2
@@ -65,11 +65,8 @@ def load(paths: Sequence[Path], known_platforms: bool = False) -> Rules:
 
 def read_reference(text: str) -> tuple[Place, Tag]:
     """`REGISTRY/REPOSITORY:TAG`; the command ends where it is none."""
-    first, _, rest = text.partition("/")
-    if not rest or not ("." in first or ":" in first or first == "localhost"):
+    if not names_registry(text):
         raise click.BadParameter(f"{text}: the registry is missing; write REGISTRY/REPOSITORY:TAG")
-    if ":" not in rest.partition("@")[0]:
-        raise click.BadParameter(f"{text}: the tag is missing; write REGISTRY/REPOSITORY:TAG")
     try:
         place, tag, _ = reference(text)
     except Refusal as refusal:
