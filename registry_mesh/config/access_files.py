@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 
 from registry_mesh.access.issuers import Issuer, KeylessIssuer, KeysInvalid
@@ -19,29 +18,32 @@ from registry_mesh.config.policy_files import load_policies, policy_paths
 from registry_mesh.config.robot_files import KeptRobot, load_robots
 from registry_mesh.config.schema import Config
 from registry_mesh.config.values import is_address
+from registry_mesh.tasks.files import ON_DISK, Files
 
 
-def load_book(config: Config, fetched: Mapping[str, bytes] = MappingProxyType({})) -> Book:
-    """What is written down today. `fetched`: see `load_issuers`. `ConfigInvalid` lists every fault of every file."""
+def load_book(
+    config: Config, fetched: Mapping[str, bytes] = MappingProxyType({}), files: Files = ON_DISK
+) -> Book:
+    """What is written down. `fetched`: see `load_issuers`. `ConfigInvalid` lists every fault of every file."""
     findings: list[Finding] = []
     hashes: Mapping[str, str] = {}
     policies = Policies((), {})
     robots: Mapping[str, KeptRobot] = {}
     try:
-        hashes = load_users(config.access.users) if config.access.users else {}
+        hashes = load_users(config.access.users, files) if config.access.users else {}
     except ConfigInvalid as invalid:
         findings += invalid.findings
     try:
-        robots = load_robots(config.access.robots) if config.access.robots else {}
+        robots = load_robots(config.access.robots, files) if config.access.robots else {}
     except ConfigInvalid as invalid:
         findings += invalid.findings
     issuers: dict[str, TokenReader] = {}
     try:
-        issuers = load_issuers(config.access, fetched)
+        issuers = load_issuers(config.access, fetched, files)
     except ConfigInvalid as invalid:
         findings += invalid.findings
     try:
-        policies = _policies(config, [kept.entry for kept in robots.values()])
+        policies = _policies(config, [kept.entry for kept in robots.values()], files)
     except ConfigInvalid as invalid:
         findings += invalid.findings
     if findings:
@@ -49,10 +51,10 @@ def load_book(config: Config, fetched: Mapping[str, bytes] = MappingProxyType({}
     return Book(policies, hashes, {name: kept.robot for name, kept in robots.items()}, issuers)
 
 
-def _policies(config: Config, robots: Sequence[Entry]) -> Policies:
+def _policies(config: Config, robots: Sequence[Entry], files: Files) -> Policies:
     access, private, lines = config.access, private_registries(config), _lines(config, robots)
     if access.policies is not None:
-        return load_policies(policy_paths(access.policies), lines, private)
+        return load_policies(policy_paths(access.policies, files), lines, private, files)
     return Policies(_levels(config) + lines, {}, private)
 
 
@@ -90,7 +92,7 @@ def forgotten_registries(config: Config) -> frozenset[str]:
 
 
 def load_issuers(
-    access: Access, fetched: Mapping[str, bytes] = MappingProxyType({})
+    access: Access, fetched: Mapping[str, bytes] = MappingProxyType({}), files: Files = ON_DISK
 ) -> dict[str, TokenReader]:
     """The issuers by what their tokens say of them. `fetched`: key sets that came from addresses, by the name of their
     issuer. `ConfigInvalid`."""
@@ -99,7 +101,7 @@ def load_issuers(
     for name, each in access.issuers.items():
         try:
             if not is_address(each.keys):
-                found[each.issuer] = read_issuer(name, each, _text(each.keys))
+                found[each.issuer] = read_issuer(name, each, _text(each.keys, files))
             elif (kept := fetched.get(name)) is not None:
                 found[each.issuer] = read_issuer(name, each, kept)
             else:
@@ -123,17 +125,17 @@ def read_issuer(name: str, issuer: AccessIssuer, keys: str | bytes) -> Issuer:
     return Issuer(name, issuer.issuer, issuer.audience, document, issuer.groups)
 
 
-def load_users(path: str) -> Mapping[str, str]:
+def load_users(path: str, files: Files = ON_DISK) -> Mapping[str, str]:
     """Hashes of passwords by user. `ConfigInvalid`."""
-    hashes, faults = parse_htpasswd(_text(path))
+    hashes, faults = parse_htpasswd(_text(path, files))
     if faults:
         raise ConfigInvalid([Finding(path, Mark(each.line, 1), (), each.what, each.how) for each in faults])
     return hashes
 
 
-def _text(path: str) -> str:
+def _text(path: str, files: Files) -> str:
     try:
-        return Path(path).read_text("utf-8")
+        return files.data(path).decode("utf-8")
     except UnicodeDecodeError:
         raise ConfigInvalid([Finding(path, Mark(1, 1), (), "no UTF-8 text")]) from None
     except OSError as fault:

@@ -9,6 +9,7 @@ from typing import Final
 import aiofiles
 
 from registry_mesh.config.finding import ConfigInvalid, Finding
+from registry_mesh.tasks.files import ON_DISK, Files
 from registry_mesh.tasks.threads import offload
 
 _OPEN: Final = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
@@ -25,11 +26,12 @@ async def read_file(path: str | Path) -> bytes:
         raise unreadable(path, fault) from None
 
 
-def content_of(path: str | Path) -> bytes:
+def content_of(path: str | Path, files: Files = ON_DISK) -> bytes:
     """As `read_file`, for what no loop waits for."""
-    demand_file(path)
+    if files is ON_DISK:
+        demand_file(path)
     try:
-        return Path(path).read_bytes()
+        return files.data(str(path))
     except OSError as fault:
         raise unreadable(path, fault) from None
 

@@ -40,6 +40,7 @@ from registry_mesh.oci.reference import DOCKER_HUB, RepositoryName, full_name, i
 from registry_mesh.replication.pattern import Pattern, PatternFault
 from registry_mesh.replication.rules import Selection
 from registry_mesh.replication.subject import Subject
+from registry_mesh.tasks.files import ON_DISK, Files
 
 SCHEMA: Final = "registry-mesh/access/1"
 SUFFIXES: Final = (".yaml", ".yml")
@@ -91,11 +92,15 @@ class PolicyFile(Section):
     tests: Annotated[tuple[TestEntry, ...], BeforeValidator(listed)] = ()
 
 
-def policy_paths(directory: str | Path) -> list[Path]:
+def policy_paths(directory: str | Path, files: Files = ON_DISK) -> list[Path]:
     """The policy files of a directory, sorted by name. `ConfigInvalid` where it cannot be read or has none."""
     place = Path(directory)
     try:
-        paths = sorted(p for p in place.iterdir() if p.suffix in SUFFIXES and not p.name.startswith("."))
+        paths = sorted(
+            p
+            for p in map(Path, files.within(str(place)))
+            if p.suffix in SUFFIXES and not p.name.startswith(".")
+        )
     except OSError as fault:
         raise unreadable(place, fault) from None
     if not paths:
@@ -106,11 +111,14 @@ def policy_paths(directory: str | Path) -> list[Path]:
 
 
 def load_policies(
-    paths: Iterable[str | Path], more: Sequence[Entry] = (), private: frozenset[str] = frozenset()
+    paths: Iterable[str | Path],
+    more: Sequence[Entry] = (),
+    private: frozenset[str] = frozenset(),
+    files: Files = ON_DISK,
 ) -> Policies:
     """The policies of all files, and `more`. `private`: see `Policies`. `ConfigInvalid` lists every fault of every
     file, and every test that fails."""
-    policies, readers, findings = _read(paths, more, private)
+    policies, readers, findings = _read(paths, more, private, files)
     for reader in readers:
         reader.check(policies)
         findings += reader.document.findings
@@ -124,7 +132,7 @@ def load_trials(
 ) -> tuple[Policies, list[Trial]]:
     """The policies of all files, and `more`, and the files' tests, which may fail. `ConfigInvalid` lists every fault
     of every file."""
-    policies, readers, findings = _read(paths, more, private)
+    policies, readers, findings = _read(paths, more, private, ON_DISK)
     trials = [trial for reader in readers for _, trial in reader.trials()]
     for reader in readers:
         findings += reader.document.findings
@@ -134,14 +142,14 @@ def load_trials(
 
 
 def _read(
-    paths: Iterable[str | Path], more: Sequence[Entry], private: frozenset[str]
+    paths: Iterable[str | Path], more: Sequence[Entry], private: frozenset[str], files: Files
 ) -> tuple[Policies, list[_Reader], list[Finding]]:
     """The policies, the readers of files that could be read, and what is wrong with the others."""
     readers, findings = list[_Reader](), list[Finding]()
     names: dict[tuple[str, str], str] = {}
     for path in paths:
         try:
-            readers.append(_Reader(read_document(content_of(path), str(path)), names))
+            readers.append(_Reader(read_document(content_of(path, files), str(path)), names))
         except ConfigInvalid as invalid:
             findings += invalid.findings
     groups: dict[str, frozenset[str]] = {}

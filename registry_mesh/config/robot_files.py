@@ -21,6 +21,7 @@ from registry_mesh.config.finding import ConfigInvalid, Finding, Mark
 from registry_mesh.config.model_errors import report_model_errors
 from registry_mesh.config.policy_files import Texts, Words, actions_of, selection
 from registry_mesh.config.values import RegistryHost, Section, Text, listed
+from registry_mesh.tasks.files import ON_DISK, Files
 
 SCHEMA: Final = "registry-mesh/robot/1"
 SUFFIX: Final = ".json"
@@ -50,13 +51,13 @@ class KeptRobot:
     file: RobotFile
 
 
-def load_robots(directory: str | Path) -> dict[str, KeptRobot]:
+def load_robots(directory: str | Path, files: Files = ON_DISK) -> dict[str, KeptRobot]:
     """The robots of a directory by name. `ConfigInvalid` lists every fault of every file."""
     found: dict[str, KeptRobot] = {}
     findings: list[Finding] = []
-    for path in robot_paths(directory):
+    for path in robot_paths(directory, files):
         try:
-            kept = _read(path)
+            kept = _read(path, files)
         except ConfigInvalid as invalid:
             findings += invalid.findings
         else:
@@ -66,17 +67,19 @@ def load_robots(directory: str | Path) -> dict[str, KeptRobot]:
     return found
 
 
-def robot_paths(directory: str | Path) -> list[Path]:
+def robot_paths(directory: str | Path, files: Files = ON_DISK) -> list[Path]:
     """The files of robots of a directory, sorted. `ConfigInvalid` where it cannot be read."""
     try:
-        return sorted(p for p in Path(directory).iterdir() if p.suffix == SUFFIX and p.name[0] != ".")
+        return sorted(
+            p for p in map(Path, files.within(str(directory))) if p.suffix == SUFFIX and p.name[0] != "."
+        )
     except OSError as fault:
         raise unreadable(Path(directory), fault) from None
 
 
-def _read(path: Path) -> KeptRobot:
+def _read(path: Path, files: Files = ON_DISK) -> KeptRobot:
     try:
-        document = read_document(path.read_bytes(), str(path))
+        document = read_document(files.data(str(path)), str(path))
     except OSError as fault:
         raise unreadable(path, fault) from None
     if not isinstance(document.value, dict):

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
 from typing import Protocol, TypeVar
 
-T = TypeVar("T")
+from registry_mesh.tasks.files import Files, Noted, kept
 
-Where = Callable[[str], str]
-"""Gives the path to read for the path of a file."""
+T = TypeVar("T")
 
 
 class Shared(Protocol):
-    """A text in memory that outlives a process: of all that sit in one seat, one after the other."""
+    """A text in memory that outlives a process."""
 
     @property
     def room(self) -> int:
@@ -32,73 +28,56 @@ class Shared(Protocol):
 
 
 class LastFiles:
-    """Kept in `shared` and nowhere else: keys are among them. None: nothing is kept."""
+    """Kept in `shared` and nowhere else: keys and hashes of passwords are among them. None: nothing is kept. One
+    process at a time writes: the one in a seat, or the first of a node; `writes` says whether it is this one."""
 
-    def __init__(self, shared: Shared | None = None) -> None:
+    def __init__(self, shared: Shared | None = None, writes: bool = True) -> None:
         self._shared = shared
+        self._writes = writes
         self._lock = Lock()
         """Files are looked at in threads."""
 
-    def read(self, files: Sequence[str], read: Callable[[Where], T], tell: Callable[[str], None]) -> T:
+    def read(self, named: Sequence[str], read: Callable[[Files], T], tell: Callable[[Exception], None]) -> T:
         """For a process that begins: what `read` makes of the files, else of what they said last; `tell` hears why.
-        What `read` raises where nothing is known of that."""
+        What `read` raises where nothing is known of that. `named`: files and folders, as the operator names them."""
         try:
-            return self.fresh(files, read)
+            return self.fresh(named, read)
         except Exception as fault:
-            if (kept := self._kept(files)) is None:
+            if (contents := self.kept(named)) is None:
                 raise
-            with _copies(kept) as where:
-                found = read(where)
-            tell(str(fault))
+            with kept(contents) as files:
+                found = read(files)
+            tell(fault)
             return found
 
-    def fresh(self, files: Sequence[str], read: Callable[[Where], T]) -> T:
+    def fresh(self, named: Sequence[str], read: Callable[[Files], T]) -> T:
         """What `read` makes of the files as they are now; then they are kept, unless they changed meanwhile. What
         `read` raises."""
-        before = _contents(files)
-        found = read(str)
-        if self._shared is not None and before is not None and _contents(files) == before:
-            with self._lock:
-                self._keep(self._shared, before)
+        files = Noted()
+        found = read(files)
+        if self._writes and self._shared is not None and files.whole:
+            self.keep(named, files.contents)
         return found
 
-    def _keep(self, shared: Shared, contents: Mapping[str, bytes]) -> None:
-        """Of other files the same stays kept. Where there is no room for it, these are not."""
-        kept: dict[str, dict[str, str]] = json.loads(shared.read() or "{}")
-        name = _name(list(contents))
-        kept.pop(name, None)
-        more = {**kept, name: {path: base64.b64encode(data).decode() for path, data in contents.items()}}
-        text = json.dumps(more)
-        shared.write(text if len(text) <= shared.room else json.dumps(kept))
+    def keep(self, named: Sequence[str], contents: Mapping[str, bytes]) -> None:
+        """These were good. Of others the same stays kept. Where there is no room for these, they are not."""
+        if self._shared is None:
+            return
+        with self._lock:
+            known: dict[str, dict[str, str]] = json.loads(self._shared.read() or "{}")
+            name = _name(named)
+            known.pop(name, None)
+            more = {**known, name: {path: base64.b64encode(data).decode() for path, data in contents.items()}}
+            text = json.dumps(more)
+            self._shared.write(text if len(text) <= self._shared.room else json.dumps(known))
 
-    def _kept(self, files: Sequence[str]) -> dict[str, bytes] | None:
+    def kept(self, named: Sequence[str]) -> dict[str, bytes] | None:
+        """What the files said when they were good last, by their paths; None where that is not known."""
         if self._shared is None:
             return None
-        found = json.loads(self._shared.read() or "{}").get(_name(files))
+        found = json.loads(self._shared.read() or "{}").get(_name(named))
         return {path: base64.b64decode(data) for path, data in found.items()} if found is not None else None
 
 
-def _name(files: Sequence[str]) -> str:
-    return json.dumps(sorted(set(files)))
-
-
-def _contents(files: Sequence[str]) -> dict[str, bytes] | None:
-    try:
-        return {path: Path(path).read_bytes() for path in files}
-    except OSError:
-        return None  # the reader says why
-
-
-@contextmanager
-def _copies(contents: Mapping[str, bytes]) -> Iterator[Where]:
-    """Files in memory that hold the contents, for what takes nothing but paths."""
-    with ExitStack() as stack:
-        paths = {path: _copy(stack, data) for path, data in contents.items()}
-        yield paths.__getitem__
-
-
-def _copy(stack: ExitStack, data: bytes) -> str:
-    file = stack.enter_context(os.fdopen(os.memfd_create("last", os.MFD_CLOEXEC), "wb"))
-    file.write(data)
-    file.flush()
-    return f"/proc/self/fd/{file.fileno()}"
+def _name(named: Sequence[str]) -> str:
+    return json.dumps(sorted(set(named)))

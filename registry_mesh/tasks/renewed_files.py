@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
-from registry_mesh.tasks.last_files import LastFiles, Where
+from registry_mesh.tasks.files import Files
+from registry_mesh.tasks.last_files import LastFiles
 
 T = TypeVar("T")
 
@@ -23,7 +24,7 @@ class RenewedFiles(Generic[T]):
     def __init__(
         self,
         files: Sequence[str],
-        read: Callable[[Where], T],
+        read: Callable[[Files], T],
         told: Callable[[str], None],
         last: LastFiles | None = None,
     ) -> None:
@@ -35,7 +36,7 @@ class RenewedFiles(Generic[T]):
         self._last = last or LastFiles()
         self._fault = ""  # that was told of last
         self._seen = self._look_at_start()
-        self.value = self._last.read(self.files, read, self._tell)
+        self.value = self._last.read(self.files, read, lambda fault: self._tell(str(fault)))
         """What the files say now, or said when they were good last."""
 
     def renew(self) -> None:

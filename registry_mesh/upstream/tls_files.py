@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from registry_mesh.tasks.last_files import LastFiles, Where
+from registry_mesh.tasks.files import Files
+from registry_mesh.tasks.last_files import LastFiles
 from registry_mesh.tasks.renewed_files import LOOK, RenewedFiles
 from registry_mesh.telemetry.logs import FIELDS
 
@@ -59,11 +60,11 @@ class TlsFiles:
         else:
             log.info("files for TLS to parents were read again", extra={FIELDS: {"files": files}})
 
-    def _read(self, where: Where) -> Contexts:
+    def _read(self, files: Files) -> Contexts:
         parents, elsewhere = (ssl.create_default_context() for _ in range(2))
         if self._ca:
-            parents.load_verify_locations(where(self._ca))
-            elsewhere.load_verify_locations(where(self._ca))
+            parents.load_verify_locations(files.at(self._ca))
+            elsewhere.load_verify_locations(files.at(self._ca))
         if self._certificate and self._key:
-            parents.load_cert_chain(where(self._certificate), where(self._key))
+            parents.load_cert_chain(files.at(self._certificate), files.at(self._key))
         return Contexts(parents, elsewhere)

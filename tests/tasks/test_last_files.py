@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from registry_mesh.tasks.last_files import LastFiles, Where
+from registry_mesh.tasks.files import Files
+from registry_mesh.tasks.last_files import LastFiles
 from registry_mesh.tasks.renewed_files import RenewedFiles
 
 
@@ -34,14 +37,17 @@ class World:
         (self.folder / name).write_text(text)
         return str(self.folder / name)
 
+    def tell(self, fault: Exception) -> None:
+        self.told.append(str(fault))
+
     def read(self, *files: str) -> list[str]:
         """Of a process that begins."""
-        return LastFiles(self.memory).read(files, values(*files), self.told.append)
+        return LastFiles(self.memory).read(files, values(*files), self.tell)
 
 
-def values(*files: str) -> Callable[[Where], list[str]]:
-    def read(where: Where) -> list[str]:
-        found = [Path(where(file)).read_text() for file in files]
+def values(*named: str) -> Callable[[Files], list[str]]:
+    def read(files: Files) -> list[str]:
+        found = [Path(files.at(file)).read_text() for file in named]
         if "half" in found:
             raise ValueError("it is half written")
         return found
@@ -102,17 +108,17 @@ def test_what_there_is_no_room_for_is_not_kept_and_the_rest_is(world: World) -> 
 
 def test_without_memory_nothing_is_kept(world: World) -> None:
     one = world.file("one", "1")
-    LastFiles().read([one], values(one), world.told.append)
+    LastFiles().read([one], values(one), world.tell)
     Path(one).unlink()
     with pytest.raises(FileNotFoundError):
-        LastFiles().read([one], values(one), world.told.append)
+        LastFiles().read([one], values(one), world.tell)
 
 
 def test_a_file_that_changes_while_it_is_read_is_kept_when_it_stays(world: World) -> None:
     one = world.file("one", "1")
 
-    def read(where: Where) -> str:
-        found = Path(where(one)).read_text()
+    def read(files: Files) -> str:
+        found = Path(files.at(one)).read_text()
         world.file("one", found + "1")
         return found
 
@@ -143,3 +149,42 @@ def test_a_renewed_value_is_the_one_that_the_next_process_goes_by(world: World) 
     second.renew()
     assert second.value == ["whole"]
     assert world.told[3:] == [""]
+
+
+def test_a_folder_is_kept_with_what_was_read_of_it(world: World) -> None:
+    folder = world.folder / "policies"
+    folder.mkdir()
+
+    def read(files: Files) -> list[str]:
+        return [files.data(path).decode() for path in files.within(str(folder)) if path.endswith(".yaml")]
+
+    def begin() -> list[str]:
+        return LastFiles(world.memory).read([str(folder)], read, world.tell)
+
+    for name in ("b.yaml", "a.yaml", "c.txt"):
+        world.file(f"policies/{name}", name)
+    assert begin() == ["a.yaml", "b.yaml"]
+    (folder / "a.yaml").write_bytes(b"\xff")
+    assert begin() == ["a.yaml", "b.yaml"]
+    assert "codec" in world.told[-1]
+    assert "c.txt" not in world.memory.text
+    shutil.rmtree(folder)
+    assert begin() == ["a.yaml", "b.yaml"]
+
+
+def test_only_the_one_that_writes_keeps_anything(world: World) -> None:
+    one = world.file("one", "1")
+    LastFiles(world.memory, writes=False).fresh([one], values(one))
+    assert world.memory.text == ""
+    LastFiles(world.memory).fresh([one], values(one))
+    Path(one).unlink()
+    assert LastFiles(world.memory, writes=False).read([one], values(one), world.tell) == ["1"]
+
+
+def test_what_may_never_end_is_not_opened(world: World) -> None:
+    one = world.file("one", "1")
+    assert world.read(one) == ["1"]
+    Path(one).unlink()
+    os.mkfifo(one)
+    assert world.read(one) == ["1"]
+    assert "may never end" in world.told[-1]

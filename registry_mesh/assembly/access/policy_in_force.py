@@ -15,15 +15,15 @@ from typing import Any, Final
 from registry_mesh.access.authorizer import Authorizer
 from registry_mesh.access.gate import Gate
 from registry_mesh.access.tokens import KeyInvalid, Tokens, new_key
+from registry_mesh.assembly.access.access_books import AccessBooks
 from registry_mesh.assembly.access.key_sets import KeySets
-from registry_mesh.assembly.access.last_book import LastBook, issuers_of
 from registry_mesh.assembly.access.revocations import NodeRevocations
 from registry_mesh.assembly.labels import node_name
 from registry_mesh.auth.access import AnonymousAccess, Asked, Decision, Level, Policy
 from registry_mesh.auth.basic import Login
 from registry_mesh.auth.changes import changes, revoked_above
 from registry_mesh.auth.grants import Scope
-from registry_mesh.config.access_files import load_book, load_users, private_registries
+from registry_mesh.config.access_files import load_users, private_registries
 from registry_mesh.config.callers import Access
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.policy_files import policy_paths
@@ -87,12 +87,11 @@ def admin_gate(
 
 
 def _operators(file: str, last: LastFiles) -> Mapping[str, str]:
-    def tell(why: str) -> None:
-        log.error(
-            "the file of operators cannot be used: the old one holds", extra={FIELDS: {"faults": [why]}}
-        )
+    def tell(fault: Exception) -> None:
+        said = {"faults": [str(fault)]}
+        log.error("the file of operators cannot be used: the old one holds", extra={FIELDS: said})
 
-    return last.read([file], lambda where: load_users(where(file)), tell)
+    return last.read([file], lambda files: load_users(file, files), tell)
 
 
 def admin_hosts(config: Config) -> list[str]:
@@ -109,15 +108,15 @@ class NodeAccess:
         config: Config,
         key: bytes | None,
         revocations: NodeRevocations | None = None,
-        last: LastBook | None = None,
+        books: AccessBooks | None = None,
     ) -> None:
-        """`key`: see `token_key`. `revocations` hold whatever the files say. `last` knows what they said when they were
-        valid. `ConfigInvalid`, `KeyInvalid`."""
+        """`key`: see `token_key`. `revocations` hold whatever the files say. `books` know what they said
+        when they were valid. `ConfigInvalid`, `KeyInvalid`."""
         self.audit: Callable[[str], None] = _nowhere
         """Takes lines of the audit log about changes: of one process of a node, set before `watch`."""
         self._config = config
         self._revocations = revocations or NodeRevocations(node_name(config), Note(0), keeps=False)
-        self._last = last or LastBook(Note(0))
+        self._books = books or AccessBooks(config, LastFiles())
         self._key = key
         self._authorizer: Authorizer | None = None
         self._keys: KeySets | None = None
@@ -133,7 +132,7 @@ class NodeAccess:
         service = access.tokens.service or name
         tokens = Tokens(self._key, name, service, int(access.tokens.lifetime))
         self._authorizer = Authorizer(
-            self._last.load(self._config),
+            self._books.first(),
             tokens,
             time.time,
             _registries(self._config),
@@ -219,21 +218,19 @@ class NodeAccess:
     async def _take_over(self, authorizer: Authorizer) -> None:
         old = authorizer.book
         try:
-            authorizer.replace(await offload(load_book, self._config, self._fetched()))
+            authorizer.replace(await offload(self._books.newest, self._fetched()))
         except ConfigInvalid as invalid:
             faults = [str(finding) for finding in invalid.findings]
-            self._last.refused(faults)
             self.audit(self._line("access-invalid", "; ".join(faults)))
             log.error(
                 "access files are invalid: what was valid last holds", extra={FIELDS: {"faults": faults}}
             )
-            issuers = await offload(issuers_of, self._config, self._fetched())
+            issuers = await offload(self._books.issuers, self._fetched())
             authorizer.replace(replace(old, issuers=issuers if issuers is not None else old.issuers))
         else:
             for change in changes(old, authorizer.book):
                 self.audit(self._line("access-changed", change))
             log.info("access files read again")
-            await offload(self._last.keep, authorizer.book)
             await self._revocations.looked(authorizer.book.marks)
 
     def _revoke(self, authorizer: Authorizer, marks: frozenset[str]) -> None:

@@ -9,7 +9,6 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 
 from registry_mesh.assembly.sources.parents import Parents
@@ -154,15 +153,16 @@ class PullKeeping:
 
 
 def _key(file: str, last: LastFiles) -> bytes:
-    def tell(why: str) -> None:
-        log.error("the key for pseudonyms cannot be read: the old one holds", extra={FIELDS: {"why": why}})
+    def tell(fault: Exception) -> None:
+        why = {"why": str(fault)}
+        log.error("the key for pseudonyms cannot be read: the old one holds", extra={FIELDS: why})
 
-    return last.read([file], lambda where: _key_in(where(file)), tell)
+    return last.read([file], lambda files: _good_key(files.data(file)), tell)
 
 
-def _key_in(path: str) -> bytes:
+def _good_key(data: bytes) -> bytes:
     """Never an empty one, by which everybody could tell who is who."""
-    if len(key := Path(path).read_bytes().strip()) < KEY_BYTES:
+    if len(key := data.strip()) < KEY_BYTES:
         raise ValueError(f"it has {len(key)} bytes, and needs {KEY_BYTES}")
     return key
 

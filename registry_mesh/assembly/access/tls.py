@@ -9,14 +9,15 @@ import ssl
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any, Final
 
 from registry_mesh.access.authorities import Authorities
 from registry_mesh.config.admin import Admin
 from registry_mesh.config.listen import Certificate, Listen, Tls
 from registry_mesh.listening.parting import Believes, Shown
-from registry_mesh.tasks.last_files import LastFiles, Where
+from registry_mesh.tasks.files import Files
+from registry_mesh.tasks.last_files import LastFiles
 from registry_mesh.tasks.renewed_files import LOOK, RenewedFiles
 from registry_mesh.tasks.threads import offload
 from registry_mesh.telemetry.logs import FIELDS
@@ -42,7 +43,7 @@ class ListenerTls:
     def __init__(
         self,
         files: Sequence[str | None],
-        read: Callable[[Where], ssl.SSLContext],
+        read: Callable[[Files], ssl.SSLContext],
         clients: str | None = None,
         clock: Callable[[], float] = time.time,
         last: LastFiles | None = None,
@@ -52,7 +53,7 @@ class ListenerTls:
         self._clients = clients
         self._clock = clock
         self._named = [path for path in files if path]
-        self._files = RenewedFiles(self._named, lambda where: self._read(read, where), self._tell, last)
+        self._files = RenewedFiles(self._named, partial(self._read, read), self._tell, last)
         self._authorities = self._files.value.authorities
         self.context = _Newest(ssl.PROTOCOL_TLS_SERVER)
         self.context.files = self._files
@@ -97,10 +98,10 @@ class ListenerTls:
             return before
         return Authorities(self._files.value.clients, self._clock())
 
-    def _read(self, read: Callable[[Where], ssl.SSLContext], where: Where) -> _Held:
-        clients = Path(where(self._clients)).read_bytes() if self._clients is not None else b""
+    def _read(self, read: Callable[[Files], ssl.SSLContext], files: Files) -> _Held:
+        clients = files.data(self._clients) if self._clients is not None else b""
         authorities = Authorities(clients, self._clock()) if self._clients is not None else None
-        return _Held(read(where), clients, authorities)
+        return _Held(read(files), clients, authorities)
 
     def _tell(self, why: str) -> None:
         files = self._named
@@ -149,7 +150,7 @@ def listener_tls(listen: Listen, last: LastFiles | None = None) -> ListenerTls |
     if tls is None:
         return None
     pairs = [tls.certificate, tls.key, *(path for each in tls.more for path in (each.certificate, each.key))]
-    return ListenerTls([*pairs, tls.clients], lambda where: _of_clients(tls, where), tls.clients, last=last)
+    return ListenerTls([*pairs, tls.clients], partial(_of_clients, tls), tls.clients, last=last)
 
 
 def admin_tls(admin: Admin, last: LastFiles | None = None) -> ListenerTls | None:
@@ -158,18 +159,18 @@ def admin_tls(admin: Admin, last: LastFiles | None = None) -> ListenerTls | None
     if tls is None:
         return None
 
-    def read(where: Where) -> ssl.SSLContext:
-        context = _speaking(tls.minimum, where(tls.certificate), where(tls.key))
-        _believe(context, tls.clients, where, ssl.CERT_OPTIONAL)
+    def read(files: Files) -> ssl.SSLContext:
+        context = _speaking(tls.minimum, files.at(tls.certificate), files.at(tls.key))
+        _believe(context, tls.clients, files, ssl.CERT_OPTIONAL)
         return context
 
     return ListenerTls([tls.certificate, tls.key, tls.clients], read, tls.clients, last=last)
 
 
-def _of_clients(tls: Tls, where: Where) -> ssl.SSLContext:
-    context = _loaded(tls, tls, where)
+def _of_clients(tls: Tls, files: Files) -> ssl.SSLContext:
+    context = _loaded(tls, tls, files)
     if tls.more:
-        names = dict(_by_name((pair, _loaded(tls, pair, where)) for pair in tls.more))
+        names = dict(_by_name((pair, _loaded(tls, pair, files)) for pair in tls.more))
 
         def choose(socket: ssl.SSLObject | ssl.SSLSocket, name: str | None, _: ssl.SSLContext) -> None:
             if name is not None and (found := names.get(name.lower()) or names.get(_wild(name.lower()))):
@@ -179,16 +180,16 @@ def _of_clients(tls: Tls, where: Where) -> ssl.SSLContext:
     return context
 
 
-def _loaded(tls: Tls, pair: Tls | Certificate, where: Where) -> ssl.SSLContext:
-    context = _speaking(tls.minimum, where(pair.certificate), where(pair.key))
-    _believe(context, tls.clients, where, ssl.CERT_REQUIRED if tls.require else ssl.CERT_OPTIONAL)
+def _loaded(tls: Tls, pair: Tls | Certificate, files: Files) -> ssl.SSLContext:
+    context = _speaking(tls.minimum, files.at(pair.certificate), files.at(pair.key))
+    _believe(context, tls.clients, files, ssl.CERT_REQUIRED if tls.require else ssl.CERT_OPTIONAL)
     return context
 
 
-def _believe(context: ssl.SSLContext, clients: str | None, where: Where, mode: ssl.VerifyMode) -> None:
+def _believe(context: ssl.SSLContext, clients: str | None, files: Files, mode: ssl.VerifyMode) -> None:
     """Ask clients for certificates of these authorities, where there are any."""
     if clients is not None:
-        context.load_verify_locations(where(clients))
+        context.load_verify_locations(files.at(clients))
         context.verify_mode = mode
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from socket import socket
 from typing import Final
 
-from registry_mesh.assembly.access.last_book import LastBook
+from registry_mesh.assembly.access.access_books import AccessBooks
 from registry_mesh.assembly.access.policy_in_force import NodeAccess, token_key
 from registry_mesh.assembly.access.pull_keeping import PullKeeping
 from registry_mesh.assembly.access.revocations import NodeRevocations
@@ -65,8 +66,8 @@ class Worker:
         self._instruments = instruments or Table(layout(config), 1).row(0)
         self._stack = AsyncExitStack()
         self._revocations = NodeRevocations(node_name(config), self._told.revoked, keeps=self._is_first)
-        last = LastBook(self._told.book, self._is_first, self._told.refuse_access)
-        self._access = NodeAccess(config, key or token_key(config), self._revocations, last)
+        books = AccessBooks(config, self._told.last_access(self._is_first), self._tell_access)
+        self._access = NodeAccess(config, key or token_key(config), self._revocations, books)
         self._files = seen.files if seen is not None else LastFiles()
         self._pulls = PullKeeping(config.pulls, last=self._files)
         self._counted = DiskCounts(0, 0, 0)
@@ -157,6 +158,10 @@ class Worker:
             self._role.forget()
         if self.server is not None and self.server.hot is not None:
             self.server.hot.forget_manifests()
+
+    def _tell_access(self, faults: Sequence[str]) -> None:
+        if self._is_first:
+            self._told.refuse_access(faults)
 
     async def _tell(self, disk: LocalDisk | None) -> None:
         """Keep true what is not counted where it happens."""

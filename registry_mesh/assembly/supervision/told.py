@@ -22,7 +22,7 @@ MOVING: Final = 512 << 10
 FILES: Final = 8 << 20
 """Bytes for what files said to a process, which take memory as they are used."""
 
-BOOK: Final = 32 << 20
+ACCESS: Final = 32 << 20
 """Bytes for what access files say, which take memory as they are used: some 100,000 users."""
 
 Shown = dict[str, Any]  # Any: JSON
@@ -48,9 +48,7 @@ class Told:
     revoked: Note = field(default_factory=lambda: Note(LIMIT))
     """The list of revoked credentials, from the worker that keeps it to the others."""
 
-    book: Note = field(default_factory=lambda: Note(BOOK))
-    """What the access files said when they were valid last, for workers that begin while they are not."""
-
+    _access: Note = field(default_factory=lambda: Note(ACCESS))
     _access_refused: Note = field(default_factory=Note)
     moving: Sequence[Note] = field(init=False)
     """What moves, from each worker to the keeper."""
@@ -66,6 +64,10 @@ class Told:
     def last_files(self, row: int) -> LastFiles:
         """Of the process in that row, and those that were there before."""
         return LastFiles(self._files[row])
+
+    def last_access(self, writes: bool) -> LastFiles:
+        """What access files said, to all processes that answer requests. `writes`: see `LastFiles`."""
+        return LastFiles(self._access, writes)
 
     def report(
         self, row: int, side: str, reason: str, subject: str, why: str, unserved: str = "", client: str = ""

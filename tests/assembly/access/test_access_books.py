@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.algorithms import ECAlgorithm
 
 from registry_mesh.access.tokens import new_key
-from registry_mesh.assembly.access.last_book import LastBook
+from registry_mesh.assembly.access.access_books import AccessBooks
 from registry_mesh.assembly.access.policy_in_force import NodeAccess
 from registry_mesh.auth.access import Action, Asked, Verdict
 from registry_mesh.config.finding import ConfigInvalid
+from registry_mesh.tasks.last_files import LastFiles
 from registry_mesh.telemetry.note import Note
 from tests.assembly.access.test_policy_in_force import ALICE, HASH, config
 from tests.clients import nodes
@@ -44,8 +47,8 @@ class World:
 
     def begin(self, writes: bool = True) -> NodeAccess:
         """A process of the node."""
-        last = LastBook(self.note, writes, self.told.append)
-        return NodeAccess(self.config, new_key(), last=last)
+        books = AccessBooks(self.config, LastFiles(self.note, writes), self.told.append)
+        return NodeAccess(self.config, new_key(), books=books)
 
 
 @pytest.fixture
@@ -89,7 +92,18 @@ def test_where_nothing_is_known_it_does_not_begin(world: World, room: int) -> No
 def test_no_process_but_the_first_keeps_anything(world: World) -> None:
     world.begin(writes=False)
     assert world.note.read() == ""
-    assert not world.told
+
+
+def test_keys_of_issuers_that_cannot_be_read_are_those_of_before(world: World) -> None:
+    keys = world.folder / "keys.json"
+    public = json.loads(ECAlgorithm.to_jwk(ec.generate_private_key(ec.SECP256R1()).public_key()))
+    keys.write_text(json.dumps({"keys": [{**public, "kid": "a", "alg": "ES256"}]}))
+    issuer = {"issuer": "https://ci.example", "audience": "r.example", "keys": str(keys)}
+    world.config = config(world.folder, registry="r.example", access={"issuers": {"ci": issuer}})
+    note = LastFiles(world.note)
+    assert set(AccessBooks(world.config, note).first().issuers) == {"https://ci.example"}
+    keys.write_text('{"keys": [')
+    assert set(AccessBooks(world.config, note).first().issuers) == {"https://ci.example"}
 
 
 def status(node: nodes.Node) -> Any:

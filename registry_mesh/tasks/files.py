@@ -1,0 +1,107 @@
+"""Files of the operator, to read: as they are on disk now, or as they were."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final, Protocol
+
+
+class Files(Protocol):
+    """By the paths that the operator names. OSError for what is not there."""
+
+    def data(self, path: str) -> bytes:
+        """What a file says."""
+
+    def within(self, folder: str) -> list[str]:
+        """The paths of what lies in a folder, sorted."""
+
+    def at(self, path: str) -> str:
+        """Where to read a file, for what takes nothing but paths."""
+
+
+class OnDisk:
+    """Implements `Files`: as they are now."""
+
+    def data(self, path: str) -> bytes:
+        """See `Files`."""
+        return Path(path).read_bytes()
+
+    def within(self, folder: str) -> list[str]:
+        """See `Files`."""
+        return sorted(os.path.join(folder, name) for name in os.listdir(folder))
+
+    def at(self, path: str) -> str:
+        """The same path."""
+        return path
+
+
+ON_DISK: Final = OnDisk()
+
+
+class Noted(OnDisk):
+    """Implements `Files`: as they are now, and what they said is noted."""
+
+    def __init__(self) -> None:
+        self.contents: dict[str, bytes] = {}
+        """Of each file that was read."""
+        self._elsewhere: set[str] = set()
+        """Files that are read by what takes paths: at another moment than we do."""
+
+    def data(self, path: str) -> bytes:
+        """See `Files`. What may never end is not opened: a pipe, a socket or a device."""
+        mode = Path(path).stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise OSError(errno.EINVAL, "a pipe, a socket or a device, which may never end", path)
+        self.contents[path] = super().data(path)
+        return self.contents[path]
+
+    def at(self, path: str) -> str:
+        """The same path."""
+        self.data(path)
+        self._elsewhere.add(path)
+        return path
+
+    @property
+    def whole(self) -> bool:
+        """Whether what was noted is what all have read: no file has changed meanwhile."""
+        try:
+            return all(super(Noted, self).data(path) == self.contents[path] for path in self._elsewhere)
+        except OSError:
+            return False
+
+
+class Kept:
+    """Implements `Files`: those with these contents. To be used within `kept`."""
+
+    def __init__(self, contents: Mapping[str, bytes], open_files: ExitStack) -> None:
+        self._contents = contents
+        self._open = open_files
+
+    def data(self, path: str) -> bytes:
+        """See `Files`."""
+        if path not in self._contents:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return self._contents[path]
+
+    def within(self, folder: str) -> list[str]:
+        """See `Files`."""
+        return sorted(path for path in self._contents if Path(path).parent == Path(folder))
+
+    def at(self, path: str) -> str:
+        """A file in memory with the contents."""
+        file = self._open.enter_context(os.fdopen(os.memfd_create("kept", os.MFD_CLOEXEC), "wb"))
+        file.write(self.data(path))
+        file.flush()
+        return f"/proc/self/fd/{file.fileno()}"
+
+
+@contextmanager
+def kept(contents: Mapping[str, bytes]) -> Iterator[Kept]:
+    """Files with these contents, for as long as they are read."""
+    with ExitStack() as open_files:
+        yield Kept(contents, open_files)
