@@ -35,7 +35,7 @@ class Node:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.port, self.admin_port = free_port(), free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http{'s' if 'tls' in config.get('listen', {}) else ''}://127.0.0.1:{self.port}"
         self.admin = f"http://127.0.0.1:{self.admin_port}"
         self.log = folder / "log"
         self.config = folder / "node.yaml"
@@ -51,10 +51,10 @@ class Node:
         whole = {
             "name": self.folder.name,
             "workers": 1,
-            "listen": {"address": "127.0.0.1", "port": self.port},
             "admin": {"address": "127.0.0.1", "port": self.admin_port},
             "store": {"disk": {"path": str(self.folder / "store")}},
             **config,
+            "listen": {"address": "127.0.0.1", "port": self.port, **config.get("listen", {})},
         }
         self.config.write_text(yaml.safe_dump(whole))
 

@@ -25,7 +25,8 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from jwt.algorithms import ECAlgorithm
 
 from tests.clients import chart_tools, nodes, programs
-from tests.clients.logins import CLIENTS, Client, Containerd, Docker, Done, Skopeo
+from tests.clients.daemons import CLIENTS, Containerd, Docker
+from tests.clients.logins import Client, Done, Skopeo
 from tests.clients.nodes import Node
 from tests.clients.scripts import run
 from tests.eventually import eventually_here
@@ -103,10 +104,15 @@ class Place:
         return done.stdout.rpartition("secret: ")[2].strip()
 
 
-@pytest.fixture(scope="module")
-def place(clients: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def helm() -> None:
+    """Have it here."""
     if chart_tools.tool("helm") is None:
         chart_tools.install(chart_tools.beside())
+
+
+@pytest.fixture(scope="module")
+def place(clients: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    helm()
     folder = tmp_path_factory.mktemp("logins")
     ci, k8s = Issuer("https://ci.example", "registry"), Issuer("https://k8s.example", "registry")
     with ExitStack() as stack:
@@ -228,6 +234,8 @@ def test_each_client_by_each_kind_of_login(kind: type[Client], place: Place) -> 
         )
         passes(client.pull(own))
         is_refused(client.push(f"{kind.name}/more/app"))
+        ended = partial(_fails_to_log_in, client, f"robot$over-{kind.name}", over)
+        eventually_here(ended, "the end of a robot", pause=0.2)
         is_refused(client.login(f"robot$over-{kind.name}", over))
         client.logout()
         is_refused(client.pull(own))
@@ -283,6 +291,10 @@ def test_a_revoked_robot_is_out_with_all_that_it_was_given(place: Place) -> None
         eventually_here(partial(_fails, client), "a refusal", pause=0.1)
         is_refused(client.pull("seed/app"))
         is_refused(client.login("robot$late", secret))
+
+
+def _fails_to_log_in(client: Client, user: str, secret: str) -> bool:
+    return client.login(user, secret).returncode != 0
 
 
 def _fails(client: Client) -> bool:
