@@ -75,6 +75,20 @@ class Noted(OnDisk):
             return False
 
 
+class InMemory:
+    """A file in memory, for what takes nothing but paths; there until it is closed."""
+
+    def __init__(self, data: bytes) -> None:
+        self._file = os.fdopen(os.memfd_create("kept", os.MFD_CLOEXEC), "wb")
+        self._file.write(data)
+        self._file.flush()
+        self.path = f"/proc/self/fd/{self._file.fileno()}"
+
+    def close(self) -> None:
+        """Nobody reads it any more."""
+        self._file.close()
+
+
 class Kept:
     """Implements `Files`: those with these contents. To be used within `kept`."""
 
@@ -94,10 +108,9 @@ class Kept:
 
     def at(self, path: str) -> str:
         """A file in memory with the contents."""
-        file = self._open.enter_context(os.fdopen(os.memfd_create("kept", os.MFD_CLOEXEC), "wb"))
-        file.write(self.data(path))
-        file.flush()
-        return f"/proc/self/fd/{file.fileno()}"
+        file = InMemory(self.data(path))
+        self._open.callback(file.close)
+        return file.path
 
 
 @contextmanager

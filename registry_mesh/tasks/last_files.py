@@ -55,13 +55,13 @@ class LastFiles:
         `read` raises."""
         files = Noted()
         found = read(files)
-        if self._writes and self._shared is not None and files.whole:
+        if files.whole:
             self.keep(named, files.contents)
         return found
 
     def keep(self, named: Sequence[str], contents: Mapping[str, bytes]) -> None:
         """These were good. Of others the same stays kept. Where there is no room for these, they are not."""
-        if self._shared is None:
+        if self._shared is None or not self._writes:
             return
         with self._lock:
             known: dict[str, dict[str, str]] = json.loads(self._shared.read() or "{}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import ssl
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -44,6 +45,8 @@ class Node:
         """A command that starts the server, such as prlimit with its options."""
         self.environment: Mapping[str, str] = {}
         """Beside that of the tests."""
+        self.tls: ssl.SSLContext | None = None
+        """By which the tests believe it; None: as the machine does."""
         self.process: Program | subprocess.Popen[bytes] | None = None
 
     def change(self, config: Mapping[str, Any]) -> None:
@@ -85,7 +88,7 @@ class Node:
         assert self.process is not None
         if self.process.poll() is not None:
             raise AssertionError(f"serve ended with {self.process.returncode}:\n{self.tail()}")
-        return serves(f"{self.url}/v2/")
+        return serves(f"{self.url}/v2/", self.tls)
 
     def stop(self) -> int:
         """SIGTERM, and the exit code."""

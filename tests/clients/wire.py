@@ -26,9 +26,9 @@ def answers(url: str) -> bool:
     return _status(url) == 200
 
 
-def serves(url: str) -> bool:
+def serves(url: str, tls: ssl.SSLContext | None = None) -> bool:
     """Whether it says 200, or that it wants a login first."""
-    return _status(url) in (200, 401)
+    return _status(url, tls) in (200, 401)
 
 
 def _any_certificate() -> ssl.SSLContext:
@@ -39,12 +39,12 @@ def _any_certificate() -> ssl.SSLContext:
     return context
 
 
-def _status(url: str) -> int:
+def _status(url: str, tls: ssl.SSLContext | None = None) -> int:
     """0 where nobody answers."""
+    if tls is None and url.startswith("https:"):
+        tls = _any_certificate()
     try:
-        with urlopen(
-            url, timeout=5, context=_any_certificate() if url.startswith("https:") else None
-        ) as answer:
+        with urlopen(url, timeout=5, context=tls) as answer:
             return int(answer.status)
     except HTTPError as refused:
         return refused.code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -74,18 +75,18 @@ def _target(request: web.Request) -> str:
 
 
 @asynccontextmanager
-async def gateway(behind: str) -> AsyncIterator[Gateway]:
-    """Serves on a free port before the server at the URL `behind`."""
+async def gateway(behind: str, tls: ssl.SSLContext | None = None) -> AsyncIterator[Gateway]:
+    """Serves on a free port before the server at the URL `behind`; over TLS where there is a context."""
     async with aiohttp.ClientSession(auto_decompress=False) as session:
         made = Gateway(session, behind)
         app = web.Application(client_max_size=1 << 30)
         app.router.add_route("*", "/{anything:.*}", made.answer)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
         await site.start()
         host, port = runner.addresses[0][:2]
-        made.url = f"http://{host}:{port}"
+        made.url = f"{'https' if tls else 'http'}://{host}:{port}"
         try:
             yield made
         finally:

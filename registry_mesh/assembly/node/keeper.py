@@ -122,7 +122,7 @@ class Keeper:
     async def start(self, listener: socket, *more: socket) -> None:
         """Answer the operator on `listener`. `StoreBroken`, `NotBuilt`; nothing is left behind then."""
         async with AsyncExitStack() as stack:
-            storage = await open_storage(self._config)
+            storage = await open_storage(self._config, last=self._files)
             self._telling.storage = storage
             stack.push_async_callback(storage.close)
             self._audit_log.open()  # before anything runs that tells of what it changes

@@ -79,7 +79,7 @@ class Worker:
     async def start(self, listener: socket, *more: socket) -> None:
         """Serve on `listener`, and on `more`. `StoreBroken`, `NotBuilt`; nothing is left behind then."""
         async with AsyncExitStack() as stack:
-            storage = await open_storage(self._config)
+            storage = await open_storage(self._config, last=self._files)
             storage.note_uses()
             stack.push_async_callback(storage.close)
             await self._access.begin(storage.records)

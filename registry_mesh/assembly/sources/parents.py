@@ -74,7 +74,7 @@ class Seen:
     board: Board
     process: int
     files: LastFiles = field(default_factory=LastFiles)
-    """What files of TLS said last to the process."""
+    """What files said last to the process."""
 
     def card(self, parent: str) -> Card:
         """What this process notes of a parent, and reads of the others' notes."""
@@ -187,7 +187,8 @@ class Parents:
         near: str = "",
         patience: Patience | None = None,
     ) -> ParentSession:
-        login = login_of(registry.credentials, url) if registry.credentials is not None else None
+        known = registry.credentials
+        login = login_of(known, url, self._seen.files) if known is not None else None
         session = ParentSession(
             client,
             url,
@@ -252,9 +253,11 @@ def way_of(registry: Registry, urls: Sequence[str], *, never: bool, last: LastFi
     return Way(hosts, registry.proxy or "", tls, parents, never, own_hosts(urls))
 
 
-def login_of(configured: SecretReference | CredentialCommand, url: str) -> Logins:
-    """Return the login for the parent at `url`. Nothing is read before it is needed."""
-    return Logins(_source(configured, url), url)
+def login_of(
+    configured: SecretReference | CredentialCommand, url: str, last: LastFiles | None = None
+) -> Logins:
+    """Return the login for the parent at `url`. Nothing is read before it is needed. `last`: see `Logins`."""
+    return Logins(_source(configured, url), url, last=last)
 
 
 def _source(configured: SecretReference | CredentialCommand, url: str) -> LoginSource:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import ssl
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from registry_mesh.assembly.labels import node_name
 from registry_mesh.assembly.sources.admission import admission_of
@@ -12,25 +14,31 @@ from registry_mesh.config.schema import Config
 from registry_mesh.config.stores import S3, Disk
 from registry_mesh.content.snapshot.records.history import RunHistory
 from registry_mesh.ports.cache import CacheStore
-from registry_mesh.ports.failures import Failure
+from registry_mesh.ports.failures import Failure, StoreUnfit
 from registry_mesh.ports.remainders import Remainders
 from registry_mesh.ports.storage import Storage
 from registry_mesh.ports.uploads import Uploads
 from registry_mesh.stores.disk.durability import DiskFsync
 from registry_mesh.stores.disk.remainders import DiskRemainders
 from registry_mesh.stores.disk.storage import open_disk, records_below
+from registry_mesh.tasks.files import Files
+from registry_mesh.tasks.last_files import LastFiles
+from registry_mesh.telemetry.logs import FIELDS
 
 if TYPE_CHECKING:
     from registry_mesh.stores.bucket.settings import S3Settings
+
+
+log: Final = logging.getLogger(__name__)
 
 
 class NotBuilt(Exception):
     """The configuration asks for something that this version cannot build."""
 
 
-async def open_storage(config: Config, *, adopt: bool = False) -> Storage:
+async def open_storage(config: Config, *, adopt: bool = False, last: LastFiles | None = None) -> Storage:
     """Open it, made where there is none; a site's can hold blobs in part. `adopt`: take over another node's, which is
-    `StoreForeign` else. `StoreBroken`."""
+    `StoreForeign` else. `last` knows what files said. `StoreBroken`."""
     admission = admission_of(config, adopt=adopt)
     expiry = config.pushes.upload_expiry
     disk, s3 = config.store.disk, config.store.s3
@@ -47,9 +55,10 @@ async def open_storage(config: Config, *, adopt: bool = False) -> Storage:
     assert s3 is not None, "the schema demands one of them"
     from registry_mesh.stores.bucket.storage import open_bucket, open_bucket_cache
 
+    settings = s3_settings(s3, last)
     if config.role == "site":
-        return await open_bucket_cache(s3_settings(s3), admission)
-    return await open_bucket(s3_settings(s3), expiry=expiry, admission=admission)
+        return await open_bucket_cache(settings, admission)
+    return await open_bucket(settings, expiry=expiry, admission=admission)
 
 
 async def enter_store(config: Config, *, adopt: bool) -> None:
@@ -104,8 +113,9 @@ async def try_bucket(s3: S3) -> None:
     await (await open_bucket(s3_settings(s3))).close()
 
 
-def s3_settings(s3: S3) -> S3Settings:
-    """The section of the configuration as the bucket's room takes it."""
+def s3_settings(s3: S3, last: LastFiles | None = None) -> S3Settings:
+    """The section of the configuration as the bucket's room takes it. The file of authorities is read here, else what
+    it said `last`. `StoreUnfit`."""
     from registry_mesh.stores.bucket.settings import S3Settings, SpoolSettings
 
     return S3Settings(
@@ -119,9 +129,26 @@ def s3_settings(s3: S3) -> S3Settings:
         quota=s3.quota,
         max_age=s3.max_age,
         path_style=s3.path_style,
-        ca=Path(s3.ca) if s3.ca else None,
+        ca=_authorities(s3.ca, last or LastFiles()) if s3.ca else None,
         spool=SpoolSettings(Path(s3.spool.path), s3.spool.quota) if s3.spool else None,
     )
+
+
+def _authorities(file: str, last: LastFiles) -> bytes:
+    """Certificates in PEM."""
+
+    def read(files: Files) -> bytes:
+        ssl.create_default_context(cafile=files.at(file))
+        return files.data(file)
+
+    def tell(fault: Exception) -> None:
+        said = {"file": file, "why": str(fault)}
+        log.error("authorities of the bucket cannot be used: the old ones hold", extra={FIELDS: said})
+
+    try:
+        return last.read([file], read, tell)
+    except OSError as fault:  # ssl.SSLError is one
+        raise StoreUnfit(f"store.s3.ca {file} cannot be used: {fault.strerror or fault}") from None
 
 
 def uploads_of(storage: Storage) -> Uploads:

@@ -18,6 +18,7 @@ from botocore.utils import get_environ_proxies
 from registry_mesh.ports.failures import StoreUnfit
 from registry_mesh.stores.bucket.errors import translated
 from registry_mesh.stores.bucket.settings import S3Settings
+from registry_mesh.tasks.files import InMemory
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client as Boto
@@ -34,6 +35,14 @@ class BucketAccess:
     credentials: Credentials
     region: str
     base: str
+    ca: InMemory | None
+    """Authorities, as a file that stays for as long as connections are made."""
+
+    def close(self) -> None:
+        """Close boto3's connections; it makes none any more."""
+        self.boto.close()
+        if self.ca is not None:
+            self.ca.close()
 
 
 def connect(settings: S3Settings) -> BucketAccess:
@@ -57,16 +66,17 @@ def connect(settings: S3Settings) -> BucketAccess:
                 "AWS_SECRET_ACCESS_KEY, or name a profile (AWS_PROFILE)"
             )
         region = session.region_name or "us-east-1"
+        ca = InMemory(settings.ca) if settings.ca else None
         boto = session.client(
             "s3",
             region_name=region,
             endpoint_url=settings.endpoint,
-            verify=str(settings.ca) if settings.ca else None,
+            verify=ca.path if ca else None,
             config=_config(settings),
         )
         boto.meta.events.register("before-sign.s3.DeleteObjects", _sum_by_md5)
         boto.meta.events.register("before-parameter-build.s3", _stay)
-        return BucketAccess(boto, credentials, region, _base(boto, settings))
+        return BucketAccess(boto, credentials, region, _base(boto, settings), ca)
 
 
 def _config(settings: S3Settings) -> Config:

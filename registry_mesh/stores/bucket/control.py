@@ -38,6 +38,9 @@ class S3Control:
         self.credentials = access.credentials
         self.region = access.region
         self.base = access.base
+        self.ca = access.ca.path if access.ca else None
+        """A file with authorities."""
+        self._close = access.close
         self._singly = False  # whether it is known to have no batch deletes
 
     @classmethod
@@ -47,7 +50,7 @@ class S3Control:
 
     async def close(self) -> None:
         """Close boto3's connections."""
-        await offload(self._boto.close)
+        await offload(self._close)
 
     async def check(self) -> None:
         """That the bucket is there and may be listed."""

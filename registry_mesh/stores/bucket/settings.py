@@ -41,7 +41,7 @@ class S3Settings:
     )  # bytes of a blob, and of the span asked for, below which we serve it ourselves
     redirect_seconds: int = 1200  # how long a presigned address is good
     path_style: bool | None = None  # None: path style with an endpoint of one's own, else virtual hosts
-    ca: Path | None = None  # a PEM file of certificate authorities, for an endpoint of one's own
+    ca: bytes | None = None  # certificate authorities in PEM, for an endpoint of one's own
     timeout: float = 60.0  # seconds without a byte after which a request is tried again
     spool: SpoolSettings | None = None
     quota: int | None = None  # bytes that a cache may hold; None: no bound

@@ -82,7 +82,7 @@ class S3Store:
         """Ready for use. `StoreBroken` where there are no credentials, or no such bucket for us."""
         control = await S3Control.open(settings)
         await control.check()
-        tls = ssl.create_default_context(cafile=str(settings.ca)) if settings.ca else None
+        tls = ssl.create_default_context(cafile=control.ca) if control.ca else None
         client = S3Client(
             S3Client.session(tls, proxy_of(control.base), settings.timeout),
             BucketSigner(control.credentials, control.region),

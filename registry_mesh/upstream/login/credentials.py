@@ -52,6 +52,8 @@ class Document:
 
     single: Credentials | None = None
     docker: DockerConfig = field(default_factory=DockerConfig)
+    text: str = field(default="", repr=False, compare=False)
+    """As it stands in its file; empty where it is from elsewhere."""
 
     def of(self, url: str, repository: str = "") -> Credentials | None:
         """Return the credentials for a repository of the registry at `url`; None where it has none."""

@@ -7,7 +7,7 @@ import re
 import stat
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -82,7 +82,7 @@ class FileSource:
     async def read(self) -> Document | None:
         """What the file says, None where it has not changed. `CredentialsInvalid`."""
         text = await offload(self._changed)
-        return parse_document(text) if text is not None else None
+        return replace(parse_document(text), text=text) if text is not None else None
 
     def _changed(self) -> str | None:
         """Return the content, where the file is another than last time."""

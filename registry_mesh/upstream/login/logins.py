@@ -9,9 +9,11 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from registry_mesh.tasks.flights import Flights
+from registry_mesh.tasks.last_files import LastFiles
 from registry_mesh.telemetry.logs import FIELDS
 from registry_mesh.upstream.login.credentials import Credentials, CredentialsInvalid, Document
 from registry_mesh.upstream.login.docker_config import server
+from registry_mesh.upstream.login.kept_login import KeptLogin
 from registry_mesh.upstream.login.login_sources import LoginSource, helper
 
 log: Final = logging.getLogger(__name__)
@@ -70,8 +72,8 @@ class FixedLogin:
 class Logins:
     """What a source says of one parent, read again when it may have changed.
 
-    What was good once stays until its end where the source fails later. Without anything good the parent is asked as
-    nobody, and the reason is in the log.
+    What was good once stays until its end where the source fails later; what a file said stays also in a process that
+    begins meanwhile. Without anything good the parent is asked as nobody, and the reason is in the log.
     """
 
     def __init__(
@@ -80,9 +82,12 @@ class Logins:
         url: str,
         clock: Callable[[], float] = time.time,
         patience: float = PATIENCE,
+        last: LastFiles | None = None,
     ) -> None:
-        """`url` is the parent's; `clock` tells Unix seconds; `patience`: seconds for which a request waits."""
+        """`url` is the parent's; `clock` tells Unix seconds; `patience`: seconds for which a request waits. `last`
+        knows what the source said to the process before."""
         self._patience = patience
+        self._kept = KeptLogin(last or LastFiles(), source.name, url)
         self._source = source
         self._url = url
         self._clock = clock
@@ -154,6 +159,7 @@ class Logins:
             document = await self._source.read()
         except CredentialsInvalid as fault:
             self._look_at = self._clock() + max(self._source.pause, min(self._source.lasting, AGAIN))
+            await self._recall()
             self._failed(str(fault))
             return
         self._look_at = self._clock() + self._lasting(document)
@@ -172,9 +178,21 @@ class Logins:
 
     async def _take(self, document: Document) -> None:
         """Use what was read; not where it is damaged and what was there before is not."""
+        if self._wrong(document):
+            await self._recall()
         self._judge(document)
         if self._fault and document.of(self._url) is None and self._known():
             return
+        await self._use(document)
+        if not self._fault:
+            await self._kept.keep(document)
+
+    async def _recall(self) -> None:
+        """Where nothing is known: use what was good in the process before."""
+        if self._document is None and (document := await self._kept.read()) is not None:
+            await self._use(document)
+
+    async def _use(self, document: Document) -> None:
         before, self._helper = self._helper, None
         self._document = document
         if named := document.docker.helper(self._url):
@@ -187,13 +205,17 @@ class Logins:
 
     def _judge(self, document: Document) -> None:
         """Say what is wrong with what was read, as far as it is about this parent."""
-        faults = document.docker.faults(self._url)
-        if faults:
-            self._failed("; ".join(faults))
-        elif document.of(self._url) is None and not self._partly(document):
-            self._failed(document.docker.lacks(self._url), logging.WARNING)
+        if why := self._wrong(document):
+            is_damaged = document.docker.faults(self._url)
+            self._failed(why, logging.ERROR if is_damaged else logging.WARNING)
         else:
             self._mended()
+
+    def _wrong(self, document: Document) -> str:
+        if faults := document.docker.faults(self._url):
+            return "; ".join(faults)
+        lacks = document.of(self._url) is None and not self._partly(document)
+        return document.docker.lacks(self._url) if lacks else ""
 
     def _partly(self, document: Document) -> bool:
         """Return whether there are logins for the parent all the same: for parts of it, or with a helper."""

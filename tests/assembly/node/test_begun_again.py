@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -88,12 +89,14 @@ class World:
         )
         self.node.url = self.node.url.replace("http:", "https:")
         self.node.admin = self.node.admin.replace("http:", "https:")
+        self.node.tls = ssl.create_default_context(cafile=str(self.folder / "kept" / "servers.pem"))
 
     def pids(self) -> set[int]:
         """Of the worker and the keeper; none while one of them is missing."""
-        if not serves(f"{self.node.url}/v2/") or not serves(f"{self.node.admin}/status"):
+        tls = self.node.tls
+        if not serves(f"{self.node.url}/v2/", tls) or not serves(f"{self.node.admin}/status", tls):
             return set()
-        with urlopen(f"{self.node.admin}/status", timeout=60) as told:
+        with urlopen(f"{self.node.admin}/status", timeout=60, context=tls) as told:
             status: Any = json.load(told)
         serving = {each["pid"] for each in status["workers"] if each["state"] == "serving"}
         return self.children() if serving & self.children() else set()
@@ -116,8 +119,7 @@ class World:
 
 
 @pytest.fixture
-def world(authorities: Authorities, monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setenv("SSL_CERT_FILE", str(authorities.folder / "kept" / "servers.pem"))
+def world(authorities: Authorities) -> World:
     return World(authorities)
 
 
