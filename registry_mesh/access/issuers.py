@@ -14,8 +14,13 @@ ALGORITHMS: Final = frozenset(
     {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 )
 """Signatures by a public key: a shared secret is nobody's proof."""
+TYPES: Final = frozenset({"jwt", "at+jwt", "jose"})
+"""What a token may say of its type (`typ`), where it says anything: an issuer signs other things with the same keys, as
+a notice of a logout (RFC 8725, section 3.11)."""
 GROUPS: Final = 200
 """Groups of one token that are looked at."""
+TRIED: Final = 8
+"""Keys that a signature is held against, where a token names no key or several have the name."""
 
 
 class KeysInvalid(ValueError):
@@ -41,6 +46,15 @@ class KeylessIssuer:
         raise KeyUnknown(self.name, f"the keys of {self.name} could not be fetched yet: come again")
 
 
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """One of an issuer's. `name`: its id, empty where it has none; `algorithm`: the only one it is for."""
+
+    name: str
+    key: Any
+    algorithm: str
+
+
 class Issuer:
     """Implements `auth.book.TokenReader`. Subjects are called `NAME:SUBJECT`, groups `NAME:CLAIM:VALUE`."""
 
@@ -59,14 +73,45 @@ class Issuer:
 
     def verify(self, token: str, now: float) -> Identity:
         """Whose token it is. `TokenInvalid` where it is none of the issuer's for us, at `now`."""
+        header = _header(token)
+        _check_type(header)
+        claims = self._claims(token, self._candidates(header))
+        until, subject = check_times(claims, now), claims["sub"]
+        if not isinstance(subject, str) or not subject or not subject.isprintable() or len(subject) > 200:
+            raise TokenInvalid(f"the token of {self._name} has an odd subject")
+        grants = Grants.read(claims["access"]) if "access" in claims else None
+        credential = last_mark(claims.get("cred"))
+        return Identity(f"{self._name}:{subject}", self._groups_of(claims), grants, until, credential)
+
+    def _candidates(self, header: Mapping[str, Any]) -> Sequence[_Key]:
+        """The keys that may have signed it: those of the name that it says, all where it says none (RFC 7517, section
+        4.5: keys of different types may have one name)."""
+        named = header.get("kid")
+        found = [
+            key
+            for key in self._keys
+            if key.algorithm == header.get("alg") and (named is None or named == key.name)
+        ]
+        if not found:
+            raise KeyUnknown(self._name, f"the token is signed by a key that {self._name} is not known by")
+        return found[:TRIED]
+
+    def _claims(self, token: str, candidates: Sequence[_Key]) -> dict[str, Any]:
+        for key in candidates:
+            claims = self._signed_by(key, token)
+            if claims is not None:
+                return claims
+        raise TokenInvalid(f"the token is not one of {self._name} for this node")
+
+    def _signed_by(self, key: _Key, token: str) -> dict[str, Any] | None:
+        """What it states, if the key signed it for this node; None otherwise."""
         import jwt
 
-        key, algorithm = self._key(token)
         try:
             claims: dict[str, Any] = jwt.decode(
                 token,
-                key,
-                algorithms=[algorithm],
+                key.key,
+                algorithms=[key.algorithm],
                 audience=self._audience,
                 issuer=self._issuer,
                 options={
@@ -77,28 +122,8 @@ class Issuer:
                 },
             )
         except (jwt.PyJWTError, ValueError, RecursionError):
-            raise TokenInvalid(f"the token is not one of {self._name} for this node") from None
-        until, subject = check_times(claims, now), claims["sub"]
-        if not isinstance(subject, str) or not subject or not subject.isprintable() or len(subject) > 200:
-            raise TokenInvalid(f"the token of {self._name} has an odd subject")
-        grants = Grants.read(claims["access"]) if "access" in claims else None
-        credential = last_mark(claims.get("cred"))
-        return Identity(f"{self._name}:{subject}", self._groups_of(claims), grants, until, credential)
-
-    def _key(self, token: str) -> tuple[Any, str]:
-        """The key that the token names, or the only one, and the algorithm that the key is for."""
-        import jwt
-
-        try:
-            header: dict[str, Any] = jwt.get_unverified_header(token)
-        except (jwt.PyJWTError, ValueError, RecursionError):
-            raise TokenInvalid("the token is malformed") from None
-        named = header.get("kid")
-        if named is None and len(self._keys) == 1:
-            return next(iter(self._keys.values()))
-        if not isinstance(named, str) or named not in self._keys:
-            raise KeyUnknown(self._name, f"the token is signed by a key that {self._name} is not known by")
-        return self._keys[named]
+            return None
+        return claims
 
     def _groups_of(self, claims: Mapping[str, Any]) -> frozenset[str]:
         found = list[str]()
@@ -107,6 +132,23 @@ class Issuer:
             values = value if isinstance(value, list) else [value]
             found += [f"{self._name}:{claim}:{each}" for each in values if isinstance(each, str)]
         return frozenset(found[:GROUPS])
+
+
+def _header(token: str) -> dict[str, Any]:
+    import jwt
+
+    try:
+        header: dict[str, Any] = jwt.get_unverified_header(token)
+    except (jwt.PyJWTError, ValueError, RecursionError):
+        raise TokenInvalid("the token is malformed") from None
+    return header
+
+
+def _check_type(header: Mapping[str, Any]) -> None:
+    """`TokenInvalid` where it says that it is something else than a token of identity or access."""
+    said = header.get("typ", "JWT")
+    if not isinstance(said, str) or said.lower().removeprefix("application/") not in TYPES:
+        raise TokenInvalid("the token is of a type that is no login")
 
 
 def issuer_of(token: str) -> str | None:
@@ -121,17 +163,33 @@ def issuer_of(token: str) -> str | None:
     return said if isinstance(said, str) else None
 
 
-def _usable(document: Mapping[str, Any]) -> dict[str, tuple[Any, str]]:
-    """Keys that verify, by their ids, each with its algorithm."""
-    import jwt
-
-    try:
-        keys = jwt.PyJWKSet.from_dict(dict(document)).keys
-    except (jwt.PyJWTError, AttributeError, TypeError, ValueError):
-        raise KeysInvalid("no JWK set, or none of its keys can be used") from None
-    usable = {
-        key.key_id or "": (key.key, key.algorithm_name) for key in keys if key.algorithm_name in ALGORITHMS
-    }
+def _usable(document: Mapping[str, Any]) -> tuple[_Key, ...]:
+    """Keys that verify. One that cannot be used takes none of the others away (RFC 7517, section 5)."""
+    said = document.get("keys") if isinstance(document, Mapping) else None
+    if not isinstance(said, list):
+        raise KeysInvalid("no JWK set")
+    usable = tuple(key for each in said if (key := _made(each)) is not None)
     if not usable:
         raise KeysInvalid("no key for signatures in it")
     return usable
+
+
+def _made(said: object) -> _Key | None:
+    import jwt
+
+    if not isinstance(said, dict) or not _is_for_signatures(said):
+        return None
+    try:
+        key = jwt.PyJWK(said)
+    except (jwt.PyJWTError, AttributeError, KeyError, TypeError, ValueError):
+        return None
+    name = key.key_id or ""
+    if not isinstance(name, str) or key.algorithm_name not in ALGORITHMS:
+        return None
+    return _Key(name, key.key, key.algorithm_name)
+
+
+def _is_for_signatures(key: Mapping[str, Any]) -> bool:
+    """Whether it may verify, by what it says of its use (RFC 7517, sections 4.2 and 4.3)."""
+    uses = key.get("key_ops", ["verify"])
+    return key.get("use", "sig") == "sig" and isinstance(uses, list) and "verify" in uses

@@ -37,7 +37,13 @@ PULL = Asked(Action.PULL, "r.example", "atlas/app")
 PUSH = Asked(Action.PUSH, "r.example", "atlas/app")
 
 
-def token(key: Any = CURVE, kid: str | None = "curve", algorithm: str = "ES256", **change: object) -> str:
+def token(
+    key: Any = CURVE,
+    kid: str | None = "curve",
+    algorithm: str = "ES256",
+    typ: object = "JWT",
+    **change: object,
+) -> str:
     claims: dict[str, object] = {
         "iss": GITLAB,
         "aud": "registry.example",
@@ -48,7 +54,17 @@ def token(key: Any = CURVE, kid: str | None = "curve", algorithm: str = "ES256",
         "groups": ["a", "b", 7],
     } | change
     claims = {name: value for name, value in claims.items() if value is not None}
-    return jwt.encode(claims, key, algorithm, {"kid": kid} if kid else None)
+    return jwt.encode(claims, key, algorithm, {"typ": typ} | ({"kid": kid} if kid else {}))
+
+
+def public(key: Any, **more: str | list[str]) -> dict[str, Any]:
+    """As it stands in a set of keys."""
+    kind = RSAAlgorithm if isinstance(key, rsa.RSAPrivateKey) else ECAlgorithm
+    return {**json.loads(kind.to_jwk(key.public_key())), **more}
+
+
+def issuer(*keys: dict[str, Any]) -> Issuer:
+    return Issuer("gitlab", GITLAB, "registry.example", {"keys": list(keys)})
 
 
 @pytest.fixture
@@ -70,7 +86,12 @@ def test_a_token_becomes_a_subject_with_groups(gitlab: Issuer, given: str) -> No
         token(OTHER),
         token(kid="../../keys"),
         token(kid="rsa"),
-        token(kid=None),
+        token(OTHER, kid=None),
+        token(typ="logout+jwt"),
+        token(typ="application/secevent+jwt"),
+        token(typ="dpop+jwt"),
+        token(typ=["JWT"]),
+        token(typ=1),
         token(aud="another"),
         token(aud=None),
         token(iss="https://evil.example"),
@@ -105,6 +126,60 @@ def test_what_is_none_of_its_tokens_for_us(gitlab: Issuer, given: str) -> None:
 def test_what_is_no_set_of_keys(keys: dict[str, Any]) -> None:
     with pytest.raises(KeysInvalid):
         Issuer("gitlab", GITLAB, "registry.example", keys)
+
+
+@pytest.mark.parametrize("typ", ["JWT", "jwt", "at+jwt", "application/at+JWT", "JOSE"])
+def test_the_types_of_tokens_of_identity_and_access(gitlab: Issuer, typ: str) -> None:
+    assert gitlab.verify(token(typ=typ), NOW)
+
+
+@pytest.mark.parametrize("more", [{"kid": "twin"}, {}])
+def test_keys_of_one_name_or_none_are_all_believed(more: dict[str, Any]) -> None:
+    """As in the days of a rotation by issuers that name no keys."""
+    known = issuer(public(RSA, **more), public(CURVE, **more), public(OTHER, **more))
+    for given in (RSA, "RS256"), (CURVE, "ES256"), (OTHER, "ES256"):
+        assert known.verify(token(given[0], more.get("kid"), given[1]), NOW)
+    stranger = ec.generate_private_key(ec.SECP256R1())
+    with pytest.raises(TokenInvalid):
+        known.verify(token(stranger, more.get("kid")), NOW)
+
+
+@pytest.mark.parametrize("more", [{"use": "enc"}, {"key_ops": ["encrypt"]}, {"key_ops": []}])
+def test_a_key_for_something_else_signs_nothing(more: dict[str, Any]) -> None:
+    known = issuer(
+        public(CURVE, kid="curve", use="sig", key_ops=["verify"]), public(OTHER, kid="other", **more)
+    )
+    assert known.verify(token(), NOW)
+    with pytest.raises(KeyUnknown):
+        known.verify(token(OTHER, "other"), NOW)
+    with pytest.raises(KeysInvalid, match="no key for signatures"):
+        issuer(public(OTHER, **more))
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "no key",
+        None,
+        [],
+        {},
+        {"kty": "of tomorrow", "kid": "x"},
+        {"kty": "EC", "crv": "P-256", "x": "!!", "y": 7},
+        {"kty": "RSA", "n": "", "e": ""},
+        {"kty": "RSA", "n": 7, "e": "AQAB"},
+        {"kty": "EC", "crv": ["P-256"], "x": "AA", "y": "AA"},
+        {"kty": "OKP", "crv": "Ed25519", "x": "AA"},
+        {"kty": ["RSA"]},
+        public(OTHER, kid="other") | {"key_ops": 7},
+        public(OTHER) | {"kid": ["other"]},
+        public(OTHER, kid="other", alg="ES999"),
+        public(OTHER) | {"alg": ["ES256"]},
+        {"kty": "oct", "k": "c2VjcmV0", "kid": "x", "alg": "HS256"},
+    ],
+)
+def test_an_odd_key_takes_none_of_the_others_away(odd: Any) -> None:
+    """RFC 7517, section 5."""
+    assert issuer(odd, public(CURVE, kid="curve")).verify(token(), NOW)
 
 
 def test_a_key_that_was_rotated_out_is_no_key(gitlab: Issuer) -> None:

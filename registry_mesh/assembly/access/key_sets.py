@@ -51,16 +51,27 @@ class KeySets:
         self._fetch = fetch
         self._clock = clock
         self._flights: Flights[str, bool] = Flights()
+        self._seen: dict[str, bytes | None] = {}
+        """What the records had last, by the name of the issuer."""
         self.documents: dict[str, bytes] = {}
         """The last good key sets, by the name of their issuer."""
 
     async def recall(self) -> None:
         """Take up what was kept: good for as long as its issuer gives nothing newer."""
-        for name, issuer in self._issuers.items():
-            with suppress(ValueError, Failure):  # KeysInvalid is a ValueError
-                said = json.loads(await self._records.get(_KEPT + name) or b"{}")
-                if isinstance(said, dict) and said.get("address") == issuer.keys:
-                    self._take(name, str(said.get("keys")).encode())
+        for name in self._issuers:
+            await self._recalled(name)
+
+    async def _recalled(self, name: str) -> bool:
+        """Take up what a process of this node has kept since; whether it is another key set."""
+        with suppress(ValueError, Failure):  # KeysInvalid is a ValueError
+            kept = await self._records.get(_KEPT + name)
+            if kept == self._seen.get(name):
+                return False
+            self._seen[name] = kept
+            said = json.loads(kept or b"{}")
+            if isinstance(said, dict) and said.get("address") == self._issuers[name].keys:
+                return self._take(name, str(said.get("keys")).encode())
+        return False
 
     async def refresh(self) -> bool:
         """Ask the issuers that are due; whether a key set is another now."""
@@ -87,7 +98,7 @@ class KeySets:
             changed = self._take(name, document)
         except (SourceUnavailable, KeysInvalid) as fault:
             self._tell(name, str(fault))
-            return False
+            return await self._recalled(name)
         self._tell(name, "")
         if changed:
             await self._keep(name, issuer, document)
@@ -102,9 +113,10 @@ class KeySets:
         return True
 
     async def _keep(self, name: str, issuer: AccessIssuer, document: bytes) -> None:
-        said = json.dumps({"address": issuer.keys, "keys": document.decode("utf-8", "replace")})
+        said = json.dumps({"address": issuer.keys, "keys": document.decode("utf-8", "replace")}).encode()
         try:
-            await self._records.put(_KEPT + name, said.encode())
+            await self._records.put(_KEPT + name, said)
+            self._seen[name] = said
         except Failure as fault:
             log.warning("cannot keep a key set", extra={FIELDS: {"issuer": name, "why": fault.reason}})
 

@@ -141,6 +141,8 @@ def _refusal(status: int, exc: BaseException | None, message: str) -> bytes:
         status, reason, allow = 405, "this method is not known here", [("Allow", ", ".join(METHODS))]
     elif isinstance(exc, LineTooLong) and bytes(exc.args[0]).startswith((b"/", b"http")):
         status, reason = 414, f"the request target has more than {exc.args[1]} bytes"
+    elif isinstance(exc, LineTooLong):  # its message repeats the field, and that may be a login
+        reason = f"a field of the request has more than {exc.args[1]} bytes"
     error = {"code": code, "message": reason, "detail": {"protocol": "HTTP/1.1"}}
     body = json.dumps({"errors": [error]}).encode()
     fields = [

@@ -28,6 +28,17 @@ def key_set(name: str) -> bytes:
 OLD, NEW = key_set("old"), key_set("new")
 
 
+class Records(MemoryRecords):
+    """A disk that may be full."""
+
+    full = False
+
+    async def put(self, key: str, data: bytes) -> None:
+        if self.full:
+            raise SourceUnavailable("no space left")
+        await super().put(key, data)
+
+
 @dataclass
 class World:
     """An issuer at an address, records, and a clock."""
@@ -35,7 +46,7 @@ class World:
     now: float = 1000.0
     says: bytes | None = OLD
     asked: int = 0
-    records: MemoryRecords = field(default_factory=MemoryRecords)
+    records: Records = field(default_factory=Records)
 
     async def fetch(self, url: str, ca: str | None, bearer: str | None) -> bytes:
         assert (url, ca, bearer) == (URL, None, None)
@@ -93,6 +104,30 @@ async def test_what_was_good_last_is_kept_over_a_restart_but_not_for_another_add
         await world.records.put("issuers/gitlab", damaged)
         await (sets := world.key_sets()).recall()
         assert sets.documents == {}
+
+
+async def test_what_another_process_of_the_node_fetched_holds_in_an_outage_too() -> None:
+    world = World()
+    one, other = world.key_sets(), world.key_sets()
+    for sets in one, other:
+        await sets.refresh()
+    world.says, world.now = NEW, world.now + AT_MOST
+    assert await one.renew("gitlab"), "its token was the first with the new key"
+    world.says = None
+    assert (await other.renew("gitlab"), other.documents) == (True, {"gitlab": NEW})
+    world.now += AT_MOST
+    assert not await other.renew("gitlab"), "nothing was kept since"
+
+
+async def test_what_could_not_be_kept_is_not_lost_to_what_was_kept_before() -> None:
+    world = World()
+    sets = world.key_sets()
+    await sets.refresh()
+    world.records.full = True
+    for said in (NEW, None):
+        world.says, world.now = said, world.now + EVERY
+        await sets.refresh()
+    assert sets.documents == {"gitlab": NEW}
 
 
 async def test_it_is_said_once_when_keys_cannot_be_had_and_when_they_can(

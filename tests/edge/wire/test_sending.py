@@ -265,6 +265,26 @@ async def test_broken_http_is_refused_and_nothing_behind_it_is_read(edge: Edge, 
     assert (await edge.ask("GET", "/v2/")).status == 200
 
 
+@pytest.mark.parametrize(
+    "login",
+    [
+        b"Authorization: Basic c2VjcmV0" + b"x" * 40_000,
+        b"Authorization: Basic c2VjcmV0\0",
+        b"Authorization : Basic c2VjcmV0",
+        b"Authorization: Basic\r\nc2VjcmV0",
+    ],
+)
+async def test_a_refusal_of_broken_http_repeats_no_login(edge: Edge, login: bytes) -> None:
+    async with edge.raw() as (reader, writer):
+        writer.write(b"GET /v2/ HTTP/1.1\r\nHost: a\r\n" + login + b"\r\n\r\n")
+        answer = b""
+        with contextlib.suppress(ConnectionError):
+            async with asyncio.timeout(8):
+                answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"c2VjcmV0" not in answer
+
+
 @pytest.mark.parametrize("method", ["FOO", "get", "BREW", "GETS", "x-y"])
 async def test_a_method_that_nobody_knows_is_told_which_there_are(edge: Edge, method: str) -> None:
     async with edge.raw() as (reader, writer):
