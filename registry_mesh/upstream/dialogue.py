@@ -82,15 +82,14 @@ class Dialogue:
         if self._shown.login is not None and self._shown.header.startswith("Basic "):
             self._authorization.note_taken(self._shown.login)
 
-    def failure(self, status: int) -> Failure:
-        """Return the failure that an answer of 401 or 403 is in the end."""
+    def failure(self, status: int, said: str = "") -> Failure:
+        """Return the failure that an answer of 401 or 403 is in the end; `said`: what the parent says of it itself."""
         shown, source = self._shown, self._authorization.name
+        answered = f"answered {status}" + (f": {said}" if said else "")
         if self._login is not None and self._login.trouble and shown.login is None:
             why = f"{self._login.name}: {self._login.trouble}"
-            return LoginRefused(
-                f"answered {status}, and this node's login cannot be used: {why}", source=source
-            )
+            return LoginRefused(f"{answered}, and this node's login cannot be used: {why}", source=source)
         by_password = shown.login if shown.header.startswith("Basic ") else None
         if status == 401 and by_password is not None and not self._authorization.taken_lately(by_password):
-            return self._authorization.login_refused(f"answered {status}")
-        return SourceDenied(f"answered {status}", source=source)
+            return self._authorization.login_refused(answered)
+        return SourceDenied(answered, source=source)

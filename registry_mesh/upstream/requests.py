@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import Final
+from urllib.parse import urlsplit
 
 import aiohttp
 from yarl import URL
@@ -46,6 +47,10 @@ _OF_A_CONNECTION: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientRespon
 """Faults of one connection, that others need not have: it was closed meanwhile, or holds bytes of an answer before."""
 
 
+Body = bytes | Callable[[], AsyncIterator[bytes]] | None
+"""What a request brings; the callable begins anew with the bytes each time that it has to be sent."""
+
+
 class Hung(SourceUnavailable):
     """The parent answers pings, and a request not at all."""
 
@@ -58,7 +63,7 @@ class Request:
     url: str
     query: Mapping[str, str] | None
     headers: dict[str, str]
-    body: bytes | None = None
+    body: Body = None
     seconds: float | None = None
     """That the head may take; None: as many as usual."""
 
@@ -106,13 +111,19 @@ class Requests:
                 return response
             location = response.headers.get("Location", "")
             response.release()
-            request = replace(request, url=self._led_to(request.url, location), query=None)
+            request = replace(request, url=self._led_to(request, location), query=None)
         raise SourceUnavailable(f"more than {REDIRECTS} redirects", source=self._parent.name)
 
-    def _led_to(self, url: str, location: str) -> str:
-        """Where a redirect of `url` leads; that it may not be followed is written down."""
+    def _led_to(self, request: Request, location: str) -> str:
+        """Where a redirect of a request leads; that it may not be followed is written down."""
         try:
-            return redirected(url, location, self._client.way, self._parent.name)
+            url = redirected(request.url, location, self._client.way, self._parent.name)
+            if request.body is not None and not same_place(url, self._parent.url):
+                raise SourceUnreadable(
+                    f"leads what is sent to {urlsplit(url).netloc}, which is another server: name it in parents",
+                    source=self._parent.name,
+                )
+            return url
         except SourceUnreadable as fault:
             self._parent.card.tell(fault.reason)
             raise
@@ -138,7 +149,7 @@ class Requests:
                 request.method,
                 target,
                 headers=request.headers,
-                data=request.body,
+                data=request.body() if callable(request.body) else request.body,
                 allow_redirects=False,
                 timeout=limit,
             )

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Literal
+from typing import Final, Literal
 
 import aiohttp
 
@@ -49,11 +49,13 @@ from registry_mesh.upstream.login.authorization import Authorization, Question
 from registry_mesh.upstream.login.credentials import Credentials
 from registry_mesh.upstream.login.demands import REFUSED, Demands
 from registry_mesh.upstream.login.logins import FixedLogin, Login
-from registry_mesh.upstream.requests import Hung, Request, Requests
+from registry_mesh.upstream.requests import Body, Hung, Request, Requests
 from registry_mesh.upstream.statuses import OWN_NODE, fault_of, is_beside, lineage, no_registry, turned_away
 from registry_mesh.upstream.way import Client, base_and_folder
 
 Namespace = Literal["auto", "always", "never"]
+_WRITES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+"""Where they are refused, whoever has to mend it is told what the registry says of that itself."""
 
 
 class ParentSession:
@@ -117,7 +119,7 @@ class ParentSession:
         scope: str,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
-        body: bytes | None = None,
+        body: Body = None,
         beyond: float = 0.0,
         registry: str = "",
     ) -> AsyncIterator[Answer]:
@@ -211,6 +213,7 @@ class ParentSession:
                 hides=self._authorization.login is not None and not self.mesh,
             )
             if demanded is not None:
+                why = await explained(response) if request.method in _WRITES else ""
                 response.release()
                 if elsewhere:
                     raise SourceDenied(f"answered {response.status} where it led to", source=self.name)
@@ -218,7 +221,7 @@ class ParentSession:
                     continue
                 if response.status in REFUSED:
                     self.parent.card.refuse(f"answered {response.status}")
-                    raise dialogue.failure(response.status)
+                    raise dialogue.failure(response.status, why)
             dialogue.passed()
             if dialogue.header:
                 self.parent.card.let_in()

@@ -152,15 +152,29 @@ async def test_the_next_process_sends_chunks_as_large_as_the_registry_asked_for(
     assert push.sent == (CHUNKS + 2) * CHUNK
 
 
-async def test_an_upload_whose_chunks_are_refused_for_good_is_not_gone_on_with(push: Push) -> None:
+async def test_an_upload_whose_chunks_are_refused_for_good_goes_in_one_request(push: Push) -> None:
     async def ends(request: web.Request, number: int) -> web.Response | None:
         return web.Response(status=400) if number > 1 else None
 
     push.ends = ends
     async with push.cloud.pushing(push.replica) as node:
-        assert any("answered 400 to a chunk" in each for each in troubles(await node.run()))
+        outcome = await node.run()
+    assert (troubles(outcome), await push.is_there(), await noted(push)) == ([], True, [])
+    assert len(push.cloud.asked("PATCH")) == 5
+    (image,) = push.replica.source["a"].manifests.values()
+    assert outcome.size == 2 * sum(blob.size for blob in image.blobs())
+
+
+async def test_an_upload_that_is_refused_in_every_way_is_not_gone_on_with(push: Push) -> None:
+    async def ill(request: web.Request, body: bytes, ask: Pass) -> web.Response:
+        refused = request.method == "PATCH" or (request.method == "PUT" and len(body) > CHUNK)
+        return web.Response(status=400) if refused else await ask()
+
+    push.cloud.gateway.ill = ill
+    async with push.cloud.pushing(push.replica) as node:
+        assert any("answered 400 to blob" in each for each in troubles(await node.run()))
     assert await noted(push) == []
-    push.ends = None
+    push.cloud.gateway.ill = push.ill
     async with push.cloud.pushing(push.replica) as node:
         assert troubles(await node.run()) == []
     assert await push.is_there()

@@ -13,6 +13,7 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.media_types import OCI_INDEX, OCI_MANIFEST
 from registry_mesh.oci.reference import RegistryName
 from registry_mesh.upstream.client import open_session
+from registry_mesh.upstream.login.logins import Login
 from registry_mesh.upstream.pushes.registries import PushedRegistries
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession
@@ -34,6 +35,7 @@ class Cloud:
     gateway: Gateway
     there: str
     client: aiohttp.ClientSession
+    chunk: int = CHUNK
     folder: str = field(default_factory=lambda: f"t{next(_numbers)}")
 
     def to(self, name: str = "{repo}", tag: str = "{tag}") -> str:
@@ -54,11 +56,11 @@ class Cloud:
         return [path for each in self.gateway.seen for how, _, path in [each.partition(" ")] if how == method]
 
     @asynccontextmanager
-    async def pushing(self, replica: Replica) -> AsyncIterator[Replica]:
+    async def pushing(self, replica: Replica, login: Login | None = None) -> AsyncIterator[Replica]:
         """A process of the replica's that may push here; what the last one knew it has from records alone."""
         async with open_session(Way(hosts=frozenset({"127.0.0.1"}))) as session:
-            parent = UpstreamRegistry(ParentSession(session, self.gateway.url, None, PATIENT), CLOUD)
-            replica.outward = PushedRegistries({CLOUD: parent}, replica.blobs.records, CHUNK)
+            parent = UpstreamRegistry(ParentSession(session, self.gateway.url, login, PATIENT), CLOUD)
+            replica.outward = PushedRegistries({CLOUD: parent}, replica.blobs.records, self.chunk)
             yield replica
 
 

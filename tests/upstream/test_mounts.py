@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RepositoryName
-from registry_mesh.upstream.pushes.repository import Mounts
+from registry_mesh.upstream.pushes.traits import Mounts
 
 A, B = RepositoryName("a"), RepositoryName("b")
 

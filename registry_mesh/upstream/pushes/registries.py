@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.ports.records import KeyedRecords
 from registry_mesh.upstream.pushes.place import PushPlace
-from registry_mesh.upstream.pushes.repository import Mounts, OutwardRepository
+from registry_mesh.upstream.pushes.repository import OutwardRepository
+from registry_mesh.upstream.pushes.traits import Traits
 from registry_mesh.upstream.pushes.upload import CHUNK
 from registry_mesh.upstream.registry import UpstreamRegistry
 
@@ -24,7 +25,7 @@ class PushedRegistries:
         self._registries = registries
         self._records = records
         self._chunk = chunk
-        self._mounts = {name: Mounts() for name in registries}
+        self._traits = {name: Traits() for name in registries}
         self._made: dict[tuple[RegistryName, RepositoryName], OutwardRepository] = {}
 
     def repository(self, registry: RegistryName, name: RepositoryName) -> OutwardRepository:
@@ -34,6 +35,6 @@ class PushedRegistries:
             there = self._registries[registry]
             place, read = PushPlace(registry, there.asked(name)), there.repository(name)
             self._made[key] = OutwardRepository(
-                place, read, self._mounts[registry], self._records, self._chunk
+                place, read, self._traits[registry], self._records, self._chunk
             )
         return self._made[key]

@@ -6,47 +6,24 @@ import asyncio
 import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from typing import Any, Final
-
-from cachetools import LRUCache
+from typing import Any
 
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.endpoints import Endpoint
 from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.media_types import OCI_INDEX
-from registry_mesh.oci.reference import RepositoryName, Tag
+from registry_mesh.oci.reference import Tag
 from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.ports.blobs import BlobInfo, BlobSource
 from registry_mesh.ports.failures import SourceRefused
 from registry_mesh.ports.records import KeyedRecords
 from registry_mesh.ports.repositories import Repository
-from registry_mesh.upstream.answer import Answer
 from registry_mesh.upstream.blobs import ParentBlobs
 from registry_mesh.upstream.pushes.deletion import Deletion
 from registry_mesh.upstream.pushes.place import PushPlace
+from registry_mesh.upstream.pushes.traits import Traits
 from registry_mesh.upstream.pushes.upload import CHUNK, Upload
-
-_SAID: Final = 4096
-"""Bytes of what a registry says of a manifest that it refuses."""
-_MOUNTS: Final = 100_000
-"""Blobs of one registry of which it is known where they are."""
-
-
-class Mounts:
-    """In which repository of one registry a blob was seen, of the last that were seen."""
-
-    def __init__(self, most: int = _MOUNTS) -> None:
-        self._seen: LRUCache[Digest, RepositoryName] = LRUCache(most)
-
-    def note(self, blob: Digest, name: RepositoryName) -> None:
-        """The repository has it."""
-        self._seen.setdefault(blob, name)
-
-    def of(self, blob: Digest, name: RepositoryName) -> RepositoryName | None:
-        """Another repository that has it."""
-        found = self._seen.get(blob)
-        return found if found != name else None
 
 
 class OutwardRepository:
@@ -56,7 +33,7 @@ class OutwardRepository:
         self,
         place: PushPlace,
         read: Repository,
-        mounts: Mounts,
+        traits: Traits,
         records: KeyedRecords,
         chunk: int = CHUNK,
         going: Collection[Tag] = (),
@@ -64,7 +41,7 @@ class OutwardRepository:
         self._going = frozenset(going)
         self._place = place
         self._read = read
-        self._mounts = mounts
+        self._traits = traits
         self._records = records
         self._chunk = chunk
         self._listing = asyncio.Lock()
@@ -72,8 +49,7 @@ class OutwardRepository:
     @property
     def kept(self) -> Repository:
         """What is there, as the registry says now."""
-        blobs = _ThereBlobs(self._place.parent)
-        return replace(self._read, blobs=blobs)
+        return replace(self._read, blobs=_ThereBlobs(self._place))
 
     async def has(self, blob: Descriptor) -> bool:
         """By one HEAD."""
@@ -81,16 +57,16 @@ class OutwardRepository:
             await self.kept.blobs.stat(blob.digest)
         except BlobUnknown:
             return False
-        self._mounts.note(blob.digest, self._place.name)
+        self._traits.mounts.note(blob.digest, self._place.name)
         return True
 
     async def push(self, blob: Descriptor, source: BlobSource, moved: Callable[[int], None]) -> None:
         """Nothing is sent of what is there."""
         if await self.has(blob):
             return
-        mount = self._mounts.of(blob.digest, self._place.name)
-        await Upload(self._place, blob, self._records, moved, self._chunk).run(source, mount)
-        self._mounts.note(blob.digest, self._place.name)
+        mount = self._traits.mounts.of(blob.digest, self._place.name)
+        await Upload(self._place, blob, self._records, moved, self._traits, self._chunk).run(source, mount)
+        self._traits.mounts.note(blob.digest, self._place.name)
 
     async def link(self, blob: Digest) -> None:
         """Nothing: what was pushed belongs to the repository."""
@@ -122,7 +98,7 @@ class OutwardRepository:
 
     def losing(self, tags: Collection[Tag]) -> OutwardRepository:
         """The same, with what is to be deleted beside each of these."""
-        return OutwardRepository(self._place, self._read, self._mounts, self._records, self._chunk, tags)
+        return OutwardRepository(self._place, self._read, self._traits, self._records, self._chunk, tags)
 
     async def untag(self, tag: Tag, target: Digest, because: str, change: int | None = None) -> bool:
         """The tag alone, where the registry does that; else its manifest, where nothing else there needs it."""
@@ -130,8 +106,7 @@ class OutwardRepository:
 
     async def _is_there(self, reference: str) -> bool:
         path = Endpoint.MANIFEST.path(self._place.name, reference)
-        accept = {"Accept": "*/*"}
-        async with self._place.parent.request("HEAD", Endpoint.MANIFEST, reference, accept) as answer:
+        async with self._place.looked(Endpoint.MANIFEST, reference) as answer:
             if answer.status not in (200, 404):
                 raise SourceRefused(f"answered {answer.status} to HEAD {path}", source=self._place.source)
             return answer.status == 200
@@ -141,11 +116,7 @@ class OutwardRepository:
         path = Endpoint.MANIFEST.path(self._place.name, reference)
         headers = {"Content-Type": media_type or manifest.media_type}
         async with self._place.request("PUT", path, headers, manifest.data) as answer:
-            if answer.status != 201:
-                raise SourceRefused(
-                    f"answered {answer.status} to manifest {manifest.digest}{await _said(answer)}",
-                    source=self._place.source,
-                )
+            await self._place.expect(answer, f"manifest {manifest.digest}", 201, size=len(manifest.data))
             return answer.field("OCI-Subject")
 
     async def _refer(self, manifest: Manifest, subject: Digest) -> None:
@@ -171,23 +142,18 @@ class OutwardRepository:
 class _ThereBlobs(ParentBlobs):
     """Implements `ports.blobs.BlobSource`: 404 to HEAD says that the blob is not there."""
 
+    def __init__(self, place: PushPlace) -> None:
+        super().__init__(place.parent)
+        self._place = place
+
     async def stat(self, digest: Digest) -> BlobInfo:
         """By one HEAD."""
-        async with self._parent.request("HEAD", Endpoint.BLOB, str(digest)) as answer:
+        async with self._place.looked(Endpoint.BLOB, str(digest)) as answer:
             if answer.status == 404:
                 raise BlobUnknown(f"{self._parent.source} does not have it")
             if answer.status != 200 or answer.length is None:
                 raise SourceRefused(f"answered {answer.status} to HEAD", source=self._parent.source)
             return BlobInfo(digest, answer.length, self._parent.here)
-
-
-async def _said(answer: Answer) -> str:
-    """What the registry says itself of a refusal, in a few words (distribution-spec, "Error Codes")."""
-    try:
-        errors = json.loads(await answer.body(_SAID))["errors"]
-        return ": " + "; ".join(f"{each['code']} {each.get('message', '')}".strip() for each in errors[:3])
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return ""
 
 
 def listed(data: bytes) -> list[dict[str, Any]]:  # Any: JSON as it came

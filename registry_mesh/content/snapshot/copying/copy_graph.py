@@ -146,7 +146,7 @@ class GraphCopy:
         self._meter.objects = len(self._jobs)
 
     async def _look_up(self, wanted: WantedBlob) -> FoundBlob:
-        lacking = await wanted.lacking()
+        lacking = await wanted.lacking(self._asking)
         held = (not wanted.is_kept and not lacking) or await is_held(self._store, wanted.blob)
         return FoundBlob(held, lacking)
 

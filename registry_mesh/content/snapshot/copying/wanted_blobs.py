@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
 from registry_mesh.content.snapshot.copying.flow import Flow, OutsideWindow
+from registry_mesh.content.snapshot.finding.asking import Asking
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.reference import RegistryName
 from registry_mesh.ports.blobs import BlobSource
@@ -27,9 +29,13 @@ class WantedBlob:
     outward: dict[Place, PushedRepository] = field(default_factory=dict)
     """Where it is pushed to."""
 
-    async def lacking(self) -> list[Place]:
+    async def lacking(self, asking: Asking) -> list[Place]:
         """The places that it is pushed to and that do not have it."""
-        return [place for place, target in self.outward.items() if not await target.has(self.blob)]
+        return [
+            place
+            for place, target in self.outward.items()
+            if not await asking.patiently(place.registry, partial(target.has, self.blob))
+        ]
 
     def open_flow(self) -> Flow | None:
         """That by which bytes flow now, of all who want the blob; None: none is needed. `OutsideWindow`."""
