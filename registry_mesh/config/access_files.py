@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 from registry_mesh.access.issuers import Issuer, KeylessIssuer, KeysInvalid
 from registry_mesh.auth.access import Level
@@ -109,8 +110,7 @@ def load_issuers(
         except ConfigInvalid as invalid:
             findings += invalid.findings
         except KeysInvalid as fault:
-            how = "it is what the issuer has at its jwks_uri"
-            findings.append(Finding(each.keys, Mark(1, 1), (), str(fault), how))
+            findings.append(_no_keys(each.keys, fault))
     if findings:
         raise ConfigInvalid(findings)
     return found
@@ -118,11 +118,27 @@ def load_issuers(
 
 def read_issuer(name: str, issuer: AccessIssuer, keys: str | bytes) -> Issuer:
     """The issuer as its key set makes it. `KeysInvalid`."""
+    return Issuer(name, issuer.issuer, issuer.audience, _key_set(keys), issuer.groups)
+
+
+def check_keys(path: str) -> None:
+    """`ConfigInvalid` where the file is no key set of an issuer."""
     try:
-        document = json.loads(keys)
+        Issuer("", "", "", _key_set(_text(path, ON_DISK)))
+    except KeysInvalid as fault:
+        raise ConfigInvalid([_no_keys(path, fault)]) from None
+
+
+def _key_set(text: str | bytes) -> Mapping[str, Any]:
+    try:
+        said: Mapping[str, Any] = json.loads(text)
     except (ValueError, RecursionError):
         raise KeysInvalid("no JSON") from None
-    return Issuer(name, issuer.issuer, issuer.audience, document, issuer.groups)
+    return said
+
+
+def _no_keys(path: str, fault: KeysInvalid) -> Finding:
+    return Finding(path, Mark(1, 1), (), str(fault), "it is what the issuer has at its jwks_uri")
 
 
 def load_users(path: str, files: Files = ON_DISK) -> Mapping[str, str]:

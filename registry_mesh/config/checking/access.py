@@ -12,13 +12,13 @@ from registry_mesh.auth.access import Action, Actions
 from registry_mesh.auth.policies import Entry, Policies, readers
 from registry_mesh.auth.subjects import is_issuer
 from registry_mesh.auth.trials import Trial
-from registry_mesh.config.access_files import load_users
+from registry_mesh.config.access_files import check_keys, load_users
 from registry_mesh.config.checking.named import MAKE_USERS, check_named
 from registry_mesh.config.document import Document, mapping
 from registry_mesh.config.finding import Finding, Mark, Path, Severity
 from registry_mesh.config.policy_files import load_policies, load_trials, policy_paths
 from registry_mesh.config.robot_files import load_robots
-from registry_mesh.config.values import listed
+from registry_mesh.config.values import is_address, listed
 from registry_mesh.oci.reference import parse_registry
 from registry_mesh.oci.refusals import NameUnknown
 
@@ -32,12 +32,14 @@ _CHANGING: Final[Mapping[str, Actions]] = {
     "do all that admins may": frozenset({Action.ADMIN}),
 }
 """What a policy may give beyond reading, and how that is put."""
+_SAVE_KEYS: Final = "save there what the issuer has at its jwks_uri, or name that address"
 _MAKE_POLICIES: Final = "make the directory, with a file of policies in it: see docs/access.md"
 
 
 def check_access(document: Document) -> None:
     """Add what is wrong to the document's findings, with what is wrong in the files that are named."""
     access = mapping(document.find("access"))
+    _check_issuers(document, access)
     _check_users(document, access)
     _check_policies(document, access)
     _check_readers(document, access)
@@ -56,12 +58,22 @@ def _check_anybody(document: Document, access: Mapping[str, Any]) -> None:
     )
 
 
-def _check_users(document: Document, access: Mapping[str, Any]) -> None:
-    for name in mapping(access.get("issuers")):
+def _check_issuers(document: Document, access: Mapping[str, Any]) -> None:
+    known = dict[object, object]()
+    for name, written in mapping(access.get("issuers")).items():
+        path: Path = ("access", "issuers", name)
         if not is_issuer(str(name)):
-            document.report(
-                ("access", "issuers", name), f"{name} can be no issuer's name", "use a-z 0-9 -", key=True
-            )
+            document.report(path, f"{name} can be no issuer's name", "use a-z 0-9 -", key=True)
+        issuer = mapping(written)
+        first = known.setdefault(issuer.get("issuer"), name)
+        if first != name:
+            what = f"{first} and {name} have one issuer: nothing in a token says whose it is"
+            document.report((*path, "issuer"), what, "keep one")
+        if not is_address(str(issuer.get("keys"))):
+            check_named(document, (*path, "keys"), check_keys, _SAVE_KEYS)
+
+
+def _check_users(document: Document, access: Mapping[str, Any]) -> None:
     if not any(access.get(key) is not None for key in ("users", "robots")) and not access.get("issuers"):
         for key in ("authenticated", "tokens"):
             if key in access:

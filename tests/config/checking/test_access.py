@@ -61,6 +61,36 @@ def test_what_keys_need(access: dict[str, object], words: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        (None, "No such file or directory; save there what the issuer has at its jwks_uri"),
+        ("<html>", "keys.json:1:1: no JSON"),
+        ("[]", "keys.json:1:1: no JWK set"),
+        (
+            '{"keys": [{"kty": "oct", "k": "c2VjcmV0", "alg": "HS256"}]}',
+            "keys.json:1:1: no key for signatures",
+        ),
+    ],
+)
+def test_keys_of_an_issuer_are_looked_at_before_a_node_starts(
+    keys: str | None, words: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "keys.json"
+    if keys is not None:
+        file.write_text(keys)
+    (fault,) = said(access={"issuers": {"ci": {"issuer": "i", "audience": "a", "keys": str(file)}}})
+    assert words in fault
+
+
+def test_two_issuers_that_tokens_do_not_tell_apart() -> None:
+    one = {"issuer": "https://ci.example", "audience": "a", "keys": "https://ci.example/keys"}
+    (fault,) = said(
+        access={"issuers": {"ci": one, "other": one | {"audience": "b"}, "k8s": one | {"issuer": "k"}}}
+    )
+    assert "ci and other have one issuer: nothing in a token says whose it is; keep one" in fault
+
+
+@pytest.mark.parametrize(
     ("section", "key", "how"),
     [
         ("access", "users", "make it: htpasswd -nB NAME >> FILE"),
