@@ -19,6 +19,7 @@ from registry_mesh.assembly.watch.verified import KEY, Verified
 from registry_mesh.cli.main import main
 from registry_mesh.config.load import load
 from registry_mesh.oci.digest import Digest
+from registry_mesh.repositories.collection import Collection
 from registry_mesh.repositories.of_origin import Repositories
 from registry_mesh.stores.disk.storage import records_below
 from tests.simulators.origins import push_blob, push_image, repository
@@ -72,24 +73,33 @@ def test_a_tag_s_history_and_the_way_back(config: Path) -> None:
     assert full.output.startswith(shown.output)
 
 
-def test_gc_says_what_would_go_and_then_removes_it(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fill(origin: Repositories) -> None:
-        await push_image(repository(origin), "kept", "latest")
-        await push_blob(repository(origin), b"loose")
-
-    with_origin(config, fill)
+def test_gc_says_what_waits_for_its_grace(config: Path) -> None:
+    with_origin(config, loose_beside_an_image)
     first = run("gc", config)
     assert first.exit_code == 0, first.output
     assert "removed 0 (0 B)" in first.output and "in their grace: 1 (5 B)" in first.output
-    later = time.time() + 3700
-    monkeypatch.setattr(time, "time", lambda: later)
+    assert "(pushes.grace), then a run removes it" in first.output
+
+
+def test_gc_says_what_would_go_and_then_removes_it(config: Path) -> None:
+    async def an_hour_ago(origin: Repositories) -> None:
+        """All was pushed, and a run found what is loose."""
+        origin.lifecycle.clock = lambda: time.time() - 3700
+        await loose_beside_an_image(origin)
+        await Collection(origin).run()
+
+    with_origin(config, an_hour_ago)
     dry = run("gc", config, "--dry-run")
     assert "atlas/athena: " in dry.output and "1 loose (5 B)" in dry.output
     assert "would remove 1 (5 B)" in dry.output
-    assert "(pushes.grace), then a run removes it" in first.output
     assert "removed 1 (5 B)" in run("gc", config).output
     assert "removed 0" in run("gc", config).output
     assert run("verify", config).exit_code == 0
+
+
+async def loose_beside_an_image(origin: Repositories) -> None:
+    await push_image(repository(origin), "kept", "latest")
+    await push_blob(repository(origin), b"loose")
 
 
 def test_gc_says_what_becomes_of_the_loose(config: Path) -> None:
