@@ -6,6 +6,7 @@ import os
 import secrets
 from urllib.parse import quote
 
+from registry_mesh.config.registries import Registry, Siblings
 from registry_mesh.config.schema import Config
 from registry_mesh.telemetry.instruments import Layout
 from registry_mesh.upstream.health.board import Board
@@ -48,8 +49,34 @@ def board(config: Config, processes: int = 1) -> Board:
         config.role == "replica" and config.replication.fallthrough == "pull-through"
     )
     return Board(
-        parent_labels(config), processes, secrets.token_hex(8) if forwards else "", sibling_labels(config)
+        parent_labels(config),
+        processes,
+        secrets.token_hex(8) if forwards else "",
+        sibling_labels(config),
+        logins(config),
     )
+
+
+def logins(config: Config) -> dict[tuple[str, str], list[str]]:
+    """The registries that show a parent the same, by the parent and `login_key`. Siblings are of none."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for host, registry in config.registries.items():
+        for parent in parents_of(config, host):
+            found.setdefault((parent, login_key(registry)), []).append(host)
+    for sibling in sibling_labels(config):
+        found.setdefault((sibling, sibling_login_key(config)), [])
+    return found
+
+
+def login_key(shown: Registry | Siblings) -> str:
+    """By what a parent judges who asks: the same where it is shown the same."""
+    service = shown.token_service if isinstance(shown, Registry) else None
+    return repr((shown.credentials, shown.certificate, service))
+
+
+def sibling_login_key(config: Config) -> str:
+    """See `login_key`."""
+    return login_key(config.siblings) if config.siblings is not None else ""
 
 
 def parent_labels(config: Config) -> list[str]:

@@ -56,8 +56,6 @@ class RegistryFacts:
     """Seconds that tags are answered without any parent."""
     login: bool = False
     """Whether its parents are shown credentials."""
-    login_name: str = ""
-    """Where those are kept: `file:PATH`, `env:NAME` or `command:PROGRAM`."""
     unproven: bool = False
     """Whether ranges are given of what is not here whole, from parents without chunk maps."""
     answered: float = 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -24,24 +24,8 @@ _LOGIN: Final = ("401", "login", "credentials")
 def of_parents(facts: NodeFacts, now: float) -> Iterator[Finding]:
     """All about all registries."""
     for registry in facts.registries:
-        others = [other for other in facts.registries if other is not registry]
-        own = replace(registry, parents=tuple(_own(registry, others, parent) for parent in registry.parents))
-        for found in _of_registry(own, facts.config, now):
+        for found in _of_registry(registry, facts.config, now):
             yield replace(found, registries=(registry.name,))
-
-
-def _own(registry: RegistryFacts, others: Sequence[RegistryFacts], parent: ParentFacts) -> ParentFacts:
-    """Without a login that is not taken, where it is another registry's that has the same parent."""
-    sharing = [other for other in others if any(each.url == parent.url for each in other.parents)]
-    if _names_login(parent, registry) or not any(_names_login(parent, other) for other in sharing):
-        return parent
-    return replace(parent, denied_since=0.0)
-
-
-def _names_login(parent: ParentFacts, registry: RegistryFacts) -> bool:
-    """Whether what went wrong there last was that registry's login."""
-    login = registry.login_name
-    return bool(login) and any(f"{login}{end}" in parent.error for end in "):")
 
 
 def _of_registry(registry: RegistryFacts, config: str, now: float) -> Iterator[Finding]:
@@ -179,7 +163,7 @@ def _denied(registry: RegistryFacts, parent: ParentFacts, now: float) -> Finding
     return Finding(
         "parent-denied",
         f"{parent.name} does not take our credentials for {registry.name}.",
-        parent.name,
+        _shown(registry, parent),
         (f"Since {moment(parent.denied_since, now)}: {parent.error}.",),
         f"put the right ones in place (registries.{registry.name}.credentials); a file is read again at once",
         parent.denied_since,
@@ -192,11 +176,16 @@ def _turned_away(registry: RegistryFacts, parent: ParentFacts, now: float) -> Fi
     return Finding(
         "parent-denied",
         f"{parent.name} gives this node nothing of {registry.name}: it {said}.",
-        parent.name,
+        _shown(registry, parent),
         (f"Since {moment(parent.denied_since, now)}. This node shows it no login.",),
         f"a login, in registries.{registry.name}.credentials; or its admin lets this node's address in",
         parent.denied_since,
     )
+
+
+def _shown(registry: RegistryFacts, parent: ParentFacts) -> str:
+    """What a parent is shown for one registry: it may take what it is shown for another."""
+    return f"{parent.name} for {registry.name}"
 
 
 def _no_registry(registry: RegistryFacts, parent: ParentFacts, config: str) -> Finding:

@@ -45,6 +45,7 @@ from registry_mesh.upstream.health.liveness import Patience
 from registry_mesh.upstream.health.opinion import LEADS_BACK
 from registry_mesh.upstream.health.parent import KnownParent
 from registry_mesh.upstream.health.retry_after import retry_after
+from registry_mesh.upstream.health.welcome import WelcomeCard
 from registry_mesh.upstream.login.authorization import Authorization, Question
 from registry_mesh.upstream.login.credentials import Credentials
 from registry_mesh.upstream.login.demands import REFUSED, Demands
@@ -72,12 +73,13 @@ class ParentSession:
         ns: Namespace = "auto",
         card: Card | None = None,
         near: str = "",
+        welcome: WelcomeCard | None = None,
     ) -> None:
         """`instruments`: laid out with this parent's `name` among the values of the label `parent`. `token_service`:
         the URL of the only one that may be told the login. `ns`: whether the registry is named to it; `auto`: where it
         is one of ours. `card`: where the node's opinion of it is kept; None: this session has its own.
-        `near`:
-        see `Provenance.near`; such bytes are counted apart."""
+        `near`: see `Provenance.near`; such bytes are counted apart. `welcome`: where it is kept how the login is
+        taken."""
         self.url, self.folder = base_and_folder(url)
         self.name = url.rstrip("/").partition("://")[2]
         self._ns = ns
@@ -95,6 +97,7 @@ class ParentSession:
             near,
         )
         self.heads = Heads()
+        self.welcome = welcome or WelcomeCard.alone()
         self._session = session
         login = FixedLogin(login) if isinstance(login, Credentials) else login
         self._authorization = Authorization(session, self.url, login, token_service, patience.connect)
@@ -195,7 +198,7 @@ class ParentSession:
         try:
             return await self._let_in(stack, request, question)
         except LoginRefused as refused:
-            self.parent.card.deny(refused.reason)
+            self.welcome.deny(refused.reason)
             raise
 
     async def _let_in(
@@ -220,13 +223,13 @@ class ParentSession:
                 if await dialogue.refused(response.status, demanded):
                     continue
                 if response.status in REFUSED:
-                    self.parent.card.refuse(f"answered {response.status}")
+                    self.welcome.refuse(f"answered {response.status}")
                     raise dialogue.failure(response.status, why)
             dialogue.passed()
             if dialogue.header:
-                self.parent.card.let_in()
+                self.welcome.let_in()
             if response.ok:
-                self.parent.card.gave()
+                self.welcome.gave()
             ours = response.status in (503, 508) and self._ours(response)
             return self._checked(response, request.headers, await explained(response) if ours else "")
 
@@ -255,12 +258,13 @@ class ParentSession:
 
     def _note_base(self, response: aiohttp.ClientResponse) -> None:
         """What an answer to GET /v2/ says of what else would be answered."""
-        card, has_login = self.parent.card, self._authorization.login is not None
+        welcome, has_login = self.welcome, self._authorization.login is not None
         challenges = parse_challenges(response.headers.getall("WWW-Authenticate", []))
         away = turned_away(response.status, challenges, login=has_login)
-        card.base(away or no_registry(response.status, response.content_type))
-        if away and not has_login and not card.has_given:
-            card.refuse(f"answers /v2/ with {away}")
+        self.parent.card.base(no_registry(response.status, response.content_type))
+        welcome.base(away)
+        if away and not has_login and not welcome.has_given:
+            welcome.refuse(f"answers /v2/ with {away}")
 
     def _recognise(self, response: aiohttp.ClientResponse) -> None:
         self.parent.mesh = self._ours(response)

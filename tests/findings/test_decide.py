@@ -52,25 +52,6 @@ def failing(*parents: ParentFacts) -> NodeFacts:
     return replace(WELL, registries=(only,))
 
 
-def test_a_login_that_is_not_taken_is_that_of_its_registry_alone() -> None:
-    """Two or three registries have one parent, whose state they share."""
-    denied = replace(UP, denied_since=SINCE, error="this node's login (env:B) is not taken: answered 401")
-    logins = {"a.example": "", "b.example": "env:B", "c.example": "env:BB"}
-    facts = replace(
-        WELL,
-        registries=tuple(
-            RegistryFacts(name, (denied,), login=bool(login), login_name=login)
-            for name, login in logins.items()
-        ),
-    )
-    (found,) = decide(facts, NOW)
-    assert (found.registries, found.next.count("registries.b.example.credentials")) == (("b.example",), 1)
-    other = replace(denied, error="answered 401, and this node's login cannot be used: env:BB: not set")
-    facts = replace(facts, registries=tuple(replace(each, parents=(other,)) for each in facts.registries))
-    (found,) = decide(facts, NOW)
-    assert found.registries == ("c.example",)
-
-
 AWAY = "No parent of r.example answers: offline since 10:31; what is held goes on"
 STOPPED = StoppedDeletes("r.example", 31, 100, 0.1, "sha256:abc")
 

@@ -302,8 +302,9 @@ async def test_a_parent_that_gives_a_node_without_a_login_nothing(
         parent.odd = lambda _: web.Response(status=status, headers=headers)
         parent.add_image("1", b"layer")
         async with site(tmp_path, parent.url) as node, aiohttp.ClientSession(node.url) as client:
-            sheet = node.board.sheet(parent.url.partition("//")[2])
-            await eventually(lambda: sheet.standing(0.0).denied_since, "a ping")
+            ((parent_and_login, _),) = node.board.welcomes.registries.items()
+            sheet = node.board.welcomes.sheet(*parent_and_login)
+            await eventually(lambda: sheet.welcome().denied_since, "a ping")
             for ahead in (0, 6):
                 node.keeper.lookout.look(time.time() + ahead)
             said = (

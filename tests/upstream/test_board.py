@@ -189,21 +189,6 @@ def test_a_parent_that_was_left_for_being_slow_and_its_rate() -> None:
     assert node.cards[2].standing().rate is None, "that is long ago"
 
 
-def test_a_login_that_is_not_taken_is_told_until_it_is() -> None:
-    node = Node()
-    assert node.cards[0].standing().denied_since is None
-    node.cards[0].deny("answered 401")
-    node.now += 5
-    node.cards[1].deny("answered 401")
-    assert (node.cards[2].standing().denied_since, node.cards[2].standing().error) == (100.0, "answered 401")
-    node.now += 5
-    node.cards[2].let_in()
-    assert node.cards[0].standing().denied_since is None
-    node.now += 5
-    node.cards[0].deny("answered 401")
-    assert node.cards[2].standing().denied_since == 110.0, "it was taken for the last time then"
-
-
 def test_a_ping_that_is_out_for_long_is_silence_until_something_comes() -> None:
     node = Node()
     node.breakers[0].succeeded(0.1)

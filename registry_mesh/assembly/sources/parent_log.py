@@ -1,4 +1,5 @@
-"""One line in the log for each change of a parent's state, whichever process of the node saw it."""
+"""One line in the log for each change of a parent's state, and of how it takes a login, whichever process of the node
+saw it."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from typing import Final
 from registry_mesh.ports.standing import Change, Standing, State, change
 from registry_mesh.telemetry.logs import FIELDS
 from registry_mesh.upstream.health.board import Board
+from registry_mesh.upstream.health.welcome import Key, Welcome
 
 log: Final = logging.getLogger(__name__)
 
@@ -31,6 +33,9 @@ class ParentLog:
     def __init__(self, board: Board) -> None:
         self._sheets = {name: board.sheet(name) for name in board.names}
         self._before: dict[str, Standing] = {}
+        self._welcomes = {key: board.welcomes.sheet(*key) for key in board.welcomes.registries}
+        self._registries = board.welcomes.registries
+        self._refusing = set[Key]()
 
     async def follow(self) -> None:
         """Tell of changes, for ever."""
@@ -48,6 +53,22 @@ class ParentLog:
             self._before[name] = standing
             if told:
                 _tell(told, now)
+        for key, each in self._welcomes.items():
+            self._look_at_login(key, each.welcome())
+
+    def _look_at_login(self, key: Key, welcome: Welcome) -> None:
+        """Registries that have a parent in common may show it different logins: the line says whose it is about."""
+        refuses = welcome.denied_since is not None
+        if refuses == (key in self._refusing):
+            return
+        self._refusing ^= {key}
+        fields = {"parent": key[0], "registries": list(self._registries[key])}
+        if refuses:
+            log.warning(
+                "a parent refuses what this node shows it", extra={FIELDS: fields | {"why": welcome.error}}
+            )
+        else:
+            log.info("a parent takes what this node shows it again", extra={FIELDS: fields})
 
 
 def _tell(told: Change, now: float) -> None:

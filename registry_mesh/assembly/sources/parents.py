@@ -13,6 +13,7 @@ from typing import Final
 from registry_mesh.assembly.labels import (
     board,
     layout,
+    login_key,
     node_name,
     other_servers,
     parent_label,
@@ -40,6 +41,7 @@ from registry_mesh.telemetry.names import (
 from registry_mesh.upstream.client import open_session
 from registry_mesh.upstream.health.board import Board, Card
 from registry_mesh.upstream.health.liveness import Patience
+from registry_mesh.upstream.health.welcome import WelcomeCard
 from registry_mesh.upstream.login.docker_config import server
 from registry_mesh.upstream.login.login_sources import (
     CommandSource,
@@ -79,6 +81,10 @@ class Seen:
     def card(self, parent: str) -> Card:
         """What this process notes of a parent, and reads of the others' notes."""
         return self.board.card(parent, self.process)
+
+    def welcome(self, parent: str, registry: Registry) -> WelcomeCard:
+        """What it notes of how a parent takes what is shown to it for a registry."""
+        return self.board.welcomes.card(parent, login_key(registry), self.process)
 
 
 class Parents:
@@ -199,6 +205,7 @@ class Parents:
             ns=registry.ns,
             card=self._seen.card(parent_label(url)),
             near=near,
+            welcome=self._seen.welcome(parent_label(url), registry),
         )
         self._stack.push_async_callback(session.close)
         return session

@@ -142,7 +142,6 @@ class KnownFacts:
             grace=max(registry.tags.offline_grace, registry.tags.stale_if_error),
             grace_among_errors=registry.tags.stale_if_error,
             login=registry.credentials is not None,
-            login_name=str(registry.credentials or ""),
             unproven=registry.ranges == "unproven",
             answered=self._learned.answered.get(host, 0.0),
             forgotten=host in self._learned.forgotten,

@@ -17,16 +17,18 @@ from registry_mesh.admin.status import (
     cache_status,
     parent_status,
 )
-from registry_mesh.assembly.labels import other_servers, parent_label
+from registry_mesh.assembly.labels import login_key, other_servers, parent_label, sibling_login_key
 from registry_mesh.assembly.supervision.seats import Seats
 from registry_mesh.assembly.watch.figures import Figures
 from registry_mesh.assembly.watch.money import money
 from registry_mesh.config.schema import Config
 from registry_mesh.findings.outage import Outage
 from registry_mesh.ports.cut_off import parsed
+from registry_mesh.ports.standing import Standing
 from registry_mesh.telemetry import names
 from registry_mesh.telemetry.instruments import Table
 from registry_mesh.upstream.health.board import Board
+from registry_mesh.upstream.health.welcome import received
 
 
 class Shown:
@@ -67,7 +69,7 @@ class Shown:
 
         def parent(host: str, url: str) -> ParentStatus:
             label = parent_label(url)
-            standing = self._board.sheet(label).standing(now)
+            standing = self._standing(label, login_key(self._config.registries[host]), now)
             told = parent_status(url, standing, now, asking.get(label, 0), lies.get(label, 0))
             since = parsed(self._board.sheet(label).cut_off()).get(host) if told.state == "up" else None
             cut_off = None if since is None else round(max(0.0, today - since), 1)
@@ -97,10 +99,15 @@ class Shown:
         now, found = time.monotonic(), []
         for url in other_servers(self._config).values():
             label = parent_label(url)
-            standing = self._board.sheet(label).standing(now)
+            standing = self._standing(label, sibling_login_key(self._config), now)
             told = parent_status(url, standing, now, asking.get(label, 0), lies.get(label, 0))
             found += with_use([[told]])[0]
         return found
+
+    def _standing(self, parent: str, login: str, now: float) -> Standing:
+        """How a parent does for those that show it this."""
+        sheet = self._board.welcomes.sheet(parent, login)
+        return received(self._board.sheet(parent).standing(now), sheet.welcome())
 
     def day(self) -> DayStatus | None:
         """The last 24 hours, with what they cost."""

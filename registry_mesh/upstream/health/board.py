@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import mmap
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
+from types import MappingProxyType
 from typing import Any, Final
 
 from registry_mesh.ports.standing import Quota, Standing
 from registry_mesh.upstream.health.opinion import (
     SLOW_LASTS,
-    TURNED_AWAY,
     Facts,
     Opinion,
-    base,
     opinion,
     quota,
     standing,
 )
+from registry_mesh.upstream.health.welcome import Key, Welcomes
 
 _NAMES: Final = {field.name: index for index, field in enumerate(fields(Facts))}
 _FACTS: Final = len(_NAMES)
@@ -43,10 +43,15 @@ class Board:
     """Rows for `processes` and the parents of these `names`."""
 
     def __init__(
-        self, names: Iterable[str], processes: int = 1, node: str = "", beside: Iterable[str] = ()
+        self,
+        names: Iterable[str],
+        processes: int = 1,
+        node: str = "",
+        beside: Iterable[str] = (),
+        logins: Mapping[Key, Sequence[str]] = MappingProxyType({}),
     ) -> None:
         """`node`: what the node is called by those that look for loops; empty where it hands no request on. `beside`:
-        nodes that are asked as parents are, and stand beside it, not above."""
+        nodes that are asked as parents are, and stand beside it, not above. `logins`: see `Welcomes`."""
         self.node = node
         self._parents = tuple(dict.fromkeys(names))
         self.names = tuple(dict.fromkeys([*self._parents, *beside]))
@@ -57,6 +62,7 @@ class Board:
         self._lineages = memoryview(mmap.mmap(-1, rows * _LINEAGE))
         self._cuts = memoryview(mmap.mmap(-1, rows * _CUT))
         self._processes = processes
+        self.welcomes = Welcomes(logins, processes)
 
     def sheet(self, name: str) -> Sheet:
         """All rows of one parent. `ValueError` for a name that is none of them."""
@@ -85,6 +91,7 @@ class Board:
         """Forget what the process saw that had this place before."""
         for name in self.names:
             self.card(name, process).clear()
+        self.welcomes.clear(process)
 
 
 class Sheet:
@@ -245,40 +252,9 @@ class Card:
         until = self._sheet.last(f"late_{what}")
         return max(until, self._sheet.last("slow_until") if what == "blobs" else 0.0) > self.clock()
 
-    def deny(self, why: str) -> None:
-        """The parent did not take this node's login."""
-        now = self.clock()
-        if self.own("denied_at") <= self.own("let_in_at"):
-            self.write(denied_since=now)
-        self.write(denied_at=now)
-        self.tell(why)
-
-    def let_in(self) -> None:
-        """It took it."""
-        self._own[_NAMES["let_in_at"]] = self.clock()
-
     def base(self, status: int) -> None:
-        """It answered GET /v2/: as a registry may (0), or with this status, as none does, or none that lets this node
-        in."""
+        """It answered GET /v2/: as a registry may (0), or with this status, as none does."""
         self._own[_NAMES["base_at"]], self._own[_NAMES["base"]] = self.clock(), float(status)
-
-    def gave(self) -> None:
-        """It gave what it was asked for."""
-        self._own[_NAMES["gave_at"]] = self.clock()
-
-    def refuse(self, why: str) -> None:
-        """It refused this node what it was asked for. That it gives nothing is told where `/v2/` says so too."""
-        now = self.clock()
-        if self.own("refused_at") <= self._sheet.last("gave_at"):
-            self.write(refused_since=now)
-        self.write(refused_at=now)
-        if base(self._sheet.seen()) in TURNED_AWAY:
-            self.tell(why)
-
-    @property
-    def has_given(self) -> bool:
-        """Whether it gave any process anything that it was asked for."""
-        return self._sheet.last("gave_at") > 0
 
     @property
     def heard_at(self) -> float:

@@ -24,10 +24,6 @@ LASTS: Final = 15.0
 """Seconds after which a ping counts no more: none is out for so long, but its process may be dead."""
 
 
-TURNED_AWAY: Final = frozenset({401, 403})
-"""Answers to GET /v2/ by which a registry may turn a node away, whatever it is asked for."""
-
-
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What one process saw of one parent. Times are of the monotonic clock, the same for all processes of a machine;
@@ -72,22 +68,10 @@ class Facts:
     slow_since: float = 0.0
     """Since when it is asked after the others for being slow."""
     slow_until: float = 0.0
-    denied_since: float = 0.0
-    """Since when it does not take this node's login, as this process saw it first."""
-    denied_at: float = 0.0
-    """When it did so last."""
-    let_in_at: float = 0.0
-    """When it took it last."""
     base_at: float = 0.0
     """When it answered GET /v2/ last."""
     base: float = 0.0
-    """The status, where no registry gives that answer to a node that it lets in."""
-    gave_at: float = 0.0
-    """When it gave what it was asked for last."""
-    refused_since: float = 0.0
-    """Since when it refuses this node what it is asked for, as this process saw it first."""
-    refused_at: float = 0.0
-    """When it did so last."""
+    """The status, where no registry gives that answer."""
     peak: float = 0.0
     """Seconds to an answer's head that few take longer than: it rises fast, and falls slowly."""
     least: float = 0.0
@@ -188,8 +172,7 @@ def standing(seen: Sequence[Facts], heard: float, error: str, now: float) -> Sta
         lost=known.lost or state is State.SILENT,
         clock_ahead=_clock(seen, now),
         rate=_rate(seen, now),
-        denied_since=_denied_since(seen),
-        no_registry=0 if (status := base(seen)) in TURNED_AWAY else status,
+        no_registry=base(seen),
         slow_since=min((facts.slow_since for facts in seen if facts.slow_until > now), default=None),
         slow_until=max((facts.slow_until for facts in seen if facts.slow_until > now), default=None),
     )
@@ -218,17 +201,8 @@ def _clock(seen: Sequence[Facts], now: float) -> float | None:
 
 
 def base(seen: Sequence[Facts]) -> int:
-    """The status by which it answered GET /v2/ last, where no registry gives that to a node that it lets in; else 0."""
+    """The status by which it answered GET /v2/ last, where no registry gives that; else 0."""
     return int(max(seen, key=lambda facts: facts.base_at).base)
-
-
-def _denied_since(seen: Sequence[Facts]) -> float | None:
-    taken = max(facts.let_in_at for facts in seen)
-    since = [max(facts.denied_since, taken) for facts in seen if facts.denied_at > taken]
-    if base(seen) in TURNED_AWAY:
-        gave = max(facts.gave_at for facts in seen)
-        since += [max(facts.refused_since, gave) for facts in seen if facts.refused_at > gave]
-    return min(since, default=None)
 
 
 def _rate(seen: Sequence[Facts], now: float) -> float | None:
