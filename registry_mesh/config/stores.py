@@ -87,6 +87,12 @@ class Store(Section):
         return found.path if found is not None else None
 
     @property
+    def authorities(self) -> dict[str, str]:
+        """Files of certificate authorities, by their keys."""
+        ca = self.s3.ca if self.s3 is not None else None
+        return {"store.s3.ca": ca} if ca is not None else {}
+
+    @property
     def key(self) -> Path:
         """The key that says where it is."""
         return ("store", "disk", "path") if self.disk is not None else ("store", "s3", "bucket")

@@ -11,6 +11,7 @@ from registry_mesh.findings.finding import NAMES, Finding, worst_first
 from registry_mesh.findings.of_node import (
     of_access,
     of_certificates,
+    of_files,
     of_program,
     of_rules,
     of_store,
@@ -28,6 +29,7 @@ _CHECKS: Final[Sequence[Callable[[NodeFacts, float], Iterator[Finding]]]] = (
     of_program,
     of_certificates,
     of_access,
+    of_files,
     of_rules,
     of_webhooks,
 )
@@ -42,6 +44,7 @@ _HOLD: Final = {
     "loop": 5.0,
     "tls-untrusted": 5.0,
     "parent-denied": 5.0,
+    "files-invalid": 5.0,
     "webhook-down": 60.0,
     "memory-low": 120.0,
     "store-slow": 300.0,

@@ -135,6 +135,16 @@ class AccessFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class FileFacts:
+    """Files that the configuration names, and that cannot be used as they are now."""
+
+    key: str
+    """What names them: `listen.tls`."""
+    why: tuple[str, ...]
+    """Each with its file."""
+
+
+@dataclass(frozen=True, slots=True)
 class CertificateFacts:
     """A certificate that this node shows."""
 
@@ -274,6 +284,7 @@ class NodeFacts:
     care: CareFacts = field(default_factory=CareFacts)
     program: ProgramFacts = field(default_factory=ProgramFacts)
     access: AccessFacts = field(default_factory=AccessFacts)
+    files: tuple[FileFacts, ...] = ()
     certificates: tuple[CertificateFacts, ...] = ()
     rules: RulesFacts = field(default_factory=RulesFacts)
     pulls: PullFacts = field(default_factory=PullFacts)

@@ -45,6 +45,7 @@ NAMES: Final = {
     "workers-die": State.BROKEN,
     "reload-failed": State.LOOK,
     "access-invalid": State.LOOK,
+    "files-invalid": State.LOOK,
     "rules-invalid": State.LOOK,
     "rule-empty": State.LOOK,
     "guard-stopped": State.BROKEN,

@@ -210,6 +210,18 @@ def of_access(facts: NodeFacts, now: float) -> Iterator[Finding]:
         )
 
 
+def of_files(facts: NodeFacts, now: float) -> Iterator[Finding]:
+    """Whether the other files that the configuration names can be used."""
+    for each in facts.files:
+        yield Finding(
+            "files-invalid",
+            f"{each.key} is not taken from its files as they are; what they said last stays in force.",
+            each.key,
+            (*each.why[:4], "A process that dies begins again with that; a node that is started does not."),
+            f"registry-mesh check-config {facts.config}",
+        )
+
+
 def of_rules(facts: NodeFacts, now: float) -> Iterator[Finding]:
     """Whether the rules can be read, and are held."""
     rules = facts.rules

@@ -243,6 +243,10 @@ _NODE: Final = (
     _of_finding("unknown-registry", "1h", f"Nodes ask {WHO} for a registry that it does not serve."),
     _of_finding("webhook-down", "30m", f"A receiver of {WHO}'s events takes none; they wait."),
     _of_finding("access-invalid", "5m", f"{WHO} cannot use its access files; the old ones are in force."),
+    _of_finding(
+        "files-invalid", "5m",
+        f"{WHO} cannot use files that its configuration names, such as a certificate; what they said last is in force.",
+    ),
     _of_finding("rules-invalid", "5m", f"{WHO} cannot use its rule files; the old rules are in force."),
     _of_finding("rule-empty", "1h", f"A rule of {WHO} selects nothing."),
     _of_finding("guard-stopped", "0m", f"The rules of {WHO} would delete more than the guard allows; nothing was."),

@@ -85,8 +85,8 @@ FINDINGS: Final = (
     "parent-denied", "readers-missing",
     "tls-untrusted", "throttled", "loop", "clock-off", "pulls-fail", "hits-slow", "store-fault", "store-full",
     "store-thrash", "store-small", "store-slow", "rot", "scrub-old", "limits-low",
-    "memory-low", "workers-die", "reload-failed", "access-invalid", "rules-invalid", "rule-empty",
-    "guard-stopped", "replication-behind", "behind", "certificate-ending", "webhook-down",
+    "memory-low", "workers-die", "reload-failed", "access-invalid", "files-invalid", "rules-invalid",
+    "rule-empty", "guard-stopped", "replication-behind", "behind", "certificate-ending", "webhook-down",
     "unknown-registry", "format-newer",
 )  # fmt: skip
 """Diagnoses, as `findings` names them."""

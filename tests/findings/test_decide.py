@@ -12,6 +12,7 @@ from registry_mesh.findings.facts import (
     CareFacts,
     CertificateFacts,
     DiskFacts,
+    FileFacts,
     IdleRule,
     MemoryFacts,
     NodeFacts,
@@ -372,6 +373,13 @@ STOPPED = StoppedDeletes("r.example", 31, 100, 0.1, "sha256:abc")
         (
             replace(WELL, access=AccessFacts(('p.yaml:6:101: "fly" is none',), SINCE)),
             {"access-invalid": "The access files are not taken since 10:31; the old ones stay in force."},
+        ),
+        (
+            replace(WELL, files=(FileFacts("listen.tls", ("/c.pem holds no PEM certificate",)),)),
+            {
+                "files-invalid": "listen.tls is not taken from its files as they are; "
+                "what they said last stays in force."
+            },
         ),
         (
             replace(WELL, rules=RulesFacts(("r.yaml:3:1: unknown key",), SINCE)),

@@ -85,6 +85,7 @@ class KnownFacts:
                 refused_at=refused_at,
             ),
             access=AccessFacts(access_faults, access_since),
+            files=self._learned.files,
             certificates=self._learned.certificates,
             rules=self._rules(config, status),
             pulls=self._pulls(status, now),

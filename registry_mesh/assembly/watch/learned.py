@@ -15,9 +15,10 @@ from registry_mesh.assembly.watch import verified
 from registry_mesh.assembly.watch.verified import Verified
 from registry_mesh.config.access_files import forgotten_registries
 from registry_mesh.config.checking.certificates import check_pair, ends_at
+from registry_mesh.config.checking.files_in_force import named_files, unusable_files
 from registry_mesh.config.parent_places import parent_places
 from registry_mesh.config.schema import Config
-from registry_mesh.findings.facts import CertificateFacts
+from registry_mesh.findings.facts import CertificateFacts, FileFacts
 from registry_mesh.ports import marker
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.records import KeyedRecords
@@ -44,6 +45,9 @@ class Learned:
         self.forgotten: frozenset[str] = frozenset()
         """Registries that are served to nobody."""
         self.certificates: tuple[CertificateFacts, ...] = ()
+        self.files: tuple[FileFacts, ...] = ()
+        self._seen: tuple[object, ...] = ()
+        """Of the files that the configuration names, as they were when they were looked into."""
         self.places: Mapping[tuple[str, str], str] = {}
         """Where the file names a parent, by registry and URL; looked at when it is needed."""
         self.format = 0
@@ -56,6 +60,7 @@ class Learned:
         """Look anew. `answering`: registries of which a parent answers now; `places`: whether those of parents are
         needed."""
         self.certificates = await offload(self._look_at_certificates)
+        self.files = await offload(self._look_at_files)
         if places and not self.places:
             self.places = await offload(parent_places, self._path)
         self.answered |= dict.fromkeys(answering, time.time())
@@ -81,6 +86,18 @@ class Learned:
         except (Failure, OSError):
             return  # a store that is broken is a finding of its own
 
+    def _look_at_files(self) -> tuple[FileFacts, ...]:
+        """In a thread: read again where one of them is another."""
+        config = self._config()
+        seen = tuple(map(_look, named_files(config)))
+        if seen == self._seen:
+            return self.files
+        self._seen = seen
+        found: dict[str, list[str]] = {}
+        for each in unusable_files(config):
+            found.setdefault(each.key, []).append(each.why)
+        return tuple(FileFacts(key, tuple(why)) for key, why in found.items())
+
     def _look_at_certificates(self) -> tuple[CertificateFacts, ...]:
         """In a thread: the files of the certificates that are shown, against what they were when they could be used
         last."""
@@ -105,6 +122,15 @@ class Learned:
         if not why:
             served = self._served[file] = ends.timestamp()
         return CertificateFacts(file, served, why, listener)
+
+
+def _look(file: str) -> tuple[str, int, int, int]:
+    """Differs from the one before where the file may have changed."""
+    try:
+        found = Path(file).stat()
+    except OSError:
+        return file, 0, 0, 0
+    return file, found.st_ctime_ns, found.st_size, found.st_ino
 
 
 def _format(data: bytes | None) -> int:

@@ -101,6 +101,12 @@ class World:
         serving = {each["pid"] for each in status["workers"] if each["state"] == "serving"}
         return self.children() if serving & self.children() else set()
 
+    def found(self) -> set[str]:
+        """What the finding about files is about."""
+        with urlopen(f"{self.node.admin}/status", timeout=60, context=self.node.tls) as told:
+            status: Any = json.load(told)
+        return {each["subject"] for each in status["findings"] if each["name"] == "files-invalid"}
+
     def children(self) -> set[int]:
         assert self.node.process is not None
         pid = self.node.process.pid
@@ -131,6 +137,21 @@ SAID = (
 )
 
 
+KEYS = {
+    "listen.tls",
+    "admin.tls",
+    "admin.users",
+    "pulls.pseudonyms",
+    "registries.r.example.ca",
+    "registries.r.example.certificate",
+}
+
+USABLE: dict[Callable[[Path], None], set[str]] = {
+    emptied: {"admin.users"},
+    of_another: {"pulls.pseudonyms", "registries.r.example.ca"},
+}
+"""Of those, what is in order all the same."""
+
 GOOD: dict[Callable[[Path], None], set[str]] = {emptied: {SAID[2]}, of_another: {SAID[3]}}
 """What can be used all the same: a file in which nobody is let in, and any key that is long enough."""
 
@@ -140,8 +161,10 @@ def test_they_serve_on_whatever_is_wrong_and_say_so(world: World, damage: Callab
     before = {path: path.read_bytes() for path in world.files()}
     with world.node:
         eventually_here(lambda: len(world.pids()) == 2, "both to serve")
+        assert world.found() == set()
         for path in before:
             damage(path)
+        eventually_here(lambda: world.found() == KEYS - USABLE.get(damage, set()), world.found)
         world.kill()
         world.kill()
         log = world.node.log.read_text()
@@ -152,6 +175,7 @@ def test_they_serve_on_whatever_is_wrong_and_say_so(world: World, damage: Callab
             lambda: "files for TLS of a listener were read again" in world.node.log.read_text(), "a look"
         )
         world.kill()
+        eventually_here(lambda: world.found() == set(), world.found)
 
 
 @pytest.mark.parametrize("damage", [gone, emptied])

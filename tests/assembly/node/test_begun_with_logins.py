@@ -52,6 +52,17 @@ class Running:
             os.kill(pid, signal.SIGKILL)
         await eventually(self.pids, "both to begin again", until=lambda found: len(found - before) == 2)
 
+    async def found(self) -> list[str]:
+        """What the finding about files is about, once there is one."""
+
+        async def subjects() -> list[str]:
+            async with self.client.get(f"{self.node.admin}/status") as told:
+                status: Any = json.loads(await told.read())
+            return [each["subject"] for each in status["findings"] if each["name"] == "files-invalid"]
+
+        found: list[str] = await eventually(subjects, "a finding")
+        return found
+
     async def pull(self, repository: str) -> bytes:
         async with self.client.get(f"{self.node.url}/v2/{repository}/blobs/{DIGEST}") as answer:
             assert answer.status == 200, await answer.text()
@@ -105,6 +116,7 @@ async def test_parents_are_asked_by_the_login_that_was_good_last(
             assert len(parent.requests) > before, "the parent is asked whose digest it is"
         assert "credentials cannot be read: those known are used on" in node.log.read_text()
         assert "dTpw" not in node.log.read_text()
+        assert await running.found() == ["registries.r.example.credentials"]
         parent.users = {"u": "new"}
         file.write_text(docker(parent.url, auth="dTpuZXc="))
         assert await running.pull("a/fourth") == DATA
@@ -134,6 +146,7 @@ async def test_a_bucket_is_believed_by_the_authorities_that_were_good_last(
                 ca.unlink() if text is None else ca.write_text(text)
                 await running.kill()
                 assert await pushed(running) == 201
+            assert await running.found() == ["store.s3.ca"]
             assert "authorities of the bucket cannot be used: the old ones hold" in node.log.read_text()
             authority.cert_pem.write_to_path(str(ca))
             await running.kill()
