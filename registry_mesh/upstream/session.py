@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Final, Literal
+from typing import Literal
 
 import aiohttp
 
@@ -55,8 +55,6 @@ from registry_mesh.upstream.statuses import OWN_NODE, fault_of, is_beside, linea
 from registry_mesh.upstream.way import Client, base_and_folder
 
 Namespace = Literal["auto", "always", "never"]
-_WRITES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-"""Where they are refused, whoever has to mend it is told what the registry says of that itself."""
 
 
 class ParentSession:
@@ -216,7 +214,7 @@ class ParentSession:
                 hides=self._authorization.login is not None and not self.mesh,
             )
             if demanded is not None:
-                why = await explained(response) if request.method in _WRITES else ""
+                why = await explained(response) if _is_push(request, question) else ""
                 response.release()
                 if elsewhere:
                     raise SourceDenied(f"answered {response.status} where it led to", source=self.name)
@@ -299,6 +297,11 @@ class ParentSession:
         if self.mesh or (response.status == 503 and is_beside(response.url.path)):
             return
         self.parent.throttles.note(str(response.url), response.status, wait)
+
+
+def _is_push(request: Request, question: Question) -> bool:
+    """Whether it is part of one: where it is refused, who has to mend that is told what the registry says of it."""
+    return request.method != "HEAD" and "pull,push" in question.scope
 
 
 def _counter(instruments: Instruments, received: Metric, name: str, registry: str) -> Counter:

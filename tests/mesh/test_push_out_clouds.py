@@ -285,7 +285,7 @@ async def test_a_blob_that_may_not_be_mounted_is_sent(cloud: Cloud) -> None:
         (
             lambda cloud: Quay(cloud, organisation=False),
             Quay,
-            "does not let this node see what is in",
+            "answered 401: access to the requested resource",
         ),
         (lambda cloud: Quay(cloud, busy=6), Quay, ""),
     ],

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
 from registry_mesh.oci.endpoints import Endpoint
 from registry_mesh.oci.reference import RegistryName, RepositoryName
-from registry_mesh.ports.failures import Failure, SourceDenied, SourceRefused
+from registry_mesh.ports.failures import Failure, SourceDenied, SourceRefused, SourceUnavailable
 from registry_mesh.upstream.answer import Answer
 from registry_mesh.upstream.health.explained import printable
 from registry_mesh.upstream.repository import ParentRepository
@@ -91,7 +91,14 @@ class PushPlace:
                 yield answer
         except SourceDenied as denied:
             why = f"does not let this node see what is in {self.name}: {denied.reason}"
+            await self._ask_why()
             raise SourceDenied(why, source=denied.source, retry_after=denied.retry_after) from None
+
+    async def _ask_why(self) -> None:
+        """Raise `SourceDenied` in the registry's words, which an answer to HEAD does not have."""
+        with suppress(SourceUnavailable):
+            async with self.request("GET", Endpoint.TAGS.path(self.name), query={"n": "1"}):
+                return
 
     async def expect(self, answer: Answer, what: str, *statuses: int, size: int = 0) -> None:
         """Raise `SourceRefused` for any other status: to `what`, of which a body of `size` bytes was sent. 404 to the
