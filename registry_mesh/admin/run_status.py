@@ -103,6 +103,24 @@ class RuleStatus:
     bytes: int
     bytes_left: int
     """Still to be moved; of a run that ended, what it did not move."""
+    bytes_per_second: int = 0
+    eta_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageStatus:
+    """An image of which bytes move now, as its source calls it; `to`: the repository where it goes under another name,
+    empty where it keeps its own.
+
+    `bytes`: that the run moves for it, in, and out where it is pushed. A blob of several images counts at each.
+    """
+
+    image: str
+    to: str
+    bytes: int
+    bytes_left: int
+    bytes_per_second: int
+    eta_seconds: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +139,13 @@ class ReplicationStatus:
     faults: Sequence[str] = ()
     """Why the rule files cannot be used; the rules before them stay in force."""
     faults_since: float = 0.0
+    trigger: str = ""
+    """Of the run under way: `schedule`, `hand` or `push`; empty where none is."""
+    began: float = 0.0
+    """When it did, in seconds since the epoch; 0: none is under way."""
+    images: Sequence[ImageStatus] = ()
+    """Of those of which bytes move now, the 20 that lack least."""
+    images_in_all: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Runs of the rules that somebody asks for: a person, or a registry that tells of a push."""
+"""Runs of the rules: shown, and asked for by a person or by a registry that tells of a push."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ from typing import Any, Final, Protocol
 
 from aiohttp import web
 
+from registry_mesh.ports.failures import Failure
+
 PATH: Final = "/api/1/runs"
 _MOST: Final = 64 << 10
 """Bytes of what is told of a push."""
 _SIGNATURE: Final = "webhook-signature"
 _PATIENCE: Final = 10.0
+_SHOWN: Final = 10
+_KEPT: Final = 100
+"""Runs that are shown where nothing is said, and at most."""
 
 
 class RunsAsked(Protocol):
@@ -32,8 +37,31 @@ class RunsAsked(Protocol):
         ...
 
 
+class RunsTold(Protocol):
+    """What is shown of them."""
+
+    async def told(self, limit: int) -> Mapping[str, object]:
+        """`under_way`: the run that goes on; `runs`: so many, the last, the newest first. `StoreBroken`."""
+        ...
+
+
+def add_runs_shown(app: web.Application, runs: RunsTold) -> None:
+    """Serve what is shown."""
+
+    async def shown(request: web.Request) -> web.Response:
+        limit = request.query.get("limit", str(_SHOWN))
+        if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit[:4]) <= _KEPT:
+            return _said(400, error=f"limit: a number from 1 to {_KEPT}")
+        try:
+            return _said(200, **await runs.told(int(limit)))
+        except Failure as failure:
+            return _said(503, error=failure.reason)
+
+    app.router.add_get(PATH, shown)
+
+
 def add_runs(app: web.Application, runs: RunsAsked) -> None:
-    """Serve it."""
+    """Serve what is asked for."""
 
     async def asked(request: web.Request) -> web.Response:
         body = await request.read()

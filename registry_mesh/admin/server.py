@@ -21,7 +21,7 @@ from registry_mesh.admin.guard import PLAIN, Audit, Guard, Handler, LetsIn
 from registry_mesh.admin.images import Images, add_images
 from registry_mesh.admin.node import Node
 from registry_mesh.admin.pulls import PullsTold, add_pulls
-from registry_mesh.admin.runs import RunsAsked, add_runs
+from registry_mesh.admin.runs import RunsAsked, RunsTold, add_runs, add_runs_shown
 from registry_mesh.listening.listener import Listener
 from registry_mesh.listening.parting import Believes
 
@@ -45,6 +45,7 @@ class AdminServer:
         runs: RunsAsked | None = None,
         moving: Callable[[], Mapping[str, object]] = dict,
         hosts: Iterable[str] = (),
+        runs_told: RunsTold | None = None,
     ) -> None:
         """`info`: role, name and version, for `registry_mesh_build_info`. `lets_in`: see `Guard`. `moving`: blobs on
         their way in (`fills`) and bodies on their way to clients (`readers`). `hosts`: names, beside localhost, by
@@ -69,6 +70,8 @@ class AdminServer:
             add_pulls(app, pulls)
         if runs is not None:
             add_runs(app, runs)
+        if runs_told is not None:
+            add_runs_shown(app, runs_told)
         app.on_response_prepare.append(_sign)
         self._crowd: Crowd | None = None
         self._listener: Listener | None = None

@@ -177,6 +177,7 @@ class Keeper:
             announced,
             partial(moving, self._moving),
             admin_hosts(self._config),
+            runs.shown(),
         )
 
     async def leave(self) -> None:

@@ -10,6 +10,7 @@ from registry_mesh.assembly.runs.collection import collect_again_and_again, coll
 from registry_mesh.assembly.runs.preloading import Preloader
 from registry_mesh.assembly.runs.replicator import Replicator
 from registry_mesh.assembly.runs.retention import RetentionRuns
+from registry_mesh.assembly.runs.runs_shown import RunsShown
 from registry_mesh.assembly.runs.scrubbing import Scrubber, scrubbed
 from registry_mesh.assembly.sources.audited import Keep
 from registry_mesh.assembly.sources.parents import Seen
@@ -62,6 +63,14 @@ class NodeRuns:
         if self.couriers is not None:
             found.append(self._bring_events)
         return found
+
+    def shown(self) -> RunsShown | None:
+        """The runs of the rules by which this node brings something; None where none does."""
+        if self.replicator is not None:
+            return RunsShown(self.replicator.history, self.replicator.status)
+        if self.preloader is not None:
+            return RunsShown(self.preloader.history, self.preloader.under_way)
+        return None
 
     def hand_over(self) -> None:
         """Leave what was not begun to the process that replaces this one."""

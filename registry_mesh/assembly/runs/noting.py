@@ -22,6 +22,9 @@ class Noting:
         self.unnoted = ""
         """Why the run that began last is not in the history, or not as it ended; empty where it is."""
 
+        self.under_way: Run | None = None
+        """The run that has begun and not ended."""
+
     def hand_over(self) -> None:
         """Say that another process is about to go on with the run under way."""
         self.cut = HANDED
@@ -34,13 +37,15 @@ class Noting:
         """Note a run that begins; return it as it was noted."""
         self.unnoted = ""
         try:
-            return await self._history.begin(run)
+            run = await self._history.begin(run)
         except Failure as fault:
             self._cannot(fault)
-            return run
+        self.under_way = run
+        return run
 
     async def end(self, run: Run) -> None:
         """Note how it ended."""
+        self.under_way = None
         try:
             await self._history.note(run)
         except Failure as fault:

@@ -11,10 +11,11 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from typing import Final
 
-from registry_mesh.admin.run_status import PreloadingStatus
+from registry_mesh.admin.run_status import PreloadingStatus, ReplicationStatus
 from registry_mesh.assembly.runs.holding import hold
 from registry_mesh.assembly.runs.noting import Noting
 from registry_mesh.assembly.runs.rules_in_force import RulesInForce
+from registry_mesh.assembly.runs.run_told import replication_status
 from registry_mesh.assembly.sources.parents import Parents, Seen
 from registry_mesh.assembly.sources.roles import open_site
 from registry_mesh.assembly.sources.storage import cache_of, run_history
@@ -79,7 +80,9 @@ class Preloader:
         self._rules = RulesInForce(config, storage.records, HEEDED, config.rules, reasons=NOT_AT_SITES)
         self._stack = AsyncExitStack()
         self._last = PreloadingStatus()
-        self._noting = Noting(run_history(config, storage))
+        self.history = run_history(config, storage)
+        self._noting = Noting(self.history)
+        self._progress = Progress()
 
     async def __aenter__(self) -> Preloader:
         parents = await self._stack.enter_async_context(Parents(self._config, self._instruments, self._seen))
@@ -124,7 +127,7 @@ class Preloader:
         ours = Ours(cache_of(self._storage), bring, kept, self._storage.records)
         sources = {name: PreloadedSource(name, each, served) for name, each in self._sources.items()}
         policy = SnapshotPolicy(referrers_every=0.0)  # what was complete may have been evicted since
-        progress = Progress()
+        progress = self._progress = Progress()
         try:
             outcome = await Snapshot(rules, sources, ours, time.time, progress, policy).run()
         except (Failure, asyncio.CancelledError):
@@ -151,6 +154,10 @@ class Preloader:
     def status(self) -> PreloadingStatus:
         """The last run, and what is wrong with the rules now."""
         return replace(self._last, faults=self._rules.faults, faults_since=round(self._rules.faults_since, 1))
+
+    def under_way(self) -> ReplicationStatus:
+        """See `RunsShown`."""
+        return replication_status(self._progress, time.monotonic(), None, (), 0.0, self._noting.under_way)
 
     async def _wait(self, seconds: float) -> None:
         """So long, give or take, or until the rules change."""

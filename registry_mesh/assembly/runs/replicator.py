@@ -300,7 +300,12 @@ class Replicator:
         """The run under way and the last one."""
         last = None if self.last is None else run_status(self.last, self._ended)
         return replication_status(
-            self.meter, time.monotonic(), last, self._rules.faults, self._rules.faults_since
+            self.meter,
+            time.monotonic(),
+            last,
+            self._rules.faults,
+            self._rules.faults_since,
+            self._noting.under_way,
         )
 
     def _rivals(self, registry: RegistryName) -> Rivals:

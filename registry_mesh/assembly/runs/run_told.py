@@ -6,8 +6,17 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
-from registry_mesh.admin.run_status import IdleStatus, ReplicationStatus, RuleStatus, RunStatus, StoppedStatus
+from registry_mesh.admin.run_status import (
+    IdleStatus,
+    ImageStatus,
+    ReplicationStatus,
+    RuleStatus,
+    RunStatus,
+    StoppedStatus,
+)
+from registry_mesh.content.snapshot.copying.images_coming import ImageProgress
 from registry_mesh.content.snapshot.copying.progress import Meter
+from registry_mesh.content.snapshot.records.history import Run
 from registry_mesh.content.snapshot.records.outcome import Outcome
 from registry_mesh.telemetry.logs import FIELDS
 
@@ -55,11 +64,17 @@ def run_status(outcome: Outcome, ended: float) -> RunStatus:
 
 
 def replication_status(
-    meter: Meter, now: float, last: RunStatus | None, faults: Sequence[str], faults_since: float
+    meter: Meter,
+    now: float,
+    last: RunStatus | None,
+    faults: Sequence[str],
+    faults_since: float,
+    under_way: Run | None,
 ) -> ReplicationStatus:
-    """The run under way, as it is at `now` of the monotonic clock, and the last one, in `/status`. `faults` of the rule
-    files, since seconds of the epoch."""
+    """The run `under_way`, as it is at `now` of the monotonic clock, and the last one, in `/status`. `faults`: of the
+    rule files, since seconds of the epoch."""
     looked = meter.look(now)
+    images, in_all = meter.images.look()
     return ReplicationStatus(
         phase=looked.phase.value,
         tags=looked.tags,
@@ -67,15 +82,41 @@ def replication_status(
         bytes_done=looked.size_done,
         bytes_left=looked.size_left,
         bytes_per_second=round(looked.rate),
-        eta_seconds=None if looked.eta is None else round(looked.eta),
+        eta_seconds=_rounded(looked.eta),
         last=last,
-        rules=[
-            RuleStatus(name, each.tags, each.held, each.switched, each.bytes, each.left)
-            for name, each in sorted(meter.rules.items())
-        ],
+        rules=_rules(meter, now),
         faults=faults,
         faults_since=round(faults_since, 1),
+        trigger=under_way.trigger if under_way is not None else "",
+        began=round(under_way.began, 1) if under_way is not None else 0.0,
+        images=[_image(each) for each in images],
+        images_in_all=in_all,
     )
+
+
+def _rules(meter: Meter, now: float) -> list[RuleStatus]:
+    rates = meter.rates(now)
+    return [
+        RuleStatus(
+            name,
+            each.tags,
+            each.held,
+            each.switched,
+            each.bytes,
+            each.left,
+            round(rates[name]),
+            _rounded(each.left / rates[name] if rates[name] > 0 else None),
+        )
+        for name, each in sorted(meter.rules.items())
+    ]
+
+
+def _image(of: ImageProgress) -> ImageStatus:
+    return ImageStatus(of.image, of.to, of.size, of.left, round(of.rate), _rounded(of.eta))
+
+
+def _rounded(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds)
 
 
 def _shown(outcome: Outcome) -> list[str]:

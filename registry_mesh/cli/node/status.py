@@ -20,6 +20,9 @@ from registry_mesh.findings.words import moment, size, span
 SHOWN: Final = 4
 """Findings, and refusals, that are shown; the rest is counted."""
 
+IMAGES: Final = 3
+"""Images that a run brings now, likewise."""
+
 
 @click.command(
     cls=OfNode,
@@ -59,6 +62,8 @@ def lines(told: Told, events: Sequence[Told], now: float, marks: Marks = SIGNS) 
     for name, cells in figures:
         padded = [f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=False)]
         yield f"  {name:<6} " + "  ".join([*padded, *cells[2:]]).rstrip()
+        if name == "rules":
+            yield from _images(told["replication"])
     if told["registries"]:
         yield ""
         yield from _registries(told["registries"], marks)
@@ -126,9 +131,7 @@ def _rules(run: Told, now: float) -> Iterator[tuple[str, Sequence[str]]]:
     last, tags = run["last"], f"{run['tags_done']:,} of {_many(run['tags'], 'tag')}"
     if run["phase"] == "copying":
         whole = run["bytes_done"] + run["bytes_left"]
-        eta = run["eta_seconds"]
-        pace = f"{size(run['bytes_per_second'])}/s" + (f", {span(eta)} left" if eta is not None else "")
-        yield "rules", (f"{size(run['bytes_done'])} of {size(whole)} brought", pace, tags)
+        yield "rules", (f"{size(run['bytes_done'])} of {size(whole)} brought", _pace(run), tags)
     elif run["phase"] == "listing" and run["tags"]:
         yield "rules", ("looking", _many(run["tags"], "tag"))
     elif last is not None:
@@ -137,6 +140,22 @@ def _rules(run: Told, now: float) -> Iterator[tuple[str, Sequence[str]]]:
             "rules",
             (f"{state} {span(now - last['ended'])} ago", f"{last['held']:,} of {_many(last['tags'], 'tag')}"),
         )
+
+
+def _images(run: Told) -> Iterator[str]:
+    """The images of which bytes move now, a few of them."""
+    images = run.get("images", ())[:IMAGES]  # nodes of older versions tell of none
+    for each in images:
+        name = each["image"] + (f" as {each['to']}" if each["to"] else "")
+        done = f"{size(each['bytes'] - each['bytes_left'])} of {size(each['bytes'])}"
+        yield f"         {name}  {done}, {_pace(each)}"
+    if (more := run.get("images_in_all", 0) - len(images)) > 0:
+        yield f"         and {_many(more, 'image')} more"
+
+
+def _pace(moving: Told) -> str:
+    eta = moving["eta_seconds"]
+    return f"{size(moving['bytes_per_second'])}/s" + (f", {span(eta)} left" if eta is not None else "")
 
 
 def _store(told: Told) -> Sequence[str]:

@@ -165,3 +165,26 @@ def test_a_node_that_does_not_answer(tmp_path: Path) -> None:
     outcome = CliRunner().invoke(main, ["status", str(config)])
     assert outcome.exit_code == 3
     assert "is it running" in outcome.stderr
+
+
+IMAGE: dict[str, Any] = {
+    "image": "r/a:1",
+    "to": "",
+    "bytes": 4_000_000_000,
+    "bytes_left": 3_000_000_000,
+    "bytes_per_second": 100_000_000,
+    "eta_seconds": 30,
+}
+
+
+def test_the_images_that_a_run_brings_now_are_shown_a_few_of_them() -> None:
+    images = [IMAGE, {**IMAGE, "to": "c/t/a", "eta_seconds": None}, IMAGE, IMAGE]
+    run = {**RUN, "images": images, "images_in_all": 9}
+    shown = list(lines({**TOLD, "replication": run}, [], NOW))
+    first = next(number for number, each in enumerate(shown) if "  rules " in each) + 1
+    assert shown[first : first + 4] == [
+        "         r/a:1  1 GB of 4 GB, 100 MB/s, 30 s left",
+        "         r/a:1 as c/t/a  1 GB of 4 GB, 100 MB/s",
+        "         r/a:1  1 GB of 4 GB, 100 MB/s, 30 s left",
+        "         and 6 images more",
+    ]

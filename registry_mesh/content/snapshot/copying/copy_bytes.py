@@ -35,17 +35,25 @@ class CopyBytes:
 
     async def bring(self, wanted: WantedBlob) -> None:
         """From the first repository that can give it."""
-        await self.patiently(BlobKey.of(wanted.blob), partial(self._brought, wanted))
+        key = BlobKey.of(wanted.blob)
+        try:
+            await self.patiently(key, partial(self._brought, key, wanted))
+            self._meter.complete(key, wanted.rules)
+        finally:
+            self._meter.images.stopped(key)
 
     async def push(self, place: Place, wanted: WantedBlob) -> None:
         """From the store out to a registry."""
         source: BlobSource = self._store
         if wanted.open_flow() is not None:
             source = PacedBlobs(self._store, wanted.open_flow)
-        push = partial(wanted.outward[place].push, wanted.blob, source, partial(self._moved, wanted))
         key = PushKey(place, BlobKey.of(wanted.blob))
-        await self.patiently(key, partial(self._asking.once, place.registry, push, key))
-        self._meter.objects_done += 1
+        push = partial(wanted.outward[place].push, wanted.blob, source, partial(self._moved, key, wanted))
+        try:
+            await self.patiently(key, partial(self._asking.once, place.registry, push, key))
+            self._meter.complete(key, wanted.rules)
+        finally:
+            self._meter.images.stopped(key)
 
     async def patiently(self, key: Hashable, do: Callable[[], Awaitable[None]]) -> None:
         """Once more after a while where it failed as a source fails now and then; then it is named."""
@@ -58,16 +66,15 @@ class CopyBytes:
             self._failed[key] += 1
             raise Later(self._pauses[tried]) from None
 
-    async def _brought(self, wanted: WantedBlob) -> None:
+    async def _brought(self, key: BlobKey, wanted: WantedBlob) -> None:
         failure: Failure | Refusal = SourceUnavailable(f"nobody has {wanted.blob.digest}")
         is_free = wanted.open_flow() is None
         for source in wanted.sources:
             blobs = source if is_free else PacedBlobs(source, wanted.open_flow)
             offer = Offer(blobs, wanted.registry, paced=not is_free)
             try:
-                bring = partial(self._bring_blob, offer, wanted.blob, partial(self._moved, wanted))
-                await self._asking.once(wanted.registry, bring, (BlobKey.of(wanted.blob), id(source)))
-                self._meter.objects_done += 1
+                bring = partial(self._bring_blob, offer, wanted.blob, partial(self._moved, key, wanted))
+                await self._asking.once(wanted.registry, bring, (key, id(source)))
                 return
             except (StoreBroken, OutsideWindow):
                 raise
@@ -75,5 +82,5 @@ class CopyBytes:
                 failure = caught
         raise failure
 
-    def _moved(self, wanted: WantedBlob, size: int) -> None:
-        self._meter.moved(size, wanted.rules)
+    def _moved(self, key: Hashable, wanted: WantedBlob, size: int) -> None:
+        self._meter.moved(key, size, wanted.rules)

@@ -6,7 +6,7 @@ A tag is switched when a second look (`content.snapshot.copying.closure`) finds 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -20,6 +20,7 @@ from registry_mesh.content.snapshot.copying.copy_keys import (
     PushKey,
     TagCopy,
     TagKey,
+    blob_of,
 )
 from registry_mesh.content.snapshot.copying.fitting import fit
 from registry_mesh.content.snapshot.copying.progress import Meter
@@ -61,6 +62,7 @@ class GraphCopy:
         self._blobs: dict[BlobKey, WantedBlob] = {}
         self._nodes: dict[ManifestKey, Node] = {}
         self._jobs: dict[Hashable, Job] = {}
+        self._tags: dict[TagKey, TagCopy] = {}
         self._running: Jobs | None = None
 
     def add(
@@ -86,6 +88,7 @@ class GraphCopy:
                 here, key, partial(self._switch, place, target, tag, frozenset(beside)), outward
             )
             self._jobs[key] = Job(key, switch, needs=frozenset(needs), after=frozenset(beside))
+            self._tags[key] = tag
 
     def _add_node(
         self,
@@ -190,9 +193,8 @@ class GraphCopy:
 
     def _leave_out(self, key: Hashable) -> None:
         job = self._jobs.pop(key)
-        blob = key.blob if isinstance(key, PushKey) else key
-        if isinstance(blob, BlobKey) and job.lane is Lane.BYTES:
-            wanted = self._blobs[blob]
+        if job.lane is Lane.BYTES:
+            wanted = self._blobs[blob_of(key)]
             self._meter.expect(-wanted.blob.size, wanted.rules)
 
     @property
@@ -202,8 +204,26 @@ class GraphCopy:
 
     async def run(self) -> tuple[Undone, ...]:
         """What could not be done."""
+        moving = {
+            key: self._blobs[blob_of(key)].blob.size
+            for key, job in self._jobs.items()
+            if job.lane is Lane.BYTES
+        }
+        self._meter.images.plan(moving, self._images(moving))
         self._running = Jobs(self._jobs.values(), self._widths, self._asking.sleep)
         return await self._running.run()
+
+    def _images(self, moving: Mapping[Hashable, int]) -> Iterator[tuple[str, str, list[Hashable]]]:
+        """The tags for which bytes move."""
+        for key, tag in self._tags.items():
+            here = key.to or key.place
+            blobs = dict.fromkeys(
+                BlobKey.of(blob) for node in tag.graph.nodes.values() for blob in node.blobs
+            )
+            parts: list[Hashable] = [*blobs, *(PushKey(here, blob) for blob in blobs)]
+            found = [part for part in parts if part in moving]
+            if found and key in self._jobs:
+                yield key.name, str(key.to or ""), found
 
     async def _put(self, target: KeptRepository, node: Node) -> None:
         wanted = node.descriptor

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 
 from registry_mesh.content.snapshot.copying.copy_blob import Moved
@@ -55,6 +55,13 @@ class PushKey:
         return f"{self.blob} to {self.place}"
 
 
+def blob_of(key: Hashable) -> BlobKey:
+    """The blob of a job that moves bytes, in or out."""
+    found = key.blob if isinstance(key, PushKey) else key
+    assert isinstance(found, BlobKey), "nothing else moves bytes"
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class TagKey:
     """A tag to be set, by its place and name at the source; `to` where it is another here."""
@@ -63,9 +70,14 @@ class TagKey:
     tag: Tag
     to: Place | None = None
 
-    def __str__(self) -> str:
+    @property
+    def name(self) -> str:
+        """As its source calls it."""
         mark = "" if self.tag.startswith("@") else ":"
-        return f"{self.place}{mark}{self.tag}" + (f" as {self.to}" if self.to is not None else "")
+        return f"{self.place}{mark}{self.tag}"
+
+    def __str__(self) -> str:
+        return self.name + (f" as {self.to}" if self.to is not None else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final
+
+from registry_mesh.content.snapshot.copying.images_coming import ImagesComing
 
 _SMOOTHING: Final = 10.0
 """Seconds over which the rate is averaged."""
@@ -57,6 +59,25 @@ class RuleProgress:
     """Bytes that are still to be moved; of a run that ended, those that it did not move."""
 
 
+@dataclass(slots=True)
+class Pace:
+    """Bytes a second, averaged over a while: what came in between looks."""
+
+    rate: float = 0.0
+    looked: tuple[float, int] | None = None
+
+    def look(self, now: float, size: int) -> float:
+        """`size`: bytes that have come by `now`."""
+        before, known = self.looked or (now, size)
+        passed = now - before
+        if passed > 0:
+            weight = min(1.0, passed / _SMOOTHING) if self.rate else 1.0
+            self.rate += weight * ((size - known) / passed - self.rate)
+        if passed > 0 or self.looked is None:
+            self.looked = (now, size)
+        return self.rate
+
+
 class Meter:
     """Counts what a run does. The clock is the caller's: `now` in seconds, never going back."""
 
@@ -66,8 +87,9 @@ class Meter:
         self.objects = self.objects_done = self.failed = 0
         self.size = self.size_done = self.size_held = 0
         self.rules: dict[str, RuleProgress] = {}
-        self._rate = 0.0
-        self._looked: tuple[float, int] | None = None
+        self.images = ImagesComing()
+        self._pace = Pace()
+        self._paces: dict[str, Pace] = {}
 
     def of(self, rule: str) -> RuleProgress:
         """That of a rule, by its name."""
@@ -79,25 +101,23 @@ class Meter:
         for name in rules[:1]:
             self.of(name).left += size
 
-    def moved(self, size: int, rules: Sequence[str]) -> None:
-        """So many bytes were moved, by the first of `rules`."""
+    def moved(self, key: Hashable, size: int, rules: Sequence[str]) -> None:
+        """So many bytes of the part `key` were moved, by the first of `rules`."""
+        self.images.moved(key, size)
         self.size_done += size
         for name in rules[:1]:
             rule = self.of(name)
             rule.bytes += size
             rule.left -= size
 
+    def complete(self, key: Hashable, rules: Sequence[str]) -> None:
+        """The part is where it is to be: what of it did not have to be moved is expected no longer."""
+        self.objects_done += 1
+        self.expect(-self.images.complete(key), rules)
+
     def look(self, now: float) -> Progress:
         """Where the run stands; the rate is what came in between looks."""
-        if self._looked is None:
-            self._looked = (now, self.size_done)
-        before, size = self._looked
-        passed = now - before
-        if passed > 0:
-            weight = min(1.0, passed / _SMOOTHING) if self._rate else 1.0
-            self._rate += weight * ((self.size_done - size) / passed - self._rate)
-            self._looked = (now, self.size_done)
-        left = self.size - self.size_done
+        rate, left = self._pace.look(now, self.size_done), self.size - self.size_done
         return Progress(
             self.phase,
             self.repositories,
@@ -109,6 +129,13 @@ class Meter:
             self.size,
             self.size_done,
             self.size_held,
-            self._rate,
-            left / self._rate if self._rate > 0 else None,
+            rate,
+            left / rate if rate > 0 else None,
         )
+
+    def rates(self, now: float) -> dict[str, float]:
+        """Bytes a second of each rule, likewise."""
+        return {
+            name: self._paces.setdefault(name, Pace()).look(now, each.bytes)
+            for name, each in self.rules.items()
+        }
