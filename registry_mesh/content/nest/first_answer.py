@@ -145,7 +145,7 @@ class FirstAnswer:
         if beside is None:
             return await self._winner(question, None)
         first, late = candidate.parent, candidate.parent.late
-        soon = min(late, first.soon) if self.hurries else late
+        soon = min(late, self._distrusted.hedges.soon(first, question.what)) if self.hurries else late
         won = await self._winner(question, soon)
         if won is not None or soon >= late or not question.race.late():
             return won

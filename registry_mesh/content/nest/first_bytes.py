@@ -91,7 +91,7 @@ class FirstBytes:
             return opened
         begun = asyncio.ensure_future(_begin(opened))
         try:
-            if await first_done([begun], first.soon):
+            if await first_done([begun], self._hedges.soon(first, "bytes")):
                 self._hedges.answered(name, "bytes")
                 return opened
             other = self._first.beside(first, "blobs", wanted.digest)
@@ -126,6 +126,8 @@ class FirstBytes:
                 self._note_beaten(late)
                 await opened.close()
                 return won.answer
+            if isinstance(won, Won):
+                self._hedges.answered(late.name, "bytes")
         finally:
             await race.close()
         self._hedges.told(late.name, "lost")

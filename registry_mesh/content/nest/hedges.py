@@ -40,20 +40,23 @@ def _nobody(parent: str, outcome: str) -> None:
 class Hedges:
     """Of one process. A fiftieth of what is asked may be asked twice, and a fiftieth of the bytes may come twice, with
     `MOST` and `MOST_BYTES` at once: a link that is slow for all parents is not to carry everything twice. A parent that
-    was beaten twice running is late."""
+    was beaten is on trial: the next time another is asked at once. One that is beaten twice running is late."""
 
     SHARE: Final = 0.02
     MOST: Final = 10.0
     MOST_BYTES: Final = 4.0 * MIB
-    RUNNING: Final = 30.0
-    """Seconds between two defeats that follow each other."""
+    LATELY: Final = 30.0
+    """Seconds for which a defeat tells how fast a parent is."""
+    ON_TRIAL: Final = 600.0
+    """Seconds after a defeat within which the next one follows it, if the parent won nothing meanwhile."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, told: Told = _nobody) -> None:
         self.told = told
         self._left = self.MOST
         self._left_bytes = self.MOST_BYTES
         self._received: dict[str, int] = {}
-        self._beaten: TTLCache[tuple[str, str], bool] = TTLCache(10_000, self.RUNNING, timer=clock)
+        self._beaten: TTLCache[tuple[str, str], bool] = TTLCache(10_000, self.LATELY, timer=clock)
+        self._trials: TTLCache[tuple[str, str], bool] = TTLCache(10_000, self.ON_TRIAL, timer=clock)
 
     def asked(self, parent: Parent) -> None:
         """Note that a parent is asked: what it has brought since the last time adds to what may come twice."""
@@ -74,6 +77,11 @@ class Hedges:
     def answered(self, name: str, what: str) -> None:
         """It was the first to answer."""
         self._beaten.pop((name, what), None)
+        self._trials.pop((name, what), None)
+
+    def soon(self, parent: Parent, what: str) -> float:
+        """Seconds until another may be asked beside the parent: none where it was beaten when it was asked last."""
+        return 0.0 if (parent.name, what) in self._trials else parent.soon
 
     def was_beaten(self, name: str, what: str) -> bool:
         """Whether another was the first when it was asked last, lately."""
@@ -81,6 +89,6 @@ class Hedges:
 
     def beaten(self, name: str, what: str) -> bool:
         """Another was the first; whether that is so for the second time running."""
-        again = self.was_beaten(name, what)
-        self._beaten[name, what] = True
+        again = (name, what) in self._trials
+        self._beaten[name, what] = self._trials[name, what] = True
         return again

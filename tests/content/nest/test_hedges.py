@@ -134,7 +134,7 @@ def test_beaten_twice_running_is_late() -> None:
     assert hedges.beaten("a", "blobs")
     hedges.answered("a", "blobs")
     assert not hedges.beaten("a", "blobs")
-    now[0] = 31.0
+    now[0] = 601.0
     assert not hedges.beaten("a", "blobs"), "long ago"
 
 
@@ -145,11 +145,45 @@ async def test_another_is_asked_soon_and_twice_running_takes_its_rank() -> None:
     failover, loop = choice(hung, other, distrusted), asyncio.get_running_loop()
     for _ in range(2):
         assert (await failover.stat(DIGEST)).size == len(DATA)
-    assert loop.time() == pytest.approx(2 * SOON)
+    assert loop.time() == pytest.approx(SOON), "the second time another is asked at once"
     hung.seconds = 0.0
     assert (await failover.stat(DIGEST)).size == len(DATA)
     assert hung.stats == 0, "it is asked last now"
     assert told == [("hung", "won")] * 2
+
+
+@played
+async def test_one_that_was_beaten_has_another_beside_it_at_once_until_it_wins() -> None:
+    now, hung, other = [0.0], taking("hung", NEVER), taking("other", SOON / 10)
+    distrusted = Distrusted(clock=lambda: now[0])
+    failover, loop = choice(hung, other, distrusted), asyncio.get_running_loop()
+    for _ in range(2):
+        await failover.stat(DIGEST)
+    now[0] += Distrusted.LATE + 1
+    began = loop.time()
+    await failover.stat(DIGEST)
+    assert loop.time() - began == pytest.approx(SOON / 10), "it has its rank again, and costs nothing"
+    assert distrusted.was_late("hung", "sizes"), "nor does it keep it"
+    now[0] += Distrusted.LATE + 1
+    hung.seconds = 0.0
+    for _ in range(2):
+        await failover.stat(DIGEST)
+    assert (hung.stats, other.stats) == (2, 3)
+
+
+@pytest.mark.parametrize("gives", [0.0, SOON / 2])
+@played
+async def test_a_body_of_one_that_was_beaten_is_asked_of_another_at_once_until_it_wins(gives: float) -> None:
+    first, other, distrusted = taking("first", gives=NEVER), taking("other", gives=SOON), Distrusted()
+    failover, loop = choice(first, other, distrusted), asyncio.get_running_loop()
+    async with failover.open(DIGEST, Span(0, 10)) as reading:
+        assert reading.provenance.source == "other"
+    first.gives, began = gives, loop.time()
+    for _ in range(3):
+        async with failover.open(DIGEST, Span(0, 10)) as reading:
+            assert reading.provenance.source == "first"
+    assert loop.time() - began == pytest.approx(3 * gives)
+    assert len(other.opened) <= 2, "it has won"
 
 
 @played
@@ -273,6 +307,9 @@ async def test_twice_running_takes_its_rank_for_blobs() -> None:
             assert reading.provenance.source == "other"
         assert rivals.rate("other", DIGEST) is None, "no stream is cut for its sake"
     assert len(first.opened) == 2
+    assert asyncio.get_running_loop().time() == pytest.approx(SOON), (
+        "the second time another is asked at once"
+    )
 
 
 @pytest.mark.parametrize(
