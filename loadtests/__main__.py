@@ -35,6 +35,8 @@ SCENARIOS = (
     "site.storm",
     "site.crowd",
     "site.logins",
+    "site.hung_parent",
+    "site.slow_parents",
     "site.workers",
     "site.working_set",
     "site.growth",

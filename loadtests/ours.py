@@ -79,13 +79,21 @@ def site(
     tls: Certificate | None = None,
     store: dict[str, object] | None = None,
     access: dict[str, object] | None = None,
+    others: Mapping[str, Sequence[str]] | None = None,
 ) -> Mesh:
-    """A site of a plain registry whose parents are tried in order."""
-    registry = {"default": True, "parents": [[parent] for parent in parents], "tags": {"ttl": "1h"}}
-    document = {"role": "site", "store": store or disk(folder), "registries": {REGISTRY: registry}}
+    """A site of a plain registry whose parents are tried in order, and of `others`, each with its parents."""
+    registries: dict[str, object] = {
+        name: _registry(urls, default=name == REGISTRY)
+        for name, urls in {REGISTRY: parents, **(others or {})}.items()
+    }
+    document = {"role": "site", "store": store or disk(folder), "registries": registries}
     if access is not None:
         document["access"] = access
     return _node(name, folder, document, workers, tls)
+
+
+def _registry(parents: Sequence[str], *, default: bool) -> dict[str, object]:
+    return {"default": default, "parents": [[parent] for parent in parents], "tags": {"ttl": "1h"}}
 
 
 def origin(folder: Path, *, name: str = "registry-mesh origin", workers: int = 1) -> Mesh:

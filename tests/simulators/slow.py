@@ -27,6 +27,8 @@ class SlowRegistry(BareRegistry):
     """The head of an answer comes in such steps, too."""
     resets: int = 0
     reset_after: int = 0
+    reset_pause: float = 0.0
+    """Seconds between the last byte and the reset: what was not received by then is lost."""
     asked: int = 0
     """Requests for blobs."""
     sent: int = 0
@@ -60,6 +62,7 @@ class SlowRegistry(BareRegistry):
         most = min(self.most or len(body), self.reset_after if resets else len(body))
         await self._send(writer, body[:most], slowly=True)
         if resets:
+            await asyncio.sleep(self.reset_pause)
             _reset(writer)
         elif most < len(body):
             writer.close()
