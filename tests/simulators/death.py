@@ -44,6 +44,26 @@ def run_and_die(work: Work, at: int) -> list[str]:
     return names
 
 
+def run_killed(work: Work) -> None:
+    """Run `work`, which kills its process (-9), in a child."""
+    child, reader = _begin(work, lambda reached: None)
+    with _ended(child), os.fdopen(reader) as lines:
+        lines.read()
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status), f"the child ended with {status:#x}"
+    assert os.WTERMSIG(status) == signal.SIGKILL
+
+
+def killed_when(work: Work, ready: Callable[[int], None]) -> None:
+    """Run `work` in a child that is killed (-9) once `ready` returns, which is called with its process id."""
+    child, reader = _begin(work, lambda reached: None)
+    with _ended(child), os.fdopen(reader):
+        ready(child)
+        os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status), f"the child ended with {status:#x}"
+
+
 def run_and_stop(work: Work, seen: Callable[[str], None]) -> list[str]:
     """Run `work` in a child that stands still at each write point, all its threads, while `seen` is called with the
     point's name; the names, in order.

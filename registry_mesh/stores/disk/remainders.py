@@ -1,6 +1,7 @@
 """Remainders in files of this machine, in any folder that outlives a process.
 
-    <folder>/<boot>/<algorithm>-<hex>    byte n of the file is byte n of the blob; what is not needed is a hole
+    <folder>/<boot>/<algorithm>-<hex>            locked by the process that brings the blob
+    <folder>/<boot>/<algorithm>-<hex>.<start>    a span: byte n of the file is byte start + n of the blob
 
 Nothing is flushed: what was written before the machine went down may not be there, so another boot's are removed.
 """
@@ -13,104 +14,149 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, ParamSpec
 
-from registry_mesh.chunks.chunk_map import CHUNK, MIB
+from registry_mesh.chunks.chunk_map import MIB
 from registry_mesh.oci.digest import Digest
-from registry_mesh.ports.remainders import NOTHING, Remainder, Remainders
+from registry_mesh.oci.span import Span
+from registry_mesh.ports.failures import SourceUnavailable
+from registry_mesh.ports.remainders import NOTHING, Receive, Remainder, Remainders
 from registry_mesh.stores.boot import boot_id
 from registry_mesh.stores.disk.locks import try_flock
-from registry_mesh.stores.disk.punch import punch
-from registry_mesh.stores.writing import write_all
+from registry_mesh.stores.disk.span_file import SpanFile
 from registry_mesh.tasks.threads import offload
 from registry_mesh.telemetry.logs import FIELDS
+
+P = ParamSpec("P")
 
 log: Final = logging.getLogger(__name__)
 
 EXPIRY: Final = 24 * 3600.0
 """Seconds after which a remainder that nobody went on with is removed."""
 
-_PUNCH_EVERY: Final = 4 * MIB
-_PAGE: Final = 4096
 _READ: Final = MIB
 
 
 class DiskRemainder:
     """Implements `Remainder`. Where its file system fails it keeps nothing any more."""
 
-    def __init__(self, fd: int, path: Path) -> None:
-        self._fd = fd
+    def __init__(self, lock: int, path: Path) -> None:
+        """`lock`: held on the file at `path`, beside which those of its spans are."""
+        self._lock = lock
         self._path = path
-        self._end = os.fstat(fd).st_size
-        self._punched = 0
-        self._waiting: list[bytes] = []
-        self._bytes = 0
+        self._files = _found(path)
+        self._gone: list[SpanFile] = []
+        """Removed, and still open: another stream of the blob may be writing."""
         self._is_broken = False
 
     async def after(self, offset: int) -> AsyncIterator[bytes]:
         """See `Remainder.after`."""
-        if not await offload(self._has, offset):
-            return
-        while data := await offload(os.pread, self._fd, _READ, offset):
+        while file := next((each for each in self._files if each.start <= offset < each.stop), None):
+            data = await offload(file.read, offset, min(_READ, file.stop - offset))
+            if not data:
+                return
             offset += len(data)
             yield data
 
-    def _has(self, offset: int) -> bool:
-        try:
-            return os.lseek(self._fd, offset, os.SEEK_DATA) == offset
-        except OSError:  # it ends before
-            return False
+    def spans(self) -> list[Span]:
+        """See `Remainder.spans`."""
+        files = sorted(self._files, key=lambda file: file.start)
+        return [Span(file.start, file.stop) for file in files if file.start < file.stop]
 
     async def write(self, offset: int, data: bytes, kept: int) -> None:
         """See `Remainder.write`: at most a chunk of it is written with what comes next."""
         if self._is_broken:
             return
-        self._waiting.append(data)
-        self._bytes += len(data)
-        if self._bytes >= CHUNK:
-            await self._flush(offset + len(data), kept)
-
-    async def _flush(self, end: int, kept: int) -> None:
-        waiting, begin = self._waiting, end - self._bytes
-        self._waiting, self._bytes = [], 0
         try:
-            await offload(self._write, waiting, begin, kept)
+            file = self._file_at(offset)
+            if file.collect(data):
+                await self._written(file, kept, file.write, file.collected())
         except OSError as fault:
-            self._is_broken = True
-            log.warning(
-                "what comes of a blob is not kept beside the store: a killed run would fetch it again",
-                extra={FIELDS: {"folder": str(self._path.parent), "why": fault.strerror}},
-            )
-            await self.forget()
+            await self._give_up(fault)
 
-    def _write(self, pieces: list[bytes], begin: int, kept: int) -> None:
-        if begin != self._end:  # nothing goes on from what was here
-            os.ftruncate(self._fd, 0)
-            self._punched = 0
-        write_all(self._fd, pieces, begin)
-        self._end = begin + sum(map(len, pieces))
-        edge = min(kept, begin) // _PAGE * _PAGE
-        if edge - self._punched >= _PUNCH_EVERY:
-            punch(self._fd, self._punched, edge - self._punched)
-            self._punched = edge
+    async def write_from(self, offset: int, receive: Receive, kept: int) -> list[bytes]:
+        """See `Remainder.write_from`."""
+        if self._is_broken:
+            return await NOTHING.write_from(offset, receive, kept)
+        taken: list[bytes] = []
+        try:
+            file = self._file_at(offset)
+            await self._written(file, kept, _write_from, file, receive, taken)
+        except OSError as fault:
+            await self._give_up(fault)
+        return taken
+
+    def _file_at(self, offset: int) -> SpanFile:
+        """The one that goes on at `offset`, or a new one."""
+        file = next((each for each in self._files if each.goes_on_at(offset)), None)
+        if file is None:
+            file = SpanFile.begin(self._path.with_name(f"{self._path.name}.{offset}"), offset)
+            self._files.append(file)
+        return file
+
+    async def _written(
+        self, file: SpanFile, kept: int, write: Callable[P, None], *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        """Have a thread write to `file`, and remove those that the store has."""
+        file.is_busy = True
+        try:
+            await offload(write, *args, **kwargs)
+        finally:
+            file.is_busy = False
+        spent = [each for each in self._files if each.is_spent(kept)]
+        if spent:
+            self._files = [each for each in self._files if each not in spent]
+            await offload(_remove, spent, close=True)
+
+    async def _give_up(self, fault: OSError) -> None:
+        self._is_broken = True
+        log.warning(
+            "what comes of a blob is not kept beside the store: a killed run would fetch it again",
+            extra={FIELDS: {"folder": str(self._path.parent), "why": fault.strerror}},
+        )
+        await self.forget()
 
     async def forget(self) -> None:
         """See `Remainder.forget`."""
-        self._waiting, self._bytes = [], 0
+        self._gone += self._files
+        self._files = []
         with suppress(OSError):  # it expires
-            await offload(self._forget)
-
-    def _forget(self) -> None:
-        self._path.unlink(missing_ok=True)
-        os.ftruncate(self._fd, 0)
-        self._end = self._punched = 0
+            await offload(_remove, self._gone)
+            await offload(self._path.unlink, missing_ok=True)
 
     def close(self) -> None:
         """Let others have it."""
-        os.close(self._fd)
+        for file in (*self._files, *self._gone):
+            file.close()
+        os.close(self._lock)
+
+
+def _found(path: Path) -> list[SpanFile]:
+    """What an earlier process left."""
+    left = ((each, each.name.removeprefix(f"{path.name}.")) for each in path.parent.glob(f"{path.name}.*"))
+    return [SpanFile.found(each, int(start)) for each, start in left if start.isdecimal()]
+
+
+def _write_from(file: SpanFile, receive: Receive, taken: list[bytes]) -> None:
+    """Write what is received, each time before more is asked for; it is `taken` then."""
+    file.write(file.collected())
+    try:
+        while data := receive():
+            taken.append(data)
+            file.write([data])
+    except SourceUnavailable:
+        if not taken:
+            raise
+
+
+def _remove(files: Iterable[SpanFile], *, close: bool = False) -> None:
+    for file in files:
+        file.remove()
+        if close:
+            file.close()
 
 
 class DiskRemainders:
@@ -160,7 +206,11 @@ class DiskRemainders:
         if not try_flock(fd, shared=False):
             os.close(fd)
             return None
-        return DiskRemainder(fd, path)
+        try:
+            return DiskRemainder(fd, path)
+        except OSError:
+            os.close(fd)
+            raise
 
     def _tidy(self, folder: Path) -> None:
         """Make the folder, and remove what nobody goes on with; once in the life of a process."""

@@ -13,6 +13,7 @@ import pytest
 
 from registry_mesh.chunks.chunk_map import CHUNK, MIB
 from registry_mesh.oci.digest import Digest
+from registry_mesh.ports.failures import SourceUnavailable
 from registry_mesh.ports.remainders import NOTHING, Remainder
 from registry_mesh.stores.disk.remainders import EXPIRY, DiskRemainders
 from tests.simulators.images import random_bytes
@@ -56,17 +57,60 @@ async def test_all_but_a_chunk_of_what_came_is_there_for_the_next(remainder: Rem
 async def test_what_the_store_has_takes_no_room_and_is_not_given(remainder: Remainder, folder: Path) -> None:
     await fill(remainder, 0, 12 * MIB, kept=0)
     await remainder.write(12 * MIB, bytes(CHUNK), kept=11 * MIB)
-    (file,) = files(folder)
-    assert file.stat().st_blocks * 512 <= 2 * MIB
+    assert sum(file.stat().st_size for file in files(folder)) <= 6 * MIB
     assert await after(remainder, MIB) == b""
     assert await after(remainder, 11 * MIB) == DATA[11 * MIB :] + bytes(CHUNK)
 
 
-async def test_bytes_that_go_on_from_nothing_here_begin_anew(remainder: Remainder) -> None:
+async def test_the_next_process_finds_what_each_stream_brought(folder: Path) -> None:
+    async with DiskRemainders(folder).of(DIGEST) as remainder:
+        for offset in range(0, 6 * MIB, CHUNK):
+            for begin in (0, 6 * MIB):
+                data = DATA[begin + offset : begin + offset + CHUNK]
+                await remainder.write(begin + offset, data, kept=0)
+    async with DiskRemainders(folder).of(DIGEST) as remainder:
+        starts = [(span.start, span.stop) for span in remainder.spans()]
+        assert starts[0][0] == 0
+        assert starts[-1][1] == 12 * MIB
+        assert await after(remainder, 0) == DATA
+        await remainder.write(12 * MIB, bytes(CHUNK), kept=7 * MIB)
+        assert await after(remainder, 0) == b""
+        assert await after(remainder, 11 * MIB) == DATA[11 * MIB :] + bytes(CHUNK)
+
+
+async def test_what_is_received_is_kept_before_more_is(remainder: Remainder, folder: Path) -> None:
+    begin, seen = 3 * MIB, list[int]()
+
+    def receive() -> bytes:
+        seen.append(sum(file.stat().st_size for file in files(folder)))
+        return DATA[begin + seen[-1] :][: 100_000 if seen[-1] < 500_000 else 0]
+
+    got = await remainder.write_from(begin, receive, 0)
+    assert seen == [0, 100_000, 200_000, 300_000, 400_000, 500_000]
+    assert b"".join(got) == await after(remainder, begin) == DATA[begin : begin + 500_000]
+
+
+async def test_a_stream_that_breaks_gives_what_it_brought_before(remainder: Remainder) -> None:
+    pieces = [DATA[:1000]]
+
+    def receive() -> bytes:
+        if not pieces:
+            raise SourceUnavailable("broke off")
+        return pieces.pop()
+
+    assert await remainder.write_from(0, receive, 0) == [DATA[:1000]]
+    with pytest.raises(SourceUnavailable):
+        await remainder.write_from(1000, receive, 0)
+
+
+async def test_there_is_a_gap_where_nothing_came(remainder: Remainder) -> None:
     await fill(remainder, 0, MIB)
     await fill(remainder, 2 * MIB, 3 * MIB)
-    assert await after(remainder, 0) == b""
-    assert DATA[2 * MIB :].startswith(await after(remainder, 2 * MIB))
+    for begin, end in ((0, MIB), (2 * MIB, 3 * MIB)):
+        there = await after(remainder, begin)
+        assert DATA[begin:end].startswith(there)
+        assert end - begin - len(there) < CHUNK
+    assert [span.start for span in remainder.spans()] == [0, 2 * MIB]
 
 
 async def test_for_a_second_process_it_is_empty(remainder: Remainder, folder: Path) -> None:
@@ -81,14 +125,14 @@ async def test_for_a_second_process_it_is_empty(remainder: Remainder, folder: Pa
 async def test_what_is_forgotten_or_of_another_boot_or_of_yesterday_is_gone(folder: Path) -> None:
     async with DiskRemainders(folder).of(DIGEST) as remainder:
         await fill(remainder, 0, MIB)
-    (file,) = files(folder)
+    lock, file = sorted(files(folder))
     other = folder / "another-boot"
     other.mkdir()
     (other / file.name).write_bytes(DATA)
     (file.parent / "sha256-old").write_bytes(DATA)
     os.utime(file.parent / "sha256-old", (0, time.time() - EXPIRY - 60))
     async with DiskRemainders(folder).of(DIGEST) as remainder:
-        assert files(folder) == [file]
+        assert sorted(files(folder)) == [lock, file]
         assert await after(remainder, 0)
         await remainder.forget()
     assert files(folder) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from typing import Final
 
 from registry_mesh.content.fill.behind import behind_clients
@@ -14,14 +15,20 @@ from registry_mesh.content.fill.retries import Retries
 from registry_mesh.content.fill.rivals import Rivals
 from registry_mesh.content.fill.via import NO_RIVALS, Distrust
 from registry_mesh.content.fill.watch import PaceWatch
+from registry_mesh.content.snapshot.copying.keeping import kept_pieces
 from registry_mesh.content.snapshot.copying.offer import Offer, RivalsOf, no_rivals
-from registry_mesh.content.snapshot.copying.streams_ahead import StreamsAhead, StripeStream, Take
+from registry_mesh.content.snapshot.copying.streams_ahead import (
+    KeptStripe,
+    StreamsAhead,
+    StripeStream,
+    Take,
+    kept_ahead,
+)
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.refusals import BlobUnknown, DigestInvalid
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobSource, BlobStore, Ingest
 from registry_mesh.ports.failures import SourceLied, SourceSlow, SourceUnavailable
-from registry_mesh.ports.pieces import in_memory
 from registry_mesh.ports.remainders import NOTHING, NoRemainders, Remainder, Remainders
 
 _PACE: Final = PacePolicy()
@@ -155,7 +162,14 @@ class Arriving:
         def at() -> int:
             return ingest.offset
 
-        async with StreamsAhead(self._shares, self._rivals, self.blob.size, at, self._run_ahead) as ahead:
+        async def run_ahead(stripe: StripeStream) -> None:
+            span = stripe.span
+            await self._receive(
+                span, lambda: stripe.came, lambda: span.stop, stripe.take, lambda source: None, kept
+            )
+
+        left = kept_ahead(self.remainder, ingest.offset)
+        async with StreamsAhead(self._shares, self._rivals, self.blob.size, at, run_ahead, left) as ahead:
             while ingest.offset < self.blob.size:
                 before = ingest.offset
                 try:
@@ -167,11 +181,6 @@ class Arriving:
                         raise
                     await asyncio.sleep(pause)
 
-    async def _run_ahead(self, stripe: StripeStream) -> None:
-        await self._receive(
-            stripe.span, lambda: stripe.came, lambda: stripe.span.stop, stripe.take, lambda source: None
-        )
-
     async def _read(self, ingest: Ingest, kept: Callable[[], int], ahead: StreamsAhead) -> None:
         """What one stream brings: one that ran ahead, or a new one."""
 
@@ -179,7 +188,6 @@ class Arriving:
             if ingest.offset + len(data) > self.blob.size:
                 raise self.lied(f"more than the {self.blob.size} bytes of {self.blob.digest} came")
             data = data[: ahead.stop - ingest.offset]
-            await self.remainder.write(ingest.offset, data, kept())
             await ingest.write(data)
             self._came += len(data)
             self._moved(len(data))
@@ -188,7 +196,11 @@ class Arriving:
         stripe = ahead.next()
         if stripe is None:
             span = ahead.span()
-            await self._receive(span, lambda: ingest.offset, lambda: ahead.stop, take, ahead.begins)
+            await self._receive(span, lambda: ingest.offset, lambda: ahead.stop, take, ahead.begins, kept)
+        elif isinstance(stripe, KeptStripe):
+            self._goes_on = True
+            async for data in stripe.pieces():
+                await ingest.write(data)
         else:
             try:
                 async for data in stripe.pieces():
@@ -205,6 +217,7 @@ class Arriving:
         end: Callable[[], int],
         take: Take,
         begins: Callable[[str], None],
+        kept: Callable[[], int],
     ) -> None:
         """Have `take` take what a stream of `span` brings. `came`: the bytes of the blob before which all have come of
         it; `end`: the last of them that is asked for; `begins` is told who sends. `SourceSlow` where another source
@@ -221,16 +234,16 @@ class Arriving:
             begins(source)
             rivals = NO_RIVALS if source in self._left else self._rivals
             try:
-                async with PaceWatch(_PACE, rivals, source, self.blob.digest, came, end) as watch:
-                    watch.waiting = True
-                    async for data in in_memory(reading):
-                        watch.waiting = False
+                async with (
+                    PaceWatch(_PACE, rivals, source, self.blob.digest, came, end) as watch,
+                    aclosing(kept_pieces(reading, self.remainder, kept, watch)) as pieces,
+                ):
+                    async for data in pieces:
                         if not await take(data):
                             return
                         watch.held = True
                         await behind_clients(self._rivals, source)
                         watch.held = False
-                        watch.waiting = True
             except SourceSlow as slow:
                 self._left.add(slow.source)
                 raise

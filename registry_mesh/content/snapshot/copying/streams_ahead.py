@@ -1,14 +1,15 @@
 """Streams that run ahead of the one that a store takes in order, where the parent is far away (`fill.lanes`).
 
 Where a blob is held in part each stream writes where its bytes belong (`fill.stripes`). Here what runs ahead waits in
-memory for its turn: a stripe of a stream at most, twice.
+memory for its turn, a stripe of a stream at most, twice; and on this machine, for the process that follows one that is
+killed. What such a one left ahead is a stripe that has come already.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Final
 
 from registry_mesh.chunks.chunk_map import CHUNK, MIB
@@ -16,9 +17,10 @@ from registry_mesh.content.fill.lanes import LaneMeter, LanePolicy, Lanes, LaneS
 from registry_mesh.content.fill.rivals import RivalTraffic
 from registry_mesh.content.fill.stripes import FIRST, ROUNDS
 from registry_mesh.oci.span import Span
+from registry_mesh.ports.remainders import Remainder
 
 POLICY: Final = LanePolicy(longest=MIB)
-"""Smaller stripes than those of a fill: a killed run loses those that wait."""
+"""Smaller stripes than those of a fill: where nothing is kept on this machine a killed run loses those that wait."""
 
 Take = Callable[[bytes], Awaitable[bool]]
 """Takes the next bytes of a stream; False where no more are wanted."""
@@ -68,6 +70,37 @@ class StripeStream:
             self._task.exception()  # nobody waits for these bytes
 
 
+class KeptStripe:
+    """Stands for a stream that ran ahead: an earlier process kept what it brought."""
+
+    def __init__(self, span: Span, remainder: Remainder) -> None:
+        self.span = span
+        self.came = span.stop
+        self._remainder = remainder
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The bytes in order. Ends early where they are not there any more."""
+        left = len(self.span)
+        async for data in self._remainder.after(self.span.start):
+            yield data[:left]
+            left -= min(left, len(data))
+            if not left:
+                return
+
+    async def end(self) -> None:
+        """Nothing runs."""
+
+
+def kept_ahead(remainder: Remainder, offset: int) -> list[KeptStripe]:
+    """What is kept behind `offset`, each byte once."""
+    stripes = []
+    for span in remainder.spans():
+        if span.stop > offset:
+            stripes.append(KeptStripe(Span(max(span.start, offset), span.stop), remainder))
+            offset = span.stop
+    return stripes
+
+
 class StreamsAhead:
     """Of one blob of `size` bytes. To be entered and left; `at` is where the store has come to."""
 
@@ -78,15 +111,17 @@ class StreamsAhead:
         size: int,
         at: Callable[[], int],
         receive: Callable[[StripeStream], Awaitable[None]],
+        kept: Iterable[KeptStripe] = (),
         policy: LanePolicy = POLICY,
     ) -> None:
+        """`kept`: of an earlier process."""
         self._policy = policy
         self._shares = shares
         self._traffic = traffic
         self._size = size
         self._at = at
         self._receive = receive
-        self._running: dict[int, StripeStream] = {}
+        self._running: dict[int, StripeStream | KeptStripe] = {each.span.start: each for each in kept}
         self._lanes: Lanes | None = None
         self._source = ""
         self._timer: asyncio.TimerHandle | None = None
@@ -128,7 +163,7 @@ class StreamsAhead:
             self._meter.begin(self._came(), now)
         self._fill()
 
-    def next(self) -> StripeStream | None:
+    def next(self) -> StripeStream | KeptStripe | None:
         """The stream that brings what the store takes next, where there is one. `end` it."""
         stripe = self._running.pop(self._at(), None)
         if stripe is not None:

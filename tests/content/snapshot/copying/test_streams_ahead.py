@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
-from registry_mesh.chunks.chunk_map import MIB
+from registry_mesh.chunks.chunk_map import CHUNK, MIB
+from registry_mesh.content.fill.lanes import LaneShares
 from registry_mesh.content.fill.rivals import NoRivals, Traffic
-from registry_mesh.content.snapshot.copying.copy_blob import CopyByIngest
+from registry_mesh.content.snapshot.copying.copy_blob import Arriving, CopyByIngest
 from registry_mesh.content.snapshot.copying.offer import Offer
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobInfo, Provenance, Reading, Streamed
 from registry_mesh.ports.failures import SourceLied, SourceUnavailable
+from registry_mesh.stores.disk.remainders import DiskRemainders
 from registry_mesh.stores.memory.store import MemoryStore
+from tests.simulators.death import run_killed
 from tests.simulators.images import HOST, LAYER
 from tests.simulators.played import played
 from tests.simulators.source import SimulatedSource
@@ -50,6 +56,8 @@ class Parent(SimulatedSource):
     most: int = 0
     asked: list[Span] = field(default_factory=list)
     size: int = len(DATA)
+    dies_at: int = 0
+    """Kills its process once it has sent so many bytes."""
 
     @asynccontextmanager
     async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[Reading]:  # type: ignore[override]
@@ -82,6 +90,8 @@ class Stream(Streamed):
                 raise SourceUnavailable("is down", source="far")
             data = DATA[start : min(self.span.stop, start + PIECE)]
             self._parent.sent += len(data)
+            if 0 < self._parent.dies_at <= self._parent.sent:
+                os.kill(os.getpid(), signal.SIGKILL)
             yield data
 
 
@@ -161,3 +171,29 @@ async def test_another_size_in_a_stream_ahead_is_named() -> None:
     with pytest.raises(SourceLied, match="are named"):
         await copying
     assert parent.open_now == 0
+
+
+STREAMS = 8
+
+
+async def brought_by_all(parent: Parent, aside: Path) -> bytes:
+    """The blob as it came by `STREAMS` from the beginning. What comes is kept in `aside` alone: the store forgets."""
+    shares, store = LaneShares(), MemoryStore()
+    shares.learn("far", STREAMS, asyncio.get_running_loop().time())
+    shares.gives("", "far")
+    async with (
+        DiskRemainders(aside).of(BLOB.digest) as remainder,
+        store.ingest(BLOB.digest, BLOB.size, BLOB.digest.algorithm) as ingest,
+    ):
+        await Arriving(parent, BLOB, lambda size: None, Far(0.1), remainder, shares).stream(ingest)
+        await ingest.commit(BLOB.digest)
+    return await read(store, BLOB.digest)
+
+
+@pytest.mark.parametrize("at", [3 * MIB + 1, 11 * MIB])
+def test_what_came_ahead_of_its_turn_is_not_asked_for_again_after_a_kill(at: int, tmp_path: Path) -> None:
+    run_killed(lambda: brought_by_all(Parent(dies_at=at), tmp_path / "arriving"))
+    again = Parent()
+    assert asyncio.run(brought_by_all(again, tmp_path / "arriving")) == DATA
+    assert at + again.sent - len(DATA) <= STREAMS * (CHUNK + PIECE)
+    assert again.most > 1, "the rest comes by several streams"
