@@ -8,7 +8,7 @@ from typing import Final
 
 from registry_mesh.findings.facts import NodeFacts, StoreFacts
 from registry_mesh.findings.finding import Finding
-from registry_mesh.findings.words import moment, size, span
+from registry_mesh.findings.words import moment, quota_size, size, span
 
 _HOUR: Final = 3600.0
 _DAY: Final = 86400.0
@@ -40,7 +40,7 @@ def of_store(facts: NodeFacts, now: float) -> Iterator[Finding]:
             "store-full",
             f"The store is {100 * store.used / store.quota:.0f} % full; nothing may be evicted.",
             store.where,
-            (f"{size(store.used)} of {size(store.quota)}.",),
+            (f"{size(store.used)} of {quota_size(store.quota)}.",),
             f"registry-mesh gc {facts.config} --dry-run, or a larger store.disk.quota",
             now,
         )

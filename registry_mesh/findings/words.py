@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 _SPANS: Final = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
+_WRITTEN: Final = ((1 << 50, "PiB"), (1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 _SIZES: Final = ((1e15, "PB"), (1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 
@@ -35,6 +36,16 @@ def size(count: float) -> str:
         if count >= unit:
             return f"{count / unit:.3g} {name}"
     return f"{count:.0f} B"
+
+
+def quota_size(count: int) -> str:
+    """`50 TB`; where it is whole in powers of two, and not so well in powers of ten, as it is written too:
+    `8.59 GB (8 GiB)`."""
+    told = size(count)
+    if count % 10**6 == 0:
+        return told
+    unit, name = next((each for each in _WRITTEN if count >= each[0] and count % each[0] == 0), (1, "B"))
+    return f"{told} ({count // unit:,} {name})" if unit > 1 else told
 
 
 def part_of(part: float, whole: float, of: str = "of") -> str:

@@ -17,7 +17,7 @@ from registry_mesh.cli.node.asked import Told, ask, node_at
 from registry_mesh.cli.node.of_node import OfNode
 from registry_mesh.cli.node.on_images import WAIT, answered, chosen
 from registry_mesh.config.scalars import parse_duration
-from registry_mesh.findings.words import day, size, span
+from registry_mesh.findings.words import day, quota_size, size, span
 
 NOW: Final = 120.0
 """Seconds since its last use within which an image is used now: uses are noted once a minute."""
@@ -134,7 +134,7 @@ def lines(images: Sequence[Told], told: Told, now: float, columns: int | None = 
         f"{len(images)} of {len(told['images'])} images; {size(here)} of them here. "
         f"All take {size(told['on_disk'])}, as layers are shared"
         + (f"; the store {size(told['used'])}" if told["used"] is not None else "")
-        + (f" of {size(told['quota'])}." if told["quota"] else ".")
+        + (f" of {quota_size(told['quota'])}." if told["quota"] else ".")
     )
     old = [each for each in told["images"] if is_unused(each, told, now - LONG)]
     if old:

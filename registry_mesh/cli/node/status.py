@@ -15,7 +15,7 @@ from registry_mesh.cli.node.asked import NodeRefuses, NodeSilent, Told, ask, fai
 from registry_mesh.cli.node.marks import SIGNS, Marks, marks, say, worst
 from registry_mesh.cli.node.of_node import OfNode
 from registry_mesh.cli.node.screens import mark_of, name_of, next_step, table
-from registry_mesh.findings.words import moment, size, span
+from registry_mesh.findings.words import moment, quota_size, size, span
 
 SHOWN: Final = 4
 """Findings, and refusals, that are shown; the rest is counted."""
@@ -163,11 +163,12 @@ def _store(told: Told) -> Sequence[str]:
     quota = store["quota_bytes"]
     used = size(store["used_bytes"] or 0)
     evicts = "evicts nothing" if told["role"] != "site" else f"evicts from {size(quota)}" if quota else ""
+    of = f" of {quota_size(quota)}" if quota else ""
     if scrub is None:
-        return (f"{used} of {size(quota)}" if quota else used, evicts)
+        return (used + of, evicts)
     age = scrub["age_seconds"]
     read = "not read again yet" if age is None else f"read again {span(age)} ago"
-    return (f"{used} of {size(quota)}" if quota else used, evicts, f"{read}, {scrub['rotten']} rotten")
+    return (used + of, evicts, f"{read}, {scrub['rotten']} rotten")
 
 
 def long_span(seconds: float) -> str:

@@ -9,7 +9,7 @@ from registry_mesh.cli.node.asked import Told
 from registry_mesh.cli.node.marks import LETTERS, Marks
 from registry_mesh.cli.node.status import long_span, moment_of_day
 from registry_mesh.cli.node.top_view import PAST, View
-from registry_mesh.findings.words import size
+from registry_mesh.findings.words import quota_size, size
 
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _PLAIN_BARS: Final = "_.-=+*#@"
@@ -53,7 +53,7 @@ def _asked(moving: Told) -> str:
 def _store(status: Told, marks: Marks) -> str:
     store, day = status["store"], status["last_day"]
     used, quota = store["used_bytes"] or 0, store["quota_bytes"]
-    of = f" of {size(quota)}" if quota else ""
+    of = f" of {quota_size(quota)}" if quota else ""
     saved = f"   24 h: {size(day['saved_bytes'])} saved" if day else ""
     return f"store   {filled(used, quota, marks)} {size(used)}{of}{saved}"
 

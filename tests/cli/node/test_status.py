@@ -79,6 +79,12 @@ EVENT = {
 }
 
 
+def test_a_quota_is_shown_as_it_is_written_too() -> None:
+    store = {"used_bytes": 7_410_000_000, "quota_bytes": 8 << 30}
+    shown = list(lines({**TOLD, "store": store}, [], NOW))
+    assert any("store  7.41 GB of 8.59 GB (8 GiB)  evicts from 8.59 GB" in line for line in shown), shown
+
+
 def test_a_node_is_shown() -> None:
     assert list(lines(TOLD, [EVENT], NOW)) == [
         "▲ ch-zurich-1 serves. Two things are worth a look.                              24 Nov 10:42:16 UTC",
