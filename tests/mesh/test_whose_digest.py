@@ -73,9 +73,14 @@ SHAPES = (
 )
 
 
-def dead_of(shape: Shape, layer: set[int], image: set[int]) -> set[int]:
-    """What may be told where the registry's parent is dead; that the layer is a manifest nobody can say."""
-    return {"manifests": NOBODY_SAYS, "image": image, "image-blob": image}.get(shape.kind, layer)
+def may_be_told(shape: Shape, whose: str, refuses: bool) -> set[int]:
+    """What strangers are told, held or not. `refuses`: the parent does that, which said before what it lacks."""
+    told = UNKNOWN
+    if shape.kind != "map" and (refuses or whose.endswith(DEAD)):
+        told = NOBODY_SAYS if refuses else {503}
+    if "only-if-cached" in shape.fields.values():
+        told = {504} if told is not NOBODY_SAYS else {404, 504}
+    return told
 
 
 @dataclass
@@ -109,18 +114,14 @@ class World:
         ) as answer:
             return answer.status, await answer.read(), answer.headers.get("Location", "")
 
-    async def strangers(self, state: str, layer: set[int] = UNKNOWN, image: set[int] = UNKNOWN) -> None:
-        """Each asks for everything, twice: the second answer may be a hot one. `layer`, `image`: what may be told of
-        them where the registry's parent does not answer."""
+    async def strangers(self, state: str) -> None:
+        """Each asks for everything, twice: the second answer may be a hot one."""
         for shape in SHAPES:
             told = []
             for whose in STRANGERS * 2:
                 status, body, sent_to = await self.ask(whose, shape)
                 told.append(status)
-                is_dead = whose.endswith(DEAD) or self.link.conditions.refuse
-                wanted = dead_of(shape, layer, image) if is_dead else UNKNOWN
-                if "only-if-cached" in shape.fields.values():
-                    wanted = wanted | {504}
+                wanted = may_be_told(shape, whose, self.link.conditions.refuse)
                 if status not in wanted or sent_to or LAYER[:64] in body:
                     self.wrong.append(f"{state}: {shape.name} by {whose}: {status} {sent_to}")
             self.table.append(f"{state:28} {shape.name:18} {' '.join(map(str, told))}")
@@ -135,14 +136,14 @@ class World:
                 if answer.status not in (200, 206) or not fits:
                     self.wrong.append(f"{state}: {shape.name} by its owner: {answer.status} {got[:90]!r}")
 
-    async def filling(self, state: str, image: set[int] = UNKNOWN) -> None:
+    async def filling(self, state: str) -> None:
         """While a part of it is here and the rest is on its way."""
         self.link.conditions.rate = 2e6
         self.link.reset_counts()
         pulling = asyncio.ensure_future(self.ask(f"team/app|{OWN}", SHAPES[1]))
         await eventually(lambda: self.link.counts.body_bytes > MIB, "a part of it")
         self.link.conditions.rate = 2e4
-        await self.strangers(state, image=image)
+        await self.strangers(state)
         assert not pulling.done(), "it was on its way all the time"
         self.link.conditions.rate = None
         assert (await pulling)[1] == LAYER
@@ -211,13 +212,13 @@ async def worlds(tmp_path: Path) -> AsyncIterator[Any]:
 async def test_on_a_disk(worlds: Any, tmp_path: Path) -> None:
     store = tmp_path / "site" / "store"
     world: World = await worlds({"disk": {"path": str(store), "quota": 48 * MIB}}, {})
-    await world.strangers("cold", NOBODY_SAYS, NOBODY_SAYS)
+    await world.strangers("cold")
     assert (await world.ask(f"team/app|{OWN}", SHAPES[9]))[0] == 200
     await world.filling("filling")
     await world.strangers("held")
     await world.evicted(store)
-    await world.strangers("evicted", NOBODY_SAYS, NOBODY_SAYS)
-    await world.filling("filling once more", NOBODY_SAYS)
+    await world.strangers("evicted")
+    await world.filling("filling once more")
     await world.restarted(store / "index")
     await world.owner("index lost")
     await world.strangers("index lost")
@@ -243,7 +244,7 @@ async def test_on_a_bucket_that_clients_are_sent_to(worlds: Any, bucket: Bucket,
         "spool": {"path": str(spool), "quota": 48 * MIB},
     }
     world: World = await worlds({"s3": store}, bucket.keys)
-    await world.strangers("cold", NOBODY_SAYS, NOBODY_SAYS)
+    await world.strangers("cold")
     assert (await world.ask(f"team/app|{OWN}", SHAPES[9]))[0] == 200
     await world.filling("filling")
     await world.strangers("held")
@@ -269,7 +270,7 @@ async def test_on_a_bucket_that_clients_are_sent_to(worlds: Any, bucket: Bucket,
         await opened.close()
     assert gone > 0
     await world.restarted(spool)
-    await world.strangers("evicted from the bucket", NOBODY_SAYS, NOBODY_SAYS)
-    await world.filling("filling once more", NOBODY_SAYS)
+    await world.strangers("evicted from the bucket")
+    await world.filling("filling once more")
     print("", *world.table, sep="\n")
     assert world.wrong == []

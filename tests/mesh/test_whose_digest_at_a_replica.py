@@ -13,10 +13,8 @@ import yaml
 from registry_mesh.chunks.chunk_map import MIB
 from tests.eventually import eventually
 from tests.mesh.test_whose_digest import (
-    NOBODY_SAYS,
     OWN,
     SHAPES,
-    UNKNOWN,
     World,
     worlds,  # noqa: F401  # a fixture
 )
@@ -67,14 +65,14 @@ async def coming(world: World, rules: Rules) -> None:
     rules.select("1")
     await eventually(lambda: world.link.counts.body_bytes > MIB, "a part of it")
     world.link.conditions.rate = 5e4
-    await world.strangers("coming by a rule", NOBODY_SAYS, NOBODY_SAYS)
+    await world.strangers("coming by a rule")
     assert (await last_run(world))["tags"] == 0, "it was on its way all the time"
     world.link.conditions.rate = None
 
 
-async def offline(world: World, state: str, image: set[int] = UNKNOWN) -> None:
+async def offline(world: World, state: str) -> None:
     world.link.conditions.refuse = True
-    await world.strangers(state, image=image)
+    await world.strangers(state)
     await world.owner(state)
 
 
@@ -92,14 +90,14 @@ async def replica(make: Any, rules: Rules, folder: Path) -> World:
 
 async def test_what_a_rule_brought(worlds: Any, rules: Rules, tmp_path: Path) -> None:  # noqa: F811
     world = await replica(worlds, rules, tmp_path)
-    await world.strangers("cold", NOBODY_SAYS, NOBODY_SAYS)
+    await world.strangers("cold")
     await coming(world, rules)
     await rules.hold(world, "1", 1)
-    await world.strangers("held by a rule", image=NOBODY_SAYS)
+    await world.strangers("held by a rule")
     await world.owner("held by a rule")
     await rules.hold(world, "no-such-tag", 0)
-    await world.strangers("let go of", image=NOBODY_SAYS)
-    await offline(world, "let go of, offline", NOBODY_SAYS)
+    await world.strangers("let go of")
+    await offline(world, "let go of, offline")
     print("", *world.table, sep="\n")
     assert world.wrong == []
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from registry_mesh.content.nest.names import NamesOfPlace
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import BlobUnknown, ManifestUnknown, NameUnknown
 from registry_mesh.ports.blobs import BlobSource
-from registry_mesh.ports.failures import Failure
+from registry_mesh.ports.failures import Failure, NotHeld
+from registry_mesh.ports.hops import Asks, asked
+
+NOT_HELD: Final = "not held here, and nobody was to be asked for it"
 
 
 class Belonging(Protocol):
     """Tells for one repository."""
 
     async def demand(self, digest: Digest) -> None:
-        """Return where the blob is the repository's. `BlobUnknown` where it is not, or where nobody can tell."""
+        """Return where the blob is the repository's. Else it is as if it were not here: `BlobUnknown`, failures where
+        nobody can tell, `NotHeld` where nobody was to be asked for it."""
         ...
 
     async def before(self, digest: Digest) -> None:
@@ -65,11 +69,19 @@ class ByName:
         if await self._names.have(digest):
             return
         try:
+            await self._ask(digest)
+        except (BlobUnknown, Failure):
+            if asked() is Asks.HELD:
+                raise NotHeld(NOT_HELD) from None
+            raise
+
+    async def _ask(self, digest: Digest) -> None:
+        try:
             await self._parents.stat(digest)
         except Failure:
             if await self._names.have_elsewhere(digest):
                 return
-            raise BlobUnknown("not known to be in this repository", digest=str(digest)) from None
+            raise
         except (ManifestUnknown, NameUnknown):
             raise BlobUnknown("not in this repository", digest=str(digest)) from None
         await self._names.note_given(digest)

@@ -33,8 +33,15 @@ class MapsPassedOn:
             return await self._under_way(digest, span)
         if found is None:
             return await self._of_source(digest, span)
-        await self._belonging.demand(digest)
-        return found
+        return found if await self._is_theirs(digest) else None
+
+    async def _is_theirs(self, digest: Digest) -> bool:
+        """Whether the blob is the repository's. Of what is not, they learn what they learn of one that is not here."""
+        try:
+            await self._belonging.demand(digest)
+        except (BlobUnknown, Failure):
+            return False
+        return True
 
     async def _under_way(self, digest: Digest, span: Span | None) -> ChunkMap | None:
         """The fill's. About that of a part parents are compared first, where the fill has not done so."""
@@ -42,7 +49,8 @@ class MapsPassedOn:
         known = fill.comparison.chunk_map(span) if fill is not None else None
         if fill is None or known is None:
             return await self._of_source(digest, span)
-        await self._belonging.demand(digest)
+        if not await self._is_theirs(digest):
+            return None
         return known if fill.comparison.covers(span) else await self._of_source(digest, span, known)
 
     async def _of_source(

@@ -15,7 +15,7 @@ from registry_mesh.content.fill.phases import Phase
 from registry_mesh.content.fill.rivals import Rivals
 from registry_mesh.content.fill.via import NO_RIVALS, Distrust, Doubt, Via
 from registry_mesh.content.fill.vouched import SignedRoot, nothing_is_signed
-from registry_mesh.content.nest.belonging import Anybodys, Belonging
+from registry_mesh.content.nest.belonging import NOT_HELD, Anybodys, Belonging
 from registry_mesh.content.nest.bypass import bypass
 from registry_mesh.content.nest.passed_on import MapsPassedOn
 from registry_mesh.content.nest.readings import EmptyReading, FillReading, PastReading
@@ -95,7 +95,7 @@ class PullThrough:
             await self._belonging.demand(digest)
             return BlobInfo(digest, held)
         if asked() is Asks.HELD:
-            raise NotHeld("not held here, and nobody was to be asked for it")
+            raise NotHeld(NOT_HELD)
         size = self._sizes.get(digest)
         if size is not None:
             return BlobInfo(digest, size)
@@ -146,7 +146,7 @@ class PullThrough:
             elif asked() is Asks.HELD:
                 yield await self._held(stack, digest, span) or await self._here(stack, digest, span)
             else:
-                yield await self._held(stack, digest, span) or await self._brought_in(stack, digest, span)
+                yield await self._held(stack, digest, span) or await self._filling(stack, digest, span)
 
     async def _held(self, stack: AsyncExitStack, digest: Digest, span: Span | None) -> Reading | None:
         filling = self._fills.get(digest) is not None or self._fills.begins(digest, self.via)
@@ -161,15 +161,6 @@ class PullThrough:
             raise
         await self._belonging.demand(digest)
         return reading
-
-    async def _brought_in(self, stack: AsyncExitStack, digest: Digest, span: Span | None) -> Reading:
-        """`_filling`. Where that fails, what is here for others alone is unknown, as it is to HEAD."""
-        try:
-            return await self._filling(stack, digest, span)
-        except Failure:
-            if await self._size_here(digest):
-                await self._belonging.demand(digest)
-            raise
 
     async def _filling(self, stack: AsyncExitStack, digest: Digest, span: Span | None) -> Reading:
         await self._belonging.before(digest)
@@ -199,7 +190,7 @@ class PullThrough:
             if fill.holds(clipped):
                 await self._belonging.demand(digest)
                 return FillReading(self, fill, clipped, hit=True)
-        raise NotHeld("not held here, and nobody was to be asked for it")
+        raise NotHeld(NOT_HELD)
 
     async def _join(self, digest: Digest, span: Span | None) -> Fill:
         return await self._fills.join(digest, self.via, span)

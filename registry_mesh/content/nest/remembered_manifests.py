@@ -13,7 +13,7 @@ from registry_mesh.content.nest.names import NamesOfPlace
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.reading import read_manifest
-from registry_mesh.oci.refusals import BlobUnknown, ManifestUnknown
+from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.ports.blobs import Provenance
 from registry_mesh.ports.cache import CacheStore
 from registry_mesh.ports.failures import Failure, SourceLied, StoreBroken, StoreFull
@@ -114,8 +114,8 @@ class PlaceManifests:
         self._names = names
 
     async def manifest(self, digest: Digest) -> FetchedManifest:
-        """What is held, where the repository names it; else what the source gives. `ManifestUnknown` also for what
-        is held, is not known to be the repository's, and cannot be asked about."""
+        """What is held, where the repository names it; else what the source gives. Failures also for what is held, is
+        not known to be the repository's, and cannot be asked about."""
         held = await self._manifests.held(digest)
         named = self._names is None or await self._names.have(digest)
         answer = held if named and held is not None else await self._fetched(digest, held)
@@ -148,11 +148,9 @@ class PlaceManifests:
                 digest, self._place, lambda: self._brought(digest), lambda: self._asked(digest)
             )
         except Failure:
-            if held is None or self._names is None:
-                raise
-            if await self._names.have_elsewhere(digest):
+            if held is not None and self._names is not None and await self._names.have_elsewhere(digest):
                 return held
-            raise ManifestUnknown("not known to be in this repository", digest=str(digest)) from None
+            raise  # what is held for others is as what is not
 
 
 def _media_type_key(digest: Digest) -> str:
