@@ -204,7 +204,8 @@ class Upload:
         """Find out where to go on after a chunk that failed, at last from the beginning; the failure is raised where
         that is no use."""
         self._tries += 1
-        if failure.retry_after is not None or self._tries >= TRIES:
+        refuses_all = isinstance(failure, SourceRefused) and not self._furthest
+        if failure.retry_after is not None or self._tries >= (2 if refuses_all else TRIES):
             raise failure
         self._is_straight = self._is_straight and isinstance(failure, SourceRefused)
         await asyncio.sleep(0.05 * 2**self._tries)
