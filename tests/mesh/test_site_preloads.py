@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,8 @@ from registry_mesh.oci.reference import RepositoryName
 from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.ports.place import Place
 from registry_mesh.telemetry.logs import FIELDS
+from registry_mesh.webhooks.signature import headers, key_of
+from tests.assembly.runs.test_announced import KEY, event
 from tests.eventually import eventually
 from tests.simulators.images import HOST, Content, random_bytes
 from tests.simulators.replica_tree import ReplicaTree, replica_tree
@@ -34,9 +37,9 @@ class World:
     tree: ReplicaTree
     folder: Path
 
-    def config(self, *rules: str) -> Config:
+    def config(self, *rules: str, **more: Any) -> Config:
         parents = {HOST: {"default": True, "parents": [[self.tree.link.url]]}}
-        return ruled_node(self.tree, self.folder, "site", rules, name="t2-geneva", registries=parents)
+        return ruled_node(self.tree, self.folder, "site", rules, name="t2-geneva", registries=parents, **more)
 
     async def run(self, config: Config) -> Meter:
         storage = await open_storage(config)
@@ -222,3 +225,48 @@ async def test_keys_of_rules_say_what_comes(world: World) -> None:
         assert pins == {("held", "1"), ("held", "2")}
     finally:
         await storage.close()
+
+
+async def test_its_runs_are_asked_for_and_listed_failed_ones_and_why(world: World) -> None:
+    content = Content()
+    content.image("one", "1")
+    await world.tree.push("app", content)
+    (world.folder / "key").write_text(KEY)
+    (world.folder / "key").chmod(0o600)
+    secret = {"interval": "1h", "webhook_secret": f"file:{world.folder / 'key'}"}
+    config = world.config("repos: app, tags: '*', nodes: t2-geneva", replication=secret)
+    async with running(config) as site:
+        url = f"{site.admin_url}/api/1/runs"
+
+        async def listed() -> list[dict[str, Any]]:
+            async with world.tree.client.get(url) as answer:
+                return [each for each in (await answer.json())["runs"] if each["ended"] is not None]
+
+        async def ended(count: int) -> None:
+            async def are() -> bool:
+                return len(await listed()) == count
+
+            await eventually(are, f"{count} runs have ended", 60)
+
+        async def asked(body: bytes = b"", **signed: str) -> int:
+            async with world.tree.client.post(url, data=body, headers=signed) as answer:
+                return answer.status
+
+        await ended(1)
+        assert await asked() == 202
+        await ended(2)
+        body = event("app")
+        assert await asked(body, **headers(key_of(KEY), "e1", int(time.time()), body)) == 202
+        await ended(3)
+        world.tree.link.conditions.status = 403
+        assert await asked() == 202
+        await ended(4)
+        runs = await listed()
+        assert [(each["trigger"], each["complete"]) for each in runs] == [
+            ("hand", False),
+            ("push", True),
+            ("hand", True),
+            ("schedule", True),
+        ]
+        assert any("answered 403" in each for each in runs[0]["troubles"])
+        assert [rule["held"] for each in runs[1:] for rule in each["rules"].values()] == [1, 1, 1]

@@ -166,7 +166,8 @@ class Keeper:
             self._tell_workers,
         )
         stack.push_async_callback(self._images.close)
-        announced = Announced(self._config, runs.replicator) if runs.replicator is not None else None
+        bringing = runs.replicator or runs.preloader
+        announced = Announced(self._config, bringing) if bringing is not None else None
         return AdminServer(
             self,
             info,

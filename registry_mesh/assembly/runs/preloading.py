@@ -18,7 +18,7 @@ from registry_mesh.assembly.runs.rules_in_force import RulesInForce
 from registry_mesh.assembly.runs.run_told import replication_status
 from registry_mesh.assembly.sources.parents import Parents, Seen
 from registry_mesh.assembly.sources.roles import open_site
-from registry_mesh.assembly.sources.storage import cache_of, run_history
+from registry_mesh.assembly.sources.storage import cache_of, own_records, run_history
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.schema import Config
 from registry_mesh.content.holdings.preload import Meter
@@ -30,11 +30,13 @@ from registry_mesh.content.holdings.preloaded import (
 from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.failover_registry import FailoverRegistry
 from registry_mesh.content.snapshot.copying.progress import Meter as Progress
+from registry_mesh.content.snapshot.records.asks import Asked, Asks
 from registry_mesh.content.snapshot.records.history import Run
 from registry_mesh.content.snapshot.records.outcome import Outcome, Trouble
 from registry_mesh.content.snapshot.settings import Ours, SnapshotPolicy
 from registry_mesh.content.snapshot.snapshot import Snapshot
 from registry_mesh.ports.failures import Failure
+from registry_mesh.ports.place import Place
 from registry_mesh.ports.storage import Storage
 from registry_mesh.replication.rules import Rules
 from registry_mesh.roles.site import Site
@@ -81,6 +83,7 @@ class Preloader:
         self._stack = AsyncExitStack()
         self._last = PreloadingStatus()
         self.history = run_history(config, storage)
+        self._asks = Asks(own_records(config, storage))
         self._noting = Noting(self.history)
         self._progress = Progress()
 
@@ -100,22 +103,34 @@ class Preloader:
         """Say that another process is about to go on with the run under way."""
         self._noting.hand_over()
 
-    async def run(self) -> Meter:
-        """One run: how far it came, and what failed, by image. `ConfigInvalid`, `StoreBroken`."""
+    async def ask(self, place: Place) -> bool:
+        """Run soon, for somebody pushed there; False where no rule takes anything of it."""
+        with suppress(ConfigInvalid):
+            if (await self._rules.read()).of(place.registry, place.repository):
+                await self._asks.ask(Asked(frozenset({place})))
+                return True
+        return False
+
+    async def ask_all(self) -> None:
+        """Run soon."""
+        await self._asks.ask(Asked(all=True))
+
+    async def run(self, trigger: str = "schedule") -> Meter:
+        """One run: how far it came, and what failed, by image. `trigger`: see `Run`. `ConfigInvalid`, `StoreBroken`."""
         try:
             rules = await self._rules.read()
         finally:
             self._rules.say()
         async with self._storage.alone("preload", lambda owner: None):
             meter = Meter()
-            run = await self._noting.begin(Run(time.time(), "schedule"))
+            run = await self._noting.begin(Run(time.time(), trigger))
             try:
                 await self._run(rules, meter)
             except (Failure, asyncio.CancelledError) as fault:
                 why = fault.reason if isinstance(fault, Failure) else self._noting.cut
-                await self._noting.end(replace(_ended(run, meter), complete=False, why=why))
+                await self._noting.end(replace(self._ended(run, meter), complete=False, why=why))
                 raise
-            await self._noting.end(_ended(run, meter))
+            await self._noting.end(self._ended(run, meter))
         return meter
 
     async def _run(self, rules: Rules, meter: Meter) -> None:
@@ -139,16 +154,28 @@ class Preloader:
         meter.failed |= {each.what: each.why for each in outcome.troubles}
         meter.failed |= await hold(self._storage, kept.places, time.time())
 
+    def _ended(self, run: Run, meter: Meter) -> Run:
+        """The run, as it is told in the history."""
+        troubles = tuple(Trouble(name, why) for name, why in meter.failed.items())
+        outcome = Outcome(
+            meter.repositories, meter.images, meter.images_done, 0, meter.size_brought, troubles
+        )
+        return run.came_to(outcome, time.time(), self._progress.rules)
+
     async def repeat(self) -> None:
-        """Never ends: again `replication.interval` after each run, and where the rules change."""
+        """Never ends: again `replication.interval` after each run, where the rules change, and where somebody asks for
+        it or tells of a push."""
+        await self._asks.read()
         while True:
+            asked = self._asks.take()
             try:
                 with suppress(ConfigInvalid):  # which is said
-                    meter = await self.run()
+                    meter = await self.run("hand" if asked.all else "push" if asked else "schedule")
                     _tell(meter)
                     self._last = _status(meter, time.time())
             except Failure as fault:
                 log.error("preloading failed", extra={FIELDS: {"why": fault.reason}})
+            await self._asks.forget(asked)
             await self._wait(self._config.replication.interval or math.inf)
 
     def status(self) -> PreloadingStatus:
@@ -160,10 +187,10 @@ class Preloader:
         return replication_status(self._progress, time.monotonic(), None, (), 0.0, self._noting.under_way)
 
     async def _wait(self, seconds: float) -> None:
-        """So long, give or take, or until the rules change."""
+        """So long, give or take, or until the rules change or somebody asks."""
         until = time.monotonic() + max(1.0, seconds * random.uniform(0.95, 1.05))
         while True:
-            if time.monotonic() >= until or await self._changed():
+            if time.monotonic() >= until or self._asks.waiting or await self._changed():
                 return
             await asyncio.sleep(_LOOK)
 
@@ -181,13 +208,6 @@ def _status(meter: Meter, ended: float) -> PreloadingStatus:
 
 def _troubles(meter: Meter) -> list[str]:
     return [f"{name}: {why}" for name, why in list(meter.failed.items())[:_SHOWN]]
-
-
-def _ended(run: Run, meter: Meter) -> Run:
-    """The run, as it is told in the history."""
-    troubles = tuple(Trouble(name, why) for name, why in meter.failed.items())
-    outcome = Outcome(meter.repositories, meter.images, meter.images_done, 0, meter.size_brought, troubles)
-    return run.came_to(outcome, time.time(), {})
 
 
 def _tell(meter: Meter) -> None:

@@ -15,6 +15,7 @@ from registry_mesh.config.stores import S3, Disk
 from registry_mesh.content.snapshot.records.history import RunHistory
 from registry_mesh.ports.cache import CacheStore
 from registry_mesh.ports.failures import Failure, StoreUnfit
+from registry_mesh.ports.records import Records
 from registry_mesh.ports.remainders import Remainders
 from registry_mesh.ports.storage import Storage
 from registry_mesh.ports.uploads import Uploads
@@ -166,9 +167,14 @@ def cache_of(storage: Storage) -> CacheStore:
 
 
 def run_history(config: Config, storage: Storage) -> RunHistory:
-    """Of the node's rules. Sites may share a bucket, each with runs of its own."""
+    """Of the node's rules."""
+    return RunHistory(own_records(config, storage))
+
+
+def own_records(config: Config, storage: Storage) -> Records:
+    """Those of this node alone: sites may share a bucket, each with runs of its own."""
     is_shared = config.role == "site" and storage.disk is not None
-    return RunHistory(storage.disk.records if is_shared and storage.disk else storage.records)
+    return storage.disk.records if is_shared and storage.disk else storage.records
 
 
 async def write_fault(storage: Storage) -> str | None:
