@@ -1,44 +1,32 @@
-"""Passwords against hashes: slow by design, so in threads of their own that let the loop go first."""
+"""Whether a login's password is that of the user whom it names."""
 
 from __future__ import annotations
 
-import os
-import threading
 import zlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
+from registry_mesh.access.comparing import Comparing
 from registry_mesh.auth.basic import Login
-from registry_mesh.oci.refusals import TooManyRequests
-from registry_mesh.tasks.threads import Pool
 
-THREADS: Final = 2
-WAITING: Final = 64
-"""Logins that may wait for a thread; one more is told to come again."""
 _NOBODY: Final = "$2b$10$" + "." * 22 + "C" * 30 + "u"
 """Compared with where there are no users at all."""
 
-
-def _let_others_go_first() -> None:
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+Compare = Callable[[str, str], Awaitable[bool]]
+"""Whether a password has a hash: see `Comparing.fits`."""
 
 
 class Passwords:
     """Verifies logins, a few at once."""
 
-    def __init__(self) -> None:
-        self._pool = Pool(THREADS, "passwords", _let_others_go_first)
-        self._waiting = 0
+    def __init__(self, compare: Compare | None = None) -> None:
+        """`compare` is by default a process of its own."""
+        self._compare = compare or Comparing().fits
 
     async def fit(self, login: Login, hashes: Mapping[str, str]) -> bool:
         """Whether the password is that of the user. `TooManyRequests` where too many wait."""
-        if self._waiting >= WAITING:
-            raise TooManyRequests("many logins wait to be verified: come again")
-        self._waiting += 1
-        try:
-            return await self._pool.run(_fits, login.password, *_compared(login.user, hashes))
-        finally:
-            self._waiting -= 1
+        hashed, is_own = _compared(login.user, hashes)
+        return await self._compare(login.password, hashed) and is_own
 
 
 def _compared(user: str, hashes: Mapping[str, str]) -> tuple[str, bool]:
@@ -48,29 +36,3 @@ def _compared(user: str, hashes: Mapping[str, str]) -> tuple[str, bool]:
         return own, True
     others = list(hashes.values()) or [_NOBODY]
     return others[zlib.crc32(user.encode()) % len(others)], False
-
-
-def _fits(password: str, hashed: str, is_own: bool) -> bool:
-    fits = (
-        _fits_argon2(password, hashed) if hashed.startswith("$argon2id$") else _fits_bcrypt(password, hashed)
-    )
-    return fits and is_own
-
-
-def _fits_bcrypt(password: str, hashed: str) -> bool:
-    import bcrypt
-
-    given = password.encode()
-    fits: bool = bcrypt.checkpw(given[:72], hashed.encode())
-    return fits and len(given) <= 72  # more is no part of a bcrypt hash
-
-
-def _fits_argon2(password: str, hashed: str) -> bool:
-    from cryptography.exceptions import InvalidKey
-    from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
-
-    try:
-        Argon2id.verify_phc_encoded(password.encode(), hashed)
-    except (InvalidKey, ValueError):
-        return False
-    return True

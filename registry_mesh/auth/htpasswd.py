@@ -16,7 +16,7 @@ _ARGON2: Final = re.compile(
 )
 """The string form of RFC 9106's reference code."""
 MEMORY: Final = 256 << 10
-"""KiB that a hash of argon2id may take: two are made at once."""
+"""KiB that a hash of argon2id may take: one is made at a time."""
 WORK: Final = 1 << 20
 """Memory in KiB times passes that are taken: a login would take seconds."""
 LANES: Final = 16

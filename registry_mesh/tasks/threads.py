@@ -18,11 +18,9 @@ T = TypeVar("T")
 class Pool:
     """At most `most` threads, made when they are needed; a forked child makes its own."""
 
-    def __init__(self, most: int, name: str, begin: Callable[[], None] | None = None) -> None:
-        """`begin` runs first in each thread."""
+    def __init__(self, most: int, name: str) -> None:
         self._most = most
         self._name = name
-        self._begin = begin
         self._threads: ThreadPoolExecutor | None = None
         os.register_at_fork(after_in_child=self._forget)
 
@@ -32,9 +30,7 @@ class Pool:
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Start `fn` in a thread. The future is good for `settle`, or for nobody."""
         if self._threads is None:
-            self._threads = ThreadPoolExecutor(
-                self._most, thread_name_prefix=self._name, initializer=self._begin
-            )
+            self._threads = ThreadPoolExecutor(self._most, thread_name_prefix=self._name)
         return self._threads.submit(fn, *args, **kwargs)
 
     async def run(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

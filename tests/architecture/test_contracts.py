@@ -26,7 +26,7 @@ AT_HOME = {
     "access/tokens.py": "cryptography, jwt",
     "catalog/keyless.py": "sigstore, sigstore_models",
     "chunks/sums.py": "blake3",
-    "access/passwords.py": "bcrypt",
+    "access/hashes.py": "bcrypt",
     "cli/demo.py": "click, rich",
     "assembly/supervision/loops.py": "uvloop",
     "telemetry/phases.py": "opentelemetry, registry_mesh.telemetry.names",
