@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from operator import itemgetter
+from itertools import pairwise
+from struct import Struct
 from typing import Final
 
 VARYING: Final = (b"\r\ntraceparent:", b"\r\ntracestate:", b"\r\nx-request-id:", b"\r\nif-none-match:")
@@ -36,26 +37,26 @@ Cut = tuple[int, int, int]
 class Layout:
     """The places of such values in heads of one length. `kinds`: which lines the cuts are in, in their order."""
 
-    __slots__ = ("_trace", "condition", "has_given", "id", "kinds", "rest", "values")
+    __slots__ = ("_trace", "condition", "has_given", "id", "kinds", "parts")
 
-    def __init__(self, cuts: list[Cut], whole: dict[int, slice]) -> None:
+    def __init__(self, length: int, cuts: list[Cut], whole: dict[int, slice]) -> None:
         """`cuts` in their order, at least one; `whole`: the place of each value, by the number of its line."""
         self.kinds = tuple(kind for _, _, kind in cuts)
-        edges = [0, *(edge for start, stop, _ in cuts for edge in (start, stop)), None]
-        self.rest: Callable[[bytes], tuple[bytes, ...]] = itemgetter(
-            *(slice(edges[n], edges[n + 1]) for n in range(0, len(edges), 2))
-        )
-        """What is left of a head, in parts."""
-        self.values: Callable[[bytes], tuple[bytes, ...]] = itemgetter(
-            *(slice(start, stop) for start, stop, _ in cuts), _NOWHERE
-        )
+        edges = [0, *(edge for start, stop, _ in cuts for edge in (start, stop)), length]
+        sizes = "".join(f"{stop - start}s" for start, stop in pairwise(edges))
+        self.parts: Callable[[bytes], tuple[bytes, ...]] = Struct(f"={sizes}0s").unpack
+        """What is left of a head and its values, in turns; the last value is empty."""
         self.id = self.kinds.index(_ID) if _ID in self.kinds else -1
         self._trace, self.condition = (whole.get(kind, _NOWHERE) for kind in (_TRACE, _CONDITION))
         self.has_given = _ID in whole or _CONDITION in whole
 
+    def rest(self, head: bytes) -> tuple[bytes, ...]:
+        """What is left of a head, in parts."""
+        return self.parts(head)[::2]
+
     def given(self, head: bytes) -> Given | None:
         """What the values say; None where one is odd, which is for the slow path to judge."""
-        values = self.values(head)
+        values = self.parts(head)[1::2]
         if not b"".join(values).isalnum() and not self._is_well(values):
             return None
         return (values[self.id], head[self.condition]) if self.has_given else NOTHING
@@ -90,7 +91,7 @@ def layout_of(head: bytes) -> Layout | None:
     cuts = sorted(cut for kind, place in whole.items() for cut in _cuts(head, kind, place))
     if not cuts or len(cuts) > _MOST or any(kind == _ID and b - a > _LONGEST_ID for a, b, kind in cuts):
         return None
-    return Layout(cuts, whole)
+    return Layout(len(head), cuts, whole)
 
 
 def _cuts(head: bytes, kind: int, place: slice) -> list[Cut]:

@@ -102,10 +102,11 @@ class Usual:
         """What a head gives that asks for something known, from now on `known`; None for any other, and where a value
         is odd."""
         layout = self.layout
-        rest = layout.rest(head)
+        parts = layout.parts(head)
+        rest = parts[::2]
         if (rest != self.last and self.find(rest) is None) or self.known.entry.gone:
             return None
-        values = layout.values(head)
+        values = parts[1::2]
         if not b"".join(values).isalnum():
             return None
         return (values[layout.id], head[layout.condition]) if layout.has_given else NOTHING
