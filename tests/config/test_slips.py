@@ -144,6 +144,12 @@ def faults(text: str) -> list[str]:
             "siblings.nodes.b: http://A:1/ is the address of a as well; give each server its own",
         ),
         (
+            SITE.replace("http://p", "http://p], ['http://B:1/'")
+            + "name: a\nsiblings: {nodes: {a: 'http://a:1', b: 'http://b:1'}}\n",
+            "parents[1][0]: http://B:1/ is the address of b, a server of this site; "
+            "leave it out: servers of a site find each other by siblings",
+        ),
+        (
             SITE + "name: a\nsiblings: {nodes: {a: 'http://a:1'}, key: /k}\n",
             "siblings.key: key without certificate; add certificate: FILE",
         ),
