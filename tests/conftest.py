@@ -16,7 +16,7 @@ from hypothesis import settings
 
 from registry_mesh.stores.bucket.settings import S3Credentials, S3Settings
 from registry_mesh.stores.bucket.store import S3Store
-from tests import turns
+from tests import temporary, turns
 from tests.clients import nodes, scripts
 from tests.clients.nodes import Node
 from tests.environment import environment
@@ -26,6 +26,13 @@ from tests.simulators.bucket import Bucket, serve, weed
 # without bound is seen by either. Examples that are slow to make are told of by the same measure: ten of them in 25 s.
 settings.register_profile("busy machine", deadline=timedelta(seconds=5))
 settings.load_profile("busy machine")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Workers of xdist have the folder of the process that starts them."""
+    if not hasattr(config, "workerinput"):
+        folder = temporary.begin()
+        config.add_cleanup(lambda: temporary.end(folder))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -198,6 +198,11 @@ def _serve(binary: Path, home: Path, log: IO[bytes]) -> Iterator[Bucket]:
         yield bucket
     finally:
         _end(process)
+        for port in (
+            ports.values()
+        ):  # it makes them there, whatever its options are, and removes none when it is killed
+            for socket in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+                socket.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":
