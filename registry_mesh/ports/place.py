@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Place:
     """A repository of a registry."""
 
@@ -23,7 +23,15 @@ class Place:
     def __str__(self) -> str:
         return f"{self.registry}/{self.repository}"
 
+    def __lt__(self, other: Place) -> bool:
+        """By name; of two of one name the one that is pushed to comes last."""
+        return self._order < other._order
 
-@dataclass(frozen=True, slots=True, order=True)
+    @property
+    def _order(self) -> tuple[str, str, bool]:
+        return self.registry, self.repository, isinstance(self, Outward)
+
+
+@dataclass(frozen=True, slots=True)
 class Outward(Place):
     """A repository that is pushed to at a registry of its own: no other place is equal to it."""

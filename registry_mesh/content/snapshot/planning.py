@@ -78,7 +78,8 @@ class Planning:
             for name, made in one.made(now):
                 self._records.made.note(one.to.place, name, made)
             copies = self._planned(one.of, one.found, one.to.place)
-            written = [copy for copy in copies if one.to.of(copy.tag)]
+            names = {copy.tag for copy in copies if one.to.of(copy.tag)}
+            written = [replace(c, after=c.after & names) for c in copies if c.tag in names]
             self._copy.add(one.source, one.target, written, one.to.place, one.target.outward)
         await self._records.made.flush()
 
